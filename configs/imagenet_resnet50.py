@@ -1,0 +1,28 @@
+"""ResNet-50 (v1.5) on ImageNet, 90 epochs.
+
+    python train.py --config configs/imagenet_resnet50.py
+
+SGD with momentum 0.9, batch 1024, learning rate 0.1 per 256 images with five epochs of warmup and a cosine to 0
+(Goyal et al. 2017; He et al. 2019), label smoothing 0.1, weight decay 1e-4 on kernels, bfloat16 arithmetic.
+
+Device: eight accelerators. Not run here: reading photographs of differing sizes is not in this version yet, so the
+command stops with one line that says so. The net and the schedule are built and checked by the tests.
+"""
+
+from resnet_jax.config import Config, DataConfig, ModelConfig, OptimConfig, TrainConfig
+
+config = Config(
+    workdir="runs/imagenet_resnet50",
+    model=ModelConfig(name="resnet50", dtype="bfloat16"),
+    data=DataConfig(
+        name="imagenet2012",
+        test_split="validation",
+        batch_size=1024,
+        padding=0,
+        horizontal_flip=True,
+        mean=(0.485, 0.456, 0.406),
+        std=(0.229, 0.224, 0.225),
+    ),
+    optim=OptimConfig(lr_reference_batch=256, weight_decay=1e-4, label_smoothing=0.1),
+    train=TrainConfig(epochs=90.0, log_every_steps=100, eval_every_epochs=1.0),
+)

@@ -1,0 +1,153 @@
+"""Config: a run as plain data. Standard library only; callables live in Python, names of them live here."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import runpy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_type_hints
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The net. Classes and channels are the data's."""
+
+    name: str = "cifar_resnet20"  # one of resnet_jax.list_models()
+    stem: Literal["imagenet", "cifar"] | None = None  # None: the net's own
+    drop_rate: float = 0.0  # dropout before the head
+    drop_path: float = 0.0  # stochastic depth: rate of the last block
+    global_pool: Literal["avg", "max"] = "avg"
+    bn_axis: Literal["data"] | None = None  # None: batch statistics per device; data: of all devices
+    bn_group_size: int | None = None  # with bn_axis: of this many neighbouring devices
+    frozen_norms: tuple[str, ...] = ()  # parts that keep running statistics: stem, stage1, ...; all
+    remat: Literal["none", "block", "stage"] = "none"  # recompute activations in the backward pass
+    dtype: Literal["float32", "bfloat16"] = "float32"  # of the arithmetic; parameters and statistics are float32
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Images. Any TFDS classification set of equal-sized images, by name."""
+
+    name: str = "digits"  # of the TFDS dataset; "digits" comes with the package
+    data_dir: str | None = None  # where prepared sets lie; None: TFDS's own choice
+    train_split: str = "train"
+    test_split: str = "test"
+    batch_size: int = 128  # images a step, all devices together
+    eval_batch_size: int | None = None  # None: batch_size
+    padding: int = 1  # pixels of zeros on each side before the random crop; 0: no crop
+    horizontal_flip: bool = False
+    mean: tuple[float, ...] | None = None  # per channel, of values in [0, 1]; None: the training images' own
+    std: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """Optimiser, schedule and loss."""
+
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    peak_lr: float = 0.1  # highest learning rate; at lr_reference_batch images a step where that is set
+    lr_reference_batch: int | None = None  # scale peak_lr by batch_size / this; None: peak_lr is absolute
+    schedule: Literal["cosine", "step"] = "cosine"
+    warmup_epochs: float = 5.0  # linear, from 0
+    final_lr: float = 0.0  # where the cosine ends
+    decay_epochs: tuple[float, ...] = ()  # schedule step: where the rate is multiplied by decay_factor
+    decay_factor: float = 0.1
+    momentum: float = 0.9  # sgd
+    nesterov: bool = False  # sgd
+    b1: float = 0.9  # adamw
+    b2: float = 0.999  # adamw
+    weight_decay: float = 5e-4
+    decay_all: bool = False  # decay norms and biases too, as the paper; else kernels only
+    label_smoothing: float = 0.0
+    clip_norm: float | None = None  # global norm of the gradient
+    accumulate: int = 1  # parts a batch is run in, one after the other
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The loop."""
+
+    epochs: float = 60.0
+    seed: int = 0
+    parallel: Literal["pmap", "shard_map"] = "pmap"
+    log_every_steps: int = 50
+    eval_every_epochs: float = 15.0  # evaluate and save a checkpoint; also at the end
+
+
+@dataclass(frozen=True)
+class CheckpointConfig:
+    """What is kept beside the best checkpoint by test top-1."""
+
+    keep_latest: int = 2
+
+
+@dataclass(frozen=True)
+class Config:
+    """A training run."""
+
+    workdir: str = "runs/digits_resnet20"
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+
+
+def load_config(path: str | Path) -> Config:
+    """The `config` a Python file defines.
+
+    Raises:
+      FileNotFoundError: no such file.
+      ValueError: the file fails, or defines no `config` of type Config.
+    """
+    path = Path(path)
+    if not path.is_file():
+        near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.py")], n=3)
+        raise FileNotFoundError(f"no config file {str(path)!r}" + (f"; close: {', '.join(near)}" if near else ""))
+    try:
+        config = runpy.run_path(str(path)).get("config")
+    except Exception as error:
+        raise ValueError(f"config file {path}: {type(error).__name__}: {error}") from error
+    if not isinstance(config, Config):
+        raise ValueError(f"config file {path} defines no `config = Config(...)`")
+    return config
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """As JSON holds it: nested dicts, tuples as lists."""
+    return json.loads(json.dumps(dataclasses.asdict(config)))
+
+
+def from_dict(values: dict[str, Any], kind: type = Config) -> Any:
+    """The inverse of `to_dict`. Fields that are absent have their defaults.
+
+    Raises:
+      ValueError: a field that `kind` does not have.
+    """
+    hints = get_type_hints(kind)
+    for name in values:
+        if name not in hints:
+            near = difflib.get_close_matches(name, hints, n=1)
+            raise ValueError(f"{kind.__name__} has no field {name!r}" + (f"; close: {near[0]}" if near else ""))
+
+    def restore(name: str, value: Any) -> Any:
+        if dataclasses.is_dataclass(hints[name]):
+            return from_dict(value, hints[name])
+        return tuple(value) if isinstance(value, list) else value
+
+    return kind(**{name: restore(name, value) for name, value in values.items()})
+
+
+def changes(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> dict[str, tuple[Any, Any]]:
+    """Fields that differ between two config dicts: {"optim.peak_lr": (old, new)}."""
+    found: dict[str, tuple[Any, Any]] = {}
+    for name in old.keys() | new.keys():
+        before, after = old.get(name), new.get(name)
+        if isinstance(before, dict) and isinstance(after, dict):
+            found |= changes(before, after, f"{prefix}{name}.")
+        elif before != after:
+            found[prefix + name] = (before, after)
+    return dict(sorted(found.items()))

@@ -1,0 +1,121 @@
+"""The registry: every net by name."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from functools import cache
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from resnet_jax.models.resnet import Outputs, ResNet, Stage
+from resnet_jax.models.stems import STEMS
+from resnet_jax.models.zoo import cifar, imagenet
+from resnet_jax.ops.pooling import POOLS
+from resnet_jax.types import Variables
+
+MODELS = cifar.MODELS | imagenet.MODELS
+REMAT = ("none", "block", "stage")
+OUTPUT_STRIDES = (8, 16, 32)
+
+__all__ = ["MODELS", "Feature", "Outputs", "ResNet", "Stage", "create_model", "feature_info", "list_models", "shapes"]
+
+
+class Feature(NamedTuple):
+    channels: int
+    stride: int  # input pixels per feature pixel
+
+
+def closest(name: str, names: Mapping[str, Any] | tuple[str, ...] | list[str]) -> str:
+    """The names nearest to a misspelt one, for an error message."""
+    near = difflib.get_close_matches(name, list(names), n=3, cutoff=0.5)
+    return f"close: {', '.join(near)}" if near else f"valid: {', '.join(names)}"
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """Registered names that match a shell pattern ("*resnet*_v1"), numbers in numeric order."""
+    return sorted((name for name in MODELS if fnmatchcase(name, pattern)), key=natural)
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """A sorting key that puts "stage1_block2" before "stage1_block10"."""
+    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]
+
+
+def create_model(name: str, **overrides: Any) -> nn.Module:
+    """The net called `name`, with fields of `ResNet` overridden: num_classes, in_channels, dtype, drop_path, ...
+
+    `stem` is "imagenet" or "cifar"; dtypes may be strings ("bfloat16"). Equal arguments give equal (hashable) modules.
+
+    Raises:
+      ValueError: an unknown name, or a value that no net can have. The message has the nearest valid choice.
+      TypeError: an unknown override.
+    """
+    if name not in MODELS:
+        near = difflib.get_close_matches(name, MODELS, n=3, cutoff=0.6)
+        hint = f"close: {', '.join(near)}" if near else "see list_models()"
+        raise ValueError(f"no model named {name!r}; {hint}")
+    fields = [field for field in ResNet.__dataclass_fields__ if field not in ("parent", "name")]
+    for field in overrides:
+        if field not in fields:
+            raise TypeError(f"{name} has no option {field!r}; {closest(field, fields)}")
+    if isinstance(stem := overrides.get("stem"), str):
+        _one_of("stem", stem, STEMS)
+        overrides["stem"] = STEMS[stem]
+    for field in ("dtype", "param_dtype"):
+        if field in overrides:
+            overrides[field] = jnp.dtype(overrides[field]).type
+    if "frozen_norms" in overrides:
+        overrides["frozen_norms"] = tuple(overrides["frozen_norms"])
+    model = MODELS[name](**overrides)
+    _check(model)
+    return model
+
+
+def _one_of(field: str, value: Any, valid: Mapping[str, Any] | tuple[Any, ...]) -> None:
+    if value not in valid:
+        raise ValueError(f"{field}={value!r}; valid: {', '.join(map(str, valid))}")
+
+
+def _check(model: ResNet) -> None:
+    _one_of("remat", model.remat, REMAT)
+    _one_of("global_pool", model.global_pool, POOLS)
+    _one_of("output_stride", model.output_stride, (None, *OUTPUT_STRIDES))
+    for part in model.frozen_norms:
+        _one_of("frozen_norms", part, ("all", *parts(model)))
+    for field in ("drop_rate", "drop_path"):
+        if not 0 <= (rate := getattr(model, field)) < 1:
+            raise ValueError(f"{field}={rate!r}; wanted: a rate in [0, 1)")
+    for field, least in (("num_classes", 0), ("in_channels", 1), ("stem_features", 1)):
+        if getattr(model, field) < least:
+            raise ValueError(f"{field}={getattr(model, field)!r}; wanted: at least {least}")
+    if model.bn_group_size is not None and (model.bn_axis is None or model.bn_group_size < 1):
+        raise ValueError(f"bn_group_size={model.bn_group_size!r} is a number of devices along bn_axis; set bn_axis too")
+
+
+def parts(model: nn.Module) -> tuple[str, ...]:
+    """The parts of a net that have a feature map, in order: "stem", "stage1", ..."""
+    return ("stem", *(f"stage{number}" for number in range(1, len(model.stages) + 1)))
+
+
+@cache
+def shapes(model: nn.Module, image_size: int) -> tuple[Outputs, Variables]:
+    """What one image would give, and the net's variables, as ShapeDtypeStructs; nothing is computed."""
+
+    def initialise() -> Any:
+        images = jnp.zeros((1, image_size, image_size, model.in_channels), model.dtype)
+        return model.init_with_output(jax.random.key(0), images, train=False)
+
+    return jax.eval_shape(initialise)
+
+
+def feature_info(model: nn.Module, image_size: int = 224) -> dict[str, Feature]:
+    """Channels and stride of each feature map of `Outputs.features`, in order."""
+    outputs, _ = shapes(model, image_size)
+    maps = {name: outputs.features[name].shape for name in parts(model)}
+    return {name: Feature(shape[-1], round(image_size / shape[1])) for name, shape in maps.items()}

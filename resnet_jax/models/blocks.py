@@ -1,0 +1,32 @@
+"""Blocks: the order of operations around a branch and its shortcut."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import flax.linen as nn
+
+from resnet_jax.models.branches import Basic
+from resnet_jax.models.combine import Add
+from resnet_jax.models.layers import Layers
+from resnet_jax.models.shortcuts import Project, Shortcut
+from resnet_jax.types import Array
+
+
+class Residual(nn.Module):
+    """act(combine(x, branch(x), shortcut(x))): [N, H, W, Ci] -> [N, H/s, W/s, features]. He et al. 2015, figure 2."""
+
+    layers: Layers
+    features: int
+    strides: int = 1
+    branch: Callable[..., nn.Module] = Basic  # (layers, features, strides, name=) -> module: F(x)
+    shortcut: Callable[..., Shortcut] = Project  # same call, same output shape
+    combine: Callable[..., nn.Module] = Add  # (layers, name=) -> module(x, y, s)
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        shortcut = self.shortcut(self.layers, self.features, self.strides, name="shortcut")
+        layers = self.layers if shortcut.carries_signal else self.layers.without_zero_init()
+        y = self.branch(layers, self.features, self.strides, name="branch")(x)
+        s = shortcut(x)
+        return layers.act(self.combine(layers, name="combine")(x, layers.drop_path(y), s))

@@ -1,0 +1,154 @@
+"""Layers: the convolution, norm and dense modules, and the bundle of them that a block is built from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax import lax
+
+from resnet_jax import ops
+from resnet_jax.types import Array
+
+Dtype = Any
+Initializer = Callable[..., Array]
+Activation = Callable[[Array], Array]
+
+# He et al. 2015, "Delving Deep into Rectifiers", eq. 14: variance 2 / fan_out, with fan_out = k * k * Co.
+KAIMING_NORMAL = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+# torch.nn.Linear's: uniform in +-1 / sqrt(fan_in).
+LINEAR = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+
+
+class Conv(nn.Module):
+    """Convolution without bias, symmetrically padded: [N, H, W, Ci] -> [N, ceil(H/s), ceil(W/s), features]."""
+
+    features: int
+    kernel_size: int = 1  # odd
+    strides: int = 1
+    dilation: int = 1
+    groups: int = 1
+    dtype: Dtype = jnp.float32
+    param_dtype: Dtype = jnp.float32
+    kernel_init: Initializer = KAIMING_NORMAL
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        shape = (self.kernel_size, self.kernel_size, x.shape[-1] // self.groups, self.features)
+        kernel = self.param("kernel", self.kernel_init, shape, self.param_dtype)
+        return ops.conv2d(
+            x.astype(self.dtype),
+            kernel.astype(self.dtype),
+            strides=self.strides,
+            dilation=self.dilation,
+            groups=self.groups,
+        )
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation over N, H, W (Ioffe and Szegedy 2015): [N, H, W, C] -> the same shape.
+
+    Statistics are kept and computed in at least float32. The running ones move by 1 - `decay` each step and hold the
+    biased variance (PyTorch holds n / (n - 1) times it).
+    """
+
+    epsilon: float = 1e-5
+    decay: float = 0.9  # of the running statistics: torch's momentum 0.1
+    axis_name: str | None = None  # the mapped axis whose devices share their statistics; None: each has its own
+    group_size: int | None = None  # how many neighbouring devices of that axis share; None: all of them
+    scale_init: Initializer = nn.initializers.ones
+    dtype: Dtype = jnp.float32
+    param_dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array, *, use_batch_statistics: bool) -> Array:
+        shape = (x.shape[-1],)
+        wide = jnp.promote_types(self.param_dtype, jnp.float32)
+        mean = self.variable("batch_stats", "mean", jnp.zeros, shape, wide)
+        var = self.variable("batch_stats", "var", jnp.ones, shape, wide)
+        scale = self.param("scale", self.scale_init, shape, self.param_dtype).astype(wide)
+        bias = self.param("bias", nn.initializers.zeros, shape, self.param_dtype).astype(wide)
+        if not use_batch_statistics:
+            y = ops.normalize(x, mean.value, var.value, scale, bias, epsilon=self.epsilon)
+            return y.astype(self.dtype)
+        axis_name = None if self.is_initializing() else self.axis_name
+        y, batch_mean, batch_var = ops.batch_norm(
+            x, scale, bias, epsilon=self.epsilon, axis_name=axis_name, axis_index_groups=self._groups(axis_name)
+        )
+        if not self.is_initializing():
+            mean.value = self.decay * mean.value + (1 - self.decay) * batch_mean
+            var.value = self.decay * var.value + (1 - self.decay) * batch_var
+        return y.astype(self.dtype)
+
+    def _groups(self, axis_name: str | None) -> list[list[int]] | None:
+        if axis_name is None or self.group_size is None:
+            return None
+        devices, size = lax.axis_size(axis_name), self.group_size
+        if devices % size:
+            raise ValueError(f"bn_group_size={size} does not divide the {devices} devices of axis {axis_name!r}")
+        return [list(range(first, first + size)) for first in range(0, devices, size)]
+
+
+class Dense(nn.Module):
+    """[..., Ci] -> [..., features]."""
+
+    features: int
+    dtype: Dtype = jnp.float32
+    param_dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        kernel = self.param("kernel", LINEAR, (x.shape[-1], self.features), self.param_dtype)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,), self.param_dtype)
+        bias = bias.astype(self.dtype).reshape((1,) * (x.ndim - 1) + (-1,))
+        return ops.dense(x.astype(self.dtype), kernel.astype(self.dtype)) + bias
+
+
+@dataclass(frozen=True)
+class Layers:
+    """What a block may use: layer constructors and per-call choices, already bound by the net.
+
+    `dilation` and `take_strides` make a net of a smaller output stride (à trous, Chen et al. 2017, DeepLab): where
+    strides are not taken, the striding convolution samples as it did, and every later one is dilated instead.
+    """
+
+    make_conv: Callable[..., nn.Module]
+    make_norm: Callable[..., nn.Module]
+    act: Activation
+    use_batch_statistics: bool
+    drop_path: Activation = lambda y: y  # stochastic depth on F(x), with this block's rate
+    zero_init: bool = True  # the last norm of a branch starts with scale 0
+    dilation: int = 1
+    take_strides: bool = True
+
+    def strides(self, strides: int) -> int:
+        """The strides a block really takes where its row asks for `strides`."""
+        return strides if self.take_strides else 1
+
+    def conv(self, features: int, kernel_size: int, strides: int = 1, *, name: str, **options: Any) -> nn.Module:
+        dilation = self.dilation if self.take_strides else self.dilation // strides
+        return self.make_conv(
+            features,
+            kernel_size,
+            strides=self.strides(strides),
+            dilation=dilation if kernel_size > 1 else 1,
+            name=name,
+            **options,
+        )
+
+    def norm(self, *, name: str, **options: Any) -> Activation:
+        norm = self.make_norm(name=name, **options)
+        return lambda x: norm(x, use_batch_statistics=self.use_batch_statistics)
+
+    def last_norm(self, *, name: str) -> Activation:
+        """The last norm of a branch: zero-initialised, so that a residual block starts as its shortcut.
+
+        Goyal et al. 2017, "Accurate, Large Minibatch SGD", section 5.1.
+        """
+        return self.norm(name=name, scale_init=nn.initializers.zeros) if self.zero_init else self.norm(name=name)
+
+    def without_zero_init(self) -> Layers:
+        return replace(self, zero_init=False)

@@ -1,0 +1,145 @@
+"""ResNet: stem -> stages -> head. The only loop over stages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from resnet_jax import ops
+from resnet_jax.models.heads import LinearHead
+from resnet_jax.models.layers import Activation, BatchNorm, Conv, Dtype, Layers
+from resnet_jax.models.stems import ImageNetStem
+from resnet_jax.types import Array
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A row of a paper's table: `depth` blocks of `features` output channels; the first one takes `strides`."""
+
+    depth: int
+    features: int
+    strides: int
+    block: Callable[..., nn.Module]  # (layers, features, strides, name=) -> module
+
+
+class Outputs(NamedTuple):
+    """Unused entries cost nothing under jit."""
+
+    logits: Array  # [N, K], at least float32
+    features: dict[str, Array]  # "stem", "stage1", ...: [N, H/s, W/s, C]; "pool": [N, C]
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One block as it will be built."""
+
+    name: str
+    make: Callable[..., nn.Module]
+    features: int
+    strides: int
+    drop_rate: float
+
+
+class ResNet(nn.Module):
+    """Images [N, H, W, in_channels], normalised floats -> Outputs. He et al. 2015, "Deep Residual Learning".
+
+    `train` turns on batch statistics, dropout and stochastic depth. The last two draw from the random collections
+    "dropout" and "drop_path", one draw per example, keyed by `example_index` int [N]: the place of each image in the
+    global batch (default: its place in `images`).
+    """
+
+    stages: tuple[Stage, ...]
+    num_classes: int = 1000  # 0: no head, logits [N, 0]
+    in_channels: int = 3
+    image_size: int = 224  # the published input side, pixels; the net takes any other
+    stem: Callable[..., nn.Module] = ImageNetStem  # (layers, features, name=) -> module
+    stem_features: int = 64
+    conv: Callable[..., nn.Module] = Conv
+    norm: Callable[..., nn.Module] = BatchNorm
+    act: Activation = nn.relu
+    global_pool: str = "avg"  # or "max"
+    drop_rate: float = 0.0  # dropout before the head
+    drop_path: float = 0.0  # stochastic depth: the rate of the last block; it grows linearly from the first
+    output_stride: int | None = None  # 8 or 16: later strides become dilations; None: as the table says
+    bn_axis: str | None = None  # mapped axis whose devices share batch statistics; None: each device its own
+    bn_group_size: int | None = None  # with bn_axis: how many neighbouring devices share
+    frozen_norms: tuple[str, ...] = ()  # parts ("stem", "stage1", ...; "all") that keep running statistics in training
+    remat: str = "none"  # "block" or "stage": recompute activations in the backward pass
+    dtype: Dtype = jnp.float32  # of the arithmetic; statistics, pooling and logits are at least float32
+    param_dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: Array, *, train: bool, example_index: Array | None = None) -> Outputs:
+        if images.ndim != 4 or images.shape[-1] != self.in_channels:
+            raise ValueError(f"images are [N, H, W, {self.in_channels}]; got {list(images.shape)}")
+        if not jnp.issubdtype(images.dtype, jnp.floating):
+            raise TypeError(f"images are normalised floats; got {images.dtype} (see Preprocess)")
+        index = jnp.arange(images.shape[0]) if example_index is None else example_index
+        drop_path = drop = _no_drop
+        if train and self.drop_path:
+            drop_path = partial(ops.drop_path, key=self.make_rng("drop_path"), index=index)
+        if train and self.drop_rate:
+            drop = partial(ops.dropout, key=self.make_rng("dropout"), index=index)
+
+        stem = self.stem(self._layers("stem", train), self.stem_features, name="stem")
+        feature, x = stem(images.astype(self.dtype))
+        features = {"stem": feature}
+        strides, dilation = stem.total_strides, 1
+        for name, stage, rows in self._rows():
+            take = self.output_stride is None or strides * stage.strides <= self.output_stride
+            strides, dilation = (strides * stage.strides, dilation) if take else (strides, dilation * stage.strides)
+            layers = replace(self._layers(name, train), dilation=dilation, take_strides=take)
+            for group in [[row] for row in rows] if self.remat == "block" else [rows]:
+                run = partial(_run, rows=group, layers=layers, drop_path=drop_path)
+                x = run(self, x) if self.remat == "none" else nn.remat(run)(self, x)
+            features[name] = x
+        features["pool"] = ops.global_pool(x, self.global_pool)
+        head = LinearHead(self.num_classes, self.param_dtype, name="head")
+        return Outputs(head(drop(features["pool"], rate=self.drop_rate)), features)
+
+    def _rows(self) -> Iterator[tuple[str, Stage, list[_Row]]]:
+        """Each stage's name and blocks. Drop path grows linearly: block l of L has l / L of the last one's rate."""
+        total, done = sum(stage.depth for stage in self.stages), 0
+        for number, stage in enumerate(self.stages, 1):
+            name = f"stage{number}"
+            yield (
+                name,
+                stage,
+                [
+                    _Row(
+                        name=f"{name}_block{i}",
+                        make=stage.block,
+                        features=stage.features,
+                        strides=stage.strides if i == 0 else 1,
+                        drop_rate=self.drop_path * (done + i + 1) / total,
+                    )
+                    for i in range(stage.depth)
+                ],
+            )
+            done += stage.depth
+
+    def _layers(self, part: str, train: bool) -> Layers:
+        frozen = "all" in self.frozen_norms or part in self.frozen_norms
+        dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        return Layers(
+            make_conv=partial(self.conv, **dtypes),
+            make_norm=partial(self.norm, axis_name=self.bn_axis, group_size=self.bn_group_size, **dtypes),
+            act=self.act,
+            use_batch_statistics=train and not frozen,
+        )
+
+
+def _no_drop(x: Array, *, rate: float) -> Array:
+    return x
+
+
+def _run(net: ResNet, x: Array, *, rows: list[_Row], layers: Layers, drop_path: Callable[..., Array]) -> Array:
+    for row in rows:
+        bound = replace(layers, drop_path=partial(drop_path, rate=row.drop_rate))
+        x = row.make(bound, row.features, row.strides, name=row.name)(x)
+    return x

@@ -1,0 +1,68 @@
+"""Shortcuts: what F(x) is added to. [N, H, W, Ci] -> [N, H/s, W/s, features]. He et al. 2015, section 4.1."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from resnet_jax.models.layers import Layers
+from resnet_jax.types import Array
+
+
+class Shortcut(nn.Module):
+    """The fields of every shortcut, and the test for an identity."""
+
+    layers: Layers
+    features: int
+    strides: int = 1
+
+    carries_signal: ClassVar[bool] = True  # False: the branch is all there is, so it must not start at zero
+
+    def keeps_shape(self, x: Array) -> bool:
+        return self.strides == 1 and x.shape[-1] == self.features
+
+    def subsample(self, x: Array) -> Array:
+        strides = self.layers.strides(self.strides)
+        return x[:, ::strides, ::strides]
+
+
+class Project(Shortcut):
+    """Option B: x where the shape stays, a 1x1 convolution and norm where it changes. Option C with `always`."""
+
+    always: bool = False
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        if self.keeps_shape(x) and not self.always:
+            return x
+        y = self.layers.conv(self.features, 1, self.strides, name="conv")(x)
+        return self.layers.norm(name="norm")(y)
+
+
+class ZeroPad(Shortcut):
+    """Option A: every `strides`-th pixel, new channels zero; no parameters.
+
+    The paper does not say where the zeros go: half on each side, or all `behind` (as in fb.resnet.torch).
+    """
+
+    behind: bool = False
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        new = self.features - x.shape[-1]
+        if new < 0:
+            raise ValueError(f"a zero-padding shortcut cannot go from {x.shape[-1]} to {self.features} channels")
+        before = 0 if self.behind else new // 2
+        return jnp.pad(self.subsample(x), ((0, 0), (0, 0), (0, 0), (before, new - before)))
+
+
+class Zero(Shortcut):
+    """No shortcut: the plain net."""
+
+    carries_signal: ClassVar[bool] = False
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        return jnp.zeros((*self.subsample(x).shape[:-1], self.features), x.dtype)

@@ -1,0 +1,1 @@
+"""Tables: each family's nets, by name."""

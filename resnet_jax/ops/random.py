@@ -1,0 +1,34 @@
+"""Random draws per example, keyed by its place in the global batch.
+
+Device d of D holds examples [d * n, (d + 1) * n) of the batch; a draw that depends on the key and that index alone
+is the same draw on one device, on four and on eight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from resnet_jax.types import Array
+
+
+def draw_per_example(draw: Callable[[Array], Array], key: Array, index: Array) -> Array:
+    """`draw(key of one example)` for each of `index` int [N]: stacked along a new first axis."""
+    return jax.vmap(lambda i: draw(jax.random.fold_in(key, i)))(index)
+
+
+def drop_path(x: Array, rate: float, key: Array, index: Array) -> Array:
+    """Zeroes whole examples of [N, H, W, C] with probability `rate`; the others are scaled to keep the mean.
+
+    Huang et al. 2016, "Deep Networks with Stochastic Depth", in the inverted form (scaled in training).
+    """
+    kept = draw_per_example(lambda k: jax.random.bernoulli(k, 1 - rate), key, index)
+    return jnp.where(kept.reshape((-1,) + (1,) * (x.ndim - 1)), x / (1 - rate), 0)
+
+
+def dropout(x: Array, rate: float, key: Array, index: Array) -> Array:
+    """Zeroes values of [N, ...] with probability `rate`; the others are scaled to keep the mean."""
+    kept = draw_per_example(lambda k: jax.random.bernoulli(k, 1 - rate, x.shape[1:]), key, index)
+    return jnp.where(kept, x / (1 - rate), 0)

@@ -1,0 +1,1 @@
+"""Training: state, steps, what runs them on devices, and the loop around them."""

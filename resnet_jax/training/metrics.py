@@ -1,0 +1,39 @@
+"""Metrics are sums over examples and a count. They add up over batches and devices; the one division comes last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from resnet_jax.types import Array, Metrics
+
+
+def classification(logits: Array, labels: Array, loss: Array, mask: Array) -> Metrics:
+    """Sums of loss, top-1 and (with more than five classes) top-5 hits: [N, K], int [N] or soft [N, K], [N], [N]."""
+    hard = labels if labels.ndim == 1 else jnp.argmax(labels, -1)
+    own = jnp.take_along_axis(logits, hard[:, None], axis=-1)
+    # The rank of the right class. A tie counts against it, and so does a nan, so that a broken net scores nothing.
+    rank = logits.shape[-1] - 1 - jnp.sum(logits < own, axis=-1)
+    sums = {"loss": jnp.sum(loss * mask), "top1": jnp.sum((rank < 1) * mask), "count": jnp.sum(mask)}
+    if logits.shape[-1] > 5:
+        sums["top5"] = jnp.sum((rank < 5) * mask)
+    return sums
+
+
+def mean(batches: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    """Sums of one or more batches -> means over their examples, on the host, in float64.
+
+    Raises:
+      ValueError: there were no examples.
+    """
+    total: dict[str, float] = {}
+    for sums in batches:
+        for name, value in sums.items():
+            total[name] = total.get(name, 0.0) + float(np.float64(value))
+    count = total.pop("count", 0.0)
+    if not count:
+        raise ValueError("no examples to average over")
+    return {name: value / count for name, value in total.items()}

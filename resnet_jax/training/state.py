@@ -1,0 +1,50 @@
+"""TrainState: everything a run is, as arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from resnet_jax.types import Array, Variables
+
+
+@struct.dataclass
+class TrainState:
+    """Arrays only: what is checkpointed is what there is."""
+
+    step: Array  # int32 []: updates made so far
+    params: Any
+    batch_stats: Any  # {} in a net without BatchNorm
+    opt_state: Any
+    ema: Any  # averaged parameters and statistics; {} while there are none
+    key: Array  # uint32 [2]: every random draw of the run is folded out of it
+
+    @classmethod
+    def create(cls, model: nn.Module, tx: optax.GradientTransformation, key: Array, sample: Any) -> TrainState:
+        """A fresh state; `sample` is an array of images [N, H, W, C], of which only shape and dtype count."""
+        init_key, run_key = jax.random.split(key)
+        images = jnp.zeros(sample.shape, jnp.promote_types(sample.dtype, jnp.float32))
+        variables = jax.jit(lambda key: model.init(key, images, train=False))(init_key)
+        return cls.from_variables(variables, tx, run_key)
+
+    @classmethod
+    def from_variables(cls, variables: Variables, tx: optax.GradientTransformation, key: Array) -> TrainState:
+        """A state that starts from given weights, such as `load_pretrained(...).variables`."""
+        params = variables["params"]
+        return cls(
+            step=jnp.zeros((), jnp.int32),
+            params=params,
+            batch_stats=variables.get("batch_stats", {}),
+            opt_state=tx.init(params),
+            ema={},
+            key=jax.random.key_data(key) if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else key,
+        )
+
+    @property
+    def variables(self) -> Variables:
+        return {"params": self.params, "batch_stats": self.batch_stats}

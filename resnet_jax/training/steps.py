@@ -1,0 +1,136 @@
+"""One training step and one evaluation step: pure functions, written for one shard of the batch.
+
+The shards are the devices of a mapped axis (`parallel.py` maps them). With `axis_name=None` there is one shard and no
+collective, so that a plain `jax.jit(step)` will do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+
+from resnet_jax.training.losses import cross_entropy
+from resnet_jax.training.metrics import classification
+from resnet_jax.training.state import TrainState
+from resnet_jax.types import Array, Batch, Metrics
+
+Step = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+Loss = Callable[[Array, Array], Array]  # logits [N, K], labels int [N] or soft [N, K] -> [N]
+Augment = Callable[[Batch, Array], Batch]
+
+
+def make_train_step(
+    model: nn.Module,
+    tx: optax.GradientTransformation,
+    *,
+    loss: Loss = cross_entropy,
+    axis_name: str | None = "data",
+    augment: Augment | None = None,
+    accumulate: int = 1,
+) -> Step:
+    """step(state, batch) -> (state, metrics), the metrics being sums over the global batch (see `metrics.mean`).
+
+    Args:
+      loss: (logits, labels) -> one number per example; what is minimised is its mean over the examples of mask 1.
+      axis_name: the mapped axis over which gradients, statistics and metrics are averaged; None: there is none.
+      augment: (batch, key) -> batch, on the device, before anything else. The batch it gets has an `index` int [n]:
+        each example's place in the global batch. The key is the same on every device.
+      accumulate: this many equal parts of the shard are run one after the other, their gradients added, and one update
+        made. Batch statistics are those of a part, and the running ones move once for each.
+    """
+
+    def part_gradient(params: Any, batch_stats: Any, batch: Batch, rngs: dict[str, Array]) -> tuple[Any, Any, Metrics]:
+        def objective(params: Any) -> tuple[Array, tuple[Any, Metrics]]:
+            outputs, updated = model.apply(
+                {"params": params, "batch_stats": batch_stats},
+                batch["image"],
+                train=True,
+                example_index=batch["index"],
+                mutable=["batch_stats"],
+                rngs=rngs,
+            )
+            losses = loss(outputs.logits, batch["label"])
+            sums = classification(outputs.logits, batch["label"], losses, batch["mask"])
+            return sums["loss"], (updated.get("batch_stats", {}), sums)
+
+        (_, (batch_stats, sums)), gradient = jax.value_and_grad(objective, has_aux=True)(params)
+        return gradient, batch_stats, sums
+
+    def shard_gradient(state: TrainState, batch: Batch, rngs: dict[str, Array]) -> tuple[Any, Any, Metrics]:
+        if accumulate == 1:
+            return part_gradient(state.params, state.batch_stats, batch, rngs)
+        size = batch["label"].shape[0]
+        if size % accumulate:
+            raise ValueError(f"accumulate={accumulate} does not divide the {size} examples of a shard")
+        parts = jax.tree.map(lambda x: x.reshape(accumulate, size // accumulate, *x.shape[1:]), dict(batch))
+
+        def add(carry: tuple[Any, Any, Metrics], part: Batch) -> tuple[tuple[Any, Any, Metrics], None]:
+            gradient, batch_stats, sums = carry
+            more, batch_stats, more_sums = part_gradient(state.params, batch_stats, part, rngs)
+            return (jax.tree.map(jnp.add, gradient, more), batch_stats, jax.tree.map(jnp.add, sums, more_sums)), None
+
+        first, rest = jax.tree.map(lambda x: x[0], parts), jax.tree.map(lambda x: x[1:], parts)
+        carry = part_gradient(state.params, state.batch_stats, first, rngs)
+        # On CPU a convolution's gradient inside a loop is some forty times slower than outside it.
+        return lax.scan(add, carry, rest, unroll=jax.default_backend() == "cpu")[0]
+
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        augment_key, dropout, drop_path = jax.random.split(jax.random.fold_in(state.key, state.step), 3)
+        batch = _complete(batch, axis_name)
+        if augment is not None:
+            batch = augment(batch, augment_key)
+        gradient, batch_stats, sums = shard_gradient(state, batch, {"dropout": dropout, "drop_path": drop_path})
+        shards = 1
+        if axis_name is not None:
+            # The only collective (synchronised BatchNorm has its own). The gradient is of a sum: divided below, once.
+            gradient, batch_stats, sums = lax.psum((gradient, batch_stats, sums), axis_name)
+            shards = lax.axis_size(axis_name)
+        gradient = jax.tree.map(lambda g: g / sums["count"].astype(g.dtype), gradient)
+        updates, opt_state = tx.update(gradient, state.opt_state, state.params)
+        state = replace(
+            state,
+            step=state.step + 1,
+            params=optax.apply_updates(state.params, updates),
+            batch_stats=jax.tree.map(lambda s: s / shards, batch_stats),
+            opt_state=opt_state,
+        )
+        return state, sums
+
+    return step
+
+
+def make_eval_step(
+    model: nn.Module,
+    *,
+    loss: Loss = cross_entropy,
+    axis_name: str | None = "data",
+    prepare: Callable[[Array], Array] | None = None,
+) -> Callable[[TrainState, Batch], Metrics]:
+    """step(state, batch) -> metrics: sums over the examples of mask 1, with running statistics and no randomness.
+
+    `prepare` makes the net's input from `batch["image"]` on the device (a `Preprocess`); None: it is that already.
+    """
+
+    def step(state: TrainState, batch: Batch) -> Metrics:
+        batch = _complete(batch, axis_name)
+        images = batch["image"] if prepare is None else prepare(batch["image"])
+        outputs: Any = model.apply(state.variables, images, train=False)
+        logits = outputs.logits
+        sums = classification(logits, batch["label"], loss(logits, batch["label"]), batch["mask"])
+        return sums if axis_name is None else lax.psum(sums, axis_name)
+
+    return step
+
+
+def _complete(batch: Batch, axis_name: str | None) -> dict[str, Array]:
+    """Adds the mask where there is none, and each example's place in the global batch."""
+    n = batch["label"].shape[0]
+    first = 0 if axis_name is None else n * lax.axis_index(axis_name)
+    return {"mask": jnp.ones(n, jnp.float32), **batch, "index": first + jnp.arange(n)}

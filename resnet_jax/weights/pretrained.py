@@ -1,0 +1,96 @@
+"""PyTorch state dicts into our variables, strictly."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from resnet_jax.models import MODELS, create_model, shapes
+from resnet_jax.types import Preprocess, Pretrained, Variables
+from resnet_jax.weights.names import LEAVES, their_name
+from resnet_jax.weights.readers import read_state
+
+TORCHVISION = Preprocess(image_size=224, resize=256, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+
+
+def load_pretrained(
+    source: str | Path, *, model: str | nn.Module | None = None, num_classes: int | None = None, dtype: Any = None
+) -> Pretrained:
+    """Reads a PyTorch checkpoint with torchvision's (and timm's) names for ResNets; PyTorch is not needed.
+
+    Args:
+      source: a .safetensors file.
+      model: a name of `list_models()`, or a net. None: taken from the file's name, as in "resnet50-0676ba61".
+      num_classes: of the returned net. Where it differs from the file's, the head is new (0: there is none).
+      dtype: of the net's arithmetic. Variables are at least float32; with float64 they keep a file's float64 values.
+
+    Raises:
+      FileNotFoundError: no such file.
+      ValueError: an unknown model, or entries that are missing, unexpected or of another shape: all of them listed.
+    """
+    path = Path(source)
+    state = read_state(path)
+    name = model if isinstance(model, str) else _name(path) if model is None else type(model).__name__
+    overrides = {} if dtype is None else {"dtype": dtype, "param_dtype": jnp.promote_types(dtype, jnp.float32)}
+    if not isinstance(model, nn.Module):
+        model = create_model(name, **overrides)
+    elif overrides:
+        model = model.clone(**overrides)
+    classes = _classes(state)
+    if num_classes is None or num_classes == classes:
+        model = model.clone(num_classes=classes)
+        return Pretrained(model, to_variables(state, model), TORCHVISION, name)
+    body = {key: value for key, value in state.items() if not key.startswith("fc.")}
+    variables = to_variables(body, model.clone(num_classes=0))
+    model = model.clone(num_classes=num_classes)
+    return Pretrained(model, _with_new_head(model, variables), TORCHVISION, name)
+
+
+def to_variables(state: Mapping[str, np.ndarray], model: nn.Module) -> Variables:
+    """A state dict with torchvision's names as the variables of `model`; every entry must match, both ways."""
+    _, wanted = shapes(model, 64)
+    found: dict[tuple[str, ...], np.ndarray] = {}
+    left = {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
+    missing, misshapen = [], []
+    for path, shape in flatten_dict(wanted).items():
+        key = their_name(path)
+        if key not in left:
+            missing.append(key)
+            continue
+        value = LEAVES[path[-1]].to_ours(left.pop(key))
+        if value.shape != shape.shape:
+            misshapen.append(f"{key} ({list(value.shape)} for {list(shape.shape)})")
+        found[path] = value.astype(shape.dtype)
+    problems = {"missing": missing, "unexpected": list(left), "of another shape": misshapen}
+    if any(problems.values()):
+        lists = "; ".join(f"{len(keys)} {kind}: {', '.join(keys)}" for kind, keys in problems.items() if keys)
+        raise ValueError(f"the weights do not fit the model: {lists}")
+    return unflatten_dict(found)
+
+
+def _name(path: Path) -> str:
+    name = re.split(r"[-.]", path.name)[0]
+    if name not in MODELS:
+        raise ValueError(f"cannot tell the model from {path.name!r}; say model=..., one of list_models()")
+    return name
+
+
+def _classes(state: Mapping[str, np.ndarray]) -> int:
+    return state["fc.weight"].shape[0] if "fc.weight" in state else 0
+
+
+def _with_new_head(model: nn.Module, variables: Variables) -> Variables:
+    images = jnp.zeros((1, 64, 64, model.in_channels), model.dtype)
+    fresh = model.init(jax.random.key(0), images, train=False)
+    params = variables["params"]
+    if "head" in fresh["params"]:
+        params = params | {"head": jax.tree.map(np.asarray, fresh["params"]["head"])}
+    return variables | {"params": params}
