@@ -70,11 +70,11 @@ class OptimConfig:
 class TrainConfig:
     """The loop."""
 
-    epochs: float = 60.0
+    epochs: float = 40.0
     seed: int = 0
     parallel: Literal["pmap", "shard_map"] = "pmap"
     log_every_steps: int = 50
-    eval_every_epochs: float = 15.0  # evaluate and save a checkpoint; also at the end
+    eval_every_epochs: float = 10.0  # evaluate and save a checkpoint; also at the end
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,11 @@ Variables = dict[str, Any]  # {"params": ..., "batch_stats": ...}; no "batch_sta
 Metrics = dict[str, Array]  # float32 sums over examples, and their "count": divide last
 
 
+def at_least_float32(dtype: Any) -> Any:
+    """The type that statistics, pooled features and logits have beside arithmetic of `dtype`."""
+    return jnp.float32 if jnp.finfo(dtype).bits < 32 else dtype
+
+
 @dataclass(frozen=True)
 class Preprocess:
     """What stands between an image file and the net: resize, centre crop, scale to [0, 1], normalise per channel."""

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from resnet_jax.types import Array
+from resnet_jax.types import Array, at_least_float32
 
 
 def max_pool(x: Array, *, window: int = 3, strides: int = 2, padding: int = 1) -> Array:
@@ -29,4 +29,4 @@ POOLS = {"avg": _average, "max": _maximum}
 
 def global_pool(x: Array, kind: str = "avg") -> Array:
     """[N, H, W, C] -> [N, C], in at least float32. `kind` is "avg" or "max"."""
-    return POOLS[kind](x.astype(jnp.promote_types(x.dtype, jnp.float32)))
+    return POOLS[kind](x.astype(at_least_float32(x.dtype)))

@@ -341,6 +341,6 @@ def _commit() -> str | None:
 
 def _cache_compilations() -> None:
     """Keeps compiled programs in the user's cache directory, unless a place is set already."""
-    if not jax.config.read("jax_compilation_cache_dir"):
+    if not jax.config.values["jax_compilation_cache_dir"]:
         root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         jax.config.update("jax_compilation_cache_dir", str(root / "resnet_jax" / "jax"))

@@ -28,7 +28,7 @@ class TrainState:
     def create(cls, model: nn.Module, tx: optax.GradientTransformation, key: Array, sample: Any) -> TrainState:
         """A fresh state; `sample` is an array of images [N, H, W, C], of which only shape and dtype count."""
         init_key, run_key = jax.random.split(key)
-        images = jnp.zeros(sample.shape, jnp.promote_types(sample.dtype, jnp.float32))
+        images = jnp.zeros(sample.shape, sample.dtype if jnp.issubdtype(sample.dtype, jnp.floating) else jnp.float32)
         variables = jax.jit(lambda key: model.init(key, images, train=False))(init_key)
         return cls.from_variables(variables, tx, run_key)
 

@@ -14,7 +14,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from resnet_jax.models import MODELS, create_model, shapes
-from resnet_jax.types import Preprocess, Pretrained, Variables
+from resnet_jax.types import Preprocess, Pretrained, Variables, at_least_float32
 from resnet_jax.weights.names import LEAVES, their_name
 from resnet_jax.weights.readers import read_state
 
@@ -39,7 +39,7 @@ def load_pretrained(
     path = Path(source)
     state = read_state(path)
     name = model if isinstance(model, str) else _name(path) if model is None else type(model).__name__
-    overrides = {} if dtype is None else {"dtype": dtype, "param_dtype": jnp.promote_types(dtype, jnp.float32)}
+    overrides = {} if dtype is None else {"dtype": dtype, "param_dtype": at_least_float32(dtype)}
     if not isinstance(model, nn.Module):
         model = create_model(name, **overrides)
     elif overrides:

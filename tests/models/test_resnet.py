@@ -1,0 +1,210 @@
+"""What the options of a net do."""
+
+from dataclasses import replace
+from functools import partial
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import recipe
+
+from resnet_jax.models import ResNet, Stage, create_model, feature_info
+from resnet_jax.models.blocks import Residual
+from resnet_jax.models.branches import Bottleneck
+from resnet_jax.models.layers import Conv, Layers
+from resnet_jax.models.shortcuts import ZeroPad
+
+X = jnp.asarray(np.random.default_rng(0).standard_normal((4, 16, 16, 3)), jnp.float32)
+KEYS = {"dropout": jax.random.key(1), "drop_path": jax.random.key(2)}
+
+
+def tiny(**overrides):
+    return recipe.small("cifar_resnet20", **overrides)
+
+
+@partial(jax.jit, static_argnums=0)
+def train_pass(model, variables, x=X, keys=KEYS, index=None):
+    return model.apply(variables, x, train=True, example_index=index, mutable=["batch_stats"], rngs=keys)
+
+
+VARIABLES = recipe.variables(tiny())
+
+
+@pytest.mark.parametrize("remat", ["block", "stage"])
+def test_remat_changes_neither_names_nor_numbers(x64, remat):
+    double = {"drop_path": 0.3, "dtype": "float64", "param_dtype": "float64"}
+    plain, saving = tiny(**double), tiny(remat=remat, **double)
+    variables, x = recipe.variables(plain, np.float64), jnp.asarray(X, jnp.float64)
+
+    def loss(model, params):
+        return (train_pass(model, variables | {"params": params}, x)[0].logits ** 2).sum()
+
+    fresh = jax.eval_shape(lambda: saving.init(jax.random.key(0), x, train=False))
+    assert jax.tree.structure(fresh) == jax.tree.structure(variables)
+    ours = jax.value_and_grad(partial(loss, saving))(variables["params"])
+    theirs = jax.value_and_grad(partial(loss, plain))(variables["params"])
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9), ours, theirs)
+    jaxpr = str(jax.make_jaxpr(jax.grad(partial(loss, saving)))(variables["params"]))
+    assert jaxpr.count("= remat2[") + jaxpr.count("checkpoint[") >= {"block": 6, "stage": 3}[remat]
+
+
+@pytest.mark.parametrize("name", ["resnet18_a", "resnet18", "resnet50", "resnet50_v1", "plain18"])
+@pytest.mark.parametrize("output_stride", [8, 16])
+def test_output_stride_computes_the_same_features_on_a_finer_grid(x64, name, output_stride):
+    """At every position the ordinary net has, the dilated one gives the same number."""
+    options = {"num_classes": 3, "dtype": "float64", "param_dtype": "float64"}
+    coarse, fine = recipe.small(name, **options), recipe.small(name, output_stride=output_stride, **options)
+    variables = recipe.variables(coarse, np.float64)
+    x = jnp.asarray(np.random.default_rng(1).standard_normal((1, 64, 96, 3)))
+    a, b = (jax.jit(partial(net.apply, train=False))(variables, x).features for net in (coarse, fine))
+    step = 32 // output_stride
+    assert b["stage4"].shape[1:3] == (64 // output_stride, 96 // output_stride)
+    np.testing.assert_allclose(b["stage4"][:, ::step, ::step], a["stage4"], rtol=0, atol=1e-10)
+    np.testing.assert_array_equal(b["stage1"], a["stage1"])
+    assert feature_info(fine)["stage4"].stride == output_stride
+
+
+def test_bfloat16_keeps_parameters_statistics_and_logits_in_float32():
+    model = tiny(dtype="bfloat16")
+    variables = jax.eval_shape(lambda: model.init(jax.random.key(0), X, train=False))
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+    outputs, updated = train_pass(model, VARIABLES)
+    exact, _ = train_pass(tiny(), VARIABLES)
+    assert outputs.logits.dtype == outputs.features["pool"].dtype == jnp.float32
+    assert outputs.features["stage1"].dtype == jnp.bfloat16
+    assert {leaf.dtype for leaf in jax.tree.leaves(updated)} == {jnp.dtype("float32")}
+    error = np.linalg.norm(outputs.logits - exact.logits) / np.linalg.norm(exact.logits)
+    assert 0 < error < 0.03
+
+
+def test_drop_path_and_dropout_follow_the_global_index_and_not_the_shard():
+    model = tiny(drop_path=0.5, drop_rate=0.5, frozen_norms=("all",))  # batch statistics would tie the shards together
+    whole, _ = train_pass(model, VARIABLES)
+    halves = [train_pass(model, VARIABLES, X[i : i + 2], KEYS, jnp.arange(i, i + 2))[0].logits for i in (0, 2)]
+    np.testing.assert_allclose(whole.logits, np.concatenate(halves), rtol=1e-5, atol=1e-6)
+    swapped, _ = train_pass(model, VARIABLES, X, KEYS, jnp.arange(4)[::-1])
+    assert np.abs(whole.logits - swapped.logits).max() > 1e-3
+
+
+def test_drop_path_rates_grow_linearly_to_the_last_block():
+    rates = [row.drop_rate for _, _, rows in create_model("resnet18", drop_path=0.4)._rows() for row in rows]
+    np.testing.assert_allclose(rates, 0.4 * np.arange(1, 9) / 8)
+
+
+def test_randomness_is_off_in_evaluation_and_without_rates():
+    a = tiny(drop_path=0.5, drop_rate=0.5).apply(VARIABLES, X, train=False).logits  # no keys given
+    np.testing.assert_array_equal(a, tiny().apply(VARIABLES, X, train=False).logits)
+
+
+def test_frozen_norms_use_and_keep_their_running_statistics():
+    model = tiny(frozen_norms=("stem", "stage1"))
+    outputs, updated = train_pass(model, VARIABLES)
+    free, _ = train_pass(tiny(), VARIABLES)
+    still = tiny().apply(VARIABLES, X, train=False)
+    for part, before in VARIABLES["batch_stats"].items():
+        same = jax.tree.map(lambda a, b: bool((a == b).all()), updated["batch_stats"][part], before)
+        moved = not all(jax.tree.leaves(same))
+        assert moved == part.startswith(("stage2", "stage3")), part
+    np.testing.assert_allclose(outputs.features["stage1"], still.features["stage1"], rtol=1e-5, atol=1e-5)
+    assert np.abs(outputs.features["stage1"] - free.features["stage1"]).max() > 1e-2
+    all_frozen, updated = train_pass(tiny(frozen_norms=("all",)), VARIABLES)
+    np.testing.assert_allclose(all_frozen.logits, still.logits, rtol=1e-5, atol=1e-5)
+    jax.tree.map(np.testing.assert_array_equal, updated["batch_stats"], VARIABLES["batch_stats"])
+
+
+def test_in_channels_num_classes_stem_and_pooling():
+    model = tiny(in_channels=1, num_classes=0, global_pool="max")
+    outputs, variables = model.init_with_output(jax.random.key(0), X[..., :1], train=False)
+    assert outputs.logits.shape == (4, 0)
+    assert "head" not in variables["params"]
+    np.testing.assert_array_equal(outputs.features["pool"], outputs.features["stage3"].max((1, 2)))
+    cifar = create_model("resnet18", stem="cifar", num_classes=10)
+    assert feature_info(cifar, 32)["stage4"] == (512, 8)
+    assert feature_info(cifar, 32)["stem"] == (64, 1)
+
+
+@pytest.mark.parametrize(
+    ("images", "error", "said"),
+    [
+        (jnp.zeros((1, 8, 8, 1)), ValueError, r"images are \[N, H, W, 3\]; got \[1, 8, 8, 1\]"),
+        (jnp.zeros((8, 8, 3)), ValueError, r"got \[8, 8, 3\]"),
+        (jnp.zeros((1, 8, 8, 3), jnp.uint8), TypeError, "normalised floats; got uint8"),
+    ],
+)
+def test_images_that_cannot_be_are_named(images, error, said):
+    with pytest.raises(error, match=said):
+        tiny().apply(VARIABLES, images, train=False)
+
+
+def test_nets_are_modules_inside_other_modules():
+    class Detector(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            backbone = create_model("cifar_resnet20", num_classes=0)
+            return backbone(x, train=False).features["stage2"]
+
+    y, variables = Detector().init_with_output(jax.random.key(0), X)
+    assert y.shape == (4, 8, 8, 32)
+    assert list(variables["params"]) == ["ResNet_0"]
+
+
+def test_a_new_idea_is_a_new_piece():
+    """A gate between branch and shortcut, without a change to the library."""
+
+    class Gate(nn.Module):
+        layers: Layers
+
+        @nn.compact
+        def __call__(self, x, y, s):
+            gate = nn.sigmoid(self.layers.conv(y.shape[-1], 1, name="gate")(y))
+            return gate * y + (1 - gate) * s
+
+    gated = partial(Residual, combine=Gate)
+    net = ResNet(stages=(Stage(1, 64, 1, gated), Stage(1, 128, 2, gated)), num_classes=3)
+    outputs, variables = net.init_with_output(jax.random.key(0), X, train=False)
+    assert outputs.logits.shape == (4, 3)
+    assert variables["params"]["stage2_block0"]["combine"]["gate"]["kernel"].shape == (1, 1, 128, 128)
+
+
+class Bare:
+    """A Layers that hands out nothing: enough for shortcuts without parameters."""
+
+    def __new__(cls, **fields):
+        bare = Layers(make_conv=Conv, make_norm=Conv, act=nn.relu, use_batch_statistics=False)
+        return replace(bare, **fields)
+
+
+@pytest.mark.parametrize(("behind", "first"), [(False, 1), (True, 0)])
+def test_zero_padding_goes_half_on_each_side_or_all_behind(behind, first):
+    y = ZeroPad(Bare(), 5, 2, behind=behind).apply({}, X)
+    assert y.shape == (4, 8, 8, 5)
+    np.testing.assert_array_equal(y[..., first : first + 3], X[:, ::2, ::2])
+    np.testing.assert_array_equal(np.delete(y, range(first, first + 3), axis=-1), 0)
+
+
+def test_zero_padding_cannot_take_channels_away():
+    with pytest.raises(ValueError, match="from 3 to 2 channels"):
+        ZeroPad(Bare(), 2).apply({}, X)
+
+
+@pytest.mark.parametrize(("in_1x1", "conv1"), [(False, (4, 16, 16, 8)), (True, (4, 8, 8, 8))])
+def test_where_the_bottleneck_strides(in_1x1, conv1):
+    seen = {}
+
+    class Spy(Conv):
+        @nn.compact
+        def __call__(self, x):
+            y = Conv.__call__(self, x)
+            seen[self.name] = y.shape
+            return y
+
+    net = ResNet(
+        stages=(Stage(1, 32, 2, partial(Residual, branch=partial(Bottleneck, strides_in_1x1=in_1x1))),),
+        stem=create_model("cifar_resnet20").stem,
+        conv=Spy,
+    )
+    jax.eval_shape(lambda: net.init(jax.random.key(0), X, train=False))
+    assert seen["conv1"] == conv1
+    assert seen["conv2"] == (4, 8, 8, 8)

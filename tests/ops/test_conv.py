@@ -1,0 +1,51 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from resnet_jax.ops import conv2d, tally_macs
+
+
+def direct(x, kernel, strides, dilation, groups):
+    """The definition, one output value at a time."""
+    n, h, w, _ = x.shape
+    k, _, per_group, out = kernel.shape
+    pad = dilation * (k - 1) // 2
+    padded = np.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
+    y = np.zeros((n, -(-h // strides), -(-w // strides), out))
+    for i in range(y.shape[1]):
+        for j in range(y.shape[2]):
+            for a in range(k):
+                for b in range(k):
+                    pixel = padded[:, i * strides + a * dilation, j * strides + b * dilation]
+                    for g in range(groups):
+                        ins = slice(g * per_group, (g + 1) * per_group)
+                        outs = slice(g * out // groups, (g + 1) * out // groups)
+                        y[:, i, j, outs] += pixel[:, ins] @ kernel[a, b, :, outs]
+    return y
+
+
+@pytest.mark.parametrize(
+    ("size", "k", "strides", "dilation", "groups"),
+    [
+        (6, 3, 1, 1, 1),
+        (6, 3, 2, 1, 1),
+        (7, 3, 2, 1, 1),
+        (7, 3, 1, 2, 1),
+        (6, 1, 2, 1, 1),
+        (9, 7, 2, 1, 1),
+        (6, 3, 2, 1, 2),
+    ],
+)
+def test_equals_its_definition(x64, size, k, strides, dilation, groups):
+    rng = np.random.default_rng(0)
+    x, kernel = rng.standard_normal((2, size, size + 1, 4)), rng.standard_normal((k, k, 4 // groups, 6))
+    y = conv2d(jnp.asarray(x), jnp.asarray(kernel), strides=strides, dilation=dilation, groups=groups)
+    np.testing.assert_allclose(y, direct(x, kernel, strides, dilation, groups), rtol=0, atol=1e-12)
+
+
+def test_counts_its_multiply_adds(strict_dtypes):
+    counts = []
+    with tally_macs(counts.append):
+        conv2d(jnp.ones((2, 8, 8, 4)), jnp.ones((3, 3, 2, 6)), strides=2, groups=2)
+    conv2d(jnp.ones((2, 8, 8, 4)), jnp.ones((3, 3, 4, 6)))
+    assert counts == [2 * 4 * 4 * 6 * 9 * 2]

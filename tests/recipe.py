@@ -1,0 +1,64 @@
+"""Weights from names and shapes, as tests/golden/README.md says, and nets shared between tests."""
+
+from __future__ import annotations
+
+import json
+import math
+import zlib
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from resnet_jax.models import create_model, shapes
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def array(name: str, shape: tuple[int, ...]) -> np.ndarray:
+    rng = np.random.default_rng(zlib.crc32(name.encode()))
+    if name.endswith("running_var"):
+        return 0.5 + rng.random(shape)
+    if name.endswith("running_mean"):
+        return 0.1 * rng.standard_normal(shape)
+    if name.endswith("bias"):
+        return 0.1 * rng.standard_normal(shape)
+    if len(shape) <= 1:
+        return 0.5 + rng.random(shape)
+    return rng.standard_normal(shape) / math.sqrt(math.prod(shape[1:]))
+
+
+def torch_state(model: str) -> dict[str, np.ndarray]:
+    """The recipe's state dict of a torchvision model, in float64."""
+    keys = json.loads((GOLDEN / "torchvision" / f"torchvision-{model}.keys.json").read_text())
+    state = {name: np.asarray(array(name, shape)) for name, shape in keys if not name.endswith("num_batches_tracked")}
+    counters = {name: np.zeros((), np.int64) for name, _ in keys if name.endswith("num_batches_tracked")}
+    return state | counters
+
+
+def variables(model, dtype=np.float32):
+    """Recipe weights for any net of ours, drawn by our own names."""
+    _, wanted = shapes(model, model.image_size)
+
+    def draw(path, shape):
+        leaf = {"mean": "running_mean", "var": "running_var"}.get(path[-1], path[-1])
+        fan = (*shape.shape[::-1],)  # the recipe's fan is what follows the output channels
+        return array("/".join((*path[:-1], leaf)), fan).transpose().astype(dtype)
+
+    return unflatten_dict({path: draw(path, shape) for path, shape in flatten_dict(wanted).items()})
+
+
+@cache
+def small(name: str, **overrides):
+    """The net `name` with at most two blocks a stage: the same pieces, far less work. Equal nets are one object."""
+    model = create_model(name, **overrides)
+    return _one(model.clone(stages=tuple(replace(stage, depth=min(stage.depth, 2)) for stage in model.stages)))
+
+
+_seen: dict = {}
+
+
+def _one(model):
+    return _seen.setdefault(model, model)
