@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import jax
+import jax.numpy as jnp
 import optax
 from flax.traverse_util import path_aware_map
 
@@ -15,7 +15,9 @@ def warmup_cosine(*, peak_lr: float, steps: int, warmup_steps: int = 0, final_lr
 
     Goyal et al. 2017, section 2.2; Loshchilov and Hutter 2017, eq. 5, without restarts.
     """
-    return optax.warmup_cosine_decay_schedule(0.0, peak_lr, warmup_steps, steps, final_lr)
+    schedule = optax.warmup_cosine_decay_schedule(0.0, peak_lr, warmup_steps, steps, final_lr)
+    # An int32 step would be divided in float32, in float64 runs too.
+    return lambda step: schedule(jnp.asarray(step, float))
 
 
 def step_decay(
@@ -28,8 +30,7 @@ def step_decay(
     decay = optax.piecewise_constant_schedule(peak_lr, {boundary: factor for boundary in boundaries})
     if not warmup_steps:
         return decay
-    warmup = optax.linear_schedule(0.0, peak_lr, warmup_steps)
-    return lambda step: jax.lax.select(step < warmup_steps, warmup(step), decay(step))
+    return lambda step: jnp.where(step < warmup_steps, peak_lr * jnp.asarray(step, float) / warmup_steps, decay(step))
 
 
 def kernels(params: Any) -> Any:

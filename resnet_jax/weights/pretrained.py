@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from resnet_jax.models import MODELS, create_model, shapes
+from resnet_jax.models import MODELS, create_model, natural, shapes
+from resnet_jax.models.heads import LinearHead
 from resnet_jax.types import Preprocess, Pretrained, Variables, at_least_float32
 from resnet_jax.weights.names import LEAVES, their_name
 from resnet_jax.weights.readers import read_state
@@ -67,11 +68,12 @@ def to_variables(state: Mapping[str, np.ndarray], model: nn.Module) -> Variables
             continue
         value = LEAVES[path[-1]].to_ours(left.pop(key))
         if value.shape != shape.shape:
-            misshapen.append(f"{key} ({list(value.shape)} for {list(shape.shape)})")
+            misshapen.append(f"{key} (as {list(value.shape)} for {list(shape.shape)})")
         found[path] = value.astype(shape.dtype)
     problems = {"missing": missing, "unexpected": list(left), "of another shape": misshapen}
     if any(problems.values()):
-        lists = "; ".join(f"{len(keys)} {kind}: {', '.join(keys)}" for kind, keys in problems.items() if keys)
+        found_wrong = {kind: sorted(keys, key=natural) for kind, keys in problems.items() if keys}
+        lists = "; ".join(f"{len(keys)} {kind}: {', '.join(keys)}" for kind, keys in found_wrong.items())
         raise ValueError(f"the weights do not fit the model: {lists}")
     return unflatten_dict(found)
 
@@ -88,9 +90,9 @@ def _classes(state: Mapping[str, np.ndarray]) -> int:
 
 
 def _with_new_head(model: nn.Module, variables: Variables) -> Variables:
-    images = jnp.zeros((1, 64, 64, model.in_channels), model.dtype)
-    fresh = model.init(jax.random.key(0), images, train=False)
-    params = variables["params"]
-    if "head" in fresh["params"]:
-        params = params | {"head": jax.tree.map(np.asarray, fresh["params"]["head"])}
-    return variables | {"params": params}
+    outputs, wanted = shapes(model, 64)
+    if "head" not in wanted["params"]:
+        return variables
+    pooled = jnp.zeros(outputs.features["pool"].shape, outputs.features["pool"].dtype)
+    head = LinearHead(model.num_classes, model.param_dtype).init(jax.random.key(0), pooled)["params"]
+    return variables | {"params": variables["params"] | {"head": jax.tree.map(np.asarray, head)}}

@@ -1,0 +1,33 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from resnet_jax.training import metrics
+
+
+def sums(logits, labels, mask):
+    n = len(labels)
+    return metrics.classification(jnp.asarray(logits, jnp.float32), jnp.asarray(labels), jnp.arange(n) + 1.0, mask)
+
+
+def test_top_k_counts_only_what_the_mask_keeps():
+    logits = [np.arange(8), np.arange(8), np.arange(8)[::-1], np.arange(8)]
+    got = sums(logits, [7, 3, 0, 2], jnp.array([1.0, 1.0, 1.0, 0.0]))
+    assert {k: float(v) for k, v in got.items()} == {"loss": 6.0, "top1": 2.0, "top5": 3.0, "count": 3.0}
+    assert metrics.mean([got, got]) == {"loss": 2.0, "top1": 2 / 3, "top5": 1.0}
+
+
+def test_ties_and_nans_count_as_misses():
+    got = sums([np.zeros(3), np.full(3, np.nan)], [0, 0], jnp.ones(2))
+    assert float(got["top1"]) == 0
+    assert "top5" not in got  # three classes
+
+
+def test_soft_targets_are_judged_by_their_largest():
+    targets = np.array([[0.2, 0.8, 0.0], [0.6, 0.4, 0.0]], np.float32)
+    assert float(sums(np.eye(3)[[1, 1]], targets, jnp.ones(2))["top1"]) == 1
+
+
+def test_no_examples_is_an_error():
+    with pytest.raises(ValueError, match="no examples"):
+        metrics.mean([])

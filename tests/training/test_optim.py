@@ -1,0 +1,71 @@
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from resnet_jax.training import optim
+
+PARAMS = {"conv": {"kernel": jnp.array([[1.0, -2.0]])}, "norm": {"scale": jnp.array([3.0]), "bias": jnp.array([4.0])}}
+GRADS = {"conv": {"kernel": jnp.array([[0.5, 0.25]])}, "norm": {"scale": jnp.array([-1.0]), "bias": jnp.array([2.0])}}
+
+
+def after(tx, steps=2):
+    params, state = PARAMS, tx.init(PARAMS)
+    for _ in range(steps):
+        updates, state = tx.update(GRADS, state, params)
+        params = optax.apply_updates(params, updates)
+    return params
+
+
+def by_hand(w, g, decay, nesterov, rates):
+    v = 0.0
+    for rate in rates:
+        d = g + decay * w
+        v = 0.9 * v + d
+        w = w - rate * (d + 0.9 * v if nesterov else v)
+    return w
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+@pytest.mark.parametrize("decay_all", [False, True])
+def test_sgd_is_pytorchs(nesterov, decay_all):
+    rates = [0.1, 0.05]
+    tx = optim.sgd(lambda i: jnp.asarray(rates)[i], nesterov=nesterov, weight_decay=0.1, decay_all=decay_all)
+    got = after(tx)
+    for layer, leaf in (("conv", "kernel"), ("norm", "scale"), ("norm", "bias")):
+        decay = 0.1 if leaf == "kernel" or decay_all else 0.0
+        wanted = by_hand(np.asarray(PARAMS[layer][leaf]), np.asarray(GRADS[layer][leaf]), decay, nesterov, rates)
+        np.testing.assert_allclose(got[layer][leaf], wanted, rtol=1e-6)
+
+
+def test_adamw_decays_kernels_apart_from_the_gradient():
+    with_decay, without = after(optim.adamw(0.1, weight_decay=0.5), 1), after(optim.adamw(0.1), 1)
+    np.testing.assert_allclose(
+        with_decay["conv"]["kernel"], without["conv"]["kernel"] - 0.05 * PARAMS["conv"]["kernel"]
+    )
+    np.testing.assert_array_equal(with_decay["norm"]["scale"], without["norm"]["scale"])
+    everything = after(optim.adamw(0.1, weight_decay=0.5, decay_all=True), 1)
+    assert (everything["norm"]["scale"] != without["norm"]["scale"]).all()
+
+
+def test_clipping_is_of_the_global_norm_before_decay():
+    got = after(optim.sgd(1.0, momentum=0.0, clip_norm=1.0, weight_decay=0.1), 1)
+    norm = np.sqrt(0.5**2 + 0.25**2 + 1 + 4)
+    np.testing.assert_allclose(got["norm"]["bias"], 4 - 2 / norm, rtol=1e-6)
+    np.testing.assert_allclose(got["conv"]["kernel"], [[1 - 0.5 / norm - 0.1, -2 - 0.25 / norm + 0.2]], rtol=1e-6)
+
+
+def test_warmup_then_cosine():
+    schedule = optim.warmup_cosine(peak_lr=0.4, steps=20, warmup_steps=5, final_lr=0.1)
+    wanted = [0.4 * i / 5 for i in range(5)]
+    wanted += [0.1 + 0.15 * (1 + np.cos(np.pi * i / 15)) for i in range(16)]
+    np.testing.assert_allclose([schedule(i) for i in range(21)], wanted, rtol=1e-5)
+    assert float(optim.warmup_cosine(peak_lr=0.4, steps=20)(0)) == pytest.approx(0.4)
+
+
+def test_step_decay():
+    schedule = optim.step_decay(peak_lr=0.1, boundaries=[4, 6], warmup_steps=2)
+    np.testing.assert_allclose(
+        [schedule(i) for i in range(8)], [0, 0.05, 0.1, 0.1, 0.01, 0.01, 0.001, 0.001], rtol=1e-5
+    )
+    np.testing.assert_allclose(optim.step_decay(peak_lr=0.1, boundaries=[4])(0), 0.1)

@@ -1,0 +1,158 @@
+"""The training step against PyTorch's trajectory, and against itself."""
+
+from functools import partial
+from importlib import resources
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import recipe
+from safetensors.numpy import save_file
+
+from resnet_jax import load_pretrained, make_eval_step, make_train_step
+from resnet_jax.training import metrics, optim
+from resnet_jax.training.losses import cross_entropy
+from resnet_jax.training.parallel import Parallel
+from resnet_jax.training.state import TrainState
+
+SMOOTH = partial(cross_entropy, label_smoothing=0.1)
+
+
+@pytest.fixture(scope="module")
+def enlarged_digits():
+    """The digits as the trajectory had them: 32 x 32, three equal channels."""
+    with (resources.files("resnet_jax.data.digits") / "digits.npz").open("rb") as file:
+        data = np.load(file)
+        images, labels = data["image"].astype(np.float64), data["label"].astype(np.int32)
+    images = images.repeat(4, 1).repeat(4, 2)[..., None].repeat(3, 3) / 16 - 0.5
+    return images, labels
+
+
+@pytest.fixture(scope="module")
+def torch_resnet18(tmp_path_factory):
+    state = recipe.torch_state("resnet18")
+    state["fc.weight"], state["fc.bias"] = recipe.array("fc.weight", (10, 512)), recipe.array("fc.bias", (10,))
+    path = tmp_path_factory.mktemp("weights") / "resnet18.safetensors"
+    save_file(state, path)
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("mode", "devices"), [("jit", 1), ("pmap", 4), ("shard_map", 4)])
+def test_twenty_steps_are_pytorchs(x64, enlarged_digits, torch_resnet18, mode, devices):
+    wanted = np.load(recipe.GOLDEN / "torchvision" / "trajectory-resnet18.npz")
+    images, labels = enlarged_digits
+    loaded = load_pretrained(torch_resnet18, dtype="float64")
+    model = loaded.model.clone(bn_axis=None if mode == "jit" else "data")
+    schedule = optim.warmup_cosine(peak_lr=0.01, steps=20, warmup_steps=5)
+    np.testing.assert_allclose([schedule(i) for i in range(20)], wanted["learning_rate"], rtol=1e-12, atol=1e-18)
+    tx = optim.sgd(schedule, momentum=0.9, weight_decay=1e-4)
+    state = TrainState.from_variables(loaded.variables, tx, jax.random.key(0))
+    if mode == "jit":
+        step, put = jax.jit(make_train_step(model, tx, loss=SMOOTH, axis_name=None)), lambda batch: batch
+    else:
+        parallel = Parallel(mode, jax.devices()[:devices])
+        step, put = parallel.map(make_train_step(model, tx, loss=SMOOTH), donate_state=True), parallel.shard
+        state = parallel.replicate(state)
+    losses = []
+    for i in range(20):
+        part = slice(i * 32, (i + 1) * 32)
+        state, sums = step(state, put({"image": images[part], "label": labels[part]}))
+        losses.append(metrics.mean([sums])["loss"])
+    np.testing.assert_allclose(losses, wanted["loss"], rtol=1e-8)
+    variables = jax.tree.map(np.asarray, state.variables)
+    logits = jax.jit(partial(loaded.model.apply, train=False))(variables, jnp.asarray(images[-64:])).logits
+    np.testing.assert_allclose(logits, wanted["final_eval_logits"], rtol=0, atol=1e-8 * np.abs(logits).max())
+
+
+MODEL = recipe.small("cifar_resnet20", num_classes=10, dtype="float64", param_dtype="float64")
+TX = optim.sgd(0.1, weight_decay=1e-4)
+
+
+def batch(n, seed=0):
+    rng = np.random.default_rng(seed)
+    return {"image": rng.standard_normal((n, 8, 8, 3)), "label": rng.integers(0, 10, n).astype(np.int32)}
+
+
+def fresh(model=MODEL, tx=TX):
+    return TrainState.from_variables(recipe.variables(model, np.float64), tx, jax.random.key(0))
+
+
+def close(a, b, tolerance=1e-10):
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=0, atol=tolerance), a, b)
+
+
+def test_masked_examples_count_for_nothing(x64):
+    model = MODEL.clone(frozen_norms=("all",))  # batch statistics see every example
+    step = jax.jit(make_train_step(model, TX, axis_name=None))
+    few, many = batch(4), batch(4)
+    many = {k: np.concatenate([v, v[::-1]]) for k, v in many.items()} | {"mask": np.float32([1] * 4 + [0] * 4)}
+    (a, sums_a), (b, sums_b) = step(fresh(model), few), step(fresh(model), many)
+    close(a.params, b.params)
+    close(sums_a, sums_b, 1e-5)  # sums are weighted by a float32 mask
+
+
+def test_accumulation_with_frozen_norms_equals_one_batch(x64):
+    model = MODEL.clone(frozen_norms=("all",), drop_path=0.5)
+    states = [jax.jit(make_train_step(model, TX, axis_name=None, accumulate=k))(fresh(model), batch(8)) for k in (1, 4)]
+    close(states[0], states[1])
+
+
+def test_accumulation_moves_running_statistics_once_for_each_part(x64):
+    state, _ = jax.jit(make_train_step(MODEL, TX, axis_name=None, accumulate=2))(fresh(), batch(8))
+    stats, whole = fresh().batch_stats, batch(8)
+    for part in (slice(0, 4), slice(4, 8)):
+        variables = {"params": fresh().params, "batch_stats": stats}
+        images = jnp.asarray(whole["image"][part])
+        _, updated = MODEL.apply(variables, images, train=True, mutable=["batch_stats"])
+        stats = updated["batch_stats"]
+    close(state.batch_stats, stats)
+
+
+def test_a_part_that_does_not_divide_the_shard_is_refused():
+    with pytest.raises(ValueError, match="accumulate=3 does not divide the 8 examples of a shard"):
+        jax.eval_shape(make_train_step(MODEL, TX, axis_name=None, accumulate=3), fresh(), batch(8))
+
+
+def test_soft_targets_are_taken(x64):
+    hard = batch(4)
+    soft = hard | {"label": np.eye(10)[hard["label"]]}
+    step = jax.jit(make_train_step(MODEL, TX, axis_name=None))
+    close(step(fresh(), hard)[0].params, step(fresh(), soft)[0].params)
+
+
+def test_augmentation_gets_the_place_of_each_example_and_a_key_for_each_step(x64):
+    seen = []
+
+    def augment(batch, key):
+        seen.append(batch["index"].shape)
+        noise = jax.vmap(lambda i: jax.random.normal(jax.random.fold_in(key, i)))(batch["index"])
+        return {**batch, "image": batch["image"] * noise[:, None, None, None]}
+
+    still = optax.set_to_zero()
+    step = jax.jit(make_train_step(MODEL, still, axis_name=None, augment=augment))
+    state, first = step(fresh(tx=still), batch(4))
+    _, second = step(state, batch(4))
+    assert seen[0] == (4,)
+    assert first["loss"] != second["loss"]
+    assert step(fresh(tx=still), batch(4))[1]["loss"] == first["loss"]
+
+
+def test_evaluation_uses_running_statistics_and_prepares_on_the_device(x64):
+    images = np.random.default_rng(0).integers(0, 255, (4, 8, 8, 3), np.uint8)
+    raw = {"image": images, "label": np.arange(4, dtype=np.int32)}
+    sums = jax.jit(make_eval_step(MODEL, axis_name=None, prepare=lambda x: x.astype(jnp.float64) / 255))(fresh(), raw)
+    logits = MODEL.apply(fresh().variables, jnp.asarray(images / 255), train=False).logits
+    np.testing.assert_allclose(sums["loss"], cross_entropy(logits, jnp.arange(4)).sum(), rtol=1e-6)
+    assert float(sums["count"]) == 4
+
+
+def test_state_holds_arrays_alone():
+    model, sample = recipe.small("cifar_resnet20"), np.zeros((1, 8, 8, 3), np.uint8)
+    state = TrainState.create(model, TX, jax.random.key(0), sample)
+    assert all(isinstance(leaf, jax.Array) and leaf.dtype != object for leaf in jax.tree.leaves(state))
+    assert list(vars(state)) == ["step", "params", "batch_stats", "opt_state", "ema", "key"]
+    assert state.key.dtype == jnp.uint32
+    jax.tree.map(np.testing.assert_array_equal, state, TrainState.create(model, TX, jax.random.PRNGKey(0), sample))

@@ -1,0 +1,95 @@
+import jax
+import numpy as np
+import pytest
+import recipe
+from safetensors.numpy import save_file
+
+from resnet_jax import create_model, load_pretrained
+
+STATE = {name: x.astype(np.float32 if x.ndim else x.dtype) for name, x in recipe.torch_state("resnet18").items()}
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "resnet18-f37072fd.safetensors"
+    save_file(STATE, path)
+    return path
+
+
+def test_the_model_is_told_by_the_name_of_the_file_or_by_the_caller(file):
+    by_file = load_pretrained(file)
+    assert by_file.name == "resnet18"
+    assert by_file.model == create_model("resnet18")
+    assert by_file.model == load_pretrained(str(file), model="resnet18").model
+    assert by_file.model == load_pretrained(file, model=create_model("resnet18")).model
+
+
+def test_values_types_and_preprocessing(file):
+    loaded = load_pretrained(file)
+    leaves = jax.tree.leaves(loaded.variables)
+    assert all(isinstance(leaf, np.ndarray) and leaf.dtype == np.float32 for leaf in leaves)
+    kernel = loaded.variables["params"]["stage2_block0"]["branch"]["conv1"]["kernel"]
+    np.testing.assert_array_equal(kernel[1, 2], STATE["layer2.0.conv1.weight"][:, :, 1, 2].T)
+    assert (loaded.preprocess.image_size, loaded.preprocess.resize) == (224, 256)
+    assert loaded.preprocess.mean == (0.485, 0.456, 0.406)
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 3), np.uint8)
+    wanted = (pixels / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    np.testing.assert_allclose(loaded.preprocess(pixels), wanted, rtol=0, atol=2e-6)
+
+
+def test_bfloat16_is_of_the_arithmetic_and_not_of_the_weights(file):
+    loaded = load_pretrained(file, dtype="bfloat16")
+    assert loaded.model == create_model("resnet18", dtype="bfloat16")
+    assert {leaf.dtype for leaf in jax.tree.leaves(loaded.variables)} == {np.dtype("float32")}
+
+
+def test_another_number_of_classes_makes_a_new_head(file):
+    loaded = load_pretrained(file, num_classes=5)
+    assert loaded.model == create_model("resnet18", num_classes=5)
+    assert loaded.variables["params"]["head"]["dense"]["kernel"].shape == (512, 5)
+    logits = loaded.model.apply(loaded.variables, np.zeros((1, 32, 32, 3), np.float32), train=False).logits
+    assert logits.shape == (1, 5)
+    headless = load_pretrained(file, num_classes=0)
+    assert "head" not in headless.variables["params"]
+    body = {part: params for part, params in load_pretrained(file).variables["params"].items() if part != "head"}
+    jax.tree.map(np.testing.assert_array_equal, headless.variables["params"], body)
+    jax.tree.map(np.testing.assert_array_equal, {part: loaded.variables["params"][part] for part in body}, body)
+
+
+def test_a_file_without_a_head_gives_a_net_without_one(tmp_path):
+    save_file({k: v for k, v in STATE.items() if not k.startswith("fc.")}, path := tmp_path / "resnet18.safetensors")
+    assert load_pretrained(path).model.num_classes == 0
+
+
+def test_one_error_lists_all_that_does_not_fit(tmp_path):
+    state = dict(STATE)
+    del state["layer1.0.bn1.weight"], state["conv1.weight"]
+    state["layer9.conv.weight"] = np.zeros((1,), np.float32)
+    state["layer4.1.conv2.weight"] = np.zeros((512, 512, 1, 1), np.float32)
+    save_file(state, path := tmp_path / "resnet18.safetensors")
+    with pytest.raises(ValueError) as caught:
+        load_pretrained(path)
+    said = str(caught.value)
+    assert "2 missing: conv1.weight, layer1.0.bn1.weight" in said
+    assert "1 unexpected: layer9.conv.weight" in said
+    assert "1 of another shape: layer4.1.conv2.weight (as [1, 1, 512, 512] for [3, 3, 512, 512])" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "error", "said"),
+    [
+        ("missing.safetensors", None, FileNotFoundError, "no file"),
+        ("resnet18.safetensors", b"\x10\0\0\0\0\0\0\0{not json", ValueError, "not a sound .safetensors file"),
+        ("resnet18.h5", b"", ValueError, "weights are read from .safetensors"),
+        ("model.safetensors", None, ValueError, "cannot tell the model from 'model.safetensors'"),
+    ],
+)
+def test_files_that_cannot_be_read_are_named(tmp_path, name, content, error, said):
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    elif error is ValueError:
+        save_file({"fc.weight": np.zeros((3, 2), np.float32)}, path)
+    with pytest.raises(error) as caught:
+        load_pretrained(path)
+    assert said in str(caught.value)
