@@ -79,7 +79,7 @@ def load_checkpoint(path: str | Path, step: str | int = "latest") -> Pretrained:
 
     Raises:
       FileNotFoundError: there are no checkpoints, or not this one.
-      ValueError: a format this version does not know.
+      ValueError: a format this version does not know, or a `step` that is neither.
     """
     path = Path(path).resolve()
     _quiet()
@@ -93,7 +93,10 @@ def load_checkpoint(path: str | Path, step: str | int = "latest") -> Pretrained:
         steps = manager.all_steps()
         if not steps:
             raise FileNotFoundError(f"no checkpoints in {str(folder)!r}")
-        chosen = {"latest": manager.latest_step, "best": manager.best_step}[step]() if isinstance(step, str) else step
+        named = {"latest": manager.latest_step, "best": manager.best_step}
+        if isinstance(step, str) and step not in named:
+            raise ValueError(f"step {step!r}; valid: latest, best or a number")
+        chosen = named[step]() if isinstance(step, str) else step
         if chosen not in steps:
             raise FileNotFoundError(f"no step {chosen} in {str(folder)!r}; valid: {', '.join(map(str, steps))}")
         meta = manager.restore(chosen, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"]

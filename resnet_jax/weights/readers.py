@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 
 
 def read_state(path: Path) -> dict[str, np.ndarray]:
@@ -20,6 +18,9 @@ def read_state(path: Path) -> dict[str, np.ndarray]:
         raise FileNotFoundError(f"no file {str(path)!r}")
     if path.suffix != ".safetensors":
         raise ValueError(f"{path.name}: weights are read from .safetensors files")
+    from safetensors import SafetensorError  # here, so that a project that reads no files needs no safetensors
+    from safetensors.numpy import load_file
+
     try:
         return load_file(path)
     except SafetensorError as error:

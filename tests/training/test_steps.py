@@ -67,7 +67,7 @@ def test_twenty_steps_are_pytorchs(x64, enlarged_digits, torch_resnet18, mode, d
     np.testing.assert_allclose(logits, wanted["final_eval_logits"], rtol=0, atol=1e-8 * np.abs(logits).max())
 
 
-MODEL = recipe.small("cifar_resnet20", num_classes=10, dtype="float64", param_dtype="float64")
+MODEL = recipe.small("cifar_resnet20", 1, num_classes=10, dtype="float64", param_dtype="float64")
 TX = optim.sgd(0.1, weight_decay=1e-4)
 
 

@@ -1,0 +1,70 @@
+import hashlib
+import subprocess
+import sys
+from importlib import resources
+
+import numpy as np
+import pytest
+
+from resnet_jax import data
+
+
+def stored():
+    with (resources.files("resnet_jax.data.digits") / "digits.npz").open("rb") as file:
+        return dict(np.load(file))
+
+
+def test_the_images_are_scikit_learns():
+    images = stored()["image"]
+    assert images.shape == (1797, 8, 8) and images.dtype == np.uint8 and images.max() == 16
+    # The first image of sklearn.datasets.load_digits(), as its documentation prints it.
+    np.testing.assert_array_equal(images[0, :2], [[0, 0, 5, 13, 9, 1, 0, 0], [0, 0, 13, 15, 10, 15, 5, 0]])
+    digest = hashlib.sha256(images.tobytes() + stored()["label"].tobytes()).hexdigest()
+    assert digest == "87ff0c9e40dc7e2c0e34e7257799c2e3f3aec1a016363bb11cad869ec428a826"
+
+
+def test_the_split_is_stratified_and_stored():
+    label, test = stored()["label"], stored()["test"]
+    assert test.sum() == 360 and (~test).sum() == 1437
+    np.testing.assert_allclose(np.bincount(label[test]), np.bincount(label) * 360 / 1797, atol=1)
+
+
+def test_prepared_images_are_the_stored_ones(tfds_dir):
+    """Through PNG files in ArrayRecord; their order is TFDS's, so compare as sets of examples."""
+    raw = stored()
+    scaled = np.round(raw["image"] * (255 / 16)).astype(np.uint8)
+    for split, chosen in (("train", ~raw["test"]), ("test", raw["test"])):
+        source = data.load("digits", split, data_dir=tfds_dir)
+        assert source.image_shape == (8, 8, 1)
+        assert source.classes == tuple("0123456789")
+        ours = sorted((image.tobytes(), int(label)) for image, label in zip(source.images, source.labels, strict=True))
+        theirs = sorted((i.tobytes(), int(n)) for i, n in zip(scaled[chosen], raw["label"][chosen], strict=True))
+        assert ours == theirs
+
+
+def test_preparing_and_reading_need_no_tensorflow(tmp_path):
+    code = (
+        "import sys; from resnet_jax import data;"
+        f"print(data.load('digits', 'test', data_dir={str(tmp_path)!r}).num_examples, 'tensorflow' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.split()[-2:] == ["360", "False"], done.stderr
+    assert list(tmp_path.glob("digits/*/*.array_record*"))
+
+
+@pytest.mark.parametrize(
+    ("name", "split", "said"),
+    [
+        ("digits", "tset", "digits has no split 'tset'; valid: train, test"),
+        ("cifra10", "train", "TFDS has no dataset 'cifra10'; close: cifar10"),
+        ("cifar10", "train", "run: tfds build cifar10 --file_format=array_record --data_dir="),
+    ],
+)
+def test_what_is_not_there_is_told_with_what_to_do(tfds_dir, name, split, said):
+    with pytest.raises(ValueError) as caught:
+        data.load(name, split, data_dir=tfds_dir)
+    assert said in str(caught.value)
+
+
+def test_sub_splits(tfds_dir):
+    assert data.load("digits", "train[:10%]", data_dir=tfds_dir).num_examples == 144

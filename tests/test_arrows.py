@@ -1,0 +1,85 @@
+"""Imports point one way: types -> ops -> models -> weights, analysis, training; data -> training; the cli last."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import resnet_jax
+
+ROOT = Path(resnet_jax.__file__).parent
+MODEL_PARTS = ("models.branches", "models.shortcuts", "models.combine", "models.stems", "models.heads")
+ALLOWED = {  # room: what it may import, by longest matching prefix
+    "types": (),
+    "config": (),
+    "ops": ("types", "ops"),
+    "data": ("types", "ops", "data"),
+    "models.layers": ("types", "ops"),
+    **{part: ("types", "ops", "models.layers") for part in MODEL_PARTS},
+    "models.blocks": ("types", "models.layers", *MODEL_PARTS),
+    "models.resnet": ("types", "ops", "models.layers", *MODEL_PARTS),
+    "models.zoo": ("models.blocks", "models.resnet", "models.zoo", *MODEL_PARTS),
+    "models": ("types", "ops", "models"),
+    "weights": ("types", "models", "weights"),
+    "analysis": ("types", "ops", "models", "analysis"),
+    "training": ("types", "models", "data", "training"),
+    "training.loop": ("types", "config", "models", "data", "training"),
+    "cli": ("config",),
+    "": ("types", "models", "analysis", "weights", "training"),
+}
+ONE_FILE = {  # heavy packages, and the one place that imports each
+    "orbax": {"training/checkpoint.py"},
+    "tensorflow_datasets": {"data/tfds.py", "data/digits/builder.py"},
+    "PIL": {"data/tfds.py", "data/digits/builder.py"},
+    "tyro": {"cli.py"},
+    "rich": {"training/report.py"},
+    "safetensors": {"weights/readers.py"},
+}
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+def room(file):
+    parts = file.relative_to(ROOT).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+def imports(file):
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: relative import"
+            module = node.module or ""
+            for alias in node.names:
+                inner = ROOT.parent / Path(*module.split("."), alias.name)
+                yield f"{module}.{alias.name}" if inner.is_dir() or inner.with_suffix(".py").exists() else module
+
+
+def longest(name, prefixes):
+    return max((p for p in prefixes if not p or name == p or name.startswith(f"{p}.")), key=len)
+
+
+@pytest.mark.parametrize("file", FILES, ids=[room(file) or "resnet_jax" for file in FILES])
+def test_imports_follow_the_arrows(file):
+    here = room(file)
+    allowed = ALLOWED[longest(here, ALLOWED)] if here else ALLOWED[""]
+    for name in imports(file):
+        if name == "resnet_jax" or name.startswith("resnet_jax."):
+            target = name.removeprefix("resnet_jax").removeprefix(".")
+            assert any(target == a or target.startswith(f"{a}.") for a in allowed), f"{here} imports {name}"
+        package = name.partition(".")[0]
+        if package in ONE_FILE:
+            assert file.relative_to(ROOT).as_posix() in ONE_FILE[package], f"{here} imports {package}"
+
+
+def test_config_needs_the_standard_library_alone():
+    import sys
+
+    assert {name.partition(".")[0] for name in imports(ROOT / "config.py")} <= set(sys.stdlib_module_names)
+
+
+@pytest.mark.parametrize("file", FILES, ids=[room(file) or "resnet_jax" for file in FILES])
+def test_only_parallel_knows_of_devices(file):
+    if room(file) != "training.parallel":
+        for word in ("jax.pmap", "shard_map(", "Mesh("):
+            assert word not in file.read_text(), word

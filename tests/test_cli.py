@@ -1,0 +1,71 @@
+import dataclasses
+
+import pytest
+
+from resnet_jax.cli import parse
+from resnet_jax.config import Config
+
+
+def test_defaults_and_typed_overrides():
+    assert parse([]) == Config()
+    config = parse(
+        [
+            "--optim.peak-lr",
+            "0.2",
+            "--workdir=/tmp/x",
+            "--optim.nesterov",
+            "--data.mean",
+            "0.5",
+            "0.4",
+            "--model.stem",
+            "cifar",
+        ]
+    )
+    assert config.optim == dataclasses.replace(Config().optim, peak_lr=0.2, nesterov=True)
+    assert (config.workdir, config.data.mean, config.model.stem) == ("/tmp/x", (0.5, 0.4), "cifar")
+
+
+def test_a_file_is_the_start_and_options_override_it(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text("from resnet_jax.config import *\nconfig = Config(workdir='w', train=TrainConfig(epochs=3.0))\n")
+    for arguments in (["--config", str(file)], [f"--config={file}"]):
+        assert parse([*arguments, "--train.seed", "7"]).train == dataclasses.replace(Config().train, epochs=3.0, seed=7)
+    assert parse(["--config", str(file)]).workdir == "w"
+
+
+def test_help_is_readable(capsys):
+    with pytest.raises(SystemExit) as exit:
+        parse(["--help"])
+    assert exit.value.code == 0
+    shown = capsys.readouterr().out
+    for text in (
+        "--config FILE",
+        "--optim.peak-lr FLOAT",
+        "highest learning rate",
+        "(default: 0.1)",
+        "{pmap,shard_map}",
+    ):
+        assert text in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--optim.peak-lrr", "0.2"], "no option --optim.peak-lrr; close: --optim.peak-lr"),
+        (["--optm.peak-lr=0.2"], "no option --optm.peak-lr; close: --optim.peak-lr"),
+        (["--optim.peak-lr", "fast"], "--optim.peak-lr: could not convert string to float: 'fast'"),
+        (["--train.parallel", "jit"], "invalid choice 'jit' for argument '--train.parallel'"),
+        (["--data.batch-size", "1.5"], "--data.batch-size"),
+        (["--optim.peak-lr"], "Missing value for argument '--optim.peak-lr'"),
+        (["stray"], "Unrecognized options: stray"),
+        (["--config"], "--config wants a file"),
+        (["--config", "configs/nothing.py"], "no config file 'configs/nothing.py'"),
+    ],
+)
+def test_a_mistake_is_one_clear_line(capsys, arguments, said):
+    with pytest.raises(SystemExit) as exit:
+        parse(arguments)
+    assert exit.value.code == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.startswith("error: ") and error.count("\n") == 1

@@ -1,0 +1,176 @@
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from resnet_jax import load_checkpoint
+from resnet_jax.config import CheckpointConfig, Config, DataConfig, ModelConfig, OptimConfig, TrainConfig
+from resnet_jax.training import loop
+from resnet_jax.training.loop import Diverged, SetupError, train
+
+
+def config(workdir, tfds_dir, **changes):
+    """Eight steps of 88 digits on eight devices, four steps an epoch: a minute's run in seconds."""
+    base = Config(
+        workdir=str(workdir),
+        model=ModelConfig(name="cifar_resnet20", bn_axis="data"),
+        data=DataConfig(data_dir=tfds_dir, train_split="train[:25%]", test_split="test[:50]", batch_size=88),
+        optim=OptimConfig(warmup_epochs=0.5),
+        train=TrainConfig(epochs=2.0, log_every_steps=3, eval_every_epochs=1.0),
+    )
+    for name, value in changes.items():
+        group, field = name.split("__")
+        base = dataclasses.replace(base, **{group: dataclasses.replace(getattr(base, group), **{field: value})})
+    return base
+
+
+def records(folder, split=None):
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [line for line in lines if split in (None, line["split"])]
+
+
+def without_clock(lines):
+    return [{k: v for k, v in line.items() if k != "images_per_second"} for line in lines]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, tfds_dir):
+    folder = tmp_path_factory.mktemp("finished")
+    return folder, train(config(folder, tfds_dir))
+
+
+@pytest.mark.slow
+def test_the_folder_of_a_run(finished):
+    folder, means = finished
+    assert [line["step"] for line in records(folder, "train")] == [3, 4, 6, 8]
+    assert [line["step"] for line in records(folder, "test")] == [4, 8]
+    assert records(folder)[-1] == {"step": 8, "split": "test", **means}
+    first = records(folder, "train")[0]
+    assert set(first) >= {"epoch", "loss", "top1", "top5", "learning_rate", "images_per_second"}
+    assert first["epoch"] == 0.75 and first["learning_rate"] == pytest.approx(0.1)
+    saved = json.loads((folder / "config.json").read_text())
+    assert saved["config"]["model"]["name"] == "cifar_resnet20" and saved["versions"]["jax"] == jax.__version__
+    meta = json.loads((folder / "checkpoints" / "8" / "meta" / "metadata").read_text())
+    assert meta["classes"] == list("0123456789") and meta["data"] == {"next_step": 8}
+    assert meta["config"] == saved["config"]
+
+
+@pytest.mark.slow
+def test_the_checkpoint_is_the_net_that_was_evaluated(finished, digits):
+    folder, means = finished
+    loaded = load_checkpoint(folder)
+    images = loaded.preprocess(digits.images[:50])
+    logits = loaded.model.apply(loaded.variables, images, train=False).logits
+    assert (np.argmax(logits, -1) == digits.labels[:50]).mean() == pytest.approx(means["top1"])
+
+
+@pytest.mark.slow
+def test_a_finished_run_says_so_and_writes_nothing(finished, tfds_dir, capsys):
+    folder, means = finished
+    before = (folder / "metrics.jsonl").read_bytes()
+    assert train(config(folder, tfds_dir)) == pytest.approx(means)
+    assert "this run is finished: test top-1" in capsys.readouterr().out
+    assert (folder / "metrics.jsonl").read_bytes() == before
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_goes_on_to_the_same_numbers(finished, tmp_path, tfds_dir, monkeypatch, capsys):
+    """Stopped between two checkpoints; goes on under shard_map."""
+    seen = []
+
+    class Interrupted(Exception):
+        pass
+
+    class Counting(loop.Report):
+        def advance(self, step):
+            seen.append(step)
+            if step == 6 and len(seen) == 6:
+                raise Interrupted
+            super().advance(step)
+
+    monkeypatch.setattr(loop, "Report", Counting)
+    with pytest.raises(Interrupted):
+        train(config(tmp_path, tfds_dir))
+    means = train(config(tmp_path, tfds_dir, train__parallel="shard_map"))
+    assert seen == [1, 2, 3, 4, 5, 6, 5, 6, 7, 8]
+    assert "going on from step 4" in capsys.readouterr().out
+    folder, straight = finished
+    assert means == straight
+    assert without_clock(records(tmp_path)) == without_clock(records(folder))
+    a, b = load_checkpoint(folder), load_checkpoint(tmp_path)
+    jax.tree.map(np.testing.assert_array_equal, a.variables, b.variables)
+
+
+@pytest.mark.slow
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, tfds_dir):
+    wild = config(tmp_path, tfds_dir, optim__peak_lr=1e30, optim__warmup_epochs=1.0, train__eval_every_epochs=0.25)
+    with pytest.raises(Diverged) as caught:
+        train(wild)
+    said = str(caught.value)
+    # Step 1 has rate 0 and is saved; step 2 throws the weights away.
+    assert "at step 2, learning rate 2.5e+29" in said or "at step 3, learning rate" in said
+    assert f"last good checkpoint: {tmp_path / 'checkpoints' / '1'}" in said
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(load_checkpoint(tmp_path).variables))
+
+
+@pytest.mark.slow
+def test_metrics_are_read_an_interval_late(tmp_path, tfds_dir, monkeypatch):
+    """The host asks for the numbers of an interval only when the next one has been given to the device."""
+    events = []
+    read, add = loop._Log._read, loop._Log.add
+    monkeypatch.setattr(
+        loop._Log, "add", lambda self, step, sums: (events.append(("add", step)), add(self, step, sums))
+    )
+    monkeypatch.setattr(
+        loop._Log, "_read", lambda self: (events.append(("read", [s for s, _ in self._ended])), read(self))
+    )
+    train(config(tmp_path, tfds_dir, train__eval_every_epochs=2.0))
+    assert events.index(("read", [1, 2, 3])) > events.index(("add", 6))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"model__name": "resnet5o"}, "no model named 'resnet5o'; close: resnet50"),
+        ({"data__name": "digts"}, "TFDS has no dataset 'digts'; close: digits"),
+        (
+            {"data__batch_size": 100},
+            "data.batch_size=100 cannot be split evenly into 8 (devices x accumulate)",
+        ),
+        ({"optim__accumulate": 3}, "(devices x accumulate); close: 72, 96"),
+        ({"data__eval_batch_size": 12}, "data.eval_batch_size=12 cannot be split evenly into 8"),
+        ({"data__batch_size": 4000}, "data.batch_size=4000, but digits has 359 images"),
+        ({"optim__warmup_epochs": 2.0}, "optim.warmup_epochs=2.0 is 8 steps of a run of 8"),
+        ({"optim__schedule": "step"}, "optim.decay_epochs=()"),
+        ({"optim__schedule": "step", "optim__decay_epochs": (1.0, 3.0)}, "are [4, 12] steps of a run of 8"),
+        ({"train__epochs": 0.0}, "train.epochs=0.0; wanted: more than 0"),
+        ({"data__batch_size": 0}, "data.batch_size=0; wanted: at least 1"),
+        ({"optim__label_smoothing": 1.5}, "optim.label_smoothing=1.5; wanted: a number in [0, 1)"),
+        ({"data__mean": (0.1, 0.2), "data__std": (1.0, 1.0)}, "wanted: 1 numbers each"),
+        ({"model__bn_group_size": 3}, "model.bn_group_size=3 does not divide 8 devices"),
+        ({"model__frozen_norms": ("stage7",)}, "frozen_norms='stage7'; valid:"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_any_work(tmp_path, tfds_dir, changes, said):
+    workdir = tmp_path / "run"
+    with pytest.raises(SetupError) as caught:
+        train(config(workdir, tfds_dir, **changes))
+    assert said in str(caught.value)
+    assert not workdir.exists()
+
+
+def test_a_folder_of_another_run_is_refused_and_unharmed(tmp_path, tfds_dir):
+    loop._open_folder(config(tmp_path, tfds_dir))
+    before = (tmp_path / "config.json").read_bytes()
+    with pytest.raises(SetupError, match="another config: optim.peak_lr was 0.1, now 0.2; choose another --workdir"):
+        train(config(tmp_path, tfds_dir, optim__peak_lr=0.2))
+    assert (tmp_path / "config.json").read_bytes() == before
+
+
+def test_checkpoint_settings_may_change(tmp_path, tfds_dir):
+    loop._open_folder(config(tmp_path, tfds_dir))
+    changed = dataclasses.replace(config(tmp_path, tfds_dir), checkpoint=CheckpointConfig(keep_latest=7))
+    loop._open_folder(changed)
+    assert json.loads((tmp_path / "config.json").read_text())["config"]["checkpoint"]["keep_latest"] == 7

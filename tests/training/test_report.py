@@ -1,0 +1,50 @@
+import io
+import json
+
+from rich.console import Console
+
+from resnet_jax.training.report import Report
+
+VALUES = {"loss": 1.5, "top1": 0.25, "learning_rate": 0.1}
+
+
+def report(file, terminal=False, start=0):
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=100)
+    return console, Report(file, start_step=start, total_steps=100, console=console)
+
+
+def records(file):
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def test_one_json_object_a_line_and_one_line_of_text(tmp_path):
+    console, written = report(tmp_path / "metrics.jsonl")
+    with written:
+        written.advance(10)
+        written.train(10, VALUES, images_per_step=8)
+        written.test(10, {"loss": 1.0, "top1": 0.5, "top5": 0.75}, examples=9)
+    train, test = records(tmp_path / "metrics.jsonl")
+    assert train.pop("images_per_second") > 0
+    assert train == {"step": 10, "split": "train", **VALUES}
+    assert test == {"step": 10, "split": "test", "loss": 1.0, "top1": 0.5, "top5": 0.75}
+    first, second = console.file.getvalue().splitlines()
+    assert first.startswith("step 10/100  loss 1.5000  top-1 0.2500") and "images/s  ETA " in first
+    assert second == "step 10/100  test: loss 1.0000  top-1 0.5000  top-5 0.7500  (9 images)"
+
+
+def test_a_terminal_gets_a_bar(tmp_path):
+    console, written = report(tmp_path / "metrics.jsonl", terminal=True)
+    with written:
+        written.advance(10)
+        written.train(10, VALUES, images_per_step=8)
+    shown = console.file.getvalue()
+    assert "10/100" in shown and "loss 1.500" in shown and "images/s" in shown
+
+
+def test_going_on_drops_what_came_after_the_checkpoint_and_a_torn_line(tmp_path):
+    file = tmp_path / "metrics.jsonl"
+    file.write_text("".join(json.dumps({"step": step}) + "\n" for step in (10, 20, 30)) + '{"step": 4')
+    _, written = report(file, start=20)
+    with written:
+        written.test(40, VALUES, examples=1)
+    assert [record["step"] for record in records(file)] == [10, 20, 40]
