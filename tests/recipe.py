@@ -40,7 +40,7 @@ def torch_state(model: str) -> dict[str, np.ndarray]:
 
 def variables(model, dtype=np.float32):
     """Recipe weights for any net of ours, drawn by our own names."""
-    _, wanted = shapes(model, model.image_size)
+    wanted = shapes(model, model.image_size).variables
 
     def draw(path, shape):
         leaf = {"mean": "running_mean", "var": "running_var"}.get(path[-1], path[-1])

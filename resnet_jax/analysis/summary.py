@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
-from resnet_jax.models import create_model, natural, parts
-from resnet_jax.ops import tally_macs
+from resnet_jax.models import create_model, natural, parts, shapes
 
 
 @dataclass(frozen=True)
@@ -62,39 +59,18 @@ class Summary:
 def summary(name: str | nn.Module, image_size: int | None = None) -> Summary:
     """Counts for one image of `image_size` pixels a side (default: the size the net was published with).
 
-    Nothing is computed: the net is traced with `jax.eval_shape`, and its multiply-adds are counted where convolutions
-    and dense layers are called.
+    Nothing is computed: the net is traced, and its multiply-adds are counted where convolutions and dense layers are
+    called.
 
     Raises:
       ValueError: no such model.
     """
     model = create_model(name) if isinstance(name, str) else name
     size = image_size or model.image_size
-    macs: defaultdict[str, int] = defaultdict(int)
-    inside: list[str] = []  # the child of the net that is being called
-
-    def follow(call: Callable[..., Any], args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
-        if len(context.module.path) != 1:
-            return call(*args, **kwargs)
-        inside.append(context.module.path[0])
-        try:
-            return call(*args, **kwargs)
-        finally:
-            inside.pop()
-
-    def record(count: int) -> None:
-        macs[inside[-1] if inside else ""] += count
-
-    def initialise() -> Any:
-        images = jnp.zeros((1, size, size, model.in_channels), model.dtype)
-        return model.init_with_output(jax.random.key(0), images, train=False)
-
-    with nn.intercept_methods(follow), tally_macs(record):
-        outputs, variables = jax.eval_shape(initialise)
-
+    outputs, variables, macs = shapes(model, size)
     params, stats = variables["params"], variables.get("batch_stats", {})
     blocks = {
-        child: Row(child, _size(params[child]), _size(stats.get(child, {})), macs[child])
+        child: Row(child, _size(params[child]), _size(stats.get(child, {})), macs.get(child, 0))
         for child in sorted(params, key=natural)
     }
     stages = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import io
 
@@ -53,7 +54,8 @@ def _prepared(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
     if name in OWN:
         builder = OWN[name](data_dir=data_dir, file_format="array_record")
         tfds.disable_progress_bar()
-        builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
+        with contextlib.redirect_stdout(io.StringIO()):  # it speaks of a download; there is none
+            builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
         return builder
     try:
         builder = tfds.builder(name, data_dir=data_dir, file_format="array_record", try_gcs=False)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from functools import cache
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ import jax.numpy as jnp
 from resnet_jax.models.resnet import Outputs, ResNet, Stage
 from resnet_jax.models.stems import STEMS
 from resnet_jax.models.zoo import cifar, imagenet
+from resnet_jax.ops import tally_macs
 from resnet_jax.ops.pooling import POOLS
 from resnet_jax.types import Variables
 
@@ -103,19 +105,43 @@ def parts(model: nn.Module) -> tuple[str, ...]:
     return ("stem", *(f"stage{number}" for number in range(1, len(model.stages) + 1)))
 
 
+class Shapes(NamedTuple):
+    """What a net is, with ShapeDtypeStructs for arrays."""
+
+    outputs: Outputs  # for one image
+    variables: Variables
+    macs: dict[str, int]  # multiply-adds of one image, by child of the net: "stem", "stage1_block0", ...
+
+
 @cache
-def shapes(model: nn.Module, image_size: int) -> tuple[Outputs, Variables]:
-    """What one image would give, and the net's variables, as ShapeDtypeStructs; nothing is computed."""
+def shapes(model: nn.Module, image_size: int) -> Shapes:
+    """Traces a net on one image of `image_size` pixels a side. Nothing is computed, and no device is used."""
+    macs: dict[str, int] = defaultdict(int)
+    inside: list[str] = []  # the child that is being called
+
+    def follow(call: Callable[..., Any], args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
+        if len(context.module.path) != 1:
+            return call(*args, **kwargs)
+        inside.append(context.module.path[0])
+        try:
+            return call(*args, **kwargs)
+        finally:
+            inside.pop()
+
+    def record(count: int) -> None:
+        macs[inside[-1]] += count
 
     def initialise() -> Any:
         images = jnp.zeros((1, image_size, image_size, model.in_channels), model.dtype)
         return model.init_with_output(jax.random.key(0), images, train=False)
 
-    return jax.eval_shape(initialise)
+    with nn.intercept_methods(follow), tally_macs(record):
+        outputs, variables = jax.eval_shape(initialise)
+    return Shapes(outputs, variables, dict(macs))
 
 
 def feature_info(model: nn.Module, image_size: int = 224) -> dict[str, Feature]:
     """Channels and stride of each feature map of `Outputs.features`, in order."""
-    outputs, _ = shapes(model, image_size)
-    maps = {name: outputs.features[name].shape for name in parts(model)}
+    features = shapes(model, image_size).outputs.features
+    maps = {name: features[name].shape for name in parts(model)}
     return {name: Feature(shape[-1], round(image_size / shape[1])) for name, shape in maps.items()}

@@ -98,6 +98,8 @@ class ResNet(nn.Module):
                 run = partial(_run, rows=group, layers=layers, drop_path=drop_path)
                 x = run(self, x) if self.remat == "none" else nn.remat(run)(self, x)
             features[name] = x
+        if self.output_stride is not None and strides < self.output_stride:
+            raise ValueError(f"output_stride={self.output_stride}, but the net's own stride is {strides}")
         features["pool"] = ops.global_pool(x, self.global_pool)
         head = LinearHead(self.num_classes, self.param_dtype, name="head")
         return Outputs(head(drop(features["pool"], rate=self.drop_rate)), features)

@@ -44,7 +44,11 @@ def make_train_step(
         each example's place in the global batch. The key is the same on every device.
       accumulate: this many equal parts of the shard are run one after the other, their gradients added, and one update
         made. Batch statistics are those of a part, and the running ones move once for each.
+
+    Raises:
+      ValueError: the net synchronises its BatchNorm over another axis.
     """
+    _check_axis(model, axis_name)
 
     def part_gradient(params: Any, batch_stats: Any, batch: Batch, rngs: dict[str, Array]) -> tuple[Any, Any, Metrics]:
         def objective(params: Any) -> tuple[Array, tuple[Any, Metrics]]:
@@ -127,6 +131,12 @@ def make_eval_step(
         return sums if axis_name is None else lax.psum(sums, axis_name)
 
     return step
+
+
+def _check_axis(model: nn.Module, axis_name: str | None) -> None:
+    bn_axis = getattr(model, "bn_axis", None)
+    if bn_axis is not None and bn_axis != axis_name:
+        raise ValueError(f"the net shares batch statistics over axis {bn_axis!r}; the step is for axis {axis_name!r}")
 
 
 def _complete(batch: Batch, axis_name: str | None) -> dict[str, Array]:

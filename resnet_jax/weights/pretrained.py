@@ -28,7 +28,7 @@ def load_pretrained(
     """Reads a PyTorch checkpoint with torchvision's (and timm's) names for ResNets; PyTorch is not needed.
 
     Args:
-      source: a .safetensors file.
+      source: a .safetensors file, or a .pth file as PyTorch writes them since 1.6.
       model: a name of `list_models()`, or a net. None: taken from the file's name, as in "resnet50-0676ba61".
       num_classes: of the returned net. Where it differs from the file's, the head is new (0: there is none).
       dtype: of the net's arithmetic. Variables are at least float32; with float64 they keep a file's float64 values.
@@ -57,7 +57,7 @@ def load_pretrained(
 
 def to_variables(state: Mapping[str, np.ndarray], model: nn.Module) -> Variables:
     """A state dict with torchvision's names as the variables of `model`; every entry must match, both ways."""
-    _, wanted = shapes(model, 64)
+    wanted = shapes(model, model.image_size).variables
     found: dict[tuple[str, ...], np.ndarray] = {}
     left = {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
     missing, misshapen = [], []
@@ -90,7 +90,7 @@ def _classes(state: Mapping[str, np.ndarray]) -> int:
 
 
 def _with_new_head(model: nn.Module, variables: Variables) -> Variables:
-    outputs, wanted = shapes(model, 64)
+    outputs, wanted, _ = shapes(model, model.image_size)
     if "head" not in wanted["params"]:
         return variables
     pooled = jnp.zeros(outputs.features["pool"].shape, outputs.features["pool"].dtype)

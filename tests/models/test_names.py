@@ -17,7 +17,7 @@ def described(name):
     from resnet_jax.models import create_model, shapes
 
     model = create_model(name)
-    _, variables = shapes(model, model.image_size)
+    variables = shapes(model, model.image_size).variables
     lines = sorted(f"{'/'.join(path)} {list(x.shape)}" for path, x in flatten_dict(variables).items())
     if name in READABLE:
         return lines

@@ -32,7 +32,7 @@ run_jit = jax.jit(run, static_argnums=(0, 3))
 @pytest.mark.parametrize("name", WHOLE)
 def test_shapes(name):
     model = create_model(name)
-    outputs, variables = shapes(model, model.image_size)
+    outputs, variables, _ = shapes(model, model.image_size)
     assert outputs.logits.shape == (1, model.num_classes)
     assert outputs.logits.dtype == jnp.float32
     assert outputs.features["pool"].shape == (1, model.stages[-1].features)

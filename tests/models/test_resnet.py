@@ -66,6 +66,11 @@ def test_output_stride_computes_the_same_features_on_a_finer_grid(x64, name, out
     assert feature_info(fine)["stage4"].stride == output_stride
 
 
+def test_an_output_stride_beyond_the_nets_own_is_refused():
+    with pytest.raises(ValueError, match="output_stride=8, but the net's own stride is 4"):
+        feature_info(create_model("cifar_resnet20", output_stride=8))
+
+
 def test_bfloat16_keeps_parameters_statistics_and_logits_in_float32():
     model = tiny(dtype="bfloat16")
     variables = jax.eval_shape(lambda: model.init(jax.random.key(0), X, train=False))

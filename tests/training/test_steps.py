@@ -156,3 +156,8 @@ def test_state_holds_arrays_alone():
     assert list(vars(state)) == ["step", "params", "batch_stats", "opt_state", "ema", "key"]
     assert state.key.dtype == jnp.uint32
     jax.tree.map(np.testing.assert_array_equal, state, TrainState.create(model, TX, jax.random.PRNGKey(0), sample))
+
+
+def test_a_step_for_another_axis_than_the_nets_is_refused():
+    with pytest.raises(ValueError, match="shares batch statistics over axis 'data'; the step is for axis None"):
+        make_train_step(MODEL.clone(bn_axis="data"), TX, axis_name=None)
