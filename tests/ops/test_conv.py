@@ -1,8 +1,10 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from resnet_jax.ops import conv2d, tally_macs
+from resnet_jax.ops.conv import library_conv, patch_product
 
 
 def direct(x, kernel, strides, dilation, groups):
@@ -41,6 +43,18 @@ def test_equals_its_definition(x64, size, k, strides, dilation, groups):
     x, kernel = rng.standard_normal((2, size, size + 1, 4)), rng.standard_normal((k, k, 4 // groups, 6))
     y = conv2d(jnp.asarray(x), jnp.asarray(kernel), strides=strides, dilation=dilation, groups=groups)
     np.testing.assert_allclose(y, direct(x, kernel, strides, dilation, groups), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("size", "k", "strides", "dilation"), [(2, 3, 1, 1), (7, 3, 2, 1), (5, 3, 1, 2), (6, 1, 2, 1)])
+def test_both_lowerings_and_their_gradients_agree(x64, size, k, strides, dilation):
+    rng = np.random.default_rng(0)
+    x, kernel = jnp.asarray(rng.standard_normal((2, size, size, 4))), jnp.asarray(rng.standard_normal((k, k, 4, 6)))
+    results = []
+    for lowering in (library_conv, patch_product):
+        y, back = jax.vjp(lambda x, kernel, f=lowering: f(x, kernel, strides=strides, dilation=dilation), x, kernel)
+        results.append((y, *back(jnp.cos(y))))
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-12)
 
 
 def test_counts_its_multiply_adds(strict_dtypes):
