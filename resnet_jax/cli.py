@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import io
 import re
 import sys
@@ -14,6 +13,7 @@ from typing import NoReturn
 import tyro
 
 from resnet_jax.config import Config, load_config
+from resnet_jax.nearest import nearest
 
 DESCRIPTION = """Train a residual network.
 
@@ -36,8 +36,7 @@ def parse(argv: Sequence[str] | None = None) -> Config:
     for argument in arguments:
         flag = argument.partition("=")[0].replace("_", "-")
         if flag.startswith("--") and flag not in flags:
-            near = difflib.get_close_matches(flag, flags, n=3, cutoff=0.5)
-            fail(f"no option {argument.partition('=')[0]}; " + (f"close: {', '.join(near)}" if near else "see --help"))
+            fail(f"no option {argument.partition('=')[0]}; {nearest(flag, flags, 'see --help')}")
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):

@@ -1,14 +1,17 @@
-"""Config: a run as plain data. Standard library only; callables live in Python, names of them live here."""
+"""Config: a run as plain data. It needs the standard library alone; callables live in Python, their names here."""
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
+import math
 import runpy
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from resnet_jax.nearest import nearest
 
 
 @dataclass(frozen=True)
@@ -105,15 +108,47 @@ def load_config(path: str | Path) -> Config:
     """
     path = Path(path)
     if not path.is_file():
-        near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.py")], n=3)
-        raise FileNotFoundError(f"no config file {str(path)!r}" + (f"; close: {', '.join(near)}" if near else ""))
+        beside = [other.name for other in path.parent.glob("*.py")]
+        raise FileNotFoundError(f"no config file {str(path)!r}; {nearest(path.name, beside, 'see configs/')}")
     try:
         config = runpy.run_path(str(path)).get("config")
     except Exception as error:
         raise ValueError(f"config file {path}: {type(error).__name__}: {error}") from error
     if not isinstance(config, Config):
         raise ValueError(f"config file {path} defines no `config = Config(...)`")
+    try:
+        check_types(config)
+    except ValueError as error:
+        raise ValueError(f"config file {path}: {error}") from None
     return config
+
+
+def check_types(config: Any, prefix: str = "") -> None:
+    """Raises ValueError for a value that its field cannot hold, as a config file may have one."""
+    for name, hint in get_type_hints(type(config)).items():
+        value = getattr(config, name)
+        if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+            if not isinstance(value, hint):
+                raise ValueError(f"{prefix}{name}={value!r}; wanted: a {hint.__name__}")
+            check_types(value, f"{prefix}{name}.")
+        elif not _holds(hint, value):
+            wanted = str(getattr(hint, "__name__", hint)).replace("typing.", "")
+            raise ValueError(f"{prefix}{name}={value!r}; wanted: {wanted}")
+
+
+def _holds(hint: Any, value: Any) -> bool:
+    kinds = get_args(hint)
+    if get_origin(hint) is Literal:
+        return value in kinds
+    if get_origin(hint) in (Union, UnionType):
+        return any(_holds(kind, value) for kind in kinds)
+    if get_origin(hint) is tuple:
+        return isinstance(value, tuple) and all(_holds(kinds[0], one) for one in value)
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, hint)
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -130,8 +165,7 @@ def from_dict(values: dict[str, Any], kind: type = Config) -> Any:
     hints = get_type_hints(kind)
     for name in values:
         if name not in hints:
-            near = difflib.get_close_matches(name, hints, n=1)
-            raise ValueError(f"{kind.__name__} has no field {name!r}" + (f"; close: {near[0]}" if near else ""))
+            raise ValueError(f"{kind.__name__} has no field {name!r}; {nearest(name, hints)}")
 
     def restore(name: str, value: Any) -> Any:
         if dataclasses.is_dataclass(hints[name]):

@@ -1,6 +1,7 @@
 """Imports point one way: types -> ops -> models -> weights, analysis, training; data -> training; the cli last."""
 
 import ast
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,20 +12,21 @@ ROOT = Path(resnet_jax.__file__).parent
 MODEL_PARTS = ("models.branches", "models.shortcuts", "models.combine", "models.stems", "models.heads")
 ALLOWED = {  # room: what it may import, by longest matching prefix
     "types": (),
-    "config": (),
+    "nearest": (),
+    "config": ("nearest",),
     "ops": ("types", "ops"),
-    "data": ("types", "ops", "data"),
+    "data": ("types", "ops", "nearest", "data"),
     "models.layers": ("types", "ops"),
     **{part: ("types", "ops", "models.layers") for part in MODEL_PARTS},
     "models.blocks": ("types", "models.layers", *MODEL_PARTS),
     "models.resnet": ("types", "ops", "models.layers", *MODEL_PARTS),
     "models.zoo": ("models.blocks", "models.resnet", "models.zoo", *MODEL_PARTS),
-    "models": ("types", "ops", "models"),
+    "models": ("types", "ops", "nearest", "models"),
     "weights": ("types", "models", "weights"),
     "analysis": ("types", "ops", "models", "analysis"),
     "training": ("types", "models", "data", "training"),
     "training.loop": ("types", "config", "models", "data", "training"),
-    "cli": ("config",),
+    "cli": ("config", "nearest"),
     "": ("types", "models", "analysis", "weights", "training"),
 }
 ONE_FILE = {  # heavy packages, and the one place that imports each
@@ -73,9 +75,13 @@ def test_imports_follow_the_arrows(file):
 
 
 def test_config_needs_the_standard_library_alone():
-    import sys
+    for file in ("config.py", "nearest.py"):
+        outside = set(imports(ROOT / file)) - {"resnet_jax.nearest"}
+        assert {name.partition(".")[0] for name in outside} <= set(sys.stdlib_module_names)
 
-    assert {name.partition(".")[0] for name in imports(ROOT / "config.py")} <= set(sys.stdlib_module_names)
+
+def test_only_the_command_line_imports_the_loop():
+    assert [file for file in FILES if "resnet_jax.training.loop" in imports(file)] == []
 
 
 @pytest.mark.parametrize("file", FILES, ids=[room(file) or "resnet_jax" for file in FILES])

@@ -43,19 +43,25 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_end(tmp_path, tfds_dir, dig
     straight = run(tmp_path / "straight", tfds_dir, *SHORT)
     assert straight.returncode == 0, straight.stderr
     folder, killed = tmp_path / "killed", 0
-    for seconds in (0.0, 0.3, 0.05):
-        have = len(list(folder.glob("checkpoints/[0-9]*"))) if folder.exists() else 0
+
+    def saved():
+        return [int(path.name) for path in folder.glob("checkpoints/*") if path.name.isdigit()]
+
+    def saving():
+        return any(folder.glob("checkpoints/*tmp*"))
+
+    for moment in ("after a save", "in a save", "in a save"):
+        before = max(saved(), default=0)
         process = subprocess.Popen(
             **command(folder, tfds_dir, *SHORT), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        latest = max((int(path.name) for path in folder.glob("checkpoints/[0-9]*")), default=0) if have else 0
-        while process.poll() is None:  # until it has saved once more, and a little longer
-            if any(int(p.name) > latest for p in folder.glob("checkpoints/[0-9]*") if p.name.isdigit()):
-                time.sleep(seconds)
+        while process.poll() is None:
+            if saving() if moment == "in a save" else max(saved(), default=0) > before:
+                time.sleep(0.0 if moment == "in a save" else 0.2)
                 process.send_signal(signal.SIGKILL)
                 killed += 1
                 break
-            time.sleep(0.01)
+            time.sleep(0.002)
         process.wait()
     assert killed == 3
     again = run(folder, tfds_dir, *SHORT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -68,9 +69,11 @@ class InMemory:
 
     def moments(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Mean and standard deviation per channel, of values in [0, 1]."""
-        values = self.images.reshape(-1, self.images.shape[-1])
-        mean, std = values.mean(0, np.float64) / 255, values.std(0, np.float64) / 255
-        return tuple(map(float, mean)), tuple(float(s) or 1.0 for s in std)
+        levels, channels = np.arange(256) / 255, range(self.images.shape[-1])
+        shares = [np.bincount(self.images[..., c].ravel(), minlength=256) / self.images[..., c].size for c in channels]
+        means = [float(share @ levels) for share in shares]
+        variances = [float(share @ (levels - mean) ** 2) for share, mean in zip(shares, means, strict=True)]
+        return tuple(means), tuple(math.sqrt(variance) or 1.0 for variance in variances)  # 1 for a constant channel
 
     def batches(self, seed: int, start_step: int = 0, *, batch_size: int) -> Iterator[Batch]:
         per_epoch = self.num_examples // batch_size

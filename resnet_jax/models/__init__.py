@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -17,6 +16,7 @@ import jax.numpy as jnp
 from resnet_jax.models.resnet import Outputs, ResNet, Stage
 from resnet_jax.models.stems import STEMS
 from resnet_jax.models.zoo import cifar, imagenet
+from resnet_jax.nearest import nearest
 from resnet_jax.ops import tally_macs
 from resnet_jax.ops.pooling import POOLS
 from resnet_jax.types import Variables
@@ -31,12 +31,6 @@ __all__ = ["MODELS", "Feature", "Outputs", "ResNet", "Stage", "create_model", "f
 class Feature(NamedTuple):
     channels: int
     stride: int  # input pixels per feature pixel
-
-
-def closest(name: str, names: Mapping[str, Any] | tuple[str, ...] | list[str]) -> str:
-    """The names nearest to a misspelt one, for an error message."""
-    near = difflib.get_close_matches(name, list(names), n=3, cutoff=0.5)
-    return f"close: {', '.join(near)}" if near else f"valid: {', '.join(names)}"
 
 
 def list_models(pattern: str = "*") -> list[str]:
@@ -59,21 +53,20 @@ def create_model(name: str, **overrides: Any) -> nn.Module:
       TypeError: an unknown override.
     """
     if name not in MODELS:
-        near = difflib.get_close_matches(name, MODELS, n=3, cutoff=0.6)
-        hint = f"close: {', '.join(near)}" if near else "see list_models()"
-        raise ValueError(f"no model named {name!r}; {hint}")
+        raise ValueError(f"no model named {name!r}; {nearest(name, MODELS, 'see list_models()')}")
     fields = [field for field in ResNet.__dataclass_fields__ if field not in ("parent", "name")]
     for field in overrides:
         if field not in fields:
-            raise TypeError(f"{name} has no option {field!r}; {closest(field, fields)}")
+            raise TypeError(f"{name} has no option {field!r}; {nearest(field, fields)}")
     if isinstance(stem := overrides.get("stem"), str):
         _one_of("stem", stem, STEMS)
         overrides["stem"] = STEMS[stem]
     for field in ("dtype", "param_dtype"):
         if field in overrides:
-            overrides[field] = jnp.dtype(overrides[field]).type
+            overrides[field] = _floating(field, overrides[field])
     if "frozen_norms" in overrides:
-        overrides["frozen_norms"] = tuple(overrides["frozen_norms"])
+        frozen = overrides["frozen_norms"]
+        overrides["frozen_norms"] = (frozen,) if isinstance(frozen, str) else tuple(frozen)
     model = MODELS[name](**overrides)
     _check(model)
     return model
@@ -82,6 +75,16 @@ def create_model(name: str, **overrides: Any) -> nn.Module:
 def _one_of(field: str, value: Any, valid: Mapping[str, Any] | tuple[Any, ...]) -> None:
     if value not in valid:
         raise ValueError(f"{field}={value!r}; valid: {', '.join(map(str, valid))}")
+
+
+def _floating(field: str, dtype: Any) -> Any:
+    try:
+        kind = jnp.dtype("object" if dtype is None else dtype)
+    except TypeError:
+        kind = jnp.dtype("object")
+    if not jnp.issubdtype(kind, jnp.floating):
+        raise ValueError(f"{field}={dtype!r}; valid: float32, bfloat16, float16, float64")
+    return kind.type
 
 
 def _check(model: ResNet) -> None:
@@ -94,8 +97,9 @@ def _check(model: ResNet) -> None:
         if not 0 <= (rate := getattr(model, field)) < 1:
             raise ValueError(f"{field}={rate!r}; wanted: a rate in [0, 1)")
     for field, least in (("num_classes", 0), ("in_channels", 1), ("stem_features", 1)):
-        if getattr(model, field) < least:
-            raise ValueError(f"{field}={getattr(model, field)!r}; wanted: at least {least}")
+        value = getattr(model, field)
+        if not isinstance(value, int) or value < least:
+            raise ValueError(f"{field}={value!r}; wanted: a whole number, at least {least}")
     if model.bn_group_size is not None and (model.bn_axis is None or model.bn_group_size < 1):
         raise ValueError(f"bn_group_size={model.bn_group_size!r} is a number of devices along bn_axis; set bn_axis too")
 
@@ -113,9 +117,13 @@ class Shapes(NamedTuple):
     macs: dict[str, int]  # multiply-adds of one image, by child of the net: "stem", "stage1_block0", ...
 
 
-@cache
 def shapes(model: nn.Module, image_size: int) -> Shapes:
-    """Traces a net on one image of `image_size` pixels a side. Nothing is computed, and no device is used."""
+    """Traces a net on one image of `image_size` pixels a side, once. Nothing is computed, and no device is used."""
+    return _shapes(model, image_size, jax.dtypes.canonicalize_dtype(float))
+
+
+@cache
+def _shapes(model: nn.Module, image_size: int, widest: Any) -> Shapes:
     macs: dict[str, int] = defaultdict(int)
     inside: list[str] = []  # the child that is being called
 
@@ -142,6 +150,7 @@ def shapes(model: nn.Module, image_size: int) -> Shapes:
 
 def feature_info(model: nn.Module, image_size: int = 224) -> dict[str, Feature]:
     """Channels and stride of each feature map of `Outputs.features`, in order."""
-    features = shapes(model, image_size).outputs.features
+    whole = -(-image_size // 64) * 64  # strides divide it, so that no map is rounded up
+    features = shapes(model, whole).outputs.features
     maps = {name: features[name].shape for name in parts(model)}
-    return {name: Feature(shape[-1], round(image_size / shape[1])) for name, shape in maps.items()}
+    return {name: Feature(shape[-1], whole // shape[1]) for name, shape in maps.items()}

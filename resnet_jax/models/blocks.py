@@ -28,5 +28,8 @@ class Residual(nn.Module):
         shortcut = self.shortcut(self.layers, self.features, self.strides, name="shortcut")
         layers = self.layers if shortcut.carries_signal else self.layers.without_zero_init()
         y = self.branch(layers, self.features, self.strides, name="branch")(x)
-        s = shortcut(x)
-        return layers.act(self.combine(layers, name="combine")(x, layers.drop_path(y), s))
+        if layers.drop_path is not None:
+            if not shortcut.carries_signal:
+                raise ValueError("drop_path needs shortcuts: in a plain net it would drop the image itself")
+            y = layers.drop_path(y)
+        return layers.act(self.combine(layers, name="combine")(x, y, shortcut(x)))

@@ -131,7 +131,9 @@ class Layers:
     make_norm: Callable[..., nn.Module]
     act: Activation
     use_batch_statistics: bool
-    drop_path: Activation = lambda y: y  # stochastic depth on F(x), with this block's rate
+    drop_path: Activation | None = (
+        None  # stochastic depth on F(x), with this block's rate and draws; None: not asked for
+    )
     zero_init: bool = True  # the last norm of a branch starts with scale 0
     dilation: int = 1
     take_strides: bool = True

@@ -8,6 +8,7 @@ from functools import partial
 from typing import NamedTuple
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from resnet_jax import ops
@@ -38,6 +39,7 @@ class Outputs(NamedTuple):
 class _Row:
     """One block as it will be built."""
 
+    number: int  # in the net, from 0
     name: str
     make: Callable[..., nn.Module]
     features: int
@@ -80,11 +82,15 @@ class ResNet(nn.Module):
         if not jnp.issubdtype(images.dtype, jnp.floating):
             raise TypeError(f"images are normalised floats; got {images.dtype} (see Preprocess)")
         index = jnp.arange(images.shape[0]) if example_index is None else example_index
-        drop_path = drop = _no_drop
-        if train and self.drop_path:
-            drop_path = partial(ops.drop_path, key=self.make_rng("drop_path"), index=index)
-        if train and self.drop_rate:
-            drop = partial(ops.dropout, key=self.make_rng("dropout"), index=index)
+        drop_path_key = self.make_rng("drop_path") if train and self.drop_path else None
+
+        def bind(layers: Layers, row: _Row) -> Layers:
+            if not self.drop_path:
+                return layers
+            if drop_path_key is None:
+                return replace(layers, drop_path=lambda y: y)
+            key = jax.random.fold_in(drop_path_key, row.number)
+            return replace(layers, drop_path=partial(ops.drop_path, rate=row.drop_rate, key=key, index=index))
 
         stem = self.stem(self._layers("stem", train), self.stem_features, name="stem")
         feature, x = stem(images.astype(self.dtype))
@@ -95,14 +101,15 @@ class ResNet(nn.Module):
             strides, dilation = (strides * stage.strides, dilation) if take else (strides, dilation * stage.strides)
             layers = replace(self._layers(name, train), dilation=dilation, take_strides=take)
             for group in [[row] for row in rows] if self.remat == "block" else [rows]:
-                run = partial(_run, rows=group, layers=layers, drop_path=drop_path)
+                run = partial(_run, rows=[(row, bind(layers, row)) for row in group])
                 x = run(self, x) if self.remat == "none" else nn.remat(run)(self, x)
             features[name] = x
         if self.output_stride is not None and strides < self.output_stride:
             raise ValueError(f"output_stride={self.output_stride}, but the net's own stride is {strides}")
-        features["pool"] = ops.global_pool(x, self.global_pool)
-        head = LinearHead(self.num_classes, self.param_dtype, name="head")
-        return Outputs(head(drop(features["pool"], rate=self.drop_rate)), features)
+        features["pool"] = pooled = ops.global_pool(x, self.global_pool)
+        if train and self.drop_rate:
+            pooled = ops.dropout(pooled, self.drop_rate, self.make_rng("dropout"), index)
+        return Outputs(LinearHead(self.num_classes, self.param_dtype, name="head")(pooled), features)
 
     def _rows(self) -> Iterator[tuple[str, Stage, list[_Row]]]:
         """Each stage's name and blocks. Drop path grows linearly: block l of L has l / L of the last one's rate."""
@@ -114,6 +121,7 @@ class ResNet(nn.Module):
                 stage,
                 [
                     _Row(
+                        number=done + i,
                         name=f"{name}_block{i}",
                         make=stage.block,
                         features=stage.features,
@@ -136,12 +144,7 @@ class ResNet(nn.Module):
         )
 
 
-def _no_drop(x: Array, *, rate: float) -> Array:
-    return x
-
-
-def _run(net: ResNet, x: Array, *, rows: list[_Row], layers: Layers, drop_path: Callable[..., Array]) -> Array:
-    for row in rows:
-        bound = replace(layers, drop_path=partial(drop_path, rate=row.drop_rate))
-        x = row.make(bound, row.features, row.strides, name=row.name)(x)
+def _run(net: ResNet, x: Array, *, rows: list[tuple[_Row, Layers]]) -> Array:
+    for row, layers in rows:
+        x = row.make(layers, row.features, row.strides, name=row.name)(x)
     return x

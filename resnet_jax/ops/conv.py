@@ -12,8 +12,8 @@ from resnet_jax.ops.tally import add_macs
 from resnet_jax.types import Array
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")
-# XLA's CPU convolution loses to a matrix product of patches where the kernel is 1x1, and where the output has at most so
-# many pixels: there up to forty times (benchmarks/conv_lowering.py). Larger maps and other platforms: not so, or untimed.
+# XLA's CPU convolution loses to a matrix product of patches where the kernel is 1x1, and where the output has at most
+# so many pixels, there by up to fifty times (benchmarks/conv_lowering.py). Other platforms are untimed.
 SMALL_MAP = 16
 
 

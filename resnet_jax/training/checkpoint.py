@@ -7,6 +7,8 @@ checkpoints/STEP/meta                                                JSON: how t
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -33,7 +35,8 @@ class Checkpoints:
 
     def __init__(self, folder: str | Path, *, keep_latest: int = 2) -> None:
         self.folder = Path(folder).resolve()  # Orbax refuses a relative path late, in a thread
-        _quiet()
+        self._stack = ExitStack()
+        self._stack.enter_context(_quiet())
         best = BestN(get_metric_fn=_top1, n=1, keep_checkpoints_without_metrics=False)
         options = ocp.CheckpointManagerOptions(
             preservation_policy=AnyPreservationPolicy([LatestN(keep_latest), best]), best_fn=_top1, create=True
@@ -44,7 +47,8 @@ class Checkpoints:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._manager.close()
+        with self._stack:
+            self._manager.close()
 
     @property
     def latest_step(self) -> int | None:
@@ -81,8 +85,11 @@ def load_checkpoint(path: str | Path, step: str | int = "latest") -> Pretrained:
       FileNotFoundError: there are no checkpoints, or not this one.
       ValueError: a format this version does not know, or a `step` that is neither.
     """
-    path = Path(path).resolve()
-    _quiet()
+    with _quiet():
+        return _load_checkpoint(Path(path).resolve(), step)
+
+
+def _load_checkpoint(path: Path, step: str | int) -> Pretrained:
     if path.name.isdigit() and (path / "state").is_dir():
         path, step = path.parent, int(path.name)
     folder = path / "checkpoints" if (path / "checkpoints").is_dir() else path
@@ -121,5 +128,13 @@ def read_arrays(folder: Path, entries: tuple[str, ...]) -> dict[str, Any]:
         return reader.restore(folder, args=args)
 
 
-def _quiet() -> None:
-    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax narrates every save and warns of its own defaults
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Orbax narrates every save, and warns of its own defaults."""
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import subprocess
+import time
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ import numpy as np
 import optax
 
 from resnet_jax import data
-from resnet_jax.config import Config, ModelConfig, OptimConfig, changes, to_dict
+from resnet_jax.config import Config, ModelConfig, OptimConfig, changes, check_types, from_dict, to_dict
 from resnet_jax.data import Source, make_augment
 from resnet_jax.models import create_model, shapes
 from resnet_jax.training import metrics, optim
@@ -55,6 +56,7 @@ class Plan:
     preprocess: Preprocess
     schedule: optax.Schedule
     steps: int
+    steps_per_epoch: int
     eval_every_steps: int
 
 
@@ -109,9 +111,11 @@ def make_optimizer(config: OptimConfig, schedule: optax.Schedule) -> optax.Gradi
         "decay_all": config.decay_all,
         "clip_norm": config.clip_norm,
     }
-    if config.optimizer == "sgd":
-        return optim.sgd(schedule, momentum=config.momentum, nesterov=config.nesterov, **shared)
-    return optim.adamw(schedule, b1=config.b1, b2=config.b2, **shared)
+    optimizers = {
+        "sgd": partial(optim.sgd, momentum=config.momentum, nesterov=config.nesterov),
+        "adamw": partial(optim.adamw, b1=config.b1, b2=config.b2),
+    }
+    return optimizers[config.optimizer](schedule, **shared)
 
 
 def _plan(config: Config) -> Plan:
@@ -129,9 +133,9 @@ def _plan(config: Config) -> Plan:
     overrides = model_overrides(config.model, num_classes=len(train.classes), in_channels=channels)
     model = create_model(config.model.name, **overrides)
     shapes(model, max(height, width))
-    mean, std = config.data.mean, config.data.std
-    if mean is None or std is None:
-        mean, std = train.moments()
+    own = train.moments() if config.data.mean is None or config.data.std is None else ((), ())
+    mean = own[0] if config.data.mean is None else config.data.mean
+    std = own[1] if config.data.std is None else config.data.std
     if not len(mean) == len(std) == channels:
         raise ValueError(f"data.mean={mean}, data.std={std}; wanted: {channels} numbers each, one per channel")
     steps_per_epoch = train.num_examples // batch_size
@@ -145,17 +149,24 @@ def _plan(config: Config) -> Plan:
         preprocess=Preprocess(image_size=height, resize=height, mean=mean, std=std),
         schedule=make_schedule(config.optim, batch_size=batch_size, steps_per_epoch=steps_per_epoch, steps=steps),
         steps=steps,
+        steps_per_epoch=steps_per_epoch,
         eval_every_steps=max(1, round(config.train.eval_every_epochs * steps_per_epoch)),
     )
 
 
 def _check_numbers(config: Config) -> None:
-    for name in ("train.epochs", "train.eval_every_epochs", "optim.peak_lr", "data.eval_batch_size"):
+    check_types(config)
+    for name in ("train.epochs", "train.eval_every_epochs", "optim.peak_lr", "optim.clip_norm", "optim.decay_factor"):
         if (value := _field(config, name)) is not None and not value > 0:
             raise ValueError(f"{name}={value}; wanted: more than 0")
-    for name in ("data.batch_size", "optim.accumulate", "train.log_every_steps", "checkpoint.keep_latest"):
-        if (value := _field(config, name)) < 1:
+    counts = ("data.batch_size", "data.eval_batch_size", "optim.lr_reference_batch", "optim.accumulate")
+    for name in (*counts, "train.log_every_steps", "checkpoint.keep_latest"):
+        if (value := _field(config, name)) is not None and value < 1:
             raise ValueError(f"{name}={value}; wanted: at least 1")
+    if any(std <= 0 for std in config.data.std or ()):
+        raise ValueError(f"data.std={config.data.std}; wanted: more than 0")
+    if config.train.seed >= 2**63:
+        raise ValueError(f"train.seed={config.train.seed}; wanted: less than 2**63")
     for name in ("data.padding", "optim.weight_decay", "optim.warmup_epochs", "optim.final_lr", "train.seed"):
         if (value := _field(config, name)) < 0:
             raise ValueError(f"{name}={value}; wanted: at least 0")
@@ -191,11 +202,15 @@ def _open_folder(config: Config) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "config.json"
     if file.exists():
-        before = json.loads(file.read_text())["config"]
+        try:
+            before = to_dict(from_dict(json.loads(file.read_text())["config"]))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{file} is not the config of a run: {error!r}; choose another --workdir") from None
         differ = {name: pair for name, pair in changes(before, to_dict(config)).items() if name not in FREE}
         if differ:
             named = ", ".join(f"{name} was {old!r}, now {new!r}" for name, (old, new) in differ.items())
             raise ValueError(f"{folder} holds a run of another config: {named}; choose another --workdir")
+        return folder
     record = {"config": to_dict(config), "versions": _versions(), "commit": _commit()}
     new = folder / "config.json.new"
     new.write_text(json.dumps(record, indent=2) + "\n")
@@ -228,7 +243,7 @@ def _run(plan: Plan, parallel: Parallel, folder: Path, checkpoints: Checkpoints)
         loss = partial(cross_entropy, label_smoothing=config.optim.label_smoothing)
         step_function = make_train_step(plan.model, tx, loss=loss, augment=augment, accumulate=config.optim.accumulate)
         train_step = parallel.map(step_function, donate_state=True)
-        log = _Log(plan, report, checkpoints)
+        log = _Log(plan, report, checkpoints, start)
         batches = parallel.prefetch(plan.train.batches(config.train.seed, start, batch_size=batch_size))
         for step in range(start + 1, plan.steps + 1):
             state, sums = train_step(state, next(batches))
@@ -238,8 +253,10 @@ def _run(plan: Plan, parallel: Parallel, folder: Path, checkpoints: Checkpoints)
             log.flush()
             means = test(state)
             log.check(step, means["loss"], "test loss")
-            report.test(step, means, examples=plan.test.num_examples)
+            epoch = step / plan.steps_per_epoch
+            report.test(step, {"epoch": epoch, **means}, examples=plan.test.num_examples)
             checkpoints.save(step, state, _meta(plan, step), top1=means["top1"])
+            log.restart_clock()
         checkpoints.wait()
         report.say(f"done: {_shown(means)}; {folder}")
         return means
@@ -248,28 +265,49 @@ def _run(plan: Plan, parallel: Parallel, folder: Path, checkpoints: Checkpoints)
 class _Log:
     """Holds the metrics of steps that may still be running, and reads each interval when the next one has ended.
 
-    So the host never waits for the device it feeds, except before an evaluation.
+    So the host never waits for the device it feeds, except for the first step and before an evaluation.
     """
 
-    def __init__(self, plan: Plan, report: Report, checkpoints: Checkpoints) -> None:
+    def __init__(self, plan: Plan, report: Report, checkpoints: Checkpoints, start: int) -> None:
         self._every, self._batch_size = plan.config.train.log_every_steps, plan.config.data.batch_size
-        self._steps_per_epoch = plan.train.num_examples // self._batch_size
+        self._steps_per_epoch = plan.steps_per_epoch
         self._rates = np.asarray(jax.vmap(plan.schedule)(np.arange(plan.steps)))
         self._report, self._checkpoints = report, checkpoints
         self._ended: list[tuple[int, Any]] = []
         self._open: list[tuple[int, Any]] = []
+        self._start = self._timed = start  # `_timed`: steps that had been done at `_clock`
+        self._clock = time.perf_counter()
 
     def add(self, step: int, sums: Any) -> None:
         self._open.append((step, sums))
         self._report.advance(step)
+        if step == self._start + 1:
+            jax.block_until_ready(sums)  # compilation is no part of the rate
+            self._timed = step
+            self.restart_clock()
         if step % self._every == 0:
-            self._read()
+            self._read(self._rate())
             self._ended, self._open = self._open, []
 
     def flush(self) -> None:
-        self._read()
+        jax.block_until_ready([sums for _, sums in self._open])
+        rate = self._rate()
+        self._read(rate)
         self._ended, self._open = self._open, []
-        self._read()
+        self._read(rate)
+
+    def restart_clock(self) -> None:
+        self._clock = time.perf_counter()
+
+    def _rate(self) -> float | None:
+        """Images a second since it was last asked, by the steps that have ended since; None before one has."""
+        jax.block_until_ready([sums for _, sums in self._ended])
+        done = max((step for step, sums in self._ended + self._open if sums["loss"].is_ready()), default=0)
+        steps, now = done - self._timed, time.perf_counter()
+        if steps <= 0:
+            return None
+        seconds, self._timed, self._clock = now - self._clock, done, now
+        return steps * self._batch_size / seconds
 
     def check(self, step: int, value: float, what: str) -> None:
         if math.isfinite(value):
@@ -282,17 +320,16 @@ class _Log:
         )
         raise Diverged(f"{what} is {value} at step {step}, learning rate {self._rates[step - 1]:.4g}; {good}")
 
-    def _read(self) -> None:
+    def _read(self, rate: float | None) -> None:
         if not self._ended:
             return
         steps, sums = zip(*self._ended, strict=True)
         sums, self._ended = jax.device_get(sums), []
         for step, one in zip(steps, sums, strict=True):
             self.check(step, float(one["loss"]), "training loss")
-        means = metrics.mean(sums)
         last = steps[-1]
-        values = {"epoch": last / self._steps_per_epoch, **means, "learning_rate": float(self._rates[last - 1])}
-        self._report.train(last, values, images_per_step=self._batch_size)
+        values = metrics.mean(sums) | {"learning_rate": float(self._rates[last - 1]), "images_per_second": rate}
+        self._report.train(last, {"epoch": last / self._steps_per_epoch, **values}, batch_size=self._batch_size)
 
 
 def _headline(plan: Plan, parallel: Parallel, folder: Path, start: int) -> str:
@@ -331,8 +368,11 @@ def _versions() -> dict[str, str | None]:
 
 
 def _commit() -> str | None:
-    """The commit of the source tree this runs from, or None for an installed package."""
-    git = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    """The commit of the source tree this runs from ("-dirty" if it was changed), or None for an installed package."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+    git = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):

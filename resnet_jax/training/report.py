@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -21,7 +20,6 @@ class Report:
         _drop_after(file, start_step)
         self._file = file.open("a")
         self._total = total_steps
-        self._clock, self._at = time.perf_counter(), start_step
         self._live = self._console.is_terminal
         self._bar = Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
@@ -40,31 +38,26 @@ class Report:
     def advance(self, step: int) -> None:
         self._bar.update(self._task, completed=step)
 
-    def train(self, step: int, values: dict[str, Any], *, images_per_step: int) -> None:
-        """Means over the steps since the last record, which have just become known."""
-        now = time.perf_counter()
-        rate = (step - self._at) * images_per_step / (now - self._clock)
-        self._clock, self._at = now, step
-        eta = (self._total - step) * images_per_step / rate
-        self._bar.update(self._task, note=f"loss {values['loss']:.3f}  {rate:,.0f} images/s")
+    def train(self, step: int, values: dict[str, Any], *, batch_size: int) -> None:
+        """Means over the steps since the last record; `images_per_second` is None before it is known."""
+        rate = values["images_per_second"]
+        pace = f"{rate:,.0f} images/s" if rate else "- images/s"
+        self._bar.update(self._task, note=f"loss {values['loss']:.3f}  {pace}")
         if not self._live:
-            self._console.print(
-                f"step {step}/{self._total}  loss {values['loss']:.4f}  top-1 {values['top1']:.4f}  "
-                f"{rate:,.0f} images/s  ETA {_span(eta)}",
-                highlight=False,
-            )
-        self._write({"step": step, "split": "train", **values, "images_per_second": round(rate, 1)})
+            eta = _span((self._total - step) * batch_size / rate) if rate else "-"
+            means = f"loss {values['loss']:.4f}  top-1 {values['top1']:.4f}"
+            self.say(f"step {step}/{self._total}  {means}  {pace}  ETA {eta}")
+        self._write({"step": step, "split": "train", **values})
 
     def test(self, step: int, values: dict[str, Any], *, examples: int) -> None:
-        shown = "  ".join(
-            [f"loss {values['loss']:.4f}"] + [f"top-{k} {values[f'top{k}']:.4f}" for k in (1, 5) if f"top{k}" in values]
-        )
-        self._console.print(f"step {step}/{self._total}  test: {shown}  ({examples} images)", highlight=False)
+        tops = [f"top-{k} {values[f'top{k}']:.4f}" for k in (1, 5) if f"top{k}" in values]
+        means = "  ".join([f"loss {values['loss']:.4f}", *tops])
+        self.say(f"step {step}/{self._total}  test: {means}  ({examples} images)")
         self._write({"step": step, "split": "test", **values})
-        self._clock = time.perf_counter()  # evaluation is no part of the training rate
 
     def say(self, text: str) -> None:
-        self._console.print(text, highlight=False, soft_wrap=True)
+        """One line, as it is."""
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def _write(self, record: dict[str, Any]) -> None:
         self._file.write(json.dumps(record) + "\n")

@@ -34,7 +34,15 @@ class TrainState:
 
     @classmethod
     def from_variables(cls, variables: Variables, tx: optax.GradientTransformation, key: Array) -> TrainState:
-        """A state that starts from given weights, such as `load_pretrained(...).variables`."""
+        """A state that starts from given weights, such as `load_pretrained(...).variables`.
+
+        Raises:
+          ValueError: a key of another implementation than threefry.
+        """
+        if jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+            key = jax.random.key_data(key)
+        if key.shape != (2,):
+            raise ValueError(f"wanted a threefry key, uint32 [2], as jax.random.key(0) gives; got {list(key.shape)}")
         params = variables["params"]
         return cls(
             step=jnp.zeros((), jnp.int32),
@@ -42,7 +50,7 @@ class TrainState:
             batch_stats=variables.get("batch_stats", {}),
             opt_state=tx.init(params),
             ema={},
-            key=jax.random.key_data(key) if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else key,
+            key=key,
         )
 
     @property

@@ -91,18 +91,20 @@ def make_train_step(
         if augment is not None:
             batch = augment(batch, augment_key)
         gradient, batch_stats, sums = shard_gradient(state, batch, {"dropout": dropout, "drop_path": drop_path})
-        shards = 1
         if axis_name is not None:
             # The only collective (synchronised BatchNorm has its own). The gradient is of a sum: divided below, once.
-            gradient, batch_stats, sums = lax.psum((gradient, batch_stats, sums), axis_name)
+            # Statistics are averaged as moves, so that frozen ones stay as they are to the bit.
+            moves = jax.tree.map(jnp.subtract, batch_stats, state.batch_stats)
+            gradient, moves, sums = lax.psum((gradient, moves, sums), axis_name)
             shards = lax.axis_size(axis_name)
+            batch_stats = jax.tree.map(lambda old, move: old + move / shards, state.batch_stats, moves)
         gradient = jax.tree.map(lambda g: g / sums["count"].astype(g.dtype), gradient)
         updates, opt_state = tx.update(gradient, state.opt_state, state.params)
         state = replace(
             state,
             step=state.step + 1,
             params=optax.apply_updates(state.params, updates),
-            batch_stats=jax.tree.map(lambda s: s / shards, batch_stats),
+            batch_stats=batch_stats,
             opt_state=opt_state,
         )
         return state, sums

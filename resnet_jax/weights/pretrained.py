@@ -30,7 +30,8 @@ def load_pretrained(
     Args:
       source: a .safetensors file, or a .pth file as PyTorch writes them since 1.6.
       model: a name of `list_models()`, or a net. None: taken from the file's name, as in "resnet50-0676ba61".
-      num_classes: of the returned net. Where it differs from the file's, the head is new (0: there is none).
+      num_classes: of the returned net; None: those of the file, or of `model` where that is a net. Where the number
+        differs from the file's, the head is new (0: there is none).
       dtype: of the net's arithmetic. Variables are at least float32; with float64 they keep a file's float64 values.
 
     Raises:
@@ -39,12 +40,13 @@ def load_pretrained(
     """
     path = Path(source)
     state = read_state(path)
-    name = model if isinstance(model, str) else _name(path) if model is None else type(model).__name__
+    name = model if isinstance(model, str) else _file_model(path) if model is None else _registered(model)
     overrides = {} if dtype is None else {"dtype": dtype, "param_dtype": at_least_float32(dtype)}
-    if not isinstance(model, nn.Module):
-        model = create_model(name, **overrides)
-    elif overrides:
+    if isinstance(model, nn.Module):
+        num_classes = model.num_classes if num_classes is None else num_classes
         model = model.clone(**overrides)
+    else:
+        model = create_model(name, **overrides)
     classes = _classes(state)
     if num_classes is None or num_classes == classes:
         model = model.clone(num_classes=classes)
@@ -58,6 +60,7 @@ def load_pretrained(
 def to_variables(state: Mapping[str, np.ndarray], model: nn.Module) -> Variables:
     """A state dict with torchvision's names as the variables of `model`; every entry must match, both ways."""
     wanted = shapes(model, model.image_size).variables
+    dtype = np.dtype(at_least_float32(model.param_dtype))  # not the traced one, which is float32 without x64
     found: dict[tuple[str, ...], np.ndarray] = {}
     left = {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
     missing, misshapen = [], []
@@ -69,7 +72,7 @@ def to_variables(state: Mapping[str, np.ndarray], model: nn.Module) -> Variables
         value = LEAVES[path[-1]].to_ours(left.pop(key))
         if value.shape != shape.shape:
             misshapen.append(f"{key} (as {list(value.shape)} for {list(shape.shape)})")
-        found[path] = value.astype(shape.dtype)
+        found[path] = value.astype(dtype)
     problems = {"missing": missing, "unexpected": list(left), "of another shape": misshapen}
     if any(problems.values()):
         found_wrong = {kind: sorted(keys, key=natural) for kind, keys in problems.items() if keys}
@@ -78,7 +81,12 @@ def to_variables(state: Mapping[str, np.ndarray], model: nn.Module) -> Variables
     return unflatten_dict(found)
 
 
-def _name(path: Path) -> str:
+def _registered(model: nn.Module) -> str:
+    """The name under which a net of these stages is registered, or that of its class."""
+    return next((name for name, make in MODELS.items() if make().stages == model.stages), type(model).__name__)
+
+
+def _file_model(path: Path) -> str:
     name = re.split(r"[-.]", path.name)[0]
     if name not in MODELS:
         raise ValueError(f"cannot tell the model from {path.name!r}; say model=..., one of list_models()")

@@ -50,7 +50,7 @@ DTYPES = {
 
 def _tensor(storage: np.ndarray, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any) -> np.ndarray:
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
-    if 0 not in size and not 0 <= offset <= last < len(storage):
+    if min((offset, *size, *stride)) < 0 or (0 not in size and last >= len(storage)):
         raise pickle.UnpicklingError(f"a tensor reaches beyond its storage of {len(storage)} values")
     strides = [step * storage.itemsize for step in stride]
     return np.lib.stride_tricks.as_strided(storage[offset:], size, strides).copy()

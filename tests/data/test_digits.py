@@ -66,5 +66,11 @@ def test_what_is_not_there_is_told_with_what_to_do(tfds_dir, name, split, said):
     assert said in str(caught.value)
 
 
+def test_what_cannot_be_trained_on_is_told_before_anything_is_prepared(tfds_dir):
+    for name, said in (("imagenet2012", "have no one size"), ("imdb_reviews", "not an image classification set")):
+        with pytest.raises(ValueError, match=said):
+            data.load(name, "train", data_dir=tfds_dir)
+
+
 def test_sub_splits(tfds_dir):
     assert data.load("digits", "train[:10%]", data_dir=tfds_dir).num_examples == 144

@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 import recipe
 
+from resnet_jax import ops
 from resnet_jax.models import ResNet, Stage, create_model, feature_info
 from resnet_jax.models.blocks import Residual
 from resnet_jax.models.branches import Bottleneck
 from resnet_jax.models.layers import Conv, Layers
 from resnet_jax.models.shortcuts import ZeroPad
+from resnet_jax.ops import draw_per_example
 
 X = jnp.asarray(np.random.default_rng(0).standard_normal((4, 16, 16, 3)), jnp.float32)
 KEYS = {"dropout": jax.random.key(1), "drop_path": jax.random.key(2)}
@@ -96,6 +98,28 @@ def test_drop_path_and_dropout_follow_the_global_index_and_not_the_shard():
 def test_drop_path_rates_grow_linearly_to_the_last_block():
     rates = [row.drop_rate for _, _, rows in create_model("resnet18", drop_path=0.4)._rows() for row in rows]
     np.testing.assert_allclose(rates, 0.4 * np.arange(1, 9) / 8)
+
+
+def test_each_block_draws_for_itself(monkeypatch):
+    """An image dropped in one block is not dropped in all that follow."""
+    masks = []
+
+    def spy(x, rate, key, index):
+        kept = draw_per_example(lambda k: jax.random.bernoulli(k, 0.5), key, index)
+        masks.append(np.asarray(kept))
+        return x
+
+    monkeypatch.setattr(ops, "drop_path", spy)
+    x, index = jnp.zeros((1, 4, 4, 3)), jnp.arange(200)
+    tiny(drop_path=0.5).apply(VARIABLES, x, train=True, example_index=index, mutable=["batch_stats"], rngs=KEYS)
+    assert len(masks) == 6
+    agreement = [np.mean(a == b) for i, a in enumerate(masks) for b in masks[:i]]
+    assert 0.3 < min(agreement) and max(agreement) < 0.7  # of fair coins, seven standard deviations
+
+
+def test_drop_path_in_a_plain_net_is_refused():
+    with pytest.raises(ValueError, match="drop_path needs shortcuts"):
+        feature_info(create_model("cifar_plain20", drop_path=0.1))
 
 
 def test_randomness_is_off_in_evaluation_and_without_rates():

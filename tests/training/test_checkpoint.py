@@ -1,4 +1,5 @@
 import json
+import logging
 
 import jax
 import numpy as np
@@ -76,6 +77,12 @@ def test_a_net_comes_back_from_a_run_or_a_step(run, inner, step, wanted):
 
 def recipe_variables(step):
     return jax.tree.map(lambda x: np.asarray(x) + step, recipe.variables(MODEL))
+
+
+def test_loading_leaves_the_users_logging_alone(run):
+    before = logging.getLogger("absl").level
+    load_checkpoint(run)
+    assert logging.getLogger("absl").level == before
 
 
 def test_orbax_alone_reads_it(run):

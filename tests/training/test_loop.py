@@ -46,7 +46,8 @@ def test_the_folder_of_a_run(finished):
     folder, means = finished
     assert [line["step"] for line in records(folder, "train")] == [3, 4, 6, 8]
     assert [line["step"] for line in records(folder, "test")] == [4, 8]
-    assert records(folder)[-1] == {"step": 8, "split": "test", **means}
+    assert records(folder)[-1] == {"step": 8, "split": "test", "epoch": 2.0, **means}
+    assert all(line["images_per_second"] > 0 for line in records(folder, "train"))
     first = records(folder, "train")[0]
     assert set(first) >= {"epoch", "loss", "top1", "top5", "learning_rate", "images_per_second"}
     assert first["epoch"] == 0.75 and first["learning_rate"] == pytest.approx(0.1)
@@ -69,10 +70,10 @@ def test_the_checkpoint_is_the_net_that_was_evaluated(finished, digits):
 @pytest.mark.slow
 def test_a_finished_run_says_so_and_writes_nothing(finished, tfds_dir, capsys):
     folder, means = finished
-    before = (folder / "metrics.jsonl").read_bytes()
+    before = [(folder / name).read_bytes() for name in ("metrics.jsonl", "config.json")]
     assert train(config(folder, tfds_dir)) == pytest.approx(means)
     assert "this run is finished: test top-1" in capsys.readouterr().out
-    assert (folder / "metrics.jsonl").read_bytes() == before
+    assert [(folder / name).read_bytes() for name in ("metrics.jsonl", "config.json")] == before
 
 
 @pytest.mark.slow
@@ -120,12 +121,17 @@ def test_metrics_are_read_an_interval_late(tmp_path, tfds_dir, monkeypatch):
     """The host asks for the numbers of an interval only when the next one has been given to the device."""
     events = []
     read, add = loop._Log._read, loop._Log.add
-    monkeypatch.setattr(
-        loop._Log, "add", lambda self, step, sums: (events.append(("add", step)), add(self, step, sums))
-    )
-    monkeypatch.setattr(
-        loop._Log, "_read", lambda self: (events.append(("read", [s for s, _ in self._ended])), read(self))
-    )
+
+    def noted_add(self, step, sums):
+        events.append(("add", step))
+        add(self, step, sums)
+
+    def noted_read(self, rate):
+        events.append(("read", [step for step, _ in self._ended]))
+        read(self, rate)
+
+    monkeypatch.setattr(loop._Log, "add", noted_add)
+    monkeypatch.setattr(loop._Log, "_read", noted_read)
     train(config(tmp_path, tfds_dir, train__eval_every_epochs=2.0))
     assert events.index(("read", [1, 2, 3])) > events.index(("add", 6))
 
@@ -146,6 +152,15 @@ def test_metrics_are_read_an_interval_late(tmp_path, tfds_dir, monkeypatch):
         ({"optim__schedule": "step"}, "optim.decay_epochs=()"),
         ({"optim__schedule": "step", "optim__decay_epochs": (1.0, 3.0)}, "are [4, 12] steps of a run of 8"),
         ({"train__epochs": 0.0}, "train.epochs=0.0; wanted: more than 0"),
+        ({"train__epochs": float("inf")}, "train.epochs=inf; wanted: float"),
+        ({"train__seed": 10**20}, "train.seed=100000000000000000000; wanted: less than 2**63"),
+        ({"train__seed": 1.5}, "train.seed=1.5; wanted: int"),
+        ({"optim__clip_norm": -1.0}, "optim.clip_norm=-1.0; wanted: more than 0"),
+        ({"optim__lr_reference_batch": 0}, "optim.lr_reference_batch=0; wanted: at least 1"),
+        ({"optim__optimizer": "sdg"}, "optim.optimizer='sdg'; wanted: Literal['sgd', 'adamw']"),
+        ({"optim__peak_lr": "0.2"}, "optim.peak_lr='0.2'; wanted: float"),
+        ({"data__std": (0.0,)}, "data.std=(0.0,); wanted: more than 0"),
+        ({"model__drop_path": 0.1, "model__name": "cifar_plain20"}, "drop_path needs shortcuts"),
         ({"data__batch_size": 0}, "data.batch_size=0; wanted: at least 1"),
         ({"optim__label_smoothing": 1.5}, "optim.label_smoothing=1.5; wanted: a number in [0, 1)"),
         ({"data__mean": (0.1, 0.2), "data__std": (1.0, 1.0)}, "wanted: 1 numbers each"),
@@ -169,8 +184,20 @@ def test_a_folder_of_another_run_is_refused_and_unharmed(tmp_path, tfds_dir):
     assert (tmp_path / "config.json").read_bytes() == before
 
 
-def test_checkpoint_settings_may_change(tmp_path, tfds_dir):
+def test_checkpoint_settings_may_change_and_absent_fields_have_their_defaults(tmp_path, tfds_dir):
     loop._open_folder(config(tmp_path, tfds_dir))
     changed = dataclasses.replace(config(tmp_path, tfds_dir), checkpoint=CheckpointConfig(keep_latest=7))
     loop._open_folder(changed)
-    assert json.loads((tmp_path / "config.json").read_text())["config"]["checkpoint"]["keep_latest"] == 7
+    saved = json.loads((tmp_path / "config.json").read_text())
+    del saved["config"]["optim"]["accumulate"]  # as a version would have written it that had no such field
+    (tmp_path / "config.json").write_text(json.dumps(saved))
+    loop._open_folder(changed)
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ValueError, match="config.json is not the config of a run"):
+        loop._open_folder(changed)
+
+
+def test_a_given_mean_or_deviation_is_kept(tmp_path, tfds_dir):
+    own = loop._plan(config(tmp_path, tfds_dir)).preprocess
+    given = loop._plan(config(tmp_path, tfds_dir, data__mean=(0.9,))).preprocess
+    assert given.mean == (0.9,) and given.std == own.std and own.mean != given.mean

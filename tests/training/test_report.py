@@ -5,7 +5,7 @@ from rich.console import Console
 
 from resnet_jax.training.report import Report
 
-VALUES = {"loss": 1.5, "top1": 0.25, "learning_rate": 0.1}
+VALUES = {"loss": 1.5, "top1": 0.25, "learning_rate": 0.1, "images_per_second": 4.0}
 
 
 def report(file, terminal=False, start=0):
@@ -21,14 +21,13 @@ def test_one_json_object_a_line_and_one_line_of_text(tmp_path):
     console, written = report(tmp_path / "metrics.jsonl")
     with written:
         written.advance(10)
-        written.train(10, VALUES, images_per_step=8)
+        written.train(10, VALUES, batch_size=8)
         written.test(10, {"loss": 1.0, "top1": 0.5, "top5": 0.75}, examples=9)
     train, test = records(tmp_path / "metrics.jsonl")
-    assert train.pop("images_per_second") > 0
     assert train == {"step": 10, "split": "train", **VALUES}
     assert test == {"step": 10, "split": "test", "loss": 1.0, "top1": 0.5, "top5": 0.75}
     first, second = console.file.getvalue().splitlines()
-    assert first.startswith("step 10/100  loss 1.5000  top-1 0.2500") and "images/s  ETA " in first
+    assert first.startswith("step 10/100  loss 1.5000  top-1 0.2500") and first.endswith("  4 images/s  ETA 3:00")
     assert second == "step 10/100  test: loss 1.0000  top-1 0.5000  top-5 0.7500  (9 images)"
 
 
@@ -36,9 +35,19 @@ def test_a_terminal_gets_a_bar(tmp_path):
     console, written = report(tmp_path / "metrics.jsonl", terminal=True)
     with written:
         written.advance(10)
-        written.train(10, VALUES, images_per_step=8)
+        written.train(10, VALUES, batch_size=8)
     shown = console.file.getvalue()
     assert "10/100" in shown and "loss 1.500" in shown and "images/s" in shown
+
+
+def test_long_lines_and_brackets_are_left_as_they_are(tmp_path):
+    console, written = report(tmp_path / "metrics.jsonl")
+    line = "runs/[lr=0.1]/[/x] " + "very " * 40 + "long"
+    with written:
+        written.say(line)
+        written.train(10, VALUES | {"images_per_second": None}, batch_size=8)
+    assert console.file.getvalue().splitlines()[0] == line
+    assert console.file.getvalue().splitlines()[1].endswith("- images/s  ETA -")
 
 
 def test_going_on_drops_what_came_after_the_checkpoint_and_a_torn_line(tmp_path):

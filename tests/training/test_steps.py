@@ -94,6 +94,7 @@ def test_masked_examples_count_for_nothing(x64):
     close(sums_a, sums_b, 1e-5)  # sums are weighted by a float32 mask
 
 
+@pytest.mark.slow
 def test_accumulation_with_frozen_norms_equals_one_batch(x64):
     model = MODEL.clone(frozen_norms=("all",), drop_path=0.5)
     states = [jax.jit(make_train_step(model, TX, axis_name=None, accumulate=k))(fresh(model), batch(8)) for k in (1, 4)]
@@ -147,6 +148,11 @@ def test_evaluation_uses_running_statistics_and_prepares_on_the_device(x64):
     logits = MODEL.apply(fresh().variables, jnp.asarray(images / 255), train=False).logits
     np.testing.assert_allclose(sums["loss"], cross_entropy(logits, jnp.arange(4)).sum(), rtol=1e-6)
     assert float(sums["count"]) == 4
+
+
+def test_a_key_of_another_kind_is_refused():
+    with pytest.raises(ValueError, match=r"wanted a threefry key, .* got \[4\]"):
+        TrainState.from_variables({"params": {}}, TX, jax.random.key(0, impl="rbg"))
 
 
 def test_state_holds_arrays_alone():

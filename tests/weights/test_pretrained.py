@@ -37,6 +37,21 @@ def test_values_types_and_preprocessing(file):
     np.testing.assert_allclose(loaded.preprocess(pixels), wanted, rtol=0, atol=2e-6)
 
 
+def test_float64_values_are_kept_without_x64(tmp_path):
+    state = recipe.torch_state("resnet18")
+    save_file(state, path := tmp_path / "resnet18.safetensors")
+    kernel = load_pretrained(path, dtype="float64").variables["params"]["stem"]["conv"]["kernel"]
+    np.testing.assert_array_equal(kernel, state["conv1.weight"].transpose(2, 3, 1, 0))
+    assert kernel.dtype == np.float64
+
+
+def test_a_net_that_is_given_keeps_its_classes_and_is_known_by_its_name(file):
+    loaded = load_pretrained(file, model=create_model("resnet18", num_classes=10, drop_path=0.1))
+    assert loaded.model == create_model("resnet18", num_classes=10, drop_path=0.1)
+    assert loaded.variables["params"]["head"]["dense"]["bias"].shape == (10,)
+    assert loaded.name == "resnet18"
+
+
 def test_bfloat16_is_of_the_arithmetic_and_not_of_the_weights(file):
     loaded = load_pretrained(file, dtype="bfloat16")
     assert loaded.model == create_model("resnet18", dtype="bfloat16")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import recipe
 
+from resnet_jax.weights import readers
 from resnet_jax.weights.readers import read_state
 
 FILES = recipe.GOLDEN / "torch"
@@ -60,6 +61,12 @@ def test_a_truncated_file_is_named(tmp_path):
     path.write_bytes((FILES / "tiny.pth").read_bytes()[:-100])
     with pytest.raises(ValueError, match="x.pth is not a zip archive"):
         read_state(path)
+
+
+@pytest.mark.parametrize(("offset", "size", "stride"), [(0, (2, 2), (-4, 5)), (-1, (1,), (1,)), (8, (3,), (1,))])
+def test_no_memory_outside_a_storage_is_read(offset, size, stride):
+    with pytest.raises(pickle.UnpicklingError, match="beyond its storage of 10 values"):
+        readers._tensor(np.arange(10.0), offset, size, stride)
 
 
 def test_a_tensor_cannot_reach_beyond_its_storage(tmp_path):
