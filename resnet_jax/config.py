@@ -132,8 +132,18 @@ def check_types(config: Any, prefix: str = "") -> None:
                 raise ValueError(f"{prefix}{name}={value!r}; wanted: a {hint.__name__}")
             check_types(value, f"{prefix}{name}.")
         elif not _holds(hint, value):
-            wanted = str(getattr(hint, "__name__", hint)).replace("typing.", "")
-            raise ValueError(f"{prefix}{name}={value!r}; wanted: {wanted}")
+            raise ValueError(f"{prefix}{name}={value!r}; wanted: {_shown(hint)}")
+
+
+def _shown(hint: Any) -> str:
+    kinds = get_args(hint)
+    if get_origin(hint) is Literal:
+        return " or ".join(map(repr, kinds))
+    if get_origin(hint) in (Union, UnionType):
+        return " or ".join(map(_shown, kinds))
+    if get_origin(hint) is tuple:
+        return f"a tuple of {_shown(kinds[0])}"
+    return {float: "a finite number", int: "a whole number", type(None): "None"}.get(hint, hint.__name__)
 
 
 def _holds(hint: Any, value: Any) -> bool:

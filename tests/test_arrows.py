@@ -10,6 +10,7 @@ import resnet_jax
 
 ROOT = Path(resnet_jax.__file__).parent
 MODEL_PARTS = ("models.branches", "models.shortcuts", "models.combine", "models.stems", "models.heads")
+DOOR = ("training.loop", "training.plan", "training.folder")
 ALLOWED = {  # room: what it may import, by longest matching prefix
     "types": (),
     "nearest": (),
@@ -25,7 +26,8 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     "weights": ("types", "models", "weights"),
     "analysis": ("types", "ops", "models", "analysis"),
     "training": ("types", "models", "data", "training"),
-    "training.loop": ("types", "config", "models", "data", "training"),
+    # Config stops at the door of the loop.
+    **{part: ("types", "config", "models", "data", "training") for part in DOOR},
     "cli": ("config", "nearest"),
     "": ("types", "models", "analysis", "weights", "training"),
 }

@@ -9,7 +9,7 @@ import pytest
 
 from resnet_jax.config import Config, from_dict, load_config, to_dict
 from resnet_jax.models import create_model
-from resnet_jax.training.loop import make_optimizer, make_schedule, model_overrides
+from resnet_jax.training.plan import make_optimizer, make_schedule, model_overrides
 from resnet_jax.training.state import TrainState
 from resnet_jax.training.steps import make_train_step
 

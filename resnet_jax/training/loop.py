@@ -1,39 +1,30 @@
-"""The training loop: Config in, metrics out. Below this file nobody knows of Config."""
+"""The training loop: Config in, metrics out. Config stops here: below, functions take ordinary arguments."""
 
 from __future__ import annotations
 
-import importlib.metadata
-import json
 import math
 import os
-import subprocess
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import flax.linen as nn
 import jax
 import numpy as np
-import optax
 
-from resnet_jax import data
-from resnet_jax.config import Config, ModelConfig, OptimConfig, changes, check_types, from_dict, to_dict
-from resnet_jax.data import Source, make_augment
-from resnet_jax.models import create_model, shapes
-from resnet_jax.training import metrics, optim
+from resnet_jax.config import Config, to_dict
+from resnet_jax.data import make_augment
+from resnet_jax.training import metrics
 from resnet_jax.training.checkpoint import Checkpoints
 from resnet_jax.training.evaluate import evaluate
+from resnet_jax.training.folder import open_folder, versions
 from resnet_jax.training.losses import cross_entropy
 from resnet_jax.training.parallel import Parallel
+from resnet_jax.training.plan import Plan, check_split, eval_batch, make_optimizer, make_plan
 from resnet_jax.training.report import Report
 from resnet_jax.training.state import TrainState
 from resnet_jax.training.steps import make_eval_step, make_train_step
-from resnet_jax.types import Preprocess
-
-# Fields that may change between the starts of one run: they change no number in it.
-FREE = ("workdir", "data.data_dir", "train.parallel", "train.log_every_steps", "checkpoint.keep_latest")
 
 
 class SetupError(ValueError):
@@ -44,22 +35,6 @@ class Diverged(RuntimeError):
     """The loss is not finite any more."""
 
 
-@dataclass(frozen=True)
-class Plan:
-    """A checked run, before any device is touched."""
-
-    config: Config
-    model: nn.Module
-    overrides: dict[str, Any]  # of create_model
-    train: Source
-    test: Source
-    preprocess: Preprocess
-    schedule: optax.Schedule
-    steps: int
-    steps_per_epoch: int
-    eval_every_steps: int
-
-
 def train(config: Config) -> dict[str, float]:
     """Trains, or goes on training, the run that `config` describes; returns the means of its last evaluation.
 
@@ -68,154 +43,15 @@ def train(config: Config) -> dict[str, float]:
       Diverged: the loss became infinite or nan.
     """
     try:
-        plan = _plan(config)
+        plan = make_plan(config)
         parallel = Parallel(config.train.parallel)
-        _check_split(config, len(parallel.devices))
-        folder = _open_folder(config)
+        check_split(config, len(parallel.devices))
+        folder = open_folder(config)
     except (ValueError, TypeError, OSError) as error:
         raise SetupError(str(error)) from error
     _cache_compilations()
     with Checkpoints(folder / "checkpoints", keep_latest=config.checkpoint.keep_latest) as checkpoints:
         return _run(plan, parallel, folder, checkpoints)
-
-
-def model_overrides(config: ModelConfig, *, num_classes: int, in_channels: int) -> dict[str, Any]:
-    """What `create_model` is called with, beside the name."""
-    overrides = {name: value for name, value in asdict(config).items() if name != "name"}
-    if config.stem is None:
-        del overrides["stem"]
-    return overrides | {"num_classes": num_classes, "in_channels": in_channels}
-
-
-def make_schedule(config: OptimConfig, *, batch_size: int, steps_per_epoch: float, steps: int) -> optax.Schedule:
-    """The learning rate of each step.
-
-    Raises:
-      ValueError: a warmup as long as the run, or a decay outside it.
-    """
-    scale = batch_size / config.lr_reference_batch if config.lr_reference_batch else 1.0
-    peak, warmup = config.peak_lr * scale, round(config.warmup_epochs * steps_per_epoch)
-    if not 0 <= warmup < steps:
-        raise ValueError(f"optim.warmup_epochs={config.warmup_epochs} is {warmup} steps of a run of {steps}")
-    if config.schedule == "cosine":
-        return optim.warmup_cosine(peak_lr=peak, steps=steps, warmup_steps=warmup, final_lr=config.final_lr)
-    boundaries = [round(epoch * steps_per_epoch) for epoch in config.decay_epochs]
-    if not boundaries or not 0 < min(boundaries) <= max(boundaries) < steps:
-        raise ValueError(f"optim.decay_epochs={config.decay_epochs} are {boundaries} steps of a run of {steps}")
-    return optim.step_decay(peak_lr=peak, boundaries=boundaries, factor=config.decay_factor, warmup_steps=warmup)
-
-
-def make_optimizer(config: OptimConfig, schedule: optax.Schedule) -> optax.GradientTransformation:
-    shared: dict[str, Any] = {
-        "weight_decay": config.weight_decay,
-        "decay_all": config.decay_all,
-        "clip_norm": config.clip_norm,
-    }
-    optimizers = {
-        "sgd": partial(optim.sgd, momentum=config.momentum, nesterov=config.nesterov),
-        "adamw": partial(optim.adamw, b1=config.b1, b2=config.b2),
-    }
-    return optimizers[config.optimizer](schedule, **shared)
-
-
-def _plan(config: Config) -> Plan:
-    _check_numbers(config)
-    # Names and rates first: reading the data may take long.
-    create_model(config.model.name, **model_overrides(config.model, num_classes=1, in_channels=1))
-    train, test = (
-        data.load(config.data.name, split, data_dir=config.data.data_dir)
-        for split in (config.data.train_split, config.data.test_split)
-    )
-    batch_size = config.data.batch_size
-    if batch_size > train.num_examples:
-        raise ValueError(f"data.batch_size={batch_size}, but {config.data.name} has {train.num_examples} images")
-    height, width, channels = train.image_shape
-    overrides = model_overrides(config.model, num_classes=len(train.classes), in_channels=channels)
-    model = create_model(config.model.name, **overrides)
-    shapes(model, max(height, width))
-    own = train.moments() if config.data.mean is None or config.data.std is None else ((), ())
-    mean = own[0] if config.data.mean is None else config.data.mean
-    std = own[1] if config.data.std is None else config.data.std
-    if not len(mean) == len(std) == channels:
-        raise ValueError(f"data.mean={mean}, data.std={std}; wanted: {channels} numbers each, one per channel")
-    steps_per_epoch = train.num_examples // batch_size
-    steps = round(config.train.epochs * steps_per_epoch)
-    return Plan(
-        config=config,
-        model=model,
-        overrides=overrides,
-        train=train,
-        test=test,
-        preprocess=Preprocess(image_size=height, resize=height, mean=mean, std=std),
-        schedule=make_schedule(config.optim, batch_size=batch_size, steps_per_epoch=steps_per_epoch, steps=steps),
-        steps=steps,
-        steps_per_epoch=steps_per_epoch,
-        eval_every_steps=max(1, round(config.train.eval_every_epochs * steps_per_epoch)),
-    )
-
-
-def _check_numbers(config: Config) -> None:
-    check_types(config)
-    for name in ("train.epochs", "train.eval_every_epochs", "optim.peak_lr", "optim.clip_norm", "optim.decay_factor"):
-        if (value := _field(config, name)) is not None and not value > 0:
-            raise ValueError(f"{name}={value}; wanted: more than 0")
-    counts = ("data.batch_size", "data.eval_batch_size", "optim.lr_reference_batch", "optim.accumulate")
-    for name in (*counts, "train.log_every_steps", "checkpoint.keep_latest"):
-        if (value := _field(config, name)) is not None and value < 1:
-            raise ValueError(f"{name}={value}; wanted: at least 1")
-    if any(std <= 0 for std in config.data.std or ()):
-        raise ValueError(f"data.std={config.data.std}; wanted: more than 0")
-    if config.train.seed >= 2**63:
-        raise ValueError(f"train.seed={config.train.seed}; wanted: less than 2**63")
-    for name in ("data.padding", "optim.weight_decay", "optim.warmup_epochs", "optim.final_lr", "train.seed"):
-        if (value := _field(config, name)) < 0:
-            raise ValueError(f"{name}={value}; wanted: at least 0")
-    for name in ("optim.label_smoothing", "optim.momentum", "optim.b1", "optim.b2"):
-        if not 0 <= (value := _field(config, name)) < 1:
-            raise ValueError(f"{name}={value}; wanted: a number in [0, 1)")
-
-
-def _field(config: Config, name: str) -> Any:
-    group, field = name.split(".")
-    return getattr(getattr(config, group), field)
-
-
-def _check_split(config: Config, devices: int) -> None:
-    parts = devices * config.optim.accumulate
-    sizes = {"data.batch_size": (config.data.batch_size, parts), "data.eval_batch_size": (_eval_batch(config), devices)}
-    for name, (size, parts) in sizes.items():
-        if size % parts:
-            near = ", ".join(str(n) for n in (size // parts * parts, -(-size // parts) * parts) if n)
-            raise ValueError(f"{name}={size} cannot be split evenly into {parts} (devices x accumulate); close: {near}")
-    group = config.model.bn_group_size
-    if group is not None and devices % group:
-        raise ValueError(f"model.bn_group_size={group} does not divide {devices} devices")
-
-
-def _eval_batch(config: Config) -> int:
-    return config.data.eval_batch_size or config.data.batch_size
-
-
-def _open_folder(config: Config) -> Path:
-    """The run's folder, with its config.json; refuses to go on with a run of another config."""
-    folder = Path(config.workdir).resolve()
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "config.json"
-    if file.exists():
-        try:
-            before = to_dict(from_dict(json.loads(file.read_text())["config"]))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"{file} is not the config of a run: {error!r}; choose another --workdir") from None
-        differ = {name: pair for name, pair in changes(before, to_dict(config)).items() if name not in FREE}
-        if differ:
-            named = ", ".join(f"{name} was {old!r}, now {new!r}" for name, (old, new) in differ.items())
-            raise ValueError(f"{folder} holds a run of another config: {named}; choose another --workdir")
-        return folder
-    record = {"config": to_dict(config), "versions": _versions(), "commit": _commit()}
-    new = folder / "config.json.new"
-    new.write_text(json.dumps(record, indent=2) + "\n")
-    os.replace(new, file)
-    return folder
 
 
 def _run(plan: Plan, parallel: Parallel, folder: Path, checkpoints: Checkpoints) -> dict[str, float]:
@@ -229,7 +65,7 @@ def _run(plan: Plan, parallel: Parallel, folder: Path, checkpoints: Checkpoints)
     evaluation = parallel.map(make_eval_step(plan.model, prepare=plan.preprocess))
 
     def test(state: TrainState) -> dict[str, float]:
-        return evaluate(evaluation, state, plan.test, batch_size=_eval_batch(config), parallel=parallel)
+        return evaluate(evaluation, state, plan.test, batch_size=eval_batch(config), parallel=parallel)
 
     with Report(folder / "metrics.jsonl", start_step=start, total_steps=plan.steps) as report:
         report.say(_headline(plan, parallel, folder, start))
@@ -348,35 +184,10 @@ def _meta(plan: Plan, step: int) -> dict[str, Any]:
         "model": {"name": plan.config.model.name, "overrides": plan.overrides},
         "classes": list(plan.train.classes),
         "preprocess": asdict(plan.preprocess),
-        "versions": _versions(),
+        "versions": versions(),
         "config": to_dict(plan.config),
         "data": {"next_step": step},
     }
-
-
-def _versions() -> dict[str, str | None]:
-    """Of each package: None where it runs from its source and is not installed."""
-
-    def version(name: str) -> str | None:
-        try:
-            return importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            return None
-
-    names = ("flax-resnets", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
-    return {name: version(name) for name in names}
-
-
-def _commit() -> str | None:
-    """The commit of the source tree this runs from ("-dirty" if it was changed), or None for an installed package."""
-    root = Path(__file__).resolve().parents[2]
-    if not (root / ".git").exists():
-        return None
-    git = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    try:
-        return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
 
 
 def _cache_compilations() -> None:

@@ -8,7 +8,9 @@ import pytest
 from resnet_jax import load_checkpoint
 from resnet_jax.config import CheckpointConfig, Config, DataConfig, ModelConfig, OptimConfig, TrainConfig
 from resnet_jax.training import loop
+from resnet_jax.training.folder import open_folder
 from resnet_jax.training.loop import Diverged, SetupError, train
+from resnet_jax.training.plan import make_plan
 
 
 def config(workdir, tfds_dir, **changes):
@@ -152,13 +154,14 @@ def test_metrics_are_read_an_interval_late(tmp_path, tfds_dir, monkeypatch):
         ({"optim__schedule": "step"}, "optim.decay_epochs=()"),
         ({"optim__schedule": "step", "optim__decay_epochs": (1.0, 3.0)}, "are [4, 12] steps of a run of 8"),
         ({"train__epochs": 0.0}, "train.epochs=0.0; wanted: more than 0"),
-        ({"train__epochs": float("inf")}, "train.epochs=inf; wanted: float"),
+        ({"train__epochs": float("inf")}, "train.epochs=inf; wanted: a finite number"),
         ({"train__seed": 10**20}, "train.seed=100000000000000000000; wanted: less than 2**63"),
-        ({"train__seed": 1.5}, "train.seed=1.5; wanted: int"),
+        ({"train__seed": 1.5}, "train.seed=1.5; wanted: a whole number"),
         ({"optim__clip_norm": -1.0}, "optim.clip_norm=-1.0; wanted: more than 0"),
         ({"optim__lr_reference_batch": 0}, "optim.lr_reference_batch=0; wanted: at least 1"),
-        ({"optim__optimizer": "sdg"}, "optim.optimizer='sdg'; wanted: Literal['sgd', 'adamw']"),
-        ({"optim__peak_lr": "0.2"}, "optim.peak_lr='0.2'; wanted: float"),
+        ({"optim__optimizer": "sdg"}, "optim.optimizer='sdg'; wanted: 'sgd' or 'adamw'"),
+        ({"optim__peak_lr": "0.2"}, "optim.peak_lr='0.2'; wanted: a finite number"),
+        ({"data__mean": [0.5]}, "data.mean=[0.5]; wanted: a tuple of a finite number or None"),
         ({"data__std": (0.0,)}, "data.std=(0.0,); wanted: more than 0"),
         ({"model__drop_path": 0.1, "model__name": "cifar_plain20"}, "drop_path needs shortcuts"),
         ({"data__batch_size": 0}, "data.batch_size=0; wanted: at least 1"),
@@ -177,7 +180,7 @@ def test_what_cannot_be_is_refused_before_any_work(tmp_path, tfds_dir, changes, 
 
 
 def test_a_folder_of_another_run_is_refused_and_unharmed(tmp_path, tfds_dir):
-    loop._open_folder(config(tmp_path, tfds_dir))
+    open_folder(config(tmp_path, tfds_dir))
     before = (tmp_path / "config.json").read_bytes()
     with pytest.raises(SetupError, match="another config: optim.peak_lr was 0.1, now 0.2; choose another --workdir"):
         train(config(tmp_path, tfds_dir, optim__peak_lr=0.2))
@@ -185,19 +188,19 @@ def test_a_folder_of_another_run_is_refused_and_unharmed(tmp_path, tfds_dir):
 
 
 def test_checkpoint_settings_may_change_and_absent_fields_have_their_defaults(tmp_path, tfds_dir):
-    loop._open_folder(config(tmp_path, tfds_dir))
+    open_folder(config(tmp_path, tfds_dir))
     changed = dataclasses.replace(config(tmp_path, tfds_dir), checkpoint=CheckpointConfig(keep_latest=7))
-    loop._open_folder(changed)
+    open_folder(changed)
     saved = json.loads((tmp_path / "config.json").read_text())
     del saved["config"]["optim"]["accumulate"]  # as a version would have written it that had no such field
     (tmp_path / "config.json").write_text(json.dumps(saved))
-    loop._open_folder(changed)
+    open_folder(changed)
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(ValueError, match="config.json is not the config of a run"):
-        loop._open_folder(changed)
+        open_folder(changed)
 
 
 def test_a_given_mean_or_deviation_is_kept(tmp_path, tfds_dir):
-    own = loop._plan(config(tmp_path, tfds_dir)).preprocess
-    given = loop._plan(config(tmp_path, tfds_dir, data__mean=(0.9,))).preprocess
+    own = make_plan(config(tmp_path, tfds_dir)).preprocess
+    given = make_plan(config(tmp_path, tfds_dir, data__mean=(0.9,))).preprocess
     assert given.mean == (0.9,) and given.std == own.std and own.mean != given.mean

@@ -1,0 +1,61 @@
+"""The folder of a run: its config.json, and what a checkpoint says of where it came from."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import subprocess
+from pathlib import Path
+
+from resnet_jax.config import Config, changes, from_dict, to_dict
+
+# Fields that may change between the starts of one run: they change no number in it.
+FREE = ("workdir", "data.data_dir", "train.parallel", "train.log_every_steps", "checkpoint.keep_latest")
+
+
+def open_folder(config: Config) -> Path:
+    """The run's folder, with its config.json; refuses to go on with a run of another config."""
+    folder = Path(config.workdir).resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "config.json"
+    if file.exists():
+        try:
+            before = to_dict(from_dict(json.loads(file.read_text())["config"]))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{file} is not the config of a run: {error!r}; choose another --workdir") from None
+        differ = {name: pair for name, pair in changes(before, to_dict(config)).items() if name not in FREE}
+        if differ:
+            named = ", ".join(f"{name} was {old!r}, now {new!r}" for name, (old, new) in differ.items())
+            raise ValueError(f"{folder} holds a run of another config: {named}; choose another --workdir")
+        return folder
+    record = {"config": to_dict(config), "versions": versions(), "commit": _commit()}
+    new = folder / "config.json.new"
+    new.write_text(json.dumps(record, indent=2) + "\n")
+    os.replace(new, file)
+    return folder
+
+
+def versions() -> dict[str, str | None]:
+    """Of each package: None where it runs from its source and is not installed."""
+
+    def version(name: str) -> str | None:
+        try:
+            return importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            return None
+
+    names = ("flax-resnets", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+    return {name: version(name) for name in names}
+
+
+def _commit() -> str | None:
+    """The commit of the source tree this runs from ("-dirty" if it was changed), or None for an installed package."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+    git = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
