@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import tyro
 
@@ -71,10 +71,10 @@ def _take(arguments: list[str], flag: str) -> str | None:
     return value
 
 
-def _flags(config: object, prefix: str = "--") -> list[str]:
+def _flags(config: Any, prefix: str = "--") -> list[str]:
     """Every flag of a config: --workdir, --optim.peak-lr, --optim.no-nesterov, ..."""
     flags = ["--help"] if prefix == "--" else []
-    for field in fields(config):  # type: ignore[arg-type]
+    for field in fields(config):
         value, name = getattr(config, field.name), field.name.replace("_", "-")
         if is_dataclass(value):
             flags += _flags(value, f"{prefix}{name}.")
