@@ -35,7 +35,14 @@ class Preprocess:
     interpolation: str = "bilinear"
 
     def __call__(self, images: Array) -> Array:
-        """Normalise on the device: uint8 [N, H, W, C], already resized and cropped -> float32 [N, H, W, C]."""
+        """Normalise on the device: uint8 [N, H, W, C], already resized and cropped -> float32 [N, H, W, C].
+
+        Raises:
+          ValueError: images of another type, rank or number of channels.
+        """
+        if images.dtype != jnp.uint8 or images.ndim != 4 or images.shape[-1] != len(self.mean):
+            got = f"{images.dtype} {list(images.shape)}"
+            raise ValueError(f"wanted images of values 0 to 255, uint8 [N, H, W, {len(self.mean)}]; got {got}")
         scale = jnp.asarray([1 / (255 * s) for s in self.std], jnp.float32)
         offset = jnp.asarray([m / s for m, s in zip(self.mean, self.std, strict=True)], jnp.float32)
         shape = (1, 1, 1, -1)

@@ -83,7 +83,7 @@ def load_checkpoint(path: str | Path, step: str | int = "latest") -> Pretrained:
 
     Raises:
       FileNotFoundError: there are no checkpoints, or not this one.
-      ValueError: a format this version does not know, or a `step` that is neither.
+      ValueError: a format this version does not know, a damaged checkpoint, or a `step` that is neither.
     """
     with _quiet():
         return _load_checkpoint(Path(path).resolve(), step)
@@ -119,7 +119,10 @@ def _load_checkpoint(path: Path, step: str | int) -> Pretrained:
 def read_arrays(folder: Path, entries: tuple[str, ...]) -> dict[str, Any]:
     """Some of the trees saved in a `state` folder, as numpy arrays: what another device layout can read too."""
     with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
-        saved = reader.metadata(folder).item_metadata.tree
+        metadata = reader.metadata(folder).item_metadata
+        if metadata is None:
+            raise ValueError(f"{folder} cannot be read: it is damaged, or no checkpoint")
+        saved = metadata.tree
         as_numpy = jax.tree.map(
             lambda _: ocp.RestoreArgs(restore_type=np.ndarray), {name: saved[name] for name in entries}
         )

@@ -17,7 +17,10 @@ FREE = ("workdir", "data.data_dir", "train.parallel", "train.log_every_steps", "
 def open_folder(config: Config) -> Path:
     """The run's folder, with its config.json; refuses to go on with a run of another config."""
     folder = Path(config.workdir).resolve()
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"cannot make the run's folder {folder}: {error.strerror}") from None
     file = folder / "config.json"
     if file.exists():
         try:

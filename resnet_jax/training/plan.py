@@ -60,6 +60,8 @@ def make_plan(config: Config) -> Plan:
         raise ValueError(f"data.mean={mean}, data.std={std}; wanted: {channels} numbers each, one per channel")
     steps_per_epoch = train.num_examples // batch_size
     steps = round(config.train.epochs * steps_per_epoch)
+    if not steps:
+        raise ValueError(f"train.epochs={config.train.epochs} is no step at all; an epoch has {steps_per_epoch}")
     return Plan(
         config=config,
         model=model,
@@ -76,6 +78,8 @@ def make_plan(config: Config) -> Plan:
 
 def _check_numbers(config: Config) -> None:
     check_types(config)
+    if not config.workdir.strip():
+        raise ValueError("workdir is empty; wanted: a folder for the run")
     for name in ("train.epochs", "train.eval_every_epochs", "optim.peak_lr", "optim.clip_norm", "optim.decay_factor"):
         if (value := _field(config, name)) is not None and not value > 0:
             raise ValueError(f"{name}={value}; wanted: more than 0")
@@ -135,11 +139,14 @@ def make_schedule(config: OptimConfig, *, batch_size: int, steps_per_epoch: floa
     scale = batch_size / config.lr_reference_batch if config.lr_reference_batch else 1.0
     peak, warmup = config.peak_lr * scale, round(config.warmup_epochs * steps_per_epoch)
     if not 0 <= warmup < steps:
-        raise ValueError(f"optim.warmup_epochs={config.warmup_epochs} is {warmup} steps of a run of {steps}")
+        said = f"optim.warmup_epochs={config.warmup_epochs} is {warmup} steps of a run of {steps}"
+        raise ValueError(f"{said}; wanted: less than train.epochs")
     if config.schedule == "cosine":
         return optim.warmup_cosine(peak_lr=peak, steps=steps, warmup_steps=warmup, final_lr=config.final_lr)
     boundaries = [round(epoch * steps_per_epoch) for epoch in config.decay_epochs]
-    if not boundaries or not 0 < min(boundaries) <= max(boundaries) < steps:
+    if not boundaries:
+        raise ValueError("optim.schedule=step wants optim.decay_epochs, where the rate falls; got none")
+    if not 0 < min(boundaries) <= max(boundaries) < steps:
         raise ValueError(f"optim.decay_epochs={config.decay_epochs} are {boundaries} steps of a run of {steps}")
     return optim.step_decay(peak_lr=peak, boundaries=boundaries, factor=config.decay_factor, warmup_steps=warmup)
 

@@ -151,7 +151,8 @@ def test_metrics_are_read_an_interval_late(tmp_path, tfds_dir, monkeypatch):
         ({"data__eval_batch_size": 12}, "data.eval_batch_size=12 cannot be split evenly into 8"),
         ({"data__batch_size": 4000}, "data.batch_size=4000, but digits has 359 images"),
         ({"optim__warmup_epochs": 2.0}, "optim.warmup_epochs=2.0 is 8 steps of a run of 8"),
-        ({"optim__schedule": "step"}, "optim.decay_epochs=()"),
+        ({"optim__schedule": "step"}, "optim.schedule=step wants optim.decay_epochs"),
+        ({"train__epochs": 0.01, "optim__warmup_epochs": 0.0}, "train.epochs=0.01 is no step at all; an epoch has 4"),
         ({"optim__schedule": "step", "optim__decay_epochs": (1.0, 3.0)}, "are [4, 12] steps of a run of 8"),
         ({"train__epochs": 0.0}, "train.epochs=0.0; wanted: more than 0"),
         ({"train__epochs": float("inf")}, "train.epochs=inf; wanted: a finite number"),
@@ -177,6 +178,13 @@ def test_what_cannot_be_is_refused_before_any_work(tmp_path, tfds_dir, changes, 
         train(config(workdir, tfds_dir, **changes))
     assert said in str(caught.value)
     assert not workdir.exists()
+
+
+def test_a_workdir_that_cannot_be_is_named(tmp_path, tfds_dir):
+    (tmp_path / "file").write_text("")
+    for workdir, said in ((" ", "workdir is empty"), (tmp_path / "file" / "run", "cannot make the run's folder")):
+        with pytest.raises(SetupError, match=said):
+            train(config(workdir, tfds_dir))
 
 
 def test_a_folder_of_another_run_is_refused_and_unharmed(tmp_path, tfds_dir):

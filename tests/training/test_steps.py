@@ -112,7 +112,7 @@ def test_accumulation_moves_running_statistics_once_for_each_part(x64):
     close(state.batch_stats, stats)
 
 
-def test_a_part_that_does_not_divide_the_shard_is_refused():
+def test_a_part_that_does_not_divide_the_shard_is_refused(x64):
     with pytest.raises(ValueError, match="accumulate=3 does not divide the 8 examples of a shard"):
         jax.eval_shape(make_train_step(MODEL, TX, axis_name=None, accumulate=3), fresh(), batch(8))
 

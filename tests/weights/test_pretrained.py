@@ -37,6 +37,14 @@ def test_values_types_and_preprocessing(file):
     np.testing.assert_allclose(loaded.preprocess(pixels), wanted, rtol=0, atol=2e-6)
 
 
+@pytest.mark.parametrize(
+    "images", [np.zeros((2, 4, 4, 3)), np.zeros((4, 4, 3), np.uint8), np.zeros((2, 3, 4, 4), np.uint8)]
+)
+def test_images_that_are_not_bytes_of_the_right_shape_are_refused(file, images):
+    with pytest.raises(ValueError, match=r"wanted images of values 0 to 255, uint8 \[N, H, W, 3\]; got "):
+        load_pretrained(file).preprocess(images)
+
+
 def test_float64_values_are_kept_without_x64(tmp_path):
     state = recipe.torch_state("resnet18")
     save_file(state, path := tmp_path / "resnet18.safetensors")
