@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from resnet_jax.models import MODELS, create_model, natural, shapes
+from resnet_jax.models import MODELS, Shapes, create_model, natural, shapes
 from resnet_jax.models.heads import LinearHead
 from resnet_jax.types import Preprocess, Pretrained, Variables, at_least_float32
 from resnet_jax.weights.names import LEAVES, their_name
@@ -59,7 +59,7 @@ def load_pretrained(
 
 def to_variables(state: Mapping[str, np.ndarray], model: nn.Module) -> Variables:
     """A state dict with torchvision's names as the variables of `model`; every entry must match, both ways."""
-    wanted = shapes(model, model.image_size).variables
+    wanted = _shapes(model).variables
     dtype = np.dtype(at_least_float32(model.param_dtype))  # not the traced one, which is float32 without x64
     found: dict[tuple[str, ...], np.ndarray] = {}
     left = {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
@@ -81,6 +81,11 @@ def to_variables(state: Mapping[str, np.ndarray], model: nn.Module) -> Variables
     return unflatten_dict(found)
 
 
+def _shapes(model: nn.Module) -> Shapes:
+    """In float32: names and shapes are the same, and a float64 trace would ask for x64."""
+    return shapes(model.clone(dtype=jnp.float32, param_dtype=jnp.float32), model.image_size)
+
+
 def _registered(model: nn.Module) -> str:
     """The name under which a net of these stages is registered, or that of its class."""
     return next((name for name, make in MODELS.items() if make().stages == model.stages), type(model).__name__)
@@ -98,9 +103,10 @@ def _classes(state: Mapping[str, np.ndarray]) -> int:
 
 
 def _with_new_head(model: nn.Module, variables: Variables) -> Variables:
-    outputs, wanted, _ = shapes(model, model.image_size)
+    outputs, wanted, _ = _shapes(model)
     if "head" not in wanted["params"]:
         return variables
     pooled = jnp.zeros(outputs.features["pool"].shape, outputs.features["pool"].dtype)
-    head = LinearHead(model.num_classes, model.param_dtype).init(jax.random.key(0), pooled)["params"]
-    return variables | {"params": variables["params"] | {"head": jax.tree.map(np.asarray, head)}}
+    head = LinearHead(model.num_classes).init(jax.random.key(0), pooled)["params"]
+    head = jax.tree.map(lambda x: np.asarray(x, at_least_float32(model.param_dtype)), head)
+    return variables | {"params": variables["params"] | {"head": head}}

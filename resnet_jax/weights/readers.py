@@ -87,9 +87,7 @@ def _torch(path: Path) -> dict[str, np.ndarray]:
             with archive.open(pickled) as file:
                 state = _Unpickler(file, archive, pickled.removesuffix("/data.pkl")).load()
     except zipfile.BadZipFile:
-        raise ValueError(
-            f"{path.name} is not a zip archive, as PyTorch writes them since 1.6, or it is cut off"
-        ) from None
+        raise ValueError(f"{path.name} is not a whole zip archive, as PyTorch writes since 1.6") from None
     except Exception as error:  # a damaged pickle can raise anything
         raise ValueError(f"{path.name} is not a sound PyTorch state dict: {error or type(error).__name__}") from error
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
