@@ -32,16 +32,29 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Images. Any TFDS classification set of equal-sized images, by name."""
+    """Images: a TFDS classification set by name, or your own at a path."""
 
     name: str = "digits"  # of the TFDS dataset; "digits" comes with the package
-    data_dir: str | None = None  # where prepared sets lie; None: TFDS's own choice
-    train_split: str = "train"
-    test_split: str = "test"
+    path: str | None = None  # instead of `name`: a folder of images, of IDX or Parquet files; an .npz or .parquet file
+    data_dir: str | None = None  # where prepared TFDS sets lie; None: TFDS's own choice
+    train_split: str = "train"  # or a part of it: train[:10%]
+    test_split: str | None = None  # None: the set's test or validation split, else a fifth of train_split, held out
+    class_names: tuple[str, ...] | None = None  # None: the data's own
+    channels: Literal[1, 3] | None = None  # 1: made grey; 3: grey becomes three; None: as the images are
+    unreadable: Literal["stop", "skip"] = "stop"  # skip: count them, and go on without
     batch_size: int = 128  # images a step, all devices together
     eval_batch_size: int | None = None  # None: batch_size
-    padding: int = 1  # pixels of zeros on each side before the random crop; 0: no crop
+    image_size: int | None = None  # photographs: side of the random resized crops; None: images of one size, in memory
+    crop_area: tuple[float, float] = (0.08, 1.0)  # with image_size: least and greatest share of the image in a crop
+    resize: int | None = None  # with image_size: shorter side before evaluation's centre crop; None: image_size * 8/7
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"  # with image_size; antialiased
+    threads: int | None = None  # with image_size: that decode; None: one per processor
+    padding: int = 1  # pixels of zeros on each side before a random crop of the same size; 0: no crop
     horizontal_flip: bool = False
+    color_jitter: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)  # brightness, contrast, saturation, hue
+    cutout: int = 0  # side of the square that is blanked, pixels
+    mixup: float = 0.0  # alpha of Beta(alpha, alpha); 0: off
+    cutmix: float = 0.0  # the same for CutMix; with both, each pair takes one of them
     mean: tuple[float, ...] | None = None  # per channel, of values in [0, 1]; None: the training images' own
     std: tuple[float, ...] | None = None
 
@@ -54,7 +67,9 @@ class OptimConfig:
     peak_lr: float = 0.1  # highest learning rate; at lr_reference_batch images a step where that is set
     lr_reference_batch: int | None = None  # scale peak_lr by batch_size / this; None: peak_lr is absolute
     schedule: Literal["cosine", "step"] = "cosine"
-    warmup_epochs: float = 5.0  # linear, from 0
+    warmup_epochs: float = 5.0
+    warmup_from: float = 0.0  # share of peak_lr it starts from, growing linearly
+    warmup_flat: bool = False  # stay at warmup_from until the warmup ends, as the paper's CIFAR ResNet-110
     final_lr: float = 0.0  # where the cosine ends
     decay_epochs: tuple[float, ...] = ()  # schedule step: where the rate is multiplied by decay_factor
     decay_factor: float = 0.1
@@ -88,6 +103,15 @@ class CheckpointConfig:
 
 
 @dataclass(frozen=True)
+class LogConfig:
+    """Curves, beside metrics.jsonl."""
+
+    tensorboard: bool = True  # event files in the run's folder
+    wandb: Literal["off", "online", "offline"] = "off"  # Weights & Biases; wants the extra `wandb`
+    wandb_project: str = "resnet_jax"
+
+
+@dataclass(frozen=True)
 class Config:
     """A training run."""
 
@@ -97,6 +121,7 @@ class Config:
     optim: OptimConfig = field(default_factory=OptimConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    log: LogConfig = field(default_factory=LogConfig)
 
 
 def load_config(path: str | Path) -> Config:
@@ -142,7 +167,7 @@ def _shown(hint: Any) -> str:
     if get_origin(hint) in (Union, UnionType):
         return " or ".join(map(_shown, kinds))
     if get_origin(hint) is tuple:
-        return f"a tuple of {_shown(kinds[0])}"
+        return f"a tuple of {_shown(kinds[0])}" if Ellipsis in kinds else f"a tuple of {len(kinds)} numbers"
     return {float: "a finite number", int: "a whole number", type(None): "None"}.get(hint, hint.__name__)
 
 
@@ -153,7 +178,8 @@ def _holds(hint: Any, value: Any) -> bool:
     if get_origin(hint) in (Union, UnionType):
         return any(_holds(kind, value) for kind in kinds)
     if get_origin(hint) is tuple:
-        return isinstance(value, tuple) and all(_holds(kinds[0], one) for one in value)
+        every = isinstance(value, tuple) and all(_holds(kinds[0], one) for one in value)
+        return every and (Ellipsis in kinds or len(value) == len(kinds))
     if hint is float:
         return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     if hint is int:

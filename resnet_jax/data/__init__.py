@@ -1,13 +1,93 @@
 """Where examples come from, how they are augmented, and in what order they are served."""
 
-from resnet_jax.data.augment import make_augment
-from resnet_jax.data.sources import InMemory, Source
+from __future__ import annotations
 
-__all__ = ["InMemory", "Source", "load", "make_augment"]
+from dataclasses import replace
+from typing import Any
+
+from resnet_jax.data.augment import make_augment
+from resnet_jax.data.examples import Dataset, default_splits
+from resnet_jax.data.images import Unreadable
+from resnet_jax.data.sources import InMemory, Source, in_memory
+
+__all__ = [
+    "Dataset",
+    "InMemory",
+    "Source",
+    "Unreadable",
+    "default_splits",
+    "load",
+    "make_augment",
+    "open_dataset",
+    "open_source",
+]
+
+
+def open_dataset(name: str = "digits", *, path: str | None = None, data_dir: str | None = None) -> Dataset:
+    """The TFDS dataset `name`, or what lies at `path`: a folder of images, of IDX or Parquet files, an .npz.
+
+    Raises:
+      FileNotFoundError, ValueError: it is not there or cannot be understood; see `formats.open_path`, `tfds.open_tfds`.
+    """
+    # Imported when called: a folder of images needs no TFDS, and neither needs the other's packages.
+    if path is not None:
+        from resnet_jax.data import formats
+
+        return formats.open_path(path)
+    from resnet_jax.data import tfds
+
+    return tfds.open_tfds(name, data_dir)
+
+
+def open_source(
+    dataset: Dataset,
+    split: str,
+    *,
+    image_size: int | None = None,
+    resize: int | None = None,
+    area: tuple[float, float] = (0.08, 1.0),
+    interpolation: str = "bilinear",
+    threads: int | None = None,
+    channels: int | None = None,
+    class_names: tuple[str, ...] | None = None,
+    skip_unreadable: bool = False,
+) -> Source:
+    """A split, ready to be served: held in memory, or (with `image_size`) decoded and cropped as it is needed.
+
+    Args:
+      image_size: side of the crops, pixels; None: images of one size, as they are.
+      resize: shorter side before the centre crop of evaluation; None: 8/7 of `image_size`, as 256 is of 224.
+      area, interpolation, threads: see `Photographs`; without `image_size` they mean nothing.
+      channels: 1, 3, or None: as the images are.
+      class_names: instead of the data's own.
+
+    Raises:
+      Unreadable: an image that cannot be read (met here only if they are held in memory).
+      ValueError: no such split, images that differ in size, another number of class names.
+    """
+    examples: Any = dataset.examples(split)
+    if class_names is not None:
+        if len(class_names) != len(examples.classes):
+            got, wanted = len(class_names), len(examples.classes)
+            raise ValueError(f"{got} class names for the {wanted} classes of {dataset.name}")
+        examples = replace(examples, classes=class_names)
+    if image_size is None:
+        return in_memory(examples, channels=channels, skip_unreadable=skip_unreadable)
+    from resnet_jax.data.photographs import Photographs, infer_channels
+
+    return Photographs(
+        examples,
+        image_size,
+        resize=round(image_size * 8 / 7) if resize is None else resize,
+        channels=infer_channels(examples) if channels is None else channels,
+        to_grey=channels is not None,
+        area=area,
+        interpolation=interpolation,
+        threads=threads,
+        skip_unreadable=skip_unreadable,
+    )
 
 
 def load(name: str, split: str, *, data_dir: str | None = None) -> InMemory:
-    """A split of a TFDS dataset, in memory. See `tfds.load`, which this imports only when called."""
-    from resnet_jax.data import tfds
-
-    return tfds.load(name, split, data_dir=data_dir)
+    """A split of a TFDS dataset of equal-sized images, in memory."""
+    return in_memory(open_dataset(name, data_dir=data_dir).examples(split))

@@ -1,4 +1,7 @@
-"""Augmentation on the device. Draws are per example, keyed by its place in the global batch."""
+"""Augmentation on the device. Draws are per example, keyed by its place in the global batch.
+
+So any number of devices sees the same batch.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ from jax import lax
 
 from resnet_jax.ops import draw_per_example
 from resnet_jax.types import Array, Batch
+
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's and torchvision's grey
 
 
 def pad_crop(images: Array, padding: int, key: Array, index: Array) -> Array:
@@ -29,18 +34,140 @@ def flip(images: Array, key: Array, index: Array) -> Array:
     return jnp.where(flipped[:, None, None, None], images[:, :, ::-1], images)
 
 
+def color_jitter(images: Array, strengths: tuple[float, float, float, float], key: Array, index: Array) -> Array:
+    """Changes brightness, contrast, saturation and hue of uint8 [N, H, W, 3] at random -> uint8 [N, H, W, 3].
+
+    As torchvision's ColorJitter: factors uniform in [max(0, 1 - s), 1 + s], hue shifts in [-s, s] of a turn, values
+    clipped after each change. The order of the four is random too, one for the whole batch.
+    """
+    *factors, hue = strengths
+    order_key, draw_key = jax.random.split(key)
+    low = jnp.array([max(0.0, 1 - s) for s in factors] + [-hue], jnp.float32)
+    high = jnp.array([1 + s for s in factors] + [hue], jnp.float32)
+    drawn = draw_per_example(lambda k: jax.random.uniform(k, (4,), jnp.float32, low, high), draw_key, index)
+    changes = [
+        lambda x, by: jnp.clip(x * by, 0, 1),
+        lambda x, by: jnp.clip(x * by + _grey(x).mean((1, 2, 3), keepdims=True) * (1 - by), 0, 1),
+        lambda x, by: jnp.clip(x * by + _grey(x) * (1 - by), 0, 1),
+        shift_hue,
+    ]
+    used = [i for i, strength in enumerate(strengths) if strength]
+    x = images.astype(jnp.float32) / 255
+    for which in jax.random.permutation(order_key, jnp.array(used)):
+        x = lax.switch(which, changes, x, drawn[:, which].reshape(-1, 1, 1, 1))
+    return jnp.round(x * 255).astype(jnp.uint8)
+
+
+def _grey(x: Array) -> Array:
+    return (x * jnp.array(LUMA, x.dtype).reshape(1, 1, 1, 3)).sum(-1, keepdims=True)
+
+
+def shift_hue(x: Array, turns: Array) -> Array:
+    """Turns the hue, in HSV (Smith 1978), of [N, H, W, 3] with values in [0, 1] by `turns` (1: all the way round)."""
+    r, g, b = x[..., 0], x[..., 1], x[..., 2]
+    value, least = x.max(-1), x.min(-1)
+    chroma = value - least
+    safe = jnp.where(chroma > 0, chroma, 1)
+    sector = jnp.where(value == r, (g - b) / safe, jnp.where(value == g, 2 + (b - r) / safe, 4 + (r - g) / safe))
+    sector = sector + 6 * turns[..., 0]
+
+    def channel(n: int) -> Array:
+        k = (n + sector) % 6
+        return value - chroma * jnp.clip(jnp.minimum(k, 4 - k), 0, 1)
+
+    return jnp.stack([channel(5), channel(3), channel(1)], -1)
+
+
+def cutout(images: Array, size: int, key: Array, index: Array) -> Array:
+    """Sets a square of `size` pixels to 0 around a random pixel, cut off at the edges: [N, H, W, C] -> [N, H, W, C].
+
+    DeVries and Taylor 2017, section 3.2. On normalised images 0 is the mean.
+    """
+    height, width = images.shape[1:3]
+    centres = draw_per_example(lambda k: jax.random.randint(k, (2,), 0, jnp.array([height, width])), key, index)
+    rows, columns = (_within(n, centres[:, i] - size // 2, size) for i, n in enumerate((height, width)))
+    return jnp.where((rows[:, :, None] & columns[:, None, :])[..., None], 0, images)
+
+
+def _within(length: int, start: Array, size: Array | int) -> Array:
+    """Which of `length` places lie in [start, start + size): bool [N, length]."""
+    place = jnp.arange(length)[None]
+    return (place >= start[:, None]) & (place < (start + size)[:, None])
+
+
+def mix(batch: Batch, key: Array, *, mixup: float, cutmix: float, num_classes: int) -> Batch:
+    """Mixes examples 2k and 2k+1 of the global batch, images and labels: label int [N] -> float [N, K].
+
+    mixup: Zhang et al. 2018, section 2: l * a + (1 - l) * b, l from Beta(mixup, mixup). CutMix: Yun et al. 2019,
+    section 3.1: in a, a box of b, of the share 1 - l before it is cut off at the edges. With both above 0, each pair
+    takes one or the other. A pair has one l; b is mixed into a as a into b. One of mask 0 makes both 0.
+    """
+    images, index, mask = batch["image"], batch["index"], batch["mask"]
+    n, height, width, _ = images.shape
+    if n % 2:
+        raise ValueError(f"mixup and CutMix pair neighbours: wanted an even number of images a device; got {n}")
+
+    def draw(k: Array) -> tuple[Array, Array, Array]:
+        which, mixup_key, cutmix_key, centre = jax.random.split(k, 4)
+        cut = jax.random.bernoulli(which, 0.5) if mixup and cutmix else jnp.array(bool(cutmix))
+        share = jnp.where(
+            cut,
+            jax.random.beta(cutmix_key, cutmix or 1.0, cutmix or 1.0),
+            jax.random.beta(mixup_key, mixup or 1.0, mixup or 1.0),
+        )
+        return cut, share, jax.random.randint(centre, (2,), 0, jnp.array([height, width]))
+
+    cut, share, centre = draw_per_example(draw, key, index // 2)
+    other = _swap(images)
+    sides = [jnp.floor(length * jnp.sqrt(1 - share)).astype(jnp.int32) for length in (height, width)]
+    rows, columns = (_within(n, centre[:, i] - sides[i] // 2, sides[i]) for i, n in enumerate((height, width)))
+    box = rows[:, :, None] & columns[:, None, :]
+    kept = jnp.where(cut, 1 - box.mean((1, 2), dtype=jnp.float32), share)
+    blend = kept.astype(images.dtype).reshape(-1, 1, 1, 1)
+    mixed = jnp.where(
+        cut.reshape(-1, 1, 1, 1), jnp.where(box[..., None], other, images), blend * images + (1 - blend) * other
+    )
+    labels = jax.nn.one_hot(batch["label"], num_classes, dtype=jnp.float32)
+    labels = kept[:, None] * labels + (1 - kept[:, None]) * _swap(labels)
+    return {**batch, "image": mixed, "label": labels, "mask": mask * _swap(mask)}
+
+
+def _swap(x: Array) -> Array:
+    """Each example's neighbour: 1, 0, 3, 2, ..."""
+    return x.reshape(-1, 2, *x.shape[1:])[:, ::-1].reshape(x.shape)
+
+
 def make_augment(
-    prepare: Callable[[Array], Array], *, padding: int = 0, horizontal_flip: bool = False
+    prepare: Callable[[Array], Array],
+    *,
+    padding: int = 0,
+    horizontal_flip: bool = False,
+    jitter: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0),
+    cutout_size: int = 0,
+    mixup: float = 0.0,
+    cutmix: float = 0.0,
+    num_classes: int = 0,
 ) -> Callable[[Batch, Array], Batch]:
-    """augment(batch, key) -> batch: crops and flips the raw images, then `prepare` (a `Preprocess`) makes floats."""
+    """augment(batch, key) -> batch: changes raw images, makes floats of them by `prepare` (a `Preprocess`), mixes.
+
+    `num_classes` is wanted with mixup or cutmix, after which labels are soft, [N, K].
+    """
 
     def augment(batch: Batch, key: Array) -> Batch:
         images, index = batch["image"], batch["index"]
-        crop_key, flip_key = jax.random.split(key)
+        keys = jax.random.split(key, 5)
         if padding:
-            images = pad_crop(images, padding, crop_key, index)
+            images = pad_crop(images, padding, keys[0], index)
         if horizontal_flip:
-            images = flip(images, flip_key, index)
-        return {**batch, "image": prepare(images)}
+            images = flip(images, keys[1], index)
+        if any(jitter):
+            images = color_jitter(images, jitter, keys[2], index)
+        images = prepare(images)
+        if cutout_size:
+            images = cutout(images, cutout_size, keys[3], index)
+        batch = {**batch, "image": images}
+        if mixup or cutmix:
+            batch = mix(batch, keys[4], mixup=mixup, cutmix=cutmix, num_classes=num_classes)
+        return batch
 
     return augment

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import count
 from typing import Protocol
 
 import numpy as np
 
+from resnet_jax.data.examples import Examples, Items
+from resnet_jax.data.images import Unreadable, pixels, read_image
 from resnet_jax.types import Batch
+
+MEMORY = 2**33  # bytes of pixels that are held at most
 
 
 class Source(Protocol):
@@ -28,6 +32,16 @@ class Source(Protocol):
         """[H, W, C] of the images it serves."""
         ...
 
+    @property
+    def resize(self) -> int:
+        """The shorter side before evaluation's centre crop, pixels."""
+        ...
+
+    @property
+    def skipped(self) -> dict[str, str]:
+        """Images that could not be read so far, and why; empty unless they are to be skipped."""
+        ...
+
     def moments(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Mean and standard deviation per channel, of values in [0, 1]."""
         ...
@@ -41,16 +55,45 @@ class Source(Protocol):
         ...
 
 
+class Order:
+    """Which examples make batch k: an epoch is a permutation of the set, and what is left of it after the last whole
+    batch waits for the next epoch's.
+    """
+
+    def __init__(self, num_examples: int, seed: int, batch_size: int) -> None:
+        self._per_epoch, self._batch_size = num_examples // batch_size, batch_size
+        if not self._per_epoch:
+            raise ValueError(f"a batch of {batch_size} from {num_examples} examples; wanted: at most that many")
+        # Two epochs: readers that work ahead cross from one into the next.
+        self._epoch = lru_cache(maxsize=2)(lambda e: np.random.default_rng((seed, e)).permutation(num_examples))
+
+    def batch(self, step: int) -> np.ndarray:
+        """Indices of the examples of batch `step`: int [batch_size]."""
+        first = step % self._per_epoch * self._batch_size
+        return self._epoch(step // self._per_epoch)[first : first + self._batch_size]
+
+    def example(self, number: int) -> int:
+        """Index of the example that is the run's `number`-th."""
+        return int(self.batch(number // self._batch_size)[number % self._batch_size])
+
+
+def pixel_moments(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation per channel of uint8 [n, H, W, C], of values in [0, 1]; 1 for a constant channel."""
+    levels, channels = np.arange(256) / 255, range(images.shape[-1])
+    shares = [np.bincount(images[..., c].ravel(), minlength=256) / images[..., c].size for c in channels]
+    means = [float(share @ levels) for share in shares]
+    variances = [float(share @ (levels - mean) ** 2) for share, mean in zip(shares, means, strict=True)]
+    return tuple(means), tuple(math.sqrt(variance) or 1.0 for variance in variances)
+
+
 @dataclass(frozen=True, eq=False)
 class InMemory:
-    """A set that fits in memory: images uint8 [n, H, W, C], labels int32 [n].
-
-    An epoch is a permutation of the set; what is left of it after the last whole batch waits for the next epoch's.
-    """
+    """A set that fits in memory: images uint8 [n, H, W, C], labels int32 [n]."""
 
     images: np.ndarray
     labels: np.ndarray
     classes: tuple[str, ...]
+    skipped: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         n, classes = len(self.images), len(self.classes)
@@ -67,22 +110,18 @@ class InMemory:
     def image_shape(self) -> tuple[int, int, int]:
         return self.images.shape[1:]
 
+    @property
+    def resize(self) -> int:
+        return self.images.shape[1]
+
     def moments(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Mean and standard deviation per channel, of values in [0, 1]."""
-        levels, channels = np.arange(256) / 255, range(self.images.shape[-1])
-        shares = [np.bincount(self.images[..., c].ravel(), minlength=256) / self.images[..., c].size for c in channels]
-        means = [float(share @ levels) for share in shares]
-        variances = [float(share @ (levels - mean) ** 2) for share, mean in zip(shares, means, strict=True)]
-        return tuple(means), tuple(math.sqrt(variance) or 1.0 for variance in variances)  # 1 for a constant channel
+        return pixel_moments(self.images)
 
     def batches(self, seed: int, start_step: int = 0, *, batch_size: int) -> Iterator[Batch]:
-        per_epoch = self.num_examples // batch_size
-        if not per_epoch:
-            raise ValueError(f"a batch of {batch_size} from {self.num_examples} examples; wanted: at most that many")
-        order = lru_cache(maxsize=1)(lambda epoch: np.random.default_rng((seed, epoch)).permutation(self.num_examples))
+        order = Order(self.num_examples, seed, batch_size)
         for step in count(start_step):
-            epoch, first = step // per_epoch, step % per_epoch * batch_size
-            yield self._batch(order(epoch)[first : first + batch_size], batch_size)
+            yield self._batch(order.batch(step), batch_size)
 
     def eval_batches(self, batch_size: int) -> Iterator[Batch]:
         for first in range(0, self.num_examples, batch_size):
@@ -92,3 +131,51 @@ class InMemory:
         mask = np.arange(batch_size) < len(index)
         index = np.resize(index, batch_size)
         return {"image": self.images[index], "label": self.labels[index], "mask": mask.astype(np.float32)}
+
+
+def in_memory(examples: Examples, *, channels: int | None = None, skip_unreadable: bool = False) -> InMemory:
+    """Decodes a whole split of images of one size. With `channels` None: 1 if all are grey, else 3.
+
+    Raises:
+      Unreadable: an image that cannot be read, unless they are skipped.
+      ValueError: images that differ in size, or too many of them.
+    """
+    if (
+        isinstance(examples, Items)
+        and isinstance(examples.images, np.ndarray)
+        and channels in (None, examples.images.shape[-1])
+    ):
+        return InMemory(examples.images, examples.labels.astype(np.int32), examples.classes)
+    images = np.empty((0, 0, 0, 0), np.uint8)
+    labels: list[int] = []
+    skipped: dict[str, str] = {}
+    first = ""
+    for i in range(len(examples)):
+        try:
+            data, label = examples[i]
+            image = pixels(read_image(data, examples.name(i), channels))
+        except Unreadable as error:
+            if not skip_unreadable:
+                raise
+            skipped[examples.name(i)] = str(error)
+            continue
+        if not labels:
+            images, first = np.empty((len(examples), *image.shape), np.uint8), examples.name(i)
+            if images.nbytes > MEMORY:
+                raise ValueError(
+                    f"{len(examples):,} images of {image.shape[1]} x {image.shape[0]} pixels are too many for memory; "
+                    f"set data.image_size, and they are decoded as they are needed"
+                )
+        if image.shape[:2] != images.shape[1:3]:
+            sizes = [f"{shape[1]} x {shape[0]}" for shape in (images.shape[1:], image.shape)]
+            raise ValueError(
+                f"images differ in size: {first} has {sizes[0]} pixels, {examples.name(i)} {sizes[1]}; "
+                f"set data.image_size to crop them to one"
+            )
+        if image.shape[-1] > images.shape[-1]:  # grey so far
+            images = np.repeat(images, 3, axis=-1)
+        images[len(labels)] = image  # a grey one fills three channels
+        labels.append(label)
+    if not labels:
+        raise ValueError(f"none of {len(examples)} images could be read: {next(iter(skipped.values()), '')}")
+    return InMemory(images[: len(labels)], np.array(labels, np.int32), examples.classes, skipped)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from functools import partial
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 
@@ -15,6 +16,9 @@ LAYOUT = ("NHWC", "HWIO", "NHWC")
 # XLA's CPU convolution loses to a matrix product of patches where the kernel is 1x1, and where the output has at most
 # so many pixels, there by up to fifty times (benchmarks/conv_lowering.py). Other platforms are untimed.
 SMALL_MAP = 16
+# Its gradient by the kernel loses to products of bands of so many columns where there are at most so many channels.
+NARROW = 32
+BAND = 4
 
 
 def conv2d(x: Array, kernel: Array, *, strides: int = 1, dilation: int = 1, groups: int = 1) -> Array:
@@ -29,6 +33,8 @@ def conv2d(x: Array, kernel: Array, *, strides: int = 1, dilation: int = 1, grou
     if groups == 1 and (kernel.shape[0] == 1 or math.prod(out) <= SMALL_MAP):
         product = partial(patch_product, strides=strides, dilation=dilation)
         return lax.platform_dependent(x, kernel, cpu=product, default=library)
+    if groups == strides == dilation == 1 and max(kernel.shape[2:]) <= NARROW and _band(x, kernel) > 1:
+        return lax.platform_dependent(x, kernel, cpu=narrow_conv, default=library)
     return library(x, kernel)
 
 
@@ -60,3 +66,42 @@ def patch_product(x: Array, kernel: Array, *, strides: int, dilation: int) -> Ar
     columns = jnp.concatenate(taps, axis=-1)
     y = columns.reshape(-1, k * k * channels) @ kernel.reshape(k * k * channels, features)
     return y.reshape(*columns.shape[:3], features)
+
+
+@jax.custom_jvp
+def narrow_conv(x: Array, kernel: Array) -> Array:
+    """`library_conv` of stride 1, whose gradient by the kernel is that of `banded_product`."""
+    return library_conv(x, kernel, strides=1, dilation=1)
+
+
+@narrow_conv.defjvp
+def _narrow_conv_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
+    (x, kernel), (dx, dkernel) = primals, tangents
+    by_x = library_conv(dx, kernel, strides=1, dilation=1)
+    by_kernel = jax.checkpoint(banded_product)(x, dkernel)  # else the bands of x would be kept for the backward pass
+    return narrow_conv(x, kernel), by_x + by_kernel
+
+
+def banded_product(x: Array, kernel: Array) -> Array:
+    """`library_conv` of stride 1 as matrix products: k rows of W' + k - 1 pixels by a band matrix give W' pixels.
+
+    Most of the band matrix is 0, but its gradient is a product of large matrices, which a convolution's is not.
+    """
+    n, height, width, channels = x.shape
+    k, features, columns = kernel.shape[0], kernel.shape[-1], _band(x, kernel)
+    padded = jnp.pad(x, ((0, 0), (k // 2, k // 2), (k // 2, k // 2), (0, 0)))
+    own = padded[:, :, :width].reshape(n, height + k - 1, width // columns, columns * channels)
+    last = padded[:, :, None, width:].reshape(n, height + k - 1, 1, (k - 1) * channels)
+    beyond = jnp.concatenate([own[:, :, 1:, : (k - 1) * channels], last], axis=2)
+    windows = jnp.concatenate(
+        [own, beyond], axis=-1
+    )  # [n, height + k - 1, width / columns, (columns + k - 1) * channels]
+    shifted = [jnp.pad(kernel, ((0, 0), (j, columns - 1 - j), (0, 0), (0, 0))) for j in range(columns)]
+    bands = jnp.stack(shifted, axis=3).reshape(k, windows.shape[-1], columns * features)
+    rows = (windows[:, i : i + height].reshape(-1, windows.shape[-1]) @ bands[i] for i in range(k))
+    return sum(rows, start=jnp.zeros((), x.dtype)).reshape(n, height, width, features)
+
+
+def _band(x: Array, kernel: Array) -> int:
+    """Columns of a band: as many as divide the width, and as a window reaches into the next one; 0 if there are none."""
+    return max((n for n in range(kernel.shape[0] - 1, BAND + 1) if x.shape[2] % n == 0), default=0)

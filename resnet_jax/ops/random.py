@@ -7,6 +7,7 @@ is the same draw on one device, on four and on eight.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,7 @@ import jax.numpy as jnp
 from resnet_jax.types import Array
 
 
-def draw_per_example(draw: Callable[[Array], Array], key: Array, index: Array) -> Array:
+def draw_per_example(draw: Callable[[Array], Any], key: Array, index: Array) -> Any:
     """`draw(key of one example)` for each of `index` int [N]: stacked along a new first axis."""
     return jax.vmap(lambda i: draw(jax.random.fold_in(key, i)))(index)
 

@@ -11,7 +11,17 @@ from pathlib import Path
 from resnet_jax.config import Config, changes, from_dict, to_dict
 
 # Fields that may change between the starts of one run: they change no number in it.
-FREE = ("workdir", "data.data_dir", "train.parallel", "train.log_every_steps", "checkpoint.keep_latest")
+FREE = (
+    "workdir",
+    "data.data_dir",
+    "data.threads",
+    "log.tensorboard",
+    "log.wandb",
+    "log.wandb_project",
+    "train.parallel",
+    "train.log_every_steps",
+    "checkpoint.keep_latest",
+)
 
 
 def open_folder(config: Config) -> Path:

@@ -74,7 +74,14 @@ def _run(plan: Plan, parallel: Parallel, folder: Path, checkpoints: Checkpoints)
             report.say(f"this run is finished: {_shown(means)}; choose another --workdir for a new one")
             return means
         augment = make_augment(
-            plan.preprocess, padding=config.data.padding, horizontal_flip=config.data.horizontal_flip
+            plan.preprocess,
+            padding=config.data.padding,
+            horizontal_flip=config.data.horizontal_flip,
+            jitter=config.data.color_jitter,
+            cutout_size=config.data.cutout,
+            mixup=config.data.mixup,
+            cutmix=config.data.cutmix,
+            num_classes=len(plan.train.classes),
         )
         loss = partial(cross_entropy, label_smoothing=config.optim.label_smoothing)
         step_function = make_train_step(plan.model, tx, loss=loss, augment=augment, accumulate=config.optim.accumulate)
@@ -172,7 +179,7 @@ def _headline(plan: Plan, parallel: Parallel, folder: Path, start: int) -> str:
     count, device = len(parallel.devices), parallel.devices[0]
     where = f"{count} {device.device_kind} device{'s' if count > 1 else ''} ({parallel.mode})"
     going_on = f", going on from step {start}" if start else ""
-    return f"{plan.config.model.name} on {plan.config.data.name}, {where}: {plan.steps} steps in {folder}{going_on}"
+    return f"{plan.config.model.name} on {plan.data_name}, {where}: {plan.steps} steps in {folder}{going_on}"
 
 
 def _shown(means: dict[str, float]) -> str:

@@ -10,27 +10,40 @@ import optax
 from flax.traverse_util import path_aware_map
 
 
-def warmup_cosine(*, peak_lr: float, steps: int, warmup_steps: int = 0, final_lr: float = 0.0) -> optax.Schedule:
-    """Linear from 0 to `peak_lr` over `warmup_steps`, then half a cosine to `final_lr` at `steps`.
+def warmup_cosine(
+    *, peak_lr: float, steps: int, warmup_steps: int = 0, final_lr: float = 0.0, initial_lr: float = 0.0
+) -> optax.Schedule:
+    """Linear from `initial_lr` to `peak_lr` over `warmup_steps`, then half a cosine to `final_lr` at `steps`.
 
     Goyal et al. 2017, section 2.2; Loshchilov and Hutter 2017, eq. 5, without restarts.
     """
-    schedule = optax.warmup_cosine_decay_schedule(0.0, peak_lr, warmup_steps, steps, final_lr)
+    schedule = optax.warmup_cosine_decay_schedule(initial_lr, peak_lr, warmup_steps, steps, final_lr)
     # An int32 step would be divided in float32, in float64 runs too.
     return lambda step: schedule(jnp.asarray(step, float))
 
 
 def step_decay(
-    *, peak_lr: float, boundaries: Sequence[int], factor: float = 0.1, warmup_steps: int = 0
+    *,
+    peak_lr: float,
+    boundaries: Sequence[int],
+    factor: float = 0.1,
+    warmup_steps: int = 0,
+    initial_lr: float = 0.0,
+    flat: bool = False,
 ) -> optax.Schedule:
-    """Linear warmup to `peak_lr`, which is multiplied by `factor` at each of the `boundaries` (steps).
+    """Linear warmup from `initial_lr` to `peak_lr`, which is multiplied by `factor` at each of `boundaries` (steps).
 
-    He et al. 2015, section 3.4.
+    He et al. 2015, section 3.4. With `flat` the warmup stays at `initial_lr`, as for ResNet-110 in section 4.2.
     """
     decay = optax.piecewise_constant_schedule(peak_lr, {boundary: factor for boundary in boundaries})
     if not warmup_steps:
         return decay
-    return lambda step: jnp.where(step < warmup_steps, peak_lr * jnp.asarray(step, float) / warmup_steps, decay(step))
+
+    def schedule(step: Any) -> Any:
+        grown = 0 if flat else jnp.asarray(step, float) / warmup_steps
+        return jnp.where(step < warmup_steps, initial_lr + (peak_lr - initial_lr) * grown, decay(step))
+
+    return schedule
 
 
 def kernels(params: Any) -> Any:

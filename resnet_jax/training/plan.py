@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -10,8 +10,8 @@ import flax.linen as nn
 import optax
 
 from resnet_jax import data
-from resnet_jax.config import Config, ModelConfig, OptimConfig, check_types
-from resnet_jax.data import Source
+from resnet_jax.config import Config, DataConfig, ModelConfig, OptimConfig, check_types
+from resnet_jax.data import Dataset, Source
 from resnet_jax.models import create_model, shapes
 from resnet_jax.training import optim
 from resnet_jax.types import Preprocess
@@ -26,6 +26,7 @@ class Plan:
     overrides: dict[str, Any]  # of create_model
     train: Source
     test: Source
+    data_name: str
     preprocess: Preprocess
     schedule: optax.Schedule
     steps: int
@@ -42,17 +43,21 @@ def make_plan(config: Config) -> Plan:
     _check_numbers(config)
     # Names and rates first: reading the data may take long.
     create_model(config.model.name, **model_overrides(config.model, num_classes=1, in_channels=1))
-    train, test = (
-        data.load(config.data.name, split, data_dir=config.data.data_dir)
-        for split in (config.data.train_split, config.data.test_split)
-    )
+    dataset, splits, train, test = open_data(config.data)
     batch_size = config.data.batch_size
     if batch_size > train.num_examples:
-        raise ValueError(f"data.batch_size={batch_size}, but {config.data.name} has {train.num_examples} images")
+        raise ValueError(f"data.batch_size={batch_size}, but {dataset.name} has {train.num_examples} images")
     height, width, channels = train.image_shape
+    if height != width or test.image_shape != train.image_shape:
+        sizes = " and ".join(" x ".join(map(str, source.image_shape)) for source in (train, test))
+        raise ValueError(f"images of {dataset.name} are {sizes}; wanted: squares of one size; set data.image_size")
+    if any(config.data.color_jitter) and channels != 3:
+        raise ValueError(
+            "data.color_jitter is for images of three channels; these are grey (data.channels=3 makes three)"
+        )
     overrides = model_overrides(config.model, num_classes=len(train.classes), in_channels=channels)
     model = create_model(config.model.name, **overrides)
-    shapes(model, max(height, width))
+    shapes(model, height)
     own = train.moments() if config.data.mean is None or config.data.std is None else ((), ())
     mean = own[0] if config.data.mean is None else config.data.mean
     std = own[1] if config.data.std is None else config.data.std
@@ -64,15 +69,51 @@ def make_plan(config: Config) -> Plan:
         raise ValueError(f"train.epochs={config.train.epochs} is no step at all; an epoch has {steps_per_epoch}")
     return Plan(
         config=config,
+        data_name=f"{dataset.name} ({splits[0]})",
         model=model,
         overrides=overrides,
         train=train,
         test=test,
-        preprocess=Preprocess(image_size=height, resize=height, mean=mean, std=std),
+        preprocess=Preprocess(
+            image_size=height,
+            resize=train.resize,
+            mean=mean,
+            std=std,
+            interpolation=config.data.interpolation,
+        ),
         schedule=make_schedule(config.optim, batch_size=batch_size, steps_per_epoch=steps_per_epoch, steps=steps),
         steps=steps,
         steps_per_epoch=steps_per_epoch,
         eval_every_steps=max(1, round(config.train.eval_every_epochs * steps_per_epoch)),
+    )
+
+
+def open_data(config: DataConfig) -> tuple[Dataset, tuple[str, str], Source, Source]:
+    """The dataset, its splits to train and to test on, and those two, ready to be served.
+
+    Raises:
+      ValueError, OSError: what is missing or cannot be read.
+    """
+    dataset = data.open_dataset(config.name, path=config.path, data_dir=config.data_dir)
+    splits = data.default_splits(dataset, config.train_split, config.test_split)
+    train = open_split(config, dataset, splits[0])
+    channels: Any = train.image_shape[-1]  # in both the same, even if all of one part should be grey
+    return dataset, splits, train, open_split(replace(config, channels=channels), dataset, splits[1])
+
+
+def open_split(config: DataConfig, dataset: Dataset, split: str) -> Source:
+    """A split of a dataset, as `config` has images served."""
+    return data.open_source(
+        dataset,
+        split,
+        image_size=config.image_size,
+        resize=config.resize,
+        area=config.crop_area,
+        interpolation=config.interpolation,
+        threads=config.threads,
+        channels=config.channels,
+        class_names=config.class_names,
+        skip_unreadable=config.unreadable == "skip",
     )
 
 
@@ -83,7 +124,8 @@ def _check_numbers(config: Config) -> None:
     for name in ("train.epochs", "train.eval_every_epochs", "optim.peak_lr", "optim.clip_norm", "optim.decay_factor"):
         if (value := _field(config, name)) is not None and not value > 0:
             raise ValueError(f"{name}={value}; wanted: more than 0")
-    counts = ("data.batch_size", "data.eval_batch_size", "optim.lr_reference_batch", "optim.accumulate")
+    images = ("data.batch_size", "data.eval_batch_size", "data.image_size", "data.resize", "data.threads")
+    counts = (*images, "optim.lr_reference_batch", "optim.accumulate")
     for name in (*counts, "train.log_every_steps", "checkpoint.keep_latest"):
         if (value := _field(config, name)) is not None and value < 1:
             raise ValueError(f"{name}={value}; wanted: at least 1")
@@ -91,10 +133,29 @@ def _check_numbers(config: Config) -> None:
         raise ValueError(f"data.std={config.data.std}; wanted: more than 0")
     if config.train.seed >= 2**63:
         raise ValueError(f"train.seed={config.train.seed}; wanted: less than 2**63")
-    for name in ("data.padding", "optim.weight_decay", "optim.warmup_epochs", "optim.final_lr", "train.seed"):
+    size, resize = config.data.image_size, config.data.resize
+    if size is not None and resize is not None and resize < size:
+        raise ValueError(f"data.resize={resize}; wanted: at least data.image_size, {size}")
+    area, jitter = config.data.crop_area, config.data.color_jitter
+    if not 0 < area[0] <= area[1] <= 1:
+        raise ValueError(f"data.crop_area={area}; wanted: two shares of the image, as 0.08 1.0")
+    if min(jitter) < 0 or jitter[3] > 0.5:
+        raise ValueError(
+            f"data.color_jitter={jitter}; wanted: four strengths of at least 0, the last (hue) at most 0.5"
+        )
+    for name in (
+        "data.padding",
+        "data.cutout",
+        "data.mixup",
+        "data.cutmix",
+        "optim.weight_decay",
+        "optim.warmup_epochs",
+        "optim.final_lr",
+        "train.seed",
+    ):
         if (value := _field(config, name)) < 0:
             raise ValueError(f"{name}={value}; wanted: at least 0")
-    for name in ("optim.label_smoothing", "optim.momentum", "optim.b1", "optim.b2"):
+    for name in ("optim.label_smoothing", "optim.warmup_from", "optim.momentum", "optim.b1", "optim.b2"):
         if not 0 <= (value := _field(config, name)) < 1:
             raise ValueError(f"{name}={value}; wanted: a number in [0, 1)")
 
@@ -112,6 +173,11 @@ def check_split(config: Config, devices: int) -> None:
         if size % parts:
             near = ", ".join(str(n) for n in (size // parts * parts, -(-size // parts) * parts) if n)
             raise ValueError(f"{name}={size} cannot be split evenly into {parts} (devices x accumulate); close: {near}")
+    if (config.data.mixup or config.data.cutmix) and config.data.batch_size // devices % 2:
+        raise ValueError(
+            f"mixup and CutMix pair images: data.batch_size={config.data.batch_size} leaves an odd number on "
+            f"each of {devices} devices"
+        )
     group = config.model.bn_group_size
     if group is not None and devices % group:
         raise ValueError(f"model.bn_group_size={group} does not divide {devices} devices")
@@ -142,13 +208,28 @@ def make_schedule(config: OptimConfig, *, batch_size: int, steps_per_epoch: floa
         said = f"optim.warmup_epochs={config.warmup_epochs} is {warmup} steps of a run of {steps}"
         raise ValueError(f"{said}; wanted: less than train.epochs")
     if config.schedule == "cosine":
-        return optim.warmup_cosine(peak_lr=peak, steps=steps, warmup_steps=warmup, final_lr=config.final_lr)
+        if config.warmup_flat:
+            raise ValueError("optim.warmup_flat is for optim.schedule=step")
+        return optim.warmup_cosine(
+            peak_lr=peak,
+            steps=steps,
+            warmup_steps=warmup,
+            final_lr=config.final_lr,
+            initial_lr=config.warmup_from * peak,
+        )
     boundaries = [round(epoch * steps_per_epoch) for epoch in config.decay_epochs]
     if not boundaries:
         raise ValueError("optim.schedule=step wants optim.decay_epochs, where the rate falls; got none")
     if not 0 < min(boundaries) <= max(boundaries) < steps:
         raise ValueError(f"optim.decay_epochs={config.decay_epochs} are {boundaries} steps of a run of {steps}")
-    return optim.step_decay(peak_lr=peak, boundaries=boundaries, factor=config.decay_factor, warmup_steps=warmup)
+    return optim.step_decay(
+        peak_lr=peak,
+        boundaries=boundaries,
+        factor=config.decay_factor,
+        warmup_steps=warmup,
+        initial_lr=config.warmup_from * peak,
+        flat=config.warmup_flat,
+    )
 
 
 def make_optimizer(config: OptimConfig, schedule: optax.Schedule) -> optax.GradientTransformation:

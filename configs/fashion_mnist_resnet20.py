@@ -1,0 +1,35 @@
+"""ResNet-20 on Fashion-MNIST (Xiao et al. 2017): 60,000 and 10,000 grey images of 28 x 28 pixels.
+
+    apt install dataset-fashion-mnist
+    python train.py --config configs/fashion_mnist_resnet20.py
+
+The data is where Debian's package puts it; elsewhere, say --data.path FOLDER of the four IDX files. Pad-2 crops and
+flips, cutout of 8 pixels, a cosine from 0.1.
+"""
+
+from resnet_jax.config import Config, DataConfig, ModelConfig, OptimConfig, TrainConfig
+
+config = Config(
+    workdir="runs/fashion_mnist_resnet20",
+    model=ModelConfig(name="cifar_resnet20"),
+    data=DataConfig(
+        path="/usr/share/datasets/fashion-mnist",
+        class_names=(
+            "T-shirt/top",
+            "Trouser",
+            "Pullover",
+            "Dress",
+            "Coat",
+            "Sandal",
+            "Shirt",
+            "Sneaker",
+            "Bag",
+            "Ankle boot",
+        ),
+        padding=2,
+        horizontal_flip=True,
+        cutout=8,
+    ),
+    optim=OptimConfig(warmup_epochs=1.0),
+    train=TrainConfig(epochs=30.0, log_every_steps=100, eval_every_epochs=1.0),
+)

@@ -1,0 +1,165 @@
+"""Examples as they are stored, an image (encoded or pixels) and its label by index; and which are asked for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from resnet_jax.nearest import nearest
+
+TEST_SPLITS = ("test", "validation", "val", "valid")
+
+
+class Examples(Protocol):
+    """A split in storage. Reading is safe from several threads."""
+
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> tuple[bytes | np.ndarray, int]:
+        """An encoded image or its pixels, uint8 [H, W, C]; and its label."""
+        ...
+
+    def name(self, index: int) -> str:
+        """What a message calls it: a path, or a place in a file."""
+        ...
+
+
+class Dataset(Protocol):
+    """A set of images in splits."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def splits(self) -> Mapping[str, int]:
+        """Examples of each."""
+        ...
+
+    def examples(self, split: str) -> Examples:
+        """Of "train", or of a part of it: "train[:10%]", "train[500:]"."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Files:
+    """Image files."""
+
+    paths: Sequence[Path]
+    labels: np.ndarray  # int [n]
+    classes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> tuple[bytes, int]:
+        return self.paths[index].read_bytes(), int(self.labels[index])
+
+    def name(self, index: int) -> str:
+        return str(self.paths[index])
+
+    def take(self, index: np.ndarray) -> Files:
+        return Files([self.paths[i] for i in index], self.labels[index], self.classes)
+
+
+@dataclass(frozen=True, eq=False)
+class Items:
+    """Images in memory, encoded (a sequence of bytes) or as pixels (uint8 [n, H, W, C])."""
+
+    images: Sequence[bytes] | np.ndarray
+    labels: np.ndarray  # int [n]
+    classes: tuple[str, ...]
+    file: str
+    places: np.ndarray | None = None  # of each in the file; None: in order
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[bytes | np.ndarray, int]:
+        return self.images[index], int(self.labels[index])
+
+    def name(self, index: int) -> str:
+        return f"{self.file}, image {index if self.places is None else self.places[index]}"
+
+    def take(self, index: np.ndarray) -> Items:
+        images = self.images[index] if isinstance(self.images, np.ndarray) else [self.images[i] for i in index]
+        places = index if self.places is None else self.places[index]
+        return Items(images, self.labels[index], self.classes, self.file, places)
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """A dataset of splits that are at hand."""
+
+    name: str
+    parts: Mapping[str, Files | Items]
+
+    @property
+    def splits(self) -> dict[str, int]:
+        return {split: len(part) for split, part in self.parts.items()}
+
+    def examples(self, split: str) -> Files | Items:
+        """A part, "train[:80%]", is cut from an order that spreads each class evenly, so that all have their share.
+
+        Raises:
+          ValueError: no such split, or a part that is empty or cannot be understood.
+        """
+        name, bracket, _ = split.partition("[")
+        if name not in self.parts:
+            raise ValueError(f"{self.name} has no split {name!r}; {nearest(name, self.parts)}")
+        whole = self.parts[name]
+        if not bracket:
+            return whole
+        start, stop = _bounds(split, len(whole))
+        if start >= stop:
+            raise ValueError(f"{self.name}: {split!r} is empty; {name!r} has {len(whole)} images")
+        return whole.take(np.sort(spread(whole.labels)[start:stop]))
+
+
+def spread(labels: np.ndarray) -> np.ndarray:
+    """A fixed order of labels [n] whose every stretch has all classes in their proportions, as far as can be."""
+    order = np.random.default_rng(0).permutation(len(labels))
+    shuffled = labels[order]
+    place = np.empty(len(labels))
+    for label in np.unique(labels):
+        own = np.flatnonzero(shuffled == label)
+        place[own] = (np.arange(len(own)) + 0.5) / len(own)
+    return order[np.argsort(place, kind="stable")]
+
+
+def _bounds(split: str, length: int) -> tuple[int, int]:
+    """First and last + 1 of "name[a:b]", where a and b are numbers or percentages, from the end if negative."""
+    match = re.fullmatch(r"[^\[\]]+\[(-?\d+%?)?:(-?\d+%?)?\]", split)
+    if not match:
+        raise ValueError(f"split {split!r} cannot be understood; wanted: as in train, train[:10%] or train[500:]")
+
+    def bound(text: str | None, otherwise: int) -> int:
+        if text is None:
+            return otherwise
+        value = round(int(text[:-1]) * length / 100) if text.endswith("%") else int(text)
+        return min(length, max(0, value + length if text.startswith("-") else value))
+
+    return bound(match[1], 0), bound(match[2], length)
+
+
+def default_splits(dataset: Dataset, train: str, test: str | None) -> tuple[str, str]:
+    """Where to train and to test. With `test` None: the dataset's own test split, else a fifth of `train`, held out.
+
+    Raises:
+      ValueError: nothing to test on.
+    """
+    if test is not None:
+        return train, test
+    for name in TEST_SPLITS:
+        if name in dataset.splits and name != train.partition("[")[0]:
+            return train, name
+    if "[" in train:
+        raise ValueError(f"{dataset.name} has no split to test on beside {train!r}; name a part: data.test_split")
+    return f"{train}[:80%]", f"{train}[80%:]"

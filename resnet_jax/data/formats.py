@@ -1,0 +1,229 @@
+"""Datasets in files of one's own: folders of images, IDX, .npz and Parquet."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+import zipfile
+import zlib
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from resnet_jax.data.examples import TEST_SPLITS, Files, Items, Stored
+
+IMAGES = frozenset(".png .jpg .jpeg .jpe .jfif .webp .gif .bmp .tif .tiff .ppm .pgm .pbm .avif".split())
+SPLITS = ("train", *TEST_SPLITS)
+IDX = re.compile(r"(train|t10k|test|val|validation)[-_.](images|labels)[-_.]idx([13])[-_.]ubyte(\.gz)?")
+WANTED = "a folder of images, of IDX files or of .parquet files, an .npz or a .parquet file"
+
+
+def open_path(path: str | Path) -> Stored:
+    """The dataset at a path, by what is there.
+
+    - a folder with a sub-folder of images per class, or such a folder each for train and val (or test)
+    - a folder of IDX files: train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-..., with or without .gz
+    - an .npz with x_train, y_train, x_test, y_test; or train_images, ...; or images, labels
+    - a .parquet file, or a folder of them: encoded images in a column "image" or "img", and "label"
+
+    Raises:
+      FileNotFoundError: nothing there.
+      ValueError: nothing that can be understood, or images and labels that do not fit; the message names the file.
+    """
+    path = Path(path).expanduser()
+    if not path.exists():
+        raise FileNotFoundError(f"no file or folder {str(path)!r}; wanted: {WANTED}")
+    if path.is_file():
+        readers = {".npz": _npz, ".parquet": lambda file: _parquet(path, {"train": [path]})}
+        if path.suffix not in readers:
+            raise ValueError(f"{path} is no dataset; wanted: {WANTED}")
+        return readers[path.suffix](path)
+    names = sorted(entry.name for entry in path.iterdir())
+    if any(IDX.fullmatch(name) for name in names):
+        return _idx(path, names)
+    tables = sorted(file for pattern in ("*.parquet", "data/*.parquet") for file in path.glob(pattern))
+    if tables:
+        return _parquet(path, _by_split(tables))
+    return _folder(path)
+
+
+def _folder(path: Path) -> Stored:
+    found = _folders(path)
+    splits = [name for name in SPLITS if name in found]
+    if not splits:
+        return Stored(str(path), {"train": _class_folders(path, _classes(path, found))})
+    if "train" not in splits:
+        raise ValueError(f"{path} has a folder {splits[0]!r}, but none of training images; wanted beside it: 'train'")
+    classes = _classes(path / "train", _folders(path / "train"))
+    for split in splits[1:]:
+        other = _classes(path / split, _folders(path / split))
+        if strange := sorted(set(other) - set(classes)):
+            raise ValueError(f"{path / split} has classes that {path / 'train'} has not: {', '.join(strange)}")
+    return Stored(str(path), {split: _class_folders(path / split, classes, every=split == "train") for split in splits})
+
+
+def _folders(path: Path) -> list[str]:
+    return sorted(entry.name for entry in os.scandir(path) if entry.is_dir() and not entry.name.startswith("."))
+
+
+def _classes(path: Path, names: list[str]) -> tuple[str, ...]:
+    if not names:
+        images = any(file.suffix.lower() in IMAGES for file in path.iterdir())
+        said = "has images, but no sub-folder of them per class" if images else f"has no images; wanted: {WANTED}"
+        raise ValueError(f"{path} {said}")
+    by_case = defaultdict(list)
+    for name in names:
+        by_case[name.casefold()].append(name)
+    if alike := next((group for group in by_case.values() if len(group) > 1), None):
+        raise ValueError(f"{path} has classes whose names differ by case alone: {', '.join(alike)}")
+    return tuple(names)
+
+
+def _class_folders(path: Path, classes: tuple[str, ...], every: bool = True) -> Files:
+    """Files below each class's folder, in the order of their names. `every`: each class must have one."""
+    paths: list[Path] = []
+    labels: list[int] = []
+    for label, name in enumerate(classes):
+        own = sorted(_image_files(path / name))
+        if every and not own:
+            raise ValueError(f"class folder {path / name} has no images ({', '.join(sorted(IMAGES))})")
+        paths += own
+        labels += [label] * len(own)
+    if not paths:
+        raise ValueError(f"{path} has no images")
+    return Files(paths, np.array(labels, np.int32), classes)
+
+
+def _image_files(folder: Path) -> Iterable[Path]:
+    for root, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            if os.path.splitext(name)[1].lower() in IMAGES and not name.startswith("."):
+                yield Path(root, name)
+
+
+def _idx(path: Path, names: list[str]) -> Stored:
+    """LeCun's format, as MNIST and Fashion-MNIST have it."""
+    files: dict[str, dict[str, Path]] = defaultdict(dict)
+    for name in names:
+        if match := IDX.fullmatch(name):
+            files[{"t10k": "test"}.get(match[1], match[1])].setdefault(match[2], path / name)
+    parts = {}
+    for split, pair in files.items():
+        if missing := {"images", "labels"} - set(pair):
+            there = next(iter(pair.values()))
+            raise ValueError(f"{there} has no file of {missing.pop()} beside it")
+        images, labels = read_idx(pair["images"]), read_idx(pair["labels"])
+        parts[split] = _arrays(images, labels, str(pair["images"]))
+    return _checked(str(path), parts)
+
+
+def read_idx(file: Path) -> np.ndarray:
+    """An IDX file of unsigned bytes, gzipped or not.
+
+    Raises:
+      ValueError: the file is damaged, or is no such file.
+    """
+    try:
+        data = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"{file} cannot be read: {error}") from None
+    if len(data) < 4 or data[:3] != b"\0\0\x08":
+        raise ValueError(f"{file} is no IDX file of unsigned bytes: it begins with {data[:4].hex(' ') or 'nothing'}")
+    dimensions = data[3]
+    shape = tuple(int(n) for n in np.frombuffer(data[4 : 4 + 4 * dimensions], ">u4"))
+    values = np.frombuffer(data, np.uint8, offset=min(len(data), 4 + 4 * dimensions))
+    wanted = 1
+    for length in shape:  # in Python's whole numbers: a damaged header may claim anything
+        wanted *= length
+    if len(shape) != dimensions or values.size != wanted:
+        raise ValueError(f"{file} is cut off or damaged: {values.size} values for shape {list(shape)}")
+    return values.reshape(shape)
+
+
+NPZ = (  # names of images and labels by split, as Keras, MedMNIST and people write them
+    {"train": ("x_train", "y_train"), "test": ("x_test", "y_test"), "val": ("x_val", "y_val")},
+    {
+        "train": ("train_images", "train_labels"),
+        "test": ("test_images", "test_labels"),
+        "val": ("val_images", "val_labels"),
+    },
+    {"train": ("images", "labels")},
+    {"train": ("image", "label")},
+    {"train": ("x", "y")},
+)
+
+
+def _npz(path: Path) -> Stored:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            names = set(file.files)
+            for layout in NPZ:
+                if set(layout["train"]) <= names:
+                    pairs = {split: pair for split, pair in layout.items() if set(pair) <= names}
+                    arrays = {split: (file[images], file[labels]) for split, (images, labels) in pairs.items()}
+                    break
+            else:
+                wanted = "; or ".join(" and ".join(layout["train"]) for layout in NPZ)
+                raise ValueError(f"has the arrays {', '.join(sorted(names)) or '(none)'}; wanted: {wanted}")
+            classes = tuple(str(name) for name in file["classes"]) if "classes" in names else None
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error, MemoryError) as error:
+        raise ValueError(f"{path}: {error}") from None
+    parts = {split: _arrays(*pair, f"{path}, {split}", classes) for split, pair in arrays.items()}
+    return _checked(str(path), parts)
+
+
+def _arrays(images: np.ndarray, labels: np.ndarray, file: str, classes: tuple[str, ...] | None = None) -> Items:
+    """Images [n, H, W] or [n, H, W, C] and labels [n] or [n, 1]."""
+    if images.dtype != np.uint8 or images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[-1] not in (1, 3)):
+        wanted = "uint8 [n, H, W], [n, H, W, 1] or [n, H, W, 3]"
+        raise ValueError(f"{file}: images are {images.dtype} {list(images.shape)}; wanted: {wanted}")
+    labels = labels[:, 0] if labels.shape == (len(images), 1) else labels
+    if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(f"{file}: {len(images)} images, but labels are {labels.dtype} {list(labels.shape)}")
+    if not len(images) or 0 in images.shape:
+        raise ValueError(f"{file}: there are no images")
+    images = images[..., None] if images.ndim == 3 else images
+    if labels.min() < 0 or (classes is None and labels.max() >= 2**16):
+        raise ValueError(f"{file}: labels run from {labels.min()} to {labels.max()}; wanted: 0 for the first class")
+    classes = tuple(str(label) for label in range(int(labels.max()) + 1)) if classes is None else classes
+    return Items(images, labels.astype(np.int64), classes, file)
+
+
+def _by_split(files: list[Path]) -> dict[str, list[Path]]:
+    """Files as a hub names them: train-00000-of-00002.parquet, validation.parquet; all "train" where none says more."""
+    splits: dict[str, list[Path]] = defaultdict(list)
+    for file in files:
+        word = re.split(r"[-_.]", file.name)[0]
+        splits[word if word in SPLITS else "train"].append(file)
+    return splits
+
+
+def _parquet(path: Path, files: dict[str, list[Path]]) -> Stored:
+    from resnet_jax.data import parquet
+
+    return _checked(str(path), {split: parquet.read(own) for split, own in files.items()})
+
+
+def _checked(name: str, parts: dict[str, Any]) -> Stored:
+    """The same classes in every split, and labels within them.
+
+    Raises:
+      ValueError: there is nothing to train on, or a label out of range.
+    """
+    if "train" not in parts:
+        raise ValueError(f"{name} has {', '.join(parts)}, but nothing to train on")
+    classes = parts["train"].classes
+    for split, part in parts.items():
+        if part.labels.max() >= len(classes) or part.labels.min() < 0:
+            bad = int(np.flatnonzero((part.labels >= len(classes)) | (part.labels < 0))[0])
+            raise ValueError(
+                f"{part.name(bad)} of {split!r} has label {part.labels[bad]}; labels of {len(classes)} classes are "
+                f"0 to {len(classes) - 1}"
+            )
+    parts = {split: Items(p.images, p.labels.astype(np.int32), classes, p.file) for split, p in parts.items()}
+    return Stored(name, parts)

@@ -1,0 +1,129 @@
+"""Encoded images to pixels, and the crops that need the whole picture. The only file here that knows image formats."""
+
+from __future__ import annotations
+
+import io
+import math
+import warnings
+
+import numpy as np
+from PIL import Image, ImageOps
+
+MAX_PIXELS = 2**27  # of one image: some 400 MB once decoded. A small file can claim to hold far more.
+GREY = ("1", "L", "LA", "La", "I;16", "I;16L", "I;16B", "I;16N", "I")
+FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+TRIES = 10
+
+# Pillow warns of what is refused below with the image's name.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+
+class Unreadable(ValueError):
+    """An image that cannot be read. The message begins with its name."""
+
+
+def read_image(data: bytes | np.ndarray, name: str, channels: int | None = None) -> Image.Image:
+    """An encoded image as a viewer shows it, or pixels uint8 [H, W, C]; mode "L" (one channel) or "RGB" (three).
+
+    EXIF orientation is applied, 16-bit values keep their high byte, transparent pixels lie on white, and of an
+    animation the first frame is taken.
+
+    Args:
+      name: what a message calls it.
+      channels: 1, 3, or None: 1 for a grey image, 3 for every other.
+
+    Raises:
+      Unreadable: a file that is no image, damaged, cut off, of more than `MAX_PIXELS`, or of float pixels.
+    """
+    if isinstance(data, np.ndarray):
+        return _with_channels(Image.fromarray(data[..., 0] if data.shape[-1] == 1 else data), channels)
+    if not data:
+        raise Unreadable(f"{name}: the file is empty")
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise Unreadable(
+                    f"{name}: {image.width} x {image.height} pixels; wanted: at most {MAX_PIXELS:,} in all"
+                )
+            image.load()  # of one frame
+            return _with_channels(_eight_bits(ImageOps.exif_transpose(image), name), channels)
+    except Unreadable:
+        raise
+    except Image.DecompressionBombError as error:
+        raise Unreadable(f"{name}: {error}") from None
+    except Image.UnidentifiedImageError:
+        raise Unreadable(f"{name}: not an image in a format that is known here") from None
+    except Exception as error:  # whatever a decoder says of a damaged file: Pillow's raise a dozen kinds
+        raise Unreadable(
+            f"{name}: cannot be decoded ({' '.join(str(error).split()) or type(error).__name__})"
+        ) from None
+
+
+def _eight_bits(image: Image.Image, name: str) -> Image.Image:
+    if image.mode == "F":
+        raise Unreadable(f"{name}: has float pixels; wanted: 8 or 16 bits")
+    if image.mode.startswith("I"):
+        values = np.asarray(image)
+        if values.size and not 0 <= values.min() <= values.max() < 2**16:
+            raise Unreadable(f"{name}: has values outside 0 to 65535; wanted: 8 or 16 bits")
+        return Image.fromarray((values.astype(np.uint16) >> 8).astype(np.uint8))
+    grey = image.mode in GREY
+    if "A" in image.mode or "a" in image.mode or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+    return image.convert("L" if grey else "RGB")
+
+
+def _with_channels(image: Image.Image, channels: int | None) -> Image.Image:
+    return image if channels is None else image.convert("L" if channels == 1 else "RGB")
+
+
+def pixels(image: Image.Image) -> np.ndarray:
+    """uint8 [H, W, C] of an image in mode "L" or "RGB"."""
+    array = np.asarray(image)
+    return array[..., None] if array.ndim == 2 else array
+
+
+def centre_crop(image: Image.Image, *, resize: int, size: int, interpolation: str = "bilinear") -> np.ndarray:
+    """The shorter side resized to `resize` (antialiased), then the middle: uint8 [size, size, C]; as torchvision."""
+    short, long = sorted(image.size)
+    other = int(resize * long / short)
+    width, height = (resize, other) if image.width <= image.height else (other, resize)
+    if (width, height) != image.size:
+        image = image.resize((width, height), FILTERS[interpolation])
+    left, top = round((width - size) / 2), round((height - size) / 2)
+    return pixels(image.crop((left, top, left + size, top + size)))
+
+
+def random_resized_crop(
+    image: Image.Image,
+    *,
+    size: int,
+    rng: np.random.Generator,
+    area: tuple[float, float] = (0.08, 1.0),
+    ratio: tuple[float, float] = (3 / 4, 4 / 3),
+    interpolation: str = "bilinear",
+) -> np.ndarray:
+    """A random part of the image, resized (antialiased): uint8 [size, size, C].
+
+    Its share of the area is uniform, its width over height log-uniform; after ten tries that do not fit, the middle
+    (Szegedy et al. 2015, section 6, as in torchvision).
+    """
+    left, top, width, height = _random_box(image.width, image.height, rng, area, ratio)
+    crop = image.crop((left, top, left + width, top + height))  # first: a resize with a box looks beyond its edges
+    return pixels(crop.resize((size, size), FILTERS[interpolation]))
+
+
+def _random_box(
+    width: int, height: int, rng: np.random.Generator, area: tuple[float, float], ratio: tuple[float, float]
+) -> tuple[int, int, int, int]:
+    """(left, top, width, height) of the crop."""
+    for _ in range(TRIES):
+        pixels = width * height * rng.uniform(*area)
+        aspect = math.exp(rng.uniform(math.log(ratio[0]), math.log(ratio[1])))
+        w, h = round(math.sqrt(pixels * aspect)), round(math.sqrt(pixels / aspect))
+        if 0 < w <= width and 0 < h <= height:
+            return int(rng.integers(width - w + 1)), int(rng.integers(height - h + 1)), w, h
+    w = min(width, max(1, round(height * ratio[1])))
+    h = min(height, max(1, round(width / ratio[0])))
+    return (width - w) // 2, (height - h) // 2, w, h

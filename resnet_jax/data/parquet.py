@@ -1,0 +1,81 @@
+"""Parquet files of encoded images, as the Hugging Face hub has them. The only file that imports pyarrow."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from resnet_jax.data.examples import Items
+
+IMAGE_COLUMNS = ("image", "img", "images")
+LABEL_COLUMNS = ("label", "labels", "fine_label")
+
+
+def read(files: Sequence[Path]) -> Items:
+    """The rows of one split, encoded images held in memory.
+
+    Labels are whole numbers, named by the schema where it names them (a ClassLabel), or strings.
+
+    Raises:
+      ValueError: a file that is damaged or has no such columns, or rows without an image or a label.
+    """
+    try:
+        tables = [pq.read_table(file) for file in files]
+    except (OSError, pa.ArrowException) as error:
+        raise ValueError(f"{', '.join(map(str, files))}: {' '.join(str(error).split())}") from None
+    file, schema = str(files[0]), tables[0].schema
+    image, label = _column(file, schema, IMAGE_COLUMNS), _column(file, schema, LABEL_COLUMNS)
+    try:
+        table = pa.concat_tables([one.select([image, label]) for one in tables])
+    except (KeyError, pa.ArrowException) as error:
+        raise ValueError(f"{file} and the files beside it differ: {' '.join(str(error).split())}") from None
+    if not table.num_rows:
+        raise ValueError(f"{file} has no rows")
+    column = table[image]
+    if pa.types.is_struct(column.type) and column.type.get_field_index("bytes") >= 0:
+        column = pc.struct_field(column, "bytes")
+    if not (pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type)):
+        raise ValueError(f"{file}: column {image!r} is {column.type}; wanted: encoded images (binary)")
+    for name, values in ((image, column), (label, table[label])):
+        if values.null_count:
+            row = pc.index(pc.is_null(values), True).as_py()
+            raise ValueError(f"{file}: row {row} has nothing in column {name!r}")
+    labels, classes = _labels(file, label, table[label], _names(schema, label))
+    return Items(column.to_pylist(), labels, classes, file)
+
+
+def _column(file: str, schema: pa.Schema, names: Sequence[str]) -> str:
+    for name in names:
+        if name in schema.names:
+            return name
+    raise ValueError(f"{file} has the columns {', '.join(schema.names)}; wanted one of {', '.join(names)}")
+
+
+def _names(schema: pa.Schema, label: str) -> tuple[str, ...] | None:
+    """Class names, where Hugging Face's `datasets` has written them."""
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        return tuple(map(str, features[label]["names"]))
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _labels(
+    file: str, column: str, values: pa.ChunkedArray, names: tuple[str, ...] | None
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
+        classes = sorted(set(values.to_pylist()))
+        place = {name: i for i, name in enumerate(classes)}
+        return np.array([place[name] for name in values.to_pylist()]), tuple(classes)
+    if not pa.types.is_integer(values.type):
+        raise ValueError(f"{file}: column {column!r} is {values.type}; wanted: whole numbers or strings")
+    labels = values.to_numpy().astype(np.int64)
+    if labels.min() < 0 or (names is None and labels.max() >= 2**16):
+        raise ValueError(f"{file}: labels run from {labels.min()} to {labels.max()}; wanted: 0 for the first class")
+    return labels, tuple(str(i) for i in range(int(labels.max()) + 1)) if names is None else names

@@ -1,0 +1,134 @@
+"""Images that are decoded and cropped as they are needed, in threads. The only file that imports Grain."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import grain
+import numpy as np
+
+from resnet_jax.data.examples import Examples
+from resnet_jax.data.images import Unreadable, centre_crop, random_resized_crop, read_image
+from resnet_jax.data.sources import Order, pixel_moments
+from resnet_jax.types import Batch
+
+SAMPLE = 500  # images by which channels and moments are judged
+
+
+@dataclass(frozen=True, eq=False)
+class Photographs:
+    """Images of any sizes, served as uint8 [N, image_size, image_size, C].
+
+    Training takes a random resized crop, drawn by (seed, the example's number in the run); evaluation the middle. An
+    unreadable image stops the run, or (`skip_unreadable`) is served black with mask 0 and counted in `skipped`.
+    """
+
+    examples: Examples
+    image_size: int
+    resize: int  # shorter side before the centre crop of evaluation
+    channels: int = 3
+    to_grey: bool = True  # with one channel: whether a coloured image becomes grey, or is an error
+    area: tuple[float, float] = (0.08, 1.0)  # of the random crop, as a share of the image's
+    interpolation: str = "bilinear"
+    threads: int | None = None  # None: one per processor
+    skip_unreadable: bool = False
+    skipped: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.examples.classes
+
+    @property
+    def num_examples(self) -> int:
+        return len(self.examples)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        return (self.image_size, self.image_size, self.channels)
+
+    def moments(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and standard deviation per channel, of values in [0, 1], of 500 images as evaluation has them."""
+        chosen = sample(len(self.examples))
+        batch = next(self._read(lambda i: self._eval_example(chosen[i]), len(chosen), len(chosen)))
+        if not batch["mask"].any():
+            raise ValueError(f"none of {len(chosen)} images could be read: {next(iter(self.skipped.values()), '')}")
+        return pixel_moments(batch["image"][batch["mask"] > 0])
+
+    def batches(self, seed: int, start_step: int = 0, *, batch_size: int) -> Iterator[Batch]:
+        order = Order(self.num_examples, seed, batch_size)
+        first = start_step * batch_size
+
+        def read(i: int) -> Batch:
+            number = first + i
+            rng = np.random.Generator(np.random.Philox(np.random.SeedSequence((seed, number))))
+            return self._example(order.example(number), rng)
+
+        return self._read(read, 2**62 - first, batch_size)
+
+    def eval_batches(self, batch_size: int) -> Iterator[Batch]:
+        return self._read(self._eval_example, -(-self.num_examples // batch_size) * batch_size, batch_size)
+
+    def _read(self, read: Callable[[int], Batch], length: int, batch_size: int) -> Iterator[Batch]:
+        """Batches of read(0), read(1), ..., in that order whatever the number of threads; two are read ahead."""
+        threads = self.threads or os.cpu_count() or 1
+        options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=max(threads, 2 * batch_size))
+        return iter(grain.MapDataset.range(length).map(read).to_iter_dataset(options).batch(batch_size))
+
+    def _eval_example(self, index: int) -> Batch:
+        if index >= self.num_examples:
+            return self._row(None, 0)
+        return self._example(index, None)
+
+    def _example(self, index: int, rng: np.random.Generator | None) -> Batch:
+        try:
+            data, label = self.examples[index]
+            image = read_image(
+                data, self.examples.name(index), self.channels if self.to_grey or self.channels > 1 else None
+            )
+        except Unreadable as error:
+            if not self.skip_unreadable:
+                raise
+            self.skipped[self.examples.name(index)] = str(error)
+            return self._row(None, 0)
+        if len(image.getbands()) != self.channels:
+            name = self.examples.name(index)
+            raise ValueError(
+                f"{name} has colours, but the images looked at first are grey; set data.channels to 1 or 3"
+            )
+        if not 0 <= label < len(self.classes):
+            said = f"labels of {len(self.classes)} classes are 0 to {len(self.classes) - 1}"
+            raise ValueError(f"{self.examples.name(index)} has label {label}; {said}")
+        if rng is None:
+            crop = centre_crop(image, resize=self.resize, size=self.image_size, interpolation=self.interpolation)
+        else:
+            crop = random_resized_crop(
+                image, size=self.image_size, rng=rng, area=self.area, interpolation=self.interpolation
+            )
+        return self._row(crop, label)
+
+    def _row(self, image: np.ndarray | None, label: int) -> Batch:
+        mask = np.float32(image is not None)
+        return {
+            "image": np.zeros(self.image_shape, np.uint8) if image is None else image,
+            "label": np.int32(label),
+            "mask": mask,
+        }
+
+
+def infer_channels(examples: Examples) -> int:
+    """1 if the images are grey (500 of them are looked at), else 3."""
+    for i in sample(len(examples)):
+        try:
+            if len(read_image(examples[i][0], examples.name(i)).getbands()) == 3:
+                return 3
+        except Unreadable:
+            continue  # told of, or skipped, where it is served
+    return 1
+
+
+def sample(length: int) -> list[int]:
+    """Some of `length` indices, the same each time."""
+    order = np.random.default_rng(0).permutation(length)
+    return [int(i) for i in np.sort(order[:SAMPLE])]
