@@ -2,17 +2,7 @@
 
 import sys
 
-from resnet_jax.cli import fail, parse
-from resnet_jax.training.loop import Diverged, SetupError, train
+from resnet_jax.cli import main
 
 if __name__ == "__main__":
-    config = parse()
-    try:
-        train(config)
-    except SetupError as error:
-        fail(str(error))
-    except Diverged as error:
-        raise SystemExit(f"stopped: {error}") from None
-    except KeyboardInterrupt:
-        print("interrupted: the same command goes on from the last checkpoint", file=sys.stderr)
-        raise SystemExit(130) from None
+    main(["train", *sys.argv[1:]])

@@ -1,98 +1,134 @@
-"""The command line: argv -> Config, with every mistake told in one line."""
+"""The command line: resnet-jax train | eval | predict | models | summary | data | plot."""
 
 from __future__ import annotations
 
-import contextlib
-import io
-import re
 import sys
-from collections.abc import Sequence
-from dataclasses import fields, is_dataclass
-from typing import Any, NoReturn
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-import tyro
-
-from resnet_jax.config import Config, load_config
+from resnet_jax.arguments import Positional, completion, fail, parse_arguments, take
+from resnet_jax.config import Config, DataConfig, load_config
 from resnet_jax.nearest import nearest
 
-DESCRIPTION = """Train a residual network.
+DESCRIPTION = "Deep residual networks in JAX. `resnet-jax COMMAND --help` says more of each."
+TRAIN = """Train a residual network.
 
 --config FILE starts from the `config` of a Python file (see configs/); the options below override it. Starting the same
-command on the same --workdir resumes."""
+command on the same --workdir resumes; options that change a number of the run are refused then."""
+
+
+@dataclass(frozen=True)
+class Eval:
+    """Evaluate a run: top-1, top-5 and loss over a split.
+
+    The data is the run's own, unless --data options say otherwise; it is preprocessed as the run has learned it.
+    """
+
+    run: Positional[str]  # folder of a run
+    step: str = "latest"  # of the checkpoint: latest, best (by test top-1) or a number
+    split: str | None = None  # None: the one the run was tested on
+    json: bool = False  # print one JSON object
+    data: DataConfig = field(default_factory=DataConfig)
+
+
+@dataclass(frozen=True)
+class Predict:
+    """Classify images with a run: the five likeliest classes of each, a line an image."""
+
+    run: Positional[str]  # folder of a run
+    images: Positional[tuple[str, ...]]  # image files, or folders of them
+    step: str = "latest"  # of the checkpoint: latest, best (by test top-1) or a number
+    top: int = 5  # classes an image
+    batch_size: int = 32  # images at a time
+    json: bool = False  # print one JSON object a line
+
+
+@dataclass(frozen=True)
+class Models:
+    """List the networks whose names match, with parameters, multiply-adds and input size."""
+
+    pattern: Positional[str] = "*"  # as in a shell: "*20*"
+
+
+@dataclass(frozen=True)
+class Summarize:
+    """Parameters, statistics and multiply-adds of a network, by stage."""
+
+    name: Positional[str]
+    image_size: int | None = None  # pixels a side; None: the size it was published with
+
+
+@dataclass(frozen=True)
+class Data:
+    """Look at a dataset: splits, classes, a sheet of images as training sees them, and how fast they are read."""
+
+    name: Positional[str]  # of a TFDS dataset, or a path
+    sheet: str = "contact_sheet.png"  # where the picture goes
+    batches: int = 20  # that are read for the throughput
+    data: DataConfig = field(default_factory=DataConfig)
+
+
+@dataclass(frozen=True)
+class Plot:
+    """Draw loss and top-1 of one or more runs, overlaid."""
+
+    runs: Positional[tuple[str, ...]]  # folders of runs
+    out: str = "curves"  # OUT.png and OUT.svg
+
+
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "train": Config,
+    "eval": Eval,
+    "predict": Predict,
+    "models": Models,
+    "summary": Summarize,
+    "data": Data,
+    "plot": Plot,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs a command. Exits with status 2 and one line for a mistake, 1 for a run that stopped, 130 after Ctrl-C."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    name = arguments[0] if arguments else "--help"
+    if name.startswith("-"):
+        return completion(COMMANDS, arguments or ["--help"], prog="resnet-jax", description=DESCRIPTION)
+    if name not in COMMANDS:
+        fail(f"no command {name!r}; {nearest(name, COMMANDS)}")
+    request = parse(arguments[1:]) if name == "train" else _request(name, arguments[1:])
+    from resnet_jax import commands  # when it is known what is asked for: it imports JAX
+
+    try:
+        commands.run(name, request)
+    except (commands.SetupError, commands.Unreadable) as error:
+        fail(str(error))
+    except commands.Diverged as error:
+        raise SystemExit(f"stopped: {error}") from None
+    except KeyboardInterrupt:
+        hint = ": the same command goes on from the last checkpoint" if name == "train" else ""
+        print(f"interrupted{hint}", file=sys.stderr)
+        raise SystemExit(130) from None
 
 
 def parse(argv: Sequence[str] | None = None) -> Config:
-    """A Config from command-line arguments: a file's, or the default, with typed overrides.
-
-    Exits with status 2 and one line for an argument that cannot be; with 0 after --help.
-    """
+    """A Config from the arguments of `train`: a file's, or the default, with typed overrides."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        path = _take(arguments, "--config")
+        path = take(arguments, "--config")
         default = Config() if path is None else load_config(path)
     except (OSError, ValueError) as error:
         fail(str(error))
-    flags = _flags(default)
-    for argument in arguments:
-        flag = argument.partition("=")[0].replace("_", "-")
-        if flag.startswith("--") and flag not in flags:
-            fail(f"no option {argument.partition('=')[0]}; {nearest(flag, flags, 'see --help')}")
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(said):
-            return tyro.cli(Config, args=arguments, default=default, description=DESCRIPTION)
-    except SystemExit as exit:
-        if exit.code == 0:
-            raise
-        fail(_one_line(said.getvalue()))
+    return parse_arguments(Config, arguments, default=default, prog="train.py", description=TRAIN)
 
 
-def fail(message: str) -> NoReturn:
-    """Says what is wrong in one line and exits with status 2."""
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
-    raise SystemExit(2)
+def _request(name: str, arguments: list[str]) -> Any:
+    kind, default = COMMANDS[name], None
+    if name == "eval" and arguments and not arguments[0].startswith("-"):
+        from resnet_jax.training.folder import read_config
 
-
-def _take(arguments: list[str], flag: str) -> str | None:
-    """Removes `flag VALUE` or `flag=VALUE` from the arguments and returns the value."""
-    value = None
-    for i, argument in enumerate(arguments):
-        if argument == flag:
-            if i + 1 == len(arguments):
-                raise ValueError(f"{flag} wants a file")
-            value = arguments[i + 1]
-            del arguments[i : i + 2]
-        elif argument.startswith(f"{flag}="):
-            value = argument.partition("=")[2]
-            del arguments[i]
-        else:
-            continue
-        break
-    return value
-
-
-def _flags(config: Any, prefix: str = "--") -> list[str]:
-    """Every flag of a config: --workdir, --optim.peak-lr, --optim.no-nesterov, ..."""
-    flags = ["--help"] if prefix == "--" else []
-    for field in fields(config):
-        value, name = getattr(config, field.name), field.name.replace("_", "-")
-        if is_dataclass(value):
-            flags += _flags(value, f"{prefix}{name}.")
-        else:
-            flags.append(prefix + name)
-            if isinstance(value, bool):
-                flags.append(f"{prefix}no-{name}")
-    return flags
-
-
-def _one_line(box: str) -> str:
-    """The message inside the box that tyro draws: what stands above its first rule."""
-    lines = [re.sub(r"^[│|]\s?|\s*[│|]$", "", line).strip() for line in box.splitlines()]
-    message: list[str] = []
-    for line in lines:
-        if line.startswith(("╭", "+")) or not line:
-            continue
-        if line.startswith(("─", "╰")):
-            break
-        message.append(line)
-    return " ".join(message) or box
+        try:
+            default = Eval(arguments[0], data=read_config(arguments[0]).data)
+        except (ValueError, OSError) as error:
+            fail(str(error))
+    return parse_arguments(kind, arguments, default=default, prog=f"resnet-jax {name}", description=str(kind.__doc__))

@@ -192,6 +192,14 @@ def to_dict(config: Any) -> dict[str, Any]:
     return json.loads(json.dumps(dataclasses.asdict(config)))
 
 
+def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"optim": {"peak_lr": 0.1}} as {"optim.peak_lr": 0.1}."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        found |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return found
+
+
 def from_dict(values: dict[str, Any], kind: type = Config) -> Any:
     """The inverse of `to_dict`. Fields that are absent have their defaults.
 
@@ -211,13 +219,8 @@ def from_dict(values: dict[str, Any], kind: type = Config) -> Any:
     return kind(**{name: restore(name, value) for name, value in values.items()})
 
 
-def changes(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> dict[str, tuple[Any, Any]]:
+def changes(old: dict[str, Any], new: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Fields that differ between two config dicts: {"optim.peak_lr": (old, new)}."""
-    found: dict[str, tuple[Any, Any]] = {}
-    for name in old.keys() | new.keys():
-        before, after = old.get(name), new.get(name)
-        if isinstance(before, dict) and isinstance(after, dict):
-            found |= changes(before, after, f"{prefix}{name}.")
-        elif before != after:
-            found[prefix + name] = (before, after)
-    return dict(sorted(found.items()))
+    before, after = flat(old), flat(new)
+    pairs = {name: (before.get(name), after.get(name)) for name in sorted(before.keys() | after.keys())}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}

@@ -48,6 +48,12 @@ class Preprocess:
         shape = (1, 1, 1, -1)
         return images.astype(jnp.float32) * scale.reshape(shape) - offset.reshape(shape)
 
+    def undo(self, images: Array) -> Array:
+        """For looking at: normalised float [N, H, W, C] -> uint8 [N, H, W, C]."""
+        values = images * jnp.asarray(self.std, images.dtype).reshape(1, 1, 1, -1)
+        values = values + jnp.asarray(self.mean, images.dtype).reshape(1, 1, 1, -1)
+        return jnp.clip(jnp.round(values * 255), 0, 255).astype(jnp.uint8)
+
 
 class Pretrained(NamedTuple):
     """A net with its trained variables (numpy arrays, so nothing is on a device yet)."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from resnet_jax.data.augment import make_augment
-from resnet_jax.data.examples import Dataset, default_splits
+from resnet_jax.data.examples import Dataset, Relabelled, default_splits
 from resnet_jax.data.images import Unreadable
 from resnet_jax.data.sources import InMemory, Source, in_memory
 
@@ -50,6 +50,7 @@ def open_source(
     threads: int | None = None,
     channels: int | None = None,
     class_names: tuple[str, ...] | None = None,
+    known_classes: tuple[str, ...] | None = None,
     skip_unreadable: bool = False,
 ) -> Source:
     """A split, ready to be served: held in memory, or (with `image_size`) decoded and cropped as it is needed.
@@ -60,6 +61,7 @@ def open_source(
       area, interpolation, threads: see `Photographs`; without `image_size` they mean nothing.
       channels: 1, 3, or None: as the images are.
       class_names: instead of the data's own.
+      known_classes: those of a trained net, whose labels the examples get, by the names of their classes.
 
     Raises:
       Unreadable: an image that cannot be read (met here only if they are held in memory).
@@ -71,6 +73,8 @@ def open_source(
             got, wanted = len(class_names), len(examples.classes)
             raise ValueError(f"{got} class names for the {wanted} classes of {dataset.name}")
         examples = replace(examples, classes=class_names)
+    if known_classes is not None and known_classes != examples.classes:
+        examples = Relabelled(examples, known_classes)
     if image_size is None:
         return in_memory(examples, channels=channels, skip_unreadable=skip_unreadable)
     from resnet_jax.data.photographs import Photographs, infer_channels

@@ -10,6 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
+from resnet_jax.data.images import Unreadable
 from resnet_jax.nearest import nearest
 
 TEST_SPLITS = ("test", "validation", "val", "valid")
@@ -60,7 +61,10 @@ class Files:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> tuple[bytes, int]:
-        return self.paths[index].read_bytes(), int(self.labels[index])
+        try:
+            return self.paths[index].read_bytes(), int(self.labels[index])
+        except OSError as error:
+            raise Unreadable(f"{self.paths[index]}: {error.strerror}") from None
 
     def name(self, index: int) -> str:
         return str(self.paths[index])
@@ -92,6 +96,31 @@ class Items:
         images = self.images[index] if isinstance(self.images, np.ndarray) else [self.images[i] for i in index]
         places = index if self.places is None else self.places[index]
         return Items(images, self.labels[index], self.classes, self.file, places)
+
+
+@dataclass(frozen=True, eq=False)
+class Relabelled:
+    """Examples under the labels of a trained net, whose classes they are by name."""
+
+    examples: Examples
+    classes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if strange := [name for name in self.examples.classes if name not in self.classes]:
+            known = ", ".join(self.classes[:20]) + (", ..." if len(self.classes) > 20 else "")
+            raise ValueError(f"the net does not know the classes {', '.join(strange[:20])}; it knows {known}")
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, index: int) -> tuple[bytes | np.ndarray, int]:
+        data, label = self.examples[index]
+        if not 0 <= label < len(self.examples.classes):
+            return data, -1  # told of where it is served
+        return data, self.classes.index(self.examples.classes[label])
+
+    def name(self, index: int) -> str:
+        return self.examples.name(index)
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,9 +186,10 @@ def default_splits(dataset: Dataset, train: str, test: str | None) -> tuple[str,
     """
     if test is not None:
         return train, test
+    trained = [part.partition("[")[0] for part in train.split("+")]
     for name in TEST_SPLITS:
-        if name in dataset.splits and name != train.partition("[")[0]:
+        if name in dataset.splits and name not in trained:
             return train, name
-    if "[" in train:
+    if trained != [train]:
         raise ValueError(f"{dataset.name} has no split to test on beside {train!r}; name a part: data.test_split")
     return f"{train}[:80%]", f"{train}[80%:]"

@@ -88,7 +88,7 @@ def _class_folders(path: Path, classes: tuple[str, ...], every: bool = True) -> 
     paths: list[Path] = []
     labels: list[int] = []
     for label, name in enumerate(classes):
-        own = sorted(_image_files(path / name))
+        own = sorted(image_files_below(path / name))
         if every and not own:
             raise ValueError(f"class folder {path / name} has no images ({', '.join(sorted(IMAGES))})")
         paths += own
@@ -98,7 +98,8 @@ def _class_folders(path: Path, classes: tuple[str, ...], every: bool = True) -> 
     return Files(paths, np.array(labels, np.int32), classes)
 
 
-def _image_files(folder: Path) -> Iterable[Path]:
+def image_files_below(folder: Path) -> Iterable[Path]:
+    """Every file that is called an image, in no order; hidden ones aside."""
     for root, folders, names in os.walk(folder, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:

@@ -5,17 +5,23 @@ from __future__ import annotations
 import io
 import math
 import warnings
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
 MAX_PIXELS = 2**27  # of one image: some 400 MB once decoded. A small file can claim to hold far more.
+# Of all that Pillow reads: for PostScript it would run a program, and some decoders are little tried.
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM") + (("AVIF",) * bool(find_spec("PIL.AvifImagePlugin")))
 GREY = ("1", "L", "LA", "La", "I;16", "I;16L", "I;16B", "I;16N", "I")
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 TRIES = 10
+STRIP = 100  # times as long as wide: of a longer image evaluation sees the middle that long
 
-# Pillow warns of what is refused below with the image's name.
+# Pillow warns of what is refused below with the image's name, and of damage that does no harm (in EXIF).
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
 class Unreadable(ValueError):
@@ -40,7 +46,7 @@ def read_image(data: bytes | np.ndarray, name: str, channels: int | None = None)
     if not data:
         raise Unreadable(f"{name}: the file is empty")
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise Unreadable(
                     f"{name}: {image.width} x {image.height} pixels; wanted: at most {MAX_PIXELS:,} in all"
@@ -87,6 +93,10 @@ def pixels(image: Image.Image) -> np.ndarray:
 def centre_crop(image: Image.Image, *, resize: int, size: int, interpolation: str = "bilinear") -> np.ndarray:
     """The shorter side resized to `resize` (antialiased), then the middle: uint8 [size, size, C]; as torchvision."""
     short, long = sorted(image.size)
+    if long > STRIP * short:  # resized whole, a strip can take all the memory there is
+        cut = (long - STRIP * short) // 2
+        image = ImageOps.crop(image, (cut, 0) if image.width == long else (0, cut))
+        long = max(image.size)
     other = int(resize * long / short)
     width, height = (resize, other) if image.width <= image.height else (other, resize)
     if (width, height) != image.size:
@@ -127,3 +137,9 @@ def _random_box(
     w = min(width, max(1, round(height * ratio[1])))
     h = min(height, max(1, round(width / ratio[0])))
     return (width - w) // 2, (height - h) // 2, w, h
+
+
+def write_png(file: str | Path, picture: np.ndarray) -> None:
+    """Writes uint8 [H, W, 3] to a file, whose folder is made where it is missing."""
+    Path(file).parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture).save(file, "png")

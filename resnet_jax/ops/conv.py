@@ -103,5 +103,5 @@ def banded_product(x: Array, kernel: Array) -> Array:
 
 
 def _band(x: Array, kernel: Array) -> int:
-    """Columns of a band: as many as divide the width, and as a window reaches into the next one; 0 if there are none."""
+    """Columns of a band: they divide the width, and a window reaches into the next one alone; 0 if none do."""
     return max((n for n in range(kernel.shape[0] - 1, BAND + 1) if x.shape[2] % n == 0), default=0)

@@ -85,11 +85,25 @@ def load_checkpoint(path: str | Path, step: str | int = "latest") -> Pretrained:
       FileNotFoundError: there are no checkpoints, or not this one.
       ValueError: a format this version does not know, a damaged checkpoint, or a `step` that is neither.
     """
+    folder, meta = find_checkpoint(path, step)
+    name, overrides = meta["model"]["name"], meta["model"]["overrides"]
+    numbers = meta["preprocess"]
+    preprocess = Preprocess(**numbers | {"mean": tuple(numbers["mean"]), "std": tuple(numbers["std"])})
     with _quiet():
-        return _load_checkpoint(Path(path).resolve(), step)
+        variables = read_arrays(folder / "state", ("params", "batch_stats"))
+    return Pretrained(create_model(name, **overrides), variables, preprocess, name)
 
 
-def _load_checkpoint(path: Path, step: str | int) -> Pretrained:
+def find_checkpoint(path: str | Path, step: str | int = "latest") -> tuple[Path, dict[str, Any]]:
+    """The folder of one checkpoint, named by its step, and its meta: model, classes, preprocess, config, versions.
+
+    Takes and raises what `load_checkpoint` does.
+    """
+    with _quiet():
+        return _find_checkpoint(Path(path).resolve(), step)
+
+
+def _find_checkpoint(path: Path, step: str | int) -> tuple[Path, dict[str, Any]]:
     if path.name.isdigit() and (path / "state").is_dir():
         path, step = path.parent, int(path.name)
     folder = path / "checkpoints" if (path / "checkpoints").is_dir() else path
@@ -109,11 +123,7 @@ def _load_checkpoint(path: Path, step: str | int) -> Pretrained:
         meta = manager.restore(chosen, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"]
     if meta.get("format") != FORMAT:
         raise ValueError(f"{folder / str(chosen)} has format {meta.get('format')}; this version reads {FORMAT}")
-    name, overrides = meta["model"]["name"], meta["model"]["overrides"]
-    numbers = meta["preprocess"]
-    preprocess = Preprocess(**numbers | {"mean": tuple(numbers["mean"]), "std": tuple(numbers["std"])})
-    variables = read_arrays(folder / str(chosen) / "state", ("params", "batch_stats"))
-    return Pretrained(create_model(name, **overrides), variables, preprocess, name)
+    return folder / str(chosen), meta
 
 
 def read_arrays(folder: Path, entries: tuple[str, ...]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 from resnet_jax.config import Config, changes, from_dict, to_dict
+from resnet_jax.nearest import nearest
 
 # Fields that may change between the starts of one run: they change no number in it.
 FREE = (
@@ -34,9 +35,9 @@ def open_folder(config: Config) -> Path:
     file = folder / "config.json"
     if file.exists():
         try:
-            before = to_dict(from_dict(json.loads(file.read_text())["config"]))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"{file} is not the config of a run: {error!r}; choose another --workdir") from None
+            before = to_dict(read_config(folder))
+        except ValueError as error:
+            raise ValueError(f"{error}; choose another --workdir") from None
         differ = {name: pair for name, pair in changes(before, to_dict(config)).items() if name not in FREE}
         if differ:
             named = ", ".join(f"{name} was {old!r}, now {new!r}" for name, (old, new) in differ.items())
@@ -47,6 +48,27 @@ def open_folder(config: Config) -> Path:
     new.write_text(json.dumps(record, indent=2) + "\n")
     os.replace(new, file)
     return folder
+
+
+def read_config(folder: str | Path) -> Config:
+    """The config of a run.
+
+    Raises:
+      FileNotFoundError: no such folder, or no run in it.
+      ValueError: its config.json is something else.
+    """
+    folder = Path(folder)
+    file = folder / "config.json"
+    if not file.is_file():
+        runs = [path.parent.name for path in folder.parent.glob("*/config.json")]
+        there = "has no config.json" if folder.is_dir() else "is not there"
+        raise FileNotFoundError(
+            f"{folder} {there}; wanted: the folder of a run; {nearest(folder.name, runs, 'see runs/')}"
+        )
+    try:
+        return from_dict(json.loads(file.read_text())["config"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{file} is not the config of a run: {error!r}") from None
 
 
 def versions() -> dict[str, str | None]:

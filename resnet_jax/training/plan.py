@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
@@ -69,7 +70,7 @@ def make_plan(config: Config) -> Plan:
         raise ValueError(f"train.epochs={config.train.epochs} is no step at all; an epoch has {steps_per_epoch}")
     return Plan(
         config=config,
-        data_name=f"{dataset.name} ({splits[0]})",
+        data_name=f"{dataset.name} ({splits[0]}; test: {splits[1]})",
         model=model,
         overrides=overrides,
         train=train,
@@ -101,8 +102,10 @@ def open_data(config: DataConfig) -> tuple[Dataset, tuple[str, str], Source, Sou
     return dataset, splits, train, open_split(replace(config, channels=channels), dataset, splits[1])
 
 
-def open_split(config: DataConfig, dataset: Dataset, split: str) -> Source:
-    """A split of a dataset, as `config` has images served."""
+def open_split(
+    config: DataConfig, dataset: Dataset, split: str, known_classes: tuple[str, ...] | None = None
+) -> Source:
+    """A split of a dataset, as `config` has images served; see `data.open_source`."""
     return data.open_source(
         dataset,
         split,
@@ -113,6 +116,7 @@ def open_split(config: DataConfig, dataset: Dataset, split: str) -> Source:
         threads=config.threads,
         channels=config.channels,
         class_names=config.class_names,
+        known_classes=known_classes,
         skip_unreadable=config.unreadable == "skip",
     )
 
@@ -229,6 +233,20 @@ def make_schedule(config: OptimConfig, *, batch_size: int, steps_per_epoch: floa
         warmup_steps=warmup,
         initial_lr=config.warmup_from * peak,
         flat=config.warmup_flat,
+    )
+
+
+def make_augmentation(config: DataConfig, preprocess: Preprocess, num_classes: int) -> Callable[..., Any]:
+    """What training does to a batch on the device."""
+    return data.make_augment(
+        preprocess,
+        padding=config.padding,
+        horizontal_flip=config.horizontal_flip,
+        jitter=config.color_jitter,
+        cutout_size=config.cutout,
+        mixup=config.mixup,
+        cutmix=config.cutmix,
+        num_classes=num_classes,
     )
 
 

@@ -1,22 +1,37 @@
-"""What a person and a program see of a run: a progress bar, or lines; and metrics.jsonl."""
+"""What a person and a program see of a run: a progress bar, or lines; metrics.jsonl; and the curves of writers."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from resnet_jax.training.writers import Writer
+
 
 class Report:
-    """Writes one JSON object a line to `file`, and shows progress on a terminal (a line per record elsewhere)."""
+    """Writes one JSON object a line to `file`, and shows progress on a terminal (a line per record elsewhere).
 
-    def __init__(self, file: Path, *, start_step: int, total_steps: int, console: Console | None = None) -> None:
-        self._console = console or Console()
+    The numbers go to `writers` too, as "train/loss", "test/top1", ...
+    """
+
+    def __init__(
+        self,
+        file: Path,
+        *,
+        start_step: int,
+        total_steps: int,
+        writers: Sequence[Writer] = (),
+        console: Console | None = None,
+    ) -> None:
+        self._console, self._writers = console or Console(), writers
         _drop_after(file, start_step)
         self._file = file.open("a")
         self._total = total_steps
@@ -34,6 +49,8 @@ class Report:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._bar.stop()
         self._file.close()
+        for writer in self._writers:
+            writer.close()
 
     def advance(self, step: int) -> None:
         self._bar.update(self._task, completed=step)
@@ -55,6 +72,11 @@ class Report:
         self.say(f"step {step}/{self._total}  test: {means}  ({examples} images)")
         self._write({"step": step, "split": "test", **values})
 
+    def image(self, step: int, name: str, pixels: np.ndarray) -> None:
+        """A picture, uint8 [H, W, 3], for writers that show one."""
+        for writer in self._writers:
+            writer.image(step, name, pixels)
+
     def say(self, text: str) -> None:
         """One line, as it is."""
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
@@ -62,6 +84,11 @@ class Report:
     def _write(self, record: dict[str, Any]) -> None:
         self._file.write(json.dumps(record) + "\n")
         self._file.flush()
+        values = {
+            f"{record['split']}/{k}": v for k, v in record.items() if k not in ("step", "split") and v is not None
+        }
+        for writer in self._writers:
+            writer.scalars(record["step"], values)
 
 
 def _span(seconds: float) -> str:

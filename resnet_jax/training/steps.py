@@ -37,6 +37,9 @@ def make_train_step(
 ) -> Step:
     """step(state, batch) -> (state, metrics), the metrics being sums over the global batch (see `metrics.mean`).
 
+    They are loss, top1, top5 (with more than five classes), count, and the L2 norms of gradient and parameters
+    (grad_norm, param_norm) times the count.
+
     Args:
       loss: (logits, labels) -> one number per example; what is minimised is its mean over the examples of mask 1.
       axis_name: the mapped axis over which gradients, statistics and metrics are averaged; None: there is none.
@@ -86,7 +89,7 @@ def make_train_step(
         return lax.scan(add, carry, rest, unroll=jax.default_backend() == "cpu")[0]
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        augment_key, dropout, drop_path = jax.random.split(jax.random.fold_in(state.key, state.step), 3)
+        augment_key, dropout, drop_path = step_keys(state.key, state.step)
         batch = _complete(batch, axis_name)
         if augment is not None:
             batch = augment(batch, augment_key)
@@ -98,7 +101,11 @@ def make_train_step(
             gradient, moves, sums = lax.psum((gradient, moves, sums), axis_name)
             shards = lax.axis_size(axis_name)
             batch_stats = jax.tree.map(lambda old, move: old + move / shards, state.batch_stats, moves)
-        gradient = jax.tree.map(lambda g: g / sums["count"].astype(g.dtype), gradient)
+        count = sums["count"]
+        gradient = jax.tree.map(lambda g: g / count.astype(g.dtype), gradient)
+        # Divided by the count with the rest; before clipping, and before the update.
+        norms = {"grad_norm": optax.global_norm(gradient), "param_norm": optax.global_norm(state.params)}
+        sums |= {name: norm.astype(count.dtype) * count for name, norm in norms.items()}
         updates, opt_state = tx.update(gradient, state.opt_state, state.params)
         state = replace(
             state,
@@ -110,6 +117,12 @@ def make_train_step(
         return state, sums
 
     return step
+
+
+def step_keys(key: Array, step: Array | int) -> tuple[Array, Array, Array]:
+    """What a step draws from: the keys of augmentation, dropout and drop path."""
+    augment, dropout, drop_path = jax.random.split(jax.random.fold_in(key, step), 3)
+    return augment, dropout, drop_path
 
 
 def make_eval_step(

@@ -1,0 +1,76 @@
+"""The curves of runs, from their metrics.jsonl."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from resnet_jax.nearest import nearest
+
+WANTED = '{"step": 10, "split": "train" or "test", "loss": 1.5, "top1": 0.25, ...}'
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """What one run has measured: float64 [records of a split] each, top-1 in [0, 1]; empty before the first record."""
+
+    label: str
+    train_steps: np.ndarray
+    train_loss: np.ndarray
+    train_top1: np.ndarray
+    test_steps: np.ndarray
+    test_loss: np.ndarray
+    test_top1: np.ndarray
+
+
+def read_curves(runs: Sequence[str | Path]) -> list[Curve]:
+    """One curve a run's folder, labelled with the shortest end of its path that no other has; a repeat is left out.
+
+    The last line of a metrics.jsonl that is being written, or was when its run was killed, is left out.
+
+    Raises:
+      FileNotFoundError: no metrics.jsonl in a folder.
+      ValueError: no run; a line that is no record; a run that has written none yet.
+    """
+    if not runs:
+        raise ValueError("no run to read; wanted the folder of one at least")
+    paths = list(dict.fromkeys(Path(os.path.abspath(run)) for run in runs))
+    return [_read(path, _label(path, paths)) for path in paths]
+
+
+def _label(path: Path, paths: Sequence[Path]) -> str:
+    others = [other.parts for other in paths if other != path]
+    tails = (path.parts[-n:] for n in range(1, len(path.parts) + 1))
+    return str(Path(*next(tail for tail in tails if all(other[-len(tail) :] != tail for other in others))))
+
+
+def _read(folder: Path, label: str) -> Curve:
+    file = folder / "metrics.jsonl"
+    try:
+        lines = file.read_text(errors="replace").split("\n")[:-1]  # the last is empty, or torn
+    except (FileNotFoundError, NotADirectoryError):
+        beside = sorted(run.parent.name for run in folder.parent.glob("*/metrics.jsonl"))
+        close = nearest(folder.name, beside, None if beside else "no run is beside it")
+        raise FileNotFoundError(f"no metrics.jsonl in {folder}; wanted the folder of a run; {close}") from None
+    points: dict[str, list[list[float]]] = {"train": [], "test": []}
+    for number, line in enumerate(lines, 1):
+        try:
+            record = json.loads(line)
+            points[record["split"]].append([_number(record[key]) for key in ("step", "loss", "top1")])
+        except (ValueError, KeyError, TypeError):
+            raise ValueError(f"{file}, line {number} is no record: {line[:80]!r}; wanted {WANTED}") from None
+    if not lines:
+        raise ValueError(f"{file} has no record yet; wait for the run's first")
+    train, test = (np.array(points[split], np.float64).reshape(-1, 3).T for split in ("train", "test"))
+    return Curve(label, *train, *test)
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(value)
+    return float(value)

@@ -1,0 +1,176 @@
+"""What the commands of `resnet-jax` do. Here the rooms meet; each is used as anybody would use it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import optax
+
+from resnet_jax import data
+from resnet_jax.analysis import summary
+from resnet_jax.config import DataConfig
+from resnet_jax.data import Unreadable
+from resnet_jax.data.sheet import as_seen, write_png
+from resnet_jax.models import list_models
+from resnet_jax.nearest import nearest
+from resnet_jax.training.checkpoint import find_checkpoint, load_checkpoint
+from resnet_jax.training.evaluate import evaluate
+from resnet_jax.training.loop import Diverged, SetupError, cache_compilations, train
+from resnet_jax.training.parallel import Parallel
+from resnet_jax.training.plan import make_augmentation, open_data, open_split
+from resnet_jax.training.predict import image_files, predict
+from resnet_jax.training.state import TrainState
+from resnet_jax.training.steps import make_eval_step
+from resnet_jax.types import Preprocess
+
+__all__ = ["Diverged", "SetupError", "Unreadable", "run"]
+
+
+def run(name: str, request: Any) -> None:
+    """Runs the command `name`; `request` is its dataclass in `cli`.
+
+    Raises:
+      SetupError: something asked for cannot be.
+      Unreadable, Diverged: what ends a run that has begun.
+    """
+    if name == "train":
+        train(request)
+        return
+    commands: dict[str, Callable[[Any], None]] = {
+        "eval": _eval, "predict": _predict, "models": _models, "summary": _summary, "data": _data, "plot": _plot,
+    }  # fmt: skip
+    try:
+        commands[name](request)
+    except Unreadable:
+        raise
+    except (ValueError, OSError) as error:
+        raise SetupError(str(error)) from error
+
+
+def _eval(request: Any) -> None:
+    where, meta = find_checkpoint(request.run, _step(request.step))
+    net = load_checkpoint(where)
+    config, known = _as_learned(request.data, net.preprocess, meta), tuple(meta["classes"])
+    dataset = data.open_dataset(config.name, path=config.path, data_dir=config.data_dir)
+    split = request.split or data.default_splits(dataset, config.train_split, config.test_split)[1]
+    source = open_split(config, dataset, split, known)
+    _check_size(source, net.preprocess, dataset.name)
+    cache_compilations()
+    parallel = Parallel()
+    batch = -(-(config.eval_batch_size or config.batch_size) // len(parallel.devices)) * len(parallel.devices)
+    state = parallel.replicate(TrainState.from_variables(net.variables, optax.identity(), jax.random.key(0)))
+    step = parallel.map(make_eval_step(net.model, prepare=net.preprocess))
+    means = evaluate(step, state, source, batch_size=batch, parallel=parallel)
+    record = {"run": str(request.run), "step": int(where.name), "data": dataset.name, "split": split}
+    record |= {"images": source.num_examples - len(source.skipped), "skipped": len(source.skipped), **means}
+    if request.json:
+        print(json.dumps(record))
+        return
+    for reason in source.skipped.values():
+        print(f"skipped {reason}")
+    numbers = "  ".join(f"{name} {value:.4f}" for name, value in means.items())
+    print(f"{request.run}, step {where.name}, on {dataset.name} ({split}), {record['images']} images: {numbers}")
+
+
+def _predict(request: Any) -> None:
+    where, meta = find_checkpoint(request.run, _step(request.step))
+    files = image_files(request.images)
+    cache_compilations()
+    failed = 0
+    for prediction in predict(
+        load_checkpoint(where), meta["classes"], files, batch_size=request.batch_size, top=request.top
+    ):
+        failed += prediction.error is not None
+        if request.json:
+            print(json.dumps(prediction.record()), flush=True)
+        else:
+            print(prediction, flush=True)
+    if failed:
+        raise SetupError(f"{failed} of {len(files)} images could not be read")
+
+
+def _models(request: Any) -> None:
+    names = list_models(request.pattern)
+    if not names:
+        close = nearest(request.pattern.strip("*"), list_models(), "see: resnet-jax models")
+        raise ValueError(f"no model matches {request.pattern!r}; {close}")
+    width = max(map(len, names))
+    print(f"{'':{width}}{'parameters':>14}{'multiply-adds':>18}{'input':>12}")
+    for name in names:
+        counts = summary(name)
+        size = f"{counts.image_size} x {counts.image_size}"
+        print(f"{name:{width}}{counts.parameters:>14,}{counts.macs:>18,}{size:>12}")
+
+
+def _summary(request: Any) -> None:
+    if request.image_size is not None and request.image_size < 1:
+        raise ValueError(f"--image-size {request.image_size}; wanted: at least 1 pixel")
+    print(summary(request.name, request.image_size))
+
+
+def _data(request: Any) -> None:
+    at_path = Path(request.name).expanduser().exists()
+    config = replace(request.data, name=request.name, path=request.name if at_path else None)
+    dataset, splits, train, test = open_data(config)
+    shape = " x ".join(map(str, train.image_shape))
+    print(f"{dataset.name}: {', '.join(f'{name} {count:,}' for name, count in dataset.splits.items())} images")
+    counts = [f"{split} ({source.num_examples:,})" for split, source in zip(splits, (train, test), strict=True)]
+    print(f"trains on {counts[0]}, tests on {counts[1]}; served as {shape}")
+    print(f"{len(train.classes)} classes: {', '.join(train.classes)}")
+    mean, std = train.moments()
+    print(f"mean {_shown(mean)}, standard deviation {_shown(std)}")
+    size = min(config.batch_size, train.num_examples)
+    batches = train.batches(0, 0, batch_size=size)
+    first = next(batches)
+    preprocess = Preprocess(train.image_shape[0], train.resize, mean, std)
+    augment = make_augmentation(config, preprocess, len(train.classes))
+    write_png(request.sheet, as_seen(first, augment, jax.random.key(0), preprocess))
+    print(f"{request.sheet}: images as training sees them")
+    print(f"{_rate(batches, request.batches, size):,.0f} images/s read and cropped, in batches of {size}")
+    for reason in [*train.skipped.values(), *test.skipped.values()]:
+        print(f"skipped {reason}")
+
+
+def _rate(batches: Iterator[Any], count: int, size: int) -> float:
+    began = time.perf_counter()
+    for _ in range(count):
+        next(batches)
+    return count * size / (time.perf_counter() - began)
+
+
+def _plot(request: Any) -> None:
+    from resnet_jax.analysis.curves import read_curves
+    from resnet_jax.analysis.plots import draw_curves
+
+    for path in draw_curves(read_curves(request.runs), request.out):
+        print(path)
+
+
+def _step(text: str) -> str | int:
+    return int(text) if text.isdigit() else text
+
+
+def _as_learned(config: DataConfig, preprocess: Preprocess, meta: dict[str, Any]) -> DataConfig:
+    """Images as the net was trained on them, whatever they are in storage."""
+    channels: Any = meta["model"]["overrides"]["in_channels"]
+    if config.image_size is None:
+        return replace(config, channels=channels)
+    return replace(config, channels=channels, image_size=preprocess.image_size, resize=preprocess.resize)
+
+
+def _check_size(source: data.Source, preprocess: Preprocess, name: str) -> None:
+    if source.image_shape[0] != preprocess.image_size:
+        got, wanted = " x ".join(map(str, source.image_shape)), preprocess.image_size
+        raise ValueError(
+            f"images of {name} are {got}; the net was trained at {wanted}: --data.image-size {wanted} resizes them"
+        )
+
+
+def _shown(values: tuple[float, ...]) -> str:
+    return " ".join(f"{value:.4f}" for value in values)

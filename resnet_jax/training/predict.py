@@ -1,0 +1,95 @@
+"""Predictions for image files, in batches, as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from resnet_jax.data.examples import Files
+from resnet_jax.data.formats import image_files_below
+from resnet_jax.data.photographs import Photographs
+from resnet_jax.types import Pretrained
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The likeliest classes of an image with their probabilities; or why it could not be read."""
+
+    image: str
+    top: tuple[tuple[str, float], ...] = ()
+    error: str | None = None
+
+    def __str__(self) -> str:
+        if self.error is not None:
+            return f"unreadable: {self.error}"
+        return f"{self.image}: {', '.join(f'{name} {share:.4f}' for name, share in self.top)}"
+
+    def record(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        if self.error is not None:
+            return {"image": self.image, "error": self.error}
+        return {"image": self.image, "top": [{"class": name, "probability": share} for name, share in self.top]}
+
+
+def image_files(paths: Sequence[str | Path]) -> list[Path]:
+    """Files as they are named, and those below folders in the order of their names.
+
+    Raises:
+      FileNotFoundError: nothing there.
+      ValueError: a folder without images.
+    """
+    files: list[Path] = []
+    for path in map(Path, paths):
+        if not path.exists():
+            raise FileNotFoundError(f"no image or folder {str(path)!r}")
+        found = sorted(image_files_below(path)) if path.is_dir() else [path]
+        if not found:
+            raise ValueError(f"{path} has no images")
+        files += found
+    return files
+
+
+def predict(
+    net: Pretrained, classes: Sequence[str], files: Sequence[Path], *, batch_size: int = 32, top: int = 5
+) -> Iterator[Prediction]:
+    """What `net` takes each file for, in their order. The images are resized and cropped as for its evaluation.
+
+    Args:
+      classes: their names, in the order of the net's outputs.
+      top: how many classes an image; at most all.
+
+    Raises:
+      ValueError: a number below 1.
+    """
+    for name, value in (("batch_size", batch_size), ("top", top)):
+        if value < 1:
+            raise ValueError(f"{name}={value}; wanted: at least 1")
+    preprocess, variables = net.preprocess, jax.device_put(net.variables)
+    source = Photographs(
+        Files(files, np.zeros(len(files), np.int32), tuple(classes)),
+        preprocess.image_size,
+        resize=preprocess.resize,
+        channels=len(preprocess.mean),
+        interpolation=preprocess.interpolation,
+        skip_unreadable=True,
+    )
+
+    @jax.jit
+    def probabilities(variables: Any, images: Any) -> Any:
+        outputs: Any = net.model.apply(variables, preprocess(images), train=False)
+        return jax.nn.softmax(outputs.logits)
+
+    names = iter(files)
+    for batch in source.eval_batches(batch_size):
+        shares = np.asarray(probabilities(variables, batch["image"]))
+        likeliest = np.argsort(-shares, axis=-1, kind="stable")[:, :top]
+        for file, mask, own, order in zip(names, batch["mask"], shares, likeliest, strict=False):
+            if mask:
+                yield Prediction(str(file), tuple((classes[i], float(own[i])) for i in order))
+            else:
+                yield Prediction(str(file), error=source.skipped[str(file)])

@@ -1,0 +1,144 @@
+"""Where the curves of a run go beside metrics.jsonl: event files for TensorBoard, and Weights & Biases."""
+
+from __future__ import annotations
+
+import math
+import os
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+
+class Writer(Protocol):
+    """Takes numbers by name ("train/loss", "test/top1", "train/learning_rate") and pictures, each at a step."""
+
+    def scalars(self, step: int, values: Mapping[str, float | None]) -> None:
+        """Values that are None or not finite are left out."""
+
+    def image(self, step: int, name: str, pixels: np.ndarray) -> None:
+        """`pixels`: uint8 [H, W, 3] or [H, W, 1]."""
+
+    def close(self) -> None:
+        """Writes what is still held. Nothing may be written after it."""
+
+
+class TensorBoard:
+    """Event files in `folder`. Of what stands there already, TensorBoard drops what came after `start_step`.
+
+    `hyperparameters`, by name ("optim.peak_lr"), are in its table of runs, with test/top1 and test/loss.
+
+    Raises:
+      ValueError: tensorboardX is not installed.
+    """
+
+    def __init__(self, folder: Path, *, start_step: int, hyperparameters: Mapping[str, Any]) -> None:
+        try:
+            from tensorboardX import SummaryWriter
+            from tensorboardX.summary import hparams
+        except ImportError as error:
+            raise ValueError(f"event files want the package tensorboardX: pip install tensorboardX ({error})") from None
+        # A thread of the writer flushes; its flush() does not wait for what is still in its queue.
+        # The suffix keeps a start within the same second from overwriting the file of the one before.
+        self._writer = SummaryWriter(
+            str(folder), flush_secs=5, purge_step=start_step + 1, filename_suffix=f".{start_step}"
+        )
+        if start_step == 0:
+            # Not add_hparams: it makes a folder below, and writes the metrics as scalars.
+            shown = {name: _cell(value) for name, value in hyperparameters.items()}
+            for part in hparams(shown, {"test/top1": None, "test/loss": None}):
+                self._writer.file_writer.add_summary(part)
+
+    def scalars(self, step: int, values: Mapping[str, float | None]) -> None:
+        for name, value in _finite(values).items():
+            self._writer.add_scalar(name, value, step)
+
+    def image(self, step: int, name: str, pixels: np.ndarray) -> None:
+        self._writer.add_image(name, pixels, step, dataformats="HWC")
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class WandB:
+    """A run of Weights & Biases, kept in `folder`/wandb. A later start goes on with the run named in wandb_id there.
+
+    Every chart has "step" as its x axis: W&B's own counter cannot go back to the checkpoint that a run goes on from.
+    Offline runs are sent with `wandb sync`.
+
+    Raises:
+      ValueError: wandb is not installed, or does not start (no login, no network).
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        name: str,
+        project: str,
+        mode: Literal["online", "offline"],
+        hyperparameters: Mapping[str, Any],
+    ) -> None:
+        try:
+            import wandb
+        except ImportError as error:
+            raise ValueError(f"wandb is not installed: pip install 'flax-resnets[wandb]' ({error})") from None
+        file = folder / "wandb_id"
+        known = file.read_text().strip() if file.exists() else ""
+        try:
+            self._run = wandb.init(
+                dir=str(folder),
+                id=known or uuid.uuid4().hex[:8],
+                name=name,
+                project=project,
+                mode=mode,
+                resume="allow",
+                config=dict(hyperparameters),
+                settings=wandb.Settings(silent=True, console="off"),
+            )
+        except wandb.Error as error:
+            raise ValueError(f"wandb does not start: {error}; log in with `wandb login`, or go offline") from None
+        if not known:
+            new = folder / "wandb_id.new"
+            new.write_text(self._run.id + "\n")
+            os.replace(new, file)
+        self._run.define_metric("*", step_metric="step")
+        self._picture = wandb.Image
+
+    def scalars(self, step: int, values: Mapping[str, float | None]) -> None:
+        self._run.log({"step": step, **_finite(values)})
+
+    def image(self, step: int, name: str, pixels: np.ndarray) -> None:
+        self._run.log({"step": step, name: self._picture(pixels)})
+
+    def close(self) -> None:
+        self._run.finish()
+
+
+def grid(images: np.ndarray, columns: int = 8, gap: int = 2) -> np.ndarray:
+    """One picture of many, row by row, `gap` black pixels apart: uint8 [n, H, W, C] -> uint8 [H', W', 3], C 1 or 3.
+
+    Raises:
+      ValueError: not such images.
+    """
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3) or not len(images):
+        raise ValueError(f"images are {images.dtype} {list(images.shape)}; wanted uint8 [n, H, W, 1 or 3], n >= 1")
+    n, height, width, _ = images.shape
+    columns = min(columns, n)
+    rows = math.ceil(n / columns)
+    picture = np.zeros((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), np.uint8)
+    for i, image in enumerate(images):
+        y, x = i // columns * (height + gap), i % columns * (width + gap)
+        picture[y : y + height, x : x + width] = image
+    return picture
+
+
+def _finite(values: Mapping[str, float | None]) -> dict[str, float]:
+    return {name: float(value) for name, value in values.items() if value is not None and math.isfinite(value)}
+
+
+def _cell(value: Any) -> Any:
+    """What the table of hyperparameters can hold; it leaves None out."""
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)

@@ -1,0 +1,104 @@
+import json
+import re
+import struct
+import sys
+import xml.etree.ElementTree as ET
+
+import numpy as np
+import pytest
+
+from resnet_jax.analysis.curves import read_curves
+from resnet_jax.analysis.plots import draw_curves
+
+
+def record(step, split, loss=1.0, top1=0.5):
+    return json.dumps({"step": step, "split": split, "epoch": step / 100, "loss": loss, "top1": top1}) + "\n"
+
+
+def make_run(folder, text=None):
+    folder.mkdir(parents=True)
+    (folder / "metrics.jsonl").write_text(record(10, "train", 2.0) + record(20, "test") if text is None else text)
+    return folder
+
+
+def test_records_are_split_into_train_and_test_and_a_torn_line_is_left_out(tmp_path):
+    lines = [record(10, "train", 2.5, 0.125), record(20, "train", 2.0, 0.25), record(20, "test", 1.5, 0.5)]
+    (curve,) = read_curves([make_run(tmp_path / "c20", "".join(lines) + '{"step": 30, "spl')])
+    assert curve.label == "c20"
+    for split, columns in {"train": ([10, 20], [2.5, 2.0], [0.125, 0.25]), "test": ([20], [1.5], [0.5])}.items():
+        for name, column in zip(("steps", "loss", "top1"), columns, strict=True):
+            np.testing.assert_array_equal(getattr(curve, f"{split}_{name}"), np.array(column, float))
+
+
+def test_a_run_before_its_first_evaluation_has_an_empty_test_curve(tmp_path):
+    (curve,) = read_curves([make_run(tmp_path / "c20", record(10, "train"))])
+    assert curve.test_steps.shape == curve.test_loss.shape == curve.test_top1.shape == (0,)
+
+
+def test_labels_are_the_shortest_ends_that_tell_runs_apart(tmp_path, monkeypatch):
+    for name in ("c20", "a/run", "b/run", "run"):
+        make_run(tmp_path / "all" / name)
+    monkeypatch.chdir(tmp_path)
+    runs = ["all/c20", tmp_path / "all" / "a" / "run", "all/b/run/", "all/b/../run", "all/c20"]
+    assert [curve.label for curve in read_curves(runs)] == ["c20", "a/run", "b/run", "all/run"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "loss 1.5\n",
+        "\n",
+        "[1]\n",
+        '{"step": 1, "split": "train", "loss": 1.0}\n',
+        '{"step": 1, "split": "train", "loss": null, "top1": 0.5}\n',
+        record(1, "valid"),
+    ],
+)
+def test_a_line_that_is_no_record_is_named(tmp_path, line):
+    run = make_run(tmp_path / "c20", record(10, "train") + line + record(20, "test"))
+    with pytest.raises(ValueError, match=r"c20/metrics\.jsonl, line 2 is no record.*wanted"):
+        read_curves([run])
+
+
+def test_a_missing_run_is_named_with_the_nearest(tmp_path):
+    run = make_run(tmp_path / "cifar_c20")
+    with pytest.raises(FileNotFoundError, match=r"no metrics\.jsonl in .*cifar_c2; wanted .*; close: cifar_c20"):
+        read_curves([tmp_path / "cifar_c2"])
+    with pytest.raises(FileNotFoundError, match="no run is beside it"):
+        read_curves([run / "metrics.jsonl"])
+
+
+def test_no_run_and_a_run_without_a_record_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="no record yet"):
+        read_curves([make_run(tmp_path / "c20", '{"step"')])
+    with pytest.raises(ValueError, match="no run to read"):
+        read_curves([])
+
+
+def text(svg):
+    return [element.text for element in ET.parse(svg).iter("{http://www.w3.org/2000/svg}text")]
+
+
+def test_one_png_800_pixels_wide_and_one_svg_with_its_text(tmp_path):
+    pytest.importorskip("matplotlib")
+    curves = read_curves([make_run(tmp_path / name) for name in ("c20", "_c$20$", "c" * 120)])
+    png, svg = draw_curves(curves, tmp_path / "plots" / "v1.5.png")
+    assert (png, svg) == (tmp_path / "plots" / "v1.5.png", tmp_path / "plots" / "v1.5.svg")
+    assert struct.unpack(">I", png.read_bytes()[16:20]) == (800,)
+    assert {"c20", "_c$20$", "..." + "c" * 73, "loss (nats)", "top-1 (%)", "steps"} <= set(text(svg))
+    again = draw_curves(curves, tmp_path / "again")[1].read_text()
+    assert again == svg.read_text()  # the same curves give the same file
+
+
+def test_the_loss_is_logarithmic_from_two_decades_on(tmp_path):
+    pytest.importorskip("matplotlib")
+    for last, wide in ((0.03, False), (0.01, True), (0.0, False)):  # zero has no logarithm
+        run = make_run(tmp_path / str(last), record(10, "train", 2.5) + record(20, "test", last))
+        svg = draw_curves(read_curves([run]), tmp_path / f"curves{last}")[1].read_text()
+        assert bool(re.search(r"10</tspan>|mathdefault\{10\^", svg)) == wide
+
+
+def test_missing_matplotlib_is_named_with_its_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ValueError, match=r"pip install 'flax-resnets\[plots\]'"):
+        draw_curves(read_curves([make_run(tmp_path / "c20")]), tmp_path / "curves")

@@ -1,0 +1,158 @@
+import dataclasses
+import re
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from resnet_jax.data import Unreadable, default_splits
+from resnet_jax.data.examples import Files, Items, Stored, spread
+
+
+def stored(labels, splits=("train",)):
+    """Every image's one pixel tells its place."""
+    labels = np.asarray(labels)
+    images = np.arange(len(labels), dtype=np.uint16).view(np.uint8).reshape(-1, 1, 2, 1)
+    classes = tuple(map(str, range(labels.max() + 1)))
+    return Stored("set", {split: Items(images, labels, classes, "set.npz") for split in splits})
+
+
+def which(part):
+    return [int.from_bytes(part[i][0].tobytes(), sys.byteorder) for i in range(len(part))]
+
+
+def count(split, length=1000):
+    return len(stored(np.arange(length) % 10).examples(split))
+
+
+@pytest.mark.parametrize(
+    "split, wanted",
+    [
+        ("train", 1000),
+        ("train[:]", 1000),
+        ("train[:10%]", 100),
+        ("train[10%:]", 900),
+        ("train[500:]", 500),
+        ("train[:1]", 1),
+        ("train[-100:]", 100),
+        ("train[:-100]", 900),
+        ("train[-10%:]", 100),
+        ("train[-30%:-10%]", 200),
+        ("train[200:30%]", 100),
+        ("train[:5000]", 1000),
+        ("train[-5000:]", 1000),
+        ("train[:250%]", 1000),
+    ],
+)
+def test_parts_have_the_size_they_ask_for(split, wanted):
+    assert count(split) == wanted
+
+
+@pytest.mark.parametrize("split", ["train[500:500]", "train[600:500]", "train[1000:]", "train[:0]", "train[:0%]"])
+def test_an_empty_part_is_named(split):
+    with pytest.raises(ValueError, match=re.escape(f"set: '{split}' is empty; 'train' has 1000 images")):
+        count(split)
+
+
+@pytest.mark.parametrize(
+    "split",
+    ["train[", "train[]", "train[5]", "train[a:b]", "train[::2]", "train[:10%", "train[:5]+train", "train[:1.5%]"],
+)
+def test_a_part_that_cannot_be_understood_is_named(split):
+    with pytest.raises(ValueError, match="cannot be understood; wanted: as in train") as caught:
+        count(split)
+    assert repr(split) in str(caught.value)
+
+
+@pytest.mark.parametrize("split", ["tarin", "tarin[:10%]", "", "[:10%]", "train]", "train+test"])
+def test_a_split_that_is_not_there_is_named(split):
+    with pytest.raises(ValueError, match="set has no split .*(close|valid): train"):
+        count(split)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    labels=st.lists(st.integers(0, 4), min_size=4, max_size=80),
+    cuts=st.lists(st.one_of(st.integers(1, 79).map(str), st.integers(1, 99).map("{}%".format)), max_size=3),
+)
+def test_complementary_parts_have_every_image_once(labels, cuts):
+    data, length = stored(labels), len(labels)
+
+    def place(cut):
+        return min(length, round(int(cut[:-1]) * length / 100) if cut.endswith("%") else int(cut))
+
+    ends = ["", *sorted(cuts, key=place), ""]
+    seen = []
+    for first, last in zip(ends, ends[1:], strict=False):
+        if (place(first) if first else 0) < (place(last) if last else length):
+            part = data.examples(f"train[{first}:{last}]")
+            assert [part[i][1] for i in range(len(part))] == [labels[i] for i in which(part)]
+            assert which(part) == sorted(which(part))
+            seen += which(part)
+    assert sorted(seen) == list(range(length))
+
+
+@pytest.mark.parametrize("split", ["train[:10%]", "train[50%:60%]", "train[-50:]", "train[95:145]"])
+def test_every_part_of_a_set_in_order_of_class_has_all_classes_in_their_share(split):
+    labels = np.repeat(np.arange(5), [200, 100, 100, 50, 50])
+    part = stored(labels).examples(split)
+    np.testing.assert_allclose(np.bincount(part.labels, minlength=5), [20, 10, 10, 5, 5], atol=1)
+
+
+@settings(deadline=None, max_examples=60)
+@given(labels=st.lists(st.integers(0, 4), min_size=1, max_size=80))
+def test_spread_is_a_fixed_order_of_everything(labels):
+    order = spread(np.array(labels))
+    assert sorted(order) == list(range(len(labels)))
+    np.testing.assert_array_equal(order, spread(np.array(labels)))
+
+
+def test_an_image_keeps_its_name_in_a_part():
+    part = stored(np.zeros(50, int)).examples("train[:10%]")
+    assert [part.name(i) for i in range(5)] == [f"set.npz, image {n}" for n in which(part)]
+
+
+def test_files_are_read_when_they_are_asked_for(tmp_path):
+    paths = [tmp_path / f"{n}.png" for n in range(4)]
+    paths[1].write_bytes(b"one")
+    files = Files(paths, np.arange(4), tuple("abcd")).take(np.array([1, 3]))
+    assert files[0] == (b"one", 1) and files.name(0) == str(paths[1]) and len(files) == 2
+    with pytest.raises(Unreadable, match=re.escape(f"{paths[3]}: No such file or directory")):
+        files[1]
+
+
+@dataclasses.dataclass
+class Named:
+    splits: dict
+    name: str = "set"
+
+
+@pytest.mark.parametrize(
+    "there, train, test, wanted",
+    [
+        ("train test", "train", None, ("train", "test")),
+        ("train validation", "train", None, ("train", "validation")),
+        ("train val", "train", None, ("train", "val")),
+        ("train valid", "train", None, ("train", "valid")),
+        ("train validation test", "train", None, ("train", "test")),
+        ("train", "train", None, ("train[:80%]", "train[80%:]")),
+        ("train test", "train[:10%]", None, ("train[:10%]", "test")),
+        ("train test", "test", None, ("test[:80%]", "test[80%:]")),
+        ("train validation test", "train+test", None, ("train+test", "validation")),
+        ("train validation test", "test[:5]+train", None, ("test[:5]+train", "validation")),
+        ("train", "train[:50%]", "train[50%:]", ("train[:50%]", "train[50%:]")),
+        ("train test", "train", "train", ("train", "train")),
+    ],
+)
+def test_where_to_test_is_the_sets_own_split_else_a_fifth_held_out(there, train, test, wanted):
+    assert default_splits(Named(dict.fromkeys(there.split(), 10)), train, test) == wanted
+
+
+@pytest.mark.parametrize(
+    "there, train", [("train", "train[:50%]"), ("train val", "train+val"), ("train val", "val[:5]+train")]
+)
+def test_nothing_to_test_on_is_told(there, train):
+    with pytest.raises(ValueError, match="set has no split to test on beside .*: data.test_split"):
+        default_splits(Named(dict.fromkeys(there.split(), 10)), train, None)

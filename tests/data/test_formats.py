@@ -1,0 +1,334 @@
+import gzip
+import io
+import re
+import struct
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from resnet_jax.data.formats import open_path, read_idx
+
+RNG = np.random.default_rng(0)
+
+
+def picture(file, value=0):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    buffer = io.BytesIO()  # by the format's name, not the file's
+    Image.new("L", (4, 4), value).save(buffer, "png")
+    file.write_bytes(buffer.getvalue())
+
+
+def pictures(root, *names):
+    for value, name in enumerate(names):
+        picture(root / name, value)
+    return root
+
+
+def listed(part, root):
+    return [(part.paths[i].relative_to(root).as_posix(), int(part.labels[i])) for i in range(len(part))]
+
+
+def refused(path, kind=ValueError):
+    """What is said: one line that begins with the path."""
+    with pytest.raises(kind) as caught:
+        open_path(path)
+    said = str(caught.value)
+    assert "\n" not in said
+    if kind is ValueError:
+        assert said.startswith(str(path))
+    return said
+
+
+# Folders.
+
+
+def test_a_folder_per_class_has_its_images_in_order_of_name(tmp_path):
+    pictures(tmp_path, "cat/b.JPG", "cat/a.png", "dog/deep/down/c.Jpeg", "dog/b.webp", ".git/x.png", "cat/.hidden.png")
+    pictures(tmp_path, "dog/.deep/y.png", "cat/notes.txt", "readme.md", "dog/thumbs.db")
+    data = open_path(tmp_path)
+    assert data.splits == {"train": 4}
+    train = data.examples("train")
+    assert train.classes == ("cat", "dog")
+    assert listed(train, tmp_path) == [
+        ("cat/a.png", 0),
+        ("cat/b.JPG", 0),
+        ("dog/b.webp", 1),
+        ("dog/deep/down/c.Jpeg", 1),
+    ]
+    assert train[0] == ((tmp_path / "cat/a.png").read_bytes(), 0)
+    assert open_path(str(tmp_path)).splits == data.splits
+
+
+@pytest.mark.parametrize(
+    "names, splits",
+    [
+        ("train/a/0 train/b/1 val/a/2 val/b/3", {"train": 2, "val": 2}),
+        ("train/a/0 train/b/1 test/b/3", {"train": 2, "test": 1}),
+        ("train/a/0 train/b/1 validation/a/2 test/b/3 test/b/4", {"train": 2, "validation": 1, "test": 2}),
+        ("train/a/0 train/b/1", {"train": 2}),
+    ],
+)
+def test_folders_of_splits(tmp_path, names, splits):
+    """A class that is missing outside of train keeps its number."""
+    data = open_path(pictures(tmp_path, *(f"{name}.png" for name in names.split())))
+    assert data.splits == splits
+    for split in splits:
+        part = data.examples(split)
+        assert part.classes == ("a", "b")
+        assert all(label == "ab".index(part.paths[i].parent.name) for i, label in enumerate(part.labels))
+
+
+@pytest.mark.parametrize(
+    "names, said",
+    [
+        ("train/a/0.png val/a/1.png val/c/2.png", "/val has classes that .*/train has not: c$"),
+        ("a/0.png b/notes.txt", "^class folder .*/b has no images"),
+        ("train/a/0.png train/b/x.txt", "^class folder .*/train/b has no images"),
+        ("train/a/0.png val/a/x.txt", "/val has no images$"),
+        ("train/a/0.png val/1.png", "/val has images, but no sub-folder of them per class$"),
+        ("Cat/0.png cat/1.png dog/2.png", "has classes whose names differ by case alone: Cat, cat$"),
+        ("0.png 1.PNG", "has images, but no sub-folder of them per class$"),
+        ("notes.txt", "has no images; wanted: a folder of images, of IDX"),
+        ("val/a/0.png", "has a folder 'val', but none of training images"),
+    ],
+)
+def test_folders_that_are_no_dataset_are_told_in_one_line(tmp_path, names, said):
+    pictures(tmp_path, *names.split())
+    if len(list(tmp_path.iterdir())) < len({name.split("/")[0] for name in names.split()}):
+        pytest.skip("this file system does not tell Cat from cat")
+    with pytest.raises(ValueError, match=said) as caught:
+        open_path(tmp_path)
+    assert "\n" not in str(caught.value) and str(tmp_path) in str(caught.value)
+
+
+def test_nothing_and_no_dataset_are_told_in_one_line(tmp_path):
+    assert "has no images; wanted: a folder" in refused(tmp_path)
+    assert f"no file or folder '{tmp_path}/gone'; wanted: a folder" in refused(tmp_path / "gone", FileNotFoundError)
+    (tmp_path / "notes.txt").write_text("hello")
+    assert "notes.txt is no dataset; wanted: a folder" in refused(tmp_path / "notes.txt")
+
+
+# IDX.
+
+
+def idx(array, dimensions=None):
+    array = np.asarray(array, np.uint8)
+    shape = array.shape if dimensions is None else dimensions
+    return b"\0\0\x08" + bytes([len(shape)]) + struct.pack(f">{len(shape)}I", *shape) + array.tobytes()
+
+
+IMAGES, LABELS = RNG.integers(0, 256, (12, 5, 4), np.uint8), np.arange(12) % 3
+
+
+def write_idx(root, files, zipped=False):
+    for name, data in files.items():
+        (root / (name + ".gz" * zipped)).write_bytes(gzip.compress(data) if zipped else data)
+    return root
+
+
+def mnist(**changed):
+    return {
+        "train-images-idx3-ubyte": idx(IMAGES),
+        "train-labels-idx1-ubyte": idx(LABELS),
+        "t10k-images-idx3-ubyte": idx(IMAGES[:5]),
+        "t10k-labels-idx1-ubyte": idx(LABELS[:5]),
+    } | {name.replace("_", "-"): data for name, data in changed.items()}
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_idx_files(tmp_path, zipped):
+    data = open_path(write_idx(tmp_path, mnist(), zipped))
+    assert data.splits == {"train": 12, "test": 5}
+    train = data.examples("train")
+    np.testing.assert_array_equal(train.images, IMAGES[..., None])
+    np.testing.assert_array_equal(train.labels, LABELS)
+    assert train.classes == data.examples("test").classes == ("0", "1", "2")
+    assert train.name(3) == f"{tmp_path}/train-images-idx3-ubyte{'.gz' * zipped}, image 3"
+
+
+def test_idx_of_other_spelling(tmp_path):
+    files = {"train-images.idx3-ubyte": idx(IMAGES), "train-labels.idx1-ubyte": idx(LABELS)}
+    assert open_path(write_idx(tmp_path, files)).splits == {"train": 12}
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_idx_files_that_are_cut_off_are_named(tmp_path, zipped):
+    whole = gzip.compress(idx(LABELS)) if zipped else idx(LABELS)
+    file = tmp_path / ("train-labels-idx1-ubyte" + ".gz" * zipped)
+    for cut in range(len(whole)):
+        file.write_bytes(whole[:cut])
+        with pytest.raises(ValueError, match=f"^{re.escape(str(file))} (cannot be read|is no IDX file|is cut off)"):
+            read_idx(file)
+    file.write_bytes(whole)
+    np.testing.assert_array_equal(read_idx(file), LABELS)
+
+
+HUGE = (2**32 - 1,) * 3
+
+
+@pytest.mark.parametrize(
+    "changed, said",
+    [
+        ({"train_images_idx3_ubyte": b"\x89PNG" + b"0" * 50}, "/train-images-idx3-ubyte is no IDX file of unsigned"),
+        ({"train_images_idx3_ubyte": b"\0\0\x0d" + idx(IMAGES)[3:]}, "/train-images-idx3-ubyte is no IDX file of uns"),
+        ({"train_images_idx3_ubyte": idx(IMAGES, HUGE)}, "is cut off or damaged: 240 values for shape .4294967295, 4"),
+        ({"train_images_idx3_ubyte": idx(IMAGES, (0, 5, 4))}, "is cut off or damaged: 240 values"),
+        ({"train_images_idx3_ubyte": idx(IMAGES) + b"0"}, "is cut off or damaged: 241 values for shape .12, 5, 4.$"),
+        ({"train_images_idx3_ubyte": b"\0\0\x08\xff" + b"\0" * 90}, "is cut off or damaged: "),
+        ({"train_images_idx3_ubyte": idx(IMAGES[:0])}, "/train-images-idx3-ubyte: there are no images"),
+        ({"train_images_idx3_ubyte": idx(LABELS)}, "/train-images-idx3-ubyte: images are uint8 .12.; wanted: uint8"),
+        ({"train_labels_idx1_ubyte": idx(LABELS[:7])}, "/train-images-idx3-ubyte: 12 images, but labels are uint8 .7."),
+        (
+            {"t10k_labels_idx1_ubyte": idx([0, 1, 2, 3, 0])},
+            "image 3 of 'test' has label 3; labels of 3 classes are 0 to 2",
+        ),
+    ],
+)
+def test_idx_files_that_do_not_fit_are_named(tmp_path, changed, said):
+    write_idx(tmp_path, mnist(**changed))
+    with pytest.raises(ValueError, match=said):
+        open_path(tmp_path)
+
+
+def test_an_idx_file_that_is_missing_is_named(tmp_path):
+    write_idx(tmp_path, mnist())
+    (tmp_path / "t10k-labels-idx1-ubyte").unlink()
+    assert "/t10k-images-idx3-ubyte has no file of labels beside it" in refused(tmp_path)
+    (tmp_path / "t10k-images-idx3-ubyte").unlink()
+    (tmp_path / "train-images-idx3-ubyte").unlink()
+    assert "/train-labels-idx1-ubyte has no file of images beside it" in refused(tmp_path)
+    for file in tmp_path.iterdir():
+        file.unlink()
+    write_idx(tmp_path, {name: data for name, data in mnist().items() if name.startswith("t10k")})
+    assert "has test, but nothing to train on" in refused(tmp_path)
+
+
+# NumPy.
+
+
+def npz(path, **arrays):
+    np.savez(path, **arrays)
+    return path
+
+
+X, Y = RNG.integers(0, 256, (10, 6, 5, 3), np.uint8), np.arange(10) % 4
+
+
+@pytest.mark.parametrize(
+    "arrays, splits",
+    [
+        ({"x_train": X, "y_train": Y}, {"train": 10}),
+        ({"x_train": X, "y_train": Y, "x_test": X[:4], "y_test": Y[:4]}, {"train": 10, "test": 4}),
+        (
+            {f"{split}_{kind}": a for split in ("train", "val", "test") for kind, a in (("images", X), ("labels", Y))},
+            {"train": 10, "val": 10, "test": 10},
+        ),
+        ({"images": X, "labels": Y}, {"train": 10}),
+        ({"image": X, "label": Y}, {"train": 10}),
+        ({"x": X, "y": Y, "more": Y}, {"train": 10}),
+        ({"x": X, "y": Y[:, None]}, {"train": 10}),
+        ({"x": X, "y": Y.astype(np.uint8)}, {"train": 10}),
+    ],
+)
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_npz_in_every_layout(tmp_path, arrays, splits, save):
+    save(tmp_path / "set.npz", **arrays)
+    data = open_path(tmp_path / "set.npz")
+    assert data.splits == splits
+    train = data.examples("train")
+    assert train.classes == ("0", "1", "2", "3")
+    np.testing.assert_array_equal(train.images, X)
+    np.testing.assert_array_equal(train.labels, Y)
+
+
+def test_npz_of_grey_images_and_with_names(tmp_path):
+    file = npz(tmp_path / "set.npz", x=X[..., 0], y=Y, classes=np.array(list("abcdef")))
+    train = open_path(file).examples("train")
+    assert train.images.shape == (10, 6, 5, 1) and train.classes == tuple("abcdef")
+    assert train.name(7) == f"{file}, train, image 7"
+
+
+@pytest.mark.parametrize(
+    "arrays, said",
+    [
+        ({"x": X.astype(np.float32) / 255, "y": Y}, "images are float32 .10, 6, 5, 3.; wanted: uint8"),
+        ({"x": X.astype(int), "y": Y}, "images are int64 .10, 6, 5, 3.; wanted: uint8"),
+        ({"x": np.concatenate([X, X[..., :1]], -1), "y": Y}, "images are uint8 .10, 6, 5, 4.; wanted"),
+        ({"x": X[..., 0, 0], "y": Y}, "images are uint8 .10, 6.; wanted"),
+        ({"x": X, "y": Y.astype(np.float32)}, "10 images, but labels are float32 .10."),
+        ({"x": X, "y": Y.astype(str)}, "10 images, but labels are <U21 .10."),
+        ({"x": X, "y": Y[:9]}, "10 images, but labels are int64 .9."),
+        ({"x": X, "y": np.eye(4, dtype=int)[Y]}, "10 images, but labels are int64 .10, 4."),
+        ({"x": X, "y": Y - 1}, "labels run from -1 to 2; wanted: 0 for the first class"),
+        ({"x": X, "y": Y + 70000}, "labels run from 70000 to 70003; wanted"),
+        ({"x": X, "y": Y, "classes": np.array(["a", "b"])}, "image 2 of 'train' has label 2; labels of 2 classes are"),
+        ({"x": X, "y": Y, "classes": np.array("a")}, "image 1 of 'train' has label 1; labels of 1 classes are 0 to 0"),
+        ({"x_train": X, "y_train": Y, "x_test": X, "y_test": Y + 1}, "image 3 of 'test' has label 4; labels of 4"),
+        ({"x": X[:0], "y": Y[:0]}, "there are no images"),
+        ({"x": X[:, :0], "y": Y}, "there are no images"),
+        ({"x_train": X}, "has the arrays x_train; wanted: x_train and y_train; or"),
+        ({"x_test": X, "y_test": Y}, "has the arrays x_test, y_test; wanted: x_train"),
+        ({}, "has the arrays .none.; wanted"),
+    ],
+)
+def test_npz_that_do_not_fit_are_told_in_one_line(tmp_path, arrays, said):
+    file = npz(tmp_path / "set.npz", **arrays)
+    assert re.search(said, refused(file))
+
+
+class Evil:
+    """Ran, if `ran` has anything in it."""
+
+    ran: list = []
+
+    def __reduce__(self):
+        return Evil.ran.append, (1,)
+
+
+@pytest.mark.parametrize("name", ["x", "y", "classes"])
+def test_pickled_objects_are_refused_and_not_run(tmp_path, name):
+    evil = np.array([Evil()] * 10, object)
+    file = npz(tmp_path / "set.npz", **({"x": X, "y": Y} | {name: evil}))
+    assert "Object arrays cannot be loaded" in refused(file)
+    assert not Evil.ran
+    np.load(file, allow_pickle=True)[name]
+    assert Evil.ran  # so it would have
+    Evil.ran.clear()
+
+
+def test_npz_that_are_damaged_are_told_in_one_line(tmp_path):
+    file = npz(tmp_path / "set.npz", x=X[:2, :2], y=Y[:2])
+    whole = file.read_bytes()
+    for cut in [*range(0, len(whole), 7), *range(len(whole) - 30, len(whole))]:
+        file.write_bytes(whole[:cut])
+        refused(file)
+    for place in range(0, len(whole), 3):  # the checksum is the archive's
+        damaged = bytearray(whole)
+        damaged[place] ^= 0xFF
+        file.write_bytes(damaged)
+        try:
+            open_path(file)
+        except ValueError as error:
+            assert str(error).startswith(str(file)) and "\n" not in str(error)
+
+
+def test_other_files_called_npz_are_told_in_one_line(tmp_path):
+    file = tmp_path / "set.npz"
+    buffer = io.BytesIO()
+    np.save(buffer, X)
+    for data in (buffer.getvalue(), b"hello", b"\x80\x04K\x01.", b""):
+        file.write_bytes(data)
+        assert "is no .npz file, or is cut off" in refused(file)
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("x", b"hello")
+        archive.writestr("y", b"hello")
+    assert "images are |S5 []; wanted: uint8" in refused(file)
+    header = {"descr": "|u1", "fortran_order": False, "shape": (10**9, 10**9)}
+    with zipfile.ZipFile(file, "w") as archive, archive.open("x.npy", "w") as member:
+        np.lib.format.write_array_header_1_0(member, header)
+    assert "has the arrays x; wanted" in refused(file)
+    with zipfile.ZipFile(file, "a") as archive, archive.open("y.npy", "w") as member:
+        np.lib.format.write_array_header_1_0(member, header)
+    refused(file)
