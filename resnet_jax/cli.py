@@ -123,7 +123,8 @@ def parse(argv: Sequence[str] | None = None) -> Config:
 
 
 def _request(name: str, arguments: list[str]) -> Any:
-    kind, default = COMMANDS[name], None
+    kind: Any = COMMANDS[name]
+    default = None
     if name == "eval" and arguments and not arguments[0].startswith("-"):
         from resnet_jax.training.folder import read_config
 

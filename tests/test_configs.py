@@ -3,31 +3,42 @@
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from resnet_jax.config import Config, from_dict, load_config, to_dict
 from resnet_jax.models import create_model
-from resnet_jax.training.plan import make_optimizer, make_schedule, model_overrides
-from resnet_jax.training.state import TrainState
-from resnet_jax.training.steps import make_train_step
+from resnet_jax.training.plan import make_augmentation, make_optimizer, make_schedule, model_overrides
+from resnet_jax.types import Preprocess
 
 FILES = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
-DATA = {"digits": (1437, 8, 1, 10), "cifar10": (50_000, 32, 3, 10), "imagenet2012": (1_281_167, 224, 3, 1000)}
+DATA = {  # examples, pixels a side, channels, classes
+    "digits": (1437, 8, 1, 10),
+    "fashion": (60_000, 28, 1, 10),
+    "cifar10": (50_000, 32, 3, 10),
+    "folder": (800, 128, 3, 4),
+    "imagenet": (1_281_167, 224, 3, 1000),
+}
 
 
-def test_the_files_of_the_readme_are_here():
-    assert {file.stem for file in FILES} >= {"digits_resnet20", "cifar10_resnet20", "imagenet_resnet50"}
+def test_the_named_files_are_here():
+    cifar = {f"cifar10_{net}" for net in ("resnet20", "resnet56", "resnet110", "plain20", "plain56")}
+    imagenet = {f"imagenet_resnet{depth}" for depth in (18, 50, 101, 152)}
+    assert {file.stem for file in FILES} >= {
+        "digits_resnet20",
+        "fashion_mnist_resnet20",
+        "folder_resnet18",
+    } | cifar | imagenet
     assert load_config(FILES[[f.stem for f in FILES].index("digits_resnet20")]) == Config()
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_config_builds_and_its_step_traces(file):
+def test_config_builds_and_traces(file):
     config = load_config(file)
     assert from_dict(to_dict(config)) == config
     assert f"--config configs/{file.name}" in file.read_text()
-    examples, size, channels, classes = DATA[config.data.name]
+    examples, size, channels, classes = DATA[file.stem.split("_")[0]]
+    assert config.data.image_size in (None, size) and config.data.channels in (None, channels)
     batch_size = config.data.batch_size
     per_epoch = examples // batch_size
     steps = round(config.train.epochs * per_epoch)
@@ -39,12 +50,20 @@ def test_config_builds_and_its_step_traces(file):
 
     overrides = model_overrides(config.model, num_classes=classes, in_channels=channels)
     model, tx = create_model(config.model.name, **overrides), make_optimizer(config.optim, schedule)
-    images = jax.ShapeDtypeStruct((8, size, size, channels), jnp.float32)
-    batch = {"image": images, "label": jax.ShapeDtypeStruct((8,), jnp.int32)}
-    state = jax.eval_shape(lambda: TrainState.create(model, tx, jax.random.key(0), images))
-    new, metrics = jax.eval_shape(make_train_step(model, tx, axis_name=None), state, batch)
-    assert jax.tree.map(lambda x: (x.shape, x.dtype), new) == jax.tree.map(lambda x: (x.shape, x.dtype), state)
-    assert metrics["loss"].shape == ()
+    augment = make_augmentation(config.data, Preprocess(size, size, (0.5,) * channels, (0.2,) * channels), classes)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    uint8 = jax.ShapeDtypeStruct((8, size, size, channels), np.uint8)
+    index = jax.ShapeDtypeStruct((8,), np.int32)
+    batch = jax.eval_shape(augment, {"image": uint8, "label": index, "index": index}, key)
+    variables = jax.eval_shape(lambda key, images: model.init(key, images, train=False), key, batch["image"])
+    forward = jax.eval_shape(
+        lambda variables, images: model.apply(variables, images, train=False), variables, batch["image"]
+    )
+    assert forward.logits.shape == (8, classes) and forward.logits.dtype == np.float32
+    moved, _ = jax.eval_shape(
+        tx.update, variables["params"], jax.eval_shape(tx.init, variables["params"]), variables["params"]
+    )
+    assert jax.tree.map(np.shape, moved) == jax.tree.map(np.shape, variables["params"])
 
 
 def test_cifar10_is_the_papers_recipe():
@@ -53,3 +72,10 @@ def test_cifar10_is_the_papers_recipe():
     rates = [float(schedule(i)) for i in (0, 31_999, 32_000, 47_999, 48_000, 63_999)]
     np.testing.assert_allclose(rates, [0.1, 0.1, 0.01, 0.01, 0.001, 0.001], rtol=1e-5)
     assert round(config.train.epochs * 390) == 64_000
+
+
+def test_the_110_layer_net_starts_at_a_tenth_of_the_rate():
+    config = load_config(next(file for file in FILES if file.stem == "cifar10_resnet110"))
+    schedule = make_schedule(config.optim, batch_size=128, steps_per_epoch=390, steps=64_000)
+    rates = [float(schedule(i)) for i in (0, 399, 400, 31_999, 32_000)]
+    np.testing.assert_allclose(rates, [0.01, 0.01, 0.1, 0.1, 0.01], rtol=1e-5)

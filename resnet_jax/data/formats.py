@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import os
 import re
 import zipfile
@@ -135,15 +136,15 @@ def read_idx(file: Path) -> np.ndarray:
         raise ValueError(f"{file} cannot be read: {error}") from None
     if len(data) < 4 or data[:3] != b"\0\0\x08":
         raise ValueError(f"{file} is no IDX file of unsigned bytes: it begins with {data[:4].hex(' ') or 'nothing'}")
-    dimensions = data[3]
-    shape = tuple(int(n) for n in np.frombuffer(data[4 : 4 + 4 * dimensions], ">u4"))
-    values = np.frombuffer(data, np.uint8, offset=min(len(data), 4 + 4 * dimensions))
-    wanted = 1
-    for length in shape:  # in Python's whole numbers: a damaged header may claim anything
-        wanted *= length
-    if len(shape) != dimensions or values.size != wanted:
-        raise ValueError(f"{file} is cut off or damaged: {values.size} values for shape {list(shape)}")
-    return values.reshape(shape)
+    header = 4 + 4 * data[3]
+    if len(data) < header:
+        raise ValueError(f"{file} is cut off or damaged: {len(data)} bytes, and the header alone has {header}")
+    shape = np.frombuffer(data[4:header], ">u4").tolist()
+    if 0 in shape or len(data) - header != math.prod(
+        shape
+    ):  # in Python's whole numbers: a damaged header may claim anything
+        raise ValueError(f"{file} is cut off or damaged: {len(data) - header} values for shape {shape}")
+    return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
 
 
 NPZ = (  # names of images and labels by split, as Keras, MedMNIST and people write them
@@ -160,6 +161,8 @@ NPZ = (  # names of images and labels by split, as Keras, MedMNIST and people wr
 
 
 def _npz(path: Path) -> Stored:
+    if not zipfile.is_zipfile(path):  # of anything else NumPy thinks that it was pickled
+        raise ValueError(f"{path} is no .npz file, or is cut off")
     try:
         with np.load(path, allow_pickle=False) as file:
             names = set(file.files)
@@ -171,10 +174,10 @@ def _npz(path: Path) -> Stored:
             else:
                 wanted = "; or ".join(" and ".join(layout["train"]) for layout in NPZ)
                 raise ValueError(f"has the arrays {', '.join(sorted(names)) or '(none)'}; wanted: {wanted}")
-            classes = tuple(str(name) for name in file["classes"]) if "classes" in names else None
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error, MemoryError) as error:
-        raise ValueError(f"{path}: {error}") from None
-    parts = {split: _arrays(*pair, f"{path}, {split}", classes) for split, pair in arrays.items()}
+            classes = tuple(str(name) for name in file["classes"].ravel()) if "classes" in names else None
+    except Exception as error:  # of a damaged archive zipfile, zlib and NumPy say a dozen kinds
+        raise ValueError(f"{path}: {' '.join(str(error).split()) or type(error).__name__}") from None
+    parts = {split: _arrays(*map(np.asarray, pair), f"{path}, {split}", classes) for split, pair in arrays.items()}
     return _checked(str(path), parts)
 
 
@@ -199,15 +202,18 @@ def _by_split(files: list[Path]) -> dict[str, list[Path]]:
     """Files as a hub names them: train-00000-of-00002.parquet, validation.parquet; all "train" where none says more."""
     splits: dict[str, list[Path]] = defaultdict(list)
     for file in files:
-        word = re.split(r"[-_.]", file.name)[0]
-        splits[word if word in SPLITS else "train"].append(file)
+        split = next((word for word in re.split(r"[-_.]", file.stem) if word in SPLITS), "train")
+        splits[split].append(file)
     return splits
 
 
 def _parquet(path: Path, files: dict[str, list[Path]]) -> Stored:
     from resnet_jax.data import parquet
 
-    return _checked(str(path), {split: parquet.read(own) for split, own in files.items()})
+    parts: dict[str, Items] = {}
+    for split in sorted(files, key=lambda split: split != "train"):  # it says which classes there are
+        parts[split] = parquet.read(files[split], parts["train"].classes if "train" in parts else None)
+    return _checked(str(path), parts)
 
 
 def _checked(name: str, parts: dict[str, Any]) -> Stored:

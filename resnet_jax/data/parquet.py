@@ -17,19 +17,21 @@ IMAGE_COLUMNS = ("image", "img", "images")
 LABEL_COLUMNS = ("label", "labels", "fine_label")
 
 
-def read(files: Sequence[Path]) -> Items:
+def read(files: Sequence[Path], known: tuple[str, ...] | None = None) -> Items:
     """The rows of one split, encoded images held in memory.
 
     Labels are whole numbers, named by the schema where it names them (a ClassLabel), or strings.
 
+    Args:
+      known: the classes of the split that is trained on; None: this is it.
+
     Raises:
-      ValueError: a file that is damaged or has no such columns, or rows without an image or a label.
+      ValueError: a file that is damaged or has no such columns, rows without an image or a label, or other classes than
+        those that are known.
     """
-    try:
-        tables = [pq.read_table(file) for file in files]
-    except (OSError, pa.ArrowException) as error:
-        raise ValueError(f"{', '.join(map(str, files))}: {' '.join(str(error).split())}") from None
-    file, schema = str(files[0]), tables[0].schema
+    tables = [_table(file) for file in files]
+    file = str(files[0]) if len(files) == 1 else f"{files[0]} to {files[-1].name}"
+    schema = tables[0].schema
     image, label = _column(file, schema, IMAGE_COLUMNS), _column(file, schema, LABEL_COLUMNS)
     try:
         table = pa.concat_tables([one.select([image, label]) for one in tables])
@@ -46,8 +48,15 @@ def read(files: Sequence[Path]) -> Items:
         if values.null_count:
             row = pc.index(pc.is_null(values), True).as_py()
             raise ValueError(f"{file}: row {row} has nothing in column {name!r}")
-    labels, classes = _labels(file, label, table[label], _names(schema, label))
+    labels, classes = _labels(file, label, table[label], _names(schema, label), known)
     return Items(column.to_pylist(), labels, classes, file)
+
+
+def _table(file: Path) -> pa.Table:
+    try:
+        return pq.read_table(file)
+    except (OSError, pa.ArrowException) as error:
+        raise ValueError(f"{file} cannot be read: {' '.join(str(error).split())}") from None
 
 
 def _column(file: str, schema: pa.Schema, names: Sequence[str]) -> str:
@@ -67,12 +76,17 @@ def _names(schema: pa.Schema, label: str) -> tuple[str, ...] | None:
 
 
 def _labels(
-    file: str, column: str, values: pa.ChunkedArray, names: tuple[str, ...] | None
+    file: str, column: str, values: pa.ChunkedArray, names: tuple[str, ...] | None, known: tuple[str, ...] | None
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
-        classes = sorted(set(values.to_pylist()))
-        place = {name: i for i, name in enumerate(classes)}
-        return np.array([place[name] for name in values.to_pylist()]), tuple(classes)
+        there = sorted(set(values.to_pylist()))
+        names = tuple(there) if known is None else known
+        if strange := [name for name in there if name not in names]:
+            raise ValueError(f"{file} has classes that are not trained on: {', '.join(strange)}")
+        place = {name: i for i, name in enumerate(names)}
+        return np.array([place[name] for name in values.to_pylist()]), names
+    if names and known and names != known:
+        raise ValueError(f"{file} has other classes than those trained on, or in another order")
     if not pa.types.is_integer(values.type):
         raise ValueError(f"{file}: column {column!r} is {values.type}; wanted: whole numbers or strings")
     labels = values.to_numpy().astype(np.int64)

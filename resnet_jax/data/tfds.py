@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from resnet_jax.data.digits.builder import Digits
+from resnet_jax.data.images import Unreadable
 from resnet_jax.nearest import nearest
 
 OWN = {"digits": Digits}  # builders that need no TensorFlow: prepared on first use
@@ -31,7 +31,10 @@ class TfdsExamples:
         return len(self.source)
 
     def __getitem__(self, index: int) -> tuple[bytes, int]:
-        example = self.source[index]
+        try:
+            example = self.source[index]
+        except Exception as error:  # a file that is gone or damaged: the readers raise what they like
+            raise Unreadable(f"{self.name(index)}: {_line(error)}") from None
         return example[self.image], int(example[self.label])
 
     def name(self, index: int) -> str:
@@ -63,15 +66,17 @@ class TfdsDataset:
         name = split.partition("[")[0].partition("+")[0]
         if name not in self.splits:
             raise ValueError(f"{self.name} has no split {name!r}; {nearest(name, self.splits)}")
-        image, label = self.builder.info.supervised_keys[:2]
+        info = self.builder.info
         try:
-            source = self.builder.as_data_source(split=split, decoders={image: tfds.decode.SkipDecoding()})
-            length = len(source)
+            length = info.splits[split].num_examples
         except (ValueError, AssertionError, KeyError) as error:
-            said = " ".join(str(error).split())
-            raise ValueError(f"{self.name}: split {split!r} cannot be understood: {said}") from None
+            raise ValueError(f"{self.name}: split {split!r} cannot be understood: {_line(error)}") from None
         if not length:
             raise ValueError(f"{self.name}: {split!r} is empty; {name!r} has {self.splits[name]} images")
+        image, label = info.supervised_keys[:2]
+        encoded = [key for key, feature in info.features.items() if isinstance(feature, tfds.features.Image)]
+        skip = dict.fromkeys(encoded, tfds.decode.SkipDecoding())  # another image, a mask say, is not wanted at all
+        source = self.builder.as_data_source(split=split, decoders=skip)
         return TfdsExamples(source, image, label, tuple(self._pair[1].names), f"{self.name}, {split}")
 
     @property
@@ -99,7 +104,7 @@ def open_tfds(name: str, data_dir: str | None = None) -> TfdsDataset:
         tfds.disable_progress_bar()
         with contextlib.redirect_stdout(io.StringIO()):  # it speaks of a download; there is none
             builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
-    elif not builder.data_path.exists():
+    elif not builder.info.splits:
         raise ValueError(f"{builder.name} is not prepared in {builder.data_path}; {_command(name, data_dir)}")
     return TfdsDataset(name, builder)
 
@@ -107,8 +112,14 @@ def open_tfds(name: str, data_dir: str | None = None) -> TfdsDataset:
 def _builder(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
     if name in OWN:
         return OWN[name](data_dir=data_dir, file_format="array_record")
-    with contextlib.suppress(StopIteration):  # what lies there needs no definition: it may be anybody's
-        return tfds.builder_from_directory(next(_prepared(name, data_dir)))
+    folders = _prepared(name, data_dir)  # what lies there needs no definition: it may be anybody's
+    for folder in folders:
+        if any(folder.glob("*.array_record*")):
+            return _from_folder(folder)
+    if folders:
+        found = _from_folder(folders[0]).info.file_format.value
+        prepare = f"tfds convert_format --dataset_version_dir={folders[0]} --out_file_format=array_record"
+        raise ValueError(f"{name} lies in {folders[0]} as {found}; wanted: array_record; {_once(prepare)}")
     try:
         return tfds.builder(name, data_dir=data_dir, file_format="array_record", try_gcs=False)
     except tfds.core.DatasetNotFoundError:
@@ -116,23 +127,33 @@ def _builder(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
         raise ValueError(f"TFDS has no dataset {name!r}; {nearest(name, known, 'see tfds.list_builders()')}") from None
     except ImportError as error:
         raise ValueError(f"{name}: TFDS's own definition of it asks for a package that is missing ({error})") from None
-    except ValueError as error:  # prepared in another format
-        raise ValueError(f"{name} cannot be read as ArrayRecord: {error}; {_command(name, data_dir)}") from None
+    except (ValueError, AssertionError) as error:  # a name, version or configuration that cannot be
+        raise ValueError(f"TFDS cannot open {name!r}: {_line(error)}") from None
 
 
-def _prepared(name: str, data_dir: str | None) -> Iterator[Path]:
-    """Folders of ArrayRecord files of that name, the newest version first."""
+def _from_folder(folder: Path) -> tfds.core.DatasetBuilder:
+    try:
+        return tfds.builder_from_directory(folder)
+    except Exception as error:  # several kinds of JSON error
+        raise ValueError(f"{folder} is damaged: {_line(error)}") from None
+
+
+def _prepared(name: str, data_dir: str | None) -> list[Path]:
+    """Folders of prepared sets of that name, the newest version first."""
     path, _, version = name.partition(":")
     root = Path(data_dir or tfds.core.constants.DATA_DIR).expanduser() / path
     found = [file.parent for file in root.glob(f"{version or '*.*.*'}/dataset_info.json")]
-    for folder in sorted(
-        found, key=lambda folder: [int(n) for n in folder.name.split(".") if n.isdigit()], reverse=True
-    ):
-        if any(folder.glob("*.array_record*")):
-            yield folder
+    return sorted(found, key=lambda folder: [int(n) for n in folder.name.split(".") if n.isdigit()], reverse=True)
 
 
 def _command(name: str, data_dir: str | None) -> str:
     where = f" --data_dir={data_dir}" if data_dir else ""
-    prepare = f"tfds build {name} --file_format=array_record{where}"
-    return f"once, with TensorFlow (pip install 'flax-resnets[prepare]'), run: {prepare}"
+    return _once(f"tfds build {name} --file_format=array_record{where}")
+
+
+def _once(command: str) -> str:
+    return f"once, with TensorFlow (pip install 'flax-resnets[prepare]'), run: {command}"
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

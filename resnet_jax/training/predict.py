@@ -88,7 +88,8 @@ def predict(
     for batch in source.eval_batches(batch_size):
         shares = np.asarray(probabilities(variables, batch["image"]))
         likeliest = np.argsort(-shares, axis=-1, kind="stable")[:, :top]
-        for file, mask, own, order in zip(names, batch["mask"], shares, likeliest, strict=False):
+        # The files last: zip must not take one more than the batch has.
+        for mask, own, order, file in zip(batch["mask"], shares, likeliest, names, strict=False):
             if mask:
                 yield Prediction(str(file), tuple((classes[i], float(own[i])) for i in order))
             else:

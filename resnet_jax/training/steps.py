@@ -104,7 +104,7 @@ def make_train_step(
         count = sums["count"]
         gradient = jax.tree.map(lambda g: g / count.astype(g.dtype), gradient)
         # Divided by the count with the rest; before clipping, and before the update.
-        norms = {"grad_norm": optax.global_norm(gradient), "param_norm": optax.global_norm(state.params)}
+        norms = {"grad_norm": optax.tree.norm(gradient), "param_norm": optax.tree.norm(state.params)}
         sums |= {name: norm.astype(count.dtype) * count for name, norm in norms.items()}
         updates, opt_state = tx.update(gradient, state.opt_state, state.params)
         state = replace(

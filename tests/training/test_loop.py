@@ -34,7 +34,7 @@ def records(folder, split=None):
 
 
 def without_clock(lines):
-    return [{k: v for k, v in line.items() if k != "images_per_second"} for line in lines]
+    return [{k: v for k, v in line.items() if k not in ("images_per_second", "data_wait")} for line in lines]
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,36 @@
+"""The plain 56-layer twin of ResNet-56 on CIFAR-10, which degrades: He et al. 2015, Figures 1 and 6 left.
+
+    tfds build cifar10 --file_format=array_record              (once, where TensorFlow is installed)
+    python train.py --config configs/cifar10_plain56.py
+
+Batch 128, 64,000 steps, learning rate 0.1 divided by 10 at 32,000 and 48,000, weight decay 1e-4 on every parameter,
+pad-4 crops and flips. The paper subtracts the per-pixel mean; this subtracts the mean per channel and divides by the
+standard deviation.
+
+Device: one accelerator. The paper prints its curve only, above 13 % test error, and with a higher training error than
+20 layers. Not run here: the data could not be downloaded.
+"""
+
+from resnet_jax.config import Config, DataConfig, ModelConfig, OptimConfig, TrainConfig
+
+STEPS_PER_EPOCH = 50_000 // 128
+
+config = Config(
+    workdir="runs/cifar10_plain56",
+    model=ModelConfig(name="cifar_plain56"),
+    data=DataConfig(
+        name="cifar10",
+        padding=4,
+        horizontal_flip=True,
+        mean=(0.4914, 0.4822, 0.4465),
+        std=(0.2470, 0.2435, 0.2616),
+    ),
+    optim=OptimConfig(
+        schedule="step",
+        warmup_epochs=0.0,
+        decay_epochs=(32_000 / STEPS_PER_EPOCH, 48_000 / STEPS_PER_EPOCH),
+        weight_decay=1e-4,
+        decay_all=True,
+    ),
+    train=TrainConfig(epochs=64_000 / STEPS_PER_EPOCH, log_every_steps=100, eval_every_epochs=5.0),
+)

@@ -1,0 +1,34 @@
+"""ResNet-18 on a folder of one's own images.
+
+    python train.py --config configs/folder_resnet18.py --data.path PICTURES --workdir runs/mine
+
+PICTURES has a sub-folder of images per class, or such folders in train/ and val/ (or test/); of a folder without them a
+fifth is held out to test on. Images may have any sizes: training takes random resized crops of 128 pixels with flips and
+mild changes of colour, evaluation the middle of the image resized to 146.
+
+For a few hundred images and more. Smaller batches make more steps of few images: --data.batch-size 16; small pictures
+want --data.image-size 64, or 32 with --model.name cifar_resnet20.
+
+Device: any. FOLDER_RESULT
+"""
+
+from resnet_jax.config import Config, DataConfig, ModelConfig, OptimConfig, TrainConfig
+
+config = Config(
+    workdir="runs/folder_resnet18",
+    model=ModelConfig(name="resnet18"),
+    data=DataConfig(
+        path="pictures",
+        batch_size=32,
+        image_size=128,
+        crop_area=(0.25, 1.0),
+        padding=0,
+        horizontal_flip=True,
+        color_jitter=(0.2, 0.2, 0.2, 0.0),
+        mean=(0.485, 0.456, 0.406),
+        std=(0.229, 0.224, 0.225),
+        channels=3,
+    ),
+    optim=OptimConfig(peak_lr=0.05, lr_reference_batch=128, warmup_epochs=2.0, weight_decay=5e-4, label_smoothing=0.1),
+    train=TrainConfig(epochs=30.0, log_every_steps=20, eval_every_epochs=5.0),
+)

@@ -1,0 +1,201 @@
+"""resnet-jax as a user calls it, on a folder of PNG files."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from resnet_jax.cli import main
+
+pytestmark = pytest.mark.slow
+
+
+def write_classes(folder, digits, classes, first, last):
+    """Digits as PNG files, each enlarged to a size of its own."""
+    for label in classes:
+        (folder / f"digit{label}").mkdir(parents=True)
+        for i in np.flatnonzero(digits.labels == label)[first:last]:
+            side = 16 + int(i) % 5
+            Image.fromarray(digits.images[i, ..., 0]).resize((side, side + 2)).save(
+                folder / f"digit{label}" / f"{i}.png"
+            )
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory, digits):
+    folder = tmp_path_factory.mktemp("pictures")
+    write_classes(folder / "train", digits, (0, 1, 7), 0, 30)
+    write_classes(folder / "val", digits, (0, 1, 7), 30, 36)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, pictures):
+    folder = tmp_path_factory.mktemp("runs") / "mine"
+    main(
+        f"train --workdir {folder} --data.path {pictures} --data.image-size 16 --data.batch-size 64 --data.padding 0 "
+        "--data.crop-area 0.8 1.0 --data.mixup 0.2 --optim.warmup-epochs 1 --train.epochs 12 "
+        "--train.eval-every-epochs 6 --train.log-every-steps 2 --model.bn-axis data".split()
+    )
+    return folder
+
+
+def said(capsys, *arguments):
+    capsys.readouterr()
+    main([str(argument) for argument in arguments])
+    return capsys.readouterr().out
+
+
+def mistake(capsys, *arguments):
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as exit:
+        main([str(argument) for argument in arguments])
+    error = capsys.readouterr().err
+    assert exit.value.code == 2 and error.startswith("error: ") and error.count("\n") == 1, error
+    return error
+
+
+def test_eval_gives_the_numbers_of_the_run(trained, pictures, capsys):
+    last = json.loads((trained / "metrics.jsonl").read_text().splitlines()[-1])
+    found = json.loads(said(capsys, "eval", trained, "--json"))
+    assert found["step"] == last["step"] and found["split"] == "val" and found["images"] == 18
+    assert found["top1"] == last["top1"] and found["loss"] == pytest.approx(last["loss"], rel=1e-5)
+    line = said(capsys, "eval", trained, "--step", "best", "--split", "train")
+    assert "(train), 90 images: loss " in line
+
+
+def test_eval_takes_other_data_by_the_names_of_its_classes(trained, tmp_path, digits, capsys):
+    write_classes(tmp_path / "some", digits, (1, 7), 30, 36)
+    found = json.loads(said(capsys, "eval", trained, "--json", "--data.path", tmp_path / "some", "--split", "train"))
+    whole = json.loads(said(capsys, "eval", trained, "--json"))
+    zeros = json.loads(
+        said(capsys, "eval", trained, "--json", "--data.path", tmp_path / "some", "--split", "train[:50%]")
+    )
+    assert found["images"] == 12 and zeros["images"] == 6
+    assert found["top1"] * 12 <= whole["top1"] * 18  # the labels are the net's: 1 is digit1, not the first folder
+    write_classes(tmp_path / "other", digits, (4,), 0, 3)
+    error = mistake(capsys, "eval", trained, "--data.path", tmp_path / "other", "--split", "train")
+    assert "the net does not know the classes digit4; it knows digit0, digit1, digit7" in error
+
+
+def test_predict_names_the_classes(trained, pictures, tmp_path, capsys):
+    lines = said(capsys, "predict", trained, pictures / "val", "--json", "--batch-size", "5").splitlines()
+    found = [json.loads(line) for line in lines]
+    assert len(found) == 18 and [one["image"] for one in found] == sorted(one["image"] for one in found)
+    for one in found:
+        shares = [guess["probability"] for guess in one["top"]]
+        assert len(shares) == 3 and shares == sorted(shares, reverse=True) and sum(shares) == pytest.approx(1, abs=1e-5)
+    right = np.mean([one["top"][0]["class"] in one["image"] for one in found])
+    assert right == json.loads(said(capsys, "eval", trained, "--json"))["top1"]
+    line = said(capsys, "predict", trained, found[0]["image"], "--top", "1")
+    assert re.fullmatch(rf"{re.escape(found[0]['image'])}: digit\d [01]\.\d{{4}}\n", line)
+
+
+def test_predict_tells_of_what_it_cannot_read_and_goes_on(trained, pictures, tmp_path, capsys):
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n")
+    good = next((pictures / "val" / "digit1").iterdir())
+    with pytest.raises(SystemExit) as exit:
+        main(["predict", str(trained), str(tmp_path / "broken.png"), str(good)])
+    out, error = capsys.readouterr()
+    assert exit.value.code == 2 and error == "error: 1 of 2 images could not be read\n"
+    assert [line.split(":")[0] for line in out.splitlines()] == ["unreadable", str(good)]
+
+
+def test_data_shows_what_training_sees(pictures, tmp_path, capsys):
+    sheet = tmp_path / "sheets" / "sheet.png"
+    out = said(
+        capsys, "data", pictures, "--sheet", sheet, "--data.image-size", "16", "--data.batch-size", "32", "--batches", 2
+    )
+    assert "train 90, val 18 images" in out and "3 classes: digit0, digit1, digit7" in out
+    assert re.search(r"[\d,]+ images/s read and cropped, in batches of 32", out)
+    assert Image.open(sheet).size == (8 * 18 - 2, 4 * 18 - 2)
+
+
+def test_plot_draws_runs(trained, tmp_path, capsys):
+    assert said(capsys, "plot", trained, "--out", tmp_path / "a" / "b").splitlines() == [
+        str(tmp_path / "a" / "b.png"),
+        str(tmp_path / "a" / "b.svg"),
+    ]
+    assert Image.open(tmp_path / "a" / "b.png").width == 800
+
+
+def test_models_and_summary_print_tables(capsys):
+    table = said(capsys, "models", "*resnet1[08]").splitlines()
+    assert table[0].split() == ["parameters", "multiply-adds", "input"]
+    assert table[1].split() == ["resnet18", "11,689,512", "1,814,073,344", "224", "x", "224"]
+    assert said(capsys, "summary", "resnet18").splitlines()[-1].split()[:2] == ["total", "11,689,512"]
+
+
+def test_event_files_lie_in_the_run(trained):
+    assert list((trained / "tensorboard").glob("events.out.tfevents.*"))
+
+
+def test_mistakes_are_one_line_each(trained, pictures, tmp_path, capsys):
+    for arguments, wanted in (
+        (["evla", trained], "no command 'evla'; close: eval"),
+        (["eval", trained.parent / "mien"], "is not there; wanted: the folder of a run; close: mine"),
+        (["eval", trained, "--step", "7"], "no step 7"),
+        (["eval", trained, "--step", "newest"], "step 'newest'; valid: latest, best or a number"),
+        (["eval", trained, "--split", "tset"], "no split 'tset'"),
+        (["predict", trained, tmp_path / "nothing.png"], "no image or folder"),
+        (["predict", trained, pictures / "val", "--top", "0"], "top=0; wanted: at least 1"),
+        (["models", "resnet5o"], "no model matches 'resnet5o'; close: resnet50"),
+        (["summary", "resnet5o"], "no model named 'resnet5o'; close: resnet50"),
+        (["summary", "resnet18", "--image-size", "0"], "wanted: at least 1"),
+        (["data", "cifra10"], "TFDS has no dataset 'cifra10'; close: cifar10"),
+        (["plot", tmp_path / "none"], "none"),
+        (["train", "--data.path", pictures, "--workdir", tmp_path / "w"], "images differ in size"),
+    ):
+        assert wanted in mistake(capsys, *arguments)
+    assert not (tmp_path / "w").exists()
+
+
+def test_an_unreadable_image_stops_training_with_its_name_or_is_skipped(pictures, tmp_path, digits, capsys):
+    write_classes(tmp_path / "set", digits, (0, 1), 0, 8)
+    broken = tmp_path / "set" / "digit1" / "broken.png"
+    broken.write_bytes(b"not an image")
+    short = (
+        "--data.image-size 8 --data.batch-size 8 --train.epochs 2 --optim.warmup-epochs 0 --log.no-tensorboard".split()
+    )
+    error = mistake(
+        capsys,
+        "train",
+        "--workdir",
+        tmp_path / "a",
+        "--data.path",
+        tmp_path / "set",
+        "--data.eval-batch-size",
+        "8",
+        *short,
+    )
+    assert str(broken) in error
+    out = said(
+        capsys,
+        "train",
+        "--workdir",
+        tmp_path / "b",
+        "--data.path",
+        tmp_path / "set",
+        "--data.unreadable",
+        "skip",
+        *short,
+    )
+    assert f"1 unreadable images skipped so far; the last: {broken}" in out
+
+
+def test_every_command_is_told_of_by_help(capsys):
+    with pytest.raises(SystemExit) as exit:
+        main(["--help"])
+    assert exit.value.code == 0
+    out = capsys.readouterr().out
+    for name in ("train", "eval", "predict", "models", "summary", "data", "plot"):
+        assert f"• {name}" in out
+    for name in ("eval", "data"):
+        with pytest.raises(SystemExit):
+            main([name, "--help"])
+        assert "--data.image-size" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["--tyro-print-completion", "bash"])
+    assert "resnet-jax" in capsys.readouterr().out
