@@ -1,4 +1,4 @@
-"""Where a product of patches beats XLA's convolution on this machine: python benchmarks/conv_lowering.py
+"""Where other lowerings beat XLA's convolution on this machine: python benchmarks/conv_lowering.py
 
 For each shape the lowest of twenty times in milliseconds: forward, gradient of the input, gradient of the kernel.
 """
@@ -12,10 +12,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from resnet_jax.ops.conv import library_conv, patch_product
+from resnet_jax.ops.conv import NARROW, library_conv, narrow_conv, patch_product
 
 # images, side, channels in, channels out, kernel, strides
 SHAPES = (
+    (128, 32, 16, 16, 3, 1),
+    (128, 28, 16, 16, 3, 1),
+    (128, 16, 32, 32, 3, 1),
     (128, 8, 16, 16, 3, 1),
     (128, 4, 32, 32, 3, 1),
     (128, 2, 64, 64, 3, 1),
@@ -42,13 +45,16 @@ def lowest(function, *arguments, times: int = 20) -> float:
 def main() -> None:
     rng = np.random.default_rng(0)
     print(jax.devices()[0].device_kind, "jax", jax.__version__)
-    print(f"{'N':>4}{'HW':>4}{'Ci':>5}{'Co':>5}{'k':>3}{'s':>3}  {'XLA convolution':>24}  {'product of patches':>24}")
+    names = "".join(f"  {name:>24}" for name in ("XLA convolution", "product of patches", "narrow"))
+    print(f"{'N':>4}{'HW':>4}{'Ci':>5}{'Co':>5}{'k':>3}{'s':>3}{names}")
     for n, side, channels, features, k, strides in SHAPES:
         x = jnp.asarray(rng.standard_normal((n, side, side, channels)), jnp.float32)
         kernel = jnp.asarray(rng.standard_normal((k, k, channels, features)), jnp.float32)
         columns = []
-        for lowering in (library_conv, patch_product):
-            f = partial(lowering, strides=strides, dilation=1)
+        lowerings = [partial(f, strides=strides, dilation=1) for f in (library_conv, patch_product)]
+        if strides == 1 and k > 1 and max(channels, features) <= NARROW:
+            lowerings.append(narrow_conv)
+        for f in lowerings:
             y = f(x, kernel)
             times = (
                 lowest(f, x, kernel),
@@ -56,7 +62,7 @@ def main() -> None:
                 lowest(lambda x, kernel, y, f=f: jax.vjp(lambda kernel: f(x, kernel), kernel)[1](y), x, kernel, y),
             )
             columns.append("".join(f"{ms:8.2f}" for ms in times))
-        print(f"{n:4}{side:4}{channels:5}{features:5}{k:3}{strides:3}  {columns[0]}  {columns[1]}", flush=True)
+        print(f"{n:4}{side:4}{channels:5}{features:5}{k:3}{strides:3}  {'  '.join(columns)}", flush=True)
 
 
 if __name__ == "__main__":

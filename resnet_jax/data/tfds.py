@@ -127,7 +127,7 @@ def _builder(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
         raise ValueError(f"TFDS has no dataset {name!r}; {nearest(name, known, 'see tfds.list_builders()')}") from None
     except ImportError as error:
         raise ValueError(f"{name}: TFDS's own definition of it asks for a package that is missing ({error})") from None
-    except (ValueError, AssertionError) as error:  # a name, version or configuration that cannot be
+    except Exception as error:  # a name, version or configuration that cannot be, a damaged description
         raise ValueError(f"TFDS cannot open {name!r}: {_line(error)}") from None
 
 

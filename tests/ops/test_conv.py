@@ -1,10 +1,12 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from resnet_jax.ops import conv2d, tally_macs
-from resnet_jax.ops.conv import library_conv, patch_product
+from resnet_jax.ops.conv import banded_product, library_conv, narrow_conv, patch_product
 
 
 def direct(x, kernel, strides, dilation, groups):
@@ -55,6 +57,22 @@ def test_both_lowerings_and_their_gradients_agree(x64, size, k, strides, dilatio
         results.append((y, *back(jnp.cos(y))))
     for a, b in zip(*results, strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("height", "width", "k"), [(5, 8, 3), (4, 6, 3), (3, 9, 3), (6, 8, 5)])
+def test_the_narrow_convolution_and_its_derivatives_are_the_librarys(x64, height, width, k):
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.standard_normal((2, height, width, 3)))
+    kernel = jnp.asarray(rng.standard_normal((k, k, 3, 4)))
+    results = []
+    for f in (partial(library_conv, strides=1, dilation=1), narrow_conv, banded_product):
+        y, back = jax.vjp(f, x, kernel)
+        forward = jax.jvp(f, (x, kernel), (jnp.sin(x), jnp.cos(kernel)))[1]
+        one_by_one = jax.vmap(jax.grad(lambda kernel, x, f=f: jnp.sum(f(x[None], kernel) ** 3)), (None, 0))(kernel, x)
+        results.append((y, *back(jnp.cos(y)), forward, one_by_one))
+    for other in results[1:]:
+        for a, b in zip(results[0], other, strict=True):
+            np.testing.assert_allclose(a, b, rtol=0, atol=1e-10)
 
 
 def test_counts_its_multiply_adds(strict_dtypes):
