@@ -27,7 +27,7 @@ class Eval:
 
     run: Positional[str]  # folder of a run
     step: str = "latest"  # of the checkpoint: latest, best (by test top-1) or a number
-    split: str | None = None  # None: the one the run was tested on
+    split: str | None = None  # None: the one the run was tested on; of other data the test split, or all
     json: bool = False  # print one JSON object
     data: DataConfig = field(default_factory=DataConfig)
 

@@ -21,6 +21,7 @@ from resnet_jax.models import list_models
 from resnet_jax.nearest import nearest
 from resnet_jax.training.checkpoint import find_checkpoint, load_checkpoint
 from resnet_jax.training.evaluate import evaluate
+from resnet_jax.training.folder import read_config
 from resnet_jax.training.loop import Diverged, SetupError, cache_compilations, train
 from resnet_jax.training.parallel import Parallel
 from resnet_jax.training.plan import make_augmentation, open_data, open_split
@@ -58,7 +59,7 @@ def _eval(request: Any) -> None:
     net = load_checkpoint(where)
     config, known = _as_learned(request.data, net.preprocess, meta), tuple(meta["classes"])
     dataset = data.open_dataset(config.name, path=config.path, data_dir=config.data_dir)
-    split = request.split or data.default_splits(dataset, config.train_split, config.test_split)[1]
+    split = request.split or _eval_split(dataset, config, read_config(request.run).data)
     source = open_split(config, dataset, split, known)
     _check_size(source, net.preprocess, dataset.name)
     cache_compilations()
@@ -76,6 +77,13 @@ def _eval(request: Any) -> None:
         print(f"skipped {reason}")
     numbers = "  ".join(f"{name} {value:.4f}" for name, value in means.items())
     print(f"{request.run}, step {where.name}, on {dataset.name} ({split}), {record['images']} images: {numbers}")
+
+
+def _eval_split(dataset: data.Dataset, config: DataConfig, own: DataConfig) -> str:
+    """Of the run's own data, what it was tested on; of any other, its test split, or all of it."""
+    if (config.name, config.path, config.data_dir) == (own.name, own.path, own.data_dir):
+        return data.default_splits(dataset, config.train_split, config.test_split)[1]
+    return next((name for name in data.TEST_SPLITS if name in dataset.splits), "train")
 
 
 def _predict(request: Any) -> None:

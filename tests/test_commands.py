@@ -68,7 +68,7 @@ def test_eval_gives_the_numbers_of_the_run(trained, pictures, capsys):
 
 def test_eval_takes_other_data_by_the_names_of_its_classes(trained, tmp_path, digits, capsys):
     write_classes(tmp_path / "some", digits, (1, 7), 30, 36)
-    found = json.loads(said(capsys, "eval", trained, "--json", "--data.path", tmp_path / "some", "--split", "train"))
+    found = json.loads(said(capsys, "eval", trained, "--json", "--data.path", tmp_path / "some"))
     whole = json.loads(said(capsys, "eval", trained, "--json"))
     zeros = json.loads(
         said(capsys, "eval", trained, "--json", "--data.path", tmp_path / "some", "--split", "train[:50%]")

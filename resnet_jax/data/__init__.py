@@ -6,11 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 from resnet_jax.data.augment import make_augment
-from resnet_jax.data.examples import Dataset, Relabelled, default_splits
+from resnet_jax.data.examples import TEST_SPLITS, Dataset, Relabelled, default_splits
 from resnet_jax.data.images import Unreadable
 from resnet_jax.data.sources import InMemory, Source, in_memory
 
 __all__ = [
+    "TEST_SPLITS",
     "Dataset",
     "InMemory",
     "Source",
