@@ -2,14 +2,14 @@
 
     python train.py --config configs/folder_resnet18.py --data.path PICTURES --workdir runs/mine
 
-PICTURES has a sub-folder of images per class, or such folders in train/ and val/ (or test/); of a folder without them a
-fifth is held out to test on. Images may have any sizes: training takes random resized crops of 128 pixels with flips and
-mild changes of colour, evaluation the middle of the image resized to 146.
+PICTURES has a sub-folder of images per class, or such folders in train/ and val/ (or test/); of a folder without them
+a fifth is held out to test on. Images may have any sizes: training takes random resized crops of 128 pixels with flips
+and mild changes of colour, evaluation the middle of the image resized to 146.
 
 For a few hundred images and more. Smaller batches make more steps of few images: --data.batch-size 16; small pictures
 want --data.image-size 64, or 32 with --model.name cifar_resnet20.
 
-Device: any. FOLDER_RESULT
+Device: any. Not run here at this size, for want of photographs; the tests train on a folder of small PNG files.
 """
 
 from resnet_jax.config import Config, DataConfig, ModelConfig, OptimConfig, TrainConfig

@@ -47,7 +47,8 @@ def make_plan(config: Config) -> Plan:
     dataset, splits, train, test = open_data(config.data)
     batch_size = config.data.batch_size
     if batch_size > train.num_examples:
-        raise ValueError(f"data.batch_size={batch_size}, but {dataset.name} has {train.num_examples} images")
+        count = f"{dataset.name} ({splits[0]}) has {train.num_examples} images"
+        raise ValueError(f"data.batch_size={batch_size}, but {count}; wanted: at most that many")
     height, width, channels = train.image_shape
     if height != width or test.image_shape != train.image_shape:
         sizes = " and ".join(" x ".join(map(str, source.image_shape)) for source in (train, test))

@@ -55,7 +55,7 @@ def test_preparing_and_reading_need_no_tensorflow(tmp_path):
 @pytest.mark.parametrize(
     ("name", "split", "said"),
     [
-        ("digits", "tset", "digits has no split 'tset'; valid: train, test"),
+        ("digits", "tset", "digits has no split 'tset'; close: test"),
         ("cifra10", "train", "TFDS has no dataset 'cifra10'; close: cifar10"),
         ("cifar10", "train", "run: tfds build cifar10 --file_format=array_record --data_dir="),
     ],
@@ -66,8 +66,8 @@ def test_what_is_not_there_is_told_with_what_to_do(tfds_dir, name, split, said):
     assert said in str(caught.value)
 
 
-def test_what_cannot_be_trained_on_is_told_before_anything_is_prepared(tfds_dir):
-    for name, said in (("imagenet2012", "have no one size"), ("imdb_reviews", "not an image classification set")):
+def test_what_cannot_be_trained_on_yet_is_told(tfds_dir):
+    for name, said in (("imagenet2012", "is not prepared"), ("imdb_reviews", "not an image classification set")):
         with pytest.raises(ValueError, match=said):
             data.load(name, "train", data_dir=tfds_dir)
 

@@ -149,7 +149,7 @@ def test_metrics_are_read_an_interval_late(tmp_path, tfds_dir, monkeypatch):
         ),
         ({"optim__accumulate": 3}, "(devices x accumulate); close: 72, 96"),
         ({"data__eval_batch_size": 12}, "data.eval_batch_size=12 cannot be split evenly into 8"),
-        ({"data__batch_size": 4000}, "data.batch_size=4000, but digits has 359 images"),
+        ({"data__batch_size": 4000}, "data.batch_size=4000, but digits (train[:25%]) has 359 images; wanted: at most"),
         ({"optim__warmup_epochs": 2.0}, "optim.warmup_epochs=2.0 is 8 steps of a run of 8"),
         ({"optim__schedule": "step"}, "optim.schedule=step wants optim.decay_epochs"),
         ({"train__epochs": 0.01, "optim__warmup_epochs": 0.0}, "train.epochs=0.01 is no step at all; an epoch has 4"),

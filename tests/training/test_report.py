@@ -1,6 +1,7 @@
 import io
 import json
 
+import numpy as np
 from rich.console import Console
 
 from resnet_jax.training.report import Report
@@ -57,3 +58,28 @@ def test_going_on_drops_what_came_after_the_checkpoint_and_a_torn_line(tmp_path)
     with written:
         written.test(40, VALUES, examples=1)
     assert [record["step"] for record in records(file)] == [10, 20, 40]
+
+
+def test_numbers_and_pictures_go_to_every_writer_and_they_are_closed(tmp_path):
+    class Recorder:
+        def __init__(self):
+            self.got = []
+
+        def scalars(self, step, values):
+            self.got.append((step, values))
+
+        def image(self, step, name, pixels):
+            self.got.append((step, name, pixels.shape))
+
+        def close(self):
+            self.got.append("closed")
+
+    writers = [Recorder(), Recorder()]
+    console = Console(file=io.StringIO())
+    with Report(tmp_path / "m.jsonl", start_step=0, total_steps=9, writers=writers, console=console) as written:
+        written.image(0, "train/images", np.zeros((2, 3, 3), np.uint8))
+        written.train(3, VALUES | {"images_per_second": None}, batch_size=8)
+        written.test(3, {"loss": 1.0, "top1": 0.5}, examples=9)
+    train = {"train/loss": 1.5, "train/top1": 0.25, "train/learning_rate": 0.1}
+    wanted = [(0, "train/images", (2, 3, 3)), (3, train), (3, {"test/loss": 1.0, "test/top1": 0.5}), "closed"]
+    assert [writer.got for writer in writers] == [wanted, wanted]

@@ -3,6 +3,7 @@
 from functools import partial
 from importlib import resources
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 import recipe
 from safetensors.numpy import save_file
 
-from resnet_jax import load_pretrained, make_eval_step, make_train_step
+from resnet_jax import Outputs, load_pretrained, make_eval_step, make_train_step
 from resnet_jax.training import metrics, optim
 from resnet_jax.training.losses import cross_entropy
 from resnet_jax.training.parallel import Parallel
@@ -167,3 +168,30 @@ def test_state_holds_arrays_alone():
 def test_a_step_for_another_axis_than_the_nets_is_refused():
     with pytest.raises(ValueError, match="shares batch statistics over axis 'data'; the step is for axis None"):
         make_train_step(MODEL.clone(bn_axis="data"), TX, axis_name=None)
+
+
+class Linear(nn.Module):
+    """Logits of the flattened image: small enough to differentiate by hand."""
+
+    @nn.compact
+    def __call__(self, images, *, train, example_index=None):
+        return Outputs(nn.Dense(3, name="dense")(images.reshape(len(images), -1)), {})
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_norms_are_of_the_mean_gradient_and_of_the_parameters_before_the_update(x64, accumulate):
+    rng = np.random.default_rng(0)
+    images, labels = rng.standard_normal((4, 2, 2, 1)), np.array([0, 2, 1, 1])
+    mask = np.array([1.0, 1.0, 0.0, 1.0])
+    tx = optax.chain(optax.clip_by_global_norm(1e-3), optax.sgd(0.1))
+    state = TrainState.create(Linear(), tx, jax.random.key(0), images)
+    step = jax.jit(make_train_step(Linear(), tx, axis_name=None, accumulate=accumulate))
+    means = metrics.mean([step(state, {"image": images, "label": labels, "mask": mask})[1]])
+    kernel = np.asarray(state.params["dense"]["kernel"])
+    x = images.reshape(4, -1)
+    p = np.exp(x @ kernel)
+    p /= p.sum(1, keepdims=True)
+    residual = (p - np.eye(3)[labels]) * mask[:, None] / mask.sum()
+    gradient = np.concatenate([x.T @ residual, residual.sum(0, keepdims=True)])
+    assert means["grad_norm"] == pytest.approx(np.linalg.norm(gradient), rel=1e-6)
+    assert means["param_norm"] == pytest.approx(np.linalg.norm(kernel), rel=1e-6)
