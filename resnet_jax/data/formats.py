@@ -169,7 +169,7 @@ def _npz(path: Path) -> Stored:
             for layout in NPZ:
                 if set(layout["train"]) <= names:
                     pairs = {split: pair for split, pair in layout.items() if set(pair) <= names}
-                    arrays = {split: (file[images], file[labels]) for split, (images, labels) in pairs.items()}
+                    arrays = {split: (np.asarray(file[x]), np.asarray(file[y])) for split, (x, y) in pairs.items()}
                     break
             else:
                 wanted = "; or ".join(" and ".join(layout["train"]) for layout in NPZ)
@@ -177,7 +177,7 @@ def _npz(path: Path) -> Stored:
             classes = tuple(str(name) for name in file["classes"].ravel()) if "classes" in names else None
     except Exception as error:  # of a damaged archive zipfile, zlib and NumPy say a dozen kinds
         raise ValueError(f"{path}: {' '.join(str(error).split()) or type(error).__name__}") from None
-    parts = {split: _arrays(*map(np.asarray, pair), f"{path}, {split}", classes) for split, pair in arrays.items()}
+    parts = {split: _arrays(*pair, f"{path}, {split}", classes) for split, pair in arrays.items()}
     return _checked(str(path), parts)
 
 

@@ -160,12 +160,12 @@ def in_memory(examples: Examples, *, channels: int | None = None, skip_unreadabl
             skipped[examples.name(i)] = str(error)
             continue
         if not labels:
-            images, first = np.empty((len(examples), *image.shape), np.uint8), examples.name(i)
-            if images.nbytes > MEMORY:
+            if len(examples) * image.nbytes > MEMORY:
                 raise ValueError(
                     f"{len(examples):,} images of {image.shape[1]} x {image.shape[0]} pixels are too many for memory; "
                     f"set data.image_size, and they are decoded as they are needed"
                 )
+            images, first = np.empty((len(examples), *image.shape), np.uint8), examples.name(i)
         if image.shape[:2] != images.shape[1:3]:
             sizes = [f"{shape[1]} x {shape[0]}" for shape in (images.shape[1:], image.shape)]
             raise ValueError(

@@ -1,11 +1,16 @@
+import io
+import math
 from itertools import islice
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
-from resnet_jax.data import InMemory
+from resnet_jax.data import InMemory, Unreadable, sources
+from resnet_jax.data.examples import Items
+from resnet_jax.data.sources import Order, in_memory
 
 
 def numbered(n, classes=10):
@@ -68,3 +73,132 @@ def test_moments():
 def test_arrays_that_cannot_be_are_named(shape, labels, said):
     with pytest.raises(ValueError, match=said):
         InMemory(np.zeros(shape, np.uint8), np.array(labels), ("a", "b"))
+
+
+# The order of examples.
+
+
+@settings(deadline=None, max_examples=50)
+@given(n=st.integers(1, 100), batch_size=st.integers(1, 30), seed=st.integers(0, 5), epoch=st.integers(0, 3))
+def test_the_batches_of_an_epoch_are_a_permutation_without_its_rest(n, batch_size, seed, epoch):
+    if batch_size > n:
+        with pytest.raises(ValueError, match=f"a batch of {batch_size} from {n} examples; wanted: at most that many"):
+            Order(n, seed, batch_size)
+        return
+    order, steps = Order(n, seed, batch_size), n // batch_size
+    shown = np.concatenate([order.batch(epoch * steps + k) for k in range(steps)])
+    assert len(set(shown)) == len(shown) == steps * batch_size and set(shown) <= set(range(n))
+    permutation = np.random.default_rng((seed, epoch)).permutation(n)
+    np.testing.assert_array_equal(shown, permutation[: len(shown)])
+
+
+def test_the_order_is_the_same_by_example_and_in_any_sequence():
+    order = Order(23, 1, 5)
+    straight = np.concatenate([order.batch(k) for k in range(12)])
+    for number in np.random.default_rng(0).permutation(60):  # as threads ask, also back across epochs
+        assert Order(23, 1, 5).example(int(number)) == order.example(int(number)) == straight[number]
+
+
+def test_what_an_epoch_leaves_over_is_shown_in_another():
+    order = Order(23, 0, 5)
+    shown = {int(i) for k in range(40) for i in order.batch(k)}
+    assert shown == set(range(23))
+
+
+# Held in memory.
+
+
+def encoded(image):
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "png")
+    return buffer.getvalue()
+
+
+def picture(number, channels=3, size=(4, 5)):
+    image = np.random.default_rng(number).integers(0, 256, (*size, channels), np.uint8)
+    return image if channels == 3 else image[..., 0]
+
+
+def stored(images, classes=("a", "b")):
+    return Items(images, np.arange(len(images)) % 2, classes, "set.parquet")
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_of_one_size_are_decoded(channels):
+    source = in_memory(stored([encoded(picture(n, channels)) for n in range(6)]))
+    assert source.image_shape == (4, 5, channels) and source.num_examples == 6 and source.resize == 4
+    wanted = np.stack([picture(n, channels) for n in range(6)]).reshape(6, 4, 5, channels)
+    np.testing.assert_array_equal(source.images, wanted)
+    np.testing.assert_array_equal(source.labels, [0, 1] * 3)
+    assert source.labels.dtype == np.int32 and source.classes == ("a", "b") and not source.skipped
+
+
+@pytest.mark.parametrize("colourful", [[0], [3], [5], [1, 2]])
+def test_grey_and_coloured_images_become_three_channels(colourful):
+    """In whichever order they come."""
+    images = [picture(n, 3 if n in colourful else 1) for n in range(6)]
+    source = in_memory(stored([encoded(image) for image in images]))
+    wanted = [image if image.ndim == 3 else np.stack([image] * 3, -1) for image in images]
+    np.testing.assert_array_equal(source.images, wanted)
+
+
+def test_channels_are_made_on_request():
+    grey, colour = ([encoded(picture(n, channels)) for n in range(3)] for channels in (1, 3))
+    assert in_memory(stored(grey), channels=3).image_shape == (4, 5, 3)
+    source = in_memory(stored(colour), channels=1)
+    assert source.image_shape == (4, 5, 1)
+    luma = np.stack([picture(n) for n in range(3)]) @ [0.299, 0.587, 0.114]
+    np.testing.assert_allclose(source.images[..., 0], luma, atol=1)
+    pixels = np.stack([picture(n) for n in range(3)])
+    np.testing.assert_array_equal(in_memory(stored(pixels), channels=1).images, source.images)
+
+
+def test_pixels_are_taken_as_they_are():
+    images = np.stack([picture(n) for n in range(4)])
+    for channels in (None, 3):
+        source = in_memory(stored(images), channels=channels)
+        assert source.images is images and source.labels.dtype == np.int32
+
+
+def test_images_that_differ_in_size_are_named():
+    images = [encoded(picture(n)) for n in range(3)] + [encoded(picture(3, size=(7, 6)))]
+    with pytest.raises(ValueError) as caught:
+        in_memory(stored(images))
+    assert str(caught.value) == (
+        "images differ in size: set.parquet, image 0 has 5 x 4 pixels, set.parquet, image 3 6 x 7; "
+        "set data.image_size to crop them to one"
+    )
+
+
+def test_an_unreadable_image_stops_or_is_skipped_and_counted():
+    images = [encoded(picture(n, 1)) for n in range(6)]
+    images[0], images[4] = b"", images[4][:-30]
+    with pytest.raises(Unreadable, match="^set.parquet, image 0: the file is empty"):
+        in_memory(stored(images))
+    source = in_memory(stored(images), skip_unreadable=True)
+    assert source.num_examples == 4 and list(source.skipped) == ["set.parquet, image 0", "set.parquet, image 4"]
+    assert all(said.startswith(name) for name, said in source.skipped.items())
+    np.testing.assert_array_equal(source.images[..., 0], [picture(n, 1) for n in (1, 2, 3, 5)])
+    np.testing.assert_array_equal(source.labels, [1, 0, 1, 1])
+    assert sum(batch["mask"].sum() for batch in source.eval_batches(3)) == 4
+    with pytest.raises(ValueError, match="none of 2 images could be read: set.parquet, image 0: the file is empty"):
+        in_memory(stored([b"", b"text"]), skip_unreadable=True)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_more_than_fits_is_told_before_it_is_taken(monkeypatch, channels):
+    examples = stored([encoded(picture(n, channels)) for n in range(6)])
+    monkeypatch.setattr(sources, "MEMORY", 6 * 4 * 5 * channels)
+    assert in_memory(examples).num_examples == 6
+    monkeypatch.setattr(sources, "MEMORY", 6 * 4 * 5 * channels - 1)
+    monkeypatch.setattr(np, "empty", lambda shape, *_: pytest.fail("taken") if math.prod(shape) else np.zeros(shape))
+    with pytest.raises(ValueError) as caught:
+        in_memory(examples)
+    assert str(caught.value) == (
+        "6 images of 5 x 4 pixels are too many for memory; set data.image_size, and they are decoded as they are needed"
+    )
+
+
+def test_a_label_out_of_range_is_told():
+    with pytest.raises(ValueError, match=r"labels of 1 classes are 0 to 0; got \[0 1\]"):
+        in_memory(stored([encoded(picture(n)) for n in range(2)], classes=("a",)))
