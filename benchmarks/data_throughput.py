@@ -21,7 +21,7 @@ from PIL import Image
 
 from resnet_jax.data import InMemory
 from resnet_jax.data.examples import Items
-from resnet_jax.data.images import _random_box, centre_crop, random_resized_crop, read_image
+from resnet_jax.data.images import centre_crop, random_box, random_resized_crop, read_image
 from resnet_jax.data.photographs import Photographs
 
 COUNT, ROUNDS, SIZE = 64, 5, 224
@@ -87,7 +87,7 @@ def decoders() -> dict[str, Callable[[bytes, tuple[int, int, int, int]], Any]]:
 def main() -> None:
     rng = np.random.default_rng(0)
     jpegs = [photograph(rng) for _ in range(COUNT)]
-    boxes = [_random_box(500, 375, rng, (0.08, 1.0), (3 / 4, 4 / 3)) for _ in range(COUNT)]
+    boxes = [random_box(500, 375, rng, (0.08, 1.0), (3 / 4, 4 / 3)) for _ in range(COUNT)]
     print(
         f"{platform.machine()}, {os.cpu_count()} processors; JPEGs of {np.mean([len(j) for j in jpegs]) / 1e3:.0f} kB"
     )

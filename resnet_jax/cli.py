@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from resnet_jax.arguments import Positional, completion, fail, parse_arguments, take
@@ -61,7 +61,10 @@ class Summarize:
 
 @dataclass(frozen=True)
 class Data:
-    """Look at a dataset: splits, classes, a sheet of images as training sees them, and how fast they are read."""
+    """Look at a dataset: splits, classes, a sheet of images as training sees them, and how fast they are read.
+
+    --config FILE starts from the data options of a config, as `train` does.
+    """
 
     name: Positional[str]  # of a TFDS dataset, or a path
     sheet: str = "contact_sheet.png"  # where the picture goes
@@ -96,12 +99,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         return completion(COMMANDS, arguments or ["--help"], prog="resnet-jax", description=DESCRIPTION)
     if name not in COMMANDS:
         fail(f"no command {name!r}; {nearest(name, COMMANDS)}")
-    request = parse(arguments[1:]) if name == "train" else _request(name, arguments[1:])
+    request = parse(arguments[1:], prog="resnet-jax train") if name == "train" else _request(name, arguments[1:])
     from resnet_jax import commands  # when it is known what is asked for: it imports JAX
 
     try:
         commands.run(name, request)
-    except (commands.SetupError, commands.Unreadable) as error:
+    except (commands.SetupError, commands.DataError) as error:
         fail(str(error))
     except commands.Diverged as error:
         raise SystemExit(f"stopped: {error}") from None
@@ -111,7 +114,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise SystemExit(130) from None
 
 
-def parse(argv: Sequence[str] | None = None) -> Config:
+def parse(argv: Sequence[str] | None = None, *, prog: str = "train.py") -> Config:
     """A Config from the arguments of `train`: a file's, or the default, with typed overrides."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
@@ -119,17 +122,32 @@ def parse(argv: Sequence[str] | None = None) -> Config:
         default = Config() if path is None else load_config(path)
     except (OSError, ValueError) as error:
         fail(str(error))
-    return parse_arguments(Config, arguments, default=default, prog="train.py", description=TRAIN)
+    default = replace(default, data=_named(arguments, default.data))
+    return parse_arguments(Config, arguments, default=default, prog=prog, description=TRAIN)
 
 
 def _request(name: str, arguments: list[str]) -> Any:
     kind: Any = COMMANDS[name]
-    default = None
-    if name == "eval" and arguments and not arguments[0].startswith("-"):
-        from resnet_jax.training.folder import read_config
+    options = {"prog": f"resnet-jax {name}", "description": str(kind.__doc__)}
+    try:
+        if name == "data":
+            path = take(arguments, "--config")
+            own = DataConfig() if path is None else load_config(path).data
+        request = parse_arguments(kind, arguments, **options)
+        if name == "eval":
+            from resnet_jax.training.folder import read_config
 
-        try:
-            default = Eval(arguments[0], data=read_config(arguments[0]).data)
-        except (ValueError, OSError) as error:
-            fail(str(error))
-    return parse_arguments(kind, arguments, default=default, prog=f"resnet-jax {name}", description=str(kind.__doc__))
+            own = read_config(request.run).data
+    except (ValueError, OSError) as error:
+        fail(str(error))
+    if name not in ("eval", "data"):
+        return request
+    # Once more, now that it is known what the options start from.
+    default = replace(request, data=_named(arguments, own))
+    return parse_arguments(kind, arguments, default=default, **options)
+
+
+def _named(arguments: Sequence[str], config: DataConfig) -> DataConfig:
+    """Without the path that a file or a run has, where a dataset is asked for by name."""
+    flags = {argument.partition("=")[0].replace("_", "-") for argument in arguments}
+    return replace(config, path=None) if "--data.name" in flags and "--data.path" not in flags else config

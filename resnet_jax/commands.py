@@ -13,10 +13,11 @@ import jax
 import optax
 
 from resnet_jax import data
-from resnet_jax.analysis import summary
-from resnet_jax.config import DataConfig
-from resnet_jax.data import Unreadable
-from resnet_jax.data.sheet import as_seen, write_png
+from resnet_jax.analysis.summary import summary, totals
+from resnet_jax.config import DataConfig, check_data
+from resnet_jax.data import DataError
+from resnet_jax.data.images import write_png
+from resnet_jax.data.sheet import as_seen
 from resnet_jax.models import list_models
 from resnet_jax.nearest import nearest
 from resnet_jax.training.checkpoint import find_checkpoint, load_checkpoint
@@ -30,7 +31,7 @@ from resnet_jax.training.state import TrainState
 from resnet_jax.training.steps import make_eval_step
 from resnet_jax.types import Preprocess
 
-__all__ = ["Diverged", "SetupError", "Unreadable", "run"]
+__all__ = ["Diverged", "SetupError", "DataError", "run"]
 
 
 def run(name: str, request: Any) -> None:
@@ -38,7 +39,7 @@ def run(name: str, request: Any) -> None:
 
     Raises:
       SetupError: something asked for cannot be.
-      Unreadable, Diverged: what ends a run that has begun.
+      DataError, Diverged: what ends a run that has begun.
     """
     if name == "train":
         train(request)
@@ -48,7 +49,7 @@ def run(name: str, request: Any) -> None:
     }  # fmt: skip
     try:
         commands[name](request)
-    except Unreadable:
+    except DataError:
         raise
     except (ValueError, OSError) as error:
         raise SetupError(str(error)) from error
@@ -57,9 +58,13 @@ def run(name: str, request: Any) -> None:
 def _eval(request: Any) -> None:
     where, meta = find_checkpoint(request.run, _step(request.step))
     net = load_checkpoint(where)
-    config, known = _as_learned(request.data, net.preprocess, meta), tuple(meta["classes"])
+    check_data(request.data)
+    own, known = read_config(request.run).data, tuple(meta["classes"])
+    config = _as_learned(request.data, net.preprocess, meta)
+    if _place(config) != _place(own) and config.class_names == own.class_names:
+        config = replace(config, class_names=None)  # those were names for the run's own data
     dataset = data.open_dataset(config.name, path=config.path, data_dir=config.data_dir)
-    split = request.split or _eval_split(dataset, config, read_config(request.run).data)
+    split = request.split or _eval_split(dataset, config, own)
     source = open_split(config, dataset, split, known)
     _check_size(source, net.preprocess, dataset.name)
     cache_compilations()
@@ -69,21 +74,26 @@ def _eval(request: Any) -> None:
     step = parallel.map(make_eval_step(net.model, prepare=net.preprocess))
     means = evaluate(step, state, source, batch_size=batch, parallel=parallel)
     record = {"run": str(request.run), "step": int(where.name), "data": dataset.name, "split": split}
-    record |= {"images": source.num_examples - len(source.skipped), "skipped": len(source.skipped), **means}
+    record |= {"skipped": len(source.skipped), **means}
     if request.json:
         print(json.dumps(record))
         return
     for reason in source.skipped.values():
         print(f"skipped {reason}")
+    images = means.pop("images")
     numbers = "  ".join(f"{name} {value:.4f}" for name, value in means.items())
-    print(f"{request.run}, step {where.name}, on {dataset.name} ({split}), {record['images']} images: {numbers}")
+    print(f"{request.run}, step {where.name}, on {dataset.name} ({split}), {images} images: {numbers}")
 
 
 def _eval_split(dataset: data.Dataset, config: DataConfig, own: DataConfig) -> str:
     """Of the run's own data, what it was tested on; of any other, its test split, or all of it."""
-    if (config.name, config.path, config.data_dir) == (own.name, own.path, own.data_dir):
+    if _place(config) == _place(own) or config.test_split != own.test_split:
         return data.default_splits(dataset, config.train_split, config.test_split)[1]
     return next((name for name in data.TEST_SPLITS if name in dataset.splits), "train")
+
+
+def _place(config: DataConfig) -> tuple[str | None, ...]:
+    return ("", config.path, "") if config.path else (config.name, None, config.data_dir)
 
 
 def _predict(request: Any) -> None:
@@ -111,9 +121,9 @@ def _models(request: Any) -> None:
     width = max(map(len, names))
     print(f"{'':{width}}{'parameters':>14}{'multiply-adds':>18}{'input':>12}")
     for name in names:
-        counts = summary(name)
+        counts = totals(name)
         size = f"{counts.image_size} x {counts.image_size}"
-        print(f"{name:{width}}{counts.parameters:>14,}{counts.macs:>18,}{size:>12}")
+        print(f"{name:{width}}{counts.parameters:>14,}{counts.macs:>18,}{size:>12}", flush=True)
 
 
 def _summary(request: Any) -> None:
@@ -123,7 +133,9 @@ def _summary(request: Any) -> None:
 
 
 def _data(request: Any) -> None:
-    at_path = Path(request.name).expanduser().exists()
+    if request.batches < 1:
+        raise ValueError(f"--batches {request.batches}; wanted: at least 1")
+    at_path = _is_path(request.name)
     config = replace(request.data, name=request.name, path=request.name if at_path else None)
     dataset, splits, train, test = open_data(config)
     shape = " x ".join(map(str, train.image_shape))
@@ -143,6 +155,12 @@ def _data(request: Any) -> None:
     print(f"{_rate(batches, request.batches, size):,.0f} images/s read and cropped, in batches of {size}")
     for reason in [*train.skipped.values(), *test.skipped.values()]:
         print(f"skipped {reason}")
+
+
+def _is_path(name: str) -> bool:
+    """TFDS's names may have a slash too, "name/config": those are paths where there is something."""
+    path = Path(name).expanduser()
+    return path.exists() or name.startswith((".", "/", "~")) or path.suffix in (".npz", ".parquet")
 
 
 def _rate(batches: Iterator[Any], count: int, size: int) -> float:
@@ -169,11 +187,17 @@ def _as_learned(config: DataConfig, preprocess: Preprocess, meta: dict[str, Any]
     channels: Any = meta["model"]["overrides"]["in_channels"]
     if config.image_size is None:
         return replace(config, channels=channels)
-    return replace(config, channels=channels, image_size=preprocess.image_size, resize=preprocess.resize)
+    return replace(
+        config,
+        channels=channels,
+        image_size=preprocess.image_size,
+        resize=preprocess.resize,
+        interpolation=preprocess.interpolation,  # type: ignore[arg-type]  # one of the two, as its config had it
+    )
 
 
 def _check_size(source: data.Source, preprocess: Preprocess, name: str) -> None:
-    if source.image_shape[0] != preprocess.image_size:
+    if source.image_shape[:2] != (preprocess.image_size,) * 2:
         got, wanted = " x ".join(map(str, source.image_shape)), preprocess.image_size
         raise ValueError(
             f"images of {name} are {got}; the net was trained at {wanted}: --data.image-size {wanted} resizes them"

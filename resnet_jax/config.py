@@ -148,6 +148,62 @@ def load_config(path: str | Path) -> Config:
     return config
 
 
+POSITIVE = (lambda value: value > 0, "more than 0")
+COUNT = (lambda value: value >= 1, "at least 1")
+NOT_NEGATIVE = (lambda value: value >= 0, "at least 0")
+SHARE = (lambda value: 0 <= value < 1, "a number in [0, 1)")
+RANGES = {
+    "data": {
+        **dict.fromkeys(("batch_size", "eval_batch_size", "image_size", "resize", "threads"), COUNT),
+        **dict.fromkeys(("padding", "cutout", "mixup", "cutmix"), NOT_NEGATIVE),
+        "std": (lambda value: min(value) > 0, "more than 0"),
+        "crop_area": (lambda value: 0 < value[0] <= value[1] <= 1, "two shares of the image, as 0.08 1.0"),
+        "color_jitter": (
+            lambda value: min(value) >= 0 and value[3] <= 0.5,
+            "four strengths of at least 0, the last (hue) at most 0.5",
+        ),
+    },
+    "optim": {
+        **dict.fromkeys(("peak_lr", "clip_norm", "decay_factor"), POSITIVE),
+        **dict.fromkeys(("lr_reference_batch", "accumulate"), COUNT),
+        **dict.fromkeys(("weight_decay", "warmup_epochs", "final_lr"), NOT_NEGATIVE),
+        **dict.fromkeys(("label_smoothing", "warmup_from", "momentum", "b1", "b2"), SHARE),
+    },
+    "train": {
+        **dict.fromkeys(("epochs", "eval_every_epochs"), POSITIVE),
+        "log_every_steps": COUNT,
+        "seed": (lambda value: 0 <= value < 2**63, "at least 0 and less than 2**63"),
+    },
+    "checkpoint": {"keep_latest": COUNT},
+}
+
+
+def check_config(config: Config) -> None:
+    """Raises ValueError for a value that cannot be, whatever the data and the net are."""
+    check_types(config)
+    if not config.workdir.strip():
+        raise ValueError("workdir is empty; wanted: a folder for the run")
+    for group in ("optim", "train", "checkpoint"):
+        _check_ranges(group, getattr(config, group))
+    check_data(config.data)
+
+
+def check_data(config: DataConfig) -> None:
+    """The same for the data alone."""
+    check_types(config, "data.")
+    _check_ranges("data", config)
+    size, resize = config.image_size, config.resize
+    if size is not None and resize is not None and resize < size:
+        raise ValueError(f"data.resize={resize}; wanted: at least data.image_size, {size}")
+
+
+def _check_ranges(group: str, config: Any) -> None:
+    for name, (holds, wanted) in RANGES[group].items():
+        value = getattr(config, name)
+        if value is not None and not holds(value):
+            raise ValueError(f"{group}.{name}={value}; wanted: {wanted}")
+
+
 def check_types(config: Any, prefix: str = "") -> None:
     """Raises ValueError for a value that its field cannot hold, as a config file may have one."""
     for name, hint in get_type_hints(type(config)).items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import flax.linen as nn
@@ -81,6 +81,20 @@ def summary(name: str | nn.Module, image_size: int | None = None) -> Summary:
     total = _sum("total", stages.values())
     label = name if isinstance(name, str) else type(name).__name__
     return Summary(label, size, total, stages, {child: row for child, row in blocks.items() if "_block" in child})
+
+
+def totals(name: str) -> Summary:
+    """`summary(name)` without its tables, for nets of any depth in the same time.
+
+    Only the first two blocks of each stage are traced: the others are as the second.
+    """
+    model = create_model(name)
+    short = model.clone(stages=tuple(replace(stage, depth=min(stage.depth, 2)) for stage in model.stages))
+    counted = summary(short)
+    rows = [counted.total]
+    for number, stage in enumerate(model.stages, start=1):
+        rows += [counted.blocks[f"stage{number}_block1"]] * (stage.depth - 2) if stage.depth > 2 else []
+    return Summary(name, counted.image_size, _sum("total", rows), {}, {})
 
 
 def _size(tree: Any) -> int:

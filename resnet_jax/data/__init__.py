@@ -7,11 +7,12 @@ from typing import Any
 
 from resnet_jax.data.augment import make_augment
 from resnet_jax.data.examples import TEST_SPLITS, Dataset, Relabelled, default_splits
-from resnet_jax.data.images import Unreadable
+from resnet_jax.data.images import DataError, Unreadable
 from resnet_jax.data.sources import InMemory, Source, in_memory
 
 __all__ = [
     "TEST_SPLITS",
+    "DataError",
     "Dataset",
     "InMemory",
     "Source",

@@ -110,11 +110,8 @@ def mix(batch: Batch, key: Array, *, mixup: float, cutmix: float, num_classes: i
     def draw(k: Array) -> tuple[Array, Array, Array]:
         which, mixup_key, cutmix_key, centre = jax.random.split(k, 4)
         cut = jax.random.bernoulli(which, 0.5) if mixup and cutmix else jnp.array(bool(cutmix))
-        share = jnp.where(
-            cut,
-            jax.random.beta(cutmix_key, cutmix or 1.0, cutmix or 1.0),
-            jax.random.beta(mixup_key, mixup or 1.0, mixup or 1.0),
-        )
+        drawn = [jax.random.beta(k, alpha, alpha) for k, alpha in ((mixup_key, mixup), (cutmix_key, cutmix)) if alpha]
+        share = jnp.where(cut, drawn[-1], drawn[0])
         return cut, share, jax.random.randint(centre, (2,), 0, jnp.array([height, width]))
 
     cut, share, centre = draw_per_example(draw, key, index // 2)

@@ -46,7 +46,10 @@ def open_path(path: str | Path) -> Stored:
     names = sorted(entry.name for entry in path.iterdir())
     if any(IDX.fullmatch(name) for name in names):
         return _idx(path, names)
-    tables = sorted(file for pattern in ("*.parquet", "data/*.parquet") for file in path.glob(pattern))
+    # Beside each other, or in one folder: "data", or that of a configuration, as "plain_text".
+    tables = sorted(path.glob("*.parquet")) or sorted(path.glob("*/*.parquet"))
+    if len(folders := sorted({str(file.parent) for file in tables})) > 1:
+        raise ValueError(f"{path} has Parquet files in several folders; name one of {', '.join(folders)}")
     if tables:
         return _parquet(path, _by_split(tables))
     return _folder(path)
@@ -55,8 +58,12 @@ def open_path(path: str | Path) -> Stored:
 def _folder(path: Path) -> Stored:
     found = _folders(path)
     splits = [name for name in SPLITS if name in found]
-    if not splits:
+    nested = [name for name in splits if _folders(path / name)]  # else it is a class that is called so
+    if not nested:
         return Stored(str(path), {"train": _class_folders(path, _classes(path, found))})
+    if others := [name for name in found if name not in SPLITS]:
+        said = f"has the split {nested[0]!r} beside {', '.join(others[:5])}"
+        raise ValueError(f"{path} {said}; wanted: a folder per class, or {', '.join(SPLITS)} alone")
     if "train" not in splits:
         raise ValueError(f"{path} has a folder {splits[0]!r}, but none of training images; wanted beside it: 'train'")
     classes = _classes(path / "train", _folders(path / "train"))
@@ -101,7 +108,12 @@ def _class_folders(path: Path, classes: tuple[str, ...], every: bool = True) -> 
 
 def image_files_below(folder: Path) -> Iterable[Path]:
     """Every file that is called an image, in no order; hidden ones aside."""
+    seen: set[str] = set()  # a link may lead back to where it lies
     for root, folders, names in os.walk(folder, followlinks=True):
+        if (real := os.path.realpath(root)) in seen:
+            folders.clear()
+            continue
+        seen.add(real)
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
             if os.path.splitext(name)[1].lower() in IMAGES and not name.startswith("."):

@@ -24,8 +24,12 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
-class Unreadable(ValueError):
-    """An image that cannot be read. The message begins with its name."""
+class DataError(ValueError):
+    """An example that cannot be trained or tested on. The message begins with its name."""
+
+
+class Unreadable(DataError):
+    """An image that cannot be read."""
 
 
 def read_image(data: bytes | np.ndarray, name: str, channels: int | None = None) -> Image.Image:
@@ -52,7 +56,7 @@ def read_image(data: bytes | np.ndarray, name: str, channels: int | None = None)
                     f"{name}: {image.width} x {image.height} pixels; wanted: at most {MAX_PIXELS:,} in all"
                 )
             image.load()  # of one frame
-            return _with_channels(_eight_bits(ImageOps.exif_transpose(image), name), channels)
+            return _with_channels(_eight_bits(ImageOps.exif_transpose(image), name, image.format), channels)
     except Unreadable:
         raise
     except Image.DecompressionBombError as error:
@@ -65,10 +69,12 @@ def read_image(data: bytes | np.ndarray, name: str, channels: int | None = None)
         ) from None
 
 
-def _eight_bits(image: Image.Image, name: str) -> Image.Image:
+def _eight_bits(image: Image.Image, name: str, format: str | None) -> Image.Image:
     if image.mode == "F":
         raise Unreadable(f"{name}: has float pixels; wanted: 8 or 16 bits")
     if image.mode.startswith("I"):
+        if image.mode == "I" and format not in ("PNG", "PPM"):  # those have 16 bits in it
+            raise Unreadable(f"{name}: has pixels of 32 bits; wanted: 8 or 16 bits")
         values = np.asarray(image)
         if values.size and not 0 <= values.min() <= values.max() < 2**16:
             raise Unreadable(f"{name}: has values outside 0 to 65535; wanted: 8 or 16 bits")
@@ -119,12 +125,12 @@ def random_resized_crop(
     Its share of the area is uniform, its width over height log-uniform; after ten tries that do not fit, the middle
     (Szegedy et al. 2015, section 6, as in torchvision).
     """
-    left, top, width, height = _random_box(image.width, image.height, rng, area, ratio)
+    left, top, width, height = random_box(image.width, image.height, rng, area, ratio)
     crop = image.crop((left, top, left + width, top + height))  # first: a resize with a box looks beyond its edges
     return pixels(crop.resize((size, size), FILTERS[interpolation]))
 
 
-def _random_box(
+def random_box(
     width: int, height: int, rng: np.random.Generator, area: tuple[float, float], ratio: tuple[float, float]
 ) -> tuple[int, int, int, int]:
     """(left, top, width, height) of the crop."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +16,7 @@ import pyarrow.parquet as pq
 from resnet_jax.data.examples import Items
 
 IMAGE_COLUMNS = ("image", "img", "images")
+MEMORY = 2**33  # bytes of encoded images that are held at most
 LABEL_COLUMNS = ("label", "labels", "fine_label")
 
 
@@ -29,16 +32,21 @@ def read(files: Sequence[Path], known: tuple[str, ...] | None = None) -> Items:
       ValueError: a file that is damaged or has no such columns, rows without an image or a label, or other classes than
         those that are known.
     """
-    tables = [_table(file) for file in files]
     file = str(files[0]) if len(files) == 1 else f"{files[0]} to {files[-1].name}"
-    schema = tables[0].schema
+    schema = _read(files[0], pq.read_schema)
     image, label = _column(file, schema, IMAGE_COLUMNS), _column(file, schema, LABEL_COLUMNS)
+    tables = [_read(one, partial(pq.read_table, columns=[image, label])) for one in files]
     try:
         table = pa.concat_tables([one.select([image, label]) for one in tables])
     except (KeyError, pa.ArrowException) as error:
         raise ValueError(f"{file} and the files beside it differ: {' '.join(str(error).split())}") from None
     if not table.num_rows:
         raise ValueError(f"{file} has no rows")
+    if table.nbytes > MEMORY:
+        size = f"{table.nbytes / 2**30:.0f} GiB of images"
+        raise ValueError(
+            f"{file} holds {size}; at most {MEMORY / 2**30:.0f} GiB are held in memory: unpack them to a folder"
+        )
     column = table[image]
     if pa.types.is_struct(column.type) and column.type.get_field_index("bytes") >= 0:
         column = pc.struct_field(column, "bytes")
@@ -52,9 +60,9 @@ def read(files: Sequence[Path], known: tuple[str, ...] | None = None) -> Items:
     return Items(column.to_pylist(), labels, classes, file)
 
 
-def _table(file: Path) -> pa.Table:
+def _read(file: Path, reader: Callable[[Path], Any]) -> Any:
     try:
-        return pq.read_table(file)
+        return reader(file)
     except (OSError, pa.ArrowException) as error:
         raise ValueError(f"{file} cannot be read: {' '.join(str(error).split())}") from None
 

@@ -10,7 +10,7 @@ import grain
 import numpy as np
 
 from resnet_jax.data.examples import Examples
-from resnet_jax.data.images import Unreadable, centre_crop, random_resized_crop, read_image
+from resnet_jax.data.images import DataError, Unreadable, centre_crop, random_resized_crop, read_image
 from resnet_jax.data.sources import Order, pixel_moments
 from resnet_jax.types import Batch
 
@@ -22,7 +22,8 @@ class Photographs:
     """Images of any sizes, served as uint8 [N, image_size, image_size, C].
 
     Training takes a random resized crop, drawn by (seed, the example's number in the run); evaluation the middle. An
-    unreadable image stops the run, or (`skip_unreadable`) is served black with mask 0 and counted in `skipped`.
+    unreadable image stops the run, or (`skip_unreadable`) is named in `skipped`: training is served the next one that
+    can be read, and evaluation leaves it out.
     """
 
     examples: Examples
@@ -53,7 +54,7 @@ class Photographs:
         chosen = sample(len(self.examples))
         batch = next(self._read(lambda i: self._eval_example(chosen[i]), len(chosen), len(chosen)))
         if not batch["mask"].any():
-            raise ValueError(f"none of {len(chosen)} images could be read: {next(iter(self.skipped.values()), '')}")
+            raise ValueError(f"none of {len(chosen)} images could be read: {self._last_reason()}")
         return pixel_moments(batch["image"][batch["mask"] > 0])
 
     def batches(self, seed: int, start_step: int = 0, *, batch_size: int) -> Iterator[Batch]:
@@ -63,7 +64,11 @@ class Photographs:
         def read(i: int) -> Batch:
             number = first + i
             rng = np.random.Generator(np.random.Philox(np.random.SeedSequence((seed, number))))
-            return self._example(order.example(number), rng)
+            own = order.example(number)
+            for further in range(self.num_examples):
+                if (row := self._example((own + further) % self.num_examples, rng)) is not None:
+                    return row
+            raise Unreadable(f"none of {self.num_examples} images could be read; the last: {self._last_reason()}")
 
         return self._read(read, 2**62 - first, batch_size)
 
@@ -77,29 +82,26 @@ class Photographs:
         return iter(grain.MapDataset.range(length).map(read).to_iter_dataset(options).batch(batch_size))
 
     def _eval_example(self, index: int) -> Batch:
-        if index >= self.num_examples:
-            return self._row(None, 0)
-        return self._example(index, None)
+        row = self._example(index, None) if index < self.num_examples else None
+        return self._row(np.zeros(self.image_shape, np.uint8), 0, counts=False) if row is None else row
 
-    def _example(self, index: int, rng: np.random.Generator | None) -> Batch:
+    def _example(self, index: int, rng: np.random.Generator | None) -> Batch | None:
+        """With a random crop, or (`rng` None) the middle. None: it cannot be read, and those are to be skipped."""
+        convert = self.to_grey or self.channels > 1
         try:
+            name = self.examples.name(index)
             data, label = self.examples[index]
-            image = read_image(
-                data, self.examples.name(index), self.channels if self.to_grey or self.channels > 1 else None
-            )
+            image = read_image(data, name, self.channels if convert else None)
         except Unreadable as error:
             if not self.skip_unreadable:
                 raise
-            self.skipped[self.examples.name(index)] = str(error)
-            return self._row(None, 0)
+            self.skipped[name] = str(error)
+            return None
         if len(image.getbands()) != self.channels:
-            name = self.examples.name(index)
-            raise ValueError(
-                f"{name} has colours, but the images looked at first are grey; set data.channels to 1 or 3"
-            )
+            raise DataError(f"{name} has colours, but the images looked at first are grey; set data.channels to 1 or 3")
         if not 0 <= label < len(self.classes):
             said = f"labels of {len(self.classes)} classes are 0 to {len(self.classes) - 1}"
-            raise ValueError(f"{self.examples.name(index)} has label {label}; {said}")
+            raise DataError(f"{name} has label {label}; {said}")
         if rng is None:
             crop = centre_crop(image, resize=self.resize, size=self.image_size, interpolation=self.interpolation)
         else:
@@ -108,13 +110,11 @@ class Photographs:
             )
         return self._row(crop, label)
 
-    def _row(self, image: np.ndarray | None, label: int) -> Batch:
-        mask = np.float32(image is not None)
-        return {
-            "image": np.zeros(self.image_shape, np.uint8) if image is None else image,
-            "label": np.int32(label),
-            "mask": mask,
-        }
+    def _row(self, image: np.ndarray, label: int, counts: bool = True) -> Batch:
+        return {"image": image, "label": np.int32(label), "mask": np.float32(counts)}
+
+    def _last_reason(self) -> str:
+        return next(reversed(self.skipped.values()), "")
 
 
 def infer_channels(examples: Examples) -> int:

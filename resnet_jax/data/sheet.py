@@ -8,10 +8,7 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from resnet_jax.data.images import write_png
 from resnet_jax.types import Array, Batch, Preprocess
-
-__all__ = ["SHOWN", "as_seen", "grid", "write_png"]
 
 SHOWN = 64  # images in a picture
 

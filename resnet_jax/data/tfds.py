@@ -52,11 +52,6 @@ class TfdsDataset:
     def splits(self) -> dict[str, int]:
         return {name: split.num_examples for name, split in self.builder.info.splits.items()}
 
-    @property
-    def channels(self) -> int | None:
-        """Of the images; None where the dataset does not say."""
-        return self._pair[0].shape[-1]
-
     def examples(self, split: str) -> TfdsExamples:
         """Of "train", or of a part as TFDS writes it: "train[:10%]", "train[:50]+test".
 

@@ -70,6 +70,10 @@ class Checkpoints:
         args = ocp.args.Composite(state=ocp.args.StandardRestore(target))
         return self._manager.restore(step, args=args)["state"]
 
+    def meta(self, step: int) -> dict[str, Any]:
+        """What was saved beside the state of a step."""
+        return self._manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"]
+
     def wait(self) -> None:
         """Until every save has ended; raises what went wrong in one."""
         self._manager.wait_until_finished()

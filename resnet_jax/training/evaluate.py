@@ -15,9 +15,9 @@ from resnet_jax.training.parallel import Parallel
 def evaluate(
     step: Callable[[Any, Any], Any], state: Any, source: Source, *, batch_size: int, parallel: Parallel
 ) -> dict[str, float]:
-    """Means over all examples of `source`, for any number of examples, batch size and devices.
+    """Means over all examples of `source`, and how many "images" they are; for any batch size and number of devices.
 
     `step` is a mapped `make_eval_step`. The last batch is filled up with examples that count for nothing.
     """
-    sums = [step(state, batch) for batch in parallel.prefetch(source.eval_batches(batch_size))]
-    return metrics.mean(jax.device_get(sums))
+    sums = jax.device_get([step(state, batch) for batch in parallel.prefetch(source.eval_batches(batch_size))])
+    return metrics.mean(sums) | {"images": round(sum(float(one["count"]) for one in sums))}

@@ -6,6 +6,7 @@ import math
 import os
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
 from itertools import chain
@@ -27,14 +28,14 @@ from resnet_jax.training.plan import Plan, check_split, eval_batch, make_augment
 from resnet_jax.training.report import Report
 from resnet_jax.training.state import TrainState
 from resnet_jax.training.steps import make_eval_step, make_train_step, step_keys
-from resnet_jax.training.writers import TensorBoard, WandB, Writer
+from resnet_jax.training.writers import TensorBoard, WandB, Writer, check_installed
 from resnet_jax.types import Batch
 
 AHEAD = 3  # steps under way at most
 
 
 class SetupError(ValueError):
-    """The run cannot start as asked; nothing has been done."""
+    """The run cannot start as asked; nothing has been trained."""
 
 
 class Diverged(RuntimeError):
@@ -50,6 +51,7 @@ def train(config: Config) -> dict[str, float]:
     """
     try:
         plan = make_plan(config)
+        check_installed(tensorboard=config.log.tensorboard, wandb=config.log.wandb != "off")
         parallel = Parallel(config.train.parallel)
         check_split(config, len(parallel.devices))
         folder = open_folder(config)
@@ -67,6 +69,7 @@ def _run(plan: Plan, parallel: Parallel, folder: Path, checkpoints: Checkpoints)
     state = parallel.replicate(TrainState.create(plan.model, tx, jax.random.key(config.train.seed), sample))
     start = checkpoints.latest_step or 0
     if start:
+        _check_same_data(plan, checkpoints.meta(start)["data"])
         state = checkpoints.restore(start, state)
     evaluation = parallel.map(make_eval_step(plan.model, prepare=plan.preprocess))
 
@@ -106,7 +109,7 @@ def _run(plan: Plan, parallel: Parallel, folder: Path, checkpoints: Checkpoints)
             means = test(state)
             log.check(step, means["loss"], "test loss")
             epoch = step / plan.steps_per_epoch
-            report.test(step, {"epoch": epoch, **means}, examples=plan.test.num_examples)
+            report.test(step, {"epoch": epoch, **means})
             skipped.say()
             checkpoints.save(step, state, _meta(plan, step), top1=means["top1"])
             log.restart_clock()
@@ -129,7 +132,7 @@ class _Log:
         self._ended: list[tuple[int, Any]] = []
         self._open: list[tuple[int, Any]] = []
         self._start = self._timed = start  # `_timed`: steps that had been done at `_clock`
-        self._waited = 0.0  # seconds since `_clock` in which there was no next batch yet
+        self._waited = 0.0  # seconds since `_clock` in getting batches; the devices may have been at work meanwhile
         self._clock = time.perf_counter()
 
     def wait_for(self, batches: Iterator[Batch]) -> Batch:
@@ -192,6 +195,8 @@ class _Log:
             return
         steps, sums = zip(*self._ended, strict=True)
         sums, self._ended = jax.device_get(sums), []
+        if not any(one["count"] for one in sums):
+            return
         for step, one in zip(steps, sums, strict=True):
             self.check(step, float(one["loss"]), "training loss")
         last = steps[-1]
@@ -213,15 +218,32 @@ class _Skipped:
             self._said = len(reasons)
 
 
+def _data_facts(plan: Plan) -> dict[str, Any]:
+    """What must not change between the starts of a run: it would change which images are trained on."""
+    images = {"train": plan.train.num_examples, "test": plan.test.num_examples}
+    return {"images": images, "classes": list(plan.train.classes)}
+
+
+def _check_same_data(plan: Plan, before: dict[str, Any]) -> None:
+    for name, now in _data_facts(plan).items():
+        if before.get(name, now) != now:
+            raise SetupError(
+                f"the data has changed since this run began: {name} {before[name]}, now {now}; choose another --workdir"
+            )
+
+
 def _writers(config: Config, folder: Path, start: int) -> list[Writer]:
-    writers: list[Writer] = []
     fields = flat(to_dict(config))
-    if config.log.tensorboard:
-        writers.append(TensorBoard(folder / "tensorboard", start_step=start, hyperparameters=fields))
-    if config.log.wandb != "off":
-        mode, project = config.log.wandb, config.log.wandb_project
-        writers.append(WandB(folder, name=folder.name, project=project, mode=mode, hyperparameters=fields))
-    return writers
+    with ExitStack() as opened:  # those before one that fails are closed
+        writers: list[Writer] = []
+        if config.log.tensorboard:
+            writers.append(TensorBoard(folder / "tensorboard", start_step=start, hyperparameters=fields))
+            opened.callback(writers[-1].close)
+        if config.log.wandb != "off":
+            mode, project = config.log.wandb, config.log.wandb_project
+            writers.append(WandB(folder, name=folder.name, project=project, mode=mode, hyperparameters=fields))
+        opened.pop_all()
+        return writers
 
 
 def _headline(plan: Plan, parallel: Parallel, folder: Path, start: int) -> str:
@@ -244,7 +266,7 @@ def _meta(plan: Plan, step: int) -> dict[str, Any]:
         "preprocess": asdict(plan.preprocess),
         "versions": versions(),
         "config": to_dict(plan.config),
-        "data": {"next_step": step},
+        "data": {"next_step": step} | _data_facts(plan),
     }
 
 

@@ -11,7 +11,7 @@ import flax.linen as nn
 import optax
 
 from resnet_jax import data
-from resnet_jax.config import Config, DataConfig, ModelConfig, OptimConfig, check_types
+from resnet_jax.config import Config, DataConfig, ModelConfig, OptimConfig, check_config, check_data
 from resnet_jax.data import Dataset, Source
 from resnet_jax.models import create_model, shapes
 from resnet_jax.training import optim
@@ -41,7 +41,7 @@ def make_plan(config: Config) -> Plan:
     Raises:
       ValueError, TypeError, OSError: what is wrong, with the nearest valid choice.
     """
-    _check_numbers(config)
+    check_config(config)
     # Names and rates first: reading the data may take long.
     create_model(config.model.name, **model_overrides(config.model, num_classes=1, in_channels=1))
     dataset, splits, train, test = open_data(config.data)
@@ -53,10 +53,6 @@ def make_plan(config: Config) -> Plan:
     if height != width or test.image_shape != train.image_shape:
         sizes = " and ".join(" x ".join(map(str, source.image_shape)) for source in (train, test))
         raise ValueError(f"images of {dataset.name} are {sizes}; wanted: squares of one size; set data.image_size")
-    if any(config.data.color_jitter) and channels != 3:
-        raise ValueError(
-            "data.color_jitter is for images of three channels; these are grey (data.channels=3 makes three)"
-        )
     overrides = model_overrides(config.model, num_classes=len(train.classes), in_channels=channels)
     model = create_model(config.model.name, **overrides)
     shapes(model, height)
@@ -96,10 +92,16 @@ def open_data(config: DataConfig) -> tuple[Dataset, tuple[str, str], Source, Sou
     Raises:
       ValueError, OSError: what is missing or cannot be read.
     """
+    check_data(config)
     dataset = data.open_dataset(config.name, path=config.path, data_dir=config.data_dir)
     splits = data.default_splits(dataset, config.train_split, config.test_split)
     train = open_split(config, dataset, splits[0])
-    channels: Any = train.image_shape[-1]  # in both the same, even if all of one part should be grey
+    channels: Any = train.image_shape[-1]
+    if any(config.color_jitter) and channels != 3:
+        raise ValueError(
+            "data.color_jitter is for three channels; these images are grey (--data.channels 3 makes three)"
+        )
+    # In both splits as many, even if one should be all grey.
     return dataset, splits, train, open_split(replace(config, channels=channels), dataset, splits[1])
 
 
@@ -120,54 +122,6 @@ def open_split(
         known_classes=known_classes,
         skip_unreadable=config.unreadable == "skip",
     )
-
-
-def _check_numbers(config: Config) -> None:
-    check_types(config)
-    if not config.workdir.strip():
-        raise ValueError("workdir is empty; wanted: a folder for the run")
-    for name in ("train.epochs", "train.eval_every_epochs", "optim.peak_lr", "optim.clip_norm", "optim.decay_factor"):
-        if (value := _field(config, name)) is not None and not value > 0:
-            raise ValueError(f"{name}={value}; wanted: more than 0")
-    images = ("data.batch_size", "data.eval_batch_size", "data.image_size", "data.resize", "data.threads")
-    counts = (*images, "optim.lr_reference_batch", "optim.accumulate")
-    for name in (*counts, "train.log_every_steps", "checkpoint.keep_latest"):
-        if (value := _field(config, name)) is not None and value < 1:
-            raise ValueError(f"{name}={value}; wanted: at least 1")
-    if any(std <= 0 for std in config.data.std or ()):
-        raise ValueError(f"data.std={config.data.std}; wanted: more than 0")
-    if config.train.seed >= 2**63:
-        raise ValueError(f"train.seed={config.train.seed}; wanted: less than 2**63")
-    size, resize = config.data.image_size, config.data.resize
-    if size is not None and resize is not None and resize < size:
-        raise ValueError(f"data.resize={resize}; wanted: at least data.image_size, {size}")
-    area, jitter = config.data.crop_area, config.data.color_jitter
-    if not 0 < area[0] <= area[1] <= 1:
-        raise ValueError(f"data.crop_area={area}; wanted: two shares of the image, as 0.08 1.0")
-    if min(jitter) < 0 or jitter[3] > 0.5:
-        raise ValueError(
-            f"data.color_jitter={jitter}; wanted: four strengths of at least 0, the last (hue) at most 0.5"
-        )
-    for name in (
-        "data.padding",
-        "data.cutout",
-        "data.mixup",
-        "data.cutmix",
-        "optim.weight_decay",
-        "optim.warmup_epochs",
-        "optim.final_lr",
-        "train.seed",
-    ):
-        if (value := _field(config, name)) < 0:
-            raise ValueError(f"{name}={value}; wanted: at least 0")
-    for name in ("optim.label_smoothing", "optim.warmup_from", "optim.momentum", "optim.b1", "optim.b2"):
-        if not 0 <= (value := _field(config, name)) < 1:
-            raise ValueError(f"{name}={value}; wanted: a number in [0, 1)")
-
-
-def _field(config: Config, name: str) -> Any:
-    group, field = name.split(".")
-    return getattr(getattr(config, group), field)
 
 
 def check_split(config: Config, devices: int) -> None:
@@ -209,6 +163,8 @@ def make_schedule(config: OptimConfig, *, batch_size: int, steps_per_epoch: floa
     """
     scale = batch_size / config.lr_reference_batch if config.lr_reference_batch else 1.0
     peak, warmup = config.peak_lr * scale, round(config.warmup_epochs * steps_per_epoch)
+    if config.warmup_flat and not (warmup and config.warmup_from):
+        raise ValueError("optim.warmup_flat wants warmup_epochs and warmup_from, the share of peak_lr it stays at")
     if not 0 <= warmup < steps:
         said = f"optim.warmup_epochs={config.warmup_epochs} is {warmup} steps of a run of {steps}"
         raise ValueError(f"{said}; wanted: less than train.epochs")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -48,9 +49,10 @@ class Report:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._bar.stop()
-        self._file.close()
-        for writer in self._writers:
-            writer.close()
+        with ExitStack() as stack:  # each is closed, whatever another raises
+            stack.callback(self._file.close)
+            for writer in self._writers:
+                stack.callback(writer.close)
 
     def advance(self, step: int) -> None:
         self._bar.update(self._task, completed=step)
@@ -66,10 +68,11 @@ class Report:
             self.say(f"step {step}/{self._total}  {means}  {pace}  ETA {eta}")
         self._write({"step": step, "split": "train", **values})
 
-    def test(self, step: int, values: dict[str, Any], *, examples: int) -> None:
+    def test(self, step: int, values: dict[str, Any]) -> None:
+        """Means over the test images, and their number, "images"."""
         tops = [f"top-{k} {values[f'top{k}']:.4f}" for k in (1, 5) if f"top{k}" in values]
         means = "  ".join([f"loss {values['loss']:.4f}", *tops])
-        self.say(f"step {step}/{self._total}  test: {means}  ({examples} images)")
+        self.say(f"step {step}/{self._total}  test: {means}  ({values['images']} images)")
         self._write({"step": step, "split": "test", **values})
 
     def image(self, step: int, name: str, pixels: np.ndarray) -> None:

@@ -101,7 +101,7 @@ def make_train_step(
             gradient, moves, sums = lax.psum((gradient, moves, sums), axis_name)
             shards = lax.axis_size(axis_name)
             batch_stats = jax.tree.map(lambda old, move: old + move / shards, state.batch_stats, moves)
-        count = sums["count"]
+        count = jnp.maximum(sums["count"], 1)  # a batch without examples moves nothing but momentum and decay
         gradient = jax.tree.map(lambda g: g / count.astype(g.dtype), gradient)
         # Divided by the count with the rest; before clipping, and before the update.
         norms = {"grad_norm": optax.tree.norm(gradient), "param_norm": optax.tree.norm(state.params)}

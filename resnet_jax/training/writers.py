@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import os
 import uuid
@@ -25,21 +26,26 @@ class Writer(Protocol):
         """Writes what is still held. Nothing may be written after it."""
 
 
+def check_installed(*, tensorboard: bool, wandb: bool) -> None:
+    """Raises ValueError for a package that is wanted and missing, without importing any."""
+    for wanted, package, install in (
+        (tensorboard, "tensorboardX", "tensorboardX"),
+        (wandb, "wandb", "'flax-resnets[wandb]'"),
+    ):
+        if wanted and importlib.util.find_spec(package) is None:
+            raise ValueError(f"{package} is not installed: pip install {install}")
+
+
 class TensorBoard:
     """Event files in `folder`. Of what stands there already, TensorBoard drops what came after `start_step`.
 
     `hyperparameters`, by name ("optim.peak_lr"), are in its table of runs, with test/top1 and test/loss.
-
-    Raises:
-      ValueError: tensorboardX is not installed.
     """
 
     def __init__(self, folder: Path, *, start_step: int, hyperparameters: Mapping[str, Any]) -> None:
-        try:
-            from tensorboardX import SummaryWriter
-            from tensorboardX.summary import hparams
-        except ImportError as error:
-            raise ValueError(f"event files want the package tensorboardX: pip install tensorboardX ({error})") from None
+        from tensorboardX import SummaryWriter
+        from tensorboardX.summary import hparams
+
         # A thread of the writer flushes; its flush() does not wait for what is still in its queue.
         # The suffix keeps a start within the same second from overwriting the file of the one before.
         self._writer = SummaryWriter(
@@ -69,7 +75,7 @@ class WandB:
     Offline runs are sent with `wandb sync`.
 
     Raises:
-      ValueError: wandb is not installed, or does not start (no login, no network).
+      ValueError: it does not start (no login, no network).
     """
 
     def __init__(
@@ -81,10 +87,8 @@ class WandB:
         mode: Literal["online", "offline"],
         hyperparameters: Mapping[str, Any],
     ) -> None:
-        try:
-            import wandb
-        except ImportError as error:
-            raise ValueError(f"wandb is not installed: pip install 'flax-resnets[wandb]' ({error})") from None
+        import wandb
+
         file = folder / "wandb_id"
         known = file.read_text().strip() if file.exists() else ""
         try:
