@@ -33,6 +33,16 @@ def test_a_file_is_the_start_and_options_override_it(tmp_path):
     assert parse(["--config", str(file)]).workdir == "w"
 
 
+def test_a_name_takes_the_place_of_the_path_of_a_file(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text("from resnet_jax.config import *\nconfig = Config(data=DataConfig(path='pictures'))\n")
+    at = ["--config", str(file)]
+    assert parse(at).data.path == "pictures"
+    named = parse([*at, "--data.name", "cifar10"]).data
+    assert (named.name, named.path) == ("cifar10", None)
+    assert parse([*at, "--data.name=x", "--data.path", "other"]).data.path == "other"
+
+
 def test_help_is_readable(capsys):
     with pytest.raises(SystemExit) as exit:
         parse(["--help"])

@@ -8,8 +8,13 @@ import pytest
 from PIL import Image
 
 from resnet_jax.cli import main
+from resnet_jax.data import photographs
 
 pytestmark = pytest.mark.slow
+SHORT = (
+    "--data.image-size 8 --data.batch-size 16 --train.epochs 4 --optim.warmup-epochs 0 --log.no-tensorboard "
+    "--data.eval-batch-size 8"
+).split()
 
 
 def write_classes(folder, digits, classes, first, last):
@@ -66,18 +71,38 @@ def test_eval_gives_the_numbers_of_the_run(trained, pictures, capsys):
     assert "(train), 90 images: loss " in line
 
 
+def test_options_may_come_before_the_run(trained, capsys):
+    assert said(capsys, "eval", "--json", trained) == said(capsys, "eval", trained, "--json")
+
+
 def test_eval_takes_other_data_by_the_names_of_its_classes(trained, tmp_path, digits, capsys):
+    """The labels are the net's: 1 is digit1, not the second folder."""
     write_classes(tmp_path / "some", digits, (1, 7), 30, 36)
     found = json.loads(said(capsys, "eval", trained, "--json", "--data.path", tmp_path / "some"))
-    whole = json.loads(said(capsys, "eval", trained, "--json"))
-    zeros = json.loads(
-        said(capsys, "eval", trained, "--json", "--data.path", tmp_path / "some", "--split", "train[:50%]")
+    assert found["images"] == 12 and found["split"] == "train"
+    lines = said(capsys, "predict", trained, tmp_path / "some", "--json").splitlines()
+    right = [guess["top"][0]["class"] in guess["image"] for guess in map(json.loads, lines)]
+    assert found["top1"] == pytest.approx(np.mean(right)) and any(right)
+    part = json.loads(
+        said(capsys, "eval", trained, "--json", "--data.path", tmp_path / "some", "--data.test-split", "train[:50%]")
     )
-    assert found["images"] == 12 and zeros["images"] == 6
-    assert found["top1"] * 12 <= whole["top1"] * 18  # the labels are the net's: 1 is digit1, not the first folder
+    assert part["images"] == 6
     write_classes(tmp_path / "other", digits, (4,), 0, 3)
     error = mistake(capsys, "eval", trained, "--data.path", tmp_path / "other", "--split", "train")
     assert "the net does not know the classes digit4; it knows digit0, digit1, digit7" in error
+
+
+def test_class_names_of_the_run_are_not_given_to_other_data(tmp_path, digits, capsys):
+    write_classes(tmp_path / "set", digits, (0, 1), 0, 10)
+    run = tmp_path / "run"
+    main([*f"train --workdir {run} --data.path {tmp_path / 'set'} --data.class-names round straight".split(), *SHORT])
+    for name, own in (("straight", "digit1"), ("round", "digit0")):  # in the alphabet the other way round
+        (tmp_path / "other").mkdir(exist_ok=True)
+        (tmp_path / "set" / own).rename(tmp_path / "other" / name)
+    lines = said(capsys, "predict", run, tmp_path / "other", "--json").splitlines()
+    right = [guess["top"][0]["class"] in guess["image"] for guess in map(json.loads, lines)]
+    found = json.loads(said(capsys, "eval", run, "--json", "--data.path", tmp_path / "other"))
+    assert found["top1"] == pytest.approx(np.mean(right)) and found["images"] == 20
 
 
 def test_predict_names_the_classes(trained, pictures, tmp_path, capsys):
@@ -145,44 +170,43 @@ def test_mistakes_are_one_line_each(trained, pictures, tmp_path, capsys):
         (["summary", "resnet5o"], "no model named 'resnet5o'; close: resnet50"),
         (["summary", "resnet18", "--image-size", "0"], "wanted: at least 1"),
         (["data", "cifra10"], "TFDS has no dataset 'cifra10'; close: cifar10"),
-        (["plot", tmp_path / "none"], "none"),
+        (["plot", tmp_path / "none"], "metrics.jsonl"),
+        (["data", pictures, "--data.batch-size", "0"], "data.batch_size=0; wanted: at least 1"),
+        (["data", pictures, "--batches", "0"], "--batches 0; wanted: at least 1"),
+        (["data", "./pictuers"], "no file or folder './pictuers'"),
+        (["data", "digits", "--data.color-jitter", *"1110"], "data.color_jitter is for three channels"),
         (["train", "--data.path", pictures, "--workdir", tmp_path / "w"], "images differ in size"),
     ):
         assert wanted in mistake(capsys, *arguments)
     assert not (tmp_path / "w").exists()
 
 
-def test_an_unreadable_image_stops_training_with_its_name_or_is_skipped(pictures, tmp_path, digits, capsys):
-    write_classes(tmp_path / "set", digits, (0, 1), 0, 8)
+def test_an_unreadable_image_stops_training_with_its_name_or_is_skipped(tmp_path, digits, capsys):
+    write_classes(tmp_path / "set", digits, (0, 1), 0, 10)
     broken = tmp_path / "set" / "digit1" / "broken.png"
     broken.write_bytes(b"not an image")
-    short = (
-        "--data.image-size 8 --data.batch-size 8 --train.epochs 2 --optim.warmup-epochs 0 --log.no-tensorboard".split()
-    )
-    error = mistake(
-        capsys,
-        "train",
-        "--workdir",
-        tmp_path / "a",
-        "--data.path",
-        tmp_path / "set",
-        "--data.eval-batch-size",
-        "8",
-        *short,
-    )
-    assert str(broken) in error
-    out = said(
-        capsys,
-        "train",
-        "--workdir",
-        tmp_path / "b",
-        "--data.path",
-        tmp_path / "set",
-        "--data.unreadable",
-        "skip",
-        *short,
-    )
-    assert f"1 unreadable images skipped so far; the last: {broken}" in out
+    at = ["--data.path", tmp_path / "set", *SHORT]
+    assert str(broken) in mistake(capsys, "train", "--workdir", tmp_path / "a", *at)
+    run = tmp_path / "b"
+    out = said(capsys, "train", "--workdir", run, *at, "--data.unreadable", "skip", "--data.test-split", "train")
+    assert f"1 unreadable images skipped so far; the last: {broken}" in out and "(20 images)" in out
+    found = json.loads(said(capsys, "eval", run, "--json"))
+    assert (found["images"], found["skipped"]) == (20, 1)
+
+    # Going on with other images would mix what was trained on into what is tested on.
+    write_classes(tmp_path / "more", digits, (2,), 0, 10)
+    (tmp_path / "more" / "digit2").rename(tmp_path / "set" / "digit2")
+    arguments = ["train", "--workdir", run, *at, "--data.unreadable", "skip", "--data.test-split", "train"]
+    assert "the data has changed since this run began: images" in mistake(capsys, *arguments)
+
+
+def test_a_colour_among_grey_images_is_named(tmp_path, digits, capsys, monkeypatch):
+    write_classes(tmp_path / "set", digits, (0, 1), 0, 10)
+    file = next((tmp_path / "set" / "digit1").iterdir())
+    Image.new("RGB", (16, 16), "red").save(file)
+    monkeypatch.setattr(photographs, "infer_channels", lambda examples: 1)  # as if it had not been looked at
+    error = mistake(capsys, "train", "--workdir", tmp_path / "a", "--data.path", tmp_path / "set", *SHORT)
+    assert f"{file} has colours" in error
 
 
 def test_every_command_is_told_of_by_help(capsys):

@@ -4,6 +4,7 @@ import pytest
 import recipe
 
 from resnet_jax import list_models, summary
+from resnet_jax.analysis.summary import totals
 from resnet_jax.models import create_model
 
 COUNTS = json.loads((recipe.GOLDEN / "counts.json").read_text())
@@ -69,3 +70,10 @@ def test_the_table_is_readable():
 def test_input_size_is_the_published_one_unless_given():
     assert summary("cifar_resnet20").image_size == 32
     assert summary("resnet18", image_size=64).macs < summary("resnet18").macs / 10
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "plain18", "cifar_resnet44_b", "cifar_resnet32_c"])
+def test_totals_of_short_nets_are_those_of_the_whole(name):
+    whole, short = summary(name), totals(name)
+    assert (short.parameters, short.statistics, short.macs) == (whole.parameters, whole.statistics, whole.macs)
+    assert short.image_size == whole.image_size

@@ -336,3 +336,17 @@ def test_other_files_called_npz_are_told_in_one_line(tmp_path):
     with zipfile.ZipFile(file, "a") as archive, archive.open("y.npy", "w") as member:
         np.lib.format.write_array_header_1_0(member, header)
     refused(file)
+
+
+def test_a_folder_called_like_a_split_among_classes_is_a_class_or_named(tmp_path):
+    pictures(tmp_path / "classes", "bus/1.png", "train/1.png", "valid/1.png")
+    assert open_path(tmp_path / "classes").examples("train").classes == ("bus", "train", "valid")
+    pictures(tmp_path / "mixed", "train/steam/1.png", "bus/1.png")
+    with pytest.raises(ValueError, match="mixed has the split 'train' beside bus; wanted: a folder per class"):
+        open_path(tmp_path / "mixed")
+
+
+def test_a_link_back_to_its_own_folder_is_followed_once(tmp_path):
+    pictures(tmp_path, "a/1.png", "a/2.png", "a/3.png")
+    (tmp_path / "a" / "again").symlink_to(tmp_path / "a")
+    assert len(open_path(tmp_path).examples("train")) == 3

@@ -80,7 +80,6 @@ def test_sixteen_bits_keep_their_high_byte():
         np.testing.assert_array_equal(read(data), grey >> 8)
     colour = RNG.integers(0, 2**16, (6, 9, 3), np.uint16)
     np.testing.assert_array_equal(read(raw_png(colour.astype(">u2"), (9, 6), depth=16, colour=2)), colour >> 8)
-    np.testing.assert_array_equal(read(encoded(grey.astype(np.int32), "tiff")), grey >> 8)
 
 
 @pytest.mark.parametrize("depth", [8, 16])
@@ -187,9 +186,9 @@ def test_programs_that_draw_are_not_run():
     assert "not an image in a format that is known here" in refused(page)
 
 
-def test_float_pixels_are_refused_by_name():
+def test_pixels_of_32_bits_are_refused_by_name():
     assert "has float pixels" in refused(encoded(RNG.random((6, 9)).astype(np.float32), "tiff"))
-    assert "values outside 0 to 65535" in refused(encoded(np.full((6, 9), 70000, np.int32), "tiff"))
+    assert "has pixels of 32 bits" in refused(encoded(np.full((6, 9), 200, np.int32), "tiff"))  # 200 of how many?
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -34,6 +34,7 @@ def test_every_image_counts_once(n, share, devices):
     parallel, step, state = SETUPS[devices]
     source = InMemory(IMAGES[:n], LABELS[:n], tuple("abcdefg"))
     means = evaluate(step, state, source, batch_size=share * devices, parallel=parallel)
+    assert means["images"] == n
     order = np.argsort(-LOGITS[:n], axis=-1)
     hits = order == LABELS[:n, None]
     assert means["top1"] == pytest.approx(hits[:, 0].mean(), abs=1e-12)

@@ -156,7 +156,7 @@ def test_metrics_are_read_an_interval_late(tmp_path, tfds_dir, monkeypatch):
         ({"optim__schedule": "step", "optim__decay_epochs": (1.0, 3.0)}, "are [4, 12] steps of a run of 8"),
         ({"train__epochs": 0.0}, "train.epochs=0.0; wanted: more than 0"),
         ({"train__epochs": float("inf")}, "train.epochs=inf; wanted: a finite number"),
-        ({"train__seed": 10**20}, "train.seed=100000000000000000000; wanted: less than 2**63"),
+        ({"train__seed": 10**20}, "train.seed=100000000000000000000; wanted: at least 0 and less than 2**63"),
         ({"train__seed": 1.5}, "train.seed=1.5; wanted: a whole number"),
         ({"optim__clip_norm": -1.0}, "optim.clip_norm=-1.0; wanted: more than 0"),
         ({"optim__lr_reference_batch": 0}, "optim.lr_reference_batch=0; wanted: at least 1"),

@@ -23,10 +23,10 @@ def test_one_json_object_a_line_and_one_line_of_text(tmp_path):
     with written:
         written.advance(10)
         written.train(10, VALUES, batch_size=8)
-        written.test(10, {"loss": 1.0, "top1": 0.5, "top5": 0.75}, examples=9)
+        written.test(10, {"loss": 1.0, "top1": 0.5, "top5": 0.75, "images": 9})
     train, test = records(tmp_path / "metrics.jsonl")
     assert train == {"step": 10, "split": "train", **VALUES}
-    assert test == {"step": 10, "split": "test", "loss": 1.0, "top1": 0.5, "top5": 0.75}
+    assert test == {"step": 10, "split": "test", "loss": 1.0, "top1": 0.5, "top5": 0.75, "images": 9}
     first, second = console.file.getvalue().splitlines()
     assert first.startswith("step 10/100  loss 1.5000  top-1 0.2500") and first.endswith("  4 images/s  ETA 3:00")
     assert second == "step 10/100  test: loss 1.0000  top-1 0.5000  top-5 0.7500  (9 images)"
@@ -56,7 +56,7 @@ def test_going_on_drops_what_came_after_the_checkpoint_and_a_torn_line(tmp_path)
     file.write_text("".join(json.dumps({"step": step}) + "\n" for step in (10, 20, 30)) + '{"step": 4')
     _, written = report(file, start=20)
     with written:
-        written.test(40, VALUES, examples=1)
+        written.test(40, VALUES | {"images": 1})
     assert [record["step"] for record in records(file)] == [10, 20, 40]
 
 
@@ -79,7 +79,12 @@ def test_numbers_and_pictures_go_to_every_writer_and_they_are_closed(tmp_path):
     with Report(tmp_path / "m.jsonl", start_step=0, total_steps=9, writers=writers, console=console) as written:
         written.image(0, "train/images", np.zeros((2, 3, 3), np.uint8))
         written.train(3, VALUES | {"images_per_second": None}, batch_size=8)
-        written.test(3, {"loss": 1.0, "top1": 0.5}, examples=9)
+        written.test(3, {"loss": 1.0, "top1": 0.5, "images": 9})
     train = {"train/loss": 1.5, "train/top1": 0.25, "train/learning_rate": 0.1}
-    wanted = [(0, "train/images", (2, 3, 3)), (3, train), (3, {"test/loss": 1.0, "test/top1": 0.5}), "closed"]
+    wanted = [
+        (0, "train/images", (2, 3, 3)),
+        (3, train),
+        (3, {"test/loss": 1.0, "test/top1": 0.5, "test/images": 9}),
+        "closed",
+    ]
     assert [writer.got for writer in writers] == [wanted, wanted]
