@@ -7,8 +7,8 @@ Batch 128, 64,000 steps, learning rate 0.1 divided by 10 at 32,000 and 48,000, w
 pad-4 crops and flips. The paper subtracts the per-pixel mean; this subtracts the mean per channel and divides by the
 standard deviation.
 
-Device: one accelerator; on two CPU cores it would take most of a day. Published test error: 8.75 %. Not run here: the
-data could not be downloaded.
+Device: one accelerator; 8.2 million images, a quarter of an hour at 10,000 images/s. On two CPU cores, at the 120
+images/s measured there, 19 hours. Published test error: 8.75 %. Not run here: the data could not be downloaded.
 """
 
 from resnet_jax.config import Config, DataConfig, ModelConfig, OptimConfig, TrainConfig

@@ -7,7 +7,8 @@ Batch 128, 64,000 steps, learning rate 0.1 divided by 10 at 32,000 and 48,000, w
 pad-4 crops and flips. The paper subtracts the per-pixel mean; this subtracts the mean per channel and divides by the
 standard deviation.
 
-Device: one accelerator. Published test error: 6.97 %. Not run here: the data could not be downloaded.
+Device: one accelerator; 8.2 million images, the time of three ResNet-20 runs. Published test error: 6.97 %. Not run
+here: the data could not be downloaded.
 """
 
 from resnet_jax.config import Config, DataConfig, ModelConfig, OptimConfig, TrainConfig

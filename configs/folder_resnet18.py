@@ -6,8 +6,8 @@ PICTURES has a sub-folder of images per class, or such folders in train/ and val
 a fifth is held out to test on. Images may have any sizes: training takes random resized crops of 128 pixels with flips
 and mild changes of colour, evaluation the middle of the image resized to 146.
 
-For a few hundred images and more. Smaller batches make more steps of few images: --data.batch-size 16; small pictures
-want --data.image-size 64, or 32 with --model.name cifar_resnet20.
+For a few hundred images and more. Small pictures want --data.image-size 64, or 32 with --model.name cifar_resnet20, and
+gentler crops: --data.crop-area 0.6 1. The learning rate grows and shrinks with --data.batch-size.
 
 Device: any. Not run here at this size, for want of photographs; the tests train on a folder of small PNG files.
 """
@@ -29,6 +29,6 @@ config = Config(
         std=(0.229, 0.224, 0.225),
         channels=3,
     ),
-    optim=OptimConfig(peak_lr=0.05, lr_reference_batch=128, warmup_epochs=2.0, weight_decay=5e-4, label_smoothing=0.1),
+    optim=OptimConfig(peak_lr=0.05, lr_reference_batch=32, warmup_epochs=2.0, weight_decay=5e-4, label_smoothing=0.1),
     train=TrainConfig(epochs=30.0, log_every_steps=20, eval_every_epochs=5.0),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -27,7 +28,7 @@ class Eval:
 
     run: Positional[str]  # folder of a run
     step: str = "latest"  # of the checkpoint: latest, best (by test top-1) or a number
-    split: str | None = None  # None: the one the run was tested on; of other data the test split, or all
+    split: str | None = None  # None: what the run was tested on; of other data its test split, else every image
     json: bool = False  # print one JSON object
     data: DataConfig = field(default_factory=DataConfig)
 
@@ -95,6 +96,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Runs a command. Exits with status 2 and one line for a mistake, 1 for a run that stopped, 130 after Ctrl-C."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     name = arguments[0] if arguments else "--help"
+    if name == "--version":
+        print(importlib.metadata.version("flax-resnets"))
+        return None
     if name.startswith("-"):
         return completion(COMMANDS, arguments or ["--help"], prog="resnet-jax", description=DESCRIPTION)
     if name not in COMMANDS:
@@ -109,7 +113,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     except commands.Diverged as error:
         raise SystemExit(f"stopped: {error}") from None
     except KeyboardInterrupt:
-        hint = ": the same command goes on from the last checkpoint" if name == "train" else ""
+        hint = "; the same command goes on from the last checkpoint, if there is one yet" if name == "train" else ""
         print(f"interrupted{hint}", file=sys.stderr)
         raise SystemExit(130) from None
 

@@ -15,7 +15,7 @@ import optax
 from resnet_jax import data
 from resnet_jax.analysis.summary import summary, totals
 from resnet_jax.config import DataConfig, check_data
-from resnet_jax.data import DataError
+from resnet_jax.data import DataError, Unreadable
 from resnet_jax.data.images import write_png
 from resnet_jax.data.sheet import as_seen
 from resnet_jax.models import list_models
@@ -41,17 +41,19 @@ def run(name: str, request: Any) -> None:
       SetupError: something asked for cannot be.
       DataError, Diverged: what ends a run that has begun.
     """
-    if name == "train":
-        train(request)
-        return
-    commands: dict[str, Callable[[Any], None]] = {
+    commands: dict[str, Callable[[Any], Any]] = {
+        "train": train,
         "eval": _eval, "predict": _predict, "models": _models, "summary": _summary, "data": _data, "plot": _plot,
     }  # fmt: skip
     try:
         commands[name](request)
+    except Unreadable as error:
+        raise Unreadable(f"{error}; repair or remove it, or skip such images: --data.unreadable skip") from error
     except DataError:
         raise
     except (ValueError, OSError) as error:
+        if name == "train":  # it tells mistakes from faults itself
+            raise
         raise SetupError(str(error)) from error
 
 
@@ -98,6 +100,8 @@ def _place(config: DataConfig) -> tuple[str | None, ...]:
 
 def _predict(request: Any) -> None:
     where, meta = find_checkpoint(request.run, _step(request.step))
+    if not request.images:
+        raise ValueError("no image given; wanted: image files, or folders of them")
     files = image_files(request.images)
     cache_compilations()
     failed = 0
@@ -142,7 +146,8 @@ def _data(request: Any) -> None:
     print(f"{dataset.name}: {', '.join(f'{name} {count:,}' for name, count in dataset.splits.items())} images")
     counts = [f"{split} ({source.num_examples:,})" for split, source in zip(splits, (train, test), strict=True)]
     print(f"trains on {counts[0]}, tests on {counts[1]}; served as {shape}")
-    print(f"{len(train.classes)} classes: {', '.join(train.classes)}")
+    names = ", ".join(train.classes[:20]) + (", ..." if len(train.classes) > 20 else "")
+    print(f"{len(train.classes)} classes: {names}")
     mean, std = train.moments()
     print(f"mean {_shown(mean)}, standard deviation {_shown(std)}")
     size = min(config.batch_size, train.num_examples)

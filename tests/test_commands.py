@@ -178,7 +178,7 @@ def test_an_unreadable_image_stops_training_with_its_name_or_is_skipped(tmp_path
     run = tmp_path / "b"
     arguments = ["train", "--workdir", run, *at, "--data.unreadable", "skip", "--data.test-split", "train"]
     out = said(capsys, *arguments)
-    assert f"1 unreadable images skipped so far; the last: {broken}" in out and "(20 images)" in out
+    assert f"1 images skipped so far, which cannot be read; the last: {broken}" in out and "(20 images)" in out
     found = json.loads(said(capsys, "eval", run, "--json"))
     assert (found["images"], found["skipped"]) == (20, 1)
 

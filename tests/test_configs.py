@@ -36,7 +36,9 @@ def test_the_named_files_are_here():
 def test_config_builds_and_traces(file):
     config = load_config(file)
     assert from_dict(to_dict(config)) == config
-    assert f"--config configs/{file.name}" in file.read_text()
+    note = " ".join(file.read_text().partition('"""\n\nfrom')[0].split())
+    assert f"--config configs/{file.name}" in note and "Device: " in note
+    assert "Not run here" in note or "top-1" in note
     examples, size, channels, classes = DATA[file.stem.split("_")[0]]
     assert config.data.image_size in (None, size) and config.data.channels in (None, channels)
     batch_size = config.data.batch_size

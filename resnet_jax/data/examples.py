@@ -191,5 +191,6 @@ def default_splits(dataset: Dataset, train: str, test: str | None) -> tuple[str,
         if name in dataset.splits and name not in trained:
             return train, name
     if trained != [train]:
-        raise ValueError(f"{dataset.name} has no split to test on beside {train!r}; name a part: data.test_split")
+        said = f"{dataset.name} has no split to test on beside {train!r}"
+        raise ValueError(f'{said}; name a part that is not trained on, as --data.test-split "train[80%:]"')
     return f"{train}[:80%]", f"{train}[80%:]"

@@ -200,7 +200,8 @@ def _arrays(images: np.ndarray, labels: np.ndarray, file: str, classes: tuple[st
         raise ValueError(f"{file}: images are {images.dtype} {list(images.shape)}; wanted: {wanted}")
     labels = labels[:, 0] if labels.shape == (len(images), 1) else labels
     if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(f"{file}: {len(images)} images, but labels are {labels.dtype} {list(labels.shape)}")
+        got = f"{len(images)} images, but labels are {labels.dtype} {list(labels.shape)}"
+        raise ValueError(f"{file}: {got}; wanted: whole numbers, one an image")
     if not len(images) or 0 in images.shape:
         raise ValueError(f"{file}: there are no images")
     images = images[..., None] if images.ndim == 3 else images
@@ -236,6 +237,11 @@ def _checked(name: str, parts: dict[str, Any]) -> Stored:
     """
     if "train" not in parts:
         raise ValueError(f"{name} has {', '.join(parts)}, but nothing to train on")
+    train = parts["train"]
+    numbered = train.classes == tuple(map(str, range(len(train.classes))))  # nobody has named them
+    if numbered and len(absent := np.setdiff1d(np.arange(len(train.classes)), train.labels)):
+        said = f"{train.file}: no image has label {', '.join(map(str, absent[:5]))}{', ...' if len(absent) > 5 else ''}"
+        raise ValueError(f"{said}, but the labels go up to {len(train.classes) - 1}; wanted: 0, 1, 2, ... without gaps")
     classes = parts["train"].classes
     for split, part in parts.items():
         if part.labels.max() >= len(classes) or part.labels.min() < 0:

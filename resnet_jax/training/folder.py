@@ -62,6 +62,8 @@ def read_config(folder: str | Path) -> Config:
     if not file.is_file():
         runs = [path.parent.name for path in folder.parent.glob("*/config.json")]
         there = "has no config.json" if folder.is_dir() else "is not there"
+        if inside := sorted(path.parent.name for path in folder.glob("*/config.json")):
+            raise FileNotFoundError(f"{folder} is no run; runs in it: {', '.join(inside[:10])}")
         raise FileNotFoundError(
             f"{folder} {there}; wanted: the folder of a run; {nearest(folder.name, runs, 'see runs/')}"
         )

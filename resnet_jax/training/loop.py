@@ -214,7 +214,7 @@ class _Skipped:
     def say(self) -> None:
         reasons = [reason for source in self._sources for reason in list(source.skipped.values())]
         if len(reasons) > self._said:
-            self._report.say(f"{len(reasons)} unreadable images skipped so far; the last: {reasons[-1]}")
+            self._report.say(f"{len(reasons)} images skipped so far, which cannot be read; the last: {reasons[-1]}")
             self._said = len(reasons)
 
 

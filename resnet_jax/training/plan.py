@@ -167,7 +167,7 @@ def make_schedule(config: OptimConfig, *, batch_size: int, steps_per_epoch: floa
         raise ValueError("optim.warmup_flat wants warmup_epochs and warmup_from, the share of peak_lr it stays at")
     if not 0 <= warmup < steps:
         said = f"optim.warmup_epochs={config.warmup_epochs} is {warmup} steps of a run of {steps}"
-        raise ValueError(f"{said}; wanted: less than train.epochs")
+        raise ValueError(f"{said}; wanted: less than train.epochs; set --optim.warmup-epochs lower")
     if config.schedule == "cosine":
         if config.warmup_flat:
             raise ValueError("optim.warmup_flat is for optim.schedule=step")

@@ -154,5 +154,5 @@ def test_where_to_test_is_the_sets_own_split_else_a_fifth_held_out(there, train,
     "there, train", [("train", "train[:50%]"), ("train val", "train+val"), ("train val", "val[:5]+train")]
 )
 def test_nothing_to_test_on_is_told(there, train):
-    with pytest.raises(ValueError, match="set has no split to test on beside .*: data.test_split"):
+    with pytest.raises(ValueError, match="set has no split to test on beside .*; name a part .* as --data.test-split"):
         default_splits(Named(dict.fromkeys(there.split(), 10)), train, None)
