@@ -11,26 +11,15 @@ Device: one accelerator; 8.2 million images, the time of three ResNet-20 runs. P
 here: the data could not be downloaded.
 """
 
-from resnet_jax.config import Config, DataConfig, ModelConfig, OptimConfig, TrainConfig
+from dataclasses import replace
+from pathlib import Path
 
-STEPS_PER_EPOCH = 50_000 // 128
+from resnet_jax.config import ModelConfig, load_config
 
-config = Config(
+base = load_config(Path(__file__).with_name("cifar10_resnet20.py"))
+
+config = replace(
+    base,
     workdir="runs/cifar10_resnet56",
     model=ModelConfig(name="cifar_resnet56"),
-    data=DataConfig(
-        name="cifar10",
-        padding=4,
-        horizontal_flip=True,
-        mean=(0.4914, 0.4822, 0.4465),
-        std=(0.2470, 0.2435, 0.2616),
-    ),
-    optim=OptimConfig(
-        schedule="step",
-        warmup_epochs=0.0,
-        decay_epochs=(32_000 / STEPS_PER_EPOCH, 48_000 / STEPS_PER_EPOCH),
-        weight_decay=1e-4,
-        decay_all=True,
-    ),
-    train=TrainConfig(epochs=64_000 / STEPS_PER_EPOCH, log_every_steps=100, eval_every_epochs=5.0),
 )

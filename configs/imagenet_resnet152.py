@@ -13,23 +13,15 @@ recipe (torchvision, 90 epochs, step schedule, no smoothing): 78.31 % top-1. Not
 download.
 """
 
-from resnet_jax.config import Config, DataConfig, ModelConfig, OptimConfig, TrainConfig
+from dataclasses import replace
+from pathlib import Path
 
-config = Config(
+from resnet_jax.config import ModelConfig, load_config
+
+base = load_config(Path(__file__).with_name("imagenet_resnet50.py"))
+
+config = replace(
+    base,
     workdir="runs/imagenet_resnet152",
     model=ModelConfig(name="resnet152", dtype="bfloat16"),
-    data=DataConfig(
-        name="imagenet2012",
-        test_split="validation",
-        channels=3,
-        batch_size=1024,
-        image_size=224,
-        resize=256,
-        padding=0,
-        horizontal_flip=True,
-        mean=(0.485, 0.456, 0.406),
-        std=(0.229, 0.224, 0.225),
-    ),
-    optim=OptimConfig(lr_reference_batch=256, weight_decay=1e-4, label_smoothing=0.1),
-    train=TrainConfig(epochs=90.0, log_every_steps=100, eval_every_epochs=1.0),
 )
