@@ -17,6 +17,7 @@ import jax
 import numpy as np
 
 from resnet_jax.config import Config, flat, to_dict
+from resnet_jax.data import DataError
 from resnet_jax.data.sheet import as_seen
 from resnet_jax.training import metrics
 from resnet_jax.training.checkpoint import Checkpoints
@@ -47,6 +48,7 @@ def train(config: Config) -> dict[str, float]:
 
     Raises:
       SetupError: a value that cannot be, before any work.
+      DataError: an image that cannot be read or has a wrong label; at once, or when it is reached.
       Diverged: the loss became infinite or nan.
     """
     try:
@@ -55,6 +57,8 @@ def train(config: Config) -> dict[str, float]:
         parallel = Parallel(config.train.parallel)
         check_split(config, len(parallel.devices))
         folder = open_folder(config)
+    except DataError:
+        raise
     except (ValueError, TypeError, OSError) as error:
         raise SetupError(str(error)) from error
     cache_compilations()
