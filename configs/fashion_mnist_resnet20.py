@@ -7,7 +7,8 @@ The data is where Debian's package puts it; elsewhere, say --data.path FOLDER of
 flips, cutout of 8 pixels, a cosine from 0.1.
 
 Device: any; on two CPU cores about three and a half hours, at the 150 images/s measured there. Not run here at full
-length. One and a half epochs (seed 0, on two busy cores, 14 minutes; jax 0.10.2, 2026-11-22) give a test top-1 of 0.9057:
+length. One and a half epochs (seed 0, two busy cores, 14 minutes; jax 0.10.2, 2026-11-22) give a test top-1 of
+0.9057:
 
     --train.epochs 1.5 --train.eval-every-epochs 1.5 --data.batch-size 32 --optim.peak-lr 0.05
     --optim.warmup-epochs 0.1 --data.cutout 0 --data.padding 0 --data.no-horizontal-flip
