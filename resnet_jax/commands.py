@@ -197,7 +197,7 @@ def _as_learned(config: DataConfig, preprocess: Preprocess, meta: dict[str, Any]
         channels=channels,
         image_size=preprocess.image_size,
         resize=preprocess.resize,
-        interpolation=preprocess.interpolation,  # type: ignore[arg-type]  # one of the two, as its config had it
+        interpolation=preprocess.interpolation,
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -32,7 +32,7 @@ class Preprocess:
     resize: int  # the shorter side before the crop, pixels
     mean: tuple[float, ...]  # one per channel, of values in [0, 1]
     std: tuple[float, ...]
-    interpolation: str = "bilinear"
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
 
     def __call__(self, images: Array) -> Array:
         """Normalise on the device: uint8 [N, H, W, C], already resized and cropped -> float32 [N, H, W, C].

@@ -1,5 +1,6 @@
 """resnet-jax as a user calls it, on a folder of PNG files."""
 
+import importlib.metadata
 import json
 import re
 import shutil
@@ -126,6 +127,17 @@ def test_data_shows_what_training_sees(pictures, tmp_path, capsys):
     assert Image.open(sheet).size == (8 * 18 - 2, 4 * 18 - 2)
 
 
+def test_data_starts_from_a_config_and_shows_a_part(pictures, tmp_path, capsys):
+    file = tmp_path / "mine.py"
+    file.write_text("from resnet_jax.config import *\nconfig = Config(data=DataConfig(image_size=8, batch_size=30))\n")
+    out = said(capsys, "data", pictures, "--config", file, "--sheet", tmp_path / "s.png", "--data.channels", "3")
+    assert "served as 8 x 8 x 3" in out and "in batches of 30" in out
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    assert said(capsys, "--version").strip() == importlib.metadata.version("flax-resnets")
+
+
 def test_plot_draws_runs(trained, tmp_path, capsys):
     assert said(capsys, "plot", trained, "--out", tmp_path / "a" / "b").splitlines() == [
         str(tmp_path / "a" / "b.png"),
@@ -154,6 +166,8 @@ def test_mistakes_are_one_line_each(trained, pictures, tmp_path, capsys):
         (["eval", trained, "--split", "tset"], "no split 'tset'"),
         (["predict", trained, tmp_path / "nothing.png"], "no image or folder"),
         (["predict", trained, pictures / "val", "--top", "0"], "top=0; wanted: at least 1"),
+        (["predict", trained], "no image given; wanted: image files, or folders of them"),
+        (["eval", trained.parent], "is no run; runs in it: mine"),
         (["models", "resnet5o"], "no model matches 'resnet5o'; close: resnet50"),
         (["summary", "resnet5o"], "no model named 'resnet5o'; close: resnet50"),
         (["summary", "resnet18", "--image-size", "0"], "wanted: at least 1"),
@@ -174,7 +188,8 @@ def test_an_unreadable_image_stops_training_with_its_name_or_is_skipped(tmp_path
     broken = tmp_path / "set" / "digit1" / "broken.png"
     broken.write_bytes(b"not an image")
     at = ["--data.path", tmp_path / "set", "--data.class-names", "round", "straight", *SHORT]
-    assert str(broken) in mistake(capsys, "train", "--workdir", tmp_path / "a", *at)
+    error = mistake(capsys, "train", "--workdir", tmp_path / "a", *at)
+    assert error.startswith(f"error: {broken}: ") and error.endswith("or skip such images: --data.unreadable skip\n")
     run = tmp_path / "b"
     arguments = ["train", "--workdir", run, *at, "--data.unreadable", "skip", "--data.test-split", "train"]
     out = said(capsys, *arguments)

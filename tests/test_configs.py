@@ -9,9 +9,12 @@ import pytest
 from resnet_jax.config import Config, from_dict, load_config, to_dict
 from resnet_jax.models import create_model
 from resnet_jax.training.plan import make_augmentation, make_optimizer, make_schedule, model_overrides
+from resnet_jax.training.state import TrainState
+from resnet_jax.training.steps import make_train_step
 from resnet_jax.types import Preprocess
 
 FILES = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
+DEEP = ("cifar10_resnet110", "imagenet_resnet101", "imagenet_resnet152")  # their steps take long to trace
 DATA = {  # examples, pixels a side, channels, classes
     "digits": (1437, 8, 1, 10),
     "fashion": (60_000, 28, 1, 10),
@@ -32,8 +35,10 @@ def test_the_named_files_are_here():
     assert load_config(FILES[[f.stem for f in FILES].index("digits_resnet20")]) == Config()
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_config_builds_and_traces(file):
+@pytest.mark.parametrize(
+    "file", [pytest.param(f, id=f.stem, marks=pytest.mark.slow if f.stem in DEEP else ()) for f in FILES]
+)
+def test_config_builds_and_its_step_traces(file):
     config = load_config(file)
     assert from_dict(to_dict(config)) == config
     note = " ".join(file.read_text().partition('"""\n\nfrom')[0].split())
@@ -53,19 +58,15 @@ def test_config_builds_and_traces(file):
     overrides = model_overrides(config.model, num_classes=classes, in_channels=channels)
     model, tx = create_model(config.model.name, **overrides), make_optimizer(config.optim, schedule)
     augment = make_augmentation(config.data, Preprocess(size, size, (0.5,) * channels, (0.2,) * channels), classes)
-    key = jax.eval_shape(lambda: jax.random.key(0))
-    uint8 = jax.ShapeDtypeStruct((8, size, size, channels), np.uint8)
-    index = jax.ShapeDtypeStruct((8,), np.int32)
-    batch = jax.eval_shape(augment, {"image": uint8, "label": index, "index": index}, key)
-    variables = jax.eval_shape(lambda key, images: model.init(key, images, train=False), key, batch["image"])
-    forward = jax.eval_shape(
-        lambda variables, images: model.apply(variables, images, train=False), variables, batch["image"]
-    )
+    images = jax.ShapeDtypeStruct((8, size, size, channels), np.uint8)
+    batch = {"image": images, "label": jax.ShapeDtypeStruct((8,), np.int32)}
+    state = jax.eval_shape(lambda: TrainState.create(model, tx, jax.random.key(0), images))
+    new, metrics = jax.eval_shape(make_train_step(model, tx, axis_name=None, augment=augment), state, batch)
+    assert jax.tree.map(lambda x: (x.shape, x.dtype), new) == jax.tree.map(lambda x: (x.shape, x.dtype), state)
+    assert metrics["loss"].shape == ()
+    floats = jax.ShapeDtypeStruct(images.shape, np.float32)
+    forward = jax.eval_shape(lambda state, images: model.apply(state.variables, images, train=False), state, floats)
     assert forward.logits.shape == (8, classes) and forward.logits.dtype == np.float32
-    moved, _ = jax.eval_shape(
-        tx.update, variables["params"], jax.eval_shape(tx.init, variables["params"]), variables["params"]
-    )
-    assert jax.tree.map(np.shape, moved) == jax.tree.map(np.shape, variables["params"])
 
 
 def test_cifar10_is_the_papers_recipe():

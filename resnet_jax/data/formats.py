@@ -152,9 +152,8 @@ def read_idx(file: Path) -> np.ndarray:
     if len(data) < header:
         raise ValueError(f"{file} is cut off or damaged: {len(data)} bytes, and the header alone has {header}")
     shape = np.frombuffer(data[4:header], ">u4").tolist()
-    if 0 in shape or len(data) - header != math.prod(
-        shape
-    ):  # in Python's whole numbers: a damaged header may claim anything
+    # In Python's whole numbers: a damaged header may claim anything.
+    if 0 in shape or len(data) - header != math.prod(shape):
         raise ValueError(f"{file} is cut off or damaged: {len(data) - header} values for shape {shape}")
     return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
 
@@ -233,16 +232,15 @@ def _checked(name: str, parts: dict[str, Any]) -> Stored:
     """The same classes in every split, and labels within them.
 
     Raises:
-      ValueError: there is nothing to train on, or a label out of range.
+      ValueError: there is nothing to train on, a label out of range, or a gap in labels that have no names.
     """
     if "train" not in parts:
         raise ValueError(f"{name} has {', '.join(parts)}, but nothing to train on")
-    train = parts["train"]
-    numbered = train.classes == tuple(map(str, range(len(train.classes))))  # nobody has named them
-    if numbered and len(absent := np.setdiff1d(np.arange(len(train.classes)), train.labels)):
+    train, classes = parts["train"], parts["train"].classes
+    numbered = classes == tuple(map(str, range(len(classes))))  # nobody has named them
+    if numbered and len(absent := np.setdiff1d(np.arange(len(classes)), train.labels)):
         said = f"{train.file}: no image has label {', '.join(map(str, absent[:5]))}{', ...' if len(absent) > 5 else ''}"
-        raise ValueError(f"{said}, but the labels go up to {len(train.classes) - 1}; wanted: 0, 1, 2, ... without gaps")
-    classes = parts["train"].classes
+        raise ValueError(f"{said}, but the labels go up to {len(classes) - 1}; wanted: 0, 1, 2, ... without gaps")
     for split, part in parts.items():
         if part.labels.max() >= len(classes) or part.labels.min() < 0:
             bad = int(np.flatnonzero((part.labels >= len(classes)) | (part.labels < 0))[0])

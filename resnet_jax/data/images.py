@@ -43,7 +43,7 @@ def read_image(data: bytes | np.ndarray, name: str, channels: int | None = None)
       channels: 1, 3, or None: 1 for a grey image, 3 for every other.
 
     Raises:
-      Unreadable: a file that is no image, damaged, cut off, of more than `MAX_PIXELS`, or of float pixels.
+      Unreadable: a file that is no image, damaged, cut off, of more than `MAX_PIXELS`, or of float or 32-bit pixels.
     """
     if isinstance(data, np.ndarray):
         return _with_channels(Image.fromarray(data[..., 0] if data.shape[-1] == 1 else data), channels)
@@ -133,11 +133,11 @@ def random_resized_crop(
 def random_box(
     width: int, height: int, rng: np.random.Generator, area: tuple[float, float], ratio: tuple[float, float]
 ) -> tuple[int, int, int, int]:
-    """(left, top, width, height) of the crop."""
+    """(left, top, width, height) of a random crop, pixels; see `random_resized_crop`."""
     for _ in range(TRIES):
-        pixels = width * height * rng.uniform(*area)
+        target = width * height * rng.uniform(*area)
         aspect = math.exp(rng.uniform(math.log(ratio[0]), math.log(ratio[1])))
-        w, h = round(math.sqrt(pixels * aspect)), round(math.sqrt(pixels / aspect))
+        w, h = round(math.sqrt(target * aspect)), round(math.sqrt(target / aspect))
         if 0 < w <= width and 0 < h <= height:
             return int(rng.integers(width - w + 1)), int(rng.integers(height - h + 1)), w, h
     w = min(width, max(1, round(height * ratio[1])))

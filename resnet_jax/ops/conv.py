@@ -16,7 +16,7 @@ LAYOUT = ("NHWC", "HWIO", "NHWC")
 # XLA's CPU convolution loses to a matrix product of patches where the kernel is 1x1, and where the output has at most
 # so many pixels, there by up to fifty times (benchmarks/conv_lowering.py). Other platforms are untimed.
 SMALL_MAP = 16
-# Its gradient by the kernel loses to products of bands of so many columns where there are at most so many channels.
+# With at most so many channels, in and out, the kernel gradient of XLA's loses to products of bands of so many columns.
 NARROW = 32
 BAND = 4
 
