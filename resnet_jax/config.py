@@ -82,6 +82,7 @@ class OptimConfig:
     label_smoothing: float = 0.0
     clip_norm: float | None = None  # global norm of the gradient
     accumulate: int = 1  # parts a batch is run in, one after the other
+    ema_decay: float | None = None  # keep averaged weights and statistics, tested beside the others; None: none
 
 
 @dataclass(frozen=True)
@@ -93,13 +94,17 @@ class TrainConfig:
     parallel: Literal["pmap", "shard_map"] = "pmap"
     log_every_steps: int = 50
     eval_every_epochs: float = 10.0  # evaluate and save a checkpoint; also at the end
+    nonfinite: Literal["stop", "skip"] = "stop"  # a loss or gradient that is not finite; skip: leave that update out
+    deterministic: bool = False  # refuse to start where XLA may pick operations that differ from run to run
 
 
 @dataclass(frozen=True)
 class CheckpointConfig:
-    """What is kept beside the best checkpoint by test top-1."""
+    """When the state is saved beside each evaluation, and what is kept beside the best by test top-1."""
 
     keep_latest: int = 2
+    every_steps: int | None = None
+    every_minutes: float | None = None  # asked at each multiple of train.log_every_steps
 
 
 @dataclass(frozen=True)
@@ -109,6 +114,25 @@ class LogConfig:
     tensorboard: bool = True  # event files in the run's folder
     wandb: Literal["off", "online", "offline"] = "off"  # Weights & Biases; wants the extra `wandb`
     wandb_project: str = "resnet_jax"
+
+
+@dataclass(frozen=True)
+class ResumeConfig:
+    """Going on with a run."""
+
+    allow_changes: bool = False  # even with another config or other data than it began with
+
+
+@dataclass(frozen=True)
+class DistributedConfig:
+    """Several processes that train one net: each starts the same command, on the same file system."""
+
+    auto: bool = False  # ask Slurm, Cloud TPU, GKE or Open MPI who is who
+    method: Literal["slurm", "ompi", "mpi4py", "k8s"] | None = None  # with auto: ask this one
+    coordinator: str | None = None  # instead of auto: HOST:PORT of process 0
+    processes: int | None = None
+    process_id: int | None = None
+    heartbeat_seconds: int = 100  # a process that is silent for so long ends the job
 
 
 @dataclass(frozen=True)
@@ -122,6 +146,8 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     log: LogConfig = field(default_factory=LogConfig)
+    resume: ResumeConfig = field(default_factory=ResumeConfig)
+    distributed: DistributedConfig = field(default_factory=DistributedConfig)
 
 
 def load_config(path: str | Path) -> Config:
@@ -167,14 +193,19 @@ RANGES = {
         **dict.fromkeys(("peak_lr", "clip_norm", "decay_factor"), POSITIVE),
         **dict.fromkeys(("lr_reference_batch", "accumulate"), COUNT),
         **dict.fromkeys(("weight_decay", "warmup_epochs", "final_lr"), NOT_NEGATIVE),
-        **dict.fromkeys(("label_smoothing", "warmup_from", "momentum", "b1", "b2"), SHARE),
+        **dict.fromkeys(("label_smoothing", "warmup_from", "momentum", "b1", "b2", "ema_decay"), SHARE),
     },
     "train": {
         **dict.fromkeys(("epochs", "eval_every_epochs"), POSITIVE),
         "log_every_steps": COUNT,
         "seed": (lambda value: 0 <= value < 2**63, "at least 0 and less than 2**63"),
     },
-    "checkpoint": {"keep_latest": COUNT},
+    "checkpoint": {**dict.fromkeys(("keep_latest", "every_steps"), COUNT), "every_minutes": POSITIVE},
+    "distributed": {
+        **dict.fromkeys(("processes", "heartbeat_seconds"), COUNT),
+        "process_id": NOT_NEGATIVE,
+        "coordinator": (lambda value: value.rpartition(":")[2].isdigit() and ":" in value, "HOST:PORT"),
+    },
 }
 
 
@@ -183,9 +214,10 @@ def check_config(config: Config) -> None:
     check_types(config)
     if not config.workdir.strip():
         raise ValueError("workdir is empty; wanted: a folder for the run")
-    for group in ("optim", "train", "checkpoint"):
+    for group in ("optim", "train", "checkpoint", "distributed"):
         _check_ranges(group, getattr(config, group))
     check_data(config.data)
+    _check_distributed(config.distributed)
 
 
 def check_data(config: DataConfig) -> None:
@@ -195,6 +227,19 @@ def check_data(config: DataConfig) -> None:
     size, resize = config.image_size, config.resize
     if size is not None and resize is not None and resize < size:
         raise ValueError(f"data.resize={resize}; wanted: at least data.image_size, {size}")
+
+
+def _check_distributed(config: DistributedConfig) -> None:
+    explicit = {name: getattr(config, name) for name in ("coordinator", "processes", "process_id")}
+    missing = [f"distributed.{name}" for name, value in explicit.items() if value is None]
+    if config.auto and len(missing) < 3:
+        raise ValueError("distributed.auto finds coordinator, processes and process_id itself; leave them out")
+    if config.method and not config.auto:
+        raise ValueError("distributed.method is for distributed.auto")
+    if not config.auto and 0 < len(missing) < 3:
+        raise ValueError(f"{', '.join(missing)} not given; wanted: all of coordinator, processes and process_id")
+    if config.processes is not None and config.process_id is not None and config.process_id >= config.processes:
+        raise ValueError(f"distributed.process_id={config.process_id}; wanted: less than {config.processes} processes")
 
 
 def _check_ranges(group: str, config: Any) -> None:

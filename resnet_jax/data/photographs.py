@@ -11,7 +11,7 @@ import numpy as np
 
 from resnet_jax.data.examples import Examples
 from resnet_jax.data.images import DataError, Unreadable, centre_crop, random_resized_crop, read_image
-from resnet_jax.data.sources import Order, pixel_moments
+from resnet_jax.data.sources import WHOLE, Order, pixel_moments, rows
 from resnet_jax.types import Batch
 
 SAMPLE = 500  # images by which channels and moments are judged
@@ -57,12 +57,15 @@ class Photographs:
             raise ValueError(f"none of {len(chosen)} images could be read: {self._last_reason()}")
         return pixel_moments(batch["image"][batch["mask"] > 0])
 
-    def batches(self, seed: int, start_step: int = 0, *, batch_size: int) -> Iterator[Batch]:
-        order = Order(self.num_examples, seed, batch_size)
-        first = start_step * batch_size
+    def batches(
+        self, seed: int, start_step: int = 0, *, batch_size: int, share: tuple[int, int] = WHOLE
+    ) -> Iterator[Batch]:
+        order, places = Order(self.num_examples, seed, batch_size), rows(batch_size, share)
+        first = start_step * len(places)
 
         def read(i: int) -> Batch:
-            number = first + i
+            step, row = divmod(first + i, len(places))
+            number = step * batch_size + places[row]
             rng = np.random.Generator(np.random.Philox(np.random.SeedSequence((seed, number))))
             own = order.example(number)
             for further in range(self.num_examples):
@@ -70,10 +73,16 @@ class Photographs:
                     return row
             raise Unreadable(f"none of {self.num_examples} images could be read; the last: {self._last_reason()}")
 
-        return self._read(read, 2**62 - first, batch_size)
+        return self._read(read, 2**62 - first, len(places))
 
-    def eval_batches(self, batch_size: int) -> Iterator[Batch]:
-        return self._read(self._eval_example, -(-self.num_examples // batch_size) * batch_size, batch_size)
+    def eval_batches(self, batch_size: int, *, share: tuple[int, int] = WHOLE) -> Iterator[Batch]:
+        places, batches = rows(batch_size, share), -(-self.num_examples // batch_size)
+
+        def read(i: int) -> Batch:
+            step, row = divmod(i, len(places))
+            return self._eval_example(step * batch_size + places[row])
+
+        return self._read(read, batches * len(places), len(places))
 
     def _read(self, read: Callable[[int], Batch], length: int, batch_size: int) -> Iterator[Batch]:
         """Batches of read(0), read(1), ..., in that order whatever the number of threads; two are read ahead."""

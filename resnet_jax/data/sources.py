@@ -16,6 +16,7 @@ from resnet_jax.data.images import Unreadable, pixels, read_image
 from resnet_jax.types import Batch
 
 MEMORY = 2**33  # bytes of pixels that are held at most
+WHOLE = (0, 1)  # the first and only share of a batch
 
 
 class Source(Protocol):
@@ -46,11 +47,16 @@ class Source(Protocol):
         """Mean and standard deviation per channel, of values in [0, 1]."""
         ...
 
-    def batches(self, seed: int, start_step: int = 0, *, batch_size: int) -> Iterator[Batch]:
-        """Training batches without end, from batch `start_step` on. Batch k depends on (seed, k) alone."""
+    def batches(
+        self, seed: int, start_step: int = 0, *, batch_size: int, share: tuple[int, int] = WHOLE
+    ) -> Iterator[Batch]:
+        """Training batches without end, from batch `start_step` on. Batch k depends on (seed, k) alone.
+
+        A `share` (i, n) is the i-th of n equal parts of each batch: what one of n processes reads.
+        """
         ...
 
-    def eval_batches(self, batch_size: int) -> Iterator[Batch]:
+    def eval_batches(self, batch_size: int, *, share: tuple[int, int] = WHOLE) -> Iterator[Batch]:
         """Every example once, in order; the last batch is filled up with examples of mask 0."""
         ...
 
@@ -75,6 +81,18 @@ class Order:
     def example(self, number: int) -> int:
         """Index of the example that is the run's `number`-th."""
         return int(self.batch(number // self._batch_size)[number % self._batch_size])
+
+
+def rows(batch_size: int, share: tuple[int, int]) -> range:
+    """The places in a batch that are the share's.
+
+    Raises:
+      ValueError: so many shares cannot be equal.
+    """
+    i, n = share
+    if batch_size % n:
+        raise ValueError(f"a batch of {batch_size} cannot be shared evenly by {n} processes")
+    return range(i * batch_size // n, (i + 1) * batch_size // n)
 
 
 def pixel_moments(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -118,18 +136,21 @@ class InMemory:
         """Mean and standard deviation per channel, of values in [0, 1]."""
         return pixel_moments(self.images)
 
-    def batches(self, seed: int, start_step: int = 0, *, batch_size: int) -> Iterator[Batch]:
-        order = Order(self.num_examples, seed, batch_size)
+    def batches(
+        self, seed: int, start_step: int = 0, *, batch_size: int, share: tuple[int, int] = WHOLE
+    ) -> Iterator[Batch]:
+        order, places = Order(self.num_examples, seed, batch_size), rows(batch_size, share)
         for step in count(start_step):
-            yield self._batch(order.batch(step), batch_size)
+            yield self._batch(order.batch(step)[places])
 
-    def eval_batches(self, batch_size: int) -> Iterator[Batch]:
+    def eval_batches(self, batch_size: int, *, share: tuple[int, int] = WHOLE) -> Iterator[Batch]:
+        places = np.array(rows(batch_size, share))
         for first in range(0, self.num_examples, batch_size):
-            yield self._batch(np.arange(first, min(first + batch_size, self.num_examples)), batch_size)
+            yield self._batch(first + places)
 
-    def _batch(self, index: np.ndarray, batch_size: int) -> Batch:
-        mask = np.arange(batch_size) < len(index)
-        index = np.resize(index, batch_size)
+    def _batch(self, index: np.ndarray) -> Batch:
+        """Indices beyond the last example are padding."""
+        mask, index = index < self.num_examples, np.minimum(index, self.num_examples - 1)
         return {"image": self.images[index], "label": self.labels[index], "mask": mask.astype(np.float32)}
 
 

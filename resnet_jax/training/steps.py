@@ -34,6 +34,8 @@ def make_train_step(
     axis_name: str | None = "data",
     augment: Augment | None = None,
     accumulate: int = 1,
+    ema_decay: float | None = None,
+    skip_nonfinite: bool = False,
 ) -> Step:
     """step(state, batch) -> (state, metrics), the metrics being sums over the global batch (see `metrics.mean`).
 
@@ -47,6 +49,11 @@ def make_train_step(
         each example's place in the global batch. The key is the same on every device.
       accumulate: this many equal parts of the shard are run one after the other, their gradients added, and one update
         made. Batch statistics are those of a part, and the running ones move once for each.
+      ema_decay: averages parameters and statistics into `state.ema` (made by `TrainState.create(..., ema=True)`), by
+        ema += (1 - d) * (new - ema), d = min(ema_decay, (1 + step) / (10 + step)), as TensorFlow's
+        ExponentialMovingAverage with num_updates: the first weights are soon forgotten.
+      skip_nonfinite: a step whose loss or gradient is not finite changes nothing but the step count and the schedule's.
+        It counts as no examples, and as 1 in the metric "skipped".
 
     Raises:
       ValueError: the net synchronises its BatchNorm over another axis.
@@ -107,16 +114,38 @@ def make_train_step(
         norms = {"grad_norm": optax.tree.norm(gradient), "param_norm": optax.tree.norm(state.params)}
         sums |= {name: norm.astype(count.dtype) * count for name, norm in norms.items()}
         updates, opt_state = tx.update(gradient, state.opt_state, state.params)
-        state = replace(
-            state,
-            step=state.step + 1,
-            params=optax.apply_updates(state.params, updates),
-            batch_stats=batch_stats,
-            opt_state=opt_state,
+        params = optax.apply_updates(state.params, updates)
+        ema = state.ema if ema_decay is None else _average(state, params, batch_stats, ema_decay)
+        new = replace(
+            state, step=state.step + 1, params=params, batch_stats=batch_stats, opt_state=opt_state, ema=ema
         )
-        return state, sums
+        if not skip_nonfinite:
+            return new, sums
+        good = jnp.isfinite(sums["loss"]) & jnp.isfinite(sums["grad_norm"])
+        sums = {name: jnp.where(good, value, 0) for name, value in sums.items()}
+        return _new_if(good, new, state), sums | {"skipped": (~good).astype(count.dtype)}
 
     return step
+
+
+def _average(state: TrainState, params: Any, batch_stats: Any, decay: float) -> Any:
+    old = state.averaged.variables
+    step = jnp.asarray(state.step, float)
+    d = jnp.minimum(decay, (1 + step) / (10 + step))
+    new = {"params": params, "batch_stats": batch_stats}
+    return jax.tree.map(lambda ema, x: ema + (1 - d).astype(ema.dtype) * (x - ema), old, new)
+
+
+def _new_if(good: Array, new: TrainState, old: TrainState) -> TrainState:
+    """`new`, or `old` with the counts that say where in the run it is: its step, and the schedule's."""
+
+    def counts(node: Any) -> bool:
+        return isinstance(node, optax.ScaleByScheduleState)
+
+    def choose(new: Any, old: Any) -> Any:
+        return new if counts(new) else jnp.where(good, new, old)
+
+    return replace(jax.tree.map(choose, new, old, is_leaf=counts), step=new.step)
 
 
 def step_keys(key: Array, step: Array | int) -> tuple[Array, Array, Array]:
