@@ -1,4 +1,4 @@
-"""The command line: resnet-jax train | eval | predict | models | summary | data | plot."""
+"""The command line: resnet-jax train | eval | predict | replay | models | summary | data | plot."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ class Eval:
 
     run: Positional[str]  # folder of a run
     step: str = "latest"  # of the checkpoint: latest, best (by test top-1) or a number
+    ema: bool = False  # the averaged weights
     split: str | None = None  # None: what the run was tested on; of other data its test split, else every image
     json: bool = False  # print one JSON object
     data: DataConfig = field(default_factory=DataConfig)
@@ -40,9 +41,22 @@ class Predict:
     run: Positional[str]  # folder of a run
     images: Positional[tuple[str, ...]]  # image files, or folders of them
     step: str = "latest"  # of the checkpoint: latest, best (by test top-1) or a number
+    ema: bool = False  # the averaged weights
     top: int = 5  # classes an image
     batch_size: int = 32  # images at a time
     json: bool = False  # print one JSON object a line
+
+
+@dataclass(frozen=True)
+class Replay:
+    """Do one step of a run again, from the newest checkpoint before it: its loss, and which examples it saw.
+
+    Nothing in the run is changed.
+    """
+
+    run: Positional[str]  # folder of a run
+    at: Positional[int]  # the step, as metrics.jsonl counts them
+    json: bool = False  # print one JSON object
 
 
 @dataclass(frozen=True)
@@ -85,6 +99,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "train": Config,
     "eval": Eval,
     "predict": Predict,
+    "replay": Replay,
     "models": Models,
     "summary": Summarize,
     "data": Data,
@@ -93,7 +108,9 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Runs a command. Exits with status 2 and one line for a mistake, 1 for a run that stopped, 130 after Ctrl-C."""
+    """Runs a command. Exits with status 2 and one line for a mistake, 1 for a run that stopped, 130 after Ctrl-C, 143
+    after SIGTERM.
+    """
     arguments = list(sys.argv[1:] if argv is None else argv)
     name = arguments[0] if arguments else "--help"
     if name == "--version":
@@ -110,7 +127,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         commands.run(name, request)
     except (commands.SetupError, commands.DataError) as error:
         fail(str(error))
-    except commands.Diverged as error:
+    except commands.Preempted as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(error.status) from None
+    except (commands.Diverged, commands.SaveFailed, commands.PeerFailed) as error:
         raise SystemExit(f"stopped: {error}") from None
     except KeyboardInterrupt:
         hint = "; the same command goes on from the last checkpoint, if there is one yet" if name == "train" else ""

@@ -20,18 +20,27 @@ from resnet_jax.data.images import write_png
 from resnet_jax.data.sheet import as_seen
 from resnet_jax.models import list_models
 from resnet_jax.nearest import nearest
-from resnet_jax.training.checkpoint import find_checkpoint, load_checkpoint
+from resnet_jax.training.checkpoint import open_checkpoint
 from resnet_jax.training.evaluate import evaluate
 from resnet_jax.training.folder import read_config
-from resnet_jax.training.loop import Diverged, SetupError, cache_compilations, train
+from resnet_jax.training.loop import (
+    Diverged,
+    PeerFailed,
+    Preempted,
+    SaveFailed,
+    SetupError,
+    cache_compilations,
+    train,
+)
 from resnet_jax.training.parallel import Parallel
 from resnet_jax.training.plan import make_augmentation, open_data, open_split
 from resnet_jax.training.predict import image_files, predict
+from resnet_jax.training.replay import replay
 from resnet_jax.training.state import TrainState
 from resnet_jax.training.steps import make_eval_step
 from resnet_jax.types import Preprocess
 
-__all__ = ["Diverged", "SetupError", "DataError", "run"]
+__all__ = ["Diverged", "PeerFailed", "Preempted", "SaveFailed", "SetupError", "DataError", "run"]
 
 
 def run(name: str, request: Any) -> None:
@@ -39,11 +48,12 @@ def run(name: str, request: Any) -> None:
 
     Raises:
       SetupError: something asked for cannot be.
-      DataError, Diverged: what ends a run that has begun.
+      DataError, Diverged, Preempted, SaveFailed, PeerFailed: what ends a run that has begun.
     """
     commands: dict[str, Callable[[Any], Any]] = {
         "train": train,
-        "eval": _eval, "predict": _predict, "models": _models, "summary": _summary, "data": _data, "plot": _plot,
+        "eval": _eval, "predict": _predict, "replay": _replay,
+        "models": _models, "summary": _summary, "data": _data, "plot": _plot,
     }  # fmt: skip
     try:
         commands[name](request)
@@ -58,8 +68,8 @@ def run(name: str, request: Any) -> None:
 
 
 def _eval(request: Any) -> None:
-    where, meta = find_checkpoint(request.run, _step(request.step))
-    net = load_checkpoint(where)
+    saved = open_checkpoint(request.run, _step(request.step))
+    net, meta = saved.pretrained(ema=request.ema), saved.meta
     check_data(request.data)
     own, known = read_config(request.run).data, tuple(meta["classes"])
     config = _as_learned(request.data, net.preprocess, meta)
@@ -75,7 +85,7 @@ def _eval(request: Any) -> None:
     state = parallel.replicate(TrainState.from_variables(net.variables, optax.identity(), jax.random.key(0)))
     step = parallel.map(make_eval_step(net.model, prepare=net.preprocess))
     means = evaluate(step, state, source, batch_size=batch, parallel=parallel)
-    record = {"run": str(request.run), "step": int(where.name), "data": dataset.name, "split": split}
+    record = {"run": str(request.run), "step": saved.step, "data": dataset.name, "split": split}
     record |= {"skipped": len(source.skipped), **means}
     if request.json:
         print(json.dumps(record))
@@ -84,7 +94,7 @@ def _eval(request: Any) -> None:
         print(f"skipped {reason}")
     images = means.pop("images")
     numbers = "  ".join(f"{name} {value:.4f}" for name, value in means.items())
-    print(f"{request.run}, step {where.name}, on {dataset.name} ({split}), {images} images: {numbers}")
+    print(f"{request.run}, step {saved.step}, on {dataset.name} ({split}), {images} images: {numbers}")
 
 
 def _eval_split(dataset: data.Dataset, config: DataConfig, own: DataConfig) -> str:
@@ -99,14 +109,14 @@ def _place(config: DataConfig) -> tuple[str | None, ...]:
 
 
 def _predict(request: Any) -> None:
-    where, meta = find_checkpoint(request.run, _step(request.step))
     if not request.images:
         raise ValueError("no image given; wanted: image files, or folders of them")
+    saved = open_checkpoint(request.run, _step(request.step))
     files = image_files(request.images)
     cache_compilations()
     failed = 0
     for prediction in predict(
-        load_checkpoint(where), meta["classes"], files, batch_size=request.batch_size, top=request.top
+        saved.pretrained(ema=request.ema), saved.meta["classes"], files, batch_size=request.batch_size, top=request.top
     ):
         failed += prediction.error is not None
         if request.json:
@@ -115,6 +125,18 @@ def _predict(request: Any) -> None:
             print(prediction, flush=True)
     if failed:
         raise SetupError(f"{failed} of {len(files)} images could not be read")
+
+
+def _replay(request: Any) -> None:
+    cache_compilations()
+    record = replay(request.run, request.at)
+    if request.json:
+        print(json.dumps(record))
+        return
+    numbers = ("loss", "top1", "grad_norm", "learning_rate")
+    shown = "  ".join(f"{name} {record[name]!r}" for name in numbers)
+    print(f"{request.run}, step {record['step']}, from checkpoint {record['checkpoint']}: {shown}")
+    print(f"training examples {' '.join(map(str, record['examples']))}")
 
 
 def _models(request: Any) -> None:

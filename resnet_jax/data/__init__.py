@@ -8,13 +8,14 @@ from typing import Any
 from resnet_jax.data.augment import make_augment
 from resnet_jax.data.examples import TEST_SPLITS, Dataset, Relabelled, default_splits
 from resnet_jax.data.images import DataError, Unreadable
-from resnet_jax.data.sources import InMemory, Source, in_memory
+from resnet_jax.data.sources import InMemory, Order, Source, in_memory
 
 __all__ = [
     "TEST_SPLITS",
     "DataError",
     "Dataset",
     "InMemory",
+    "Order",
     "Source",
     "Unreadable",
     "default_splits",

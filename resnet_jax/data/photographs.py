@@ -64,8 +64,8 @@ class Photographs:
         first = start_step * len(places)
 
         def read(i: int) -> Batch:
-            step, row = divmod(first + i, len(places))
-            number = step * batch_size + places[row]
+            step, place = divmod(first + i, len(places))
+            number = step * batch_size + places[place]
             rng = np.random.Generator(np.random.Philox(np.random.SeedSequence((seed, number))))
             own = order.example(number)
             for further in range(self.num_examples):
@@ -79,8 +79,8 @@ class Photographs:
         places, batches = rows(batch_size, share), -(-self.num_examples // batch_size)
 
         def read(i: int) -> Batch:
-            step, row = divmod(i, len(places))
-            return self._eval_example(step * batch_size + places[row])
+            step, place = divmod(i, len(places))
+            return self._eval_example(step * batch_size + places[place])
 
         return self._read(read, batches * len(places), len(places))
 

@@ -11,13 +11,35 @@ from resnet_jax.data import Source
 from resnet_jax.training import metrics
 from resnet_jax.training.parallel import Parallel
 
+AHEAD = 3  # batches under way at most
+
+
+class Stopped(Exception):
+    """`stop` ended an evaluation before its end."""
+
 
 def evaluate(
-    step: Callable[[Any, Any], Any], state: Any, source: Source, *, batch_size: int, parallel: Parallel
+    step: Callable[[Any, Any], Any],
+    state: Any,
+    source: Source,
+    *,
+    batch_size: int,
+    parallel: Parallel,
+    stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, float]:
     """Means over all examples of `source`, and how many "images" they are; for any batch size and number of devices.
 
-    `step` is a mapped `make_eval_step`. The last batch is filled up with examples that count for nothing.
+    `step` is a mapped `make_eval_step`. The last batch is filled up with examples that count for nothing. Of several
+    processes each reads its share.
+
+    Raises:
+      Stopped: `stop`, which is asked before each batch, was true.
     """
-    sums = jax.device_get([step(state, batch) for batch in parallel.prefetch(source.eval_batches(batch_size))])
+    sums: list[Any] = []
+    for batch in parallel.prefetch(source.eval_batches(batch_size, share=parallel.share)):
+        if stop():
+            raise Stopped
+        sums.append(step(state, batch))
+        jax.block_until_ready(sums[-AHEAD:][0])
+    sums = jax.device_get(sums)
     return metrics.mean(sums) | {"images": round(sum(float(one["count"]) for one in sums))}

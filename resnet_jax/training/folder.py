@@ -7,47 +7,72 @@ import json
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from resnet_jax.config import Config, changes, from_dict, to_dict
 from resnet_jax.nearest import nearest
 
-# Fields that may change between the starts of one run: they change no number in it.
+# Fields, and groups of them, that may change between the starts of one run: they change no number in it.
 FREE = (
     "workdir",
     "data.data_dir",
     "data.threads",
-    "log.tensorboard",
-    "log.wandb",
-    "log.wandb_project",
     "train.parallel",
     "train.log_every_steps",
-    "checkpoint.keep_latest",
+    "train.deterministic",
+    "checkpoint",
+    "log",
+    "resume",
+    "distributed",
 )
 
 
-def open_folder(config: Config) -> Path:
-    """The run's folder, with its config.json; refuses to go on with a run of another config."""
-    folder = Path(config.workdir).resolve()
+def make_folder(folder: Path) -> None:
+    """Raises ValueError where it cannot be made."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ValueError(f"cannot make the run's folder {folder}: {error.strerror}") from None
+
+
+def record_config(folder: Path, config: Config) -> list[str]:
+    """Writes config.json, or checks that the run in `folder` has the same config. Returns what there is to tell.
+
+    With `resume.allow_changes` a changed config is written, and the one before kept in the list "before".
+
+    Raises:
+      ValueError: a run of another config, or a file that is none.
+    """
     file = folder / "config.json"
-    if file.exists():
-        try:
-            before = to_dict(read_config(folder))
-        except ValueError as error:
-            raise ValueError(f"{error}; choose another --workdir") from None
-        differ = {name: pair for name, pair in changes(before, to_dict(config)).items() if name not in FREE}
-        if differ:
-            named = ", ".join(f"{name} was {old!r}, now {new!r}" for name, (old, new) in differ.items())
-            raise ValueError(f"{folder} holds a run of another config: {named}; choose another --workdir")
-        return folder
-    record = {"config": to_dict(config), "versions": versions(), "commit": _commit()}
-    new = folder / "config.json.new"
+    record: dict[str, Any] = {"config": to_dict(config), "versions": versions(), "commit": _commit()}
+    if not file.exists():
+        _write(file, record)
+        return []
+    try:
+        before = to_dict(read_config(folder))
+    except ValueError as error:
+        raise ValueError(f"{error}; choose another --workdir") from None
+    differ = {name: pair for name, pair in changes(before, record["config"]).items() if not _free(name)}
+    if not differ:
+        return []
+    named = ", ".join(f"{name} was {old!r}, now {new!r}" for name, (old, new) in differ.items())
+    if not config.resume.allow_changes:
+        raise ValueError(
+            f"{folder} holds a run of another config: {named}; choose another --workdir, or --resume.allow-changes"
+        )
+    last = json.loads(file.read_text())
+    _write(file, record | {"before": [*last.pop("before", []), last]})
+    return [f"going on with another config: {named}"]
+
+
+def _free(name: str) -> bool:
+    return name in FREE or name.partition(".")[0] in FREE
+
+
+def _write(file: Path, record: dict[str, Any]) -> None:
+    new = file.with_suffix(".new")
     new.write_text(json.dumps(record, indent=2) + "\n")
     os.replace(new, file)
-    return folder
 
 
 def read_config(folder: str | Path) -> Config:

@@ -7,8 +7,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import asdict
-from functools import partial
+from dataclasses import asdict, dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -16,23 +15,29 @@ from typing import Any
 import jax
 import numpy as np
 
-from resnet_jax.config import Config, flat, to_dict
+from resnet_jax.config import Config, check_config, flat, to_dict
 from resnet_jax.data import DataError
 from resnet_jax.data.sheet import as_seen
-from resnet_jax.training import metrics
-from resnet_jax.training.checkpoint import Checkpoints
-from resnet_jax.training.evaluate import evaluate
-from resnet_jax.training.folder import open_folder, versions
-from resnet_jax.training.losses import cross_entropy
+from resnet_jax.training import distributed, metrics
+from resnet_jax.training.checkpoint import Checkpoint, Checkpoints, SaveFailed, open_checkpoint, set_aside_damaged
+from resnet_jax.training.distributed import PeerFailed
+from resnet_jax.training.evaluate import Stopped
+from resnet_jax.training.folder import make_folder, record_config, versions
+from resnet_jax.training.lock import locked
 from resnet_jax.training.parallel import Parallel
-from resnet_jax.training.plan import Plan, check_split, eval_batch, make_augmentation, make_optimizer, make_plan
+from resnet_jax.training.plan import Plan, check_deterministic, check_split, make_plan
+from resnet_jax.training.preemption import Preempted, Signals
 from resnet_jax.training.report import Report
+from resnet_jax.training.session import Session
 from resnet_jax.training.state import TrainState
-from resnet_jax.training.steps import make_eval_step, make_train_step, step_keys
+from resnet_jax.training.steps import step_keys
 from resnet_jax.training.writers import TensorBoard, WandB, Writer, check_installed
 from resnet_jax.types import Batch
 
+__all__ = ["Diverged", "PeerFailed", "Preempted", "SaveFailed", "SetupError", "train"]
+
 AHEAD = 3  # steps under way at most
+SHOWN = 10  # example indices in a message
 
 
 class SetupError(ValueError):
@@ -40,117 +45,241 @@ class SetupError(ValueError):
 
 
 class Diverged(RuntimeError):
-    """The loss is not finite any more."""
+    """The loss or a gradient is not finite any more."""
 
 
 def train(config: Config) -> dict[str, float]:
     """Trains, or goes on training, the run that `config` describes; returns the means of its last evaluation.
 
+    Several processes call it with the same config, each with its own `distributed`. In the main thread it handles
+    SIGTERM and Ctrl-C while it runs.
+
     Raises:
       SetupError: a value that cannot be, before any work.
       DataError: an image that cannot be read or has a wrong label; at once, or when it is reached.
-      Diverged: the loss became infinite or nan.
+      Diverged: the loss or a gradient became infinite or nan, and such steps are not to be skipped.
+      Preempted: SIGTERM or Ctrl-C; what was done is saved.
+      SaveFailed: a checkpoint could not be written.
+      PeerFailed: another process could not start.
     """
     try:
-        plan = make_plan(config)
-        check_installed(tensorboard=config.log.tensorboard, wandb=config.log.wandb != "off")
-        parallel = Parallel(config.train.parallel)
-        check_split(config, len(parallel.devices))
-        folder = open_folder(config)
-    except DataError:
-        raise
-    except (ValueError, TypeError, OSError) as error:
-        raise SetupError(str(error)) from error
-    cache_compilations()
-    with Checkpoints(folder / "checkpoints", keep_latest=config.checkpoint.keep_latest) as checkpoints:
-        return _run(plan, parallel, folder, checkpoints)
-
-
-def _run(plan: Plan, parallel: Parallel, folder: Path, checkpoints: Checkpoints) -> dict[str, float]:
-    config, batch_size = plan.config, plan.config.data.batch_size
-    tx = make_optimizer(config.optim, plan.schedule)
-    sample = np.zeros((1, *plan.train.image_shape), np.uint8)
-    state = parallel.replicate(TrainState.create(plan.model, tx, jax.random.key(config.train.seed), sample))
-    start = checkpoints.latest_step or 0
-    if start:
-        _check_same_data(plan, checkpoints.meta(start)["data"])
-        state = checkpoints.restore(start, state)
-    evaluation = parallel.map(make_eval_step(plan.model, prepare=plan.preprocess))
-
-    def test(state: TrainState) -> dict[str, float]:
-        return evaluate(evaluation, state, plan.test, batch_size=eval_batch(config), parallel=parallel)
-
-    going_on = start < plan.steps
-    try:
-        writers = _writers(config, folder, start) if going_on else []
+        check_config(config)
+        distributed.start(**asdict(config.distributed))
     except ValueError as error:
         raise SetupError(str(error)) from error
-    with Report(folder / "metrics.jsonl", start_step=start, total_steps=plan.steps, writers=writers) as report:
-        report.say(_headline(plan, parallel, folder, start))
-        skipped = _Skipped(plan, report)
-        if not going_on:
-            means = test(state)
-            report.say(f"this run is finished: {_shown(means)}; choose another --workdir for a new one")
+    with Signals() as signals, ExitStack() as held:
+        failure: Exception | None = None
+        try:
+            ready = _get_ready(config, held)
+        except DataError as error:
+            failure = error
+        except (ValueError, TypeError, OSError) as error:
+            failure = SetupError(str(error))
+            failure.__cause__ = error
+        distributed.together(failure)
+        plan, parallel, folder, notes = ready
+        cache_compilations()
+        checkpoints = Checkpoints(
+            folder / "checkpoints", keep_latest=config.checkpoint.keep_latest, first=distributed.is_first()
+        )
+        with checkpoints:
+            return _Run(Session(plan, parallel), folder, checkpoints, signals).go(notes)
+
+
+def _get_ready(config: Config, held: ExitStack) -> tuple[Plan, Parallel, Path, list[str]]:
+    """All that can be wrong; the folder, which stays locked while `held` is; and what there is to tell of it."""
+    plan = make_plan(config)
+    check_installed(tensorboard=config.log.tensorboard, wandb=config.log.wandb != "off")
+    parallel = Parallel(config.train.parallel)
+    check_split(config, len(parallel.devices), parallel.share[1])
+    if config.train.deterministic:
+        check_deterministic(parallel.devices[0].platform, os.environ.get("XLA_FLAGS", ""))
+    folder, notes = Path(config.workdir).resolve(), []
+    if distributed.is_first():
+        make_folder(folder)
+        left = held.enter_context(locked(folder))
+        if left is not None:
+            notes.append(f"an earlier start has not ended in order: {left}")
+        notes += record_config(folder, config)
+        if (folder / "checkpoints").is_dir():
+            notes += set_aside_damaged(folder / "checkpoints")
+    return plan, parallel, folder, notes
+
+
+class _Run:
+    """A run that has its folder."""
+
+    def __init__(self, session: Session, folder: Path, checkpoints: Checkpoints, signals: Signals) -> None:
+        self._session, self._plan, self._parallel = session, session.plan, session.parallel
+        self._folder, self._checkpoints, self._signals = folder, checkpoints, signals
+        self._config = session.plan.config
+        self._start = distributed.first_says(checkpoints.latest_step or 0)
+        self._saved, self._saved_at = self._start, time.monotonic()
+
+    def go(self, notes: list[str]) -> dict[str, float]:
+        state, meta = self._session.fresh(), {}
+        if self._start:
+            found = open_checkpoint(self._checkpoints.folder, self._start)
+            state, meta = self._restored(found, state), found.meta
+            notes = notes + self._changes(meta)
+        state = self._parallel.replicate(state)
+        due = meta.get("evaluation_due", False)
+        going_on = self._start < self._plan.steps or due
+        with self._report(going_on) as report:
+            for line in [_headline(self._plan, self._parallel, self._folder, self._start), *notes]:
+                report.say(line)
+            skipped = _Skipped(self._plan, report)
+            if not going_on:
+                means = self._session.test(state)
+                report.say(f"this run is finished: {_shown(means)}; choose another --workdir for a new one")
+                return means
+            log = _Log(self._session, report, self._checkpoints, self._start, meta.get("log", {}))
+            if due:
+                means = self._test(self._start, state, log, report)
+            for step, batch in enumerate(self._batches(state, report, log), self._start + 1):
+                state, sums = self._session.train_step(state, batch)
+                log.add(step, sums)
+                self._signals.at_stake = True
+                if step % self._plan.eval_every_steps == 0 or step == self._plan.steps:
+                    means = self._test(step, state, log, report)
+                    skipped.say()
+                elif self._due(step):
+                    self._save(step, state, log)
+                if step < self._plan.steps and self._signals.reached():
+                    if self._saved < step:
+                        self._save(step, state, log)
+                    self._checkpoints.wait()
+                    raise self._signals.preempted(step)
+            self._checkpoints.wait()
+            report.say(f"done: {_shown(means)}; {self._folder}")
             return means
-        augment = make_augmentation(config.data, plan.preprocess, len(plan.train.classes))
-        loss = partial(cross_entropy, label_smoothing=config.optim.label_smoothing)
-        step_function = make_train_step(plan.model, tx, loss=loss, augment=augment, accumulate=config.optim.accumulate)
-        train_step = parallel.map(step_function, donate_state=True)
-        log = _Log(plan, report, checkpoints, start)
-        host_batches = plan.train.batches(config.train.seed, start, batch_size=batch_size)
-        if writers:
-            first = next(host_batches)
-            key = step_keys(jax.device_get(state.key), start)[0]
-            report.image(start, "train/images", as_seen(first, augment, key, plan.preprocess))
-            host_batches = chain([first], host_batches)
-        batches = parallel.prefetch(host_batches)
-        for step in range(start + 1, plan.steps + 1):
-            state, sums = train_step(state, log.wait_for(batches))
-            log.add(step, sums)
-            if step % plan.eval_every_steps and step < plan.steps:
-                continue
-            log.flush()
-            means = test(state)
-            log.check(step, means["loss"], "test loss")
-            epoch = step / plan.steps_per_epoch
-            report.test(step, {"epoch": epoch, **means})
-            skipped.say()
-            checkpoints.save(step, state, _meta(plan, step), top1=means["top1"])
-            log.restart_clock()
-        checkpoints.wait()
-        report.say(f"done: {_shown(means)}; {folder}")
+
+    def _restored(self, found: Checkpoint, like: TrainState) -> TrainState:
+        try:
+            return found.state(like)
+        except ValueError as error:
+            raise SetupError(str(error)) from error
+
+    def _changes(self, meta: dict[str, Any]) -> list[str]:
+        """What is not as it was when the checkpoint was made."""
+        told = []
+        for name, now in _data_facts(self._plan).items():
+            before = meta["data"].get(name, now)
+            if before != now:
+                said = f"the data has changed since this run began: {name} {before}, now {now}"
+                if not self._config.resume.allow_changes:
+                    raise SetupError(f"{said}; choose another --workdir, or --resume.allow-changes")
+                told.append(said)
+        before, now = meta.get("devices", len(self._parallel.devices)), len(self._parallel.devices)
+        if before != now:
+            local = self._config.model.bn_axis is None
+            effect = "batch statistics are those of a device, so numbers change" if local else "with the same numbers"
+            told.append(f"the run had {before} device{'s' * (before > 1)} and goes on with {now}: {effect}")
+        return told
+
+    def _report(self, going_on: bool) -> Report:
+        first = distributed.is_first()
+        try:
+            writers = _writers(self._config, self._folder, self._start) if first and going_on else []
+            return Report(
+                self._folder if first else None, start_step=self._start, total_steps=self._plan.steps, writers=writers
+            )
+        except ValueError as error:
+            raise SetupError(str(error)) from error
+
+    def _batches(self, state: TrainState, report: Report, log: _Log) -> Iterator[Batch]:
+        """On the devices, for every step that is left."""
+        host = self._session.batches(self._start)
+        if report.draws and self._start < self._plan.steps:
+            first = next(host)
+            key = step_keys(jax.device_get(state.key), self._start)[0]
+            report.image(self._start, "train/images", as_seen(first, self._session.augment, key, self._plan.preprocess))
+            host = chain([first], host)
+        batches = self._parallel.prefetch(host)
+        for _ in range(self._start, self._plan.steps):
+            yield log.wait_for(batches)
+
+    def _test(self, step: int, state: TrainState, log: _Log, report: Report) -> dict[str, float]:
+        """Tests, then saves. A signal on the way saves at once; the test is done when the run goes on."""
+        log.flush()
+        try:
+            means = self._session.test(state, self._signals.reached)
+        except Stopped:
+            if self._saved < step:
+                self._save(step, state, log, evaluation_due=True)
+            self._checkpoints.wait()
+            raise self._signals.preempted(step) from None
+        log.check_test(step, means)
+        report.test(step, {"epoch": step / self._plan.steps_per_epoch, **means})
+        self._save(step, state, log, top1=means["top1"])
+        log.restart_clock()
         return means
+
+    def _due(self, step: int) -> bool:
+        every = self._config.checkpoint
+        if every.every_steps and step % every.every_steps == 0:
+            return True
+        if not every.every_minutes or step % self._config.train.log_every_steps:
+            return False
+        return bool(distributed.first_says(time.monotonic() - self._saved_at >= 60 * every.every_minutes))
+
+    def _save(
+        self, step: int, state: TrainState, log: _Log, *, top1: float | None = None, evaluation_due: bool = False
+    ) -> None:
+        partial = log.hold()  # nothing that is not finite is saved
+        meta = _meta(self._plan, step) | {
+            "devices": len(self._parallel.devices),
+            "log": partial,
+            "evaluation_due": evaluation_due,
+        }
+        self._checkpoints.save(step, self._parallel.whole(state), meta, top1=top1, replace=self._saved == step)
+        self._saved, self._saved_at = step, time.monotonic()
+
+
+@dataclass
+class _Interval:
+    """Steps whose means make one record: what has been read of them, and what is still on the devices."""
+
+    totals: dict[str, float] = field(default_factory=dict)
+    unread: list[tuple[int, Any]] = field(default_factory=list)
 
 
 class _Log:
     """Holds the metrics of steps that may still be running, and reads each interval when the next one has ended.
 
-    So the host never waits for the device it feeds, except for the first step and before an evaluation.
+    So the host never waits for the device it feeds, except for the first step and before an evaluation or a save.
+    `totals` are those of the interval that a checkpoint has cut, which goes on as if nothing had been.
     """
 
-    def __init__(self, plan: Plan, report: Report, checkpoints: Checkpoints, start: int) -> None:
+    def __init__(
+        self, session: Session, report: Report, checkpoints: Checkpoints, start: int, totals: dict[str, float]
+    ) -> None:
+        plan = session.plan
         self._every, self._batch_size = plan.config.train.log_every_steps, plan.config.data.batch_size
         self._steps_per_epoch = plan.steps_per_epoch
         self._rates = np.asarray(jax.vmap(plan.schedule)(np.arange(plan.steps)))
-        self._report, self._checkpoints = report, checkpoints
-        self._ended: list[tuple[int, Any]] = []
-        self._open: list[tuple[int, Any]] = []
-        self._start = self._timed = start  # `_timed`: steps that had been done at `_clock`
+        self._session, self._report, self._checkpoints = session, report, checkpoints
+        self._ended: _Interval | None = None
+        self._last = start  # the last step of `_ended`
+        self._open = _Interval(dict(totals))
+        self._start = self._timed = self._step = start  # `_timed`: steps that had been done at `_clock`
+        self._under_way: list[Any] = []
         self._waited = 0.0  # seconds since `_clock` in getting batches; the devices may have been at work meanwhile
         self._clock = time.perf_counter()
 
     def wait_for(self, batches: Iterator[Batch]) -> Batch:
         """The next batch, once few enough steps are under way: each holds a batch on the devices."""
-        under_way = [sums for _, sums in (self._ended + self._open)[-AHEAD:]]
-        if len(under_way) == AHEAD:
-            jax.block_until_ready(under_way[0])
+        if len(self._under_way) == AHEAD:
+            jax.block_until_ready(self._under_way.pop(0))
         began = time.perf_counter()
         batch = next(batches)
         self._waited += time.perf_counter() - began
         return batch
 
     def add(self, step: int, sums: Any) -> None:
-        self._open.append((step, sums))
+        self._step = step
+        self._open.unread.append((step, sums))
+        self._under_way.append(sums)
         self._report.advance(step)
         if step == self._start + 1:
             jax.block_until_ready(sums)  # compilation is no part of the rate
@@ -158,24 +287,43 @@ class _Log:
             self.restart_clock()
         if step % self._every == 0:
             self._read(self._pace())
-            self._ended, self._open = self._open, []
+            self._end_interval()
 
     def flush(self) -> None:
-        jax.block_until_ready([sums for _, sums in self._open])
+        """Ends the interval here, and reads everything."""
+        jax.block_until_ready(self._open.unread)
         pace = self._pace()
         self._read(pace)
-        self._ended, self._open = self._open, []
-        self._read(pace)
+        if self._open.totals or self._open.unread:
+            self._end_interval()
+            self._read(pace)
+
+    def hold(self) -> dict[str, float]:
+        """Reads everything so far, and puts its records on the disk; returns the totals of the interval that is cut."""
+        self._read(self._pace())
+        self._absorb(self._open)
+        self._report.sync()
+        return dict(self._open.totals)
 
     def restart_clock(self) -> None:
         self._clock, self._waited = time.perf_counter(), 0.0
+
+    def check_test(self, step: int, means: dict[str, float]) -> None:
+        for name, value in means.items():
+            if name.endswith("loss") and not math.isfinite(value):
+                raise Diverged(f"test {name} is {value} at step {step}; {self._last_good()}")
+
+    def _end_interval(self) -> None:
+        self._ended, self._last, self._open = self._open, self._step, _Interval()
 
     def _pace(self) -> dict[str, float | None]:
         """Images a second since it was last asked, by the steps that have ended since, and the share of the time that
         went into waiting for data; None before a step has ended.
         """
-        jax.block_until_ready([sums for _, sums in self._ended])
-        done = max((step for step, sums in self._ended + self._open if sums["loss"].is_ready()), default=0)
+        if self._ended is not None:
+            jax.block_until_ready(self._ended.unread)
+        unread = self._open.unread + (self._ended.unread if self._ended else [])
+        done = max((step for step, sums in unread if sums["loss"].is_ready()), default=self._timed)
         steps, now = done - self._timed, time.perf_counter()
         if steps <= 0:
             return {"images_per_second": None, "data_wait": None}
@@ -183,29 +331,48 @@ class _Log:
         self._timed, self._clock, self._waited = done, now, 0.0
         return {"images_per_second": steps * self._batch_size / seconds, "data_wait": waited / seconds}
 
-    def check(self, step: int, value: float, what: str) -> None:
-        if math.isfinite(value):
-            return
-        latest = self._checkpoints.latest_step
-        good = (
-            "there is no checkpoint yet"
-            if latest is None
-            else f"last good checkpoint: {self._checkpoints.folder / str(latest)}"
-        )
-        raise Diverged(f"{what} is {value} at step {step}, learning rate {self._rates[step - 1]:.4g}; {good}")
-
     def _read(self, pace: dict[str, float | None]) -> None:
-        if not self._ended:
+        """Writes the record of the interval that has ended, if there is one unwritten."""
+        if self._ended is None:
             return
-        steps, sums = zip(*self._ended, strict=True)
-        sums, self._ended = jax.device_get(sums), []
-        if not any(one["count"] for one in sums):
-            return
+        self._absorb(self._ended)
+        totals, self._ended = self._ended.totals, None
+        skipped = {"skipped": round(totals.pop("skipped"))} if "skipped" in totals else {}
+        # None where every step was skipped.
+        means = metrics.mean([totals]) if totals["count"] else dict.fromkeys(totals.keys() - {"count"})
+        values = means | skipped | {"learning_rate": float(self._rates[self._last - 1]), **pace}
+        self._report.train(
+            self._last, {"epoch": self._last / self._steps_per_epoch, **values}, batch_size=self._batch_size
+        )
+
+    def _absorb(self, interval: _Interval) -> None:
+        steps, sums = [step for step, _ in interval.unread], jax.device_get([one for _, one in interval.unread])
         for step, one in zip(steps, sums, strict=True):
-            self.check(step, float(one["loss"]), "training loss")
-        last = steps[-1]
-        values = metrics.mean(sums) | {"learning_rate": float(self._rates[last - 1]), **pace}
-        self._report.train(last, {"epoch": last / self._steps_per_epoch, **values}, batch_size=self._batch_size)
+            self._check(step, one)
+        interval.totals, interval.unread = metrics.total([interval.totals, *sums]), []
+
+    def _check(self, step: int, sums: dict[str, Any]) -> None:
+        loss, norm = float(sums["loss"]), float(sums["grad_norm"])
+        skipped = bool(sums.get("skipped", 0))
+        if math.isfinite(loss) and math.isfinite(norm) and not skipped:
+            return
+        examples = self._session.examples(step)
+        self._report.nonfinite(step, examples)
+        shown = f"{', '.join(map(str, examples[:SHOWN]))}{', ...' if len(examples) > SHOWN else ''}"
+        if skipped:
+            self._report.say(f"step {step} skipped: its loss or gradient is not finite; training examples {shown}")
+            return
+        what = f"training loss is {loss / float(sums['count'] or 1)}"
+        if math.isfinite(loss):
+            what = f"the gradient's norm is {norm}"
+        said = f"{what} at step {step}, learning rate {self._rates[step - 1]:.4g}"
+        raise Diverged(f"{said}; training examples {shown} (all in nonfinite.jsonl); {self._last_good()}")
+
+    def _last_good(self) -> str:
+        latest = self._checkpoints.latest_step
+        if latest is None:
+            return "there is no checkpoint yet"
+        return f"last good checkpoint: {self._checkpoints.folder / str(latest)}"
 
 
 class _Skipped:
@@ -228,14 +395,6 @@ def _data_facts(plan: Plan) -> dict[str, Any]:
     return {"images": images, "classes": list(plan.train.classes)}
 
 
-def _check_same_data(plan: Plan, before: dict[str, Any]) -> None:
-    for name, now in _data_facts(plan).items():
-        if before.get(name, now) != now:
-            raise SetupError(
-                f"the data has changed since this run began: {name} {before[name]}, now {now}; choose another --workdir"
-            )
-
-
 def _writers(config: Config, folder: Path, start: int) -> list[Writer]:
     fields = flat(to_dict(config))
     with ExitStack() as opened:  # those before one that fails are closed
@@ -256,11 +415,13 @@ def _headline(plan: Plan, parallel: Parallel, folder: Path, start: int) -> str:
     going_on = f", going on from step {start}" if start else ""
     images = f"{plan.train.num_examples:,} images to train on, {plan.test.num_examples:,} to test"
     data = f"{plan.data_name}: {images} of {len(plan.train.classes)} classes"
-    return f"{data}\n{plan.config.model.name}, {where}: {plan.steps} steps in {folder}{going_on}"
+    processes = f" in {parallel.share[1]} processes" if parallel.share[1] > 1 else ""
+    return f"{data}\n{plan.config.model.name}, {where}{processes}: {plan.steps} steps in {folder}{going_on}"
 
 
 def _shown(means: dict[str, float]) -> str:
-    return f"test top-1 {means['top1']:.4f}, loss {means['loss']:.4f}"
+    averaged = f" (averaged weights: {means['ema_top1']:.4f}, {means['ema_loss']:.4f})" if "ema_top1" in means else ""
+    return f"test top-1 {means['top1']:.4f}, loss {means['loss']:.4f}{averaged}"
 
 
 def _meta(plan: Plan, step: int) -> dict[str, Any]:

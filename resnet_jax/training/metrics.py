@@ -23,17 +23,23 @@ def classification(logits: Array, labels: Array, loss: Array, mask: Array) -> Me
     return sums
 
 
+def total(batches: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    """Sums of batches, added one after the other, on the host, in float64: so a total may be added to later."""
+    added: dict[str, float] = {}
+    for sums in batches:
+        for name, value in sums.items():
+            added[name] = added.get(name, 0.0) + float(np.float64(value))
+    return added
+
+
 def mean(batches: Iterable[Mapping[str, Any]]) -> dict[str, float]:
-    """Sums of one or more batches -> means over their examples, on the host, in float64.
+    """Sums of one or more batches -> means over their examples.
 
     Raises:
       ValueError: there were no examples.
     """
-    total: dict[str, float] = {}
-    for sums in batches:
-        for name, value in sums.items():
-            total[name] = total.get(name, 0.0) + float(np.float64(value))
-    count = total.pop("count", 0.0)
+    added = total(batches)
+    count = added.pop("count", 0.0)
     if not count:
         raise ValueError("no examples to average over")
-    return {name: value / count for name, value in total.items()}
+    return {name: value / count for name, value in added.items()}

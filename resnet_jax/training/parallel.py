@@ -28,7 +28,10 @@ class Parallel:
         if mode not in MODES:
             raise ValueError(f"parallel mode {mode!r}; valid: {', '.join(MODES)}")
         self.mode = mode
-        self.devices = tuple(jax.devices() if devices is None else devices)
+        # By process: each one's devices are neighbours, and so are its examples in the global batch.
+        every = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
+        self.devices = tuple(every if devices is None else devices)
+        self.share = (jax.process_index(), jax.process_count())  # (i, n): this process is i of n
         # Not jax.make_mesh: its explicit axes do not go through every loss (jax 0.12).
         self.mesh = Mesh(np.array(self.devices), (AXIS,))
 
@@ -50,6 +53,12 @@ class Parallel:
         """A copy of the state on every device. Do this before the first step: it also makes donation safe."""
         replicated = NamedSharding(self.mesh, P())
         return jax.tree.map(lambda x: jax.make_array_from_callback(x.shape, replicated, lambda i: x[i]), _host(state))
+
+    def whole(self, state: Any) -> Any:
+        """What `map` returns, as arrays that several processes can save together."""
+        if self.share == (0, 1):
+            return state
+        return self.replicate(state)
 
     def shard(self, batch: Batch) -> Batch:
         """This process's share of the global batch, from host memory to its devices.

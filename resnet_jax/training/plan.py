@@ -124,8 +124,18 @@ def open_split(
     )
 
 
-def check_split(config: Config, devices: int) -> None:
-    """Raises ValueError for batches that so many devices cannot share."""
+def check_deterministic(platform: str, flags: str) -> None:
+    """Raises ValueError where XLA may pick operations whose results differ from run to run."""
+    wanted = "--xla_gpu_deterministic_ops=true"
+    if platform in ("gpu", "cuda", "rocm") and wanted not in flags.split():
+        got = repr(flags) if flags else "not set"
+        raise ValueError(f"train.deterministic wants {wanted} in the environment's XLA_FLAGS, which is {got}")
+
+
+def check_split(config: Config, devices: int, processes: int = 1) -> None:
+    """Raises ValueError for batches that so many devices, or the processes that have them, cannot share."""
+    if devices % processes:
+        raise ValueError(f"{devices} devices in {processes} processes; wanted: as many in each")
     parts = devices * config.optim.accumulate
     sizes = {"data.batch_size": (config.data.batch_size, parts), "data.eval_batch_size": (eval_batch(config), devices)}
     for name, (size, parts) in sizes.items():

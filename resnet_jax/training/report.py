@@ -18,23 +18,30 @@ from resnet_jax.training.writers import Writer
 
 
 class Report:
-    """Writes one JSON object a line to `file`, and shows progress on a terminal (a line per record elsewhere).
+    """Writes one JSON object a line to metrics.jsonl, and shows progress on a terminal (a line per record elsewhere).
 
-    The numbers go to `writers` too, as "train/loss", "test/top1", ...
+    The numbers go to `writers` too, as "train/loss", "test/top1", ... Without a folder it writes and shows nothing.
+
+    Raises:
+      ValueError: a file of an earlier start that is damaged.
     """
 
     def __init__(
         self,
-        file: Path,
+        folder: Path | None,
         *,
         start_step: int,
         total_steps: int,
         writers: Sequence[Writer] = (),
         console: Console | None = None,
     ) -> None:
-        self._console, self._writers = console or Console(), writers
-        _drop_after(file, start_step)
-        self._file = file.open("a")
+        self._console, self._writers = console or Console(quiet=folder is None), writers
+        self._file = self._nonfinite = None
+        if folder is not None:
+            file, self._nonfinite = folder / "metrics.jsonl", folder / "nonfinite.jsonl"
+            for written in (file, self._nonfinite):
+                _drop_after(written, start_step)
+            self._file = file.open("a")
         self._total = total_steps
         self._live = self._console.is_terminal
         self._bar = Progress(
@@ -50,7 +57,8 @@ class Report:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._bar.stop()
         with ExitStack() as stack:  # each is closed, whatever another raises
-            stack.callback(self._file.close)
+            if self._file is not None:
+                stack.callback(self._file.close)
             for writer in self._writers:
                 stack.callback(writer.close)
 
@@ -61,19 +69,35 @@ class Report:
         """Means over the steps since the last record; `images_per_second` is None before it is known."""
         rate = values["images_per_second"]
         pace = f"{rate:,.0f} images/s" if rate else "- images/s"
-        self._bar.update(self._task, note=f"loss {values['loss']:.3f}  {pace}")
+        loss, top1 = ("-" if values[name] is None else f"{values[name]:.4f}" for name in ("loss", "top1"))
+        self._bar.update(self._task, note=f"loss {loss}  {pace}")
         if not self._live:
             eta = _span((self._total - step) * batch_size / rate) if rate else "-"
-            means = f"loss {values['loss']:.4f}  top-1 {values['top1']:.4f}"
-            self.say(f"step {step}/{self._total}  {means}  {pace}  ETA {eta}")
+            self.say(f"step {step}/{self._total}  loss {loss}  top-1 {top1}  {pace}  ETA {eta}")
         self._write({"step": step, "split": "train", **values})
 
     def test(self, step: int, values: dict[str, Any]) -> None:
         """Means over the test images, and their number, "images"."""
-        tops = [f"top-{k} {values[f'top{k}']:.4f}" for k in (1, 5) if f"top{k}" in values]
-        means = "  ".join([f"loss {values['loss']:.4f}", *tops])
-        self.say(f"step {step}/{self._total}  test: {means}  ({values['images']} images)")
+        self.say(f"step {step}/{self._total}  test: {_means(values)}  ({values['images']} images)")
+        if "ema_loss" in values:
+            self.say(f"step {step}/{self._total}  test, averaged weights: {_means(values, 'ema_')}")
         self._write({"step": step, "split": "test", **values})
+
+    def nonfinite(self, step: int, examples: Sequence[int]) -> None:
+        """A step whose loss or gradient is not finite, and the training examples of its batch: in nonfinite.jsonl."""
+        if self._nonfinite is not None:
+            with self._nonfinite.open("a") as file:
+                file.write(json.dumps({"step": step, "examples": list(examples)}) + "\n")
+
+    def sync(self) -> None:
+        """What was written is on the disk when this returns."""
+        if self._file is not None:
+            os.fsync(self._file.fileno())
+
+    @property
+    def draws(self) -> bool:
+        """Whether anybody looks at `image`."""
+        return bool(self._writers)
 
     def image(self, step: int, name: str, pixels: np.ndarray) -> None:
         """A picture, uint8 [H, W, 3], for writers that show one."""
@@ -85,6 +109,8 @@ class Report:
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def _write(self, record: dict[str, Any]) -> None:
+        if self._file is None:
+            return
         self._file.write(json.dumps(record) + "\n")
         self._file.flush()
         values = {
@@ -92,6 +118,11 @@ class Report:
         }
         for writer in self._writers:
             writer.scalars(record["step"], values)
+
+
+def _means(values: dict[str, Any], prefix: str = "") -> str:
+    tops = [f"top-{k} {values[f'{prefix}top{k}']:.4f}" for k in (1, 5) if f"{prefix}top{k}" in values]
+    return "  ".join([f"loss {values[f'{prefix}loss']:.4f}", *tops])
 
 
 def _span(seconds: float) -> str:
@@ -104,8 +135,11 @@ def _drop_after(file: Path, step: int) -> None:
     """Removes what a run wrote after the checkpoint that it goes on from, and a line that was cut off."""
     if not file.exists():
         return
-    lines = file.read_text().splitlines(keepends=True)
-    kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+    lines = file.read_text(errors="replace").splitlines(keepends=True)
+    try:
+        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{file} has a line that is no record ({error!r}); mend it, or move the file away") from None
     if kept != lines:
         new = file.with_suffix(".new")
         new.write_text("".join(kept))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import flax.linen as nn
@@ -74,4 +75,4 @@ class TrainState:
         """
         if not self.ema:
             raise ValueError("the state has no averaged weights; TrainState.create(..., ema=True) makes room for them")
-        return self.replace(**self.ema)
+        return replace(self, **self.ema)

@@ -116,9 +116,7 @@ def make_train_step(
         updates, opt_state = tx.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         ema = state.ema if ema_decay is None else _average(state, params, batch_stats, ema_decay)
-        new = replace(
-            state, step=state.step + 1, params=params, batch_stats=batch_stats, opt_state=opt_state, ema=ema
-        )
+        new = replace(state, step=state.step + 1, params=params, batch_stats=batch_stats, opt_state=opt_state, ema=ema)
         if not skip_nonfinite:
             return new, sums
         good = jnp.isfinite(sums["loss"]) & jnp.isfinite(sums["grad_norm"])

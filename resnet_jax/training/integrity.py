@@ -1,0 +1,112 @@
+"""Checksums of a checkpoint, CRC-32: of each array as it was in memory, and of each file as it lies on disk.
+
+A folder without its checksums.json is one whose save was interrupted: it is written last.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+FILE = "checksums.json"
+CHUNK = 2**20
+
+
+class Damaged(ValueError):
+    """A checkpoint that is not what was saved."""
+
+
+def array_checksums(tree: Any) -> dict[str, str]:
+    """{"params/stem/conv/kernel": "float32[3,3,3,16] 1a2b3c4d", ...} of replicated or host arrays."""
+    return {name: _array_checksum(leaf) for name, leaf in named_leaves(tree)}
+
+
+def named_leaves(tree: Any) -> list[tuple[str, Any]]:
+    """[("params/stem/conv/kernel", leaf), ...], the same for a state and for what Orbax makes of it."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return [(jax.tree_util.keystr(path, simple=True, separator="/"), leaf) for path, leaf in leaves]
+
+
+def _array_checksum(x: Any) -> str:
+    # Of one device's copy: an array itself would keep its host copy, and could not be donated any more.
+    host = np.ascontiguousarray(x.addressable_data(0) if isinstance(x, jax.Array) else x)
+    shape = ",".join(map(str, np.shape(x)))
+    return f"{host.dtype}[{shape}] {zlib.crc32(memoryview(host.reshape(-1).view(np.uint8))):08x}"
+
+
+def write_checksums(folder: Path, arrays: Mapping[str, str], files: Mapping[str, str]) -> None:
+    """Seals a folder: from here on, any change to `files`, or to checksums.json itself, is found.
+
+    Raises:
+      OSError: it cannot be written.
+    """
+    new = folder / f"{FILE}.new"
+    new.write_text(_sealed({"arrays": dict(arrays), "files": dict(files)}))
+    os.replace(new, folder / FILE)
+
+
+def file_checksums(folder: Path, known: Mapping[str, str] | None = None) -> dict[str, str]:
+    """{"state/manifest.ocdbt": "116 1a2b3c4d", ...} of every file but checksums.json; those `known` are not read again.
+
+    Raises:
+      OSError: a file cannot be read.
+    """
+    found = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    known = known or {}
+    return {name: known.get(name) or _file_checksum(folder / name) for name in found if name != FILE}
+
+
+def check_files(folder: Path) -> dict[str, str]:
+    """The checksums of the arrays, once every file is found to be what was written.
+
+    Raises:
+      Damaged: which file, and how.
+    """
+    try:
+        text = (folder / FILE).read_text()
+        record = json.loads(text)
+        arrays, files = record["arrays"], record["files"]
+        intact = text == _sealed({"arrays": arrays, "files": files})
+    except FileNotFoundError:
+        raise Damaged(f"{folder} has no {FILE}: its save was interrupted") from None
+    except (ValueError, KeyError, TypeError, OSError):
+        intact = False
+    if not intact:
+        raise Damaged(f"{folder} is damaged: {FILE} is not what was written")
+    for name, wanted in files.items():
+        try:
+            found = _file_checksum(folder / name)
+        except OSError as error:
+            raise Damaged(f"{folder} is damaged: {name}: {error.strerror}") from None
+        if found != wanted:
+            raise Damaged(f"{folder} is damaged: {name} is {found}, and was written as {wanted} (bytes, CRC-32)")
+    return arrays
+
+
+def check_arrays(folder: Path, tree: Any, wanted: Mapping[str, str]) -> None:
+    """Raises Damaged for an array that is missing, or not the one that was saved."""
+    found = array_checksums(tree)
+    for name in sorted(found.keys() | wanted.keys()):
+        if found.get(name) != wanted.get(name):
+            got, saved = found.get(name, "missing"), wanted.get(name, "nothing")
+            raise Damaged(f"{folder} is damaged: array {name} is {got}, and was saved as {saved}")
+
+
+def _file_checksum(file: Path) -> str:
+    size = crc = 0
+    with file.open("rb") as opened:
+        while chunk := opened.read(CHUNK):
+            size, crc = size + len(chunk), zlib.crc32(chunk, crc)
+    return f"{size} {crc:08x}"
+
+
+def _sealed(record: dict[str, Any]) -> str:
+    own = f"{zlib.crc32(json.dumps(record).encode()):08x}"
+    return json.dumps({"crc32": own, **record}, indent=0)

@@ -1,0 +1,70 @@
+"""A plan on its devices: the compiled steps, the batches, and the state to begin with. The loop and `replay` use it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import jax
+import numpy as np
+
+from resnet_jax.data import Order
+from resnet_jax.training.evaluate import evaluate
+from resnet_jax.training.losses import cross_entropy
+from resnet_jax.training.parallel import Parallel
+from resnet_jax.training.plan import Plan, eval_batch, make_augmentation, make_optimizer
+from resnet_jax.training.state import TrainState
+from resnet_jax.training.steps import make_eval_step, make_train_step
+from resnet_jax.types import Batch
+
+
+class Session:
+    def __init__(self, plan: Plan, parallel: Parallel) -> None:
+        self.plan, self.parallel = plan, parallel
+        config = plan.config
+        self.augment = make_augmentation(config.data, plan.preprocess, len(plan.train.classes))
+        self._tx = make_optimizer(config.optim, plan.schedule)
+        step = make_train_step(
+            plan.model,
+            self._tx,
+            loss=partial(cross_entropy, label_smoothing=config.optim.label_smoothing),
+            augment=self.augment,
+            accumulate=config.optim.accumulate,
+            ema_decay=config.optim.ema_decay,
+            skip_nonfinite=config.train.nonfinite == "skip",
+        )
+        self.train_step = parallel.map(step, donate_state=True)
+        self._eval_step = parallel.map(make_eval_step(plan.model, prepare=plan.preprocess))
+        self._order = Order(plan.train.num_examples, config.train.seed, config.data.batch_size)
+
+    def fresh(self) -> TrainState:
+        """The state before the first step."""
+        config, sample = self.plan.config, np.zeros((1, *self.plan.train.image_shape), np.uint8)
+        key, ema = jax.random.key(config.train.seed), config.optim.ema_decay is not None
+        return TrainState.create(self.plan.model, self._tx, key, sample, ema=ema)
+
+    def batches(self, done: int) -> Iterator[Batch]:
+        """This process's share of the batches of steps `done` + 1, ..., on the host."""
+        config = self.plan.config
+        return self.plan.train.batches(
+            config.train.seed, done, batch_size=config.data.batch_size, share=self.parallel.share
+        )
+
+    def examples(self, step: int) -> list[int]:
+        """Which training examples make the global batch of `step` (1, 2, ...)."""
+        return self._order.batch(step - 1).tolist()
+
+    def test(self, state: TrainState, stop: Callable[[], bool] = lambda: False) -> dict[str, float]:
+        """Means over the test images; of the averaged weights too, as "ema_loss", ..., where there are any."""
+        run = partial(
+            evaluate,
+            self._eval_step,
+            source=self.plan.test,
+            batch_size=eval_batch(self.plan.config),
+            parallel=self.parallel,
+            stop=stop,
+        )
+        means = run(state)
+        if state.ema:
+            means |= {f"ema_{name}": value for name, value in run(state.averaged).items() if name != "images"}
+        return means
