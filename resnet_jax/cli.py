@@ -125,13 +125,13 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     try:
         commands.run(name, request)
-    except (commands.SetupError, commands.DataError) as error:
-        fail(str(error))
     except commands.Preempted as error:
         print(error, file=sys.stderr)
         raise SystemExit(error.status) from None
+    except (commands.SetupError, commands.DataError) as error:
+        commands.leave(f"error: {error}", 2)
     except (commands.Diverged, commands.SaveFailed, commands.PeerFailed) as error:
-        raise SystemExit(f"stopped: {error}") from None
+        commands.leave(f"stopped: {error}", 1)
     except KeyboardInterrupt:
         hint = "; the same command goes on from the last checkpoint, if there is one yet" if name == "train" else ""
         print(f"interrupted{hint}", file=sys.stderr)

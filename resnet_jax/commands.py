@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -20,6 +21,7 @@ from resnet_jax.data.images import write_png
 from resnet_jax.data.sheet import as_seen
 from resnet_jax.models import list_models
 from resnet_jax.nearest import nearest
+from resnet_jax.training import distributed
 from resnet_jax.training.checkpoint import open_checkpoint
 from resnet_jax.training.evaluate import evaluate
 from resnet_jax.training.folder import read_config
@@ -40,7 +42,7 @@ from resnet_jax.training.state import TrainState
 from resnet_jax.training.steps import make_eval_step
 from resnet_jax.types import Preprocess
 
-__all__ = ["Diverged", "PeerFailed", "Preempted", "SaveFailed", "SetupError", "DataError", "run"]
+__all__ = ["Diverged", "PeerFailed", "Preempted", "SaveFailed", "SetupError", "DataError", "leave", "run"]
 
 
 def run(name: str, request: Any) -> None:
@@ -65,6 +67,13 @@ def run(name: str, request: Any) -> None:
         if name == "train":  # it tells mistakes from faults itself
             raise
         raise SetupError(str(error)) from error
+
+
+def leave(said: str, status: int) -> None:
+    """Says why, in one line, and ends the process."""
+    print(said, file=sys.stderr, flush=True)
+    distributed.leave(status)
+    raise SystemExit(status)
 
 
 def _eval(request: Any) -> None:

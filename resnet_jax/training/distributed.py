@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
@@ -50,9 +53,14 @@ def start(
         raise ValueError(f"the processes did not find each other: {str(error).partition(chr(10))[0]}") from error
 
 
-def share() -> tuple[int, int]:
-    """(i, n): this is process i of n."""
-    return jax.process_index(), jax.process_count()
+def leave(status: int) -> None:
+    """Ends this process as one of several that has failed; alone, it does nothing.
+
+    In an orderly end it would wait for the others, which wait for it in a collective; so they miss its heartbeat.
+    """
+    if jax.process_count() > 1:
+        sys.stdout.flush()
+        os._exit(status)
 
 
 def is_first() -> bool:

@@ -38,7 +38,7 @@ def _array_checksum(x: Any) -> str:
     # Of one device's copy: an array itself would keep its host copy, and could not be donated any more.
     host = np.ascontiguousarray(x.addressable_data(0) if isinstance(x, jax.Array) else x)
     shape = ",".join(map(str, np.shape(x)))
-    return f"{host.dtype}[{shape}] {zlib.crc32(memoryview(host.reshape(-1).view(np.uint8))):08x}"
+    return f"{host.dtype}[{shape}] {zlib.crc32(host.reshape(-1).view(np.uint8).data):08x}"
 
 
 def write_checksums(folder: Path, arrays: Mapping[str, str], files: Mapping[str, str]) -> None:

@@ -60,7 +60,7 @@ def train(config: Config) -> dict[str, float]:
       Diverged: the loss or a gradient became infinite or nan, and such steps are not to be skipped.
       Preempted: SIGTERM or Ctrl-C; what was done is saved.
       SaveFailed: a checkpoint could not be written.
-      PeerFailed: another process could not start.
+      PeerFailed: another process could not start, or is lost.
     """
     try:
         check_config(config)
@@ -82,8 +82,16 @@ def train(config: Config) -> dict[str, float]:
         checkpoints = Checkpoints(
             folder / "checkpoints", keep_latest=config.checkpoint.keep_latest, first=distributed.is_first()
         )
-        with checkpoints:
-            return _Run(Session(plan, parallel), folder, checkpoints, signals).go(notes)
+        try:
+            with checkpoints:
+                return _Run(Session(plan, parallel), folder, checkpoints, signals).go(notes)
+        except jax.errors.JaxRuntimeError as error:
+            if parallel.share[1] == 1:
+                raise
+            reason = str(error).partition("\n")[0]
+            raise PeerFailed(
+                f"a process of this job is lost ({reason}); start all again to go on from the last save"
+            ) from error
 
 
 def _get_ready(config: Config, held: ExitStack) -> tuple[Plan, Parallel, Path, list[str]]:

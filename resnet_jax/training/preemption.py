@@ -19,6 +19,13 @@ LIBC.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
 HANDLER = ctypes.CFUNCTYPE(None, ctypes.c_int)
 
 
+@HANDLER
+def _lost(number: int) -> None:
+    """JAX aborts a process that has lost another, from a thread of its own; a stack trace would be the last word."""
+    os.write(2, b"stopped: a process of this job is lost (see above); start all again to go on from the last save\n")
+    os._exit(1)
+
+
 class Preempted(RuntimeError):
     """A signal ended the run early; what was done is saved."""
 
@@ -51,10 +58,12 @@ class Signals:
             address = LIBC.signal(signal.SIGTERM, None)
             LIBC.signal(signal.SIGTERM, address)
             self._tell_jax = HANDLER(address) if address else None
+            before = LIBC.signal(signal.SIGABRT, ctypes.cast(_lost, ctypes.c_void_p))
+            self._restore.append((LIBC.signal, (signal.SIGABRT, before)))
         read, write = os.pipe()
         os.set_blocking(write, False)
         threading.Thread(target=self._listen, args=(read,), name="signals", daemon=True).start()
-        self._restore = [(signal.set_wakeup_fd, (signal.set_wakeup_fd(write),)), (os.close, (write,))]
+        self._restore += [(signal.set_wakeup_fd, (signal.set_wakeup_fd(write),)), (os.close, (write,))]
         for number in SIGNALS:
             before = signal.signal(number, lambda *_: None)
             self._restore.append((signal.signal, (number, before or signal.SIG_DFL)))

@@ -1,14 +1,20 @@
 import json
 import logging
+import resource
+import shutil
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import recipe
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from resnet_jax import create_model, load_checkpoint
-from resnet_jax.training import optim
-from resnet_jax.training.checkpoint import Checkpoints
+from resnet_jax.training import checkpoint, optim
+from resnet_jax.training.checkpoint import Checkpoints, SaveFailed, open_checkpoint, set_aside_damaged
+from resnet_jax.training.integrity import Damaged
 from resnet_jax.training.parallel import Parallel
 from resnet_jax.training.state import TrainState
 
@@ -50,14 +56,12 @@ def test_the_tree_is_as_documented(run):
     metadata = json.loads((run / "checkpoints" / "5" / "state" / "_METADATA").read_text())
     saved = {item["key_metadata"][0]["key"] for item in metadata["tree_metadata"].values()}
     assert saved == {"step", "params", "batch_stats", "opt_state", "ema", "key"}
-    assert json.loads((run / "checkpoints" / "5" / "meta" / "metadata").read_text()) == {"format": 1, **META}
+    assert json.loads((run / "checkpoints" / "5" / "meta" / "metadata").read_text()) == {"format": 2, **META}
 
 
 @pytest.mark.parametrize("devices", [1, 8])
 def test_restoring_gives_the_same_state_on_any_number_of_devices(run, devices):
-    like = Parallel(devices=jax.devices()[:devices]).replicate(state())
-    with Checkpoints(run / "checkpoints") as checkpoints:
-        restored = checkpoints.restore(5, like)
+    restored = Parallel(devices=jax.devices()[:devices]).replicate(open_checkpoint(run, 5).state(state()))
     jax.tree.map(np.testing.assert_array_equal, restored, state(5))
     assert jax.tree.structure(restored) == jax.tree.structure(state())
     assert {len(leaf.sharding.device_set) for leaf in jax.tree.leaves(restored)} == {devices}
@@ -112,8 +116,141 @@ def test_what_is_not_there_is_told(run, tmp_path, path, step, said):
         load_checkpoint(where, step)
 
 
-def test_an_unknown_format_is_refused(run, tmp_path):
+def test_a_newer_format_is_refused_and_left_where_it_is(tmp_path):
     with Checkpoints(tmp_path / "checkpoints") as checkpoints:
         checkpoints.save(1, {"params": np.zeros(1), "batch_stats": np.zeros(1)}, META | {"format": 99}, top1=0.0)
-    with pytest.raises(ValueError, match="has format 99; this version reads 1"):
-        load_checkpoint(tmp_path)
+    for look in (load_checkpoint, lambda folder: set_aside_damaged(folder / "checkpoints")):
+        with pytest.raises(ValueError, match="has format 99, of a newer version; this one reads 1 to 2"):
+            look(tmp_path)
+    assert (tmp_path / "checkpoints" / "1").is_dir()
+
+
+def test_format_1_which_had_no_checksums_is_read(run, tmp_path):
+    shutil.copytree(run / "checkpoints" / "5", tmp_path / "checkpoints" / "5")
+    (tmp_path / "checkpoints" / "5" / "checksums.json").unlink()
+    (tmp_path / "checkpoints" / "5" / "meta" / "metadata").write_text(json.dumps({"format": 1, **META}))
+    assert set_aside_damaged(tmp_path / "checkpoints") == []
+    jax.tree.map(np.testing.assert_array_equal, load_checkpoint(tmp_path).variables, recipe_variables(5))
+
+
+def test_a_state_of_another_net_or_optimiser_is_told_by_its_arrays(run):
+    other = TrainState.from_variables(recipe.variables(MODEL), optim.adamw(0.1), jax.random.key(0))
+    with pytest.raises(ValueError, match="5 has other arrays than this config: opt_state/.* is .*, wanted .* more"):
+        open_checkpoint(run, 5).state(other)
+
+
+def damages(data, draw):
+    """What can happen to a file: a flipped bit, an end cut off, nothing left, bytes too many."""
+    kind, at = draw(st.sampled_from(["flipped", "cut", "emptied", "longer"])), draw(st.integers(0, len(data) - 1))
+    flipped = bytes([data[at] ^ (1 << draw(st.integers(0, 7)))])
+    return {
+        "flipped": data[:at] + flipped + data[at + 1 :],
+        "cut": data[:at],
+        "emptied": b"",
+        "longer": data[:at] + b"\0" + data[at:],
+    }[kind]
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(draw=st.data())
+def test_damage_of_any_file_is_found(run, draw):
+    folder = run / "checkpoints" / "5"
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    file = draw.draw(st.sampled_from(files))
+    sound = file.read_bytes()
+    try:
+        file.write_bytes(damages(sound, draw.draw))
+        with pytest.raises(Damaged) as caught:
+            open_checkpoint(run, 5)
+        assert str(folder) in str(caught.value) and "\n" not in str(caught.value)
+    finally:
+        file.write_bytes(sound)
+
+
+def test_a_missing_file_is_found_whichever_it_is(run, tmp_path):
+    folder = run / "checkpoints" / "5"
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    assert len(files) > 10
+    for file in files:
+        file.rename(tmp_path / "away")
+        with pytest.raises(Damaged, match="damaged|interrupted"):
+            open_checkpoint(run, 5)
+        (tmp_path / "away").rename(file)
+    assert open_checkpoint(run, 5).step == 5
+
+
+def test_arrays_are_verified_too(run, monkeypatch):
+    """Even if every file were as it was written: all of them, not only what is returned."""
+    read = checkpoint.read_arrays
+
+    def bent(folder):
+        arrays = read(folder)
+        arrays["key"] = arrays["key"] ^ 1
+        return arrays
+
+    monkeypatch.setattr(checkpoint, "read_arrays", bent)
+    with pytest.raises(Damaged, match="5 is damaged: array key is uint32.2. .*, and was saved as uint32.2. "):
+        load_checkpoint(run, 5)
+
+
+def test_the_newest_sound_one_is_taken_and_the_damaged_one_set_aside(run, tmp_path):
+    shutil.copytree(run / "checkpoints", tmp_path / "checkpoints")
+    folder = tmp_path / "checkpoints"
+    (folder / "5" / "state" / "manifest.ocdbt").unlink()
+    (folder / "7.orbax-checkpoint-tmp").mkdir()
+    with pytest.warns(UserWarning, match="5 is damaged: state/manifest.ocdbt: No such file .*; taking step 4"):
+        loaded = load_checkpoint(tmp_path)
+    jax.tree.map(np.testing.assert_array_equal, loaded.variables, recipe_variables(4))
+    with pytest.raises(Damaged):
+        load_checkpoint(tmp_path, 5)
+    told = set_aside_damaged(folder)
+    assert told[0] == "the save of step 7 was interrupted" and told[1].endswith(f"set aside in {tmp_path}/damaged/5")
+    assert (tmp_path / "damaged" / "5" / "checksums.json").exists() and not (folder / "5").exists()
+    with Checkpoints(folder) as checkpoints:
+        assert checkpoints.latest_step == 4
+        checkpoints.save(5, Parallel().replicate(state(5)), META, top1=0.0)
+    assert open_checkpoint(tmp_path).step == 5
+
+
+def test_a_save_that_fails_leaves_the_earlier_ones(tmp_path):
+    """The system lets no file grow beyond 50 kB, as a disk that fills up."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        with pytest.raises(SaveFailed, match="checkpoint 2 could not be written in .*: .*; intact: 1"):
+            with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+                checkpoints.save(1, state(1), META, top1=0.5)
+                checkpoints.wait()
+                resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+                checkpoints.save(2, state(2), META, top1=0.5)
+                checkpoints.wait()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert open_checkpoint(tmp_path).step == 1
+
+
+def test_a_folder_that_is_gone_is_told(tmp_path):
+    with pytest.raises(SaveFailed, match="checkpoint 2 could not be written in .*: .*; there is none before it"):
+        with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+            checkpoints.save(1, state(1), META, top1=0.5)
+            checkpoints.wait()
+            (tmp_path / "checkpoints").rename(tmp_path / "elsewhere")
+            (tmp_path / "checkpoints").write_text("a file")
+            checkpoints.save(2, state(2), META, top1=0.5)
+            checkpoints.wait()
+    assert open_checkpoint(tmp_path / "elsewhere").step == 1
+
+
+def test_the_averaged_weights_come_back(tmp_path):
+    variables = jax.tree.map(jnp.asarray, recipe.variables(MODEL))
+    averaged = TrainState.from_variables(variables, TX, jax.random.key(0), ema=True)
+    averaged = averaged.replace(params=jax.tree.map(lambda x: x + 1, variables["params"]))
+    with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+        checkpoints.save(1, averaged, META, top1=None)
+    jax.tree.map(np.testing.assert_array_equal, load_checkpoint(tmp_path, ema=True).variables, recipe_variables(0))
+    raw = load_checkpoint(tmp_path).variables["params"]
+    jax.tree.map(np.testing.assert_array_equal, raw, jax.tree.map(lambda x: x + 1, variables["params"]))
+
+
+def test_averaged_weights_that_are_not_there_are_told(run):
+    with pytest.raises(ValueError, match="has no averaged weights; optim.ema_decay keeps some"):
+        load_checkpoint(run, ema=True)
