@@ -15,7 +15,7 @@ from resnet_jax.data.images import Unreadable
 from resnet_jax.nearest import nearest
 
 TEST_SPLITS = ("test", "validation", "val", "valid")
-MEMORY = 2**33  # bytes of a file's images that are held at most
+MEMORY = 2**33  # bytes of packed images that are held at most
 EXPANSION = 200  # times its size that a file may hold: drawings in black and white reach 120, a bomb 1000
 
 
@@ -29,15 +29,12 @@ def expanded(path: str | Path) -> Path:
 
 def check_size(file: Path, held: int) -> None:
     """Raises ValueError if `held` bytes, unpacked or about to be, are more than a sound file of images holds."""
-    if held > MEMORY:
-        size = f"{MEMORY / 2**30:.0f} GiB"
-        raise ValueError(
-            f"{file} holds more than {size}, the most that is held in memory; unpack it to a folder of images"
-        )
-    if held > max(2**26, EXPANSION * file.stat().st_size):
-        raise ValueError(
-            f"{file} is damaged, or a trap: its {file.stat().st_size:,} bytes claim to hold {held:,} or more"
-        )
+    size = file.stat().st_size
+    if held > max(2**26, EXPANSION * size):
+        raise ValueError(f"{file} is damaged, or a trap: its {size:,} bytes claim to hold {held:,} or more")
+    if held > max(MEMORY, size):
+        most = f"{MEMORY / 2**30:.0f} GiB"
+        raise ValueError(f"{file} unpacks to more than {most}, the most that is held; wanted: a folder of images")
 
 
 class Examples(Protocol):
