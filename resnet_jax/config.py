@@ -157,7 +157,7 @@ RANGES = {
     "data": {
         **dict.fromkeys(("batch_size", "eval_batch_size", "image_size", "resize", "threads"), COUNT),
         **dict.fromkeys(("padding", "cutout", "mixup", "cutmix"), NOT_NEGATIVE),
-        "std": (lambda value: min(value) > 0, "more than 0"),
+        "std": (lambda value: value and min(value) > 0, "more than 0"),
         "crop_area": (lambda value: 0 < value[0] <= value[1] <= 1, "two shares of the image, as 0.08 1.0"),
         "color_jitter": (
             lambda value: min(value) >= 0 and value[3] <= 0.5,

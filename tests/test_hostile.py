@@ -214,7 +214,7 @@ def exam(file, read):
         assert len(told) > 8 and type(error) not in (UnicodeDecodeError, json.JSONDecodeError), repr(error)
         assert read is not image or isinstance(error, DataError)
     assert time.perf_counter() - start < 5
-    assert greatest_memory() - memory < 700 * MEBIBYTE  # an image of 134 million pixels is allowed
+    assert greatest_memory() - memory < 1200 * MEBIBYTE  # an image of 134 million pixels is allowed, and a copy of it
     assert names(file.parent) == before
     return said
 
@@ -587,6 +587,10 @@ def test_a_runs_config_that_is_none_is_named(tmp_path, text, said):
             "train.seed=a number of 33,216 bits; wanted: at least 0 and",
         ),
         ("from resnet_jax.config import *; config = Config(optim=3)", "optim=3; wanted: a OptimConfig"),
+        (
+            "from resnet_jax.config import *; config = Config(data=DataConfig(std=()))",
+            "data.std=..; wanted: more than 0",
+        ),
     ],
 )
 def test_config_files_that_fail_are_named(tmp_path, text, said):
@@ -632,7 +636,9 @@ def test_any_arguments_are_a_config_or_one_line(arguments):
     out, told = io.StringIO(), io.StringIO()
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(told):
-            check_types(parse([argument for pair in arguments for argument in pair]))
+            config = parse([argument for pair in arguments for argument in pair])
+        with contextlib.suppress(ValueError):  # a number that is none, say: told before any work
+            check_types(config)
     except SystemExit as exit:
         said = told.getvalue()
         assert exit.code == 2 or "usage" in out.getvalue()
