@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -17,6 +16,7 @@ from resnet_jax import data
 from resnet_jax.analysis.summary import summary, totals
 from resnet_jax.config import DataConfig, check_data
 from resnet_jax.data import DataError, Unreadable
+from resnet_jax.data.examples import expanded
 from resnet_jax.data.images import write_png
 from resnet_jax.data.sheet import as_seen
 from resnet_jax.models import list_models
@@ -195,7 +195,7 @@ def _data(request: Any) -> None:
 
 def _is_path(name: str) -> bool:
     """TFDS's names may have a slash too, "name/config": those are paths where there is something."""
-    path = Path(name).expanduser()
+    path = expanded(name)
     return path.exists() or name.startswith((".", "/", "~")) or path.suffix in (".npz", ".parquet")
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import runpy
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import UnionType
@@ -163,7 +164,7 @@ def load_config(path: str | Path) -> Config:
         raise FileNotFoundError(f"no config file {str(path)!r}; {nearest(path.name, beside, 'see configs/')}")
     try:
         config = runpy.run_path(str(path)).get("config")
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # exit() in a file is a mistake of the file, not the end of ours
         raise ValueError(f"config file {path}: {type(error).__name__}: {error}") from error
     if not isinstance(config, Config):
         raise ValueError(f"config file {path} defines no `config = Config(...)`")
@@ -182,7 +183,7 @@ RANGES = {
     "data": {
         **dict.fromkeys(("batch_size", "eval_batch_size", "image_size", "resize", "threads"), COUNT),
         **dict.fromkeys(("padding", "cutout", "mixup", "cutmix"), NOT_NEGATIVE),
-        "std": (lambda value: min(value) > 0, "more than 0"),
+        "std": (lambda value: value and min(value) > 0, "more than 0"),
         "crop_area": (lambda value: 0 < value[0] <= value[1] <= 1, "two shares of the image, as 0.08 1.0"),
         "color_jitter": (
             lambda value: min(value) >= 0 and value[3] <= 0.5,
@@ -246,7 +247,7 @@ def _check_ranges(group: str, config: Any) -> None:
     for name, (holds, wanted) in RANGES[group].items():
         value = getattr(config, name)
         if value is not None and not holds(value):
-            raise ValueError(f"{group}.{name}={value}; wanted: {wanted}")
+            raise ValueError(f"{group}.{name}={_short(value)}; wanted: {wanted}")
 
 
 def check_types(config: Any, prefix: str = "") -> None:
@@ -255,10 +256,19 @@ def check_types(config: Any, prefix: str = "") -> None:
         value = getattr(config, name)
         if isinstance(hint, type) and dataclasses.is_dataclass(hint):
             if not isinstance(value, hint):
-                raise ValueError(f"{prefix}{name}={value!r}; wanted: a {hint.__name__}")
+                raise ValueError(f"{prefix}{name}={_short(value)}; wanted: a {hint.__name__}")
             check_types(value, f"{prefix}{name}.")
         elif not _holds(hint, value):
-            raise ValueError(f"{prefix}{name}={value!r}; wanted: {_shown(hint)}")
+            raise ValueError(f"{prefix}{name}={_short(value)}; wanted: {_shown(hint)}")
+
+
+def _short(value: Any) -> str:
+    """For a message: a damaged file may hold a value of any length."""
+    try:
+        shown = repr(value)
+    except ValueError:  # Python writes no whole number of more than 4300 digits
+        return f"a number of {value.bit_length():,} bits" if isinstance(value, int) else f"a {type(value).__name__}"
+    return shown if len(shown) <= 200 else f"{shown[:200]}..."
 
 
 def _shown(hint: Any) -> str:
@@ -275,14 +285,16 @@ def _shown(hint: Any) -> str:
 def _holds(hint: Any, value: Any) -> bool:
     kinds = get_args(hint)
     if get_origin(hint) is Literal:
-        return value in kinds
+        return any(type(value) is type(kind) and value == kind for kind in kinds)  # True and 1.0 are equal to 1
     if get_origin(hint) in (Union, UnionType):
         return any(_holds(kind, value) for kind in kinds)
     if get_origin(hint) is tuple:
         every = isinstance(value, tuple) and all(_holds(kinds[0], one) for one in value)
         return every and (Ellipsis in kinds or len(value) == len(kinds))
     if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        if isinstance(value, int) and not isinstance(value, bool):
+            return abs(value) <= sys.float_info.max  # isfinite() fails on a larger one
+        return isinstance(value, float) and math.isfinite(value)
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
     return isinstance(value, hint)
@@ -305,16 +317,24 @@ def from_dict(values: dict[str, Any], kind: type = Config) -> Any:
     """The inverse of `to_dict`. Fields that are absent have their defaults.
 
     Raises:
-      ValueError: a field that `kind` does not have.
+      ValueError: a field that `kind` does not have, or a value that its field cannot hold.
     """
+    config = _restored(values, kind)
+    check_types(config)
+    return config
+
+
+def _restored(values: dict[str, Any], kind: type) -> Any:
+    if not isinstance(values, dict):
+        raise ValueError(f"{_short(values)} for a {kind.__name__}; wanted: names and values of its fields")
     hints = get_type_hints(kind)
     for name in values:
         if name not in hints:
-            raise ValueError(f"{kind.__name__} has no field {name!r}; {nearest(name, hints)}")
+            raise ValueError(f"{kind.__name__} has no field {_short(name)}; {nearest(str(name), hints)}")
 
     def restore(name: str, value: Any) -> Any:
         if dataclasses.is_dataclass(hints[name]):
-            return from_dict(value, hints[name])
+            return _restored(value, hints[name])
         return tuple(value) if isinstance(value, list) else value
 
     return kind(**{name: restore(name, value) for name, value in values.items()})

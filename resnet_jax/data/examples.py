@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,26 @@ from resnet_jax.data.images import Unreadable
 from resnet_jax.nearest import nearest
 
 TEST_SPLITS = ("test", "validation", "val", "valid")
+MEMORY = 2**33  # bytes of packed images that are held at most
+EXPANSION = 200  # times its size that a file may hold: drawings in black and white reach 120, a bomb 1000
+
+
+def expanded(path: str | Path) -> Path:
+    """With the home folder in place of ~; as it is where there is no such user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
+def check_size(file: Path, held: int) -> None:
+    """Raises ValueError if `held` bytes, unpacked or about to be, are more than a sound file of images holds."""
+    size = file.stat().st_size
+    if held > max(2**26, EXPANSION * size):
+        raise ValueError(f"{file} is damaged, or a trap: its {size:,} bytes claim to hold {held:,} or more")
+    if held > max(MEMORY, size):
+        most = f"{MEMORY / 2**30:.0f} GiB"
+        raise ValueError(f"{file} unpacks to more than {most}, the most that is held; wanted: a folder of images")
 
 
 class Examples(Protocol):
@@ -61,10 +82,13 @@ class Files:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> tuple[bytes, int]:
+        path = self.paths[index]
         try:
-            return self.paths[index].read_bytes(), int(self.labels[index])
+            if not stat.S_ISREG(path.stat().st_mode):  # of a pipe one would wait for ever
+                raise Unreadable(f"{path}: not a file")
+            return path.read_bytes(), int(self.labels[index])
         except OSError as error:
-            raise Unreadable(f"{self.paths[index]}: {error.strerror}") from None
+            raise Unreadable(f"{path}: {error.strerror}") from None
 
     def name(self, index: int) -> str:
         return str(self.paths[index])

@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib import format as npy
 
-from resnet_jax.data.examples import TEST_SPLITS, Files, Items, Stored
+from resnet_jax.data.examples import TEST_SPLITS, Files, Items, Stored, check_size, expanded
 
 IMAGES = frozenset(".png .jpg .jpeg .jpe .jfif .webp .gif .bmp .tif .tiff .ppm .pgm .pbm .avif".split())
 SPLITS = ("train", *TEST_SPLITS)
 IDX = re.compile(r"(train|t10k|test|val|validation)[-_.](images|labels)[-_.]idx([13])[-_.]ubyte(\.gz)?")
+PIECE = 2**24  # bytes that are unpacked at a time
 WANTED = "a folder of images, of IDX files or of .parquet files, an .npz or a .parquet file"
 
 
@@ -35,7 +37,7 @@ def open_path(path: str | Path) -> Stored:
       FileNotFoundError: nothing there.
       ValueError: nothing that can be understood, or images and labels that do not fit; the message names the file.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     if not path.exists():
         raise FileNotFoundError(f"no file or folder {str(path)!r}; wanted: {WANTED}")
     if path.is_file():
@@ -43,6 +45,8 @@ def open_path(path: str | Path) -> Stored:
         if path.suffix not in readers:
             raise ValueError(f"{path} is no dataset; wanted: {WANTED}")
         return readers[path.suffix](path)
+    if not path.is_dir():  # a pipe or a device, of which one would read for ever
+        raise ValueError(f"{path} is no dataset; wanted: {WANTED}")
     names = sorted(entry.name for entry in path.iterdir())
     if any(IDX.fullmatch(name) for name in names):
         return _idx(path, names)
@@ -142,20 +146,36 @@ def read_idx(file: Path) -> np.ndarray:
     Raises:
       ValueError: the file is damaged, or is no such file.
     """
+    if file.exists() and not file.is_file():  # of a pipe one would wait for ever
+        raise ValueError(f"{file} cannot be read: not a file")
     try:
-        data = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
+        with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
+            return _read_idx(file, stream)
     except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{file} cannot be read: {error}") from None
-    if len(data) < 4 or data[:3] != b"\0\0\x08":
-        raise ValueError(f"{file} is no IDX file of unsigned bytes: it begins with {data[:4].hex(' ') or 'nothing'}")
-    header = 4 + 4 * data[3]
-    if len(data) < header:
-        raise ValueError(f"{file} is cut off or damaged: {len(data)} bytes, and the header alone has {header}")
-    shape = np.frombuffer(data[4:header], ">u4").tolist()
-    # In Python's whole numbers: a damaged header may claim anything.
-    if 0 in shape or len(data) - header != math.prod(shape):
-        raise ValueError(f"{file} is cut off or damaged: {len(data) - header} values for shape {shape}")
-    return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
+
+
+def _read_idx(file: Path, stream: Any) -> np.ndarray:
+    magic = stream.read(4)
+    if len(magic) < 4 or magic[:3] != b"\0\0\x08":
+        raise ValueError(f"{file} is no IDX file of unsigned bytes: it begins with {magic.hex(' ') or 'nothing'}")
+    dimensions = magic[3]
+    sizes = stream.read(4 * dimensions)
+    if len(sizes) < 4 * dimensions:
+        there, header = 4 + len(sizes), 4 + 4 * dimensions
+        raise ValueError(f"{file} is cut off or damaged: {there} bytes, and the header alone has {header}")
+    if dimensions > 4:  # NumPy itself has a limit
+        raise ValueError(f"{file} is damaged: it claims to have {dimensions} dimensions; wanted: at most 4")
+    shape = np.frombuffer(sizes, ">u4").tolist()
+    # In Python's whole numbers, and piece by piece: a damaged header may claim anything, and a small gzip hold as much.
+    wanted, data = math.prod(shape), bytearray()
+    while piece := stream.read(min(PIECE, wanted + 1 - len(data))):
+        data += piece
+        check_size(file, len(data))
+    if 0 in shape or len(data) != wanted:
+        have = f"more than {wanted}" if len(data) > wanted else str(len(data))
+        raise ValueError(f"{file} is cut off or damaged: {have} values for shape {shape}")
+    return np.frombuffer(data, np.uint8).reshape(shape)
 
 
 NPZ = (  # names of images and labels by split, as Keras, MedMNIST and people write them
@@ -175,21 +195,41 @@ def _npz(path: Path) -> Stored:
     if not zipfile.is_zipfile(path):  # of anything else NumPy thinks that it was pickled
         raise ValueError(f"{path} is no .npz file, or is cut off")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            names = set(file.files)
+        with zipfile.ZipFile(path) as file:
+            names = {name.removesuffix(".npy") for name in file.namelist() if name.endswith(".npy")}
             for layout in NPZ:
                 if set(layout["train"]) <= names:
                     pairs = {split: pair for split, pair in layout.items() if set(pair) <= names}
-                    arrays = {split: (np.asarray(file[x]), np.asarray(file[y])) for split, (x, y) in pairs.items()}
+                    arrays = {split: (_array(path, file, x), _array(path, file, y)) for split, (x, y) in pairs.items()}
                     break
             else:
                 wanted = "; or ".join(" and ".join(layout["train"]) for layout in NPZ)
                 raise ValueError(f"has the arrays {', '.join(sorted(names)) or '(none)'}; wanted: {wanted}")
-            classes = tuple(str(name) for name in file["classes"].ravel()) if "classes" in names else None
+            classes = tuple(map(str, _array(path, file, "classes").ravel())) if "classes" in names else None
     except Exception as error:  # of a damaged archive zipfile, zlib and NumPy say a dozen kinds
-        raise ValueError(f"{path}: {' '.join(str(error).split()) or type(error).__name__}") from None
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(said if said.startswith(str(path)) else f"{path}: {said}") from None
     parts = {split: _arrays(*pair, f"{path}, {split}", classes) for split, pair in arrays.items()}
     return _checked(str(path), parts)
+
+
+def _array(path: Path, archive: zipfile.ZipFile, name: str) -> np.ndarray:
+    """One array, once its header is known to claim what is there: NumPy at once makes room for what is claimed."""
+    member = archive.getinfo(f"{name}.npy")
+    check_size(path, member.file_size)
+    with archive.open(member) as stream:
+        version = npy.read_magic(stream)
+        if version not in ((1, 0), (2, 0)):
+            raise ValueError(f"array {name!r} is of version {version} of NumPy's format; wanted: 1.0 or 2.0")
+        read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, _, dtype = read_header(stream)
+        there = member.file_size - stream.tell()
+    # Values of no bytes may be any number, and two negative sizes make a positive one.
+    sound = dtype.itemsize and min(shape, default=0) >= 0 and dtype.itemsize * math.prod(shape) == there
+    if not (sound or dtype.hasobject):
+        raise ValueError(f"array {name!r} is cut off or damaged: {there} bytes for {dtype} {list(shape)}")
+    with archive.open(member) as stream:
+        return npy.read_array(stream, allow_pickle=False)
 
 
 def _arrays(images: np.ndarray, labels: np.ndarray, file: str, classes: tuple[str, ...] | None = None) -> Items:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-MAX_PIXELS = 2**27  # of one image: some 400 MB once decoded. A small file can claim to hold far more.
+MAX_PIXELS = 2**27  # of one image: half a gigabyte once decoded. A small file can claim to hold far more.
 # Of all that Pillow reads: for PostScript it would run a program, and some decoders are little tried.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM") + (("AVIF",) * bool(find_spec("PIL.AvifImagePlugin")))
 GREY = ("1", "L", "LA", "La", "I;16", "I;16L", "I;16B", "I;16N", "I")
@@ -56,7 +56,8 @@ def read_image(data: bytes | np.ndarray, name: str, channels: int | None = None)
                     f"{name}: {image.width} x {image.height} pixels; wanted: at most {MAX_PIXELS:,} in all"
                 )
             image.load()  # of one frame
-            return _with_channels(_eight_bits(ImageOps.exif_transpose(image), name, image.format), channels)
+            ImageOps.exif_transpose(image, in_place=True)  # else a copy, of what may be half a gigabyte
+            return _with_channels(_eight_bits(image, name, image.format), channels)
     except Unreadable:
         raise
     except Image.DecompressionBombError as error:

@@ -13,10 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from resnet_jax.data.examples import Items
+from resnet_jax.data.examples import MEMORY, Items, check_size
 
 IMAGE_COLUMNS = ("image", "img", "images")
-MEMORY = 2**33  # bytes of encoded images that are held at most
+ROWS = 100  # that are unpacked at a time
+SHORTEST = 32  # bytes of an encoded image: none has fewer
 LABEL_COLUMNS = ("label", "labels", "fine_label")
 
 
@@ -35,18 +36,17 @@ def read(files: Sequence[Path], known: tuple[str, ...] | None = None) -> Items:
     file = str(files[0]) if len(files) == 1 else f"{files[0]} to {files[-1].name}"
     schema = _read(files[0], pq.read_schema)
     image, label = _column(file, schema, IMAGE_COLUMNS), _column(file, schema, LABEL_COLUMNS)
-    tables = [_read(one, partial(pq.read_table, columns=[image, label])) for one in files]
+    tables: list[pa.Table] = []
+    for one in files:
+        tables.append(_read(one, partial(_table, columns=[image, label])))
+        if sum(table.nbytes for table in tables) > MEMORY:
+            raise ValueError(f"{file} hold more than {MEMORY / 2**30:.0f} GiB, the most that is held in memory")
     try:
-        table = pa.concat_tables([one.select([image, label]) for one in tables])
-    except (KeyError, pa.ArrowException) as error:
+        table = pa.concat_tables(tables)
+    except pa.ArrowException as error:
         raise ValueError(f"{file} and the files beside it differ: {' '.join(str(error).split())}") from None
     if not table.num_rows:
         raise ValueError(f"{file} has no rows")
-    if table.nbytes > MEMORY:
-        size = f"{table.nbytes / 2**30:.0f} GiB of images"
-        raise ValueError(
-            f"{file} holds {size}; at most {MEMORY / 2**30:.0f} GiB are held in memory: unpack them to a folder"
-        )
     column = table[image]
     if pa.types.is_struct(column.type) and column.type.get_field_index("bytes") >= 0:
         column = pc.struct_field(column, "bytes")
@@ -60,10 +60,26 @@ def read(files: Sequence[Path], known: tuple[str, ...] | None = None) -> Items:
     return Items(column.to_pylist(), labels, classes, file)
 
 
+def _table(file: Path, columns: list[str]) -> pa.Table:
+    """Some rows at a time: a row may be repeated millions of times in a few bytes."""
+    with pq.ParquetFile(file) as source:
+        schema = source.schema_arrow
+        for name in columns:
+            if (count := schema.names.count(name)) != 1:
+                raise pa.ArrowInvalid(f"{count or 'no'} columns {name!r} among {', '.join(schema.names)}")
+        check_size(file, SHORTEST * source.metadata.num_rows)
+        batches, held = [], 0
+        for batch in source.iter_batches(ROWS, columns=columns):
+            batches.append(batch.select(columns))
+            held += batch.nbytes
+            check_size(file, held)
+    return pa.Table.from_batches(batches, pa.schema([schema.field(name) for name in columns]))
+
+
 def _read(file: Path, reader: Callable[[Path], Any]) -> Any:
     try:
         return reader(file)
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
         raise ValueError(f"{file} cannot be read: {' '.join(str(error).split())}") from None
 
 
@@ -79,7 +95,7 @@ def _names(schema: pa.Schema, label: str) -> tuple[str, ...] | None:
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
         return tuple(map(str, features[label]["names"]))
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         return None
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from resnet_jax.data.digits.builder import Digits
+from resnet_jax.data.examples import expanded
 from resnet_jax.data.images import Unreadable
 from resnet_jax.nearest import nearest
 
@@ -136,7 +137,7 @@ def _from_folder(folder: Path) -> tfds.core.DatasetBuilder:
 def _prepared(name: str, data_dir: str | None) -> list[Path]:
     """Folders of prepared sets of that name, the newest version first."""
     path, _, version = name.partition(":")
-    root = Path(data_dir or tfds.core.constants.DATA_DIR).expanduser() / path
+    root = expanded(data_dir or tfds.core.constants.DATA_DIR) / path
     found = [file.parent for file in root.glob(f"{version or '*.*.*'}/dataset_info.json")]
     return sorted(found, key=lambda folder: [int(n) for n in folder.name.split(".") if n.isdigit()], reverse=True)
 

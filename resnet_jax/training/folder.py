@@ -93,9 +93,12 @@ def read_config(folder: str | Path) -> Config:
             f"{folder} {there}; wanted: the folder of a run; {nearest(folder.name, runs, 'see runs/')}"
         )
     try:
-        return from_dict(json.loads(file.read_text())["config"])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{file} is not the config of a run: {error!r}") from None
+        record = json.loads(file.read_text())
+        if not isinstance(record, dict) or "config" not in record:
+            raise ValueError("it has no entry 'config'")
+        return from_dict(record["config"])
+    except (ValueError, RecursionError) as error:  # the second of brackets nested too deep
+        raise ValueError(f"{file} is not the config of a run: {error}") from None
 
 
 def versions() -> dict[str, str | None]:

@@ -48,11 +48,14 @@ def load_pretrained(
     else:
         model = create_model(name, **overrides)
     classes = _classes(state)
-    if num_classes is None or num_classes == classes:
-        model = model.clone(num_classes=classes)
-        return Pretrained(model, to_variables(state, model), TORCHVISION, name)
-    body = {key: value for key, value in state.items() if not key.startswith("fc.")}
-    variables = to_variables(body, model.clone(num_classes=0))
+    try:
+        if num_classes is None or num_classes == classes:
+            model = model.clone(num_classes=classes)
+            return Pretrained(model, to_variables(state, model), TORCHVISION, name)
+        body = {key: value for key, value in state.items() if not key.startswith("fc.")}
+        variables = to_variables(body, model.clone(num_classes=0))
+    except ValueError as error:
+        raise ValueError(f"{path.name}: {error}") from None
     model = model.clone(num_classes=num_classes)
     return Pretrained(model, _with_new_head(model, variables), TORCHVISION, name)
 
@@ -72,6 +75,7 @@ def to_variables(state: Mapping[str, np.ndarray], model: nn.Module) -> Variables
         value = LEAVES[path[-1]].to_ours(left.pop(key))
         if value.shape != shape.shape:
             misshapen.append(f"{key} (as {list(value.shape)} for {list(shape.shape)})")
+            continue
         found[path] = value.astype(dtype)
     problems = {"missing": missing, "unexpected": list(left), "of another shape": misshapen}
     if any(problems.values()):
@@ -99,7 +103,8 @@ def _file_model(path: Path) -> str:
 
 
 def _classes(state: Mapping[str, np.ndarray]) -> int:
-    return state["fc.weight"].shape[0] if "fc.weight" in state else 0
+    weight = state.get("fc.weight")
+    return len(weight) if weight is not None and weight.ndim else 0  # a number alone is told of with the other shapes
 
 
 def _with_new_head(model: nn.Module, variables: Variables) -> Variables:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import math
 import pickle
+import pickletools
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -19,8 +22,10 @@ def read_state(path: Path) -> dict[str, np.ndarray]:
       FileNotFoundError: no such file.
       ValueError: another kind of file, a damaged one, or one that holds more than a state dict.
     """
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"no file {str(path)!r}")
+    if not path.is_file():
+        raise ValueError(f"{path.name} is a folder or a device; wanted: a file of weights")
     if path.suffix not in READERS:
         raise ValueError(f"{path.name}: weights are read from {', '.join(READERS)} files")
     return READERS[path.suffix](path)
@@ -32,7 +37,9 @@ def _safetensors(path: Path) -> dict[str, np.ndarray]:
 
     try:
         return load_file(path)
-    except SafetensorError as error:
+    except AttributeError as error:  # so it says that NumPy lacks a type: float8_e4m3fn and other very short ones
+        raise ValueError(f"{path.name} has arrays of a type that is not read here: {error}") from None
+    except (SafetensorError, ValueError) as error:  # the second of shapes that NumPy cannot have
         raise ValueError(f"{path.name} is not a sound .safetensors file: {error}") from error
 
 
@@ -48,53 +55,112 @@ DTYPES = {
 }
 
 
-def _tensor(storage: np.ndarray, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any) -> np.ndarray:
+class _Storage(NamedTuple):
+    """What a file calls the values that tensors are cut from. These two are plain data, which a pickle cannot change;
+    of an array, or even of NumPy's one float32, it could."""
+
+    kind: str
+    key: str
+
+
+class _Tensor(NamedTuple):
+    storage: _Storage
+    offset: int
+    size: tuple[int, ...]
+    stride: tuple[int, ...]
+
+
+def _array(values: np.ndarray, offset: int, size: tuple[int, ...], stride: tuple[int, ...]) -> np.ndarray:
+    """The tensor that is cut so from a storage's values [n]; no copy, since a thousand may be cut from one."""
+    if not all(type(n) is int for n in (offset, *size, *stride)):
+        raise ValueError("a tensor's shape is not of whole numbers")
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
-    if min((offset, *size, *stride)) < 0 or (0 not in size and last >= len(storage)):
-        raise pickle.UnpicklingError(f"a tensor reaches beyond its storage of {len(storage)} values")
-    strides = [step * storage.itemsize for step in stride]
-    return np.lib.stride_tricks.as_strided(storage[offset:], size, strides).copy()
+    count = math.prod(size)
+    # By strides of 0 a tensor could be of any size.
+    if min((offset, *size, *stride)) < 0 or count > len(values) or (count and last >= len(values)):
+        raise ValueError(f"a tensor reaches beyond its storage of {len(values)} values")
+    strides = [step * values.itemsize for step in stride]
+    return np.lib.stride_tricks.as_strided(values[offset:], size, strides, writeable=False)
 
 
 class _Unpickler(pickle.Unpickler):
-    """Builds arrays and dicts, and refuses every other global that a pickle may ask for."""
-
-    def __init__(self, file: Any, archive: zipfile.ZipFile, root: str) -> None:
-        super().__init__(file)
-        self._archive, self._root = archive, root
+    """Builds dicts, and says which tensors are in them; refuses every other global that a pickle may ask for."""
 
     def find_class(self, module: str, name: str) -> Any:
         if module == "torch" and name in DTYPES:
-            return np.dtype(DTYPES[name])
+            return name
         allowed = {
             ("collections", "OrderedDict"): OrderedDict,
-            ("torch._utils", "_rebuild_tensor_v2"): _tensor,
+            ("torch._utils", "_rebuild_tensor_v2"): lambda storage, offset, size, stride, *_: _Tensor(
+                storage, offset, size, stride
+            ),
             ("torch._utils", "_rebuild_parameter"): lambda data, *_: data,
         }
         if (module, name) not in allowed:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is no part of a state dict")
         return allowed[module, name]
 
-    def persistent_load(self, pid: Any) -> np.ndarray:
-        _, dtype, key, _, _ = pid
-        return np.frombuffer(self._archive.read(f"{self._root}/data/{key}"), dtype)
+    def persistent_load(self, pid: Any) -> _Storage:
+        _, kind, key, _, _ = pid
+        if not (type(kind) is str and type(key) is str):
+            raise pickle.UnpicklingError("a storage without a name")
+        return _Storage(kind, key)
 
 
 def _torch(path: Path) -> dict[str, np.ndarray]:
     try:
         with zipfile.ZipFile(path) as archive:
-            pickled = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
-            with archive.open(pickled) as file:
-                state = _Unpickler(file, archive, pickled.removesuffix("/data.pkl")).load()
+            pickled = next((name for name in archive.namelist() if name.endswith("/data.pkl")), None)
+            if pickled is None:
+                raise ValueError("there is no data.pkl in it")
+            state = _unpickled(_member(archive, pickled, path))
+            if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
+                state = state["state_dict"]
+            if not isinstance(state, dict) or not all(
+                type(name) is str and type(tensor) is _Tensor for name, tensor in state.items()
+            ):
+                raise _MoreThanTensors
+            return _arrays(state, archive, pickled.removesuffix("/data.pkl"), path)
+    except _MoreThanTensors:
+        raise ValueError(f"{path.name} holds more than a state dict of tensors") from None
     except zipfile.BadZipFile:
         raise ValueError(f"{path.name} is not a whole zip archive, as PyTorch writes since 1.6") from None
     except Exception as error:  # a damaged pickle can raise anything
-        raise ValueError(f"{path.name} is not a sound PyTorch state dict: {error or type(error).__name__}") from error
-    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-        state = state["state_dict"]
-    if not isinstance(state, dict) or not all(isinstance(value, np.ndarray) for value in state.values()):
-        raise ValueError(f"{path.name} holds more than a state dict of tensors")
-    return dict(state)
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{path.name} is not a sound PyTorch state dict: {said}") from error
+
+
+class _MoreThanTensors(Exception):
+    pass
+
+
+def _member(archive: zipfile.ZipFile, name: str, path: Path) -> bytes:
+    """PyTorch compresses nothing, so no part is longer than the whole; in other zips it may be by far."""
+    if (size := archive.getinfo(name).file_size) > path.stat().st_size:
+        raise ValueError(f"{name} claims {size:,} bytes, more than the file has")
+    return archive.read(name)
+
+
+def _unpickled(data: bytes) -> Any:
+    """Looked through before it is loaded: a pickle may ask for room for 2**32 objects in five bytes."""
+    for code, value, _ in pickletools.genops(data):
+        if code.name in ("PUT", "BINPUT", "LONG_BINPUT") and not 0 <= (value or 0) <= len(data):
+            raise pickle.UnpicklingError(f"a memo of {value:,} objects in {len(data):,} bytes")
+    return _Unpickler(io.BytesIO(data)).load()
+
+
+def _arrays(state: dict[str, _Tensor], archive: zipfile.ZipFile, root: str, path: Path) -> dict[str, np.ndarray]:
+    storages: dict[_Storage, np.ndarray] = {}
+    arrays = {}
+    for name, tensor in state.items():
+        storage = tensor.storage
+        if type(storage) is not _Storage:
+            raise ValueError(f"tensor {name!r} has no storage")
+        if storage not in storages:
+            values = _member(archive, f"{root}/data/{storage.key}", path)
+            storages[storage] = np.frombuffer(values, DTYPES[storage.kind])
+        arrays[name] = _array(storages[storage], tensor.offset, tensor.size, tensor.stride)
+    return arrays
 
 
 READERS = {".safetensors": _safetensors, ".pth": _torch, ".pt": _torch, ".bin": _torch}

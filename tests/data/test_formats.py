@@ -175,8 +175,11 @@ HUGE = (2**32 - 1,) * 3
         ({"train_images_idx3_ubyte": b"\x89PNG" + b"0" * 50}, "/train-images-idx3-ubyte is no IDX file of unsigned"),
         ({"train_images_idx3_ubyte": b"\0\0\x0d" + idx(IMAGES)[3:]}, "/train-images-idx3-ubyte is no IDX file of uns"),
         ({"train_images_idx3_ubyte": idx(IMAGES, HUGE)}, "is cut off or damaged: 240 values for shape .4294967295, 4"),
-        ({"train_images_idx3_ubyte": idx(IMAGES, (0, 5, 4))}, "is cut off or damaged: 240 values"),
-        ({"train_images_idx3_ubyte": idx(IMAGES) + b"0"}, "is cut off or damaged: 241 values for shape .12, 5, 4.$"),
+        ({"train_images_idx3_ubyte": idx(IMAGES, (0, 5, 4))}, "is cut off or damaged: more than 0 values"),
+        (
+            {"train_images_idx3_ubyte": idx(IMAGES) + b"0"},
+            "is cut off or damaged: more than 240 values for shape .12, 5, 4.$",
+        ),
         ({"train_images_idx3_ubyte": b"\0\0\x08\xff" + b"\0" * 90}, "is cut off or damaged: "),
         (
             {"train_images_idx3_ubyte": idx(IMAGES[:0])},
@@ -328,7 +331,7 @@ def test_other_files_called_npz_are_told_in_one_line(tmp_path):
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("x", b"hello")
         archive.writestr("y", b"hello")
-    assert "images are |S5 []; wanted: uint8" in refused(file)
+    assert "has the arrays (none); wanted: x_train" in refused(file)
     header = {"descr": "|u1", "fortran_order": False, "shape": (10**9, 10**9)}
     with zipfile.ZipFile(file, "w") as archive, archive.open("x.npy", "w") as member:
         np.lib.format.write_array_header_1_0(member, header)
