@@ -8,7 +8,11 @@ import sys
 import time
 from pathlib import Path
 
+import jax
+import numpy as np
 import pytest
+
+from resnet_jax.training.checkpoint import open_checkpoint
 
 ROOT = Path(__file__).parents[1]
 SHORT = "--train.epochs 12 --train.eval-every-epochs 2 --optim.warmup-epochs 2 --train.log-every-steps 11".split()
@@ -38,41 +42,89 @@ def test_four_devices_learn_as_well_as_one(tmp_path, tfds_dir, digits, mode):
     assert records(tmp_path / "run")[-1]["top1"] > 0.9
 
 
+EVERYTHING = "--data.mixup 0.2 --model.drop-path 0.1 --optim.ema-decay 0.9 --optim.accumulate 2".split()
+PATHS = {
+    "in memory": [*SHORT, *EVERYTHING, "--checkpoint.every-steps", "7"],
+    "decoded": [*SHORT, *EVERYTHING, "--checkpoint.every-steps", "7", "--data.image-size", "8", "--data.threads", "2"],
+}
+
+
+@pytest.fixture(scope="module", params=PATHS)
+def straight(request, tmp_path_factory, tfds_dir):
+    """A run that nothing interrupts, and its options: it saves every 7 steps, and logs every 11."""
+    folder = tmp_path_factory.mktemp("straight") / "run"
+    done = run(folder, tfds_dir, *PATHS[request.param])
+    assert done.returncode == 0, done.stderr
+    return folder, PATHS[request.param]
+
+
+def saved(folder):
+    return [int(path.name) for path in folder.glob("checkpoints/*") if path.name.isdigit()]
+
+
+def numbers(folder):
+    clock = ("images_per_second", "data_wait")
+    return [{k: v for k, v in line.items() if k not in clock} for line in records(folder)]
+
+
+def assert_same(folder, other):
+    """Every record, and every array of the last checkpoint, to the bit."""
+    assert numbers(folder) == numbers(other)
+    a, b = open_checkpoint(folder), open_checkpoint(other)
+    assert a.step == b.step and a.arrays["ema"]["params"]
+    jax.tree.map(np.testing.assert_array_equal, a.arrays, b.arrays)
+
+
+def start(folder, tfds_dir, arguments):
+    """A process, once it has said from which step it goes on; and that step."""
+    line = command(folder, tfds_dir, *arguments)
+    process = subprocess.Popen(**line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    said = ""
+    while f"steps in {folder}" not in said:
+        said = process.stdout.readline()
+        assert said, process.stderr.read()
+    return process, int(said.rpartition("going on from step ")[2] if "going on" in said else 0)
+
+
 @pytest.mark.slow
-def test_killed_at_any_moment_it_goes_on_to_the_same_end(tmp_path, tfds_dir, digits):
-    straight = run(tmp_path / "straight", tfds_dir, *SHORT)
-    assert straight.returncode == 0, straight.stderr
-    folder, killed = tmp_path / "killed", 0
-
-    def saved():
-        return [int(path.name) for path in folder.glob("checkpoints/*") if path.name.isdigit()]
-
-    def saving():
-        return any(folder.glob("checkpoints/*tmp*"))
-
-    for moment in ("after a save", "in a save", "in a save"):
-        before = max(saved(), default=0)
-        process = subprocess.Popen(
-            **command(folder, tfds_dir, *SHORT), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+def test_killed_at_any_moment_it_goes_on_to_the_same_end(straight, tmp_path, tfds_dir):
+    folder, arguments = tmp_path / "killed", straight[1]
+    for moment in ("between saves", "in a save", "in a save"):
+        before = max(saved(folder), default=0)
+        process, began = start(folder, tfds_dir, arguments)
+        assert began == before
         while process.poll() is None:
-            if saving() if moment == "in a save" else max(saved(), default=0) > before:
-                time.sleep(0.0 if moment == "in a save" else 0.2)
+            saving = any(folder.glob("checkpoints/*tmp*")) and max(saved(folder), default=0) > before
+            if saving if moment == "in a save" else max(saved(folder), default=0) > before:
                 process.send_signal(signal.SIGKILL)
-                killed += 1
                 break
-            time.sleep(0.002)
-        process.wait()
-    assert killed == 3
-    again = run(folder, tfds_dir, *SHORT)
+            time.sleep(0.001)
+        assert process.wait() == -signal.SIGKILL
+        assert max(saved(folder)) > before
+    again = run(folder, tfds_dir, *arguments)
     assert again.returncode == 0, again.stderr
-    assert "going on from step" in again.stdout
+    assert "an earlier start has not ended in order: process" in again.stdout
+    assert_same(folder, straight[0])
 
-    def numbers(folder):
-        clock = ("images_per_second", "data_wait")
-        return [{k: v for k, v in line.items() if k not in clock} for line in records(folder)]
 
-    assert numbers(folder) == numbers(tmp_path / "straight")
+@pytest.mark.slow
+def test_stopped_by_signals_it_saves_at_once_and_goes_on_to_the_same_end(straight, tmp_path, tfds_dir):
+    """SIGTERM while it trains, and Ctrl-C."""
+    folder, arguments = tmp_path / "stopped", straight[1]
+    for number, status in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
+        before = max(saved(folder), default=0)
+        process, began = start(folder, tfds_dir, arguments)
+        assert began == before
+        while max(saved(folder), default=0) <= before:
+            time.sleep(0.01)
+        process.send_signal(number)
+        asked = time.monotonic()
+        out, err = process.communicate()
+        assert process.returncode == status and time.monotonic() - asked < 10
+        said = f"stopped by {number.name} at step {max(saved(folder))}, which is saved"
+        assert err.splitlines()[-1].startswith(said), err
+    assert run(folder, tfds_dir, *arguments).returncode == 0
+    assert_same(folder, straight[0])
 
 
 def test_a_mistake_is_one_line_and_leaves_nothing(tmp_path, tfds_dir):

@@ -78,7 +78,10 @@ class Checkpoints:
             preservation_policy=AnyPreservationPolicy([LatestN(keep_latest), best]),
             best_fn=_top1,
             create=True,
-            async_options=ocp.AsyncOptions(post_finalization_callback=self._seal),
+            # Made in the background, a folder that cannot be would be waited for, for ten minutes.
+            async_options=ocp.AsyncOptions(
+                post_finalization_callback=self._seal, create_directories_asynchronously=False
+            ),
         )
         self._manager = _Manager(self.folder, options=options, item_names=ITEMS)
 

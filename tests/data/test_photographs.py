@@ -340,3 +340,16 @@ def test_a_process_ends_at_once_while_batches_are_read_ahead(tmp_path, end):
         assert re.search(r"Unreadable: .*/bad/\d\d.png: ", done.stderr)
     else:
         assert not done.stderr
+
+
+def test_shares_of_two_processes_are_the_batches_of_one():
+    source = served(items())
+    for of in (
+        lambda share: take(source.batches(3, 2, batch_size=6, share=share), 5),
+        lambda share: list(source.eval_batches(6, share=share)),
+    ):
+        whole, first, second = of((0, 1)), of((0, 2)), of((1, 2))
+        assert len(whole) == len(first) == len(second)
+        for batch, *halves in zip(whole, first, second, strict=True):
+            for name, rows in batch.items():
+                np.testing.assert_array_equal(np.concatenate([half[name] for half in halves]), rows)

@@ -2,6 +2,7 @@ import io
 import math
 from itertools import islice
 
+import jax
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -202,3 +203,33 @@ def test_more_than_fits_is_told_before_it_is_taken(monkeypatch, channels):
 def test_a_label_out_of_range_is_told():
     with pytest.raises(ValueError, match=r"labels of 1 classes are 0 to 0; got \[0 1\]"):
         in_memory(stored([encoded(picture(n)) for n in range(2)], classes=("a",)))
+
+
+@settings(deadline=None, derandomize=True)
+@given(n=st.integers(1, 60), each=st.integers(1, 7), processes=st.sampled_from([1, 2, 3]))
+def test_shares_of_several_processes_are_the_batches_of_one(n, each, processes):
+    """For set sizes and batch sizes that do not divide one another: each example once."""
+    source = InMemory(np.arange(n, dtype=np.uint8).reshape(n, 1, 1, 1), np.zeros(n, np.int32), ("a",))
+    size = each * processes
+
+    def joined(share_of):
+        parts = [list(share_of((i, processes))) for i in range(processes)]
+        return [
+            {k: np.concatenate([part[k] for part in batch]) for k in batch[0]} for batch in zip(*parts, strict=True)
+        ]
+
+    together = joined(lambda share: source.eval_batches(size, share=share))
+    whole = list(source.eval_batches(size))
+    seen = np.concatenate([batch["image"][batch["mask"] > 0].ravel() for batch in together])
+    np.testing.assert_array_equal(seen, np.arange(n))
+    if n >= size:
+        together += joined(lambda share: islice(source.batches(3, 5, batch_size=size, share=share), 4))
+        whole += islice(source.batches(3, 5, batch_size=size), 4)
+    for one, other in zip(together, whole, strict=True):
+        jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
+def test_a_batch_that_cannot_be_shared_is_told():
+    source = InMemory(np.zeros((9, 1, 1, 1), np.uint8), np.zeros(9, np.int32), ("a",))
+    with pytest.raises(ValueError, match="a batch of 9 cannot be shared evenly by 2 processes"):
+        next(source.batches(0, batch_size=9, share=(0, 2)))

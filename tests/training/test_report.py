@@ -2,6 +2,7 @@ import io
 import json
 
 import numpy as np
+import pytest
 from rich.console import Console
 
 from resnet_jax.training.report import Report
@@ -9,9 +10,9 @@ from resnet_jax.training.report import Report
 VALUES = {"loss": 1.5, "top1": 0.25, "learning_rate": 0.1, "images_per_second": 4.0}
 
 
-def report(file, terminal=False, start=0):
+def report(folder, terminal=False, start=0):
     console = Console(file=io.StringIO(), force_terminal=terminal, width=100)
-    return console, Report(file, start_step=start, total_steps=100, console=console)
+    return console, Report(folder, start_step=start, total_steps=100, console=console)
 
 
 def records(file):
@@ -19,7 +20,7 @@ def records(file):
 
 
 def test_one_json_object_a_line_and_one_line_of_text(tmp_path):
-    console, written = report(tmp_path / "metrics.jsonl")
+    console, written = report(tmp_path)
     with written:
         written.advance(10)
         written.train(10, VALUES, batch_size=8)
@@ -33,7 +34,7 @@ def test_one_json_object_a_line_and_one_line_of_text(tmp_path):
 
 
 def test_a_terminal_gets_a_bar(tmp_path):
-    console, written = report(tmp_path / "metrics.jsonl", terminal=True)
+    console, written = report(tmp_path, terminal=True)
     with written:
         written.advance(10)
         written.train(10, VALUES, batch_size=8)
@@ -42,7 +43,7 @@ def test_a_terminal_gets_a_bar(tmp_path):
 
 
 def test_long_lines_and_brackets_are_left_as_they_are(tmp_path):
-    console, written = report(tmp_path / "metrics.jsonl")
+    console, written = report(tmp_path)
     line = "runs/[lr=0.1]/[/x] " + "very " * 40 + "long"
     with written:
         written.say(line)
@@ -54,10 +55,41 @@ def test_long_lines_and_brackets_are_left_as_they_are(tmp_path):
 def test_going_on_drops_what_came_after_the_checkpoint_and_a_torn_line(tmp_path):
     file = tmp_path / "metrics.jsonl"
     file.write_text("".join(json.dumps({"step": step}) + "\n" for step in (10, 20, 30)) + '{"step": 4')
-    _, written = report(file, start=20)
+    _, written = report(tmp_path, start=20)
     with written:
         written.test(40, VALUES | {"images": 1})
     assert [record["step"] for record in records(file)] == [10, 20, 40]
+
+
+def test_a_line_that_is_no_record_is_told(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text('{"step": 10}\n{"stXp": 20}\n')
+    with pytest.raises(
+        ValueError, match="metrics.jsonl has a line that is no record .*; mend it, or move the file away"
+    ):
+        report(tmp_path)
+
+
+def test_an_interval_without_examples_and_steps_that_are_not_finite(tmp_path):
+    console, written = report(tmp_path)
+    with written:
+        written.train(10, VALUES | {"loss": None, "top1": None, "skipped": 10}, batch_size=8)
+        written.nonfinite(7, [3, 1])
+        written.nonfinite(9, [2])
+    assert "loss -  top-1 -" in console.file.getvalue()
+    assert records(tmp_path / "nonfinite.jsonl") == [{"step": 7, "examples": [3, 1]}, {"step": 9, "examples": [2]}]
+    with report(tmp_path, start=8)[1]:
+        pass
+    assert records(tmp_path / "nonfinite.jsonl") == [{"step": 7, "examples": [3, 1]}]
+    assert records(tmp_path / "metrics.jsonl") == []
+
+
+def test_one_of_several_processes_writes_and_shows_nothing(tmp_path, capsys):
+    with Report(None, start_step=0, total_steps=9) as written:
+        written.train(3, VALUES, batch_size=8)
+        written.nonfinite(3, [1])
+        written.sync()
+        written.say("hidden")
+    assert capsys.readouterr().out == "" and not any(tmp_path.iterdir())
 
 
 def test_numbers_and_pictures_go_to_every_writer_and_they_are_closed(tmp_path):
@@ -76,7 +108,7 @@ def test_numbers_and_pictures_go_to_every_writer_and_they_are_closed(tmp_path):
 
     writers = [Recorder(), Recorder()]
     console = Console(file=io.StringIO())
-    with Report(tmp_path / "m.jsonl", start_step=0, total_steps=9, writers=writers, console=console) as written:
+    with Report(tmp_path, start_step=0, total_steps=9, writers=writers, console=console) as written:
         written.image(0, "train/images", np.zeros((2, 3, 3), np.uint8))
         written.train(3, VALUES | {"images_per_second": None}, batch_size=8)
         written.test(3, {"loss": 1.0, "top1": 0.5, "images": 9})

@@ -195,3 +195,51 @@ def test_norms_are_of_the_mean_gradient_and_of_the_parameters_before_the_update(
     gradient = np.concatenate([x.T @ residual, residual.sum(0, keepdims=True)])
     assert means["grad_norm"] == pytest.approx(np.linalg.norm(gradient), rel=1e-6)
     assert means["param_norm"] == pytest.approx(np.linalg.norm(kernel), rel=1e-6)
+
+
+def ordinary(**options):
+    """A small net with dropout of nothing: its state, its step and a batch of 8."""
+    model = recipe.small("cifar_resnet20", 1, num_classes=7, in_channels=1)
+    tx = optim.sgd(optim.warmup_cosine(peak_lr=0.1, steps=100, warmup_steps=2), momentum=0.9)
+    variables = jax.tree.map(lambda x: jnp.asarray(x, float), recipe.variables(model))
+    state = TrainState.from_variables(variables, tx, jax.random.key(0), ema=True)
+    rng = np.random.default_rng(0)
+    batch = {"image": rng.normal(size=(8, 8, 8, 1)), "label": np.arange(8) % 7}
+    return state, jax.jit(make_train_step(model, tx, axis_name=None, **options)), batch
+
+
+@pytest.mark.slow
+def test_averaged_weights_follow_the_closed_form(x64):
+    state, step, batch = ordinary(ema_decay=0.3)
+    wanted = {"params": state.params, "batch_stats": state.batch_stats}
+    for n in range(4):
+        state, _ = step(state, batch)
+        decay = min(0.3, (1 + n) / (10 + n))
+        new = {"params": state.params, "batch_stats": state.batch_stats}
+        wanted = jax.tree.map(lambda old, x, d=decay: d * old + (1 - d) * x, wanted, new)
+        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-12, atol=1e-13), state.ema, wanted)
+    jax.tree.map(np.testing.assert_array_equal, state.averaged.variables, state.ema)
+
+
+def test_a_state_without_room_for_averages_is_told():
+    with pytest.raises(ValueError, match="has no averaged weights; TrainState.create.*ema=True"):
+        _ = TrainState.from_variables({"params": {"w": jnp.ones(2)}}, optax.identity(), jax.random.key(0)).averaged
+
+
+@pytest.mark.slow
+def test_a_step_that_is_not_finite_changes_nothing_but_the_place_in_the_run(x64):
+    state, step, batch = ordinary(ema_decay=0.9, skip_nonfinite=True)
+    before, sums = step(state, batch)
+    assert sums["skipped"] == 0 and sums["count"] == 8
+    bad = batch["image"].copy()
+    bad[3, 2, 2] = np.inf
+    after, sums = step(before, {**batch, "image": bad})
+    assert sums["skipped"] == 1 and sums["count"] == 0 and sums["loss"] == 0
+    assert after.step == 2 and before.step == 1
+    for name in ("params", "batch_stats", "ema", "key"):
+        jax.tree.map(np.testing.assert_array_equal, getattr(after, name), getattr(before, name))
+    old, new = jax.tree.leaves(before.opt_state), jax.tree.leaves(after.opt_state)
+    changed = [(a, b) for a, b in zip(old, new, strict=True) if not np.array_equal(a, b)]
+    assert changed == [(1, 2)]  # the count of the schedule
+    going_on, sums = step(after, batch)
+    assert sums["skipped"] == 0 and all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(going_on.params))

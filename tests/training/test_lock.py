@@ -1,0 +1,28 @@
+import subprocess
+import sys
+
+import pytest
+
+from resnet_jax.training.lock import locked
+
+HOLD = "import sys, time; from pathlib import Path; from resnet_jax.training.lock import locked\n"
+HOLD += "with locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+
+
+def test_a_second_one_is_refused_and_a_lock_left_behind_is_taken(tmp_path):
+    with locked(tmp_path) as left:
+        assert left is None
+        with pytest.raises(ValueError, match="is in use by process .* on .*, since .*; wait for it, or choose another"):
+            with locked(tmp_path):
+                pass
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(ValueError, match=f"is in use by process {holder.pid} on"):
+        with locked(tmp_path):
+            pass
+    holder.kill()
+    holder.wait()
+    with locked(tmp_path) as left:
+        assert left.startswith(f"process {holder.pid} on")
+    with locked(tmp_path) as left:
+        assert left is None
