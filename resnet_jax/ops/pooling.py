@@ -25,7 +25,7 @@ def _max_pool(x: Array, window: int, strides: int, padding: int) -> Array:
 
 
 # XLA's own derivative is a select-and-scatter, which on a GPU adds in no fixed order. This one, of slices and choices
-# alone, is deterministic anywhere, and on a CPU no slower (benchmarks/max_pool_gradient.py).
+# alone, is deterministic anywhere, and on a CPU takes about half the time (benchmarks/max_pool_gradient.py).
 @_max_pool.defjvp
 def _max_pool_jvp(
     window: int, strides: int, padding: int, primals: tuple[Array], tangents: tuple[Array]
