@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from collections import Counter
 
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8 " + os.environ.get("XLA_FLAGS", "")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", tempfile.mkdtemp(prefix="resnet_jax_cache_"))
@@ -12,6 +13,12 @@ import jax
 import pytest
 
 from resnet_jax import data
+
+
+def pytest_collection_modifyitems(items):
+    """Files with the most slow tests come first: a long one that came last would leave the other processes idle."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """What the options of a net do."""
 
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 
 import flax.linen as nn
 import jax
@@ -34,21 +34,28 @@ def train_pass(model, variables, x=X, keys=KEYS, index=None):
 VARIABLES = recipe.variables(tiny())
 
 
+def squares(model, params, rest, x):
+    return (train_pass(model, rest | {"params": params}, x)[0].logits ** 2).sum()
+
+
+@cache
+def without_remat(**options):
+    plain, x = tiny(**options), jnp.asarray(X, jnp.float64)
+    variables = recipe.variables(plain, np.float64)
+    return variables, x, jax.value_and_grad(partial(squares, plain))(variables["params"], variables, x)
+
+
 @pytest.mark.parametrize("remat", ["block", "stage"])
 def test_remat_changes_neither_names_nor_numbers(x64, remat):
     double = {"drop_path": 0.3, "dtype": "float64", "param_dtype": "float64"}
-    plain, saving = tiny(**double), tiny(remat=remat, **double)
-    variables, x = recipe.variables(plain, np.float64), jnp.asarray(X, jnp.float64)
-
-    def loss(model, params):
-        return (train_pass(model, variables | {"params": params}, x)[0].logits ** 2).sum()
-
+    saving = tiny(remat=remat, **double)
+    variables, x, theirs = without_remat(**double)
+    gradient = jax.value_and_grad(partial(squares, saving))
     fresh = jax.eval_shape(lambda: saving.init(jax.random.key(0), x, train=False))
     assert jax.tree.structure(fresh) == jax.tree.structure(variables)
-    ours = jax.value_and_grad(partial(loss, saving))(variables["params"])
-    theirs = jax.value_and_grad(partial(loss, plain))(variables["params"])
+    ours = gradient(variables["params"], variables, x)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9), ours, theirs)
-    jaxpr = str(jax.make_jaxpr(jax.grad(partial(loss, saving)))(variables["params"]))
+    jaxpr = str(jax.make_jaxpr(gradient)(variables["params"], variables, x))
     assert jaxpr.count("= remat2[") + jaxpr.count("checkpoint[") >= {"block": 6, "stage": 3}[remat]
 
 

@@ -64,12 +64,16 @@ def test_the_narrow_convolution_and_its_derivatives_are_the_librarys(x64, height
     rng = np.random.default_rng(0)
     x = jnp.asarray(rng.standard_normal((2, height, width, 3)))
     kernel = jnp.asarray(rng.standard_normal((k, k, 3, 4)))
-    results = []
-    for f in (partial(library_conv, strides=1, dilation=1), narrow_conv, banded_product):
+
+    @partial(jax.jit, static_argnums=0)
+    def derivatives(f, x, kernel):
         y, back = jax.vjp(f, x, kernel)
         forward = jax.jvp(f, (x, kernel), (jnp.sin(x), jnp.cos(kernel)))[1]
-        one_by_one = jax.vmap(jax.grad(lambda kernel, x, f=f: jnp.sum(f(x[None], kernel) ** 3)), (None, 0))(kernel, x)
-        results.append((y, *back(jnp.cos(y)), forward, one_by_one))
+        one_by_one = jax.vmap(jax.grad(lambda kernel, x: jnp.sum(f(x[None], kernel) ** 3)), (None, 0))(kernel, x)
+        return y, *back(jnp.cos(y)), forward, one_by_one
+
+    lowerings = (partial(library_conv, strides=1, dilation=1), narrow_conv, banded_product)
+    results = [derivatives(f, x, kernel) for f in lowerings]
     for other in results[1:]:
         for a, b in zip(results[0], other, strict=True):
             np.testing.assert_allclose(a, b, rtol=0, atol=1e-10)

@@ -94,7 +94,7 @@ def test_gradients_are_not_multiplied_by_the_number_of_devices(x64, mode):
         )
         return -jnp.mean(jax.nn.log_softmax(logits.logits)[jnp.arange(16), batch["label"]])
 
-    gradient = jax.grad(mean_loss)(start.params)
+    gradient = jax.jit(jax.grad(mean_loss))(start.params)
     close(jax.tree.map(jnp.subtract, start.params, jax.tree.map(np.asarray, state.params)), gradient, 1e-10)
 
 

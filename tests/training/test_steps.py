@@ -105,10 +105,11 @@ def test_accumulation_with_frozen_norms_equals_one_batch(x64):
 def test_accumulation_moves_running_statistics_once_for_each_part(x64):
     state, _ = jax.jit(make_train_step(MODEL, TX, axis_name=None, accumulate=2))(fresh(), batch(8))
     stats, whole = fresh().batch_stats, batch(8)
+    apply = jax.jit(partial(MODEL.apply, train=True, mutable=["batch_stats"]))
     for part in (slice(0, 4), slice(4, 8)):
         variables = {"params": fresh().params, "batch_stats": stats}
         images = jnp.asarray(whole["image"][part])
-        _, updated = MODEL.apply(variables, images, train=True, mutable=["batch_stats"])
+        _, updated = apply(variables, images)
         stats = updated["batch_stats"]
     close(state.batch_stats, stats)
 
