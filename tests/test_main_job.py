@@ -42,16 +42,17 @@ def test_four_devices_learn_as_well_as_one(tmp_path, tfds_dir, digits, mode):
     assert records(tmp_path / "run")[-1]["top1"] > 0.9
 
 
-EVERYTHING = "--data.mixup 0.2 --model.drop-path 0.1 --optim.ema-decay 0.9 --optim.accumulate 2".split()
-PATHS = {
-    "in memory": [*SHORT, *EVERYTHING, "--checkpoint.every-steps", "7"],
-    "decoded": [*SHORT, *EVERYTHING, "--checkpoint.every-steps", "7", "--data.image-size", "8", "--data.threads", "2"],
-}
+EVERYTHING = (  # 64 steps, of which every 7th is saved, every 8th tested, every 11th logged
+    "--data.train-split train[:20%] --data.test-split test[:60] --data.batch-size 64 --train.epochs 16 "
+    "--train.eval-every-epochs 2 --optim.warmup-epochs 2 --train.log-every-steps 11 --checkpoint.every-steps 7 "
+    "--data.mixup 0.2 --model.drop-path 0.1 --optim.ema-decay 0.9 --optim.accumulate 2 --log.no-tensorboard"
+).split()
+PATHS = {"in memory": EVERYTHING, "decoded": [*EVERYTHING, "--data.image-size", "8", "--data.threads", "2"]}
 
 
 @pytest.fixture(scope="module", params=PATHS)
 def straight(request, tmp_path_factory, tfds_dir):
-    """A run that nothing interrupts, and its options: it saves every 7 steps, and logs every 11."""
+    """A run that nothing interrupts, and its options."""
     folder = tmp_path_factory.mktemp("straight") / "run"
     done = run(folder, tfds_dir, *PATHS[request.param])
     assert done.returncode == 0, done.stderr
