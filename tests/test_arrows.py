@@ -10,7 +10,7 @@ import resnet_jax
 
 ROOT = Path(resnet_jax.__file__).parent
 MODEL_PARTS = ("models.branches", "models.shortcuts", "models.combine", "models.stems", "models.heads")
-DOOR = ("training.loop", "training.plan", "training.folder")
+DOOR = ("training.loop", "training.plan", "training.folder", "training.replay", "training.session")
 ROOMS = ("types", "config", "nearest", "models", "weights", "data", "analysis", "training")
 ALLOWED = {  # room: what it may import, by longest matching prefix
     "types": (),

@@ -1,16 +1,23 @@
 import dataclasses
 import json
+import shutil
 
 import jax
 import numpy as np
 import pytest
+import recipe
 
 from resnet_jax import load_checkpoint
 from resnet_jax.config import CheckpointConfig, Config, DataConfig, ModelConfig, OptimConfig, TrainConfig
 from resnet_jax.training import loop
-from resnet_jax.training.folder import open_folder
+from resnet_jax.training.checkpoint import Checkpoints, open_checkpoint
+from resnet_jax.training.folder import record_config
+from resnet_jax.training.integrity import named_leaves
 from resnet_jax.training.loop import Diverged, SetupError, train
+from resnet_jax.training.parallel import Parallel
 from resnet_jax.training.plan import make_plan
+from resnet_jax.training.replay import replay
+from resnet_jax.training.session import Session
 
 
 def config(workdir, tfds_dir, **changes):
@@ -112,14 +119,120 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(finished, tmp_path, tfds
 
 @pytest.mark.slow
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, tfds_dir):
-    wild = config(tmp_path, tfds_dir, optim__peak_lr=1e30, optim__warmup_epochs=1.0, train__eval_every_epochs=0.25)
+    wild = config(tmp_path, tfds_dir, optim__peak_lr=1e30, optim__warmup_epochs=1.0, checkpoint__every_steps=1)
     with pytest.raises(Diverged) as caught:
         train(wild)
     said = str(caught.value)
-    # Step 1 has rate 0 and is saved; step 2 throws the weights away.
-    assert "at step 2, learning rate 2.5e+29" in said or "at step 3, learning rate" in said
-    assert f"last good checkpoint: {tmp_path / 'checkpoints' / '1'}" in said
+    # Step 1 has rate 0; step 2 throws the weights away, and step 3 sees it.
+    assert "at step 3, learning rate 5e+29" in said
+    assert f"last good checkpoint: {tmp_path / 'checkpoints' / '2'}" in said
+    (line,) = [json.loads(line) for line in (tmp_path / "nonfinite.jsonl").read_text().splitlines()]
+    assert len(line["examples"]) == len(set(line["examples"])) == 88
+    assert f"training examples {', '.join(map(str, line['examples'][:10]))}, ... (all in nonfinite.jsonl)" in said
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(load_checkpoint(tmp_path).variables))
+
+
+@pytest.mark.slow
+def test_changes_that_are_allowed_are_told_and_kept_and_nothing_is_compiled_twice(
+    finished, tmp_path, tfds_dir, monkeypatch, capsys
+):
+    """The finished run goes on for two more epochs, with another seed."""
+    folder = tmp_path / "run"
+    shutil.copytree(finished[0], folder)
+    compiled, steps = [], [8]
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda event, _, **__: compiled.append(steps[-1]) if event.endswith("backend_compile_duration") else None
+    )
+
+    class Counting(loop.Report):
+        def advance(self, step):
+            steps.append(step)
+            super().advance(step)
+
+    monkeypatch.setattr(loop, "Report", Counting)
+    longer = config(folder, tfds_dir, train__epochs=4.0, train__seed=1, resume__allow_changes=True)
+    means = train(longer)
+    out = capsys.readouterr().out
+    assert "going on with another config: train.epochs was 2.0, now 4.0, train.seed was 0, now 1" in out
+    assert "going on from step 8" in out and records(folder)[-1] == {"step": 16, "split": "test", "epoch": 4.0, **means}
+    saved = json.loads((folder / "config.json").read_text())
+    assert saved["config"]["train"]["epochs"] == 4.0 and saved["before"][0]["config"]["train"]["epochs"] == 2.0
+    assert compiled and max(compiled) <= 12  # the first test of this start is at step 12
+
+
+@pytest.mark.slow
+def test_other_data_is_refused_unless_changes_are_allowed(finished, tmp_path, tfds_dir):
+    folder = tmp_path / "run"
+    shutil.copytree(finished[0], folder)
+    meta = folder / "checkpoints" / "8" / "meta" / "metadata"
+    meta.write_text(meta.read_text().replace('"train": 359', '"train": 358'))
+    (folder / "checkpoints" / "8" / "checksums.json").unlink()
+    meta.write_text(meta.read_text().replace('"format": 2', '"format": 1'))
+    with pytest.raises(SetupError, match="the data has changed since this run began: images .*358.*, now .*359"):
+        train(config(folder, tfds_dir))
+
+
+@pytest.mark.slow
+def test_a_replayed_step_has_the_runs_own_numbers(finished):
+    folder = finished[0]
+    recorded = next(line for line in records(folder, "train") if line["step"] == 8)  # the mean of steps 7 and 8
+    seven, eight = replay(folder, 7), replay(folder, 8)
+    for name in ("loss", "top1"):
+        assert recorded[name] == (seven[name] + eight[name]) / 2
+    assert recorded["grad_norm"] == pytest.approx((seven["grad_norm"] + eight["grad_norm"]) / 2, rel=1e-7)
+    assert eight["learning_rate"] == recorded["learning_rate"] and eight["checkpoint"] == 4
+    assert len(set(eight["examples"])) == 88 and not set(eight["examples"]) & set(seven["examples"])
+    for step in (0, 4, 9):
+        with pytest.raises(ValueError, match="cannot be replayed: .* 4, 8; wanted: a step from 5 to 8") as caught:
+            replay(folder, step)
+        assert str(caught.value).startswith(f"step {step} of ")
+
+
+@pytest.mark.slow
+def test_steps_that_are_not_finite_are_skipped_and_counted(tmp_path, tfds_dir):
+    wild = config(tmp_path, tfds_dir, optim__peak_lr=1e30, optim__warmup_epochs=1.0, train__nonfinite="skip")
+    with pytest.raises(Diverged, match="test loss is .* at step 4; there is no checkpoint yet"):
+        train(wild)  # no update can mend weights that step 2 has thrown away
+    counts = [line["skipped"] for line in records(tmp_path, "train")]
+    lines = (tmp_path / "nonfinite.jsonl").read_text().splitlines()
+    assert sum(counts) == len(lines) > 0
+
+
+@pytest.mark.slow
+def test_eight_devices_four_two_and_one_do_one_run(tmp_path, tfds_dir):
+    """A step on each, saved and restored in between, pmap and shard_map in turn, against as many steps on eight."""
+    plan = make_plan(
+        config(
+            tmp_path,
+            tfds_dir,
+            model__drop_path=0.1,
+            model__drop_rate=0.1,
+            data__mixup=0.2,
+            data__batch_size=80,
+            optim__ema_decay=0.9,
+        )
+    )
+    plan = dataclasses.replace(plan, model=recipe.small("cifar_resnet20", 1, **plan.overrides))
+
+    def session(devices, mode):
+        return Session(plan, Parallel(mode, devices=jax.devices()[:devices]))
+
+    eight = session(8, "pmap")
+    straight = eight.parallel.replicate(eight.fresh())
+    for _, batch in zip(range(5), eight.parallel.prefetch(eight.batches(0)), strict=False):
+        straight, _ = eight.train_step(straight, batch)
+    state = jax.device_get(eight.fresh())
+    with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+        turns = [(8, "pmap"), (4, "shard_map"), (2, "pmap"), (1, "shard_map"), (8, "shard_map")]
+        for step, (devices, mode) in enumerate(turns, 1):
+            on = session(devices, mode)
+            moved, _ = on.train_step(on.parallel.replicate(state), on.parallel.shard(next(on.batches(step - 1))))
+            checkpoints.save(step, on.parallel.whole(moved), {"preprocess": {}}, top1=None)
+            checkpoints.wait()
+            state = open_checkpoint(tmp_path, step).state(eight.fresh())
+    assert int(state.step) == int(straight.step) == 5
+    for (name, a), (_, b) in zip(named_leaves(state), named_leaves(straight), strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-5, err_msg=name)
 
 
 @pytest.mark.slow
@@ -133,7 +246,7 @@ def test_metrics_are_read_an_interval_late(tmp_path, tfds_dir, monkeypatch):
         add(self, step, sums)
 
     def noted_read(self, rate):
-        events.append(("read", [step for step, _ in self._ended]))
+        events.append(("read", [step for step, _ in self._ended.unread] if self._ended else []))
         read(self, rate)
 
     monkeypatch.setattr(loop._Log, "add", noted_add)
@@ -192,24 +305,25 @@ def test_a_workdir_that_cannot_be_is_named(tmp_path, tfds_dir):
 
 
 def test_a_folder_of_another_run_is_refused_and_unharmed(tmp_path, tfds_dir):
-    open_folder(config(tmp_path, tfds_dir))
+    record_config(tmp_path, config(tmp_path, tfds_dir))
     before = (tmp_path / "config.json").read_bytes()
-    with pytest.raises(SetupError, match="another config: optim.peak_lr was 0.1, now 0.2; choose another --workdir"):
+    said = "another config: optim.peak_lr was 0.1, now 0.2; choose another --workdir, or --resume.allow-changes"
+    with pytest.raises(SetupError, match=said):
         train(config(tmp_path, tfds_dir, optim__peak_lr=0.2))
     assert (tmp_path / "config.json").read_bytes() == before
 
 
 def test_checkpoint_settings_may_change_and_absent_fields_have_their_defaults(tmp_path, tfds_dir):
-    open_folder(config(tmp_path, tfds_dir))
+    record_config(tmp_path, config(tmp_path, tfds_dir))
     changed = dataclasses.replace(config(tmp_path, tfds_dir), checkpoint=CheckpointConfig(keep_latest=7))
-    open_folder(changed)
+    assert record_config(tmp_path, changed) == []
     saved = json.loads((tmp_path / "config.json").read_text())
     del saved["config"]["optim"]["accumulate"]  # as a version would have written it that had no such field
     (tmp_path / "config.json").write_text(json.dumps(saved))
-    open_folder(changed)
+    assert record_config(tmp_path, changed) == []
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(ValueError, match="config.json is not the config of a run"):
-        open_folder(changed)
+        record_config(tmp_path, changed)
 
 
 def test_a_given_mean_or_deviation_is_kept(tmp_path, tfds_dir):
