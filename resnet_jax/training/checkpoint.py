@@ -28,6 +28,7 @@ from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, F
 from resnet_jax.models import create_model
 from resnet_jax.training.integrity import (
     Damaged,
+    SaveFailed,
     array_checksums,
     check_arrays,
     check_files,
@@ -41,10 +42,6 @@ from resnet_jax.types import Preprocess, Pretrained
 FORMAT = 2  # 1 had no checksums, and is read without
 ITEMS = ("state", "meta")
 AT_THE_END = ("_CHECKPOINT_METADATA", "commit_success.txt")  # files that Orbax writes as it names the folder
-
-
-class SaveFailed(RuntimeError):
-    """A checkpoint could not be written; those before it are as they were."""
 
 
 class _Manager(ocp.CheckpointManager):

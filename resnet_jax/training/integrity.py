@@ -23,6 +23,10 @@ class Damaged(ValueError):
     """A checkpoint that is not what was saved."""
 
 
+class SaveFailed(RuntimeError):
+    """A checkpoint, or a record of a run, could not be written; the checkpoints before it are as they were."""
+
+
 def array_checksums(tree: Any) -> dict[str, str]:
     """{"params/stem/conv/kernel": "float32[3,3,3,16] 1a2b3c4d", ...} of replicated or host arrays."""
     return {name: _array_checksum(leaf) for name, leaf in named_leaves(tree)}

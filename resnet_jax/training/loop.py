@@ -19,10 +19,11 @@ from resnet_jax.config import Config, check_config, flat, to_dict
 from resnet_jax.data import DataError
 from resnet_jax.data.sheet import as_seen
 from resnet_jax.training import distributed, metrics
-from resnet_jax.training.checkpoint import Checkpoint, Checkpoints, SaveFailed, open_checkpoint, set_aside_damaged
+from resnet_jax.training.checkpoint import Checkpoint, Checkpoints, open_checkpoint, set_aside_damaged
 from resnet_jax.training.distributed import PeerFailed
 from resnet_jax.training.evaluate import Stopped
 from resnet_jax.training.folder import make_folder, record_config, versions
+from resnet_jax.training.integrity import SaveFailed
 from resnet_jax.training.lock import locked
 from resnet_jax.training.parallel import Parallel
 from resnet_jax.training.plan import Plan, check_deterministic, check_split, make_plan
@@ -59,7 +60,7 @@ def train(config: Config) -> dict[str, float]:
       DataError: an image that cannot be read or has a wrong label; at once, or when it is reached.
       Diverged: the loss or a gradient became infinite or nan, and such steps are not to be skipped.
       Preempted: SIGTERM or Ctrl-C; what was done is saved.
-      SaveFailed: a checkpoint could not be written.
+      SaveFailed: a checkpoint or a record could not be written.
       PeerFailed: another process could not start, or is lost.
     """
     try:
@@ -192,7 +193,7 @@ class _Run:
             return Report(
                 self._folder if first else None, start_step=self._start, total_steps=self._plan.steps, writers=writers
             )
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             raise SetupError(str(error)) from error
 
     def _batches(self, state: TrainState, report: Report, log: _Log) -> Iterator[Batch]:

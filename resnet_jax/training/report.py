@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -14,6 +14,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from resnet_jax.training.integrity import SaveFailed
 from resnet_jax.training.writers import Writer
 
 
@@ -24,6 +25,7 @@ class Report:
 
     Raises:
       ValueError: a file of an earlier start that is damaged.
+      SaveFailed: something cannot be written; by every method that writes.
     """
 
     def __init__(
@@ -35,7 +37,8 @@ class Report:
         writers: Sequence[Writer] = (),
         console: Console | None = None,
     ) -> None:
-        self._console, self._writers = console or Console(quiet=folder is None), writers
+        self._folder, self._writers = folder, writers
+        self._console = console or Console(quiet=folder is None)
         self._file = self._nonfinite = None
         if folder is not None:
             file, self._nonfinite = folder / "metrics.jsonl", folder / "nonfinite.jsonl"
@@ -56,11 +59,15 @@ class Report:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._bar.stop()
-        with ExitStack() as stack:  # each is closed, whatever another raises
-            if self._file is not None:
-                stack.callback(self._file.close)
-            for writer in self._writers:
-                stack.callback(writer.close)
+        try:
+            with self._writing(), ExitStack() as stack:  # each is closed, whatever another raises
+                if self._file is not None:
+                    stack.callback(self._file.close)
+                for writer in self._writers:
+                    stack.callback(writer.close)
+        except SaveFailed:
+            if error is None:  # else that one is told
+                raise
 
     def advance(self, step: int) -> None:
         self._bar.update(self._task, completed=step)
@@ -86,13 +93,14 @@ class Report:
     def nonfinite(self, step: int, examples: Sequence[int]) -> None:
         """A step whose loss or gradient is not finite, and the training examples of its batch: in nonfinite.jsonl."""
         if self._nonfinite is not None:
-            with self._nonfinite.open("a") as file:
+            with self._writing(), self._nonfinite.open("a") as file:
                 file.write(json.dumps({"step": step, "examples": list(examples)}) + "\n")
 
     def sync(self) -> None:
         """What was written is on the disk when this returns."""
         if self._file is not None:
-            os.fsync(self._file.fileno())
+            with self._writing():
+                os.fsync(self._file.fileno())
 
     @property
     def draws(self) -> bool:
@@ -101,8 +109,9 @@ class Report:
 
     def image(self, step: int, name: str, pixels: np.ndarray) -> None:
         """A picture, uint8 [H, W, 3], for writers that show one."""
-        for writer in self._writers:
-            writer.image(step, name, pixels)
+        with self._writing():
+            for writer in self._writers:
+                writer.image(step, name, pixels)
 
     def say(self, text: str) -> None:
         """One line, as it is."""
@@ -111,13 +120,21 @@ class Report:
     def _write(self, record: dict[str, Any]) -> None:
         if self._file is None:
             return
-        self._file.write(json.dumps(record) + "\n")
-        self._file.flush()
         values = {
             f"{record['split']}/{k}": v for k, v in record.items() if k not in ("step", "split") and v is not None
         }
-        for writer in self._writers:
-            writer.scalars(record["step"], values)
+        with self._writing():
+            self._file.write(json.dumps(record) + "\n")
+            self._file.flush()
+            for writer in self._writers:
+                writer.scalars(record["step"], values)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise SaveFailed(f"{self._folder} cannot be written: {error}; its checkpoints are as they were") from error
 
 
 def _means(values: dict[str, Any], prefix: str = "") -> str:

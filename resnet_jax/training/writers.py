@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import math
 import os
+import time
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -43,26 +44,32 @@ class TensorBoard:
     """
 
     def __init__(self, folder: Path, *, start_step: int, hyperparameters: Mapping[str, Any]) -> None:
-        from tensorboardX import SummaryWriter
-        from tensorboardX.summary import hparams
+        # Not its SummaryWriter: that one's thread dies of a full disk, and then every call waits for it for ever.
+        from tensorboardX import summary
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto.event_pb2 import Event, SessionLog
 
-        # A thread of the writer flushes; its flush() does not wait for what is still in its queue.
+        folder.mkdir(exist_ok=True)
         # The suffix keeps a start within the same second from overwriting the file of the one before.
-        self._writer = SummaryWriter(
-            str(folder), flush_secs=5, purge_step=start_step + 1, filename_suffix=f".{start_step}"
-        )
+        self._writer = EventsWriter(str(folder / "events"), f".{start_step}")
+        self._event, self._summary = Event, summary
+        self._write(Event(step=start_step + 1, session_log=SessionLog(status=SessionLog.START)))
         if start_step == 0:
-            # Not add_hparams: it makes a folder below, and writes the metrics as scalars.
             shown = {name: _cell(value) for name, value in hyperparameters.items()}
-            for part in hparams(shown, {"test/top1": None, "test/loss": None}):
-                self._writer.file_writer.add_summary(part)
+            for part in summary.hparams(shown, {"test/top1": None, "test/loss": None}):
+                self._write(Event(summary=part))
 
     def scalars(self, step: int, values: Mapping[str, float | None]) -> None:
         for name, value in _finite(values).items():
-            self._writer.add_scalar(name, value, step)
+            self._write(self._event(step=step, summary=self._summary.scalar(name, value)))
 
     def image(self, step: int, name: str, pixels: np.ndarray) -> None:
-        self._writer.add_image(name, pixels, step, dataformats="HWC")
+        self._write(self._event(step=step, summary=self._summary.image(name, pixels, dataformats="HWC")))
+
+    def _write(self, event: Any) -> None:
+        event.wall_time = time.time()
+        self._writer.write_event(event)
+        self._writer.flush()
 
     def close(self) -> None:
         self._writer.close()

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from resnet_jax import create_model, load_checkpoint
 from resnet_jax.training import checkpoint, optim
-from resnet_jax.training.checkpoint import Checkpoints, SaveFailed, open_checkpoint, set_aside_damaged
-from resnet_jax.training.integrity import Damaged
+from resnet_jax.training.checkpoint import Checkpoints, open_checkpoint, set_aside_damaged
+from resnet_jax.training.integrity import Damaged, SaveFailed
 from resnet_jax.training.parallel import Parallel
 from resnet_jax.training.state import TrainState
 

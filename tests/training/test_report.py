@@ -1,11 +1,14 @@
 import io
 import json
+import resource
 
 import numpy as np
 import pytest
 from rich.console import Console
 
+from resnet_jax.training.integrity import SaveFailed
 from resnet_jax.training.report import Report
+from resnet_jax.training.writers import TensorBoard
 
 VALUES = {"loss": 1.5, "top1": 0.25, "learning_rate": 0.1, "images_per_second": 4.0}
 
@@ -120,3 +123,22 @@ def test_numbers_and_pictures_go_to_every_writer_and_they_are_closed(tmp_path):
         "closed",
     ]
     assert [writer.got for writer in writers] == [wanted, wanted]
+
+
+@pytest.mark.parametrize("curves", [True, False])
+def test_a_full_disk_is_told_at_once(tmp_path, curves):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    writers = [TensorBoard(tmp_path / "tensorboard", start_step=0, hyperparameters={})] if curves else []
+    written = Report(tmp_path, start_step=0, total_steps=100, writers=writers, console=Console(quiet=True))
+    try:
+        with pytest.raises(SaveFailed, match=f"{tmp_path} cannot be written: .*; its checkpoints are as they were"):
+            with written:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
+                for step in range(1, 101):
+                    written.train(step, VALUES, batch_size=8)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with Report(tmp_path, start_step=10, total_steps=100, console=Console(quiet=True)):
+        pass
+    kept = [line["step"] for line in records(tmp_path / "metrics.jsonl")]
+    assert kept and kept == list(range(1, kept[-1] + 1))
