@@ -1,6 +1,9 @@
 import dataclasses
 import json
+import os
 import shutil
+import signal
+import time
 
 import jax
 import numpy as np
@@ -10,12 +13,13 @@ import recipe
 from resnet_jax import load_checkpoint
 from resnet_jax.config import CheckpointConfig, Config, DataConfig, ModelConfig, OptimConfig, TrainConfig
 from resnet_jax.training import loop
-from resnet_jax.training.checkpoint import Checkpoints, open_checkpoint
+from resnet_jax.training.checkpoint import Checkpoints, kept_steps, open_checkpoint
 from resnet_jax.training.folder import record_config
 from resnet_jax.training.integrity import named_leaves
 from resnet_jax.training.loop import Diverged, SetupError, train
 from resnet_jax.training.parallel import Parallel
 from resnet_jax.training.plan import make_plan
+from resnet_jax.training.preemption import Preempted
 from resnet_jax.training.replay import replay
 from resnet_jax.training.session import Session
 
@@ -90,31 +94,37 @@ def test_a_finished_run_says_so_and_writes_nothing(finished, tfds_dir, capsys):
 
 
 @pytest.mark.slow
-def test_an_interrupted_run_goes_on_to_the_same_numbers(finished, tmp_path, tfds_dir, monkeypatch, capsys):
-    """Stopped between two checkpoints; goes on under shard_map."""
+def test_stopped_while_it_tests_it_goes_on_to_the_same_numbers(finished, tmp_path, tfds_dir, monkeypatch, capsys):
+    """SIGTERM in the first test; saves by the clock too. Goes on under shard_map."""
     seen = []
-
-    class Interrupted(Exception):
-        pass
 
     class Counting(loop.Report):
         def advance(self, step):
             seen.append(step)
-            if step == 6 and len(seen) == 6:
-                raise Interrupted
             super().advance(step)
 
+    class Terminated(Session):
+        def test(self, state, stop):
+            os.kill(os.getpid(), signal.SIGTERM)
+            while not stop():
+                time.sleep(0.001)
+            return super().test(state, stop)
+
     monkeypatch.setattr(loop, "Report", Counting)
-    with pytest.raises(Interrupted):
-        train(config(tmp_path, tfds_dir))
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "Session", Terminated)
+        with pytest.raises(Preempted, match="stopped by SIGTERM at step 4, which is saved") as caught:
+            train(config(tmp_path, tfds_dir, checkpoint__every_minutes=1e-6))
+    assert caught.value.status == 143
+    assert kept_steps(tmp_path / "checkpoints") == [3, 4] and not records(tmp_path, "test")
     means = train(config(tmp_path, tfds_dir, train__parallel="shard_map"))
-    assert seen == [1, 2, 3, 4, 5, 6, 5, 6, 7, 8]
+    assert seen == [1, 2, 3, 4, 5, 6, 7, 8]
     assert "going on from step 4" in capsys.readouterr().out
     folder, straight = finished
     assert means == straight
     assert without_clock(records(tmp_path)) == without_clock(records(folder))
-    a, b = load_checkpoint(folder), load_checkpoint(tmp_path)
-    jax.tree.map(np.testing.assert_array_equal, a.variables, b.variables)
+    a, b = open_checkpoint(folder), open_checkpoint(tmp_path)
+    jax.tree.map(np.testing.assert_array_equal, a.arrays, b.arrays)
 
 
 @pytest.mark.slow
