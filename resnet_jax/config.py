@@ -49,7 +49,7 @@ class DataConfig:
     crop_area: tuple[float, float] = (0.08, 1.0)  # with image_size: least and greatest share of the image in a crop
     resize: int | None = None  # with image_size: shorter side before evaluation's centre crop; None: image_size * 8/7
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"  # with image_size; antialiased
-    threads: int | None = None  # with image_size: that decode; None: one per processor
+    threads: int | None = None  # with image_size: that decode; None: one per processor of this process
     padding: int = 1  # pixels of zeros on each side before a random crop of the same size; 0: no crop
     horizontal_flip: bool = False
     color_jitter: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)  # brightness, contrast, saturation, hue
@@ -129,7 +129,7 @@ class DistributedConfig:
     """Several processes that train one net: each starts the same command, on the same file system."""
 
     auto: bool = False  # ask Slurm, Cloud TPU, GKE or Open MPI who is who
-    method: Literal["slurm", "ompi", "mpi4py", "k8s"] | None = None  # with auto: ask this one
+    method: Literal["slurm", "ompi", "mpi4py", "gcetpu", "gketpu"] | None = None  # with auto: ask this one
     coordinator: str | None = None  # instead of auto: HOST:PORT of process 0
     processes: int | None = None
     process_id: int | None = None

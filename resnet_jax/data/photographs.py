@@ -86,7 +86,7 @@ class Photographs:
 
     def _read(self, read: Callable[[int], Batch], length: int, batch_size: int) -> Iterator[Batch]:
         """Batches of read(0), read(1), ..., in that order whatever the number of threads; two are read ahead."""
-        threads = self.threads or os.cpu_count() or 1
+        threads = self.threads or _processors()
         options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=max(threads, 2 * batch_size))
         return iter(grain.MapDataset.range(length).map(read).to_iter_dataset(options).batch(batch_size))
 
@@ -141,3 +141,10 @@ def sample(length: int) -> list[int]:
     """Some of `length` indices, the same each time."""
     order = np.random.default_rng(0).permutation(length)
     return [int(i) for i in np.sort(order[:SAMPLE])]
+
+
+def _processors() -> int:
+    """That this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on every system
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
