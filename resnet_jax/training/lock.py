@@ -31,8 +31,10 @@ def locked(folder: Path) -> Iterator[str | None]:
             raise ValueError(f"{folder} is in use by {holder}; wait for it, or choose another --workdir") from None
         left = _read(file)
         _write(file, f"process {os.getpid()} on {socket.gethostname()}, since {datetime.now():%Y-%m-%d %H:%M:%S}")
-        yield left or None
-        _write(file, "")
+        try:
+            yield left or None
+        finally:
+            _write(file, "")
 
 
 def _read(file) -> str:

@@ -15,6 +15,7 @@ import pytest
 from resnet_jax.training.checkpoint import open_checkpoint
 
 ROOT = Path(__file__).parents[2]
+COUNT = Path(__file__).parent / "count_examples.py"
 OPTIONS = (  # 16 steps; a test set, and a last batch of it, that no number of processes divides
     "--data.train-split train[:10%] --data.test-split test[:53] --data.batch-size 32 --train.epochs 4 "
     "--train.eval-every-epochs 2 --optim.warmup-epochs 1 --train.log-every-steps 3 --checkpoint.every-steps 3 "
@@ -90,6 +91,19 @@ def test_two_processes_train_as_one_and_back(tmp_path, tfds_dir, digits):
     for name in ("params", "ema"):
         a, b = (np.concatenate([x.ravel() for x in jax_leaves(tree[name])]) for tree in (one, other))
         assert np.linalg.norm(a - b) < 1e-3 * np.linalg.norm(a)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("devices", [1, 3])
+def test_two_processes_count_every_example_once(devices):
+    """With so many devices each, for sizes of sets and batches that hypothesis chooses."""
+    port = random.randint(20_000, 50_000)
+    environment = os.environ | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
+    lines = [[sys.executable, str(COUNT), f"127.0.0.1:{port}", str(i)] for i in range(2)]
+    started = [subprocess.Popen(line, stdout=-1, stderr=-1, text=True, env=environment) for line in lines]
+    for process in started:
+        out, err = process.communicate(timeout=300)
+        assert process.returncode == 0 and f"counted with {2 * devices} devices" in out, err
 
 
 def jax_leaves(tree):

@@ -1,0 +1,109 @@
+"""What logging and checkpoints cost: their share of the time that training steps take, in the default run.
+
+    python benchmarks/overhead.py [--epochs 40]
+
+The default run is made as `train.py` makes it, with a stopwatch around everything that writes: records, curves,
+progress, and the part of saves that the loop waits for. Then the parts of a save, in a row: checksums of the arrays,
+Orbax, checksums of the files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from resnet_jax.config import Config
+from resnet_jax.training import checkpoint, loop
+from resnet_jax.training.checkpoint import open_checkpoint
+from resnet_jax.training.integrity import array_checksums, file_checksums
+from resnet_jax.training.session import Session
+
+SECONDS: Counter[str] = Counter()
+CALLS: Counter[str] = Counter()
+
+
+def watch(owner: Any, name: str, label: str) -> None:
+    inner: Callable[..., Any] = getattr(owner, name)
+
+    def timed(*args: Any, **kwargs: Any) -> Any:
+        began = time.perf_counter()
+        try:
+            return inner(*args, **kwargs)
+        finally:
+            SECONDS[label] += time.perf_counter() - began
+            CALLS[label] += 1
+
+    setattr(owner, name, timed)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--epochs", type=float, default=40.0)
+    asked = parser.parse_args()
+    watch(jax, "block_until_ready", "waits for steps")
+    for name in ("advance", "train", "test", "sync", "say"):
+        watch(loop.Report, name, f"report.{name}")
+    watch(loop.Checkpoints, "save", "checkpoints.save, until it returns")
+    watch(loop.Checkpoints, "wait", "checkpoints.wait, for saves in the background")
+    watch(Session, "test", "evaluation")
+    with tempfile.TemporaryDirectory() as name:
+        config = dataclasses.replace(Config(), workdir=f"{name}/run")
+        config = dataclasses.replace(config, train=dataclasses.replace(config.train, epochs=asked.epochs))
+        ready: list[float] = []
+        add = loop._Log.add
+
+        def noted(self: Any, step: int, sums: Any) -> None:
+            add(self, step, sums)
+            ready.append(time.perf_counter())
+
+        loop._Log.add = noted  # type: ignore[method-assign]
+        loop.train(config)
+        end = time.perf_counter()
+        training = end - ready[0] - SECONDS["evaluation"]
+        print(f"\n{len(ready)} steps in {training:.2f} s, from the first on, without evaluation")
+        total = 0.0
+        for label, seconds in SECONDS.most_common():
+            share = seconds / training
+            total += share if label.startswith(("report", "checkpoints")) and "say" not in label else 0
+            print(f"{label:48}{CALLS[label]:6} calls  {seconds:8.4f} s  {100 * share:6.2f} %")
+        print(f"logging and checkpoints: {100 * total:.2f} % of the time of the steps")
+        parts_of_a_save(Path(name))
+
+
+def parts_of_a_save(folder: Path) -> None:
+    saved = open_checkpoint(folder / "run")
+    size = sum(x.nbytes for x in jax.tree.leaves(saved.arrays)) / 2**20
+    times: Counter[str] = Counter()
+    rounds = 10
+    with checkpoint.Checkpoints(folder / "again") as checkpoints:
+        for i in range(rounds):
+            state = jax.device_put(jax.tree.map(lambda x: x.copy(), saved.arrays))
+            began = time.perf_counter()
+            array_checksums(state)
+            arrays = time.perf_counter()
+            checkpoints.save(i + 1, state, saved.meta, top1=None)
+            returned = time.perf_counter()
+            checkpoints.wait()
+            ended = time.perf_counter()
+            file_checksums(folder / "again" / str(i + 1))
+            files = time.perf_counter()
+            times.update({"arrays": arrays - began, "returned": returned - arrays,
+                          "whole": ended - arrays, "files": files - ended})  # fmt: skip
+    for name, seconds in times.items():
+        times[name] = seconds / rounds
+    share = (times["arrays"] + times["files"]) / times["whole"]
+    shown = {name: f"{1000 * seconds:.1f} ms" for name, seconds in times.items()}
+    print(f"a save of {size:.1f} MiB: {shown['whole']}, of which the loop waits {shown['returned']}; checksums of "
+          f"arrays {shown['arrays']}, of files {shown['files']}: {100 * share:.1f} %")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""A hundred SIGKILLs, at random moments and inside saves: every run must end as the one that nothing killed.
+
+    python benchmarks/soak/kills.py [--kills 100] [--path memory|decoded]        (about 20 minutes for each path)
+
+Runs are killed until they have ended by themselves, and then compared with the straight one: every record of
+metrics.jsonl, and every array of the last checkpoint, to the bit. A third of the kills wait for a save to be under way;
+half of those have the newest checkpoint cut short besides, as a disk that lost its power may leave it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from resnet_jax.training.checkpoint import kept_steps, open_checkpoint
+
+ROOT = Path(__file__).parents[2]
+OPTIONS = (
+    "--data.train-split train[:20%] --data.test-split test[:60] --data.batch-size 32 --train.epochs 40 "
+    "--train.eval-every-epochs 3 --optim.warmup-epochs 2 --train.log-every-steps 11 --checkpoint.every-steps 7 "
+    "--checkpoint.keep-latest 3 --data.mixup 0.2 --model.drop-path 0.1 --optim.ema-decay 0.9 --optim.accumulate 2"
+).split()
+PATHS = {"memory": [], "decoded": "--data.image-size 8 --data.threads 2".split()}
+LONGEST = 8.0  # seconds from a start's first line to its death
+
+
+def start(folder: Path, options: list[str]) -> subprocess.Popen[str]:
+    line = [sys.executable, str(ROOT / "train.py"), "--workdir", str(folder), *options]
+    return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def numbers(folder: Path) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if k not in ("images_per_second", "data_wait")} for line in lines]
+
+
+def saving(folder: Path) -> bool:
+    return any(folder.glob("checkpoints/*.orbax-checkpoint-tmp*"))
+
+
+def kill(process: subprocess.Popen[str], folder: Path, rng: random.Random) -> str | None:
+    """Waits for the moment, and kills; returns what was done, or None if the run ended before."""
+    in_save, wait = rng.random() < 1 / 3, rng.random() * LONGEST
+    began = time.monotonic()
+    while process.poll() is None and (time.monotonic() - began < wait or (in_save and not saving(folder))):
+        time.sleep(0.0005)
+    if process.poll() is not None:
+        return None
+    if in_save:
+        time.sleep(rng.random() * 0.2)
+    process.send_signal(signal.SIGKILL)
+    if process.wait() != -signal.SIGKILL:
+        return None
+    if not in_save or rng.random() < 0.5 or len(kept := kept_steps(folder / "checkpoints")) < 2:
+        return "in a save" if in_save else "at any moment"
+    files = sorted(path for path in (folder / "checkpoints" / str(kept[-1])).rglob("*") if path.is_file())
+    victim = rng.choice(files)
+    os.truncate(victim, rng.randrange(victim.stat().st_size + 1) // 2)
+    return "in a save, a file cut short"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--path", choices=PATHS, default="memory")
+    parser.add_argument("--seed", type=int, default=0)
+    asked = parser.parse_args()
+    options, rng = [*OPTIONS, *PATHS[asked.path]], random.Random(asked.seed)
+    done: Counter[str] = Counter()
+    with tempfile.TemporaryDirectory() as name:
+        straight = Path(name) / "straight"
+        said, _ = (process := start(straight, options)).communicate()
+        assert process.returncode == 0, said
+        expected, reference = open_checkpoint(straight), numbers(straight)
+        runs, began, damaged = 0, time.monotonic(), 0
+        while done.total() < asked.kills:
+            folder, ended = Path(name) / f"run{runs}", False
+            while not ended:
+                process = start(folder, options)
+                # Not before it has got so far: a start that is killed as it imports shows nothing.
+                said = ""
+                while (line := process.stdout.readline()) and f"steps in {folder}" not in line:  # type: ignore[union-attr]
+                    said += line
+                how = kill(process, folder, rng)
+                rest = process.stdout.read()  # type: ignore[union-attr]
+                damaged += said.count("set aside") + rest.count("set aside")
+                ended = how is None
+                assert not ended or process.returncode == 0, said + rest
+                done.update([how] if how else [])
+            found = open_checkpoint(folder)
+            assert numbers(folder) == reference, f"{folder}: other records"
+            jax.tree.map(np.testing.assert_array_equal, found.arrays, expected.arrays)
+            runs += 1
+            print(f"{done.total()} kills, {runs} runs ended as the straight one, {time.monotonic() - began:.0f} s")
+        kinds = ", ".join(f"{count} {how}" for how, count in sorted(done.items()))
+        print(f"{asked.path}: {done.total()} kills ({kinds}) of {runs} runs of {expected.step} steps; "
+              f"{damaged} damaged checkpoints set aside; all ended bit-identical")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

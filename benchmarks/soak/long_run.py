@@ -1,0 +1,83 @@
+"""Memory, open files and threads of a long run of a small net: they must not grow.
+
+    python benchmarks/soak/long_run.py [--steps 20000] [--path memory|decoded]        (10 to 20 minutes on two cores)
+
+Curves are written, every 250th step is tested and saved. The first quarter is left out: caches fill up there. Ends with
+status 1 if memory has grown by more than 2 %, or the number of files or threads has.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).parents[2]
+BATCH = 8
+PATHS = {"memory": [], "decoded": "--data.image-size 8 --data.threads 2".split()}
+
+
+def step_of(folder: Path) -> int:
+    try:
+        lines = (folder / "metrics.jsonl").read_bytes().splitlines()
+        return int(json.loads(lines[-1])["step"])
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+def sample(pid: int) -> tuple[float, int, int]:
+    """Memory in MiB, open files, threads."""
+    process = Path(f"/proc/{pid}")
+    pages = int((process / "statm").read_text().split()[1])
+    return (
+        pages * os.sysconf("SC_PAGE_SIZE") / 2**20,
+        len(os.listdir(process / "fd")),
+        len(os.listdir(process / "task")),
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=20_000)
+    parser.add_argument("--path", choices=PATHS, default="memory")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder, per_epoch = Path(name) / "run", 359 // BATCH
+        line = [sys.executable, str(ROOT / "train.py"), "--workdir", str(folder), *PATHS[asked.path]]
+        line += f"--data.batch-size {BATCH} --data.train-split train[:25%] --data.test-split test[:40]".split()
+        line += f"--train.epochs {asked.steps / per_epoch} --train.eval-every-epochs {250 / per_epoch}".split()
+        line += "--optim.peak-lr 0.01 --train.log-every-steps 50 --optim.ema-decay 0.99".split()
+        process = subprocess.Popen(line, stdout=subprocess.DEVNULL)
+        seen: list[tuple[int, float, int, int]] = []
+        began = time.monotonic()
+        while process.poll() is None:
+            time.sleep(1)
+            step = step_of(folder)
+            if step and (not seen or step >= seen[-1][0] + asked.steps // 40):
+                try:
+                    seen.append((step, *sample(process.pid)))
+                except OSError:  # it has just ended
+                    break
+                print(f"step {step:6}  {seen[-1][1]:7.1f} MiB  {seen[-1][2]} files  {seen[-1][3]} threads", flush=True)
+        assert process.wait() == 0
+    steps, memory, files, threads = (np.array(column) for column in zip(*seen, strict=True))
+    late = steps > asked.steps / 4
+    slope = np.polyfit(steps[late], memory[late], 1)[0]
+    grown = slope * (asked.steps * 3 / 4)
+    print(f"{asked.path}: {asked.steps} steps in {time.monotonic() - began:.0f} s; from a quarter on, memory "
+          f"{grown:+.1f} MiB of {memory[late].mean():.0f}, files {files[late].min()} to {files[late].max()}, "
+          f"threads {threads[late].min()} to {threads[late].max()}")  # fmt: skip
+    half = len(files[late]) // 2
+    more = [int(x[late][half:].max() - x[late][:half].max()) for x in (files, threads)]
+    sys.exit(bool(grown > 0.02 * memory[late].mean() or max(more) > 0))
+
+
+if __name__ == "__main__":
+    main()
