@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NoReturn
 
 from resnet_jax.arguments import Positional, completion, fail, parse_arguments, take
 from resnet_jax.config import Config, DataConfig, load_config
@@ -121,8 +123,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     if name not in COMMANDS:
         fail(f"no command {name!r}; {nearest(name, COMMANDS)}")
     request = parse(arguments[1:], prog="resnet-jax train") if name == "train" else _request(name, arguments[1:])
-    from resnet_jax import commands  # when it is known what is asked for: it imports JAX
-
+    try:
+        from resnet_jax import commands  # when it is known what is asked for: it imports JAX
+    except KeyboardInterrupt:
+        _interrupted(name)
     try:
         commands.run(name, request)
     except commands.Preempted as error:
@@ -132,10 +136,22 @@ def main(argv: Sequence[str] | None = None) -> None:
         commands.leave(f"error: {error}", 2)
     except (commands.Diverged, commands.SaveFailed, commands.PeerFailed) as error:
         commands.leave(f"stopped: {error}", 1)
+    except BrokenPipeError:  # who read what is printed has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python would flush it once more
+        raise SystemExit(1) from None
+    except OSError as error:  # a log on a full disk: everything else is told by what it was for
+        commands.leave(f"stopped: {error}", 1)
     except KeyboardInterrupt:
-        hint = "; the same command goes on from the last checkpoint, if there is one yet" if name == "train" else ""
-        print(f"interrupted{hint}", file=sys.stderr)
-        raise SystemExit(130) from None
+        _interrupted(name)
+    except Exception:
+        commands.leave_if_others_wait(traceback.format_exc())
+        raise
+
+
+def _interrupted(name: str) -> NoReturn:
+    hint = "; the same command goes on from the last checkpoint, if there is one yet" if name == "train" else ""
+    print(f"interrupted{hint}", file=sys.stderr)
+    raise SystemExit(130) from None
 
 
 def parse(argv: Sequence[str] | None = None, *, prog: str = "train.py") -> Config:

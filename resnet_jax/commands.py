@@ -42,7 +42,17 @@ from resnet_jax.training.state import TrainState
 from resnet_jax.training.steps import make_eval_step
 from resnet_jax.types import Preprocess
 
-__all__ = ["Diverged", "PeerFailed", "Preempted", "SaveFailed", "SetupError", "DataError", "leave", "run"]
+__all__ = [
+    "DataError",
+    "Diverged",
+    "PeerFailed",
+    "Preempted",
+    "SaveFailed",
+    "SetupError",
+    "leave",
+    "leave_if_others_wait",
+    "run",
+]
 
 
 def run(name: str, request: Any) -> None:
@@ -71,9 +81,14 @@ def run(name: str, request: Any) -> None:
 
 def leave(said: str, status: int) -> None:
     """Says why, in one line, and ends the process."""
+    distributed.leave(status, said)
     print(said, file=sys.stderr, flush=True)
-    distributed.leave(status)
     raise SystemExit(status)
+
+
+def leave_if_others_wait(said: str) -> None:
+    """Of several processes, one that has failed unforeseen ends at once; alone, it does nothing."""
+    distributed.leave(1, said)
 
 
 def _eval(request: Any) -> None:
@@ -146,6 +161,9 @@ def _replay(request: Any) -> None:
     shown = "  ".join(f"{name} {record[name]!r}" for name in numbers)
     print(f"{request.run}, step {record['step']}, from checkpoint {record['checkpoint']}: {shown}")
     print(f"training examples {' '.join(map(str, record['examples']))}")
+    run, here = record["devices"]["run"], record["devices"]["here"]
+    if run not in (None, here):
+        print(f"the run had {run} devices, and here are {here}: the numbers need not be its own")
 
 
 def _models(request: Any) -> None:

@@ -203,11 +203,16 @@ RANGES = {
     },
     "checkpoint": {**dict.fromkeys(("keep_latest", "every_steps"), COUNT), "every_minutes": POSITIVE},
     "distributed": {
-        **dict.fromkeys(("processes", "heartbeat_seconds"), COUNT),
+        "processes": COUNT,
+        "heartbeat_seconds": (lambda value: 1 <= value <= 86_400, "at least 1 and at most a day, 86,400"),
         "process_id": NOT_NEGATIVE,
-        "coordinator": (lambda value: value.rpartition(":")[2].isdigit() and ":" in value, "HOST:PORT"),
+        "coordinator": (lambda value: _is_address(*value.rpartition(":")), "HOST:PORT, with a port up to 65535"),
     },
 }
+
+
+def _is_address(host: str, colon: str, port: str) -> bool:
+    return bool(host and colon and port.isdecimal() and len(port) <= 5 and 0 < int(port) < 2**16)
 
 
 def check_config(config: Config) -> None:

@@ -19,7 +19,7 @@ SHORT = "--train.epochs 12 --train.eval-every-epochs 2 --optim.warmup-epochs 2 -
 
 
 def command(workdir, tfds_dir, *arguments, devices=1):
-    flags = f"--xla_force_host_platform_device_count={devices}"
+    flags = f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0"
     line = [sys.executable, str(ROOT / "train.py"), "--workdir", str(workdir), "--data.data-dir", tfds_dir, *arguments]
     return {"args": line, "env": os.environ | {"XLA_FLAGS": flags}, "cwd": workdir.parent}
 

@@ -26,14 +26,18 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, FixedIntervalPolicy, LatestN
 
 from resnet_jax.models import create_model
+from resnet_jax.training import distributed
 from resnet_jax.training.integrity import (
+    FILE,
     Damaged,
     SaveFailed,
+    SealBroken,
     array_checksums,
     check_arrays,
     check_files,
     file_checksums,
     named_leaves,
+    read_seal,
     write_checksums,
 )
 from resnet_jax.training.state import TrainState
@@ -42,6 +46,10 @@ from resnet_jax.types import Preprocess, Pretrained
 FORMAT = 2  # 1 had no checksums, and is read without
 ITEMS = ("state", "meta")
 AT_THE_END = ("_CHECKPOINT_METADATA", "commit_success.txt")  # files that Orbax writes as it names the folder
+TOP1 = "metrics/metrics"  # the file of the test's result, where there is one
+UNFINISHED = ".orbax-checkpoint-tmp"
+REPLACED = ".replaced"  # the name's end of a checkpoint that one of the same step is about to replace
+DELETED = ".deleted"  # where old ones are moved, whole, before their files go
 
 
 class _Manager(ocp.CheckpointManager):
@@ -75,6 +83,7 @@ class Checkpoints:
             preservation_policy=AnyPreservationPolicy([LatestN(keep_latest), best]),
             best_fn=_top1,
             create=True,
+            todelete_subdir=DELETED,
             # Made in the background, a folder that cannot be would be waited for, for ten minutes.
             async_options=ocp.AsyncOptions(
                 post_finalization_callback=self._seal, create_directories_asynchronously=False
@@ -110,16 +119,16 @@ class Checkpoints:
 
         Args:
           top1: of the test, by which the best is kept; None: it was not tested.
-          replace: the checkpoint of this very step is deleted first.
+          replace: there may be a checkpoint of this very step; it goes when this one is there.
 
         Raises:
           SaveFailed: this or the save before could not be written.
           RuntimeError: a checkpoint of this or a later step is there already.
         """
         self.wait()
+        self._saving, self._arrays = step, array_checksums(state) if self._first else {}
         if replace and step == self.latest_step:
-            self._manager.delete(step)
-        self._saving, self._arrays = step, array_checksums(state)
+            self._put_aside(step)
         args = ocp.args.Composite(state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave({"format": FORMAT} | meta))
         with self._failing():
             done = self._manager.save(step, args=args, metrics=None if top1 is None else {"top1": top1})
@@ -128,6 +137,13 @@ class Checkpoints:
         if self._first:
             self._sealing = Thread(target=self._seal_the_rest, name="seal", daemon=True)
             self._sealing.start()
+
+    def _put_aside(self, step: int) -> None:
+        with self._failing():
+            if self._first:
+                (self.folder / str(step)).rename(self.folder / f"{step}{REPLACED}")
+            distributed.first_says(0)  # the others look when it is done
+            self._manager.reload()
 
     def wait(self) -> None:
         """Until every save has ended.
@@ -142,17 +158,26 @@ class Checkpoints:
 
     def _seal(self) -> None:
         """In the thread of the save: the folder is about to get its name. So one with a name has its checksums."""
-        if self._first:
-            (unnamed,) = self.folder.glob(f"{self._saving}.orbax-checkpoint-tmp*")
+        if not self._first:
+            return
+        try:
+            (unnamed,) = self.folder.glob(f"{self._saving}{UNFINISHED}*")
             files = file_checksums(unnamed)
             self._files = {name: checksum for name, checksum in files.items() if name not in AT_THE_END}
             write_checksums(unnamed, self._arrays, self._files)
+        except Exception as error:
+            # Other processes would wait for this one for ever: what is raised in this thread, nobody hears before them.
+            said = f"stopped: checkpoint {self._saving} could not be written in {self.folder}: {error}"
+            distributed.leave(1, said)
+            raise
 
     def _seal_the_rest(self) -> None:
         """What Orbax writes when it gives the folder its name."""
         folder = self.folder / str(self._saving)
         try:
             self._manager.wait_until_finished()
+            for past in [self.folder / DELETED, *self.folder.glob(f"*{REPLACED}")]:
+                shutil.rmtree(past, ignore_errors=True)
             write_checksums(folder, self._arrays, file_checksums(folder, self._files))
         except Exception:  # a failed save, which the main thread is told of; without this a sound checkpoint stays one
             return
@@ -248,9 +273,15 @@ def open_checkpoint(path: str | Path, step: str | int = "latest") -> Checkpoint:
         return _read(folder / str(step))
     if step not in ("latest", "best"):
         raise ValueError(f"step {step!r}; valid: latest, best or a number")
-    if step == "best":
-        steps.sort(key=lambda step: _top1_of(folder / str(step)))  # of equal ones the latest
     told: list[str] = []
+    if step == "best":
+        ranks: dict[int, tuple[float, int]] = {}
+        for candidate in steps:
+            try:
+                ranks[candidate] = (_top1_of(folder / str(candidate)), candidate)  # of equal ones the latest
+            except Damaged as error:
+                told.append(str(error))
+        steps = sorted(ranks, key=lambda step: ranks[step])
     for candidate in reversed(steps):
         try:
             found = _read(folder / str(candidate))
@@ -263,26 +294,46 @@ def open_checkpoint(path: str | Path, step: str | int = "latest") -> Checkpoint:
     raise Damaged("; ".join(told))
 
 
-def set_aside_damaged(folder: Path) -> list[str]:
-    """Moves checkpoints that are damaged from `folder` to `damaged` beside it, and says which and why.
+def newest_sound(folder: Path) -> tuple[Checkpoint | None, list[str]]:
+    """For who goes on with a run: its newest sound checkpoint, None if there are none; and what there is to tell.
 
-    Also tells of saves that were interrupted, which Orbax removes.
+    Newer ones, which are damaged, are moved to `damaged` beside `folder`; what a dead process has left half done goes.
 
     Raises:
+      Damaged: there are checkpoints, and none is sound; they stay where they are.
       ValueError: a format this version does not know.
+      OSError: one cannot be read; that is no damage.
     """
-    told = [
-        f"the save of step {path.name.partition('.')[0]} was interrupted"
-        for path in folder.glob("*.orbax-checkpoint-tmp*")
-    ]
-    for step in kept_steps(folder):
+    told, damaged, found = _clear_up(folder), [], None
+    for step in reversed(kept_steps(folder)):
         try:
-            _read(folder / str(step))
+            found = _read(folder / str(step))
+            break
         except Damaged as error:
-            place = _free(folder.parent / "damaged" / str(step))
-            place.parent.mkdir(exist_ok=True)
-            shutil.move(folder / str(step), place)
-            told.append(f"{error}; set aside in {place}")
+            damaged.append((step, str(error)))
+    if damaged and found is None:
+        hint = f"choose another --workdir, or move {folder} away to begin again"
+        raise Damaged(f"no checkpoint is sound: {'; '.join(reason for _, reason in damaged)}; {hint}")
+    for step, reason in damaged:
+        place = _free(folder.parent / "damaged" / str(step))
+        place.parent.mkdir(exist_ok=True)
+        shutil.move(folder / str(step), place)
+        told.append(f"{reason}; set aside in {place}")
+    return found, told
+
+
+def _clear_up(folder: Path) -> list[str]:
+    told = []
+    for path in folder.glob(f"*{UNFINISHED}*"):
+        told.append(f"the save of step {path.name.partition('.')[0]} was interrupted")
+        shutil.rmtree(path, ignore_errors=True)
+    for path in folder.glob(f"*{REPLACED}"):
+        name = path.with_name(path.name.removesuffix(REPLACED))
+        if name.exists():
+            shutil.rmtree(path, ignore_errors=True)
+        else:  # the new one has not come to be
+            path.rename(name)
+    shutil.rmtree(folder / DELETED, ignore_errors=True)
     return told
 
 
@@ -296,32 +347,45 @@ def read_meta(folder: Path) -> dict[str, Any]:
     """What was saved beside the state, unverified.
 
     Raises:
-      Damaged: it is not there, or no JSON.
+      Damaged: it is not there, or nothing of ours.
       ValueError: a format this version does not know.
+      OSError: it cannot be read.
     """
+    file = folder / "meta" / "metadata"
+    if not file.is_file():
+        raise Damaged(f"{folder} is damaged: meta/metadata is missing")
     try:
-        meta = json.loads((folder / "meta" / "metadata").read_text())
+        meta = json.loads(file.read_text())
         number = meta["format"]
-    except FileNotFoundError:
-        raise Damaged(f"{folder} is damaged: meta/metadata is missing") from None
-    except (ValueError, KeyError, TypeError, OSError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise Damaged(f"{folder} is damaged: meta/metadata is no JSON of ours: {error!r}") from None
     if not isinstance(number, int) or not 1 <= number <= FORMAT:
         raise ValueError(f"{folder} has format {number}, of a newer version; this one reads 1 to {FORMAT}")
+    if missing := [name for name in ("model", "classes", "preprocess") if name not in meta]:
+        raise Damaged(f"{folder} is damaged: meta/metadata has no {', '.join(missing)}")
     return meta
 
 
 def _read(folder: Path) -> Checkpoint:
     """Everything in a checkpoint, verified: first its files, then every array."""
-    sealed = (folder / "checksums.json").exists()
-    wanted = check_files(folder) if sealed else None
-    meta = read_meta(folder)
-    if wanted is None and meta["format"] > 1:
-        check_files(folder)  # says what is wrong
+    wanted = None
+    try:
+        wanted, files = read_seal(folder)
+        check_files(folder, files)
+        meta = read_meta(folder)
+    except SealBroken:
+        meta = read_meta(folder)  # it may be of a newer version, which seals otherwise
+        if meta["format"] > 1 or (folder / FILE).exists():
+            raise
     try:
         arrays = read_arrays(folder / "state")
-    except Exception as error:  # of any type, from below Orbax; only where no checksum has told before
-        raise Damaged(f"{folder} is damaged: {str(error).partition(chr(10))[0]}") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # of any type, from below Orbax
+        reason = str(error).partition("\n")[0]
+        if wanted is None:
+            raise Damaged(f"{folder} is damaged: {reason}") from error
+        raise ValueError(f"{folder} cannot be read, though its files are what was written: {reason}") from error
     if wanted is not None:
         check_arrays(folder, arrays, wanted)
     return Checkpoint(folder, meta, arrays)
@@ -350,22 +414,34 @@ def kept_steps(folder: Path) -> list[int]:
     return sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit() and path.is_dir())
 
 
-def _top1_of(folder: Path) -> tuple[float, int]:
-    """For sorting: test top-1, and the step."""
+def _top1_of(folder: Path) -> float:
+    """Test top-1; less than any where it was not tested.
+
+    Raises:
+      Damaged: the record of it.
+    """
     try:
-        top1 = float(json.loads((folder / "metrics" / "metrics").read_text())["top1"])
-    except (OSError, ValueError, KeyError, TypeError):
-        top1 = -math.inf  # not tested
-    return top1, int(folder.name)
+        files = read_seal(folder)[1]
+    except SealBroken:  # which is told if it comes to that
+        files = {}
+    check_files(folder, {name: checksum for name, checksum in files.items() if name == TOP1})
+    if not (folder / TOP1).is_file():
+        return -math.inf
+    try:
+        return float(json.loads((folder / TOP1).read_text())["top1"])
+    except (ValueError, KeyError, TypeError):
+        raise Damaged(f"{folder} is damaged: {TOP1} is no record of a test") from None
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Orbax narrates every save, and warns of its own defaults."""
-    logger = logging.getLogger("absl")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    """Orbax narrates every save and warns of its own defaults; what fails, it raises and prints with stack traces."""
+    loggers = [logging.getLogger(name) for name in ("absl", "asyncio")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

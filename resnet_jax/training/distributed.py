@@ -23,16 +23,42 @@ def start(
     process_id: int | None = None,
     heartbeat_seconds: int = 100,
 ) -> None:
-    """Joins the other processes, if there are to be any; before JAX has touched a device.
+    """Finds the devices; before, joins the other processes, if there are to be any.
 
     Args:
       auto: coordinator, processes and process_id are those of the scheduler that JAX finds, or of `method`.
 
     Raises:
-      ValueError: no scheduler is found, or the others are not.
+      ValueError: no scheduler is found, or the others are not; or no device.
     """
-    if not auto and coordinator is None:
-        return
+    if auto or coordinator is not None:
+        _join(auto, method, coordinator, processes, process_id, heartbeat_seconds)
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:
+        platforms = os.environ.get("JAX_PLATFORMS") or "not set"
+        reason = str(error).partition("\n")[0] or "its backend does not start"
+        raise ValueError(f"JAX has no device to train on (JAX_PLATFORMS is {platforms}): {reason}") from error
+    if jax.process_count() > 1:
+        # Now, for they may come to their next common operation minutes apart: more than a first one waits for.
+        try:
+            multihost_utils.sync_global_devices("start")
+        except jax.errors.JaxRuntimeError as error:
+            raise _not_found(error) from error
+
+
+def _not_found(error: Exception) -> ValueError:
+    return ValueError(f"the processes did not find each other: {str(error).partition(chr(10))[0]}")
+
+
+def _join(
+    auto: bool,
+    method: str | None,
+    coordinator: str | None,
+    processes: int | None,
+    process_id: int | None,
+    heartbeat_seconds: int,
+) -> None:
     try:
         jax.distributed.initialize(
             coordinator,
@@ -50,15 +76,17 @@ def start(
                 f"distributed.auto: no scheduler found that JAX knows ({known}); wanted: "
                 "--distributed.coordinator HOST:PORT --distributed.processes N --distributed.process-id I"
             ) from None
-        raise ValueError(f"the processes did not find each other: {str(error).partition(chr(10))[0]}") from error
+        raise _not_found(error) from error
 
 
-def leave(status: int) -> None:
-    """Ends this process as one of several that has failed; alone, it does nothing.
+def leave(status: int, said: str = "") -> None:
+    """Ends this process as one of several that has failed, and says why; alone, it does nothing.
 
     In an orderly end it would wait for the others, which wait for it in a collective; so they miss its heartbeat.
     """
     if jax.process_count() > 1:
+        if said:
+            print(said, file=sys.stderr, flush=True)
         sys.stdout.flush()
         os._exit(status)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import os
 import subprocess
 from pathlib import Path
 from typing import Any
 
 from resnet_jax.config import Config, changes, from_dict, to_dict
 from resnet_jax.nearest import nearest
+from resnet_jax.training.integrity import replace_file
 
 # Fields, and groups of them, that may change between the starts of one run: they change no number in it.
 FREE = (
@@ -35,44 +35,47 @@ def make_folder(folder: Path) -> None:
         raise ValueError(f"cannot make the run's folder {folder}: {error.strerror}") from None
 
 
-def record_config(folder: Path, config: Config) -> list[str]:
-    """Writes config.json, or checks that the run in `folder` has the same config. Returns what there is to tell.
-
-    With `resume.allow_changes` a changed config is written, and the one before kept in the list "before".
+def check_unchanged(folder: Path, config: Config) -> list[str]:
+    """That the run in `folder`, if there is one, has this config; with `resume.allow_changes`, what there is to tell.
 
     Raises:
       ValueError: a run of another config, or a file that is none.
     """
-    file = folder / "config.json"
+    named = ", ".join(f"{name} was {old!r}, now {new!r}" for name, (old, new) in _changed(folder, config).items())
+    if named and not config.resume.allow_changes:
+        raise ValueError(
+            f"{folder} holds a run of another config: {named}; choose another --workdir, or --resume.allow-changes"
+        )
+    return [f"going on with another config: {named}"] if named else []
+
+
+def record_config(folder: Path, config: Config, step: int) -> None:
+    """Writes config.json, if there is none or a changed one: the one before is kept in its list "before".
+
+    There "until" is the last step that was made with it: `step`.
+    """
     record: dict[str, Any] = {"config": to_dict(config), "versions": versions(), "commit": _commit()}
-    if not file.exists():
-        _write(file, record)
-        return []
+    file = folder / "config.json"
+    if file.exists():
+        if not _changed(folder, config):
+            return
+        last = json.loads(file.read_text())
+        record["before"] = [*last.pop("before", []), last | {"until": step}]
+    replace_file(file, json.dumps(record, indent=2) + "\n")
+
+
+def _changed(folder: Path, config: Config) -> dict[str, tuple[Any, Any]]:
+    if not (folder / "config.json").exists():
+        return {}
     try:
         before = to_dict(read_config(folder))
     except ValueError as error:
         raise ValueError(f"{error}; choose another --workdir") from None
-    differ = {name: pair for name, pair in changes(before, record["config"]).items() if not _free(name)}
-    if not differ:
-        return []
-    named = ", ".join(f"{name} was {old!r}, now {new!r}" for name, (old, new) in differ.items())
-    if not config.resume.allow_changes:
-        raise ValueError(
-            f"{folder} holds a run of another config: {named}; choose another --workdir, or --resume.allow-changes"
-        )
-    last = json.loads(file.read_text())
-    _write(file, record | {"before": [*last.pop("before", []), last]})
-    return [f"going on with another config: {named}"]
+    return {name: pair for name, pair in changes(before, to_dict(config)).items() if not _free(name)}
 
 
 def _free(name: str) -> bool:
     return name in FREE or name.partition(".")[0] in FREE
-
-
-def _write(file: Path, record: dict[str, Any]) -> None:
-    new = file.with_suffix(".new")
-    new.write_text(json.dumps(record, indent=2) + "\n")
-    os.replace(new, file)
 
 
 def read_config(folder: str | Path) -> Config:
@@ -99,6 +102,26 @@ def read_config(folder: str | Path) -> Config:
         return from_dict(record["config"])
     except (ValueError, RecursionError) as error:  # the second of brackets nested too deep
         raise ValueError(f"{file} is not the config of a run: {error}") from None
+
+
+def config_of_steps(folder: str | Path, first: int, last: int) -> Config:
+    """With what config a run has made, or would make, its steps from `first` to `last` (1, 2, ...).
+
+    Raises:
+      FileNotFoundError, ValueError: no run; or the config was changed on the way.
+    """
+    now = read_config(folder)
+    for earlier in json.loads((Path(folder) / "config.json").read_text()).get("before", []):
+        until = earlier["until"]
+        if first <= until < last:
+            raise ValueError(f"{folder} was given another config after step {until}, whose checkpoint is gone")
+        if last <= until:
+            then, here = earlier["config"], to_dict(now)
+            for name in filter(_free, changes(then, here)):  # where the data lies may have changed since
+                group, _, field = name.rpartition(".")
+                (then[group] if group else then)[field] = (here[group] if group else here)[field]
+            return from_dict(then)
+    return now
 
 
 def versions() -> dict[str, str | None]:

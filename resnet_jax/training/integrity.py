@@ -23,6 +23,10 @@ class Damaged(ValueError):
     """A checkpoint that is not what was saved."""
 
 
+class SealBroken(Damaged):
+    """Its checksums.json is missing, or not one of ours."""
+
+
 class SaveFailed(RuntimeError):
     """A checkpoint, or a record of a run, could not be written; the checkpoints before it are as they were."""
 
@@ -51,47 +55,76 @@ def write_checksums(folder: Path, arrays: Mapping[str, str], files: Mapping[str,
     Raises:
       OSError: it cannot be written.
     """
-    new = folder / f"{FILE}.new"
-    new.write_text(_sealed({"arrays": dict(arrays), "files": dict(files)}))
-    os.replace(new, folder / FILE)
+    replace_file(folder / FILE, _sealed({"arrays": dict(arrays), "files": dict(files)}))
+
+
+def replace_file(file: Path, text: str) -> None:
+    """Writes a file whole: whatever happens, there is the old one or the new one, and on the disk.
+
+    Raises:
+      OSError: it cannot be written.
+    """
+    new = file.with_name(f"{file.name}.new")
+    with new.open("w") as opened:
+        opened.write(text)
+        opened.flush()
+        os.fsync(opened.fileno())
+    os.replace(new, file)
+    folder = os.open(file.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def file_checksums(folder: Path, known: Mapping[str, str] | None = None) -> dict[str, str]:
     """{"state/manifest.ocdbt": "116 1a2b3c4d", ...} of every file but checksums.json; those `known` are not read again.
+
+    The files are on the disk when this returns.
 
     Raises:
       OSError: a file cannot be read.
     """
     found = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     known = known or {}
-    return {name: known.get(name) or _file_checksum(folder / name) for name in found if name != FILE}
+    return {name: known.get(name) or _file_checksum(folder / name, sync=True) for name in found if name != FILE}
 
 
-def check_files(folder: Path) -> dict[str, str]:
-    """The checksums of the arrays, once every file is found to be what was written.
+def read_seal(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """The checksums of arrays and files.
+
+    Raises:
+      SealBroken: it is missing, or not what was written.
+      OSError: it cannot be read.
+    """
+    if not (folder / FILE).exists():
+        raise SealBroken(f"{folder} has no {FILE}: its save was interrupted")
+    intact = (folder / FILE).is_file()
+    try:
+        text = (folder / FILE).read_text() if intact else ""
+        record = json.loads(text)
+        arrays, files = record["arrays"], record["files"]
+        intact = isinstance(files, dict) and text == _sealed({"arrays": arrays, "files": files})
+    except (ValueError, KeyError, TypeError):
+        intact = False
+    if not intact:
+        raise SealBroken(f"{folder} is damaged: {FILE} is not what was written")
+    return arrays, files
+
+
+def check_files(folder: Path, files: Mapping[str, str]) -> None:
+    """Compares files with their checksums.
 
     Raises:
       Damaged: which file, and how.
+      OSError: a file is there, and cannot be read.
     """
-    try:
-        text = (folder / FILE).read_text()
-        record = json.loads(text)
-        arrays, files = record["arrays"], record["files"]
-        intact = text == _sealed({"arrays": arrays, "files": files})
-    except FileNotFoundError:
-        raise Damaged(f"{folder} has no {FILE}: its save was interrupted") from None
-    except (ValueError, KeyError, TypeError, OSError):
-        intact = False
-    if not intact:
-        raise Damaged(f"{folder} is damaged: {FILE} is not what was written")
     for name, wanted in files.items():
-        try:
-            found = _file_checksum(folder / name)
-        except OSError as error:
-            raise Damaged(f"{folder} is damaged: {name}: {error.strerror}") from None
+        if not (folder / name).is_file():
+            raise Damaged(f"{folder} is damaged: {name} is missing")
+        found = _file_checksum(folder / name)
         if found != wanted:
             raise Damaged(f"{folder} is damaged: {name} is {found}, and was written as {wanted} (bytes, CRC-32)")
-    return arrays
 
 
 def check_arrays(folder: Path, tree: Any, wanted: Mapping[str, str]) -> None:
@@ -103,9 +136,11 @@ def check_arrays(folder: Path, tree: Any, wanted: Mapping[str, str]) -> None:
             raise Damaged(f"{folder} is damaged: array {name} is {got}, and was saved as {saved}")
 
 
-def _file_checksum(file: Path) -> str:
+def _file_checksum(file: Path, *, sync: bool = False) -> str:
     size = crc = 0
     with file.open("rb") as opened:
+        if sync:
+            os.fsync(opened.fileno())
         while chunk := opened.read(CHUNK):
             size, crc = size + len(chunk), zlib.crc32(chunk, crc)
     return f"{size} {crc:08x}"

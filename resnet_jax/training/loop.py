@@ -13,20 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
 from resnet_jax.config import Config, check_config, flat, to_dict
 from resnet_jax.data import DataError
 from resnet_jax.data.sheet import as_seen
 from resnet_jax.training import distributed, metrics
-from resnet_jax.training.checkpoint import Checkpoint, Checkpoints, open_checkpoint, set_aside_damaged
+from resnet_jax.training.checkpoint import Checkpoint, Checkpoints, newest_sound, open_checkpoint
 from resnet_jax.training.distributed import PeerFailed
 from resnet_jax.training.evaluate import Stopped
-from resnet_jax.training.folder import make_folder, record_config, versions
+from resnet_jax.training.folder import check_unchanged, make_folder, record_config, versions
 from resnet_jax.training.integrity import SaveFailed
 from resnet_jax.training.lock import locked
 from resnet_jax.training.parallel import Parallel
-from resnet_jax.training.plan import Plan, check_deterministic, check_split, make_plan
+from resnet_jax.training.plan import Plan, check_deterministic, check_split, data_changes, data_facts, make_plan
 from resnet_jax.training.preemption import Preempted, Signals
 from resnet_jax.training.report import Report
 from resnet_jax.training.session import Session
@@ -69,72 +68,86 @@ def train(config: Config) -> dict[str, float]:
     except ValueError as error:
         raise SetupError(str(error)) from error
     with Signals() as signals, ExitStack() as held:
-        failure: Exception | None = None
         try:
-            ready = _get_ready(config, held)
-        except DataError as error:
-            failure = error
-        except (ValueError, TypeError, OSError) as error:
-            failure = SetupError(str(error))
-            failure.__cause__ = error
-        distributed.together(failure)
-        plan, parallel, folder, notes = ready
-        cache_compilations()
-        checkpoints = Checkpoints(
-            folder / "checkpoints", keep_latest=config.checkpoint.keep_latest, first=distributed.is_first()
-        )
-        try:
-            with checkpoints:
-                return _Run(Session(plan, parallel), folder, checkpoints, signals).go(notes)
+            return _train(config, signals, held)
         except jax.errors.JaxRuntimeError as error:
-            if parallel.share[1] == 1:
+            if jax.process_count() == 1 or "RESOURCE_EXHAUSTED" in str(error):
                 raise
-            reason = str(error).partition("\n")[0]
             raise PeerFailed(
-                f"a process of this job is lost ({reason}); start all again to go on from the last save"
+                "an operation of all processes has failed, as it does when one of them is lost "
+                f"({str(error).partition(chr(10))[0]}); start all again to go on from the last save"
             ) from error
 
 
-def _get_ready(config: Config, held: ExitStack) -> tuple[Plan, Parallel, Path, list[str]]:
-    """All that can be wrong; the folder, which stays locked while `held` is; and what there is to tell of it."""
+def _train(config: Config, signals: Signals, held: ExitStack) -> dict[str, float]:
+    failure: Exception | None = None
+    try:
+        ready = _get_ready(config, held)
+    except DataError as error:
+        failure = error
+    except (ValueError, TypeError, OSError) as error:
+        failure = SetupError(str(error))
+        failure.__cause__ = error
+    distributed.together(failure)
+    plan, parallel, folder, notes, found = ready
+    start = distributed.first_says(found.step if found else 0)
+    if start and found is None:
+        try:
+            found = open_checkpoint(folder, start)
+        except (ValueError, OSError) as error:
+            raise SetupError(str(error)) from error
+    cache_compilations()
+    checkpoints = Checkpoints(
+        folder / "checkpoints", keep_latest=config.checkpoint.keep_latest, first=distributed.is_first()
+    )
+    with checkpoints:
+        return _Run(Session(plan, parallel), folder, checkpoints, signals, start).go(found, notes)
+
+
+def _get_ready(config: Config, held: ExitStack) -> tuple[Plan, Parallel, Path, list[str], Checkpoint | None]:
+    """All that can be wrong; the folder, which stays locked while `held` is; what there is to tell of it; and, in the
+    first process, the checkpoint to go on from.
+    """
     plan = make_plan(config)
     check_installed(tensorboard=config.log.tensorboard, wandb=config.log.wandb != "off")
     parallel = Parallel(config.train.parallel)
     check_split(config, len(parallel.devices), parallel.share[1])
     if config.train.deterministic:
         check_deterministic(parallel.devices[0].platform, os.environ.get("XLA_FLAGS", ""))
-    folder, notes = Path(config.workdir).resolve(), []
+    folder, notes, found = Path(config.workdir).resolve(), [], None
     if distributed.is_first():
         make_folder(folder)
         left = held.enter_context(locked(folder))
         if left is not None:
             notes.append(f"an earlier start has not ended in order: {left}")
-        notes += record_config(folder, config)
-        if (folder / "checkpoints").is_dir():
-            notes += set_aside_damaged(folder / "checkpoints")
-    return plan, parallel, folder, notes
+        notes += check_unchanged(folder, config)
+        make_folder(folder / "checkpoints")
+        found, told = newest_sound(folder / "checkpoints")
+        notes += told
+    return plan, parallel, folder, notes, found
 
 
 class _Run:
     """A run that has its folder."""
 
-    def __init__(self, session: Session, folder: Path, checkpoints: Checkpoints, signals: Signals) -> None:
+    def __init__(self, session: Session, folder: Path, checkpoints: Checkpoints, signals: Signals, start: int) -> None:
         self._session, self._plan, self._parallel = session, session.plan, session.parallel
         self._folder, self._checkpoints, self._signals = folder, checkpoints, signals
         self._config = session.plan.config
-        self._start = distributed.first_says(checkpoints.latest_step or 0)
-        self._saved, self._saved_at = self._start, time.monotonic()
+        self._start = self._saved = start
+        self._saved_at = time.monotonic()
 
-    def go(self, notes: list[str]) -> dict[str, float]:
+    def go(self, found: Checkpoint | None, notes: list[str]) -> dict[str, float]:
         state, meta = self._session.fresh(), {}
-        if self._start:
-            found = open_checkpoint(self._checkpoints.folder, self._start)
+        if found is not None:
             state, meta = self._restored(found, state), found.meta
             notes = notes + self._changes(meta)
+        if distributed.is_first():  # now that it is known to be one that can be gone on with
+            record_config(self._folder, self._config, self._start)
         state = self._parallel.replicate(state)
         due = meta.get("evaluation_due", False)
         going_on = self._start < self._plan.steps or due
-        with self._report(going_on) as report:
+        with self._report(going_on, due) as report:
             for line in [_headline(self._plan, self._parallel, self._folder, self._start), *notes]:
                 report.say(line)
             skipped = _Skipped(self._plan, report)
@@ -144,6 +157,7 @@ class _Run:
                 return means
             log = _Log(self._session, report, self._checkpoints, self._start, meta.get("log", {}))
             if due:
+                self._signals.at_stake = True
                 means = self._test(self._start, state, log, report)
             for step, batch in enumerate(self._batches(state, report, log), self._start + 1):
                 state, sums = self._session.train_step(state, batch)
@@ -171,14 +185,9 @@ class _Run:
 
     def _changes(self, meta: dict[str, Any]) -> list[str]:
         """What is not as it was when the checkpoint was made."""
-        told = []
-        for name, now in _data_facts(self._plan).items():
-            before = meta["data"].get(name, now)
-            if before != now:
-                said = f"the data has changed since this run began: {name} {before}, now {now}"
-                if not self._config.resume.allow_changes:
-                    raise SetupError(f"{said}; choose another --workdir, or --resume.allow-changes")
-                told.append(said)
+        told = data_changes(self._plan, meta)
+        if told and not self._config.resume.allow_changes:
+            raise SetupError(f"{told[0]}; choose another --workdir, or --resume.allow-changes")
         before, now = meta.get("devices", len(self._parallel.devices)), len(self._parallel.devices)
         if before != now:
             local = self._config.model.bn_axis is None
@@ -186,12 +195,16 @@ class _Run:
             told.append(f"the run had {before} device{'s' * (before > 1)} and goes on with {now}: {effect}")
         return told
 
-    def _report(self, going_on: bool) -> Report:
+    def _report(self, going_on: bool, test_due: bool) -> Report:
         first = distributed.is_first()
         try:
             writers = _writers(self._config, self._folder, self._start) if first and going_on else []
             return Report(
-                self._folder if first else None, start_step=self._start, total_steps=self._plan.steps, writers=writers
+                self._folder if first else None,
+                start_step=self._start,
+                total_steps=self._plan.steps,
+                test_due=test_due,
+                writers=writers,
             )
         except (ValueError, OSError) as error:
             raise SetupError(str(error)) from error
@@ -266,7 +279,6 @@ class _Log:
         plan = session.plan
         self._every, self._batch_size = plan.config.train.log_every_steps, plan.config.data.batch_size
         self._steps_per_epoch = plan.steps_per_epoch
-        self._rates = np.asarray(jax.vmap(plan.schedule)(np.arange(plan.steps)))
         self._session, self._report, self._checkpoints = session, report, checkpoints
         self._ended: _Interval | None = None
         self._last = start  # the last step of `_ended`
@@ -320,7 +332,7 @@ class _Log:
     def check_test(self, step: int, means: dict[str, float]) -> None:
         for name, value in means.items():
             if name.endswith("loss") and not math.isfinite(value):
-                raise Diverged(f"test {name} is {value} at step {step}; {self._last_good()}")
+                raise Diverged(f"test {name} is {value} at step {step}; {self._newest()}")
 
     def _end_interval(self) -> None:
         self._ended, self._last, self._open = self._open, self._step, _Interval()
@@ -349,7 +361,7 @@ class _Log:
         skipped = {"skipped": round(totals.pop("skipped"))} if "skipped" in totals else {}
         # None where every step was skipped.
         means = metrics.mean([totals]) if totals["count"] else dict.fromkeys(totals.keys() - {"count"})
-        values = means | skipped | {"learning_rate": float(self._rates[self._last - 1]), **pace}
+        values = means | skipped | {"learning_rate": self._session.rate(self._last), **pace}
         self._report.train(
             self._last, {"epoch": self._last / self._steps_per_epoch, **values}, batch_size=self._batch_size
         )
@@ -374,14 +386,14 @@ class _Log:
         what = f"training loss is {loss / float(sums['count'] or 1)}"
         if math.isfinite(loss):
             what = f"the gradient's norm is {norm}"
-        said = f"{what} at step {step}, learning rate {self._rates[step - 1]:.4g}"
-        raise Diverged(f"{said}; training examples {shown} (all in nonfinite.jsonl); {self._last_good()}")
+        said = f"{what} at step {step}, learning rate {self._session.rate(step):.4g}"
+        raise Diverged(f"{said}; training examples {shown} (all in nonfinite.jsonl); {self._newest()}")
 
-    def _last_good(self) -> str:
+    def _newest(self) -> str:
         latest = self._checkpoints.latest_step
         if latest is None:
             return "there is no checkpoint yet"
-        return f"last good checkpoint: {self._checkpoints.folder / str(latest)}"
+        return f"the newest checkpoint: {self._checkpoints.folder / str(latest)}"
 
 
 class _Skipped:
@@ -396,12 +408,6 @@ class _Skipped:
         if len(reasons) > self._said:
             self._report.say(f"{len(reasons)} images skipped so far, which cannot be read; the last: {reasons[-1]}")
             self._said = len(reasons)
-
-
-def _data_facts(plan: Plan) -> dict[str, Any]:
-    """What must not change between the starts of a run: it would change which images are trained on."""
-    images = {"train": plan.train.num_examples, "test": plan.test.num_examples}
-    return {"images": images, "classes": list(plan.train.classes)}
 
 
 def _writers(config: Config, folder: Path, start: int) -> list[Writer]:
@@ -440,7 +446,7 @@ def _meta(plan: Plan, step: int) -> dict[str, Any]:
         "preprocess": asdict(plan.preprocess),
         "versions": versions(),
         "config": to_dict(plan.config),
-        "data": {"next_step": step} | _data_facts(plan),
+        "data": {"next_step": step} | data_facts(plan),
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
@@ -65,6 +65,9 @@ def make_plan(config: Config) -> Plan:
     steps = round(config.train.epochs * steps_per_epoch)
     if not steps:
         raise ValueError(f"train.epochs={config.train.epochs} is no step at all; an epoch has {steps_per_epoch}")
+    if steps >= 2**31:
+        said = f"is {steps:,} steps, and an epoch has {steps_per_epoch}"
+        raise ValueError(f"train.epochs={config.train.epochs} {said}; wanted: less than 2**31 steps")
     return Plan(
         config=config,
         data_name=f"{dataset.name} ({splits[0]}; test: {splits[1]})",
@@ -84,6 +87,22 @@ def make_plan(config: Config) -> Plan:
         steps_per_epoch=steps_per_epoch,
         eval_every_steps=max(1, round(config.train.eval_every_epochs * steps_per_epoch)),
     )
+
+
+def data_facts(plan: Plan) -> dict[str, Any]:
+    """What must not change between the starts of a run: it would change which images are trained on."""
+    images = {"train": plan.train.num_examples, "test": plan.test.num_examples}
+    return {"images": images, "classes": list(plan.train.classes)}
+
+
+def data_changes(plan: Plan, meta: Mapping[str, Any]) -> list[str]:
+    """What of those facts is no more as in `meta`, a checkpoint's."""
+    before, now = meta.get("data", {}), data_facts(plan)
+    return [
+        f"the data has changed since this run began: {name} {before[name]}, now {now[name]}"
+        for name in now
+        if before.get(name, now[name]) != now[name]
+    ]
 
 
 def open_data(config: DataConfig) -> tuple[Dataset, tuple[str, str], Source, Source]:
@@ -127,7 +146,8 @@ def open_split(
 def check_deterministic(platform: str, flags: str) -> None:
     """Raises ValueError where XLA may pick operations whose results differ from run to run."""
     wanted = "--xla_gpu_deterministic_ops=true"
-    if platform in ("gpu", "cuda", "rocm") and wanted not in flags.split():
+    given = [flag for flag in flags.split() if flag.startswith("--xla_gpu_deterministic_ops")]  # the last one counts
+    if platform in ("gpu", "cuda", "rocm") and given[-1:] != [wanted]:
         got = repr(flags) if flags else "not set"
         raise ValueError(f"train.deterministic wants {wanted} in the environment's XLA_FLAGS, which is {got}")
 

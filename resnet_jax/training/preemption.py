@@ -22,7 +22,8 @@ HANDLER = ctypes.CFUNCTYPE(None, ctypes.c_int)
 @HANDLER
 def _lost(number: int) -> None:
     """JAX aborts a process that has lost another, from a thread of its own; a stack trace would be the last word."""
-    os.write(2, b"stopped: a process of this job is lost (see above); start all again to go on from the last save\n")
+    said = b"stopped: aborted, as JAX does when a process of this job is lost (it has said so above, if so); "
+    os.write(2, said + b"start all again to go on from the last save\n")
     os._exit(1)
 
 

@@ -9,46 +9,50 @@ import jax
 
 from resnet_jax.training import metrics
 from resnet_jax.training.checkpoint import kept_steps, open_checkpoint
-from resnet_jax.training.folder import read_config
+from resnet_jax.training.folder import config_of_steps, read_config
 from resnet_jax.training.parallel import Parallel
-from resnet_jax.training.plan import check_split, make_plan
+from resnet_jax.training.plan import check_split, data_changes, make_plan
 from resnet_jax.training.session import Session
 
 
 def replay(folder: str | Path, step: int) -> dict[str, Any]:
     """The metrics of `step` (1, 2, ...) alone, computed again from the newest kept checkpoint before it.
 
-    On devices of the same kind and number they are the run's own, to the bit. The batch's training examples are there
-    too, by their index; and the number of the checkpoint.
+    On devices of the same kind and number they are the run's own, to the bit; "devices" tells both numbers. The batch's
+    training examples are there too, by their index; and the number of the checkpoint.
 
     Raises:
-      ValueError, OSError: no such run; no checkpoint before the step, or a damaged one.
+      ValueError, OSError: no such run; no checkpoint before the step, or a damaged one; other data or another config.
     """
     folder = Path(folder)
-    plan = make_plan(read_config(folder))
+    steps = make_plan(read_config(folder)).steps
     kept = kept_steps(folder / "checkpoints")
     before = [saved for saved in kept if saved < step]
-    if not before or step > plan.steps:
-        if not kept or kept[0] >= plan.steps:
+    if not before or step > steps:
+        if not kept or kept[0] >= steps:
             raise ValueError(f"no step of {folder} can be replayed: it has no checkpoint before its last step")
         raise ValueError(
             f"step {step} of {folder} cannot be replayed: its checkpoints are those of steps "
-            f"{', '.join(map(str, kept))}; wanted: a step from {kept[0] + 1} to {plan.steps}"
+            f"{', '.join(map(str, kept))}; wanted: a step from {kept[0] + 1} to {steps}"
         )
+    saved = open_checkpoint(folder, before[-1])
+    plan = make_plan(config_of_steps(folder, saved.step + 1, step))
+    if changed := data_changes(plan, saved.meta):
+        raise ValueError(changed[0])
     parallel = Parallel(plan.config.train.parallel)
     check_split(plan.config, len(parallel.devices))
-    session, saved = Session(plan, parallel), open_checkpoint(folder, before[-1])
+    session = Session(plan, parallel)
     state = parallel.replicate(saved.state(session.fresh()))
     batches = parallel.prefetch(session.batches(saved.step))
     for _ in range(saved.step, step):
         state, sums = session.train_step(state, next(batches))
     sums = jax.device_get(sums)
     means = metrics.mean([sums]) if sums["count"] else dict.fromkeys(sums.keys() - {"count"})
-    rate = float(plan.schedule(step - 1))
     return {
         "step": step,
         "checkpoint": saved.step,
+        "devices": {"run": saved.meta.get("devices"), "here": len(parallel.devices)},
         **means,
-        "learning_rate": rate,
+        "learning_rate": session.rate(step),
         "examples": session.examples(step),
     }

@@ -14,7 +14,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from resnet_jax.training.integrity import SaveFailed
+from resnet_jax.training.integrity import SaveFailed, replace_file
 from resnet_jax.training.writers import Writer
 
 
@@ -22,6 +22,7 @@ class Report:
     """Writes one JSON object a line to metrics.jsonl, and shows progress on a terminal (a line per record elsewhere).
 
     The numbers go to `writers` too, as "train/loss", "test/top1", ... Without a folder it writes and shows nothing.
+    With `test_due` the test of `start_step` is still to be made.
 
     Raises:
       ValueError: a file of an earlier start that is damaged.
@@ -34,6 +35,7 @@ class Report:
         *,
         start_step: int,
         total_steps: int,
+        test_due: bool = False,
         writers: Sequence[Writer] = (),
         console: Console | None = None,
     ) -> None:
@@ -43,7 +45,7 @@ class Report:
         if folder is not None:
             file, self._nonfinite = folder / "metrics.jsonl", folder / "nonfinite.jsonl"
             for written in (file, self._nonfinite):
-                _drop_after(written, start_step)
+                _drop_after(written, start_step, test_due)
             self._file = file.open("a")
         self._total = total_steps
         self._live = self._console.is_terminal
@@ -148,16 +150,19 @@ def _span(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
-def _drop_after(file: Path, step: int) -> None:
+def _drop_after(file: Path, step: int, test_due: bool) -> None:
     """Removes what a run wrote after the checkpoint that it goes on from, and a line that was cut off."""
     if not file.exists():
         return
+
+    def stays(record: dict[str, Any]) -> bool:
+        again = test_due and record.get("split") == "test"
+        return record["step"] < step or (record["step"] == step and not again)
+
     lines = file.read_text(errors="replace").splitlines(keepends=True)
     try:
-        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
-    except (ValueError, KeyError, TypeError) as error:
+        kept = [line for line in lines if line.endswith("\n") and stays(json.loads(line))]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{file} has a line that is no record ({error!r}); mend it, or move the file away") from None
     if kept != lines:
-        new = file.with_suffix(".new")
-        new.write_text("".join(kept))
-        os.replace(new, file)
+        replace_file(file, "".join(kept))

@@ -35,6 +35,7 @@ class Session:
         )
         self.train_step = parallel.map(step, donate_state=True)
         self._eval_step = parallel.map(make_eval_step(plan.model, prepare=plan.preprocess))
+        self._rate = jax.jit(plan.schedule)
         self._order = Order(plan.train.num_examples, config.train.seed, config.data.batch_size)
 
     def fresh(self) -> TrainState:
@@ -49,6 +50,10 @@ class Session:
         return self.plan.train.batches(
             config.train.seed, done, batch_size=config.data.batch_size, share=self.parallel.share
         )
+
+    def rate(self, step: int) -> float:
+        """The learning rate of `step` (1, 2, ...)."""
+        return float(self._rate(step - 1))
 
     def examples(self, step: int) -> list[int]:
         """Which training examples make the global batch of `step` (1, 2, ...)."""

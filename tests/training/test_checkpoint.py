@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from resnet_jax import create_model, load_checkpoint
 from resnet_jax.training import checkpoint, optim
-from resnet_jax.training.checkpoint import Checkpoints, open_checkpoint, set_aside_damaged
+from resnet_jax.training.checkpoint import Checkpoints, newest_sound, open_checkpoint
 from resnet_jax.training.integrity import Damaged, SaveFailed
 from resnet_jax.training.parallel import Parallel
 from resnet_jax.training.state import TrainState
@@ -119,9 +119,11 @@ def test_what_is_not_there_is_told(run, tmp_path, path, step, said):
 def test_a_newer_format_is_refused_and_left_where_it_is(tmp_path):
     with Checkpoints(tmp_path / "checkpoints") as checkpoints:
         checkpoints.save(1, {"params": np.zeros(1), "batch_stats": np.zeros(1)}, META | {"format": 99}, top1=0.0)
-    for look in (load_checkpoint, lambda folder: set_aside_damaged(folder / "checkpoints")):
-        with pytest.raises(ValueError, match="has format 99, of a newer version; this one reads 1 to 2"):
-            look(tmp_path)
+    for _ in range(2):
+        for look in (load_checkpoint, lambda folder: newest_sound(folder / "checkpoints")):
+            with pytest.raises(ValueError, match="has format 99, of a newer version; this one reads 1 to 2"):
+                look(tmp_path)
+        (tmp_path / "checkpoints" / "1" / "checksums.json").write_text('{"sha256": {}}')
     assert (tmp_path / "checkpoints" / "1").is_dir()
 
 
@@ -129,7 +131,8 @@ def test_format_1_which_had_no_checksums_is_read(run, tmp_path):
     shutil.copytree(run / "checkpoints" / "5", tmp_path / "checkpoints" / "5")
     (tmp_path / "checkpoints" / "5" / "checksums.json").unlink()
     (tmp_path / "checkpoints" / "5" / "meta" / "metadata").write_text(json.dumps({"format": 1, **META}))
-    assert set_aside_damaged(tmp_path / "checkpoints") == []
+    found, told = newest_sound(tmp_path / "checkpoints")
+    assert found.step == 5 and told == []
     jax.tree.map(np.testing.assert_array_equal, load_checkpoint(tmp_path).variables, recipe_variables(5))
 
 
@@ -198,18 +201,93 @@ def test_the_newest_sound_one_is_taken_and_the_damaged_one_set_aside(run, tmp_pa
     folder = tmp_path / "checkpoints"
     (folder / "5" / "state" / "manifest.ocdbt").unlink()
     (folder / "7.orbax-checkpoint-tmp").mkdir()
-    with pytest.warns(UserWarning, match="5 is damaged: state/manifest.ocdbt: No such file .*; taking step 4"):
+    with pytest.warns(UserWarning, match="5 is damaged: state/manifest.ocdbt is missing; taking step 4"):
         loaded = load_checkpoint(tmp_path)
     jax.tree.map(np.testing.assert_array_equal, loaded.variables, recipe_variables(4))
     with pytest.raises(Damaged):
         load_checkpoint(tmp_path, 5)
-    told = set_aside_damaged(folder)
+    found, told = newest_sound(folder)
+    assert found.step == 4 and sorted(path.name for path in folder.iterdir()) == ["2", "4"]
     assert told[0] == "the save of step 7 was interrupted" and told[1].endswith(f"set aside in {tmp_path}/damaged/5")
     assert (tmp_path / "damaged" / "5" / "checksums.json").exists() and not (folder / "5").exists()
     with Checkpoints(folder) as checkpoints:
         assert checkpoints.latest_step == 4
         checkpoints.save(5, Parallel().replicate(state(5)), META, top1=0.0)
     assert open_checkpoint(tmp_path).step == 5
+
+
+def test_where_none_is_sound_it_is_told_and_nothing_is_moved(run, tmp_path):
+    shutil.copytree(run / "checkpoints", tmp_path / "checkpoints")
+    for step in (2, 4, 5):
+        (tmp_path / "checkpoints" / str(step) / "meta" / "metadata").write_text("")
+    with pytest.raises(Damaged, match="no checkpoint is sound: .*5 is damaged.*; .*2 is damaged.*; choose another"):
+        newest_sound(tmp_path / "checkpoints")
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["2", "4", "5"]
+
+
+@pytest.mark.parametrize(
+    ("where", "error"), [("read_arrays", MemoryError("full")), ("check_files", OSError(5, "Input/output error"))]
+)
+def test_what_cannot_be_read_just_now_is_not_damaged(run, monkeypatch, where, error):
+    def fails(*_):
+        raise error
+
+    monkeypatch.setattr(checkpoint, where, fails)
+    for look in (open_checkpoint, lambda folder: newest_sound(folder / "checkpoints")):
+        with pytest.raises(type(error)):
+            look(run)
+    assert (run / "checkpoints" / "5").is_dir() and not (run / "damaged").exists()
+
+
+def test_the_best_is_not_another_one_without_a_word(run, tmp_path):
+    for text in ('{"top1": 0.1}', "", "{}"):
+        folder = tmp_path / str(len(text))
+        shutil.copytree(run / "checkpoints", folder)
+        (folder / "2" / "metrics" / "metrics").write_text(text)
+        with pytest.warns(UserWarning, match="2 is damaged: metrics/metrics is .*; taking step 5"):
+            assert open_checkpoint(folder, "best").step == 5
+
+
+def test_meta_that_lacks_something_is_damaged(run, tmp_path):
+    shutil.copytree(run / "checkpoints" / "5", tmp_path / "checkpoints" / "5")
+    (tmp_path / "checkpoints" / "5" / "checksums.json").unlink()
+    (tmp_path / "checkpoints" / "5" / "meta" / "metadata").write_text('{"format": 1}')
+    with pytest.raises(Damaged, match="5 is damaged: meta/metadata has no model, classes, preprocess"):
+        load_checkpoint(tmp_path)
+
+
+def test_one_that_is_replaced_is_there_until_the_new_one_is(tmp_path):
+    folder = tmp_path / "checkpoints"
+    with Checkpoints(folder, keep_latest=1) as checkpoints:
+        checkpoints.save(5, state(5), META, top1=None)
+        checkpoints.wait()
+        checkpoints.save(5, state(6), META, top1=0.5, replace=True)
+    assert [path.name for path in folder.iterdir()] == ["5"]
+    assert int(open_checkpoint(tmp_path, "best").arrays["step"]) == 6
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        with pytest.raises(SaveFailed), Checkpoints(folder, keep_latest=1) as checkpoints:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+            checkpoints.save(5, state(7), META, top1=0.5, replace=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not (folder / "5").exists() and int(newest_sound(folder)[0].arrays["step"]) == 6
+    assert (folder / "5").exists() and not (folder / "5.replaced").exists()
+
+
+def test_a_seal_that_cannot_be_written_fails_the_save(tmp_path, monkeypatch):
+    with pytest.raises(SaveFailed, match="checkpoint 2 could not be written in .*No space left.*; intact: 1"):
+        with Checkpoints(tmp_path / "checkpoints", keep_latest=1) as checkpoints:
+            checkpoints.save(1, state(1), META, top1=0.5)
+            checkpoints.wait()
+
+            def full(*_):
+                raise OSError(28, "No space left on device")
+
+            monkeypatch.setattr(checkpoint, "write_checksums", full)
+            checkpoints.save(2, state(2), META, top1=0.5)
+            checkpoints.wait()
+    assert newest_sound(tmp_path / "checkpoints")[0].step == 1
 
 
 def test_a_save_that_fails_leaves_the_earlier_ones(tmp_path):

@@ -15,6 +15,7 @@ import pytest
 from resnet_jax.training.checkpoint import open_checkpoint
 
 ROOT = Path(__file__).parents[2]
+QUICK = "--xla_backend_optimization_level=0"
 COUNT = Path(__file__).parent / "count_examples.py"
 OPTIONS = (  # 16 steps; a test set, and a last batch of it, that no number of processes divides
     "--data.train-split train[:10%] --data.test-split test[:53] --data.batch-size 32 --train.epochs 4 "
@@ -29,7 +30,7 @@ def processes(folder, tfds_dir, count, mode, *arguments, auto=False):
     port = random.randint(20_000, 50_000)
     started = []
     for i in range(count):
-        environment = os.environ | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={4 // count}"}
+        environment = os.environ | {"XLA_FLAGS": f"{QUICK} --xla_force_host_platform_device_count={4 // count}"}
         line = [sys.executable, str(ROOT / "train.py"), "--workdir", str(folder), "--data.data-dir", tfds_dir]
         line += [*OPTIONS, "--train.parallel", mode, *arguments]
         if auto:  # as Slurm sets it
@@ -98,7 +99,7 @@ def test_two_processes_train_as_one_and_back(tmp_path, tfds_dir, digits):
 def test_two_processes_count_every_example_once(devices):
     """With so many devices each, for sizes of sets and batches that hypothesis chooses."""
     port = random.randint(20_000, 50_000)
-    environment = os.environ | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
+    environment = os.environ | {"XLA_FLAGS": f"{QUICK} --xla_force_host_platform_device_count={devices}"}
     lines = [[sys.executable, str(COUNT), f"127.0.0.1:{port}", str(i)] for i in range(2)]
     started = [subprocess.Popen(line, stdout=-1, stderr=-1, text=True, env=environment) for line in lines]
     for process in started:
