@@ -19,7 +19,7 @@ SHORT = "--train.epochs 12 --train.eval-every-epochs 2 --optim.warmup-epochs 2 -
 
 
 def command(workdir, tfds_dir, *arguments, devices=1):
-    flags = f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0"
+    flags = f"--xla_force_host_platform_device_count={devices}"
     line = [sys.executable, str(ROOT / "train.py"), "--workdir", str(workdir), "--data.data-dir", tfds_dir, *arguments]
     return {"args": line, "env": os.environ | {"XLA_FLAGS": flags}, "cwd": workdir.parent}
 
@@ -33,18 +33,17 @@ def records(folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["pmap", "shard_map"])
-def test_four_devices_learn_as_well_as_one(tmp_path, tfds_dir, digits, mode):
-    done = run(tmp_path / "run", tfds_dir, "--train.parallel", mode, *SHORT, devices=4)
+def test_four_devices_learn_as_well_as_one(tmp_path, tfds_dir, digits):
+    done = run(tmp_path / "run", tfds_dir, *SHORT, devices=4)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    assert f"4 cpu devices ({mode})" in done.stdout
+    assert "4 cpu devices (pmap)" in done.stdout
     assert records(tmp_path / "run")[-1]["top1"] > 0.9
 
 
-EVERYTHING = (  # 64 steps, of which every 7th is saved, every 8th tested, every 11th logged
-    "--data.train-split train[:20%] --data.test-split test[:60] --data.batch-size 64 --train.epochs 16 "
-    "--train.eval-every-epochs 2 --optim.warmup-epochs 2 --train.log-every-steps 11 --checkpoint.every-steps 7 "
+EVERYTHING = (  # 45 steps, of which every 5th is saved, every 9th tested, every 7th logged
+    "--data.train-split train[:10%] --data.test-split test[:20] --data.batch-size 16 --train.epochs 5 "
+    "--train.eval-every-epochs 1 --optim.warmup-epochs 2 --train.log-every-steps 7 --checkpoint.every-steps 5 "
     "--data.mixup 0.2 --model.drop-path 0.1 --optim.ema-decay 0.9 --optim.accumulate 2 --log.no-tensorboard"
 ).split()
 PATHS = {"in memory": EVERYTHING, "decoded": [*EVERYTHING, "--data.image-size", "8", "--data.threads", "2"]}

@@ -1,4 +1,12 @@
-"""The exam every registered net passes: values on nets cut to two blocks a stage, shapes and counts on the whole."""
+"""The exam every registered net passes: values on nets cut to two blocks a stage, shapes and names on the whole.
+
+Parameter names are public: checkpoints carry them. `python tests/models/test_registry.py` accepts new ones.
+"""
+
+import hashlib
+import json
+import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +20,8 @@ from resnet_jax.models import create_model, feature_info, list_models, shapes
 HUGE = "1202"
 NAMES = list_models()
 WHOLE = [pytest.param(name, marks=pytest.mark.slow if HUGE in name else ()) for name in NAMES]
+GOLDEN = Path(__file__).parents[1] / "golden" / "names.json"
+READABLE = ("cifar_resnet20", "cifar_resnet20_c", "cifar_plain20", "resnet18", "resnet50", "resnet50_v1")
 SMALL = sorted({recipe.small(name): name for name in reversed(NAMES)}.values())  # one name for each distinct small net
 SIZE = 33  # odd on purpose
 
@@ -29,11 +39,24 @@ def run(model, variables, x, train):
 run_jit = jax.jit(run, static_argnums=(0, 3))
 
 
-@pytest.mark.parametrize("name", WHOLE)
-def test_shapes(name):
-    model = create_model(name)
+def traced(model):
     size = -(-model.image_size // 64) * 64  # feature_info's, so that the net is traced once
-    outputs, variables, _ = shapes(model, size)
+    return size, shapes(model, size)
+
+
+def described(name, variables):
+    """Every array's path and shape: in full for some nets, as a digest for the others."""
+    lines = sorted(f"{'/'.join(path)} {list(x.shape)}" for path, x in flatten_dict(variables).items())
+    if name in READABLE:
+        return lines
+    return {"arrays": len(lines), "sha256": hashlib.sha256("\n".join(lines).encode()).hexdigest()}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_shapes_and_names(name):
+    model = create_model(name)
+    size, (outputs, variables, _) = traced(model)
+    assert described(name, variables) == json.loads(GOLDEN.read_text())[name]
     assert outputs.logits.shape == (1, model.num_classes)
     assert outputs.logits.dtype == jnp.float32
     assert outputs.features["pool"].shape == (1, model.stages[-1].features)
@@ -135,3 +158,9 @@ def test_what_cannot_be_is_told_with_the_nearest_choice(arguments, error, said):
     with pytest.raises(error) as caught:
         create_model(name, **overrides)
     assert said in str(caught.value)
+
+
+if __name__ == "__main__":
+    found = {name: described(name, traced(create_model(name))[1].variables) for name in NAMES}
+    GOLDEN.write_text(json.dumps(found, indent=0) + "\n")
+    sys.exit(f"wrote {GOLDEN}: look at the difference, and say in the changelog what was renamed")
