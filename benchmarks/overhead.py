@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -51,8 +52,8 @@ def main() -> None:
     watch(jax, "block_until_ready", "waits for steps")
     for name in ("advance", "train", "test", "sync", "say"):
         watch(loop.Report, name, f"report.{name}")
-    watch(loop.Checkpoints, "save", "checkpoints.save, until it returns")
-    watch(loop.Checkpoints, "wait", "checkpoints.wait, for saves in the background")
+    watch(loop._Run, "_save", "saves, until they return")
+    watch(loop.Checkpoints, "wait", "checkpoints.wait, also in saves")
     watch(Session, "test", "evaluation")
     with tempfile.TemporaryDirectory() as name:
         config = dataclasses.replace(Config(), workdir=f"{name}/run")
@@ -72,10 +73,11 @@ def main() -> None:
         total = 0.0
         for label, seconds in SECONDS.most_common():
             share = seconds / training
-            total += share if label.startswith(("report", "checkpoints")) and "say" not in label else 0
+            total += share if label.startswith(("report", "saves")) and "say" not in label else 0
             print(f"{label:48}{CALLS[label]:6} calls  {seconds:8.4f} s  {100 * share:6.2f} %")
         print(f"logging and checkpoints: {100 * total:.2f} % of the time of the steps")
         parts_of_a_save(Path(name))
+    sys.exit(total > 0.02)
 
 
 def parts_of_a_save(folder: Path) -> None:

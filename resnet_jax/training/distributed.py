@@ -33,18 +33,27 @@ def start(
     """
     if auto or coordinator is not None:
         _join(auto, method, coordinator, processes, process_id, heartbeat_seconds)
-    try:
-        jax.devices()
-    except (RuntimeError, AssertionError) as error:
-        platforms = os.environ.get("JAX_PLATFORMS") or "not set"
-        reason = str(error).partition("\n")[0] or "its backend does not start"
-        raise ValueError(f"JAX has no device to train on (JAX_PLATFORMS is {platforms}): {reason}") from error
+    devices()
     if jax.process_count() > 1:
         # Now, for they may come to their next common operation minutes apart: more than a first one waits for.
         try:
             multihost_utils.sync_global_devices("start")
         except jax.errors.JaxRuntimeError as error:
             raise _not_found(error) from error
+
+
+def devices() -> list[jax.Device]:
+    """Of all processes.
+
+    Raises:
+      ValueError: JAX finds none.
+    """
+    try:
+        return jax.devices()
+    except (RuntimeError, AssertionError) as error:
+        platforms = os.environ.get("JAX_PLATFORMS") or "not set"
+        reason = str(error).partition("\n")[0] or "its backend does not start"
+        raise ValueError(f"JAX has no device to use (JAX_PLATFORMS is {platforms}): {reason}") from error
 
 
 def _not_found(error: Exception) -> ValueError:
@@ -84,7 +93,7 @@ def leave(status: int, said: str = "") -> None:
 
     In an orderly end it would wait for the others, which wait for it in a collective; so they miss its heartbeat.
     """
-    if jax.process_count() > 1:
+    if jax.distributed.is_initialized():
         if said:
             print(said, file=sys.stderr, flush=True)
         sys.stdout.flush()

@@ -15,6 +15,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from resnet_jax.training import distributed
 from resnet_jax.types import Batch
 
 AXIS = "data"
@@ -29,7 +30,7 @@ class Parallel:
             raise ValueError(f"parallel mode {mode!r}; valid: {', '.join(MODES)}")
         self.mode = mode
         # By process: each one's devices are neighbours, and so are its examples in the global batch.
-        every = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
+        every = sorted(distributed.devices(), key=lambda device: (device.process_index, device.id))
         self.devices = tuple(every if devices is None else devices)
         self.share = (jax.process_index(), jax.process_count())  # (i, n): this process is i of n
         # Not jax.make_mesh: its explicit axes do not go through every loss (jax 0.12).
