@@ -1,6 +1,7 @@
 import importlib.util
 import io
 import struct
+import time
 
 import numpy as np
 import pytest
@@ -94,6 +95,9 @@ def test_wandb_offline_writes_and_goes_on_with_the_same_run(tmp_path, capfd):
     run = (tmp_path / "wandb_id").read_text().strip()
     folders = list(tmp_path.glob("wandb/offline-run-*"))
     assert folders and all(folder.name.endswith(f"-{run}") for folder in folders)
+    deadline = time.monotonic() + 30  # its service writes when it comes to it, finished or not
+    while b"test/top1" not in (folders[0] / f"run-{run}.wandb").read_bytes() and time.monotonic() < deadline:
+        time.sleep(0.1)
     assert b"test/top1" in (folders[0] / f"run-{run}.wandb").read_bytes()
     assert list(folders[0].glob("files/media/images/train/batch_*.png"))
     assert capfd.readouterr() == ("", "")
