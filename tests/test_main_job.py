@@ -44,6 +44,7 @@ def test_four_devices_learn_as_well_as_one(tmp_path, tfds_dir, digits):
 EVERYTHING = (  # 45 steps, of which every 5th is saved, every 9th tested, every 7th logged
     "--data.train-split train[:10%] --data.test-split test[:20] --data.batch-size 16 --train.epochs 5 "
     "--train.eval-every-epochs 1 --optim.warmup-epochs 2 --train.log-every-steps 7 --checkpoint.every-steps 5 "
+    "--model.name cifar_resnet8 "
     "--data.mixup 0.2 --model.drop-path 0.1 --optim.ema-decay 0.9 --optim.accumulate 2 --log.no-tensorboard"
 ).split()
 PATHS = {"in memory": EVERYTHING, "decoded": [*EVERYTHING, "--data.image-size", "8", "--data.threads", "2"]}

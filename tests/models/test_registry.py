@@ -1,6 +1,7 @@
 """The exam every registered net passes: values on nets cut to two blocks a stage, shapes and names on the whole.
 
-Parameter names are public: checkpoints carry them. `python tests/models/test_registry.py` accepts new ones.
+Parameter names are public: checkpoints carry them. To accept new ones:
+`PYTHONPATH=tests python tests/models/test_registry.py`.
 """
 
 import hashlib

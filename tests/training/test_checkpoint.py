@@ -19,9 +19,9 @@ from resnet_jax.training.parallel import Parallel
 from resnet_jax.training.state import TrainState
 
 OVERRIDES = {"num_classes": 3, "in_channels": 1, "dtype": "float32"}
-MODEL = create_model("cifar_resnet20", **OVERRIDES)
+MODEL = create_model("cifar_resnet8", **OVERRIDES)
 META = {
-    "model": {"name": "cifar_resnet20", "overrides": OVERRIDES},
+    "model": {"name": "cifar_resnet8", "overrides": OVERRIDES},
     "preprocess": {"image_size": 8, "resize": 8, "mean": [0.5], "std": [0.25], "interpolation": "bilinear"},
     "classes": ["a", "b", "c"],
 }
@@ -73,7 +73,7 @@ def test_restoring_gives_the_same_state_on_any_number_of_devices(run, devices):
 )
 def test_a_net_comes_back_from_a_run_or_a_step(run, inner, step, wanted):
     loaded = load_checkpoint(run / inner, step)
-    assert loaded.model == MODEL and loaded.name == "cifar_resnet20"
+    assert loaded.model == MODEL and loaded.name == "cifar_resnet8"
     jax.tree.map(np.testing.assert_array_equal, loaded.variables, recipe_variables(wanted))
     assert all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(loaded.variables))
     assert loaded.preprocess.mean == (0.5,)

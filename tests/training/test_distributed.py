@@ -20,6 +20,7 @@ COUNT = Path(__file__).parent / "count_examples.py"
 OPTIONS = (  # 16 steps; a test set, and a last batch of it, that no number of processes divides
     "--data.train-split train[:10%] --data.test-split test[:53] --data.batch-size 32 --train.epochs 4 "
     "--train.eval-every-epochs 2 --optim.warmup-epochs 1 --train.log-every-steps 3 --checkpoint.every-steps 3 "
+    "--model.name cifar_resnet8 "
     "--data.mixup 0.2 --model.drop-path 0.1 --model.drop-rate 0.1 --optim.ema-decay 0.9 --model.bn-axis data "
     "--log.no-tensorboard"
 ).split()

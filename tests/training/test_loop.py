@@ -8,7 +8,6 @@ import time
 import jax
 import numpy as np
 import pytest
-import recipe
 
 from resnet_jax import load_checkpoint
 from resnet_jax.config import CheckpointConfig, Config, DataConfig, ModelConfig, OptimConfig, TrainConfig
@@ -28,7 +27,7 @@ def config(workdir, tfds_dir, **changes):
     """Eight steps of 88 digits on eight devices, four steps an epoch: a minute's run in seconds."""
     base = Config(
         workdir=str(workdir),
-        model=ModelConfig(name="cifar_resnet20", bn_axis="data"),
+        model=ModelConfig(name="cifar_resnet8", bn_axis="data"),
         data=DataConfig(data_dir=tfds_dir, train_split="train[:25%]", test_split="test[:50]", batch_size=88),
         optim=OptimConfig(warmup_epochs=0.5),
         train=TrainConfig(epochs=2.0, log_every_steps=3, eval_every_epochs=1.0),
@@ -65,7 +64,7 @@ def test_the_folder_of_a_run(finished):
     assert set(first) >= {"epoch", "loss", "top1", "top5", "learning_rate", "images_per_second"}
     assert first["epoch"] == 0.75 and first["learning_rate"] == pytest.approx(0.1)
     saved = json.loads((folder / "config.json").read_text())
-    assert saved["config"]["model"]["name"] == "cifar_resnet20" and saved["versions"]["jax"] == jax.__version__
+    assert saved["config"]["model"]["name"] == "cifar_resnet8" and saved["versions"]["jax"] == jax.__version__
     meta = json.loads((folder / "checkpoints" / "8" / "meta" / "metadata").read_text())
     assert meta["classes"] == list("0123456789") and meta["data"] == {
         "next_step": 8,
@@ -183,9 +182,8 @@ def test_a_replayed_step_has_the_runs_own_numbers(finished):
     folder = finished[0]
     recorded = next(line for line in records(folder, "train") if line["step"] == 8)  # the mean of steps 7 and 8
     seven, eight = replay(folder, 7), replay(folder, 8)
-    for name in ("loss", "top1"):
-        assert recorded[name] == (seven[name] + eight[name]) / 2
-    assert recorded["grad_norm"] == pytest.approx((seven["grad_norm"] + eight["grad_norm"]) / 2, rel=1e-7)
+    for name, rounding in (("loss", 1e-15), ("top1", 1e-15), ("grad_norm", 1e-7)):  # the last is summed in float32
+        assert recorded[name] == pytest.approx((seven[name] + eight[name]) / 2, rel=rounding)
     assert eight["learning_rate"] == recorded["learning_rate"] and eight["checkpoint"] == 4
     assert len(set(eight["examples"])) == 88 and not set(eight["examples"]) & set(seven["examples"])
     for step in (0, 4, 9):
@@ -218,24 +216,22 @@ def test_eight_devices_four_two_and_one_do_one_run(tmp_path, tfds_dir):
             optim__ema_decay=0.9,
         )
     )
-    plan = dataclasses.replace(plan, model=recipe.small("cifar_resnet20", 1, **plan.overrides))
 
     def session(devices, mode):
         return Session(plan, Parallel(mode, devices=jax.devices()[:devices]))
 
     eight = session(8, "pmap")
-    straight = eight.parallel.replicate(eight.fresh())
+    state = like = jax.device_get(eight.fresh())
+    straight = eight.parallel.replicate(state)
     for _, batch in zip(range(5), eight.parallel.prefetch(eight.batches(0)), strict=False):
         straight, _ = eight.train_step(straight, batch)
-    state = jax.device_get(eight.fresh())
     with Checkpoints(tmp_path / "checkpoints") as checkpoints:
-        turns = [(8, "pmap"), (4, "shard_map"), (2, "pmap"), (1, "shard_map"), (8, "shard_map")]
-        for step, (devices, mode) in enumerate(turns, 1):
-            on = session(devices, mode)
+        others = [session(4, "shard_map"), session(2, "pmap"), session(1, "shard_map"), session(8, "shard_map")]
+        for step, on in enumerate([eight, *others], 1):
             moved, _ = on.train_step(on.parallel.replicate(state), on.parallel.shard(next(on.batches(step - 1))))
             checkpoints.save(step, on.parallel.whole(moved), {"model": {}, "classes": [], "preprocess": {}}, top1=None)
             checkpoints.wait()
-            state = open_checkpoint(tmp_path, step).state(eight.fresh())
+            state = open_checkpoint(tmp_path, step).state(like)
     assert int(state.step) == int(straight.step) == 5
     for (name, a), (_, b) in zip(named_leaves(state), named_leaves(straight), strict=True):
         np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-5, err_msg=name)
