@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -68,7 +69,9 @@ def run(name: str, request: Any) -> None:
         "models": _models, "summary": _summary, "data": _data, "plot": _plot,
     }  # fmt: skip
     try:
-        commands[name](request)
+        with warnings.catch_warnings():
+            warnings.showwarning = _warn  # type: ignore[assignment]
+            commands[name](request)
     except Unreadable as error:
         raise Unreadable(f"{error}; repair or remove it, or skip such images: --data.unreadable skip") from error
     except DataError:
@@ -77,6 +80,10 @@ def run(name: str, request: Any) -> None:
         if name == "train":  # it tells mistakes from faults itself
             raise
         raise SetupError(str(error)) from error
+
+
+def _warn(message: Warning | str, *_: Any) -> None:
+    print(f"warning: {message}", file=sys.stderr)
 
 
 def leave(said: str, status: int) -> None:
@@ -109,7 +116,13 @@ def _eval(request: Any) -> None:
     state = parallel.replicate(TrainState.from_variables(net.variables, optax.identity(), jax.random.key(0)))
     step = parallel.map(make_eval_step(net.model, prepare=net.preprocess))
     means = evaluate(step, state, source, batch_size=batch, parallel=parallel)
-    record = {"run": str(request.run), "step": saved.step, "data": dataset.name, "split": split}
+    record: dict[str, Any] = {
+        "run": str(request.run),
+        "step": saved.step,
+        "ema": request.ema,
+        "data": dataset.name,
+        "split": split,
+    }
     record |= {"skipped": len(source.skipped), **means}
     if request.json:
         print(json.dumps(record))
@@ -118,7 +131,8 @@ def _eval(request: Any) -> None:
         print(f"skipped {reason}")
     images = means.pop("images")
     numbers = "  ".join(f"{name} {value:.4f}" for name, value in means.items())
-    print(f"{request.run}, step {saved.step}, on {dataset.name} ({split}), {images} images: {numbers}")
+    weights = ", averaged weights" if request.ema else ""
+    print(f"{request.run}, step {saved.step}{weights}, on {dataset.name} ({split}), {images} images: {numbers}")
 
 
 def _eval_split(dataset: data.Dataset, config: DataConfig, own: DataConfig) -> str:

@@ -194,7 +194,8 @@ RANGES = {
         **dict.fromkeys(("peak_lr", "clip_norm", "decay_factor"), POSITIVE),
         **dict.fromkeys(("lr_reference_batch", "accumulate"), COUNT),
         **dict.fromkeys(("weight_decay", "warmup_epochs", "final_lr"), NOT_NEGATIVE),
-        **dict.fromkeys(("label_smoothing", "warmup_from", "momentum", "b1", "b2", "ema_decay"), SHARE),
+        **dict.fromkeys(("label_smoothing", "warmup_from", "momentum", "b1", "b2"), SHARE),
+        "ema_decay": (lambda value: 0 < value < 1, "a number between 0 and 1"),
     },
     "train": {
         **dict.fromkeys(("epochs", "eval_every_epochs"), POSITIVE),

@@ -29,9 +29,10 @@ from resnet_jax.training.checkpoint import kept_steps, open_checkpoint
 
 ROOT = Path(__file__).parents[2]
 OPTIONS = (
-    "--data.train-split train[:20%] --data.test-split test[:60] --data.batch-size 32 --train.epochs 40 "
-    "--train.eval-every-epochs 3 --optim.warmup-epochs 2 --train.log-every-steps 11 --checkpoint.every-steps 7 "
-    "--checkpoint.keep-latest 3 --data.mixup 0.2 --model.drop-path 0.1 --optim.ema-decay 0.9 --optim.accumulate 2"
+    "--model.name cifar_resnet8 --data.train-split train[:20%] --data.test-split test[:60] --data.batch-size 32 "
+    "--train.epochs 40 --train.eval-every-epochs 3 --optim.warmup-epochs 2 --train.log-every-steps 11 "
+    "--checkpoint.every-steps 7 --checkpoint.keep-latest 3 --data.mixup 0.2 --model.drop-path 0.1 "
+    "--optim.ema-decay 0.9 --optim.accumulate 2"
 ).split()
 PATHS = {"memory": [], "decoded": "--data.image-size 8 --data.threads 2".split()}
 LONGEST = 8.0  # seconds from a start's first line to its death

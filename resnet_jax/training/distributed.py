@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import sys
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
+
+
+@ctypes.CFUNCTYPE(None, ctypes.c_int)
+def _aborted(number: int) -> None:
+    """JAX aborts a process that has lost others, from a thread of its own; a stack trace would be the last word."""
+    said = b"stopped: JAX has aborted this process, as it does when others of the job are lost or do not come; "
+    os.write(2, said + b"start all again to go on from the last save\n")
+    os._exit(1)
 
 
 class PeerFailed(RuntimeError):
@@ -68,6 +78,12 @@ def _join(
     process_id: int | None,
     heartbeat_seconds: int,
 ) -> None:
+    libc = ctypes.CDLL(None)
+    libc.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
+    libc.signal(signal.SIGABRT, ctypes.cast(_aborted, ctypes.c_void_p))
+    if not auto:
+        said = f"process {process_id}: waiting for all {processes} at {coordinator}, for five minutes at most"
+        print(said, file=sys.stderr, flush=True)
     try:
         jax.distributed.initialize(
             coordinator,
@@ -78,7 +94,11 @@ def _join(
             # One that fails waits for the others as it leaves; they wait for it in a collective.
             shutdown_timeout_seconds=heartbeat_seconds,
         )
-    except (ValueError, RuntimeError, KeyError) as error:
+    except ImportError as error:
+        raise ValueError(f"distributed.method {method}: {error}; pip install {error.name}") from error
+    except KeyError as error:
+        raise ValueError(f"distributed.method {method}: this is no such job, {error} is not set") from error
+    except (ValueError, RuntimeError) as error:
         if "should be defined" in str(error) or "must be defined" in str(error):
             known = "Slurm, Cloud TPU, GKE and Open MPI"
             raise ValueError(

@@ -35,13 +35,16 @@ def make_folder(folder: Path) -> None:
         raise ValueError(f"cannot make the run's folder {folder}: {error.strerror}") from None
 
 
-def check_unchanged(folder: Path, config: Config) -> list[str]:
+def check_unchanged(folder: Path, config: Config, saved: dict[str, Any] | None = None) -> list[str]:
     """That the run in `folder`, if there is one, has this config; with `resume.allow_changes`, what there is to tell.
+
+    `saved`: the config in its checkpoint, which counts where config.json is gone.
 
     Raises:
       ValueError: a run of another config, or a file that is none.
     """
-    named = ", ".join(f"{name} was {old!r}, now {new!r}" for name, (old, new) in _changed(folder, config).items())
+    differ = _changed(folder, config, saved)
+    named = ", ".join(f"{name} was {old!r}, now {new!r}" for name, (old, new) in differ.items())
     if named and not config.resume.allow_changes:
         raise ValueError(
             f"{folder} holds a run of another config: {named}; choose another --workdir, or --resume.allow-changes"
@@ -64,13 +67,18 @@ def record_config(folder: Path, config: Config, step: int) -> None:
     replace_file(file, json.dumps(record, indent=2) + "\n")
 
 
-def _changed(folder: Path, config: Config) -> dict[str, tuple[Any, Any]]:
-    if not (folder / "config.json").exists():
-        return {}
+def _changed(folder: Path, config: Config, saved: dict[str, Any] | None = None) -> dict[str, tuple[Any, Any]]:
     try:
-        before = to_dict(read_config(folder))
+        if (folder / "config.json").exists():
+            before = to_dict(read_config(folder))
+        elif saved is not None:
+            before = to_dict(from_dict(saved))
+        else:
+            return {}
     except ValueError as error:
-        raise ValueError(f"{error}; choose another --workdir") from None
+        raise ValueError(
+            f"{error}; choose another --workdir, or remove the file: a checkpoint has the config too"
+        ) from None
     return {name: pair for name, pair in changes(before, to_dict(config)).items() if not _free(name)}
 
 

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -124,6 +124,8 @@ def _get_ready(config: Config, held: ExitStack) -> tuple[Plan, Parallel, Path, l
         make_folder(folder / "checkpoints")
         found, told = newest_sound(folder / "checkpoints")
         notes += told
+        if found and not (folder / "config.json").exists():
+            notes += check_unchanged(folder, config, found.meta.get("config"))
     return plan, parallel, folder, notes, found
 
 
@@ -142,6 +144,9 @@ class _Run:
         if found is not None:
             state, meta = self._restored(found, state), found.meta
             notes = notes + self._changes(meta)
+        if self._start > self._plan.steps:
+            said = f"train.epochs={self._config.train.epochs} is {self._plan.steps} steps"
+            raise SetupError(f"{said}, and the run in {self._folder} has made {self._start}; wanted: no fewer")
         if distributed.is_first():  # now that it is known to be one that can be gone on with
             record_config(self._folder, self._config, self._start)
         state = self._parallel.replicate(state)
@@ -174,10 +179,15 @@ class _Run:
                     self._checkpoints.wait()
                     raise self._signals.preempted(step)
             self._checkpoints.wait()
-            report.say(f"done: {_shown(means)}; {self._folder}")
+            left_out = f"; {log.skipped} updates skipped" if log.skipped else ""
+            report.say(f"done: {_shown(means)}{left_out}; {self._folder}")
             return means
 
     def _restored(self, found: Checkpoint, like: TrainState) -> TrainState:
+        if self._config.resume.allow_changes and bool(found.arrays["ema"]) != bool(like.ema):
+            # Averages may be left, or begin here.
+            begun = {name: found.arrays[name] for name in like.ema}
+            found = replace(found, arrays=found.arrays | {"ema": begun})
         try:
             return found.state(like)
         except ValueError as error:
@@ -285,6 +295,7 @@ class _Log:
         self._open = _Interval(dict(totals))
         self._start = self._timed = self._step = start  # `_timed`: steps that had been done at `_clock`
         self._under_way: list[Any] = []
+        self.skipped = 0  # updates, since this start
         self._waited = 0.0  # seconds since `_clock` in getting batches; the devices may have been at work meanwhile
         self._clock = time.perf_counter()
 
@@ -381,6 +392,7 @@ class _Log:
         self._report.nonfinite(step, examples)
         shown = f"{', '.join(map(str, examples[:SHOWN]))}{', ...' if len(examples) > SHOWN else ''}"
         if skipped:
+            self.skipped += 1
             self._report.say(f"step {step} skipped: its loss or gradient is not finite; training examples {shown}")
             return
         what = f"training loss is {loss / float(sums['count'] or 1)}"

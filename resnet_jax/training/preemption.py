@@ -19,14 +19,6 @@ LIBC.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
 HANDLER = ctypes.CFUNCTYPE(None, ctypes.c_int)
 
 
-@HANDLER
-def _lost(number: int) -> None:
-    """JAX aborts a process that has lost another, from a thread of its own; a stack trace would be the last word."""
-    said = b"stopped: aborted, as JAX does when a process of this job is lost (it has said so above, if so); "
-    os.write(2, said + b"start all again to go on from the last save\n")
-    os._exit(1)
-
-
 class Preempted(RuntimeError):
     """A signal ended the run early; what was done is saved."""
 
@@ -59,8 +51,6 @@ class Signals:
             address = LIBC.signal(signal.SIGTERM, None)
             LIBC.signal(signal.SIGTERM, address)
             self._tell_jax = HANDLER(address) if address else None
-            before = LIBC.signal(signal.SIGABRT, ctypes.cast(_lost, ctypes.c_void_p))
-            self._restore.append((LIBC.signal, (signal.SIGABRT, before)))
         read, write = os.pipe()
         os.set_blocking(write, False)
         threading.Thread(target=self._listen, args=(read,), name="signals", daemon=True).start()
@@ -94,7 +84,9 @@ class Signals:
                     continue
                 name = signal.Signals(number).name
                 if self.number or not self.at_stake:
-                    os.write(2, f"stopped by {name} at once; the same command goes on from the last save\n".encode())
+                    os.write(
+                        2, f"stopped by {name} at once; the same command goes on from the last save, if any\n".encode()
+                    )
                     os._exit(128 + number)
                 self.number = number
                 os.write(2, f"{name}: ending the step and saving; once more to leave at once\n".encode())

@@ -30,7 +30,8 @@ def replay(folder: str | Path, step: int) -> dict[str, Any]:
     before = [saved for saved in kept if saved < step]
     if not before or step > steps:
         if not kept or kept[0] >= steps:
-            raise ValueError(f"no step of {folder} can be replayed: it has no checkpoint before its last step")
+            hint = "--checkpoint.every-steps and --checkpoint.keep-latest keep more"
+            raise ValueError(f"no step of {folder} can be replayed: no checkpoint to begin from; {hint}")
         raise ValueError(
             f"step {step} of {folder} cannot be replayed: its checkpoints are those of steps "
             f"{', '.join(map(str, kept))}; wanted: a step from {kept[0] + 1} to {steps}"
