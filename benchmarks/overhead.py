@@ -59,13 +59,13 @@ def main() -> None:
         config = dataclasses.replace(Config(), workdir=f"{name}/run")
         config = dataclasses.replace(config, train=dataclasses.replace(config.train, epochs=asked.epochs))
         ready: list[float] = []
-        add = loop._Log.add
+        add = loop.Log.add
 
         def noted(self: Any, step: int, sums: Any) -> None:
             add(self, step, sums)
             ready.append(time.perf_counter())
 
-        loop._Log.add = noted  # type: ignore[method-assign]
+        loop.Log.add = noted  # type: ignore[method-assign]
         loop.train(config)
         end = time.perf_counter()
         training = end - ready[0] - SECONDS["evaluation"]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -17,13 +16,14 @@ import jax
 from resnet_jax.config import Config, check_config, flat, to_dict
 from resnet_jax.data import DataError
 from resnet_jax.data.sheet import as_seen
-from resnet_jax.training import distributed, metrics
+from resnet_jax.training import distributed
 from resnet_jax.training.checkpoint import Checkpoint, Checkpoints, newest_sound, open_checkpoint
 from resnet_jax.training.distributed import PeerFailed
 from resnet_jax.training.evaluate import Stopped
 from resnet_jax.training.folder import check_unchanged, make_folder, record_config, versions
 from resnet_jax.training.integrity import SaveFailed
 from resnet_jax.training.lock import locked
+from resnet_jax.training.log import Diverged, Log
 from resnet_jax.training.parallel import Parallel
 from resnet_jax.training.plan import Plan, check_deterministic, check_split, data_changes, data_facts, make_plan
 from resnet_jax.training.preemption import Preempted, Signals
@@ -36,16 +36,9 @@ from resnet_jax.types import Batch
 
 __all__ = ["Diverged", "PeerFailed", "Preempted", "SaveFailed", "SetupError", "train"]
 
-AHEAD = 3  # steps under way at most
-SHOWN = 10  # example indices in a message
-
 
 class SetupError(ValueError):
     """The run cannot start as asked; nothing has been trained."""
-
-
-class Diverged(RuntimeError):
-    """The loss or a gradient is not finite any more."""
 
 
 def train(config: Config) -> dict[str, float]:
@@ -160,7 +153,7 @@ class _Run:
                 means = self._session.test(state)
                 report.say(f"this run is finished: {_shown(means)}; choose another --workdir for a new one")
                 return means
-            log = _Log(self._session, report, self._checkpoints, self._start, meta.get("log", {}))
+            log = Log(self._session, report, self._checkpoints, self._start, meta.get("log", {}))
             if due:
                 self._signals.at_stake = True
                 means = self._test(self._start, state, log, report)
@@ -219,7 +212,7 @@ class _Run:
         except (ValueError, OSError) as error:
             raise SetupError(str(error)) from error
 
-    def _batches(self, state: TrainState, report: Report, log: _Log) -> Iterator[Batch]:
+    def _batches(self, state: TrainState, report: Report, log: Log) -> Iterator[Batch]:
         """On the devices, for every step that is left."""
         host = self._session.batches(self._start)
         if report.draws and self._start < self._plan.steps:
@@ -231,7 +224,7 @@ class _Run:
         for _ in range(self._start, self._plan.steps):
             yield log.wait_for(batches)
 
-    def _test(self, step: int, state: TrainState, log: _Log, report: Report) -> dict[str, float]:
+    def _test(self, step: int, state: TrainState, log: Log, report: Report) -> dict[str, float]:
         """Tests, then saves. A signal on the way saves at once; the test is done when the run goes on."""
         log.flush()
         try:
@@ -256,7 +249,7 @@ class _Run:
         return bool(distributed.first_says(time.monotonic() - self._saved_at >= 60 * every.every_minutes))
 
     def _save(
-        self, step: int, state: TrainState, log: _Log, *, top1: float | None = None, evaluation_due: bool = False
+        self, step: int, state: TrainState, log: Log, *, top1: float | None = None, evaluation_due: bool = False
     ) -> None:
         partial = log.hold()  # nothing that is not finite is saved
         meta = _meta(self._plan, step) | {
@@ -266,146 +259,6 @@ class _Run:
         }
         self._checkpoints.save(step, self._parallel.whole(state), meta, top1=top1, replace=self._saved == step)
         self._saved, self._saved_at = step, time.monotonic()
-
-
-@dataclass
-class _Interval:
-    """Steps whose means make one record: what has been read of them, and what is still on the devices."""
-
-    totals: dict[str, float] = field(default_factory=dict)
-    unread: list[tuple[int, Any]] = field(default_factory=list)
-
-
-class _Log:
-    """Holds the metrics of steps that may still be running, and reads each interval when the next one has ended.
-
-    So the host never waits for the device it feeds, except for the first step and before an evaluation or a save.
-    `totals` are those of the interval that a checkpoint has cut, which goes on as if nothing had been.
-    """
-
-    def __init__(
-        self, session: Session, report: Report, checkpoints: Checkpoints, start: int, totals: dict[str, float]
-    ) -> None:
-        plan = session.plan
-        self._every, self._batch_size = plan.config.train.log_every_steps, plan.config.data.batch_size
-        self._steps_per_epoch = plan.steps_per_epoch
-        self._session, self._report, self._checkpoints = session, report, checkpoints
-        self._ended: _Interval | None = None
-        self._last = start  # the last step of `_ended`
-        self._open = _Interval(dict(totals))
-        self._start = self._timed = self._step = start  # `_timed`: steps that had been done at `_clock`
-        self._under_way: list[Any] = []
-        self.skipped = 0  # updates, since this start
-        self._waited = 0.0  # seconds since `_clock` in getting batches; the devices may have been at work meanwhile
-        self._clock = time.perf_counter()
-
-    def wait_for(self, batches: Iterator[Batch]) -> Batch:
-        """The next batch, once few enough steps are under way: each holds a batch on the devices."""
-        if len(self._under_way) == AHEAD:
-            jax.block_until_ready(self._under_way.pop(0))
-        began = time.perf_counter()
-        batch = next(batches)
-        self._waited += time.perf_counter() - began
-        return batch
-
-    def add(self, step: int, sums: Any) -> None:
-        self._step = step
-        self._open.unread.append((step, sums))
-        self._under_way.append(sums)
-        self._report.advance(step)
-        if step == self._start + 1:
-            jax.block_until_ready(sums)  # compilation is no part of the rate
-            self._timed = step
-            self.restart_clock()
-        if step % self._every == 0:
-            self._read(self._pace())
-            self._end_interval()
-
-    def flush(self) -> None:
-        """Ends the interval here, and reads everything."""
-        jax.block_until_ready(self._open.unread)
-        pace = self._pace()
-        self._read(pace)
-        if self._open.totals or self._open.unread:
-            self._end_interval()
-            self._read(pace)
-
-    def hold(self) -> dict[str, float]:
-        """Reads everything so far, and puts its records on the disk; returns the totals of the interval that is cut."""
-        self._read(self._pace())
-        self._absorb(self._open)
-        self._report.sync()
-        return dict(self._open.totals)
-
-    def restart_clock(self) -> None:
-        self._clock, self._waited = time.perf_counter(), 0.0
-
-    def check_test(self, step: int, means: dict[str, float]) -> None:
-        for name, value in means.items():
-            if name.endswith("loss") and not math.isfinite(value):
-                raise Diverged(f"test {name} is {value} at step {step}; {self._newest()}")
-
-    def _end_interval(self) -> None:
-        self._ended, self._last, self._open = self._open, self._step, _Interval()
-
-    def _pace(self) -> dict[str, float | None]:
-        """Images a second since it was last asked, by the steps that have ended since, and the share of the time that
-        went into waiting for data; None before a step has ended.
-        """
-        if self._ended is not None:
-            jax.block_until_ready(self._ended.unread)
-        unread = self._open.unread + (self._ended.unread if self._ended else [])
-        done = max((step for step, sums in unread if sums["loss"].is_ready()), default=self._timed)
-        steps, now = done - self._timed, time.perf_counter()
-        if steps <= 0:
-            return {"images_per_second": None, "data_wait": None}
-        seconds, waited = now - self._clock, self._waited
-        self._timed, self._clock, self._waited = done, now, 0.0
-        return {"images_per_second": steps * self._batch_size / seconds, "data_wait": waited / seconds}
-
-    def _read(self, pace: dict[str, float | None]) -> None:
-        """Writes the record of the interval that has ended, if there is one unwritten."""
-        if self._ended is None:
-            return
-        self._absorb(self._ended)
-        totals, self._ended = self._ended.totals, None
-        skipped = {"skipped": round(totals.pop("skipped"))} if "skipped" in totals else {}
-        # None where every step was skipped.
-        means = metrics.mean([totals]) if totals["count"] else dict.fromkeys(totals.keys() - {"count"})
-        values = means | skipped | {"learning_rate": self._session.rate(self._last), **pace}
-        self._report.train(
-            self._last, {"epoch": self._last / self._steps_per_epoch, **values}, batch_size=self._batch_size
-        )
-
-    def _absorb(self, interval: _Interval) -> None:
-        steps, sums = [step for step, _ in interval.unread], jax.device_get([one for _, one in interval.unread])
-        for step, one in zip(steps, sums, strict=True):
-            self._check(step, one)
-        interval.totals, interval.unread = metrics.total([interval.totals, *sums]), []
-
-    def _check(self, step: int, sums: dict[str, Any]) -> None:
-        loss, norm = float(sums["loss"]), float(sums["grad_norm"])
-        skipped = bool(sums.get("skipped", 0))
-        if math.isfinite(loss) and math.isfinite(norm) and not skipped:
-            return
-        examples = self._session.examples(step)
-        self._report.nonfinite(step, examples)
-        shown = f"{', '.join(map(str, examples[:SHOWN]))}{', ...' if len(examples) > SHOWN else ''}"
-        if skipped:
-            self.skipped += 1
-            self._report.say(f"step {step} skipped: its loss or gradient is not finite; training examples {shown}")
-            return
-        what = f"training loss is {loss / float(sums['count'] or 1)}"
-        if math.isfinite(loss):
-            what = f"the gradient's norm is {norm}"
-        said = f"{what} at step {step}, learning rate {self._session.rate(step):.4g}"
-        raise Diverged(f"{said}; training examples {shown} (all in nonfinite.jsonl); {self._newest()}")
-
-    def _newest(self) -> str:
-        latest = self._checkpoints.latest_step
-        if latest is None:
-            return "there is no checkpoint yet"
-        return f"the newest checkpoint: {self._checkpoints.folder / str(latest)}"
 
 
 class _Skipped:

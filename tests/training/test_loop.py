@@ -244,7 +244,7 @@ def test_eight_devices_four_two_and_one_do_one_run(tmp_path, tfds_dir):
 def test_metrics_are_read_an_interval_late(tmp_path, tfds_dir, monkeypatch):
     """The host asks for the numbers of an interval only when the next one has been given to the device."""
     events = []
-    read, add = loop._Log._read, loop._Log.add
+    read, add = loop.Log._read, loop.Log.add
 
     def noted_add(self, step, sums):
         events.append(("add", step))
@@ -254,8 +254,8 @@ def test_metrics_are_read_an_interval_late(tmp_path, tfds_dir, monkeypatch):
         events.append(("read", [step for step, _ in self._ended.unread] if self._ended else []))
         read(self, rate)
 
-    monkeypatch.setattr(loop._Log, "add", noted_add)
-    monkeypatch.setattr(loop._Log, "_read", noted_read)
+    monkeypatch.setattr(loop.Log, "add", noted_add)
+    monkeypatch.setattr(loop.Log, "_read", noted_read)
     train(config(tmp_path, tfds_dir, train__eval_every_epochs=2.0))
     assert events.index(("read", [1, 2, 3])) > events.index(("add", 6))
 
