@@ -3,8 +3,9 @@
     python benchmarks/soak/kills.py [--kills 100] [--path memory|decoded]        (about 20 minutes for each path)
 
 Runs are killed until they have ended by themselves, and then compared with the straight one: every record of
-metrics.jsonl, and every array of the last checkpoint, to the bit. A third of the kills wait for a save to be under way;
-half of those have the newest checkpoint cut short besides, as a disk that lost its power may leave it.
+metrics.jsonl, and every array of the last checkpoint, to the bit. A third of the kills come at any moment of a start, a
+third some time after its first save, and a third wait for a save to be under way; half of those have the newest
+checkpoint cut short besides, as a disk that lost its power may leave it.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ OPTIONS = (
     "--optim.ema-decay 0.9 --optim.accumulate 2"
 ).split()
 PATHS = {"memory": [], "decoded": "--data.image-size 8 --data.threads 2".split()}
-LONGEST = 8.0  # seconds from a start's first line to its death
+LONGEST = 4.0  # seconds to a start's death from its first line, or its first save
 
 
 def start(folder: Path, options: list[str]) -> subprocess.Popen[str]:
@@ -54,19 +55,23 @@ def saving(folder: Path) -> bool:
 
 def kill(process: subprocess.Popen[str], folder: Path, rng: random.Random) -> str | None:
     """Waits for the moment, and kills; returns what was done, or None if the run ended before."""
-    in_save, wait = rng.random() < 1 / 3, rng.random() * LONGEST
-    began = time.monotonic()
-    while process.poll() is None and (time.monotonic() - began < wait or (in_save and not saving(folder))):
+    how, wait = rng.choice(["at any moment", "after a save", "in a save"]), rng.random() * LONGEST
+    before, began = kept_steps(folder / "checkpoints")[-1:], time.monotonic()
+    while process.poll() is None:
+        if how != "at any moment" and kept_steps(folder / "checkpoints")[-1:] == before:
+            began = time.monotonic()
+        if time.monotonic() - began >= wait and (how != "in a save" or saving(folder)):
+            break
         time.sleep(0.0005)
     if process.poll() is not None:
         return None
-    if in_save:
+    if how == "in a save":
         time.sleep(rng.random() * 0.2)
     process.send_signal(signal.SIGKILL)
     if process.wait() != -signal.SIGKILL:
         return None
-    if not in_save or rng.random() < 0.5 or len(kept := kept_steps(folder / "checkpoints")) < 2:
-        return "in a save" if in_save else "at any moment"
+    if how != "in a save" or rng.random() < 0.5 or len(kept := kept_steps(folder / "checkpoints")) < 2:
+        return how
     files = sorted(path for path in (folder / "checkpoints" / str(kept[-1])).rglob("*") if path.is_file())
     victim = rng.choice(files)
     os.truncate(victim, rng.randrange(victim.stat().st_size + 1) // 2)
