@@ -33,11 +33,12 @@ def records(folder):
 
 
 @pytest.mark.slow
-def test_four_devices_learn_as_well_as_one(tmp_path, tfds_dir, digits):
-    done = run(tmp_path / "run", tfds_dir, *SHORT, devices=4)
+@pytest.mark.parametrize("mode", ["pmap", "shard_map"])
+def test_four_devices_learn_as_well_as_one(tmp_path, tfds_dir, digits, mode):
+    done = run(tmp_path / "run", tfds_dir, "--train.parallel", mode, *SHORT, devices=4)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    assert "4 cpu devices (pmap)" in done.stdout
+    assert f"4 cpu devices ({mode})" in done.stdout
     assert records(tmp_path / "run")[-1]["top1"] > 0.9
 
 
