@@ -94,7 +94,7 @@ def parts_of_a_save(folder: Path) -> None:
         for i in range(rounds):
             state = jax.device_put(jax.tree.map(lambda x: x.copy(), saved.arrays))
             began = time.perf_counter()
-            array_checksums(state)
+            array_checksums(saved.arrays)
             arrays = time.perf_counter()
             checkpoints.save(i + 1, state, saved.meta, top1=None)
             returned = time.perf_counter()

@@ -11,6 +11,7 @@ import json
 import logging
 import math
 import shutil
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -72,7 +73,8 @@ class Checkpoints:
         self.folder = Path(folder).resolve()  # Orbax refuses a relative path late, in a thread
         self._first = first
         self._saving: int | None = None
-        self._arrays: dict[str, str] = {}  # checksums of what is being saved
+        self._state: TrainState | None = None  # what is being saved, in the first process, and its checksums
+        self._arrays: dict[str, str] = {}
         self._files: dict[str, str] = {}
         self._sealing: Thread | None = None
         self._stack = ExitStack()
@@ -126,7 +128,9 @@ class Checkpoints:
           RuntimeError: a checkpoint of this or a later step is there already.
         """
         self.wait()
-        self._saving, self._arrays = step, array_checksums(state) if self._first else {}
+        self._saving, state = step, _host_copy(state)
+        if self._first:
+            self._state = state
         if replace and step == self.latest_step:
             self._put_aside(step)
         args = ocp.args.Composite(state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave({"format": FORMAT} | meta))
@@ -162,6 +166,7 @@ class Checkpoints:
             return
         try:
             (unnamed,) = self.folder.glob(f"{self._saving}{UNFINISHED}*")
+            self._arrays, self._state = array_checksums(self._state), None
             files = file_checksums(unnamed)
             self._files = {name: checksum for name, checksum in files.items() if name not in AT_THE_END}
             write_checksums(unnamed, self._arrays, self._files)
@@ -194,6 +199,15 @@ class Checkpoints:
             raise SaveFailed(
                 f"checkpoint {self._saving} could not be written in {self.folder}: {reason}; {kept}"
             ) from (error)
+
+
+def _host_copy(state: TrainState) -> TrainState:
+    """Replicated arrays as numpy arrays of their own: numpy is what Orbax saves at once, and half as long as devices'.
+
+    Of one device's copy: an array itself would keep its host copy, and could not be donated any more.
+    """
+    here = jax.tree.map(lambda x: x.addressable_data(0) if isinstance(x, jax.Array) else x, state)
+    return jax.tree.map(np.array, jax.device_get(here))
 
 
 @dataclass(frozen=True)
@@ -435,7 +449,17 @@ def _top1_of(folder: Path) -> float:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Orbax narrates every save and warns of its own defaults; what fails, it raises and prints with stack traces."""
+    """Orbax narrates every save and warns of its own defaults; what fails, it raises and prints with stack traces.
+
+    Of a save that has failed, the writes still under way find its event loop closed, and each says so.
+    """
+    hook = sys.unraisablehook
+
+    def unraisable(what: sys.UnraisableHookArgs) -> None:
+        if str(what.exc_value) != "Event loop is closed":
+            hook(what)
+
+    sys.unraisablehook = unraisable
     loggers = [logging.getLogger(name) for name in ("absl", "asyncio")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -443,5 +467,6 @@ def _quiet() -> Iterator[None]:
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,7 @@ def config_of_steps(folder: str | Path, first: int, last: int) -> Config:
     return now
 
 
+@cache
 def versions() -> dict[str, str | None]:
     """Of each package: None where it runs from its source and is not installed."""
 

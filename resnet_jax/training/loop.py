@@ -257,7 +257,7 @@ class _Run:
             "log": partial,
             "evaluation_due": evaluation_due,
         }
-        self._checkpoints.save(step, self._parallel.whole(state), meta, top1=top1, replace=self._saved == step)
+        self._checkpoints.save(step, state, meta, top1=top1, replace=self._saved == step)
         self._saved, self._saved_at = step, time.monotonic()
 
 

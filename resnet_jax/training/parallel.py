@@ -55,12 +55,6 @@ class Parallel:
         replicated = NamedSharding(self.mesh, P())
         return jax.tree.map(lambda x: jax.make_array_from_callback(x.shape, replicated, lambda i: x[i]), _host(state))
 
-    def whole(self, state: Any) -> Any:
-        """What `map` returns, as arrays that several processes can save together."""
-        if self.share == (0, 1):
-            return state
-        return self.replicate(state)
-
     def shard(self, batch: Batch) -> Batch:
         """This process's share of the global batch, from host memory to its devices.
 

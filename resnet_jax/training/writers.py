@@ -60,8 +60,10 @@ class TensorBoard:
                 self._write(Event(summary=part))
 
     def scalars(self, step: int, values: Mapping[str, float | None]) -> None:
+        together = self._event(step=step)
         for name, value in _finite(values).items():
-            self._write(self._event(step=step, summary=self._summary.scalar(name, value)))
+            together.summary.MergeFrom(self._summary.scalar(name, value))
+        self._write(together)  # at once: each is put on the disk
 
     def image(self, step: int, name: str, pixels: np.ndarray) -> None:
         self._write(self._event(step=step, summary=self._summary.image(name, pixels, dataformats="HWC")))

@@ -290,6 +290,7 @@ def test_a_seal_that_cannot_be_written_fails_the_save(tmp_path, monkeypatch):
     assert newest_sound(tmp_path / "checkpoints")[0].step == 1
 
 
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
 def test_a_save_that_fails_leaves_the_earlier_ones(tmp_path):
     """The system lets no file grow beyond 50 kB, as a disk that fills up."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -26,13 +26,13 @@ OPTIONS = (  # 16 steps; a test set, and a last batch of it, that no number of p
 ).split()
 
 
-def processes(folder, tfds_dir, count, mode, *arguments, auto=False):
+def processes(folder, tfds_dir, count, mode, *arguments, auto=False, program=(str(ROOT / "train.py"),)):
     """Starts `count` processes that have four simulated devices together."""
     port = random.randint(20_000, 50_000)
     started = []
     for i in range(count):
         environment = os.environ | {"XLA_FLAGS": f"{QUICK} --xla_force_host_platform_device_count={4 // count}"}
-        line = [sys.executable, str(ROOT / "train.py"), "--workdir", str(folder), "--data.data-dir", tfds_dir]
+        line = [sys.executable, *program, "--workdir", str(folder), "--data.data-dir", tfds_dir]
         line += [*OPTIONS, "--train.parallel", mode, *arguments]
         if auto:  # as Slurm sets it
             told = {"JOB_ID": port, "STEP_NODELIST": "127.0.0.1", "NTASKS": count, "PROCID": i, "LOCALID": i}
@@ -122,6 +122,40 @@ def test_a_lost_process_ends_the_others_with_a_line(tmp_path, tfds_dir, digits):
     statuses, said = ended(started, folder)
     assert time.monotonic() - began < 40 and statuses == [1, -signal.SIGKILL]
     assert said[0].strip().splitlines()[-1].startswith("stopped: "), said[0]
+
+
+TROUBLED = """
+import sys, time
+from resnet_jax import cli
+from resnet_jax.training import checkpoint, loop
+
+make_plan, write_checksums, written = loop.make_plan, checkpoint.write_checksums, []
+
+def slowly(config):
+    time.sleep(33 * config.distributed.process_id)
+    return make_plan(config)
+
+def until_full(folder, *checksums):
+    written.append(folder.name.partition(".")[0])
+    if written[-1] != written[0]:
+        raise OSError(28, "No space left on device")
+    write_checksums(folder, *checksums)
+
+loop.make_plan, checkpoint.write_checksums = slowly, until_full
+cli.main(["train", *sys.argv[1:]])
+"""
+
+
+@pytest.mark.slow
+def test_one_that_comes_late_is_waited_for_and_checksums_that_cannot_be_written_end_all(tmp_path, tfds_dir, digits):
+    """Later than the half minute that the processes' first common operation waits. The disk of the first fills up."""
+    folder = tmp_path / "run"
+    started = processes(folder, tfds_dir, 2, "pmap", program=("-c", TROUBLED))
+    statuses, said = ended(started, folder)
+    assert statuses == [1, 1], said
+    assert f"stopped: checkpoint 6 could not be written in {folder}/checkpoints: [Errno 28] No space left" in said[0]
+    assert said[1].strip().splitlines()[-1].startswith("stopped: "), said[1]
+    assert open_checkpoint(folder).step == 3
 
 
 def test_without_a_scheduler_auto_says_what_to_give(tmp_path, tfds_dir):

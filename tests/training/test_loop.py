@@ -232,7 +232,7 @@ def test_eight_devices_four_two_and_one_do_one_run(tmp_path, tfds_dir):
         others = [session(4, "shard_map"), session(2, "pmap"), session(1, "shard_map"), session(8, "shard_map")]
         for step, on in enumerate([eight, *others], 1):
             moved, _ = on.train_step(on.parallel.replicate(state), on.parallel.shard(next(on.batches(step - 1))))
-            checkpoints.save(step, on.parallel.whole(moved), {"model": {}, "classes": [], "preprocess": {}}, top1=None)
+            checkpoints.save(step, moved, {"model": {}, "classes": [], "preprocess": {}}, top1=None)
             checkpoints.wait()
             state = open_checkpoint(tmp_path, step).state(like)
     assert int(state.step) == int(straight.step) == 5
