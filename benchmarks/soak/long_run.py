@@ -53,7 +53,8 @@ def main() -> None:
         line = [sys.executable, str(ROOT / "train.py"), "--workdir", str(folder), *PATHS[asked.path]]
         line += f"--data.batch-size {BATCH} --data.train-split train[:25%] --data.test-split test[:40]".split()
         line += f"--train.epochs {asked.steps / per_epoch} --train.eval-every-epochs {250 / per_epoch}".split()
-        line += "--model.name cifar_resnet8 --optim.peak-lr 0.01 --train.log-every-steps 50 --optim.ema-decay 0.99".split()
+        line += "--model.name cifar_resnet8 --optim.peak-lr 0.01".split()
+        line += "--train.log-every-steps 50 --optim.ema-decay 0.99".split()
         process = subprocess.Popen(line, stdout=subprocess.DEVNULL)
         seen: list[tuple[int, float, int, int]] = []
         began = time.monotonic()
