@@ -10,8 +10,8 @@ For a few hundred images and more. Small pictures want --data.image-size 64, or 
 gentler crops: --data.crop-area 0.6 1. The learning rate grows and shrinks with --data.batch-size.
 
 Device: an accelerator. Two CPU cores train on 8 images a second (512 JPEGs of 500x375 pixels, 2026-11-23; 0.6 % of the
-time waiting for data): a minute an epoch for 500 images, half an hour in all. No accuracy of this recipe on photographs
-has been measured yet.
+time waiting for data): a minute an epoch for 500 images, half an hour in all. Not run here to its end, for want of
+photographs.
 """
 
 from resnet_jax.config import Config, DataConfig, ModelConfig, OptimConfig, TrainConfig
