@@ -3,7 +3,7 @@
     python benchmarks/soak/long_run.py [--steps 20000] [--path memory|decoded]        (3 to 10 minutes on two cores)
 
 Curves are written, every 250th step is tested and saved. The first quarter is left out: caches fill up there. Growth is
-the median of the differences between samples, times their number, so that memory which the system takes back in one
+the median of the slopes between all pairs of samples (Theil and Sen), so that memory which the system takes back in one
 piece hides none. The run has one malloc arena: with glibc's usual eight a processor, what is free in one is not used by
 the threads of another, and every save fills a little more of each (0.2 to 0.3 MiB here). Ends with status 1 if more has
 grown than what Orbax keeps of each save and 1 % of the whole, or the number of files or threads has.
@@ -75,7 +75,9 @@ def main() -> None:
         assert process.wait() == 0
     steps, memory, files, threads = (np.array(column) for column in zip(*seen, strict=True))
     late = steps > asked.steps / 4
-    grown = float(np.median(np.diff(memory[late]))) * (late.sum() - 1)
+    i, j = np.triu_indices(late.sum(), 1)
+    slopes = (memory[late][j] - memory[late][i]) / (steps[late][j] - steps[late][i])
+    grown = float(np.median(slopes)) * (steps[late][-1] - steps[late][0])
     saves = (steps[late][-1] - steps[late][0]) / EVERY
     print(f"{asked.path}: {asked.steps} steps in {time.monotonic() - began:.0f} s; from a quarter on, memory "
           f"{grown:+.1f} MiB of {memory[late].mean():.0f}, files {files[late].min()} to {files[late].max()}, "

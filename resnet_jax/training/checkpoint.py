@@ -202,9 +202,9 @@ class Checkpoints:
 
 
 def _host_copy(state: TrainState) -> TrainState:
-    """Replicated arrays as numpy arrays of their own: numpy is what Orbax saves at once, and half as long as devices'.
+    """Replicated arrays as numpy arrays of their own, which Orbax saves in half the time of devices' (on a CPU).
 
-    Of one device's copy: an array itself would keep its host copy, and could not be donated any more.
+    It makes a second copy. Of one device's copy: an array itself would keep its host copy, and could not be donated.
     """
     here = jax.tree.map(lambda x: x.addressable_data(0) if isinstance(x, jax.Array) else x, state)
     return jax.tree.map(np.array, jax.device_get(here))

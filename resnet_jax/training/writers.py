@@ -63,7 +63,8 @@ class TensorBoard:
         together = self._event(step=step)
         for name, value in _finite(values).items():
             together.summary.MergeFrom(self._summary.scalar(name, value))
-        self._write(together)  # at once: each is put on the disk
+        if together.HasField("summary"):
+            self._write(together)  # at once: each write is put on the disk
 
     def image(self, step: int, name: str, pixels: np.ndarray) -> None:
         self._write(self._event(step=step, summary=self._summary.image(name, pixels, dataformats="HWC")))
