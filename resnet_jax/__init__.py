@@ -9,7 +9,7 @@ from resnet_jax.models import Feature, Outputs, create_model, feature_info, list
 from resnet_jax.training.state import TrainState
 from resnet_jax.training.steps import make_eval_step, make_train_step
 from resnet_jax.types import Preprocess, Pretrained
-from resnet_jax.weights import load_pretrained
+from resnet_jax.weights import load_pretrained, save_torch_state
 
 __version__ = "0.1.0"
 
@@ -27,6 +27,7 @@ __all__ = [
     "load_pretrained",
     "make_eval_step",
     "make_train_step",
+    "save_torch_state",
     "summary",
 ]
 

@@ -30,9 +30,9 @@ def array(name: str, shape: tuple[int, ...]) -> np.ndarray:
     return rng.standard_normal(shape) / math.sqrt(math.prod(shape[1:]))
 
 
-def torch_state(model: str) -> dict[str, np.ndarray]:
-    """The recipe's state dict of a torchvision model, in float64."""
-    keys = json.loads((GOLDEN / "torchvision" / f"torchvision-{model}.keys.json").read_text())
+def torch_state(model: str, library: str = "torchvision") -> dict[str, np.ndarray]:
+    """The recipe's state dict of a library's model, in float64."""
+    keys = json.loads((GOLDEN / library / f"{library}-{model}.keys.json").read_text())
     state = {name: np.asarray(array(name, shape)) for name, shape in keys if not name.endswith("num_batches_tracked")}
     counters = {name: np.zeros((), np.int64) for name, _ in keys if name.endswith("num_batches_tracked")}
     return state | counters

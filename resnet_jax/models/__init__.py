@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from fnmatch import fnmatchcase
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -15,17 +15,28 @@ import jax.numpy as jnp
 
 from resnet_jax.models.resnet import Outputs, ResNet, Stage
 from resnet_jax.models.stems import STEMS
-from resnet_jax.models.zoo import cifar, imagenet
+from resnet_jax.models.zoo import cifar, imagenet, variants
 from resnet_jax.nearest import nearest
 from resnet_jax.ops import tally_macs
 from resnet_jax.ops.pooling import POOLS
 from resnet_jax.types import Variables
 
-MODELS = cifar.MODELS | imagenet.MODELS
+MODELS = cifar.MODELS | imagenet.MODELS | variants.MODELS
 REMAT = ("none", "block", "stage")
 OUTPUT_STRIDES = (8, 16, 32)
 
-__all__ = ["MODELS", "Feature", "Outputs", "ResNet", "Stage", "create_model", "feature_info", "list_models", "shapes"]
+__all__ = [
+    "MODELS",
+    "Feature",
+    "Outputs",
+    "ResNet",
+    "Stage",
+    "create_model",
+    "feature_info",
+    "list_models",
+    "pieces",
+    "shapes",
+]
 
 
 class Feature(NamedTuple):
@@ -107,6 +118,17 @@ def _check(model: ResNet) -> None:
 def parts(model: nn.Module) -> tuple[str, ...]:
     """The parts of a net that have a feature map, in order: "stem", "stage1", ..."""
     return ("stem", *(f"stage{number}" for number in range(1, len(model.stages) + 1)))
+
+
+def pieces(model: nn.Module) -> Iterator[Any]:
+    """The classes and functions that a net's fields name, the partials taken apart: ImageNetStem, Bottleneck, ..."""
+    values: list[Any] = [model.stem, model.conv, model.norm, *(stage.block for stage in model.stages)]
+    while values:
+        value = values.pop()
+        if isinstance(value, partial):
+            values += [value.func, *value.keywords.values()]
+        elif callable(value):
+            yield value
 
 
 class Shapes(NamedTuple):

@@ -14,7 +14,10 @@ from resnet_jax.types import Array
 
 
 class Residual(nn.Module):
-    """act(combine(x, branch(x), shortcut(x))): [N, H, W, Ci] -> [N, H/s, W/s, features]. He et al. 2015, figure 2."""
+    """act(combine(x, attend(branch(x)), shortcut(x))): [N, H, W, Ci] -> [N, H/s, W/s, features].
+
+    He et al. 2015, figure 2.
+    """
 
     layers: Layers
     features: int
@@ -22,12 +25,15 @@ class Residual(nn.Module):
     branch: Callable[..., nn.Module] = Basic  # (layers, features, strides, name=) -> module: F(x)
     shortcut: Callable[..., Shortcut] = Project  # same call, same output shape
     combine: Callable[..., nn.Module] = Add  # (layers, name=) -> module(x, y, s)
+    attend: Callable[..., nn.Module] | None = None  # (layers, name=) -> module(y): attention over channels
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         shortcut = self.shortcut(self.layers, self.features, self.strides, name="shortcut")
         layers = self.layers if shortcut.carries_signal else self.layers.without_zero_init()
         y = self.branch(layers, self.features, self.strides, name="branch")(x)
+        if self.attend is not None:
+            y = self.attend(layers, name="attend")(y)
         if layers.drop_path is not None:
             if not shortcut.carries_signal:
                 raise ValueError("drop_path needs shortcuts: in a plain net it would drop the image itself")

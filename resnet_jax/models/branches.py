@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-import flax.linen as nn
+from collections.abc import Callable
 
+import flax.linen as nn
+import jax.numpy as jnp
+
+from resnet_jax import ops
+from resnet_jax.models.attention import SelectiveKernel
 from resnet_jax.models.layers import Layers
 from resnet_jax.types import Array
+
+
+def inner_width(features: int, base_width: int) -> int:
+    """Channels of one group inside a bottleneck: `base_width` at 256 features, in proportion elsewhere."""
+    return features // 4 * base_width // 64
 
 
 class Basic(nn.Module):
@@ -25,21 +35,95 @@ class Basic(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3, 1x1, a quarter as wide inside (He et al. 2015, figure 5 right). 17/16 C^2 weights at C = features."""
+    """1x1, 3x3, 1x1, a quarter as wide inside (He et al. 2015, figure 5 right). 17/16 C^2 weights at C = features.
+
+    With `groups` it is ResNeXt's (Xie et al. 2017, figure 3c): `base_width` channels a group where features is 256.
+    """
 
     layers: Layers
     features: int
     strides: int = 1
+    groups: int = 1
+    base_width: int = 64
     # v1.5: the stride sits on the 3x3, not on the first 1x1 as in the paper ("v1"). Worth about half a point of top-1.
     strides_in_1x1: bool = False
+    pool: Callable[..., Array] | None = None  # (x, strides=): takes the strides, behind a 3x3 of stride 1
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        layers, width = self.layers, self.features // 4
+        layers, width = self.layers, inner_width(self.features, self.base_width) * self.groups
+        pooled = self.pool is not None and self.strides > 1
         first, second = (self.strides, 1) if self.strides_in_1x1 else (1, self.strides)
         y = layers.conv(width, 1, first, name="conv1")(x)
         y = layers.act(layers.norm(name="norm1")(y))
-        y = layers.conv(width, 3, second, name="conv2")(y)
+        y = layers.conv(width, 3, second, groups=self.groups, pooled=pooled, name="conv2")(y)
         y = layers.act(layers.norm(name="norm2")(y))
+        if self.pool is not None and pooled:
+            y = self.pool(y, strides=layers.strides(self.strides))
+        y = layers.conv(self.features, 1, name="conv3")(y)
+        return layers.last_norm(name="norm3")(y)
+
+
+class Bottle2neck(nn.Module):
+    """A bottleneck whose 3x3 works on `scale` slices, each with the result of the one before (Gao et al. 2019, eq. 1).
+
+    In the first block of a stage the slices are not chained, and the last, which passes, is averaged over 3x3 pixels;
+    the average counts the padding, as the published weights want it.
+    """
+
+    layers: Layers
+    features: int
+    strides: int = 1
+    base_width: int = 26
+    scale: int = 4
+    groups: int = 1
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        layers, width = self.layers, inner_width(self.features, self.base_width) * self.groups
+        first = self.strides > 1 or x.shape[-1] != self.features
+        y = layers.conv(width * self.scale, 1, name="conv1")(x)
+        *slices, last = jnp.split(layers.act(layers.norm(name="norm1")(y)), self.scale, axis=-1)
+        done: list[Array] = []
+        for i, part in enumerate(slices):
+            y = part if first or not done else done[-1] + part
+            y = layers.conv(width, 3, self.strides, groups=self.groups, name=f"conv2_{i}")(y)
+            done.append(layers.act(layers.norm(name=f"norm2_{i}")(y)))
+        if first:
+            strides = layers.strides(self.strides)
+            last = ops.avg_pool(last, window=3, strides=strides, padding=(1, 1), count_padding=True)
+        y = layers.conv(self.features, 1, name="conv3")(jnp.concatenate([*done, last], axis=-1))
+        return layers.last_norm(name="norm3")(y)
+
+
+class SelectiveBasic(nn.Module):
+    """A selective kernel, and a 3x3 convolution: timm's SK-ResNet-18 and 34."""
+
+    layers: Layers
+    features: int
+    strides: int = 1
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        layers = self.layers
+        mix = SelectiveKernel(layers, self.features, self.strides, split=True, ratio=1 / 8, divisor=16, name="conv1")
+        y = layers.conv(self.features, 3, name="conv2")(mix(x))
+        return layers.last_norm(name="norm2")(y)
+
+
+class SelectiveBottleneck(nn.Module):
+    """A bottleneck whose 3x3 is a selective kernel (Li et al. 2019, table 1, with ResNeXt's width)."""
+
+    layers: Layers
+    features: int
+    strides: int = 1
+    groups: int = 32
+    base_width: int = 4
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        layers, width = self.layers, inner_width(self.features, self.base_width) * self.groups
+        y = layers.act(layers.norm(name="norm1")(layers.conv(width, 1, name="conv1")(x)))
+        y = SelectiveKernel(layers, width, self.strides, groups=self.groups, name="conv2")(y)
         y = layers.conv(self.features, 1, name="conv3")(y)
         return layers.last_norm(name="norm3")(y)

@@ -104,6 +104,29 @@ class BatchNorm(nn.Module):
         return [list(range(first, first + size)) for first in range(0, devices, size)]
 
 
+class GroupNorm(nn.Module):
+    """Group normalisation (Wu and He 2018): [N, H, W, C] -> the same shape. It keeps no statistics.
+
+    Each example is normalised alone, so that `axis_name`, `group_size` and `use_batch_statistics` change nothing.
+    """
+
+    groups: int = 32
+    epsilon: float = 1e-5
+    axis_name: str | None = None
+    group_size: int | None = None
+    scale_init: Initializer = nn.initializers.ones
+    dtype: Dtype = jnp.float32
+    param_dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array, *, use_batch_statistics: bool) -> Array:
+        shape = (x.shape[-1],)
+        wide = at_least_float32(self.param_dtype)
+        scale = self.param("scale", self.scale_init, shape, self.param_dtype).astype(wide)
+        bias = self.param("bias", nn.initializers.zeros, shape, self.param_dtype).astype(wide)
+        return ops.group_norm(x, scale, bias, groups=self.groups, epsilon=self.epsilon).astype(self.dtype)
+
+
 class Dense(nn.Module):
     """[..., Ci] -> [..., features]."""
 
@@ -131,6 +154,8 @@ class Layers:
     make_norm: Callable[..., nn.Module]
     act: Activation
     use_batch_statistics: bool
+    dtype: Dtype = jnp.float32
+    param_dtype: Dtype = jnp.float32
     drop_path: Activation | None = (
         None  # stochastic depth on F(x), with this block's rate and draws; None: not asked for
     )
@@ -142,13 +167,24 @@ class Layers:
         """The strides a block really takes where its row asks for `strides`."""
         return strides if self.take_strides else 1
 
-    def conv(self, features: int, kernel_size: int, strides: int = 1, *, name: str, **options: Any) -> nn.Module:
+    def conv(
+        self,
+        features: int,
+        kernel_size: int,
+        strides: int = 1,
+        *,
+        name: str,
+        pooled: bool = False,
+        spread: int = 1,
+        **options: Any,
+    ) -> nn.Module:
+        """`pooled`: pooling behind it takes the strides in its place. `spread`: its own dilation, beside the net's."""
         dilation = self.dilation if self.take_strides else self.dilation // strides
         return self.make_conv(
             features,
             kernel_size,
-            strides=self.strides(strides),
-            dilation=dilation if kernel_size > 1 else 1,
+            strides=1 if pooled else self.strides(strides),
+            dilation=dilation * spread if kernel_size > 1 else 1,
             name=name,
             **options,
         )
@@ -156,6 +192,9 @@ class Layers:
     def norm(self, *, name: str, **options: Any) -> Activation:
         norm = self.make_norm(name=name, **options)
         return lambda x: norm(x, use_batch_statistics=self.use_batch_statistics)
+
+    def dense(self, features: int, *, name: str) -> nn.Module:
+        return Dense(features, self.dtype, self.param_dtype, name=name)
 
     def last_norm(self, *, name: str) -> Activation:
         """The last norm of a branch: zero-initialised, so that a residual block starts as its shortcut.

@@ -141,6 +141,7 @@ class ResNet(nn.Module):
             make_norm=partial(self.norm, axis_name=self.bn_axis, group_size=self.bn_group_size, **dtypes),
             act=self.act,
             use_batch_statistics=train and not frozen,
+            **dtypes,
         )
 
 

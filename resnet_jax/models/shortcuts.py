@@ -7,6 +7,7 @@ from typing import ClassVar
 import flax.linen as nn
 import jax.numpy as jnp
 
+from resnet_jax import ops
 from resnet_jax.models.layers import Layers
 from resnet_jax.types import Array
 
@@ -38,6 +39,22 @@ class Project(Shortcut):
         if self.keeps_shape(x) and not self.always:
             return x
         y = self.layers.conv(self.features, 1, self.strides, name="conv")(x)
+        return self.layers.norm(name="norm")(y)
+
+
+class PooledProject(Shortcut):
+    """ResNet-D's: where the shape changes, 2x2 averages take the strides, then a 1x1 convolution and norm.
+
+    He et al. 2018, "Bag of Tricks for Image Classification", section 4. At odd sizes the last window is half outside.
+    """
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        if self.keeps_shape(x):
+            return x
+        if self.strides > 1:
+            x = ops.avg_pool(x, window=2, strides=self.layers.strides(self.strides), padding=(0, 1))
+        y = self.layers.conv(self.features, 1, name="conv")(x)
         return self.layers.norm(name="norm")(y)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import flax.linen as nn
@@ -11,11 +12,50 @@ from resnet_jax.models.layers import Layers
 from resnet_jax.types import Array
 
 
+class MaxPool(nn.Module):
+    """3x3 with stride 2."""
+
+    layers: Layers
+
+    def __call__(self, x: Array) -> Array:
+        return ops.max_pool(x)
+
+
+class AveragePool(nn.Module):
+    """2x2 with stride 2."""
+
+    layers: Layers
+
+    def __call__(self, x: Array) -> Array:
+        return ops.avg_pool(x, window=2, strides=2)
+
+
+class MaxBlurPool(nn.Module):
+    """The largest of 3x3 at every pixel, then blurred with stride 2 (Zhang 2019, section 3)."""
+
+    layers: Layers
+
+    def __call__(self, x: Array) -> Array:
+        return ops.blur_pool(ops.max_pool(x, strides=1), strides=2)
+
+
+class ConvPool(nn.Module):
+    """A 3x3 convolution of stride 2 in the place of pooling (Bello et al. 2021, "Revisiting ResNets", ResNet-RS)."""
+
+    layers: Layers
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        y = self.layers.conv(x.shape[-1], 3, 2, name="conv")(x)
+        return self.layers.act(self.layers.norm(name="norm")(y))
+
+
 class ImageNetStem(nn.Module):
     """7x7 convolution with stride 2, then 3x3 max-pooling with stride 2 (He et al. 2015, table 1)."""
 
     layers: Layers
     features: int
+    pool: Callable[..., nn.Module] = MaxPool  # (layers, name=) -> module
 
     total_strides: ClassVar[int] = 4
 
@@ -23,7 +63,25 @@ class ImageNetStem(nn.Module):
     def __call__(self, x: Array) -> tuple[Array, Array]:
         x = self.layers.conv(self.features, 7, 2, name="conv")(x)
         x = self.layers.act(self.layers.norm(name="norm")(x))
-        return x, ops.max_pool(x)
+        return x, self.pool(self.layers, name="pool")(x)
+
+
+class DeepStem(nn.Module):
+    """Three 3x3 convolutions, the first with stride 2, then pooling (He et al. 2018, "Bag of Tricks", ResNet-C)."""
+
+    layers: Layers
+    features: int
+    widths: tuple[int, int] = (32, 32)  # of the first two
+    pool: Callable[..., nn.Module] = MaxPool
+
+    total_strides: ClassVar[int] = 4
+
+    @nn.compact
+    def __call__(self, x: Array) -> tuple[Array, Array]:
+        for i, width in enumerate((*self.widths, self.features), 1):
+            x = self.layers.conv(width, 3, 2 if i == 1 else 1, name=f"conv{i}")(x)
+            x = self.layers.act(self.layers.norm(name=f"norm{i}")(x))
+        return x, self.pool(self.layers, name="pool")(x)
 
 
 class CifarStem(nn.Module):
@@ -41,4 +99,4 @@ class CifarStem(nn.Module):
         return x, x
 
 
-STEMS = {"imagenet": ImageNetStem, "cifar": CifarStem}
+STEMS = {"imagenet": ImageNetStem, "cifar": CifarStem, "deep": DeepStem}

@@ -1,4 +1,4 @@
-"""Batch normalisation (Ioffe and Szegedy 2015)."""
+"""Normalisation: over a batch (Ioffe and Szegedy 2015), or over groups of channels (Wu and He 2018)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,19 @@ def normalize(x: Array, mean: Array, var: Array, scale: Array, bias: Array, *, e
     """(x - mean) / sqrt(var + epsilon) * scale + bias, in the dtype of `scale`: [N, H, W, C], four [C]."""
     mean, a, bias = (v.reshape((1,) * (x.ndim - 1) + (-1,)) for v in (mean, scale * lax.rsqrt(var + epsilon), bias))
     return (x.astype(scale.dtype) - mean) * a + bias
+
+
+def group_norm(x: Array, scale: Array, bias: Array, *, groups: int, epsilon: float) -> Array:
+    """[N, H, W, C] -> the same, in the dtype of `scale`: an example normalised over the pixels and channels of a group.
+
+    Wu and He 2018, "Group Normalization", eq. 1 to 3 and 7.
+    """
+    n, height, width, channels = x.shape
+    grouped = x.astype(scale.dtype).reshape(n, height * width, groups, channels // groups)
+    mean = grouped.mean((1, 3), keepdims=True)
+    var = jnp.square(grouped - mean).mean((1, 3), keepdims=True)
+    y = ((grouped - mean) * lax.rsqrt(var + epsilon)).reshape(x.shape)
+    return y * scale.reshape(1, 1, 1, -1) + bias.reshape(1, 1, 1, -1)
 
 
 def batch_norm(

@@ -62,6 +62,37 @@ def _taps(x: Array, axis: int, fill: float, window: int, strides: int, padding: 
     return [lax.slice_in_dim(padded, i, i + span, strides, axis) for i in range(window)]
 
 
+def avg_pool(
+    x: Array, *, window: int, strides: int, padding: tuple[int, int] = (0, 0), count_padding: bool = False
+) -> Array:
+    """[N, H, W, C] -> [N, H', W', C]: means over windows of a map padded before and after, in rows and in columns.
+
+    A window that reaches into the padding is divided by its pixels of the map, or (`count_padding`) by all of them.
+    """
+    dims, steps, pads = (1, window, window, 1), (1, strides, strides, 1), ((0, 0), padding, padding, (0, 0))
+    sums = lax.reduce_window(x, np.zeros((), x.dtype), lax.add, dims, steps, pads)
+    if count_padding or padding == (0, 0):
+        return sums / window**2
+    counts = lax.reduce_window(
+        np.ones((1, *x.shape[1:3], 1), x.dtype), np.zeros((), x.dtype), lax.add, dims, steps, pads
+    )
+    return sums / jnp.broadcast_to(counts, sums.shape)
+
+
+def blur_pool(x: Array, *, strides: int) -> Array:
+    """[N, H, W, C] -> [N, ceil(H/s), ceil(W/s), C]: blurred by [1, 2, 1] / 4 along both axes, then every s-th pixel.
+
+    Zhang 2019, "Making Convolutional Networks Shift-Invariant Again", section 3; reflected at the border.
+    """
+    for axis in (1, 2):
+        pads = [(0, 0)] * x.ndim
+        pads[axis] = (1, 1)
+        padded, size = jnp.pad(x, pads, mode="reflect"), x.shape[axis]
+        before, at, after = (lax.slice_in_dim(padded, i, i + size, strides, axis) for i in range(3))
+        x = (before + 2 * at + after) / 4
+    return x
+
+
 def _average(x: Array) -> Array:
     return jnp.mean(x, (1, 2))
 

@@ -1,60 +1,117 @@
-"""Name tables: what PyTorch libraries call the modules of our nets. One table, read in either direction.
-
-A row is (their module, our module); `{s}` is the stage from 1, `{i}` the block from 0, `{k}` the layer from 1. A leaf's
-name and layout depend on its kind alone (`LEAVES`).
-"""
+"""Name tables: what PyTorch libraries call the arrays of our nets. One table, read in either direction."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import NamedTuple
+from functools import cache
+from typing import Any, NamedTuple
 
+import flax.linen as nn
 import numpy as np
 
-RESNET = (  # torchvision's and timm's resnet.py
-    ("conv1", "stem/conv"),
-    ("bn1", "stem/norm"),
-    ("layer{s}.{i}.conv{k}", "stage{s}_block{i}/branch/conv{k}"),
-    ("layer{s}.{i}.bn{k}", "stage{s}_block{i}/branch/norm{k}"),
-    ("layer{s}.{i}.downsample.0", "stage{s}_block{i}/shortcut/conv"),
-    ("layer{s}.{i}.downsample.1", "stage{s}_block{i}/shortcut/norm"),
-    ("fc", "head/dense"),
+from resnet_jax.models import pieces
+from resnet_jax.models.branches import Bottle2neck, SelectiveBasic, SelectiveBottleneck
+from resnet_jax.models.shortcuts import PooledProject
+from resnet_jax.models.stems import DeepStem
+
+Path = tuple[str, ...]  # ("params", "stem", "conv", "kernel")
+LAYOUTS = ("timm", "torchvision")
+
+
+class Layout(NamedTuple):
+    """How an array lies there, [Co, Ci, ...], and here, [..., Ci, Co]."""
+
+    to_ours: Callable[[np.ndarray], np.ndarray] = lambda x: x
+    to_theirs: Callable[[np.ndarray], np.ndarray] = lambda x: x
+
+
+def _turned(x: np.ndarray) -> np.ndarray:
+    """OIHW -> HWIO, OI -> IO; OIK -> KIO."""
+    return np.moveaxis(x, (0, 1), (-1, -2)) if x.ndim > 1 else x
+
+
+def _turned_back(x: np.ndarray) -> np.ndarray:
+    return np.moveaxis(x, (-1, -2), (0, 1)) if x.ndim > 1 else x
+
+
+SAME = Layout()
+KERNEL = Layout(_turned, _turned_back)
+# A dense layer of ours that is a 1x1 convolution there.
+POINTWISE = Layout(
+    lambda x: x[:, :, 0, 0].T if x.ndim == 4 else x,
+    lambda x: _turned_back(x)[..., None, None] if x.ndim == 2 else x,
+)
+# The names of the arrays of one module, by ours.
+LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
+
+
+class Row(NamedTuple):
+    """Their module and ours; `{s}` is the stage from 1, `{i}` the block from 0, `{k}` and `{p}` are other numbers."""
+
+    theirs: str
+    ours: str
+    pieces: tuple[type, ...] = ()  # the row is for nets that have one of these; (): for all
+    kernel: Layout = KERNEL
+
+
+SELECTIVE = (SelectiveBasic, SelectiveBottleneck)
+
+# torchvision's and timm's resnet.py, and what timm builds on it. The first row that fits holds.
+RESNET = (
+    Row("conv1.0", "stem/conv1", (DeepStem,)),
+    Row("conv1.1", "stem/norm1", (DeepStem,)),
+    Row("conv1.3", "stem/conv2", (DeepStem,)),
+    Row("conv1.4", "stem/norm2", (DeepStem,)),
+    Row("conv1.6", "stem/conv3", (DeepStem,)),
+    Row("bn1", "stem/norm3", (DeepStem,)),
+    Row("maxpool.0", "stem/pool/conv"),
+    Row("maxpool.1", "stem/pool/norm"),
+    Row("conv1", "stem/conv"),
+    Row("bn1", "stem/norm"),
+    Row("layer{s}.{i}.downsample.1", "stage{s}_block{i}/shortcut/conv", (PooledProject,)),
+    Row("layer{s}.{i}.downsample.2", "stage{s}_block{i}/shortcut/norm", (PooledProject,)),
+    Row("layer{s}.{i}.downsample.0", "stage{s}_block{i}/shortcut/conv"),
+    Row("layer{s}.{i}.downsample.1", "stage{s}_block{i}/shortcut/norm"),
+    Row("layer{s}.{i}.convs.{p}", "stage{s}_block{i}/branch/conv2_{p}", (Bottle2neck,)),
+    Row("layer{s}.{i}.bns.{p}", "stage{s}_block{i}/branch/norm2_{p}", (Bottle2neck,)),
+    Row("layer{s}.{i}.conv{k}.paths.{p}.conv", "stage{s}_block{i}/branch/conv{k}/conv_{p}", SELECTIVE),
+    Row("layer{s}.{i}.conv{k}.paths.{p}.bn", "stage{s}_block{i}/branch/conv{k}/norm_{p}", SELECTIVE),
+    Row("layer{s}.{i}.conv{k}.attn.fc_reduce", "stage{s}_block{i}/branch/conv{k}/reduce", SELECTIVE),
+    Row("layer{s}.{i}.conv{k}.attn.bn", "stage{s}_block{i}/branch/conv{k}/reduce_norm", SELECTIVE),
+    Row("layer{s}.{i}.conv{k}.attn.fc_select", "stage{s}_block{i}/branch/conv{k}/select", SELECTIVE),
+    Row("layer{s}.{i}.conv{k}.conv", "stage{s}_block{i}/branch/conv{k}", SELECTIVE),
+    Row("layer{s}.{i}.conv{k}.bn", "stage{s}_block{i}/branch/norm{k}", SELECTIVE),
+    Row("layer{s}.{i}.conv{k}", "stage{s}_block{i}/branch/conv{k}"),
+    Row("layer{s}.{i}.bn{k}", "stage{s}_block{i}/branch/norm{k}"),
+    Row("layer{s}.{i}.se.fc{k}", "stage{s}_block{i}/attend/fc{k}", kernel=POINTWISE),
+    Row("layer{s}.{i}.se.conv", "stage{s}_block{i}/attend"),
+    Row("fc", "head/dense"),
 )
 
 
-class Leaf(NamedTuple):
-    """How one kind of array is called and laid out elsewhere."""
+class Names:
+    """The names of one net's arrays elsewhere."""
 
-    name: str
-    to_ours: Callable[[np.ndarray], np.ndarray] = lambda x: x
+    def __init__(self, model: nn.Module) -> None:
+        self._rows = _rows(frozenset(pieces(model)))
+
+    def entry(self, path: Path) -> tuple[str, Layout]:
+        """The name in their state dict of the array at `path` of our variables, and how it lies there.
+
+        Raises:
+          KeyError: the tables have no row for it.
+        """
+        _, *module, leaf = path
+        ours = "/".join(module)
+        for row, pattern in self._rows:
+            if match := pattern.fullmatch(ours):
+                name = f"{row.theirs.format(**match.groupdict())}.{LEAVES[leaf]}"
+                return name, row.kernel if leaf == "kernel" else SAME
+        raise KeyError(ours)
 
 
-def _kernel(x: np.ndarray) -> np.ndarray:
-    return x.transpose(2, 3, 1, 0) if x.ndim == 4 else x.T  # OIHW -> HWIO; [Co, Ci] -> [Ci, Co]
-
-
-LEAVES = {
-    "kernel": Leaf("weight", _kernel),
-    "scale": Leaf("weight"),
-    "bias": Leaf("bias"),
-    "mean": Leaf("running_mean"),
-    "var": Leaf("running_var"),
-}
-
-Path = tuple[str, ...]  # ("params", "stem", "conv", "kernel")
-
-
-def their_name(path: Path, table: tuple[tuple[str, str], ...] = RESNET) -> str:
-    """The name in their state dict of the array at `path` of our variables.
-
-    Raises:
-      KeyError: the table has no row for it.
-    """
-    _, *module, leaf = path
-    ours = "/".join(module)
-    for theirs, row in table:
-        pattern = re.sub(r"\\\{(\w)\\\}", r"(?P<\1>\\d+)", re.escape(row))
-        if match := re.fullmatch(pattern, ours):
-            return f"{theirs.format(**match.groupdict())}.{LEAVES[leaf].name}"
-    raise KeyError(ours)
+@cache
+def _rows(pieces: frozenset[Any]) -> list[tuple[Row, re.Pattern[str]]]:
+    rows = [row for row in RESNET if not row.pieces or pieces.intersection(row.pieces)]
+    return [(row, re.compile(re.sub(r"\\\{(\w)\\\}", r"(?P<\1>\\d+)", re.escape(row.ours)))) for row in rows]

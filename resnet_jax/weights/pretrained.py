@@ -16,7 +16,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from resnet_jax.models import MODELS, Shapes, create_model, natural, shapes
 from resnet_jax.models.heads import LinearHead
 from resnet_jax.types import Preprocess, Pretrained, Variables, at_least_float32
-from resnet_jax.weights.names import LEAVES, their_name
+from resnet_jax.weights.names import Names
 from resnet_jax.weights.readers import read_state
 
 TORCHVISION = Preprocess(image_size=224, resize=256, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
@@ -25,7 +25,7 @@ TORCHVISION = Preprocess(image_size=224, resize=256, mean=(0.485, 0.456, 0.406),
 def load_pretrained(
     source: str | Path, *, model: str | nn.Module | None = None, num_classes: int | None = None, dtype: Any = None
 ) -> Pretrained:
-    """Reads a PyTorch checkpoint with torchvision's (and timm's) names for ResNets; PyTorch is not needed.
+    """Reads a PyTorch checkpoint with torchvision's or timm's names; PyTorch is not needed.
 
     Args:
       source: a .safetensors file, or a .pth file as PyTorch writes them since 1.6.
@@ -61,18 +61,18 @@ def load_pretrained(
 
 
 def to_variables(state: Mapping[str, np.ndarray], model: nn.Module) -> Variables:
-    """A state dict with torchvision's names as the variables of `model`; every entry must match, both ways."""
-    wanted = _shapes(model).variables
+    """A state dict with torchvision's or timm's names as the variables of `model`; every entry must match."""
+    wanted, names = _shapes(model).variables, Names(model)
     dtype = np.dtype(at_least_float32(model.param_dtype))  # not the traced one, which is float32 without x64
     found: dict[tuple[str, ...], np.ndarray] = {}
     left = {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
     missing, misshapen = [], []
     for path, shape in flatten_dict(wanted).items():
-        key = their_name(path)
+        key, layout = names.entry(path)
         if key not in left:
             missing.append(key)
             continue
-        value = LEAVES[path[-1]].to_ours(left.pop(key))
+        value = layout.to_ours(left.pop(key))
         if value.shape != shape.shape:
             misshapen.append(f"{key} (as {list(value.shape)} for {list(shape.shape)})")
             continue

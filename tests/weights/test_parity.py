@@ -1,4 +1,4 @@
-"""torchvision's numbers, in float64 and float32. See tests/golden/README.md."""
+"""torchvision's and timm's numbers, in float64 and float32. See tests/golden/README.md."""
 
 import jax
 import jax.numpy as jnp
@@ -10,26 +10,31 @@ from safetensors.numpy import save_file
 
 from resnet_jax import load_pretrained
 from resnet_jax.training.losses import cross_entropy
-from resnet_jax.weights.names import their_name
+from resnet_jax.weights.names import Names
 
-# 18 has basic blocks and 50 bottlenecks; the others repeat them.
-NAMES = ["resnet18", pytest.param("resnet34", marks=pytest.mark.slow), pytest.param("resnet50", marks=pytest.mark.slow)]
-NAMES += [pytest.param(name, marks=pytest.mark.slow) for name in ("resnet101", "resnet152")]
+FILES = sorted(recipe.GOLDEN.glob("*/*-*.keys.json"))
+NAMES = [file.name.removesuffix(".keys.json") for file in FILES]
+NAMES = [name if name == "torchvision-resnet18" else pytest.param(name, marks=pytest.mark.slow) for name in NAMES]
 IMAGES = np.random.default_rng(0).standard_normal((4, 3, 64, 64)).transpose(0, 2, 3, 1)
 LABELS = jnp.array([1, 7, 123, 999])
 EXACT = 1e-8
 
 
 def golden(name):
-    return np.load(recipe.GOLDEN / "torchvision" / f"torchvision-{name}.npz")
+    return np.load(recipe.GOLDEN / name.partition("-")[0] / f"{name}.npz")
 
 
 @pytest.fixture
 def file(request, tmp_path):
+    library, _, model = request.param.partition("-")
     path = tmp_path / f"{request.param}.safetensors"
-    save_file(recipe.torch_state(request.param), path)
+    save_file(recipe.torch_state(model, library), path)
     yield path
     path.unlink()
+
+
+def load(file, **options):
+    return load_pretrained(file, model=file.stem.partition("-")[2], **options)
 
 
 def relative(a, b):
@@ -37,15 +42,17 @@ def relative(a, b):
 
 
 @pytest.mark.parametrize("file", NAMES, indirect=True)
-def test_equals_torchvision(x64, file):
+def test_equals_the_library(x64, file):
     wanted = golden(file.stem)
-    loaded = load_pretrained(file, dtype="float64")
+    loaded = load(file, dtype="float64")
+    names = Names(loaded.model)
     images = jnp.asarray(IMAGES)
 
     outputs = jax.jit(lambda v: loaded.model.apply(v, images, train=False))(loaded.variables)
     assert relative(outputs.logits, wanted["eval_logits"]) < EXACT
-    for i in range(4):
-        feature = outputs.features[f"stage{i + 1}"]
+    for i in range(sum(key.endswith("shape_nchw") for key in wanted.files)):
+        number = i if file.stem.startswith("timm") else i + 1  # timm counts the stem
+        feature = outputs.features[f"stage{number}" if number else "stem"]
         n, c, h, w = wanted[f"feature{i}_shape_nchw"]
         assert feature.shape == (n, h, w, c)
         assert relative(feature[:, 0, 0], wanted[f"feature{i}_corner"]) < EXACT
@@ -57,7 +64,7 @@ def test_equals_torchvision(x64, file):
                 {**variables, "params": params}, images, train=True, mutable=["batch_stats"]
             )
             losses = cross_entropy(outputs.logits, LABELS, label_smoothing=0.1)
-            return losses.mean(), (outputs, updated["batch_stats"])
+            return losses.mean(), (outputs, updated.get("batch_stats", {}))
 
         (value, aux), gradient = jax.value_and_grad(loss, has_aux=True)(variables["params"])
         return value, aux, jax.tree.map(lambda g: jnp.sqrt((g**2).sum()), gradient)
@@ -66,17 +73,18 @@ def test_equals_torchvision(x64, file):
     assert relative(value, wanted["train_loss"]) < EXACT
     assert relative(outputs.logits, wanted["train_logits"]) < EXACT
 
-    ours = {their_name(("params", *path)): float(norm) for path, norm in flatten_dict(norms).items()}
+    ours = {names.entry(("params", *path))[0]: float(norm) for path, norm in flatten_dict(norms).items()}
     theirs = dict(zip(wanted["grad_norm_names"], wanted["grad_norms"], strict=True))
     assert set(ours) == set(theirs)
     floor = np.median(list(theirs.values()))
     for name, norm in theirs.items():
         assert abs(ours[name] - norm) <= EXACT * max(norm, floor), name
 
-    flat = {their_name(("batch_stats", *path)): np.asarray(x) for path, x in flatten_dict(stats).items()}
-    before = recipe.torch_state(file.stem)
+    flat = {names.entry(("batch_stats", *path))[0]: np.asarray(x) for path, x in flatten_dict(stats).items()}
+    library, _, model = file.stem.partition("-")
+    before = recipe.torch_state(model, library)
     checked = [key for key in wanted.files if key.startswith("after_train/")]
-    assert len(checked) == 4
+    assert len(checked) == (4 if stats else 0)
     for key in checked:
         name = key.removeprefix("after_train/")
         moved = flat[name]
@@ -89,8 +97,8 @@ def test_equals_torchvision(x64, file):
 
 
 @pytest.mark.parametrize("file", NAMES, indirect=True)
-def test_equals_torchvision_in_float32(file):
-    loaded = load_pretrained(file)
+def test_equals_the_library_in_float32(file):
+    loaded = load(file)
     images = jnp.asarray(IMAGES, jnp.float32)
     logits = jax.jit(lambda v: loaded.model.apply(v, images, train=False).logits)(loaded.variables)
     assert logits.dtype == jnp.float32

@@ -23,29 +23,31 @@ BASIC_FEATURES = (64, 128, 256, 512)
 BOTTLENECK_FEATURES = (256, 512, 1024, 2048)
 
 
-def _net(depths, features, block) -> partial[ResNet]:
+R18, R34, R50 = (2, 2, 2, 2), (3, 4, 6, 3), (3, 4, 6, 3)
+R101, R152 = (3, 4, 23, 3), (3, 8, 36, 3)
+
+
+def net(depths, features, block, **fields) -> partial[ResNet]:
     rows = zip(depths, features, (1, 2, 2, 2), strict=True)
-    return partial(ResNet, stages=tuple(Stage(depth, width, strides, block) for depth, width, strides in rows))
+    stages = tuple(Stage(depth, width, strides, block) for depth, width, strides in rows)
+    return partial(ResNet, stages=stages, **fields)
 
-
-_R18, _R34, _R50 = (2, 2, 2, 2), (3, 4, 6, 3), (3, 4, 6, 3)
-_R101, _R152 = (3, 4, 23, 3), (3, 8, 36, 3)
 
 MODELS = {
-    "plain18": _net(_R18, BASIC_FEATURES, PLAIN),
-    "plain34": _net(_R34, BASIC_FEATURES, PLAIN),
-    "resnet18": _net(_R18, BASIC_FEATURES, BASIC_B),
-    "resnet18_a": _net(_R18, BASIC_FEATURES, BASIC_A),
-    "resnet18_b": _net(_R18, BASIC_FEATURES, BASIC_B),
-    "resnet18_c": _net(_R18, BASIC_FEATURES, BASIC_C),
-    "resnet34": _net(_R34, BASIC_FEATURES, BASIC_B),
-    "resnet34_a": _net(_R34, BASIC_FEATURES, BASIC_A),
-    "resnet34_b": _net(_R34, BASIC_FEATURES, BASIC_B),
-    "resnet34_c": _net(_R34, BASIC_FEATURES, BASIC_C),
-    "resnet50": _net(_R50, BOTTLENECK_FEATURES, BOTTLENECK),
-    "resnet101": _net(_R101, BOTTLENECK_FEATURES, BOTTLENECK),
-    "resnet152": _net(_R152, BOTTLENECK_FEATURES, BOTTLENECK),
-    "resnet50_v1": _net(_R50, BOTTLENECK_FEATURES, BOTTLENECK_V1),
-    "resnet101_v1": _net(_R101, BOTTLENECK_FEATURES, BOTTLENECK_V1),
-    "resnet152_v1": _net(_R152, BOTTLENECK_FEATURES, BOTTLENECK_V1),
+    "plain18": net(R18, BASIC_FEATURES, PLAIN),
+    "plain34": net(R34, BASIC_FEATURES, PLAIN),
+    "resnet18": net(R18, BASIC_FEATURES, BASIC_B),
+    "resnet18_a": net(R18, BASIC_FEATURES, BASIC_A),
+    "resnet18_b": net(R18, BASIC_FEATURES, BASIC_B),
+    "resnet18_c": net(R18, BASIC_FEATURES, BASIC_C),
+    "resnet34": net(R34, BASIC_FEATURES, BASIC_B),
+    "resnet34_a": net(R34, BASIC_FEATURES, BASIC_A),
+    "resnet34_b": net(R34, BASIC_FEATURES, BASIC_B),
+    "resnet34_c": net(R34, BASIC_FEATURES, BASIC_C),
+    "resnet50": net(R50, BOTTLENECK_FEATURES, BOTTLENECK),
+    "resnet101": net(R101, BOTTLENECK_FEATURES, BOTTLENECK),
+    "resnet152": net(R152, BOTTLENECK_FEATURES, BOTTLENECK),
+    "resnet50_v1": net(R50, BOTTLENECK_FEATURES, BOTTLENECK_V1),
+    "resnet101_v1": net(R101, BOTTLENECK_FEATURES, BOTTLENECK_V1),
+    "resnet152_v1": net(R152, BOTTLENECK_FEATURES, BOTTLENECK_V1),
 }

@@ -1,0 +1,80 @@
+"""Attention over channels: what a block does to F(x) before it meets the shortcut. [N, H, W, C] -> the same shape."""
+
+from __future__ import annotations
+
+import math
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from resnet_jax import ops
+from resnet_jax.models.layers import Layers
+from resnet_jax.types import Array
+
+
+def divisible(channels: float, by: int = 8) -> int:
+    """The nearest multiple of `by`, and no less than that."""
+    return max(by, int(channels + by / 2) // by * by)
+
+
+def per_channel(gate: Array, x: Array) -> Array:
+    """[N, C], [N, H, W, C] -> x with every channel of every example multiplied."""
+    return x * gate[:, None, None, :].astype(x.dtype)
+
+
+class SqueezeExcite(nn.Module):
+    """x * sigmoid(W2 relu(W1 mean(x))), W1 of C * ratio rows (Hu et al. 2017, eq. 2 to 4)."""
+
+    layers: Layers
+    ratio: float = 1 / 16
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        channels, layers = x.shape[-1], self.layers
+        y = layers.act(layers.dense(divisible(channels * self.ratio), name="fc1")(ops.global_pool(x)))
+        return per_channel(jax.nn.sigmoid(layers.dense(channels, name="fc2")(y)), x)
+
+
+class EfficientChannelAttention(nn.Module):
+    """x * sigmoid(k taps along the channels of mean(x)), k growing with log2 C (Wang et al. 2019, eq. 12)."""
+
+    layers: Layers
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        size = int((math.log2(x.shape[-1]) + 1) / 2)
+        size = max(3, size if size % 2 else size + 1)
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), (size, 1, 1), self.layers.param_dtype)
+        means = jnp.pad(ops.global_pool(x).astype(self.layers.dtype), ((0, 0), (size // 2, size // 2)))
+        taps = [means[:, i : i + x.shape[-1]] * kernel[i, 0, 0].astype(means.dtype) for i in range(size)]
+        return per_channel(jax.nn.sigmoid(sum(taps[1:], start=taps[0])), x)
+
+
+class SelectiveKernel(nn.Module):
+    """Two 3x3 convolutions, one of them dilated, mixed per channel by a softmax (Li et al. 2019, section 3.1).
+
+    [N, H, W, Ci] -> [N, H/s, W/s, features], norms and activations included. With `split` each convolution has half of
+    the input's channels, as in timm's nets of basic blocks.
+    """
+
+    layers: Layers
+    features: int
+    strides: int = 1
+    groups: int = 1
+    split: bool = False
+    ratio: float = 1 / 16
+    divisor: int = 32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        layers, paths = self.layers, []
+        for i, part in enumerate(jnp.split(x, 2, axis=-1) if self.split else (x, x)):
+            y = layers.conv(self.features, 3, self.strides, groups=self.groups, spread=i + 1, name=f"conv_{i}")(part)
+            paths.append(layers.act(layers.norm(name=f"norm_{i}")(y)))
+        y = ops.global_pool(paths[0] + paths[1])[:, None, None, :]
+        y = layers.conv(divisible(self.features * self.ratio, self.divisor), 1, name="reduce")(y)
+        y = layers.act(layers.norm(name="reduce_norm")(y))
+        logits = layers.conv(2 * self.features, 1, name="select")(y).reshape(-1, 1, 1, 2, self.features)
+        gates = jax.nn.softmax(logits, axis=3)
+        return paths[0] * gates[:, :, :, 0] + paths[1] * gates[:, :, :, 1]

@@ -1,0 +1,54 @@
+"""Our variables as PyTorch state dicts."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+from flax.traverse_util import flatten_dict
+
+from resnet_jax.models import create_model
+from resnet_jax.nearest import nearest
+from resnet_jax.types import Variables
+from resnet_jax.weights.names import LAYOUTS, Names
+from resnet_jax.weights.pretrained import to_variables
+
+
+def save_torch_state(variables: Variables, name: str, path: str | Path, layout: str = "timm") -> None:
+    """Writes a .safetensors file that PyTorch's net of this name loads strictly: `load_pretrained` backwards.
+
+    Arrays keep their dtype; reading the file again gives the very same ones.
+
+    Args:
+      variables: of `create_model(name)`, with a head of any number of classes, or none.
+      layout: whose names the arrays get, "timm" or "torchvision".
+
+    Raises:
+      ValueError: an unknown model or layout, another kind of file, or arrays that are not those of the net.
+    """
+    path = Path(path)
+    if layout not in LAYOUTS:
+        raise ValueError(f"layout={layout!r}; {nearest(layout, LAYOUTS)}")
+    if path.suffix != ".safetensors":
+        raise ValueError(f"{path.name}: wanted a name that ends in .safetensors")
+    flat = {key: np.asarray(value) for key, value in flatten_dict(variables).items()}
+    model = create_model(name, num_classes=0)
+    kernel = flat.get(("params", "head", "dense", "kernel"))
+    model = model.clone(num_classes=0 if kernel is None else kernel.shape[-1])
+    names, state = Names(model), {}
+    try:
+        for key, value in flat.items():
+            entry, how = names.entry(key)
+            state[entry] = np.ascontiguousarray(how.to_theirs(value))
+            if key[-1] == "mean":
+                state[f"{entry.removesuffix('running_mean')}num_batches_tracked"] = np.zeros((), np.int64)
+    except KeyError as error:
+        raise ValueError(f"{name} has no array {error}") from None
+    to_variables(state, model)  # which lists what is missing or of another shape
+
+    from safetensors.numpy import save_file  # here, so that a project that writes no files needs no safetensors
+
+    new = path.with_name(f"{path.name}.new")
+    save_file(state, new, metadata={"format": "pt"})
+    os.replace(new, path)
