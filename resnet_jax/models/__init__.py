@@ -15,13 +15,13 @@ import jax.numpy as jnp
 
 from resnet_jax.models.resnet import Outputs, ResNet, Stage
 from resnet_jax.models.stems import STEMS
-from resnet_jax.models.zoo import cifar, imagenet, variants
+from resnet_jax.models.zoo import cifar, clip, imagenet, preact, variants
 from resnet_jax.nearest import nearest
 from resnet_jax.ops import tally_macs
 from resnet_jax.ops.pooling import POOLS
 from resnet_jax.types import Variables
 
-MODELS = cifar.MODELS | imagenet.MODELS | variants.MODELS
+MODELS = cifar.MODELS | imagenet.MODELS | variants.MODELS | preact.MODELS | clip.MODELS
 REMAT = ("none", "block", "stage")
 OUTPUT_STRIDES = (8, 16, 32)
 
@@ -103,7 +103,7 @@ def _check(model: ResNet) -> None:
     _one_of("global_pool", model.global_pool, POOLS)
     _one_of("output_stride", model.output_stride, (None, *OUTPUT_STRIDES))
     for part in model.frozen_norms:
-        _one_of("frozen_norms", part, ("all", *parts(model)))
+        _one_of("frozen_norms", part, ("all", *parts(model), "head"))
     for field in ("drop_rate", "drop_path"):
         if not 0 <= (rate := getattr(model, field)) < 1:
             raise ValueError(f"{field}={rate!r}; wanted: a rate in [0, 1)")
@@ -122,7 +122,7 @@ def parts(model: nn.Module) -> tuple[str, ...]:
 
 def pieces(model: nn.Module) -> Iterator[Any]:
     """The classes and functions that a net's fields name, the partials taken apart: ImageNetStem, Bottleneck, ..."""
-    values: list[Any] = [model.stem, model.conv, model.norm, *(stage.block for stage in model.stages)]
+    values: list[Any] = [model.stem, model.head, model.conv, model.norm, *(stage.block for stage in model.stages)]
     while values:
         value = values.pop()
         if isinstance(value, partial):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import flax.linen as nn
 
-from resnet_jax.models.branches import Basic
+from resnet_jax.models.branches import Basic, PreActBasic
 from resnet_jax.models.combine import Add
 from resnet_jax.models.layers import Layers
 from resnet_jax.models.shortcuts import Project, Shortcut
@@ -39,3 +40,27 @@ class Residual(nn.Module):
                 raise ValueError("drop_path needs shortcuts: in a plain net it would drop the image itself")
             y = layers.drop_path(y)
         return layers.act(self.combine(layers, name="combine")(x, y, shortcut(x)))
+
+
+class PreActResidual(nn.Module):
+    """combine(x, branch(z), shortcut(x)) with z = act(norm(x)); where the shape changes the shortcut too is of z.
+
+    [N, H, W, Ci] -> [N, H/s, W/s, features]. He et al. 2016, "Identity Mappings in Deep Residual Networks", figure 4e.
+    """
+
+    layers: Layers
+    features: int
+    strides: int = 1
+    branch: Callable[..., nn.Module] = PreActBasic
+    shortcut: Callable[..., Shortcut] = partial(Project, normed=False)
+    combine: Callable[..., nn.Module] = Add
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        layers = self.layers
+        z = layers.act(layers.norm(name="norm1")(x))
+        shortcut = self.shortcut(layers, self.features, self.strides, name="shortcut")
+        y = self.branch(layers, self.features, self.strides, name="branch")(z)
+        if layers.drop_path is not None:
+            y = layers.drop_path(y)
+        return self.combine(layers, name="combine")(x, y, x if shortcut.keeps_shape(x) else shortcut(z))

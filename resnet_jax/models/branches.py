@@ -127,3 +127,35 @@ class SelectiveBottleneck(nn.Module):
         y = SelectiveKernel(layers, width, self.strides, groups=self.groups, name="conv2")(y)
         y = layers.conv(self.features, 1, name="conv3")(y)
         return layers.last_norm(name="norm3")(y)
+
+
+class PreActBasic(nn.Module):
+    """Two 3x3 convolutions, of an input that its block has normalised (He et al. 2016, figure 4e)."""
+
+    layers: Layers
+    features: int
+    strides: int = 1
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        layers = self.layers
+        y = layers.conv(self.features, 3, self.strides, name="conv1")(x)
+        y = layers.act(layers.norm(name="norm2")(y))
+        return layers.last_conv(self.features, 3, name="conv2")(y)
+
+
+class PreActBottleneck(nn.Module):
+    """1x1, 3x3, 1x1, a quarter as wide inside, of an input its block has normalised. The stride sits on the 3x3."""
+
+    layers: Layers
+    features: int
+    strides: int = 1
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        layers, width = self.layers, self.features // 4
+        y = layers.conv(width, 1, name="conv1")(x)
+        y = layers.act(layers.norm(name="norm2")(y))
+        y = layers.conv(width, 3, self.strides, name="conv2")(y)
+        y = layers.act(layers.norm(name="norm3")(y))
+        return layers.last_conv(self.features, 1, name="conv3")(y)

@@ -1,25 +1,85 @@
-"""Heads: pooled features to logits."""
+"""Heads: the last feature map to (pooled features, logits). [N, H, W, C] -> [N, C], [N, K], in at least float32.
+
+Logits are linear in the pooled features, after dropout. With `num_classes` 0 there is no classifier: [N, 0].
+"""
 
 from __future__ import annotations
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
-from resnet_jax.models.layers import Dense, Dtype
-from resnet_jax.types import Array
+from resnet_jax import ops
+from resnet_jax.models.layers import Dense, Layers
+from resnet_jax.types import Array, at_least_float32
+
+Pooled = tuple[Array, Array]
 
 
-class LinearHead(nn.Module):
-    """One dense layer: [N, C] -> logits [N, num_classes], in the dtype of the pooled features.
+class Head(nn.Module):
+    """The fields of every head, and the classifier at its end."""
 
-    With `num_classes` 0 there is no layer, and the logits are [N, 0].
-    """
-
+    layers: Layers
     num_classes: int
-    param_dtype: Dtype = jnp.float32
+    pool: str = "avg"
+
+    def classify(self, pooled: Array) -> Pooled:
+        if not self.num_classes:
+            return pooled, pooled[:, :0]
+        dense = Dense(self.num_classes, pooled.dtype, self.layers.param_dtype, name="dense")
+        return pooled, dense(self.layers.dropout(pooled))
+
+
+class LinearHead(Head):
+    """Global pooling, and one dense layer."""
 
     @nn.compact
-    def __call__(self, pooled: Array) -> Array:
-        if not self.num_classes:
-            return pooled[:, :0]
-        return Dense(self.num_classes, pooled.dtype, self.param_dtype, name="dense")(pooled)
+    def __call__(self, x: Array) -> Pooled:
+        return self.classify(ops.global_pool(x, self.pool))
+
+
+class NormHead(Head):
+    """A norm and activation, which pre-activation blocks leave to the end, then as `LinearHead` (He et al. 2016)."""
+
+    @nn.compact
+    def __call__(self, x: Array) -> Pooled:
+        x = self.layers.act(self.layers.norm(name="norm")(x))
+        return self.classify(ops.global_pool(x, self.pool))
+
+
+class AttentionPoolHead(Head):
+    """CLIP's: an attention whose query is the mean of the map (Radford et al. 2021, section 2.4); `pool` means nothing.
+
+    Every pixel, and their mean, gets a learnt embedding of its place; for maps of another size than `grid` pixels a
+    side these are interpolated. `num_classes` is the size of CLIP's embedding.
+    """
+
+    grid: int = 7
+    head_features: int = 64  # channels of one attention head
+
+    @nn.compact
+    def __call__(self, x: Array) -> Pooled:
+        n, height, width, channels = x.shape
+        wide = at_least_float32(x.dtype)
+        tokens = x.reshape(n, -1, channels).astype(wide)
+        tokens = jnp.concatenate([tokens.mean(1, keepdims=True), tokens], axis=1)
+        scale = nn.initializers.normal(channels**-0.5)
+        places = self.param("pos_embed", scale, (self.grid**2 + 1, channels), self.layers.param_dtype).astype(wide)
+        tokens = tokens + self._resized(places, height, width)[None]
+        heads = channels // self.head_features
+
+        def project(name: str, x: Array) -> Array:
+            dense = Dense(channels, wide, self.layers.param_dtype, name=name)
+            return dense(x).reshape(n, -1, heads, self.head_features)
+
+        query, key, value = project("q", tokens[:, :1]), project("k", tokens), project("v", tokens)
+        weights = jnp.einsum("nqhc,nkhc->nhqk", query * self.head_features**-0.5, key)
+        pooled = jnp.einsum("nhqk,nkhc->nqhc", jax.nn.softmax(weights, axis=-1), value)
+        return self.classify(pooled.reshape(n, channels))
+
+    def _resized(self, places: Array, height: int, width: int) -> Array:
+        if (height, width) == (self.grid, self.grid):
+            return places
+        square = places[1:].reshape(self.grid, self.grid, -1)
+        resized = jax.image.resize(square, (height, width, square.shape[-1]), "cubic", antialias=True)
+        return jnp.concatenate([places[:1], resized.reshape(height * width, -1)])

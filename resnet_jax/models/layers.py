@@ -53,11 +53,26 @@ class Conv(nn.Module):
         kernel = self.param("kernel", self.kernel_init, shape, self.param_dtype)
         return ops.conv2d(
             x.astype(self.dtype),
-            kernel.astype(self.dtype),
+            self.prepared(kernel).astype(self.dtype),
             strides=self.strides,
             dilation=self.dilation,
             groups=self.groups,
         )
+
+    def prepared(self, kernel: Array) -> Array:
+        """The kernel that is applied, of the one that is kept."""
+        return kernel
+
+
+class StandardizedConv(Conv):
+    """A convolution by kernels of mean 0 and variance 1 per output channel (Qiao et al. 2019, eq. 5; BiT's epsilon)."""
+
+    epsilon: float = 1e-8
+
+    def prepared(self, kernel: Array) -> Array:
+        wide = kernel.astype(at_least_float32(self.param_dtype))
+        mean, var = wide.mean((0, 1, 2), keepdims=True), wide.var((0, 1, 2), keepdims=True)
+        return (wide - mean) * lax.rsqrt(var + self.epsilon)
 
 
 class BatchNorm(nn.Module):
@@ -159,7 +174,8 @@ class Layers:
     drop_path: Activation | None = (
         None  # stochastic depth on F(x), with this block's rate and draws; None: not asked for
     )
-    zero_init: bool = True  # the last norm of a branch starts with scale 0
+    dropout: Activation = lambda x: x  # before the classifier
+    zero_init: bool = True  # a branch ends with zeros: its last norm's scale, or a last convolution's kernel
     dilation: int = 1
     take_strides: bool = True
 
@@ -202,6 +218,11 @@ class Layers:
         Goyal et al. 2017, "Accurate, Large Minibatch SGD", section 5.1.
         """
         return self.norm(name=name, scale_init=nn.initializers.zeros) if self.zero_init else self.norm(name=name)
+
+    def last_conv(self, features: int, kernel_size: int, *, name: str) -> nn.Module:
+        """The last convolution of a branch that ends without a norm: zero-initialised likewise."""
+        init = nn.initializers.zeros if self.zero_init else kaiming_normal
+        return self.conv(features, kernel_size, name=name, kernel_init=init)
 
     def without_zero_init(self) -> Layers:
         return replace(self, zero_init=False)

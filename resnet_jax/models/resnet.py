@@ -61,6 +61,7 @@ class ResNet(nn.Module):
     image_size: int = 224  # the published input side, pixels; the net takes any other
     stem: Callable[..., nn.Module] = ImageNetStem  # (layers, features, name=) -> module
     stem_features: int = 64
+    head: Callable[..., nn.Module] = LinearHead  # (layers, num_classes, pool, name=) -> module
     conv: Callable[..., nn.Module] = Conv
     norm: Callable[..., nn.Module] = BatchNorm
     act: Activation = nn.relu
@@ -70,7 +71,9 @@ class ResNet(nn.Module):
     output_stride: int | None = None  # 8 or 16: later strides become dilations; None: as the table says
     bn_axis: str | None = None  # mapped axis whose devices share batch statistics; None: each device its own
     bn_group_size: int | None = None  # with bn_axis: how many neighbouring devices share
-    frozen_norms: tuple[str, ...] = ()  # parts ("stem", "stage1", ...; "all") that keep running statistics in training
+    frozen_norms: tuple[
+        str, ...
+    ] = ()  # parts ("stem", "stage1", ..., "head"; "all") that keep running statistics in training
     remat: str = "none"  # "block" or "stage": recompute activations in the backward pass
     dtype: Dtype = jnp.float32  # of the arithmetic; statistics, pooling and logits are at least float32
     param_dtype: Dtype = jnp.float32
@@ -106,10 +109,12 @@ class ResNet(nn.Module):
             features[name] = x
         if self.output_stride is not None and strides < self.output_stride:
             raise ValueError(f"output_stride={self.output_stride}, but the net's own stride is {strides}")
-        features["pool"] = pooled = ops.global_pool(x, self.global_pool)
+        layers = self._layers("head", train)
         if train and self.drop_rate:
-            pooled = ops.dropout(pooled, self.drop_rate, self.make_rng("dropout"), index)
-        return Outputs(LinearHead(self.num_classes, self.param_dtype, name="head")(pooled), features)
+            drop = partial(ops.dropout, rate=self.drop_rate, key=self.make_rng("dropout"), index=index)
+            layers = replace(layers, dropout=drop)
+        features["pool"], logits = self.head(layers, self.num_classes, self.global_pool, name="head")(x)
+        return Outputs(logits, features)
 
     def _rows(self) -> Iterator[tuple[str, Stage, list[_Row]]]:
         """Each stage's name and blocks. Drop path grows linearly: block l of L has l / L of the last one's rate."""

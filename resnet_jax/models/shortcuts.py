@@ -33,13 +33,14 @@ class Project(Shortcut):
     """Option B: x where the shape stays, a 1x1 convolution and norm where it changes. Option C with `always`."""
 
     always: bool = False
+    normed: bool = True
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         if self.keeps_shape(x) and not self.always:
             return x
         y = self.layers.conv(self.features, 1, self.strides, name="conv")(x)
-        return self.layers.norm(name="norm")(y)
+        return self.layers.norm(name="norm")(y) if self.normed else y
 
 
 class PooledProject(Shortcut):
@@ -48,6 +49,8 @@ class PooledProject(Shortcut):
     He et al. 2018, "Bag of Tricks for Image Classification", section 4. At odd sizes the last window is half outside.
     """
 
+    normed: bool = True
+
     @nn.compact
     def __call__(self, x: Array) -> Array:
         if self.keeps_shape(x):
@@ -55,7 +58,7 @@ class PooledProject(Shortcut):
         if self.strides > 1:
             x = ops.avg_pool(x, window=2, strides=self.layers.strides(self.strides), padding=(0, 1))
         y = self.layers.conv(self.features, 1, name="conv")(x)
-        return self.layers.norm(name="norm")(y)
+        return self.layers.norm(name="norm")(y) if self.normed else y
 
 
 class ZeroPad(Shortcut):

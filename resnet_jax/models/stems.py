@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import ClassVar
 
 import flax.linen as nn
+import jax.numpy as jnp
 
 from resnet_jax import ops
 from resnet_jax.models.layers import Layers
@@ -50,19 +51,30 @@ class ConvPool(nn.Module):
         return self.layers.act(self.layers.norm(name="norm")(y))
 
 
+class PaddedMaxPool(nn.Module):
+    """3x3 with stride 2, the border padded with zeros, which may win: BiT's, before any activation."""
+
+    layers: Layers
+
+    def __call__(self, x: Array) -> Array:
+        return ops.max_pool(jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))), padding=0)
+
+
 class ImageNetStem(nn.Module):
     """7x7 convolution with stride 2, then 3x3 max-pooling with stride 2 (He et al. 2015, table 1)."""
 
     layers: Layers
     features: int
     pool: Callable[..., nn.Module] = MaxPool  # (layers, name=) -> module
+    bare: bool = False  # before pre-activation blocks: without its last norm and activation
 
     total_strides: ClassVar[int] = 4
 
     @nn.compact
     def __call__(self, x: Array) -> tuple[Array, Array]:
         x = self.layers.conv(self.features, 7, 2, name="conv")(x)
-        x = self.layers.act(self.layers.norm(name="norm")(x))
+        if not self.bare:
+            x = self.layers.act(self.layers.norm(name="norm")(x))
         return x, self.pool(self.layers, name="pool")(x)
 
 
@@ -73,6 +85,7 @@ class DeepStem(nn.Module):
     features: int
     widths: tuple[int, int] = (32, 32)  # of the first two
     pool: Callable[..., nn.Module] = MaxPool
+    bare: bool = False
 
     total_strides: ClassVar[int] = 4
 
@@ -80,7 +93,8 @@ class DeepStem(nn.Module):
     def __call__(self, x: Array) -> tuple[Array, Array]:
         for i, width in enumerate((*self.widths, self.features), 1):
             x = self.layers.conv(width, 3, 2 if i == 1 else 1, name=f"conv{i}")(x)
-            x = self.layers.act(self.layers.norm(name=f"norm{i}")(x))
+            if not (self.bare and i == 3):
+                x = self.layers.act(self.layers.norm(name=f"norm{i}")(x))
         return x, self.pool(self.layers, name="pool")(x)
 
 
@@ -89,13 +103,15 @@ class CifarStem(nn.Module):
 
     layers: Layers
     features: int
+    bare: bool = False
 
     total_strides: ClassVar[int] = 1
 
     @nn.compact
     def __call__(self, x: Array) -> tuple[Array, Array]:
         x = self.layers.conv(self.features, 3, name="conv")(x)
-        x = self.layers.act(self.layers.norm(name="norm")(x))
+        if not self.bare:
+            x = self.layers.act(self.layers.norm(name="norm")(x))
         return x, x
 
 

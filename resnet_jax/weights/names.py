@@ -12,11 +12,11 @@ import numpy as np
 
 from resnet_jax.models import pieces
 from resnet_jax.models.branches import Bottle2neck, SelectiveBasic, SelectiveBottleneck
+from resnet_jax.models.heads import AttentionPoolHead, NormHead
 from resnet_jax.models.shortcuts import PooledProject
 from resnet_jax.models.stems import DeepStem
 
 Path = tuple[str, ...]  # ("params", "stem", "conv", "kernel")
-LAYOUTS = ("timm", "torchvision")
 
 
 class Layout(NamedTuple):
@@ -43,11 +43,12 @@ POINTWISE = Layout(
     lambda x: _turned_back(x)[..., None, None] if x.ndim == 2 else x,
 )
 # The names of the arrays of one module, by ours.
-LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
+LEAVES = {"kernel": ".weight", "scale": ".weight", "bias": ".bias", "mean": ".running_mean", "var": ".running_var"}
+LEAVES |= {"pos_embed": ""}  # its row names it whole
 
 
 class Row(NamedTuple):
-    """Their module and ours; `{s}` is the stage from 1, `{i}` the block from 0, `{k}` and `{p}` are other numbers."""
+    """Their module and ours: `{s}` is the stage from 1, `{t}` the same from 0, `{i}` the block from 0."""
 
     theirs: str
     ours: str
@@ -89,12 +90,69 @@ RESNET = (
     Row("fc", "head/dense"),
 )
 
+# timm's resnetv2.py.
+PREACT = (
+    Row("stem.conv{k}", "stem/conv{k}"),
+    Row("stem.norm{k}", "stem/norm{k}"),
+    Row("stem.conv", "stem/conv"),
+    Row("stages.{t}.blocks.{i}.norm1", "stage{s}_block{i}/norm1"),
+    Row("stages.{t}.blocks.{i}.conv{k}", "stage{s}_block{i}/branch/conv{k}"),
+    Row("stages.{t}.blocks.{i}.norm{k}", "stage{s}_block{i}/branch/norm{k}"),
+    Row("stages.{t}.blocks.{i}.downsample.conv", "stage{s}_block{i}/shortcut/conv"),
+    Row("norm", "head/norm"),
+    Row("head.fc", "head/dense", kernel=POINTWISE),
+)
+
+# timm's byobnet.py, for CLIP's towers.
+CLIP = (
+    Row("stem.conv{k}.conv", "stem/conv{k}"),
+    Row("stem.conv{k}.bn", "stem/norm{k}"),
+    Row("stages.{t}.{i}.conv1_1x1.conv", "stage{s}_block{i}/branch/conv1"),
+    Row("stages.{t}.{i}.conv1_1x1.bn", "stage{s}_block{i}/branch/norm1"),
+    Row("stages.{t}.{i}.conv2_kxk.conv", "stage{s}_block{i}/branch/conv2"),
+    Row("stages.{t}.{i}.conv2_kxk.bn", "stage{s}_block{i}/branch/norm2"),
+    Row("stages.{t}.{i}.conv3_1x1.conv", "stage{s}_block{i}/branch/conv3"),
+    Row("stages.{t}.{i}.conv3_1x1.bn", "stage{s}_block{i}/branch/norm3"),
+    Row("stages.{t}.{i}.shortcut.conv.conv", "stage{s}_block{i}/shortcut/conv"),
+    Row("stages.{t}.{i}.shortcut.conv.bn", "stage{s}_block{i}/shortcut/norm"),
+    Row("head.pos_embed", "head"),
+    Row("head.proj", "head/dense"),
+    *(Row(f"head.{part}", f"head/{part}") for part in "qkv"),
+)
+
+# The visual part of CLIP as OpenAI and open_clip have it.
+OPENAI = (
+    Row("visual.conv{k}", "stem/conv{k}"),
+    Row("visual.bn{k}", "stem/norm{k}"),
+    Row("visual.layer{s}.{i}.conv{k}", "stage{s}_block{i}/branch/conv{k}"),
+    Row("visual.layer{s}.{i}.bn{k}", "stage{s}_block{i}/branch/norm{k}"),
+    Row("visual.layer{s}.{i}.downsample.0", "stage{s}_block{i}/shortcut/conv"),
+    Row("visual.layer{s}.{i}.downsample.1", "stage{s}_block{i}/shortcut/norm"),
+    Row("visual.attnpool.positional_embedding", "head"),
+    Row("visual.attnpool.c_proj", "head/dense"),
+    *(Row(f"visual.attnpool.{part}_proj", f"head/{part}") for part in "qkv"),
+)
+
+# By a piece that only the nets of a table have, and whose table it is; the last is for all others.
+TABLES: tuple[tuple[type | None, dict[str, tuple[Row, ...]]], ...] = (
+    (NormHead, {"timm": PREACT}),
+    (AttentionPoolHead, {"timm": CLIP, "openai": OPENAI}),
+    (None, {"timm": RESNET, "torchvision": RESNET}),
+)
+
 
 class Names:
-    """The names of one net's arrays elsewhere."""
+    """The names of one net's arrays elsewhere.
 
-    def __init__(self, model: nn.Module) -> None:
-        self._rows = _rows(frozenset(pieces(model)))
+    Raises:
+      ValueError: the library of this layout has no such net.
+    """
+
+    def __init__(self, model: nn.Module, layout: str = "timm") -> None:
+        known, self.layout = tables(model), layout
+        if layout not in known:
+            raise ValueError(f"layout={layout!r}; of this net there are: {', '.join(known)}")
+        self._rows = _rows(known[layout], frozenset(pieces(model)))
 
     def entry(self, path: Path) -> tuple[str, Layout]:
         """The name in their state dict of the array at `path` of our variables, and how it lies there.
@@ -106,12 +164,20 @@ class Names:
         ours = "/".join(module)
         for row, pattern in self._rows:
             if match := pattern.fullmatch(ours):
-                name = f"{row.theirs.format(**match.groupdict())}.{LEAVES[leaf]}"
+                numbers = match.groupdict()
+                before = {"t": int(numbers["s"]) - 1} if "s" in numbers else {}
+                name = f"{row.theirs.format(**numbers, **before)}{LEAVES[leaf]}"
                 return name, row.kernel if leaf == "kernel" else SAME
         raise KeyError(ours)
 
 
+def tables(model: nn.Module) -> dict[str, tuple[Row, ...]]:
+    """By layout."""
+    has = set(pieces(model))
+    return next(found for piece, found in TABLES if piece is None or piece in has)
+
+
 @cache
-def _rows(pieces: frozenset[Any]) -> list[tuple[Row, re.Pattern[str]]]:
-    rows = [row for row in RESNET if not row.pieces or pieces.intersection(row.pieces)]
+def _rows(table: tuple[Row, ...], has: frozenset[Any]) -> list[tuple[Row, re.Pattern[str]]]:
+    rows = [row for row in table if not row.pieces or has.intersection(row.pieces)]
     return [(row, re.compile(re.sub(r"\\\{(\w)\\\}", r"(?P<\1>\\d+)", re.escape(row.ours)))) for row in rows]

@@ -13,19 +13,24 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from resnet_jax.models import MODELS, Shapes, create_model, natural, shapes
-from resnet_jax.models.heads import LinearHead
+from resnet_jax.models import MODELS, Shapes, create_model, natural, pieces, shapes
+from resnet_jax.models.heads import AttentionPoolHead, NormHead
+from resnet_jax.models.layers import Dense
 from resnet_jax.types import Preprocess, Pretrained, Variables, at_least_float32
-from resnet_jax.weights.names import Names
+from resnet_jax.weights.names import Names, tables
 from resnet_jax.weights.readers import read_state
 
-TORCHVISION = Preprocess(image_size=224, resize=256, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # means and standard deviations of R, G, B in [0, 1]
+OPENAI = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
+HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
 def load_pretrained(
     source: str | Path, *, model: str | nn.Module | None = None, num_classes: int | None = None, dtype: Any = None
 ) -> Pretrained:
-    """Reads a PyTorch checkpoint with torchvision's or timm's names; PyTorch is not needed.
+    """Reads a PyTorch checkpoint with torchvision's, timm's or (CLIP's image towers) OpenAI's names, without PyTorch.
+
+    `preprocess` is what torchvision's weights, CLIP's, and timm's resnetv2 want; timm's crops differ from file to file.
 
     Args:
       source: a .safetensors file, or a .pth file as PyTorch writes them since 1.6.
@@ -47,22 +52,27 @@ def load_pretrained(
         model = model.clone(**overrides)
     else:
         model = create_model(name, **overrides)
-    classes = _classes(state)
+    names = _names(model, state)
+    if names.layout == "openai":  # beside the text's tower
+        state = {key: value for key, value in state.items() if key.startswith("visual.")}
+    classifier = [names.entry(("params", "head", "dense", leaf))[0] for leaf in ("bias", "kernel")]
+    biases = state.get(classifier[0], np.zeros(0))
+    classes = len(biases) if biases.ndim else 0  # a number alone is told of with the other shapes
     try:
         if num_classes is None or num_classes == classes:
             model = model.clone(num_classes=classes)
-            return Pretrained(model, to_variables(state, model), TORCHVISION, name)
-        body = {key: value for key, value in state.items() if not key.startswith("fc.")}
-        variables = to_variables(body, model.clone(num_classes=0))
+            return Pretrained(model, to_variables(state, model, names), _preprocess(model), name)
+        body = {key: value for key, value in state.items() if key not in classifier}
+        variables = to_variables(body, model.clone(num_classes=0), names)
     except ValueError as error:
         raise ValueError(f"{path.name}: {error}") from None
     model = model.clone(num_classes=num_classes)
-    return Pretrained(model, _with_new_head(model, variables), TORCHVISION, name)
+    return Pretrained(model, _with_new_classifier(model, variables), _preprocess(model), name)
 
 
-def to_variables(state: Mapping[str, np.ndarray], model: nn.Module) -> Variables:
-    """A state dict with torchvision's or timm's names as the variables of `model`; every entry must match."""
-    wanted, names = _shapes(model).variables, Names(model)
+def to_variables(state: Mapping[str, np.ndarray], model: nn.Module, names: Names) -> Variables:
+    """A state dict as the variables of `model`; every entry must match."""
+    wanted = _shapes(model).variables
     dtype = np.dtype(at_least_float32(model.param_dtype))  # not the traced one, which is float32 without x64
     found: dict[tuple[str, ...], np.ndarray] = {}
     left = {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
@@ -102,16 +112,27 @@ def _file_model(path: Path) -> str:
     return name
 
 
-def _classes(state: Mapping[str, np.ndarray]) -> int:
-    weight = state.get("fc.weight")
-    return len(weight) if weight is not None and weight.ndim else 0  # a number alone is told of with the other shapes
+def _names(model: nn.Module, state: Mapping[str, np.ndarray]) -> Names:
+    """Of the layouts there are, the one that most of the file's entries are of."""
+    paths = flatten_dict(_shapes(model).variables)
+    found = [Names(model, layout) for layout in tables(model)]
+    return max(found, key=lambda names: sum(names.entry(path)[0] in state for path in paths))
 
 
-def _with_new_head(model: nn.Module, variables: Variables) -> Variables:
-    outputs, wanted, _ = _shapes(model)
-    if "head" not in wanted["params"]:
+def _preprocess(model: nn.Module) -> Preprocess:
+    size, has = model.image_size, set(pieces(model))
+    if AttentionPoolHead in has:
+        return Preprocess(size, size, *OPENAI, interpolation="bicubic")
+    if NormHead in has:
+        return Preprocess(size, size, *HALF)
+    return Preprocess(size, round(size / 0.875), *IMAGENET)
+
+
+def _with_new_classifier(model: nn.Module, variables: Variables) -> Variables:
+    if not model.num_classes:
         return variables
-    pooled = jnp.zeros(outputs.features["pool"].shape, outputs.features["pool"].dtype)
-    head = LinearHead(model.num_classes).init(jax.random.key(0), pooled)["params"]
-    head = jax.tree.map(lambda x: np.asarray(x, at_least_float32(model.param_dtype)), head)
+    pooled = _shapes(model).outputs.features["pool"]
+    dense = Dense(model.num_classes).init(jax.random.key(0), jnp.zeros(pooled.shape, pooled.dtype))["params"]
+    dense = jax.tree.map(lambda x: np.asarray(x, at_least_float32(model.param_dtype)), dense)
+    head = variables["params"].get("head", {}) | {"dense": dense}
     return variables | {"params": variables["params"] | {"head": head}}

@@ -9,9 +9,8 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 
 from resnet_jax.models import create_model
-from resnet_jax.nearest import nearest
 from resnet_jax.types import Variables
-from resnet_jax.weights.names import LAYOUTS, Names
+from resnet_jax.weights.names import Names
 from resnet_jax.weights.pretrained import to_variables
 
 
@@ -22,21 +21,19 @@ def save_torch_state(variables: Variables, name: str, path: str | Path, layout: 
 
     Args:
       variables: of `create_model(name)`, with a head of any number of classes, or none.
-      layout: whose names the arrays get, "timm" or "torchvision".
+      layout: whose names the arrays get, "timm", "torchvision" or (CLIP's towers) "openai".
 
     Raises:
       ValueError: an unknown model or layout, another kind of file, or arrays that are not those of the net.
     """
     path = Path(path)
-    if layout not in LAYOUTS:
-        raise ValueError(f"layout={layout!r}; {nearest(layout, LAYOUTS)}")
     if path.suffix != ".safetensors":
         raise ValueError(f"{path.name}: wanted a name that ends in .safetensors")
     flat = {key: np.asarray(value) for key, value in flatten_dict(variables).items()}
     model = create_model(name, num_classes=0)
     kernel = flat.get(("params", "head", "dense", "kernel"))
     model = model.clone(num_classes=0 if kernel is None else kernel.shape[-1])
-    names, state = Names(model), {}
+    names, state = Names(model, layout), {}
     try:
         for key, value in flat.items():
             entry, how = names.entry(key)
@@ -45,7 +42,7 @@ def save_torch_state(variables: Variables, name: str, path: str | Path, layout: 
                 state[f"{entry.removesuffix('running_mean')}num_batches_tracked"] = np.zeros((), np.int64)
     except KeyError as error:
         raise ValueError(f"{name} has no array {error}") from None
-    to_variables(state, model)  # which lists what is missing or of another shape
+    to_variables(state, model, names)  # which lists what is missing or of another shape
 
     from safetensors.numpy import save_file  # here, so that a project that writes no files needs no safetensors
 
