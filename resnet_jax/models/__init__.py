@@ -15,13 +15,13 @@ import jax.numpy as jnp
 
 from resnet_jax.models.resnet import Outputs, ResNet, Stage
 from resnet_jax.models.stems import STEMS
-from resnet_jax.models.zoo import cifar, clip, imagenet, preact, variants
+from resnet_jax.models.zoo import cifar, clip, efficientnet, imagenet, preact, variants
 from resnet_jax.nearest import nearest
 from resnet_jax.ops import tally_macs
 from resnet_jax.ops.pooling import POOLS
 from resnet_jax.types import Variables
 
-MODELS = cifar.MODELS | imagenet.MODELS | variants.MODELS | preact.MODELS | clip.MODELS
+MODELS = cifar.MODELS | imagenet.MODELS | variants.MODELS | preact.MODELS | clip.MODELS | efficientnet.MODELS
 REMAT = ("none", "block", "stage")
 OUTPUT_STRIDES = (8, 16, 32)
 

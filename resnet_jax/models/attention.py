@@ -28,11 +28,13 @@ class SqueezeExcite(nn.Module):
 
     layers: Layers
     ratio: float = 1 / 16
+    reduced: int | None = None  # rows of W1, instead
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         channels, layers = x.shape[-1], self.layers
-        y = layers.act(layers.dense(divisible(channels * self.ratio), name="fc1")(ops.global_pool(x)))
+        reduced = self.reduced or divisible(channels * self.ratio)
+        y = layers.act(layers.dense(reduced, name="fc1")(ops.global_pool(x)))
         return per_channel(jax.nn.sigmoid(layers.dense(channels, name="fc2")(y)), x)
 
 

@@ -7,7 +7,7 @@ from functools import partial
 
 import flax.linen as nn
 
-from resnet_jax.models.branches import Basic, PreActBasic
+from resnet_jax.models.branches import Basic, MBConv, PreActBasic
 from resnet_jax.models.combine import Add
 from resnet_jax.models.layers import Layers
 from resnet_jax.models.shortcuts import Project, Shortcut
@@ -64,3 +64,25 @@ class PreActResidual(nn.Module):
         if layers.drop_path is not None:
             y = layers.drop_path(y)
         return self.combine(layers, name="combine")(x, y, x if shortcut.keeps_shape(x) else shortcut(z))
+
+
+class InvertedResidual(nn.Module):
+    """x + branch(x) where the shape stays, else branch(x); no activation (Sandler et al. 2018, section 3.3).
+
+    [N, H, W, Ci] -> [N, H/s, W/s, features].
+    """
+
+    layers: Layers
+    features: int
+    strides: int = 1
+    branch: Callable[..., nn.Module] = MBConv
+    combine: Callable[..., nn.Module] = Add
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        y = self.branch(self.layers, self.features, self.strides, name="branch")(x)
+        if self.strides > 1 or x.shape[-1] != self.features:
+            return y
+        if self.layers.drop_path is not None:
+            y = self.layers.drop_path(y)
+        return self.combine(self.layers, name="combine")(x, y, x)

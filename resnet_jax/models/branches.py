@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from resnet_jax import ops
-from resnet_jax.models.attention import SelectiveKernel
-from resnet_jax.models.layers import Layers
+from resnet_jax.models.attention import SelectiveKernel, SqueezeExcite
+from resnet_jax.models.layers import CondConv, Layers, depthwise_normal
 from resnet_jax.types import Array
 
 
@@ -159,3 +161,37 @@ class PreActBottleneck(nn.Module):
         y = layers.conv(width, 3, self.strides, name="conv2")(y)
         y = layers.act(layers.norm(name="norm3")(y))
         return layers.last_conv(self.features, 1, name="conv3")(y)
+
+
+class MBConv(nn.Module):
+    """1x1 to `expansion` times the channels, depthwise, squeeze-excite, 1x1 without activation.
+
+    Tan and Le 2019, "EfficientNet", table 1; Sandler et al. 2018, "MobileNetV2", figure 4d. With `experts` all three
+    convolutions are sums of so many, routed once for the block (Yang et al. 2019, "CondConv", section 4).
+    """
+
+    layers: Layers
+    features: int
+    strides: int = 1
+    kernel_size: int = 3
+    expansion: int = 6
+    squeeze: float | None = 1 / 4  # of the block's input channels; None: no squeeze-excite
+    experts: int | None = None
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        layers, channels = self.layers, x.shape[-1]
+        width, options = channels * self.expansion, dict[str, Any]()
+        if self.experts is not None:
+            routes = jax.nn.sigmoid(layers.dense(self.experts, name="routing")(ops.global_pool(x)))
+            layers, options = layers.with_conv(CondConv, experts=self.experts), {"routes": routes}
+        y = x
+        if self.expansion > 1:
+            y = layers.act(layers.norm(name="norm1")(layers.conv(width, 1, name="conv1")(y, **options)))
+        depthwise = layers.conv(
+            width, self.kernel_size, self.strides, groups=width, kernel_init=depthwise_normal, name="conv2"
+        )
+        y = layers.act(layers.norm(name="norm2")(depthwise(y, **options)))
+        if self.squeeze is not None:
+            y = SqueezeExcite(layers, reduced=round(channels * self.squeeze), name="attend")(y)
+        return layers.norm(name="norm3")(layers.conv(self.features, 1, name="conv3")(y, **options))

@@ -47,6 +47,18 @@ class NormHead(Head):
         return self.classify(ops.global_pool(x, self.pool))
 
 
+class ConvHead(Head):
+    """A 1x1 convolution to `features` channels, with norm and activation, then as `LinearHead` (EfficientNet)."""
+
+    features: int = 1280
+
+    @nn.compact
+    def __call__(self, x: Array) -> Pooled:
+        x = self.layers.conv(self.features, 1, name="conv")(x)
+        x = self.layers.act(self.layers.norm(name="norm")(x))
+        return self.classify(ops.global_pool(x, self.pool))
+
+
 class AttentionPoolHead(Head):
     """CLIP's: an attention whose query is the mean of the map (Radford et al. 2021, section 2.4); `pool` means nothing.
 

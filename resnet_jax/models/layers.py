@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -29,6 +30,11 @@ def kaiming_normal(key: Array, shape: tuple[int, ...], dtype: Dtype = jnp.float3
     return jax.random.normal(key, (math.prod(shape),), dtype).reshape(shape) * math.sqrt(2 / fan_out)
 
 
+def depthwise_normal(key: Array, shape: tuple[int, ...], dtype: Dtype = jnp.float32) -> Array:
+    """`kaiming_normal` of one group: for depthwise kernels, whose outputs share no inputs, fan_out is k * k."""
+    return kaiming_normal(key, shape, dtype) * math.sqrt(shape[-1])
+
+
 def linear_uniform(key: Array, shape: tuple[int, int], dtype: Dtype = jnp.float32) -> Array:
     """Uniform in +-1 / sqrt(fan_in), as PyTorch initialises its linear layers."""
     bound = 1 / math.sqrt(shape[0])
@@ -36,7 +42,7 @@ def linear_uniform(key: Array, shape: tuple[int, int], dtype: Dtype = jnp.float3
 
 
 class Conv(nn.Module):
-    """Convolution without bias, symmetrically padded: [N, H, W, Ci] -> [N, ceil(H/s), ceil(W/s), features]."""
+    """Convolution without bias: [N, H, W, Ci] -> [N, ceil(H/s), ceil(W/s), features]."""
 
     features: int
     kernel_size: int = 1  # odd
@@ -46,6 +52,7 @@ class Conv(nn.Module):
     dtype: Dtype = jnp.float32
     param_dtype: Dtype = jnp.float32
     kernel_init: Initializer = kaiming_normal
+    same: bool = False  # padded as TensorFlow does, and not symmetrically
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -57,6 +64,7 @@ class Conv(nn.Module):
             strides=self.strides,
             dilation=self.dilation,
             groups=self.groups,
+            same=self.same,
         )
 
     def prepared(self, kernel: Array) -> Array:
@@ -73,6 +81,34 @@ class StandardizedConv(Conv):
         wide = kernel.astype(at_least_float32(self.param_dtype))
         mean, var = wide.mean((0, 1, 2), keepdims=True), wide.var((0, 1, 2), keepdims=True)
         return (wide - mean) * lax.rsqrt(var + self.epsilon)
+
+
+class CondConv(Conv):
+    """A convolution whose kernel is, for each example, a sum of `experts` kernels (Yang et al. 2019, eq. 1 and 2).
+
+    The weights of the sum are `routes` [N, experts], or sigmoid(W mean(x)) with a W of its own.
+    """
+
+    experts: int = 4
+
+    @nn.compact
+    def __call__(self, x: Array, routes: Array | None = None) -> Array:
+        if routes is None:
+            dense = Dense(self.experts, self.dtype, self.param_dtype, name="routing")
+            routes = jax.nn.sigmoid(dense(ops.global_pool(x)))
+        shape = (self.kernel_size, self.kernel_size, x.shape[-1] // self.groups, self.features)
+        kernels = self.param("kernel", self._experts, (self.experts, *shape), self.param_dtype)
+        return ops.conv2d_per_example(
+            x.astype(self.dtype),
+            jnp.einsum("ne,ehwio->nhwio", routes.astype(self.dtype), kernels.astype(self.dtype)),
+            strides=self.strides,
+            dilation=self.dilation,
+            groups=self.groups,
+            same=self.same,
+        )
+
+    def _experts(self, key: Array, shape: tuple[int, ...], dtype: Dtype) -> Array:
+        return jax.vmap(lambda k: self.kernel_init(k, shape[1:], dtype))(jax.random.split(key, shape[0]))
 
 
 class BatchNorm(nn.Module):
@@ -165,7 +201,7 @@ class Layers:
     strides are not taken, the striding convolution samples as it did, and every later one is dilated instead.
     """
 
-    make_conv: Callable[..., nn.Module]
+    make_conv: partial[Any]
     make_norm: Callable[..., nn.Module]
     act: Activation
     use_batch_statistics: bool
@@ -204,6 +240,10 @@ class Layers:
             name=name,
             **options,
         )
+
+    def with_conv(self, kind: type[Conv], **options: Any) -> Layers:
+        """Convolutions of another kind, with the options that these have."""
+        return replace(self, make_conv=partial(kind, **self.make_conv.keywords, **options))
 
     def norm(self, *, name: str, **options: Any) -> Activation:
         norm = self.make_norm(name=name, **options)

@@ -109,10 +109,16 @@ class CifarStem(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> tuple[Array, Array]:
-        x = self.layers.conv(self.features, 3, name="conv")(x)
+        x = self.layers.conv(self.features, 3, self.total_strides, name="conv")(x)
         if not self.bare:
             x = self.layers.act(self.layers.norm(name="norm")(x))
         return x, x
 
 
-STEMS = {"imagenet": ImageNetStem, "cifar": CifarStem, "deep": DeepStem}
+class HalvingStem(CifarStem):
+    """One 3x3 convolution with stride 2 (Tan and Le 2019, "EfficientNet", table 1)."""
+
+    total_strides: ClassVar[int] = 2
+
+
+STEMS = {"imagenet": ImageNetStem, "cifar": CifarStem, "deep": DeepStem, "halving": HalvingStem}

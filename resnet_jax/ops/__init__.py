@@ -1,6 +1,6 @@
 """Array functions the layers stand on. They know nothing of models."""
 
-from resnet_jax.ops.conv import conv2d
+from resnet_jax.ops.conv import conv2d, conv2d_per_example
 from resnet_jax.ops.dense import dense
 from resnet_jax.ops.norm import batch_norm, group_norm, normalize
 from resnet_jax.ops.pooling import avg_pool, blur_pool, global_pool, max_pool
@@ -12,6 +12,7 @@ __all__ = [
     "batch_norm",
     "blur_pool",
     "conv2d",
+    "conv2d_per_example",
     "dense",
     "draw_per_example",
     "drop_path",

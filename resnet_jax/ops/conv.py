@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import partial
 
 import jax
@@ -21,26 +22,59 @@ NARROW = 32
 BAND = 4
 
 
-def conv2d(x: Array, kernel: Array, *, strides: int = 1, dilation: int = 1, groups: int = 1) -> Array:
+def conv2d(
+    x: Array, kernel: Array, *, strides: int = 1, dilation: int = 1, groups: int = 1, same: bool = False
+) -> Array:
     """[N, H, W, Ci], [k, k, Ci/groups, Co] -> [N, ceil(H/strides), ceil(W/strides), Co], for odd k.
 
-    The padding is symmetric, dilation * (k - 1) / 2 on every side: PyTorch's, and not SAME, which at even sizes and
-    stride 2 pads one side only.
+    The padding is symmetric, dilation * (k - 1) / 2 on every side: PyTorch's. With `same` it is TensorFlow's SAME,
+    which at even sizes and stride 2 pads more behind than before.
     """
-    library = partial(library_conv, strides=strides, dilation=dilation, groups=groups)
     out = [math.ceil(size / strides) for size in x.shape[1:3]]
+    pads = _pads(x, kernel.shape[0], strides, dilation, same)
+    library = partial(library_conv, strides=strides, dilation=dilation, groups=groups, pads=pads)
     add_macs(x.shape[0] * math.prod(out) * kernel.size)
     if groups == 1 and (kernel.shape[0] == 1 or math.prod(out) <= SMALL_MAP):
-        product = partial(patch_product, strides=strides, dilation=dilation)
+        product = partial(patch_product, strides=strides, dilation=dilation, pads=pads)
         return lax.platform_dependent(x, kernel, cpu=product, default=library)
     if groups == strides == dilation == 1 and max(kernel.shape[2:]) <= NARROW and _band(x, kernel) > 1:
         return lax.platform_dependent(x, kernel, cpu=narrow_conv, default=library)
     return library(x, kernel)
 
 
-def library_conv(x: Array, kernel: Array, *, strides: int, dilation: int, groups: int = 1) -> Array:
-    """What XLA offers."""
-    pads = [(dilation * (k - 1) // 2,) * 2 for k in kernel.shape[:2]]
+def conv2d_per_example(
+    x: Array, kernels: Array, *, strides: int = 1, dilation: int = 1, groups: int = 1, same: bool = False
+) -> Array:
+    """`conv2d` with a kernel for each example, [N, k, k, Ci/groups, Co], in one call. Multiply-adds are not counted.
+
+    The examples become groups of one convolution; where k is 1 it is one product of matrices for each.
+    """
+    n, k, _, _, features = kernels.shape
+    if k == 1 and groups == 1:
+        return jnp.einsum("nhwc,ncf->nhwf", x[:, ::strides, ::strides], kernels[:, 0, 0])
+    joined = x.transpose(1, 2, 0, 3).reshape(1, *x.shape[1:3], -1)
+    kernel = kernels.transpose(1, 2, 3, 0, 4).reshape(k, k, -1, n * features)
+    pads = _pads(x, k, strides, dilation, same)
+    y = library_conv(joined, kernel, strides=strides, dilation=dilation, groups=n * groups, pads=pads)
+    return y.reshape(*y.shape[1:3], n, features).transpose(2, 0, 1, 3)
+
+
+Pads = Sequence[tuple[int, int]]  # before and behind, of rows and of columns
+
+
+def _pads(x: Array, k: int, strides: int, dilation: int, same: bool) -> Pads:
+    span = dilation * (k - 1)
+    if not same:
+        return [(span // 2, span // 2)] * 2
+    totals = [max(0, (math.ceil(size / strides) - 1) * strides + span + 1 - size) for size in x.shape[1:3]]
+    return [(total // 2, total - total // 2) for total in totals]
+
+
+def library_conv(
+    x: Array, kernel: Array, *, strides: int, dilation: int, groups: int = 1, pads: Pads | None = None
+) -> Array:
+    """What XLA offers; `pads` are symmetric if not given."""
+    pads = pads or [(dilation * (k - 1) // 2,) * 2 for k in kernel.shape[:2]]
     return lax.conv_general_dilated(
         x,
         kernel,
@@ -52,11 +86,11 @@ def library_conv(x: Array, kernel: Array, *, strides: int, dilation: int, groups
     )
 
 
-def patch_product(x: Array, kernel: Array, *, strides: int, dilation: int) -> Array:
+def patch_product(x: Array, kernel: Array, *, strides: int, dilation: int, pads: Pads | None = None) -> Array:
     """The same as a matrix product, [N * H' * W', k * k * Ci] by [k * k * Ci, Co]."""
     k, _, channels, features = kernel.shape
     pad = dilation * (k - 1) // 2
-    padded = jnp.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
+    padded = jnp.pad(x, ((0, 0), *(pads or [(pad, pad)] * 2), (0, 0)))
     height, width = ((size - 1) // strides * strides + 1 for size in x.shape[1:3])
     taps = [
         padded[:, i : i + height : strides, j : j + width : strides]

@@ -12,7 +12,7 @@ import numpy as np
 
 from resnet_jax.models import pieces
 from resnet_jax.models.branches import Bottle2neck, SelectiveBasic, SelectiveBottleneck
-from resnet_jax.models.heads import AttentionPoolHead, NormHead
+from resnet_jax.models.heads import AttentionPoolHead, ConvHead, NormHead
 from resnet_jax.models.shortcuts import PooledProject
 from resnet_jax.models.stems import DeepStem
 
@@ -20,28 +20,30 @@ Path = tuple[str, ...]  # ("params", "stem", "conv", "kernel")
 
 
 class Layout(NamedTuple):
-    """How an array lies there, [Co, Ci, ...], and here, [..., Ci, Co]."""
+    """How an array lies there, [Co, Ci, ...], and here, [..., Ci, Co]. What does not fit `shape` is left to be told."""
 
-    to_ours: Callable[[np.ndarray], np.ndarray] = lambda x: x
+    to_ours: Callable[[np.ndarray, tuple[int, ...]], np.ndarray] = lambda x, shape: x
     to_theirs: Callable[[np.ndarray], np.ndarray] = lambda x: x
 
 
-def _turned(x: np.ndarray) -> np.ndarray:
-    """OIHW -> HWIO, OI -> IO; OIK -> KIO."""
+def _turned(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """OIHW -> HWIO, OI -> IO, OIK -> KIO; of experts [E, OIHW in a row] -> EHWIO."""
+    if len(shape) == 5 and x.ndim == 2 and x.size == np.prod(shape):
+        experts, height, width, channels, features = shape
+        return x.reshape(experts, features, channels, height, width).transpose(0, 3, 4, 2, 1)
     return np.moveaxis(x, (0, 1), (-1, -2)) if x.ndim > 1 else x
 
 
 def _turned_back(x: np.ndarray) -> np.ndarray:
-    return np.moveaxis(x, (-1, -2), (0, 1)) if x.ndim > 1 else x
+    if x.ndim == 5:
+        return x.transpose(0, 4, 3, 1, 2).reshape(len(x), -1)
+    return np.moveaxis(x, (-1, -2), (0, 1))
 
 
 SAME = Layout()
 KERNEL = Layout(_turned, _turned_back)
 # A dense layer of ours that is a 1x1 convolution there.
-POINTWISE = Layout(
-    lambda x: x[:, :, 0, 0].T if x.ndim == 4 else x,
-    lambda x: _turned_back(x)[..., None, None] if x.ndim == 2 else x,
-)
+POINTWISE = Layout(lambda x, shape: x[:, :, 0, 0].T if x.ndim == 4 else x, lambda x: x.T[..., None, None])
 # The names of the arrays of one module, by ours.
 LEAVES = {"kernel": ".weight", "scale": ".weight", "bias": ".bias", "mean": ".running_mean", "var": ".running_var"}
 LEAVES |= {"pos_embed": ""}  # its row names it whole
@@ -133,9 +135,50 @@ OPENAI = (
     *(Row(f"visual.attnpool.{part}_proj", f"head/{part}") for part in "qkv"),
 )
 
+# timm's efficientnet.py. The first stage expands nothing, and counts its norms from there.
+EFFICIENTNET = (
+    Row("conv_stem", "stem/conv"),
+    Row("bn1", "stem/norm"),
+    Row("blocks.0.{i}.conv_dw", "stage1_block{i}/branch/conv2"),
+    Row("blocks.0.{i}.bn1", "stage1_block{i}/branch/norm2"),
+    Row("blocks.0.{i}.conv_pw", "stage1_block{i}/branch/conv3"),
+    Row("blocks.0.{i}.bn2", "stage1_block{i}/branch/norm3"),
+    Row("blocks.{t}.{i}.conv_pw", "stage{s}_block{i}/branch/conv1"),
+    Row("blocks.{t}.{i}.conv_dw", "stage{s}_block{i}/branch/conv2"),
+    Row("blocks.{t}.{i}.conv_pwl", "stage{s}_block{i}/branch/conv3"),
+    Row("blocks.{t}.{i}.bn{k}", "stage{s}_block{i}/branch/norm{k}"),
+    Row("blocks.{t}.{i}.se.conv_reduce", "stage{s}_block{i}/branch/attend/fc1", kernel=POINTWISE),
+    Row("blocks.{t}.{i}.se.conv_expand", "stage{s}_block{i}/branch/attend/fc2", kernel=POINTWISE),
+    Row("blocks.{t}.{i}.routing_fn", "stage{s}_block{i}/branch/routing"),
+    Row("conv_head", "head/conv"),
+    Row("bn2", "head/norm"),
+    Row("classifier", "head/dense"),
+)
+
+TORCHVISION_EFFICIENTNET = (
+    Row("features.0.0", "stem/conv"),
+    Row("features.0.1", "stem/norm"),
+    Row("features.1.{i}.block.0.0", "stage1_block{i}/branch/conv2"),
+    Row("features.1.{i}.block.0.1", "stage1_block{i}/branch/norm2"),
+    Row("features.1.{i}.block.1.fc{k}", "stage1_block{i}/branch/attend/fc{k}", kernel=POINTWISE),
+    Row("features.1.{i}.block.2.0", "stage1_block{i}/branch/conv3"),
+    Row("features.1.{i}.block.2.1", "stage1_block{i}/branch/norm3"),
+    Row("features.{s}.{i}.block.0.0", "stage{s}_block{i}/branch/conv1"),
+    Row("features.{s}.{i}.block.0.1", "stage{s}_block{i}/branch/norm1"),
+    Row("features.{s}.{i}.block.1.0", "stage{s}_block{i}/branch/conv2"),
+    Row("features.{s}.{i}.block.1.1", "stage{s}_block{i}/branch/norm2"),
+    Row("features.{s}.{i}.block.2.fc{k}", "stage{s}_block{i}/branch/attend/fc{k}", kernel=POINTWISE),
+    Row("features.{s}.{i}.block.3.0", "stage{s}_block{i}/branch/conv3"),
+    Row("features.{s}.{i}.block.3.1", "stage{s}_block{i}/branch/norm3"),
+    Row("features.8.0", "head/conv"),
+    Row("features.8.1", "head/norm"),
+    Row("classifier.1", "head/dense"),
+)
+
 # By a piece that only the nets of a table have, and whose table it is; the last is for all others.
 TABLES: tuple[tuple[type | None, dict[str, tuple[Row, ...]]], ...] = (
     (NormHead, {"timm": PREACT}),
+    (ConvHead, {"timm": EFFICIENTNET, "torchvision": TORCHVISION_EFFICIENTNET}),
     (AttentionPoolHead, {"timm": CLIP, "openai": OPENAI}),
     (None, {"timm": RESNET, "torchvision": RESNET}),
 )

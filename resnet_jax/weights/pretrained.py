@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,15 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from resnet_jax.models import MODELS, Shapes, create_model, natural, pieces, shapes
 from resnet_jax.models.heads import AttentionPoolHead, NormHead
-from resnet_jax.models.layers import Dense
+from resnet_jax.models.layers import BatchNorm, Dense
 from resnet_jax.types import Preprocess, Pretrained, Variables, at_least_float32
 from resnet_jax.weights.names import Names, tables
 from resnet_jax.weights.readers import read_state
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # means and standard deviations of R, G, B in [0, 1]
 OPENAI = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
+# Torchvision's weights of these, and with them the norms' constants, are TensorFlow's; timm's are not.
+FROM_TENSORFLOW = ("efficientnet_b5", "efficientnet_b6", "efficientnet_b7")
 HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
@@ -53,6 +56,8 @@ def load_pretrained(
     else:
         model = create_model(name, **overrides)
     names = _names(model, state)
+    if names.layout == "torchvision" and name in FROM_TENSORFLOW:
+        model = model.clone(norm=partial(BatchNorm, epsilon=1e-3, decay=0.99))
     if names.layout == "openai":  # beside the text's tower
         state = {key: value for key, value in state.items() if key.startswith("visual.")}
     classifier = [names.entry(("params", "head", "dense", leaf))[0] for leaf in ("bias", "kernel")]
@@ -82,7 +87,7 @@ def to_variables(state: Mapping[str, np.ndarray], model: nn.Module, names: Names
         if key not in left:
             missing.append(key)
             continue
-        value = layout.to_ours(left.pop(key))
+        value = layout.to_ours(left.pop(key), shape.shape)
         if value.shape != shape.shape:
             misshapen.append(f"{key} (as {list(value.shape)} for {list(shape.shape)})")
             continue

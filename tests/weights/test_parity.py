@@ -15,6 +15,8 @@ from resnet_jax.weights.names import Names
 FILES = sorted(recipe.GOLDEN.glob("*/*-*.keys.json"))
 NAMES = [file.name.removesuffix(".keys.json") for file in FILES]
 NAMES = [name if name == "torchvision-resnet18" else pytest.param(name, marks=pytest.mark.slow) for name in NAMES]
+# The stages whose outputs are features there; 0 is the stem.
+STAGES = {"torchvision": (1, 2, 3, 4), "timm": (0, 1, 2, 3, 4)}
 SIZES = {"timm-resnet50_clip": 224}  # pixels; the others: 64
 LABELS = jnp.array([1, 7, 123, 999])
 EXACT = 1e-8
@@ -50,13 +52,14 @@ def relative(a, b):
 def test_equals_the_library(x64, file):
     wanted = golden(file.stem)
     loaded = load(file, dtype="float64")
-    names = Names(loaded.model)
+    names = Names(loaded.model, file.stem.partition("-")[0])
     images = jnp.asarray(given(file))
 
     outputs = jax.jit(lambda v: loaded.model.apply(v, images, train=False))(loaded.variables)
     assert relative(outputs.logits, wanted["eval_logits"]) < EXACT
+    stages = (1, 2, 3, 5, 7) if "efficientnet" in file.stem else STAGES[file.stem.partition("-")[0]]
     for i in range(sum(key.endswith("shape_nchw") for key in wanted.files)):
-        number = i if file.stem.startswith("timm") else i + 1  # timm counts the stem
+        number = stages[i]
         feature = outputs.features[f"stage{number}" if number else "stem"]
         n, c, h, w = wanted[f"feature{i}_shape_nchw"]
         assert feature.shape == (n, h, w, c)
@@ -94,7 +97,9 @@ def test_equals_the_library(x64, file):
         name = key.removeprefix("after_train/")
         moved = flat[name]
         if name.endswith("running_var"):  # torch's is the unbiased one: n / (n - 1) times the part that is new
-            size = outputs.features["stem" if i < 2 else "stage4"].shape  # two of the first norm, two of the last
+            size = outputs.features[
+                "stem" if i < 2 else f"stage{len(loaded.model.stages)}"
+            ].shape  # two of the first norm, two of the last
             n = size[0] * size[1] * size[2]
             moved = 0.9 * before[name] + (moved - 0.9 * before[name]) * n / (n - 1)
         assert relative(moved, wanted[key]) < EXACT, name
