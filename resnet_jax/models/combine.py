@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import flax.linen as nn
+import jax
 
 from resnet_jax.models.layers import Layers
 from resnet_jax.types import Array
@@ -15,3 +16,27 @@ class Add(nn.Module):
 
     def __call__(self, x: Array, y: Array, s: Array) -> Array:
         return y + s
+
+
+class HighwayGate(nn.Module):
+    """y*T + s*C, with T in (0, 1) computed from x, and C = 1 - T (Srivastava et al. 2015, eq. 2 and 3).
+
+    With `coupled` False C is a gate of its own. T open gives the plain net, T closed the shortcut; T = C = 1, which only
+    gates of their own can come near, gives the residual net.
+    """
+
+    layers: Layers
+    coupled: bool = True
+    bias: float = -2.0  # of T at the start: the block begins as mostly its shortcut
+
+    @nn.compact
+    def __call__(self, x: Array, y: Array, s: Array) -> Array:
+        t = self._gate("transform", x, y, self.bias)
+        c = 1 - t if self.coupled else self._gate("carry", x, y, -self.bias)
+        return y * t + s * c
+
+    def _gate(self, name: str, x: Array, y: Array, start: float) -> Array:
+        strides = -(-x.shape[1] // y.shape[1])
+        bias = self.param(f"{name}_bias", nn.initializers.constant(start), (y.shape[-1],), self.layers.param_dtype)
+        logits = self.layers.conv(y.shape[-1], 3, strides, name=name)(x)
+        return jax.nn.sigmoid(logits + bias.astype(logits.dtype).reshape(1, 1, 1, -1))

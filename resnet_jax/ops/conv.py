@@ -112,7 +112,7 @@ def depthwise_sum(x: Array, kernel: Array, *, strides: int, dilation: int, pads:
     height, width = ((size - 1) // strides * strides + 1 for size in x.shape[1:3])
     taps = [
         padded[:, i * dilation : i * dilation + height : strides, j * dilation : j * dilation + width : strides]
-        * kernel[i, j]
+        * kernel[i, j].reshape(1, 1, 1, -1)
         for i in range(k)
         for j in range(k)
     ]

@@ -97,9 +97,8 @@ def test_equals_the_library(x64, file):
         name = key.removeprefix("after_train/")
         moved = flat[name]
         if name.endswith("running_var"):  # torch's is the unbiased one: n / (n - 1) times the part that is new
-            size = outputs.features[
-                "stem" if i < 2 else f"stage{len(loaded.model.stages)}"
-            ].shape  # two of the first norm, two of the last
+            part = "stem" if i < 2 else f"stage{len(loaded.model.stages)}"  # two of the first norm, two of the last
+            size = outputs.features[part].shape
             n = size[0] * size[1] * size[2]
             moved = 0.9 * before[name] + (moved - 0.9 * before[name]) * n / (n - 1)
         assert relative(moved, wanted[key]) < EXACT, name
