@@ -21,8 +21,8 @@ class Add(nn.Module):
 class HighwayGate(nn.Module):
     """y*T + s*C, with T in (0, 1) computed from x, and C = 1 - T (Srivastava et al. 2015, eq. 2 and 3).
 
-    With `coupled` False C is a gate of its own. T open gives the plain net, T closed the shortcut; T = C = 1, which only
-    gates of their own can come near, gives the residual net.
+    With `coupled` False C is a gate of its own. T open gives the plain net, T closed the shortcut; T = C = 1, which
+    only gates of their own can come near, gives the residual net.
     """
 
     layers: Layers
