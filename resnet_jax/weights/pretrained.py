@@ -121,7 +121,14 @@ def _names(model: nn.Module, state: Mapping[str, np.ndarray]) -> Names:
     """Of the layouts there are, the one that most of the file's entries are of."""
     paths = flatten_dict(_shapes(model).variables)
     found = [Names(model, layout) for layout in tables(model)]
-    return max(found, key=lambda names: sum(names.entry(path)[0] in state for path in paths))
+
+    def fitting(names: Names) -> int:
+        try:
+            return sum(names.entry(path)[0] in state for path in paths)
+        except KeyError:  # that library has no such net
+            return -1
+
+    return max(found, key=fitting)
 
 
 def _preprocess(model: nn.Module) -> Preprocess:
