@@ -55,6 +55,9 @@ def conv2d_per_example(
     n, k, _, _, features = kernels.shape
     if k == 1 and groups == 1:
         return jnp.einsum("nhwc,ncf->nhwf", x[:, ::strides, ::strides], kernels[:, 0, 0])
+    if groups == features == x.shape[-1]:
+        pads = _pads(x, k, strides, dilation, same)
+        return depthwise_sum(x, kernels.transpose(1, 2, 3, 0, 4), strides=strides, dilation=dilation, pads=pads)
     joined = x.transpose(1, 2, 0, 3).reshape(1, *x.shape[1:3], -1)
     kernel = kernels.transpose(1, 2, 3, 0, 4).reshape(k, k, -1, n * features)
     pads = _pads(x, k, strides, dilation, same)
@@ -106,13 +109,16 @@ def patch_product(x: Array, kernel: Array, *, strides: int, dilation: int, pads:
 
 
 def depthwise_sum(x: Array, kernel: Array, *, strides: int, dilation: int, pads: Pads) -> Array:
-    """A convolution of every channel alone, as a sum of shifted maps: XLA's on a CPU has no fast gradient."""
+    """A convolution of every channel alone, as a sum of shifted maps: XLA's on a CPU has no fast gradient.
+
+    `kernel` is [k, k, 1, C], or [k, k, 1, N, C] with one for each example.
+    """
     padded = jnp.pad(x, ((0, 0), *pads, (0, 0)))
     k = kernel.shape[0]
     height, width = ((size - 1) // strides * strides + 1 for size in x.shape[1:3])
     taps = [
         padded[:, i * dilation : i * dilation + height : strides, j * dilation : j * dilation + width : strides]
-        * kernel[i, j].reshape(1, 1, 1, -1)
+        * kernel[i, j].reshape(-1, 1, 1, x.shape[-1])
         for i in range(k)
         for j in range(k)
     ]
