@@ -187,10 +187,15 @@ def _models(request: Any) -> None:
         raise ValueError(f"no model matches {request.pattern!r}; {close}")
     width = max(map(len, names))
     print(f"{'':{width}}{'parameters':>14}{'multiply-adds':>18}{'input':>12}")
+    others = False
     for name in names:
         counts = totals(name)
         size = f"{counts.image_size} x {counts.image_size}"
-        print(f"{name:{width}}{counts.parameters:>14,}{counts.macs:>18,}{size:>12}", flush=True)
+        mark = "  *" if counts.other_macs else ""
+        others |= bool(mark)
+        print(f"{name:{width}}{counts.parameters:>14,}{counts.macs:>18,}{size:>12}{mark}", flush=True)
+    if others:
+        print("* and others, which counts of layers leave out: resnet-jax summary NAME")
 
 
 def _summary(request: Any) -> None:

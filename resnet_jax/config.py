@@ -83,6 +83,7 @@ class OptimConfig:
     label_smoothing: float = 0.0
     clip_norm: float | None = None  # global norm of the gradient
     accumulate: int = 1  # parts a batch is run in, one after the other
+    gate_penalty: float = 0.0  # SkipNets: this times the share of blocks that are run is added to the loss
     ema_decay: float | None = None  # keep averaged weights and statistics, tested beside the others; None: none
 
 
@@ -94,6 +95,7 @@ class TrainConfig:
     seed: int = 0
     parallel: Literal["pmap", "shard_map"] = "pmap"
     log_every_steps: int = 50
+    soft_gate_epochs: float = 0.0  # SkipNets: train with soft gates for so long, then with hard ones
     eval_every_epochs: float = 10.0  # evaluate and save a checkpoint; also at the end
     nonfinite: Literal["stop", "skip"] = "stop"  # a loss or gradient that is not finite; skip: leave that update out
     deterministic: bool = False  # refuse to start where XLA may pick operations that differ from run to run
@@ -193,12 +195,13 @@ RANGES = {
     "optim": {
         **dict.fromkeys(("peak_lr", "clip_norm", "decay_factor"), POSITIVE),
         **dict.fromkeys(("lr_reference_batch", "accumulate"), COUNT),
-        **dict.fromkeys(("weight_decay", "warmup_epochs", "final_lr"), NOT_NEGATIVE),
+        **dict.fromkeys(("weight_decay", "warmup_epochs", "final_lr", "gate_penalty"), NOT_NEGATIVE),
         **dict.fromkeys(("label_smoothing", "warmup_from", "momentum", "b1", "b2"), SHARE),
         "ema_decay": (lambda value: 0 < value < 1, "a number between 0 and 1"),
     },
     "train": {
         **dict.fromkeys(("epochs", "eval_every_epochs"), POSITIVE),
+        "soft_gate_epochs": NOT_NEGATIVE,
         "log_every_steps": COUNT,
         "seed": (lambda value: 0 <= value < 2**63, "at least 0 and less than 2**63"),
     },

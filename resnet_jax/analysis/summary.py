@@ -21,6 +21,7 @@ class Row:
     parameters: int  # trained ones
     statistics: int  # running means and variances
     macs: int  # multiply-adds of convolutions and dense layers, one image
+    other_macs: int  # fixed filters, convolutions along channels, products of activations, kernels made per example
     output: tuple[int, ...] = ()
 
 
@@ -43,6 +44,10 @@ class Summary:
         return self.total.macs
 
     @property
+    def other_macs(self) -> int:
+        return self.total.other_macs
+
+    @property
     def statistics(self) -> int:
         return self.total.statistics
 
@@ -53,6 +58,10 @@ class Summary:
         for row in rows:
             output = " x ".join(map(str, row.output))
             lines.append(f"{row.name:8}{output:>16}{row.parameters:>16,}{row.statistics:>12,}{row.macs:>18,}")
+        if self.other_macs:
+            lines.append(
+                f"and {self.other_macs:,} multiply-adds that counts of layers leave out (see `Row.other_macs`)"
+            )
         return "\n".join(lines)
 
 
@@ -67,17 +76,18 @@ def summary(name: str | nn.Module, image_size: int | None = None) -> Summary:
     """
     model = create_model(name) if isinstance(name, str) else name
     size = image_size or model.image_size
-    outputs, variables, macs = shapes(model, size)
+    outputs, variables, macs, other = shapes(model, size)
     params, stats = variables["params"], variables.get("batch_stats", {})
     blocks = {
-        child: Row(child, _size(params[child]), _size(stats.get(child, {})), macs.get(child, 0))
+        child: Row(child, _size(params[child]), _size(stats.get(child, {})), macs.get(child, 0), other.get(child, 0))
         for child in sorted(params, key=natural)
     }
     stages = {}
-    for part in (*parts(model), "head"):
+    own = [child for child in blocks if "_block" not in child and child not in parts(model)]  # the head, and the like
+    for part in (*parts(model), *own):
         rows = [row for child, row in blocks.items() if child == part or child.startswith(f"{part}_")]
-        output = outputs.features[part].shape[1:] if part in outputs.features else outputs.logits.shape[1:]
-        stages[part] = _sum(part, rows, tuple(output))
+        maps = outputs.features | {"head": outputs.logits}
+        stages[part] = _sum(part, rows, tuple(maps[part].shape[1:]) if part in maps else ())
     total = _sum("total", stages.values())
     label = name if isinstance(name, str) else type(name).__name__
     return Summary(label, size, total, stages, {child: row for child, row in blocks.items() if "_block" in child})
@@ -108,5 +118,6 @@ def _sum(name: str, rows: Iterable[Row], output: tuple[int, ...] = ()) -> Row:
         parameters=sum(row.parameters for row in rows),
         statistics=sum(row.statistics for row in rows),
         macs=sum(row.macs for row in rows),
+        other_macs=sum(row.other_macs for row in rows),
         output=output,
     )

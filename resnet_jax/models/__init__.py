@@ -15,13 +15,14 @@ import jax.numpy as jnp
 
 from resnet_jax.models.resnet import Outputs, ResNet, Stage
 from resnet_jax.models.stems import STEMS
-from resnet_jax.models.zoo import cifar, clip, efficientnet, imagenet, preact, variants
+from resnet_jax.models.zoo import cifar, clip, efficientnet, imagenet, preact, skipnet, variants
 from resnet_jax.nearest import nearest
 from resnet_jax.ops import tally_macs
 from resnet_jax.ops.pooling import POOLS
 from resnet_jax.types import Variables
 
-MODELS = cifar.MODELS | imagenet.MODELS | variants.MODELS | preact.MODELS | clip.MODELS | efficientnet.MODELS
+FAMILIES = (cifar, imagenet, variants, preact, clip, efficientnet, skipnet)
+MODELS: dict[str, partial[ResNet]] = {name: net for family in FAMILIES for name, net in family.MODELS.items()}
 REMAT = ("none", "block", "stage")
 OUTPUT_STRIDES = (8, 16, 32)
 
@@ -65,7 +66,8 @@ def create_model(name: str, **overrides: Any) -> nn.Module:
     """
     if name not in MODELS:
         raise ValueError(f"no model named {name!r}; {nearest(name, MODELS, 'see list_models()')}")
-    fields = [field for field in ResNet.__dataclass_fields__ if field not in ("parent", "name")]
+    kind: Any = MODELS[name].func  # ResNet, or a skeleton of its kind
+    fields = [field for field in kind.__dataclass_fields__ if field not in ("parent", "name")]
     for field in overrides:
         if field not in fields:
             raise TypeError(f"{name} has no option {field!r}; {nearest(field, fields)}")
@@ -137,6 +139,7 @@ class Shapes(NamedTuple):
     outputs: Outputs  # for one image
     variables: Variables
     macs: dict[str, int]  # multiply-adds of one image, by child of the net: "stem", "stage1_block0", ...
+    other_macs: dict[str, int]  # those that published counts leave out (see `ops.tally_macs`)
 
 
 def shapes(model: nn.Module, image_size: int) -> Shapes:
@@ -146,7 +149,7 @@ def shapes(model: nn.Module, image_size: int) -> Shapes:
 
 @cache
 def _shapes(model: nn.Module, image_size: int, widest: Any) -> Shapes:
-    macs: dict[str, int] = defaultdict(int)
+    macs: tuple[dict[str, int], ...] = (defaultdict(int), defaultdict(int))
     inside: list[str] = []  # the child that is being called
 
     def follow(call: Callable[..., Any], args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
@@ -158,8 +161,8 @@ def _shapes(model: nn.Module, image_size: int, widest: Any) -> Shapes:
         finally:
             inside.pop()
 
-    def record(count: int) -> None:
-        macs[inside[-1]] += count
+    def record(count: int, other: bool) -> None:
+        macs[other][inside[-1]] += count
 
     def initialise() -> Any:
         images = jnp.zeros((1, image_size, image_size, model.in_channels), model.dtype)
@@ -167,7 +170,7 @@ def _shapes(model: nn.Module, image_size: int, widest: Any) -> Shapes:
 
     with nn.intercept_methods(follow), tally_macs(record):
         outputs, variables = jax.eval_shape(initialise)
-    return Shapes(outputs, variables, dict(macs))
+    return Shapes(outputs, variables, *map(dict, macs))
 
 
 def feature_info(model: nn.Module, image_size: int = 224) -> dict[str, Feature]:

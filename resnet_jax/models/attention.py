@@ -49,6 +49,7 @@ class EfficientChannelAttention(nn.Module):
         size = max(3, size if size % 2 else size + 1)
         kernel = self.param("kernel", nn.initializers.lecun_normal(), (size, 1, 1), self.layers.param_dtype)
         means = jnp.pad(ops.global_pool(x).astype(self.layers.dtype), ((0, 0), (size // 2, size // 2)))
+        ops.add_macs(means.shape[0] * x.shape[-1] * size, other=True)
         taps = [means[:, i : i + x.shape[-1]] * kernel[i, 0, 0].astype(means.dtype) for i in range(size)]
         return per_channel(jax.nn.sigmoid(sum(taps[1:], start=taps[0])), x)
 

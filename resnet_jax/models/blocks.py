@@ -31,7 +31,9 @@ class Residual(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         shortcut = self.shortcut(self.layers, self.features, self.strides, name="shortcut")
-        layers = self.layers if shortcut.carries_signal else self.layers.without_zero_init()
+        combine = self.combine(self.layers, name="combine")
+        carried = shortcut.carries_signal and combine.whole_shortcut
+        layers = self.layers if carried else self.layers.without_zero_init()
         y = self.branch(layers, self.features, self.strides, name="branch")(x)
         if self.attend is not None:
             y = self.attend(layers, name="attend")(y)
@@ -39,7 +41,7 @@ class Residual(nn.Module):
             if not shortcut.carries_signal:
                 raise ValueError("drop_path needs shortcuts: in a plain net it would drop the image itself")
             y = layers.drop_path(y)
-        return layers.act(self.combine(layers, name="combine")(x, y, shortcut(x)))
+        return layers.act(combine(x, y, shortcut(x)))
 
 
 class PreActResidual(nn.Module):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import flax.linen as nn
 import jax
 
@@ -14,6 +16,8 @@ class Add(nn.Module):
 
     layers: Layers
 
+    whole_shortcut: ClassVar[bool] = True  # False: s alone does not carry the signal, so the branch starts as it is
+
     def __call__(self, x: Array, y: Array, s: Array) -> Array:
         return y + s
 
@@ -22,12 +26,14 @@ class HighwayGate(nn.Module):
     """y*T + s*C, with T in (0, 1) computed from x, and C = 1 - T (Srivastava et al. 2015, eq. 2 and 3).
 
     With `coupled` False C is a gate of its own. T open gives the plain net, T closed the shortcut; T = C = 1, which
-    only gates of their own can come near, gives the residual net.
+    only gates of their own can come near, gives the residual net. Feature maps have 3x3 gates, vectors dense ones.
     """
 
     layers: Layers
     coupled: bool = True
     bias: float = -2.0  # of T at the start: the block begins as mostly its shortcut
+
+    whole_shortcut: ClassVar[bool] = False
 
     @nn.compact
     def __call__(self, x: Array, y: Array, s: Array) -> Array:
@@ -36,7 +42,10 @@ class HighwayGate(nn.Module):
         return y * t + s * c
 
     def _gate(self, name: str, x: Array, y: Array, start: float) -> Array:
-        strides = -(-x.shape[1] // y.shape[1])
+        if x.ndim == 2:
+            logits = self.layers.dense(y.shape[-1], name=name, bias_init=None)(x)
+        else:
+            strides = -(-x.shape[1] // y.shape[1])
+            logits = self.layers.conv(y.shape[-1], 3, strides, name=name)(x)
         bias = self.param(f"{name}_bias", nn.initializers.constant(start), (y.shape[-1],), self.layers.param_dtype)
-        logits = self.layers.conv(y.shape[-1], 3, strides, name=name)(x)
-        return jax.nn.sigmoid(logits + bias.astype(logits.dtype).reshape(1, 1, 1, -1))
+        return jax.nn.sigmoid(logits + bias.astype(logits.dtype).reshape((1,) * (x.ndim - 1) + (-1,)))

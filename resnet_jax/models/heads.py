@@ -85,6 +85,7 @@ class AttentionPoolHead(Head):
             return dense(x).reshape(n, -1, heads, self.head_features)
 
         query, key, value = project("q", tokens[:, :1]), project("k", tokens), project("v", tokens)
+        ops.add_macs(2 * query.shape[1] * key.size, other=True)
         weights = jnp.einsum("nqhc,nkhc->nhqk", query * self.head_features**-0.5, key)
         pooled = jnp.einsum("nhqk,nkhc->nqhc", jax.nn.softmax(weights, axis=-1), value)
         return self.classify(pooled.reshape(n, channels))

@@ -98,6 +98,7 @@ class CondConv(Conv):
             routes = jax.nn.sigmoid(dense(ops.global_pool(x)))
         shape = (self.kernel_size, self.kernel_size, x.shape[-1] // self.groups, self.features)
         kernels = self.param("kernel", self._experts, (self.experts, *shape), self.param_dtype)
+        ops.add_macs(x.shape[0] * kernels.size, other=True)
         return ops.conv2d_per_example(
             x.astype(self.dtype),
             jnp.einsum("ne,ehwio->nhwio", routes.astype(self.dtype), kernels.astype(self.dtype)),
@@ -184,13 +185,16 @@ class Dense(nn.Module):
     features: int
     dtype: Dtype = jnp.float32
     param_dtype: Dtype = jnp.float32
+    bias_init: Initializer | None = nn.initializers.zeros  # None: no bias
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         kernel = self.param("kernel", linear_uniform, (x.shape[-1], self.features), self.param_dtype)
-        bias = self.param("bias", nn.initializers.zeros, (self.features,), self.param_dtype)
-        bias = bias.astype(self.dtype).reshape((1,) * (x.ndim - 1) + (-1,))
-        return ops.dense(x.astype(self.dtype), kernel.astype(self.dtype)) + bias
+        y = ops.dense(x.astype(self.dtype), kernel.astype(self.dtype))
+        if self.bias_init is None:
+            return y
+        bias = self.param("bias", self.bias_init, (self.features,), self.param_dtype)
+        return y + bias.astype(self.dtype).reshape((1,) * (x.ndim - 1) + (-1,))
 
 
 @dataclass(frozen=True)
@@ -249,8 +253,8 @@ class Layers:
         norm = self.make_norm(name=name, **options)
         return lambda x: norm(x, use_batch_statistics=self.use_batch_statistics)
 
-    def dense(self, features: int, *, name: str) -> nn.Module:
-        return Dense(features, self.dtype, self.param_dtype, name=name)
+    def dense(self, features: int, *, name: str, **options: Any) -> nn.Module:
+        return Dense(features, self.dtype, self.param_dtype, name=name, **options)
 
     def last_norm(self, *, name: str) -> Activation:
         """The last norm of a branch: zero-initialised, so that a residual block starts as its shortcut.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -98,14 +98,15 @@ class ResNet(nn.Module):
         stem = self.stem(self._layers("stem", train), self.stem_features, name="stem")
         feature, x = stem(images.astype(self.dtype))
         features = {"stem": feature}
-        strides, dilation = stem.total_strides, 1
+        strides, dilation, memory = stem.total_strides, 1, self.first_memory(x)
         for name, stage, rows in self._rows():
             take = self.output_stride is None or strides * stage.strides <= self.output_stride
             strides, dilation = (strides * stage.strides, dilation) if take else (strides, dilation * stage.strides)
             layers = replace(self._layers(name, train), dilation=dilation, take_strides=take)
             for group in [[row] for row in rows] if self.remat == "block" else [rows]:
-                run = partial(_run, rows=[(row, bind(layers, row)) for row in group])
-                x = run(self, x) if self.remat == "none" else nn.remat(run)(self, x)
+                run = partial(_run, rows=[(row, bind(layers, row)) for row in group], train=train)
+                run = run if self.remat == "none" else nn.remat(run)
+                x, memory = run(self, x, memory)
             features[name] = x
         if self.output_stride is not None and strides < self.output_stride:
             raise ValueError(f"output_stride={self.output_stride}, but the net's own stride is {strides}")
@@ -115,6 +116,14 @@ class ResNet(nn.Module):
             layers = replace(layers, dropout=drop)
         features["pool"], logits = self.head(layers, self.num_classes, self.global_pool, name="head")(x)
         return Outputs(logits, features)
+
+    def first_memory(self, x: Array) -> Any:
+        """What blocks hand on beside their maps, before the first of them: nothing, in this skeleton."""
+        return None
+
+    def through(self, block: nn.Module, x: Array, memory: Any, *, train: bool) -> tuple[Array, Any]:
+        """A block's map, and what it hands on."""
+        return block(x), memory
 
     def _rows(self) -> Iterator[tuple[str, Stage, list[_Row]]]:
         """Each stage's name and blocks. Drop path grows linearly: block l of L has l / L of the last one's rate."""
@@ -150,7 +159,8 @@ class ResNet(nn.Module):
         )
 
 
-def _run(net: ResNet, x: Array, *, rows: list[tuple[_Row, Layers]]) -> Array:
+def _run(net: ResNet, x: Array, memory: Any, *, rows: list[tuple[_Row, Layers]], train: bool) -> tuple[Array, Any]:
     for row, layers in rows:
-        x = row.make(layers, row.features, row.strides, name=row.name)(x)
-    return x
+        block = row.make(layers, row.features, row.strides, name=row.name)
+        x, memory = net.through(block, x, memory, train=train)
+    return x, memory

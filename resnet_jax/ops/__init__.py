@@ -5,9 +5,10 @@ from resnet_jax.ops.dense import dense
 from resnet_jax.ops.norm import batch_norm, group_norm, normalize
 from resnet_jax.ops.pooling import avg_pool, blur_pool, global_pool, max_pool
 from resnet_jax.ops.random import draw_per_example, drop_path, dropout
-from resnet_jax.ops.tally import tally_macs
+from resnet_jax.ops.tally import add_macs, tally_macs
 
 __all__ = [
+    "add_macs",
     "avg_pool",
     "batch_norm",
     "blur_pool",

@@ -48,11 +48,13 @@ def conv2d(
 def conv2d_per_example(
     x: Array, kernels: Array, *, strides: int = 1, dilation: int = 1, groups: int = 1, same: bool = False
 ) -> Array:
-    """`conv2d` with a kernel for each example, [N, k, k, Ci/groups, Co], in one call. Multiply-adds are not counted.
+    """`conv2d` with a kernel for each example, [N, k, k, Ci/groups, Co], in one call.
 
     The examples become groups of one convolution; where k is 1 it is one product of matrices for each.
     """
     n, k, _, _, features = kernels.shape
+    out = [math.ceil(size / strides) for size in x.shape[1:3]]
+    add_macs(math.prod(out) * kernels.size, other=True)
     if k == 1 and groups == 1:
         return jnp.einsum("nhwc,ncf->nhwf", x[:, ::strides, ::strides], kernels[:, 0, 0])
     if groups == features == x.shape[-1]:

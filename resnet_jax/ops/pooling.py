@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from resnet_jax.ops.tally import add_macs
 from resnet_jax.types import Array, at_least_float32
 
 
@@ -84,6 +85,7 @@ def blur_pool(x: Array, *, strides: int) -> Array:
 
     Zhang 2019, "Making Convolutional Networks Shift-Invariant Again", section 3; reflected at the border.
     """
+    add_macs(9 * x.shape[0] * -(-x.shape[1] // strides) * -(-x.shape[2] // strides) * x.shape[3], other=True)
     for axis in (1, 2):
         pads = [(0, 0)] * x.ndim
         pads[axis] = (1, 1)

@@ -6,12 +6,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-_record: ContextVar[Callable[[int], None] | None] = ContextVar("record", default=None)
+_record: ContextVar[Callable[[int, bool], None] | None] = ContextVar("record", default=None)
 
 
 @contextmanager
-def tally_macs(record: Callable[[int], None]) -> Iterator[None]:
-    """While open, calls `record(macs)` for every convolution and dense layer traced, whole batch."""
+def tally_macs(record: Callable[[int, bool], None]) -> Iterator[None]:
+    """While open, calls `record(macs, other)` for what is traced, whole batch.
+
+    `other` is False for convolutions and dense layers, which published counts are of, and True for what these leave
+    out: fixed filters, convolutions along the channels, products of activations, kernels made per example.
+    """
     token = _record.set(record)
     try:
         yield
@@ -19,7 +23,7 @@ def tally_macs(record: Callable[[int], None]) -> Iterator[None]:
         _record.reset(token)
 
 
-def add_macs(macs: int) -> None:
+def add_macs(macs: int, *, other: bool = False) -> None:
     record = _record.get()
     if record is not None:
-        record(macs)
+        record(macs, other)

@@ -158,7 +158,7 @@ class _Run:
                 self._signals.at_stake = True
                 means = self._test(self._start, state, log, report)
             for step, batch in enumerate(self._batches(state, report, log), self._start + 1):
-                state, sums = self._session.train_step(state, batch)
+                state, sums = self._session.train_step(step, state, batch)
                 log.add(step, sums)
                 self._signals.at_stake = True
                 if step % self._plan.eval_every_steps == 0 or step == self._plan.steps:

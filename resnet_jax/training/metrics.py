@@ -8,6 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from resnet_jax.models import natural
 from resnet_jax.types import Array, Metrics
 
 
@@ -21,6 +22,18 @@ def classification(logits: Array, labels: Array, loss: Array, mask: Array) -> Me
     if logits.shape[-1] > 5:
         sums["top5"] = jnp.sum((rank < 5) * mask)
     return sums
+
+
+def execution(gates: Mapping[str, Any], mask: Array) -> Metrics:
+    """Sums of the shares of blocks that were run: "executed" in all, and by block. {} for a net without gates.
+
+    `gates` is what `SkipResidual`s have sown.
+    """
+    if not gates:
+        return {}
+    blocks = {name: jnp.sum(sown["executed"][0] * mask) for name, sown in gates.items()}
+    by_block = {f"executed/{name}": blocks[name] for name in sorted(blocks, key=natural)}
+    return {"executed": sum(blocks.values(), start=jnp.zeros_like(mask[0])) / len(blocks)} | by_block
 
 
 def total(batches: Iterable[Mapping[str, Any]]) -> dict[str, float]:

@@ -13,9 +13,12 @@ import optax
 from resnet_jax import data
 from resnet_jax.config import Config, DataConfig, ModelConfig, OptimConfig, check_config, check_data
 from resnet_jax.data import Dataset, Source
-from resnet_jax.models import create_model, shapes
+from resnet_jax.models import create_model, list_models, shapes
+from resnet_jax.models.skipnet import SkipNet
 from resnet_jax.training import optim
 from resnet_jax.types import Preprocess
+
+SKIPNETS = f"wanted: one of {', '.join(list_models('*skipnet*'))}"
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class Plan:
     steps: int
     steps_per_epoch: int
     eval_every_steps: int
+    soft_gate_steps: int  # the first ones
 
 
 def make_plan(config: Config) -> Plan:
@@ -43,7 +47,13 @@ def make_plan(config: Config) -> Plan:
     """
     check_config(config)
     # Names and rates first: reading the data may take long.
-    create_model(config.model.name, **model_overrides(config.model, num_classes=1, in_channels=1))
+    named = create_model(config.model.name, **model_overrides(config.model, num_classes=1, in_channels=1))
+    for name, value in (
+        ("optim.gate_penalty", config.optim.gate_penalty),
+        ("train.soft_gate_epochs", config.train.soft_gate_epochs),
+    ):
+        if value and not isinstance(named, SkipNet):
+            raise ValueError(f"{name}={value} is for SkipNets, and {config.model.name} has no gates; {SKIPNETS}")
     dataset, splits, train, test = open_data(config.data)
     batch_size = config.data.batch_size
     if batch_size > train.num_examples:
@@ -85,6 +95,7 @@ def make_plan(config: Config) -> Plan:
         schedule=make_schedule(config.optim, batch_size=batch_size, steps_per_epoch=steps_per_epoch, steps=steps),
         steps=steps,
         steps_per_epoch=steps_per_epoch,
+        soft_gate_steps=round(config.train.soft_gate_epochs * steps_per_epoch),
         eval_every_steps=max(1, round(config.train.eval_every_epochs * steps_per_epoch)),
     )
 

@@ -45,8 +45,8 @@ def replay(folder: str | Path, step: int) -> dict[str, Any]:
     session = Session(plan, parallel)
     state = parallel.replicate(saved.state(session.fresh()))
     batches = parallel.prefetch(session.batches(saved.step))
-    for _ in range(saved.step, step):
-        state, sums = session.train_step(state, next(batches))
+    for made in range(saved.step + 1, step + 1):
+        state, sums = session.train_step(made, state, next(batches))
     sums = jax.device_get(sums)
     means = metrics.mean([sums]) if sums["count"] else dict.fromkeys(sums.keys() - {"count"})
     return {

@@ -15,7 +15,7 @@ from resnet_jax.training.parallel import Parallel
 from resnet_jax.training.plan import Plan, eval_batch, make_augmentation, make_optimizer
 from resnet_jax.training.state import TrainState
 from resnet_jax.training.steps import make_eval_step, make_train_step
-from resnet_jax.types import Batch
+from resnet_jax.types import Batch, Metrics
 
 
 class Session:
@@ -24,19 +24,27 @@ class Session:
         config = plan.config
         self.augment = make_augmentation(config.data, plan.preprocess, len(plan.train.classes))
         self._tx = make_optimizer(config.optim, plan.schedule)
-        step = make_train_step(
-            plan.model,
-            self._tx,
+        make_step = partial(
+            make_train_step,
+            tx=self._tx,
             loss=partial(cross_entropy, label_smoothing=config.optim.label_smoothing),
             augment=self.augment,
             accumulate=config.optim.accumulate,
             ema_decay=config.optim.ema_decay,
             skip_nonfinite=config.train.nonfinite == "skip",
+            gate_penalty=config.optim.gate_penalty,
         )
-        self.train_step = parallel.map(step, donate_state=True)
+        self._hard_step = parallel.map(make_step(plan.model), donate_state=True)
+        if plan.soft_gate_steps:
+            self._soft_step = parallel.map(make_step(plan.model.clone(soft_gates=True)), donate_state=True)
         self._eval_step = parallel.map(make_eval_step(plan.model, prepare=plan.preprocess))
         self._rate = jax.jit(plan.schedule)
         self._order = Order(plan.train.num_examples, config.train.seed, config.data.batch_size)
+
+    def train_step(self, step: int, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        """Makes `step` (1, 2, ...)."""
+        run = self._soft_step if step <= self.plan.soft_gate_steps else self._hard_step
+        return run(state, batch)
 
     def fresh(self) -> TrainState:
         """The state before the first step."""

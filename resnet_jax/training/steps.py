@@ -16,8 +16,9 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
+from resnet_jax.models.skipnet import SkipNet
 from resnet_jax.training.losses import cross_entropy
-from resnet_jax.training.metrics import classification
+from resnet_jax.training.metrics import classification, execution
 from resnet_jax.training.state import TrainState
 from resnet_jax.types import Array, Batch, Metrics
 
@@ -36,11 +37,13 @@ def make_train_step(
     accumulate: int = 1,
     ema_decay: float | None = None,
     skip_nonfinite: bool = False,
+    gate_penalty: float = 0.0,
 ) -> Step:
     """step(state, batch) -> (state, metrics), the metrics being sums over the global batch (see `metrics.mean`).
 
     They are loss, top1, top5 (with more than five classes), count, and the L2 norms of gradient and parameters
-    (grad_norm, param_norm) times the count.
+    (grad_norm, param_norm) times the count; of a SkipNet also the shares of blocks that were run, "executed" in all
+    and "executed/stage1_block0", ... each.
 
     Args:
       loss: (logits, labels) -> one number per example; what is minimised is its mean over the examples of mask 1.
@@ -54,11 +57,15 @@ def make_train_step(
         ExponentialMovingAverage with num_updates: the first weights are soon forgotten.
       skip_nonfinite: a step whose loss or gradient is not finite changes nothing but the step count and the schedule's.
         It counts as no examples, and as 1 in the metric "skipped".
+      gate_penalty: what is minimised is the loss plus this times the share of blocks that are run (SkipNets: Wang et
+        al. 2018, eq. 4). The metric loss is without it.
 
     Raises:
-      ValueError: the net synchronises its BatchNorm over another axis.
+      ValueError: the net synchronises its BatchNorm over another axis, or has no gates to be penalised.
     """
     _check_axis(model, axis_name)
+    if gate_penalty and not isinstance(model, SkipNet):
+        raise ValueError(f"gate_penalty={gate_penalty} is for SkipNets; this net has no gates")
 
     def part_gradient(params: Any, batch_stats: Any, batch: Batch, rngs: dict[str, Array]) -> tuple[Any, Any, Metrics]:
         def objective(params: Any) -> tuple[Array, tuple[Any, Metrics]]:
@@ -67,12 +74,14 @@ def make_train_step(
                 batch["image"],
                 train=True,
                 example_index=batch["index"],
-                mutable=["batch_stats"],
+                mutable=["batch_stats", "gates"],
                 rngs=rngs,
             )
             losses = loss(outputs.logits, batch["label"])
             sums = classification(outputs.logits, batch["label"], losses, batch["mask"])
-            return sums["loss"], (updated.get("batch_stats", {}), sums)
+            sums |= execution(updated.get("gates", {}), batch["mask"])
+            penalty = gate_penalty * sums["executed"] if gate_penalty else 0
+            return sums["loss"] + penalty, (updated.get("batch_stats", {}), sums)
 
         (_, (batch_stats, sums)), gradient = jax.value_and_grad(objective, has_aux=True)(params)
         return gradient, batch_stats, sums
@@ -161,15 +170,17 @@ def make_eval_step(
 ) -> Callable[[TrainState, Batch], Metrics]:
     """step(state, batch) -> metrics: sums over the examples of mask 1, with running statistics and no randomness.
 
+    They are loss, top1, top5, count, and a SkipNet's shares of blocks that were run, as in training.
     `prepare` makes the net's input from `batch["image"]` on the device (a `Preprocess`); None: it is that already.
     """
 
     def step(state: TrainState, batch: Batch) -> Metrics:
         batch = _complete(batch, axis_name)
         images = batch["image"] if prepare is None else prepare(batch["image"])
-        outputs: Any = model.apply(state.variables, images, train=False)
+        outputs, sown = model.apply(state.variables, images, train=False, mutable=["gates"])
         logits = outputs.logits
         sums = classification(logits, batch["label"], loss(logits, batch["label"]), batch["mask"])
+        sums |= execution(sown.get("gates", {}), batch["mask"])
         return sums if axis_name is None else lax.psum(sums, axis_name)
 
     return step

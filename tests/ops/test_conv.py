@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from resnet_jax.ops import conv2d, tally_macs
+from resnet_jax.ops import conv2d, conv2d_per_example, tally_macs
 from resnet_jax.ops.conv import banded_product, library_conv, narrow_conv, patch_product
 
 
@@ -81,7 +81,8 @@ def test_the_narrow_convolution_and_its_derivatives_are_the_librarys(x64, height
 
 def test_counts_its_multiply_adds(strict_dtypes):
     counts = []
-    with tally_macs(counts.append):
+    with tally_macs(lambda macs, other: counts.append((macs, other))):
         conv2d(jnp.ones((2, 8, 8, 4)), jnp.ones((3, 3, 2, 6)), strides=2, groups=2)
+        conv2d_per_example(jnp.ones((2, 8, 8, 4)), jnp.ones((2, 3, 3, 4, 6)))
     conv2d(jnp.ones((2, 8, 8, 4)), jnp.ones((3, 3, 4, 6)))
-    assert counts == [2 * 4 * 4 * 6 * 9 * 2]
+    assert counts == [(2 * 4 * 4 * 6 * 9 * 2, False), (2 * 8 * 8 * 6 * 9 * 4, True)]

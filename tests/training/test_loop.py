@@ -226,12 +226,13 @@ def test_eight_devices_four_two_and_one_do_one_run(tmp_path, tfds_dir):
     eight = session(8, "pmap")
     state = like = jax.device_get(eight.fresh())
     straight = eight.parallel.replicate(state)
-    for _, batch in zip(range(5), eight.parallel.prefetch(eight.batches(0)), strict=False):
-        straight, _ = eight.train_step(straight, batch)
+    for step, batch in zip(range(1, 6), eight.parallel.prefetch(eight.batches(0)), strict=False):
+        straight, _ = eight.train_step(step, straight, batch)
     with Checkpoints(tmp_path / "checkpoints") as checkpoints:
         others = [session(4, "shard_map"), session(2, "pmap"), session(1, "shard_map"), session(8, "shard_map")]
         for step, on in enumerate([eight, *others], 1):
-            moved, _ = on.train_step(on.parallel.replicate(state), on.parallel.shard(next(on.batches(step - 1))))
+            batch = on.parallel.shard(next(on.batches(step - 1)))
+            moved, _ = on.train_step(step, on.parallel.replicate(state), batch)
             checkpoints.save(step, moved, {"model": {}, "classes": [], "preprocess": {}}, top1=None)
             checkpoints.wait()
             state = open_checkpoint(tmp_path, step).state(like)

@@ -1,26 +1,57 @@
 """The CIFAR nets of He et al. 2015, section 4.2 and table 6: 6n + 2 layers, three stages of 16, 32 and 64 channels.
 
 cifar_resnet20 and the others have the paper's parameter-free shortcut (option A); `_a`, `_b`, `_c` say the option.
-cifar_resnet8 (n = 1) is not in the paper; it is the usual small student of distillation (Tian et al. 2020).
+cifar_resnet8 (n = 1) is not in the paper; it is the usual small student of distillation (Tian et al. 2020). 38 and 74
+are the twins of SkipNet's. cifar_highway: the same stages with highway gates (Srivastava et al. 2015) where the others
+add. cifar_resnet18: ImageNet's, with a 3x3 stem and no pooling, as articles on CIFAR mean it.
+
+Small nets to try a paper's idea beside its twin: cifar_condconv20 (Yang et al. 2019, four experts a convolution) beside
+cifar_resnet20, cifar_res2net29 (Gao et al. 2019, four slices) beside cifar_resnet29, both of bottlenecks.
 """
 
 from functools import partial
+from typing import Any
 
+from resnet_jax.models.blocks import Residual
+from resnet_jax.models.branches import Bottle2neck
+from resnet_jax.models.combine import HighwayGate
+from resnet_jax.models.layers import CondConv
 from resnet_jax.models.resnet import ResNet, Stage
 from resnet_jax.models.stems import CifarStem
-from resnet_jax.models.zoo.imagenet import BASIC_A, BASIC_B, BASIC_C, PLAIN
+from resnet_jax.models.zoo.imagenet import (
+    BASIC_A,
+    BASIC_B,
+    BASIC_C,
+    BASIC_FEATURES,
+    BOTTLENECK,
+    PLAIN,
+    R18,
+    net,
+)
+
+CIFAR: dict[str, Any] = {"num_classes": 10, "image_size": 32, "stem": CifarStem}
 
 
-def _net(layers: int, block) -> partial[ResNet]:
-    depth = (layers - 2) // 6
-    stages = (Stage(depth, 16, 1, block), Stage(depth, 32, 2, block), Stage(depth, 64, 2, block))
-    return partial(ResNet, stages=stages, num_classes=10, image_size=32, stem=CifarStem, stem_features=16)
+def _net(layers: int, block, features=(16, 32, 64), convs=2, **fields) -> partial[ResNet]:
+    depth = (layers - 2) // (3 * convs)
+    stages = tuple(Stage(depth, width, strides, block) for width, strides in zip(features, (1, 2, 2), strict=True))
+    return partial(ResNet, stages=stages, stem_features=16, **CIFAR, **fields)
 
 
-RESNETS = (8, 20, 32, 44, 56, 110, 1202)
+RESNETS = (8, 20, 32, 38, 44, 56, 74, 110, 1202)
 PLAINS = (20, 32, 44, 56, 110)
+HIGHWAYS = (20, 32, 56)
 OPTIONS = {"": BASIC_A, "_a": BASIC_A, "_b": BASIC_B, "_c": BASIC_C}
 
 MODELS = {f"cifar_plain{layers}": _net(layers, PLAIN) for layers in PLAINS} | {
     f"cifar_resnet{layers}{option}": _net(layers, block) for layers in RESNETS for option, block in OPTIONS.items()
+}
+MODELS |= {f"cifar_highway{layers}": _net(layers, partial(BASIC_A, combine=HighwayGate)) for layers in HIGHWAYS}
+
+WIDE = {"features": (64, 128, 256), "convs": 3}
+MODELS |= {
+    "cifar_resnet18": net(R18, BASIC_FEATURES, BASIC_B, **CIFAR),
+    "cifar_resnet29": _net(29, BOTTLENECK, **WIDE),
+    "cifar_res2net29": _net(29, partial(Residual, branch=Bottle2neck), **WIDE),
+    "cifar_condconv20": _net(20, BASIC_A, conv=CondConv),
 }

@@ -1,0 +1,172 @@
+"""SkipNet: blocks whose branch is run for some images only, as a gate decides from the block's input.
+
+Wang et al. 2018, "SkipNet: Learning Dynamic Routing in Convolutional Networks". Every block has a gate here; in the
+paper's code the first block of the net has none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from resnet_jax import ops
+from resnet_jax.models.branches import Basic
+from resnet_jax.models.layers import Dtype, Layers, linear_uniform
+from resnet_jax.models.resnet import ResNet
+from resnet_jax.models.shortcuts import Project, Shortcut
+from resnet_jax.types import Array
+
+# soft: F(x) is multiplied by the gate's probability; hard: by 0 or 1, with the gradient of the probability
+# ("straight-through", Bengio et al. 2013, section 4); skip: hard, and what is closed is not computed.
+Gating = Literal["soft", "hard", "skip"]
+OPEN_AT_FIRST = nn.initializers.constant(1.0)  # logits: a fresh net runs its blocks
+SIZES = 4  # into how many parts a batch is cut to run only as many as are needed
+
+
+class FeedForwardGate(nn.Module):
+    """Convolutions of stride 2, a global average, one number (figure 3a and b): [N, H, W, C] -> logits [N].
+
+    Two of them are the paper's FFGate-I: the map is max-pooled, and the first has stride 1. One is FFGate-II.
+    """
+
+    layers: Layers
+    convs: int = 1
+
+    @nn.compact
+    def __call__(self, x: Array, memory: None) -> tuple[Array, None]:
+        layers, channels = self.layers, x.shape[-1]
+        if self.convs > 1:
+            x = ops.max_pool(x)
+        for i in range(1, self.convs + 1):
+            x = layers.conv(channels, 3, 2 if i == self.convs else 1, name=f"conv{i}")(x)
+            x = layers.act(layers.norm(name=f"norm{i}")(x))
+        return layers.dense(1, name="dense", bias_init=OPEN_AT_FIRST)(ops.global_pool(x))[:, 0], None
+
+
+class LSTM(NamedTuple):
+    """A long short-term memory: what all gates share of it, and its state for each image."""
+
+    kernel: Array  # [E + M, 4M]: of an embedding and the last output
+    bias: Array  # [4M]
+    out: Array  # [M, N]
+    cell: Array
+
+    def __call__(self, x: Array) -> tuple[Array, LSTM]:
+        """[N, E] -> [N, M], and the memory after it."""
+        z = ops.dense(jnp.concatenate([x, self.out], axis=-1), self.kernel) + self.bias[None]
+        enter, forget, leave, new = jnp.split(z, 4, axis=-1)
+        cell = jax.nn.sigmoid(forget) * self.cell + jax.nn.sigmoid(enter) * jnp.tanh(new)
+        out = jax.nn.sigmoid(leave) * jnp.tanh(cell)
+        return out, self._replace(out=out, cell=cell)
+
+
+class Memory(nn.Module):
+    """The parameters of the gates' LSTM, as the memory of `n` images of which nothing is known yet."""
+
+    size: int
+    dtype: Dtype = jnp.float32
+    param_dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, n: int) -> LSTM:
+        kernel = self.param("kernel", linear_uniform, (2 * self.size, 4 * self.size), self.param_dtype)
+        bias = self.param("bias", nn.initializers.zeros, (4 * self.size,), self.param_dtype)
+        nothing = jnp.zeros((n, self.size), self.dtype)
+        return LSTM(kernel.astype(self.dtype), bias.astype(self.dtype), nothing, nothing)
+
+
+class RecurrentGate(nn.Module):
+    """A global average, embedded, through the memory that all gates share (figure 3c): [N, H, W, C] -> logits [N]."""
+
+    layers: Layers
+
+    @nn.compact
+    def __call__(self, x: Array, memory: LSTM) -> tuple[Array, LSTM]:
+        size = memory.out.shape[-1]
+        out, memory = memory(self.layers.dense(size, name="embed")(ops.global_pool(x)))
+        return self.layers.dense(1, name="dense", bias_init=OPEN_AT_FIRST)(out)[:, 0], memory
+
+
+class SkipResidual(nn.Module):
+    """act(g(x) * branch(x) + shortcut(x)), g in {0, 1}: a closed gate leaves the shortcut (section 3.1).
+
+    [N, H, W, Ci] -> [N, H/s, W/s, features]. The share of its branch that was run for each image, [N], is sown as
+    "executed" in the collection "gates".
+    """
+
+    layers: Layers
+    features: int
+    strides: int = 1
+    branch: Callable[..., nn.Module] = Basic
+    shortcut: Callable[..., Shortcut] = Project
+    gate: Callable[..., nn.Module] = FeedForwardGate  # (layers, name=) -> module(x, memory): logits [N], memory
+
+    @nn.compact
+    def __call__(self, x: Array, memory: Any, gating: Gating) -> tuple[Array, Any]:
+        layers = self.layers
+        logits, memory = self.gate(layers, name="gate")(x, memory)
+        probability = jax.nn.sigmoid(logits)
+        closer = (logits > 0).astype(logits.dtype)
+        gate = probability if gating == "soft" else probability + lax.stop_gradient(closer - probability)
+        if not self.is_initializing():
+            self.sow("gates", "executed", gate)
+        s = self.shortcut(layers, self.features, self.strides, name="shortcut")(x)
+        branch = self.branch(layers, self.features, self.strides, name="branch")
+        if gating == "skip" and not self.is_initializing():
+            y = run_for(branch, x, logits > 0, s)
+        else:
+            y = branch(x)
+        y = y * gate.astype(y.dtype)[:, None, None, None]
+        return layers.act((y if layers.drop_path is None else layers.drop_path(y)) + s), memory
+
+
+def run_for(module: nn.Module, x: Array, wanted: Array, like: Array) -> Array:
+    """module(x) where `wanted` [N] is true, and anything finite elsewhere; computed for few more images than that.
+
+    Of a batch, the wanted images are gathered into the smallest of `SIZES` sizes that holds them, each of which is
+    compiled; of one image the module is run or not. `like` has the shape and type of the result.
+    """
+    n = x.shape[0]
+    sizes = sorted({-(-n * part // SIZES) for part in range(SIZES + 1)})
+    order = jnp.argsort(~wanted, stable=True)
+    smallest = jnp.searchsorted(jnp.array(sizes), wanted.sum())
+
+    def of(size: int) -> Callable[..., Array]:
+        def run(module: nn.Module, x: Array, order: Array) -> Array:
+            if not size:
+                return jnp.zeros_like(like)
+            if size == n:
+                return module(x)
+            chosen = order[:size]
+            return jnp.zeros_like(like).at[chosen].set(module(x[chosen]), unique_indices=True)
+
+        return run
+
+    return nn.switch(smallest, [of(size) for size in sizes], module, x, order)
+
+
+class SkipNet(ResNet):
+    """A ResNet of gated blocks (`SkipResidual`).
+
+    In training F(x) is multiplied by its gate, hard or soft. At inference gates are hard; with `skipping`, branches
+    are computed for the images whose gates are open, and that many times faster.
+    """
+
+    memory_size: int | None = None  # of the LSTM that recurrent gates share
+    soft_gates: bool = False
+    skipping: bool = False
+
+    def first_memory(self, x: Array) -> LSTM | None:
+        if self.memory_size is None:
+            return None
+        return Memory(self.memory_size, self.dtype, self.param_dtype, name="memory")(x.shape[0])
+
+    def through(self, block: nn.Module, x: Array, memory: Any, *, train: bool) -> tuple[Array, Any]:
+        inference: Gating = "skip" if self.skipping else "hard"
+        training: Gating = "soft" if self.soft_gates else "hard"
+        return block(x, memory, training if train else inference)

@@ -1,0 +1,45 @@
+"""SkipNets (Wang et al. 2018): gated blocks on the CIFAR ResNets with shortcut option A, and on ResNet-50 and 101.
+
+cifar_skipnet38, 74 and 110 have feed-forward gates, of two convolutions each, the deepest of one. The others have
+recurrent gates, which share a memory of ten numbers: `_rnn`, and those for ImageNet, whose blocks are too wide for
+convolutions in gates.
+"""
+
+from functools import partial
+
+from resnet_jax.models.branches import Bottleneck
+from resnet_jax.models.resnet import Stage
+from resnet_jax.models.shortcuts import ZeroPad
+from resnet_jax.models.skipnet import FeedForwardGate, RecurrentGate, SkipNet, SkipResidual
+from resnet_jax.models.stems import CifarStem
+from resnet_jax.models.zoo.imagenet import BOTTLENECK_FEATURES, R50, R101
+
+
+def _net(depths, features, strides, block, gate, **fields) -> partial[SkipNet]:
+    block = partial(block, gate=gate)
+    rows = zip(depths, features, strides, strict=True)
+    memory = 10 if gate is RecurrentGate else None
+    return partial(SkipNet, stages=tuple(Stage(*row, block) for row in rows), memory_size=memory, **fields)
+
+
+def _cifar(layers: int, gate) -> partial[SkipNet]:
+    depths, block = 3 * [(layers - 2) // 6], partial(SkipResidual, shortcut=ZeroPad)
+    fields = {"num_classes": 10, "image_size": 32, "stem": CifarStem, "stem_features": 16}
+    return _net(depths, (16, 32, 64), (1, 2, 2), block, gate, **fields)
+
+
+def _imagenet(depths) -> partial[SkipNet]:
+    return _net(depths, BOTTLENECK_FEATURES, (1, 2, 2, 2), partial(SkipResidual, branch=Bottleneck), RecurrentGate)
+
+
+TWO = partial(FeedForwardGate, convs=2)
+MODELS = {
+    "cifar_skipnet38": _cifar(38, TWO),
+    "cifar_skipnet74": _cifar(74, TWO),
+    "cifar_skipnet110": _cifar(110, FeedForwardGate),
+    "cifar_skipnet38_rnn": _cifar(38, RecurrentGate),
+    "cifar_skipnet74_rnn": _cifar(74, RecurrentGate),
+    "cifar_skipnet110_rnn": _cifar(110, RecurrentGate),
+    "skipnet50": _imagenet(R50),
+    "skipnet101": _imagenet(R101),
+}
