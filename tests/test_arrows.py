@@ -9,7 +9,8 @@ import pytest
 import resnet_jax
 
 ROOT = Path(resnet_jax.__file__).parent
-MODEL_PARTS = ("models.branches", "models.shortcuts", "models.combine", "models.stems", "models.heads")
+PARTS = ("branches", "shortcuts", "combine", "stems", "heads", "attention")
+MODEL_PARTS = tuple(f"models.{part}" for part in PARTS)
 DOOR = ("training.loop", "training.plan", "training.folder", "training.replay", "training.session")
 ROOMS = ("types", "config", "nearest", "models", "weights", "data", "analysis", "training")
 ALLOWED = {  # room: what it may import, by longest matching prefix
@@ -20,9 +21,11 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     "data": ("types", "ops", "nearest", "data"),
     "models.layers": ("types", "ops"),
     **{part: ("types", "ops", "models.layers") for part in MODEL_PARTS},
+    "models.branches": ("types", "ops", "models.layers", "models.attention"),
     "models.blocks": ("types", "models.layers", *MODEL_PARTS),
     "models.resnet": ("types", "ops", "models.layers", *MODEL_PARTS),
-    "models.zoo": ("models.blocks", "models.resnet", "models.zoo", *MODEL_PARTS),
+    "models.skipnet": ("types", "ops", "models.layers", "models.resnet", *MODEL_PARTS),
+    "models.zoo": ("ops", "models"),
     "models": ("types", "ops", "nearest", "models"),
     "weights": ("types", "models", "weights"),
     "analysis": ("types", "ops", "nearest", "models", "analysis"),

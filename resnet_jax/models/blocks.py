@@ -8,7 +8,7 @@ from functools import partial
 import flax.linen as nn
 
 from resnet_jax.models.branches import Basic, MBConv, PreActBasic
-from resnet_jax.models.combine import Add
+from resnet_jax.models.combine import Add, HighwayGate
 from resnet_jax.models.layers import Layers
 from resnet_jax.models.shortcuts import Project, Shortcut
 from resnet_jax.types import Array
@@ -87,4 +87,16 @@ class InvertedResidual(nn.Module):
             return y
         if self.layers.drop_path is not None:
             y = self.layers.drop_path(y)
+        return self.combine(self.layers, name="combine")(x, y, x)
+
+
+class HighwayDense(nn.Module):
+    """combine(x, act(dense(x)), x): [N, C] -> [N, C], the fully connected highway layer (Srivastava et al. 2015)."""
+
+    layers: Layers
+    combine: Callable[..., nn.Module] = HighwayGate
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        y = self.layers.act(self.layers.dense(x.shape[-1], name="dense")(x))
         return self.combine(self.layers, name="combine")(x, y, x)

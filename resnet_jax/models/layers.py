@@ -201,14 +201,15 @@ class Dense(nn.Module):
 class Layers:
     """What a block may use: layer constructors and per-call choices, already bound by the net.
 
+    `Layers()` is for a block on its own, in somebody else's module.
     `dilation` and `take_strides` make a net of a smaller output stride (à trous, Chen et al. 2017, DeepLab): where
     strides are not taken, the striding convolution samples as it did, and every later one is dilated instead.
     """
 
-    make_conv: partial[Any]
-    make_norm: Callable[..., nn.Module]
-    act: Activation
-    use_batch_statistics: bool
+    make_conv: partial[Any] = partial(Conv)
+    make_norm: Callable[..., nn.Module] = BatchNorm
+    act: Activation = nn.relu
+    use_batch_statistics: bool = False
     dtype: Dtype = jnp.float32
     param_dtype: Dtype = jnp.float32
     drop_path: Activation | None = (
@@ -241,6 +242,8 @@ class Layers:
             kernel_size,
             strides=1 if pooled else self.strides(strides),
             dilation=dilation * spread if kernel_size > 1 else 1,
+            dtype=self.dtype,
+            param_dtype=self.param_dtype,
             name=name,
             **options,
         )
@@ -250,7 +253,7 @@ class Layers:
         return replace(self, make_conv=partial(kind, **self.make_conv.keywords, **options))
 
     def norm(self, *, name: str, **options: Any) -> Activation:
-        norm = self.make_norm(name=name, **options)
+        norm = self.make_norm(name=name, dtype=self.dtype, param_dtype=self.param_dtype, **options)
         return lambda x: norm(x, use_batch_statistics=self.use_batch_statistics)
 
     def dense(self, features: int, *, name: str, **options: Any) -> nn.Module:

@@ -149,13 +149,13 @@ class ResNet(nn.Module):
 
     def _layers(self, part: str, train: bool) -> Layers:
         frozen = "all" in self.frozen_norms or part in self.frozen_norms
-        dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         return Layers(
-            make_conv=partial(self.conv, **dtypes),
-            make_norm=partial(self.norm, axis_name=self.bn_axis, group_size=self.bn_group_size, **dtypes),
+            make_conv=partial(self.conv),
+            make_norm=partial(self.norm, axis_name=self.bn_axis, group_size=self.bn_group_size),
             act=self.act,
             use_batch_statistics=train and not frozen,
-            **dtypes,
+            dtype=self.dtype,
+            param_dtype=self.param_dtype,
         )
 
 

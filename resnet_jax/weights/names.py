@@ -60,7 +60,18 @@ class Row(NamedTuple):
 
 SELECTIVE = (SelectiveBasic, SelectiveBottleneck)
 
-# torchvision's and timm's resnet.py, and what timm builds on it. The first row that fits holds.
+# torchvision's resnet.py.
+TORCHVISION_RESNET = (
+    Row("conv1", "stem/conv"),
+    Row("bn1", "stem/norm"),
+    Row("layer{s}.{i}.downsample.0", "stage{s}_block{i}/shortcut/conv"),
+    Row("layer{s}.{i}.downsample.1", "stage{s}_block{i}/shortcut/norm"),
+    Row("layer{s}.{i}.conv{k}", "stage{s}_block{i}/branch/conv{k}"),
+    Row("layer{s}.{i}.bn{k}", "stage{s}_block{i}/branch/norm{k}"),
+    Row("fc", "head/dense"),
+)
+
+# timm's resnet.py, and what is built on it there. The first row that fits holds.
 RESNET = (
     Row("conv1.0", "stem/conv1", (DeepStem,)),
     Row("conv1.1", "stem/norm1", (DeepStem,)),
@@ -70,12 +81,8 @@ RESNET = (
     Row("bn1", "stem/norm3", (DeepStem,)),
     Row("maxpool.0", "stem/pool/conv"),
     Row("maxpool.1", "stem/pool/norm"),
-    Row("conv1", "stem/conv"),
-    Row("bn1", "stem/norm"),
     Row("layer{s}.{i}.downsample.1", "stage{s}_block{i}/shortcut/conv", (PooledProject,)),
     Row("layer{s}.{i}.downsample.2", "stage{s}_block{i}/shortcut/norm", (PooledProject,)),
-    Row("layer{s}.{i}.downsample.0", "stage{s}_block{i}/shortcut/conv"),
-    Row("layer{s}.{i}.downsample.1", "stage{s}_block{i}/shortcut/norm"),
     Row("layer{s}.{i}.convs.{p}", "stage{s}_block{i}/branch/conv2_{p}", (Bottle2neck,)),
     Row("layer{s}.{i}.bns.{p}", "stage{s}_block{i}/branch/norm2_{p}", (Bottle2neck,)),
     Row("layer{s}.{i}.conv{k}.paths.{p}.conv", "stage{s}_block{i}/branch/conv{k}/conv_{p}", SELECTIVE),
@@ -85,11 +92,9 @@ RESNET = (
     Row("layer{s}.{i}.conv{k}.attn.fc_select", "stage{s}_block{i}/branch/conv{k}/select", SELECTIVE),
     Row("layer{s}.{i}.conv{k}.conv", "stage{s}_block{i}/branch/conv{k}", SELECTIVE),
     Row("layer{s}.{i}.conv{k}.bn", "stage{s}_block{i}/branch/norm{k}", SELECTIVE),
-    Row("layer{s}.{i}.conv{k}", "stage{s}_block{i}/branch/conv{k}"),
-    Row("layer{s}.{i}.bn{k}", "stage{s}_block{i}/branch/norm{k}"),
     Row("layer{s}.{i}.se.fc{k}", "stage{s}_block{i}/attend/fc{k}", kernel=POINTWISE),
     Row("layer{s}.{i}.se.conv", "stage{s}_block{i}/attend"),
-    Row("fc", "head/dense"),
+    *TORCHVISION_RESNET,
 )
 
 # timm's resnetv2.py.
@@ -180,7 +185,7 @@ TABLES: tuple[tuple[type | None, dict[str, tuple[Row, ...]]], ...] = (
     (NormHead, {"timm": PREACT}),
     (ConvHead, {"timm": EFFICIENTNET, "torchvision": TORCHVISION_EFFICIENTNET}),
     (AttentionPoolHead, {"timm": CLIP, "openai": OPENAI}),
-    (None, {"timm": RESNET, "torchvision": RESNET}),
+    (None, {"timm": RESNET, "torchvision": TORCHVISION_RESNET}),
 )
 
 
@@ -201,7 +206,7 @@ class Names:
         """The name in their state dict of the array at `path` of our variables, and how it lies there.
 
         Raises:
-          KeyError: the tables have no row for it.
+          ValueError: the library has no such array.
         """
         _, *module, leaf = path
         ours = "/".join(module)
@@ -211,7 +216,7 @@ class Names:
                 before = {"t": int(numbers["s"]) - 1} if "s" in numbers else {}
                 name = f"{row.theirs.format(**numbers, **before)}{LEAVES[leaf]}"
                 return name, row.kernel if leaf == "kernel" else SAME
-        raise KeyError(ours)
+        raise ValueError(f"{self.layout} has no name for {ours}")
 
 
 def tables(model: nn.Module) -> dict[str, tuple[Row, ...]]:

@@ -106,8 +106,13 @@ def _shapes(model: nn.Module) -> Shapes:
 
 
 def _registered(model: nn.Module) -> str:
-    """The name under which a net of these stages is registered, or that of its class."""
-    return next((name for name, make in MODELS.items() if make().stages == model.stages), type(model).__name__)
+    """The name under which a net of these stages is registered, the most alike in its other fields; or its class's."""
+    alike: dict[str, int] = {}
+    for name, make in MODELS.items():
+        known: Any = make()
+        if known.stages == model.stages:
+            alike[name] = sum(getattr(known, key) == getattr(model, key, None) for key in known.__dataclass_fields__)
+    return max(alike, key=alike.__getitem__) if alike else type(model).__name__
 
 
 def _file_model(path: Path) -> str:
@@ -125,7 +130,7 @@ def _names(model: nn.Module, state: Mapping[str, np.ndarray]) -> Names:
     def fitting(names: Names) -> int:
         try:
             return sum(names.entry(path)[0] in state for path in paths)
-        except KeyError:  # that library has no such net
+        except ValueError:  # that library has no such net
             return -1
 
     return max(found, key=fitting)

@@ -1,9 +1,10 @@
-"""Files of weights -> {name: numpy array}. PyTorch is not needed, and no code in a file is run."""
+"""Files of weights -> {name: numpy array}, and a writer. PyTorch is not needed, and no code in a file is run."""
 
 from __future__ import annotations
 
 import io
 import math
+import os
 import pickle
 import pickletools
 import zipfile
@@ -41,6 +42,15 @@ def _safetensors(path: Path) -> dict[str, np.ndarray]:
         raise ValueError(f"{path.name} has arrays of a type that is not read here: {error}") from None
     except (SafetensorError, ValueError) as error:  # the second of shapes that NumPy cannot have
         raise ValueError(f"{path.name} is not a sound .safetensors file: {error}") from error
+
+
+def write_safetensors(state: dict[str, np.ndarray], path: Path) -> None:
+    """Replaces the file in one move, so that it is never half written."""
+    from safetensors.numpy import save_file
+
+    new = path.with_name(f"{path.name}.new")
+    save_file({name: np.asarray(value, order="C") for name, value in state.items()}, new, metadata={"format": "pt"})
+    os.replace(new, path)
 
 
 DTYPES = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from resnet_jax.models import create_model
 from resnet_jax.types import Variables
 from resnet_jax.weights.names import Names
 from resnet_jax.weights.pretrained import to_variables
+from resnet_jax.weights.readers import write_safetensors
 
 
 def save_torch_state(variables: Variables, name: str, path: str | Path, layout: str = "timm") -> None:
@@ -34,18 +34,10 @@ def save_torch_state(variables: Variables, name: str, path: str | Path, layout: 
     kernel = flat.get(("params", "head", "dense", "kernel"))
     model = model.clone(num_classes=0 if kernel is None else kernel.shape[-1])
     names, state = Names(model, layout), {}
-    try:
-        for key, value in flat.items():
-            entry, how = names.entry(key)
-            state[entry] = np.ascontiguousarray(how.to_theirs(value))
-            if key[-1] == "mean":
-                state[f"{entry.removesuffix('running_mean')}num_batches_tracked"] = np.zeros((), np.int64)
-    except KeyError as error:
-        raise ValueError(f"{name} has no array {error}") from None
+    for key, value in flat.items():
+        entry, how = names.entry(key)
+        state[entry] = how.to_theirs(value)
+        if key[-1] == "mean":
+            state[f"{entry.removesuffix('running_mean')}num_batches_tracked"] = np.zeros((), np.int64)
     to_variables(state, model, names)  # which lists what is missing or of another shape
-
-    from safetensors.numpy import save_file  # here, so that a project that writes no files needs no safetensors
-
-    new = path.with_name(f"{path.name}.new")
-    save_file(state, new, metadata={"format": "pt"})
-    os.replace(new, path)
+    write_safetensors(state, path)

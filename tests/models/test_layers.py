@@ -3,10 +3,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import recipe
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
-from resnet_jax.models.layers import BatchNorm, Conv, Dense
+from resnet_jax.models import create_model
+from resnet_jax.models.layers import BatchNorm, CondConv, Conv, Dense, GroupNorm, StandardizedConv
 
 X = np.random.default_rng(0).standard_normal((8, 4, 4, 3)) * 3 + 1
 
@@ -86,3 +88,84 @@ def test_layers_are_plain_linen_modules():
     y, variables = Net().init_with_output(jax.random.key(0), jnp.asarray(X, jnp.float32))
     assert y.shape == (8, 2, 2, 5)
     assert set(variables) == {"params", "batch_stats"}
+
+
+DOUBLE = {"dtype": jnp.float64, "param_dtype": jnp.float64}
+SHAPES = {"1x1": {"kernel_size": 1}, "3x3": {"kernel_size": 3, "strides": 2}}
+SHAPES |= {"grouped": {"kernel_size": 3, "groups": 2}, "depthwise": {"kernel_size": 5, "groups": 6, "dilation": 2}}
+
+
+def drawn(module, *args):
+    rng = np.random.default_rng(3)
+    shapes = jax.eval_shape(lambda: module.init(jax.random.key(0), *args))
+    return jax.tree.map(lambda leaf: jnp.asarray(rng.standard_normal(leaf.shape)), shapes)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_one_expert_with_route_1_is_the_ordinary_convolution(x64, shape):
+    x = jnp.asarray(np.random.default_rng(0).standard_normal((3, 7, 8, 6)))
+    ordinary, conditional = Conv(6, **SHAPES[shape], **DOUBLE), CondConv(6, **SHAPES[shape], **DOUBLE, experts=1)
+    variables = drawn(ordinary, x)
+    experts = jax.tree.map(lambda kernel: kernel[None], variables)
+    got = conditional.apply(experts, x, jnp.ones((3, 1)))
+    np.testing.assert_allclose(got, ordinary.apply(variables, x), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_each_example_is_convolved_by_its_own_sum_of_experts(x64, shape):
+    """sigmoid(W mean(x)) is what the experts are weighted by (Yang et al. 2019, eq. 2)."""
+    x = jnp.asarray(np.random.default_rng(0).standard_normal((3, 7, 8, 6)))
+    layer = CondConv(12, **SHAPES[shape], **DOUBLE, experts=4)
+    variables = drawn(layer, x)
+    got = layer.apply(variables, x)
+    params = jax.tree.map(np.asarray, variables["params"])
+    kernels, routing = params["kernel"], params["routing"]
+    routes = 1 / (1 + np.exp(-(np.asarray(x).mean((1, 2)) @ routing["kernel"] + routing["bias"])))
+    for n in range(3):
+        kernel = np.einsum("e,ehwio->hwio", routes[n], kernels)
+        alone = Conv(12, **SHAPES[shape], **DOUBLE).apply({"params": {"kernel": jnp.asarray(kernel)}}, x[n : n + 1])
+        np.testing.assert_allclose(got[n], alone[0], rtol=0, atol=1e-12)
+
+
+def test_kernels_per_example_are_one_grouped_convolution_whatever_the_batch():
+    layer = CondConv(8, 3, experts=2)
+
+    def operations(n):
+        x = jnp.zeros((n, 8, 8, 4))
+        jaxpr = jax.make_jaxpr(layer.apply)(drawn(layer, x), x)
+        return [str(equation.primitive) for equation in jaxpr.eqns if "conv_" in str(equation.primitive)]
+
+    assert operations(2) == operations(16) == ["conv_general_dilated"]
+
+
+def test_any_net_takes_conditional_convolutions():
+    net = recipe.small("resnet18", 1, conv=CondConv)
+    x = jnp.asarray(np.random.default_rng(0).standard_normal((2, 32, 32, 3)), jnp.float32)
+    variables = recipe.variables(net)
+    assert variables["params"]["stage2_block0"]["shortcut"]["conv"]["kernel"].shape == (4, 1, 1, 64, 128)
+    assert np.isfinite(jax.jit(lambda v: net.apply(v, x, train=False).logits)(variables)).all()
+    assert create_model("resnet18", conv=CondConv) == create_model("resnet18", conv=CondConv)
+
+
+def test_standardised_kernels_have_mean_0_and_variance_1(x64):
+    """So neither a shift nor a scale of the kernel that is kept changes what is computed."""
+    x = jnp.asarray(X)
+    layer = StandardizedConv(5, 3, **DOUBLE)
+    variables = drawn(layer, x)
+    kernel = np.asarray(variables["params"]["kernel"])
+    own = (kernel - kernel.mean((0, 1, 2))) / np.sqrt(kernel.var((0, 1, 2)) + 1e-8)
+    plain = Conv(5, 3, **DOUBLE).apply({"params": {"kernel": jnp.asarray(own)}}, x)
+    np.testing.assert_allclose(layer.apply(variables, x), plain, rtol=0, atol=1e-12)
+    moved = {"params": {"kernel": jnp.asarray(3 * kernel + 2)}}
+    np.testing.assert_allclose(layer.apply(moved, x), plain, rtol=1e-7, atol=1e-7)  # but for epsilon
+
+
+def test_group_norm_is_of_each_example_and_group(x64):
+    x = np.random.default_rng(1).standard_normal((3, 4, 5, 8)) * 2 + 1
+    norm = GroupNorm(groups=4, **DOUBLE)
+    variables = jax.tree.map(jnp.asarray, {"params": {"scale": np.arange(1.0, 9), "bias": np.arange(8.0)}})
+    got = norm.apply(variables, jnp.asarray(x), use_batch_statistics=True)
+    grouped = x.reshape(3, 4, 5, 4, 2)
+    mean, var = grouped.mean((1, 2, 4), keepdims=True), grouped.var((1, 2, 4), keepdims=True)
+    wanted = ((grouped - mean) / np.sqrt(var + 1e-5)).reshape(x.shape) * np.arange(1, 9) + np.arange(8)
+    np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-12)

@@ -118,10 +118,9 @@ def test_files_that_cannot_be_read_are_named(tmp_path, name, content, error, sai
     assert said in str(caught.value)
 
 
-def test_a_file_that_does_not_fit_is_named(tmp_path):
-    """Also where the entry that tells the number of classes is a number itself."""
-    save_file(STATE | {"fc.weight": np.ones((), np.float32)}, path := tmp_path / "resnet18-0.safetensors")
-    with pytest.raises(
-        ValueError, match=r"^resnet18-0.safetensors: the weights do not fit the model: 2 unexpected: fc"
-    ):
+@pytest.mark.parametrize(("entry", "said"), [("weight", "1 of another shape: fc.weight"), ("bias", "2 unexpected: fc")])
+def test_a_file_that_does_not_fit_is_named(tmp_path, entry, said):
+    """Also where the entry that tells the number of classes, the bias, is a number itself."""
+    save_file(STATE | {f"fc.{entry}": np.ones((), np.float32)}, path := tmp_path / "resnet18-0.safetensors")
+    with pytest.raises(ValueError, match=rf"^resnet18-0.safetensors: the weights do not fit the model: {said}"):
         load_pretrained(path)

@@ -1,0 +1,156 @@
+"""SkipNet: what gates do to a block, in training and at inference."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import recipe
+from flax.traverse_util import flatten_dict
+
+from resnet_jax.models import create_model
+from resnet_jax.models.blocks import Residual
+from resnet_jax.models.branches import Basic
+from resnet_jax.models.layers import Layers
+from resnet_jax.models.shortcuts import ZeroPad
+from resnet_jax.models.skipnet import LSTM, FeedForwardGate, SkipResidual, run_for
+
+X = np.random.default_rng(0).standard_normal((5, 9, 8, 3))
+NETS = ("cifar_skipnet110", "cifar_skipnet38_rnn")  # with each kind of gate
+
+
+@pytest.fixture
+def block(x64):
+    layers = Layers(dtype=jnp.float64, param_dtype=jnp.float64)
+    block = SkipResidual(layers, 3, shortcut=ZeroPad, gate=partial(FeedForwardGate, convs=2))
+    x = jnp.asarray(X)
+    shapes = jax.eval_shape(lambda: block.init(jax.random.key(0), x, None, "hard"))
+    leaves, structure = jax.tree.flatten(shapes)
+    rng = np.random.default_rng(1)
+    variables = structure.unflatten([jnp.asarray(rng.standard_normal(leaf.shape) ** 2) for leaf in leaves])
+    return block, variables, x
+
+
+def biased(variables, bias):
+    """The logits all `bias`."""
+    dense = {"kernel": jnp.zeros_like(variables["params"]["gate"]["dense"]["kernel"]), "bias": jnp.full((1,), bias)}
+    gate = variables["params"]["gate"] | {"dense": dense}
+    return variables | {"params": variables["params"] | {"gate": gate}}
+
+
+def test_an_open_gate_gives_the_residual_block_a_closed_one_its_shortcut(block):
+    block, variables, x = block
+    residual = Residual(block.layers, 3, shortcut=ZeroPad).apply(variables, x)
+    np.testing.assert_array_equal(block.apply(biased(variables, 0.1), x, None, "hard")[0], residual)
+    np.testing.assert_array_equal(block.apply(biased(variables, -0.1), x, None, "hard")[0], np.maximum(X, 0))
+
+
+def test_a_soft_gate_multiplies_the_branch_by_its_probability(block):
+    block, variables, x = block
+    y = Basic(block.layers, 3).apply({name: tree["branch"] for name, tree in variables.items()}, x)
+    (out, _), sown = block.apply(biased(variables, -0.5), x, None, "soft", mutable="gates")
+    probability = 1 / (1 + np.exp(0.5))
+    np.testing.assert_allclose(out, np.maximum(X + probability * y, 0), rtol=1e-12)
+    np.testing.assert_allclose(sown["gates"]["executed"][0], np.full(5, probability), rtol=1e-12)
+
+
+@pytest.mark.parametrize("bias", [-0.3, 0.3])
+def test_a_hard_gate_has_the_gradient_of_the_probability(block, bias):
+    """d out / d bias = sigmoid'(bias) * branch(x) wherever the activation passes, though the gate is 0 or 1."""
+    block, variables, x = block
+    y = Basic(block.layers, 3).apply({name: tree["branch"] for name, tree in variables.items()}, x)
+
+    def total(bias):
+        return block.apply(biased(variables, bias), x, None, "hard")[0].sum()
+
+    p = 1 / (1 + np.exp(-bias))
+    passes = X + (bias > 0) * np.asarray(y) > 0
+    np.testing.assert_allclose(jax.grad(total)(bias), p * (1 - p) * (y * passes).sum(), rtol=1e-10)
+
+
+@pytest.mark.parametrize("wanted", [[], [0], [2, 4], [0, 1, 3], [0, 1, 2, 3, 4]])
+def test_a_batch_is_run_for_the_images_that_want_it(x64, wanted):
+    """In the smallest of the sizes 0, 2, 3, 4 and 5 that holds them; one image is run or not."""
+
+    class Doubled(Basic):
+        def __call__(self, x):
+            jax.debug.callback(lambda n: ran.append(int(n)), x.shape[0])
+            return 2 * x
+
+    ran: list[int] = []
+    mask = np.isin(np.arange(5), wanted)
+    y = jax.jit(lambda x, m: run_for(Doubled(Layers(), 3, parent=None), x, m, x))(jnp.asarray(X), jnp.asarray(mask))
+    jax.effects_barrier()
+    np.testing.assert_array_equal(y[mask], 2 * X[mask])
+    assert np.isfinite(y).all()
+    assert ran == {0: [], 1: [2], 2: [2], 3: [3], 5: [5]}[len(wanted)]
+
+
+@pytest.mark.parametrize("n", [1, 5])
+@pytest.mark.parametrize("name", NETS)
+def test_skipping_changes_no_number(x64, name, n):
+    options = {"dtype": "float64", "param_dtype": "float64"}
+    hard, skipping = (recipe.small(name, 1, **options, skipping=skipping) for skipping in (False, True))
+    variables = recipe.variables(hard, np.float64)
+    for block in variables["params"].values():  # so that some are open and some closed
+        if "gate" in block:
+            block["gate"]["dense"]["bias"] = np.zeros(1)
+    x = jnp.asarray(X[:n])
+    outputs, sown = jax.jit(partial(hard.apply, train=False, mutable="gates"))(variables, x)
+    again = jax.jit(partial(skipping.apply, train=False))(variables, x)
+    executed = np.stack([gates["executed"][0] for gates in sown["gates"].values()])
+    assert set(np.unique(executed)) == {0, 1}
+    np.testing.assert_allclose(again.logits, outputs.logits, rtol=0, atol=1e-10 * np.abs(outputs.logits).max())
+
+
+def test_the_memory_is_an_lstm_of_all_gates(x64):
+    """Against its equations, and one set of parameters for the net."""
+    rng = np.random.default_rng(2)
+    kernel, bias, out, cell, x = (rng.standard_normal(shape) for shape in ((5, 12), (12,), (4, 3), (4, 3), (4, 2)))
+    got, memory = LSTM(*map(jnp.asarray, (kernel, bias, out, cell)))(jnp.asarray(x))
+    z = x @ kernel[:2] + out @ kernel[2:] + bias
+    i, f, o = (1 / (1 + np.exp(-z[:, part : part + 3])) for part in (0, 3, 6))
+    new = f * cell + i * np.tanh(z[:, 9:])
+    np.testing.assert_allclose(memory.cell, new, rtol=1e-12)
+    np.testing.assert_allclose(got, o * np.tanh(new), rtol=1e-12)
+    np.testing.assert_array_equal(memory.out, got)
+    net = create_model("cifar_skipnet38_rnn")
+    params = jax.eval_shape(lambda: net.init(jax.random.key(0), jnp.zeros((1, 8, 8, 3)), train=False))["params"]
+    assert {name: leaf.shape for name, leaf in params["memory"].items()} == {"kernel": (20, 40), "bias": (40,)}
+    own = [path for path in flatten_dict(params) if "gate" in path]
+    assert len(own) == 4 * 18 and {path[-2] for path in own} == {"embed", "dense"}
+
+
+@pytest.mark.slow
+def test_training_with_soft_and_with_hard_gates_under_remat(x64):
+    """Recomputing changes no number, though a memory passes through; and the two kinds of training differ."""
+    net = recipe.small("cifar_skipnet38_rnn", 1, dtype="float64", param_dtype="float64")
+    variables, x = recipe.variables(net, np.float64), jnp.asarray(X)
+
+    @partial(jax.jit, static_argnums=0)
+    def gradient(net, params):
+        def loss(params):
+            outputs, _ = net.apply({**variables, "params": params}, x, train=True, mutable=["batch_stats", "gates"])
+            return (outputs.logits**2).sum()
+
+        return jax.grad(loss)(params)
+
+    plain = gradient(net, variables["params"])
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9),
+        gradient(net.clone(remat="block"), variables["params"]),
+        plain,
+    )
+    soft = gradient(net.clone(soft_gates=True), variables["params"])
+    assert np.abs(soft["stem"]["conv"]["kernel"] - plain["stem"]["conv"]["kernel"]).max() > 1e-6
+
+
+def test_a_fresh_net_runs_every_block_and_has_the_usual_variables():
+    net = recipe.small("cifar_skipnet38", 1)
+    x = jnp.asarray(X[:1], jnp.float32)
+    variables = jax.jit(partial(net.init, train=False))(jax.random.key(0), x)
+    assert set(variables) == {"params", "batch_stats"}
+    _, sown = jax.jit(partial(net.apply, train=False, mutable="gates"))(variables, x)
+    assert len(sown["gates"]) == 3
+    assert all(np.all(gates["executed"][0] == 1) for gates in sown["gates"].values())
