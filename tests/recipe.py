@@ -51,7 +51,7 @@ def variables(model, dtype=np.float32):
 
 
 @cache
-def small(name: str, blocks: int = 2, **overrides):
-    """The net `name` with `blocks` blocks a stage: the same pieces, far less work."""
+def small(name: str, blocks: int = 2, stages: int | None = None, **overrides):
+    """The net `name` with `blocks` blocks a stage, and the first `stages`: the same pieces, far less work."""
     model = create_model(name, **overrides)
-    return model.clone(stages=tuple(replace(stage, depth=blocks) for stage in model.stages))
+    return model.clone(stages=tuple(replace(stage, depth=blocks) for stage in model.stages[:stages]))

@@ -175,7 +175,7 @@ def _shapes(model: nn.Module, image_size: int, widest: Any) -> Shapes:
 
 def feature_info(model: nn.Module, image_size: int = 224) -> dict[str, Feature]:
     """Channels and stride of each feature map of `Outputs.features`, in order."""
-    whole = -(-image_size // 64) * 64  # strides divide it, so that no map is rounded up
+    whole = -(-image_size // 32) * 32  # strides divide it, so that no map is rounded up
     features = shapes(model, whole).outputs.features
     maps = {name: features[name].shape for name in parts(model)}
     return {name: Feature(shape[-1], whole // shape[1]) for name, shape in maps.items()}

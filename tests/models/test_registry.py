@@ -7,7 +7,7 @@ Parameter names are public: checkpoints carry them. To accept new ones:
 import hashlib
 import json
 import sys
-from pathlib import Path
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -16,16 +16,46 @@ import pytest
 import recipe
 from flax.traverse_util import flatten_dict
 
-from resnet_jax.models import create_model, feature_info, list_models, pieces, shapes
-from resnet_jax.models.layers import BatchNorm, GroupNorm
+from resnet_jax import summary
+from resnet_jax.models import create_model, feature_info, list_models, natural, pieces, shapes
+from resnet_jax.models.blocks import InvertedResidual, PreActResidual
+from resnet_jax.models.combine import HighwayGate
+from resnet_jax.models.layers import BatchNorm
+from resnet_jax.models.shortcuts import Zero
 
-HUGE = "1202"
+HUGE = ("1202", "1001")
 NAMES = list_models()
-WHOLE = [pytest.param(name, marks=pytest.mark.slow if HUGE in name else ()) for name in NAMES]
-GOLDEN = Path(__file__).parents[1] / "golden" / "names.json"
+WHOLE = [pytest.param(name, marks=pytest.mark.slow if name.endswith(HUGE) else ()) for name in NAMES]
+GOLDEN = recipe.GOLDEN / "names.json"
+COUNTS = json.loads((recipe.GOLDEN / "counts.json").read_text())
 READABLE = ("cifar_resnet20", "cifar_resnet20_c", "cifar_plain20", "resnet18", "resnet50", "resnet50_v1")
-# One name for each set of pieces and shape of the table; the others differ in numbers alone.
-SMALL = sorted({(frozenset(pieces(m := create_model(name))), len(m.stages)): name for name in reversed(NAMES)}.values())
+
+
+def atoms(value):
+    """What a net is made of: classes and functions, and the switches they are called with. The rest is numbers."""
+    if isinstance(value, partial):
+        switches = {(value.func, *item) for item in value.keywords.items() if isinstance(item[1], bool | None)}
+        return atoms(value.func).union(switches, *map(atoms, value.keywords.values()))
+    return {value} if callable(value) else set()
+
+
+def covering(names):
+    """Few nets that have between them all there is: always the one that adds the most, of equals the first."""
+    fields = ("stem", "head", "conv", "norm")
+    left = {}
+    for name in names:
+        model = create_model(name)
+        left[name] = set().union(
+            *(atoms(getattr(model, field)) for field in fields), *(atoms(stage.block) for stage in model.stages)
+        )
+    while any(left.values()):
+        best = max(left, key=lambda name: len(left[name]))
+        yield best
+        found = left[best]
+        left = {name: has - found for name, has in left.items()}
+
+
+SMALL = sorted(covering(NAMES))
 SIZE = 33  # odd on purpose
 
 
@@ -34,16 +64,8 @@ def images(model, n=2):
     return jnp.asarray(x, model.dtype)
 
 
-def run(model, variables, x, train):
-    out = model.apply(variables, x, train=train, mutable=["batch_stats"] if train else [])
-    return out[0], out[1].get("batch_stats", {})
-
-
-run_jit = jax.jit(run, static_argnums=(0, 3))
-
-
 def traced(model):
-    size = -(-model.image_size // 64) * 64  # feature_info's, so that the net is traced once
+    size = -(-model.image_size // 32) * 32  # feature_info's, so that the net is traced once
     return size, shapes(model, size)
 
 
@@ -58,14 +80,24 @@ def described(name, variables):
 @pytest.mark.parametrize("name", WHOLE)
 def test_shapes_and_names(name):
     model = create_model(name)
-    size, (outputs, variables, _) = traced(model)
+    size, (outputs, variables, *_) = traced(model)
     assert described(name, variables) == json.loads(GOLDEN.read_text())[name]
     assert outputs.logits.shape == (1, model.num_classes)
     assert outputs.logits.dtype == jnp.float32
-    assert outputs.features["pool"].shape == (1, model.stages[-1].features)
+    assert outputs.features["pool"].shape == (1, variables["params"]["head"]["dense"]["kernel"].shape[0])
     for stage, feature in zip(model.stages, list(feature_info(model, size).values())[1:], strict=True):
         assert feature.channels == stage.features
-    assert set(variables) == {"params"} | ({"batch_stats"} if model.norm is BatchNorm else set())
+    assert set(variables) == {"params"} | ({"batch_stats"} if BatchNorm in pieces(model) else set())
+
+
+@pytest.mark.parametrize("name", [param for param in WHOLE if param.values[0] in COUNTS])
+def test_counts_equal_the_published_ones(name):
+    wanted = dict(COUNTS[name])
+    got = summary(name, traced(create_model(name))[0] if "macs" not in str(wanted) else None)
+    for unit, digits, key in ((1e9, 3, "gmacs"), (1e6, 2, "mmacs")):
+        if key in wanted:
+            assert f"{got.macs / unit:.{digits}f}" == f"{wanted.pop(key):.{digits}f}"
+    assert {key: getattr(got, key) for key in wanted} == wanted
 
 
 def test_feature_strides():
@@ -77,55 +109,71 @@ def test_feature_strides():
     assert feature_info(create_model("resnet50"), 225) == imagenet  # whatever the size
 
 
-@pytest.mark.parametrize("name", SMALL)
-def test_logits_depend_on_the_image_and_train_differs_from_eval_by_the_statistics_alone(name):
-    model = recipe.small(name)
-    variables, x = recipe.variables(model), images(model)
-    eval_outputs, _ = run_jit(model, variables, x, False)
-    assert np.isfinite(eval_outputs.logits).all()
-    assert np.abs(eval_outputs.logits[0] - eval_outputs.logits[1]).max() > 1e-4  # rounding is 1e-7
+@cache
+def program(name):
+    """A small net, and one compiled function of its variables: logits at inference and in training, the statistics
+    that training leaves, and the gradient."""
+    model = recipe.small(name, stages=2, dtype="float64", param_dtype="float64")
+    x = images(model)
 
-    train_outputs, updated = run_jit(model, variables, x, True)
-    if model.norm is GroupNorm:
-        np.testing.assert_array_equal(train_outputs.logits, eval_outputs.logits)
+    @jax.jit
+    def passes(variables):
+        def loss(params):
+            both = {**variables, "params": params}
+            outputs, updated = model.apply(both, x, train=True, mutable=["batch_stats"])
+            return -jax.nn.log_softmax(outputs.logits)[:, 1].mean(), (outputs.logits, updated.get("batch_stats", {}))
+
+        gradient, (logits, updated) = jax.grad(loss, has_aux=True)(variables["params"])
+        return model.apply(variables, x, train=False).logits, logits, updated, gradient
+
+    return model, passes
+
+
+@cache
+def drawn(name):
+    model, passes = program(name)
+    variables = recipe.variables(model, np.float64)
+    for part in variables["params"].values():
+        if "gate" in part:  # open, so that every branch is run
+            part["gate"]["dense"]["bias"] = part["gate"]["dense"]["bias"] + 2
+    return variables, passes(variables)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_logits_depend_on_the_image_and_train_differs_from_eval_by_the_statistics_alone(x64, name):
+    variables, (logits, train_logits, updated, _) = drawn(name)
+    assert np.isfinite(logits).all()
+    assert np.abs(logits[0] - logits[1]).max() > 1e-4
+    if "batch_stats" not in variables:
+        np.testing.assert_allclose(train_logits, logits, rtol=0, atol=1e-9 * np.abs(logits).max())
         return
-    assert np.abs(train_outputs.logits - eval_outputs.logits).max() > 1e-3
+    assert np.abs(train_logits - logits).max() > 1e-3
     # With a decay of 0 the running statistics become the batch's, and evaluation repeats the training pass.
     decay = 0.9
     batch = jax.tree.map(lambda new, old: (new - decay * old) / (1 - decay), updated, variables["batch_stats"])
-    again, _ = run_jit(model, {"params": variables["params"], "batch_stats": batch}, x, False)
-    np.testing.assert_allclose(again.logits, train_outputs.logits, rtol=0, atol=2e-4 * np.abs(again.logits).max())
+    again, *_ = program(name)[1](variables | {"batch_stats": batch})
+    np.testing.assert_allclose(again, train_logits, rtol=0, atol=1e-9 * np.abs(again).max())
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_gradients_are_finite_and_none_is_dead(name):
-    model = recipe.small(name)
-    variables, x = recipe.variables(model), images(model)
-
-    @jax.jit
-    def gradient(params):
-        def loss(params):
-            outputs, _ = run(model, {**variables, "params": params}, x, True)
-            return -jax.nn.log_softmax(outputs.logits)[:, 1].mean()
-
-        return jax.grad(loss)(params)
-
-    for path, g in flatten_dict(gradient(variables["params"])).items():
+def test_gradients_are_finite_and_none_is_dead(x64, name):
+    gradient = drawn(name)[1][3]
+    for path, g in flatten_dict(gradient).items():
         assert np.isfinite(g).all(), path
         assert np.abs(g).max() > 0, path
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_a_fresh_net_carries_the_signal(name):
-    """A zero-initialised last norm must not silence a net without shortcuts."""
-    model = recipe.small(name)
-    x = images(model)
-    variables = jax.jit(lambda key: model.init(key, x, train=False))(jax.random.key(0))
-    logits = run_jit(model, variables, x, True)[0].logits
+def test_a_fresh_net_carries_the_signal(x64, name):
+    """Branches begin as zeros, and a block as its shortcut; but not where there is none, or not all of it."""
+    model, passes = program(name)
+    variables = jax.jit(lambda key: model.init(key, images(model), train=False))(jax.random.key(0))
+    logits = passes(variables)[1]
     assert np.abs(logits[0] - logits[1]).max() > 1e-3
-    last = max(leaf for leaf in variables["params"]["stage1_block0"]["branch"] if leaf.startswith("norm"))
-    scale = variables["params"]["stage1_block0"]["branch"][last]["scale"]
-    np.testing.assert_array_equal(scale, 1 if "plain" in name else 0)
+    branch, has = variables["params"]["stage1_block1"]["branch"], set(pieces(model))
+    last = max((leaf for leaf in branch if leaf.startswith("conv" if PreActResidual in has else "norm")), key=natural)
+    (kind,) = {"kernel", "scale"} & set(branch[last])
+    np.testing.assert_array_equal(branch[last][kind], 1 if has & {Zero, HighwayGate, InvertedResidual} else 0)
 
 
 def test_equal_arguments_give_equal_modules():
@@ -138,7 +186,7 @@ def test_equal_arguments_give_equal_modules():
 def test_listing():
     assert list_models("resnet*_v1") == ["resnet50_v1", "resnet101_v1", "resnet152_v1"]
     assert list_models("nothing") == []
-    assert len(NAMES) == 94
+    assert len(NAMES) == 154
 
 
 @pytest.mark.parametrize(
