@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -79,7 +79,7 @@ def summary(name: str | nn.Module, image_size: int | None = None) -> Summary:
     outputs, variables, macs, other = shapes(model, size)
     params, stats = variables["params"], variables.get("batch_stats", {})
     blocks = {
-        child: Row(child, _size(params[child]), _size(stats.get(child, {})), macs.get(child, 0), other.get(child, 0))
+        child: Row(child, _size(params[child]), _size(stats.get(child, {})), _of(child, macs), _of(child, other))
         for child in sorted(params, key=natural)
     }
     stages = {}
@@ -105,6 +105,10 @@ def totals(name: str) -> Summary:
     for number, stage in enumerate(model.stages, start=1):
         rows += [counted.blocks[f"stage{number}_block1"]] * (stage.depth - 2) if stage.depth > 2 else []
     return Summary(name, counted.image_size, _sum("total", rows), {}, {})
+
+
+def _of(child: str, macs: Mapping[str, int]) -> int:
+    return sum(count for part, count in macs.items() if part.partition("/")[0] == child)
 
 
 def _size(tree: Any) -> int:

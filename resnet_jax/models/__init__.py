@@ -138,7 +138,7 @@ class Shapes(NamedTuple):
 
     outputs: Outputs  # for one image
     variables: Variables
-    macs: dict[str, int]  # multiply-adds of one image, by child of the net: "stem", "stage1_block0", ...
+    macs: dict[str, int]  # multiply-adds of one image, by part of a child: "stem/conv", "stage1_block0/branch", ...
     other_macs: dict[str, int]  # those that published counts leave out (see `ops.tally_macs`)
 
 
@@ -150,19 +150,17 @@ def shapes(model: nn.Module, image_size: int) -> Shapes:
 @cache
 def _shapes(model: nn.Module, image_size: int, widest: Any) -> Shapes:
     macs: tuple[dict[str, int], ...] = (defaultdict(int), defaultdict(int))
-    inside: list[str] = []  # the child that is being called
+    inside: list[tuple[str, ...]] = []  # the modules that are being called
 
     def follow(call: Callable[..., Any], args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
-        if len(context.module.path) != 1:
-            return call(*args, **kwargs)
-        inside.append(context.module.path[0])
+        inside.append(context.module.path)
         try:
             return call(*args, **kwargs)
         finally:
             inside.pop()
 
     def record(count: int, other: bool) -> None:
-        macs[other][inside[-1]] += count
+        macs[other]["/".join(inside[-1][:2])] += count
 
     def initialise() -> Any:
         images = jnp.zeros((1, image_size, image_size, model.in_channels), model.dtype)

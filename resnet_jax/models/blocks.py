@@ -32,7 +32,7 @@ class Residual(nn.Module):
     def __call__(self, x: Array) -> Array:
         shortcut = self.shortcut(self.layers, self.features, self.strides, name="shortcut")
         combine = self.combine(self.layers, name="combine")
-        carried = shortcut.carries_signal and combine.whole_shortcut
+        carried = shortcut.carries_signal and getattr(combine, "whole_shortcut", True)
         layers = self.layers if carried else self.layers.without_zero_init()
         y = self.branch(layers, self.features, self.strides, name="branch")(x)
         if self.attend is not None:

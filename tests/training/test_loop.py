@@ -365,3 +365,38 @@ def test_a_given_mean_or_deviation_is_kept(tmp_path, tfds_dir):
     own = make_plan(config(tmp_path, tfds_dir)).preprocess
     given = make_plan(config(tmp_path, tfds_dir, data__mean=(0.9,))).preprocess
     assert given.mean == (0.9,) and given.std == own.std and own.mean != given.mean
+
+
+@pytest.mark.slow
+def test_gates_are_soft_for_so_many_epochs_and_then_hard(tmp_path, tfds_dir):
+    """The shares of blocks that are run are probabilities, then counts."""
+    plan = make_plan(
+        config(
+            tmp_path,
+            tfds_dir,
+            model__name="cifar_skipnet38_rnn",
+            train__soft_gate_epochs=0.5,
+            optim__gate_penalty=0.1,
+            train__log_every_steps=2,
+        )
+    )
+    assert plan.soft_gate_steps == 2
+    small = plan.model.clone(stages=tuple(dataclasses.replace(stage, depth=1) for stage in plan.model.stages))
+    session = Session(dataclasses.replace(plan, model=small), Parallel("pmap", devices=jax.devices()[:1]))
+    state = session.parallel.replicate(session.fresh())
+    executed = []
+    for step, batch in zip(range(1, 4), session.parallel.prefetch(session.batches(0)), strict=False):
+        state, sums = session.train_step(step, state, batch)
+        executed.append({name: float(value) for name, value in sums.items() if name.startswith("executed/")})
+    assert all(len(blocks) == 3 for blocks in executed)
+    whole = [all(value == round(value) for value in blocks.values()) for blocks in executed]
+    assert whole == [False, False, True]
+    assert all(0 < value < 88 for value in executed[0].values())
+
+
+@pytest.mark.parametrize(("change", "value"), [("optim__gate_penalty", 0.1), ("train__soft_gate_epochs", 1.0)])
+def test_options_of_skipnets_are_refused_for_other_nets(tmp_path, tfds_dir, change, value):
+    name = change.replace("__", ".")
+    said = rf"^{name}={value} is for SkipNets, and cifar_resnet8 has no gates; wanted: one of cifar_skipnet38,"
+    with pytest.raises(ValueError, match=said):
+        make_plan(config(tmp_path, tfds_dir, **{change: value}))

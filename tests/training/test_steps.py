@@ -244,3 +244,48 @@ def test_a_step_that_is_not_finite_changes_nothing_but_the_place_in_the_run(x64)
     assert changed == [(1, 2)]  # the count of the schedule
     going_on, sums = step(after, batch)
     assert sums["skipped"] == 0 and all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(going_on.params))
+
+
+GATED = recipe.small("cifar_skipnet38_rnn", 1, num_classes=10, dtype="float64", param_dtype="float64")
+
+
+@pytest.mark.slow
+def test_the_penalty_is_on_the_share_of_blocks_that_are_run(x64):
+    """By its gradient: the step with it differs by the learning rate times that of the mean of the gates."""
+    tx, model, images = optax.sgd(0.1), GATED.clone(soft_gates=True), jnp.asarray(batch(4)["image"])
+
+    def stepped(penalty):
+        step = make_train_step(model, tx, axis_name=None, gate_penalty=penalty)
+        return jax.jit(step)(fresh(model, tx), batch(4))
+
+    @jax.jit
+    def share(params):
+        variables = {**fresh(model, tx).variables, "params": params}
+        _, sown = model.apply(variables, images, train=True, mutable=["batch_stats", "gates"])
+        return jnp.stack([gates["executed"][0] for gates in sown["gates"].values()]).mean()
+
+    (plain, sums), (pressed, _) = stepped(0.0), stepped(3.0)
+    value, gradient = jax.value_and_grad(share)(fresh(model, tx).params)
+    close(jax.tree.map(lambda a, b: (a - b) / 0.3, plain.params, pressed.params), gradient)
+    assert max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(gradient)) > 1e-4
+    means = metrics.mean([jax.device_get(sums)])
+    blocks = [f"executed/stage{stage}_block0" for stage in (1, 2, 3)]
+    assert [name for name in means if name.startswith("executed")] == ["executed", *blocks]
+    np.testing.assert_allclose([means["executed"], np.mean([means[name] for name in blocks])], value, rtol=1e-6)
+
+
+def test_evaluation_counts_the_blocks_that_are_run_for_examples_alone(x64):
+    """Gates are hard there, and what fills a batch up is not counted."""
+    step = jax.jit(make_eval_step(GATED, axis_name=None))
+    sums = step(fresh(GATED), batch(4) | {"mask": np.float32([1, 1, 1, 0])})
+    images = jnp.asarray(batch(4)["image"])
+    apply = jax.jit(partial(GATED.apply, train=False, mutable="gates"))
+    _, sown = apply(fresh(GATED).variables, images)
+    for name, gates in sown["gates"].items():
+        assert sums[f"executed/{name}"] == gates["executed"][0][:3].sum()
+    assert sums["count"] == 3
+
+
+def test_a_penalty_on_a_net_without_gates_is_refused():
+    with pytest.raises(ValueError, match=r"gate_penalty=0.1 is for SkipNets; this net has no gates"):
+        make_train_step(MODEL, TX, gate_penalty=0.1)
