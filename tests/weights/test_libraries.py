@@ -1,0 +1,98 @@
+"""Every net that timm or torchvision has, in the library itself: our file is loaded strictly, and logits compared.
+
+Run when asked for: `pytest -m parity`, after `pip install torch==2.13.0 timm` and `pip install --no-deps torchvision`.
+
+`PARITY_NETS` may hold a pattern of names ("resnet5*").
+"""
+
+import os
+from fnmatch import fnmatchcase
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import recipe
+
+from resnet_jax import create_model, list_models, load_pretrained, save_torch_state
+from resnet_jax.models import pieces
+from resnet_jax.models.heads import AttentionPoolHead
+
+pytestmark = pytest.mark.parity
+NAMES = [name for name in list_models() if fnmatchcase(name, os.environ.get("PARITY_NETS", "*"))]
+
+
+@pytest.fixture(scope="module")
+def torch():
+    return pytest.importorskip("torch")
+
+
+@pytest.fixture(scope="module")
+def timm(torch):
+    library = torch.library.Library("torchvision", "DEF")
+    for name in ("nms", "qnms"):  # which torchvision built for another torch lacks, and asks for when imported
+        library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    return pytest.importorskip("timm")
+
+
+def compare(name, layout, theirs, torch, tmp_path, size, **constants):
+    """`theirs` with our file, in float64, against our net; then their file in ours."""
+    model = create_model(name, dtype="float64", param_dtype="float64").clone(**constants)
+    variables, path = recipe.variables(model, np.float64), tmp_path / f"{name}.safetensors"
+    save_torch_state(variables, name, path, layout=layout)
+    state = pytest.importorskip("safetensors.torch").load_file(path)
+    theirs = theirs.double().eval()
+    fixed = {key for key in theirs.state_dict() if "blur" in key or key.endswith("filt")}
+    assert set(theirs.state_dict()) - set(state) <= fixed and set(state) <= set(theirs.state_dict())
+    theirs.load_state_dict(theirs.state_dict() | state, strict=True)
+    images = np.random.default_rng(0).standard_normal((2, 3, size, size))
+    with torch.no_grad():
+        wanted = theirs(torch.from_numpy(images)).numpy()
+    path.unlink()
+    logits = jax.jit(partial(model.apply, train=False))(variables, jnp.asarray(images.transpose(0, 2, 3, 1))).logits
+    assert np.linalg.norm(logits - wanted) < 1e-8 * np.linalg.norm(wanted)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_timm(x64, name, torch, timm, tmp_path):
+    if not timm.is_model(name):
+        pytest.skip("timm has no such net")
+    model = create_model(name)
+    size = model.image_size if AttentionPoolHead in pieces(model) else 64
+    compare(name, "timm", timm.create_model(name), torch, tmp_path, size)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_torchvision(x64, name, torch, timm, tmp_path):
+    torchvision = pytest.importorskip("torchvision")
+    if name not in torchvision.models.list_models():
+        pytest.skip("torchvision has no such net")
+    theirs = torchvision.models.get_model(name)
+    source = tmp_path / f"{name}.pth"
+    torch.save(theirs.state_dict(), source)
+    loaded = load_pretrained(source)
+    source.unlink()
+    compare(name, "torchvision", theirs, torch, tmp_path, 64, norm=loaded.model.norm)
+
+
+@pytest.mark.parametrize("size", [224, 160, 288])
+def test_clips_towers_for_other_image_sizes(x64, size, torch, timm, tmp_path):
+    """Embeddings of places are interpolated as timm does when it makes the net for another size."""
+    theirs = timm.create_model("resnet50_clip", img_size=size) if size != 224 else timm.create_model("resnet50_clip")
+    model = create_model("resnet50_clip", dtype="float64", param_dtype="float64")
+    variables, path = recipe.variables(model, np.float64), tmp_path / "clip.safetensors"
+    save_torch_state(variables, "resnet50_clip", path)
+    state = pytest.importorskip("safetensors.torch").load_file(path)
+    grid = size // 32
+    from timm.layers import resample_abs_pos_embed
+
+    places = resample_abs_pos_embed(state["head.pos_embed"][None], new_size=[grid, grid], num_prefix_tokens=1)[0]
+    theirs = theirs.double().eval()
+    theirs.load_state_dict(state | {"head.pos_embed": places}, strict=True)
+    images = np.random.default_rng(0).standard_normal((2, 3, size, size))
+    with torch.no_grad():
+        wanted = theirs(torch.from_numpy(images)).numpy()
+    logits = jax.jit(partial(model.apply, train=False))(variables, jnp.asarray(images.transpose(0, 2, 3, 1))).logits
+    # timm interpolates in float32.
+    assert np.linalg.norm(logits - wanted) < 1e-6 * np.linalg.norm(wanted)
