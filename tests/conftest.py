@@ -23,7 +23,7 @@ from resnet_jax import data
 
 
 def pytest_collection_modifyitems(config, items):
-    """Tests in the libraries themselves are run when they are asked for.
+    """Tests against more of other libraries than fits into a usual run are made when they are asked for.
 
     Files with the most slow tests come first: a long one that came last would leave the other processes idle.
     """

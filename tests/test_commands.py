@@ -147,10 +147,14 @@ def test_plot_draws_runs(trained, tmp_path, capsys):
 
 
 def test_models_and_summary_print_tables(capsys):
-    table = said(capsys, "models", "*resnet1[08]").splitlines()
+    table = said(capsys, "models", "resnet18").splitlines()
     assert table[0].split() == ["parameters", "multiply-adds", "input"]
     assert table[1].split() == ["resnet18", "11,689,512", "1,814,073,344", "224", "x", "224"]
+    assert len(table) == 2
     assert said(capsys, "summary", "resnet18").splitlines()[-1].split()[:2] == ["total", "11,689,512"]
+    marked = said(capsys, "models", "cifar_*20").splitlines()
+    assert [line.split()[0] for line in marked if line.endswith("*")] == ["cifar_condconv20"]
+    assert marked[-1] == "* and others, which counts of layers leave out: resnet-jax summary NAME"
 
 
 def test_event_files_lie_in_the_run(trained):

@@ -49,7 +49,7 @@ class Bottleneck(nn.Module):
     base_width: int = 64
     # v1.5: the stride sits on the 3x3, not on the first 1x1 as in the paper ("v1"). Worth about half a point of top-1.
     strides_in_1x1: bool = False
-    pool: Callable[..., Array] | None = None  # (x, strides=): takes the strides, behind a 3x3 of stride 1
+    pool: Callable[..., Array] | None = None  # (x, strides=, dilation=): takes the strides, behind a 3x3 of stride 1
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -61,7 +61,7 @@ class Bottleneck(nn.Module):
         y = layers.conv(width, 3, second, groups=self.groups, pooled=pooled, name="conv2")(y)
         y = layers.act(layers.norm(name="norm2")(y))
         if self.pool is not None and pooled:
-            y = self.pool(y, strides=layers.strides(self.strides))
+            y = layers.pooled(self.pool, y, self.strides)
         y = layers.conv(self.features, 1, name="conv3")(y)
         return layers.last_norm(name="norm3")(y)
 
@@ -92,8 +92,7 @@ class Bottle2neck(nn.Module):
             y = layers.conv(width, 3, self.strides, groups=self.groups, name=f"conv2_{i}")(y)
             done.append(layers.act(layers.norm(name=f"norm2_{i}")(y)))
         if first:
-            strides = layers.strides(self.strides)
-            last = ops.avg_pool(last, window=3, strides=strides, padding=(1, 1), count_padding=True)
+            last = layers.pooled(ops.avg_pool, last, self.strides, window=3, padding=(1, 1), count_padding=True)
         y = layers.conv(self.features, 1, name="conv3")(jnp.concatenate([*done, last], axis=-1))
         return layers.last_norm(name="norm3")(y)
 

@@ -224,6 +224,14 @@ class Layers:
         """The strides a block really takes where its row asks for `strides`."""
         return strides if self.take_strides else 1
 
+    def gap(self, strides: int) -> int:
+        """How far apart the pixels of a window of such strides are: what takes the strides samples as it did."""
+        return self.dilation if self.take_strides else self.dilation // strides
+
+    def pooled(self, pool: Callable[..., Array], x: Array, strides: int, **options: Any) -> Array:
+        """`pool` with the strides and the dilation that a convolution in its place would have."""
+        return pool(x, strides=self.strides(strides), dilation=self.gap(strides), **options)
+
     def conv(
         self,
         features: int,
@@ -236,12 +244,11 @@ class Layers:
         **options: Any,
     ) -> nn.Module:
         """`pooled`: pooling behind it takes the strides in its place. `spread`: its own dilation, beside the net's."""
-        dilation = self.dilation if self.take_strides else self.dilation // strides
         return self.make_conv(
             features,
             kernel_size,
             strides=1 if pooled else self.strides(strides),
-            dilation=dilation * spread if kernel_size > 1 else 1,
+            dilation=self.gap(strides) * spread if kernel_size > 1 else 1,
             dtype=self.dtype,
             param_dtype=self.param_dtype,
             name=name,

@@ -56,7 +56,7 @@ class PooledProject(Shortcut):
         if self.keeps_shape(x):
             return x
         if self.strides > 1:
-            x = ops.avg_pool(x, window=2, strides=self.layers.strides(self.strides), padding=(0, 1))
+            x = self.layers.pooled(ops.avg_pool, x, self.strides, window=2, padding=(0, 1))
         y = self.layers.conv(self.features, 1, name="conv")(x)
         return self.layers.norm(name="norm")(y) if self.normed else y
 

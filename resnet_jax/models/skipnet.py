@@ -40,8 +40,8 @@ class FeedForwardGate(nn.Module):
     @nn.compact
     def __call__(self, x: Array, memory: None) -> tuple[Array, None]:
         layers, channels = self.layers, x.shape[-1]
-        if self.convs > 1:
-            x = ops.max_pool(x)
+        if self.convs > 1 and min(x.shape[1:3]) > 1:
+            x = ops.max_pool(x, window=2, strides=2, padding=0)
         for i in range(1, self.convs + 1):
             x = layers.conv(channels, 3, 2 if i == self.convs else 1, name=f"conv{i}")(x)
             x = layers.act(layers.norm(name=f"norm{i}")(x))
@@ -53,7 +53,7 @@ class LSTM(NamedTuple):
 
     kernel: Array  # [E + M, 4M]: of an embedding and the last output
     bias: Array  # [4M]
-    out: Array  # [M, N]
+    out: Array  # [N, M]
     cell: Array
 
     def __call__(self, x: Array) -> tuple[Array, LSTM]:

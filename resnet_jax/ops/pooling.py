@@ -64,33 +64,47 @@ def _taps(x: Array, axis: int, fill: float, window: int, strides: int, padding: 
 
 
 def avg_pool(
-    x: Array, *, window: int, strides: int, padding: tuple[int, int] = (0, 0), count_padding: bool = False
+    x: Array,
+    *,
+    window: int,
+    strides: int,
+    padding: tuple[int, int] = (0, 0),
+    dilation: int = 1,
+    count_padding: bool = False,
 ) -> Array:
-    """[N, H, W, C] -> [N, H', W', C]: means over windows of a map padded before and after, in rows and in columns.
+    """[N, H, W, C] -> [N, H', W', C]: means over windows of every `dilation`-th pixel.
 
-    A window that reaches into the padding is divided by its pixels of the map, or (`count_padding`) by all of them.
+    `padding` is so many of these pixels before and behind, in rows and in columns. A window that reaches into it is
+    divided by its pixels of the map, or (`count_padding`) by all of them.
     """
-    dims, steps, pads = (1, window, window, 1), (1, strides, strides, 1), ((0, 0), padding, padding, (0, 0))
-    sums = lax.reduce_window(x, np.zeros((), x.dtype), lax.add, dims, steps, pads)
+    pads = (padding[0] * dilation, padding[1] * dilation)
+
+    def sums(x: Array) -> Array:
+        dims, steps, gaps = ((1, size, size, 1) for size in (window, strides, dilation))
+        return lax.reduce_window(
+            x, np.zeros((), x.dtype), lax.add, dims, steps, ((0, 0), pads, pads, (0, 0)), window_dilation=gaps
+        )
+
     if count_padding or padding == (0, 0):
-        return sums / window**2
-    counts = lax.reduce_window(
-        np.ones((1, *x.shape[1:3], 1), x.dtype), np.zeros((), x.dtype), lax.add, dims, steps, pads
-    )
-    return sums / jnp.broadcast_to(counts, sums.shape)
+        return sums(x) / window**2
+    counts = sums(jnp.ones((1, *x.shape[1:3], 1), x.dtype))
+    return sums(x) / jnp.broadcast_to(counts, (x.shape[0], *counts.shape[1:3], x.shape[3]))
 
 
-def blur_pool(x: Array, *, strides: int) -> Array:
+def blur_pool(x: Array, *, strides: int, dilation: int = 1) -> Array:
     """[N, H, W, C] -> [N, ceil(H/s), ceil(W/s), C]: blurred by [1, 2, 1] / 4 along both axes, then every s-th pixel.
 
-    Zhang 2019, "Making Convolutional Networks Shift-Invariant Again", section 3; reflected at the border.
+    Zhang 2019, "Making Convolutional Networks Shift-Invariant Again", section 3; reflected at the border. The three
+    pixels of the blur are `dilation` apart.
     """
     add_macs(9 * x.shape[0] * -(-x.shape[1] // strides) * -(-x.shape[2] // strides) * x.shape[3], other=True)
     for axis in (1, 2):
         pads = [(0, 0)] * x.ndim
-        pads[axis] = (1, 1)
+        pads[axis] = (dilation, dilation)
         padded, size = jnp.pad(x, pads, mode="reflect"), x.shape[axis]
-        before, at, after = (lax.slice_in_dim(padded, i, i + size, strides, axis) for i in range(3))
+        before, at, after = (
+            lax.slice_in_dim(padded, i * dilation, i * dilation + size, strides, axis) for i in range(3)
+        )
         x = (before + 2 * at + after) / 4
     return x
 

@@ -59,7 +59,11 @@ def test_remat_changes_neither_names_nor_numbers(x64, remat):
     assert jaxpr.count("= remat2[") + jaxpr.count("checkpoint[") >= {"block": 6, "stage": 3}[remat]
 
 
-@pytest.mark.parametrize("name", ["resnet18_a", "resnet18", "resnet50", "resnet50_v1", "plain18"])
+DILATED = ["resnet18_a", "resnet18", "resnet50", "resnet50_v1", "plain18"]
+DILATED += ["resnet18d", "resnetaa50d", "resnetblur50", "res2net50_26w_4s", "resnetv2_50d", "resnet50_clip"]
+
+
+@pytest.mark.parametrize("name", DILATED)
 @pytest.mark.parametrize("output_stride", [8, 16])
 def test_output_stride_computes_the_same_features_on_a_finer_grid(x64, name, output_stride):
     """At every position the ordinary net has, the dilated one gives the same number."""
