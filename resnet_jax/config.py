@@ -20,7 +20,7 @@ class ModelConfig:
     """The net. Classes and channels are the data's."""
 
     name: str = "cifar_resnet20"  # one of resnet_jax.list_models()
-    stem: Literal["imagenet", "cifar"] | None = None  # None: the net's own
+    stem: Literal["imagenet", "cifar", "deep", "halving"] | None = None  # None: the net's own
     drop_rate: float = 0.0  # dropout before the head
     drop_path: float = 0.0  # stochastic depth: rate of the last block
     global_pool: Literal["avg", "max"] = "avg"

@@ -83,8 +83,9 @@ def summary(name: str | nn.Module, image_size: int | None = None) -> Summary:
         for child in sorted(params, key=natural)
     }
     stages = {}
-    own = [child for child in blocks if "_block" not in child and child not in parts(model)]  # the head, and the like
-    for part in (*parts(model), *own):
+    known = (*parts(model), "head")
+    others = [child for child in blocks if "_block" not in child and child not in known]
+    for part in (*known, *others):
         rows = [row for child, row in blocks.items() if child == part or child.startswith(f"{part}_")]
         maps = outputs.features | {"head": outputs.logits}
         stages[part] = _sum(part, rows, tuple(maps[part].shape[1:]) if part in maps else ())

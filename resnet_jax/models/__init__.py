@@ -13,6 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from resnet_jax.models.heads import AttentionPoolHead
 from resnet_jax.models.resnet import Outputs, ResNet, Stage
 from resnet_jax.models.stems import STEMS
 from resnet_jax.models.zoo import cifar, clip, efficientnet, imagenet, preact, skipnet, variants
@@ -58,7 +59,8 @@ def natural(name: str) -> list[tuple[int, str]]:
 def create_model(name: str, **overrides: Any) -> nn.Module:
     """The net called `name`, with fields of `ResNet` overridden: num_classes, in_channels, dtype, drop_path, ...
 
-    `stem` is "imagenet" or "cifar"; dtypes may be strings ("bfloat16"). Equal arguments give equal (hashable) modules.
+    `stem` may be "imagenet", "cifar", "deep" or "halving", dtypes strings ("bfloat16"). Equal arguments give equal
+    (hashable) modules.
 
     Raises:
       ValueError: an unknown name, or a value that no net can have. The message has the nearest valid choice.
@@ -73,7 +75,8 @@ def create_model(name: str, **overrides: Any) -> nn.Module:
             raise TypeError(f"{name} has no option {field!r}; {nearest(field, fields)}")
     if isinstance(stem := overrides.get("stem"), str):
         _one_of("stem", stem, STEMS)
-        overrides["stem"] = STEMS[stem]
+        own = getattr(MODELS[name].keywords.get("stem"), "keywords", {})
+        overrides["stem"] = partial(STEMS[stem], bare=True) if own.get("bare") else STEMS[stem]
     for field in ("dtype", "param_dtype"):
         if field in overrides:
             overrides[field] = _floating(field, overrides[field])
@@ -103,6 +106,8 @@ def _floating(field: str, dtype: Any) -> Any:
 def _check(model: ResNet) -> None:
     _one_of("remat", model.remat, REMAT)
     _one_of("global_pool", model.global_pool, POOLS)
+    if model.global_pool != "avg" and AttentionPoolHead in pieces(model):
+        raise ValueError(f"global_pool={model.global_pool!r}, but this net pools by attention; valid: avg")
     _one_of("output_stride", model.output_stride, (None, *OUTPUT_STRIDES))
     for part in model.frozen_norms:
         _one_of("frozen_norms", part, ("all", *parts(model), "head"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import flax.linen as nn
@@ -31,7 +32,7 @@ class Residual(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         shortcut = self.shortcut(self.layers, self.features, self.strides, name="shortcut")
-        combine = self.combine(self.layers, name="combine")
+        combine = self.combine(replace(self.layers, block_strides=self.strides), name="combine")
         carried = shortcut.carries_signal and getattr(combine, "whole_shortcut", True)
         layers = self.layers if carried else self.layers.without_zero_init()
         y = self.branch(layers, self.features, self.strides, name="branch")(x)
@@ -45,7 +46,7 @@ class Residual(nn.Module):
 
 
 class PreActResidual(nn.Module):
-    """combine(x, branch(z), shortcut(x)) with z = act(norm(x)); where the shape changes the shortcut too is of z.
+    """branch(z) + shortcut(x) with z = act(norm(x)); where the shape changes the shortcut too is of z.
 
     [N, H, W, Ci] -> [N, H/s, W/s, features]. He et al. 2016, "Identity Mappings in Deep Residual Networks", figure 4e.
     """
@@ -55,7 +56,6 @@ class PreActResidual(nn.Module):
     strides: int = 1
     branch: Callable[..., nn.Module] = PreActBasic
     shortcut: Callable[..., Shortcut] = partial(Project, normed=False)
-    combine: Callable[..., nn.Module] = Add
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -65,7 +65,7 @@ class PreActResidual(nn.Module):
         y = self.branch(layers, self.features, self.strides, name="branch")(z)
         if layers.drop_path is not None:
             y = layers.drop_path(y)
-        return self.combine(layers, name="combine")(x, y, x if shortcut.keeps_shape(x) else shortcut(z))
+        return y + (x if shortcut.keeps_shape(x) else shortcut(z))
 
 
 class InvertedResidual(nn.Module):
@@ -78,7 +78,6 @@ class InvertedResidual(nn.Module):
     features: int
     strides: int = 1
     branch: Callable[..., nn.Module] = MBConv
-    combine: Callable[..., nn.Module] = Add
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -87,7 +86,7 @@ class InvertedResidual(nn.Module):
             return y
         if self.layers.drop_path is not None:
             y = self.layers.drop_path(y)
-        return self.combine(self.layers, name="combine")(x, y, x)
+        return y + x
 
 
 class HighwayDense(nn.Module):

@@ -45,7 +45,6 @@ class HighwayGate(nn.Module):
         if x.ndim == 2:
             logits = self.layers.dense(y.shape[-1], name=name, bias_init=None)(x)
         else:
-            strides = -(-x.shape[1] // y.shape[1])
-            logits = self.layers.conv(y.shape[-1], 3, strides, name=name)(x)
+            logits = self.layers.conv(y.shape[-1], 3, self.layers.block_strides, name=name)(x)
         bias = self.param(f"{name}_bias", nn.initializers.constant(start), (y.shape[-1],), self.layers.param_dtype)
         return jax.nn.sigmoid(logits + bias.astype(logits.dtype).reshape((1,) * (x.ndim - 1) + (-1,)))

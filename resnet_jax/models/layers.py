@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -54,6 +54,8 @@ class Conv(nn.Module):
     kernel_init: Initializer = kaiming_normal
     same: bool = False  # padded as TensorFlow does, and not symmetrically
 
+    may_be_zero: ClassVar[bool] = True  # whether a kernel of zeros makes a map of zeros, with a gradient like another's
+
     @nn.compact
     def __call__(self, x: Array) -> Array:
         shape = (self.kernel_size, self.kernel_size, x.shape[-1] // self.groups, self.features)
@@ -76,6 +78,8 @@ class StandardizedConv(Conv):
     """A convolution by kernels of mean 0 and variance 1 per output channel (Qiao et al. 2019, eq. 5; BiT's epsilon)."""
 
     epsilon: float = 1e-8
+
+    may_be_zero: ClassVar[bool] = False  # divided by the deviation of zeros, a gradient is 10^4 times as large
 
     def prepared(self, kernel: Array) -> Array:
         wide = kernel.astype(at_least_float32(self.param_dtype))
@@ -202,11 +206,13 @@ class Layers:
     """What a block may use: layer constructors and per-call choices, already bound by the net.
 
     `Layers()` is for a block on its own, in somebody else's module.
+
     `dilation` and `take_strides` make a net of a smaller output stride (à trous, Chen et al. 2017, DeepLab): where
     strides are not taken, the striding convolution samples as it did, and every later one is dilated instead.
+    (TensorFlow's padding depends on the strides: there it samples beside where it did.)
     """
 
-    make_conv: partial[Any] = partial(Conv)
+    make_conv: Callable[..., nn.Module] = Conv
     make_norm: Callable[..., nn.Module] = BatchNorm
     act: Activation = nn.relu
     use_batch_statistics: bool = False
@@ -219,6 +225,7 @@ class Layers:
     zero_init: bool = True  # a branch ends with zeros: its last norm's scale, or a last convolution's kernel
     dilation: int = 1
     take_strides: bool = True
+    block_strides: int = 1  # what the table asks of the block: for pieces that are not told otherwise
 
     def strides(self, strides: int) -> int:
         """The strides a block really takes where its row asks for `strides`."""
@@ -256,8 +263,9 @@ class Layers:
         )
 
     def with_conv(self, kind: type[Conv], **options: Any) -> Layers:
-        """Convolutions of another kind, with the options that these have."""
-        return replace(self, make_conv=partial(kind, **self.make_conv.keywords, **options))
+        """Convolutions of another kind, padded as these are."""
+        same = getattr(self.make_conv, "keywords", {}).get("same", False)
+        return replace(self, make_conv=partial(kind, same=same, **options))
 
     def norm(self, *, name: str, **options: Any) -> Activation:
         norm = self.make_norm(name=name, dtype=self.dtype, param_dtype=self.param_dtype, **options)
@@ -274,8 +282,9 @@ class Layers:
         return self.norm(name=name, scale_init=nn.initializers.zeros) if self.zero_init else self.norm(name=name)
 
     def last_conv(self, features: int, kernel_size: int, *, name: str) -> nn.Module:
-        """The last convolution of a branch that ends without a norm: zero-initialised likewise."""
-        init = nn.initializers.zeros if self.zero_init else kaiming_normal
+        """The last convolution of a branch that ends without a norm: zero-initialised likewise, where it can be."""
+        can = getattr(getattr(self.make_conv, "func", self.make_conv), "may_be_zero", True)
+        init = nn.initializers.zeros if self.zero_init and can else kaiming_normal
         return self.conv(features, kernel_size, name=name, kernel_init=init)
 
     def without_zero_init(self) -> Layers:

@@ -150,7 +150,7 @@ class ResNet(nn.Module):
     def _layers(self, part: str, train: bool) -> Layers:
         frozen = "all" in self.frozen_norms or part in self.frozen_norms
         return Layers(
-            make_conv=partial(self.conv),
+            make_conv=self.conv,
             make_norm=partial(self.norm, axis_name=self.bn_axis, group_size=self.bn_group_size),
             act=self.act,
             use_batch_statistics=train and not frozen,

@@ -86,7 +86,9 @@ class RecurrentGate(nn.Module):
     layers: Layers
 
     @nn.compact
-    def __call__(self, x: Array, memory: LSTM) -> tuple[Array, LSTM]:
+    def __call__(self, x: Array, memory: LSTM | None) -> tuple[Array, LSTM]:
+        if memory is None:
+            raise ValueError("recurrent gates share a memory, and the net has none; set memory_size, as to 10")
         size = memory.out.shape[-1]
         out, memory = memory(self.layers.dense(size, name="embed")(ops.global_pool(x)))
         return self.layers.dense(1, name="dense", bias_init=OPEN_AT_FIRST)(out)[:, 0], memory
@@ -95,8 +97,8 @@ class RecurrentGate(nn.Module):
 class SkipResidual(nn.Module):
     """act(g(x) * branch(x) + shortcut(x)), g in {0, 1}: a closed gate leaves the shortcut (section 3.1).
 
-    [N, H, W, Ci] -> [N, H/s, W/s, features]. The share of its branch that was run for each image, [N], is sown as
-    "executed" in the collection "gates".
+    [N, H, W, Ci] -> [N, H/s, W/s, features]. The gate of each image, [N], is sown as "executed" in the collection
+    "gates": 0 or 1, or a soft gate's probability.
     """
 
     layers: Layers
@@ -154,7 +156,8 @@ class SkipNet(ResNet):
     """A ResNet of gated blocks (`SkipResidual`).
 
     In training F(x) is multiplied by its gate, hard or soft. At inference gates are hard; with `skipping`, branches
-    are computed for the images whose gates are open, and that many times faster.
+    are computed for the images whose gates are open (and a few more: see `run_for`). What that saves depends on the
+    device, the batch and how many are open; benchmarks/skipping.py measures it.
     """
 
     memory_size: int | None = None  # of the LSTM that recurrent gates share

@@ -50,21 +50,30 @@ def conv2d_per_example(
 ) -> Array:
     """`conv2d` with a kernel for each example, [N, k, k, Ci/groups, Co], in one call.
 
-    The examples become groups of one convolution; where k is 1 it is one product of matrices for each.
+    The examples become groups of one convolution. Where k is 1, and on a CPU, whose grouped convolutions have no fast
+    gradient, it is a batch of matrix products.
     """
     n, k, _, _, features = kernels.shape
     out = [math.ceil(size / strides) for size in x.shape[1:3]]
     add_macs(math.prod(out) * kernels.size, other=True)
-    if k == 1 and groups == 1:
-        return jnp.einsum("nhwc,ncf->nhwf", x[:, ::strides, ::strides], kernels[:, 0, 0])
-    if groups == features == x.shape[-1]:
-        pads = _pads(x, k, strides, dilation, same)
-        return depthwise_sum(x, kernels.transpose(1, 2, 3, 0, 4), strides=strides, dilation=dilation, pads=pads)
-    joined = x.transpose(1, 2, 0, 3).reshape(1, *x.shape[1:3], -1)
-    kernel = kernels.transpose(1, 2, 3, 0, 4).reshape(k, k, -1, n * features)
     pads = _pads(x, k, strides, dilation, same)
-    y = library_conv(joined, kernel, strides=strides, dilation=dilation, groups=n * groups, pads=pads)
-    return y.reshape(*y.shape[1:3], n, features).transpose(2, 0, 1, 3)
+    if groups == features == x.shape[-1]:
+        own = kernels.transpose(1, 2, 3, 0, 4)
+        return depthwise_sum(x, own, strides=strides, dilation=dilation, pads=pads)
+
+    def product(x: Array, kernels: Array) -> Array:
+        columns = _patches(x, k, strides, dilation, pads)
+        return jnp.einsum("nhwc,ncf->nhwf", columns, kernels.reshape(n, -1, features))
+
+    def grouped(x: Array, kernels: Array) -> Array:
+        joined = x.transpose(1, 2, 0, 3).reshape(1, *x.shape[1:3], -1)
+        own = kernels.transpose(1, 2, 3, 0, 4).reshape(k, k, -1, n * features)
+        y = library_conv(joined, own, strides=strides, dilation=dilation, groups=n * groups, pads=pads)
+        return y.reshape(*y.shape[1:3], n, features).transpose(2, 0, 1, 3)
+
+    if groups > 1:
+        return grouped(x, kernels)
+    return product(x, kernels) if k == 1 else lax.platform_dependent(x, kernels, cpu=product, default=grouped)
 
 
 Pads = Sequence[tuple[int, int]]  # before and behind, of rows and of columns
@@ -98,16 +107,21 @@ def patch_product(x: Array, kernel: Array, *, strides: int, dilation: int, pads:
     """The same as a matrix product, [N * H' * W', k * k * Ci] by [k * k * Ci, Co]."""
     k, _, channels, features = kernel.shape
     pad = dilation * (k - 1) // 2
-    padded = jnp.pad(x, ((0, 0), *(pads or [(pad, pad)] * 2), (0, 0)))
+    columns = _patches(x, k, strides, dilation, pads or [(pad, pad)] * 2)
+    y = columns.reshape(-1, k * k * channels) @ kernel.reshape(k * k * channels, features)
+    return y.reshape(*columns.shape[:3], features)
+
+
+def _patches(x: Array, k: int, strides: int, dilation: int, pads: Pads) -> Array:
+    """[N, H, W, Ci] -> [N, H', W', k * k * Ci]: what the kernel sees at each place."""
+    padded = jnp.pad(x, ((0, 0), *pads, (0, 0)))
     height, width = ((size - 1) // strides * strides + 1 for size in x.shape[1:3])
     taps = [
         padded[:, i : i + height : strides, j : j + width : strides]
         for i in range(0, k * dilation, dilation)
         for j in range(0, k * dilation, dilation)
     ]
-    columns = jnp.concatenate(taps, axis=-1)
-    y = columns.reshape(-1, k * k * channels) @ kernel.reshape(k * k * channels, features)
-    return y.reshape(*columns.shape[:3], features)
+    return jnp.concatenate(taps, axis=-1)
 
 
 def depthwise_sum(x: Array, kernel: Array, *, strides: int, dilation: int, pads: Pads) -> Array:

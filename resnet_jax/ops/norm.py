@@ -17,9 +17,15 @@ def normalize(x: Array, mean: Array, var: Array, scale: Array, bias: Array, *, e
 def group_norm(x: Array, scale: Array, bias: Array, *, groups: int, epsilon: float) -> Array:
     """[N, H, W, C] -> the same, in the dtype of `scale`: an example normalised over the pixels and channels of a group.
 
-    Wu and He 2018, "Group Normalization", eq. 1 to 3 and 7.
+    Wu and He 2018, "Group Normalization", eq. 1, 2, 6 and 7.
+
+    Raises:
+      ValueError: channels that cannot be shared out evenly.
     """
     n, height, width, channels = x.shape
+    if channels % groups:
+        near = max(size for size in range(1, groups) if channels % size == 0)
+        raise ValueError(f"{channels} channels in {groups} groups; wanted: a number that divides them; close: {near}")
     grouped = x.astype(scale.dtype).reshape(n, height * width, groups, channels // groups)
     mean = grouped.mean((1, 3), keepdims=True)
     var = jnp.square(grouped - mean).mean((1, 3), keepdims=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from flax.traverse_util import flatten_dict
 
 from resnet_jax.models import natural
 from resnet_jax.types import Array, Metrics
@@ -25,13 +26,14 @@ def classification(logits: Array, labels: Array, loss: Array, mask: Array) -> Me
 
 
 def execution(gates: Mapping[str, Any], mask: Array) -> Metrics:
-    """Sums of the shares of blocks that were run: "executed" in all, and by block. {} for a net without gates.
+    """Sums of gates over examples: "executed", the mean of all blocks, and each block's. {} for a net without gates.
 
     `gates` is what `SkipResidual`s have sown.
     """
     if not gates:
         return {}
-    blocks = {name: jnp.sum(sown["executed"][0] * mask) for name, sown in gates.items()}
+    sown = {"/".join(path[:-1]): values[0] for path, values in flatten_dict(gates).items()}
+    blocks = {name: jnp.sum(gate * mask) for name, gate in sown.items()}
     by_block = {f"executed/{name}": blocks[name] for name in sorted(blocks, key=natural)}
     return {"executed": sum(blocks.values(), start=jnp.zeros_like(mask[0])) / len(blocks)} | by_block
 

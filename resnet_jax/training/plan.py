@@ -13,12 +13,10 @@ import optax
 from resnet_jax import data
 from resnet_jax.config import Config, DataConfig, ModelConfig, OptimConfig, check_config, check_data
 from resnet_jax.data import Dataset, Source
-from resnet_jax.models import create_model, list_models, shapes
+from resnet_jax.models import MODELS, create_model, list_models, shapes
 from resnet_jax.models.skipnet import SkipNet
 from resnet_jax.training import optim
 from resnet_jax.types import Preprocess
-
-SKIPNETS = f"wanted: one of {', '.join(list_models('*skipnet*'))}"
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,8 @@ def make_plan(config: Config) -> Plan:
         ("train.soft_gate_epochs", config.train.soft_gate_epochs),
     ):
         if value and not isinstance(named, SkipNet):
-            raise ValueError(f"{name}={value} is for SkipNets, and {config.model.name} has no gates; {SKIPNETS}")
+            gated = ", ".join(known for known in list_models() if MODELS[known].func is SkipNet)
+            raise ValueError(f"{name}={value} is for SkipNets; {config.model.name} has no gates; valid: {gated}")
     dataset, splits, train, test = open_data(config.data)
     batch_size = config.data.batch_size
     if batch_size > train.num_examples:
@@ -78,6 +77,10 @@ def make_plan(config: Config) -> Plan:
     if steps >= 2**31:
         said = f"is {steps:,} steps, and an epoch has {steps_per_epoch}"
         raise ValueError(f"train.epochs={config.train.epochs} {said}; wanted: less than 2**31 steps")
+    soft_gate_steps = round(config.train.soft_gate_epochs * steps_per_epoch)
+    if soft_gate_steps >= steps:
+        said = f"train.soft_gate_epochs={config.train.soft_gate_epochs} is {soft_gate_steps} steps of a run of {steps}"
+        raise ValueError(f"{said}; wanted: less, so that the net is trained with the hard gates it is tested with")
     return Plan(
         config=config,
         data_name=f"{dataset.name} ({splits[0]}; test: {splits[1]})",
@@ -95,7 +98,7 @@ def make_plan(config: Config) -> Plan:
         schedule=make_schedule(config.optim, batch_size=batch_size, steps_per_epoch=steps_per_epoch, steps=steps),
         steps=steps,
         steps_per_epoch=steps_per_epoch,
-        soft_gate_steps=round(config.train.soft_gate_epochs * steps_per_epoch),
+        soft_gate_steps=soft_gate_steps,
         eval_every_steps=max(1, round(config.train.eval_every_epochs * steps_per_epoch)),
     )
 

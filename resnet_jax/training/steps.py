@@ -42,8 +42,8 @@ def make_train_step(
     """step(state, batch) -> (state, metrics), the metrics being sums over the global batch (see `metrics.mean`).
 
     They are loss, top1, top5 (with more than five classes), count, and the L2 norms of gradient and parameters
-    (grad_norm, param_norm) times the count; of a SkipNet also the shares of blocks that were run, "executed" in all
-    and "executed/stage1_block0", ... each.
+    (grad_norm, param_norm) times the count; of a SkipNet also its gates, the share of blocks that were run: "executed"
+    in all and "executed/stage1_block0", ... each (with soft gates, the mean of their probabilities).
 
     Args:
       loss: (logits, labels) -> one number per example; what is minimised is its mean over the examples of mask 1.
@@ -57,8 +57,8 @@ def make_train_step(
         ExponentialMovingAverage with num_updates: the first weights are soon forgotten.
       skip_nonfinite: a step whose loss or gradient is not finite changes nothing but the step count and the schedule's.
         It counts as no examples, and as 1 in the metric "skipped".
-      gate_penalty: what is minimised is the loss plus this times the share of blocks that are run (SkipNets: Wang et
-        al. 2018, eq. 4). The metric loss is without it.
+      gate_penalty: what is minimised is the loss plus this times the mean of a SkipNet's gates, after Wang et al. 2018,
+        section 3.2, with every block of the same cost. The metric loss is without it.
 
     Raises:
       ValueError: the net synchronises its BatchNorm over another axis, or has no gates to be penalised.

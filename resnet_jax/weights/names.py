@@ -189,6 +189,20 @@ TABLES: tuple[tuple[type | None, dict[str, tuple[Row, ...]]], ...] = (
 )
 
 
+# The nets of each library, by our names: its own, or (timm, whose names ours follow) all but those of ours alone.
+NETS = {
+    "torchvision": "resnet(18|34|50|101|152)|resnext(50_32x4d|101_32x8d|101_64x4d)|"
+    "wide_resnet(50|101)_2|efficientnet_b[0-7]",
+    "timm": r"(?!cifar_|plain|skipnet)(?!.*_(v1|a|b|c)$).*",
+    "openai": r".*_clip",
+}
+
+
+def has_net(layout: str, name: str) -> bool:
+    """Whether a library has a net of this name, with these numbers."""
+    return re.fullmatch(NETS[layout], name) is not None
+
+
 class Names:
     """The names of one net's arrays elsewhere.
 

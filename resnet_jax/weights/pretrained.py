@@ -18,13 +18,19 @@ from resnet_jax.models import MODELS, Shapes, create_model, natural, pieces, sha
 from resnet_jax.models.heads import AttentionPoolHead, NormHead
 from resnet_jax.models.layers import BatchNorm, Dense
 from resnet_jax.types import Preprocess, Pretrained, Variables, at_least_float32
-from resnet_jax.weights.names import Names, tables
+from resnet_jax.weights.names import Names, has_net, tables
 from resnet_jax.weights.readers import read_state
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # means and standard deviations of R, G, B in [0, 1]
 OPENAI = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
 # Torchvision's weights of these, and with them the norms' constants, are TensorFlow's; timm's are not.
 FROM_TENSORFLOW = ("efficientnet_b5", "efficientnet_b6", "efficientnet_b7")
+# Its crops and the shorter sides before them (first weights).
+TORCHVISION_SIZES = {
+    **{"efficientnet_b0": (224, 256), "efficientnet_b1": (240, 256), "efficientnet_b2": (288, 288)},
+    **{"efficientnet_b3": (300, 320), "efficientnet_b4": (380, 384), "efficientnet_b5": (456, 456)},
+    **{"efficientnet_b6": (528, 528), "efficientnet_b7": (600, 600)},
+}
 HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
@@ -33,7 +39,8 @@ def load_pretrained(
 ) -> Pretrained:
     """Reads a PyTorch checkpoint with torchvision's, timm's or (CLIP's image towers) OpenAI's names, without PyTorch.
 
-    `preprocess` is what torchvision's weights, CLIP's, and timm's resnetv2 want; timm's crops differ from file to file.
+    `preprocess` is that of torchvision's first weights and of CLIP's. timm's differ from file to file, in crop, mean
+    and interpolation: its configuration says how.
 
     Args:
       source: a .safetensors file, or a .pth file as PyTorch writes them since 1.6.
@@ -55,24 +62,25 @@ def load_pretrained(
         model = model.clone(**overrides)
     else:
         model = create_model(name, **overrides)
-    names = _names(model, state)
+    names = _names(model, state, name)
     if names.layout == "torchvision" and name in FROM_TENSORFLOW:
         model = model.clone(norm=partial(BatchNorm, epsilon=1e-3, decay=0.99))
     if names.layout == "openai":  # beside the text's tower
         state = {key: value for key, value in state.items() if key.startswith("visual.")}
+    preprocess = _preprocess(model, name, names.layout)
     classifier = [names.entry(("params", "head", "dense", leaf))[0] for leaf in ("bias", "kernel")]
     biases = state.get(classifier[0], np.zeros(0))
     classes = len(biases) if biases.ndim else 0  # a number alone is told of with the other shapes
     try:
         if num_classes is None or num_classes == classes:
             model = model.clone(num_classes=classes)
-            return Pretrained(model, to_variables(state, model, names), _preprocess(model), name)
+            return Pretrained(model, to_variables(state, model, names), preprocess, name)
         body = {key: value for key, value in state.items() if key not in classifier}
         variables = to_variables(body, model.clone(num_classes=0), names)
     except ValueError as error:
         raise ValueError(f"{path.name}: {error}") from None
     model = model.clone(num_classes=num_classes)
-    return Pretrained(model, _with_new_classifier(model, variables), _preprocess(model), name)
+    return Pretrained(model, _with_new_classifier(model, variables), preprocess, name)
 
 
 def to_variables(state: Mapping[str, np.ndarray], model: nn.Module, names: Names) -> Variables:
@@ -116,16 +124,20 @@ def _registered(model: nn.Module) -> str:
 
 
 def _file_model(path: Path) -> str:
-    name = re.split(r"[-.]", path.name)[0]
+    name = re.sub(r"_(rwightman|lukemelas)$", "", re.split(r"[-.]", path.name)[0])  # torchvision's EfficientNets
     if name not in MODELS:
         raise ValueError(f"cannot tell the model from {path.name!r}; say model=..., one of list_models()")
     return name
 
 
-def _names(model: nn.Module, state: Mapping[str, np.ndarray]) -> Names:
-    """Of the layouts there are, the one that most of the file's entries are of."""
+def _names(model: nn.Module, state: Mapping[str, np.ndarray], name: str) -> Names:
+    """Of the layouts there are, the one that most of the file's entries are of.
+
+    A library that has such nets, but not this one, is passed over: its files would give other numbers.
+    """
     paths = flatten_dict(_shapes(model).variables)
-    found = [Names(model, layout) for layout in tables(model)]
+    own = [layout for layout in tables(model) if has_net(layout, name)]
+    found = [Names(model, layout) for layout in own or tables(model)]
 
     def fitting(names: Names) -> int:
         try:
@@ -136,8 +148,13 @@ def _names(model: nn.Module, state: Mapping[str, np.ndarray]) -> Names:
     return max(found, key=fitting)
 
 
-def _preprocess(model: nn.Module) -> Preprocess:
+def _preprocess(model: nn.Module, name: str, layout: str) -> Preprocess:
     size, has = model.image_size, set(pieces(model))
+    if layout == "torchvision" and name in TORCHVISION_SIZES:
+        size, resize = TORCHVISION_SIZES[name]
+        return Preprocess(size, resize, *IMAGENET, interpolation="bicubic")
+    if name.startswith("tf_efficientnet_cc"):
+        return Preprocess(size, round(size / 0.875), *HALF, interpolation="bicubic")
     if AttentionPoolHead in has:
         return Preprocess(size, size, *OPENAI, interpolation="bicubic")
     if NormHead in has:

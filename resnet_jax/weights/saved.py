@@ -9,7 +9,7 @@ from flax.traverse_util import flatten_dict
 
 from resnet_jax.models import create_model
 from resnet_jax.types import Variables
-from resnet_jax.weights.names import Names
+from resnet_jax.weights.names import Names, has_net
 from resnet_jax.weights.pretrained import to_variables
 from resnet_jax.weights.readers import write_safetensors
 
@@ -17,7 +17,7 @@ from resnet_jax.weights.readers import write_safetensors
 def save_torch_state(variables: Variables, name: str, path: str | Path, layout: str = "timm") -> None:
     """Writes a .safetensors file that PyTorch's net of this name loads strictly: `load_pretrained` backwards.
 
-    Arrays keep their dtype; reading the file again gives the very same ones.
+    Arrays keep their dtype. Reading the file again gives the very same ones, float64 with `dtype="float64"`.
 
     Args:
       variables: of `create_model(name)`, with a head of any number of classes, or none.
@@ -34,6 +34,8 @@ def save_torch_state(variables: Variables, name: str, path: str | Path, layout: 
     kernel = flat.get(("params", "head", "dense", "kernel"))
     model = model.clone(num_classes=0 if kernel is None else kernel.shape[-1])
     names, state = Names(model, layout), {}
+    if not has_net(layout, name):
+        raise ValueError(f"{layout} has no {name}; nothing there would give its numbers")
     for key, value in flat.items():
         entry, how = names.entry(key)
         state[entry] = how.to_theirs(value)

@@ -132,10 +132,9 @@ def test_kernels_per_example_are_one_grouped_convolution_whatever_the_batch():
 
     def operations(n):
         x = jnp.zeros((n, 8, 8, 4))
-        jaxpr = jax.make_jaxpr(layer.apply)(drawn(layer, x), x)
-        return [str(equation.primitive) for equation in jaxpr.eqns if "conv_" in str(equation.primitive)]
+        return str(jax.make_jaxpr(layer.apply)(drawn(layer, x), x)).count("conv_general_dilated[")
 
-    assert operations(2) == operations(16) == ["conv_general_dilated"]
+    assert operations(2) == operations(16) == 1  # on a CPU a product of matrices stands in its place
 
 
 def test_any_net_takes_conditional_convolutions():

@@ -397,6 +397,11 @@ def test_gates_are_soft_for_so_many_epochs_and_then_hard(tmp_path, tfds_dir):
 @pytest.mark.parametrize(("change", "value"), [("optim__gate_penalty", 0.1), ("train__soft_gate_epochs", 1.0)])
 def test_options_of_skipnets_are_refused_for_other_nets(tmp_path, tfds_dir, change, value):
     name = change.replace("__", ".")
-    said = rf"^{name}={value} is for SkipNets, and cifar_resnet8 has no gates; wanted: one of cifar_skipnet38,"
+    said = rf"^{name}={value} is for SkipNets; cifar_resnet8 has no gates; valid: cifar_skipnet38,"
     with pytest.raises(ValueError, match=said):
         make_plan(config(tmp_path, tfds_dir, **{change: value}))
+
+
+def test_a_run_does_not_end_with_soft_gates(tmp_path, tfds_dir):
+    with pytest.raises(ValueError, match=r"soft_gate_epochs=2.0 is 8 steps of a run of 8; wanted: less"):
+        make_plan(config(tmp_path, tfds_dir, model__name="cifar_skipnet38", train__soft_gate_epochs=2.0))

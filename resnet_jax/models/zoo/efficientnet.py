@@ -39,43 +39,28 @@ def widened(channels: int, width: float) -> int:
 
 
 def efficientnet(
-    width: float, depth: float, resolution: int, *, experts: int | None = None, **fields: Any
+    width: float,
+    depth: float,
+    resolution: int,
+    *,
+    experts: int | None = None,
+    squeeze: float | None = 1 / 4,
+    **fields: Any,
 ) -> partial[ResNet]:
     """The compound scaling of eq. 2 and 3: channels by `width`, blocks by `depth`, images of `resolution` pixels.
 
-    `experts`: of the convolutions in the last three stages.
+    `experts`: of the convolutions in the last three stages. `squeeze`: of squeeze-excite; None: without.
     """
     stages = []
     for number, (blocks, channels, strides, kernel, expansion) in enumerate(ROWS):
-        branch = partial(MBConv, kernel_size=kernel, expansion=expansion)
+        branch = partial(MBConv, kernel_size=kernel, expansion=expansion, squeeze=squeeze)
         if experts is not None and number >= 4:
             branch = partial(branch, experts=experts)
         block = partial(InvertedResidual, branch=branch)
         stages.append(Stage(math.ceil(blocks * depth), widened(channels, width), strides, block))
-    return partial(
-        ResNet,
-        stages=tuple(stages),
-        image_size=resolution,
-        stem=HalvingStem,
-        stem_features=widened(32, width),
-        head=partial(ConvHead, features=widened(1280, width)),
-        act=nn.silu,
-        **fields,
-    )
-
-
-def _lite0() -> partial[ResNet]:
-    """For phones: no squeeze-excite, ReLU6."""
-    stages = tuple(
-        Stage(
-            blocks,
-            channels,
-            strides,
-            partial(InvertedResidual, branch=partial(MBConv, kernel_size=kernel, expansion=expansion, squeeze=None)),
-        )
-        for blocks, channels, strides, kernel, expansion in ROWS
-    )
-    return partial(efficientnet(1.0, 1.0, 224), stages=stages, act=nn.relu6)
+    head = partial(ConvHead, features=widened(1280, width))
+    own: dict[str, Any] = {"stem": HalvingStem, "stem_features": widened(32, width), "head": head, "act": nn.silu}
+    return partial(ResNet, stages=tuple(stages), image_size=resolution, **(own | fields))
 
 
 # Width, depth, the sizes of timm's weights and the paper's (pixels).
@@ -96,5 +81,5 @@ MODELS |= {
     "tf_efficientnet_cc_b0_4e": efficientnet(1.0, 1.0, 224, experts=4, **TENSORFLOW),
     "tf_efficientnet_cc_b0_8e": efficientnet(1.0, 1.0, 224, experts=8, **TENSORFLOW),
     "tf_efficientnet_cc_b1_8e": efficientnet(1.0, 1.1, 240, experts=8, **TENSORFLOW),
-    "efficientnet_lite0": _lite0(),
+    "efficientnet_lite0": efficientnet(1.0, 1.0, 224, squeeze=None, act=nn.relu6),  # for phones
 }
