@@ -28,7 +28,9 @@ def pytest_collection_modifyitems(config, items):
     Files with the most slow tests come first: a long one that came last would leave the other processes idle.
     """
     if "parity" not in config.option.markexpr:
-        items[:] = [item for item in items if not item.get_closest_marker("parity")]
+        asked = [item for item in items if not item.get_closest_marker("parity")]
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("parity")])
+        items[:] = asked
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
     items.sort(key=lambda item: -slow[item.path])
 

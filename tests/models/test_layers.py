@@ -168,3 +168,8 @@ def test_group_norm_is_of_each_example_and_group(x64):
     mean, var = grouped.mean((1, 2, 4), keepdims=True), grouped.var((1, 2, 4), keepdims=True)
     wanted = ((grouped - mean) / np.sqrt(var + 1e-5)).reshape(x.shape) * np.arange(1, 9) + np.arange(8)
     np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-12)
+
+
+def test_groups_that_do_not_divide_the_channels_are_told():
+    with pytest.raises(ValueError, match="12 channels in 32 groups; wanted: a number that divides them; close: 12"):
+        GroupNorm().init(jax.random.key(0), jnp.zeros((1, 2, 2, 12)), use_batch_statistics=True)

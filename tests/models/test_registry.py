@@ -20,8 +20,9 @@ from resnet_jax import summary
 from resnet_jax.models import create_model, feature_info, list_models, natural, pieces, shapes
 from resnet_jax.models.blocks import InvertedResidual, PreActResidual
 from resnet_jax.models.combine import HighwayGate
-from resnet_jax.models.layers import BatchNorm
+from resnet_jax.models.layers import BatchNorm, StandardizedConv
 from resnet_jax.models.shortcuts import Zero
+from resnet_jax.weights.names import Names, has_net, tables
 
 HUGE = ("1202", "1001")
 NAMES = list_models()
@@ -85,8 +86,10 @@ def test_shapes_and_names(name):
     assert outputs.logits.shape == (1, model.num_classes)
     assert outputs.logits.dtype == jnp.float32
     assert outputs.features["pool"].shape == (1, variables["params"]["head"]["dense"]["kernel"].shape[0])
+    strides = getattr(model.stem, "func", model.stem).total_strides
     for stage, feature in zip(model.stages, list(feature_info(model, size).values())[1:], strict=True):
-        assert feature.channels == stage.features
+        strides *= stage.strides
+        assert feature == (stage.features, strides)
     assert set(variables) == {"params"} | ({"batch_stats"} if BatchNorm in pieces(model) else set())
 
 
@@ -98,6 +101,17 @@ def test_counts_equal_the_published_ones(name):
         if key in wanted:
             assert f"{got.macs / unit:.{digits}f}" == f"{wanted.pop(key):.{digits}f}"
     assert {key: getattr(got, key) for key in wanted} == wanted
+
+
+@pytest.mark.parametrize("name", [param for param in WHOLE if not param.values[0].startswith("cifar")])
+def test_other_libraries_have_a_name_of_its_own_for_every_array(name):
+    model = create_model(name)
+    paths = list(flatten_dict(traced(model)[1].variables))
+    has = [layout for layout in tables(model) if has_net(layout, name)]
+    assert bool(has) != (name.startswith(("plain", "skipnet")) or name.endswith(("_v1", "_a", "_b", "_c")))
+    for layout in has:
+        names = Names(model, layout)
+        assert len({names.entry(path)[0] for path in paths}) == len(paths)
 
 
 def test_feature_strides():
@@ -173,7 +187,18 @@ def test_a_fresh_net_carries_the_signal(x64, name):
     branch, has = variables["params"]["stage1_block1"]["branch"], set(pieces(model))
     last = max((leaf for leaf in branch if leaf.startswith("conv" if PreActResidual in has else "norm")), key=natural)
     (kind,) = {"kernel", "scale"} & set(branch[last])
-    np.testing.assert_array_equal(branch[last][kind], 1 if has & {Zero, HighwayGate, InvertedResidual} else 0)
+    if StandardizedConv in has:  # of a kernel of zeros there is no standard
+        assert np.abs(branch[last][kind]).max() > 0
+    else:
+        np.testing.assert_array_equal(branch[last][kind], 1 if has & {Zero, HighwayGate, InvertedResidual} else 0)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_bfloat16_is_of_the_arithmetic_alone(name):
+    outputs, variables, *_ = shapes(recipe.small(name, 1, stages=2, dtype="bfloat16"), 64)
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+    assert outputs.features["stage2"].dtype == jnp.bfloat16
+    assert outputs.logits.dtype == outputs.features["pool"].dtype == jnp.float32
 
 
 def test_equal_arguments_give_equal_modules():

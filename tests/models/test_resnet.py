@@ -11,9 +11,10 @@ import pytest
 import recipe
 
 from resnet_jax import ops
-from resnet_jax.models import ResNet, Stage, create_model, feature_info
+from resnet_jax.models import ResNet, Stage, create_model, feature_info, shapes
 from resnet_jax.models.blocks import Residual
 from resnet_jax.models.branches import Bottleneck
+from resnet_jax.models.combine import HighwayGate
 from resnet_jax.models.layers import Conv, Layers
 from resnet_jax.models.shortcuts import ZeroPad
 from resnet_jax.ops import draw_per_example
@@ -60,7 +61,7 @@ def test_remat_changes_neither_names_nor_numbers(x64, remat):
 
 
 DILATED = ["resnet18_a", "resnet18", "resnet50", "resnet50_v1", "plain18"]
-DILATED += ["resnet18d", "resnetaa50d", "resnetblur50", "res2net50_26w_4s", "resnetv2_50d", "resnet50_clip"]
+DILATED += ["highway", "resnet18d", "resnetaa50d", "resnetblur50", "res2net50_26w_4s", "resnetv2_50d", "resnet50_clip"]
 
 
 @pytest.mark.parametrize("name", DILATED)
@@ -68,7 +69,11 @@ DILATED += ["resnet18d", "resnetaa50d", "resnetblur50", "res2net50_26w_4s", "res
 def test_output_stride_computes_the_same_features_on_a_finer_grid(x64, name, output_stride):
     """At every position the ordinary net has, the dilated one gives the same number."""
     options = {"num_classes": 3, "dtype": "float64", "param_dtype": "float64"}
-    coarse, fine = recipe.small(name, **options), recipe.small(name, output_stride=output_stride, **options)
+    coarse = recipe.small("resnet18_a" if name == "highway" else name, **options)
+    if name == "highway":
+        block = partial(Residual, shortcut=ZeroPad, combine=HighwayGate)
+        coarse = coarse.clone(stages=tuple(replace(stage, block=block) for stage in coarse.stages))
+    fine = coarse.clone(output_stride=output_stride)
     variables = recipe.variables(coarse, np.float64)
     x = jnp.asarray(np.random.default_rng(1).standard_normal((1, 64, 96, 3)))
     a, b = (jax.jit(partial(net.apply, train=False))(variables, x).features for net in (coarse, fine))
@@ -163,6 +168,13 @@ def test_in_channels_num_classes_stem_and_pooling():
     cifar = create_model("resnet18", stem="cifar", num_classes=10)
     assert feature_info(cifar, 32)["stage4"] == (512, 8)
     assert feature_info(cifar, 32)["stem"] == (64, 1)
+
+
+def test_a_stem_by_name_ends_as_the_nets_own_does():
+    """Before pre-activation blocks without norm and activation."""
+    for name, norms in (("resnet50", 1), ("resnetv2_50", 0)):
+        params = shapes(create_model(name, stem="cifar"), 32).variables["params"]
+        assert set(params["stem"]) == {"conv", *["norm"] * norms}
 
 
 @pytest.mark.parametrize(

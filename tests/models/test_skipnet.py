@@ -146,6 +146,12 @@ def test_training_with_soft_and_with_hard_gates_under_remat(x64):
     assert np.abs(soft["stem"]["conv"]["kernel"] - plain["stem"]["conv"]["kernel"]).max() > 1e-6
 
 
+def test_recurrent_gates_without_a_memory_are_told():
+    net = create_model("cifar_skipnet38_rnn", memory_size=None)
+    with pytest.raises(ValueError, match="recurrent gates share a memory, and the net has none; set memory_size"):
+        jax.eval_shape(partial(net.init, train=False), jax.random.key(0), jnp.zeros((1, 8, 8, 3)))
+
+
 def test_a_fresh_net_runs_every_block_and_has_the_usual_variables():
     net = recipe.small("cifar_skipnet38", 1)
     x = jnp.asarray(X[:1], jnp.float32)

@@ -13,7 +13,9 @@ import recipe
 from safetensors.numpy import save_file
 
 from resnet_jax import Outputs, load_pretrained, make_eval_step, make_train_step
+from resnet_jax.models.layers import GroupNorm
 from resnet_jax.training import metrics, optim
+from resnet_jax.training.checkpoint import Checkpoints, open_checkpoint
 from resnet_jax.training.losses import cross_entropy
 from resnet_jax.training.parallel import Parallel
 from resnet_jax.training.state import TrainState
@@ -289,3 +291,16 @@ def test_evaluation_counts_the_blocks_that_are_run_for_examples_alone(x64):
 def test_a_penalty_on_a_net_without_gates_is_refused():
     with pytest.raises(ValueError, match=r"gate_penalty=0.1 is for SkipNets; this net has no gates"):
         make_train_step(MODEL, TX, gate_penalty=0.1)
+
+
+def test_a_net_without_batch_statistics_is_trained_averaged_and_saved(x64, tmp_path):
+    """Group norms keep none: in the state and in checkpoints their place is empty."""
+    norm = partial(GroupNorm, groups=8)
+    model = recipe.small("cifar_resnet20", 1, num_classes=10, norm=norm, dtype="float64", param_dtype="float64")
+    state = TrainState.from_variables(recipe.variables(model, np.float64), TX, jax.random.key(0), ema=True)
+    state, _ = jax.jit(make_train_step(model, TX, axis_name=None, accumulate=2, ema_decay=0.9))(state, batch(4))
+    assert state.batch_stats == {} == state.ema["batch_stats"]
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, state, {"model": {}, "classes": [], "preprocess": {}}, top1=None)
+        checkpoints.wait()
+    close(open_checkpoint(tmp_path).state(jax.device_get(state)), state, 0)

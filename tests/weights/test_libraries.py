@@ -37,7 +37,7 @@ def timm(torch):
 
 
 def compare(name, layout, theirs, torch, tmp_path, size, **constants):
-    """`theirs` with our file, in float64, against our net; then their file in ours."""
+    """`theirs` with our file, in float64, against our net."""
     model = create_model(name, dtype="float64", param_dtype="float64").clone(**constants)
     variables, path = recipe.variables(model, np.float64), tmp_path / f"{name}.safetensors"
     save_torch_state(variables, name, path, layout=layout)
@@ -71,8 +71,14 @@ def test_torchvision(x64, name, torch, timm, tmp_path):
     theirs = torchvision.models.get_model(name)
     source = tmp_path / f"{name}.pth"
     torch.save(theirs.state_dict(), source)
-    loaded = load_pretrained(source)
+    loaded = load_pretrained(source, dtype="float64")
     source.unlink()
+    images = np.random.default_rng(1).standard_normal((2, 3, 64, 64))
+    with torch.no_grad():
+        wanted = theirs.double().eval()(torch.from_numpy(images)).numpy()
+    own = jax.jit(partial(loaded.model.apply, train=False))
+    logits = own(loaded.variables, jnp.asarray(images.transpose(0, 2, 3, 1))).logits
+    assert np.linalg.norm(logits - wanted) < 1e-8 * np.linalg.norm(wanted)
     compare(name, "torchvision", theirs, torch, tmp_path, 64, norm=loaded.model.norm)
 
 

@@ -1,10 +1,14 @@
+from functools import partial
+
 import jax
 import numpy as np
 import pytest
 import recipe
 from safetensors.numpy import save_file
 
-from resnet_jax import create_model, load_pretrained
+from resnet_jax import create_model, load_pretrained, save_torch_state
+from resnet_jax.models import shapes
+from resnet_jax.models.layers import BatchNorm
 
 STATE = {name: x.astype(np.float32 if x.ndim else x.dtype) for name, x in recipe.torch_state("resnet18").items()}
 
@@ -124,3 +128,32 @@ def test_a_file_that_does_not_fit_is_named(tmp_path, entry, said):
     save_file(STATE | {f"fc.{entry}": np.ones((), np.float32)}, path := tmp_path / "resnet18-0.safetensors")
     with pytest.raises(ValueError, match=rf"^resnet18-0.safetensors: the weights do not fit the model: {said}"):
         load_pretrained(path)
+
+
+def test_torchvisions_efficientnets_have_their_own_constants_and_crops(tmp_path):
+    """B5 to B7 were TensorFlow's weights; B0's and B1's files name who trained them."""
+    for name, file, crop, norm in (
+        ("efficientnet_b5", "_lukemelas-1a07897c", (456, 456), partial(BatchNorm, epsilon=1e-3, decay=0.99)),
+        ("efficientnet_b1", "_rwightman-bac287d4", (240, 256), BatchNorm),
+    ):
+        variables = jax.tree.map(
+            lambda leaf: np.zeros(leaf.shape, np.float32), shapes(create_model(name), 64).variables
+        )
+        path = tmp_path / f"{name}{file}.safetensors"
+        save_torch_state(variables, name, path, layout="torchvision")
+        loaded = load_pretrained(path)
+        assert (loaded.name, loaded.preprocess.image_size, loaded.preprocess.resize) == (name, *crop)
+        assert loaded.preprocess.interpolation == "bicubic"
+        assert getattr(loaded.model.norm, "keywords", {}) == getattr(norm, "keywords", {})
+        save_torch_state(variables, name, path, layout="timm")
+        again = load_pretrained(path)
+        assert again.model.norm is BatchNorm and again.preprocess.interpolation == "bilinear"
+
+
+def test_a_library_without_this_very_net_is_passed_over(tmp_path):
+    """torchvision's EfficientNet has other padding than TensorFlow's."""
+    name = "efficientnet_b0"
+    variables = jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), shapes(create_model(name), 64).variables)
+    save_torch_state(variables, name, tmp_path / "x.safetensors", layout="torchvision")
+    with pytest.raises(ValueError, match="the weights do not fit the model"):
+        load_pretrained(tmp_path / "x.safetensors", model="tf_efficientnet_b0")

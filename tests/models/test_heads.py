@@ -1,0 +1,21 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import recipe
+
+from resnet_jax.models import create_model
+from resnet_jax.models.heads import AttentionPoolHead
+from resnet_jax.models.layers import Layers
+
+
+@pytest.mark.parametrize("side", [5, 7, 9])
+def test_embeddings_of_places_are_interpolated_as_pytorch_does(x64, side):
+    """Bicubic and antialiased; that of the mean stays as it is."""
+    golden = np.load(recipe.GOLDEN / "timm" / "pos_embed.npz")
+    resized = AttentionPoolHead(Layers(), 0)._resized(jnp.asarray(golden["pos_embed"]), side, side)
+    np.testing.assert_allclose(resized, golden["pos_embed" if side == 7 else f"to_{side}"], rtol=0, atol=1e-13)
+
+
+def test_another_pooling_is_refused_where_attention_pools():
+    with pytest.raises(ValueError, match="global_pool='max', but this net pools by attention; valid: avg"):
+        create_model("resnet50_clip", global_pool="max")
