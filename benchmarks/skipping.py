@@ -19,6 +19,7 @@ import numpy as np
 
 from resnet_jax import create_model, load_checkpoint
 from resnet_jax.models import shapes
+from resnet_jax.models.skipnet import SkipNet
 from resnet_jax.training.folder import read_config
 from resnet_jax.training.plan import open_data
 
@@ -48,6 +49,8 @@ def main() -> None:
     *_, test = open_data(read_config(options.run).data)
     (batch,) = test.eval_batches(test.num_examples)
     model, variables, preprocess, name = load_checkpoint(options.run, step="latest")
+    if not isinstance(model, SkipNet):
+        raise SystemExit(f"{options.run} has {name}, which has no gates; wanted: a run of a SkipNet")
     images, labels = np.asarray(preprocess(batch["image"])), batch["label"]
     variables = jax.device_put(variables)
     print(jax.devices()[0].device_kind, "jax", jax.__version__, name, f"{len(images)} images of {images.shape[1:]}")

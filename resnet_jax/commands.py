@@ -195,7 +195,7 @@ def _models(request: Any) -> None:
         others |= bool(mark)
         print(f"{name:{width}}{counts.parameters:>14,}{counts.macs:>18,}{size:>12}{mark}", flush=True)
     if others:
-        print("* and others, which counts of layers leave out: resnet-jax summary NAME")
+        print("* and multiply-adds that published counts leave out: resnet-jax summary NAME")
 
 
 def _summary(request: Any) -> None:

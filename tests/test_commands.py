@@ -154,7 +154,7 @@ def test_models_and_summary_print_tables(capsys):
     assert said(capsys, "summary", "resnet18").splitlines()[-1].split()[:2] == ["total", "11,689,512"]
     marked = said(capsys, "models", "cifar_*20").splitlines()
     assert [line.split()[0] for line in marked if line.endswith("*")] == ["cifar_condconv20"]
-    assert marked[-1] == "* and others, which counts of layers leave out: resnet-jax summary NAME"
+    assert marked[-1] == "* and multiply-adds that published counts leave out: resnet-jax summary NAME"
 
 
 def test_event_files_lie_in_the_run(trained):

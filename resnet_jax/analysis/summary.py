@@ -59,9 +59,8 @@ class Summary:
             output = " x ".join(map(str, row.output))
             lines.append(f"{row.name:8}{output:>16}{row.parameters:>16,}{row.statistics:>12,}{row.macs:>18,}")
         if self.other_macs:
-            lines.append(
-                f"and {self.other_macs:,} multiply-adds that counts of layers leave out (see `Row.other_macs`)"
-            )
+            lines.append(f"and {self.other_macs:,} multiply-adds that published counts leave out:")
+            lines.append("fixed filters, attention along channels, products of activations, kernels made per example")
         return "\n".join(lines)
 
 

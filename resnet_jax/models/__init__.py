@@ -104,6 +104,9 @@ def _floating(field: str, dtype: Any) -> Any:
 
 
 def _check(model: ResNet) -> None:
+    for field in ("stem", "head", "conv", "norm", "act"):
+        if not callable(piece := getattr(model, field)):
+            raise ValueError(f"{field}={piece!r}; wanted: a module's class, or a function (resnet_jax.models)")
     _one_of("remat", model.remat, REMAT)
     _one_of("global_pool", model.global_pool, POOLS)
     if model.global_pool != "avg" and AttentionPoolHead in pieces(model):

@@ -63,7 +63,7 @@ class AttentionPoolHead(Head):
     """CLIP's: an attention whose query is the mean of the map (Radford et al. 2021, section 2.4); `pool` means nothing.
 
     Every pixel, and their mean, gets a learnt embedding of its place; for maps of another size than `grid` pixels a
-    side these are interpolated. `num_classes` is the size of CLIP's embedding.
+    side these are interpolated. `num_classes` is the size of CLIP's embedding; the pooled features are the attention's.
     """
 
     grid: int = 7

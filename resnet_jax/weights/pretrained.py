@@ -39,8 +39,8 @@ def load_pretrained(
 ) -> Pretrained:
     """Reads a PyTorch checkpoint with torchvision's, timm's or (CLIP's image towers) OpenAI's names, without PyTorch.
 
-    `preprocess` is that of torchvision's first weights and of CLIP's. timm's differ from file to file, in crop, mean
-    and interpolation: its configuration says how.
+    `preprocess` is that of torchvision's first weights, of CLIP's and of the EfficientNets' authors. timm's differ from
+    file to file, in crop, mean and interpolation: its configuration says how.
 
     Args:
       source: a .safetensors file, or a .pth file as PyTorch writes them since 1.6.
@@ -153,8 +153,8 @@ def _preprocess(model: nn.Module, name: str, layout: str) -> Preprocess:
     if layout == "torchvision" and name in TORCHVISION_SIZES:
         size, resize = TORCHVISION_SIZES[name]
         return Preprocess(size, resize, *IMAGENET, interpolation="bicubic")
-    if name.startswith("tf_efficientnet_cc"):
-        return Preprocess(size, round(size / 0.875), *HALF, interpolation="bicubic")
+    if "efficientnet" in name:  # 32 pixels around the crop, as in the paper's code
+        return Preprocess(size, size + 32, *(HALF if "_cc_" in name else IMAGENET), interpolation="bicubic")
     if AttentionPoolHead in has:
         return Preprocess(size, size, *OPENAI, interpolation="bicubic")
     if NormHead in has:

@@ -26,7 +26,7 @@ def read_state(path: Path) -> dict[str, np.ndarray]:
     if not path.exists():
         raise FileNotFoundError(f"no file {str(path)!r}")
     if not path.is_file():
-        raise ValueError(f"{path.name} is a folder or a device; wanted: a file of weights")
+        raise ValueError(f"{str(path)!r} is a folder or a device; wanted: a file of weights")
     if path.suffix not in READERS:
         raise ValueError(f"{path.name}: weights are read from {', '.join(READERS)} files")
     return READERS[path.suffix](path)

@@ -22,6 +22,7 @@ from resnet_jax.models.blocks import InvertedResidual, PreActResidual
 from resnet_jax.models.combine import HighwayGate
 from resnet_jax.models.layers import BatchNorm, StandardizedConv
 from resnet_jax.models.shortcuts import Zero
+from resnet_jax.models.zoo.efficientnet import efficientnet
 from resnet_jax.weights.names import Names, has_net, tables
 
 HUGE = ("1202", "1001")
@@ -82,7 +83,9 @@ def described(name, variables):
 def test_shapes_and_names(name):
     model = create_model(name)
     size, (outputs, variables, *_) = traced(model)
-    assert described(name, variables) == json.loads(GOLDEN.read_text())[name]
+    accepted = json.loads(GOLDEN.read_text())
+    assert name in accepted, "a new net; to accept its names: PYTHONPATH=tests python tests/models/test_registry.py"
+    assert described(name, variables) == accepted[name]
     assert outputs.logits.shape == (1, model.num_classes)
     assert outputs.logits.dtype == jnp.float32
     assert outputs.features["pool"].shape == (1, variables["params"]["head"]["dense"]["kernel"].shape[0])
@@ -230,6 +233,7 @@ def test_listing():
         (("resnet50", {"dtype": "int32"}), ValueError, "dtype='int32'; valid: float32, bfloat16"),
         (("resnet50", {"dtype": None}), ValueError, "dtype=None; valid: float32, bfloat16"),
         (("resnet50", {"num_classes": 2.5}), ValueError, "num_classes=2.5; wanted: a whole number"),
+        (("resnet50", {"conv": "CondConv"}), ValueError, "conv='CondConv'; wanted: a module's class, or a function"),
     ],
 )
 def test_what_cannot_be_is_told_with_the_nearest_choice(arguments, error, said):
@@ -237,6 +241,22 @@ def test_what_cannot_be_is_told_with_the_nearest_choice(arguments, error, said):
     with pytest.raises(error) as caught:
         create_model(name, **overrides)
     assert said in str(caught.value)
+
+
+def test_efficientnets_of_any_scale():
+    """Table 1 of the paper, widened and deepened; the last is B7."""
+    for scales, features, depths in (
+        ((1.0, 1.0, 224), (16, 24, 40, 80, 112, 192, 320), (1, 2, 2, 3, 3, 4, 1)),
+        ((1.5, 1.2, 224), (24, 40, 64, 120, 168, 288, 480), (2, 3, 3, 4, 4, 5, 2)),
+        ((2.0, 3.1, 600), (32, 48, 80, 160, 224, 384, 640), (4, 7, 7, 10, 10, 13, 4)),
+    ):
+        model = efficientnet(*scales)()
+        assert tuple(stage.features for stage in model.stages) == features
+        assert tuple(stage.depth for stage in model.stages) == depths
+        assert model.image_size == scales[2]
+    for scales in ((0, 1, 224), (1.0, -1.0, 224), (1.0, 1.0, 0)):
+        with pytest.raises(ValueError, match=r"wanted: above 0"):
+            efficientnet(*scales)
 
 
 if __name__ == "__main__":

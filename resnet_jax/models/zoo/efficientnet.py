@@ -50,7 +50,13 @@ def efficientnet(
     """The compound scaling of eq. 2 and 3: channels by `width`, blocks by `depth`, images of `resolution` pixels.
 
     `experts`: of the convolutions in the last three stages. `squeeze`: of squeeze-excite; None: without.
+
+    Raises:
+      ValueError: a scale that is not above 0.
     """
+    for scale, value in (("width", width), ("depth", depth), ("resolution", resolution)):
+        if value <= 0:
+            raise ValueError(f"{scale}={value!r}; wanted: above 0, as efficientnet(1.0, 1.1, 240), which is B1")
     stages = []
     for number, (blocks, channels, strides, kernel, expansion) in enumerate(ROWS):
         branch = partial(MBConv, kernel_size=kernel, expansion=expansion, squeeze=squeeze)
