@@ -97,14 +97,16 @@ class Checkpoints:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        with self._stack:
-            try:
-                self.wait()
-                with self._failing():
-                    self._manager.close()
-            except SaveFailed:
-                if error is None:  # else it has been told
-                    raise
+        try:
+            self.wait()
+            with self._failing():
+                self._manager.close()
+        except SaveFailed as failed:
+            self._stack.__exit__(type(failed), failed, failed.__traceback__)
+            if error is None:  # else it has been told
+                raise
+        else:
+            self._stack.__exit__(kind, error, at)
 
     @property
     def steps(self) -> list[int]:
@@ -451,9 +453,10 @@ def _top1_of(folder: Path) -> float:
 def _quiet() -> Iterator[None]:
     """Orbax narrates every save and warns of its own defaults; what fails, it raises and prints with stack traces.
 
-    Of a save that has failed, the writes still under way find its event loop closed, and each says so.
+    Of a save that has failed, the writes still under way find its event loop closed, and each says so: then, and for
+    as long as the process lasts, as they may come late, this is not passed on.
     """
-    hook = sys.unraisablehook
+    hook, failed = sys.unraisablehook, False
 
     def unraisable(what: sys.UnraisableHookArgs) -> None:
         if str(what.exc_value) != "Event loop is closed":
@@ -466,7 +469,11 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(logging.CRITICAL)
     try:
         yield
+    except SaveFailed:
+        failed = True
+        raise
     finally:
-        sys.unraisablehook = hook
+        if not failed:
+            sys.unraisablehook = hook
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)

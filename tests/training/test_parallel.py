@@ -32,7 +32,7 @@ def batches(n=16, steps=3):
 @cache
 def run(mode, devices, **overrides):
     """Parameters, statistics and metrics after three steps with crops, flips, dropout and stochastic depth."""
-    model = recipe.small("cifar_resnet20", 1, drop_path=0.5, drop_rate=0.5, **DOUBLE, **overrides)
+    model = recipe.small("cifar_resnet20", 1, 2, drop_path=0.5, drop_rate=0.5, **DOUBLE, **overrides)
     parallel = Parallel(mode, jax.devices()[:devices])
     step = parallel.map(make_train_step(model, TX, augment=AUGMENT), donate_state=True)
     state = TrainState.from_variables(recipe.variables(model, np.float64), TX, jax.random.key(0))
@@ -70,7 +70,7 @@ def test_statistics_of_each_device_alone_differ(x64):
 
 def test_frozen_statistics_stay_to_the_bit_on_three_devices():
     """A third three times is not a whole."""
-    model = recipe.small("cifar_resnet20", 1, frozen_norms=("all",), num_classes=10)
+    model = recipe.small("cifar_resnet20", 1, 2, frozen_norms=("all",), num_classes=10)
     parallel = Parallel(devices=jax.devices()[:3])
     start = TrainState.from_variables(recipe.variables(model), TX, jax.random.key(0))
     step = parallel.map(make_train_step(model, TX, augment=AUGMENT))
@@ -81,7 +81,7 @@ def test_frozen_statistics_stay_to_the_bit_on_three_devices():
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_gradients_are_not_multiplied_by_the_number_of_devices(x64, mode):
-    model = recipe.small("cifar_resnet20", 1, frozen_norms=("all",), **DOUBLE)
+    model = recipe.small("cifar_resnet20", 1, 2, frozen_norms=("all",), **DOUBLE)
     tx = optim.sgd(1.0, momentum=0.0)
     start = TrainState.from_variables(recipe.variables(model, np.float64), tx, jax.random.key(0))
     batch = next(batches()) | {"image": np.random.default_rng(1).standard_normal((16, 8, 8, 3))}
@@ -100,7 +100,7 @@ def test_gradients_are_not_multiplied_by_the_number_of_devices(x64, mode):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_the_state_is_donated_and_nothing_is_compiled_after_the_first_step(mode):
-    model = recipe.small("cifar_resnet20", 1, num_classes=10)
+    model = recipe.small("cifar_resnet20", 1, 2, num_classes=10)
     parallel = Parallel(mode)
     step = parallel.map(make_train_step(model, TX, augment=AUGMENT), donate_state=True)
     evaluation = parallel.map(make_eval_step(model, prepare=lambda x: x.astype(jnp.float32)))
