@@ -26,8 +26,9 @@ def parse_arguments(
     Exits with status 2 and one line for an argument that cannot be; with 0 after --help.
     """
     flags = ["--help", *_flags(kind)]
+    arguments = [re.sub(r"^(--[\w.]+\.from)_?(?==|$)", r"\1_", argument) for argument in arguments]
     for argument in arguments:
-        flag = argument.partition("=")[0].replace("_", "-")
+        flag = argument.partition("=")[0].rstrip("_").replace("_", "-")
         if flag.startswith("--") and flag not in flags:
             fail(f"no option {argument.partition('=')[0]}; {nearest(flag, flags, 'see --help')}")
     said = io.StringIO()
@@ -76,7 +77,7 @@ def _flags(kind: type, prefix: str = "--") -> list[str]:
     """Every flag of a dataclass: --workdir, --optim.peak-lr, --optim.no-nesterov, ..."""
     flags, hints = [], get_type_hints(kind)
     for field in fields(kind):
-        name, hint = field.name.replace("_", "-"), hints[field.name]
+        name, hint = field.name.rstrip("_").replace("_", "-"), hints[field.name]
         if isinstance(hint, type) and is_dataclass(hint):
             flags += _flags(hint, f"{prefix}{name}.")
         elif field.default is not MISSING or field.default_factory is not MISSING:  # the others are positional

@@ -99,7 +99,7 @@ def leave_if_others_wait(said: str) -> None:
 
 
 def _eval(request: Any) -> None:
-    saved = open_checkpoint(request.run, _step(request.step))
+    saved = open_checkpoint(request.run, request.step)
     net, meta = saved.pretrained(ema=request.ema), saved.meta
     check_data(request.data)
     own, known = read_config(request.run).data, tuple(meta["classes"])
@@ -149,7 +149,7 @@ def _place(config: DataConfig) -> tuple[str | None, ...]:
 def _predict(request: Any) -> None:
     if not request.images:
         raise ValueError("no image given; wanted: image files, or folders of them")
-    saved = open_checkpoint(request.run, _step(request.step))
+    saved = open_checkpoint(request.run, request.step)
     files = image_files(request.images)
     cache_compilations()
     failed = 0
@@ -249,10 +249,6 @@ def _plot(request: Any) -> None:
 
     for path in draw_curves(read_curves(request.runs), request.out):
         print(path)
-
-
-def _step(text: str) -> str | int:
-    return int(text) if text.isdigit() else text
 
 
 def _as_learned(config: DataConfig, preprocess: Preprocess, meta: dict[str, Any]) -> DataConfig:

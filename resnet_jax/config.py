@@ -32,6 +32,17 @@ class ModelConfig:
 
 
 @dataclass(frozen=True)
+class InitConfig:
+    """What the weights are at first: drawn anew, or those of another run or of a file."""
+
+    from_: str | None = None  # (--init.from) folder of a run, or PyTorch weights (.safetensors, .pth); None: drawn
+    step: str = "latest"  # of that run's checkpoint: latest, best (by test top-1) or a number
+    ema: bool = False  # that run's averaged weights
+    head: Literal["new", "keep"] | None = None  # the classifier; None: kept from a run of the very same classes
+    kernels: Literal["fan_out", "fan_in", "lecun", "small", "large"] | None = None  # of drawn kernels; None: net's own
+
+
+@dataclass(frozen=True)
 class DataConfig:
     """Images: a TFDS classification set by name, or your own at a path."""
 
@@ -56,7 +67,7 @@ class DataConfig:
     cutout: int = 0  # side of the square that is blanked, pixels
     mixup: float = 0.0  # alpha of Beta(alpha, alpha); 0: off
     cutmix: float = 0.0  # the same for CutMix; with both, each pair takes one of them
-    mean: tuple[float, ...] | None = None  # per channel, of values in [0, 1]; None: the training images' own
+    mean: tuple[float, ...] | None = None  # per channel, of values in [0, 1]; None: as init.from, or the images' own
     std: tuple[float, ...] | None = None
 
 
@@ -83,6 +94,11 @@ class OptimConfig:
     label_smoothing: float = 0.0
     clip_norm: float | None = None  # global norm of the gradient
     accumulate: int = 1  # parts a batch is run in, one after the other
+    freeze: str | None = (
+        None  # regular expression: parameters whose path it finds stay, and so do their norms' statistics
+    )
+    lr_multiplier: tuple[str, ...] = ()  # PATTERN=FACTOR of the rate, by path: the first that finds it; else 1
+    layer_decay: float | None = None  # multiplies the rate once more for each block below the head
     gate_penalty: float = 0.0  # SkipNets: this times the share of blocks that are run is added to the loss
     ema_decay: float | None = None  # keep averaged weights and statistics, tested beside the others; None: none
 
@@ -97,6 +113,7 @@ class TrainConfig:
     log_every_steps: int = 50
     soft_gate_epochs: float = 0.0  # SkipNets: train with soft gates for so long, then with hard ones
     eval_every_epochs: float = 10.0  # evaluate and save a checkpoint; also at the end
+    gradient_flow: bool = False  # record the norms of the gradients by each block's output and parameters
     nonfinite: Literal["stop", "skip"] = "stop"  # a loss or gradient that is not finite; skip: leave that update out
     deterministic: bool = False  # refuse to start where XLA may pick operations that differ from run to run
 
@@ -144,6 +161,7 @@ class Config:
 
     workdir: str = "runs/digits_resnet20"
     model: ModelConfig = field(default_factory=ModelConfig)
+    init: InitConfig = field(default_factory=InitConfig)
     data: DataConfig = field(default_factory=DataConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
@@ -198,6 +216,7 @@ RANGES = {
         **dict.fromkeys(("weight_decay", "warmup_epochs", "final_lr", "gate_penalty"), NOT_NEGATIVE),
         **dict.fromkeys(("label_smoothing", "warmup_from", "momentum", "b1", "b2"), SHARE),
         "ema_decay": (lambda value: 0 < value < 1, "a number between 0 and 1"),
+        "layer_decay": (lambda value: 0 < value <= 1, "a number above 0, at most 1"),
     },
     "train": {
         **dict.fromkeys(("epochs", "eval_every_epochs"), POSITIVE),

@@ -224,6 +224,11 @@ class Checkpoint:
     def step(self) -> int:
         return int(self.folder.name)
 
+    @property
+    def preprocess(self) -> Preprocess:
+        numbers = self.meta["preprocess"]
+        return Preprocess(**numbers | {"mean": tuple(numbers["mean"]), "std": tuple(numbers["std"])})
+
     def state(self, like: TrainState) -> TrainState:
         """The state, with the structure of `like`, as numpy arrays.
 
@@ -246,12 +251,10 @@ class Checkpoint:
         """
         if ema and not self.arrays["ema"]:
             raise ValueError(f"{self.folder} has no averaged weights; optim.ema_decay keeps some")
-        numbers = self.meta["preprocess"]
-        preprocess = Preprocess(**numbers | {"mean": tuple(numbers["mean"]), "std": tuple(numbers["std"])})
         name, overrides = self.meta["model"]["name"], self.meta["model"]["overrides"]
         saved = self.arrays["ema"] if ema else self.arrays
         variables = {entry: saved[entry] for entry in ("params", "batch_stats")}
-        return Pretrained(create_model(name, **overrides), variables, preprocess, name)
+        return Pretrained(create_model(name, **overrides), variables, self.preprocess, name)
 
 
 def load_checkpoint(path: str | Path, step: str | int = "latest", *, ema: bool = False) -> Pretrained:
@@ -283,6 +286,7 @@ def open_checkpoint(path: str | Path, step: str | int = "latest") -> Checkpoint:
     steps = kept_steps(folder)
     if not steps:
         raise FileNotFoundError(f"no checkpoints in {str(folder)!r}")
+    step = int(step) if isinstance(step, str) and step.isdigit() else step
     if not isinstance(step, str):
         if step not in steps:
             raise FileNotFoundError(f"no step {step} in {str(folder)!r}; valid: {', '.join(map(str, steps))}")

@@ -21,11 +21,20 @@ from resnet_jax.training.checkpoint import Checkpoint, Checkpoints, newest_sound
 from resnet_jax.training.distributed import PeerFailed
 from resnet_jax.training.evaluate import Stopped
 from resnet_jax.training.folder import check_unchanged, make_folder, record_config, versions
+from resnet_jax.training.init import Start, start_from
 from resnet_jax.training.integrity import SaveFailed
 from resnet_jax.training.lock import locked
 from resnet_jax.training.log import Diverged, Log
 from resnet_jax.training.parallel import Parallel
-from resnet_jax.training.plan import Plan, check_deterministic, check_split, data_changes, data_facts, make_plan
+from resnet_jax.training.plan import (
+    Plan,
+    as_begun,
+    check_deterministic,
+    check_split,
+    data_changes,
+    data_facts,
+    make_plan,
+)
 from resnet_jax.training.preemption import Preempted, Signals
 from resnet_jax.training.report import Report
 from resnet_jax.training.session import Session
@@ -89,12 +98,38 @@ def _train(config: Config, signals: Signals, held: ExitStack) -> dict[str, float
             found = open_checkpoint(folder, start)
         except (ValueError, OSError) as error:
             raise SetupError(str(error)) from error
+    begun: Start | None = None
+    if start and found is not None:
+        plan = as_begun(plan, found.preprocess)
+    elif config.init.from_ is not None:
+        begun, failure = _begin(config.init.from_, plan)
+        distributed.together(failure)
+        if begun is not None:
+            plan = as_begun(plan, begun.preprocess)
+            notes.append(begun.said)
     cache_compilations()
     checkpoints = Checkpoints(
         folder / "checkpoints", keep_latest=config.checkpoint.keep_latest, first=distributed.is_first()
     )
     with checkpoints:
-        return _Run(Session(plan, parallel), folder, checkpoints, signals, start).go(found, notes)
+        return _Run(Session(plan, parallel), folder, checkpoints, signals, start).go(found, begun, notes)
+
+
+def _begin(source: str, plan: Plan) -> tuple[Start | None, SetupError | None]:
+    """The weights of `source`, or why there are none."""
+    try:
+        return start_from(
+            source,
+            plan.model,
+            plan.train.classes,
+            head=plan.config.init.head,
+            step=plan.config.init.step,
+            ema=plan.config.init.ema,
+        ), None
+    except (ValueError, OSError) as error:
+        failure = SetupError(f"init.from: {error}")
+        failure.__cause__ = error
+        return None, failure
 
 
 def _get_ready(config: Config, held: ExitStack) -> tuple[Plan, Parallel, Path, list[str], Checkpoint | None]:
@@ -132,8 +167,8 @@ class _Run:
         self._start = self._saved = start
         self._saved_at = time.monotonic()
 
-    def go(self, found: Checkpoint | None, notes: list[str]) -> dict[str, float]:
-        state, meta = self._session.fresh(), {}
+    def go(self, found: Checkpoint | None, begun: Start | None, notes: list[str]) -> dict[str, float]:
+        state, meta = self._session.fresh(None if begun is None else begun.variables), {}
         if found is not None:
             state, meta = self._restored(found, state), found.meta
             notes = notes + self._changes(meta)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import optax
-from flax.traverse_util import path_aware_map
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from resnet_jax.models import natural
+
+Chosen = Callable[[str], bool]  # by a parameter's path: "stage1_block0/branch/conv1/kernel"
 
 
 def warmup_cosine(
@@ -46,9 +52,14 @@ def step_decay(
     return schedule
 
 
+def by_path(of: Callable[[str], Any], params: Any) -> Any:
+    """A tree like `params`, of what `of` makes of each path."""
+    return unflatten_dict({path: of(path) for path in flatten_dict(params, sep="/")}, sep="/")
+
+
 def kernels(params: Any) -> Any:
     """True for the weights of convolutions and dense layers, False for biases and norms."""
-    return path_aware_map(lambda path, _: path[-1] == "kernel", params)
+    return by_path(lambda path: path.rpartition("/")[2] == "kernel", params)
 
 
 def _clip(norm: float | None) -> optax.GradientTransformation:
@@ -87,3 +98,53 @@ def adamw(
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019); decay and clipping as in `sgd`."""
     mask = None if decay_all else kernels
     return optax.chain(_clip(clip_norm), optax.adamw(learning_rate, b1, b2, weight_decay=weight_decay, mask=mask))
+
+
+def found_by(pattern: str) -> Chosen:
+    """Whether the regular expression finds something in a parameter's path.
+
+    Raises:
+      ValueError: it is none.
+    """
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+    return lambda path: compiled.search(path) is not None
+
+
+def rate_factors(params: Any, multipliers: Sequence[tuple[str, float]] = (), layer_decay: float | None = None) -> Any:
+    """By what the learning rate of each parameter is multiplied: a tree of numbers.
+
+    Args:
+      multipliers: (pattern, factor): the first whose pattern finds something in the path counts; 1 where none does.
+      layer_decay: d, times d for the last block, d ** 2 for the one before, ...; the stem comes last. The head has
+        the whole rate (Clark et al. 2020, ELECTRA, appendix A).
+    """
+    chosen = [(found_by(pattern), factor) for pattern, factor in multipliers]
+    depth = {part: number for number, part in enumerate(reversed(parts_in_order(params)))}
+
+    def factor(path: str) -> float:
+        own = next((factor for holds, factor in chosen if holds(path)), 1.0)
+        return own * (1.0 if layer_decay is None else layer_decay ** depth[path.partition("/")[0]])
+
+    return by_path(factor, params)
+
+
+def parts_in_order(params: Any) -> list[str]:
+    """A net's parts from the image on: "stem", "stage1_block0", ..., "head"."""
+    return sorted(params, key=lambda name: (name == "head", name != "stem", natural(name)))
+
+
+def with_rates(tx: optax.GradientTransformation, factors: Callable[[Any], Any]) -> optax.GradientTransformation:
+    """`tx` with each parameter's update multiplied by its own number of the tree factors(params)."""
+
+    def scale(updates: Any, params: Any) -> Any:
+        return jax.tree.map(lambda update, factor: update * factor, updates, factors(params))
+
+    return optax.chain(tx, optax.stateless(scale))
+
+
+def without(tx: optax.GradientTransformation, frozen: Chosen) -> optax.GradientTransformation:
+    """`tx` without a state for the frozen parameters, whose updates are their gradients as they come."""
+    return optax.masked(tx, lambda params: by_path(lambda path: not frozen(path), params))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -9,6 +10,7 @@ from typing import Any
 
 import flax.linen as nn
 import optax
+from flax.traverse_util import flatten_dict
 
 from resnet_jax import data
 from resnet_jax.config import Config, DataConfig, ModelConfig, OptimConfig, check_config, check_data
@@ -64,7 +66,8 @@ def make_plan(config: Config) -> Plan:
         raise ValueError(f"images of {dataset.name} are {sizes}; wanted: squares of one size; set data.image_size")
     overrides = model_overrides(config.model, num_classes=len(train.classes), in_channels=channels)
     model = create_model(config.model.name, **overrides)
-    shapes(model, height)
+    params = shapes(model, height).variables["params"]
+    check_patterns(config.optim, params)
     own = train.moments() if config.data.mean is None or config.data.std is None else ((), ())
     mean = own[0] if config.data.mean is None else config.data.mean
     std = own[1] if config.data.std is None else config.data.std
@@ -101,6 +104,19 @@ def make_plan(config: Config) -> Plan:
         soft_gate_steps=soft_gate_steps,
         eval_every_steps=max(1, round(config.train.eval_every_epochs * steps_per_epoch)),
     )
+
+
+def as_begun(plan: Plan, preprocess: Preprocess) -> Plan:
+    """The plan of a run that began from other weights: it goes on normalising images as those were trained with.
+
+    Other runs are as they were, and so are those whose config names a mean and a deviation.
+    """
+    data = plan.config.data
+    if plan.config.init.from_ is None:
+        return plan
+    mean = preprocess.mean if data.mean is None else plan.preprocess.mean
+    std = preprocess.std if data.std is None else plan.preprocess.std
+    return replace(plan, preprocess=replace(plan.preprocess, mean=mean, std=std))
 
 
 def data_facts(plan: Plan) -> dict[str, Any]:
@@ -251,6 +267,39 @@ def make_augmentation(config: DataConfig, preprocess: Preprocess, num_classes: i
     )
 
 
+def frozen(config: OptimConfig) -> optim.Chosen | None:
+    """Which parameters stay as they are, by path; None: none."""
+    return None if config.freeze is None else optim.found_by(config.freeze)
+
+
+def _multipliers(config: OptimConfig) -> list[tuple[str, float]]:
+    found = []
+    for rule in config.lr_multiplier:
+        pattern, _, factor = rule.rpartition("=")
+        try:
+            found.append((pattern, float(factor)))
+        except ValueError:
+            pattern = ""
+        if not pattern or not 0 <= found[-1][1] < math.inf:
+            raise ValueError(f"optim.lr_multiplier={rule!r}; wanted: PATTERN=FACTOR, as 'stem|stage=0.1'")
+    return found
+
+
+def check_patterns(config: OptimConfig, params: Any) -> None:
+    """Raises ValueError for patterns that choose nothing, and for a net that is frozen as a whole."""
+    paths = ["/".join(path) for path in flatten_dict(params)]
+    patterns = {"optim.lr_multiplier": [pattern for pattern, _ in _multipliers(config)]}
+    patterns["optim.freeze"] = [] if config.freeze is None else [config.freeze]
+    for name, given in patterns.items():
+        for pattern in given:
+            holds = optim.found_by(pattern)
+            if not any(map(holds, paths)):
+                parts = ", ".join(optim.parts_in_order(params))
+                raise ValueError(f"{name}: {pattern!r} is found in no parameter's path; the net's parts: {parts}")
+            if name == "optim.freeze" and all(map(holds, paths)):
+                raise ValueError(f"{name}: {pattern!r} is found in every parameter's path: nothing would be trained")
+
+
 def make_optimizer(config: OptimConfig, schedule: optax.Schedule) -> optax.GradientTransformation:
     shared: dict[str, Any] = {
         "weight_decay": config.weight_decay,
@@ -261,4 +310,10 @@ def make_optimizer(config: OptimConfig, schedule: optax.Schedule) -> optax.Gradi
         "sgd": partial(optim.sgd, momentum=config.momentum, nesterov=config.nesterov),
         "adamw": partial(optim.adamw, b1=config.b1, b2=config.b2),
     }
-    return optimizers[config.optimizer](schedule, **shared)
+    tx = optimizers[config.optimizer](schedule, **shared)
+    if (kept := frozen(config)) is not None:
+        tx = optim.without(tx, kept)
+    if not config.lr_multiplier and config.layer_decay is None:
+        return tx
+    multipliers = _multipliers(config)
+    return optim.with_rates(tx, lambda params: optim.rate_factors(params, multipliers, config.layer_decay))

@@ -10,12 +10,13 @@ import numpy as np
 
 from resnet_jax.data import Order
 from resnet_jax.training.evaluate import evaluate
+from resnet_jax.training.init import drawing, overlaid
 from resnet_jax.training.losses import cross_entropy
 from resnet_jax.training.parallel import Parallel
-from resnet_jax.training.plan import Plan, eval_batch, make_augmentation, make_optimizer
+from resnet_jax.training.plan import Plan, eval_batch, frozen, make_augmentation, make_optimizer
 from resnet_jax.training.state import TrainState
 from resnet_jax.training.steps import make_eval_step, make_train_step
-from resnet_jax.types import Batch, Metrics
+from resnet_jax.types import Batch, Metrics, Variables
 
 
 class Session:
@@ -33,6 +34,8 @@ class Session:
             ema_decay=config.optim.ema_decay,
             skip_nonfinite=config.train.nonfinite == "skip",
             gate_penalty=config.optim.gate_penalty,
+            frozen=frozen(config.optim),
+            gradient_flow=config.train.gradient_flow,
         )
         self._hard_step = parallel.map(make_step(plan.model), donate_state=True)
         if plan.soft_gate_steps:
@@ -46,11 +49,15 @@ class Session:
         run = self._soft_step if step <= self.plan.soft_gate_steps else self._hard_step
         return run(state, batch)
 
-    def fresh(self) -> TrainState:
-        """The state before the first step."""
+    def fresh(self, start: Variables | None = None) -> TrainState:
+        """The state before the first step, with the weights of `start` as far as it has them."""
         config, sample = self.plan.config, np.zeros((1, *self.plan.train.image_shape), np.uint8)
         key, ema = jax.random.key(config.train.seed), config.optim.ema_decay is not None
-        return TrainState.create(self.plan.model, self._tx, key, sample, ema=ema)
+        drawn = TrainState.create(drawing(self.plan.model, config.init.kernels), self._tx, key, sample, ema=ema)
+        if start is None:
+            return drawn
+        variables = overlaid(drawn.variables, start)
+        return TrainState.from_variables(variables, self._tx, drawn.key, ema=ema)
 
     def batches(self, done: int) -> Iterator[Batch]:
         """This process's share of the batches of steps `done` + 1, ..., on the host."""

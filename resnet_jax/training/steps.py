@@ -7,6 +7,7 @@ collective, so that a plain `jax.jit(step)` will do.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
@@ -16,15 +17,19 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
+from resnet_jax.models.layers import BatchNorm
 from resnet_jax.models.skipnet import SkipNet
+from resnet_jax.training.gradients import ACTIVATIONS, gradient_norms, tapped, taps
 from resnet_jax.training.losses import cross_entropy
 from resnet_jax.training.metrics import classification, execution
+from resnet_jax.training.optim import by_path
 from resnet_jax.training.state import TrainState
 from resnet_jax.types import Array, Batch, Metrics
 
 Step = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 Loss = Callable[[Array, Array], Array]  # logits [N, K], labels int [N] or soft [N, K] -> [N]
 Augment = Callable[[Batch, Array], Batch]
+Frozen = Callable[[str], bool]  # by a parameter's path: "stage1_block0/branch/conv1/kernel"
 
 
 def make_train_step(
@@ -38,6 +43,8 @@ def make_train_step(
     ema_decay: float | None = None,
     skip_nonfinite: bool = False,
     gate_penalty: float = 0.0,
+    frozen: Frozen | None = None,
+    gradient_flow: bool = False,
 ) -> Step:
     """step(state, batch) -> (state, metrics), the metrics being sums over the global batch (see `metrics.mean`).
 
@@ -59,6 +66,11 @@ def make_train_step(
         It counts as no examples, and as 1 in the metric "skipped".
       gate_penalty: what is minimised is the loss plus this times the mean of a SkipNet's gates, after Wang et al. 2018,
         section 3.2, with every block of the same cost. The metric loss is without it.
+      frozen: parameters that stay as they are, and in `state.ema` too; no gradient is computed of them. Norms all of
+        whose parameters are frozen use and keep their running statistics. `tx` should leave them out (`optim.without`).
+      gradient_flow: more metrics of every block: the L2 norms of the mean loss's gradient by its output
+        ("activation_gradient/stem", "activation_gradient/stage1_block0", ...) and by its parameters
+        ("parameter_gradient/..."; also of the head), both times the count.
 
     Raises:
       ValueError: the net synchronises its BatchNorm over another axis, or has no gates to be penalised.
@@ -68,23 +80,32 @@ def make_train_step(
         raise ValueError(f"gate_penalty={gate_penalty} is for SkipNets; this net has no gates")
 
     def part_gradient(params: Any, batch_stats: Any, batch: Batch, rngs: dict[str, Array]) -> tuple[Any, Any, Metrics]:
-        def objective(params: Any) -> tuple[Array, tuple[Any, Metrics]]:
-            outputs, updated = model.apply(
-                {"params": params, "batch_stats": batch_stats},
-                batch["image"],
-                train=True,
-                example_index=batch["index"],
-                mutable=["batch_stats", "gates"],
-                rngs=rngs,
-            )
+        def objective(params: Any, tokens: Any) -> tuple[Array, tuple[Any, Metrics]]:
+            with ExitStack() as watching:
+                if frozen is not None:
+                    params = _kept(frozen, lax.stop_gradient(params), params)
+                    watching.enter_context(nn.intercept_methods(_keeping_statistics(frozen)))
+                if tokens:
+                    watching.enter_context(nn.intercept_methods(tapped(tokens)))
+                outputs, updated = model.apply(
+                    {"params": params, "batch_stats": batch_stats},
+                    batch["image"],
+                    train=True,
+                    example_index=batch["index"],
+                    mutable=["batch_stats", "gates"],
+                    rngs=rngs,
+                )
             losses = loss(outputs.logits, batch["label"])
             sums = classification(outputs.logits, batch["label"], losses, batch["mask"])
             sums |= execution(updated.get("gates", {}), batch["mask"])
             penalty = gate_penalty * sums["executed"] if gate_penalty else 0
             return sums["loss"] + penalty, (updated.get("batch_stats", {}), sums)
 
-        (_, (batch_stats, sums)), gradient = jax.value_and_grad(objective, has_aux=True)(params)
-        return gradient, batch_stats, sums
+        tokens = taps(params) if gradient_flow else {}
+        (_, (batch_stats, sums)), (gradient, squares) = jax.value_and_grad(objective, (0, 1), has_aux=True)(
+            params, tokens
+        )
+        return gradient, batch_stats, sums | squares
 
     def shard_gradient(state: TrainState, batch: Batch, rngs: dict[str, Array]) -> tuple[Any, Any, Metrics]:
         if accumulate == 1:
@@ -121,10 +142,17 @@ def make_train_step(
         gradient = jax.tree.map(lambda g: g / count.astype(g.dtype), gradient)
         # Divided by the count with the rest; before clipping, and before the update.
         norms = {"grad_norm": optax.tree.norm(gradient), "param_norm": optax.tree.norm(state.params)}
+        if gradient_flow:
+            norms |= gradient_norms(gradient)
         sums |= {name: norm.astype(count.dtype) * count for name, norm in norms.items()}
+        # Of the sum's gradient by outputs: its mean's times the count already.
+        sums |= {name: jnp.sqrt(square) for name, square in sums.items() if name.startswith(ACTIVATIONS)}
         updates, opt_state = tx.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         ema = state.ema if ema_decay is None else _average(state, params, batch_stats, ema_decay)
+        if frozen is not None:  # whatever the optimiser makes of them
+            params = _kept(frozen, state.params, params)
+            ema = ema and ema | {"params": _kept(frozen, state.ema["params"], ema["params"])}
         new = replace(state, step=state.step + 1, params=params, batch_stats=batch_stats, opt_state=opt_state, ema=ema)
         if not skip_nonfinite:
             return new, sums
@@ -133,6 +161,22 @@ def make_train_step(
         return _new_if(good, new, state), sums | {"skipped": (~good).astype(count.dtype)}
 
     return step
+
+
+def _kept(frozen: Frozen, old: Any, new: Any) -> Any:
+    return jax.tree.map(lambda stays, old, new: old if stays else new, by_path(frozen, old), old, new)
+
+
+def _keeping_statistics(frozen: Frozen) -> Callable[..., Any]:
+    """An interceptor: norms all of whose parameters are frozen use and keep their running statistics."""
+
+    def call(run: Callable[..., Any], args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
+        norm = context.module
+        if isinstance(norm, BatchNorm) and all(frozen("/".join((*norm.path, leaf))) for leaf in ("scale", "bias")):
+            kwargs = kwargs | {"use_batch_statistics": False}
+        return run(*args, **kwargs)
+
+    return call
 
 
 def _average(state: TrainState, params: Any, batch_stats: Any, decay: float) -> Any:

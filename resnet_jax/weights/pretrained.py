@@ -68,9 +68,7 @@ def load_pretrained(
     if names.layout == "openai":  # beside the text's tower
         state = {key: value for key, value in state.items() if key.startswith("visual.")}
     preprocess = _preprocess(model, name, names.layout)
-    classifier = [names.entry(("params", "head", "dense", leaf))[0] for leaf in ("bias", "kernel")]
-    biases = state.get(classifier[0], np.zeros(0))
-    classes = len(biases) if biases.ndim else 0  # a number alone is told of with the other shapes
+    classifier, classes = _classifier(state, names)
     try:
         if num_classes is None or num_classes == classes:
             model = model.clone(num_classes=classes)
@@ -81,6 +79,19 @@ def load_pretrained(
         raise ValueError(f"{path.name}: {error}") from None
     model = model.clone(num_classes=num_classes)
     return Pretrained(model, _with_new_classifier(model, variables), preprocess, name)
+
+
+def classes_of(source: str | Path, model: nn.Module) -> int:
+    """How many classes the file's classifier has, for a net of this kind; 0: there is none. Raises as the others do."""
+    state = read_state(Path(source))
+    return _classifier(state, _names(model, state, _registered(model)))[1]
+
+
+def _classifier(state: Mapping[str, np.ndarray], names: Names) -> tuple[list[str], int]:
+    """The names of the classifier's entries, and of how many classes it is."""
+    entries = [names.entry(("params", "head", "dense", leaf))[0] for leaf in ("bias", "kernel")]
+    biases = state.get(entries[0], np.zeros(0))
+    return entries, len(biases) if biases.ndim else 0  # a number alone is told of with the other shapes
 
 
 def to_variables(state: Mapping[str, np.ndarray], model: nn.Module, names: Names) -> Variables:

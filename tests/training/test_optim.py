@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -69,3 +70,45 @@ def test_step_decay():
         [schedule(i) for i in range(8)], [0, 0.05, 0.1, 0.1, 0.01, 0.01, 0.001, 0.001], rtol=1e-5
     )
     np.testing.assert_allclose(optim.step_decay(peak_lr=0.1, boundaries=[4])(0), 0.1)
+
+
+NET = {part: {"kernel": jnp.ones(2)} for part in ("stem", "stage1_block0", "stage1_block1", "stage2_block0", "head")}
+
+
+def test_rates_by_pattern_and_by_depth():
+    def factors(*given):
+        return {part: leaves["kernel"] for part, leaves in optim.rate_factors(NET, *given).items()}
+
+    assert factors([("stage1", 0.5), ("stage|stem", 0.1)]) == {
+        "stem": 0.1,
+        "stage1_block0": 0.5,
+        "stage1_block1": 0.5,
+        "stage2_block0": 0.1,
+        "head": 1.0,
+    }
+    decayed = factors([("stem", 3.0)], 0.5)
+    assert list(decayed.values()) == [3 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0] and list(decayed) == list(NET)
+    assert optim.parts_in_order(dict(reversed(NET.items()))) == list(NET)
+
+
+@pytest.mark.parametrize("make", [optim.sgd, optim.adamw])
+def test_a_factor_is_one_of_the_rate(make):
+    """As if the parameter had an optimiser of its own with that rate, decay included."""
+    factor = {"conv": {"kernel": 0.1}, "norm": {"scale": 1.0, "bias": 2.0}}
+    got = after(optim.with_rates(make(0.5, weight_decay=0.1), lambda params: factor))
+    for (layer, leaf), own in (
+        (("conv", "kernel"), 0.1),
+        (("norm", "scale"), 1.0),
+        (("norm", "bias"), 2.0),
+    ):
+        wanted = after(make(0.5 * own, weight_decay=0.1))[layer][leaf]
+        np.testing.assert_allclose(got[layer][leaf], wanted, rtol=1e-6)
+
+
+def test_what_is_left_out_has_no_state():
+    tx = optim.without(optim.sgd(0.1, weight_decay=0.1), optim.found_by("^norm"))
+    assert [x.shape for x in jax.tree.leaves(tx.init(PARAMS)) if x.ndim] == [(1, 2)]
+    updates, _ = tx.update(GRADS, tx.init(PARAMS), PARAMS)
+    assert updates["norm"] == GRADS["norm"]
+    with pytest.raises(ValueError, match="'\\(' is no regular expression: missing"):
+        optim.found_by("(")

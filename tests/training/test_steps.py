@@ -10,6 +10,7 @@ import numpy as np
 import optax
 import pytest
 import recipe
+from flax.traverse_util import flatten_dict
 from safetensors.numpy import save_file
 
 from resnet_jax import Outputs, load_pretrained, make_eval_step, make_train_step
@@ -114,6 +115,36 @@ def test_accumulation_moves_running_statistics_once_for_each_part(x64):
         _, updated = apply(variables, images)
         stats = updated["batch_stats"]
     close(state.batch_stats, stats)
+
+
+def test_what_is_frozen_stays_to_the_bit(x64):
+    """Parameters, their averages and their norms' statistics: no decay, no momentum, whatever the optimiser does."""
+    frozen = optim.found_by("stem|stage1")
+    options = {"axis_name": None, "ema_decay": 0.5, "frozen": frozen}
+    for tx in (optim.without(TX, frozen), TX):  # also where the optimiser does not know
+        step = jax.jit(make_train_step(MODEL, tx, **options))
+        before = state = TrainState.from_variables(fresh().variables, tx, jax.random.key(0), ema=True)
+        for seed in range(3):
+            state, sums = step(state, batch(8, seed))
+        for old, new in ((before.variables, state.variables), (before.ema, state.ema)):
+            same = jax.tree.map(lambda a, b: np.asarray(a).tobytes() == np.asarray(b).tobytes(), old, new)
+            for path, stays in flatten_dict(same, sep="/").items():
+                assert stays == frozen(path), path
+    assert np.isfinite(sums["grad_norm"])
+
+
+@pytest.mark.parametrize("remat", ["none", "block"])
+def test_frozen_norms_are_those_of_frozen_parts(x64, remat):
+    """The rest is trained as if the net itself had kept those norms."""
+    model, frozen = MODEL.clone(remat=remat), optim.found_by("^(stem|stage1)")
+    state, sums = jax.jit(make_train_step(model, TX, axis_name=None, frozen=frozen))(fresh(), batch(8))
+    kept = MODEL.clone(frozen_norms=("stem", "stage1"))
+    wanted, others = jax.jit(make_train_step(kept, TX, axis_name=None))(fresh(), batch(8))
+    assert sums["loss"] == pytest.approx(float(others["loss"]), rel=1e-12)
+    assert sums["grad_norm"] < others["grad_norm"]  # no gradient of the frozen ones
+    for part in ("stage2_block0", "stage3_block0", "head"):
+        close(state.params[part], wanted.params[part], 1e-12)
+    close(state.batch_stats, wanted.batch_stats, 1e-12)
 
 
 def test_a_part_that_does_not_divide_the_shard_is_refused(x64):

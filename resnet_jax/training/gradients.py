@@ -1,0 +1,65 @@
+"""How large gradients are along a net: by the outputs of its blocks, and by their parameters.
+
+In one backward pass: each block's output passes through an identity whose gradient rule also gives, as the gradient of
+a number that counts for nothing, the sum of squares of what flows back through it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+
+from resnet_jax.types import Array, at_least_float32
+
+ACTIVATIONS, PARAMETERS = "activation_gradient/", "parameter_gradient/"
+
+
+def taps(params: Mapping[str, Any]) -> dict[str, Array]:
+    """A number for the stem and each block: differentiate by it."""
+    dtype = at_least_float32(jax.tree.leaves(params)[0].dtype)
+    return {f"{ACTIVATIONS}{part}": jnp.zeros((), dtype) for part in params if part == "stem" or "_block" in part}
+
+
+def tapped(tokens: Mapping[str, Array]) -> Callable[..., Any]:
+    """An interceptor (`flax.linen.intercept_methods`): the gradient by each of `tokens` is that sum of squares."""
+
+    def call(run: Callable[..., Any], args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
+        outputs, path = run(*args, **kwargs), context.module.path
+        token = tokens.get(f"{ACTIVATIONS}{path[0]}") if len(path) == 1 and context.method_name == "__call__" else None
+        if token is None:
+            return outputs
+        if not isinstance(outputs, tuple):
+            return _tap(outputs, token)
+        # A stem returns its feature and what the blocks get, a gated block its map and what it hands on.
+        at = -1 if path == ("stem",) else 0
+        several = list(outputs)
+        several[at] = _tap(several[at], token)
+        return tuple(several)
+
+    return call
+
+
+@jax.custom_vjp
+def _tap(x: Array, token: Array) -> Array:
+    return x
+
+
+def _forward(x: Array, token: Array) -> tuple[Array, Array]:
+    return x, token
+
+
+def _backward(token: Array, gradient: Array) -> tuple[Array, Array]:
+    return gradient, jnp.sum(jnp.square(gradient.astype(token.dtype)))
+
+
+_tap.defvjp(_forward, _backward)
+
+
+def gradient_norms(gradient: Mapping[str, Any]) -> dict[str, Array]:
+    """L2 norms by part of the net: "parameter_gradient/stem", ..."""
+    return {f"{PARAMETERS}{part}": optax.tree.norm(own) for part, own in gradient.items()}

@@ -1,0 +1,114 @@
+"""What a run's weights are at first: those of another run or of a file, or drawn in one of several ways."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from resnet_jax.models import shapes
+from resnet_jax.training.checkpoint import open_checkpoint
+from resnet_jax.types import Array, Preprocess, Variables
+from resnet_jax.weights import classes_of, load_pretrained
+
+CLASSIFIER = ("params", "head", "dense")
+
+
+class Start(NamedTuple):
+    """Weights to begin with; those of the classifier are left out where it is to be drawn."""
+
+    variables: Variables
+    preprocess: Preprocess  # what they were trained with
+    said: str
+
+
+def start_from(
+    source: str | Path,
+    model: nn.Module,
+    classes: Sequence[str],
+    *,
+    head: Literal["new", "keep"] | None = None,
+    step: str | int = "latest",
+    ema: bool = False,
+) -> Start:
+    """The weights of a run, or of a file of PyTorch's, for `model`.
+
+    Args:
+      source: a run's folder, or what `load_pretrained` reads.
+      classes: that `model` is to tell apart.
+      head: whether the classifier is kept; None: that of a run is, if its classes are these very ones, and no other.
+      step, ema: which of a run's weights, as for `load_checkpoint`.
+
+    Raises:
+      FileNotFoundError: there is no such run or file.
+      ValueError: its arrays do not fit the net, or the classifier to be kept is of another number of classes.
+    """
+    path = Path(source)
+    if path.is_file():
+        has = classes_of(path, model)
+        kept = head == "keep"
+        if kept and has != len(classes):
+            raise ValueError(
+                f"{path} has a classifier of {has} classes, wanted: {len(classes)}; init.head=new draws one"
+            )
+        loaded = load_pretrained(path, model=model, num_classes=has if kept else 0)
+        whose = f"{has} classes"
+    else:
+        saved = open_checkpoint(path, step)
+        loaded, whose = saved.pretrained(ema=ema), f"step {saved.step}, {len(saved.meta['classes'])} classes"
+        kept = head == "keep" or (head is None and list(saved.meta["classes"]) == list(classes))
+    found = {at: x for at, x in flatten_dict(loaded.variables).items() if kept or at[:3] != CLASSIFIER}
+    wanted = {at: x for at, x in flatten_dict(shapes(model, model.image_size).variables).items()}
+    if not kept:
+        wanted = {at: x for at, x in wanted.items() if at[:3] != CLASSIFIER}
+    _check_fit(path, {at: x.shape for at, x in found.items()}, {at: x.shape for at, x in wanted.items()})
+    said = f"weights of {source} ({loaded.name}, {whose}); {'with its' if kept else 'a new'} classifier"
+    return Start(unflatten_dict(found), loaded.preprocess, said)
+
+
+def _check_fit(path: Path, found: dict[Any, Any], wanted: dict[Any, Any]) -> None:
+    problems = [
+        f"{'/'.join(at)} is {list(found[at]) if at in found else 'not there'}, wanted: "
+        f"{list(wanted[at]) if at in wanted else 'nothing of this name'}"
+        for at in sorted(found.keys() | wanted.keys())
+        if found.get(at) != wanted.get(at)
+    ]
+    if problems:
+        more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
+        raise ValueError(f"the weights of {path} do not fit the net: {'; '.join(problems[:3])}{more}")
+
+
+def overlaid(drawn: Variables, start: Variables) -> Variables:
+    """`drawn` variables, with those of `start` in the place of theirs."""
+    return unflatten_dict({**flatten_dict(drawn), **flatten_dict(start)})
+
+
+def _normal(variance: Callable[[int, int], float], key: Array, shape: tuple[int, ...], dtype: Any) -> Array:
+    window = math.prod(shape[:-2])
+    scale = math.sqrt(variance(window * shape[-2], window * shape[-1]))
+    return jax.random.normal(key, (math.prod(shape),), dtype).reshape(shape) * jnp.asarray(scale, dtype)
+
+
+# Kernels of convolutions [k, k, Ci, Co], normal: the variance by fan_in = k * k * Ci and fan_out = k * k * Co.
+KERNELS: dict[str, Callable[..., Array]] = {
+    name: partial(_normal, variance)
+    for name, variance in {
+        "fan_out": lambda fan_in, fan_out: 2 / fan_out,  # He et al. 2015, "Delving Deep into Rectifiers", eq. 14
+        "fan_in": lambda fan_in, fan_out: 2 / fan_in,  # eq. 10
+        "lecun": lambda fan_in, fan_out: 1 / fan_in,  # LeCun et al. 1998, "Efficient BackProp", eq. 16
+        "small": lambda fan_in, fan_out: 0.01**2,  # Krizhevsky et al. 2012, section 5
+        "large": lambda fan_in, fan_out: 1.0,
+    }.items()
+}
+
+
+def drawing(model: nn.Module, kernels: str | None) -> nn.Module:
+    """The net, with its convolutions' kernels drawn as `kernels` says; those that a block draws its own way stay so."""
+    return model if kernels is None else model.clone(conv=partial(model.conv, kernel_init=KERNELS[kernels]))
