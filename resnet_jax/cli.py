@@ -8,7 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 from resnet_jax.arguments import Positional, completion, fail, parse_arguments, take
 from resnet_jax.config import Config, DataConfig, load_config
@@ -23,12 +23,16 @@ command on the same --workdir resumes; options that change a number of the run a
 
 @dataclass(frozen=True)
 class Eval:
-    """Evaluate a run: top-1, top-5 and loss over a split.
+    """Evaluate a run, or several together: loss, top-1, top-5 and calibration error over a split.
 
-    The data is the run's own, unless --data options say otherwise; it is preprocessed as the run has learned it.
+    The data is the (first) run's own, unless --data options say otherwise; it is preprocessed as each has learned it.
+    Probabilities are means over an image's views, and over the runs.
     """
 
-    run: Positional[str]  # folder of a run
+    runs: Positional[tuple[str, ...]]  # folders of runs
+    protocol: Literal["single", "flip", "ten-crop", "multi-scale"] = "single"  # the views of each image
+    scales: tuple[int, ...] = (224, 256, 384, 480, 640)  # of multi-scale: shorter sides of the whole image, pixels
+    out: str | None = None  # write each image's class and predictions to this .csv or .json file
     step: str = "latest"  # of the checkpoint: latest, best (by test top-1) or a number
     ema: bool = False  # the averaged weights
     split: str | None = None  # None: what the run was tested on; of other data its test split, else every image
@@ -177,7 +181,9 @@ def _request(name: str, arguments: list[str]) -> Any:
         if name == "eval":
             from resnet_jax.training.folder import read_config
 
-            own = read_config(request.run).data
+            if not request.runs:
+                raise ValueError("no run given; wanted: the folder of a run, or of several")
+            own = read_config(request.runs[0]).data
     except (ValueError, OSError) as error:
         fail(str(error))
     if name not in ("eval", "data"):

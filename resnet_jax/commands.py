@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import Any
 
 import jax
-import optax
 
 from resnet_jax import data
 from resnet_jax.analysis.summary import summary, totals
@@ -19,12 +18,12 @@ from resnet_jax.config import DataConfig, check_data
 from resnet_jax.data import DataError, Unreadable
 from resnet_jax.data.examples import expanded
 from resnet_jax.data.images import write_png
+from resnet_jax.data.photographs import Photographs
 from resnet_jax.data.sheet import as_seen
 from resnet_jax.models import list_models
 from resnet_jax.nearest import nearest
 from resnet_jax.training import distributed
-from resnet_jax.training.checkpoint import open_checkpoint
-from resnet_jax.training.evaluate import evaluate
+from resnet_jax.training.checkpoint import Checkpoint, open_checkpoint
 from resnet_jax.training.folder import read_config
 from resnet_jax.training.loop import (
     Diverged,
@@ -38,9 +37,8 @@ from resnet_jax.training.loop import (
 from resnet_jax.training.parallel import Parallel
 from resnet_jax.training.plan import make_augmentation, open_data, open_split
 from resnet_jax.training.predict import image_files, predict
+from resnet_jax.training.protocols import check_file, ensemble, evaluate_views, make_views
 from resnet_jax.training.replay import replay
-from resnet_jax.training.state import TrainState
-from resnet_jax.training.steps import make_eval_step
 from resnet_jax.types import Preprocess
 
 __all__ = [
@@ -99,40 +97,63 @@ def leave_if_others_wait(said: str) -> None:
 
 
 def _eval(request: Any) -> None:
-    saved = open_checkpoint(request.run, request.step)
-    net, meta = saved.pretrained(ema=request.ema), saved.meta
     check_data(request.data)
-    own, known = read_config(request.run).data, tuple(meta["classes"])
-    config = _as_learned(request.data, net.preprocess, meta)
+    if request.out is not None:
+        check_file(request.out)
+    own = read_config(request.runs[0]).data
+    all_saved = [open_checkpoint(run, request.step) for run in request.runs]
+    config = replace(request.data, per_class=None)
     if _place(config) != _place(own) and config.class_names == own.class_names:
         config = replace(config, class_names=None)  # those were names for the run's own data
+    if _place(config) != _place(own) and config.classes == own.classes:
+        config = replace(config, classes=None)
     dataset = data.open_dataset(config.name, path=config.path, data_dir=config.data_dir)
     split = request.split or _eval_split(dataset, config, own)
-    source = open_split(config, dataset, split, known)
-    _check_size(source, net.preprocess, dataset.name)
     cache_compilations()
     parallel = Parallel()
     batch = -(-(config.eval_batch_size or config.batch_size) // len(parallel.devices)) * len(parallel.devices)
-    state = parallel.replicate(TrainState.from_variables(net.variables, optax.identity(), jax.random.key(0)))
-    step = parallel.map(make_eval_step(net.model, prepare=net.preprocess))
-    means = evaluate(step, state, source, batch_size=batch, parallel=parallel)
-    record: dict[str, Any] = {
-        "run": str(request.run),
-        "step": saved.step,
-        "ema": request.ema,
-        "data": dataset.name,
-        "split": split,
-    }
-    record |= {"skipped": len(source.skipped), **means}
+    each = []
+    for saved in all_saved:
+        source = _photographs(config, dataset, split, saved)
+        net, views = saved.pretrained(ema=request.ema), make_views(request.protocol, source, request.scales)
+        each.append(evaluate_views(net, source, views, batch_size=batch, parallel=parallel))
+    found = ensemble(each)
+    if request.out is not None:
+        found.write(request.out)
+    means, steps = found.metrics(), [saved.step for saved in all_saved]
     if request.json:
-        print(json.dumps(record))
+        one = {"run": request.runs[0], "step": steps[0]} if len(each) == 1 else {"runs": request.runs, "steps": steps}
+        where = {"ema": request.ema, "data": dataset.name, "split": split, "protocol": request.protocol}
+        print(json.dumps({**one, **where, "skipped": len(source.skipped), "images": len(found.labels), **means}))
         return
     for reason in source.skipped.values():
         print(f"skipped {reason}")
-    images = means.pop("images")
     numbers = "  ".join(f"{name} {value:.4f}" for name, value in means.items())
     weights = ", averaged weights" if request.ema else ""
-    print(f"{request.run}, step {saved.step}{weights}, on {dataset.name} ({split}), {images} images: {numbers}")
+    views_said = "" if request.protocol == "single" else f", {request.protocol}"
+    nets = " + ".join(f"{run}, step {step}" for run, step in zip(request.runs, steps, strict=True))
+    where_said = f"on {dataset.name} ({split}), {len(found.labels)} images"
+    print(f"{nets}{weights}{views_said}, {where_said}: {numbers}")
+
+
+def _photographs(config: DataConfig, dataset: data.Dataset, split: str, saved: Checkpoint) -> Photographs:
+    """A split under the labels of a trained net, whole pictures of which it sees as much as it has learned to."""
+    preprocess, known = saved.preprocess, tuple(saved.meta["classes"])
+    channels: Any = len(preprocess.mean)
+    if config.image_size is None:  # else they are cropped to its size
+        source = open_split(replace(config, channels=channels), dataset, split, known)
+        _check_size(source, preprocess, dataset.name)
+    resize = config.resize or preprocess.resize
+    cropped = replace(
+        config,
+        channels=channels,
+        image_size=preprocess.image_size,
+        resize=resize,
+        interpolation=preprocess.interpolation,
+    )
+    check_data(cropped)
+    found: Any = open_split(cropped, dataset, split, known)
+    return found
 
 
 def _eval_split(dataset: data.Dataset, config: DataConfig, own: DataConfig) -> str:
@@ -249,20 +270,6 @@ def _plot(request: Any) -> None:
 
     for path in draw_curves(read_curves(request.runs), request.out):
         print(path)
-
-
-def _as_learned(config: DataConfig, preprocess: Preprocess, meta: dict[str, Any]) -> DataConfig:
-    """Images as the net was trained on them, whatever they are in storage."""
-    channels: Any = meta["model"]["overrides"]["in_channels"]
-    if config.image_size is None:
-        return replace(config, channels=channels)
-    return replace(
-        config,
-        channels=channels,
-        image_size=preprocess.image_size,
-        resize=preprocess.resize,
-        interpolation=preprocess.interpolation,
-    )
 
 
 def _check_size(source: data.Source, preprocess: Preprocess, name: str) -> None:

@@ -52,6 +52,8 @@ class DataConfig:
     train_split: str = "train"  # or a part of it: train[:10%]
     test_split: str | None = None  # None: the set's test or validation split, else a fifth of train_split, held out
     class_names: tuple[str, ...] | None = None  # None: the data's own
+    classes: tuple[str, ...] | None = None  # only these, in this order; None: all
+    per_class: int | None = None  # train on the first so many images of each class; None: on all
     channels: Literal[1, 3] | None = None  # 1: made grey; 3: grey becomes three; None: as the images are
     unreadable: Literal["stop", "skip"] = "stop"  # skip: count them, and go on without
     batch_size: int = 128  # images a step, all devices together
@@ -201,7 +203,8 @@ NOT_NEGATIVE = (lambda value: value >= 0, "at least 0")
 SHARE = (lambda value: 0 <= value < 1, "a number in [0, 1)")
 RANGES = {
     "data": {
-        **dict.fromkeys(("batch_size", "eval_batch_size", "image_size", "resize", "threads"), COUNT),
+        **dict.fromkeys(("batch_size", "eval_batch_size", "image_size", "resize", "threads", "per_class"), COUNT),
+        "classes": (lambda value: len(value) > 0, "one class or more"),
         **dict.fromkeys(("padding", "cutout", "mixup", "cutmix"), NOT_NEGATIVE),
         "std": (lambda value: value and min(value) > 0, "more than 0"),
         "crop_area": (lambda value: 0 < value[0] <= value[1] <= 1, "two shares of the image, as 0.08 1.0"),

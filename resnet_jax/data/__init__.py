@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from resnet_jax.data.augment import make_augment
-from resnet_jax.data.examples import TEST_SPLITS, Dataset, Relabelled, default_splits
+from resnet_jax.data.examples import TEST_SPLITS, Dataset, Relabelled, choose, default_splits
 from resnet_jax.data.images import DataError, Unreadable
 from resnet_jax.data.sources import InMemory, Order, Source, in_memory
 
@@ -53,6 +53,8 @@ def open_source(
     threads: int | None = None,
     channels: int | None = None,
     class_names: tuple[str, ...] | None = None,
+    classes: tuple[str, ...] | None = None,
+    per_class: int | None = None,
     known_classes: tuple[str, ...] | None = None,
     skip_unreadable: bool = False,
 ) -> Source:
@@ -64,6 +66,7 @@ def open_source(
       area, interpolation, threads: see `Photographs`; without `image_size` they mean nothing.
       channels: 1, 3, or None: as the images are.
       class_names: instead of the data's own.
+      classes, per_class: only these classes, in this order, and so many images of each; None: all.
       known_classes: those of a trained net, whose labels the examples get, by the names of their classes.
 
     Raises:
@@ -76,6 +79,7 @@ def open_source(
             got, wanted = len(class_names), len(examples.classes)
             raise ValueError(f"{got} class names for the {wanted} classes of {dataset.name}")
         examples = replace(examples, classes=class_names)
+    examples = choose(examples, classes, per_class)
     if known_classes is not None and known_classes != examples.classes:
         examples = Relabelled(examples, known_classes)
     if image_size is None:

@@ -148,6 +148,52 @@ class Relabelled:
 
 
 @dataclass(frozen=True, eq=False)
+class Chosen:
+    """Some of the examples, under labels of their own."""
+
+    examples: Examples
+    index: np.ndarray  # int [n]
+    labels: np.ndarray  # int [n]
+    classes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, index: int) -> tuple[bytes | np.ndarray, int]:
+        return self.examples[int(self.index[index])][0], int(self.labels[index])
+
+    def name(self, index: int) -> str:
+        return self.examples.name(int(self.index[index]))
+
+
+def choose(examples: Examples, classes: tuple[str, ...] | None, per_class: int | None) -> Examples:
+    """Those of `classes` alone, which they are numbered by; of each the first `per_class` (None: all).
+
+    Where the storage does not know its labels, every example is read once.
+
+    Raises:
+      ValueError: a class that is not there, or twice; fewer than `per_class` images of one.
+    """
+    if classes is None and per_class is None:
+        return examples
+    wanted = examples.classes if classes is None else classes
+    for name in wanted:
+        if name not in examples.classes:
+            raise ValueError(f"no class {name!r}; {nearest(name, examples.classes)}")
+    if len(set(wanted)) < len(wanted):
+        raise ValueError(f"classes {', '.join(wanted)}; wanted: each once")
+    own = examples.labels if isinstance(examples, Files | Items) else [examples[i][1] for i in range(len(examples))]
+    places = [np.flatnonzero(np.asarray(own) == examples.classes.index(name))[:per_class] for name in wanted]
+    for name, found in zip(wanted, places, strict=True):
+        if per_class is not None and len(found) < per_class:
+            raise ValueError(f"{len(found)} images of class {name!r}; wanted: {per_class} of each")
+    labels = np.repeat(np.arange(len(wanted)), [len(found) for found in places])
+    index = np.concatenate(places)
+    order = np.argsort(index, kind="stable")
+    return Chosen(examples, index[order], labels[order], tuple(wanted))
+
+
+@dataclass(frozen=True, eq=False)
 class Stored:
     """A dataset of splits that are at hand."""
 

@@ -16,6 +16,7 @@ MAX_PIXELS = 2**27  # of one image: half a gigabyte once decoded. A small file c
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM") + (("AVIF",) * bool(find_spec("PIL.AvifImagePlugin")))
 GREY = ("1", "L", "LA", "La", "I;16", "I;16L", "I;16B", "I;16N", "I")
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+Picture = Image.Image
 TRIES = 10
 STRIP = 100  # times as long as wide: of a longer image evaluation sees the middle that long
 
@@ -99,6 +100,39 @@ def pixels(image: Image.Image) -> np.ndarray:
 
 def centre_crop(image: Image.Image, *, resize: int, size: int, interpolation: str = "bilinear") -> np.ndarray:
     """The shorter side resized to `resize` (antialiased), then the middle: uint8 [size, size, C]; as torchvision."""
+    return pixels(_middle(resized(image, resize, interpolation), size, size))
+
+
+def ten_crops(image: Image.Image, *, resize: int, size: int, interpolation: str = "bilinear") -> list[np.ndarray]:
+    """The corners and the middle of the resized image, and their mirror images: ten of uint8 [size, size, C].
+
+    Krizhevsky et al. 2012, section 4.1; in torchvision's order: top left, top right, bottom left, bottom right, middle.
+    """
+    image = resized(image, resize, interpolation)
+    right, bottom = image.width - size, image.height - size
+    corners = [(x, y) for y in (0, bottom) for x in (0, right)]
+    crops = [pixels(image.crop((x, y, x + size, y + size))) for x, y in corners]
+    crops.append(pixels(_middle(image, size, size)))
+    return crops + [mirrored(crop) for crop in crops]
+
+
+def whole(image: Image.Image, *, resize: int, interpolation: str = "bilinear", multiple: int = 32) -> np.ndarray:
+    """The resized image, of whose longer side the middle is kept: a multiple of `multiple` beyond `resize`.
+
+    So a set of photographs comes in few shapes: uint8 [H, W, C].
+    """
+    image = resized(image, resize, interpolation)
+    width, height = (resize + (side - resize) // multiple * multiple for side in image.size)
+    return pixels(_middle(image, width, height))
+
+
+def mirrored(image: np.ndarray) -> np.ndarray:
+    """[H, W, C], left to right."""
+    return image[:, ::-1]
+
+
+def resized(image: Image.Image, resize: int, interpolation: str = "bilinear") -> Image.Image:
+    """The shorter side is `resize` pixels then, the longer one in proportion (antialiased)."""
     short, long = sorted(image.size)
     if long > STRIP * short:  # resized whole, a strip can take all the memory there is
         cut = (long - STRIP * short) // 2
@@ -108,8 +142,12 @@ def centre_crop(image: Image.Image, *, resize: int, size: int, interpolation: st
     width, height = (resize, other) if image.width <= image.height else (other, resize)
     if (width, height) != image.size:
         image = image.resize((width, height), FILTERS[interpolation])
-    left, top = round((width - size) / 2), round((height - size) / 2)
-    return pixels(image.crop((left, top, left + size, top + size)))
+    return image
+
+
+def _middle(image: Image.Image, width: int, height: int) -> Image.Image:
+    left, top = round((image.width - width) / 2), round((image.height - height) / 2)
+    return image.crop((left, top, left + width, top + height))
 
 
 def random_resized_crop(

@@ -10,7 +10,7 @@ import grain
 import numpy as np
 
 from resnet_jax.data.examples import Examples
-from resnet_jax.data.images import DataError, Unreadable, centre_crop, random_resized_crop, read_image
+from resnet_jax.data.images import DataError, Picture, Unreadable, centre_crop, random_resized_crop, read_image
 from resnet_jax.data.sources import WHOLE, Order, pixel_moments, rows
 from resnet_jax.types import Batch
 
@@ -94,8 +94,34 @@ class Photographs:
         row = self._example(index, None) if index < self.num_examples else None
         return self._row(np.zeros(self.image_shape, np.uint8), 0, counts=False) if row is None else row
 
+    def views(self, of: Callable[[Picture], list[np.ndarray]]) -> Iterator[tuple[int, list[np.ndarray], int]]:
+        """(index, of(image), label) of every image that can be read, in order."""
+
+        def read(i: int) -> tuple[int, list[np.ndarray] | None, int]:
+            image, label = self._image(i) or (None, 0)
+            return i, None if image is None else of(image), label
+
+        threads = self.threads or _processors()
+        options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=4 * threads)
+        for index, found, label in grain.MapDataset.range(self.num_examples).map(read).to_iter_dataset(options):
+            if found is not None:
+                yield int(index), found, label
+
     def _example(self, index: int, rng: np.random.Generator | None) -> Batch | None:
         """With a random crop, or (`rng` None) the middle. None: it cannot be read, and those are to be skipped."""
+        image, label = self._image(index) or (None, 0)
+        if image is None:
+            return None
+        if rng is None:
+            crop = centre_crop(image, resize=self.resize, size=self.image_size, interpolation=self.interpolation)
+        else:
+            crop = random_resized_crop(
+                image, size=self.image_size, rng=rng, area=self.area, interpolation=self.interpolation
+            )
+        return self._row(crop, label)
+
+    def _image(self, index: int) -> tuple[Picture, int] | None:
+        """The whole picture and its label. None: it cannot be read, and those are to be skipped."""
         convert = self.to_grey or self.channels > 1
         try:
             name = self.examples.name(index)
@@ -111,13 +137,7 @@ class Photographs:
         if not 0 <= label < len(self.classes):
             said = f"labels of {len(self.classes)} classes are 0 to {len(self.classes) - 1}"
             raise DataError(f"{name} has label {label}; {said}")
-        if rng is None:
-            crop = centre_crop(image, resize=self.resize, size=self.image_size, interpolation=self.interpolation)
-        else:
-            crop = random_resized_crop(
-                image, size=self.image_size, rng=rng, area=self.area, interpolation=self.interpolation
-            )
-        return self._row(crop, label)
+        return image, label
 
     def _row(self, image: np.ndarray, label: int, counts: bool = True) -> Batch:
         return {"image": image, "label": np.int32(label), "mask": np.float32(counts)}

@@ -150,8 +150,9 @@ def open_data(config: DataConfig) -> tuple[Dataset, tuple[str, str], Source, Sou
         raise ValueError(
             "data.color_jitter is for three channels; these images are grey (--data.channels 3 makes three)"
         )
-    # In both splits as many, even if one should be all grey.
-    return dataset, splits, train, open_split(replace(config, channels=channels), dataset, splits[1])
+    # In both splits as many channels, even if one should be all grey; of classes the test has all there is.
+    tested = replace(config, channels=channels, per_class=None)
+    return dataset, splits, train, open_split(tested, dataset, splits[1])
 
 
 def open_split(
@@ -168,6 +169,8 @@ def open_split(
         threads=config.threads,
         channels=config.channels,
         class_names=config.class_names,
+        classes=config.classes,
+        per_class=config.per_class,
         known_classes=known_classes,
         skip_unreadable=config.unreadable == "skip",
     )

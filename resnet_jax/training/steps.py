@@ -230,6 +230,29 @@ def make_eval_step(
     return step
 
 
+def make_predict_step(
+    model: nn.Module,
+    *,
+    axis_name: str | None = "data",
+    prepare: Callable[[Array], Array] | None = None,
+) -> Callable[[TrainState, Batch], Metrics]:
+    """step(state, batch) -> {"log_probability": [N, K] of the global batch, and a SkipNet's shares, as sums}.
+
+    `prepare` is as for `make_eval_step`.
+    """
+
+    def step(state: TrainState, batch: Batch) -> Metrics:
+        batch = _complete(batch, axis_name)
+        images = batch["image"] if prepare is None else prepare(batch["image"])
+        outputs, sown = model.apply(state.variables, images, train=False, mutable=["gates"])
+        own, sums = jax.nn.log_softmax(outputs.logits), execution(sown.get("gates", {}), batch["mask"])
+        if axis_name is not None:
+            own, sums = lax.all_gather(own, axis_name, tiled=True), lax.psum(sums, axis_name)
+        return {"log_probability": own, **sums}
+
+    return step
+
+
 def _check_axis(model: nn.Module, axis_name: str | None) -> None:
     bn_axis = getattr(model, "bn_axis", None)
     if bn_axis is not None and bn_axis != axis_name:

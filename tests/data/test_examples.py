@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resnet_jax.data import Unreadable, default_splits
-from resnet_jax.data.examples import Files, Items, Stored, spread
+from resnet_jax.data.examples import Files, Items, Relabelled, Stored, choose, spread
 
 
 def stored(labels, splits=("train",)):
@@ -156,3 +156,25 @@ def test_where_to_test_is_the_sets_own_split_else_a_fifth_held_out(there, train,
 def test_nothing_to_test_on_is_told(there, train):
     with pytest.raises(ValueError, match="set has no split to test on beside .*; name a part .* as --data.test-split"):
         default_splits(Named(dict.fromkeys(there.split(), 10)), train, None)
+
+
+def test_classes_and_so_many_of_each():
+    labels = np.array([0, 1, 2, 1, 0, 2, 2, 1])
+    items = Items(np.arange(8, dtype=np.uint8).reshape(8, 1, 1, 1), labels, ("a", "b", "c"), "x.npz")
+    unlabelled = Relabelled(items, ("a", "b", "c"))  # whose labels are only met as they are read
+    for examples in (items, unlabelled):
+        found = choose(examples, ("c", "a"), None)
+        assert [(int(image[0, 0, 0]), label) for image, label in (found[i] for i in range(len(found)))] == [
+            *((0, 1), (2, 0), (4, 1), (5, 0), (6, 0)),
+        ]
+        assert found.classes == ("c", "a") and found.name(1) == "x.npz, image 2"
+        few = choose(examples, None, 2)
+        assert [int(few[i][0][0, 0, 0]) for i in range(len(few))] == [0, 1, 2, 3, 4, 5]
+    assert choose(items, None, None) is items
+    for classes, per_class, said in (
+        (("a", "d"), None, "no class 'd'"),
+        (("a", "a"), None, "classes a, a; wanted: each once"),
+        (("a",), 3, "2 images of class 'a'; wanted: 3 of each"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            choose(items, classes, per_class)

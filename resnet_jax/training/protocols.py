@@ -1,0 +1,189 @@
+"""Evaluation over several views of each image, and of several nets together."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import jax
+import numpy as np
+import optax
+
+from resnet_jax.data.images import Picture, centre_crop, mirrored, ten_crops, whole
+from resnet_jax.data.photographs import Photographs
+from resnet_jax.training.integrity import replace_file
+from resnet_jax.training.parallel import Parallel
+from resnet_jax.training.state import TrainState
+from resnet_jax.training.steps import make_predict_step
+from resnet_jax.types import Batch, Pretrained
+
+Protocol = Literal["single", "flip", "ten-crop", "multi-scale"]
+SCALES = (224, 256, 384, 480, 640)  # shorter sides, pixels: He et al. 2015, section 3.4
+BINS = 15  # of the calibration error
+
+Views = Callable[[Picture], list[np.ndarray]]
+
+
+def make_views(protocol: Protocol, source: Photographs, scales: Sequence[int] = SCALES) -> Views:
+    """What a net sees of an image, as evaluation resizes it: uint8 [H, W, C] each.
+
+    "single": the middle. "flip": that and its mirror image. "ten-crop": the corners and the middle, and their mirror
+    images (where the shorter side is no longer than the crop, it is resized to 8/7 of it, as 256 is of 224).
+    "multi-scale": the whole image at each of `scales` (He et al. 2015, section 3.4), of whose longer side up to 31
+    pixels are cut off, so that few shapes are compiled.
+
+    Raises:
+      ValueError: another protocol, or a scale below 1.
+    """
+    size = source.image_size
+    look: dict[str, Any] = {"interpolation": source.interpolation}
+    if protocol == "single":
+        return lambda image: [centre_crop(image, resize=source.resize, size=size, **look)]
+    if protocol == "flip":
+
+        def both(image: Picture) -> list[np.ndarray]:
+            crop = centre_crop(image, resize=source.resize, size=size, **look)
+            return [crop, mirrored(crop)]
+
+        return both
+    if protocol == "ten-crop":
+        resize = source.resize if source.resize > size else round(size * 8 / 7)
+        return partial(ten_crops, resize=resize, size=size, **look)
+    if protocol == "multi-scale":
+        if not scales or min(scales) < 1:
+            raise ValueError(f"scales {list(scales)}; wanted: shorter sides in pixels, as {' '.join(map(str, SCALES))}")
+        return lambda image: [whole(image, resize=scale, **look) for scale in scales]
+    raise ValueError(f"protocol {protocol!r}; valid: {', '.join(get_args(Protocol))}")
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What nets say of n images."""
+
+    names: Sequence[str]
+    labels: np.ndarray  # int [n]
+    log_probability: np.ndarray  # float64 [n, K]: logarithms of the means of softmax outputs
+    classes: tuple[str, ...]
+    executed: dict[str, float]  # a SkipNet's shares of blocks that were run; else {}
+
+    def metrics(self) -> dict[str, float]:
+        """Means: "loss" (negative log-likelihood, nats), "top1", with more than five classes "top5", and "ece".
+
+        The last is the expected calibration error over 15 bins of equal width (Guo et al. 2017, eq. 3).
+        """
+        own = np.take_along_axis(self.log_probability, self.labels[:, None], axis=1)
+        rank = self.log_probability.shape[1] - 1 - (self.log_probability < own).sum(1)  # a tie counts against it
+        tops = {f"top{k}": float((rank < k).mean()) for k in (1, 5) if k == 1 or self.log_probability.shape[1] > 5}
+        return {"loss": float(-own.mean()), **tops, "ece": self._calibration_error(rank < 1), **self.executed}
+
+    def _calibration_error(self, hit: np.ndarray) -> float:
+        confidence = np.exp(self.log_probability.max(1))
+        bins = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)  # (0, 1/15], (1/15, 2/15], ...
+        gaps = np.bincount(bins, confidence - hit, minlength=BINS)
+        return float(np.abs(gaps).sum() / len(hit))
+
+    def write(self, path: str | Path, top: int = 5) -> None:
+        """To a .csv or .json file: each image's name, its class, and its likeliest classes with their probabilities.
+
+        Raises:
+          ValueError: another kind of file.
+        """
+        path = Path(path)
+        likeliest = np.argsort(-self.log_probability, axis=1, kind="stable")[:, :top]
+        rows = [
+            {
+                "image": name,
+                "label": self.classes[label],
+                "top": [{"class": self.classes[k], "probability": float(np.exp(own[k]))} for k in order],
+            }
+            for name, label, own, order in zip(self.names, self.labels, self.log_probability, likeliest, strict=True)
+        ]
+        check_file(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".json":
+            replace_file(path, json.dumps(rows, indent=1) + "\n")
+            return
+        with path.open("w", newline="") as file:
+            writer = csv.writer(file)
+            pairs = ((f"class{k}", f"probability{k}") for k in range(1, likeliest.shape[1] + 1))
+            writer.writerow(["image", "label", *chain.from_iterable(pairs)])
+            for row in rows:
+                shown = (value for one in row["top"] for value in (one["class"], repr(one["probability"])))
+                writer.writerow([row["image"], row["label"], *shown])
+
+
+def check_file(path: str | Path) -> None:
+    """Raises ValueError for a file that predictions cannot be written to."""
+    if Path(path).suffix not in (".csv", ".json"):
+        raise ValueError(f"predictions to {str(path)!r}; wanted: a .csv or .json file")
+
+
+def evaluate_views(
+    net: Pretrained, source: Photographs, views: Views, *, batch_size: int, parallel: Parallel
+) -> Predictions:
+    """The mean of the net's softmax over each image's views. Images that cannot be read are left out."""
+    state = parallel.replicate(TrainState.from_variables(net.variables, optax.identity(), jax.random.key(0)))
+    step = parallel.map(make_predict_step(net.model, prepare=net.preprocess))
+    number, labels, parts = [], [], []
+
+    def all_views() -> Iterator[tuple[int, np.ndarray]]:
+        for row, (index, images, label) in enumerate(source.views(views)):
+            number.append(index)
+            labels.append(label)
+            parts.append(len(images))
+            yield from ((row, image) for image in images)
+
+    found: dict[int, Any] = {}
+    shares: dict[str, float] = defaultdict(float)
+    for rows, batch in _batches(all_views(), batch_size):
+        outputs = jax.device_get(step(state, parallel.shard(batch)))
+        for row, own in zip(rows, outputs.pop("log_probability").astype(np.float64), strict=False):
+            found[row] = np.logaddexp(found[row], own) if row in found else own
+        for name, value in outputs.items():
+            shares[name] += float(value)
+    if not number:
+        raise ValueError(f"none of {source.num_examples} images could be read")
+    means = np.stack([found[row] - np.log(parts[row]) for row in range(len(number))])
+    executed = {name: value / sum(parts) for name, value in shares.items()}
+    names = [source.examples.name(index) for index in number]
+    return Predictions(names, np.array(labels), means, source.classes, executed)
+
+
+def _batches(views: Iterable[tuple[int, np.ndarray]], batch_size: int) -> Iterator[tuple[list[int], Batch]]:
+    """Views of one shape together, filled up with images that count for nothing; and of which image each is."""
+    waiting: dict[tuple[int, ...], list[tuple[int, np.ndarray]]] = defaultdict(list)
+    for view in views:
+        same = waiting[view[1].shape]
+        same.append(view)
+        if len(same) == batch_size:
+            yield _batch(waiting.pop(view[1].shape), batch_size)
+    for same in waiting.values():
+        yield _batch(same, batch_size)
+
+
+def _batch(views: list[tuple[int, np.ndarray]], batch_size: int) -> tuple[list[int], Batch]:
+    images = np.zeros((batch_size, *views[0][1].shape), np.uint8)
+    images[: len(views)] = [image for _, image in views]
+    mask = (np.arange(batch_size) < len(views)).astype(np.float32)
+    return [row for row, _ in views], {"image": images, "label": np.zeros(batch_size, np.int32), "mask": mask}
+
+
+def ensemble(each: Sequence[Predictions]) -> Predictions:
+    """The mean of the probabilities of several nets, for the same images.
+
+    Raises:
+      ValueError: they are of other images or classes.
+    """
+    first = each[0]
+    for other in each[1:]:
+        if list(other.names) != list(first.names) or other.classes != first.classes:
+            raise ValueError("an ensemble wants predictions for the same images and classes, in the same order")
+    mean = np.logaddexp.reduce([one.log_probability for one in each]) - np.log(len(each))
+    return Predictions(first.names, first.labels, mean, first.classes, {})
