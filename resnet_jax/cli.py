@@ -1,4 +1,4 @@
-"""The command line: resnet-jax train | eval | predict | replay | models | summary | data | plot."""
+"""The command line: resnet-jax train | eval | predict | replay | recalibrate | models | summary | data | plot."""
 
 from __future__ import annotations
 
@@ -66,6 +66,21 @@ class Replay:
 
 
 @dataclass(frozen=True)
+class Recalibrate:
+    """Take running statistics anew, as averages over training images with the weights as they are, into a new run.
+
+    Tests before and after. The run itself stays as it is.
+    """
+
+    run: Positional[str]  # folder of a run
+    out: str | None = None  # folder of the new one; None: RUN-recalibrated
+    step: str = "latest"  # of the checkpoint: latest, best (by test top-1) or a number
+    ema: bool = False  # the averaged weights' statistics
+    batches: int | None = None  # of training images; None: an epoch
+    json: bool = False  # print one JSON object
+
+
+@dataclass(frozen=True)
 class Models:
     """List the networks whose names match, with parameters, multiply-adds and input size."""
 
@@ -106,6 +121,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "eval": Eval,
     "predict": Predict,
     "replay": Replay,
+    "recalibrate": Recalibrate,
     "models": Models,
     "summary": Summarize,
     "data": Data,

@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -38,6 +39,7 @@ from resnet_jax.training.parallel import Parallel
 from resnet_jax.training.plan import make_augmentation, open_data, open_split
 from resnet_jax.training.predict import image_files, predict
 from resnet_jax.training.protocols import check_file, ensemble, evaluate_views, make_views
+from resnet_jax.training.recalibrate import recalibrate
 from resnet_jax.training.replay import replay
 from resnet_jax.types import Preprocess
 
@@ -63,7 +65,7 @@ def run(name: str, request: Any) -> None:
     """
     commands: dict[str, Callable[[Any], Any]] = {
         "train": train,
-        "eval": _eval, "predict": _predict, "replay": _replay,
+        "eval": _eval, "predict": _predict, "replay": _replay, "recalibrate": _recalibrate,
         "models": _models, "summary": _summary, "data": _data, "plot": _plot,
     }  # fmt: skip
     try:
@@ -199,6 +201,20 @@ def _replay(request: Any) -> None:
     run, here = record["devices"]["run"], record["devices"]["here"]
     if run not in (None, here):
         print(f"the run had {run} devices, and here are {here}: the numbers need not be its own")
+
+
+def _recalibrate(request: Any) -> None:
+    cache_compilations()
+    out = request.out or f"{Path(request.run)}-recalibrated"
+    record = recalibrate(request.run, out, step=request.step, ema=request.ema, batches=request.batches)
+    if request.json:
+        print(json.dumps({"run": request.run, "out": out, "ema": request.ema, **record}))
+        return
+    weights = ", averaged weights" if request.ema else ""
+    print(f"{request.run}, step {record['step']}{weights}, over {record['images']:,} training images, now in {out}")
+    for when in ("before", "after"):
+        means = record[when]
+        print(f"{when}: test top-1 {means['top1']:.4f}, loss {means['loss']:.4f} ({means['images']} images)")
 
 
 def _models(request: Any) -> None:

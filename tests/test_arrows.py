@@ -11,7 +11,7 @@ import resnet_jax
 ROOT = Path(resnet_jax.__file__).parent
 PARTS = ("branches", "shortcuts", "combine", "stems", "heads", "attention")
 MODEL_PARTS = tuple(f"models.{part}" for part in PARTS)
-DOOR = ("training.loop", "training.plan", "training.folder", "training.replay", "training.session")
+DOOR = tuple(f"training.{part}" for part in ("loop", "plan", "folder", "replay", "recalibrate", "session"))
 ROOMS = ("types", "config", "nearest", "models", "weights", "data", "analysis", "training")
 ALLOWED = {  # room: what it may import, by longest matching prefix
     "types": (),

@@ -94,6 +94,31 @@ def test_eval_takes_other_data_by_the_names_of_its_classes(trained, tmp_path, di
     assert "the net does not know the classes digit4; it knows digit0, digit1, digit7" in error
 
 
+def test_eval_over_views_and_several_runs(trained, tmp_path, capsys):
+    ten = json.loads(said(capsys, "eval", trained, "--json", "--protocol", "ten-crop"))
+    both = json.loads(
+        said(capsys, "eval", trained, trained, "--json", "--protocol", "ten-crop", "--out", tmp_path / "found.csv")
+    )
+    assert ten["protocol"] == "ten-crop" and both["runs"] == [str(trained)] * 2 and both["steps"] == [ten["step"]] * 2
+    assert both["loss"] == pytest.approx(ten["loss"], rel=1e-12) and both["ece"] == pytest.approx(ten["ece"])
+    assert ten["loss"] != json.loads(said(capsys, "eval", trained, "--json"))["loss"]
+    lines = (tmp_path / "found.csv").read_text().splitlines()
+    assert len(lines) == 19 and lines[0].startswith("image,label,class1,probability1,class2")
+    line = said(capsys, "eval", trained, "--protocol", "multi-scale", "--scales", "16", "24")
+    assert ", multi-scale, on " in line and " ece " in line
+
+
+def test_recalibrate_writes_a_run_of_its_own(trained, capsys):
+    before = json.loads(said(capsys, "eval", trained, "--json"))
+    found = json.loads(said(capsys, "recalibrate", trained, "--json"))
+    assert found["before"]["loss"] == pytest.approx(before["loss"], rel=1e-5) and found["images"] == 64
+    after = json.loads(said(capsys, "eval", found["out"], "--json"))
+    assert after["loss"] == pytest.approx(found["after"]["loss"], rel=1e-5) != before["loss"]
+    assert said(capsys, "eval", trained, "--json") == json.dumps(before) + "\n"
+    assert "is not empty; wanted: a new folder" in mistake(capsys, "recalibrate", trained)
+    assert "batches=0; wanted: at least 1" in mistake(capsys, "recalibrate", trained, "--batches", "0")
+
+
 def test_predict_names_the_classes(trained, pictures, tmp_path, capsys):
     lines = said(capsys, "predict", trained, pictures / "val", "--json", "--batch-size", "5").splitlines()
     found = [json.loads(line) for line in lines]
@@ -168,6 +193,9 @@ def test_mistakes_are_one_line_each(trained, pictures, tmp_path, capsys):
         (["eval", trained, "--step", "7"], "no step 7"),
         (["eval", trained, "--step", "newest"], "step 'newest'; valid: latest, best or a number"),
         (["eval", trained, "--split", "tset"], "no split 'tset'"),
+        (["eval", trained, "--out", "found.txt"], "wanted: a .csv or .json file"),
+        (["eval"], "no run given; wanted: the folder of a run"),
+        (["eval", trained, "--protocol", "tencrop"], "ten-crop"),
         (["predict", trained, tmp_path / "nothing.png"], "no image or folder"),
         (["predict", trained, pictures / "val", "--top", "0"], "top=0; wanted: at least 1"),
         (["predict", trained], "no image given; wanted: image files, or folders of them"),

@@ -84,7 +84,7 @@ def make_train_step(
             with ExitStack() as watching:
                 if frozen is not None:
                     params = _kept(frozen, lax.stop_gradient(params), params)
-                    watching.enter_context(nn.intercept_methods(_keeping_statistics(frozen)))
+                    watching.enter_context(nn.intercept_methods(keeping_statistics(frozen)))
                 if tokens:
                     watching.enter_context(nn.intercept_methods(tapped(tokens)))
                 outputs, updated = model.apply(
@@ -167,7 +167,7 @@ def _kept(frozen: Frozen, old: Any, new: Any) -> Any:
     return jax.tree.map(lambda stays, old, new: old if stays else new, by_path(frozen, old), old, new)
 
 
-def _keeping_statistics(frozen: Frozen) -> Callable[..., Any]:
+def keeping_statistics(frozen: Frozen) -> Callable[..., Any]:
     """An interceptor: norms all of whose parameters are frozen use and keep their running statistics."""
 
     def call(run: Callable[..., Any], args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
