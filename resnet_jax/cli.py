@@ -1,4 +1,4 @@
-"""The command line: resnet-jax train | eval | predict | replay | recalibrate | models | summary | data | plot."""
+"""The command line: resnet-jax COMMAND, one of `COMMANDS`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NoReturn
 
 from resnet_jax.arguments import Positional, completion, fail, parse_arguments, take
-from resnet_jax.config import Config, DataConfig, load_config
+from resnet_jax.config import Config, DataConfig, ModelConfig, OptimConfig, TrainConfig, load_config
+from resnet_jax.experiments.settings import DEFAULTS
 from resnet_jax.nearest import nearest
 
 DESCRIPTION = "Deep residual networks in JAX. `resnet-jax COMMAND --help` says more of each."
@@ -81,6 +82,26 @@ class Recalibrate:
 
 
 @dataclass(frozen=True)
+class Experiment:
+    """Train the nets of an experiment one after the other, and draw what they show, into one folder.
+
+    degradation: deeper plain nets have the higher training error, deeper residual nets do not. gradients: how much of
+    the gradient reaches the first block. transfer: from half of the classes to the others, with few images. The runs
+    are ordinary ones: the same command goes on with those that are not finished.
+    """
+
+    name: Positional[Literal["degradation", "gradients", "transfer"]]
+    workdir: str | None = None  # None: runs/NAME
+    depths: tuple[int, ...] | None = None  # layers of the nets (not of transfer); None: 20, (32,) 56
+    seeds: tuple[int, ...] | None = None  # None: 0; of transfer 0 to 4
+    draw_only: bool = False  # the pictures, from what is there
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+
+@dataclass(frozen=True)
 class Models:
     """List the networks whose names match, with parameters, multiply-adds and input size."""
 
@@ -122,6 +143,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "predict": Predict,
     "replay": Replay,
     "recalibrate": Recalibrate,
+    "experiment": Experiment,
     "models": Models,
     "summary": Summarize,
     "data": Data,
@@ -202,6 +224,10 @@ def _request(name: str, arguments: list[str]) -> Any:
             own = read_config(request.runs[0]).data
     except (ValueError, OSError) as error:
         fail(str(error))
+    if name == "experiment":
+        base = DEFAULTS[request.name].config
+        groups = {"model": base.model, "optim": base.optim, "train": base.train, "data": _named(arguments, base.data)}
+        return parse_arguments(kind, arguments, default=replace(request, **groups), **options)
     if name not in ("eval", "data"):
         return request
     # Once more, now that it is known what the options start from.

@@ -21,6 +21,7 @@ from resnet_jax.data.examples import expanded
 from resnet_jax.data.images import write_png
 from resnet_jax.data.photographs import Photographs
 from resnet_jax.data.sheet import as_seen
+from resnet_jax.experiments.settings import DEFAULTS
 from resnet_jax.models import list_models
 from resnet_jax.nearest import nearest
 from resnet_jax.training import distributed
@@ -66,6 +67,7 @@ def run(name: str, request: Any) -> None:
     commands: dict[str, Callable[[Any], Any]] = {
         "train": train,
         "eval": _eval, "predict": _predict, "replay": _replay, "recalibrate": _recalibrate,
+        "experiment": _experiment,
         "models": _models, "summary": _summary, "data": _data, "plot": _plot,
     }  # fmt: skip
     try:
@@ -215,6 +217,31 @@ def _recalibrate(request: Any) -> None:
     for when in ("before", "after"):
         means = record[when]
         print(f"{when}: test top-1 {means['top1']:.4f}, loss {means['loss']:.4f} ({means['images']} images)")
+
+
+def _experiment(request: Any) -> None:
+    from resnet_jax.experiments import degradation, gradients, transfer
+
+    settings = DEFAULTS[request.name]
+    groups = {name: getattr(request, name) for name in ("model", "data", "optim", "train")}
+    config = replace(settings.config, workdir=request.workdir or settings.config.workdir, **groups)
+    seeds, depths = request.seeds or settings.seeds, request.depths or settings.depths
+    if request.name == "transfer" and request.depths:
+        raise ValueError("--depths is not for transfer; --model.name names its net")
+    room: Any = {"degradation": degradation, "gradients": gradients, "transfer": transfer}[request.name]
+    if not request.draw_only:
+        make = {
+            "degradation": lambda: degradation.degradation(config, depths, seeds),
+            "gradients": lambda: gradients.gradients(config, depths, seeds),
+            "transfer": lambda: transfer.transfer(config, seeds),
+        }[request.name]
+        print(make())
+    file = Path(config.workdir) / "results.json"
+    if not file.is_file():
+        raise FileNotFoundError(f"no {file}; run the experiment first, without --draw-only")
+    print(room.table(json.loads(file.read_text())))
+    for path in room.draw(config.workdir):
+        print(path)
 
 
 def _models(request: Any) -> None:

@@ -96,9 +96,7 @@ class OptimConfig:
     label_smoothing: float = 0.0
     clip_norm: float | None = None  # global norm of the gradient
     accumulate: int = 1  # parts a batch is run in, one after the other
-    freeze: str | None = (
-        None  # regular expression: parameters whose path it finds stay, and so do their norms' statistics
-    )
+    freeze: str | None = None  # regular expression: parameters in whose path it is found stay, with norms' statistics
     lr_multiplier: tuple[str, ...] = ()  # PATTERN=FACTOR of the rate, by path: the first that finds it; else 1
     layer_decay: float | None = None  # multiplies the rate once more for each block below the head
     gate_penalty: float = 0.0  # SkipNets: this times the share of blocks that are run is added to the loss

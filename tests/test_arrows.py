@@ -12,7 +12,7 @@ ROOT = Path(resnet_jax.__file__).parent
 PARTS = ("branches", "shortcuts", "combine", "stems", "heads", "attention")
 MODEL_PARTS = tuple(f"models.{part}" for part in PARTS)
 DOOR = tuple(f"training.{part}" for part in ("loop", "plan", "folder", "replay", "recalibrate", "session"))
-ROOMS = ("types", "config", "nearest", "models", "weights", "data", "analysis", "training")
+ROOMS = ("types", "config", "nearest", "models", "weights", "data", "analysis", "training", "experiments")
 ALLOWED = {  # room: what it may import, by longest matching prefix
     "types": (),
     "nearest": (),
@@ -33,8 +33,10 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     "training.init": ("types", "models", "weights", "training"),
     # Config stops at the door of the loop.
     **{part: ("types", "config", "nearest", "models", "data", "training") for part in DOOR},
+    "experiments": ("types", "config", "models", "data", "analysis", "training", "experiments"),
+    "experiments.settings": ("config",),
     "arguments": ("nearest",),
-    "cli": ("arguments", "config", "nearest", "commands", "training.folder"),
+    "cli": ("arguments", "config", "nearest", "commands", "training.folder", "experiments.settings"),
     "commands": ROOMS,
     "": ("types", "models", "analysis", "weights", "training"),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from functools import cache, partial
 from typing import Any, NamedTuple
@@ -35,6 +35,7 @@ __all__ = [
     "Stage",
     "create_model",
     "feature_info",
+    "in_order",
     "list_models",
     "pieces",
     "shapes",
@@ -54,6 +55,11 @@ def list_models(pattern: str = "*") -> list[str]:
 def natural(name: str) -> list[tuple[int, str]]:
     """A sorting key that puts "stage1_block2" before "stage1_block10"."""
     return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]
+
+
+def in_order(parts: Iterable[str]) -> list[str]:
+    """Names of a net's parts from the image on: "stem", "stage1_block0", ..., "head"."""
+    return sorted(parts, key=lambda name: (name == "head", name != "stem", natural(name)))
 
 
 def create_model(name: str, **overrides: Any) -> nn.Module:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optax
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from resnet_jax.models import natural
+from resnet_jax.models import in_order
 
 Chosen = Callable[[str], bool]  # by a parameter's path: "stage1_block0/branch/conv1/kernel"
 
@@ -122,18 +122,13 @@ def rate_factors(params: Any, multipliers: Sequence[tuple[str, float]] = (), lay
         the whole rate (Clark et al. 2020, ELECTRA, appendix A).
     """
     chosen = [(found_by(pattern), factor) for pattern, factor in multipliers]
-    depth = {part: number for number, part in enumerate(reversed(parts_in_order(params)))}
+    depth = {part: number for number, part in enumerate(reversed(in_order(params)))}
 
     def factor(path: str) -> float:
         own = next((factor for holds, factor in chosen if holds(path)), 1.0)
         return own * (1.0 if layer_decay is None else layer_decay ** depth[path.partition("/")[0]])
 
     return by_path(factor, params)
-
-
-def parts_in_order(params: Any) -> list[str]:
-    """A net's parts from the image on: "stem", "stage1_block0", ..., "head"."""
-    return sorted(params, key=lambda name: (name == "head", name != "stem", natural(name)))
 
 
 def with_rates(tx: optax.GradientTransformation, factors: Callable[[Any], Any]) -> optax.GradientTransformation:

@@ -15,7 +15,7 @@ from flax.traverse_util import flatten_dict
 from resnet_jax import data
 from resnet_jax.config import Config, DataConfig, ModelConfig, OptimConfig, check_config, check_data
 from resnet_jax.data import Dataset, Source
-from resnet_jax.models import MODELS, create_model, list_models, shapes
+from resnet_jax.models import MODELS, create_model, in_order, list_models, shapes
 from resnet_jax.models.skipnet import SkipNet
 from resnet_jax.training import optim
 from resnet_jax.types import Preprocess
@@ -297,7 +297,7 @@ def check_patterns(config: OptimConfig, params: Any) -> None:
         for pattern in given:
             holds = optim.found_by(pattern)
             if not any(map(holds, paths)):
-                parts = ", ".join(optim.parts_in_order(params))
+                parts = ", ".join(in_order(params))
                 raise ValueError(f"{name}: {pattern!r} is found in no parameter's path; the net's parts: {parts}")
             if name == "optim.freeze" and all(map(holds, paths)):
                 raise ValueError(f"{name}: {pattern!r} is found in every parameter's path: nothing would be trained")

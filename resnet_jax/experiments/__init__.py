@@ -1,0 +1,1 @@
+"""The experiments that made residual networks famous: ordinary runs, what they have in common, and its pictures."""

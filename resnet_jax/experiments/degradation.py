@@ -1,0 +1,84 @@
+"""Degradation: deeper plain nets are harder to train, deeper residual nets are not (He et al. 2015, section 4)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+
+from resnet_jax.analysis.curves import Curve, read_curves
+from resnet_jax.analysis.plots import draw_errors, draw_responses
+from resnet_jax.analysis.responses import layer_responses
+from resnet_jax.config import Config
+from resnet_jax.experiments.runs import net, run_all, trained
+from resnet_jax.training.integrity import replace_file
+
+KINDS = ("plain", "resnet", "highway")
+
+
+def degradation(config: Config, depths: Sequence[int], seeds: Sequence[int], kinds: Sequence[str] = KINDS) -> Path:
+    """Trains CIFAR nets of every kind and depth on the same data, with the same seeds and steps.
+
+    The runs are `config`'s, in folders of its workdir: "plain20_seed0", ... Those that are finished are not made again.
+    Returns the file of what they have in common, results.json in that workdir: of each run the loss and top-1 of
+    training (over the last record's steps) and of the test; and of the first seed's nets the layer responses.
+    """
+    runs = {
+        (kind, depth, seed): replace(
+            config,
+            workdir=f"{config.workdir}/{kind}{depth}_seed{seed}",
+            model=replace(config.model, name=net(kind, depth)),
+            train=replace(config.train, seed=seed),
+        )
+        for kind in kinds
+        for depth in depths
+        for seed in seeds
+    }
+    run_all(runs.values())
+    table, responses = [], {}
+    for (kind, depth, seed), own in runs.items():
+        (curve,) = read_curves([own.workdir])
+        table.append(
+            {
+                "kind": kind,
+                "depth": depth,
+                "seed": seed,
+                "train_loss": curve.train_loss[-1],
+                "train_error": 1 - curve.train_top1[-1],
+                "test_loss": curve.test_loss[-1],
+                "test_error": 1 - curve.test_top1[-1],
+            }
+        )
+        if seed == seeds[0]:
+            loaded, test = trained(own)
+            images = loaded.preprocess(jnp.asarray(next(test.eval_batches(min(256, test.num_examples)))["image"]))
+            found = layer_responses(loaded.model, loaded.variables, images)
+            responses[f"{kind}-{depth}"] = [value for path, value in found.items() if path.startswith("stage")]
+    results = Path(config.workdir) / "results.json"
+    replace_file(results, json.dumps({"runs": table, "responses": responses}, indent=1) + "\n")
+    return results
+
+
+def table(results: dict[str, Any]) -> str:
+    """The errors of each kind and depth, a seed beside the other."""
+    lines = [f"{'':12}{'training error, training loss; test error (one seed after the other)'}"]
+    groups: dict[str, list[str]] = {}
+    for run in results["runs"]:
+        shown = f"{100 * run['train_error']:.2f} % {run['train_loss']:.4f}; {100 * run['test_error']:.2f} %"
+        groups.setdefault(f"{run['kind']}-{run['depth']}", []).append(shown)
+    return "\n".join([*lines, *(f"{name:12}{'   '.join(shown)}" for name, shown in groups.items())])
+
+
+def draw(workdir: str | Path) -> list[Path]:
+    """errors.png and responses.png (and .svg) from what `degradation` has left in its folder."""
+    folder = Path(workdir)
+    results = json.loads((folder / "results.json").read_text())
+    kinds: dict[str, dict[int, list[Curve]]] = {}
+    for run in results["runs"]:
+        (curve,) = read_curves([folder / f"{run['kind']}{run['depth']}_seed{run['seed']}"])
+        kinds.setdefault(run["kind"], {}).setdefault(run["depth"], []).append(curve)
+    return draw_errors(kinds, folder / "errors") + draw_responses(results["responses"], folder / "responses")

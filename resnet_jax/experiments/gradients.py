@@ -1,0 +1,118 @@
+"""How gradients reach the first block of plain, Highway and residual nets, at initialisation and in training."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import optax
+
+from resnet_jax.analysis.flow import read_flow
+from resnet_jax.analysis.plots import draw_flow, draw_lines
+from resnet_jax.config import Config
+from resnet_jax.experiments.degradation import KINDS
+from resnet_jax.experiments.runs import net, run_all
+from resnet_jax.models import in_order
+from resnet_jax.training import metrics
+from resnet_jax.training.gradients import PARAMETERS
+from resnet_jax.training.init import KERNELS, drawing
+from resnet_jax.training.integrity import replace_file
+from resnet_jax.training.loop import cache_compilations
+from resnet_jax.training.plan import make_augmentation, make_plan
+from resnet_jax.training.state import TrainState
+from resnet_jax.training.steps import make_train_step
+
+
+def gradients(config: Config, depths: Sequence[int], seeds: Sequence[int], kinds: Sequence[str] = KINDS) -> Path:
+    """Norms of the gradient by each block's parameters, for CIFAR nets of every kind and depth.
+
+    At initialisation: of the first batch, with kernels drawn in each way of `init.kernels`, means over the seeds. In
+    training: of the runs "plain20", ... in `config`'s workdir, of the first seed, which record their gradients.
+    Returns the file results.json there: "initial" by way, kind and depth; each {"first": ..., "last": ...} block.
+    """
+    runs = {
+        (kind, depth): replace(
+            config,
+            workdir=f"{config.workdir}/{kind}{depth}",
+            model=replace(config.model, name=net(kind, depth)),
+            train=replace(config.train, seed=seeds[0], gradient_flow=True),
+        )
+        for kind in kinds
+        for depth in depths
+    }
+    run_all(runs.values())
+    initial: dict[str, Any] = {way: {kind: {} for kind in kinds} for way in KERNELS}
+    training: dict[str, Any] = {kind: {} for kind in kinds}
+    for (kind, depth), own in runs.items():
+        flow = read_flow(own.workdir)
+        norms = dict(zip(flow.parts, flow.parameters.mean(0).tolist(), strict=True))
+        training[kind][depth] = _ends(norms)
+        for way, ends in at_initialisation(own, seeds).items():
+            initial[way][kind][depth] = ends
+    results = Path(config.workdir) / "results.json"
+    replace_file(results, json.dumps({"initial": initial, "training": training}, indent=1) + "\n")
+    return results
+
+
+def at_initialisation(config: Config, seeds: Sequence[int]) -> dict[str, dict[str, float]]:
+    """By each way of drawing kernels: the first and the last block's norms, on the first batch, means over seeds."""
+    plan = make_plan(config)
+    cache_compilations()
+    tx = optax.set_to_zero()
+    augment = make_augmentation(config.data, plan.preprocess, len(plan.train.classes))
+    step = jax.jit(make_train_step(plan.model, tx, axis_name=None, augment=augment, gradient_flow=True))
+    found: dict[str, dict[str, float]] = {}
+    for way in KERNELS:
+        each = []
+        for seed in seeds:
+            batch = next(plan.train.batches(seed, batch_size=config.data.batch_size))
+            state = TrainState.create(drawing(plan.model, way), tx, jax.random.key(seed), batch["image"][:1])
+            means = metrics.mean([jax.device_get(step(state, batch)[1])])
+            each.append(_ends({name.removeprefix(PARAMETERS): x for name, x in means.items() if PARAMETERS in name}))
+        found[way] = {end: sum(ends[end] for ends in each) / len(each) for end in each[0]}
+    return found
+
+
+def _ends(norms: dict[str, float]) -> dict[str, float]:
+    blocks = [part for part in in_order(norms) if "_block" in part]
+    return {"first": norms[blocks[0]], "last": norms[blocks[-1]]}
+
+
+def _places(results: dict[str, Any]) -> dict[str, Any]:
+    initial = {f"at first: {way}": kinds for way, kinds in results["initial"].items()}
+    return initial | {"in training": results["training"]}
+
+
+def table(results: dict[str, Any]) -> str:
+    """The first block's gradient over the last one's, by way of drawing, kind and depth."""
+    places = _places(results)
+    depths = list(next(iter(results["training"].values())))
+    lines = [f"{'first / last block':22}{'':10}{''.join(f'{depth:>12}' for depth in depths)}"]
+    for place, kinds in places.items():
+        for kind, by_depth in kinds.items():
+            ratios = [by_depth[depth]["first"] / by_depth[depth]["last"] for depth in depths]
+            lines.append(f"{place:22}{kind:10}{''.join(f'{ratio:>12.3g}' for ratio in ratios)}")
+    return "\n".join(lines)
+
+
+def draw(workdir: str | Path) -> list[Path]:
+    """first_block.png, and of each run flow_plain20.png, ... (and .svg), from what `gradients` has left."""
+    folder = Path(workdir)
+    results = json.loads((folder / "results.json").read_text())
+    places = _places(results)
+    panels = {
+        place: {
+            kind: (list(map(int, by_depth)), [ends["first"] for ends in by_depth.values()])
+            for kind, by_depth in kinds.items()
+        }
+        for place, kinds in places.items()
+    }
+    paths = draw_lines(panels, folder / "first_block", x="layers", y="first block's gradient")
+    for kind, by_depth in results["training"].items():
+        for depth in by_depth:
+            paths += draw_flow(read_flow(folder / f"{kind}{depth}"), folder / f"flow_{kind}{depth}", f"{kind}-{depth}")
+    return paths

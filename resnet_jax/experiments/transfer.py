@@ -1,0 +1,79 @@
+"""Transfer: what weights learned on some classes are worth for others of which there are few images."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from resnet_jax.analysis.curves import read_curves
+from resnet_jax.analysis.plots import draw_ways
+from resnet_jax.config import Config, InitConfig
+from resnet_jax.data import default_splits, open_dataset
+from resnet_jax.experiments.runs import run_all
+from resnet_jax.training.integrity import replace_file
+
+BACKBONE = "^(stem|stage)"
+WAYS: dict[str, dict[str, Any]] = {  # fields of OptimConfig
+    "scratch": {},
+    "frozen": {"freeze": BACKBONE},  # a linear probe
+    "fine-tuned": {},
+    "discriminative": {"lr_multiplier": (f"{BACKBONE}=0.1",)},
+}
+
+
+def transfer(config: Config, seeds: Sequence[int], *, per_class: int = 4, epochs: float = 60.0) -> Path:
+    """Trains on the first half of the data's classes, then on `per_class` images of each of the others, in four ways.
+
+    "scratch" starts from drawn weights, the others from those of the first run: "frozen" trains the head alone,
+    "fine-tuned" everything, "discriminative" everything, the backbone at a tenth of the rate. The runs are `config`'s,
+    in folders of its workdir: "source", "frozen_seed0", ... Returns results.json there: test top-1 by way and seed.
+    """
+    dataset = open_dataset(config.data.name, path=config.data.path, data_dir=config.data.data_dir)
+    classes = dataset.examples(default_splits(dataset, config.data.train_split, config.data.test_split)[0]).classes
+    if len(classes) < 4:
+        raise ValueError(
+            f"{dataset.name} has {len(classes)} classes; wanted: at least 4, two to learn and two to move to"
+        )
+    known, new = classes[: len(classes) // 2], classes[len(classes) // 2 :]
+    source = replace(config, workdir=f"{config.workdir}/source", data=replace(config.data, classes=known))
+    few = replace(config.data, classes=new, per_class=per_class, batch_size=per_class * len(new))
+    run_all([source])
+    runs = {
+        (way, seed): replace(
+            config,
+            workdir=f"{config.workdir}/{way}_seed{seed}",
+            init=InitConfig() if way == "scratch" else InitConfig(from_=source.workdir),
+            data=few,
+            optim=replace(config.optim, **own),
+            train=replace(config.train, seed=seed, epochs=epochs, eval_every_epochs=epochs / 4),
+        )
+        for way, own in WAYS.items()
+        for seed in seeds
+    }
+    run_all(runs.values())
+    found: dict[str, list[float]] = {way: [] for way in WAYS}
+    for (way, _), own in runs.items():
+        found[way].append(float(read_curves([own.workdir])[0].test_top1[-1]))
+    results = Path(config.workdir) / "results.json"
+    facts = {"classes": list(new), "per_class": per_class, "seeds": list(seeds), "test_top1": found}
+    replace_file(results, json.dumps(facts, indent=1) + "\n")
+    return results
+
+
+def table(results: dict[str, Any]) -> str:
+    """Test top-1 of each way, one seed after the other, and their mean."""
+    lines = [f"{'':16}mean    seeds {' '.join(map(str, results['seeds']))}"]
+    for way, values in results["test_top1"].items():
+        lines.append(f"{way:16}{sum(values) / len(values):.4f}  {'  '.join(f'{value:.4f}' for value in values)}")
+    return "\n".join(lines)
+
+
+def draw(workdir: str | Path) -> list[Path]:
+    """transfer.png (and .svg) from results.json in the experiment's folder."""
+    folder = Path(workdir)
+    results = json.loads((folder / "results.json").read_text())
+    title = f"test top-1 (%), {results['per_class']} images of each of {len(results['classes'])} classes"
+    return draw_ways(results["test_top1"], folder / "transfer", y=title)
