@@ -17,8 +17,8 @@ from resnet_jax.training.parallel import Parallel
 from resnet_jax.training.state import TrainState
 
 NETS = {
-    "resnet": recipe.small("cifar_resnet20", 1, num_classes=10, dtype="float64", param_dtype="float64"),
-    "skipnet": recipe.small("cifar_skipnet38_rnn", 1, num_classes=10, dtype="float64", param_dtype="float64"),
+    "resnet": recipe.small("cifar_resnet20", 1, 2, num_classes=10, dtype="float64", param_dtype="float64"),
+    "skipnet": recipe.small("cifar_skipnet38_rnn", 1, 2, num_classes=10, dtype="float64", param_dtype="float64"),
 }
 
 

@@ -19,7 +19,7 @@ from resnet_jax.training.protocols import Predictions, ensemble, evaluate_views,
 from resnet_jax.types import Preprocess, Pretrained
 
 SIZE, RESIZE = 16, 18
-MODEL = recipe.small("cifar_resnet20", 1, num_classes=10, dtype="float64", param_dtype="float64")
+MODEL = recipe.small("cifar_resnet20", 1, 2, num_classes=10, dtype="float64", param_dtype="float64")
 PREPROCESS = Preprocess(SIZE, RESIZE, (0.4, 0.5, 0.6), (0.2, 0.3, 0.4))
 
 

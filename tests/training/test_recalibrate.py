@@ -15,7 +15,7 @@ from resnet_jax.training.parallel import Parallel
 from resnet_jax.training.recalibrate import recalibrated
 from resnet_jax.training.state import TrainState
 
-MODEL = recipe.small("cifar_resnet20", 1, num_classes=10, dtype="float64", param_dtype="float64")
+MODEL = recipe.small("cifar_resnet20", 1, 2, num_classes=10, dtype="float64", param_dtype="float64")
 
 
 def state(parallel):
