@@ -93,6 +93,7 @@ class Experiment:
     name: Positional[Literal["degradation", "gradients", "transfer"]]
     workdir: str | None = None  # None: runs/NAME
     depths: tuple[int, ...] | None = None  # layers of the nets (not of transfer); None: 20, (32,) 56
+    kinds: tuple[Literal["plain", "resnet", "highway"], ...] = ("plain", "resnet", "highway")  # the same
     seeds: tuple[int, ...] | None = None  # None: 0; of transfer 0 to 4
     draw_only: bool = False  # the pictures, from what is there
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -131,10 +132,11 @@ class Data:
 
 @dataclass(frozen=True)
 class Plot:
-    """Draw loss and top-1 of one or more runs, overlaid."""
+    """Draw loss and top-1 of one or more runs, overlaid; or the gradients that one has recorded."""
 
     runs: Positional[tuple[str, ...]]  # folders of runs
     out: str = "curves"  # OUT.png and OUT.svg
+    gradients: bool = False  # of one run with train.gradient_flow: by blocks and steps
 
 
 COMMANDS: dict[str, Callable[..., Any]] = {

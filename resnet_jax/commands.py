@@ -231,8 +231,8 @@ def _experiment(request: Any) -> None:
     room: Any = {"degradation": degradation, "gradients": gradients, "transfer": transfer}[request.name]
     if not request.draw_only:
         make = {
-            "degradation": lambda: degradation.degradation(config, depths, seeds),
-            "gradients": lambda: gradients.gradients(config, depths, seeds),
+            "degradation": lambda: degradation.degradation(config, depths, seeds, request.kinds),
+            "gradients": lambda: gradients.gradients(config, depths, seeds, request.kinds),
             "transfer": lambda: transfer.transfer(config, seeds),
         }[request.name]
         print(make())
@@ -309,9 +309,16 @@ def _rate(batches: Iterator[Any], count: int, size: int) -> float:
 
 def _plot(request: Any) -> None:
     from resnet_jax.analysis.curves import read_curves
-    from resnet_jax.analysis.plots import draw_curves
+    from resnet_jax.analysis.flow import read_flow
+    from resnet_jax.analysis.plots import draw_curves, draw_flow
 
-    for path in draw_curves(read_curves(request.runs), request.out):
+    if request.gradients:
+        if len(request.runs) != 1:
+            raise ValueError(f"--gradients of {len(request.runs)} runs; wanted: one")
+        paths = draw_flow(read_flow(request.runs[0]), request.out, request.runs[0])
+    else:
+        paths = draw_curves(read_curves(request.runs), request.out)
+    for path in paths:
         print(path)
 
 

@@ -20,6 +20,7 @@ DATA = {  # examples, pixels a side, channels, classes
     "fashion": (60_000, 28, 1, 10),
     "cifar10": (50_000, 32, 3, 10),
     "folder": (800, 128, 3, 4),
+    "transfer": (800, 224, 3, 4),
     "imagenet": (1_281_167, 224, 3, 1000),
 }
 
@@ -31,6 +32,7 @@ def test_the_named_files_are_here():
         "digits_resnet20",
         "fashion_mnist_resnet20",
         "folder_resnet18",
+        "transfer_resnet18",
     } | cifar | imagenet
     assert load_config(FILES[[f.stem for f in FILES].index("digits_resnet20")]) == Config()
 

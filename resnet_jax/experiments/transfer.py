@@ -15,6 +15,7 @@ from resnet_jax.data import default_splits, open_dataset
 from resnet_jax.experiments.runs import run_all
 from resnet_jax.training.integrity import replace_file
 
+PER_CLASS = 4
 BACKBONE = "^(stem|stage)"
 WAYS: dict[str, dict[str, Any]] = {  # fields of OptimConfig
     "scratch": {},
@@ -24,8 +25,10 @@ WAYS: dict[str, dict[str, Any]] = {  # fields of OptimConfig
 }
 
 
-def transfer(config: Config, seeds: Sequence[int], *, per_class: int = 4, epochs: float = 60.0) -> Path:
-    """Trains on the first half of the data's classes, then on `per_class` images of each of the others, in four ways.
+def transfer(config: Config, seeds: Sequence[int], *, epochs: float = 60.0) -> Path:
+    """Trains on the first half of the data's classes, then on few images of each of the others, in four ways.
+
+    Of each they are `data.per_class` (4, where that is not set), and `epochs` are made with them.
 
     "scratch" starts from drawn weights, the others from those of the first run: "frozen" trains the head alone,
     "fine-tuned" everything, "discriminative" everything, the backbone at a tenth of the rate. The runs are `config`'s,
@@ -38,8 +41,11 @@ def transfer(config: Config, seeds: Sequence[int], *, per_class: int = 4, epochs
             f"{dataset.name} has {len(classes)} classes; wanted: at least 4, two to learn and two to move to"
         )
     known, new = classes[: len(classes) // 2], classes[len(classes) // 2 :]
-    source = replace(config, workdir=f"{config.workdir}/source", data=replace(config.data, classes=known))
-    few = replace(config.data, classes=new, per_class=per_class, batch_size=per_class * len(new))
+    per_class = config.data.per_class or PER_CLASS
+    batch_size = min(config.data.batch_size, per_class * len(new))
+    every = replace(config.data, classes=known, per_class=None)
+    source = replace(config, workdir=f"{config.workdir}/source", data=every)
+    few = replace(config.data, classes=new, per_class=per_class, batch_size=batch_size)
     run_all([source])
     runs = {
         (way, seed): replace(

@@ -1,0 +1,88 @@
+"""`resnet-jax experiment`, on a few digits."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from resnet_jax.cli import main
+from resnet_jax.experiments.runs import net
+
+pytestmark = pytest.mark.slow
+FEW = (
+    "--data.train-split train[:10%] --data.test-split test[:100] --data.batch-size 40 --train.epochs 2 "
+    "--optim.warmup-epochs 0 --train.eval-every-epochs 1"
+).split()
+
+
+def experiment(name, folder, tfds_dir, capsys, *options):
+    capsys.readouterr()
+    main(["experiment", name, "--workdir", str(folder), "--data.data-dir", tfds_dir, *FEW, *options])
+    return capsys.readouterr().out
+
+
+def looked_at(folder, *names):
+    for name in names:
+        with Image.open(folder / f"{name}.png") as picture:
+            assert picture.width == 800 and len(np.unique(np.asarray(picture.convert("L")))) > 20
+        assert "<svg" in (folder / f"{name}.svg").read_text()
+
+
+def records(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_degradation_is_made_once_and_drawn_from_what_is_there(tmp_path, tfds_dir, capsys):
+    options = "--depths 8 --kinds resnet --seeds 0 1 --train.log-every-steps 2".split()
+    said = experiment("degradation", tmp_path, tfds_dir, capsys, *options)
+    results = json.loads((tmp_path / "results.json").read_text())
+    for run in results["runs"]:
+        last = [line for line in records(tmp_path / f"resnet8_seed{run['seed']}") if line["split"] == "train"][-1]
+        assert run["train_error"] == 1 - last["top1"] and run["train_loss"] == last["loss"]
+    assert [run["seed"] for run in results["runs"]] == [0, 1] and len(results["responses"]["resnet-8"]) == 6
+    assert "resnet-8 " in said and str(tmp_path / "errors.png") in said
+    looked_at(tmp_path, "errors", "responses")
+    (tmp_path / "errors.png").unlink()
+    again = experiment("degradation", tmp_path, tfds_dir, capsys, *options, "--draw-only")
+    assert "finished" not in again and (tmp_path / "errors.png").exists()
+
+
+def test_gradients_are_measured_at_first_and_in_training(tmp_path, tfds_dir, capsys):
+    options = "--depths 8 --kinds resnet --train.log-every-steps 1".split()
+    said = experiment("gradients", tmp_path, tfds_dir, capsys, *options)
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert set(results["initial"]) == {"fan_out", "fan_in", "lecun", "small", "large"}
+    steps = [line for line in records(tmp_path / "resnet8") if line["split"] == "train"]
+    mean = np.mean([line["parameter_gradient/stage1_block0"] for line in steps])
+    assert results["training"]["resnet"]["8"]["first"] == pytest.approx(mean)
+    small, large = (results["initial"][way]["resnet"]["8"]["first"] for way in ("small", "large"))
+    assert small > 10 * large > 0  # behind norms, a kernel's gradient falls as the kernel grows
+    assert "in training" in said
+    looked_at(tmp_path, "first_block", "flow_resnet8")
+
+
+def test_transfer_compares_four_ways(tmp_path, tfds_dir, capsys):
+    said = experiment("transfer", tmp_path, tfds_dir, capsys, "--model.name", "cifar_resnet8", "--seeds", "3")
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert list(results["test_top1"]) == ["scratch", "frozen", "fine-tuned", "discriminative"]
+    assert results["classes"] == list("56789")
+    for way, (top1,) in results["test_top1"].items():
+        assert records(tmp_path / f"{way}_seed3")[-1]["top1"] == top1
+    saved = [json.loads((tmp_path / f"{run}/config.json").read_text())["config"] for run in ("source", "frozen_seed3")]
+    assert saved[0]["data"]["classes"] == list("01234") and saved[1]["data"]["per_class"] == 4
+    assert saved[1]["init"]["from_"] == str(tmp_path / "source") and "frozen" in said
+    looked_at(tmp_path, "transfer")
+
+
+def test_mistakes_are_told_before_anything_is_trained(tmp_path, tfds_dir, capsys):
+    for options, said in (
+        (("degradation", "--depths", "21"), "no plain net of 21 layers; valid: 20, 32, 44, 56, 110"),
+        (("transfer", "--depths", "20"), "--depths is not for transfer; --model.name names its net"),
+        (("gradients", "--draw-only"), "run the experiment first, without --draw-only"),
+    ):
+        with pytest.raises(SystemExit) as exit:
+            experiment(options[0], tmp_path / "new", tfds_dir, capsys, *options[1:])
+        assert exit.value.code == 2 and said in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+    assert net("highway", 32) == "cifar_highway32"
