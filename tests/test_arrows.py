@@ -96,8 +96,11 @@ def test_config_needs_the_standard_library_alone():
         assert {name.partition(".")[0] for name in outside} <= set(sys.stdlib_module_names)
 
 
-def test_only_the_command_line_imports_the_loop():
-    assert [room(file) for file in FILES if "resnet_jax.training.loop" in imports(file)] == ["commands"]
+def test_only_the_command_line_and_the_experiments_import_the_loop():
+    assert [room(file) for file in FILES if "resnet_jax.training.loop" in imports(file)] == [
+        "commands",
+        "experiments.runs",
+    ]
 
 
 @pytest.mark.parametrize("file", FILES, ids=[room(file) or "resnet_jax" for file in FILES])

@@ -21,7 +21,6 @@ from resnet_jax.training import metrics
 from resnet_jax.training.gradients import PARAMETERS
 from resnet_jax.training.init import KERNELS, drawing
 from resnet_jax.training.integrity import replace_file
-from resnet_jax.training.loop import cache_compilations
 from resnet_jax.training.plan import make_augmentation, make_plan
 from resnet_jax.training.state import TrainState
 from resnet_jax.training.steps import make_train_step
@@ -61,7 +60,6 @@ def gradients(config: Config, depths: Sequence[int], seeds: Sequence[int], kinds
 def at_initialisation(config: Config, seeds: Sequence[int]) -> dict[str, dict[str, float]]:
     """By each way of drawing kernels: the first and the last block's norms, on the first batch, means over seeds."""
     plan = make_plan(config)
-    cache_compilations()
     tx = optax.set_to_zero()
     augment = make_augmentation(config.data, plan.preprocess, len(plan.train.classes))
     step = jax.jit(make_train_step(plan.model, tx, axis_name=None, augment=augment, gradient_flow=True))

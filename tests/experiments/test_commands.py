@@ -60,6 +60,8 @@ def test_gradients_are_measured_at_first_and_in_training(tmp_path, tfds_dir, cap
     assert small > 10 * large > 0  # behind norms, a kernel's gradient falls as the kernel grows
     assert "in training" in said
     looked_at(tmp_path, "first_block", "flow_resnet8")
+    main(["plot", str(tmp_path / "resnet8"), "--gradients", "--out", str(tmp_path / "again")])
+    looked_at(tmp_path, "again")
 
 
 def test_transfer_compares_four_ways(tmp_path, tfds_dir, capsys):
