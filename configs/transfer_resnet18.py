@@ -5,7 +5,7 @@
 
 The file is torchvision's; any that `load_pretrained` reads will do, and so will the folder of a run. Its classifier is
 drawn anew, images are normalised as its weights have learned them, and the backbone learns at a tenth of the head's
-rate. Few images: --optim.freeze "^(stem|stage)" trains the head alone. Twenty epochs, a batch of 64, no mixup.
+rate. Few images: --optim.freeze "^(?!head/dense)" trains the head alone. Twenty epochs, a batch of 64, no mixup.
 
 Device: an accelerator. Not run here: ImageNet's weights could not be downloaded. `resnet-jax experiment transfer` does
 the same with digits, in minutes on two CPU cores.
@@ -29,7 +29,7 @@ config = Config(
         peak_lr=0.01,
         warmup_epochs=1.0,
         weight_decay=1e-4,
-        lr_multiplier=("^(stem|stage)=0.1",),
+        lr_multiplier=("^(?!head/dense)=0.1",),
         label_smoothing=0.1,
     ),
     train=TrainConfig(epochs=20.0, eval_every_epochs=2.0),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NoReturn
 
 from resnet_jax.arguments import Positional, completion, fail, parse_arguments, take
-from resnet_jax.config import Config, DataConfig, ModelConfig, OptimConfig, TrainConfig, load_config
+from resnet_jax.config import Config, DataConfig, ModelConfig, OptimConfig, TrainConfig, load_config, place
 from resnet_jax.experiments.settings import DEFAULTS
 from resnet_jax.nearest import nearest
 
@@ -32,7 +32,7 @@ class Eval:
 
     runs: Positional[tuple[str, ...]]  # folders of runs
     protocol: Literal["single", "flip", "ten-crop", "multi-scale"] = "single"  # the views of each image
-    scales: tuple[int, ...] = (224, 256, 384, 480, 640)  # of multi-scale: shorter sides of the whole image, pixels
+    scales: tuple[int, ...] | None = None  # of multi-scale: shorter sides, pixels; None: 224 256 384 480 640 of 224
     out: str | None = None  # write each image's class and predictions to this .csv or .json file
     step: str = "latest"  # of the checkpoint: latest, best (by test top-1) or a number
     ema: bool = False  # the averaged weights
@@ -93,8 +93,9 @@ class Experiment:
     name: Positional[Literal["degradation", "gradients", "transfer"]]
     workdir: str | None = None  # None: runs/NAME
     depths: tuple[int, ...] | None = None  # layers of the nets (not of transfer); None: 20, (32,) 56
-    kinds: tuple[Literal["plain", "resnet", "highway"], ...] = ("plain", "resnet", "highway")  # the same
+    kinds: tuple[Literal["plain", "resnet", "highway"], ...] | None = None  # the same; None: all
     seeds: tuple[int, ...] | None = None  # None: 0; of transfer 0 to 4
+    target_epochs: float | None = None  # of transfer's second half (train.epochs: of its first); None: 60
     draw_only: bool = False  # the pictures, from what is there
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
@@ -234,10 +235,19 @@ def _request(name: str, arguments: list[str]) -> Any:
         return request
     # Once more, now that it is known what the options start from.
     default = replace(request, data=_named(arguments, own))
-    return parse_arguments(kind, arguments, default=default, **options)
+    found = parse_arguments(kind, arguments, default=default, **options)
+    if name == "eval" and place(found.data) != place(own):  # what the run said of its own data holds for no other
+        given = _flags_of(arguments)
+        inherited = [field for field in ("class_names", "classes") if f"--data.{field.replace('_', '-')}" not in given]
+        found = replace(found, data=replace(found.data, **dict.fromkeys(inherited)))
+    return found
+
+
+def _flags_of(arguments: Sequence[str]) -> set[str]:
+    return {argument.partition("=")[0].replace("_", "-") for argument in arguments}
 
 
 def _named(arguments: Sequence[str], config: DataConfig) -> DataConfig:
     """Without the path that a file or a run has, where a dataset is asked for by name."""
-    flags = {argument.partition("=")[0].replace("_", "-") for argument in arguments}
+    flags = _flags_of(arguments)
     return replace(config, path=None) if "--data.name" in flags and "--data.path" not in flags else config

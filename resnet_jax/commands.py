@@ -15,7 +15,7 @@ import jax
 
 from resnet_jax import data
 from resnet_jax.analysis.summary import summary, totals
-from resnet_jax.config import DataConfig, check_data
+from resnet_jax.config import Config, DataConfig, check_data, place
 from resnet_jax.data import DataError, Unreadable
 from resnet_jax.data.examples import expanded
 from resnet_jax.data.images import write_png
@@ -79,7 +79,7 @@ def run(name: str, request: Any) -> None:
     except DataError:
         raise
     except (ValueError, OSError) as error:
-        if name == "train":  # it tells mistakes from faults itself
+        if name in ("train", "experiment"):  # they tell mistakes from faults themselves
             raise
         raise SetupError(str(error)) from error
 
@@ -106,21 +106,22 @@ def _eval(request: Any) -> None:
         check_file(request.out)
     own = read_config(request.runs[0]).data
     all_saved = [open_checkpoint(run, request.step) for run in request.runs]
+    if request.data.per_class != own.per_class:
+        raise ValueError("--data.per-class is for training; name a part of the split: --split 'test[:100]'")
     config = replace(request.data, per_class=None)
-    if _place(config) != _place(own) and config.class_names == own.class_names:
-        config = replace(config, class_names=None)  # those were names for the run's own data
-    if _place(config) != _place(own) and config.classes == own.classes:
-        config = replace(config, classes=None)
     dataset = data.open_dataset(config.name, path=config.path, data_dir=config.data_dir)
     split = request.split or _eval_split(dataset, config, own)
-    cache_compilations()
     parallel = Parallel()
     batch = -(-(config.eval_batch_size or config.batch_size) // len(parallel.devices)) * len(parallel.devices)
-    each = []
-    for saved in all_saved:
-        source = _photographs(config, dataset, split, saved)
-        net, views = saved.pretrained(ema=request.ema), make_views(request.protocol, source, request.scales)
-        each.append(evaluate_views(net, source, views, batch_size=batch, parallel=parallel))
+    ready = []
+    for saved in all_saved:  # whatever can be wrong with one is told before any is run
+        source = _photographs(config, own, dataset, split, saved)
+        views = make_views(request.protocol, source, request.scales)
+        ready.append((saved.pretrained(ema=request.ema), source, views))
+        if saved.meta["classes"] != all_saved[0].meta["classes"]:
+            raise ValueError(f"{saved.folder.parent.parent} has other classes than {request.runs[0]}; wanted: the same")
+    cache_compilations()
+    each = [evaluate_views(net, source, views, batch_size=batch, parallel=parallel) for net, source, views in ready]
     found = ensemble(each)
     if request.out is not None:
         found.write(request.out)
@@ -140,14 +141,16 @@ def _eval(request: Any) -> None:
     print(f"{nets}{weights}{views_said}, {where_said}: {numbers}")
 
 
-def _photographs(config: DataConfig, dataset: data.Dataset, split: str, saved: Checkpoint) -> Photographs:
+def _photographs(
+    config: DataConfig, own: DataConfig, dataset: data.Dataset, split: str, saved: Checkpoint
+) -> Photographs:
     """A split under the labels of a trained net, whole pictures of which it sees as much as it has learned to."""
     preprocess, known = saved.preprocess, tuple(saved.meta["classes"])
     channels: Any = len(preprocess.mean)
     if config.image_size is None:  # else they are cropped to its size
         source = open_split(replace(config, channels=channels), dataset, split, known)
         _check_size(source, preprocess, dataset.name)
-    resize = config.resize or preprocess.resize
+    resize = preprocess.resize if config.resize in (None, own.resize) else config.resize
     cropped = replace(
         config,
         channels=channels,
@@ -162,13 +165,9 @@ def _photographs(config: DataConfig, dataset: data.Dataset, split: str, saved: C
 
 def _eval_split(dataset: data.Dataset, config: DataConfig, own: DataConfig) -> str:
     """Of the run's own data, what it was tested on; of any other, its test split, or all of it."""
-    if _place(config) == _place(own) or config.test_split != own.test_split:
+    if place(config) == place(own) or config.test_split != own.test_split:
         return data.default_splits(dataset, config.train_split, config.test_split)[1]
     return next((name for name in data.TEST_SPLITS if name in dataset.splits), "train")
-
-
-def _place(config: DataConfig) -> tuple[str | None, ...]:
-    return ("", config.path, "") if config.path else (config.name, None, config.data_dir)
 
 
 def _predict(request: Any) -> None:
@@ -223,25 +222,47 @@ def _experiment(request: Any) -> None:
     from resnet_jax.experiments import degradation, gradients, transfer
 
     settings = DEFAULTS[request.name]
+    _check_experiment(request, settings.config)
     groups = {name: getattr(request, name) for name in ("model", "data", "optim", "train")}
     config = replace(settings.config, workdir=request.workdir or settings.config.workdir, **groups)
     seeds, depths = request.seeds or settings.seeds, request.depths or settings.depths
-    if request.name == "transfer" and request.depths:
-        raise ValueError("--depths is not for transfer; --model.name names its net")
+    kinds = request.kinds or degradation.KINDS
     room: Any = {"degradation": degradation, "gradients": gradients, "transfer": transfer}[request.name]
     if not request.draw_only:
         make = {
-            "degradation": lambda: degradation.degradation(config, depths, seeds, request.kinds),
-            "gradients": lambda: gradients.gradients(config, depths, seeds, request.kinds),
-            "transfer": lambda: transfer.transfer(config, seeds),
+            "degradation": lambda: degradation.degradation(config, depths, seeds, kinds),
+            "gradients": lambda: gradients.gradients(config, depths, seeds, kinds),
+            "transfer": lambda: transfer.transfer(config, seeds, epochs=request.target_epochs or transfer.EPOCHS),
         }[request.name]
         print(make())
     file = Path(config.workdir) / "results.json"
     if not file.is_file():
-        raise FileNotFoundError(f"no {file}; run the experiment first, without --draw-only")
+        raise SetupError(f"no {file}; run the experiment first, without --draw-only")
     print(room.table(json.loads(file.read_text())))
     for path in room.draw(config.workdir):
         print(path)
+
+
+def _check_experiment(request: Any, default: Config) -> None:
+    """Raises SetupError for options that an experiment has no use for."""
+    for name in ("depths", "kinds", "seeds"):
+        if getattr(request, name) == ():
+            raise SetupError(f"--{name} is empty; wanted: one or more")
+    of_transfer = request.name == "transfer"
+    for name, given, wanted in (
+        ("depths", of_transfer and request.depths, "--model.name names its net"),
+        ("kinds", of_transfer and request.kinds, "--model.name names its net"),
+        ("target-epochs", not of_transfer and request.target_epochs, "--train.epochs is"),
+        (
+            "model.name",
+            not of_transfer and request.model.name != default.model.name,
+            "--kinds and --depths name its nets",
+        ),
+        ("train.seed", request.train.seed != default.train.seed, "--seeds are"),
+        ("data.classes", of_transfer and request.data.classes, "it parts all of the data's classes in two halves"),
+    ):
+        if given:
+            raise SetupError(f"--{name} is not for {request.name}; {wanted}")
 
 
 def _models(request: Any) -> None:

@@ -247,6 +247,7 @@ def check_config(config: Config) -> None:
     for group in ("optim", "train", "checkpoint", "distributed"):
         _check_ranges(group, getattr(config, group))
     check_data(config.data)
+    _check_init(config.init)
     _check_distributed(config.distributed)
 
 
@@ -257,6 +258,19 @@ def check_data(config: DataConfig) -> None:
     size, resize = config.image_size, config.resize
     if size is not None and resize is not None and resize < size:
         raise ValueError(f"data.resize={resize}; wanted: at least data.image_size, {size}")
+
+
+def place(config: DataConfig) -> tuple[str | None, ...]:
+    """Where the images are."""
+    return ("", config.path, "") if config.path else (config.name, None, config.data_dir)
+
+
+def _check_init(config: InitConfig) -> None:
+    given = [name for name in ("step", "ema", "head") if getattr(config, name) != getattr(InitConfig(), name)]
+    if given and config.from_ is None:
+        raise ValueError(f"init.{given[0]} is of the weights of init.from, which is not set")
+    if config.kernels is not None and config.from_ is not None:
+        raise ValueError(f"init.kernels={config.kernels!r} draws what init.from takes from {config.from_!r}; set one")
 
 
 def _check_distributed(config: DistributedConfig) -> None:

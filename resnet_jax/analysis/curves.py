@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -49,7 +50,8 @@ def _label(path: Path, paths: Sequence[Path]) -> str:
     return str(Path(*next(tail for tail in tails if all(other[-len(tail) :] != tail for other in others))))
 
 
-def _read(folder: Path, label: str) -> Curve:
+def read_records(folder: Path) -> list[dict[str, Any]]:
+    """The lines of a run's metrics.jsonl. Raises what `read_curves` does."""
     file = folder / "metrics.jsonl"
     try:
         lines = file.read_text(errors="replace").split("\n")[:-1]  # the last is empty, or torn
@@ -57,15 +59,25 @@ def _read(folder: Path, label: str) -> Curve:
         beside = sorted(run.parent.name for run in folder.parent.glob("*/metrics.jsonl"))
         close = nearest(folder.name, beside, None if beside else "no run is beside it")
         raise FileNotFoundError(f"no metrics.jsonl in {folder}; wanted the folder of a run; {close}") from None
-    points: dict[str, list[list[float]]] = {"train": [], "test": []}
+    records = []
     for number, line in enumerate(lines, 1):
         try:
-            record = json.loads(line)
-            points[record["split"]].append([_number(record[key]) for key in ("step", "loss", "top1")])
+            records.append(record := json.loads(line))
+            if record["split"] not in ("train", "test"):
+                raise ValueError
+            for key in ("step", "loss", "top1"):
+                _number(record[key])
         except (ValueError, KeyError, TypeError):
             raise ValueError(f"{file}, line {number} is no record: {line[:80]!r}; wanted {WANTED}") from None
     if not lines:
         raise ValueError(f"{file} has no record yet; wait for the run's first")
+    return records
+
+
+def _read(folder: Path, label: str) -> Curve:
+    points: dict[str, list[list[float]]] = {"train": [], "test": []}
+    for record in read_records(folder):
+        points[record["split"]].append([_number(record[key]) for key in ("step", "loss", "top1")])
     train, test = (np.array(points[split], np.float64).reshape(-1, 3).T for split in ("train", "test"))
     return Curve(label, *train, *test)
 

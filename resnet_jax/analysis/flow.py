@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from resnet_jax.analysis.curves import read_records
 from resnet_jax.models import in_order
+
+ACTIVATIONS, PARAMETERS = "activation_gradient/", "parameter_gradient/"  # what the records' names begin with
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,13 +25,8 @@ class Flow:
 
 
 def read_flow(run: str | Path) -> Flow:
-    """Raises FileNotFoundError where there is no run, ValueError where its gradients were not recorded."""
-    file = Path(run) / "metrics.jsonl"
-    if not file.is_file():
-        raise FileNotFoundError(f"no metrics.jsonl in {run}; wanted: the folder of a run")
-    lines = [line for line in file.read_text().split("\n")[:-1] if line]
-    records = [record for record in map(json.loads, lines) if record["split"] == "train"]
-    records = [record for record in records if record.get("parameter_gradient/head") is not None]
+    """Raises what `read_curves` does, and ValueError where gradients were not recorded."""
+    records = [record for record in read_records(Path(run)) if f"{PARAMETERS}head" in record]
     if not records:
         raise ValueError(f"{run} has no gradients by block; --train.gradient-flow records them")
 
@@ -37,6 +34,6 @@ def read_flow(run: str | Path) -> Flow:
         parts = in_order(name.removeprefix(prefix) for name in records[0] if name.startswith(prefix))
         return tuple(parts), np.array([[record[prefix + part] for part in parts] for record in records], np.float64)
 
-    outputs, activations = columns("activation_gradient/")
-    parts, parameters = columns("parameter_gradient/")
+    outputs, activations = columns(ACTIVATIONS)
+    parts, parameters = columns(PARAMETERS)
     return Flow(np.array([record["step"] for record in records]), outputs, activations, parts, parameters)

@@ -59,8 +59,15 @@ def draw_errors(kinds: Mapping[str, Mapping[int, Sequence[Curve]]], out: str | P
             for i, (depth, curves) in enumerate(sorted(depths.items())):
                 train = np.mean([curve.train_top1 for curve in curves], axis=0)
                 test = np.mean([curve.test_top1 for curve in curves], axis=0)
-                axes.plot(curves[0].train_steps, 100 * (1 - train), "--", color=COLORS[i], linewidth=1)
-                axes.plot(curves[0].test_steps, 100 * (1 - test), "o-", color=COLORS[i], markersize=3, label=f"{depth}")
+                axes.plot(curves[0].train_steps, 100 * (1 - train), "--", color=COLORS[i % len(COLORS)], linewidth=1)
+                axes.plot(
+                    curves[0].test_steps,
+                    100 * (1 - test),
+                    "o-",
+                    color=COLORS[i % len(COLORS)],
+                    markersize=3,
+                    label=f"{depth}",
+                )
             axes.set_title(kind)
             _against_steps(axes)
             axes.legend(title="layers", fontsize=9, title_fontsize=9, frameon=False)

@@ -21,13 +21,15 @@ def layer_responses(model: nn.Module, variables: Variables, images: Array) -> di
       images: [N, H, W, C], normalised.
     """
     order: list[str] = []
+    model = model.clone(remat="none")  # whose values cannot be taken out
 
     def responses(variables: Variables, images: Array) -> dict[str, Array]:
         found: dict[str, Array] = {}
 
         def watch(run: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
             y = run(*args, **kwargs)
-            if isinstance(context.module, BatchNorm) and "shortcut" not in context.module.path:
+            norm = isinstance(context.module, BatchNorm) and context.method_name == "__call__"
+            if norm and "shortcut" not in context.module.path:
                 found["/".join(context.module.path)] = jnp.std(y.astype(jnp.float32))
             return y
 

@@ -79,7 +79,7 @@ def open_source(
             got, wanted = len(class_names), len(examples.classes)
             raise ValueError(f"{got} class names for the {wanted} classes of {dataset.name}")
         examples = replace(examples, classes=class_names)
-    examples = choose(examples, classes, per_class)
+    examples = choose(examples, classes, per_class, skip_unreadable=skip_unreadable)
     if known_classes is not None and known_classes != examples.classes:
         examples = Relabelled(examples, known_classes)
     if image_size is None:

@@ -166,13 +166,17 @@ class Chosen:
         return self.examples.name(int(self.index[index]))
 
 
-def choose(examples: Examples, classes: tuple[str, ...] | None, per_class: int | None) -> Examples:
+def choose(
+    examples: Examples, classes: tuple[str, ...] | None, per_class: int | None, *, skip_unreadable: bool = False
+) -> Examples:
     """Those of `classes` alone, which they are numbered by; of each the first `per_class` (None: all).
 
-    Where the storage does not know its labels, every example is read once.
+    Where the storage does not know its labels, every example is read once; those that cannot be read are left out
+    where they are to be skipped.
 
     Raises:
-      ValueError: a class that is not there, or twice; fewer than `per_class` images of one.
+      Unreadable: one that cannot be read, otherwise.
+      ValueError: a class that is not there, or twice; no image of one, or fewer than `per_class`.
     """
     if classes is None and per_class is None:
         return examples
@@ -182,15 +186,27 @@ def choose(examples: Examples, classes: tuple[str, ...] | None, per_class: int |
             raise ValueError(f"no class {name!r}; {nearest(name, examples.classes)}")
     if len(set(wanted)) < len(wanted):
         raise ValueError(f"classes {', '.join(wanted)}; wanted: each once")
-    own = examples.labels if isinstance(examples, Files | Items) else [examples[i][1] for i in range(len(examples))]
-    places = [np.flatnonzero(np.asarray(own) == examples.classes.index(name))[:per_class] for name in wanted]
+    own = examples.labels if isinstance(examples, Files | Items) else _labels(examples, skip_unreadable)
+    places = [np.flatnonzero(own == examples.classes.index(name))[:per_class] for name in wanted]
     for name, found in zip(wanted, places, strict=True):
-        if per_class is not None and len(found) < per_class:
-            raise ValueError(f"{len(found)} images of class {name!r}; wanted: {per_class} of each")
+        if len(found) < (per_class or 1):
+            raise ValueError(f"{len(found)} images of class {name!r}; wanted: {per_class or 'at least one'} of each")
     labels = np.repeat(np.arange(len(wanted)), [len(found) for found in places])
     index = np.concatenate(places)
     order = np.argsort(index, kind="stable")
     return Chosen(examples, index[order], labels[order], tuple(wanted))
+
+
+def _labels(examples: Examples, skip_unreadable: bool) -> np.ndarray:
+    """Of all: -1 for one that cannot be read."""
+    labels = np.full(len(examples), -1)
+    for i in range(len(examples)):
+        try:
+            labels[i] = examples[i][1]
+        except Unreadable:
+            if not skip_unreadable:
+                raise
+    return labels
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,6 +17,7 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM") + (("AVIF",) * bo
 GREY = ("1", "L", "LA", "La", "I;16", "I;16L", "I;16B", "I;16N", "I")
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 Picture = Image.Image
+LONGEST = 3  # times the shorter side: of a longer image the multi-scale evaluation sees the middle
 TRIES = 10
 STRIP = 100  # times as long as wide: of a longer image evaluation sees the middle that long
 
@@ -106,7 +107,8 @@ def centre_crop(image: Image.Image, *, resize: int, size: int, interpolation: st
 def ten_crops(image: Image.Image, *, resize: int, size: int, interpolation: str = "bilinear") -> list[np.ndarray]:
     """The corners and the middle of the resized image, and their mirror images: ten of uint8 [size, size, C].
 
-    Krizhevsky et al. 2012, section 4.1; in torchvision's order: top left, top right, bottom left, bottom right, middle.
+    He et al. 2015, section 3.4, as torchvision has it: top left, top right, bottom left, bottom right, middle, of the
+    whole image. (Krizhevsky et al. 2012 cut its middle square first.)
     """
     image = resized(image, resize, interpolation)
     right, bottom = image.width - size, image.height - size
@@ -119,10 +121,11 @@ def ten_crops(image: Image.Image, *, resize: int, size: int, interpolation: str 
 def whole(image: Image.Image, *, resize: int, interpolation: str = "bilinear", multiple: int = 32) -> np.ndarray:
     """The resized image, of whose longer side the middle is kept: a multiple of `multiple` beyond `resize`.
 
-    So a set of photographs comes in few shapes: uint8 [H, W, C].
+    At most `LONGEST` times the shorter one. So a set of photographs comes in few shapes: uint8 [H, W, C].
     """
     image = resized(image, resize, interpolation)
-    width, height = (resize + (side - resize) // multiple * multiple for side in image.size)
+    most = LONGEST * resize
+    width, height = (resize + (min(side, most) - resize) // multiple * multiple for side in image.size)
     return pixels(_middle(image, width, height))
 
 

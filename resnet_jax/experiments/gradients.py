@@ -9,18 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from resnet_jax.analysis.flow import read_flow
 from resnet_jax.analysis.plots import draw_flow, draw_lines
 from resnet_jax.config import Config
 from resnet_jax.experiments.degradation import KINDS
-from resnet_jax.experiments.runs import net, run_all
+from resnet_jax.experiments.runs import check_all, net, run_all
 from resnet_jax.models import in_order
 from resnet_jax.training import metrics
 from resnet_jax.training.gradients import PARAMETERS
 from resnet_jax.training.init import KERNELS, drawing
 from resnet_jax.training.integrity import replace_file
+from resnet_jax.training.optim import by_path
 from resnet_jax.training.plan import make_augmentation, make_plan
 from resnet_jax.training.state import TrainState
 from resnet_jax.training.steps import make_train_step
@@ -43,32 +45,41 @@ def gradients(config: Config, depths: Sequence[int], seeds: Sequence[int], kinds
         for kind in kinds
         for depth in depths
     }
-    run_all(runs.values())
+    check_all(runs.values())
     initial: dict[str, Any] = {way: {kind: {} for kind in kinds} for way in KERNELS}
     training: dict[str, Any] = {kind: {} for kind in kinds}
     for (kind, depth), own in runs.items():
-        flow = read_flow(own.workdir)
-        norms = dict(zip(flow.parts, flow.parameters.mean(0).tolist(), strict=True))
-        training[kind][depth] = _ends(norms)
         for way, ends in at_initialisation(own, seeds).items():
             initial[way][kind][depth] = ends
+    run_all(runs.values())
+    for (kind, depth), own in runs.items():
+        flow = read_flow(own.workdir)
+        training[kind][depth] = _ends(dict(zip(flow.parts, flow.parameters.mean(0).tolist(), strict=True)))
     results = Path(config.workdir) / "results.json"
     replace_file(results, json.dumps({"initial": initial, "training": training}, indent=1) + "\n")
     return results
 
 
 def at_initialisation(config: Config, seeds: Sequence[int]) -> dict[str, dict[str, float]]:
-    """By each way of drawing kernels: the first and the last block's norms, on the first batch, means over seeds."""
+    """By each way of drawing kernels: the first and the last block's norms, on the first batch, means over seeds.
+
+    Every norm's scale is 1, as in the paper: with our residual nets' zeros for the last scales of branches, no kernel
+    of a branch would have a gradient at first.
+    """
     plan = make_plan(config)
     tx = optax.set_to_zero()
     augment = make_augmentation(config.data, plan.preprocess, len(plan.train.classes))
-    step = jax.jit(make_train_step(plan.model, tx, axis_name=None, augment=augment, gradient_flow=True))
+    model = plan.model.clone(bn_axis=None, bn_group_size=None)
+    step = jax.jit(make_train_step(model, tx, axis_name=None, augment=augment, gradient_flow=True))
     found: dict[str, dict[str, float]] = {}
     for way in KERNELS:
         each = []
         for seed in seeds:
             batch = next(plan.train.batches(seed, batch_size=config.data.batch_size))
-            state = TrainState.create(drawing(plan.model, way), tx, jax.random.key(seed), batch["image"][:1])
+            state = TrainState.create(drawing(model, way), tx, jax.random.key(seed), batch["image"][:1])
+            ones = by_path(lambda path: path.endswith("/scale"), state.params)
+            params = jax.tree.map(lambda one, x: jnp.ones_like(x) if one else x, ones, state.params)
+            state = replace(state, params=params)
             means = metrics.mean([jax.device_get(step(state, batch)[1])])
             each.append(_ends({name.removeprefix(PARAMETERS): x for name, x in means.items() if PARAMETERS in name}))
         found[way] = {end: sum(ends[end] for ends in each) / len(each) for end in each[0]}

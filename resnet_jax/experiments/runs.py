@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterable
+
+import jax
 
 from resnet_jax.config import Config
 from resnet_jax.data import Source
 from resnet_jax.models import list_models
 from resnet_jax.training.checkpoint import load_checkpoint
-from resnet_jax.training.loop import train
-from resnet_jax.training.plan import make_plan, open_data
+from resnet_jax.training.loop import SetupError, train
+from resnet_jax.training.plan import check_split, make_plan, open_data
 from resnet_jax.types import Pretrained
 
 
@@ -17,21 +20,36 @@ def net(kind: str, depth: int) -> str:
     """The CIFAR net of a kind ("plain", "resnet", "highway") and depth.
 
     Raises:
-      ValueError: there is none.
+      SetupError: there is none.
     """
     name = f"cifar_{kind}{depth}"
     if name not in list_models():
         depths = [known.removeprefix(f"cifar_{kind}") for known in list_models(f"cifar_{kind}*")]
         valid = ", ".join(depth for depth in depths if depth.isdecimal())
-        raise ValueError(f"no {kind} net of {depth} layers; valid: {valid or 'no net of that kind'}")
+        raise SetupError(f"no {kind} net of {depth} layers; valid: {valid or 'no net of that kind'}")
     return name
+
+
+def check_all(configs: Iterable[Config]) -> None:
+    """Everything that can be wrong with any of the runs, and whether pictures can be drawn.
+
+    Raises:
+      SetupError: something is; nothing has been trained.
+    """
+    if importlib.util.find_spec("matplotlib") is None:
+        raise SetupError("matplotlib is not installed: pip install 'flax-resnets[plots]'")
+    for config in configs:
+        try:
+            make_plan(config)
+            check_split(config, jax.device_count())
+        except (ValueError, TypeError, OSError) as error:
+            raise SetupError(str(error)) from error
 
 
 def run_all(configs: Iterable[Config]) -> None:
     """Trains each, or goes on with it; all are checked before the first one starts."""
     configs = list(configs)
-    for config in configs:
-        make_plan(config)
+    check_all(configs)
     for config in configs:
         train(config)
 

@@ -8,15 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from resnet_jax.analysis.curves import read_curves
 from resnet_jax.analysis.plots import draw_ways
 from resnet_jax.config import Config, InitConfig
 from resnet_jax.data import default_splits, open_dataset
 from resnet_jax.experiments.runs import run_all
 from resnet_jax.training.integrity import replace_file
+from resnet_jax.training.loop import SetupError
 
-PER_CLASS = 4
-BACKBONE = "^(stem|stage)"
+PER_CLASS, EPOCHS = 4, 60.0
+BACKBONE = "^(?!head/dense)"  # all but the classifier
 WAYS: dict[str, dict[str, Any]] = {  # fields of OptimConfig
     "scratch": {},
     "frozen": {"freeze": BACKBONE},  # a linear probe
@@ -25,41 +28,45 @@ WAYS: dict[str, dict[str, Any]] = {  # fields of OptimConfig
 }
 
 
-def transfer(config: Config, seeds: Sequence[int], *, epochs: float = 60.0) -> Path:
+def transfer(config: Config, seeds: Sequence[int], *, epochs: float = EPOCHS) -> Path:
     """Trains on the first half of the data's classes, then on few images of each of the others, in four ways.
 
-    Of each they are `data.per_class` (4, where that is not set), and `epochs` are made with them.
+    Of each they are `data.per_class` (4, where that is not set), others for each seed (up to ten seeds, of a whole
+    split), and `epochs` are made with them.
 
-    "scratch" starts from drawn weights, the others from those of the first run: "frozen" trains the head alone,
+    "scratch" starts from drawn weights, the others from those of the first run: "frozen" trains the classifier alone,
     "fine-tuned" everything, "discriminative" everything, the backbone at a tenth of the rate. The runs are `config`'s,
     in folders of its workdir: "source", "frozen_seed0", ... Returns results.json there: test top-1 by way and seed.
+
+    Raises:
+      SetupError: something asked for cannot be; nothing has been trained.
     """
     dataset = open_dataset(config.data.name, path=config.data.path, data_dir=config.data.data_dir)
-    classes = dataset.examples(default_splits(dataset, config.data.train_split, config.data.test_split)[0]).classes
+    train, test = default_splits(dataset, config.data.train_split, config.data.test_split)
+    classes = config.data.class_names or dataset.examples(train).classes
     if len(classes) < 4:
-        raise ValueError(
-            f"{dataset.name} has {len(classes)} classes; wanted: at least 4, two to learn and two to move to"
-        )
+        raise SetupError(f"{dataset.name} has {len(classes)} classes; wanted: 4 or more, half of them to move to")
     known, new = classes[: len(classes) // 2], classes[len(classes) // 2 :]
-    per_class = config.data.per_class or PER_CLASS
-    batch_size = min(config.data.batch_size, per_class * len(new))
-    every = replace(config.data, classes=known, per_class=None)
-    source = replace(config, workdir=f"{config.workdir}/source", data=every)
-    few = replace(config.data, classes=new, per_class=per_class, batch_size=batch_size)
-    run_all([source])
+    data = replace(config.data, train_split=train, test_split=test)
+    per_class, devices = config.data.per_class or PER_CLASS, jax.device_count()
+    batch_size = max(devices, min(config.data.batch_size, per_class * len(new)) // devices * devices)
+    source = replace(
+        config, workdir=f"{config.workdir}/source", data=replace(data, classes=tuple(known), per_class=None)
+    )
+    few = replace(data, classes=tuple(new), per_class=per_class, batch_size=batch_size)
     runs = {
         (way, seed): replace(
             config,
             workdir=f"{config.workdir}/{way}_seed{seed}",
             init=InitConfig() if way == "scratch" else InitConfig(from_=source.workdir),
-            data=few,
+            data=few if "[" in train else replace(few, train_split=f"{train}[{seed % 10 * 10}%:]"),
             optim=replace(config.optim, **own),
             train=replace(config.train, seed=seed, epochs=epochs, eval_every_epochs=epochs / 4),
         )
         for way, own in WAYS.items()
         for seed in seeds
     }
-    run_all(runs.values())
+    run_all([source, *runs.values()])
     found: dict[str, list[float]] = {way: [] for way in WAYS}
     for (way, _), own in runs.items():
         found[way].append(float(read_curves([own.workdir])[0].test_top1[-1]))

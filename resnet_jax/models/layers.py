@@ -263,9 +263,10 @@ class Layers:
         )
 
     def with_conv(self, kind: type[Conv], **options: Any) -> Layers:
-        """Convolutions of another kind, padded as these are."""
-        same = getattr(self.make_conv, "keywords", {}).get("same", False)
-        return replace(self, make_conv=partial(kind, same=same, **options))
+        """Convolutions of another kind, padded and drawn as these are."""
+        own = getattr(self.make_conv, "keywords", {})
+        kept = {name: own[name] for name in ("same", "kernel_init") if name in own}
+        return replace(self, make_conv=partial(kind, **kept, **options))
 
     def norm(self, *, name: str, **options: Any) -> Activation:
         norm = self.make_norm(name=name, dtype=self.dtype, param_dtype=self.param_dtype, **options)

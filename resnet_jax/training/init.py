@@ -19,6 +19,7 @@ from resnet_jax.types import Array, Preprocess, Variables
 from resnet_jax.weights import classes_of, load_pretrained
 
 CLASSIFIER = ("params", "head", "dense")
+PIECES = ("stages", "stem", "head", "conv", "norm", "act")  # that the same arrays would mean something else in
 
 
 class Start(NamedTuple):
@@ -26,6 +27,7 @@ class Start(NamedTuple):
 
     variables: Variables
     preprocess: Preprocess  # what they were trained with
+    step: int | None  # of the run; None: they are a file's
     said: str
 
 
@@ -48,10 +50,15 @@ def start_from(
 
     Raises:
       FileNotFoundError: there is no such run or file.
-      ValueError: its arrays do not fit the net, or the classifier to be kept is of another number of classes.
+      ValueError: its arrays do not fit the net, or are of a net of other pieces; the classifier to be kept is of
+        another number of classes; a step or averages of a file.
     """
-    path = Path(source)
+    if head not in (None, "new", "keep"):
+        raise ValueError(f"head={head!r}; valid: new, keep")
+    path, number = Path(source).expanduser(), None
     if path.is_file():
+        if step != "latest" or ema:
+            raise ValueError(f"{path} is a file; steps and averaged weights are those of a run")
         has = classes_of(path, model)
         kept = head == "keep"
         if kept and has != len(classes):
@@ -62,15 +69,21 @@ def start_from(
         whose = f"{has} classes"
     else:
         saved = open_checkpoint(path, step)
-        loaded, whose = saved.pretrained(ema=ema), f"step {saved.step}, {len(saved.meta['classes'])} classes"
+        number, loaded = saved.step, saved.pretrained(ema=ema)
+        whose = f"step {number}, {len(saved.meta['classes'])} classes"
         kept = head == "keep" or (head is None and list(saved.meta["classes"]) == list(classes))
     found = {at: x for at, x in flatten_dict(loaded.variables).items() if kept or at[:3] != CLASSIFIER}
     wanted = {at: x for at, x in flatten_dict(shapes(model, model.image_size).variables).items()}
     if not kept:
         wanted = {at: x for at, x in wanted.items() if at[:3] != CLASSIFIER}
     _check_fit(path, {at: x.shape for at, x in found.items()}, {at: x.shape for at, x in wanted.items()})
-    said = f"weights of {source} ({loaded.name}, {whose}); {'with its' if kept else 'a new'} classifier"
-    return Start(unflatten_dict(found), loaded.preprocess, said)
+    for piece in PIECES:
+        theirs, ours = (repr(getattr(net, piece)) for net in (loaded.model, model))
+        if theirs != ours:
+            raise ValueError(f"the weights of {path} ({loaded.name}) are of another net: {piece} {theirs}, here {ours}")
+    mean, std = (" ".join(f"{x:.3f}" for x in values) for values in (loaded.preprocess.mean, loaded.preprocess.std))
+    what = f"weights of {source} ({loaded.name}, {whose}; images of mean {mean}, deviation {std})"
+    return Start(unflatten_dict(found), loaded.preprocess, number, f"{what}; {'its' if kept else 'a new'} classifier")
 
 
 def _check_fit(path: Path, found: dict[Any, Any], wanted: dict[Any, Any]) -> None:

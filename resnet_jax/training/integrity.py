@@ -63,7 +63,7 @@ def replace_file(file: Path, text: str) -> None:
       OSError: it cannot be written.
     """
     new = file.with_name(f"{file.name}.new")
-    with new.open("w") as opened:
+    with new.open("w", encoding="utf-8", errors="backslashreplace", newline="") as opened:
         opened.write(text)
         opened.flush()
         os.fsync(opened.fileno())

@@ -137,7 +137,10 @@ class Log:
         steps, sums = [step for step, _ in interval.unread], jax.device_get([one for _, one in interval.unread])
         for step, one in zip(steps, sums, strict=True):
             self._check(step, one)
-        interval.totals, interval.unread = metrics.total([interval.totals, *sums]), []
+        before, interval.unread = interval.totals, []
+        interval.totals = metrics.total([before, *sums])
+        if before and sums:  # what only one part of an interval has, as the run's config was changed, is no mean of it
+            interval.totals = {name: x for name, x in interval.totals.items() if name in before and name in sums[0]}
 
     def _check(self, step: int, sums: dict[str, Any]) -> None:
         loss, norm = float(sums["loss"]), float(sums["grad_norm"])

@@ -102,11 +102,8 @@ def _train(config: Config, signals: Signals, held: ExitStack) -> dict[str, float
     if start and found is not None:
         plan = as_begun(plan, found.preprocess)
     elif config.init.from_ is not None:
-        begun, failure = _begin(config.init.from_, plan)
-        distributed.together(failure)
-        if begun is not None:
-            plan = as_begun(plan, begun.preprocess)
-            notes.append(begun.said)
+        plan, begun = _begin(config.init.from_, plan)
+        notes.append(begun.said)
     cache_compilations()
     checkpoints = Checkpoints(
         folder / "checkpoints", keep_latest=config.checkpoint.keep_latest, first=distributed.is_first()
@@ -115,21 +112,25 @@ def _train(config: Config, signals: Signals, held: ExitStack) -> dict[str, float
         return _Run(Session(plan, parallel), folder, checkpoints, signals, start).go(found, begun, notes)
 
 
-def _begin(source: str, plan: Plan) -> tuple[Start | None, SetupError | None]:
-    """The weights of `source`, or why there are none."""
-    try:
-        return start_from(
-            source,
-            plan.model,
-            plan.train.classes,
-            head=plan.config.init.head,
-            step=plan.config.init.step,
-            ema=plan.config.init.ema,
-        ), None
-    except (ValueError, OSError) as error:
-        failure = SetupError(f"init.from: {error}")
-        failure.__cause__ = error
-        return None, failure
+def _begin(source: str, plan: Plan) -> tuple[Plan, Start]:
+    """The weights of `source`, of the step that the first process finds; and the plan that normalises as they do."""
+    init, begun, failure = plan.config.init, None, None
+    for of_first in (True, False):
+        if of_first == distributed.is_first():
+            try:
+                begun = start_from(source, plan.model, plan.train.classes, head=init.head, step=init.step, ema=init.ema)
+                plan = as_begun(plan, begun.preprocess)
+                if len(plan.preprocess.mean) != plan.train.image_shape[-1]:
+                    said = f"{source} normalises {len(plan.preprocess.mean)} channels; these images have"
+                    raise ValueError(f"{said} {plan.train.image_shape[-1]}; set data.mean and data.std")
+            except (ValueError, OSError) as error:
+                failure = SetupError(f"init.from: {error}")
+                failure.__cause__ = error
+        distributed.together(failure)
+        step = distributed.first_says(-1 if begun is None or begun.step is None else begun.step)
+        init = init if step < 0 else replace(init, step=str(step))
+    assert begun is not None
+    return plan, begun
 
 
 def _get_ready(config: Config, held: ExitStack) -> tuple[Plan, Parallel, Path, list[str], Checkpoint | None]:
@@ -163,14 +164,17 @@ class _Run:
     def __init__(self, session: Session, folder: Path, checkpoints: Checkpoints, signals: Signals, start: int) -> None:
         self._session, self._plan, self._parallel = session, session.plan, session.parallel
         self._folder, self._checkpoints, self._signals = folder, checkpoints, signals
+        self._begun: dict[str, Any] | None = None  # what the run's first weights were
         self._config = session.plan.config
         self._start = self._saved = start
         self._saved_at = time.monotonic()
 
     def go(self, found: Checkpoint | None, begun: Start | None, notes: list[str]) -> dict[str, float]:
         state, meta = self._session.fresh(None if begun is None else begun.variables), {}
+        self._begun = None if begun is None else {"from": self._config.init.from_, "step": begun.step}
         if found is not None:
             state, meta = self._restored(found, state), found.meta
+            self._begun = meta.get("begun")
             notes = notes + self._changes(meta)
         if self._start > self._plan.steps:
             said = f"train.epochs={self._config.train.epochs} is {self._plan.steps} steps"
@@ -291,6 +295,7 @@ class _Run:
             "devices": len(self._parallel.devices),
             "log": partial,
             "evaluation_due": evaluation_due,
+            "begun": self._begun,
         }
         self._checkpoints.save(step, state, meta, top1=top1, replace=self._saved == step)
         self._saved, self._saved_at = step, time.monotonic()

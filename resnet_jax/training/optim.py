@@ -119,14 +119,15 @@ def rate_factors(params: Any, multipliers: Sequence[tuple[str, float]] = (), lay
     Args:
       multipliers: (pattern, factor): the first whose pattern finds something in the path counts; 1 where none does.
       layer_decay: d, times d for the last block, d ** 2 for the one before, ...; the stem comes last. The head has
-        the whole rate (Clark et al. 2020, ELECTRA, appendix A).
+        the whole rate, and so has what blocks share (Clark et al. 2020, ELECTRA, appendix A).
     """
     chosen = [(found_by(pattern), factor) for pattern, factor in multipliers]
-    depth = {part: number for number, part in enumerate(reversed(in_order(params)))}
+    layers = [part for part in in_order(params) if part == "stem" or "_block" in part]
+    depth = {part: len(layers) - number for number, part in enumerate(layers)}
 
     def factor(path: str) -> float:
         own = next((factor for holds, factor in chosen if holds(path)), 1.0)
-        return own * (1.0 if layer_decay is None else layer_decay ** depth[path.partition("/")[0]])
+        return own * (1.0 if layer_decay is None else layer_decay ** depth.get(path.partition("/")[0], 0))
 
     return by_path(factor, params)
 
@@ -141,5 +142,8 @@ def with_rates(tx: optax.GradientTransformation, factors: Callable[[Any], Any]) 
 
 
 def without(tx: optax.GradientTransformation, frozen: Chosen) -> optax.GradientTransformation:
-    """`tx` without a state for the frozen parameters, whose updates are their gradients as they come."""
-    return optax.masked(tx, lambda params: by_path(lambda path: not frozen(path), params))
+    """`tx` without a state for the frozen parameters, whose updates are zeros."""
+    return optax.chain(
+        optax.masked(tx, lambda params: by_path(lambda path: not frozen(path), params)),
+        optax.masked(optax.set_to_zero(), lambda params: by_path(frozen, params)),
+    )

@@ -55,6 +55,8 @@ def make_plan(config: Config) -> Plan:
         if value and not isinstance(named, SkipNet):
             gated = ", ".join(known for known in list_models() if MODELS[known].func is SkipNet)
             raise ValueError(f"{name}={value} is for SkipNets; {config.model.name} has no gates; valid: {gated}")
+    if config.optim.freeze is not None or config.optim.lr_multiplier:
+        check_patterns(config.optim, shapes(named, named.image_size).variables["params"])
     dataset, splits, train, test = open_data(config.data)
     batch_size = config.data.batch_size
     if batch_size > train.num_examples:
@@ -66,8 +68,7 @@ def make_plan(config: Config) -> Plan:
         raise ValueError(f"images of {dataset.name} are {sizes}; wanted: squares of one size; set data.image_size")
     overrides = model_overrides(config.model, num_classes=len(train.classes), in_channels=channels)
     model = create_model(config.model.name, **overrides)
-    params = shapes(model, height).variables["params"]
-    check_patterns(config.optim, params)
+    shapes(model, height)
     own = train.moments() if config.data.mean is None or config.data.std is None else ((), ())
     mean = own[0] if config.data.mean is None else config.data.mean
     std = own[1] if config.data.std is None else config.data.std
@@ -107,13 +108,11 @@ def make_plan(config: Config) -> Plan:
 
 
 def as_begun(plan: Plan, preprocess: Preprocess) -> Plan:
-    """The plan of a run that began from other weights: it goes on normalising images as those were trained with.
+    """The plan of a run that goes on, or begins from other weights: it normalises images as those were trained with.
 
-    Other runs are as they were, and so are those whose config names a mean and a deviation.
+    A mean and a deviation in the config count before that.
     """
     data = plan.config.data
-    if plan.config.init.from_ is None:
-        return plan
     mean = preprocess.mean if data.mean is None else plan.preprocess.mean
     std = preprocess.std if data.std is None else plan.preprocess.std
     return replace(plan, preprocess=replace(plan.preprocess, mean=mean, std=std))
@@ -294,8 +293,12 @@ def check_patterns(config: OptimConfig, params: Any) -> None:
     patterns = {"optim.lr_multiplier": [pattern for pattern, _ in _multipliers(config)]}
     patterns["optim.freeze"] = [] if config.freeze is None else [config.freeze]
     for name, given in patterns.items():
+        left = paths
         for pattern in given:
             holds = optim.found_by(pattern)
+            if not any(map(holds, left)) and any(map(holds, paths)):
+                raise ValueError(f"{name}: {pattern!r} is found in no path that an earlier one has left")
+            left = [path for path in left if not holds(path)]
             if not any(map(holds, paths)):
                 parts = ", ".join(in_order(params))
                 raise ValueError(f"{name}: {pattern!r} is found in no parameter's path; the net's parts: {parts}")

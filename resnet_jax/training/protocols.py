@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -25,23 +26,28 @@ from resnet_jax.training.steps import make_predict_step
 from resnet_jax.types import Batch, Pretrained
 
 Protocol = Literal["single", "flip", "ten-crop", "multi-scale"]
-SCALES = (224, 256, 384, 480, 640)  # shorter sides, pixels: He et al. 2015, section 3.4
+SCALES = (224, 256, 384, 480, 640)  # shorter sides for nets of 224 pixels: He et al. 2015, section 3.4
+HELD = 2**28  # bytes of views that wait for others of their shape
 BINS = 15  # of the calibration error
+AHEAD = 3  # batches under way at most
 
 Views = Callable[[Picture], list[np.ndarray]]
 
 
-def make_views(protocol: Protocol, source: Photographs, scales: Sequence[int] = SCALES) -> Views:
+def make_views(protocol: Protocol, source: Photographs, scales: Sequence[int] | None = None) -> Views:
     """What a net sees of an image, as evaluation resizes it: uint8 [H, W, C] each.
 
     "single": the middle. "flip": that and its mirror image. "ten-crop": the corners and the middle, and their mirror
     images (where the shorter side is no longer than the crop, it is resized to 8/7 of it, as 256 is of 224).
-    "multi-scale": the whole image at each of `scales` (He et al. 2015, section 3.4), of whose longer side up to 31
-    pixels are cut off, so that few shapes are compiled.
+    "multi-scale": the whole image at each of `scales`, its shorter side in pixels (None: 224, 256, 384, 480 and 640, in
+    proportion where the net's crops are not of 224; He et al. 2015, section 3.4). Of the longer side up to 31 pixels
+    are cut off, so that few shapes are compiled, and what is beyond three times the shorter one.
 
     Raises:
-      ValueError: another protocol, or a scale below 1.
+      ValueError: another protocol, a scale below 1, or scales for another protocol.
     """
+    if scales is not None and protocol != "multi-scale":
+        raise ValueError(f"scales {list(scales)} are for protocol multi-scale; got {protocol}")
     size = source.image_size
     look: dict[str, Any] = {"interpolation": source.interpolation}
     if protocol == "single":
@@ -57,9 +63,10 @@ def make_views(protocol: Protocol, source: Photographs, scales: Sequence[int] = 
         resize = source.resize if source.resize > size else round(size * 8 / 7)
         return partial(ten_crops, resize=resize, size=size, **look)
     if protocol == "multi-scale":
-        if not scales or min(scales) < 1:
-            raise ValueError(f"scales {list(scales)}; wanted: shorter sides in pixels, as {' '.join(map(str, SCALES))}")
-        return lambda image: [whole(image, resize=scale, **look) for scale in scales]
+        sides = [round(scale * size / 224) for scale in SCALES] if scales is None else scales
+        if not sides or min(sides) < 1:
+            raise ValueError(f"scales {list(sides)}; wanted: shorter sides in pixels, as {' '.join(map(str, SCALES))}")
+        return lambda image: [whole(image, resize=side, **look) for side in sides]
     raise ValueError(f"protocol {protocol!r}; valid: {', '.join(get_args(Protocol))}")
 
 
@@ -110,13 +117,14 @@ class Predictions:
         if path.suffix == ".json":
             replace_file(path, json.dumps(rows, indent=1) + "\n")
             return
-        with path.open("w", newline="") as file:
-            writer = csv.writer(file)
-            pairs = ((f"class{k}", f"probability{k}") for k in range(1, likeliest.shape[1] + 1))
-            writer.writerow(["image", "label", *chain.from_iterable(pairs)])
-            for row in rows:
-                shown = (value for one in row["top"] for value in (one["class"], repr(one["probability"])))
-                writer.writerow([row["image"], row["label"], *shown])
+        text = io.StringIO(newline="")
+        writer = csv.writer(text)
+        pairs = ((f"class{k}", f"probability{k}") for k in range(1, likeliest.shape[1] + 1))
+        writer.writerow(["image", "label", *chain.from_iterable(pairs)])
+        for row in rows:
+            shown = (value for one in row["top"] for value in (one["class"], repr(one["probability"])))
+            writer.writerow([row["image"], row["label"], *shown])
+        replace_file(path, text.getvalue())
 
 
 def check_file(path: str | Path) -> None:
@@ -142,12 +150,22 @@ def evaluate_views(
 
     found: dict[int, Any] = {}
     shares: dict[str, float] = defaultdict(float)
-    for rows, batch in _batches(all_views(), batch_size):
-        outputs = jax.device_get(step(state, parallel.shard(batch)))
+
+    def take(rows: list[int], outputs: Any) -> None:
+        outputs = jax.device_get(outputs)
         for row, own in zip(rows, outputs.pop("log_probability").astype(np.float64), strict=False):
             found[row] = np.logaddexp(found[row], own) if row in found else own
         for name, value in outputs.items():
             shares[name] += float(value)
+
+    area = net.preprocess.image_size**2
+    under_way: deque[tuple[list[int], Any]] = deque()
+    for rows, batch in _batches(all_views(), batch_size, area, len(parallel.devices)):
+        under_way.append((rows, step(state, parallel.shard(batch))))
+        if len(under_way) == AHEAD:
+            take(*under_way.popleft())
+    for done in under_way:
+        take(*done)
     if not number:
         raise ValueError(f"none of {source.num_examples} images could be read")
     means = np.stack([found[row] - np.log(parts[row]) for row in range(len(number))])
@@ -156,16 +174,37 @@ def evaluate_views(
     return Predictions(names, np.array(labels), means, source.classes, executed)
 
 
-def _batches(views: Iterable[tuple[int, np.ndarray]], batch_size: int) -> Iterator[tuple[list[int], Batch]]:
-    """Views of one shape together, filled up with images that count for nothing; and of which image each is."""
+def _batches(
+    views: Iterable[tuple[int, np.ndarray]], batch_size: int, area: int, devices: int
+) -> Iterator[tuple[list[int], Batch]]:
+    """Views of one shape together, filled up with images that count for nothing; and of which image each is.
+
+    A batch has about the pixels of `batch_size` images of `area`, and no more than `HELD` bytes wait for theirs.
+    """
     waiting: dict[tuple[int, ...], list[tuple[int, np.ndarray]]] = defaultdict(list)
+    held = 0
+
+    def taken(shape: tuple[int, ...]) -> tuple[list[int], Batch]:
+        nonlocal held
+        same = waiting.pop(shape)
+        held -= sum(image.nbytes for _, image in same)
+        return _batch(same, _size(shape, batch_size, area, devices))
+
     for view in views:
-        same = waiting[view[1].shape]
-        same.append(view)
-        if len(same) == batch_size:
-            yield _batch(waiting.pop(view[1].shape), batch_size)
-    for same in waiting.values():
-        yield _batch(same, batch_size)
+        shape = view[1].shape
+        waiting[shape].append(view)
+        held += view[1].nbytes
+        if len(waiting[shape]) == _size(shape, batch_size, area, devices):
+            yield taken(shape)
+        while held > HELD:
+            yield taken(max(waiting, key=lambda shape: len(waiting[shape]) * np.prod(shape)))
+    for shape in list(waiting):
+        yield taken(shape)
+
+
+def _size(shape: tuple[int, ...], batch_size: int, area: int, devices: int) -> int:
+    """How many images of this shape make a batch, which the devices share evenly."""
+    return max(1, min(batch_size, batch_size * area // (shape[0] * shape[1])) // devices) * devices
 
 
 def _batch(views: list[tuple[int, np.ndarray]], batch_size: int) -> tuple[list[int], Batch]:
@@ -176,12 +215,16 @@ def _batch(views: list[tuple[int, np.ndarray]], batch_size: int) -> tuple[list[i
 
 
 def ensemble(each: Sequence[Predictions]) -> Predictions:
-    """The mean of the probabilities of several nets, for the same images.
+    """The mean of the probabilities of several nets, for the same images. Of one it is that one.
+
+    SkipNets' shares of blocks are those of a net, and an ensemble has none.
 
     Raises:
       ValueError: they are of other images or classes.
     """
     first = each[0]
+    if len(each) == 1:
+        return first
     for other in each[1:]:
         if list(other.names) != list(first.names) or other.classes != first.classes:
             raise ValueError("an ensemble wants predictions for the same images and classes, in the same order")

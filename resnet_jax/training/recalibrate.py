@@ -18,12 +18,12 @@ from jax import lax
 
 from resnet_jax.config import to_dict
 from resnet_jax.training.checkpoint import Checkpoints, open_checkpoint
-from resnet_jax.training.folder import make_folder, read_config, record_config
+from resnet_jax.training.folder import config_of_steps, make_folder, record_config
 from resnet_jax.training.parallel import AXIS, Parallel
 from resnet_jax.training.plan import as_begun, check_split, data_changes, frozen, make_plan
 from resnet_jax.training.session import Session
 from resnet_jax.training.state import TrainState
-from resnet_jax.training.steps import Augment, Frozen, keeping_statistics, step_keys
+from resnet_jax.training.steps import Augment, Frozen, complete, keeping_statistics, step_keys
 from resnet_jax.types import Batch
 
 
@@ -34,6 +34,7 @@ def recalibrated(
     parallel: Parallel,
     *,
     augment: Augment | None = None,
+    accumulate: int = 1,
     kept_norms: Frozen | None = None,
 ) -> Any:
     """Batch statistics with the mean and the variance of all that each norm is given, over all of `batches`.
@@ -45,7 +46,7 @@ def recalibrated(
 
     Args:
       batches: on the host, of equal size.
-      augment: as for `make_train_step`.
+      augment, accumulate: as for `make_train_step`.
       kept_norms: that training kept, by their parameters' paths (its `frozen`).
 
     Raises:
@@ -57,19 +58,24 @@ def recalibrated(
 
     def step(state: TrainState, batch: Batch) -> Any:
         augment_key, dropout, drop_path = step_keys(state.key, state.step)
-        n = batch["label"].shape[0]
-        batch = {**batch, "index": lax.axis_index(AXIS) * n + jax.numpy.arange(n)}
+        batch = complete(batch, AXIS)
         batch = batch if augment is None else augment(batch, augment_key)
+        parts = jax.tree.map(lambda x: x.reshape(accumulate, -1, *x.shape[1:]), dict(batch))
+        found = []
         with nullcontext() if kept_norms is None else nn.intercept_methods(keeping_statistics(kept_norms)):
-            _, updated = taking.apply(
-                state.variables,
-                batch["image"],
-                train=True,
-                example_index=batch["index"],
-                mutable=["batch_stats", "gates"],
-                rngs={"dropout": dropout, "drop_path": drop_path},
-            )
-        return lax.all_gather(updated["batch_stats"], AXIS)
+            for i in range(accumulate):
+                part = jax.tree.map(lambda x: x[i], parts)  # noqa: B023
+                _, updated = taking.apply(
+                    state.variables,
+                    part["image"],
+                    train=True,
+                    example_index=part["index"],
+                    mutable=["batch_stats", "gates"],
+                    rngs={"dropout": dropout, "drop_path": drop_path},
+                )
+                found.append(updated["batch_stats"])
+        stacked = jax.tree.map(lambda *x: jax.numpy.stack(x), *found)
+        return lax.all_gather(stacked, AXIS, tiled=True)
 
     run: Callable[..., Any] = parallel.map(step)
     kept = flatten_dict(jax.device_get(state.batch_stats))
@@ -83,7 +89,7 @@ def recalibrated(
             sums[path] += np.stack([x.sum(0, np.float64), np.square(x, dtype=np.float64).sum(0)])
         if not parts:
             frozen_paths = {path for path, x in found.items() if (x == kept[path]).all()}
-        parts += len(parallel.devices)
+        parts += len(parallel.devices) * accumulate
     if not parts:
         raise ValueError("no batch to average over")
     new = {path: total / parts for path, (total, _) in sums.items()}
@@ -113,7 +119,7 @@ def recalibrate(
     if out.exists() and any(out.iterdir()):
         raise ValueError(f"{out} is not empty; wanted: a new folder for the recalibrated run")
     saved = open_checkpoint(folder, step)
-    plan = as_begun(make_plan(read_config(folder)), saved.preprocess)
+    plan = as_begun(make_plan(config_of_steps(folder, saved.step, saved.step)), saved.preprocess)
     if changed := data_changes(plan, saved.meta):
         raise ValueError(changed[0])
     parallel = Parallel(plan.config.train.parallel)
@@ -122,6 +128,8 @@ def recalibrate(
     host = saved.state(session.fresh())
     if ema and not host.ema:
         raise ValueError(f"{saved.folder} has no averaged weights; optim.ema_decay keeps some")
+    if not host.batch_stats:
+        raise ValueError(f"{plan.config.model.name} keeps no running statistics")
     state = parallel.replicate(host.averaged if ema else host)
     before = session.test(replace(state, ema={}))
     number = plan.steps_per_epoch if batches is None else batches
@@ -131,6 +139,7 @@ def recalibrate(
         islice(session.batches(saved.step), number),
         parallel,
         augment=session.augment,
+        accumulate=plan.config.optim.accumulate,
         kept_norms=frozen(plan.config.optim),
     )
     after = session.test(replace(state, ema={}, batch_stats=parallel.replicate(stats)))
@@ -140,5 +149,5 @@ def recalibrate(
     record_config(out, config, saved.step)
     with Checkpoints(out / "checkpoints") as checkpoints:
         meta = {**saved.meta, "config": to_dict(config), "recalibrated": {"batches": number, "ema": ema}}
-        checkpoints.save(saved.step, new, meta, top1=after["top1"])
+        checkpoints.save(saved.step, new, meta, top1=None if ema else after["top1"])
     return {"step": saved.step, "images": number * plan.config.data.batch_size, "before": before, "after": after}

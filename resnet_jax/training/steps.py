@@ -127,7 +127,7 @@ def make_train_step(
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         augment_key, dropout, drop_path = step_keys(state.key, state.step)
-        batch = _complete(batch, axis_name)
+        batch = complete(batch, axis_name)
         if augment is not None:
             batch = augment(batch, augment_key)
         gradient, batch_stats, sums = shard_gradient(state, batch, {"dropout": dropout, "drop_path": drop_path})
@@ -171,8 +171,8 @@ def keeping_statistics(frozen: Frozen) -> Callable[..., Any]:
     """An interceptor: norms all of whose parameters are frozen use and keep their running statistics."""
 
     def call(run: Callable[..., Any], args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
-        norm = context.module
-        if isinstance(norm, BatchNorm) and all(frozen("/".join((*norm.path, leaf))) for leaf in ("scale", "bias")):
+        norm, called = context.module, context.method_name == "__call__"
+        if called and isinstance(norm, BatchNorm) and all(frozen("/".join((*norm.path, x))) for x in ("scale", "bias")):
             kwargs = kwargs | {"use_batch_statistics": False}
         return run(*args, **kwargs)
 
@@ -218,16 +218,26 @@ def make_eval_step(
     `prepare` makes the net's input from `batch["image"]` on the device (a `Preprocess`); None: it is that already.
     """
 
+    forward = _forward(model, prepare)
+
     def step(state: TrainState, batch: Batch) -> Metrics:
-        batch = _complete(batch, axis_name)
-        images = batch["image"] if prepare is None else prepare(batch["image"])
-        outputs, sown = model.apply(state.variables, images, train=False, mutable=["gates"])
-        logits = outputs.logits
-        sums = classification(logits, batch["label"], loss(logits, batch["label"]), batch["mask"])
-        sums |= execution(sown.get("gates", {}), batch["mask"])
+        batch = complete(batch, axis_name)
+        logits, shares = forward(state, batch)
+        sums = classification(logits, batch["label"], loss(logits, batch["label"]), batch["mask"]) | shares
         return sums if axis_name is None else lax.psum(sums, axis_name)
 
     return step
+
+
+def _forward(model: nn.Module, prepare: Callable[[Array], Array] | None) -> Callable[..., tuple[Array, Metrics]]:
+    """Logits, with running statistics and no randomness, and the sums of a SkipNet's gates."""
+
+    def forward(state: TrainState, batch: Batch) -> tuple[Array, Metrics]:
+        images = batch["image"] if prepare is None else prepare(batch["image"])
+        outputs, sown = model.apply(state.variables, images, train=False, mutable=["gates"])
+        return outputs.logits, execution(sown.get("gates", {}), batch["mask"])
+
+    return forward
 
 
 def make_predict_step(
@@ -241,11 +251,11 @@ def make_predict_step(
     `prepare` is as for `make_eval_step`.
     """
 
+    forward = _forward(model, prepare)
+
     def step(state: TrainState, batch: Batch) -> Metrics:
-        batch = _complete(batch, axis_name)
-        images = batch["image"] if prepare is None else prepare(batch["image"])
-        outputs, sown = model.apply(state.variables, images, train=False, mutable=["gates"])
-        own, sums = jax.nn.log_softmax(outputs.logits), execution(sown.get("gates", {}), batch["mask"])
+        logits, sums = forward(state, complete(batch, axis_name))
+        own = jax.nn.log_softmax(logits)
         if axis_name is not None:
             own, sums = lax.all_gather(own, axis_name, tiled=True), lax.psum(sums, axis_name)
         return {"log_probability": own, **sums}
@@ -259,7 +269,7 @@ def _check_axis(model: nn.Module, axis_name: str | None) -> None:
         raise ValueError(f"the net shares batch statistics over axis {bn_axis!r}; the step is for axis {axis_name!r}")
 
 
-def _complete(batch: Batch, axis_name: str | None) -> dict[str, Array]:
+def complete(batch: Batch, axis_name: str | None) -> dict[str, Array]:
     """Adds the mask where there is none, and each example's place in the global batch."""
     n = batch["label"].shape[0]
     first = 0 if axis_name is None else n * lax.axis_index(axis_name)

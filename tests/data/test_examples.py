@@ -178,3 +178,19 @@ def test_classes_and_so_many_of_each():
     ):
         with pytest.raises(ValueError, match=said):
             choose(items, classes, per_class)
+    with pytest.raises(ValueError, match="0 images of class 'c'; wanted: at least one of each"):
+        choose(items.take(np.array([0, 1])), ("a", "c"), None)
+
+
+def test_what_cannot_be_read_has_no_class():
+    class Torn(Relabelled):
+        def __getitem__(self, index):
+            if index == 1:
+                raise Unreadable("x.npz, image 1: torn")
+            return super().__getitem__(index)
+
+    items = Items(np.zeros((3, 1, 1, 1), np.uint8), np.array([0, 0, 1]), ("a", "b"), "x.npz")
+    with pytest.raises(Unreadable, match="image 1: torn"):
+        choose(Torn(items, ("a", "b")), ("a",), None)
+    found = choose(Torn(items, ("a", "b")), ("a",), None, skip_unreadable=True)
+    assert [found.name(i) for i in range(len(found))] == ["x.npz, image 0"]

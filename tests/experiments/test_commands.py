@@ -11,7 +11,7 @@ from resnet_jax.experiments.runs import net
 
 pytestmark = pytest.mark.slow
 FEW = (
-    "--data.train-split train[:10%] --data.test-split test[:100] --data.batch-size 40 --train.epochs 2 "
+    "--data.train-split train[:50%] --data.test-split test[:100] --data.batch-size 40 --train.epochs 2 "
     "--optim.warmup-epochs 0 --train.eval-every-epochs 1"
 ).split()
 
@@ -57,7 +57,7 @@ def test_gradients_are_measured_at_first_and_in_training(tmp_path, tfds_dir, cap
     mean = np.mean([line["parameter_gradient/stage1_block0"] for line in steps])
     assert results["training"]["resnet"]["8"]["first"] == pytest.approx(mean)
     small, large = (results["initial"][way]["resnet"]["8"]["first"] for way in ("small", "large"))
-    assert small > 10 * large > 0  # behind norms, a kernel's gradient falls as the kernel grows
+    assert small > 3 * large > 0  # behind norms, a kernel's gradient falls as the kernel grows
     assert "in training" in said
     looked_at(tmp_path, "first_block", "flow_resnet8")
     main(["plot", str(tmp_path / "resnet8"), "--gradients", "--out", str(tmp_path / "again")])
@@ -73,6 +73,7 @@ def test_transfer_compares_four_ways(tmp_path, tfds_dir, capsys):
         assert records(tmp_path / f"{way}_seed3")[-1]["top1"] == top1
     saved = [json.loads((tmp_path / f"{run}/config.json").read_text())["config"] for run in ("source", "frozen_seed3")]
     assert saved[0]["data"]["classes"] == list("01234") and saved[1]["data"]["per_class"] == 4
+    assert saved[1]["data"]["train_split"] == "train[:50%]"
     assert saved[1]["init"]["from_"] == str(tmp_path / "source") and "frozen" in said
     looked_at(tmp_path, "transfer")
 
@@ -81,6 +82,12 @@ def test_mistakes_are_told_before_anything_is_trained(tmp_path, tfds_dir, capsys
     for options, said in (
         (("degradation", "--depths", "21"), "no plain net of 21 layers; valid: 20, 32, 44, 56, 110"),
         (("transfer", "--depths", "20"), "--depths is not for transfer; --model.name names its net"),
+        (("gradients", "--train.seed", "2"), "--train.seed is not for gradients; --seeds are"),
+        (
+            ("gradients", "--model.name", "resnet18"),
+            "--model.name is not for gradients; --kinds and --depths name nets",
+        ),
+        (("transfer", "--data.per-class", "400"), "images of class '5'; wanted: 400 of each"),
         (("gradients", "--draw-only"), "run the experiment first, without --draw-only"),
     ):
         with pytest.raises(SystemExit) as exit:

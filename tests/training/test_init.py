@@ -50,7 +50,8 @@ def test_the_backbone_is_taken_and_the_head_is_new(begun, tmp_path, tfds_dir, ca
     frozen = OptimConfig(warmup_epochs=0.0, freeze="stem|stage")
     probe = config(tmp_path / "probe", tfds_dir, OTHERS, optim=frozen, init=InitConfig(from_=str(other)))
     train(dataclasses.replace(probe, train=dataclasses.replace(probe.train, epochs=4.0)))
-    assert f"weights of {other} (cifar_resnet8, step 8, 5 classes); a new classifier" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert f"weights of {other} (cifar_resnet8, step 8, 5 classes; images of mean 0." in out and "; a new class" in out
     source, found = load_checkpoint(begun), load_checkpoint(tmp_path / "probe")
     assert found.preprocess == source.preprocess
     old, new = leaves(source.variables), leaves(found.variables)
@@ -87,7 +88,7 @@ def test_a_file_gives_its_backbone(tmp_path):
     jax.tree.map(np.testing.assert_array_equal, kept.variables, variables)
     del variables["params"]["head"]
     jax.tree.map(np.testing.assert_array_equal, new.variables, variables)
-    assert new.preprocess.mean == (0.485, 0.456, 0.406) and "7 classes); a new classifier" in new.said
+    assert new.preprocess.mean == (0.485, 0.456, 0.406) and "(resnet18, 7 classes; images of mean 0.485" in new.said
     with pytest.raises(ValueError, match="has a classifier of 7 classes, wanted: 3; init.head=new draws one"):
         start_from(path, model.clone(num_classes=3), "abc", head="keep")
 
@@ -99,6 +100,11 @@ def test_what_does_not_fit_is_told(begun, tmp_path, tfds_dir):
     coloured = create_model("cifar_resnet8", num_classes=5)
     with pytest.raises(ValueError, match=r"params/stem/conv/kernel is \[3, 3, 1, 16\], wanted: \[3, 3, 3, 16\]"):
         start_from(begun, coloured, FIVE)
+    blurred = create_model("cifar_resnet8", num_classes=5, in_channels=1, act=jax.nn.gelu)
+    with pytest.raises(ValueError, match=r"\(cifar_resnet8\) are of another net: act .*relu.*, here .*gelu"):
+        start_from(begun, blurred, FIVE)
+    with pytest.raises(ValueError, match="head='kep'; valid: new, keep"):
+        start_from(begun, blurred, FIVE, head="kep")
     missing = config(tmp_path / "run", tfds_dir, FIVE, init=InitConfig(from_=str(tmp_path / "none")))
     with pytest.raises(SetupError, match="init.from: no run or checkpoint folder '.*none'"):
         train(missing)
