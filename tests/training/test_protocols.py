@@ -13,6 +13,7 @@ import recipe
 from PIL import Image
 
 from resnet_jax.data.examples import Items
+from resnet_jax.data.images import whole
 from resnet_jax.data.photographs import Photographs
 from resnet_jax.training.parallel import Parallel
 from resnet_jax.training.protocols import Predictions, ensemble, evaluate_views, make_views
@@ -78,9 +79,33 @@ def test_each_protocol_is_the_mean_over_its_views(x64, protocol, pictures, sourc
             shares.append(np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum())
         wanted.append(np.mean(shares, axis=0))
     net = Pretrained(MODEL, variables, PREPROCESS, "small")
-    got = evaluate_views(net, source, make_views(protocol, source, (16, 40)), batch_size=8, parallel=Parallel())
+    got = evaluate_views(
+        net,
+        source,
+        make_views(protocol, source, (16, 40) if protocol == "multi-scale" else None),
+        batch_size=8,
+        parallel=Parallel(),
+    )
     np.testing.assert_allclose(np.exp(got.log_probability), wanted, rtol=1e-9)
     assert got.names[3] == "some.npz, image 3" and got.labels.tolist() == pictures[1].tolist()
+
+
+def test_a_skipnets_gates_are_told_and_an_ensembles_are_not(source):
+    model = recipe.small("cifar_skipnet38", 1, 2, num_classes=10)
+    net = Pretrained(model, recipe.variables(model), PREPROCESS, "small")
+    found = evaluate_views(net, source, make_views("flip", source), batch_size=8, parallel=Parallel())
+    means = ensemble([found]).metrics()
+    blocks = [means[f"executed/stage{stage}_block0"] for stage in (1, 2)]
+    assert means["executed"] == pytest.approx(np.mean(blocks)) and all(
+        share * 22 == round(share * 22) for share in blocks
+    )
+    assert "executed" not in ensemble([found, found]).metrics()
+
+
+def test_a_strip_is_seen_at_three_times_its_width_at_most():
+    strip = Image.fromarray(np.arange(2000, dtype=np.uint16).view(np.uint8).reshape(4, 1000))
+    assert whole(strip, resize=40).shape == (40, 104, 1)
+    assert whole(strip.rotate(90, expand=True), resize=40).shape == (104, 40, 1)
 
 
 def predictions(seed=0, n=200, classes=7):
@@ -107,6 +132,8 @@ def test_the_numbers_are_those_of_their_definitions():
             error += len(inside) / 200 * abs(accuracy - np.mean([shares[i].max() for i in inside]))
     assert means["ece"] == pytest.approx(error, rel=1e-12)
     assert "top5" not in predictions(classes=5)[0].metrics()
+    sure = Predictions(["a", "b"], np.array([0, 1]), np.log([[1.0, 1e-300], [0.5, 0.5]]), ("x", "y"), {})
+    assert sure.metrics()["ece"] == pytest.approx(0.25) and sure.metrics()["top1"] == 0.5  # a tie is no hit
 
 
 def test_an_ensemble_is_the_mean_of_probabilities():
@@ -139,3 +166,5 @@ def test_what_cannot_be_is_told(source):
         make_views("tencrop", source)
     with pytest.raises(ValueError, match="scales \\[\\]; wanted: shorter sides"):
         make_views("multi-scale", source, ())
+    with pytest.raises(ValueError, match="scales \\[16\\] are for protocol multi-scale; got flip"):
+        make_views("flip", source, (16,))
