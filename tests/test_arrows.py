@@ -97,10 +97,8 @@ def test_config_needs_the_standard_library_alone():
 
 
 def test_only_the_command_line_and_the_experiments_import_the_loop():
-    assert [room(file) for file in FILES if "resnet_jax.training.loop" in imports(file)] == [
-        "commands",
-        "experiments.runs",
-    ]
+    rooms = {room(file).partition(".")[0] for file in FILES if "resnet_jax.training.loop" in imports(file)}
+    assert rooms == {"commands", "experiments"}
 
 
 @pytest.mark.parametrize("file", FILES, ids=[room(file) or "resnet_jax" for file in FILES])

@@ -145,7 +145,8 @@ def draw_lines(
             axes.set_axis_off()
         for axes, (title, lines) in zip(grid.flat, panels.items(), strict=False):
             for i, (name, (xs, ys)) in enumerate(lines.items()):
-                axes.plot(xs, ys, "o-", color=COLORS[i], linestyle=STYLES[i % len(STYLES)], markersize=4, label=name)
+                look: Any = {"color": COLORS[i % len(COLORS)], "linestyle": STYLES[i % len(STYLES)]}
+                axes.plot(xs, ys, marker="o", markersize=4, label=name, **look)
             axes.set_title(title, fontsize=10)
             axes.set_yscale("log")
             axes.set_xlabel(x)

@@ -78,12 +78,17 @@ def start_from(
         wanted = {at: x for at, x in wanted.items() if at[:3] != CLASSIFIER}
     _check_fit(path, {at: x.shape for at, x in found.items()}, {at: x.shape for at, x in wanted.items()})
     for piece in PIECES:
-        theirs, ours = (repr(getattr(net, piece)) for net in (loaded.model, model))
-        if theirs != ours:
-            raise ValueError(f"the weights of {path} ({loaded.name}) are of another net: {piece} {theirs}, here {ours}")
+        theirs, ours = (getattr(net, piece) for net in (loaded.model, model))
+        if repr(theirs) != repr(ours):  # partials, which are equal to themselves alone
+            which = f"{piece} {_named(theirs)}, here {_named(ours)}"
+            raise ValueError(f"the weights of {path} ({loaded.name}) are of another net: {which}")
     mean, std = (" ".join(f"{x:.3f}" for x in values) for values in (loaded.preprocess.mean, loaded.preprocess.std))
     what = f"weights of {source} ({loaded.name}, {whose}; images of mean {mean}, deviation {std})"
     return Start(unflatten_dict(found), loaded.preprocess, number, f"{what}; {'its' if kept else 'a new'} classifier")
+
+
+def _named(piece: Any) -> str:
+    return getattr(piece, "__name__", None) or repr(piece)
 
 
 def _check_fit(path: Path, found: dict[Any, Any], wanted: dict[Any, Any]) -> None:

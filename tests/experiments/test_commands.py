@@ -85,7 +85,7 @@ def test_mistakes_are_told_before_anything_is_trained(tmp_path, tfds_dir, capsys
         (("gradients", "--train.seed", "2"), "--train.seed is not for gradients; --seeds are"),
         (
             ("gradients", "--model.name", "resnet18"),
-            "--model.name is not for gradients; --kinds and --depths name nets",
+            "--model.name is not for gradients; --kinds and --depths name its nets",
         ),
         (("transfer", "--data.per-class", "400"), "images of class '5'; wanted: 400 of each"),
         (("gradients", "--draw-only"), "run the experiment first, without --draw-only"),
