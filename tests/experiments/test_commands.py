@@ -65,7 +65,8 @@ def test_gradients_are_measured_at_first_and_in_training(tmp_path, tfds_dir, cap
 
 
 def test_transfer_compares_four_ways(tmp_path, tfds_dir, capsys):
-    said = experiment("transfer", tmp_path, tfds_dir, capsys, "--model.name", "cifar_resnet8", "--seeds", "3")
+    options = "--model.name cifar_resnet8 --seeds 3 --target-epochs 8".split()
+    said = experiment("transfer", tmp_path, tfds_dir, capsys, *options)
     results = json.loads((tmp_path / "results.json").read_text())
     assert list(results["test_top1"]) == ["scratch", "frozen", "fine-tuned", "discriminative"]
     assert results["classes"] == list("56789")
