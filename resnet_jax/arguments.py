@@ -30,7 +30,7 @@ def parse_arguments(
     for argument in arguments:
         flag = argument.partition("=")[0].rstrip("_").replace("_", "-")
         if flag.startswith("--") and flag not in flags:
-            fail(f"no option {argument.partition('=')[0]}; {nearest(flag, flags, 'see --help')}")
+            fail(f"no option {argument.partition('=')[0].rstrip('_')}; {nearest(flag, flags, 'see --help')}")
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):

@@ -11,7 +11,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NoReturn
 
 from resnet_jax.arguments import Positional, completion, fail, parse_arguments, take
-from resnet_jax.config import Config, DataConfig, ModelConfig, OptimConfig, TrainConfig, load_config, place
+from resnet_jax.config import (
+    Config,
+    DataConfig,
+    ModelConfig,
+    OptimConfig,
+    ResumeConfig,
+    TrainConfig,
+    load_config,
+    place,
+)
 from resnet_jax.experiments.settings import DEFAULTS
 from resnet_jax.nearest import nearest
 
@@ -32,7 +41,9 @@ class Eval:
 
     runs: Positional[tuple[str, ...]]  # folders of runs
     protocol: Literal["single", "flip", "ten-crop", "multi-scale"] = "single"  # the views of each image
-    scales: tuple[int, ...] | None = None  # of multi-scale: shorter sides, pixels; None: 224 256 384 480 640 of 224
+    scales: tuple[int, ...] | None = (
+        None  # of multi-scale: shorter sides in pixels; None: 224 256 384 480 640 times the net's pixels / 224
+    )
     out: str | None = None  # write each image's class and predictions to this .csv or .json file
     step: str = "latest"  # of the checkpoint: latest, best (by test top-1) or a number
     ema: bool = False  # the averaged weights
@@ -87,7 +98,8 @@ class Experiment:
 
     degradation: deeper plain nets have the higher training error, deeper residual nets do not. gradients: how much of
     the gradient reaches the first block. transfer: from half of the classes to the others, with few images. The runs
-    are ordinary ones: the same command goes on with those that are not finished.
+    are ordinary ones: the same command goes on with those that are not finished. The table and the pictures are of the
+    nets asked for last. Each experiment has its own defaults of data, optim and train, on the digits.
     """
 
     name: Positional[Literal["degradation", "gradients", "transfer"]]
@@ -101,6 +113,7 @@ class Experiment:
     data: DataConfig = field(default_factory=DataConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    resume: ResumeConfig = field(default_factory=ResumeConfig)
 
 
 @dataclass(frozen=True)
@@ -136,7 +149,7 @@ class Plot:
     """Draw loss and top-1 of one or more runs, overlaid; or the gradients that one has recorded."""
 
     runs: Positional[tuple[str, ...]]  # folders of runs
-    out: str = "curves"  # OUT.png and OUT.svg
+    out: str | None = None  # OUT.png and OUT.svg; None: curves, or gradients
     gradients: bool = False  # of one run with train.gradient_flow: by blocks and steps
 
 

@@ -39,7 +39,7 @@ from resnet_jax.training.loop import (
 from resnet_jax.training.parallel import Parallel
 from resnet_jax.training.plan import make_augmentation, open_data, open_split
 from resnet_jax.training.predict import image_files, predict
-from resnet_jax.training.protocols import check_file, ensemble, evaluate_views, make_views
+from resnet_jax.training.protocols import check_file, ensemble, evaluate_views, make_views, shorter_sides
 from resnet_jax.training.recalibrate import recalibrate
 from resnet_jax.training.replay import replay
 from resnet_jax.types import Preprocess
@@ -102,8 +102,6 @@ def leave_if_others_wait(said: str) -> None:
 
 def _eval(request: Any) -> None:
     check_data(request.data)
-    if request.out is not None:
-        check_file(request.out)
     own = read_config(request.runs[0]).data
     all_saved = [open_checkpoint(run, request.step) for run in request.runs]
     if request.data.per_class != own.per_class:
@@ -120,25 +118,31 @@ def _eval(request: Any) -> None:
         ready.append((saved.pretrained(ema=request.ema), source, views))
         if saved.meta["classes"] != all_saved[0].meta["classes"]:
             raise ValueError(f"{saved.folder.parent.parent} has other classes than {request.runs[0]}; wanted: the same")
+    if request.out is not None:
+        check_file(request.out)
     cache_compilations()
     each = [evaluate_views(net, source, views, batch_size=batch, parallel=parallel) for net, source, views in ready]
     found = ensemble(each)
-    if request.out is not None:
-        found.write(request.out)
     means, steps = found.metrics(), [saved.step for saved in all_saved]
     if request.json:
         one = {"run": request.runs[0], "step": steps[0]} if len(each) == 1 else {"runs": request.runs, "steps": steps}
         where = {"ema": request.ema, "data": dataset.name, "split": split, "protocol": request.protocol}
+        if request.protocol == "multi-scale":
+            where["scales"] = shorter_sides(source.image_size, request.scales)
         print(json.dumps({**one, **where, "skipped": len(source.skipped), "images": len(found.labels), **means}))
-        return
-    for reason in source.skipped.values():
-        print(f"skipped {reason}")
-    numbers = "  ".join(f"{name} {value:.4f}" for name, value in means.items())
-    weights = ", averaged weights" if request.ema else ""
-    views_said = "" if request.protocol == "single" else f", {request.protocol}"
-    nets = " + ".join(f"{run}, step {step}" for run, step in zip(request.runs, steps, strict=True))
-    where_said = f"on {dataset.name} ({split}), {len(found.labels)} images"
-    print(f"{nets}{weights}{views_said}, {where_said}: {numbers}")
+    else:
+        for reason in source.skipped.values():
+            print(f"skipped {reason}")
+        numbers = "  ".join(f"{name} {value:.4f}" for name, value in means.items())
+        weights = ", averaged weights" if request.ema else ""
+        views_said = "" if request.protocol == "single" else f", {request.protocol}"
+        if request.protocol == "multi-scale":
+            views_said += f" ({' '.join(map(str, shorter_sides(source.image_size, request.scales)))} pixels)"
+        nets = " + ".join(f"{run}, step {step}" for run, step in zip(request.runs, steps, strict=True))
+        where_said = f"on {dataset.name} ({split}), {len(found.labels)} images"
+        print(f"{nets}{weights}{views_said}, {where_said}: {numbers}")
+    if request.out is not None:
+        found.write(request.out)
 
 
 def _photographs(
@@ -223,24 +227,39 @@ def _experiment(request: Any) -> None:
 
     settings = DEFAULTS[request.name]
     _check_experiment(request, settings.config)
-    groups = {name: getattr(request, name) for name in ("model", "data", "optim", "train")}
+    groups = {name: getattr(request, name) for name in ("model", "data", "optim", "train", "resume")}
     config = replace(settings.config, workdir=request.workdir or settings.config.workdir, **groups)
     seeds, depths = request.seeds or settings.seeds, request.depths or settings.depths
     kinds = request.kinds or degradation.KINDS
     room: Any = {"degradation": degradation, "gradients": gradients, "transfer": transfer}[request.name]
+    file = Path(config.workdir) / "results.json"
+    if (whose := _results(file).get("experiment", request.name)) != request.name:
+        raise SetupError(f"{file} is of the experiment {whose}; choose another --workdir")
     if not request.draw_only:
         make = {
             "degradation": lambda: degradation.degradation(config, depths, seeds, kinds),
             "gradients": lambda: gradients.gradients(config, depths, seeds, kinds),
-            "transfer": lambda: transfer.transfer(config, seeds, epochs=request.target_epochs or transfer.EPOCHS),
+            "transfer": lambda: transfer.transfer(
+                config, seeds, epochs=transfer.EPOCHS if request.target_epochs is None else request.target_epochs
+            ),
         }[request.name]
         print(make())
-    file = Path(config.workdir) / "results.json"
-    if not file.is_file():
+    if not (results := _results(file)):
         raise SetupError(f"no {file}; run the experiment first, without --draw-only")
-    print(room.table(json.loads(file.read_text())))
-    for path in room.draw(config.workdir):
-        print(path)
+    print(room.table(results))
+    try:
+        for path in room.draw(config.workdir):
+            print(path)
+    except (ValueError, OSError) as error:  # a run's records are gone, or damaged
+        raise SetupError(str(error)) from error
+
+
+def _results(file: Path) -> Any:
+    """What an experiment has left; of none, nothing. Raises SetupError for another file."""
+    try:
+        return json.loads(file.read_text()) if file.exists() else {}
+    except (ValueError, OSError) as error:
+        raise SetupError(f"{file} is no experiment's: {error}") from error
 
 
 def _check_experiment(request: Any, default: Config) -> None:
@@ -248,11 +267,13 @@ def _check_experiment(request: Any, default: Config) -> None:
     for name in ("depths", "kinds", "seeds"):
         if getattr(request, name) == ():
             raise SetupError(f"--{name} is empty; wanted: one or more")
+        if request.draw_only and getattr(request, name) is not None:
+            raise SetupError(f"--{name} is not for --draw-only, which draws all that results.json holds")
     of_transfer = request.name == "transfer"
     for name, given, wanted in (
         ("depths", of_transfer and request.depths, "--model.name names its net"),
         ("kinds", of_transfer and request.kinds, "--model.name names its net"),
-        ("target-epochs", not of_transfer and request.target_epochs, "--train.epochs is"),
+        ("target-epochs", not of_transfer and request.target_epochs is not None, "--train.epochs is"),
         (
             "model.name",
             not of_transfer and request.model.name != default.model.name,
@@ -260,6 +281,8 @@ def _check_experiment(request: Any, default: Config) -> None:
         ),
         ("train.seed", request.train.seed != default.train.seed, "--seeds are"),
         ("data.classes", of_transfer and request.data.classes, "it parts all of the data's classes in two halves"),
+        ("optim.freeze", of_transfer and request.optim.freeze, "one of its ways freezes"),
+        ("optim.lr-multiplier", of_transfer and request.optim.lr_multiplier, "one of its ways has some"),
     ):
         if given:
             raise SetupError(f"--{name} is not for {request.name}; {wanted}")
@@ -336,9 +359,9 @@ def _plot(request: Any) -> None:
     if request.gradients:
         if len(request.runs) != 1:
             raise ValueError(f"--gradients of {len(request.runs)} runs; wanted: one")
-        paths = draw_flow(read_flow(request.runs[0]), request.out, request.runs[0])
+        paths = draw_flow(read_flow(request.runs[0]), request.out or "gradients", request.runs[0])
     else:
-        paths = draw_curves(read_curves(request.runs), request.out)
+        paths = draw_curves(read_curves(request.runs), request.out or "curves")
     for path in paths:
         print(path)
 

@@ -30,7 +30,7 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     "weights": ("types", "models", "weights"),
     "analysis": ("types", "ops", "nearest", "models", "analysis"),
     "training": ("types", "models", "data", "training"),
-    "training.init": ("types", "models", "weights", "training"),
+    "training.init": ("types", "nearest", "models", "weights", "training"),
     # Config stops at the door of the loop.
     **{part: ("types", "config", "nearest", "models", "data", "training") for part in DOOR},
     "experiments": ("types", "config", "models", "data", "analysis", "training", "experiments"),

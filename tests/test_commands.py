@@ -4,6 +4,7 @@ import importlib.metadata
 import json
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -105,7 +106,9 @@ def test_eval_over_views_and_several_runs(trained, tmp_path, capsys):
     lines = (tmp_path / "found.csv").read_text().splitlines()
     assert len(lines) == 19 and lines[0].startswith("image,label,class1,probability1,class2")
     line = said(capsys, "eval", trained, "--protocol", "multi-scale", "--scales", "16", "24")
-    assert ", multi-scale, on " in line and " ece " in line
+    assert ", multi-scale (16 24 pixels), on " in line and " ece " in line
+    blocked = trained / "config.json" / "found.csv"
+    assert "wanted: a file that can be made" in mistake(capsys, "eval", trained, "--out", blocked)
 
 
 def test_recalibrate_writes_a_run_of_its_own(trained, capsys):
@@ -116,6 +119,9 @@ def test_recalibrate_writes_a_run_of_its_own(trained, capsys):
     assert after["loss"] == pytest.approx(found["after"]["loss"], rel=1e-5) != before["loss"]
     assert said(capsys, "eval", trained, "--json") == json.dumps(before) + "\n"
     assert "is not empty; wanted: a new folder" in mistake(capsys, "recalibrate", trained)
+    new = Path(found["out"])
+    assert [path.name for path in new.parent.glob(f"{new.name}*")] == [new.name]  # what it was made in is gone
+    assert json.loads((new / "metrics.jsonl").read_text())["loss"] == found["after"]["loss"]
     assert "batches=0; wanted: at least 1" in mistake(capsys, "recalibrate", trained, "--batches", "0")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +19,10 @@ WANTED = '{"step": 10, "split": "train" or "test", "loss": 1.5, "top1": 0.25, ..
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """What one run has measured: float64 [records of a split] each, top-1 in [0, 1]; empty before the first record."""
+    """What one run has measured: float64 [records of a split] each, top-1 in [0, 1]; empty before the first record.
+
+    Where all steps of a record were skipped, as not finite, it is nan.
+    """
 
     label: str
     train_steps: np.ndarray
@@ -83,6 +87,8 @@ def _read(folder: Path, label: str) -> Curve:
 
 
 def _number(value: object) -> float:
+    if value is None:  # of steps whose losses were not finite, all of them
+        return math.nan
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(value)
     return float(value)

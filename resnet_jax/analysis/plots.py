@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -57,17 +58,11 @@ def draw_errors(kinds: Mapping[str, Mapping[int, Sequence[Curve]]], out: str | P
         panels = figure.subplots(1, len(kinds), sharey=True, squeeze=False)[0]
         for axes, (kind, depths) in zip(panels, kinds.items(), strict=True):
             for i, (depth, curves) in enumerate(sorted(depths.items())):
-                train = np.mean([curve.train_top1 for curve in curves], axis=0)
-                test = np.mean([curve.test_top1 for curve in curves], axis=0)
-                axes.plot(curves[0].train_steps, 100 * (1 - train), "--", color=COLORS[i % len(COLORS)], linewidth=1)
-                axes.plot(
-                    curves[0].test_steps,
-                    100 * (1 - test),
-                    "o-",
-                    color=COLORS[i % len(COLORS)],
-                    markersize=3,
-                    label=f"{depth}",
-                )
+                color = COLORS[i % len(COLORS)]
+                steps, train = _mean([(curve.train_steps, curve.train_top1) for curve in curves])
+                axes.plot(steps, 100 * (1 - train), "--." if len(steps) == 1 else "--", color=color, linewidth=1)
+                steps, test = _mean([(curve.test_steps, curve.test_top1) for curve in curves])
+                axes.plot(steps, 100 * (1 - test), "o-", color=color, markersize=3, label=f"{depth}")
             axes.set_title(kind)
             _against_steps(axes)
             axes.legend(title="layers", fontsize=9, title_fontsize=9, frameon=False)
@@ -81,6 +76,8 @@ def draw_responses(nets: Mapping[str, Sequence[float]], out: str | Path) -> list
     """Standard deviations of layer responses: in the order of the layers, and by size. He et al. 2015, figure 7."""
 
     def draw(figure: Any) -> None:
+        from matplotlib.ticker import MaxNLocator
+
         ordered, by_size = figure.subplots(2, 1)
         for i, (name, values) in enumerate(nets.items()):
             look = {
@@ -93,8 +90,9 @@ def draw_responses(nets: Mapping[str, Sequence[float]], out: str | Path) -> list
         ordered.set_xlabel("layer, from the image on")
         by_size.set_xlabel("layer, by size")
         for axes in (ordered, by_size):
-            axes.set_ylabel("standard deviation")
+            axes.set_ylabel("standard deviation\nof the response")
             axes.set_ylim(bottom=0)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             _plain(axes)
         ordered.legend(ncols=3, fontsize=9, frameon=False)
 
@@ -102,24 +100,25 @@ def draw_responses(nets: Mapping[str, Sequence[float]], out: str | Path) -> list
 
 
 def draw_flow(flow: Flow, out: str | Path, title: str = "") -> list[Path]:
-    """Norms of gradients by the outputs of blocks, depth against steps; and by the parameters at the last step."""
+    """Norms of gradients by the outputs of blocks, depth against steps; and by the parameters, means over records."""
 
     def draw(figure: Any) -> None:
         from matplotlib.colors import LogNorm
 
         heat, bars = figure.subplots(1, 2, width_ratios=(3, 2))
         values = np.where(flow.activations > 0, flow.activations, np.nan)
-        picture = heat.pcolormesh(
-            flow.steps, range(len(flow.outputs)), values.T, norm=LogNorm(), shading="nearest", cmap="viridis"
-        )
-        figure.colorbar(picture, ax=heat, label="norm of dL / d output", location="top")
+        # A record is of the steps since the one before it.
+        picture = heat.pcolormesh([0, *flow.steps], np.arange(len(flow.outputs) + 1) - 0.5, values.T, norm=LogNorm())
+        low, high = picture.get_clim()
+        bar = figure.colorbar(picture, ax=heat, label="norm of dL / d output", location="top", format="{x:.2g}")
+        bar.set_ticks(np.geomspace(low, high, 5))
+        bar.minorticks_off()
         heat.set_ylabel("block, from the image on")
         _ticked(heat, flow.outputs)
         _against_steps(heat)
         heat.grid(False)
-        bars.barh(range(len(flow.parts)), flow.parameters[-1], color=COLORS[0])
-        bars.set_xscale("log")
-        bars.set_xlabel(f"norm of dL / d parameters, step {flow.steps[-1]}")
+        bars.barh(range(len(flow.parts)), np.nanmean(flow.parameters, axis=0), color=COLORS[0])
+        bars.set_xlabel("norm of dL / d parameters, mean")
         _ticked(bars, flow.parts)
         _plain(bars)
         if title:
@@ -150,6 +149,7 @@ def draw_lines(
             axes.set_title(title, fontsize=10)
             axes.set_yscale("log")
             axes.set_xlabel(x)
+            axes.set_xticks(sorted({x for xs, _ in lines.values() for x in xs}))
             _plain(axes)
         for row in grid:
             row[0].set_ylabel(y)
@@ -158,7 +158,7 @@ def draw_lines(
     return _saved(out, 0.6 + 2.6 * rows, draw)
 
 
-def draw_ways(ways: Mapping[str, Sequence[float]], out: str | Path, *, y: str) -> list[Path]:
+def draw_ways(ways: Mapping[str, Sequence[float]], out: str | Path, *, y: str, title: str) -> list[Path]:
     """Shares in per cent: a dot for each seed, and a bar for their mean."""
 
     def draw(figure: Any) -> None:
@@ -168,8 +168,10 @@ def draw_ways(ways: Mapping[str, Sequence[float]], out: str | Path, *, y: str) -
             spots = i + np.linspace(-0.15, 0.15, len(values)) * (len(values) > 1)
             axes.plot(spots, 100 * np.array(values), "o", color=COLORS[i], markersize=5)
         axes.set_xticks(range(len(ways)), list(ways))
-        axes.set_ylabel(y)
+        axes.set_ylabel(f"{y} (%)\ndots: seeds, bars: their means")
+        axes.set_title(title, fontsize=10)
         _plain(axes)
+        axes.grid(visible=False, axis="x")
 
     return _saved(out, 3.4, draw)
 
@@ -196,6 +198,12 @@ def _saved(out: str | Path, height: float, draw: Callable[[Any], None]) -> list[
         figure.savefig(paths[0])
         figure.savefig(paths[1], metadata={"Date": None})
     return paths
+
+
+def _mean(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """At the steps that all (steps, values) have."""
+    steps = reduce(np.intersect1d, [steps for steps, _ in curves])
+    return steps, np.mean([values[np.isin(own, steps)] for own, values in curves], axis=0)
 
 
 def _against_steps(axes: Any) -> None:

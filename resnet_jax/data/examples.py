@@ -172,7 +172,7 @@ def choose(
     """Those of `classes` alone, which they are numbered by; of each the first `per_class` (None: all).
 
     Where the storage does not know its labels, every example is read once; those that cannot be read are left out
-    where they are to be skipped.
+    where they are to be skipped. Of files and of images in memory they are not known before they are served, and count.
 
     Raises:
       Unreadable: one that cannot be read, otherwise.

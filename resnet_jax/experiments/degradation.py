@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 
 from resnet_jax.analysis.curves import Curve, read_curves
 from resnet_jax.analysis.plots import draw_errors, draw_responses
@@ -17,6 +18,7 @@ from resnet_jax.config import Config
 from resnet_jax.experiments.runs import net, run_all, trained
 from resnet_jax.training.integrity import replace_file
 
+ENDS = ("train_loss", "train_error", "test_loss", "test_error")
 KINDS = ("plain", "resnet", "highway")
 
 
@@ -24,8 +26,9 @@ def degradation(config: Config, depths: Sequence[int], seeds: Sequence[int], kin
     """Trains CIFAR nets of every kind and depth on the same data, with the same seeds and steps.
 
     The runs are `config`'s, in folders of its workdir: "plain20_seed0", ... Those that are finished are not made again.
-    Returns the file of what they have in common, results.json in that workdir: of each run the loss and top-1 of
-    training (over the last record's steps) and of the test; and of the first seed's nets the layer responses.
+    Returns the file of what they have in common, results.json in that workdir: of each run the loss and error of
+    training (over the last epoch) and of the test (None where it diverged); and of the first seed's nets the layer
+    responses.
     """
     runs = {
         (kind, depth, seed): replace(
@@ -38,29 +41,33 @@ def degradation(config: Config, depths: Sequence[int], seeds: Sequence[int], kin
         for depth in depths
         for seed in seeds
     }
-    run_all(runs.values())
-    table, responses = [], {}
+    diverged = run_all(runs.values())
+    table: list[dict[str, Any]] = []
+    responses = {}
     for (kind, depth, seed), own in runs.items():
-        (curve,) = read_curves([own.workdir])
-        table.append(
-            {
-                "kind": kind,
-                "depth": depth,
-                "seed": seed,
-                "train_loss": curve.train_loss[-1],
-                "train_error": 1 - curve.train_top1[-1],
-                "test_loss": curve.test_loss[-1],
-                "test_error": 1 - curve.test_top1[-1],
-            }
-        )
-        if seed == seeds[0]:
+        lost = own.workdir in diverged
+        found = dict.fromkeys(ENDS) if lost else _end(read_curves([own.workdir])[0], own.train.epochs)
+        table.append({"kind": kind, "depth": depth, "seed": seed, **found})
+        if seed == seeds[0] and not lost:
             loaded, test = trained(own)
             images = loaded.preprocess(jnp.asarray(next(test.eval_batches(min(256, test.num_examples)))["image"]))
-            found = layer_responses(loaded.model, loaded.variables, images)
-            responses[f"{kind}-{depth}"] = [value for path, value in found.items() if path.startswith("stage")]
+            deviations = layer_responses(loaded.model, loaded.variables, images)
+            responses[f"{kind}-{depth}"] = [value for path, value in deviations.items() if path.startswith("stage")]
     results = Path(config.workdir) / "results.json"
-    replace_file(results, json.dumps({"runs": table, "responses": responses}, indent=1) + "\n")
+    replace_file(
+        results, json.dumps({"experiment": "degradation", "runs": table, "responses": responses}, indent=1) + "\n"
+    )
     return results
+
+
+def _end(curve: Curve, epochs: float) -> dict[str, float]:
+    last = curve.train_steps > curve.train_steps[-1] * (1 - 1 / max(1, epochs))
+    return {
+        "train_loss": float(np.nanmean(curve.train_loss[last])),
+        "train_error": 1 - float(np.nanmean(curve.train_top1[last])),
+        "test_loss": float(curve.test_loss[-1]),
+        "test_error": 1 - float(curve.test_top1[-1]),
+    }
 
 
 def table(results: dict[str, Any]) -> str:
@@ -68,7 +75,9 @@ def table(results: dict[str, Any]) -> str:
     lines = [f"{'':12}{'training error, training loss; test error (one seed after the other)'}"]
     groups: dict[str, list[str]] = {}
     for run in results["runs"]:
-        shown = f"{100 * run['train_error']:.2f} % {run['train_loss']:.4f}; {100 * run['test_error']:.2f} %"
+        shown = "diverged"
+        if run["train_error"] is not None:
+            shown = f"{100 * run['train_error']:.2f} % {run['train_loss']:.4f}; {100 * run['test_error']:.2f} %"
         groups.setdefault(f"{run['kind']}-{run['depth']}", []).append(shown)
     return "\n".join([*lines, *(f"{name:12}{'   '.join(shown)}" for name, shown in groups.items())])
 
@@ -79,6 +88,10 @@ def draw(workdir: str | Path) -> list[Path]:
     results = json.loads((folder / "results.json").read_text())
     kinds: dict[str, dict[int, list[Curve]]] = {}
     for run in results["runs"]:
+        if run["train_error"] is None:
+            continue
         (curve,) = read_curves([folder / f"{run['kind']}{run['depth']}_seed{run['seed']}"])
         kinds.setdefault(run["kind"], {}).setdefault(run["depth"], []).append(curve)
+    if not kinds:
+        raise ValueError(f"every run in {folder} has diverged; there is nothing to draw")
     return draw_errors(kinds, folder / "errors") + draw_responses(results["responses"], folder / "responses")

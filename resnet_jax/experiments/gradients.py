@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from resnet_jax.analysis.flow import read_flow
@@ -33,7 +34,8 @@ def gradients(config: Config, depths: Sequence[int], seeds: Sequence[int], kinds
 
     At initialisation: of the first batch, with kernels drawn in each way of `init.kernels`, means over the seeds. In
     training: of the runs "plain20", ... in `config`'s workdir, of the first seed, which record their gradients.
-    Returns the file results.json there: "initial" by way, kind and depth; each {"first": ..., "last": ...} block.
+    Returns the file results.json there: "initial" by way, kind and depth, "training" by kind and depth (of runs that
+    have not diverged); each {"first": ..., "last": ...} block.
     """
     runs = {
         (kind, depth): replace(
@@ -51,12 +53,15 @@ def gradients(config: Config, depths: Sequence[int], seeds: Sequence[int], kinds
     for (kind, depth), own in runs.items():
         for way, ends in at_initialisation(own, seeds).items():
             initial[way][kind][depth] = ends
-    run_all(runs.values())
+    diverged = run_all(runs.values())
     for (kind, depth), own in runs.items():
-        flow = read_flow(own.workdir)
-        training[kind][depth] = _ends(dict(zip(flow.parts, flow.parameters.mean(0).tolist(), strict=True)))
+        if own.workdir not in diverged:
+            flow = read_flow(own.workdir)
+            training[kind][depth] = _ends(dict(zip(flow.parts, np.nanmean(flow.parameters, 0).tolist(), strict=True)))
     results = Path(config.workdir) / "results.json"
-    replace_file(results, json.dumps({"initial": initial, "training": training}, indent=1) + "\n")
+    replace_file(
+        results, json.dumps({"experiment": "gradients", "initial": initial, "training": training}, indent=1) + "\n"
+    )
     return results
 
 
@@ -92,19 +97,21 @@ def _ends(norms: dict[str, float]) -> dict[str, float]:
 
 
 def _places(results: dict[str, Any]) -> dict[str, Any]:
-    initial = {f"at first: {way}": kinds for way, kinds in results["initial"].items()}
-    return initial | {"in training": results["training"]}
+    initial = {f"first batch, {way}": kinds for way, kinds in results["initial"].items()}
+    return initial | {"mean over training": results["training"]}
 
 
 def table(results: dict[str, Any]) -> str:
     """The first block's gradient over the last one's, by way of drawing, kind and depth."""
     places = _places(results)
-    depths = list(next(iter(results["training"].values())))
-    lines = [f"{'first / last block':22}{'':10}{''.join(f'{depth:>12}' for depth in depths)}"]
+    depths = list(next(iter(results["initial"]["fan_out"].values())))
+    said = "norm of the gradient by the first block's parameters, over that by the last block's"
+    lines = [said, f"{'by kernels drawn as':22}{'layers':10}{''.join(f'{depth:>12}' for depth in depths)}"]
     for place, kinds in places.items():
         for kind, by_depth in kinds.items():
-            ratios = [by_depth[depth]["first"] / by_depth[depth]["last"] for depth in depths]
-            lines.append(f"{place:22}{kind:10}{''.join(f'{ratio:>12.3g}' for ratio in ratios)}")
+            ends = [by_depth.get(depth) for depth in depths]
+            ratios = [f"{end['first'] / end['last']:.3g}" if end else "diverged" for end in ends]
+            lines.append(f"{place:22}{kind:10}{''.join(f'{ratio:>12}' for ratio in ratios)}")
     return "\n".join(lines)
 
 
@@ -120,7 +127,7 @@ def draw(workdir: str | Path) -> list[Path]:
         }
         for place, kinds in places.items()
     }
-    paths = draw_lines(panels, folder / "first_block", x="layers", y="first block's gradient")
+    paths = draw_lines(panels, folder / "first_block", x="layers", y="norm of gradient by\nfirst block's parameters")
     for kind, by_depth in results["training"].items():
         for depth in by_depth:
             paths += draw_flow(read_flow(folder / f"{kind}{depth}"), folder / f"flow_{kind}{depth}", f"{kind}-{depth}")

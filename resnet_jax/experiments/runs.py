@@ -11,7 +11,7 @@ from resnet_jax.config import Config
 from resnet_jax.data import Source
 from resnet_jax.models import list_models
 from resnet_jax.training.checkpoint import load_checkpoint
-from resnet_jax.training.loop import SetupError, train
+from resnet_jax.training.loop import Diverged, SetupError, train
 from resnet_jax.training.plan import check_split, make_plan, open_data
 from resnet_jax.types import Pretrained
 
@@ -46,12 +46,21 @@ def check_all(configs: Iterable[Config]) -> None:
             raise SetupError(str(error)) from error
 
 
-def run_all(configs: Iterable[Config]) -> None:
-    """Trains each, or goes on with it; all are checked before the first one starts."""
+def run_all(configs: Iterable[Config]) -> set[str]:
+    """Trains each, or goes on with it; all are checked before the first one starts.
+
+    Returns the folders of those whose loss was not finite: they are told of, and the others go on.
+    """
     configs = list(configs)
     check_all(configs)
+    diverged = set()
     for config in configs:
-        train(config)
+        try:
+            train(config)
+        except Diverged as error:
+            print(f"diverged: {error}", flush=True)
+            diverged.add(config.workdir)
+    return diverged
 
 
 def trained(config: Config) -> tuple[Pretrained, Source]:

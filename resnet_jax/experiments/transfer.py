@@ -31,19 +31,23 @@ WAYS: dict[str, dict[str, Any]] = {  # fields of OptimConfig
 def transfer(config: Config, seeds: Sequence[int], *, epochs: float = EPOCHS) -> Path:
     """Trains on the first half of the data's classes, then on few images of each of the others, in four ways.
 
-    Of each they are `data.per_class` (4, where that is not set), others for each seed (up to ten seeds, of a whole
-    split), and `epochs` are made with them.
+    Of each they are `data.per_class` (4, where that is not set), and `epochs` are made with them. Each of ten seeds in
+    succession has images of its own, a tenth of the split; of a part of one that was asked for, all have the same.
 
     "scratch" starts from drawn weights, the others from those of the first run: "frozen" trains the classifier alone,
     "fine-tuned" everything, "discriminative" everything, the backbone at a tenth of the rate. The runs are `config`'s,
-    in folders of its workdir: "source", "frozen_seed0", ... Returns results.json there: test top-1 by way and seed.
+    in folders of its workdir: "source", "frozen_seed0", ... Returns results.json there: test top-1 by way and seed
+    (None where it diverged).
 
     Raises:
       SetupError: something asked for cannot be; nothing has been trained.
     """
-    dataset = open_dataset(config.data.name, path=config.data.path, data_dir=config.data.data_dir)
-    train, test = default_splits(dataset, config.data.train_split, config.data.test_split)
-    classes = config.data.class_names or dataset.examples(train).classes
+    try:
+        dataset = open_dataset(config.data.name, path=config.data.path, data_dir=config.data.data_dir)
+        train, test = default_splits(dataset, config.data.train_split, config.data.test_split)
+        classes = config.data.class_names or dataset.examples(train).classes
+    except (ValueError, OSError) as error:
+        raise SetupError(str(error)) from error
     if len(classes) < 4:
         raise SetupError(f"{dataset.name} has {len(classes)} classes; wanted: 4 or more, half of them to move to")
     known, new = classes[: len(classes) // 2], classes[len(classes) // 2 :]
@@ -59,28 +63,43 @@ def transfer(config: Config, seeds: Sequence[int], *, epochs: float = EPOCHS) ->
             config,
             workdir=f"{config.workdir}/{way}_seed{seed}",
             init=InitConfig() if way == "scratch" else InitConfig(from_=source.workdir),
-            data=few if "[" in train else replace(few, train_split=f"{train}[{seed % 10 * 10}%:]"),
+            data=replace(few, train_split=_part(train, seed)),
             optim=replace(config.optim, **own),
             train=replace(config.train, seed=seed, epochs=epochs, eval_every_epochs=epochs / 4),
         )
         for way, own in WAYS.items()
         for seed in seeds
     }
-    run_all([source, *runs.values()])
-    found: dict[str, list[float]] = {way: [] for way in WAYS}
+    diverged = run_all([source, *runs.values()])
+    found: dict[str, list[float | None]] = {way: [] for way in WAYS}
     for (way, _), own in runs.items():
-        found[way].append(float(read_curves([own.workdir])[0].test_top1[-1]))
+        lost = own.workdir in diverged
+        found[way].append(None if lost else float(read_curves([own.workdir])[0].test_top1[-1]))
     results = Path(config.workdir) / "results.json"
-    facts = {"classes": list(new), "per_class": per_class, "seeds": list(seeds), "test_top1": found}
+    facts = {
+        "experiment": "transfer",
+        "classes": list(new),
+        "per_class": per_class,
+        "seeds": list(seeds),
+        "test_top1": found,
+    }
     replace_file(results, json.dumps(facts, indent=1) + "\n")
     return results
+
+
+def _part(split: str, seed: int) -> str:
+    name, _, rest = split.partition("[")
+    share = {"": 10, ":80%]": 8}.get(rest)  # of the whole, or of what is left when a fifth is held out
+    return split if share is None else f"{name}[{seed % 10 * share}%:{(seed % 10 + 1) * share}%]"
 
 
 def table(results: dict[str, Any]) -> str:
     """Test top-1 of each way, one seed after the other, and their mean."""
     lines = [f"{'':16}mean    seeds {' '.join(map(str, results['seeds']))}"]
     for way, values in results["test_top1"].items():
-        lines.append(f"{way:16}{sum(values) / len(values):.4f}  {'  '.join(f'{value:.4f}' for value in values)}")
+        ended = [value for value in values if value is not None]
+        mean = f"{sum(ended) / len(ended):.4f}" if ended else f"{'-':6}"
+        lines.append(f"{way:16}{mean}  {'  '.join('-     ' if x is None else f'{x:.4f}' for x in values)}")
     return "\n".join(lines)
 
 
@@ -88,5 +107,6 @@ def draw(workdir: str | Path) -> list[Path]:
     """transfer.png (and .svg) from results.json in the experiment's folder."""
     folder = Path(workdir)
     results = json.loads((folder / "results.json").read_text())
-    title = f"test top-1 (%), {results['per_class']} images of each of {len(results['classes'])} classes"
-    return draw_ways(results["test_top1"], folder / "transfer", y=title)
+    title = f"trained on {results['per_class']} images of each of {len(results['classes'])} classes"
+    ways = {way: [x for x in values if x is not None] for way, values in results["test_top1"].items()}
+    return draw_ways(ways, folder / "transfer", y="test top-1", title=title)

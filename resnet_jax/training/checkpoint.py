@@ -286,7 +286,7 @@ def open_checkpoint(path: str | Path, step: str | int = "latest") -> Checkpoint:
     steps = kept_steps(folder)
     if not steps:
         raise FileNotFoundError(f"no checkpoints in {str(folder)!r}")
-    step = int(step) if isinstance(step, str) and step.isdigit() else step
+    step = int(step) if isinstance(step, str) and step.isdecimal() else step
     if not isinstance(step, str):
         if step not in steps:
             raise FileNotFoundError(f"no step {step} in {str(folder)!r}; valid: {', '.join(map(str, steps))}")

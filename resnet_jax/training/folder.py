@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import subprocess
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,15 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ValueError(f"cannot make the run's folder {folder}: {error.strerror}") from None
+
+
+def forget_unbegun(folder: Path) -> None:
+    """Removes the folder of a run, which this process has locked, if nothing has been written there."""
+    with suppress(OSError):  # what is there stays
+        (folder / "checkpoints").rmdir()
+        if [path.name for path in folder.iterdir()] == ["lock"]:
+            (folder / "lock").unlink()
+            folder.rmdir()
 
 
 def check_unchanged(folder: Path, config: Config, saved: dict[str, Any] | None = None) -> list[str]:

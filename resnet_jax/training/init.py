@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from resnet_jax.models import shapes
+from resnet_jax.nearest import nearest
 from resnet_jax.training.checkpoint import open_checkpoint
 from resnet_jax.types import Array, Preprocess, Variables
 from resnet_jax.weights import classes_of, load_pretrained
@@ -56,27 +57,30 @@ def start_from(
     if head not in (None, "new", "keep"):
         raise ValueError(f"head={head!r}; valid: new, keep")
     path, number = Path(source).expanduser(), None
+    if not path.exists():
+        beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise FileNotFoundError(f"nothing at {str(path)!r}; {nearest(path.name, beside, 'wanted: a run or a file')}")
     if path.is_file():
         if step != "latest" or ema:
             raise ValueError(f"{path} is a file; steps and averaged weights are those of a run")
         has = classes_of(path, model)
         kept = head == "keep"
-        if kept and has != len(classes):
-            raise ValueError(
-                f"{path} has a classifier of {has} classes, wanted: {len(classes)}; init.head=new draws one"
-            )
         loaded = load_pretrained(path, model=model, num_classes=has if kept else 0)
         whose = f"{has} classes"
     else:
         saved = open_checkpoint(path, step)
-        number, loaded = saved.step, saved.pretrained(ema=ema)
-        whose = f"step {number}, {len(saved.meta['classes'])} classes"
+        number, loaded, has = saved.step, saved.pretrained(ema=ema), len(saved.meta["classes"])
+        whose = f"step {number}, {has} classes"
         kept = head == "keep" or (head is None and list(saved.meta["classes"]) == list(classes))
+    if kept and has != len(classes):
+        raise ValueError(f"{path} has a classifier of {has} classes, wanted: {len(classes)}; init.head=new draws one")
     found = {at: x for at, x in flatten_dict(loaded.variables).items() if kept or at[:3] != CLASSIFIER}
     wanted = {at: x for at, x in flatten_dict(shapes(model, model.image_size).variables).items()}
     if not kept:
         wanted = {at: x for at, x in wanted.items() if at[:3] != CLASSIFIER}
-    _check_fit(path, {at: x.shape for at, x in found.items()}, {at: x.shape for at, x in wanted.items()})
+    _check_fit(
+        f"{path} ({loaded.name})", {at: x.shape for at, x in found.items()}, {at: x.shape for at, x in wanted.items()}
+    )
     for piece in PIECES:
         theirs, ours = (getattr(net, piece) for net in (loaded.model, model))
         if repr(theirs) != repr(ours):  # partials, which are equal to themselves alone
@@ -91,7 +95,7 @@ def _named(piece: Any) -> str:
     return getattr(piece, "__name__", None) or repr(piece)
 
 
-def _check_fit(path: Path, found: dict[Any, Any], wanted: dict[Any, Any]) -> None:
+def _check_fit(whose: str, found: dict[Any, Any], wanted: dict[Any, Any]) -> None:
     problems = [
         f"{'/'.join(at)} is {list(found[at]) if at in found else 'not there'}, wanted: "
         f"{list(wanted[at]) if at in wanted else 'nothing of this name'}"
@@ -100,7 +104,7 @@ def _check_fit(path: Path, found: dict[Any, Any], wanted: dict[Any, Any]) -> Non
     ]
     if problems:
         more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
-        raise ValueError(f"the weights of {path} do not fit the net: {'; '.join(problems[:3])}{more}")
+        raise ValueError(f"the weights of {whose} do not fit the net: {'; '.join(problems[:3])}{more}")
 
 
 def overlaid(drawn: Variables, start: Variables) -> Variables:

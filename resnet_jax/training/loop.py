@@ -20,7 +20,7 @@ from resnet_jax.training import distributed
 from resnet_jax.training.checkpoint import Checkpoint, Checkpoints, newest_sound, open_checkpoint
 from resnet_jax.training.distributed import PeerFailed
 from resnet_jax.training.evaluate import Stopped
-from resnet_jax.training.folder import check_unchanged, make_folder, record_config, versions
+from resnet_jax.training.folder import check_unchanged, forget_unbegun, make_folder, record_config, versions
 from resnet_jax.training.init import Start, start_from
 from resnet_jax.training.integrity import SaveFailed
 from resnet_jax.training.lock import locked
@@ -102,7 +102,12 @@ def _train(config: Config, signals: Signals, held: ExitStack) -> dict[str, float
     if start and found is not None:
         plan = as_begun(plan, found.preprocess)
     elif config.init.from_ is not None:
-        plan, begun = _begin(config.init.from_, plan)
+        try:
+            plan, begun = _begin(config.init.from_, plan)
+        except SetupError:
+            if distributed.is_first():
+                forget_unbegun(folder)
+            raise
         notes.append(begun.said)
     cache_compilations()
     checkpoints = Checkpoints(

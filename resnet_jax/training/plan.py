@@ -283,7 +283,8 @@ def _multipliers(config: OptimConfig) -> list[tuple[str, float]]:
         except ValueError:
             pattern = ""
         if not pattern or not 0 <= found[-1][1] < math.inf:
-            raise ValueError(f"optim.lr_multiplier={rule!r}; wanted: PATTERN=FACTOR, as 'stem|stage=0.1'")
+            wanted = "PATTERN=FACTOR, as 'stem|stage=0.1', the factor 0 or more"
+            raise ValueError(f"optim.lr_multiplier={rule!r}; wanted: {wanted}")
     return found
 
 
@@ -295,7 +296,10 @@ def check_patterns(config: OptimConfig, params: Any) -> None:
     for name, given in patterns.items():
         left = paths
         for pattern in given:
-            holds = optim.found_by(pattern)
+            try:
+                holds = optim.found_by(pattern)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
             if not any(map(holds, left)) and any(map(holds, paths)):
                 raise ValueError(f"{name}: {pattern!r} is found in no path that an earlier one has left")
             left = [path for path in left if not holds(path)]

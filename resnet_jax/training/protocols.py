@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, Literal, get_args
 
 import jax
@@ -63,11 +64,21 @@ def make_views(protocol: Protocol, source: Photographs, scales: Sequence[int] | 
         resize = source.resize if source.resize > size else round(size * 8 / 7)
         return partial(ten_crops, resize=resize, size=size, **look)
     if protocol == "multi-scale":
-        sides = [round(scale * size / 224) for scale in SCALES] if scales is None else scales
-        if not sides or min(sides) < 1:
-            raise ValueError(f"scales {list(sides)}; wanted: shorter sides in pixels, as {' '.join(map(str, SCALES))}")
+        sides = shorter_sides(size, scales)
         return lambda image: [whole(image, resize=side, **look) for side in sides]
     raise ValueError(f"protocol {protocol!r}; valid: {', '.join(get_args(Protocol))}")
+
+
+def shorter_sides(size: int, scales: Sequence[int] | None = None) -> list[int]:
+    """Of multi-scale's images, in pixels, for a net whose crops are of `size`: `scales`, or by default as above.
+
+    Raises:
+      ValueError: none, or one below 1.
+    """
+    sides = [round(scale * size / 224) for scale in SCALES] if scales is None else list(scales)
+    if not sides or min(sides) < 1:
+        raise ValueError(f"scales {sides}; wanted: shorter sides in pixels, as {' '.join(map(str, SCALES))}")
+    return sides
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +124,6 @@ class Predictions:
             for name, label, own, order in zip(self.names, self.labels, self.log_probability, likeliest, strict=True)
         ]
         check_file(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".json":
             replace_file(path, json.dumps(rows, indent=1) + "\n")
             return
@@ -128,9 +138,16 @@ class Predictions:
 
 
 def check_file(path: str | Path) -> None:
-    """Raises ValueError for a file that predictions cannot be written to."""
-    if Path(path).suffix not in (".csv", ".json"):
+    """Makes the folder of a file for predictions. Raises ValueError where they cannot be written to."""
+    path = Path(path)
+    if path.suffix not in (".csv", ".json") or path.is_dir():
         raise ValueError(f"predictions to {str(path)!r}; wanted: a .csv or .json file")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise ValueError(f"predictions to {str(path)!r}: {error.strerror}; wanted: a file that can be made") from None
 
 
 def evaluate_views(

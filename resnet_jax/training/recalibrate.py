@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import flax.linen as nn
@@ -50,7 +52,7 @@ def recalibrated(
       kept_norms: that training kept, by their parameters' paths (its `frozen`).
 
     Raises:
-      ValueError: a net without running statistics, or no batch.
+      ValueError: a net without running statistics, or with frozen ones alone; no batch.
     """
     if not state.batch_stats:
         raise ValueError("the net keeps no running statistics")
@@ -79,16 +81,21 @@ def recalibrated(
 
     run: Callable[..., Any] = parallel.map(step)
     kept = flatten_dict(jax.device_get(state.batch_stats))
+    moved = replace(state, batch_stats=jax.tree.map(lambda x: x + 1, state.batch_stats))
     sums = {path: np.zeros((2, *x.shape)) for path, x in kept.items()}  # of statistics, and of their squares
     frozen_paths: set[Any] = set()
     parts = 0
     for number, batch in enumerate(parallel.prefetch(batches)):
+        if not number:  # what gives back whatever statistics there were is frozen
+            given = flatten_dict(jax.device_get(moved.batch_stats))
+            found = flatten_dict(jax.device_get(run(moved, batch)))
+            frozen_paths = {path for path, x in found.items() if (x == given[path]).all()}
+            if frozen_paths == kept.keys():
+                raise ValueError("every norm is frozen, and keeps its statistics; there is nothing to recalibrate")
         # Draws of their own: keyed by the batch's number, as if the run went on.
         found = flatten_dict(jax.device_get(run(replace(state, step=state.step + number), batch)))
         for path, x in found.items():
             sums[path] += np.stack([x.sum(0, np.float64), np.square(x, dtype=np.float64).sum(0)])
-        if not parts:
-            frozen_paths = {path for path, x in found.items() if (x == kept[path]).all()}
         parts += len(parallel.devices) * accumulate
     if not parts:
         raise ValueError("no batch to average over")
@@ -116,7 +123,7 @@ def recalibrate(
     folder, out = Path(run), Path(out)
     if batches is not None and batches < 1:
         raise ValueError(f"batches={batches}; wanted: at least 1")
-    if out.exists() and any(out.iterdir()):
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise ValueError(f"{out} is not empty; wanted: a new folder for the recalibrated run")
     saved = open_checkpoint(folder, step)
     plan = as_begun(make_plan(config_of_steps(folder, saved.step, saved.step)), saved.preprocess)
@@ -130,24 +137,33 @@ def recalibrate(
         raise ValueError(f"{saved.folder} has no averaged weights; optim.ema_decay keeps some")
     if not host.batch_stats:
         raise ValueError(f"{plan.config.model.name} keeps no running statistics")
-    state = parallel.replicate(host.averaged if ema else host)
-    before = session.test(replace(state, ema={}))
-    number = plan.steps_per_epoch if batches is None else batches
-    stats = recalibrated(
-        plan.model,
-        state,
-        islice(session.batches(saved.step), number),
-        parallel,
-        augment=session.augment,
-        accumulate=plan.config.optim.accumulate,
-        kept_norms=frozen(plan.config.optim),
-    )
-    after = session.test(replace(state, ema={}, batch_stats=parallel.replicate(stats)))
-    new = replace(host, ema={**host.ema, "batch_stats": stats}) if ema else replace(host, batch_stats=stats)
-    config = replace(plan.config, workdir=str(out))
-    make_folder(out / "checkpoints")
-    record_config(out, config, saved.step)
-    with Checkpoints(out / "checkpoints") as checkpoints:
-        meta = {**saved.meta, "config": to_dict(config), "recalibrated": {"batches": number, "ema": ema}}
-        checkpoints.save(saved.step, new, meta, top1=None if ema else after["top1"])
+    make_folder(out.parent)
+    with TemporaryDirectory(prefix=f"{out.name}-", dir=out.parent) as beside:  # until all is there
+        made = Path(beside) / "run"
+        make_folder(made / "checkpoints")
+        state = parallel.replicate(host.averaged if ema else host)
+        before = session.test(replace(state, ema={}))
+        number = plan.steps_per_epoch if batches is None else batches
+        stats = recalibrated(
+            plan.model,
+            state,
+            islice(session.batches(saved.step), number),
+            parallel,
+            augment=session.augment,
+            accumulate=plan.config.optim.accumulate,
+            kept_norms=frozen(plan.config.optim),
+        )
+        after = session.test(replace(state, ema={}, batch_stats=parallel.replicate(stats)))
+        new = replace(host, ema={**host.ema, "batch_stats": stats}) if ema else replace(host, batch_stats=stats)
+        config = replace(plan.config, workdir=str(out))
+        meta = {
+            **saved.meta,
+            "config": to_dict(config),
+            "recalibrated": {"from": str(run), "batches": number, "ema": ema},
+        }
+        with Checkpoints(made / "checkpoints") as checkpoints:
+            checkpoints.save(saved.step, new, meta, top1=None if ema else after["top1"])
+        record_config(made, config, saved.step)
+        (made / "metrics.jsonl").write_text(json.dumps({"step": saved.step, "split": "test", **after}) + "\n")
+        made.rename(out)
     return {"step": saved.step, "images": number * plan.config.data.batch_size, "before": before, "after": after}

@@ -70,7 +70,8 @@ def make_train_step(
         whose parameters are frozen use and keep their running statistics. `tx` should leave them out (`optim.without`).
       gradient_flow: more metrics of every block: the L2 norms of the mean loss's gradient by its output
         ("activation_gradient/stem", "activation_gradient/stage1_block0", ...) and by its parameters
-        ("parameter_gradient/..."; also of the head), both times the count.
+        ("parameter_gradient/..."; also of the head), both times the count. With them the backward pass goes through
+        frozen parts too, whose parameters' are 0.
 
     Raises:
       ValueError: the net synchronises its BatchNorm over another axis, or has no gates to be penalised.

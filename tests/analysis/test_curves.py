@@ -50,7 +50,7 @@ def test_labels_are_the_shortest_ends_that_tell_runs_apart(tmp_path, monkeypatch
         "\n",
         "[1]\n",
         '{"step": 1, "split": "train", "loss": 1.0}\n',
-        '{"step": 1, "split": "train", "loss": null, "top1": 0.5}\n',
+        '{"step": 1, "split": "train", "loss": "0.5", "top1": 0.5}\n',
         record(1, "valid"),
     ],
 )

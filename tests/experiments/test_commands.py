@@ -1,12 +1,15 @@
 """`resnet-jax experiment`, on a few digits."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from resnet_jax.cli import main
+from resnet_jax.data.examples import Items, Stored
+from resnet_jax.experiments import transfer
 from resnet_jax.experiments.runs import net
 
 pytestmark = pytest.mark.slow
@@ -39,12 +42,14 @@ def test_degradation_is_made_once_and_drawn_from_what_is_there(tmp_path, tfds_di
     results = json.loads((tmp_path / "results.json").read_text())
     for run in results["runs"]:
         last = [line for line in records(tmp_path / f"resnet8_seed{run['seed']}") if line["split"] == "train"][-1]
-        assert run["train_error"] == 1 - last["top1"] and run["train_loss"] == last["loss"]
+        assert (
+            last["step"] == 34 and run["test_error"] == 1 - records(tmp_path / f"resnet8_seed{run['seed']}")[-1]["top1"]
+        )
     assert [run["seed"] for run in results["runs"]] == [0, 1] and len(results["responses"]["resnet-8"]) == 6
     assert "resnet-8 " in said and str(tmp_path / "errors.png") in said
     looked_at(tmp_path, "errors", "responses")
     (tmp_path / "errors.png").unlink()
-    again = experiment("degradation", tmp_path, tfds_dir, capsys, *options, "--draw-only")
+    again = experiment("degradation", tmp_path, tfds_dir, capsys, "--draw-only")
     assert "finished" not in again and (tmp_path / "errors.png").exists()
 
 
@@ -58,7 +63,7 @@ def test_gradients_are_measured_at_first_and_in_training(tmp_path, tfds_dir, cap
     assert results["training"]["resnet"]["8"]["first"] == pytest.approx(mean)
     small, large = (results["initial"][way]["resnet"]["8"]["first"] for way in ("small", "large"))
     assert small > 3 * large > 0  # behind norms, a kernel's gradient falls as the kernel grows
-    assert "in training" in said
+    assert "mean over training" in said
     looked_at(tmp_path, "first_block", "flow_resnet8")
     main(["plot", str(tmp_path / "resnet8"), "--gradients", "--out", str(tmp_path / "again")])
     looked_at(tmp_path, "again")
@@ -79,6 +84,28 @@ def test_transfer_compares_four_ways(tmp_path, tfds_dir, capsys):
     looked_at(tmp_path, "transfer")
 
 
+def test_a_run_that_diverges_is_told_and_the_others_are_made(tmp_path, tfds_dir, capsys):
+    options = "--depths 8 --kinds resnet --optim.peak-lr 1e30 --data.train-split train[:10%]".split()
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        main(["experiment", "degradation", "--workdir", str(tmp_path), "--data.data-dir", tfds_dir, *FEW, *options])
+    out, error = capsys.readouterr()
+    assert "diverged: " in out and re.search(r"resnet-8 +diverged\n", out) and "every run in" in error
+    assert json.loads((tmp_path / "results.json").read_text())["runs"][0]["train_error"] is None
+    with pytest.raises(SystemExit):
+        main(["experiment", "gradients", "--workdir", str(tmp_path)])
+    assert "results.json is of the experiment degradation; choose another --workdir" in capsys.readouterr().err
+
+
+def test_each_seed_has_images_of_its_own():
+    labels = np.arange(800) % 10
+    parts = Stored("mine", {"train": Items(np.zeros((800, 1, 1, 1), np.uint8), labels, tuple("0123456789"), "mine")})
+    for split in ("train", "train[:80%]"):
+        places = [parts.examples(transfer._part(split, seed)).places for seed in range(10)]
+        assert len(set(np.concatenate(places))) == sum(map(len, places)) == len(parts.examples(split))
+    assert transfer._part("train[:50%]", 3) == "train[:50%]"
+
+
 def test_mistakes_are_told_before_anything_is_trained(tmp_path, tfds_dir, capsys):
     for options, said in (
         (("degradation", "--depths", "21"), "no plain net of 21 layers; valid: 20, 32, 44, 56, 110"),
@@ -90,6 +117,8 @@ def test_mistakes_are_told_before_anything_is_trained(tmp_path, tfds_dir, capsys
         ),
         (("transfer", "--data.per-class", "400"), "images of class '5'; wanted: 400 of each"),
         (("gradients", "--draw-only"), "run the experiment first, without --draw-only"),
+        (("transfer", "--data.name", "digit"), "close: digits"),
+        (("transfer", "--optim.freeze", "stem"), "--optim.freeze is not for transfer; one of its ways freezes"),
     ):
         with pytest.raises(SystemExit) as exit:
             experiment(options[0], tmp_path / "new", tfds_dir, capsys, *options[1:])

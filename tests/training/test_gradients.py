@@ -89,3 +89,15 @@ def test_they_are_the_same_in_parts_on_devices_and_recomputed(x64):
         assert got.keys() == wanted.keys()
         for name, value in wanted.items():
             assert got[name] == pytest.approx(value, rel=1e-9), name
+
+
+def test_with_shared_statistics_and_padding_devices_change_nothing(x64):
+    model = NETS["resnet"]
+    data = batch(8) | {"mask": np.array([1.0, 1, 0, 1, 1, 0, 0, 1])}
+    alone = make_train_step(model, optim.sgd(0.1), axis_name=None, gradient_flow=True)
+    wanted = metrics.mean([jax.jit(alone)(fresh(model), data)[1]])
+    parallel = Parallel("shard_map", jax.devices()[:2])
+    step = parallel.map(make_train_step(model.clone(bn_axis="data"), optim.sgd(0.1), gradient_flow=True))
+    got = metrics.mean([jax.device_get(step(parallel.replicate(fresh(model)), parallel.shard(data))[1])])
+    for name, value in wanted.items():
+        assert got[name] == pytest.approx(value, rel=1e-9), name

@@ -111,9 +111,9 @@ def test_what_does_not_fit_is_told(begun, tmp_path, tfds_dir):
     with pytest.raises(ValueError, match="head='kep'; valid: new, keep"):
         start_from(begun, blurred, FIVE, head="kep")
     missing = config(tmp_path / "run", tfds_dir, FIVE, init=InitConfig(from_=str(tmp_path / "none")))
-    with pytest.raises(SetupError, match="init.from: no run or checkpoint folder '.*none'"):
+    with pytest.raises(SetupError, match="init.from: nothing at '.*none'; wanted: a run or a file"):
         train(missing)
-    assert not (tmp_path / "run/metrics.jsonl").exists()
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,8 @@ def test_of_one_batch_they_are_the_batchs_own_and_devices_are_batches(x64):
     close(found, jax.tree.map(lambda old, new: (new - 0.9 * old) / 0.1, variables["batch_stats"], moved))
     apart = recalibrated(MODEL, state(one), batches(4, 4), one)
     close(recalibrated(MODEL, state(four), batches(1, 16), four), apart)
+    again = dataclasses.replace(state(one), batch_stats=one.replicate(found))  # the first batch's own
+    close(recalibrated(MODEL, again, batches(4, 4), one), apart)
     close(recalibrated(MODEL, state(one), batches(2, 8), one, accumulate=2), apart)
 
 

@@ -133,6 +133,20 @@ def test_what_is_frozen_stays_to_the_bit(x64):
     assert np.isfinite(sums["grad_norm"])
 
 
+def test_what_is_frozen_stays_on_devices_in_parts_and_with_adamw(x64):
+    frozen, parallel = optim.found_by("stem|stage1"), Parallel("pmap", jax.devices()[:2])
+    tx = optim.without(optim.adamw(0.1, weight_decay=0.1), frozen)
+    step = parallel.map(make_train_step(MODEL, tx, frozen=frozen, accumulate=2))
+    before = fresh(tx=tx)
+    after, _ = step(parallel.replicate(before), parallel.shard(batch(8)))
+    same = jax.tree.map(
+        lambda a, b: np.asarray(a).tobytes() == np.asarray(b).tobytes(),
+        before.variables,
+        jax.device_get(after).variables,
+    )
+    assert all(stays == frozen(path) for path, stays in flatten_dict(same, sep="/").items())
+
+
 @pytest.mark.parametrize("remat", ["none", "block"])
 def test_frozen_norms_are_those_of_frozen_parts(x64, remat):
     """The rest is trained as if the net itself had kept those norms."""
