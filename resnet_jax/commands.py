@@ -235,15 +235,11 @@ def _experiment(request: Any) -> None:
     file = Path(config.workdir) / "results.json"
     if (whose := _results(file).get("experiment", request.name)) != request.name:
         raise SetupError(f"{file} is of the experiment {whose}; choose another --workdir")
-    if not request.draw_only:
-        make = {
-            "degradation": lambda: degradation.degradation(config, depths, seeds, kinds),
-            "gradients": lambda: gradients.gradients(config, depths, seeds, kinds),
-            "transfer": lambda: transfer.transfer(
-                config, seeds, epochs=transfer.EPOCHS if request.target_epochs is None else request.target_epochs
-            ),
-        }[request.name]
-        print(make())
+    if not request.draw_only and room is transfer:
+        epochs = transfer.EPOCHS if request.target_epochs is None else request.target_epochs
+        print(transfer.transfer(config, seeds, epochs=epochs))
+    elif not request.draw_only:
+        print((degradation.degradation if room is degradation else gradients.gradients)(config, depths, seeds, kinds))
     if not (results := _results(file)):
         raise SetupError(f"no {file}; run the experiment first, without --draw-only")
     print(room.table(results))
