@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
+from resnet_jax.analysis import plots
 from resnet_jax.analysis.curves import read_curves
 from resnet_jax.analysis.plots import draw_curves
 
@@ -33,6 +34,22 @@ def test_records_are_split_into_train_and_test_and_a_torn_line_is_left_out(tmp_p
 def test_a_run_before_its_first_evaluation_has_an_empty_test_curve(tmp_path):
     (curve,) = read_curves([make_run(tmp_path / "c20", record(10, "train"))])
     assert curve.test_steps.shape == curve.test_loss.shape == curve.test_top1.shape == (0,)
+
+
+def test_a_record_of_steps_that_were_all_skipped_is_nan(tmp_path):
+    lines = record(10, "train").replace("1.0", "null") + record(20, "train") + record(20, "test")
+    (curve,) = read_curves([make_run(tmp_path / "c20", lines)])
+    np.testing.assert_array_equal(curve.train_loss, [np.nan, 1.0])
+
+
+def test_the_mean_of_runs_is_over_the_steps_that_all_have(tmp_path):
+    often = [record(step, "train", top1=0.1) for step in (10, 20, 30, 40)] + [record(40, "test")]
+    seldom = [record(step, "train", top1=0.3) for step in (20, 40)] + [record(40, "test")]
+    curves = read_curves([make_run(tmp_path / name, "".join(lines)) for name, lines in (("a", often), ("b", seldom))])
+    steps, values = plots._mean([(curve.train_steps, curve.train_top1) for curve in curves])
+    np.testing.assert_allclose((steps, values), ([20, 40], [0.2, 0.2]))
+    png, svg = plots.draw_errors({"plain": {20: curves}}, tmp_path / "errors")
+    assert png.exists() and "plain" in svg.read_text()
 
 
 def test_labels_are_the_shortest_ends_that_tell_runs_apart(tmp_path, monkeypatch):
