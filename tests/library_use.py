@@ -7,7 +7,7 @@ import optax
 
 from resnet_jax import TrainState, create_model, make_eval_step, make_train_step
 
-model = create_model("cifar_resnet20", num_classes=3)
+model = create_model("cifar_resnet8", num_classes=3)
 images = np.random.default_rng(0).standard_normal((6, 16, 16, 3)).astype(np.float32)
 labels = np.arange(6, dtype=np.int32) % 3
 

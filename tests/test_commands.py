@@ -16,7 +16,7 @@ from resnet_jax.data import photographs
 pytestmark = pytest.mark.slow
 SHORT = (
     "--data.image-size 8 --data.batch-size 16 --train.epochs 4 --optim.warmup-epochs 0 --log.no-tensorboard "
-    "--data.eval-batch-size 8"
+    "--data.eval-batch-size 8 --model.name cifar_resnet8"
 ).split()
 
 
@@ -45,7 +45,7 @@ def trained(tmp_path_factory, pictures):
     main(
         f"train --workdir {folder} --data.path {pictures} --data.image-size 16 --data.batch-size 64 --data.padding 0 "
         "--data.crop-area 0.8 1.0 --data.mixup 0.2 --optim.warmup-epochs 1 --train.epochs 12 "
-        "--train.eval-every-epochs 6 --train.log-every-steps 2 --model.bn-axis data".split()
+        "--train.eval-every-epochs 6 --train.log-every-steps 2 --model.bn-axis data --model.name cifar_resnet8".split()
     )
     return folder
 

@@ -112,6 +112,7 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_end(straight, tmp_path, tfd
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("straight", ["decoded"], indirect=True)
 def test_stopped_by_signals_it_saves_at_once_and_goes_on_to_the_same_end(straight, tmp_path, tfds_dir):
     """SIGTERM while it trains, and Ctrl-C."""
     folder, arguments = tmp_path / "stopped", straight[1]
