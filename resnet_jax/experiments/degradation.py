@@ -61,7 +61,7 @@ def degradation(config: Config, depths: Sequence[int], seeds: Sequence[int], kin
 
 
 def _end(curve: Curve, epochs: float) -> dict[str, float]:
-    last = curve.train_steps > curve.train_steps[-1] * (1 - 1 / max(1, epochs))
+    last = curve.train_steps > curve.train_steps[-1] - round(curve.train_steps[-1] / max(1, epochs))
     return {
         "train_loss": float(np.nanmean(curve.train_loss[last])),
         "train_error": 1 - float(np.nanmean(curve.train_top1[last])),

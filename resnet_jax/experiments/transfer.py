@@ -89,7 +89,8 @@ def transfer(config: Config, seeds: Sequence[int], *, epochs: float = EPOCHS) ->
 
 def _part(split: str, seed: int) -> str:
     name, _, rest = split.partition("[")
-    share = {"": 10, ":80%]": 8}.get(rest)  # of the whole, or of what is left when a fifth is held out
+    # Of the whole, or of what is left when a fifth is held out; of several splits together none can be cut.
+    share = None if "+" in name else {"": 10, ":80%]": 8}.get(rest)
     return split if share is None else f"{name}[{seed % 10 * share}%:{(seed % 10 + 1) * share}%]"
 
 

@@ -103,7 +103,8 @@ def test_each_seed_has_images_of_its_own():
     for split in ("train", "train[:80%]"):
         places = [parts.examples(transfer._part(split, seed)).places for seed in range(10)]
         assert len(set(np.concatenate(places))) == sum(map(len, places)) == len(parts.examples(split))
-    assert transfer._part("train[:50%]", 3) == "train[:50%]"
+    for split in ("train[:50%]", "train+validation"):
+        assert transfer._part(split, 3) == split
 
 
 def test_mistakes_are_told_before_anything_is_trained(tmp_path, tfds_dir, capsys):
