@@ -221,6 +221,7 @@ def test_mistakes_are_one_line_each(trained, pictures, tmp_path, capsys):
     assert not (tmp_path / "w").exists()
 
 
+@pytest.mark.slow
 def test_an_unreadable_image_stops_training_with_its_name_or_is_skipped(tmp_path, digits, capsys):
     write_classes(tmp_path / "set", digits, (0, 1), 0, 10)
     broken = tmp_path / "set" / "digit1" / "broken.png"

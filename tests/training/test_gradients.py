@@ -60,6 +60,7 @@ def by_added_maps(model, state, data):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETS)
 def test_the_norms_are_those_of_the_gradients(x64, name):
     model, data = NETS[name], batch(6)
@@ -75,6 +76,7 @@ def test_the_norms_are_those_of_the_gradients(x64, name):
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-12, atol=1e-14), new.params, plain.params)
 
 
+@pytest.mark.slow
 def test_they_are_the_same_in_parts_on_devices_and_recomputed(x64):
     model, data = NETS["resnet"].clone(frozen_norms=("all",)), batch(16)
     once = make_train_step(model, optim.sgd(0.1), axis_name=None, gradient_flow=True)

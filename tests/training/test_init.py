@@ -43,6 +43,7 @@ def leaves(variables):
     return flatten_dict(jax.tree.map(np.asarray, dict(variables)), sep="/")
 
 
+@pytest.mark.slow
 def test_the_backbone_is_taken_and_the_head_is_new(begun, tmp_path, tfds_dir, capsys):
     """What is frozen is the other run's to the bit; images are normalised as there; the run can be gone on with and
     replayed when the other one is gone.

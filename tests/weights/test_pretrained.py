@@ -130,6 +130,7 @@ def test_a_file_that_does_not_fit_is_named(tmp_path, entry, said):
         load_pretrained(path)
 
 
+@pytest.mark.slow
 def test_torchvisions_efficientnets_have_their_own_constants_and_crops(tmp_path):
     """B5 to B7 were TensorFlow's weights; B0's and B1's files name who trained them."""
     for name, file, crop, norm in (
