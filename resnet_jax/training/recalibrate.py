@@ -21,11 +21,12 @@ from jax import lax
 from resnet_jax.config import to_dict
 from resnet_jax.training.checkpoint import Checkpoints, open_checkpoint
 from resnet_jax.training.folder import config_of_steps, make_folder, record_config
+from resnet_jax.training.optim import Chosen
 from resnet_jax.training.parallel import AXIS, Parallel
 from resnet_jax.training.plan import as_begun, check_split, data_changes, frozen, make_plan
 from resnet_jax.training.session import Session
 from resnet_jax.training.state import TrainState
-from resnet_jax.training.steps import Augment, Frozen, complete, keeping_statistics, step_keys
+from resnet_jax.training.steps import Augment, complete, keeping_statistics, step_keys
 from resnet_jax.types import Batch
 
 
@@ -37,7 +38,7 @@ def recalibrated(
     *,
     augment: Augment | None = None,
     accumulate: int = 1,
-    kept_norms: Frozen | None = None,
+    kept_norms: Chosen | None = None,
 ) -> Any:
     """Batch statistics with the mean and the variance of all that each norm is given, over all of `batches`.
 

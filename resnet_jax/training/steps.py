@@ -22,14 +22,13 @@ from resnet_jax.models.skipnet import SkipNet
 from resnet_jax.training.gradients import ACTIVATIONS, gradient_norms, tapped, taps
 from resnet_jax.training.losses import cross_entropy
 from resnet_jax.training.metrics import classification, execution
-from resnet_jax.training.optim import by_path
+from resnet_jax.training.optim import Chosen, by_path
 from resnet_jax.training.state import TrainState
 from resnet_jax.types import Array, Batch, Metrics
 
 Step = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 Loss = Callable[[Array, Array], Array]  # logits [N, K], labels int [N] or soft [N, K] -> [N]
 Augment = Callable[[Batch, Array], Batch]
-Frozen = Callable[[str], bool]  # by a parameter's path: "stage1_block0/branch/conv1/kernel"
 
 
 def make_train_step(
@@ -43,7 +42,7 @@ def make_train_step(
     ema_decay: float | None = None,
     skip_nonfinite: bool = False,
     gate_penalty: float = 0.0,
-    frozen: Frozen | None = None,
+    frozen: Chosen | None = None,
     gradient_flow: bool = False,
 ) -> Step:
     """step(state, batch) -> (state, metrics), the metrics being sums over the global batch (see `metrics.mean`).
@@ -164,11 +163,11 @@ def make_train_step(
     return step
 
 
-def _kept(frozen: Frozen, old: Any, new: Any) -> Any:
+def _kept(frozen: Chosen, old: Any, new: Any) -> Any:
     return jax.tree.map(lambda stays, old, new: old if stays else new, by_path(frozen, old), old, new)
 
 
-def keeping_statistics(frozen: Frozen) -> Callable[..., Any]:
+def keeping_statistics(frozen: Chosen) -> Callable[..., Any]:
     """An interceptor: norms all of whose parameters are frozen use and keep their running statistics."""
 
     def call(run: Callable[..., Any], args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
