@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import importlib.metadata
+import inspect
+import io
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NoReturn
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from itertools import pairwise, takewhile
+from types import SimpleNamespace
+from typing import Annotated, Any, Literal
 
-from resnet_jax.arguments import Positional, completion, fail, parse_arguments, take
+from resnet_jax.arguments import Parser, Positional, completion, fail, fill, make_parser
 from resnet_jax.config import (
     Config,
     DataConfig,
     ModelConfig,
     OptimConfig,
+    Place,
     ResumeConfig,
     TrainConfig,
     load_config,
@@ -24,30 +29,31 @@ from resnet_jax.config import (
 from resnet_jax.experiments.settings import DEFAULTS
 from resnet_jax.nearest import nearest
 
-DESCRIPTION = "Deep residual networks in JAX. `resnet-jax COMMAND --help` says more of each."
-TRAIN = """Train a residual network.
+TRAIN = """Train a residual network: --workdir is the run's folder. The same command on the same folder resumes.
 
---config FILE starts from the `config` of a Python file (see configs/); the options below override it. Starting the same
-command on the same --workdir resumes; options that change a number of the run are refused then."""
+Options override the config that --config names, or the default run's. Lists take spaces or commas between values."""
+
+
+Run = Annotated[str, "RUN"]
 
 
 @dataclass(frozen=True)
 class Eval:
     """Evaluate a run, or several together: loss, top-1, top-5 and calibration error over a split.
 
-    The data is the (first) run's own, unless --data options say otherwise; it is preprocessed as each has learned it.
+    The data is that of the (first) run, unless --data options say otherwise, preprocessed as each run has learned it.
     Probabilities are means over an image's views, and over the runs.
     """
 
-    runs: Positional[tuple[str, ...]]  # folders of runs
+    runs: Positional[tuple[Run, ...]]  # folders of runs
     protocol: Literal["single", "flip", "ten-crop", "multi-scale"] = "single"  # the views of each image
     scales: tuple[int, ...] | None = (
-        None  # of multi-scale: shorter sides in pixels; None: 224 256 384 480 640 times the net's pixels / 224
+        None  # with multi-scale: shorter sides in pixels; None: 224 256 384 480 640 times the net's pixels / 224
     )
-    out: str | None = None  # write each image's class and predictions to this .csv or .json file
-    step: str = "latest"  # of the checkpoint: latest, best (by test top-1) or a number
-    ema: bool = False  # the averaged weights
-    split: str | None = None  # None: what the run was tested on; of other data its test split, else every image
+    out: Place | None = None  # write each image's class and predictions to this .csv or .json file
+    step: str = "latest"  # checkpoint: latest, best (by test top-1) or a number
+    ema: bool = False  # use the averaged weights
+    split: str | None = None  # split to evaluate; None: as the run was tested; of other data the test split, else all
     json: bool = False  # print one JSON object
     data: DataConfig = field(default_factory=DataConfig)
 
@@ -56,11 +62,11 @@ class Eval:
 class Predict:
     """Classify images with a run: the five likeliest classes of each, a line an image."""
 
-    run: Positional[str]  # folder of a run
-    images: Positional[tuple[str, ...]]  # image files, or folders of them
-    step: str = "latest"  # of the checkpoint: latest, best (by test top-1) or a number
-    ema: bool = False  # the averaged weights
-    top: int = 5  # classes an image
+    run: Positional[Run]  # folder of a run
+    images: Positional[tuple[Annotated[str, "IMAGE"], ...]]  # image files, folders of them, or - for standard input
+    step: str = "latest"  # checkpoint: latest, best (by test top-1) or a number
+    ema: bool = False  # use the averaged weights
+    top: int = 5  # number of classes to print for each image
     batch_size: int = 32  # images at a time
     json: bool = False  # print one JSON object a line
 
@@ -72,8 +78,8 @@ class Replay:
     Nothing in the run is changed.
     """
 
-    run: Positional[str]  # folder of a run
-    at: Positional[int]  # the step, as metrics.jsonl counts them
+    run: Positional[Run]  # folder of a run
+    at: Positional[Annotated[int, "STEP"]]  # the step, as metrics.jsonl counts them
     json: bool = False  # print one JSON object
 
 
@@ -84,11 +90,11 @@ class Recalibrate:
     Tests before and after. The run itself stays as it is.
     """
 
-    run: Positional[str]  # folder of a run
-    out: str | None = None  # folder of the new one; None: RUN-recalibrated
-    step: str = "latest"  # of the checkpoint: latest, best (by test top-1) or a number
-    ema: bool = False  # the averaged weights' statistics
-    batches: int | None = None  # of training images; None: an epoch
+    run: Positional[Run]  # folder of a run
+    out: Place | None = None  # folder of the new run; None: RUN-recalibrated
+    step: str = "latest"  # checkpoint: latest, best (by test top-1) or a number
+    ema: bool = False  # use the averaged weights
+    batches: int | None = None  # number of batches of training images; None: an epoch
     json: bool = False  # print one JSON object
 
 
@@ -98,17 +104,18 @@ class Experiment:
 
     degradation: deeper plain nets have the higher training error, deeper residual nets do not. gradients: how much of
     the gradient reaches the first block. transfer: from half of the classes to the others, with few images. The runs
-    are ordinary ones: the same command goes on with those that are not finished. The table and the pictures are of the
-    nets asked for last. Each experiment has its own defaults of data, optim and train, on the digits.
+    are ordinary ones: the same command resumes those that are not finished. The table and the pictures are of the
+    nets asked for last. Each experiment has its own defaults of data, optim and train, on the digits;
+    `resnet-jax experiment NAME --help` shows them.
     """
 
-    name: Positional[Literal["degradation", "gradients", "transfer"]]
-    workdir: str | None = None  # None: runs/NAME
+    name: Positional[Literal["degradation", "gradients", "transfer"]]  # the experiment
+    workdir: Place | None = None  # folder of its runs; None: runs/NAME
     depths: tuple[int, ...] | None = None  # layers of the nets (not of transfer); None: 20, (32,) 56
-    kinds: tuple[Literal["plain", "resnet", "highway"], ...] | None = None  # the same; None: all
-    seeds: tuple[int, ...] | None = None  # None: 0; of transfer 0 to 4
-    target_epochs: float | None = None  # of transfer's second half (train.epochs: of its first); None: 60
-    draw_only: bool = False  # the pictures, from what is there
+    kinds: tuple[Literal["plain", "resnet", "highway"], ...] | None = None  # kinds of nets (likewise); None: all
+    seeds: tuple[int, ...] | None = None  # seeds of the runs; None: 0, of transfer 0 to 4
+    target_epochs: float | None = None  # epochs of transfer's second half (train.epochs: of its first); None: 60
+    draw_only: bool = False  # draw the pictures from the runs that are there
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
@@ -120,27 +127,24 @@ class Experiment:
 class Models:
     """List the networks whose names match, with parameters, multiply-adds and input size."""
 
-    pattern: Positional[str] = "*"  # as in a shell: "*20*"
+    pattern: Positional[str] = "*"  # names of nets, as in a shell: "*20*"
 
 
 @dataclass(frozen=True)
 class Summarize:
     """Parameters, statistics and multiply-adds of a network, by stage."""
 
-    name: Positional[str]
+    name: Positional[str]  # the net
     image_size: int | None = None  # pixels a side; None: the size it was published with
 
 
 @dataclass(frozen=True)
 class Data:
-    """Look at a dataset: splits, classes, a sheet of images as training sees them, and how fast they are read.
+    """Look at a dataset: splits, classes, a sheet of images as training sees them, and how fast they are read."""
 
-    --config FILE starts from the data options of a config, as `train` does.
-    """
-
-    name: Positional[str]  # of a TFDS dataset, or a path
-    sheet: str = "contact_sheet.png"  # where the picture goes
-    batches: int = 20  # that are read for the throughput
+    name: Positional[Annotated[str, "NAME|PATH"]]  # a TFDS dataset, or a folder or file of your own
+    sheet: Place = "contact_sheet.png"  # file for the picture
+    batches: int = 20  # number of batches to read for the throughput
     data: DataConfig = field(default_factory=DataConfig)
 
 
@@ -148,43 +152,80 @@ class Data:
 class Plot:
     """Draw loss and top-1 of one or more runs, overlaid; or the gradients that one has recorded."""
 
-    runs: Positional[tuple[str, ...]]  # folders of runs
-    out: str | None = None  # OUT.png and OUT.svg; None: curves, or gradients
-    gradients: bool = False  # of one run with train.gradient_flow: by blocks and steps
+    runs: Positional[tuple[Run, ...]]  # folders of runs
+    out: Place | None = None  # writes PATH.png and PATH.svg; None: curves, or gradients
+    gradients: bool = False  # draw the gradients of one run with train.gradient_flow, by blocks and steps
 
 
-COMMANDS: dict[str, Callable[..., Any]] = {
-    "train": Config,
-    "eval": Eval,
-    "predict": Predict,
-    "replay": Replay,
-    "recalibrate": Recalibrate,
-    "experiment": Experiment,
-    "models": Models,
-    "summary": Summarize,
-    "data": Data,
-    "plot": Plot,
+COMMANDS: dict[str, tuple[type, str]] = {  # with a line of help each
+    "train": (Config, "train a net: on handwritten digits, or on your images"),
+    "eval": (Eval, "evaluate runs: loss, top-1, top-5 and calibration error"),
+    "predict": (Predict, "classify images with a run"),
+    "data": (Data, "look at a dataset before training: splits, classes, images"),
+    "plot": (Plot, "draw loss and top-1 of runs"),
+    "models": (Models, "list the nets, with parameters and multiply-adds"),
+    "summary": (Summarize, "parameters and multiply-adds of a net, by stage"),
+    "recalibrate": (Recalibrate, "take a run's running statistics anew"),
+    "replay": (Replay, "do one step of a run again"),
+    "experiment": (Experiment, "repeat a paper's experiment: degradation, gradients, transfer"),
 }
+CONFIG = "a config to start from: a name (folder_resnet18), a .py file, or a run"
+# Options that a command accepts and has no use for; they are not shown.
+UNUSED = {
+    "eval": tuple(
+        f"data.{name}"
+        for name in (
+            "per_class", "channels", "crop_area", "interpolation", "padding", "horizontal_flip", "color_jitter",
+            "cutout", "mixup", "cutmix", "mean", "std",
+        )
+    ),
+    "data": ("data.name", "data.path", "data.eval_batch_size"),
+}  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs a command. Exits with status 2 and one line for a mistake, 1 for a run that stopped, 130 after Ctrl-C, 143
     after SIGTERM.
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    name = arguments[0] if arguments else "--help"
+    for stream in (sys.stdout, sys.stderr):  # names of files need not be text
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    name = ""
+    try:
+        try:
+            arguments = list(sys.argv[1:] if argv is None else argv)
+            name = arguments[0] if arguments else "--help"
+            _main(name, arguments[1:])
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # the reader of our output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python would flush it once more
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        hint = "; the same command resumes from the last checkpoint, if there is one yet" if name == "train" else ""
+        print(f"interrupted{hint}", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+def _main(name: str, arguments: list[str]) -> None:
+    if sys.platform == "win32":
+        fail("Windows is not supported; expected Linux or macOS (the Windows Subsystem for Linux is one)")
     if name == "--version":
-        print(importlib.metadata.version("flax-resnets"))
-        return None
+        return print(importlib.metadata.version("flax-resnets"))
+    if name in ("-h", "--help"):
+        return print(_help())
+    if name.startswith("--print-completion") or name.startswith("--tyro-print-completion"):
+        if "tyro" in name:
+            print("warning: --tyro-print-completion is now --print-completion", file=sys.stderr)
+        shell = (*name.split("=")[1:], *arguments, "bash")[0]
+        return print(completion({command: _parser(command) for command in COMMANDS}, shell), end="")
     if name.startswith("-"):
-        return completion(COMMANDS, arguments or ["--help"], prog="resnet-jax", description=DESCRIPTION)
+        fail(f"expected a command, got {name}; did you mean resnet-jax train {name}?")
     if name not in COMMANDS:
         fail(f"no command {name!r}; {nearest(name, COMMANDS)}")
-    request = parse(arguments[1:], prog="resnet-jax train") if name == "train" else _request(name, arguments[1:])
-    try:
-        from resnet_jax import commands  # when it is known what is asked for: it imports JAX
-    except KeyboardInterrupt:
-        _interrupted(name)
+    request = parse(arguments) if name == "train" else _request(name, arguments)
+    from resnet_jax import commands  # when it is known what is asked for: it imports JAX
+
     try:
         commands.run(name, request)
     except commands.Preempted as error:
@@ -194,73 +235,121 @@ def main(argv: Sequence[str] | None = None) -> None:
         commands.leave(f"error: {error}", 2)
     except (commands.Diverged, commands.SaveFailed, commands.PeerFailed) as error:
         commands.leave(f"stopped: {error}", 1)
-    except BrokenPipeError:  # who read what is printed has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python would flush it once more
-        raise SystemExit(1) from None
+    except BrokenPipeError:
+        raise
     except OSError as error:  # a log on a full disk: everything else is told by what it was for
         commands.leave(f"stopped: {error}", 1)
-    except KeyboardInterrupt:
-        _interrupted(name)
     except Exception:
         commands.leave_if_others_wait(traceback.format_exc())
         raise
 
 
-def _interrupted(name: str) -> NoReturn:
-    hint = "; the same command goes on from the last checkpoint, if there is one yet" if name == "train" else ""
-    print(f"interrupted{hint}", file=sys.stderr)
-    raise SystemExit(130) from None
+HELP = """usage: resnet-jax COMMAND [options]
+
+Deep residual networks in JAX: published weights, and training that resumes.
+
+{commands}
+
+Examples:
+  resnet-jax train                                 handwritten digits, a minute
+  resnet-jax train --config folder_resnet18 --data.path photos --workdir runs/a
+  resnet-jax predict runs/a photo.jpg              the five likeliest classes
+  resnet-jax eval runs/a                           loss and accuracy
+
+resnet-jax COMMAND --help lists a command's options. Also: --version, and
+--print-completion bash, zsh or tcsh."""
 
 
-def parse(argv: Sequence[str] | None = None, *, prog: str = "train.py") -> Config:
-    """A Config from the arguments of `train`: a file's, or the default, with typed overrides."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    return HELP.format(commands="\n".join(f"  {name:{width}}  {line}" for name, (_, line) in COMMANDS.items()))
+
+
+def _parser(name: str, defaults: Any = None) -> Parser:
+    kind, _ = COMMANDS[name]
+    return make_parser(
+        kind,
+        prog=f"resnet-jax {name}",
+        description=TRAIN if name == "train" else inspect.getdoc(kind) or "",
+        defaults=defaults,
+        hidden=UNUSED.get(name, ()),
+        config=CONFIG if name in ("train", "data") else None,
+    )
+
+
+def _values(name: str, arguments: Sequence[str]) -> dict[str, Any]:
+    """The values that are typed, by dotted names of fields; after --help it exits."""
+    before_files = list(takewhile(lambda argument: argument != "--", arguments))
+    if "--help" in before_files or "-h" in before_files:
+        _parser(name, _shown(name, before_files)).print_help()
+        raise SystemExit(0)
+    values = _parser(name).values(arguments)
+    for unused in UNUSED.get(name, ()):
+        if unused in values and unused != "data.per_class":
+            print(f"warning: --{unused.replace('_', '-')} has no effect on {name}", file=sys.stderr)
+    return values
+
+
+def _shown(name: str, arguments: Sequence[str]) -> Any:
+    """The defaults that a command's help shows: of a config or an experiment that is named with it."""
+    if name == "eval":  # they are the run's
+        return SimpleNamespace(data=SimpleNamespace(**dict.fromkeys((field.name for field in fields(DataConfig)), "")))
+    if name == "experiment":
+        known = [argument for argument in arguments if argument in DEFAULTS]
+        return DEFAULTS[known[0] if known else "degradation"].config
+    given = [argument.removeprefix("--config=") for argument in arguments if argument.startswith("--config=")]
+    given += [after for flag, after in pairwise(arguments) if flag == "--config"]
+    return _load(given[0] if given else None)
+
+
+def _load(config: str | None) -> Config:
     try:
-        path = take(arguments, "--config")
-        default = Config() if path is None else load_config(path)
+        return Config() if config is None else load_config(config)
     except (OSError, ValueError) as error:
         fail(str(error))
-    default = replace(default, data=_named(arguments, default.data))
-    return parse_arguments(Config, arguments, default=default, prog=prog, description=TRAIN)
 
 
-def _request(name: str, arguments: list[str]) -> Any:
-    kind: Any = COMMANDS[name]
-    options = {"prog": f"resnet-jax {name}", "description": str(kind.__doc__)}
-    try:
-        if name == "data":
-            path = take(arguments, "--config")
-            own = DataConfig() if path is None else load_config(path).data
-        request = parse_arguments(kind, arguments, **options)
-        if name == "eval":
-            from resnet_jax.training.folder import read_config
+def parse(argv: Sequence[str] | None = None) -> Config:
+    """A Config from the arguments of `train`: a file's, or the default, with typed overrides."""
+    values = _values("train", list(sys.argv[1:] if argv is None else argv))
+    default = _load(values.pop("config", None))
+    return fill(replace(default, data=_named(values, default.data)), values)
 
-            if not request.runs:
-                raise ValueError("no run given; wanted: the folder of a run, or of several")
-            own = read_config(request.runs[0]).data
-    except (ValueError, OSError) as error:
-        fail(str(error))
+
+def _request(name: str, arguments: Sequence[str]) -> Any:
+    values = _values(name, arguments)
+    config = _load(values.pop("config", None))
+    own = {field: values.pop(field) for field in list(values) if "." not in field}
+    request = COMMANDS[name][0](**own)
     if name == "experiment":
         base = DEFAULTS[request.name].config
-        groups = {"model": base.model, "optim": base.optim, "train": base.train, "data": _named(arguments, base.data)}
-        return parse_arguments(kind, arguments, default=replace(request, **groups), **options)
-    if name not in ("eval", "data"):
-        return request
-    # Once more, now that it is known what the options start from.
-    default = replace(request, data=_named(arguments, own))
-    found = parse_arguments(kind, arguments, default=default, **options)
-    if name == "eval" and place(found.data) != place(own):  # what the run said of its own data holds for no other
-        given = _flags_of(arguments)
-        inherited = [field for field in ("class_names", "classes") if f"--data.{field.replace('_', '-')}" not in given]
-        found = replace(found, data=replace(found.data, **dict.fromkeys(inherited)))
-    return found
+        groups = {"model": base.model, "optim": base.optim, "train": base.train, "data": _named(values, base.data)}
+        return fill(replace(request, **groups), values)
+    if name == "data":
+        return fill(replace(request, data=config.data), values)
+    if name == "eval":
+        return _of_run(request, values)
+    return request
 
 
-def _flags_of(arguments: Sequence[str]) -> set[str]:
-    return {argument.partition("=")[0].replace("_", "-") for argument in arguments}
+def _of_run(request: Eval, values: Mapping[str, Any]) -> Eval:
+    """With the data of the first run, where nothing else is said."""
+    from resnet_jax.training.folder import read_config
+
+    if not request.runs:
+        fail("no run given; wanted: the folder of a run, or of several")
+    try:
+        own = read_config(request.runs[0]).data
+    except (ValueError, OSError) as error:
+        fail(str(error))
+    result = fill(replace(request, data=_named(values, own)), values)
+    if place(result.data) == place(own):
+        return result
+    # What the run said of its own data holds for no other.
+    inherited = [name for name in ("data.class_names", "data.classes") if name not in values]
+    return fill(result, dict.fromkeys(inherited))
 
 
-def _named(arguments: Sequence[str], config: DataConfig) -> DataConfig:
+def _named(values: Mapping[str, Any], config: DataConfig) -> DataConfig:
     """Without the path that a file or a run has, where a dataset is asked for by name."""
-    flags = _flags_of(arguments)
-    return replace(config, path=None) if "--data.name" in flags and "--data.path" not in flags else config
+    return replace(config, path=None) if "data.name" in values and "data.path" not in values else config

@@ -76,7 +76,7 @@ def run(name: str, request: Any) -> None:
             commands[name](request)
     except Unreadable as error:
         raise Unreadable(f"{error}; repair or remove it, or skip such images: --data.unreadable skip") from error
-    except DataError:
+    except (DataError, BrokenPipeError):
         raise
     except (ValueError, OSError) as error:
         if name in ("train", "experiment"):  # they tell mistakes from faults themselves

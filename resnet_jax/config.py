@@ -5,112 +5,123 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 import runpy
 import sys
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from resnet_jax.files import expanded
 from resnet_jax.nearest import nearest
+
+Place = Annotated[str, "PATH"]  # what the command line calls the value
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The net. Classes and channels are the data's."""
+    """The net. Its classes and channels are the data's."""
 
-    name: str = "cifar_resnet20"  # one of resnet_jax.list_models()
-    stem: Literal["imagenet", "cifar", "deep", "halving"] | None = None  # None: the net's own
+    name: str = "cifar_resnet20"  # the net; `resnet-jax models` lists them
+    stem: Literal["imagenet", "cifar", "deep", "halving"] | None = None  # first layers; None: the net's own
     drop_rate: float = 0.0  # dropout before the head
     drop_path: float = 0.0  # stochastic depth: rate of the last block
-    global_pool: Literal["avg", "max"] = "avg"
-    bn_axis: Literal["data"] | None = None  # None: batch statistics per device; data: of all devices
-    bn_group_size: int | None = None  # with bn_axis: of this many neighbouring devices
-    frozen_norms: tuple[str, ...] = ()  # parts that keep running statistics: stem, stage1, ...; all
+    global_pool: Literal["avg", "max"] = "avg"  # mean or maximum over the last map
+    bn_axis: Literal["data"] | None = None  # batch statistics over all devices; None: each device's own
+    bn_group_size: int | None = None  # with bn_axis: statistics over so many neighbouring devices; None: over all
+    frozen_norms: tuple[str, ...] = ()  # components whose norms keep their statistics: stem, stage1, ... or all
     remat: Literal["none", "block", "stage"] = "none"  # recompute activations in the backward pass
-    dtype: Literal["float32", "bfloat16"] = "float32"  # of the arithmetic; parameters and statistics are float32
+    dtype: Literal["float32", "bfloat16"] = "float32"  # dtype of the arithmetic (mixed precision: bfloat16)
 
 
 @dataclass(frozen=True)
 class InitConfig:
-    """What the weights are at first: drawn anew, or those of another run or of a file."""
+    """The first weights: initialised, or those of another run or of a file."""
 
-    from_: str | None = None  # (--init.from) folder of a run, or PyTorch weights (.safetensors, .pth); None: drawn
-    step: str = "latest"  # of that run's checkpoint: latest, best (by test top-1) or a number
-    ema: bool = False  # that run's averaged weights
-    head: Literal["new", "keep"] | None = None  # the classifier; None: kept from a run of the very same classes
-    kernels: Literal["fan_out", "fan_in", "lecun", "small", "large"] | None = None  # of drawn kernels; None: net's own
+    from_: Place | None = None  # a run, or PyTorch weights (.safetensors, .pth) to start from; None: initialised
+    step: str = "latest"  # checkpoint of that run: latest, best (by test top-1) or a number
+    ema: bool = False  # take that run's averaged weights
+    head: Literal["new", "keep"] | None = None  # the classifier; None: kept from a run with the same classes
+    kernels: Literal["fan_out", "fan_in", "lecun", "small", "large"] | None = (
+        None  # scale of initialised kernels; None: the net's own
+    )
 
 
 @dataclass(frozen=True)
 class DataConfig:
     """Images: a TFDS classification set by name, or your own at a path."""
 
-    name: str = "digits"  # of the TFDS dataset; "digits" comes with the package
-    path: str | None = None  # instead of `name`: a folder of images, of IDX or Parquet files; an .npz or .parquet file
-    data_dir: str | None = None  # where prepared TFDS sets lie; None: TFDS's own choice
-    train_split: str = "train"  # or a part of it: train[:10%]
-    test_split: str | None = None  # None: the set's test or validation split, else a fifth of train_split, held out
-    class_names: tuple[str, ...] | None = None  # None: the data's own
-    classes: tuple[str, ...] | None = None  # only these, in this order; None: all
-    per_class: int | None = None  # train on the first so many images of each class; None: on all
+    name: str = "digits"  # a TFDS dataset; "digits" comes with the package
+    path: Place | None = None  # your images instead: a folder of them, of IDX or Parquet files; .npz or .parquet
+    data_dir: Place | None = None  # where prepared TFDS sets lie; None: TFDS's own choice
+    train_split: str = "train"  # split to train on, or a part of it: train[:10%]
+    test_split: str | None = None  # split to test on; None: test or validation, else a fifth of train_split, held out
+    class_names: tuple[str, ...] | None = None  # names of the classes, in the order of their labels; None: the data's
+    classes: tuple[str, ...] | None = None  # only these classes, in this order; None: all
+    per_class: int | None = None  # train on so many images of each class, the first ones; None: on all
     channels: Literal[1, 3] | None = None  # 1: made grey; 3: grey becomes three; None: as the images are
-    unreadable: Literal["stop", "skip"] = "stop"  # skip: count them, and go on without
+    unreadable: Literal["stop", "skip"] = "stop"  # images that cannot be read; skip: ignore and count them
     batch_size: int = 128  # images a step, all devices together
-    eval_batch_size: int | None = None  # None: batch_size
+    eval_batch_size: int | None = None  # images at a time in evaluation; None: batch_size
     image_size: int | None = None  # photographs: side of the random resized crops; None: images of one size, in memory
     crop_area: tuple[float, float] = (0.08, 1.0)  # with image_size: least and greatest share of the image in a crop
     resize: int | None = None  # with image_size: shorter side before evaluation's centre crop; None: image_size * 8/7
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"  # with image_size; antialiased
-    threads: int | None = None  # with image_size: that decode; None: one per processor of this process
+    threads: int | None = None  # with image_size: threads that decode; None: one per processor of this process
     padding: int = 1  # pixels of zeros on each side before a random crop of the same size; 0: no crop
-    horizontal_flip: bool = False
+    horizontal_flip: bool = False  # mirror half of the training images
     color_jitter: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)  # brightness, contrast, saturation, hue
     cutout: int = 0  # side of the square that is blanked, pixels
-    mixup: float = 0.0  # alpha of Beta(alpha, alpha); 0: off
-    cutmix: float = 0.0  # the same for CutMix; with both, each pair takes one of them
+    mixup: float = 0.0  # mixup with shares from Beta(alpha, alpha), this alpha; 0: off
+    cutmix: float = 0.0  # CutMix, likewise; with both, each pair takes one of them
     mean: tuple[float, ...] | None = None  # per channel, of values in [0, 1]; None: as init.from, or the images' own
-    std: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None  # standard deviation, likewise
 
 
 @dataclass(frozen=True)
 class OptimConfig:
     """Optimiser, schedule and loss."""
 
-    optimizer: Literal["sgd", "adamw"] = "sgd"
+    optimizer: Literal["sgd", "adamw"] = "sgd"  # SGD with momentum, or AdamW
     peak_lr: float = 0.1  # highest learning rate; at lr_reference_batch images a step where that is set
     lr_reference_batch: int | None = None  # scale peak_lr by batch_size / this; None: peak_lr is absolute
-    schedule: Literal["cosine", "step"] = "cosine"
-    warmup_epochs: float = 5.0
-    warmup_from: float = 0.0  # share of peak_lr it starts from, growing linearly
+    schedule: Literal["cosine", "step"] = "cosine"  # how the rate falls after the warmup
+    warmup_epochs: float = 5.0  # epochs in which the rate grows linearly to peak_lr
+    warmup_from: float = 0.0  # share of peak_lr that the warmup starts from
     warmup_flat: bool = False  # stay at warmup_from until the warmup ends, as the paper's CIFAR ResNet-110
-    final_lr: float = 0.0  # where the cosine ends
-    decay_epochs: tuple[float, ...] = ()  # schedule step: where the rate is multiplied by decay_factor
-    decay_factor: float = 0.1
-    momentum: float = 0.9  # sgd
-    nesterov: bool = False  # sgd
-    b1: float = 0.9  # adamw
-    b2: float = 0.999  # adamw
-    weight_decay: float = 5e-4
-    decay_all: bool = False  # decay norms and biases too, as the paper; else kernels only
-    label_smoothing: float = 0.0
-    clip_norm: float | None = None  # global norm of the gradient
-    accumulate: int = 1  # parts a batch is run in, one after the other
-    freeze: str | None = None  # regular expression: parameters in whose path it is found stay, with norms' statistics
-    lr_multiplier: tuple[str, ...] = ()  # PATTERN=FACTOR of the rate, by path: the first that finds it; else 1
-    layer_decay: float | None = None  # multiplies the rate once more for each block below the head
+    final_lr: float = 0.0  # rate at the cosine's end
+    decay_epochs: tuple[float, ...] = ()  # with schedule step: epochs at which the rate is multiplied by decay_factor
+    decay_factor: float = 0.1  # with schedule step: factor of each decay
+    momentum: float = 0.9  # with sgd: momentum
+    nesterov: bool = False  # with sgd: Nesterov's momentum
+    b1: float = 0.9  # with adamw: decay of the mean gradient
+    b2: float = 0.999  # with adamw: decay of the mean squared gradient
+    weight_decay: float = 5e-4  # decay of the kernels
+    decay_all: bool = False  # decay norms and biases too, as the paper
+    label_smoothing: float = 0.0  # share of each label that is spread over all classes
+    clip_norm: float | None = None  # greatest global norm of the gradient; None: not clipped
+    accumulate: int = 1  # microbatches that a batch is run in, one after the other
+    freeze: Annotated[str, "REGEX"] | None = (
+        None  # parameters whose path matches keep their values, norms their statistics; None: none
+    )
+    lr_multiplier: tuple[
+        Annotated[str, "REGEX=FACTOR"], ...
+    ] = ()  # the rate times FACTOR for parameters whose path matches; the first match counts
+    layer_decay: float | None = None  # multiplies the rate once more for each block below the head; None: 1
     gate_penalty: float = 0.0  # SkipNets: this times the share of blocks that are run is added to the loss
     ema_decay: float | None = None  # keep averaged weights and statistics, tested beside the others; None: none
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """The loop."""
+    """The training loop."""
 
-    epochs: float = 40.0
-    seed: int = 0
-    parallel: Literal["pmap", "shard_map"] = "pmap"
-    log_every_steps: int = 50
+    epochs: float = 40.0  # times that every training image is seen
+    seed: int = 0  # seed of the initialisation, the order of the images and the augmentation
+    parallel: Literal["pmap", "shard_map"] = "pmap"  # how several devices are used; the numbers are the same
+    log_every_steps: int = 50  # steps between two records in metrics.jsonl
     soft_gate_epochs: float = 0.0  # SkipNets: train with soft gates for so long, then with hard ones
     eval_every_epochs: float = 10.0  # evaluate and save a checkpoint; also at the end
     gradient_flow: bool = False  # record the norms of the gradients by each block's output and parameters
@@ -122,9 +133,9 @@ class TrainConfig:
 class CheckpointConfig:
     """When the state is saved beside each evaluation, and what is kept beside the best by test top-1."""
 
-    keep_latest: int = 2
-    every_steps: int | None = None
-    every_minutes: float | None = None  # asked at each multiple of train.log_every_steps
+    keep_latest: int = 2  # number of the latest checkpoints to keep
+    every_steps: int | None = None  # steps between two saves; None: with each evaluation alone
+    every_minutes: float | None = None  # minutes between two saves, at a record of metrics.jsonl; None: no limit
 
 
 @dataclass(frozen=True)
@@ -132,15 +143,15 @@ class LogConfig:
     """Curves, beside metrics.jsonl."""
 
     tensorboard: bool = True  # event files in the run's folder
-    wandb: Literal["off", "online", "offline"] = "off"  # Weights & Biases; wants the extra `wandb`
-    wandb_project: str = "resnet_jax"
+    wandb: Literal["off", "online", "offline"] = "off"  # Weights & Biases (extra `wandb`)
+    wandb_project: str = "resnet_jax"  # project of Weights & Biases
 
 
 @dataclass(frozen=True)
 class ResumeConfig:
-    """Going on with a run."""
+    """Starting the same command again on the same workdir resumes the run."""
 
-    allow_changes: bool = False  # even with another config or other data than it began with
+    allow_changes: bool = False  # resume even with another config or other data
 
 
 @dataclass(frozen=True)
@@ -149,17 +160,17 @@ class DistributedConfig:
 
     auto: bool = False  # ask Slurm, Cloud TPU, GKE or Open MPI who is who
     method: Literal["slurm", "ompi", "mpi4py", "gcetpu", "gketpu"] | None = None  # with auto: ask this one
-    coordinator: str | None = None  # instead of auto: HOST:PORT of process 0
-    processes: int | None = None
-    process_id: int | None = None
-    heartbeat_seconds: int = 100  # a process that is silent for so long ends the job
+    coordinator: Annotated[str, "HOST:PORT"] | None = None  # instead of auto: the address of process 0
+    processes: int | None = None  # instead of auto: number of processes
+    process_id: int | None = None  # instead of auto: number of this process, from 0
+    heartbeat_seconds: int = 100  # seconds of silence after which a process ends the job
 
 
 @dataclass(frozen=True)
 class Config:
     """A training run."""
 
-    workdir: str = "runs/digits_resnet20"
+    workdir: Place = "runs/digits_resnet20"  # folder of the run; one that has a run is resumed
     model: ModelConfig = field(default_factory=ModelConfig)
     init: InitConfig = field(default_factory=InitConfig)
     data: DataConfig = field(default_factory=DataConfig)
@@ -172,26 +183,74 @@ class Config:
 
 
 def load_config(path: str | Path) -> Config:
-    """The `config` a Python file defines.
+    """The config at a path, or one that comes with the package, by its name.
+
+    A path leads to a Python file, which defines `config = Config(...)` and may import its neighbours; to config.json of
+    a run; or to the run's folder. A name is that of a file in configs/: "folder_resnet18".
 
     Raises:
       FileNotFoundError: no such file.
-      ValueError: the file fails, or defines no `config` of type Config.
+      ValueError: the file fails, or has no config.
     """
-    path = Path(path)
-    if not path.is_file():
-        beside = [other.name for other in path.parent.glob("*.py")]
-        raise FileNotFoundError(f"no config file {str(path)!r}; {nearest(path.name, beside, 'see configs/')}")
+    file = _config_file(expanded(path))
     try:
-        config = runpy.run_path(str(path)).get("config")
-    except (Exception, SystemExit) as error:  # exit() in a file is a mistake of the file, not the end of ours
-        raise ValueError(f"config file {path}: {type(error).__name__}: {error}") from error
-    if not isinstance(config, Config):
-        raise ValueError(f"config file {path} defines no `config = Config(...)`")
-    try:
+        config = read_record(file) if file.suffix == ".json" else _config_of_script(file)
         check_types(config)
-    except ValueError as error:
-        raise ValueError(f"config file {path}: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"config file {file}: {error}") from error
+    return replace(config, workdir=str(expanded(config.workdir)))
+
+
+def shipped_configs() -> Path:
+    """The folder of the configs that come with the package."""
+    inside = Path(__file__).with_name("configs")  # of an installed package; a source tree has it beside the package
+    return inside if inside.is_dir() else Path(__file__).parents[1] / "configs"
+
+
+def _config_file(path: Path) -> Path:
+    if path.is_dir() and (path / "config.json").is_file():
+        return path / "config.json"
+    shipped = shipped_configs() / f"{path.name}.py"
+    if not path.exists() and path.name == str(path) and shipped.is_file():
+        return shipped
+    if not path.is_file():
+        names = [other.stem for other in shipped_configs().glob("*.py")]
+        beside = [other.name for other in path.parent.glob("*.py")]
+        close = nearest(path.name, beside, nearest(path.stem, names))
+        raise FileNotFoundError(f"no config file {str(path)!r}; {close}")
+    if path.suffix not in (".py", ".json"):
+        raise ValueError(f"config file {path}: expected a .py file with `config = Config(...)` or a run's config.json")
+    return path
+
+
+def _config_of_script(file: Path) -> Config:
+    folder, before = str(file.parent.resolve()), set(sys.modules)
+    sys.path.insert(0, folder)
+    try:
+        config = runpy.run_path(str(file)).get("config")
+    except (Exception, SystemExit) as error:  # exit() in a file is a mistake of the file, not the end of ours
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+    finally:
+        with suppress(ValueError):
+            sys.path.remove(folder)
+        for name in set(sys.modules) - before:  # another folder's config may import another file of that name
+            if str(getattr(sys.modules[name], "__file__", None) or "").startswith(f"{folder}{os.sep}"):
+                del sys.modules[name]
+    if not isinstance(config, Config):
+        raise ValueError("it defines no `config = Config(...)`")
+    return config
+
+
+def read_record(file: Path) -> Config:
+    """The config in the config.json of a run.
+
+    Raises:
+      ValueError: the file has none.
+    """
+    record = json.loads(file.read_text())
+    if not isinstance(record, dict) or "config" not in record:
+        raise ValueError("it has no entry 'config'")
+    config: Config = from_dict(record["config"])
     return config
 
 

@@ -12,13 +12,14 @@ ROOT = Path(resnet_jax.__file__).parent
 PARTS = ("branches", "shortcuts", "combine", "stems", "heads", "attention")
 MODEL_PARTS = tuple(f"models.{part}" for part in PARTS)
 DOOR = tuple(f"training.{part}" for part in ("loop", "plan", "folder", "replay", "recalibrate", "session"))
-ROOMS = ("types", "config", "nearest", "models", "weights", "data", "analysis", "training", "experiments")
+ROOMS = ("types", "config", "files", "nearest", "models", "weights", "data", "analysis", "training", "experiments")
 ALLOWED = {  # room: what it may import, by longest matching prefix
     "types": (),
     "nearest": (),
-    "config": ("nearest",),
+    "files": (),
+    "config": ("files", "nearest"),
     "ops": ("types", "ops"),
-    "data": ("types", "ops", "nearest", "data"),
+    "data": ("types", "ops", "files", "nearest", "data"),
     "models.layers": ("types", "ops"),
     **{part: ("types", "ops", "models.layers") for part in MODEL_PARTS},
     "models.branches": ("types", "ops", "models.layers", "models.attention"),
@@ -35,9 +36,10 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     **{part: ("types", "config", "nearest", "models", "data", "training") for part in DOOR},
     "experiments": ("types", "config", "models", "data", "analysis", "training", "experiments"),
     "experiments.settings": ("config",),
-    "arguments": ("nearest",),
-    "cli": ("arguments", "config", "nearest", "commands", "training.folder", "experiments.settings"),
+    "arguments": ("files", "nearest"),
+    "cli": ("arguments", "config", "files", "nearest", "commands", "training.folder", "experiments.settings"),
     "commands": ROOMS,
+    "__main__": ("cli",),
     "": ("types", "models", "analysis", "weights", "training"),
 }
 ONE_FILE = {  # heavy packages, and the one place that imports each
@@ -49,7 +51,7 @@ ONE_FILE = {  # heavy packages, and the one place that imports each
     "tensorboardX": {"training/writers.py"},
     "wandb": {"training/writers.py"},
     "matplotlib": {"analysis/plots.py"},
-    "tyro": {"arguments.py"},
+    "shtab": {"arguments.py"},
     "rich": {"training/report.py"},
     "safetensors": {"weights/readers.py"},
 }
@@ -91,8 +93,8 @@ def test_imports_follow_the_arrows(file):
 
 
 def test_config_needs_the_standard_library_alone():
-    for file in ("config.py", "nearest.py"):
-        outside = set(imports(ROOT / file)) - {"resnet_jax.nearest"}
+    for file in ("config.py", "files.py", "nearest.py"):
+        outside = set(imports(ROOT / file)) - {"resnet_jax.files", "resnet_jax.nearest"}
         assert {name.partition(".")[0] for name in outside} <= set(sys.stdlib_module_names)
 
 

@@ -1,8 +1,9 @@
 import dataclasses
+import re
 
 import pytest
 
-from resnet_jax.cli import parse
+from resnet_jax.cli import COMMANDS, _parser, main, parse
 from resnet_jax.config import Config
 
 
@@ -50,6 +51,7 @@ def test_help_is_readable(capsys):
     shown = capsys.readouterr().out
     for text in (
         "--config FILE",
+        "--init.from PATH",
         "--optim.peak-lr FLOAT",
         "highest learning rate",
         "(default: 0.1)",
@@ -62,13 +64,13 @@ def test_help_is_readable(capsys):
     ("arguments", "said"),
     [
         (["--optim.peak-lrr", "0.2"], "no option --optim.peak-lrr; close: --optim.peak-lr"),
-        (["--optm.peak-lr=0.2"], "no option --optm.peak-lr; close: --optim.peak-lr"),
-        (["--optim.peak-lr", "fast"], "--optim.peak-lr: could not convert string to float: 'fast'"),
-        (["--train.parallel", "jit"], "invalid choice 'jit' for argument '--train.parallel'"),
-        (["--data.batch-size", "1.5"], "--data.batch-size"),
-        (["--optim.peak-lr"], "Missing value for argument '--optim.peak-lr'"),
-        (["stray"], "Unrecognized options: stray"),
-        (["--config"], "--config wants a file"),
+        (["--optm.peak-lr=0.2"], "no option --optm.peak-lr; did you mean --optim.peak-lr?"),
+        (["--optim.peak-lr", "fast"], "--optim.peak-lr: expected a number, got 'fast'"),
+        (["--train.parallel", "jit"], "--train.parallel: expected pmap or shard_map, got 'jit'"),
+        (["--data.batch-size", "1.5"], "--data.batch-size: expected a whole number, got '1.5'"),
+        (["--optim.peak-lr"], "--optim.peak-lr: expected FLOAT, got nothing"),
+        (["stray"], "unexpected argument 'stray'; see resnet-jax train --help"),
+        (["--config"], "--config: expected FILE, got nothing"),
         (["--config", "configs/nothing.py"], "no config file 'configs/nothing.py'"),
     ],
 )
@@ -79,3 +81,26 @@ def test_a_mistake_is_one_clear_line(capsys, arguments, said):
     error = capsys.readouterr().err
     assert said in error
     assert error.startswith("error: ") and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_of_a_command_describes_every_option_as_people_type_it(name, capsys, monkeypatch):
+    for columns in ("80", "200"):
+        monkeypatch.setenv("COLUMNS", columns)
+        with pytest.raises(SystemExit) as exit:
+            main([name, "--help"])
+        assert exit.value.code == 0
+        shown = capsys.readouterr().out
+        assert max(map(len, shown.splitlines())) <= min(int(columns), 120)
+        assert not re.search(r"None|\(default: \)|\[\[|from_|STR", shown)
+    assert shown.startswith(f"usage: resnet-jax {name} ")
+    for option in _parser(name).options.values():
+        assert option.help is None or re.match(r"\w", option.help), option.name
+
+
+def test_help_of_all_fits_a_screen(capsys):
+    main([])
+    shown = capsys.readouterr().out.splitlines()
+    assert len(shown) <= 23 and max(map(len, shown)) <= 80
+    for name in COMMANDS:
+        assert any(line.startswith(f"  {name} ") for line in shown)

@@ -261,19 +261,3 @@ def test_a_colour_among_grey_images_is_named(tmp_path, digits, capsys, monkeypat
     monkeypatch.setattr(photographs, "infer_channels", lambda examples: 1)  # as if it had not been looked at
     error = mistake(capsys, "train", "--workdir", tmp_path / "a", "--data.path", tmp_path / "set", *SHORT)
     assert f"{file} has colours" in error
-
-
-def test_every_command_is_told_of_by_help(capsys):
-    with pytest.raises(SystemExit) as exit:
-        main(["--help"])
-    assert exit.value.code == 0
-    out = capsys.readouterr().out
-    for name in ("train", "eval", "predict", "models", "summary", "data", "plot"):
-        assert f"• {name}" in out
-    for name in ("eval", "data"):
-        with pytest.raises(SystemExit):
-            main([name, "--help"])
-        assert "--data.image-size" in capsys.readouterr().out
-    with pytest.raises(SystemExit):
-        main(["--tyro-print-completion", "bash"])
-    assert "resnet-jax" in capsys.readouterr().out

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from PIL import Image, features
 from safetensors.numpy import save
 
-from resnet_jax.arguments import _flags
+from resnet_jax.arguments import make_parser
 from resnet_jax.cli import parse
 from resnet_jax.config import Config, check_config, check_types, from_dict, load_config, to_dict
 from resnet_jax.data import DataError, open_source
@@ -619,7 +619,7 @@ WORDS = [
     "│",
 ]
 VALUES = st.sampled_from(WORDS) | st.text(max_size=8)
-FLAGS = st.sampled_from(_flags(Config))
+FLAGS = st.sampled_from([*make_parser(Config, prog="train", description="").options])
 ARGUMENTS = st.one_of(
     st.tuples(FLAGS, VALUES),
     st.tuples(st.builds("{}={}".format, FLAGS, VALUES)),

@@ -28,7 +28,7 @@ def test_importing_imports_nothing_heavy_and_takes_no_device():
         import sys
         import jax
         import resnet_jax
-        heavy = "tensorflow_datasets grain cv2 orbax matplotlib tensorflow PIL tyro array_record".split()
+        heavy = "tensorflow_datasets grain cv2 orbax matplotlib tensorflow PIL shtab array_record".split()
         assert not [name for name in heavy if name in sys.modules]
         resnet_jax.create_model("resnet50")
         resnet_jax.summary("resnet18")
@@ -65,7 +65,7 @@ def test_jax_flax_and_optax_are_enough_to_make_a_net_and_train_a_step():
         wanted = {normal(name) for name in wanted} | {"flax-resnets", "setuptools", "pip"}
         owners = metadata.packages_distributions()
         absent = {m for m, dists in owners.items() if not {normal(d) for d in dists} & wanted}
-        assert {"tensorflow_datasets", "tyro", "safetensors"} <= absent, absent
+        assert {"tensorflow_datasets", "PIL", "safetensors"} <= absent, absent
 
         class Absent:
             def find_spec(self, name, path=None, target=None):

@@ -12,19 +12,12 @@ from typing import Protocol
 import numpy as np
 
 from resnet_jax.data.images import Unreadable
+from resnet_jax.files import expanded as expanded
 from resnet_jax.nearest import nearest
 
 TEST_SPLITS = ("test", "validation", "val", "valid")
 MEMORY = 2**33  # bytes of packed images that are held at most
 EXPANSION = 200  # times its size that a file may hold: drawings in black and white reach 120, a bomb 1000
-
-
-def expanded(path: str | Path) -> Path:
-    """With the home folder in place of ~; as it is where there is no such user."""
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:
-        return Path(path)
 
 
 def check_size(file: Path, held: int) -> None:

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from resnet_jax.config import Config, changes, from_dict, to_dict
+from resnet_jax.config import Config, changes, from_dict, read_record, to_dict
 from resnet_jax.nearest import nearest
 from resnet_jax.training.integrity import replace_file
 
@@ -115,10 +115,7 @@ def read_config(folder: str | Path) -> Config:
             f"{folder} {there}; wanted: the folder of a run; {nearest(folder.name, runs, 'see runs/')}"
         )
     try:
-        record = json.loads(file.read_text())
-        if not isinstance(record, dict) or "config" not in record:
-            raise ValueError("it has no entry 'config'")
-        return from_dict(record["config"])
+        return read_record(file)
     except (ValueError, RecursionError) as error:  # the second of brackets nested too deep
         raise ValueError(f"{file} is not the config of a run: {error}") from None
 
