@@ -96,7 +96,7 @@ def parts_of_a_save(folder: Path) -> None:
             began = time.perf_counter()
             array_checksums(saved.arrays)
             arrays = time.perf_counter()
-            checkpoints.save(i + 1, state, saved.meta, top1=None)
+            checkpoints.save(i + 1, state, saved.meta)
             returned = time.perf_counter()
             checkpoints.wait()
             ended = time.perf_counter()

@@ -23,6 +23,7 @@ from resnet_jax.config import (
     Place,
     ResumeConfig,
     TrainConfig,
+    default_workdir,
     load_config,
     place,
 )
@@ -233,7 +234,7 @@ def _main(name: str, arguments: list[str]) -> None:
         raise SystemExit(error.status) from None
     except (commands.SetupError, commands.DataError) as error:
         commands.leave(f"error: {error}", 2)
-    except (commands.Diverged, commands.SaveFailed, commands.PeerFailed) as error:
+    except (commands.Diverged, commands.SaveFailed, commands.PeerFailed, commands.OutOfMemory) as error:
         commands.leave(f"stopped: {error}", 1)
     except BrokenPipeError:
         raise
@@ -313,7 +314,16 @@ def parse(argv: Sequence[str] | None = None) -> Config:
     """A Config from the arguments of `train`: a file's, or the default, with typed overrides."""
     values = _values("train", list(sys.argv[1:] if argv is None else argv))
     default = _load(values.pop("config", None))
-    return fill(replace(default, data=_named(values, default.data)), values)
+    if values.keys() >= {"train.steps", "train.epochs"}:
+        fail("--train.steps and --train.epochs are two lengths of one run; set one of them")
+    if "train.steps" in values:  # instead of the length that a file has
+        default = fill(default, {"train.epochs": TrainConfig.epochs})
+    if "train.epochs" in values:
+        default = fill(default, {"train.steps": None})
+    config = fill(replace(default, data=_named(values, default.data)), values)
+    if "workdir" not in values and config.workdir == Config.workdir:
+        config = replace(config, workdir=default_workdir(config))
+    return config
 
 
 def _request(name: str, arguments: Sequence[str]) -> Any:

@@ -29,6 +29,7 @@ from resnet_jax.training.checkpoint import Checkpoint, open_checkpoint
 from resnet_jax.training.folder import read_config
 from resnet_jax.training.loop import (
     Diverged,
+    OutOfMemory,
     PeerFailed,
     Preempted,
     SaveFailed,
@@ -36,6 +37,7 @@ from resnet_jax.training.loop import (
     cache_compilations,
     train,
 )
+from resnet_jax.training.memory import is_out_of_memory, out_of_memory
 from resnet_jax.training.parallel import Parallel
 from resnet_jax.training.plan import make_augmentation, open_data, open_split
 from resnet_jax.training.predict import image_files, predict
@@ -47,6 +49,7 @@ from resnet_jax.types import Preprocess
 __all__ = [
     "DataError",
     "Diverged",
+    "OutOfMemory",
     "PeerFailed",
     "Preempted",
     "SaveFailed",
@@ -62,7 +65,7 @@ def run(name: str, request: Any) -> None:
 
     Raises:
       SetupError: something asked for cannot be.
-      DataError, Diverged, Preempted, SaveFailed, PeerFailed: what ends a run that has begun.
+      DataError, Diverged, Preempted, SaveFailed, PeerFailed, OutOfMemory: what ends a run that has begun.
     """
     commands: dict[str, Callable[[Any], Any]] = {
         "train": train,
@@ -73,11 +76,18 @@ def run(name: str, request: Any) -> None:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _warn  # type: ignore[assignment]
+            if name in ("eval", "predict", "replay", "recalibrate", "data"):
+                distributed.devices()  # before anything else is blamed for there being none
             commands[name](request)
     except Unreadable as error:
-        raise Unreadable(f"{error}; repair or remove it, or skip such images: --data.unreadable skip") from error
+        raise Unreadable(f"{error}; repair it, or skip such images: --data.unreadable skip") from error
     except (DataError, BrokenPipeError):
         raise
+    except (jax.errors.JaxRuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        smaller = "a lower --batch-size" if name == "predict" else "a lower --data.eval-batch-size or --data.batch-size"
+        raise out_of_memory(error, f"in {name}", f"{smaller} uses less") from error
     except (ValueError, OSError) as error:
         if name in ("train", "experiment"):  # they tell mistakes from faults themselves
             raise

@@ -18,6 +18,7 @@ from resnet_jax.files import expanded
 from resnet_jax.nearest import nearest
 
 Place = Annotated[str, "PATH"]  # what the command line calls the value
+DEFAULT_WARMUP = 5.0  # epochs
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,9 @@ class OptimConfig:
     peak_lr: float = 0.1  # highest learning rate; at lr_reference_batch images a step where that is set
     lr_reference_batch: int | None = None  # scale peak_lr by batch_size / this; None: peak_lr is absolute
     schedule: Literal["cosine", "step"] = "cosine"  # how the rate falls after the warmup
-    warmup_epochs: float = 5.0  # epochs in which the rate grows linearly to peak_lr
+    warmup_epochs: float | None = (
+        None  # epochs in which the rate grows linearly to peak_lr; None: 5, or a fifth of a run not longer than that
+    )
     warmup_from: float = 0.0  # share of peak_lr that the warmup starts from
     warmup_flat: bool = False  # stay at warmup_from until the warmup ends, as the paper's CIFAR ResNet-110
     final_lr: float = 0.0  # rate at the cosine's end
@@ -119,6 +122,8 @@ class TrainConfig:
     """The training loop."""
 
     epochs: float = 40.0  # times that every training image is seen
+    steps: int | None = None  # length of the run in steps; None: in epochs
+    patience: int | None = None  # stop after this many tests without a better checkpoint.best; None: train to the end
     seed: int = 0  # seed of the initialisation, the order of the images and the augmentation
     parallel: Literal["pmap", "shard_map"] = "pmap"  # how several devices are used; the numbers are the same
     log_every_steps: int = 50  # steps between two records in metrics.jsonl
@@ -131,9 +136,10 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class CheckpointConfig:
-    """When the state is saved beside each evaluation, and what is kept beside the best by test top-1."""
+    """When the state is saved beside each evaluation, and which checkpoints are kept."""
 
     keep_latest: int = 2  # number of the latest checkpoints to keep
+    best: Literal["top1", "loss", "ema_top1", "ema_loss"] = "top1"  # test result by which the best is chosen and kept
     every_steps: int | None = None  # steps between two saves; None: with each evaluation alone
     every_minutes: float | None = None  # minutes between two saves, at a record of metrics.jsonl; None: no limit
 
@@ -281,7 +287,7 @@ RANGES = {
     "train": {
         **dict.fromkeys(("epochs", "eval_every_epochs"), POSITIVE),
         "soft_gate_epochs": NOT_NEGATIVE,
-        "log_every_steps": COUNT,
+        **dict.fromkeys(("log_every_steps", "steps", "patience"), COUNT),
         "seed": (lambda value: 0 <= value < 2**63, "at least 0 and less than 2**63"),
     },
     "checkpoint": {**dict.fromkeys(("keep_latest", "every_steps"), COUNT), "every_minutes": POSITIVE},
@@ -306,6 +312,12 @@ def check_config(config: Config) -> None:
     for group in ("optim", "train", "checkpoint", "distributed"):
         _check_ranges(group, getattr(config, group))
     check_data(config.data)
+    if config.train.steps is not None and config.train.epochs != TrainConfig.epochs:
+        given = f"train.steps={config.train.steps} and train.epochs={config.train.epochs}"
+        raise ValueError(f"{given} are two lengths of one run; set one of them")
+    if config.checkpoint.best.startswith("ema_") and config.optim.ema_decay is None:
+        said = f"checkpoint.best={config.checkpoint.best!r} is a result of averaged weights"
+        raise ValueError(f"{said}; set --optim.ema-decay, or --checkpoint.best {config.checkpoint.best[4:]}")
     _check_init(config.init)
     _check_distributed(config.distributed)
 
@@ -317,6 +329,19 @@ def check_data(config: DataConfig) -> None:
     size, resize = config.image_size, config.resize
     if size is not None and resize is not None and resize < size:
         raise ValueError(f"data.resize={resize}; wanted: at least data.image_size, {size}")
+
+
+def default_workdir(config: Config) -> str:
+    """Run directory named by data and net: runs/digits_resnet20, the default of `Config`, for the default run."""
+    started = Path(Config.workdir) / "config.json"
+    if started.is_file():  # a run of this net on this data, started when that was every run's default
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            earlier = from_dict(json.loads(started.read_text())["config"])
+            if (earlier.model.name, place(earlier.data)) == (config.model.name, place(config.data)):
+                return Config.workdir
+    name = os.path.basename(os.path.abspath(config.data.path)) if config.data.path else config.data.name
+    name = name.removesuffix(".npz").removesuffix(".parquet").replace("/", "_").replace(":", "_") or "data"
+    return f"runs/{name}_{config.model.name.removeprefix('cifar_')}"
 
 
 def place(config: DataConfig) -> tuple[str | None, ...]:

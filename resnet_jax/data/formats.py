@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import math
 import os
 import re
@@ -79,7 +80,18 @@ def _folder(path: Path) -> Stored:
 
 
 def _folders(path: Path) -> list[str]:
-    return sorted(entry.name for entry in os.scandir(path) if entry.is_dir() and not entry.name.startswith("."))
+    """Sub-folders, hidden ones and those of runs aside."""
+    found = [entry for entry in os.scandir(path) if entry.is_dir() and not entry.name.startswith(".")]
+    return sorted(entry.name for entry in found if not _is_run(Path(entry.path)))
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether a training run has left its config.json here: its pictures are no data."""
+    try:
+        record = json.loads((folder / "config.json").read_text())
+    except (OSError, ValueError):
+        return False
+    return isinstance(record, dict) and record.keys() >= {"config", "versions"}
 
 
 def _classes(path: Path, names: list[str]) -> tuple[str, ...]:
@@ -111,13 +123,16 @@ def _class_folders(path: Path, classes: tuple[str, ...], every: bool = True) -> 
 
 
 def image_files_below(folder: Path) -> Iterable[Path]:
-    """Every file that is called an image, in no order; hidden ones aside."""
+    """Every file that is called an image, in no order; hidden ones, and those in folders of runs, aside."""
     seen: set[str] = set()  # a link may lead back to where it lies
     for root, folders, names in os.walk(folder, followlinks=True):
         if (real := os.path.realpath(root)) in seen:
             folders.clear()
             continue
         seen.add(real)
+        if "config.json" in names and Path(root) != folder and _is_run(Path(root)):
+            folders.clear()
+            continue
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
             if os.path.splitext(name)[1].lower() in IMAGES and not name.startswith("."):

@@ -41,6 +41,9 @@ class Photographs:
     def classes(self) -> tuple[str, ...]:
         return self.examples.classes
 
+    def name(self, index: int) -> str:
+        return self.examples.name(index)
+
     @property
     def num_examples(self) -> int:
         return len(self.examples)
@@ -133,7 +136,10 @@ class Photographs:
             self.skipped[name] = str(error)
             return None
         if len(image.getbands()) != self.channels:
-            raise DataError(f"{name} has colours, but the images looked at first are grey; set data.channels to 1 or 3")
+            raise DataError(
+                f"{name} has colours, but the images looked at first are grey: --data.channels 1 with "
+                "--resume.allow-changes makes it grey too; --data.channels 3 is another net and wants another --workdir"
+            )
         if not 0 <= label < len(self.classes):
             said = f"labels of {len(self.classes)} classes are 0 to {len(self.classes) - 1}"
             raise DataError(f"{name} has label {label}; {said}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import count
@@ -41,6 +41,10 @@ class Source(Protocol):
     @property
     def skipped(self) -> dict[str, str]:
         """Images that could not be read so far, and why; empty unless they are to be skipped."""
+        ...
+
+    def name(self, index: int) -> str:
+        """What a message calls an example: a path, or a place in a file."""
         ...
 
     def moments(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -112,6 +116,10 @@ class InMemory:
     labels: np.ndarray
     classes: tuple[str, ...]
     skipped: dict[str, str] = field(default_factory=dict)
+    names: Callable[[int], str] = "image {}".format
+
+    def name(self, index: int) -> str:
+        return self.names(index)
 
     def __post_init__(self) -> None:
         n, classes = len(self.images), len(self.classes)
@@ -166,9 +174,10 @@ def in_memory(examples: Examples, *, channels: int | None = None, skip_unreadabl
         and isinstance(examples.images, np.ndarray)
         and channels in (None, examples.images.shape[-1])
     ):
-        return InMemory(examples.images, examples.labels.astype(np.int32), examples.classes)
+        return InMemory(examples.images, examples.labels.astype(np.int32), examples.classes, {}, examples.name)
     images = np.empty((0, 0, 0, 0), np.uint8)
     labels: list[int] = []
+    places: list[int] = []
     skipped: dict[str, str] = {}
     first = ""
     for i in range(len(examples)):
@@ -197,6 +206,12 @@ def in_memory(examples: Examples, *, channels: int | None = None, skip_unreadabl
             images = np.repeat(images, 3, axis=-1)
         images[len(labels)] = image  # a grey one fills three channels
         labels.append(label)
+        places.append(i)
     if not labels:
         raise ValueError(f"none of {len(examples)} images could be read: {next(iter(skipped.values()), '')}")
-    return InMemory(images[: len(labels)], np.array(labels, np.int32), examples.classes, skipped)
+    served = images[: len(labels)]
+
+    def name(index: int) -> str:
+        return examples.name(places[index])
+
+    return InMemory(served, np.array(labels, np.int32), examples.classes, skipped, name)

@@ -2,6 +2,7 @@
 
 checkpoints/STEP/state/{params,batch_stats,opt_state,ema,step,key}   arrays, readable with Orbax alone
 checkpoints/STEP/meta                                                JSON: how to build the net, and the rest
+checkpoints/STEP/metrics/metrics                                     JSON: means of the test of this state, once made
 checkpoints/STEP/checksums.json                                      of every array and every file
 """
 
@@ -13,8 +14,8 @@ import math
 import shutil
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
@@ -24,10 +25,12 @@ from typing import Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, FixedIntervalPolicy, LatestN
+from orbax.checkpoint.checkpoint_managers import FixedIntervalPolicy
 
+from resnet_jax.files import expanded
 from resnet_jax.models import create_model
 from resnet_jax.training import distributed
+from resnet_jax.training.best import SIGNS, score
 from resnet_jax.training.integrity import (
     FILE,
     Damaged,
@@ -39,6 +42,7 @@ from resnet_jax.training.integrity import (
     file_checksums,
     named_leaves,
     read_seal,
+    replace_file,
     write_checksums,
 )
 from resnet_jax.training.state import TrainState
@@ -47,10 +51,11 @@ from resnet_jax.types import Preprocess, Pretrained
 FORMAT = 2  # 1 had no checksums, and is read without
 ITEMS = ("state", "meta")
 AT_THE_END = ("_CHECKPOINT_METADATA", "commit_success.txt")  # files that Orbax writes as it names the folder
-TOP1 = "metrics/metrics"  # the file of the test's result, where there is one
+TESTED = "metrics/metrics"  # the file of the test's result, where there is one
 UNFINISHED = ".orbax-checkpoint-tmp"
-REPLACED = ".replaced"  # the name's end of a checkpoint that one of the same step is about to replace
+REPLACED = ".replaced"  # the name's end of a checkpoint that 0.1.0 was about to replace by one of the same step
 DELETED = ".deleted"  # where old ones are moved, whole, before their files go
+READINGS = 20  # attempts to read a run whose checkpoints are removed meanwhile
 
 
 class _Manager(ocp.CheckpointManager):
@@ -59,19 +64,21 @@ class _Manager(ocp.CheckpointManager):
         return False
 
 
-def _top1(metrics: dict[str, float]) -> float:
-    return metrics["top1"]
-
-
 class Checkpoints:
-    """The checkpoints of one run. Saves in the background; keeps the latest few and the best by test top-1.
+    """The checkpoints of one run. Saves in the background; keeps the latest few and the best by a test result.
 
-    `first`: this process is the first, or only one, of those that share the folder.
+    A state is saved before it is tested: until `tested` or `drop` is called, what was kept before it stays.
+
+    `best`: "top1", "loss", "ema_top1" or "ema_loss". `first`: this process is the first, or only one, of those that
+    share the folder.
     """
 
-    def __init__(self, folder: str | Path, *, keep_latest: int = 2, first: bool = True) -> None:
+    def __init__(self, folder: str | Path, *, keep_latest: int = 2, best: str = "top1", first: bool = True) -> None:
         self.folder = Path(folder).resolve()  # Orbax refuses a relative path late, in a thread
-        self._first = first
+        self._first, self._keep_latest, self._best = first, keep_latest, best
+        self._scores = {step: _known_score(self.folder / str(step), best) for step in kept_steps(self.folder)}
+        self._untested: int | None = None
+        self._failed: Exception | None = None  # what the background could not write
         self._saving: int | None = None
         self._state: TrainState | None = None  # what is being saved, in the first process, and its checksums
         self._arrays: dict[str, str] = {}
@@ -79,11 +86,9 @@ class Checkpoints:
         self._sealing: Thread | None = None
         self._stack = ExitStack()
         self._stack.enter_context(_quiet())
-        best = BestN(get_metric_fn=_top1, n=1, keep_checkpoints_without_metrics=False)
         options = ocp.CheckpointManagerOptions(
             save_decision_policy=FixedIntervalPolicy(1),
-            preservation_policy=AnyPreservationPolicy([LatestN(keep_latest), best]),
-            best_fn=_top1,
+            preservation_policy=_Preserved(self),
             create=True,
             todelete_subdir=DELETED,
             # Made in the background, a folder that cannot be would be waited for, for ten minutes.
@@ -99,6 +104,8 @@ class Checkpoints:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         try:
             self.wait()
+            if error is None:
+                self._trim()
             with self._failing():
                 self._manager.close()
         except SaveFailed as failed:
@@ -110,20 +117,16 @@ class Checkpoints:
 
     @property
     def steps(self) -> list[int]:
-        return list(self._manager.allkept_steps())
+        return list(self._manager.all_steps())
 
     @property
     def latest_step(self) -> int | None:
         return self._manager.latest_step()
 
-    def save(
-        self, step: int, state: TrainState, meta: dict[str, Any], *, top1: float | None, replace: bool = False
-    ) -> None:
+    def save(self, step: int, state: TrainState, meta: dict[str, Any], *, test_due: bool = False) -> None:
         """Starts a save; the state may be donated as soon as this returns.
 
-        Args:
-          top1: of the test, by which the best is kept; None: it was not tested.
-          replace: there may be a checkpoint of this very step; it goes when this one is there.
+        `test_due`: the state is about to be tested; see `tested` and `drop`.
 
         Raises:
           SaveFailed: this or the save before could not be written.
@@ -133,23 +136,48 @@ class Checkpoints:
         self._saving, state = step, _host_copy(state)
         if self._first:
             self._state = state
-        if replace and step == self.latest_step:
-            self._put_aside(step)
+        self._untested = step if test_due else None
         args = ocp.args.Composite(state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave({"format": FORMAT} | meta))
         with self._failing():
-            done = self._manager.save(step, args=args, metrics=None if top1 is None else {"top1": top1})
+            done = self._manager.save(step, args=args)
         if not done:
             raise RuntimeError(f"step {step} was not saved: {self.folder} already has step {self.latest_step}")
         if self._first:
             self._sealing = Thread(target=self._seal_the_rest, name="seal", daemon=True)
             self._sealing.start()
 
-    def _put_aside(self, step: int) -> None:
+    def tested(self, step: int, means: Mapping[str, float]) -> None:
+        """Adds the means of the test to the checkpoint of `step`, in the background; now it may be the best."""
+        self._untested, self._scores[step] = None, score(means, self._best)
+        if self._first:
+            before = self._sealing
+            self._sealing = Thread(target=self._record, args=(step, dict(means), before), name="tested", daemon=True)
+            self._sealing.start()
+
+    def drop(self, step: int) -> None:
+        """Deletes the checkpoint of a state that is of no use: its test was not finite.
+
+        Every process must call it. Raises SaveFailed if it cannot be deleted.
+        """
+        self.wait()
+        self._untested = None
         with self._failing():
+            self._manager.delete(step)
+            shutil.rmtree(self.folder / DELETED, ignore_errors=True)
+
+    def preserved(self, steps: Sequence[int]) -> set[int]:
+        """Those of `steps` to keep: the latest few, the best, and one whose test is under way."""
+        done = [step for step in sorted(steps) if step != self._untested]
+        ranks = [(rank, step) for step in done if (rank := self._scores.get(step)) is not None]
+        best = {max(ranks)[1]} if ranks else set()  # of equal ones the latest
+        return best | set(done[-self._keep_latest :]) | (set(steps) - set(done))
+
+    def _trim(self) -> None:
+        with self._failing():
+            for step in sorted(set(self.steps) - self.preserved(self.steps)):
+                self._manager.delete(step)
             if self._first:
-                (self.folder / str(step)).rename(self.folder / f"{step}{REPLACED}")
-            distributed.first_says(0)  # the others look when it is done
-            self._manager.reload()
+                shutil.rmtree(self.folder / DELETED, ignore_errors=True)
 
     def wait(self) -> None:
         """Until every save has ended.
@@ -161,6 +189,9 @@ class Checkpoints:
             self._manager.wait_until_finished()
         if self._sealing is not None:
             self._sealing.join()
+        if self._failed is not None:
+            with self._failing():
+                raise self._failed
 
     def _seal(self) -> None:
         """In the thread of the save: the folder is about to get its name. So one with a name has its checksums."""
@@ -189,6 +220,25 @@ class Checkpoints:
         except Exception:  # a failed save, which the main thread is told of; without this a sound checkpoint stays one
             return
 
+    def _record(self, step: int, means: dict[str, float], before: Thread | None) -> None:
+        """In a thread, once the save has ended: the test's result, and the checksums with it.
+
+        Until the checksums list the result, a reader takes the checkpoint for one whose test is still due.
+        """
+        if before is not None:
+            before.join()
+        folder = self.folder / str(step)
+        if not folder.is_dir():
+            return  # its save has failed, which `wait` raises
+        try:
+            arrays, files = read_seal(folder)
+            files.pop(TESTED, None)
+            (folder / TESTED).parent.mkdir(exist_ok=True)
+            replace_file(folder / TESTED, json.dumps(means))
+            write_checksums(folder, arrays, file_checksums(folder, files))
+        except (OSError, ValueError) as error:
+            self._failed = error
+
     @contextmanager
     def _failing(self) -> Iterator[None]:
         """Whatever ends a save, in Orbax or below it, as SaveFailed."""
@@ -201,6 +251,18 @@ class Checkpoints:
             raise SaveFailed(
                 f"checkpoint {self._saving} could not be written in {self.folder}: {reason}; {kept}"
             ) from (error)
+
+
+class _Preserved:
+    """Orbax's policy of which checkpoints stay when a new one has been saved."""
+
+    def __init__(self, checkpoints: Checkpoints) -> None:
+        self._checkpoints = checkpoints
+
+    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
+        steps = [info.step for info in checkpoints]
+        stays = self._checkpoints.preserved(steps)
+        return [step in stays for step in steps]
 
 
 def _host_copy(state: TrainState) -> TrainState:
@@ -219,6 +281,7 @@ class Checkpoint:
     folder: Path  # named by its step
     meta: dict[str, Any]  # model, classes, preprocess, versions, config, ...
     arrays: dict[str, Any]  # params, batch_stats, opt_state, ema, step, key
+    tested: dict[str, float] | None = None  # means of its test; None: not tested
 
     @property
     def step(self) -> int:
@@ -261,10 +324,10 @@ def load_checkpoint(path: str | Path, step: str | int = "latest", *, ema: bool =
     """A trained net from a run's folder, its `checkpoints` folder, or one step in that.
 
     Every array of the step is verified. If "latest" or "best" is damaged, a warning says so, and the newest or best of
-    the sound ones is taken.
+    the sound ones is taken. The run may be training meanwhile.
 
     Args:
-      step: "latest", "best" (by test top-1) or a number; ignored when `path` is one step already.
+      step: "latest", "best" (by the run's checkpoint.best) or a number; ignored when `path` is one step already.
       ema: the averaged weights and statistics instead.
 
     Raises:
@@ -277,12 +340,22 @@ def load_checkpoint(path: str | Path, step: str | int = "latest", *, ema: bool =
 
 def open_checkpoint(path: str | Path, step: str | int = "latest") -> Checkpoint:
     """Takes and raises what `load_checkpoint` does."""
-    path = Path(path).resolve()
+    path = expanded(path).resolve()
     if path.name.isdigit() and ((path / "state").is_dir() or (path / "meta").is_dir()):
         path, step = path.parent, int(path.name)
     folder = path / "checkpoints" if (path / "checkpoints").is_dir() else path
+    for _ in range(READINGS):
+        try:
+            return _open(folder, step, str(path))
+        except _Removed:  # by the run, which saves meanwhile: it has a newer one
+            if step not in ("latest", "best"):
+                raise
+    return _open(folder, step, str(path))
+
+
+def _open(folder: Path, step: str | int, asked: str) -> Checkpoint:
     if not folder.is_dir():
-        raise FileNotFoundError(f"no run or checkpoint folder {str(path)!r}")
+        raise FileNotFoundError(f"no run or checkpoint folder {asked!r}")
     steps = kept_steps(folder)
     if not steps:
         raise FileNotFoundError(f"no checkpoints in {str(folder)!r}")
@@ -296,9 +369,11 @@ def open_checkpoint(path: str | Path, step: str | int = "latest") -> Checkpoint:
     told: list[str] = []
     if step == "best":
         ranks: dict[int, tuple[float, int]] = {}
+        measure = _measure(folder, steps)
         for candidate in steps:
             try:
-                ranks[candidate] = (_top1_of(folder / str(candidate)), candidate)  # of equal ones the latest
+                rank = _score_of(folder / str(candidate), measure)
+                ranks[candidate] = (-math.inf if rank is None else rank, candidate)  # of equal ones the latest
             except Damaged as error:
                 told.append(str(error))
         steps = sorted(ranks, key=lambda step: ranks[step])
@@ -309,9 +384,13 @@ def open_checkpoint(path: str | Path, step: str | int = "latest") -> Checkpoint:
             told.append(str(error))
             continue
         for reason in told:
-            warnings.warn(f"{reason}; taking step {candidate}", stacklevel=3)
+            warnings.warn(f"{reason}; taking step {candidate}", stacklevel=4)
         return found
     raise Damaged("; ".join(told))
+
+
+class _Removed(FileNotFoundError):
+    """A checkpoint that was there, and was removed while it was read."""
 
 
 def newest_sound(folder: Path) -> tuple[Checkpoint | None, list[str]]:
@@ -387,8 +466,23 @@ def read_meta(folder: Path) -> dict[str, Any]:
 
 
 def _read(folder: Path) -> Checkpoint:
-    """Everything in a checkpoint, verified: first its files, then every array."""
-    wanted = None
+    """Everything in a checkpoint, verified: first its files, then every array.
+
+    Raises:
+      Damaged: it is not what was saved.
+      ValueError: a format this version does not know; files that are as written, and cannot be read.
+      OSError: one cannot be read; `_Removed` where the whole checkpoint is there no more.
+    """
+    try:
+        return _verified(folder)
+    except (ValueError, OSError) as error:
+        if not folder.is_dir():
+            raise _Removed(f"{folder} was removed while it was read: its run has saved newer ones") from error
+        raise
+
+
+def _verified(folder: Path) -> Checkpoint:
+    wanted, files = None, None
     try:
         wanted, files = read_seal(folder)
         check_files(folder, files)
@@ -408,7 +502,8 @@ def _read(folder: Path) -> Checkpoint:
         raise ValueError(f"{folder} cannot be read, though its files are what was written: {reason}") from error
     if wanted is not None:
         check_arrays(folder, arrays, wanted)
-    return Checkpoint(folder, meta, arrays)
+    tested = _test_of(folder, files)
+    return Checkpoint(folder, meta | ({"evaluation_due": False} if tested else {}), arrays, tested)
 
 
 def read_arrays(folder: Path) -> dict[str, Any]:
@@ -434,8 +529,8 @@ def kept_steps(folder: Path) -> list[int]:
     return sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit() and path.is_dir())
 
 
-def _top1_of(folder: Path) -> float:
-    """Test top-1; less than any where it was not tested.
+def _score_of(folder: Path, measure: str) -> float | None:
+    """The test's result by `measure`, more is better; None: it was not tested, or measured nothing of the kind.
 
     Raises:
       Damaged: the record of it.
@@ -443,14 +538,41 @@ def _top1_of(folder: Path) -> float:
     try:
         files = read_seal(folder)[1]
     except SealBroken:  # which is told if it comes to that
-        files = {}
-    check_files(folder, {name: checksum for name, checksum in files.items() if name == TOP1})
-    if not (folder / TOP1).is_file():
-        return -math.inf
+        files = None
+    means = _test_of(folder, files)
+    return None if means is None else score(means, measure)
+
+
+def _known_score(folder: Path, measure: str) -> float | None:
     try:
-        return float(json.loads((folder / TOP1).read_text())["top1"])
-    except (ValueError, KeyError, TypeError):
-        raise Damaged(f"{folder} is damaged: {TOP1} is no record of a test") from None
+        return _score_of(folder, measure)
+    except (Damaged, OSError):  # which is told to who reads it
+        return None
+
+
+def _test_of(folder: Path, files: Mapping[str, str] | None) -> dict[str, float] | None:
+    """Means of the test of a checkpoint with the checksums `files` (None: without any); None: it was not tested."""
+    if files is None and not (folder / TESTED).is_file():
+        return None
+    if files is not None:
+        if TESTED not in files:
+            return None
+        check_files(folder, {TESTED: files[TESTED]})
+    try:
+        means = {name: float(value) for name, value in json.loads((folder / TESTED).read_text()).items()}
+    except (ValueError, TypeError, AttributeError):
+        means = {}
+    if not means.keys() & SIGNS.keys():
+        raise Damaged(f"{folder} is damaged: {TESTED} is no record of a test")
+    return means
+
+
+def _measure(folder: Path, steps: Sequence[int]) -> str:
+    """What the run chooses its best by, as its newest checkpoint says."""
+    for step in reversed(steps):
+        with suppress(ValueError, OSError):
+            return read_meta(folder / str(step)).get("config", {}).get("checkpoint", {}).get("best", "top1")
+    return "top1"
 
 
 @contextmanager

@@ -132,6 +132,13 @@ def first_says(value: int) -> int:
     return int(multihost_utils.broadcast_one_to_all(np.int32(value)))
 
 
+def any_says(value: bool) -> bool:
+    """Whether any process says so. All must ask."""
+    if jax.process_count() == 1:
+        return value
+    return bool(np.any(multihost_utils.process_allgather(np.array([value]))))
+
+
 def together(error: Exception | None) -> None:
     """Waits until all processes have come here. Raises `error`; where there is none, PeerFailed if another has one."""
     if jax.process_count() > 1:

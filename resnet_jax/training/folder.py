@@ -10,17 +10,21 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from resnet_jax.config import Config, changes, from_dict, read_record, to_dict
+from resnet_jax.config import DEFAULT_WARMUP, Config, changes, from_dict, read_record, to_dict
+from resnet_jax.files import expanded
 from resnet_jax.nearest import nearest
 from resnet_jax.training.integrity import replace_file
 
-# Fields, and groups of them, that may change between the starts of one run: they change no number in it.
+# Fields, and groups of them, that may change between the starts of one run: they change no step that is made.
 FREE = (
     "workdir",
     "data.data_dir",
     "data.threads",
+    "data.eval_batch_size",
+    "data.unreadable",
     "train.parallel",
     "train.log_every_steps",
+    "train.patience",
     "train.deterministic",
     "checkpoint",
     "log",
@@ -54,13 +58,36 @@ def check_unchanged(folder: Path, config: Config, saved: dict[str, Any] | None =
     Raises:
       ValueError: a run of another config, or a file that is none.
     """
+    if not has_results(folder):
+        return _corrected(folder, config)
     differ = _changed(folder, config, saved)
-    named = ", ".join(f"{name} was {old!r}, now {new!r}" for name, (old, new) in differ.items())
+    named = _named(differ)
     if named and not config.resume.allow_changes:
         raise ValueError(
             f"{folder} holds a run of another config: {named}; choose another --workdir, or --resume.allow-changes"
         )
     return [f"going on with another config: {named}"] if named else []
+
+
+def has_results(folder: Path) -> bool:
+    """Whether a run has left anything that another config would overwrite: a checkpoint, or the record of a test."""
+    if any(path.name.removesuffix(".replaced").isdigit() for path in folder.glob("checkpoints/*")):
+        return True
+    file = folder / "metrics.jsonl"
+    return file.is_file() and '"split": "test"' in file.read_text(errors="replace")
+
+
+def _corrected(folder: Path, config: Config) -> list[str]:
+    """A note on how this config differs from that of an earlier start, which has left no checkpoint."""
+    try:
+        differ = _changed(folder, config)
+    except ValueError:
+        return [f"{folder / 'config.json'} is replaced: it cannot be read, and no checkpoint was saved with it"]
+    return [f"no checkpoint was saved before, so the config may change: {_named(differ)}"] if differ else []
+
+
+def _named(differ: dict[str, tuple[Any, Any]]) -> str:
+    return ", ".join(f"{name} was {old!r}, now {new!r}" for name, (old, new) in differ.items())
 
 
 def record_config(folder: Path, config: Config, step: int) -> None:
@@ -70,7 +97,7 @@ def record_config(folder: Path, config: Config, step: int) -> None:
     """
     record: dict[str, Any] = {"config": to_dict(config), "versions": versions(), "commit": _commit()}
     file = folder / "config.json"
-    if file.exists():
+    if file.exists() and (step or has_results(folder)):
         if not _changed(folder, config):
             return
         last = json.loads(file.read_text())
@@ -90,7 +117,10 @@ def _changed(folder: Path, config: Config, saved: dict[str, Any] | None = None) 
         raise ValueError(
             f"{error}; choose another --workdir, or remove the file: a checkpoint has the config too"
         ) from None
-    return {name: pair for name, pair in changes(before, to_dict(config)).items() if not _free(name)}
+    differ = changes(before, to_dict(config))
+    if set(differ.get("optim.warmup_epochs", ())) == {None, DEFAULT_WARMUP}:  # a run as long as that has it either way
+        del differ["optim.warmup_epochs"]
+    return {name: pair for name, pair in differ.items() if not _free(name)}
 
 
 def _free(name: str) -> bool:
@@ -104,7 +134,7 @@ def read_config(folder: str | Path) -> Config:
       FileNotFoundError: no such folder, or no run in it.
       ValueError: its config.json is something else.
     """
-    folder = Path(folder)
+    folder = expanded(folder)
     file = folder / "config.json"
     if not file.is_file():
         runs = [path.parent.name for path in folder.parent.glob("*/config.json")]
@@ -127,7 +157,7 @@ def config_of_steps(folder: str | Path, first: int, last: int) -> Config:
       FileNotFoundError, ValueError: no run; or the config was changed on the way.
     """
     now = read_config(folder)
-    for earlier in json.loads((Path(folder) / "config.json").read_text()).get("before", []):
+    for earlier in json.loads((expanded(folder) / "config.json").read_text()).get("before", []):
         until = earlier["until"]
         if first <= until < last:
             raise ValueError(f"{folder} was given another config after step {until}, whose checkpoint is gone")

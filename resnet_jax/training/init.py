@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from resnet_jax.files import expanded
 from resnet_jax.models import shapes
 from resnet_jax.nearest import nearest
 from resnet_jax.training.checkpoint import open_checkpoint
@@ -56,7 +57,7 @@ def start_from(
     """
     if head not in (None, "new", "keep"):
         raise ValueError(f"head={head!r}; valid: new, keep")
-    path, number = Path(source).expanduser(), None
+    path, number = expanded(source), None
     if not path.exists():
         beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
         raise FileNotFoundError(f"nothing at {str(path)!r}; {nearest(path.name, beside, 'wanted: a run or a file')}")

@@ -69,7 +69,7 @@ class Log:
         self._open.unread.append((step, sums))
         self._under_way.append(sums)
         self._report.advance(step)
-        if step == self._start + 1:
+        if self._session.compiles(step, self._start):
             jax.block_until_ready(sums)  # compilation is no part of the rate
             self._timed = step
             self.restart_clock()
@@ -97,8 +97,10 @@ class Log:
         self._clock, self._waited = time.perf_counter(), 0.0
 
     def check_test(self, step: int, means: dict[str, float]) -> None:
+        """Raises Diverged for a loss that is not finite; the checkpoint of `step` goes."""
         for name, value in means.items():
             if name.endswith("loss") and not math.isfinite(value):
+                self._checkpoints.drop(step)
                 raise Diverged(f"test {name} is {value} at step {step}; {self._newest()}")
 
     def _end_interval(self) -> None:
@@ -129,9 +131,7 @@ class Log:
         # None where every step was skipped.
         means = metrics.mean([totals]) if totals["count"] else dict.fromkeys(totals.keys() - {"count"})
         values = means | skipped | {"learning_rate": self._session.rate(self._last), **pace}
-        self._report.train(
-            self._last, {"epoch": self._last / self._steps_per_epoch, **values}, batch_size=self._batch_size
-        )
+        self._report.train(self._last, {"epoch": self._last / self._steps_per_epoch, **values})
 
     def _absorb(self, interval: Interval) -> None:
         steps, sums = [step for step, _ in interval.unread], jax.device_get([one for _, one in interval.unread])
@@ -148,7 +148,7 @@ class Log:
         if math.isfinite(loss) and math.isfinite(norm) and not skipped:
             return
         examples = self._session.examples(step)
-        self._report.nonfinite(step, examples)
+        self._report.nonfinite(step, examples, self._session.names(step))
         shown = f"{', '.join(map(str, examples[:SHOWN]))}{', ...' if len(examples) > SHOWN else ''}"
         if skipped:
             self.skipped += 1

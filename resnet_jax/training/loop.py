@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
 import time
+import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, replace
 from itertools import chain
 from pathlib import Path
@@ -15,8 +18,10 @@ import jax
 
 from resnet_jax.config import Config, check_config, flat, to_dict
 from resnet_jax.data import DataError
+from resnet_jax.files import expanded
 from resnet_jax.data.sheet import as_seen
 from resnet_jax.training import distributed
+from resnet_jax.training.best import BestTest
 from resnet_jax.training.checkpoint import Checkpoint, Checkpoints, newest_sound, open_checkpoint
 from resnet_jax.training.distributed import PeerFailed
 from resnet_jax.training.evaluate import Stopped
@@ -25,6 +30,7 @@ from resnet_jax.training.init import Start, start_from
 from resnet_jax.training.integrity import SaveFailed
 from resnet_jax.training.lock import locked
 from resnet_jax.training.log import Diverged, Log
+from resnet_jax.training.memory import OutOfMemory, is_out_of_memory, out_of_memory
 from resnet_jax.training.parallel import Parallel
 from resnet_jax.training.plan import (
     Plan,
@@ -33,6 +39,8 @@ from resnet_jax.training.plan import (
     check_split,
     data_changes,
     data_facts,
+    eval_batch,
+    length,
     make_plan,
 )
 from resnet_jax.training.preemption import Preempted, Signals
@@ -43,7 +51,9 @@ from resnet_jax.training.steps import step_keys
 from resnet_jax.training.writers import TensorBoard, WandB, Writer, check_installed
 from resnet_jax.types import Batch
 
-__all__ = ["Diverged", "PeerFailed", "Preempted", "SaveFailed", "SetupError", "train"]
+__all__ = ["Diverged", "OutOfMemory", "PeerFailed", "Preempted", "SaveFailed", "SetupError", "train"]
+
+TESTING = "in the test"
 
 
 class SetupError(ValueError):
@@ -54,14 +64,18 @@ def train(config: Config) -> dict[str, float]:
     """Trains, or goes on training, the run that `config` describes; returns the means of its last evaluation.
 
     Several processes call it with the same config, each with its own `distributed`. In the main thread it handles
-    SIGTERM and Ctrl-C while it runs.
+    SIGTERM, SIGHUP and Ctrl-C while it runs, and SIGUSR1 and SIGUSR2, which make it save.
+
+    A state is saved before it is tested. An error of the data or the device after that saves the last step made, where
+    its state is whole and there is one process.
 
     Raises:
       SetupError: a value that cannot be, before any work.
       DataError: an image that cannot be read or has a wrong label; at once, or when it is reached.
       Diverged: the loss or a gradient became infinite or nan, and such steps are not to be skipped.
-      Preempted: SIGTERM or Ctrl-C; what was done is saved.
+      Preempted: SIGTERM, SIGHUP or Ctrl-C; what was done is saved.
       SaveFailed: a checkpoint or a record could not be written.
+      OutOfMemory: a device has too little memory for a batch.
       PeerFailed: another process could not start, or is lost.
     """
     try:
@@ -72,8 +86,10 @@ def train(config: Config) -> dict[str, float]:
     with Signals() as signals, ExitStack() as held:
         try:
             return _train(config, signals, held)
-        except jax.errors.JaxRuntimeError as error:
-            if jax.process_count() == 1 or "RESOURCE_EXHAUSTED" in str(error):
+        except (jax.errors.JaxRuntimeError, MemoryError) as error:
+            if is_out_of_memory(error):
+                raise out_of_memory(error, "before the first step", _less_memory(config)) from error
+            if jax.process_count() == 1:
                 raise
             raise PeerFailed(
                 "an operation of all processes has failed, as it does when one of them is lost "
@@ -110,8 +126,9 @@ def _train(config: Config, signals: Signals, held: ExitStack) -> dict[str, float
             raise
         notes.append(begun.said)
     cache_compilations()
+    kept = config.checkpoint
     checkpoints = Checkpoints(
-        folder / "checkpoints", keep_latest=config.checkpoint.keep_latest, first=distributed.is_first()
+        folder / "checkpoints", keep_latest=kept.keep_latest, best=kept.best, first=distributed.is_first()
     )
     with checkpoints:
         return _Run(Session(plan, parallel), folder, checkpoints, signals, start).go(found, begun, notes)
@@ -142,13 +159,15 @@ def _get_ready(config: Config, held: ExitStack) -> tuple[Plan, Parallel, Path, l
     """All that can be wrong; the folder, which stays locked while `held` is; what there is to tell of it; and, in the
     first process, the checkpoint to go on from.
     """
+    folder, found = expanded(config.workdir).resolve(), None
+    _check_outside(folder, config.data.path)
     plan = make_plan(config)
+    notes = list(plan.notes)
     check_installed(tensorboard=config.log.tensorboard, wandb=config.log.wandb != "off")
     parallel = Parallel(config.train.parallel)
     check_split(config, len(parallel.devices), parallel.share[1])
     if config.train.deterministic:
         check_deterministic(parallel.devices[0].platform, os.environ.get("XLA_FLAGS", ""))
-    folder, notes, found = Path(config.workdir).resolve(), [], None
     if distributed.is_first():
         make_folder(folder)
         left = held.enter_context(locked(folder))
@@ -163,6 +182,15 @@ def _get_ready(config: Config, held: ExitStack) -> tuple[Plan, Parallel, Path, l
     return plan, parallel, folder, notes, found
 
 
+def _check_outside(folder: Path, data_path: str | None) -> None:
+    """Raises ValueError for a run's folder in the folder of images: its files would be taken for data."""
+    if data_path is None or not (images := expanded(data_path).resolve()).is_dir():
+        return
+    if folder == images or images in folder.parents:
+        wanted = f"a folder outside, as --workdir {shlex.quote(str(images.parent / 'runs' / images.name))}"
+        raise ValueError(f"the workdir {folder} is inside of data.path {images}; expected {wanted}")
+
+
 class _Run:
     """A run that has its folder."""
 
@@ -171,7 +199,9 @@ class _Run:
         self._folder, self._checkpoints, self._signals = folder, checkpoints, signals
         self._begun: dict[str, Any] | None = None  # what the run's first weights were
         self._config = session.plan.config
-        self._start = self._saved = start
+        self._best = BestTest(self._config.checkpoint.best)
+        self._start = self._saved = self._made = start
+        self._doing = "in the first step"
         self._saved_at = time.monotonic()
 
     def go(self, found: Checkpoint | None, begun: Start | None, notes: list[str]) -> dict[str, float]:
@@ -181,44 +211,105 @@ class _Run:
             state, meta = self._restored(found, state), found.meta
             self._begun = meta.get("begun")
             notes = notes + self._changes(meta)
+            self._best.restore(meta.get("best"))
+            if found.tested and self._best.step != found.step:
+                self._best.add(found.step, found.tested)
         if self._start > self._plan.steps:
-            said = f"train.epochs={self._config.train.epochs} is {self._plan.steps} steps"
+            said = f"{length(self._config)} is {self._plan.steps} steps"
             raise SetupError(f"{said}, and the run in {self._folder} has made {self._start}; wanted: no fewer")
         if distributed.is_first():  # now that it is known to be one that can be gone on with
             record_config(self._folder, self._config, self._start)
         state = self._parallel.replicate(state)
         due = meta.get("evaluation_due", False)
-        going_on = self._start < self._plan.steps or due
+        going_on = due or (self._start < self._plan.steps and not self._early())
         with self._report(going_on, due) as report:
             for line in [_headline(self._plan, self._parallel, self._folder, self._start), *notes]:
                 report.say(line)
-            skipped = _Skipped(self._plan, report)
+            skipped = _Skipped(self._plan, report, self._folder)
             if not going_on:
                 means = self._session.test(state)
-                report.say(f"this run is finished: {_shown(means)}; choose another --workdir for a new one")
+                early = "; a larger --train.patience goes on with it" if self._start < self._plan.steps else ""
+                report.say(f"this run is finished: {_shown(means)}; choose another --workdir for a new one{early}")
                 return means
             log = Log(self._session, report, self._checkpoints, self._start, meta.get("log", {}))
-            if due:
-                self._signals.at_stake = True
-                means = self._test(self._start, state, log, report)
-            for step, batch in enumerate(self._batches(state, report, log), self._start + 1):
-                state, sums = self._session.train_step(step, state, batch)
-                log.add(step, sums)
-                self._signals.at_stake = True
-                if step % self._plan.eval_every_steps == 0 or step == self._plan.steps:
-                    means = self._test(step, state, log, report)
-                    skipped.say()
-                elif self._due(step):
-                    self._save(step, state, log)
-                if step < self._plan.steps and self._signals.reached():
-                    if self._saved < step:
-                        self._save(step, state, log)
-                    self._checkpoints.wait()
-                    raise self._signals.preempted(step)
+            try:
+                means = self._advance(state, due, log, report, skipped)
+            except (DataError, OSError, MemoryError, jax.errors.JaxRuntimeError) as error:
+                self._save_before_leaving(log, report)
+                if is_out_of_memory(error):
+                    raise out_of_memory(error, self._doing, self._advice()) from error
+                raise
             self._checkpoints.wait()
-            left_out = f"; {log.skipped} updates skipped" if log.skipped else ""
-            report.say(f"done: {_shown(means)}{left_out}; {self._folder}")
+            self._say_done(means, log, report)
             return means
+
+    def _advance(self, state: TrainState, due: bool, log: Log, report: Report, skipped: _Skipped) -> dict[str, float]:
+        """Every step and test that is left; returns the means of the last test."""
+        means: dict[str, float] = {}
+        self._state = state
+        if due:
+            self._signals.at_stake = True
+            means = self._test(self._start, state, log, report)
+            if self._early():
+                return means
+        for step, batch in enumerate(self._batches(state, report, log), self._start + 1):
+            self._doing = f"in step {step}"
+            compiles = self._session.compiles(step, self._start)
+            with report.compiling("the training step") if compiles else nullcontext():
+                self._state, sums = self._session.train_step(step, self._state, batch)
+                log.add(step, sums)
+            self._made, self._signals.at_stake = step, True
+            if step % self._plan.eval_every_steps == 0 or step == self._plan.steps:
+                means = self._test(step, self._state, log, report)
+                skipped.say()
+                if self._early():
+                    break
+            elif self._due(step):
+                self._save(step, self._state, log)
+            if step < self._plan.steps and self._signals.reached():
+                if self._saved < step:
+                    self._save(step, self._state, log)
+                self._checkpoints.wait()
+                raise self._signals.preempted(step)
+        return means
+
+    def _early(self) -> bool:
+        patience = self._config.train.patience
+        return patience is not None and self._best.tests_since >= patience
+
+    def _say_done(self, means: dict[str, float], log: Log, report: Report) -> None:
+        if self._made < self._plan.steps:
+            tests = f"{self._best.tests_since} tests without a better result (train.patience)"
+            report.say(f"stopped early at step {self._made}, after {tests}; the best: {self._best}")
+        elif self._best.step != self._made and self._best.value is not None:
+            report.say(f"the best: {self._best}")
+        skipped = f"; {log.skipped} updates skipped" if log.skipped else ""
+        run = shlex.quote(self._config.workdir)
+        following = f"resnet-jax predict {run} IMAGE, resnet-jax eval {run}, resnet-jax plot {run}"
+        report.say(f"done in {report.elapsed}: {_shown(means)}{skipped}; next: {following}")
+
+    def _advice(self) -> str:
+        """After running out of memory."""
+        if self._doing == TESTING:
+            return f"a lower --data.eval-batch-size (now {eval_batch(self._config)}) uses less"
+        return _less_memory(self._config)
+
+    def _save_before_leaving(self, log: Log, report: Report) -> None:
+        """What ends the run is no reason to lose the last step made, if its state is whole.
+
+        Of several processes this is one, while a save needs all.
+        """
+        if jax.process_count() > 1:
+            return
+        try:
+            whole = not any(leaf.is_deleted() for leaf in jax.tree.leaves(self._state))
+            if whole and self._made > self._saved and int(jax.device_get(self._state.step)) == self._made:
+                self._save(self._made, self._state, log)
+            self._checkpoints.wait()
+        except (Diverged, SaveFailed, MemoryError, jax.errors.JaxRuntimeError) as error:
+            report.say(f"step {self._made} is not saved: {str(error).partition(chr(10))[0]}")
+        if self._saved:
+            report.say(f"step {self._saved} is saved; the same command resumes from there")
 
     def _restored(self, found: Checkpoint, like: TrainState) -> TrainState:
         if self._config.resume.allow_changes and bool(found.arrays["ema"]) != bool(like.ema):
@@ -250,6 +341,7 @@ class _Run:
                 self._folder if first else None,
                 start_step=self._start,
                 total_steps=self._plan.steps,
+                steps_per_epoch=self._plan.steps_per_epoch,
                 test_due=test_due,
                 writers=writers,
             )
@@ -269,18 +361,21 @@ class _Run:
             yield log.wait_for(batches)
 
     def _test(self, step: int, state: TrainState, log: Log, report: Report) -> dict[str, float]:
-        """Tests, then saves. A signal on the way saves at once; the test is done when the run goes on."""
+        """Saves, then tests. After a signal or an error on the way the test is done when the run goes on."""
         log.flush()
+        if self._saved < step:
+            self._save(step, state, log, test_due=True)
+        self._doing = TESTING
         try:
-            means = self._session.test(state, self._signals.reached)
+            with report.testing():
+                means = self._session.test(state, self._signals.reached)
         except Stopped:
-            if self._saved < step:
-                self._save(step, state, log, evaluation_due=True)
             self._checkpoints.wait()
             raise self._signals.preempted(step) from None
         log.check_test(step, means)
-        report.test(step, {"epoch": step / self._plan.steps_per_epoch, **means})
-        self._save(step, state, log, top1=means["top1"])
+        best = self._best.add(step, means)
+        report.test(step, {"epoch": step / self._plan.steps_per_epoch, **means}, best=best)
+        self._checkpoints.tested(step, means)
         log.restart_clock()
         return means
 
@@ -288,36 +383,71 @@ class _Run:
         every = self._config.checkpoint
         if every.every_steps and step % every.every_steps == 0:
             return True
-        if not every.every_minutes or step % self._config.train.log_every_steps:
+        if step % self._config.train.log_every_steps:
+            return jax.process_count() == 1 and self._signals.save_asked()
+        if distributed.any_says(self._signals.save_asked()):  # asking all at each step would slow them down
+            return True
+        if not every.every_minutes:
             return False
         return bool(distributed.first_says(time.monotonic() - self._saved_at >= 60 * every.every_minutes))
 
-    def _save(
-        self, step: int, state: TrainState, log: Log, *, top1: float | None = None, evaluation_due: bool = False
-    ) -> None:
+    def _save(self, step: int, state: TrainState, log: Log, *, test_due: bool = False) -> None:
         partial = log.hold()  # nothing that is not finite is saved
         meta = _meta(self._plan, step) | {
             "devices": len(self._parallel.devices),
             "log": partial,
-            "evaluation_due": evaluation_due,
+            "evaluation_due": test_due,
             "begun": self._begun,
+            "best": self._best.saved(),
         }
-        self._checkpoints.save(step, state, meta, top1=top1, replace=self._saved == step)
+        self._checkpoints.save(step, state, meta, test_due=test_due)
         self._saved, self._saved_at = step, time.monotonic()
 
 
 class _Skipped:
-    """Says how many images could not be read, when there are more than it said last."""
+    """Names each image that could not be read once, in skipped.jsonl, and says how many they are when there are more.
 
-    def __init__(self, plan: Plan, report: Report) -> None:
-        self._sources, self._report, self._said = (plan.train, plan.test), report, 0
+    Each of several processes names those that it was to read: skipped.jsonl, skipped.1.jsonl, ...
+    """
+
+    def __init__(self, plan: Plan, report: Report, folder: Path) -> None:
+        self._sources, self._report = {"train": plan.train, "test": plan.test}, report
+        process = jax.process_index()
+        self._file = folder / (f"skipped.{process}.jsonl" if process else "skipped.jsonl")
+        lines = self._file.read_text(errors="replace").splitlines() if self._file.exists() else []
+        self._known = set(lines)
         self.say()
 
     def say(self) -> None:
-        reasons = [reason for source in self._sources for reason in list(source.skipped.values())]
-        if len(reasons) > self._said:
-            self._report.say(f"{len(reasons)} images skipped so far, which cannot be read; the last: {reasons[-1]}")
-            self._said = len(reasons)
+        lines, count, last = [], 0, ""
+        for split, source in self._sources.items():
+            for image, reason in list(source.skipped.items()):
+                count, last = count + 1, reason
+                line = json.dumps({"split": split, "image": image, "reason": reason})
+                if line not in self._known:
+                    lines.append(line)
+        if not lines:
+            return
+        try:
+            with self._file.open("a") as file:
+                file.write("".join(f"{line}\n" for line in lines))
+        except OSError as error:
+            raise SaveFailed(f"{self._file} cannot be written: {error}") from error
+        self._known |= set(lines)
+        self._report.say(
+            f"{count} images skipped so far, which cannot be read, see {self._file.name}; the last: {last}"
+        )
+
+
+def _less_memory(config: Config) -> str:
+    """Which options make a training step ask for less."""
+    data, model, parts = config.data, config.model, config.optim.accumulate
+    less = [f"a lower --data.batch-size (now {data.batch_size})", f"--optim.accumulate {2 * parts} (now {parts})"]
+    if model.remat == "none":
+        less.append("--model.remat block")
+    if model.dtype == "float32":
+        less.append("--model.dtype bfloat16")
+    return f"{', '.join(less)} use less; a run that has a checkpoint takes them with --resume.allow-changes"
 
 
 def _writers(config: Config, folder: Path, start: int) -> list[Writer]:
@@ -361,7 +491,22 @@ def _meta(plan: Plan, step: int) -> dict[str, Any]:
 
 
 def cache_compilations() -> None:
-    """Keeps compiled programs in the user's cache directory, unless a place is set already."""
-    if not jax.config.values["jax_compilation_cache_dir"]:
-        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        jax.config.update("jax_compilation_cache_dir", str(root / "resnet_jax" / "jax"))
+    """Keeps compiled programs in the user's cache directory, unless a place is set already.
+
+    Warns where there is no such directory: a user without a home, or one that cannot be written.
+    """
+    if jax.config.values["jax_compilation_cache_dir"]:
+        return
+    root = expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    folder = root / "resnet_jax" / "jax"
+    try:
+        if not root.is_absolute():  # ~ stays where there is no home
+            raise OSError("there is no home directory")
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise OSError(f"{folder} cannot be written")
+    except OSError as error:
+        said = f"compiled programs are not kept for the next start: {error}"
+        warnings.warn(f"{said}; JAX_COMPILATION_CACHE_DIR names another place", stacklevel=2)
+        return
+    jax.config.update("jax_compilation_cache_dir", str(folder))

@@ -13,7 +13,7 @@ import optax
 from flax.traverse_util import flatten_dict
 
 from resnet_jax import data
-from resnet_jax.config import Config, DataConfig, ModelConfig, OptimConfig, check_config, check_data
+from resnet_jax.config import DEFAULT_WARMUP, Config, DataConfig, ModelConfig, OptimConfig, check_config, check_data
 from resnet_jax.data import Dataset, Source
 from resnet_jax.models import MODELS, create_model, in_order, list_models, shapes
 from resnet_jax.models.skipnet import SkipNet
@@ -37,6 +37,7 @@ class Plan:
     steps_per_epoch: int
     eval_every_steps: int
     soft_gate_steps: int  # the first ones
+    notes: tuple[str, ...] = ()  # what a person should know of how the config was understood
 
 
 def make_plan(config: Config) -> Plan:
@@ -75,12 +76,12 @@ def make_plan(config: Config) -> Plan:
     if not len(mean) == len(std) == channels:
         raise ValueError(f"data.mean={mean}, data.std={std}; wanted: {channels} numbers each, one per channel")
     steps_per_epoch = train.num_examples // batch_size
-    steps = round(config.train.epochs * steps_per_epoch)
+    steps = config.train.steps or round(config.train.epochs * steps_per_epoch)
     if not steps:
         raise ValueError(f"train.epochs={config.train.epochs} is no step at all; an epoch has {steps_per_epoch}")
     if steps >= 2**31:
-        said = f"is {steps:,} steps, and an epoch has {steps_per_epoch}"
-        raise ValueError(f"train.epochs={config.train.epochs} {said}; wanted: less than 2**31 steps")
+        said = f"{length(config)} is {steps:,} steps, and an epoch has {steps_per_epoch}"
+        raise ValueError(f"{said}; wanted: less than 2**31 steps")
     soft_gate_steps = round(config.train.soft_gate_epochs * steps_per_epoch)
     if soft_gate_steps >= steps:
         said = f"train.soft_gate_epochs={config.train.soft_gate_epochs} is {soft_gate_steps} steps of a run of {steps}"
@@ -104,7 +105,14 @@ def make_plan(config: Config) -> Plan:
         steps_per_epoch=steps_per_epoch,
         soft_gate_steps=soft_gate_steps,
         eval_every_steps=max(1, round(config.train.eval_every_epochs * steps_per_epoch)),
+        notes=_warmup(config.optim, steps_per_epoch, steps)[1],
     )
+
+
+def length(config: Config) -> str:
+    """The option that says how long the run is, with its value."""
+    train = config.train
+    return f"train.epochs={train.epochs}" if train.steps is None else f"train.steps={train.steps}"
 
 
 def as_begun(plan: Plan, preprocess: Preprocess) -> Plan:
@@ -224,12 +232,12 @@ def make_schedule(config: OptimConfig, *, batch_size: int, steps_per_epoch: floa
       ValueError: a warmup as long as the run, or a decay outside it.
     """
     scale = batch_size / config.lr_reference_batch if config.lr_reference_batch else 1.0
-    peak, warmup = config.peak_lr * scale, round(config.warmup_epochs * steps_per_epoch)
+    peak, warmup = config.peak_lr * scale, _warmup(config, steps_per_epoch, steps)[0]
     if config.warmup_flat and not (warmup and config.warmup_from):
         raise ValueError("optim.warmup_flat wants warmup_epochs and warmup_from, the share of peak_lr it stays at")
     if not 0 <= warmup < steps:
         said = f"optim.warmup_epochs={config.warmup_epochs} is {warmup} steps of a run of {steps}"
-        raise ValueError(f"{said}; wanted: less than train.epochs; set --optim.warmup-epochs lower")
+        raise ValueError(f"{said}; wanted: less than the run; set --optim.warmup-epochs lower, or leave it out")
     if config.schedule == "cosine":
         if config.warmup_flat:
             raise ValueError("optim.warmup_flat is for optim.schedule=step")
@@ -252,6 +260,20 @@ def make_schedule(config: OptimConfig, *, batch_size: int, steps_per_epoch: floa
         warmup_steps=warmup,
         initial_lr=config.warmup_from * peak,
         flat=config.warmup_flat,
+    )
+
+
+def _warmup(config: OptimConfig, steps_per_epoch: float, steps: int) -> tuple[int, tuple[str, ...]]:
+    """Steps of the warmup, and a note where the default is too long for the run and a fifth of it is taken."""
+    if config.warmup_epochs is not None:
+        return round(config.warmup_epochs * steps_per_epoch), ()
+    default = round(DEFAULT_WARMUP * steps_per_epoch)
+    if default < steps:
+        return default, ()
+    warmup = steps // 5
+    said = f"the default warmup of {DEFAULT_WARMUP:g} epochs ({default} steps) is not shorter than this run"
+    return warmup, (
+        f"{said} of {steps} steps: warming up for {warmup} steps, a fifth of it; see --optim.warmup-epochs",
     )
 
 

@@ -19,6 +19,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from jax import lax
 
 from resnet_jax.config import to_dict
+from resnet_jax.files import expanded
 from resnet_jax.training.checkpoint import Checkpoints, open_checkpoint
 from resnet_jax.training.folder import config_of_steps, make_folder, record_config
 from resnet_jax.training.optim import Chosen
@@ -121,7 +122,7 @@ def recalibrate(
     Raises:
       ValueError, OSError: no such run; a folder `out` that holds one; other data than the run's.
     """
-    folder, out = Path(run), Path(out)
+    folder, out = expanded(run), expanded(out)
     if batches is not None and batches < 1:
         raise ValueError(f"batches={batches}; wanted: at least 1")
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
@@ -163,7 +164,8 @@ def recalibrate(
             "recalibrated": {"from": str(run), "batches": number, "ema": ema},
         }
         with Checkpoints(made / "checkpoints") as checkpoints:
-            checkpoints.save(saved.step, new, meta, top1=None if ema else after["top1"])
+            checkpoints.save(saved.step, new, meta)
+            checkpoints.tested(saved.step, {f"ema_{name}": x for name, x in after.items()} if ema else after)
         record_config(made, config, saved.step)
         (made / "metrics.jsonl").write_text(json.dumps({"step": saved.step, "split": "test", **after}) + "\n")
         made.rename(out)

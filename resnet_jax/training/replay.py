@@ -57,4 +57,5 @@ def replay(folder: str | Path, step: int) -> dict[str, Any]:
         **means,
         "learning_rate": session.rate(step),
         "examples": session.examples(step),
+        "names": session.names(step),
     }

@@ -74,6 +74,14 @@ class Session:
         """Which training examples make the global batch of `step` (1, 2, ...)."""
         return self._order.batch(step - 1).tolist()
 
+    def names(self, step: int) -> list[str]:
+        """What those examples are called: paths, or places in files."""
+        return [self.plan.train.name(i) for i in self.examples(step)]
+
+    def compiles(self, step: int, start: int) -> bool:
+        """Whether `step` is the first of a run that begins after step `start` to call its program."""
+        return step == start + 1 or step == self.plan.soft_gate_steps + 1 > start + 1
+
     def test(self, state: TrainState, stop: Callable[[], bool] = lambda: False) -> dict[str, float]:
         """Means over the test images; of the averaged weights too, as "ema_loss", ..., where there are any."""
         run = partial(

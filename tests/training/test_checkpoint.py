@@ -40,11 +40,12 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     with Checkpoints(folder / "checkpoints", keep_latest=2) as checkpoints:
         for step, top1 in enumerate([0.1, 0.9, 0.3, 0.2, 0.4], 1):
-            checkpoints.save(step, Parallel().replicate(state(step)), META, top1=top1)
+            checkpoints.save(step, Parallel().replicate(state(step)), META, test_due=True)
+            checkpoints.tested(step, {"top1": top1, "loss": 1 - top1 / 2, "images": 10})
         checkpoints.wait()
         assert checkpoints.latest_step == 5
         with pytest.raises(RuntimeError, match="step 4 was not saved: .* already has step 5"):
-            checkpoints.save(4, state(4), META, top1=0.0)
+            checkpoints.save(4, state(4), META)
     return folder
 
 
@@ -118,7 +119,7 @@ def test_what_is_not_there_is_told(run, tmp_path, path, step, said):
 
 def test_a_newer_format_is_refused_and_left_where_it_is(tmp_path):
     with Checkpoints(tmp_path / "checkpoints") as checkpoints:
-        checkpoints.save(1, {"params": np.zeros(1), "batch_stats": np.zeros(1)}, META | {"format": 99}, top1=0.0)
+        checkpoints.save(1, {"params": np.zeros(1), "batch_stats": np.zeros(1)}, META | {"format": 99})
     for _ in range(2):
         for look in (load_checkpoint, lambda folder: newest_sound(folder / "checkpoints")):
             with pytest.raises(ValueError, match="has format 99, of a newer version; this one reads 1 to 2"):
@@ -212,7 +213,7 @@ def test_the_newest_sound_one_is_taken_and_the_damaged_one_set_aside(run, tmp_pa
     assert (tmp_path / "damaged" / "5" / "checksums.json").exists() and not (folder / "5").exists()
     with Checkpoints(folder) as checkpoints:
         assert checkpoints.latest_step == 4
-        checkpoints.save(5, Parallel().replicate(state(5)), META, top1=0.0)
+        checkpoints.save(5, Parallel().replicate(state(5)), META)
     assert open_checkpoint(tmp_path).step == 5
 
 
@@ -256,36 +257,84 @@ def test_meta_that_lacks_something_is_damaged(run, tmp_path):
         load_checkpoint(tmp_path)
 
 
-def test_one_that_is_replaced_is_there_until_the_new_one_is(tmp_path):
+def test_a_state_is_saved_before_its_test_and_takes_no_place_until_it_has_passed(tmp_path):
     folder = tmp_path / "checkpoints"
-    with Checkpoints(folder, keep_latest=1) as checkpoints:
-        checkpoints.save(5, state(5), META, top1=None)
+    with Checkpoints(folder, keep_latest=1, best="loss") as checkpoints:
+        for step, loss in ((1, 0.5), (2, 0.25), (3, 0.75)):
+            checkpoints.save(step, state(step), META | {"evaluation_due": True}, test_due=True)
+            checkpoints.wait()
+            if step > 1:
+                assert checkpoints.steps[-2:] == [step - 1, step]  # the one before stays
+            found = open_checkpoint(tmp_path)
+            assert found.step == step and found.meta["evaluation_due"] and found.tested is None
+            checkpoints.tested(step, {"top1": 0.5, "loss": loss})
+            checkpoints.wait()
+            found = open_checkpoint(tmp_path)
+            assert not found.meta["evaluation_due"] and found.tested == {"top1": 0.5, "loss": loss}
+        checkpoints.save(4, state(4), META, test_due=True)
+        checkpoints.drop(4)  # its test was not finite
+        assert checkpoints.latest_step == 3
+    assert sorted(path.name for path in folder.iterdir()) == ["2", "3"]
+    with Checkpoints(folder, keep_latest=1, best="loss") as checkpoints:  # a later start knows the tests before it
+        checkpoints.save(5, state(5), META)
+    assert sorted(path.name for path in folder.iterdir()) == ["2", "5"]
+
+
+@pytest.mark.parametrize(("measure", "best"), [("top1", 2), ("loss", 1), ("ema_top1", 3), (None, 2)])
+def test_the_best_is_by_what_the_run_says(tmp_path, measure, best):
+    """None: a run of 0.1.0, whose config had no such field."""
+    meta = META | ({} if measure is None else {"config": {"checkpoint": {"best": measure}}})
+    with Checkpoints(tmp_path / "checkpoints", keep_latest=4, best=measure or "top1") as checkpoints:
+        for step, (top1, loss, ema) in enumerate([(0.1, 0.1, 0.2), (0.9, 0.2, 0.1), (0.2, 0.3, 0.9), (0, 9, 0)], 1):
+            checkpoints.save(step, state(step), meta)
+            checkpoints.tested(step, {"top1": top1, "loss": loss, "ema_top1": ema})
+    assert open_checkpoint(tmp_path, "best").step == best
+
+
+def test_what_a_replaced_one_has_left_in_0_1_0_comes_back(run, tmp_path):
+    shutil.copytree(run / "checkpoints" / "5", tmp_path / "5.replaced")
+    assert newest_sound(tmp_path)[0].step == 5 and [path.name for path in tmp_path.iterdir()] == ["5"]
+
+
+def test_a_run_is_read_while_it_saves(run, tmp_path, monkeypatch):
+    """The reader's checkpoint is removed under its hands: it takes the newest, and of a number it says so."""
+    shutil.copytree(run / "checkpoints", tmp_path / "checkpoints")
+    read = checkpoint.read_arrays
+
+    def moving(folder):
+        if folder.parent.name in ("5", "2"):
+            shutil.move(folder.parent, tmp_path / f"gone{folder.parent.name}")
+        return read(folder)
+
+    monkeypatch.setattr(checkpoint, "read_arrays", moving)
+    assert open_checkpoint(tmp_path).step == 4
+    with pytest.raises(FileNotFoundError, match="2 was removed while it was read: its run has saved newer ones"):
+        open_checkpoint(tmp_path, 2)
+
+
+def test_a_result_that_cannot_be_written_fails(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(SaveFailed, match="No space left"), Checkpoints(tmp_path / "checkpoints") as checkpoints:
+        checkpoints.save(1, state(1), META, test_due=True)
         checkpoints.wait()
-        checkpoints.save(5, state(6), META, top1=0.5, replace=True)
-    assert [path.name for path in folder.iterdir()] == ["5"]
-    assert int(open_checkpoint(tmp_path, "best").arrays["step"]) == 6
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    try:
-        with pytest.raises(SaveFailed), Checkpoints(folder, keep_latest=1) as checkpoints:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
-            checkpoints.save(5, state(7), META, top1=0.5, replace=True)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert not (folder / "5").exists() and int(newest_sound(folder)[0].arrays["step"]) == 6
-    assert (folder / "5").exists() and not (folder / "5.replaced").exists()
+        monkeypatch.setattr(checkpoint, "replace_file", full)
+        checkpoints.tested(1, {"top1": 0.5})
+    assert open_checkpoint(tmp_path).tested is None
 
 
 def test_a_seal_that_cannot_be_written_fails_the_save(tmp_path, monkeypatch):
     with pytest.raises(SaveFailed, match="checkpoint 2 could not be written in .*No space left.*; intact: 1"):
         with Checkpoints(tmp_path / "checkpoints", keep_latest=1) as checkpoints:
-            checkpoints.save(1, state(1), META, top1=0.5)
+            checkpoints.save(1, state(1), META)
             checkpoints.wait()
 
             def full(*_):
                 raise OSError(28, "No space left on device")
 
             monkeypatch.setattr(checkpoint, "write_checksums", full)
-            checkpoints.save(2, state(2), META, top1=0.5)
+            checkpoints.save(2, state(2), META)
             checkpoints.wait()
     assert newest_sound(tmp_path / "checkpoints")[0].step == 1
 
@@ -297,10 +346,10 @@ def test_a_save_that_fails_leaves_the_earlier_ones(tmp_path):
     try:
         with pytest.raises(SaveFailed, match="checkpoint 2 could not be written in .*: .*; intact: 1"):
             with Checkpoints(tmp_path / "checkpoints") as checkpoints:
-                checkpoints.save(1, state(1), META, top1=0.5)
+                checkpoints.save(1, state(1), META)
                 checkpoints.wait()
                 resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
-                checkpoints.save(2, state(2), META, top1=0.5)
+                checkpoints.save(2, state(2), META)
                 checkpoints.wait()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -310,11 +359,11 @@ def test_a_save_that_fails_leaves_the_earlier_ones(tmp_path):
 def test_a_folder_that_is_gone_is_told(tmp_path):
     with pytest.raises(SaveFailed, match="checkpoint 2 could not be written in .*: .*; there is none before it"):
         with Checkpoints(tmp_path / "checkpoints") as checkpoints:
-            checkpoints.save(1, state(1), META, top1=0.5)
+            checkpoints.save(1, state(1), META)
             checkpoints.wait()
             (tmp_path / "checkpoints").rename(tmp_path / "elsewhere")
             (tmp_path / "checkpoints").write_text("a file")
-            checkpoints.save(2, state(2), META, top1=0.5)
+            checkpoints.save(2, state(2), META)
             checkpoints.wait()
     assert open_checkpoint(tmp_path / "elsewhere").step == 1
 
@@ -324,7 +373,7 @@ def test_the_averaged_weights_come_back(tmp_path):
     averaged = TrainState.from_variables(variables, TX, jax.random.key(0), ema=True)
     averaged = averaged.replace(params=jax.tree.map(lambda x: x + 1, variables["params"]))
     with Checkpoints(tmp_path / "checkpoints") as checkpoints:
-        checkpoints.save(1, averaged, META, top1=None)
+        checkpoints.save(1, averaged, META)
     jax.tree.map(np.testing.assert_array_equal, load_checkpoint(tmp_path, ema=True).variables, recipe_variables(0))
     raw = load_checkpoint(tmp_path).variables["params"]
     jax.tree.map(np.testing.assert_array_equal, raw, jax.tree.map(lambda x: x + 1, variables["params"]))

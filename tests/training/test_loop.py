@@ -233,7 +233,7 @@ def test_eight_devices_four_two_and_one_do_one_run(tmp_path, tfds_dir):
         for step, on in enumerate([eight, *others], 1):
             batch = on.parallel.shard(next(on.batches(step - 1)))
             moved, _ = on.train_step(step, on.parallel.replicate(state), batch)
-            checkpoints.save(step, moved, {"model": {}, "classes": [], "preprocess": {}}, top1=None)
+            checkpoints.save(step, moved, {"model": {}, "classes": [], "preprocess": {}})
             checkpoints.wait()
             state = open_checkpoint(tmp_path, step).state(like)
     assert int(state.step) == int(straight.step) == 5

@@ -346,6 +346,6 @@ def test_a_net_without_batch_statistics_is_trained_averaged_and_saved(x64, tmp_p
     state, _ = jax.jit(make_train_step(model, TX, axis_name=None, accumulate=2, ema_decay=0.9))(state, batch(4))
     assert state.batch_stats == {} == state.ema["batch_stats"]
     with Checkpoints(tmp_path) as checkpoints:
-        checkpoints.save(1, state, {"model": {}, "classes": [], "preprocess": {}}, top1=None)
+        checkpoints.save(1, state, {"model": {}, "classes": [], "preprocess": {}})
         checkpoints.wait()
     close(open_checkpoint(tmp_path).state(jax.device_get(state)), state, 0)

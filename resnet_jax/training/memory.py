@@ -1,0 +1,40 @@
+"""Out of memory: how it is recognised, what was asked for, and which options ask for less."""
+
+from __future__ import annotations
+
+import re
+
+import jax
+
+# As XLA's allocators, its TPU compiler and NumPy write it.
+AMOUNTS = (r"allocat\w*\s+([\d.]+)\s*(bytes|B|[KMGT]i?B)\b", r"Used ([\d.]+)\s*([KMGT]) of", r"allocate ([\d.]+) (\w+)")
+UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+class OutOfMemory(RuntimeError):
+    """A device, or the machine, has no memory for what was to be computed."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether this is XLA's or Python's error for memory that cannot be had."""
+    if isinstance(error, MemoryError):
+        return True
+    return isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
+
+
+def out_of_memory(error: BaseException, doing: str, advice: str) -> OutOfMemory:
+    """`doing`: "in step 1"; `advice`: which options use less."""
+    asked = amount(str(error))
+    return OutOfMemory(f"out of memory {doing}{f' (asked for {asked})' if asked else ''}: {advice}")
+
+
+def amount(message: str) -> str | None:
+    """What an allocation that failed had asked for: "124 GiB"; None where the message does not say."""
+    for pattern in AMOUNTS:
+        if match := re.search(pattern, message):
+            size = float(match[1]) * UNITS.get(match[2][:1].upper(), 1)
+            for unit in ("bytes", "KiB", "MiB", "GiB"):
+                if size < 1024 or unit == "GiB":
+                    return f"{size:.3g} {unit}" if size < 1000 else f"{size:,.0f} {unit}"
+                size /= 1024
+    return None
