@@ -1,10 +1,13 @@
 import dataclasses
+import json
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resnet_jax.config import Config, DataConfig, ModelConfig, changes, from_dict, load_config, to_dict
+from resnet_jax.config import Config, DataConfig, ModelConfig, changes, default_workdir, from_dict, load_config, to_dict
 
 
 @given(
@@ -50,3 +53,20 @@ def test_files_that_are_no_configs_are_named(tmp_path, name, text, error, said):
         load_config(tmp_path / name)
     assert said in str(caught.value)
     assert name == "a.py" or "close: a.py" in str(caught.value)
+
+
+def test_the_default_workdir_is_named_by_data_and_net(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def named(net="cifar_resnet20", **data):
+        return default_workdir(replace(Config(), model=ModelConfig(name=net), data=DataConfig(**data)))
+
+    assert named() == Config().workdir == "runs/digits_resnet20"
+    assert named("resnet50", path="photos/flowers/") == "runs/flowers_resnet50"
+    assert named(path="sets/mine.npz") == "runs/mine_resnet20" and named(path=".") == f"runs/{tmp_path.name}_resnet20"
+    assert named(name="cats/small:1.0.0") == "runs/cats_small_1.0.0_resnet20"
+    # A run of another net that was started when all had one default is found again.
+    record = {"config": to_dict(replace(Config(), model=ModelConfig(name="resnet18"))), "versions": {}}
+    Path("runs/digits_resnet20").mkdir(parents=True)
+    Path("runs/digits_resnet20/config.json").write_text(json.dumps(record))
+    assert named("resnet18") == "runs/digits_resnet20" and named("resnet34") == "runs/digits_resnet34"

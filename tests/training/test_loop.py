@@ -274,6 +274,8 @@ def test_metrics_are_read_an_interval_late(tmp_path, tfds_dir, monkeypatch):
         ({"data__eval_batch_size": 12}, "data.eval_batch_size=12 cannot be split evenly into 8"),
         ({"data__batch_size": 4000}, "data.batch_size=4000, but digits (train[:25%]) has 359 images; wanted: at most"),
         ({"optim__warmup_epochs": 2.0}, "optim.warmup_epochs=2.0 is 8 steps of a run of 8"),
+        ({"train__patience": 0}, "train.patience=0; wanted: at least 1"),
+        ({"checkpoint__best": "ema_top1"}, "set --optim.ema-decay, or --checkpoint.best top1"),
         ({"optim__schedule": "step"}, "optim.schedule=step wants optim.decay_epochs"),
         ({"train__epochs": 1e15}, "train.epochs=1000000000000000.0 is 4,000,000,000,000,000 steps, and an epoch has 4"),
         ({"train__epochs": 0.01, "optim__warmup_epochs": 0.0}, "train.epochs=0.01 is no step at all; an epoch has 4"),
@@ -311,8 +313,27 @@ def test_a_workdir_that_cannot_be_is_named(tmp_path, tfds_dir):
             train(config(workdir, tfds_dir))
 
 
+def test_a_folder_without_a_checkpoint_takes_another_config(tmp_path, tfds_dir):
+    record_config(tmp_path, config(tmp_path, tfds_dir), 0)
+    (tmp_path / "checkpoints" / "4.orbax-checkpoint-tmp").mkdir(parents=True)  # a save that was interrupted
+    (tmp_path / "metrics.jsonl").write_text('{"step": 3, "split": "train"}\n')
+    changed = config(tmp_path, tfds_dir, optim__peak_lr=0.2)
+    wanted = "no checkpoint was saved before, so the config may change: optim.peak_lr was 0.1, now 0.2"
+    assert check_unchanged(tmp_path, changed) == [wanted]
+    record_config(tmp_path, changed, 0)
+    saved = json.loads((tmp_path / "config.json").read_text())
+    assert saved["config"]["optim"]["peak_lr"] == 0.2 and "before" not in saved
+    (tmp_path / "config.json").write_text("{}")
+    assert "it cannot be read, and no checkpoint was saved" in check_unchanged(tmp_path, changed)[0]
+    record_config(tmp_path, changed, 0)
+    (tmp_path / "metrics.jsonl").write_text('{"step": 3, "split": "test"}\n')  # a result: its checkpoints were removed
+    with pytest.raises(ValueError, match="holds a run of another config"):
+        check_unchanged(tmp_path, config(tmp_path, tfds_dir))
+
+
 def test_a_folder_of_another_run_is_refused_and_unharmed(tmp_path, tfds_dir):
     record_config(tmp_path, config(tmp_path, tfds_dir), 0)
+    (tmp_path / "checkpoints" / "4").mkdir(parents=True)
     before = (tmp_path / "config.json").read_bytes()
     said = "another config: optim.peak_lr was 0.1, now 0.2; choose another --workdir, or --resume.allow-changes"
     with pytest.raises(SetupError, match=said):
@@ -335,8 +356,12 @@ def test_a_change_that_cannot_be_leaves_the_run_its_config(finished, tmp_path, t
 
 
 def test_checkpoint_settings_may_change_and_absent_fields_have_their_defaults(tmp_path, tfds_dir):
-    record_config(tmp_path, config(tmp_path, tfds_dir), 0)
-    changed = dataclasses.replace(config(tmp_path, tfds_dir), checkpoint=CheckpointConfig(keep_latest=7))
+    record_config(tmp_path, config(tmp_path, tfds_dir, optim__warmup_epochs=5.0), 0)
+    (tmp_path / "checkpoints" / "4").mkdir(parents=True)
+    # What errors advise, and the warmup as it was written when it had no None.
+    advised = {"data__unreadable": "skip", "data__eval_batch_size": 8, "train__patience": 3}
+    changed = config(tmp_path, tfds_dir, optim__warmup_epochs=None, **advised)
+    changed = dataclasses.replace(changed, checkpoint=CheckpointConfig(keep_latest=7, best="loss"))
     assert check_unchanged(tmp_path, changed) == []
     saved = json.loads((tmp_path / "config.json").read_text())
     del saved["config"]["optim"]["accumulate"]  # as a version would have written it that had no such field
@@ -359,6 +384,58 @@ def test_each_step_has_the_config_it_was_made_with(tmp_path, tfds_dir):
     assert [rate(1, 8), rate(9, 9), rate(9, 20), rate(21, 99)] == [0.1, 0.3, 0.3, 0.4]
     with pytest.raises(ValueError, match="was given another config after step 8, whose checkpoint is gone"):
         rate(5, 9)
+
+
+def test_the_default_warmup_shrinks_in_a_short_run_and_one_that_is_given_does_not(tmp_path, tfds_dir):
+    def plan(**changes):
+        return make_plan(config(tmp_path, tfds_dir, **{"optim__warmup_epochs": None} | changes))
+
+    short = plan()
+    assert float(short.schedule(1)) == pytest.approx(0.1)  # after one of eight steps, a fifth of them
+    said = "the default warmup of 5 epochs (20 steps) is not shorter than this run of 8 steps: warming up for 1 steps"
+    assert short.notes[0].startswith(said)
+    long, given = plan(train__epochs=6.0), plan(train__epochs=6.0, optim__warmup_epochs=5.0)
+    assert not long.notes
+    assert [float(long.schedule(step)) for step in range(24)] == [float(given.schedule(step)) for step in range(24)]
+    assert plan(train__epochs=40.0, train__steps=7).steps == 7
+    assert plan(train__epochs=40.0, train__steps=2).steps == 2
+    with pytest.raises(ValueError, match="train.steps=7 and train.epochs=2.0 are two lengths of one run; set one"):
+        plan(train__steps=7)
+    with pytest.raises(ValueError, match="optim.warmup_epochs=5.0 is 20 steps of a run of 8; .*lower, or leave it out"):
+        plan(optim__warmup_epochs=5.0)
+
+
+@pytest.mark.parametrize("inside", [".", "run1", "cat/run1"])
+def test_a_workdir_in_the_images_is_refused_before_it_is_made(tmp_path, inside):
+    images = tmp_path / "images"
+    (images / "cat").mkdir(parents=True)
+    run = dataclasses.replace(Config(), workdir=str(images / inside), data=DataConfig(path=str(images)))
+    with pytest.raises(SetupError, match=f"workdir .* is inside of data.path {images}; expected a folder outside, as "):
+        train(run)
+    assert [path.name for path in images.rglob("*")] == ["cat"]
+
+
+def test_without_a_home_nothing_is_cached_and_it_is_said(tmp_path, monkeypatch):
+    place = "jax_compilation_cache_dir"
+    before = jax.config.values[place]
+    jax.config.update(place, None)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+
+    def nobody(path):
+        raise RuntimeError("Could not determine home directory.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Path, "expanduser", nobody)
+        with pytest.warns(UserWarning, match="not kept for the next start: there is no home directory; JAX_COMP"):
+            loop.cache_compilations()
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.warns(UserWarning, match="not kept for the next start: .*Not a directory"):
+        loop.cache_compilations()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    loop.cache_compilations()
+    assert jax.config.values[place] == str(tmp_path / "cache" / "resnet_jax" / "jax")
+    jax.config.update(place, before)
 
 
 def test_a_given_mean_or_deviation_is_kept(tmp_path, tfds_dir):
