@@ -335,8 +335,8 @@ def default_workdir(config: Config) -> str:
     """Run directory named by data and net: runs/digits_resnet20, the default of `Config`, for the default run."""
     started = Path(Config.workdir) / "config.json"
     if started.is_file():  # a run of this net on this data, started when that was every run's default
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            earlier = from_dict(json.loads(started.read_text())["config"])
+        with suppress(OSError, ValueError):
+            earlier = read_record(started)
             if (earlier.model.name, place(earlier.data)) == (config.model.name, place(config.data)):
                 return Config.workdir
     name = os.path.basename(os.path.abspath(config.data.path)) if config.data.path else config.data.name

@@ -30,10 +30,10 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     "models": ("types", "ops", "nearest", "models"),
     "weights": ("types", "models", "weights"),
     "analysis": ("types", "ops", "nearest", "models", "analysis"),
-    "training": ("types", "models", "data", "training"),
-    "training.init": ("types", "nearest", "models", "weights", "training"),
+    "training": ("types", "files", "models", "data", "training"),
+    "training.init": ("types", "files", "nearest", "models", "weights", "training"),
     # Config stops at the door of the loop.
-    **{part: ("types", "config", "nearest", "models", "data", "training") for part in DOOR},
+    **{part: ("types", "config", "files", "nearest", "models", "data", "training") for part in DOOR},
     "experiments": ("types", "config", "models", "data", "analysis", "training", "experiments"),
     "experiments.settings": ("config",),
     "arguments": ("files", "nearest"),

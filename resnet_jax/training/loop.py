@@ -18,8 +18,8 @@ import jax
 
 from resnet_jax.config import Config, check_config, flat, to_dict
 from resnet_jax.data import DataError
-from resnet_jax.files import expanded
 from resnet_jax.data.sheet import as_seen
+from resnet_jax.files import expanded
 from resnet_jax.training import distributed
 from resnet_jax.training.best import BestTest
 from resnet_jax.training.checkpoint import Checkpoint, Checkpoints, newest_sound, open_checkpoint
