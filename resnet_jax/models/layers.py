@@ -214,7 +214,7 @@ class Layers:
 
     make_conv: Callable[..., nn.Module] = Conv
     make_norm: Callable[..., nn.Module] = BatchNorm
-    act: Activation = nn.relu
+    act: Activation = ops.relu
     use_batch_statistics: bool = False
     dtype: Dtype = jnp.float32
     param_dtype: Dtype = jnp.float32

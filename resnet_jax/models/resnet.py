@@ -64,7 +64,7 @@ class ResNet(nn.Module):
     head: Callable[..., nn.Module] = LinearHead  # (layers, num_classes, pool, name=) -> module
     conv: Callable[..., nn.Module] = Conv
     norm: Callable[..., nn.Module] = BatchNorm
-    act: Activation = nn.relu
+    act: Activation = ops.relu  # XLA on CPU may lose NaN in flax.linen.relu: see ops/activations.py
     global_pool: str = "avg"  # or "max"
     drop_rate: float = 0.0  # dropout before the head
     drop_path: float = 0.0  # stochastic depth: the rate of the last block; it grows linearly from the first

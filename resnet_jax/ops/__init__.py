@@ -1,5 +1,6 @@
 """Array functions the layers stand on. They know nothing of models."""
 
+from resnet_jax.ops.activations import relu, relu6, silu
 from resnet_jax.ops.conv import conv2d, conv2d_per_example
 from resnet_jax.ops.dense import dense
 from resnet_jax.ops.norm import batch_norm, group_norm, normalize
@@ -22,5 +23,8 @@ __all__ = [
     "group_norm",
     "max_pool",
     "normalize",
+    "relu",
+    "relu6",
+    "silu",
     "tally_macs",
 ]

@@ -113,8 +113,19 @@ def _average(x: Array) -> Array:
     return jnp.mean(x, (1, 2))
 
 
+@jax.custom_jvp
 def _maximum(x: Array) -> Array:
-    return jnp.max(x, (1, 2))
+    # XLA on CPU drops NaN in a maximum over an axis.
+    return jnp.where(jnp.isnan(x).any((1, 2)), jnp.nan, jnp.max(x, (1, 2)))
+
+
+@_maximum.defjvp
+def _maximum_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    """The largest share the gradient equally, as in `jnp.max`; a NaN counts as largest."""
+    (x,), (dx,) = primals, tangents
+    y = _maximum(x)
+    largest = ((x == y[:, None, None]) | jnp.isnan(x)).astype(x.dtype)
+    return y, (dx * largest).sum((1, 2)) / largest.sum((1, 2))
 
 
 POOLS = {"avg": _average, "max": _maximum}

@@ -9,8 +9,7 @@ import math
 from functools import partial
 from typing import Any
 
-import flax.linen as nn
-
+from resnet_jax import ops
 from resnet_jax.models.attention import divisible
 from resnet_jax.models.blocks import InvertedResidual
 from resnet_jax.models.branches import MBConv
@@ -65,7 +64,7 @@ def efficientnet(
         block = partial(InvertedResidual, branch=branch)
         stages.append(Stage(math.ceil(blocks * depth), widened(channels, width), strides, block))
     head = partial(ConvHead, features=widened(1280, width))
-    own: dict[str, Any] = {"stem": HalvingStem, "stem_features": widened(32, width), "head": head, "act": nn.silu}
+    own: dict[str, Any] = {"stem": HalvingStem, "stem_features": widened(32, width), "head": head, "act": ops.silu}
     return partial(ResNet, stages=tuple(stages), image_size=resolution, **(own | fields))
 
 
@@ -87,5 +86,5 @@ MODELS |= {
     "tf_efficientnet_cc_b0_4e": efficientnet(1.0, 1.0, 224, experts=4, **TENSORFLOW),
     "tf_efficientnet_cc_b0_8e": efficientnet(1.0, 1.0, 224, experts=8, **TENSORFLOW),
     "tf_efficientnet_cc_b1_8e": efficientnet(1.0, 1.1, 240, experts=8, **TENSORFLOW),
-    "efficientnet_lite0": efficientnet(1.0, 1.0, 224, squeeze=None, act=nn.relu6),  # for phones
+    "efficientnet_lite0": efficientnet(1.0, 1.0, 224, squeeze=None, act=ops.relu6),  # for phones
 }
