@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import difflib
 import functools
 import inspect
 import io
@@ -142,8 +143,8 @@ def completion(parsers: Mapping[str, Parser], shell: str) -> str:
         commands.add_parser(name, help=parser.description)
         commands.choices[name] = parser
         for action in parser._actions:
-            if choices := getattr(action, "completion", ()):
-                action.choices = choices
+            if isinstance(action.type, _Convert) and get_origin(action.type.hint) is Literal:
+                action.choices = [str(choice) for choice in get_args(action.type.hint)]
             elif action.metavar in PATHS:
                 action.complete = shtab.FILE  # type: ignore[attr-defined]
     return shtab.complete(whole, shell)
@@ -202,7 +203,7 @@ class Parser(argparse.ArgumentParser):
             type=value.convert,
             action=_Store,
             help=shown,
-        ).completion = value.choices
+        )
 
     def error(self, message: str) -> NoReturn:
         message = message.removeprefix("argument ")
@@ -211,6 +212,8 @@ class Parser(argparse.ArgumentParser):
             message = f"{flag}: expected {self.options[flag].value.metavar}, got nothing"
         elif flag == "unrecognized arguments":
             message = f"unexpected argument {rest!r}; see {self.prog} --help"
+        elif flag.startswith("{"):  # choices of an argument without a flag
+            message = rest
         elif flag == "the following arguments are required":
             message = f"expected {rest}, got nothing; see {self.prog} --help"
         fail(message)
@@ -287,6 +290,9 @@ class Parser(argparse.ArgumentParser):
             return f"no option {flag}; did you mean {' or '.join(same)}?"
         if ours and not ours.startswith("--"):
             return f"no option {flag}; {ours}"
+        by_last = {known.lstrip("-").rpartition(".")[2]: known for known in shown}
+        if "." not in name and (close := difflib.get_close_matches(last, by_last, n=3)):
+            return f"no option {flag}; close: {', '.join(by_last[word] for word in close)}"
         return f"no option {flag}; {nearest(name, shown, f'see {self.prog} --help')}"
 
 
@@ -342,7 +348,6 @@ class Value:
     metavar: str | None = None
     nargs: str | None = None
     convert: Callable[[str], Any] | None = None  # None: a switch
-    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -438,14 +443,13 @@ def _value(hint: Any, name: str) -> Value:
         hint = kinds[0]
         if get_origin(hint) is Annotated:
             hint, metavar = get_args(hint)
-    choices = tuple(map(str, get_args(hint))) if get_origin(hint) is Literal else ()
-    if choices:
-        metavar = "{" + ",".join(choices) + "}"
+    if get_origin(hint) is Literal:
+        metavar = "{" + ",".join(map(str, get_args(hint))) + "}"
     one = metavar or {int: "INT", float: "FLOAT"}.get(hint, name.rstrip("_").rpartition("_")[2].upper())
     if is_list and hint is str and metavar is None:
         one = one.removesuffix("ES" if one.endswith("SES") else "S")
     shown = one if not is_list else f"{one} ..." if count is None else " ".join([one] * count)
-    return Value(shown, "*" if is_list else None, _Convert(hint, one, optional, is_list, count), choices)
+    return Value(shown, "*" if is_list else None, _Convert(hint, one, optional, is_list, count))
 
 
 @dataclass(frozen=True)
@@ -483,7 +487,7 @@ class _Convert:
                     return choice
             choices = [str(choice) for choice in get_args(self.hint)]
             close = nearest(text, choices, "")
-            hint = f"; {close}" if close.startswith("close") else ""
+            hint = "" if close.startswith("valid") else f"; {close}"
             raise argparse.ArgumentTypeError(f"expected {' or '.join(choices)}, got {text!r}{hint}")
         if self.hint is int:
             return _whole(text)

@@ -8,8 +8,9 @@ import io
 import os
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Mapping, Sequence, Set
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import pairwise, takewhile
 from types import SimpleNamespace
 from typing import Annotated, Any, Literal
@@ -23,16 +24,20 @@ from resnet_jax.config import (
     Place,
     ResumeConfig,
     TrainConfig,
+    changes,
     default_workdir,
+    flat,
     load_config,
     place,
+    to_dict,
 )
 from resnet_jax.experiments.settings import DEFAULTS
+from resnet_jax.files import expanded
 from resnet_jax.nearest import nearest
 
 TRAIN = """Train a residual network: --workdir is the run's folder. The same command on the same folder resumes.
 
-Options override the config that --config names, or the default run's. Lists take spaces or commas between values."""
+Options override the config that --config names, or the default run's. Lists of numbers take spaces or commas."""
 
 
 Run = Annotated[str, "RUN"]
@@ -171,6 +176,8 @@ COMMANDS: dict[str, tuple[type, str]] = {  # with a line of help each
     "experiment": (Experiment, "repeat a paper's experiment: degradation, gradients, transfer"),
 }
 CONFIG = "a config to start from: a name (folder_resnet18), a .py file, or a run"
+# What a config says of one dataset, and of no other.
+OF_DATA = ("name", "path", "data_dir", "train_split", "test_split", "class_names", "classes", "per_class")
 # Options that a command accepts and has no use for; they are not shown.
 UNUSED = {
     "eval": tuple(
@@ -258,7 +265,7 @@ Examples:
   resnet-jax eval runs/a                           loss and accuracy
 
 resnet-jax COMMAND --help lists a command's options. Also: --version, and
---print-completion bash, zsh or tcsh."""
+--print-completion bash or zsh."""
 
 
 def _help() -> str:
@@ -321,9 +328,54 @@ def parse(argv: Sequence[str] | None = None) -> Config:
     if "train.epochs" in values:
         default = fill(default, {"train.steps": None})
     config = fill(replace(default, data=_named(values, default.data)), values)
+    said = values.keys() | changes(to_dict(Config()), to_dict(default)).keys()
+    source, taken = _source(config), {}
+    if source is not None:
+        taken = _taken(source, config, said)
+        config = fill(config, taken)
     if "workdir" not in values and config.workdir == Config.workdir:
         config = replace(config, workdir=default_workdir(config))
+    if (begun := _begun(config)) is not None:  # the same command resumes, whatever has become of the source
+        return fill(config, _taken(begun, config, said))
+    if taken:
+        print(f"taken from {config.init.from_}: {', '.join(f'{name}={value!r}' for name, value in taken.items())}")
     return config
+
+
+def _source(config: Config) -> Config | None:
+    """The config of the run whose weights this one starts from; None for a file of weights."""
+    from resnet_jax.training.folder import read_config
+
+    if config.init.from_ is None:
+        return None
+    path = expanded(config.init.from_)
+    folder = path.parent.parent if path.parent.name == "checkpoints" else path
+    try:
+        return read_config(folder) if (folder / "config.json").is_file() else None
+    except (OSError, ValueError) as error:
+        fail(f"init.from: {error}")
+
+
+def _begun(config: Config) -> Config | None:
+    """The config of the run in the workdir, if it started from the same weights."""
+    from resnet_jax.training.folder import read_config
+
+    with suppress(OSError, ValueError):  # the trainer names what is wrong there
+        begun = read_config(config.workdir)
+        if config.init.from_ is not None and config.init.from_ == begun.init.from_:
+            return begun
+    return None
+
+
+def _taken(own: Config, config: Config, said: Set[str]) -> dict[str, Any]:
+    """Fields of net and data that are `own`'s, but for those that are `said`, or of another net or dataset."""
+    theirs, ours = (flat({"model": asdict(one.model), "data": asdict(one.data)}) for one in (own, config))
+    skipped = set(said)
+    if "model.name" in said and config.model.name != own.model.name:
+        skipped |= {name for name in theirs if name.startswith("model.")}
+    if said & {"data.name", "data.path", "data.data_dir"}:
+        skipped |= {f"data.{name}" for name in OF_DATA}
+    return {name: value for name, value in theirs.items() if name not in skipped and value != ours[name]}
 
 
 def _request(name: str, arguments: Sequence[str]) -> Any:

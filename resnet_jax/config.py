@@ -216,11 +216,11 @@ def shipped_configs() -> Path:
 def _config_file(path: Path) -> Path:
     if path.is_dir() and (path / "config.json").is_file():
         return path / "config.json"
-    shipped = shipped_configs() / f"{path.name}.py"
+    shipped = shipped_configs() / f"{path.name.removesuffix('.py')}.py"
     if not path.exists() and path.name == str(path) and shipped.is_file():
         return shipped
     if not path.is_file():
-        names = [other.stem for other in shipped_configs().glob("*.py")]
+        names = sorted(other.stem for other in shipped_configs().glob("*.py"))
         beside = [other.name for other in path.parent.glob("*.py")]
         close = nearest(path.name, beside, nearest(path.stem, names))
         raise FileNotFoundError(f"no config file {str(path)!r}; {close}")
@@ -309,6 +309,11 @@ def check_config(config: Config) -> None:
     check_types(config)
     if not config.workdir.strip():
         raise ValueError("workdir is empty; wanted: a folder for the run")
+    try:
+        config.workdir.encode()
+    except UnicodeEncodeError:
+        shown = config.workdir.encode(errors="backslashreplace").decode()
+        raise ValueError(f"workdir={shown!r}: expected a name in UTF-8, which checkpoints need") from None
     for group in ("optim", "train", "checkpoint", "distributed"):
         _check_ranges(group, getattr(config, group))
     check_data(config.data)

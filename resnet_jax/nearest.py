@@ -7,7 +7,12 @@ from collections.abc import Iterable
 
 
 def nearest(name: str, names: Iterable[str], otherwise: str | None = None) -> str:
-    """The end of an error message for a name that is not there: "close: a, b", else `otherwise`, else all of them."""
+    """The end of an error message for a name that is not there.
+
+    Names that end with it ("did you mean cifar_resnet20?"), else "close: a, b", else `otherwise`, else all of them.
+    """
     names = list(names)
+    if longer := [known for known in names if known.endswith(f"_{name}")]:  # resnet20: cifar_resnet20
+        return f"did you mean {' or '.join(longer[:3])}?"
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
     return f"close: {', '.join(close)}" if close else otherwise or f"valid: {', '.join(names)}"

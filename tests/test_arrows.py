@@ -28,7 +28,7 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     "models.skipnet": ("types", "ops", "models.layers", "models.resnet", *MODEL_PARTS),
     "models.zoo": ("ops", "models"),
     "models": ("types", "ops", "nearest", "models"),
-    "weights": ("types", "models", "weights"),
+    "weights": ("types", "files", "models", "weights"),
     "analysis": ("types", "ops", "nearest", "models", "analysis"),
     "training": ("types", "files", "models", "data", "training"),
     "training.init": ("types", "files", "nearest", "models", "weights", "training"),

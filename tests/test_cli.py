@@ -1,10 +1,14 @@
 import dataclasses
+import json
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from resnet_jax.cli import COMMANDS, _parser, main, parse
-from resnet_jax.config import Config
+from resnet_jax.cli import COMMANDS, _parser, _request, main, parse
+from resnet_jax.config import Config, DataConfig, ModelConfig, OptimConfig, to_dict
 
 
 def test_defaults_and_typed_overrides():
@@ -72,6 +76,12 @@ def test_help_is_readable(capsys):
         (["stray"], "unexpected argument 'stray'; see resnet-jax train --help"),
         (["--config"], "--config: expected FILE, got nothing"),
         (["--config", "configs/nothing.py"], "no config file 'configs/nothing.py'"),
+        (["--config", "folder_resnet1"], "no config file 'folder_resnet1'; close: folder_resnet18"),
+        (["--config", "README.md"], "expected a .py file with `config = Config(...)` or a run's config.json"),
+        (["--data.channels", "2"], "--data.channels: expected 1 or 3, got '2'"),
+        (["--data.crop-area", "0.5"], "--data.crop-area: expected 2 values, got 0.5"),
+        (["--log.tensorboard=maybe"], "--log.tensorboard: expected nothing, true or false, got 'maybe'"),
+        (["--model.dtype", "bf16"], "expected float32 or bfloat16, got 'bf16'; close: bfloat16"),
     ],
 )
 def test_a_mistake_is_one_clear_line(capsys, arguments, said):
@@ -104,3 +114,174 @@ def test_help_of_all_fits_a_screen(capsys):
     assert len(shown) <= 23 and max(map(len, shown)) <= 80
     for name in COMMANDS:
         assert any(line.startswith(f"  {name} ") for line in shown)
+
+
+VALUES = {
+    "--data.horizontal-flip True": True,
+    "--data.horizontal-flip 0": False,
+    "--data.no-horizontal-flip": False,
+    "--data.no-horizontal-flip=False": True,
+    "--log.tensorboard off": False,
+    "--data.mean 0.5,0.4,-1e-3": (0.5, 0.4, -0.001),
+    "--data.mean -.5 0.4, 0.3": (-0.5, 0.4, 0.3),
+    "--data.mean [0.5,0.4]": (0.5, 0.4),
+    "--data.std None": None,
+    "--optim.decay-epochs 80,120": (80.0, 120.0),
+    "--data.classes tench,fish cat": ("tench,fish", "cat"),
+    "--data.batch_size 1e2": 100,
+    "--data.batch-size=64.0": 64,
+    "--data.channels 3": 3,
+    "--init.from_ x": "x",
+    "--optim.lr-multiplier ^(?!head/dense)=0.1": ("^(?!head/dense)=0.1",),
+}
+
+
+@pytest.mark.parametrize("typed", VALUES)
+def test_values_as_people_type_them(typed):
+    group, _, name = typed.split()[0].partition("=")[0].removeprefix("--").replace("no-", "").partition(".")
+    name = name.replace("-", "_")
+    assert getattr(getattr(parse(typed.split()), group), name) == VALUES[typed]
+
+
+OTHERS = {
+    "--optim.peak-lr": "--lr --learning-rate --optim.lr --peak-lr",
+    "--train.epochs": "--epochs --num-epochs",
+    "--data.batch-size": "-b --batch-size --bs",
+    "--model.dtype bfloat16": "--amp --fp16",
+    "--data.threads": "-j --workers",
+    "--workdir": "-o --output --name --project --save-dir",
+    "--init.from": "--pretrained --weights",
+    "--data.path": "--data",
+    "--data.image-size": "--imgsz --img-size --image-size",
+    "--model.name": "--model --arch",
+    "--train.seed": "--seed",
+    "--optim.weight-decay": "--wd --weight-decay",
+    "--optim.optimizer": "--opt --optimizer",
+    "--optim.momentum": "--momentum",
+}
+
+
+@pytest.mark.parametrize("ours", OTHERS)
+def test_options_of_other_trainers_lead_to_ours(ours, capsys):
+    for other in OTHERS[ours].split():
+        for command in ("train", "experiment"):
+            if command == "experiment" and not ours.startswith(("--optim", "--data", "--train", "--model.dtype")):
+                continue
+            with pytest.raises(SystemExit):
+                main([command, other, "0.1"])
+            assert capsys.readouterr().err == f"error: no option {other}; did you mean {ours}?\n"
+
+
+def test_what_no_option_of_ours_does_is_said(capsys):
+    for other, said in (("--device", "JAX_PLATFORMS"), ("--num-classes", "the data's"), ("--resume", "same command")):
+        with pytest.raises(SystemExit):
+            main(["train", other, "0"])
+        error = capsys.readouterr().err
+        assert error.startswith(f"error: no option {other}; ") and said in error and error.count("\n") == 1
+
+
+def test_a_config_is_found_by_its_name_and_a_run_is_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    shipped = parse(["--config", "folder_resnet18", "--train.epochs", "7"])
+    assert shipped.model.name == "resnet18" and shipped.train.epochs == 7
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_text(json.dumps({"config": to_dict(shipped), "versions": {}}))
+    for name in ("run", "run/config.json", "~/run/config.json"):
+        assert parse(["--config", name, "--workdir", "~/again"]) == dataclasses.replace(
+            shipped, workdir=str(tmp_path / "again")
+        )
+
+
+def test_a_config_may_import_its_neighbours(tmp_path):
+    for folder, epochs in (("a", 3.0), ("b", 5.0)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "base.py").write_text(
+            f"from resnet_jax.config import *\nconfig = Config(train=TrainConfig(epochs={epochs}), workdir='~/w')\n"
+        )
+        (tmp_path / folder / "mine.py").write_text("from base import config\n")
+        path = list(sys.path)
+        config = parse(["--config", str(tmp_path / folder / "mine.py")])
+        assert config.train.epochs == epochs and config.workdir == str(Path.home() / "w")
+        assert sys.path == path and "base" not in sys.modules
+
+
+def test_paths_have_the_home_folder_and_addresses_stay(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/her")
+    request = _request("predict", ["~/w", "~/a.png", "https://example.org/b.png", "--", "-c.png"])
+    assert request.run == "/home/her/w"
+    assert request.images == ("/home/her/a.png", "https://example.org/b.png", "-c.png")
+    assert _request("plot", ["~/w", "--out=~/x"]).out == "/home/her/x"
+
+
+def test_options_without_effect_are_accepted_with_a_warning(capsys):
+    assert _request("data", ["digits", "--data.eval-batch-size", "3"]).data.eval_batch_size == 3
+    assert capsys.readouterr().err == "warning: --data.eval-batch-size has no effect on data\n"
+
+
+def test_completion_of_a_shell(capsys):
+    pytest.importorskip("shtab")
+    for shell in ("bash", "zsh"):
+        main(["--tyro-print-completion", shell])
+        out, error = capsys.readouterr()
+        assert "resnet" in out and "--optim.peak-lr" in out and "shard_map" in out and "degradation" in out
+        assert error == "warning: --tyro-print-completion is now --print-completion\n"
+    with pytest.raises(SystemExit):
+        main(["--print-completion=fish"])
+    assert "expected bash or " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", ["train --help", "models"])
+def test_a_closed_pipe_ends_a_command_quietly(arguments):
+    line = f"{sys.executable} -m resnet_jax {arguments} | head -1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True)
+    assert done.stderr == "" and done.stdout.count("\n") == 1 and done.returncode in (0, 1)
+
+
+def test_fine_tuning_takes_net_and_data_of_the_run_where_nothing_is_said(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    source = Config(
+        model=ModelConfig(name="resnet18", stem="cifar"),
+        data=DataConfig(path="pictures", image_size=64, channels=3, interpolation="bicubic", classes=("a", "b")),
+        optim=OptimConfig(peak_lr=0.3),
+    )
+
+    def keep(config, folder):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / "config.json").write_text(json.dumps({"config": to_dict(config)}))
+
+    keep(source, "other")
+    tuned = parse(["--init.from", "other", "--workdir", "new"])
+    assert (tuned.model, tuned.data, tuned.optim) == (source.model, source.data, Config().optim)
+    said = capsys.readouterr().out
+    assert said.startswith("taken from other: model.name='resnet18', model.stem='cifar', ") and said.count("\n") == 1
+
+    # What is said counts, a default value too; settings that are of one dataset alone are not those of another.
+    data = parse("--init.from other --data.path mine --data.interpolation bilinear".split()).data
+    assert data == DataConfig(path="mine", image_size=64, channels=3)
+    assert parse("--init.from other --model.name resnet34".split()).model == ModelConfig(name="resnet34")
+    (tmp_path / "mine.py").write_text(
+        "from resnet_jax.config import *\nconfig = Config(data=DataConfig(image_size=32))"
+    )
+    assert parse("--config mine.py --init.from other".split()).data.image_size == 32
+
+    # The same command again resumes, whatever has become of the source; another source is another run.
+    keep(tuned, "new")
+    keep(dataclasses.replace(source, data=DataConfig()), "other")
+    assert parse("--init.from other --workdir new".split()) == tuned
+    (tmp_path / "other" / "config.json").unlink()
+    capsys.readouterr()
+    assert parse("--init.from other --workdir new".split()) == tuned
+    assert parse("--init.from file.pth --workdir new".split()).data == DataConfig()
+    assert capsys.readouterr().out == ""
+    (tmp_path / "other" / "config.json").write_text("{")
+    with pytest.raises(SystemExit):
+        parse(["--init.from", "other"])
+    assert "error: init.from: other/config.json is not the config of a run" in capsys.readouterr().err
+
+
+def test_windows_is_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(SystemExit):
+        main(["models"])
+    assert capsys.readouterr().err.startswith("error: Windows is not supported; expected Linux or macOS")

@@ -1,9 +1,13 @@
 """resnet-jax as a user calls it, on a folder of PNG files."""
 
 import importlib.metadata
+import io
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +15,7 @@ import pytest
 from PIL import Image
 
 from resnet_jax.cli import main
+from resnet_jax.config import Config, check_config
 from resnet_jax.data import photographs
 
 pytestmark = pytest.mark.slow
@@ -146,6 +151,45 @@ def test_predict_tells_of_what_it_cannot_read_and_goes_on(trained, pictures, tmp
     out, error = capsys.readouterr()
     assert exit.value.code == 2 and error == "error: 1 of 2 images could not be read\n"
     assert [line.split(":")[0] for line in out.splitlines()] == ["unreadable", str(good)]
+
+
+def test_predict_takes_patterns_and_standard_input(trained, pictures, tmp_path, capsys, monkeypatch):
+    images = sorted((pictures / "val" / "digit1").iterdir())
+    lines = said(capsys, "predict", trained, pictures / "val" / "digit1" / "*.png").splitlines()
+    assert [line.partition(": ")[0] for line in lines] == list(map(str, images))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(images[0].read_bytes())))
+    assert said(capsys, "predict", trained, "-").splitlines() == [lines[0].replace(str(images[0]), "-")]
+    error = mistake(capsys, "predict", trained, "https://example.org/cat.jpg")
+    assert "got the address https://example.org/cat.jpg; nothing is downloaded" in error
+    assert "no image or folder" in mistake(capsys, "predict", trained, tmp_path / "*.png")
+
+
+def test_names_that_are_not_utf8_are_printed_and_recorded(trained, pictures, tmp_path):
+    """As zips packed on Windows leave them; in a process of its own, whose output is strict UTF-8."""
+    folder = os.fsencode(tmp_path / "set") + b"\xe9"
+    shutil.copytree(os.fsencode(pictures / "train"), folder)
+    Path(os.fsdecode(folder + b"/digit1/\xe9bad.png")).write_bytes(b"not an image")
+    path = os.fsdecode(folder)
+    skip = ["--data.unreadable", "skip"]
+    short = [word for word in SHORT if word != "--log.no-tensorboard"]
+    for arguments, status, error in (
+        (
+            ["train", "--workdir", str(tmp_path / "run"), "--data.path", path, *skip, *short, "--train.epochs", "1"],
+            0,
+            "",
+        ),
+        (["predict", str(trained), path], 2, "error: 1 of 91 images could not be read\n"),
+        (["data", path, *skip, "--data.image-size", "8", "--sheet", str(tmp_path / "s.png"), "--batches", "1"], 0, ""),
+    ):
+        line = [sys.executable, "-m", "resnet_jax", *arguments]
+        done = subprocess.run(
+            line, capture_output=True, text=True, env=os.environ | {"PYTHONIOENCODING": "utf-8:strict"}
+        )
+        assert (done.returncode, done.stderr) == (status, error)
+        assert "\\udce9bad.png" in done.stdout
+    assert list((tmp_path / "run" / "tensorboard").glob("events*"))
+    with pytest.raises(ValueError, match="expected a name in UTF-8"):
+        check_config(Config(workdir=path))
 
 
 def test_data_shows_what_training_sees(pictures, tmp_path, capsys):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import glob
+import re
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +17,7 @@ import numpy as np
 from resnet_jax.data.examples import Files
 from resnet_jax.data.formats import image_files_below
 from resnet_jax.data.photographs import Photographs
+from resnet_jax.files import expanded
 from resnet_jax.types import Pretrained
 
 
@@ -36,21 +41,43 @@ class Prediction:
         return {"image": self.image, "top": [{"class": name, "probability": share} for name, share in self.top]}
 
 
+STDIN = Path("-")
+
+
+class _Images(Files):
+    """Image files; "-" is read from standard input."""
+
+    def __getitem__(self, index: int) -> tuple[bytes, int]:
+        return (self._stdin, int(self.labels[index])) if self.paths[index] == STDIN else super().__getitem__(index)
+
+    @cached_property
+    def _stdin(self) -> bytes:
+        return sys.stdin.buffer.read()
+
+
 def image_files(paths: Sequence[str | Path]) -> list[Path]:
-    """Files as they are named, and those below folders in the order of their names.
+    """Files as they are named, those that a pattern ("*.jpg") matches, and those below folders; "-" is standard input.
 
     Raises:
       FileNotFoundError: nothing there.
-      ValueError: a folder without images.
+      ValueError: a folder without images, or a web address.
     """
     files: list[Path] = []
-    for path in map(Path, paths):
-        if not path.exists():
+    for name in paths:
+        path = expanded(name)
+        if path == STDIN or path.is_file():
+            files.append(path)
+        elif path.exists():
+            inside = sorted(image_files_below(path)) if path.is_dir() else [path]
+            if not inside:
+                raise ValueError(f"{path} has no images")
+            files += inside
+        elif re.match(r"[a-z]+://", str(name)):
+            raise ValueError(f"expected an image file or a folder, got the address {name}; nothing is downloaded")
+        elif matches := sorted(glob.glob(str(path), recursive=True)):
+            files += image_files(matches)
+        else:
             raise FileNotFoundError(f"no image or folder {str(path)!r}")
-        found = sorted(image_files_below(path)) if path.is_dir() else [path]
-        if not found:
-            raise ValueError(f"{path} has no images")
-        files += found
     return files
 
 
@@ -71,7 +98,7 @@ def predict(
             raise ValueError(f"{name}={value}; wanted: at least 1")
     preprocess, variables = net.preprocess, jax.device_put(net.variables)
     source = Photographs(
-        Files(files, np.zeros(len(files), np.int32), tuple(classes)),
+        _Images(files, np.zeros(len(files), np.int32), tuple(classes)),
         preprocess.image_size,
         resize=preprocess.resize,
         channels=len(preprocess.mean),

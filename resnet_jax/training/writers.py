@@ -105,11 +105,13 @@ class WandB:
             self._run = wandb.init(
                 dir=str(folder),
                 id=known or uuid.uuid4().hex[:8],
-                name=name,
+                name=_text(name),
                 project=project,
                 mode=mode,
                 resume="allow",
-                config=dict(hyperparameters),
+                config={
+                    key: _text(value) if isinstance(value, str) else value for key, value in hyperparameters.items()
+                },
                 settings=wandb.Settings(silent=True, console="off"),
             )
         except wandb.Error as error:
@@ -136,5 +138,10 @@ def _finite(values: Mapping[str, float | None]) -> dict[str, float]:
 
 
 def _cell(value: Any) -> Any:
-    """What the table of hyperparameters can hold; it leaves None out."""
-    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+    """What the table of hyperparameters can hold; it leaves None out, and names of files may be no text."""
+    return value if value is None or isinstance(value, bool | int | float) else _text(str(value))
+
+
+def _text(name: str) -> str:
+    """With bytes that are no UTF-8 escaped."""
+    return name.encode(errors="backslashreplace").decode()

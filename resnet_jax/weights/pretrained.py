@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from resnet_jax.files import expanded
 from resnet_jax.models import MODELS, Shapes, create_model, natural, pieces, shapes
 from resnet_jax.models.heads import AttentionPoolHead, NormHead
 from resnet_jax.models.layers import BatchNorm, Dense
@@ -53,7 +54,7 @@ def load_pretrained(
       FileNotFoundError: no such file.
       ValueError: an unknown model, or entries that are missing, unexpected or of another shape: all of them listed.
     """
-    path = Path(source)
+    path = expanded(source)
     state = read_state(path)
     name = model if isinstance(model, str) else _file_model(path) if model is None else _registered(model)
     overrides = {} if dtype is None else {"dtype": dtype, "param_dtype": at_least_float32(dtype)}
@@ -83,7 +84,7 @@ def load_pretrained(
 
 def classes_of(source: str | Path, model: nn.Module) -> int:
     """How many classes the file's classifier has, for a net of this kind; 0: there is none. Raises as the others do."""
-    state = read_state(Path(source))
+    state = read_state(expanded(source))
     return _classifier(state, _names(model, state, _registered(model)))[1]
 
 

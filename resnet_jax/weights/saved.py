@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from flax.traverse_util import flatten_dict
 
+from resnet_jax.files import expanded
 from resnet_jax.models import create_model
 from resnet_jax.types import Variables
 from resnet_jax.weights.names import Names, has_net
@@ -26,7 +27,7 @@ def save_torch_state(variables: Variables, name: str, path: str | Path, layout: 
     Raises:
       ValueError: an unknown model or layout, another kind of file, or arrays that are not those of the net.
     """
-    path = Path(path)
+    path = expanded(path)
     if path.suffix != ".safetensors":
         raise ValueError(f"{path.name}: wanted a name that ends in .safetensors")
     flat = {key: np.asarray(value) for key, value in flatten_dict(variables).items()}
