@@ -57,6 +57,8 @@ class Eval:
         None  # with multi-scale: shorter sides in pixels; None: 224 256 384 480 640 times the net's pixels / 224
     )
     out: Place | None = None  # write each image's class and predictions to this .csv or .json file
+    out_dir: Place | None = None  # folder for classes.json, confusion.png and mistakes.png; None: RUN/evaluation
+    pictures: bool = True  # write those files
     step: str = "latest"  # checkpoint: latest, best (by test top-1) or a number
     ema: bool = False  # use the averaged weights
     split: str | None = None  # split to evaluate; None: as the run was tested; of other data the test split, else all
@@ -159,7 +161,10 @@ class Plot:
     """Draw loss and top-1 of one or more runs, overlaid; or the gradients that one has recorded."""
 
     runs: Positional[tuple[Run, ...]]  # folders of runs
-    out: Place | None = None  # writes PATH.png and PATH.svg; None: curves, or gradients
+    out: Place | None = (
+        None  # writes PATH.png and PATH.svg; None: RUN/curves or RUN/gradients, of several runs ./curves-A-B
+    )
+    x: Literal["epochs", "steps"] | None = None  # what the x axis counts; None: epochs, where every record has them
     gradients: bool = False  # draw the gradients of one run with train.gradient_flow, by blocks and steps
 
 

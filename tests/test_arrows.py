@@ -50,7 +50,7 @@ ONE_FILE = {  # heavy packages, and the one place that imports each
     "pyarrow": {"data/parquet.py"},
     "tensorboardX": {"training/writers.py"},
     "wandb": {"training/writers.py"},
-    "matplotlib": {"analysis/plots.py"},
+    "matplotlib": {"analysis/figures.py"},
     "shtab": {"arguments.py"},
     "rich": {"training/report.py"},
     "safetensors": {"weights/readers.py"},

@@ -6,12 +6,14 @@ import json
 import math
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from resnet_jax.models import natural
 from resnet_jax.nearest import nearest
 
 WANTED = '{"step": 10, "split": "train" or "test", "loss": 1.5, "top1": 0.25, ...}'
@@ -21,20 +23,37 @@ WANTED = '{"step": 10, "split": "train" or "test", "loss": 1.5, "top1": 0.25, ..
 class Curve:
     """What one run has measured: float64 [records of a split] each, top-1 in [0, 1]; empty before the first record.
 
-    Where all steps of a record were skipped, as not finite, it is nan.
+    Where all steps of a record were skipped, as not finite, loss and top-1 are nan. Epochs are nan where a record has
+    none. What the run's folder does not say of its net, data and number of classes is "" or None.
     """
 
     label: str
     train_steps: np.ndarray
     train_loss: np.ndarray
     train_top1: np.ndarray
+    train_epochs: np.ndarray
     test_steps: np.ndarray
     test_loss: np.ndarray
     test_top1: np.ndarray
+    test_epochs: np.ndarray
+    net: str = ""
+    data: str = ""
+    classes: int | None = None
+
+    def progress(self, split: str, x: str) -> np.ndarray:
+        """The "epochs" or "steps" (`x`) of the records of "train" or "test"."""
+        values: np.ndarray = getattr(self, f"{split}_{x}")
+        return values
+
+    @property
+    def has_epochs(self) -> bool:
+        return bool(np.isfinite(np.concatenate([self.train_epochs, self.test_epochs])).all())
 
 
 def read_curves(runs: Sequence[str | Path]) -> list[Curve]:
     """One curve a run's folder, labelled with the shortest end of its path that no other has; a repeat is left out.
+
+    They come in the order of their labels, as a person sorts them, whatever the order of `runs`.
 
     The last line of a metrics.jsonl that is being written, or was when its run was killed, is left out.
 
@@ -45,7 +64,7 @@ def read_curves(runs: Sequence[str | Path]) -> list[Curve]:
     if not runs:
         raise ValueError("no run to read; wanted the folder of one at least")
     paths = list(dict.fromkeys(Path(os.path.abspath(run)) for run in runs))
-    return [_read(path, _label(path, paths)) for path in paths]
+    return sorted((_read(path, _label(path, paths)) for path in paths), key=lambda curve: natural(curve.label))
 
 
 def _label(path: Path, paths: Sequence[Path]) -> str:
@@ -81,9 +100,28 @@ def read_records(folder: Path) -> list[dict[str, Any]]:
 def _read(folder: Path, label: str) -> Curve:
     points: dict[str, list[list[float]]] = {"train": [], "test": []}
     for record in read_records(folder):
-        points[record["split"]].append([_number(record[key]) for key in ("step", "loss", "top1")])
-    train, test = (np.array(points[split], np.float64).reshape(-1, 3).T for split in ("train", "test"))
-    return Curve(label, *train, *test)
+        numbers = [_number(record[key]) for key in ("step", "loss", "top1")]
+        points[record["split"]].append([*numbers, _number(record.get("epoch"))])
+    train, test = (np.array(points[split], np.float64).reshape(-1, 4).T for split in ("train", "test"))
+    facts: tuple[Any, ...] = (*_net_and_data(folder), _num_classes(folder))
+    return Curve(label, *train, *test, *facts)
+
+
+def _net_and_data(folder: Path) -> tuple[str, str]:
+    """The names of a run's net and data, from its config.json: "" where it does not say."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        config = json.loads((folder / "config.json").read_text())["config"]
+        data = config["data"]
+        return str(config["model"]["name"]), Path(data["path"]).name if data.get("path") else str(data["name"])
+    return "", ""
+
+
+def _num_classes(folder: Path) -> int | None:
+    """From the metadata of a checkpoint."""
+    for file in sorted(folder.glob("checkpoints/*/meta/metadata")):
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            return len(json.loads(file.read_text())["classes"])
+    return None
 
 
 def _number(value: object) -> float:

@@ -1,130 +1,231 @@
-"""Drawing of what the other files here compute. The only file that imports matplotlib."""
+"""Drawing of what the other files here compute: training curves, layer responses, gradients, experiments."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from resnet_jax.analysis.curves import Curve
+from resnet_jax.analysis.figures import (
+    COLORS,
+    STYLES,
+    against_progress,
+    hidden_under,
+    mark_chance,
+    plain,
+    save_figure,
+    shortened,
+    title,
+    whole_numbers,
+)
 from resnet_jax.analysis.flow import Flow
 
-# Okabe & Ito's colours, told apart by colour-blind eyes too, less the yellow that white paper swallows.
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-STYLES = ("-", "--", ":", "-.")  # one a round of the colours
-INCHES, DPI = 8, 100  # 800 pixels wide
+Progress = Literal["epochs", "steps"]
+TRAIN: dict[str, Any] = {"linestyle": (0, (4, 1.5)), "linewidth": 1}
+TEST: dict[str, Any] = {"linestyle": "-", "linewidth": 1.8, "markersize": 4}
+WIDER = 2.0  # points, for each line that one lies under
 
 
-def draw_curves(curves: Sequence[Curve], out: str | Path) -> list[Path]:
-    """Loss and top-1 against steps, to OUT.png and OUT.svg (.png or .svg at the end of `out` is dropped); their paths.
+def draw_curves(curves: Sequence[Curve], out: str | Path, *, x: Progress | None = None) -> list[Path]:
+    """Loss and top-1 of training (dashed) and tests (solid), to OUT.png and OUT.svg (see `figures.save_figure`).
+
+    The curves are drawn in their order, which `read_curves` gives them.
+
+    Args:
+      x: what the x axis counts; None: epochs where every record has its epoch, else steps.
 
     Raises:
-      ValueError: matplotlib is not installed. So do all functions here.
+      ValueError: matplotlib is not installed, as in all functions here; epochs of a run whose records have none.
     """
-    labels = [_shortened(curve.label) for curve in curves]
+    lacking = [curve.label for curve in curves if not curve.has_epochs]
+    if x == "epochs" and lacking:
+        raise ValueError(f"--x epochs: the records of {lacking[0]} have no epochs; expected --x steps")
+    axis = x or ("steps" if lacking else "epochs")
+    heading, labels = title_and_labels(curves)
+    labels = [shortened(label, 76) for label in labels]
     columns = max(1, min(len(labels), 84 // (max(map(len, labels)) + 8)))  # what a line holds
+    rows = math.ceil(len(labels) / columns) if len(curves) > 1 else 0
+    numbers = {curve.classes for curve in curves}
+    chance = 1 / count if len(numbers) == 1 and (count := numbers.pop()) else None
 
     def draw(figure: Any) -> None:
-        loss, top1 = figure.subplots(1, 2)
-        lines = [_draw(loss, top1, curve, i) for i, curve in enumerate(curves)]
-        loss.set_ylabel("loss (nats)")
-        loss.set_yscale("log" if _wide(curves) else "linear")
-        top1.set_ylabel("top-1 (%)")
-        for axes in (loss, top1):
-            _against_steps(axes)
-        legend = figure.legend(
-            lines, map(str, range(len(labels))), loc="outside lower center", ncols=columns,
-            title="thin: train, thick: test", title_fontsize=9, fontsize=9, handlelength=3, frameon=False,
-        )  # fmt: skip
-        for text, label in zip(legend.get_texts(), labels, strict=True):
-            # Set here, as a name is no formula ("$") and is not left out ("_run").
-            text.set_parse_math(False)
-            text.set_text(label)
+        title(figure, heading)
+        panels = figure.subplots(1, 2)
+        wide = _wide(curves)
+        for axes, name in zip(panels, ("loss", "top1"), strict=True):
+            for split, look in (("train", TRAIN), ("test", TEST)):
+                lines = [(curve.progress(split, axis), getattr(curve, f"{split}_{name}")) for curve in curves]
+                logs = [(xs, np.log(ys) if wide and name == "loss" else ys) for xs, ys in lines]
+                for i, ((xs, ys), under) in enumerate(zip(lines, hidden_under(logs), strict=True)):
+                    own: dict[str, Any] = look | _look(i, len(curves), split)
+                    own["linewidth"] += WIDER * under
+                    # Above every dashed line, the narrow ones above the wide; a dozen markers, as more run together.
+                    own["zorder"] = (3 if split == "test" else 2) - 0.1 * under
+                    if split == "test" or len(xs) == 1:
+                        own |= {"marker": "o", "markevery": math.ceil(max(1, len(xs)) / 12)}
+                    axes.plot(xs, 100 * ys if name == "top1" else ys, **own)
+            against_progress(axes, axis)
+        panels[0].set_ylabel("loss (nats)")
+        panels[0].set_yscale("log" if wide else "linear")
+        panels[1].set_ylabel("top-1 (%)")
+        if chance is not None:
+            mark_chance(panels[0], -math.log(chance))
+            mark_chance(panels[1], 100 * chance)
+        grey = {} if len(curves) == 1 else {"color": "0.3"}
+        splits = [
+            _handle(panels[0], TRAIN | _look(0, len(curves), "train") | grey | {"label": "train"}),
+            _handle(panels[0], TEST | _look(0, len(curves), "test") | grey | {"marker": "o", "label": "test"}),
+        ]
+        panels[0].legend(handles=splits, fontsize=9, frameon=False, handlelength=3)
+        if len(curves) > 1:
+            runs = [_handle(panels[0], TEST | _look(i, len(curves), "test")) for i in range(len(curves))]
+            legend = figure.legend(
+                runs, map(str, range(len(labels))), loc="outside lower center", ncols=columns,
+                fontsize=9, handlelength=3, frameon=False,
+            )  # fmt: skip
+            for text, label in zip(legend.get_texts(), labels, strict=True):
+                # Set here, as a name is no formula ("$") and is not left out ("_run").
+                text.set_parse_math(False)
+                text.set_text(label)
 
-    return _saved(out, 4.1 + 0.19 * math.ceil(len(labels) / columns), draw)
+    return save_figure(out, draw, height=4.0 + 0.19 * rows, kinds=("png", "svg"))
 
 
-def draw_errors(kinds: Mapping[str, Mapping[int, Sequence[Curve]]], out: str | Path) -> list[Path]:
-    """Training error (dashed) and test error against steps, a panel a kind of net, a colour a depth.
+def _handle(axes: Any, look: Mapping[str, Any]) -> Any:
+    """A line for a legend alone."""
+    return axes.plot([], [], **look)[0]
 
-    Means over the curves of a depth, which are of several seeds. He et al. 2015, figures 1 and 6.
+
+def _look(i: int, runs: int, split: str) -> dict[str, Any]:
+    """The colour of run `i`; of a single run, of its split."""
+    if runs == 1:
+        return {"color": COLORS[split == "test"]}
+    return {"color": COLORS[i % len(COLORS)]} | (
+        {"linestyle": STYLES[i // len(COLORS) % len(STYLES)]} if i >= len(COLORS) else {}
+    )
+
+
+def title_and_labels(curves: Sequence[Curve]) -> tuple[str, list[str]]:
+    """What a title says of all curves, and a legend of each: nets and data where they differ."""
+    nets, sets = {curve.net for curve in curves}, {curve.data for curve in curves}
+    common = " on ".join(name for names in (nets, sets) if len(names) == 1 for name in names if name)
+    own = [[curve.net] * (len(nets) > 1) + [curve.data] * (len(sets) > 1) for curve in curves]
+    labels = [
+        f"{curve.label} ({', '.join(filter(None, names))})" if any(names) else curve.label
+        for curve, names in zip(curves, own, strict=True)
+    ]
+    if len(curves) == 1:
+        return f"{shortened(curves[0].label, 60)}{f': {common}' if common else ''}", labels
+    return common or f"{len(curves)} runs", labels
+
+
+def draw_errors(
+    kinds: Mapping[str, Mapping[int, Sequence[Curve]]], out: str | Path, *, chance: float | None = None
+) -> list[Path]:
+    """Training error (dashed) and test error against epochs, a panel a kind of net, a colour a depth.
+
+    Means over the curves of a depth, which are of several seeds. He et al. 2015, figures 1 and 6. `chance` is the error
+    of guessing.
     """
 
     def draw(figure: Any) -> None:
         panels = figure.subplots(1, len(kinds), sharey=True, squeeze=False)[0]
         for axes, (kind, depths) in zip(panels, kinds.items(), strict=True):
-            for i, (depth, curves) in enumerate(sorted(depths.items())):
-                color = COLORS[i % len(COLORS)]
-                steps, train = _mean([(curve.train_steps, curve.train_top1) for curve in curves])
-                axes.plot(steps, 100 * (1 - train), "--." if len(steps) == 1 else "--", color=color, linewidth=1)
-                steps, test = _mean([(curve.test_steps, curve.test_top1) for curve in curves])
-                axes.plot(steps, 100 * (1 - test), "o-", color=color, markersize=3, label=f"{depth}")
-            axes.set_title(kind)
-            _against_steps(axes)
-            axes.legend(title="layers", fontsize=9, title_fontsize=9, frameon=False)
-        panels[0].set_ylabel("error (%)\ndashed: training, solid: test")
-        panels[0].set_ylim(bottom=0)
+            ordered = sorted(depths.items())
+            for split, look in (("train", TRAIN), ("test", TEST)):
+                lines = [
+                    _mean([(c.progress(split, "epochs"), _error(c, split)) for c in curves]) for _, curves in ordered
+                ]
+                for i, ((xs, ys), under) in enumerate(zip(lines, hidden_under(lines), strict=True)):
+                    own = look | {"color": COLORS[i % len(COLORS)]}
+                    own["linewidth"] += WIDER * under
+                    own["zorder"] = (3 if split == "test" else 2) - 0.1 * under
+                    if split == "test":
+                        own |= {"marker": "o", "label": f"{ordered[i][0]} layers, test: {ys[-1]:.2f} %"}
+                    else:
+                        own |= {"label": f"{ordered[i][0]} layers, training", "marker": "." if len(xs) == 1 else ""}
+                    axes.plot(xs, ys, **own)
+            axes.set_title(kind, fontsize=11)
+            against_progress(axes, "epochs")
+            if chance is not None:
+                mark_chance(axes, 100 * chance)
+            axes.legend(fontsize=7.5, frameon=False, handlelength=3, loc="upper right", bbox_to_anchor=(1, 0.92))
+        panels[0].set_ylabel("error (%)")
+        panels[0].set_ylim(bottom=-1)  # a line at 0 is seen whole
 
-    return _saved(out, 3.6, draw)
+    return save_figure(out, draw, height=3.6, kinds=("png", "svg"))
 
 
-def draw_responses(nets: Mapping[str, Sequence[float]], out: str | Path) -> list[Path]:
-    """Standard deviations of layer responses: in the order of the layers, and by size. He et al. 2015, figure 7."""
+def _error(curve: Curve, split: str) -> np.ndarray:
+    top1: np.ndarray = getattr(curve, f"{split}_top1")
+    return 100 * (1 - top1)
+
+
+def draw_responses(kinds: Mapping[str, Mapping[int, Sequence[float]]], out: str | Path) -> list[Path]:
+    """Standard deviations of layer responses by kind and depth: in the order of the layers, and by size.
+
+    He et al. 2015, figure 7; on a logarithmic axis, a panel a kind of net.
+    """
 
     def draw(figure: Any) -> None:
-        from matplotlib.ticker import MaxNLocator
+        grid = figure.subplots(2, len(kinds), sharex="col", sharey=True, squeeze=False)
+        for column, (kind, depths) in enumerate(kinds.items()):
+            for axes, by_size in ((grid[0, column], False), (grid[1, column], True)):
+                ordered = sorted(depths.items())
+                values = [sorted(own, reverse=True) if by_size else list(own) for _, own in ordered]
+                lines = [(np.arange(1, len(own) + 1), np.log(np.maximum(own, 1e-30))) for own in values]
+                for i, ((xs, _), ys, under) in enumerate(zip(lines, values, hidden_under(lines), strict=True)):
+                    axes.plot(
+                        xs, ys, color=COLORS[i % len(COLORS)], linewidth=1.2 + WIDER * under,
+                        zorder=3 - 0.1 * under, label=f"{ordered[i][0]} layers",
+                    )  # fmt: skip
+                axes.set_yscale("log")
+                plain(axes)
+                whole_numbers(axes.xaxis)
+            grid[0, column].set_title(kind, fontsize=11)
+            grid[0, column].legend(fontsize=8, frameon=False)
+            grid[1, column].set_xlabel("layer")
+        low, high = grid[0, 0].get_ylim()
+        ticks = [digit * 10.0**power for power in range(-3, 4) for digit in (1, 2, 5)]
+        ticks = [tick for tick in ticks if low <= tick <= high]
+        grid[0, 0].set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+        grid[0, 0].minorticks_off()
+        grid[0, 0].set_ylabel("standard deviation of the\nresponse, from the image on")
+        grid[1, 0].set_ylabel("standard deviation of the\nresponse, by size")
 
-        ordered, by_size = figure.subplots(2, 1)
-        for i, (name, values) in enumerate(nets.items()):
-            look = {
-                "color": COLORS[i % len(COLORS)],
-                "linestyle": STYLES[i // len(COLORS) % len(STYLES)],
-                "label": name,
-            }
-            ordered.plot(range(1, len(values) + 1), values, **look)
-            by_size.plot(range(1, len(values) + 1), sorted(values, reverse=True), **look)
-        ordered.set_xlabel("layer, from the image on")
-        by_size.set_xlabel("layer, by size")
-        for axes in (ordered, by_size):
-            axes.set_ylabel("standard deviation\nof the response")
-            axes.set_ylim(bottom=0)
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-            _plain(axes)
-        ordered.legend(ncols=3, fontsize=9, frameon=False)
-
-    return _saved(out, 5.5, draw)
+    return save_figure(out, draw, height=5.2, kinds=("png", "svg"))
 
 
-def draw_flow(flow: Flow, out: str | Path, title: str = "") -> list[Path]:
+def draw_flow(flow: Flow, out: str | Path, heading: str = "") -> list[Path]:
     """Norms of gradients by the outputs of blocks, depth against steps; and by the parameters, means over records."""
 
     def draw(figure: Any) -> None:
-        from matplotlib.colors import LogNorm
-
-        heat, bars = figure.subplots(1, 2, width_ratios=(3, 2))
+        heat, means = figure.subplots(1, 2, width_ratios=(3, 2))
         values = np.where(flow.activations > 0, flow.activations, np.nan)
         # A record is of the steps since the one before it.
-        picture = heat.pcolormesh([0, *flow.steps], np.arange(len(flow.outputs) + 1) - 0.5, values.T, norm=LogNorm())
+        picture = heat.pcolormesh([0, *flow.steps], np.arange(len(flow.outputs) + 1) - 0.5, values.T, norm="log")
         low, high = picture.get_clim()
         bar = figure.colorbar(picture, ax=heat, label="norm of dL / d output", location="top", format="{x:.2g}")
         bar.set_ticks(np.geomspace(low, high, 5))
         bar.minorticks_off()
         heat.set_ylabel("block, from the image on")
         _ticked(heat, flow.outputs)
-        _against_steps(heat)
+        against_progress(heat, "steps")
         heat.grid(False)
-        bars.barh(range(len(flow.parts)), np.nanmean(flow.parameters, axis=0), color=COLORS[0])
-        bars.set_xlabel("norm of dL / d parameters, mean")
-        _ticked(bars, flow.parts)
-        _plain(bars)
-        if title:
-            figure.suptitle(title, parse_math=False)
+        means.plot(np.nanmean(flow.parameters, axis=0), range(len(flow.parts)), "o-", markersize=4, color=COLORS[0])
+        means.set_xlabel("norm of dL / d parameters, mean")
+        means.set_xscale("log")
+        means.set_ylim(-0.5, len(flow.parts) - 0.5)
+        _ticked(means, flow.parts)
+        plain(means)
+        title(figure, heading)
 
-    return _saved(out, 4.5, draw)
+    return save_figure(out, draw, height=4.5, kinds=("png", "svg"))
 
 
 def draw_lines(
@@ -134,91 +235,66 @@ def draw_lines(
     x: str,
     y: str,
     columns: int = 3,
+    level: float | None = None,
 ) -> list[Path]:
-    """A panel each of lines by name, (xs, ys); the ys on one logarithmic axis."""
+    """A panel each of lines by name, (xs, ys); the ys on one logarithmic axis, with a line at `level`."""
     rows = math.ceil(len(panels) / columns)
 
     def draw(figure: Any) -> None:
         grid = figure.subplots(rows, min(columns, len(panels)), sharex=True, sharey=True, squeeze=False)
         for axes in grid.flat[len(panels) :]:
             axes.set_axis_off()
-        for axes, (title, lines) in zip(grid.flat, panels.items(), strict=False):
-            for i, (name, (xs, ys)) in enumerate(lines.items()):
+        for axes, (name, lines) in zip(grid.flat, panels.items(), strict=False):
+            unders = hidden_under([(xs, np.log(ys)) for xs, ys in lines.values()])
+            for i, (label, (xs, ys)) in enumerate(lines.items()):
                 look: Any = {"color": COLORS[i % len(COLORS)], "linestyle": STYLES[i % len(STYLES)]}
-                axes.plot(xs, ys, marker="o", markersize=4, label=name, **look)
-            axes.set_title(title, fontsize=10)
+                look |= {"linewidth": 1.5 + WIDER * unders[i], "zorder": 3 - 0.1 * unders[i]}
+                axes.plot(xs, ys, marker="o", markersize=4, label=label, **look)
+            if level is not None:
+                axes.axhline(level, color="0.45", linestyle=(0, (1, 2)), linewidth=1.2, zorder=1)
+            axes.set_title(name, fontsize=10)
             axes.set_yscale("log")
             axes.set_xlabel(x)
             axes.set_xticks(sorted({x for xs, _ in lines.values() for x in xs}))
-            _plain(axes)
+            plain(axes)
         for row in grid:
             row[0].set_ylabel(y)
         grid.flat[0].legend(fontsize=9, frameon=False)
 
-    return _saved(out, 0.6 + 2.6 * rows, draw)
+    return save_figure(out, draw, height=0.6 + 2.6 * rows, kinds=("png", "svg"))
 
 
-def draw_ways(ways: Mapping[str, Sequence[float]], out: str | Path, *, y: str, title: str) -> list[Path]:
-    """Shares in per cent: a dot for each seed, and a bar for their mean."""
+def draw_ways(
+    ways: Mapping[str, Sequence[float]], out: str | Path, *, y: str, heading: str, chance: float | None = None
+) -> list[Path]:
+    """Shares in per cent: a dot for each seed, and a bar for their mean; `chance` is the share of guessing."""
 
     def draw(figure: Any) -> None:
         axes = figure.subplots()
         for i, values in enumerate(ways.values()):
-            axes.bar(i, 100 * np.mean(values), color=COLORS[i], alpha=0.35, width=0.6)
+            mean = 100 * np.mean(values)
+            axes.bar(i, mean, color=COLORS[i], alpha=0.35, width=0.6)
             spots = i + np.linspace(-0.15, 0.15, len(values)) * (len(values) > 1)
             axes.plot(spots, 100 * np.array(values), "o", color=COLORS[i], markersize=5)
+            axes.annotate(
+                f"mean {mean:.1f}", (i, 0), xytext=(0, 4), textcoords="offset points", ha="center", fontsize=9
+            )
+        if chance is not None:
+            mark_chance(axes, 100 * chance, f"chance, {100 * chance:.0f} %")
+        axes.set_xlim(-0.5, len(ways) - 0.1)
         axes.set_xticks(range(len(ways)), list(ways))
         axes.set_ylabel(f"{y} (%)\ndots: seeds, bars: their means")
-        axes.set_title(title, fontsize=10)
-        _plain(axes)
+        axes.set_title(heading, fontsize=10)
+        plain(axes)
         axes.grid(visible=False, axis="x")
 
-    return _saved(out, 3.4, draw)
-
-
-def _saved(out: str | Path, height: float, draw: Callable[[Any], None]) -> list[Path]:
-    """What `draw` puts into a figure of `height` inches, as OUT.png and OUT.svg."""
-    try:
-        import matplotlib
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ValueError(f"matplotlib is not installed: pip install 'flax-resnets[plots]' ({error})") from None
-    # Text stays text in the SVG, and the same numbers give the same file.
-    look: Any = {"font.size": 10, "svg.fonttype": "none", "svg.hashsalt": "curves"}
-    look["figure.constrained_layout.w_pad"] = 0.12  # inches
-    out = Path(out)
-    out = out.with_suffix("") if out.suffix in (".png", ".svg") else out
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with matplotlib.rc_context(look):
-        figure = Figure(figsize=(INCHES, height), dpi=DPI, layout="constrained", facecolor="white")
-        FigureCanvasAgg(figure)
-        draw(figure)
-        paths = [Path(f"{out}.png"), Path(f"{out}.svg")]
-        figure.savefig(paths[0])
-        figure.savefig(paths[1], metadata={"Date": None})
-    return paths
+    return save_figure(out, draw, height=3.4, kinds=("png", "svg"))
 
 
 def _mean(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    """At the steps that all (steps, values) have."""
-    steps = reduce(np.intersect1d, [steps for steps, _ in curves])
-    return steps, np.mean([values[np.isin(own, steps)] for own, values in curves], axis=0)
-
-
-def _against_steps(axes: Any) -> None:
-    from matplotlib.ticker import EngFormatter, MaxNLocator
-
-    axes.set_xlabel("steps")
-    axes.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    _plain(axes)
-
-
-def _plain(axes: Any) -> None:
-    axes.grid(color="0.9")
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    """At the places that all (places, values) have."""
+    places = reduce(np.intersect1d, [places for places, _ in curves])
+    return places, np.mean([values[np.isin(own, places)] for own, values in curves], axis=0)
 
 
 def _ticked(axes: Any, names: Sequence[str]) -> None:
@@ -228,25 +304,8 @@ def _ticked(axes: Any, names: Sequence[str]) -> None:
     axes.invert_yaxis()
 
 
-def _draw(loss: Any, top1: Any, curve: Curve, i: int) -> Any:
-    """Draws run `i` into both axes; returns its line for the legend."""
-    look = {"color": COLORS[i % len(COLORS)], "linestyle": STYLES[i // len(COLORS) % len(STYLES)]}
-    thin = look | {"linewidth": 0.8, "alpha": 0.6, "marker": "." if len(curve.train_steps) == 1 else ""}
-    # Above every thin line; a dozen markers, as more run together.
-    thick = look | {"linewidth": 2, "marker": "o", "markersize": 4, "zorder": 3}
-    thick["markevery"] = math.ceil(max(1, len(curve.test_steps)) / 12)
-    loss.plot(curve.train_steps, curve.train_loss, **thin)
-    top1.plot(curve.train_steps, 100 * curve.train_top1, **thin)
-    top1.plot(curve.test_steps, 100 * curve.test_top1, **thick)
-    return loss.plot(curve.test_steps, curve.test_loss, **thick)[0]
-
-
 def _wide(curves: Sequence[Curve]) -> bool:
     """Whether the losses span more than two decades, and all have a logarithm."""
     losses = np.concatenate([loss for curve in curves for loss in (curve.train_loss, curve.test_loss)])
     losses = losses[np.isfinite(losses)]
     return losses.size > 0 and losses.min() > 0 and losses.max() > 100 * losses.min()
-
-
-def _shortened(label: str, length: int = 76) -> str:
-    return label if len(label) <= length else "..." + label[3 - length :]

@@ -93,6 +93,11 @@ class Photographs:
         options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=max(threads, 2 * batch_size))
         return iter(grain.MapDataset.range(length).map(read).to_iter_dataset(options).batch(batch_size))
 
+    def eval_image(self, index: int) -> np.ndarray | None:
+        """One image as evaluation sees it, uint8 [H, W, C]; None: it cannot be read, and those are to be skipped."""
+        row = self._example(index, None)
+        return None if row is None else row["image"]
+
     def _eval_example(self, index: int) -> Batch:
         row = self._example(index, None) if index < self.num_examples else None
         return self._row(np.zeros(self.image_shape, np.uint8), 0, counts=False) if row is None else row

@@ -20,6 +20,7 @@ from resnet_jax.training.integrity import replace_file
 
 ENDS = ("train_loss", "train_error", "test_loss", "test_error")
 KINDS = ("plain", "resnet", "highway")
+WORDS = {"plain": "plain", "resnet": "residual", "highway": "Highway"}  # in tables and pictures
 
 
 def degradation(config: Config, depths: Sequence[int], seeds: Sequence[int], kinds: Sequence[str] = KINDS) -> Path:
@@ -78,7 +79,7 @@ def table(results: dict[str, Any]) -> str:
         shown = "diverged"
         if run["train_error"] is not None:
             shown = f"{100 * run['train_error']:.2f} % {run['train_loss']:.4f}; {100 * run['test_error']:.2f} %"
-        groups.setdefault(f"{run['kind']}-{run['depth']}", []).append(shown)
+        groups.setdefault(f"{WORDS[run['kind']]}, {run['depth']}", []).append(shown)
     return "\n".join([*lines, *(f"{name:12}{'   '.join(shown)}" for name, shown in groups.items())])
 
 
@@ -91,7 +92,13 @@ def draw(workdir: str | Path) -> list[Path]:
         if run["train_error"] is None:
             continue
         (curve,) = read_curves([folder / f"{run['kind']}{run['depth']}_seed{run['seed']}"])
-        kinds.setdefault(run["kind"], {}).setdefault(run["depth"], []).append(curve)
+        kinds.setdefault(WORDS[run["kind"]], {}).setdefault(run["depth"], []).append(curve)
     if not kinds:
         raise ValueError(f"every run in {folder} has diverged; there is nothing to draw")
-    return draw_errors(kinds, folder / "errors") + draw_responses(results["responses"], folder / "responses")
+    responses: dict[str, dict[int, list[float]]] = {}
+    for name, values in results["responses"].items():
+        kind, _, depth = name.rpartition("-")
+        responses.setdefault(WORDS[kind], {})[int(depth)] = values
+    classes = {curve.classes for depths in kinds.values() for curves in depths.values() for curve in curves}
+    chance = 1 - 1 / number if len(classes) == 1 and (number := classes.pop()) else None
+    return draw_errors(kinds, folder / "errors", chance=chance) + draw_responses(responses, folder / "responses")

@@ -16,7 +16,7 @@ import optax
 from resnet_jax.analysis.flow import read_flow
 from resnet_jax.analysis.plots import draw_flow, draw_lines
 from resnet_jax.config import Config
-from resnet_jax.experiments.degradation import KINDS
+from resnet_jax.experiments.degradation import KINDS, WORDS
 from resnet_jax.experiments.runs import check_all, net, run_all
 from resnet_jax.models import in_order
 from resnet_jax.training import metrics
@@ -98,7 +98,7 @@ def _ends(norms: dict[str, float]) -> dict[str, float]:
 
 def _places(results: dict[str, Any]) -> dict[str, Any]:
     initial = {f"first batch, {way}": kinds for way, kinds in results["initial"].items()}
-    return initial | {"mean over training": results["training"]}
+    return initial | {"in training": results["training"]}
 
 
 def table(results: dict[str, Any]) -> str:
@@ -111,7 +111,7 @@ def table(results: dict[str, Any]) -> str:
         for kind, by_depth in kinds.items():
             ends = [by_depth.get(depth) for depth in depths]
             ratios = [f"{end['first'] / end['last']:.3g}" if end else "diverged" for end in ends]
-            lines.append(f"{place:22}{kind:10}{''.join(f'{ratio:>12}' for ratio in ratios)}")
+            lines.append(f"{place:22}{WORDS[kind]:10}{''.join(f'{ratio:>12}' for ratio in ratios)}")
     return "\n".join(lines)
 
 
@@ -122,13 +122,16 @@ def draw(workdir: str | Path) -> list[Path]:
     places = _places(results)
     panels = {
         place: {
-            kind: (list(map(int, by_depth)), [ends["first"] for ends in by_depth.values()])
+            WORDS[kind]: (list(map(int, by_depth)), [ends["first"] / ends["last"] for ends in by_depth.values()])
             for kind, by_depth in kinds.items()
         }
         for place, kinds in places.items()
     }
-    paths = draw_lines(panels, folder / "first_block", x="layers", y="norm of gradient by\nfirst block's parameters")
+    paths = draw_lines(
+        panels, folder / "first_block", x="layers", y="gradient of the first block,\nover the last one's", level=1
+    )
     for kind, by_depth in results["training"].items():
         for depth in by_depth:
-            paths += draw_flow(read_flow(folder / f"{kind}{depth}"), folder / f"flow_{kind}{depth}", f"{kind}-{depth}")
+            flow = read_flow(folder / f"{kind}{depth}")
+            paths += draw_flow(flow, folder / f"flow_{kind}{depth}", f"{WORDS[kind]}, {depth} layers")
     return paths

@@ -110,4 +110,5 @@ def draw(workdir: str | Path) -> list[Path]:
     results = json.loads((folder / "results.json").read_text())
     title = f"trained on {results['per_class']} images of each of {len(results['classes'])} classes"
     ways = {way: [x for x in values if x is not None] for way, values in results["test_top1"].items()}
-    return draw_ways(ways, folder / "transfer", y="test top-1", title=title)
+    chance = 1 / len(results["classes"])
+    return draw_ways(ways, folder / "transfer", y="test top-1", heading=title, chance=chance)

@@ -9,6 +9,7 @@ import jax
 
 from resnet_jax.data import Source
 from resnet_jax.training import metrics
+from resnet_jax.training.confusion import Confusion
 from resnet_jax.training.parallel import Parallel
 
 AHEAD = 3  # batches under way at most
@@ -26,11 +27,12 @@ def evaluate(
     batch_size: int,
     parallel: Parallel,
     stop: Callable[[], bool] = lambda: False,
+    confusion: Confusion | None = None,
 ) -> dict[str, float]:
     """Means over all examples of `source`, and how many "images" they are; for any batch size and number of devices.
 
     `step` is a mapped `make_eval_step`. The last batch is filled up with examples that count for nothing. Of several
-    processes each reads its share.
+    processes each reads its share. With a `by_example` step, `confusion` counts each example.
 
     Raises:
       Stopped: `stop`, which is asked before each batch, was true.
@@ -42,4 +44,7 @@ def evaluate(
         sums.append(step(state, batch))
         jax.block_until_ready(sums[-AHEAD:][0])
     sums = jax.device_get(sums)
+    if confusion is not None:
+        for one in sums:
+            confusion.add(one.pop("label"), one.pop("predicted"))
     return metrics.mean(sums) | {"images": round(sum(float(one["count"]) for one in sums))}

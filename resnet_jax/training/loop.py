@@ -20,7 +20,7 @@ from resnet_jax.config import Config, check_config, flat, to_dict
 from resnet_jax.data import DataError
 from resnet_jax.data.sheet import as_seen
 from resnet_jax.files import expanded
-from resnet_jax.training import distributed
+from resnet_jax.training import confusion, distributed
 from resnet_jax.training.best import BestTest
 from resnet_jax.training.checkpoint import Checkpoint, Checkpoints, newest_sound, open_checkpoint
 from resnet_jax.training.distributed import PeerFailed
@@ -228,6 +228,8 @@ class _Run:
             skipped = _Skipped(self._plan, report, self._folder)
             if not going_on:
                 means = self._session.test(state)
+                if not (self._folder / confusion.FOLDER / confusion.FILE).exists():
+                    self._by_class(self._start, means, report)
                 early = "; a larger --train.patience goes on with it" if self._start < self._plan.steps else ""
                 report.say(f"this run is finished: {_shown(means)}; choose another --workdir for a new one{early}")
                 return means
@@ -240,6 +242,7 @@ class _Run:
                     raise out_of_memory(error, self._doing, self._advice()) from error
                 raise
             self._checkpoints.wait()
+            self._by_class(self._made, means, report)
             self._say_done(means, log, report)
             return means
 
@@ -378,6 +381,20 @@ class _Run:
         self._checkpoints.tested(step, means)
         log.restart_clock()
         return means
+
+    def _by_class(self, step: int, means: dict[str, float], report: Report) -> None:
+        """Writes and reports the last test's numbers of each class."""
+        counts, folder = self._session.confusion, self._folder / confusion.FOLDER
+        facts = {"run": self._folder.name, "step": step, "ema": False, "data": self._plan.data_name}
+        if distributed.is_first():
+            try:
+                confusion.write_classes(folder, counts, {**facts, "protocol": "single", **means})
+            except OSError as error:
+                raise SaveFailed(
+                    f"{folder} cannot be written: {error}; the run's checkpoints are as they were"
+                ) from error
+        lowest = ", ".join(f"{counts.classes[k]} {counts.recall[k]:.4f}" for k in counts.worst()[:3])
+        report.say(f"test by class: lowest recall {lowest}; all in {folder / confusion.FILE}")
 
     def _due(self, step: int) -> bool:
         every = self._config.checkpoint

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict
@@ -23,6 +24,17 @@ def classification(logits: Array, labels: Array, loss: Array, mask: Array) -> Me
     if logits.shape[-1] > 5:
         sums["top5"] = jnp.sum((rank < 5) * mask)
     return sums
+
+
+def predicted(logits: Array, labels: Array) -> Array:
+    """The likeliest class of each example: [N, K], int [N] -> int32 [N].
+
+    As in `classification`, a tie or a nan counts against the label: then it is another class. So the share of examples
+    whose predicted class is their label is top-1.
+    """
+    others = jnp.where(jax.nn.one_hot(labels, logits.shape[-1], dtype=bool), -jnp.inf, logits)
+    own = jnp.take_along_axis(logits, labels[:, None], axis=-1)[:, 0]
+    return jnp.where(own > others.max(-1), labels, others.argmax(-1)).astype(jnp.int32)
 
 
 def execution(gates: Mapping[str, Any], mask: Array) -> Metrics:

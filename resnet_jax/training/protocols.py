@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -20,6 +21,7 @@ import optax
 
 from resnet_jax.data.images import Picture, centre_crop, mirrored, ten_crops, whole
 from resnet_jax.data.photographs import Photographs
+from resnet_jax.training.confusion import Confusion
 from resnet_jax.training.integrity import replace_file
 from resnet_jax.training.parallel import Parallel
 from resnet_jax.training.state import TrainState
@@ -81,6 +83,21 @@ def shorter_sides(size: int, scales: Sequence[int] | None = None) -> list[int]:
     return sides
 
 
+@dataclass(frozen=True)
+class Mistake:
+    """An image that is predicted as another class than its own."""
+
+    index: int  # in its source
+    image: str
+    label: str
+    predicted: str
+    confidence: float  # probability of the predicted class
+
+    def record(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        return {name: value for name, value in asdict(self).items() if name != "index"}
+
+
 @dataclass(frozen=True, eq=False)
 class Predictions:
     """What nets say of n images."""
@@ -90,19 +107,57 @@ class Predictions:
     log_probability: np.ndarray  # float64 [n, K]: logarithms of the means of softmax outputs
     classes: tuple[str, ...]
     executed: dict[str, float]  # a SkipNet's shares of blocks that were run; else {}
+    indices: Sequence[int] = ()  # of the images in their source
 
     def metrics(self) -> dict[str, float]:
         """Means: "loss" (negative log-likelihood, nats), "top1", with more than five classes "top5", and "ece".
 
         The last is the expected calibration error over 15 bins of equal width (Guo et al. 2017, eq. 3).
         """
-        own = np.take_along_axis(self.log_probability, self.labels[:, None], axis=1)
-        rank = self.log_probability.shape[1] - 1 - (self.log_probability < own).sum(1)  # a tie counts against it
+        own, rank = self._own, self._rank
         tops = {f"top{k}": float((rank < k).mean()) for k in (1, 5) if k == 1 or self.log_probability.shape[1] > 5}
         return {"loss": float(-own.mean()), **tops, "ece": self._calibration_error(rank < 1), **self.executed}
 
+    @property
+    def _own(self) -> np.ndarray:
+        """Log probabilities of the labels: [n, 1]."""
+        return np.take_along_axis(self.log_probability, self.labels[:, None], axis=1)
+
+    @property
+    def _rank(self) -> np.ndarray:
+        """Of the labels among the classes, 0 for the likeliest: int [n]. A tie counts against it, and so does a nan."""
+        return self.log_probability.shape[1] - 1 - (self.log_probability < self._own).sum(1)
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """The likeliest class of each image: int [n]; where the label's rank is not 0, it is another class."""
+        others = self.log_probability.copy()
+        np.put_along_axis(others, self.labels[:, None], -np.inf, axis=1)
+        return np.where(self._rank < 1, self.labels, others.argmax(1))
+
+    def confusion(self) -> Confusion:
+        return Confusion(self.classes, self.labels, self.predicted)
+
+    def mistakes(self, most: int) -> list[Mistake]:
+        """At most `most` images that are taken for another class, the most confident predictions first."""
+        predicted = self.predicted
+        wrong = np.flatnonzero(predicted != self.labels)
+        confidence = np.exp(self.log_probability[wrong, predicted[wrong]])
+        return [
+            Mistake(
+                self.indices[i] if len(self.indices) else i,
+                self.names[i],
+                self.classes[self.labels[i]],
+                self.classes[predicted[i]],
+                float(share),
+            )
+            for i, share in sorted(zip(wrong.tolist(), confidence, strict=True), key=lambda one: -one[1])[:most]
+        ]
+
     def _calibration_error(self, hit: np.ndarray) -> float:
         confidence = np.exp(self.log_probability.max(1))
+        if np.isnan(confidence).any():
+            return math.nan
         bins = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)  # (0, 1/15], (1/15, 2/15], ...
         gaps = np.bincount(bins, confidence - hit, minlength=BINS)
         return float(np.abs(gaps).sum() / len(hit))
@@ -188,7 +243,7 @@ def evaluate_views(
     means = np.stack([found[row] - np.log(parts[row]) for row in range(len(number))])
     executed = {name: value / sum(parts) for name, value in shares.items()}
     names = [source.examples.name(index) for index in number]
-    return Predictions(names, np.array(labels), means, source.classes, executed)
+    return Predictions(names, np.array(labels), means, source.classes, executed, number)
 
 
 def _batches(
@@ -246,4 +301,4 @@ def ensemble(each: Sequence[Predictions]) -> Predictions:
         if list(other.names) != list(first.names) or other.classes != first.classes:
             raise ValueError("an ensemble wants predictions for the same images and classes, in the same order")
     mean = np.logaddexp.reduce([one.log_probability for one in each]) - np.log(len(each))
-    return Predictions(first.names, first.labels, mean, first.classes, {})
+    return Predictions(first.names, first.labels, mean, first.classes, {}, first.indices)

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from resnet_jax.data import Order
+from resnet_jax.training.confusion import Confusion
 from resnet_jax.training.evaluate import evaluate
 from resnet_jax.training.init import drawing, overlaid
 from resnet_jax.training.losses import cross_entropy
@@ -40,7 +41,8 @@ class Session:
         self._hard_step = parallel.map(make_step(plan.model), donate_state=True)
         if plan.soft_gate_steps:
             self._soft_step = parallel.map(make_step(plan.model.clone(soft_gates=True)), donate_state=True)
-        self._eval_step = parallel.map(make_eval_step(plan.model, prepare=plan.preprocess))
+        self._eval_step = parallel.map(make_eval_step(plan.model, prepare=plan.preprocess, by_example=True))
+        self.confusion = Confusion(plan.train.classes)  # of the last test, by the raw weights
         self._rate = jax.jit(plan.schedule)
         self._order = Order(plan.train.num_examples, config.train.seed, config.data.batch_size)
 
@@ -92,7 +94,10 @@ class Session:
             parallel=self.parallel,
             stop=stop,
         )
-        means = run(state)
+        confusion = Confusion(self.plan.train.classes)
+        means = run(state, confusion=confusion)
+        self.confusion = confusion
         if state.ema:
-            means |= {f"ema_{name}": value for name, value in run(state.averaged).items() if name != "images"}
+            averaged = run(state.averaged, confusion=Confusion(self.plan.train.classes))
+            means |= {f"ema_{name}": value for name, value in averaged.items() if name != "images"}
         return means

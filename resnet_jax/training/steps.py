@@ -21,7 +21,7 @@ from resnet_jax.models.layers import BatchNorm
 from resnet_jax.models.skipnet import SkipNet
 from resnet_jax.training.gradients import ACTIVATIONS, gradient_norms, tapped, taps
 from resnet_jax.training.losses import cross_entropy
-from resnet_jax.training.metrics import classification, execution
+from resnet_jax.training.metrics import classification, execution, predicted
 from resnet_jax.training.optim import Chosen, by_path
 from resnet_jax.training.state import TrainState
 from resnet_jax.types import Array, Batch, Metrics
@@ -211,11 +211,14 @@ def make_eval_step(
     loss: Loss = cross_entropy,
     axis_name: str | None = "data",
     prepare: Callable[[Array], Array] | None = None,
+    by_example: bool = False,
 ) -> Callable[[TrainState, Batch], Metrics]:
     """step(state, batch) -> metrics: sums over the examples of mask 1, with running statistics and no randomness.
 
     They are loss, top1, top5, count, and a SkipNet's shares of blocks that were run, as in training.
     `prepare` makes the net's input from `batch["image"]` on the device (a `Preprocess`); None: it is that already.
+    `by_example` adds "label" and "predicted", int32 [N] of the global batch (see `metrics.predicted`); the label of
+    padding is -1.
     """
 
     forward = _forward(model, prepare)
@@ -224,7 +227,13 @@ def make_eval_step(
         batch = complete(batch, axis_name)
         logits, shares = forward(state, batch)
         sums = classification(logits, batch["label"], loss(logits, batch["label"]), batch["mask"]) | shares
-        return sums if axis_name is None else lax.psum(sums, axis_name)
+        pairs = {}
+        if by_example:
+            pairs["label"] = jnp.where(batch["mask"] > 0, batch["label"], -1)
+            pairs["predicted"] = predicted(logits, batch["label"])
+        if axis_name is None:
+            return sums | pairs
+        return lax.psum(sums, axis_name) | lax.all_gather(pairs, axis_name, tiled=True)
 
     return step
 

@@ -57,7 +57,8 @@ def test_labels_are_the_shortest_ends_that_tell_runs_apart(tmp_path, monkeypatch
         make_run(tmp_path / "all" / name)
     monkeypatch.chdir(tmp_path)
     runs = ["all/c20", tmp_path / "all" / "a" / "run", "all/b/run/", "all/b/../run", "all/c20"]
-    assert [curve.label for curve in read_curves(runs)] == ["c20", "a/run", "b/run", "all/run"]
+    labels = ["a/run", "all/run", "b/run", "c20"]  # in an order of their own: the same colours whatever `runs` are
+    assert [curve.label for curve in read_curves(runs)] == [curve.label for curve in read_curves(runs[::-1])] == labels
 
 
 @pytest.mark.parametrize(
@@ -96,15 +97,41 @@ def text(svg):
     return [element.text for element in ET.parse(svg).iter("{http://www.w3.org/2000/svg}text")]
 
 
-def test_one_png_800_pixels_wide_and_one_svg_with_its_text(tmp_path):
+def test_one_png_as_wide_as_a_page_and_one_svg_with_its_text(tmp_path):
     pytest.importorskip("matplotlib")
     curves = read_curves([make_run(tmp_path / name) for name in ("c20", "_c$20$", "c" * 120)])
     png, svg = draw_curves(curves, tmp_path / "plots" / "v1.5.png")
     assert (png, svg) == (tmp_path / "plots" / "v1.5.png", tmp_path / "plots" / "v1.5.svg")
-    assert struct.unpack(">I", png.read_bytes()[16:20]) == (800,)
-    assert {"c20", "_c$20$", "..." + "c" * 73, "loss (nats)", "top-1 (%)", "steps"} <= set(text(svg))
+    assert struct.unpack(">I", png.read_bytes()[16:20]) == (1280,)
+    assert {"c20", "_c$20$", "..." + "c" * 73, "loss (nats)", "top-1 (%)", "epochs", "3 runs"} <= set(text(svg))
     again = draw_curves(curves, tmp_path / "again")[1].read_text()
     assert again == svg.read_text()  # the same curves give the same file
+
+
+def test_the_title_has_net_and_data_and_chance_is_marked(tmp_path):
+    """As far as the folder says them; a legend says what differs."""
+    pytest.importorskip("matplotlib")
+    for name, net in (("a", "cifar_resnet8"), ("b", "cifar_resnet20")):
+        run = make_run(tmp_path / name, record(10, "train", 2.5, 0.05) + record(20, "test", 0.8, 0.6))
+        config = {"config": {"model": {"name": net}, "data": {"name": "digits", "path": "~/my pets/"}}}
+        (run / "config.json").write_text(json.dumps(config))
+        (run / "checkpoints/20/meta").mkdir(parents=True)
+        (run / "checkpoints/20/meta/metadata").write_text(json.dumps({"classes": list("0123456789")}))
+    one = text(draw_curves(read_curves([tmp_path / "a"]), tmp_path / "one")[1])
+    assert {"a: cifar_resnet8 on my pets", "train", "test"} <= set(one) and one.count("chance") == 2
+    both = text(draw_curves(read_curves([tmp_path / "a", tmp_path / "b"]), tmp_path / "both", x="steps")[1])
+    assert {"my pets", "a (cifar_resnet8)", "b (cifar_resnet20)", "steps"} <= set(both)
+    fine = make_run(tmp_path / "a/fine", record(10, "train", 0.3, 0.93) + record(20, "test", 0.2, 0.95))
+    (fine / "checkpoints").symlink_to(tmp_path / "a/checkpoints")  # chance is far below: it would flatten the lines
+    assert "chance" not in text(draw_curves(read_curves([fine]), tmp_path / "fine")[1])
+
+
+def test_epochs_are_drawn_where_all_records_have_them(tmp_path):
+    pytest.importorskip("matplotlib")
+    old = make_run(tmp_path / "old", record(10, "train").replace('"epoch"', '"else"'))
+    assert "steps" in text(draw_curves(read_curves([old, make_run(tmp_path / "new")]), tmp_path / "curves")[1])
+    with pytest.raises(ValueError, match="--x epochs: the records of old have no epochs; expected --x steps"):
+        draw_curves(read_curves([old]), tmp_path / "curves", x="epochs")
 
 
 def test_the_loss_is_logarithmic_from_two_decades_on(tmp_path):

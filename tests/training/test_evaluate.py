@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from resnet_jax import make_eval_step
 from resnet_jax.data import InMemory
 from resnet_jax.training import optim
+from resnet_jax.training.confusion import Confusion
 from resnet_jax.training.evaluate import evaluate
 from resnet_jax.training.losses import cross_entropy
 from resnet_jax.training.parallel import Parallel
@@ -22,7 +23,7 @@ LOGITS = MODEL.apply(STATE.variables, jnp.asarray(IMAGES / 255, jnp.float32), tr
 SETUPS = {}
 for devices in (1, 3, 8):
     parallel = Parallel(devices=jax.devices()[:devices])
-    step = parallel.map(make_eval_step(MODEL, prepare=lambda x: x.astype(jnp.float32) / 255))
+    step = parallel.map(make_eval_step(MODEL, prepare=lambda x: x.astype(jnp.float32) / 255, by_example=True))
     SETUPS[devices] = (parallel, step, parallel.replicate(STATE))
 
 
@@ -33,7 +34,10 @@ def test_every_image_counts_once(n, share, devices):
     """For set sizes, batch sizes and device counts that do not divide one another."""
     parallel, step, state = SETUPS[devices]
     source = InMemory(IMAGES[:n], LABELS[:n], tuple("abcdefg"))
-    means = evaluate(step, state, source, batch_size=share * devices, parallel=parallel)
+    confusion = Confusion(source.classes)
+    means = evaluate(step, state, source, batch_size=share * devices, parallel=parallel, confusion=confusion)
+    np.testing.assert_array_equal(confusion.matrix, Confusion(source.classes, LABELS[:n], LOGITS[:n].argmax(-1)).matrix)
+    assert confusion.matrix.trace() / n == pytest.approx(means["top1"], abs=1e-12)
     assert means["images"] == n
     order = np.argsort(-LOGITS[:n], axis=-1)
     hits = order == LABELS[:n, None]

@@ -21,6 +21,9 @@ def test_ties_and_nans_count_as_misses():
     got = sums([np.zeros(3), np.full(3, np.nan)], [0, 0], jnp.ones(2))
     assert float(got["top1"]) == 0
     assert "top5" not in got  # three classes
+    logits = jnp.array([[0, 0, 0], [np.nan] * 3, [1, 1, 0], [0, 3, 2]], jnp.float32)
+    labels = jnp.array([0, 0, 2, 1])
+    assert metrics.predicted(logits, labels).tolist() == [1, 1, 0, 1]  # another class than the label's
 
 
 def test_soft_targets_are_judged_by_their_largest():

@@ -132,8 +132,27 @@ def test_the_numbers_are_those_of_their_definitions():
             error += len(inside) / 200 * abs(accuracy - np.mean([shares[i].max() for i in inside]))
     assert means["ece"] == pytest.approx(error, rel=1e-12)
     assert "top5" not in predictions(classes=5)[0].metrics()
+    assert found.confusion().matrix.trace() == 200 * means["top1"] and found.confusion().matrix.sum() == 200
     sure = Predictions(["a", "b"], np.array([0, 1]), np.log([[1.0, 1e-300], [0.5, 0.5]]), ("x", "y"), {})
     assert sure.metrics()["ece"] == pytest.approx(0.25) and sure.metrics()["top1"] == 0.5  # a tie is no hit
+    assert sure.predicted.tolist() == [0, 0]
+    lost = Predictions(["a", "b"], np.array([0, 1]), np.full((2, 2), np.nan), ("x", "y"), {})
+    assert lost.predicted.tolist() == [1, 0] and lost.metrics()["top1"] == 0
+
+
+def test_the_most_confident_mistakes_come_first():
+    found, shares = predictions()
+    wrong = [i for i in range(200) if shares[i].argmax() != found.labels[i]]
+    best = sorted(wrong, key=lambda i: -shares[i].max())[:5]
+    mistakes = found.mistakes(5)
+    assert [one.index for one in mistakes] == best and [one.image for one in mistakes] == [f"image {i}" for i in best]
+    assert mistakes[0].record() == {
+        "image": f"image {best[0]}",
+        "label": "abcdefg"[found.labels[best[0]]],
+        "predicted": "abcdefg"[shares[best[0]].argmax()],
+        "confidence": pytest.approx(shares[best[0]].max(), rel=1e-12),
+    }
+    assert len(found.mistakes(1000)) == len(wrong)
 
 
 def test_an_ensemble_is_the_mean_of_probabilities():

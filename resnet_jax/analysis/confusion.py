@@ -1,0 +1,169 @@
+"""Which classes a net takes for which: a table in the terminal, a picture of the matrix, and one of the mistakes."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from resnet_jax.analysis.figures import save_figure, shortened, title
+
+ROWS = 10  # classes of a table that is cut
+CELLS = 30  # classes of a picture that is cut
+SHEET = 24  # mistakes in a sheet
+COLUMNS = 6
+SHARES = (0, 5, 10, 20, 40, 60, 80, 100)  # per cent, at the bar of colours
+
+
+def class_table(rows: Sequence[Mapping[str, Any]], macro: Mapping[str, float], *, width: int, all_in: str) -> list[str]:
+    """Lines of at most `width` columns: the classes with the lowest recall first, and the macro averages.
+
+    Args:
+      rows: a record of each class: "class", "images", "recall", "precision", "f1", "mistaken_for".
+      all_in: where the classes are that a long table leaves out.
+    """
+    tested = sorted((row for row in rows if row["images"]), key=lambda row: (row["recall"], -row["images"]))
+    cut = len(tested) > ROWS + 2
+    shown = tested[:ROWS] if cut else tested
+    average = f"mean of {len(tested):,} classes"
+    names = [printable(row["class"]) for row in shown]
+    numbers = f"{'images':>9}{'recall':>9}{'precision':>11}{'F1':>9}"
+    name_width = min(max(columns(name) for name in [*names, average]), max(12, width - len(numbers)))
+    head = f"{fitted('class', name_width)}{numbers}"
+    room = width - len(head) - 2  # for what it is mistaken for
+    lines = [head + ("  mistaken for" if room >= 12 else "")]
+    for name, row in zip(names, shown, strict=True):
+        line = f"{fitted(name, name_width)}{row['images']:>9,}{_number(row['recall'], 9)}"
+        line += f"{_number(row['precision'], 11)}{_number(row['f1'], 9)}"
+        lines.append(f"{line}  {_others(row['mistaken_for'], room)}".rstrip() if room >= 12 else line)
+    total = sum(row["images"] for row in tested)
+    if cut:
+        lines.append(f"... and {len(tested) - ROWS:,} classes with higher recall{all_in}")
+    means = f"{_number(macro['recall'], 9)}{_number(macro['precision'], 11)}{_number(macro['f1'], 9)}"
+    lines.append(f"{fitted(average, name_width)}{total:>9,}{means}")
+    if untested := len(rows) - len(tested):
+        lines.append(f"{untested:,} {'classes have' if untested > 1 else 'class has'} no images here")
+    return lines
+
+
+def _others(counts: Mapping[str, int], width: int) -> str:
+    """ "dog (3), owl (1)": as many of the first as have room."""
+    shown = ""
+    for name, count in counts.items():
+        longer = f"{shown}{', ' * bool(shown)}{printable(name)} ({count})"
+        if columns(longer) > width:
+            return shown or fitted(longer, width)
+        shown = longer
+    return shown
+
+
+def draw_confusion(matrix: np.ndarray, classes: Sequence[str], out: str | Path, *, heading: str) -> list[Path]:
+    """Counts by true (rows) and predicted class, int [K, K], coloured by the share of the row; to OUT.png and OUT.svg.
+
+    Of more than 30 classes, the 30 with the most mistakes, and all others together.
+
+    Raises:
+      ValueError: matplotlib is not installed.
+    """
+    matrix, names = reduced(matrix, [printable(name) for name in classes])
+    size = len(names)
+    shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
+    inches = min(8.0, max(4.2, 2.2 + 0.42 * size))
+    font = 9 if size <= 12 else 7 if size <= 20 else 5.5
+
+    def draw(figure: Any) -> None:
+        title(figure, heading)
+        axes = figure.subplots()
+        picture = axes.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=1)  # the root, so that rare mistakes are seen
+        labels = [shortened(name, 18) for name in names]
+        upright = 90 if size * max(map(len, labels)) > 60 else 0
+        axes.set_xticks(range(size), labels, fontsize=font + 0.5, rotation=upright, parse_math=False)
+        axes.set_yticks(range(size), labels, fontsize=font + 0.5, parse_math=False)
+        axes.set_xlabel("predicted class")
+        axes.set_ylabel("true class")
+        for i, j in zip(*np.nonzero(matrix), strict=True):
+            axes.text(
+                j, i, f"{matrix[i, j]}", ha="center", va="center", fontsize=font if matrix[i, j] < 1000 else font - 1.5,
+                color="white" if shares[i, j] > 0.35 else "black",
+            )  # fmt: skip
+        axes.spines[:].set_color("0.8")
+        bar = figure.colorbar(picture, ax=axes, label="share of the true class (%)", shrink=0.7)
+        bar.set_ticks([math.sqrt(x / 100) for x in SHARES], labels=map(str, SHARES))
+
+    return save_figure(out, draw, width=inches + 1, height=inches, kinds=("png", "svg"))
+
+
+def reduced(matrix: np.ndarray, names: Sequence[str], most: int = CELLS) -> tuple[np.ndarray, list[str]]:
+    """The `most` classes with the most mistakes (as true or predicted class), in their order, and the others as one.
+
+    int [K, K] -> int [k, k], and the names of its classes. The counts add up to the same number of images.
+    """
+    if len(names) <= most + 1:
+        return matrix, list(names)
+    wrong = matrix.sum(0) + matrix.sum(1) - 2 * matrix.diagonal()
+    chosen = np.sort(np.argsort(-wrong, kind="stable")[:most])
+    group = np.full(len(names), most)
+    group[chosen] = np.arange(most)
+    sums = np.zeros((most + 1, most + 1), matrix.dtype)
+    np.add.at(sums, (group[:, None], group[None, :]), matrix)
+    return sums, [*(names[k] for k in chosen), f"{len(names) - most:,} others"]
+
+
+def draw_mistakes(
+    images: Sequence[np.ndarray], captions: Sequence[tuple[str, str, float]], out: str | Path, *, heading: str
+) -> list[Path]:
+    """Images uint8 [H, W, 1 or 3] with their true class, predicted class and its probability; to OUT.png.
+
+    Raises:
+      ValueError: matplotlib is not installed.
+    """
+    rows = math.ceil(len(images) / COLUMNS)
+
+    def draw(figure: Any) -> None:
+        title(figure, heading)
+        grid = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
+        for axes in grid:
+            axes.set_axis_off()
+        for axes, image, (label, predicted, share) in zip(grid, images, captions, strict=False):
+            grey = {"cmap": "gray", "vmin": 0, "vmax": 255} if image.shape[-1] == 1 else {}
+            blocky = max(image.shape[:2]) <= 64
+            axes.imshow(
+                image.squeeze(-1) if grey else image, interpolation="nearest" if blocky else "antialiased", **grey
+            )
+            text = f"{_caption(label)} →\n{_caption(predicted)}, {100 * share:.0f} %"
+            axes.set_title(text, fontsize=7.5, pad=3, parse_math=False, loc="left")
+
+    return save_figure(out, draw, height=0.5 + 1.65 * rows, kinds=("png",))
+
+
+def _caption(name: str) -> str:
+    name = printable(name)
+    return name if len(name) <= 18 else f"{name[:15]}..."
+
+
+def printable(name: str) -> str:
+    """A name in one line, whatever it holds: what cannot be printed is escaped."""
+    return "".join(x if x.isprintable() else x.encode("unicode_escape", "surrogatepass").decode() for x in name)
+
+
+def columns(text: str) -> int:
+    """How many columns of a terminal a text takes."""
+    wide = sum(unicodedata.east_asian_width(x) in "WF" for x in text)
+    return len(text) + wide - sum(unicodedata.combining(x) > 0 for x in text)
+
+
+def fitted(text: str, width: int) -> str:
+    """A text in exactly `width` columns: filled up with blanks, or cut."""
+    if columns(text) > width:
+        while columns(text) > width - 3:
+            text = text[:-1]
+        text += "..."
+    return text + " " * (width - columns(text))
+
+
+def _number(value: float | None, width: int) -> str:
+    return f"{'-' if value is None else f'{value:.4f}':>{width}}"
