@@ -75,8 +75,36 @@ def test_eval_gives_the_numbers_of_the_run(trained, pictures, capsys):
     found = json.loads(said(capsys, "eval", trained, "--json"))
     assert found["step"] == last["step"] and found["split"] == "val" and found["images"] == 18
     assert found["top1"] == last["top1"] and found["loss"] == pytest.approx(last["loss"], rel=1e-5)
-    line = said(capsys, "eval", trained, "--step", "best", "--split", "train")
-    assert "(train), 90 images: loss " in line
+    kept = (trained / "evaluation/classes.json").read_text()
+    line = said(capsys, "eval", trained, "--step", "best", "--split", "train", "--no-pictures")
+    assert "(train), 90 images: loss " in line and (trained / "evaluation/classes.json").read_text() == kept
+
+
+def test_a_run_ends_with_its_numbers_by_class_and_eval_draws_them(trained, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    last = json.loads((trained / "metrics.jsonl").read_text().splitlines()[-1])
+    lines = said(capsys, "eval", trained, "--step", last["step"]).splitlines()
+    assert lines[1].split()[:5] == ["class", "images", "recall", "precision", "F1"] and len(lines) == 7
+    names = ["classes.json", "confusion.png", "confusion.svg", "mistakes.png"]
+    assert lines[-1] == f"{trained / 'evaluation'}: {', '.join(names if last['top1'] < 1 else names[:3])}"
+    written = json.loads((trained / "evaluation/classes.json").read_text())
+    assert written["split"] == "val" and len(written["mistakes"]) == 18 - np.trace(written["confusion"])
+    found = json.loads(said(capsys, "eval", trained, "--json", "--out-dir", "mine"))
+    assert found["classes"] == written["classes"] and found["files"][0] == "mine/classes.json"
+    assert np.mean([one["recall"] for one in found["classes"]]) == pytest.approx(found["macro"]["recall"])
+    shutil.rmtree(trained / "evaluation")
+    main(f"train --workdir {trained} --config {trained}".split())  # it is finished, and is tested again
+    line = capsys.readouterr().out
+    assert "test by class: lowest recall digit" in line and f"all in {trained}/evaluation/classes.json" in line
+    again = json.loads((trained / "evaluation/classes.json").read_text())
+    assert again["confusion"] == written["confusion"] and again["top1"] == last["top1"]
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    main(["eval", str(trained), str(trained / "../mine"), "--out-dir", str(tmp_path / "both")])
+    assert "no pictures, as matplotlib is not installed: pip install 'flax-resnets[plots]'" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "both").iterdir()] == ["classes.json"]
+    (tmp_path / "file").write_text("")
+    error = mistake(capsys, "eval", trained, "--out-dir", "file")
+    assert "predictions to 'file/classes.json'" in error
 
 
 def test_options_may_come_before_the_run(trained, capsys):
@@ -213,12 +241,21 @@ def test_the_version_is_that_of_the_package(capsys):
     assert said(capsys, "--version").strip() == importlib.metadata.version("flax-resnets")
 
 
-def test_plot_draws_runs(trained, tmp_path, capsys):
+def test_plot_draws_runs(trained, tmp_path, capsys, monkeypatch):
     assert said(capsys, "plot", trained, "--out", tmp_path / "a" / "b").splitlines() == [
         str(tmp_path / "a" / "b.png"),
         str(tmp_path / "a" / "b.svg"),
     ]
-    assert Image.open(tmp_path / "a" / "b.png").width == 800
+    assert Image.open(tmp_path / "a" / "b.png").width == 1280
+    monkeypatch.chdir(tmp_path)
+    assert said(capsys, "plot", trained, "--x", "steps").splitlines()[0] == str(trained / "curves.png")
+    shutil.copytree(trained, tmp_path / "runs/other")
+    assert said(capsys, "plot", "runs/other", trained).splitlines() == [
+        "curves-mine-other.png",
+        "curves-mine-other.svg",
+    ]
+    (tmp_path / "file").write_text("")
+    assert "--out names another place" in mistake(capsys, "plot", trained, "--out", "file/b")
 
 
 def test_models_and_summary_print_tables(capsys):

@@ -28,7 +28,7 @@ def experiment(name, folder, tfds_dir, capsys, *options):
 def looked_at(folder, *names):
     for name in names:
         with Image.open(folder / f"{name}.png") as picture:
-            assert picture.width == 800 and len(np.unique(np.asarray(picture.convert("L")))) > 20
+            assert picture.width == 1280 and len(np.unique(np.asarray(picture.convert("L")))) > 20
         assert "<svg" in (folder / f"{name}.svg").read_text()
 
 
