@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from fnmatch import fnmatchcase
-from functools import cache, partial
+from functools import cache
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from resnet_jax.models.heads import AttentionPoolHead
+from resnet_jax.models.options import feature_names, one_of, taken_apart
+from resnet_jax.models.partials import Partial
 from resnet_jax.models.resnet import Outputs, ResNet, Stage
 from resnet_jax.models.stems import STEMS
 from resnet_jax.models.zoo import cifar, clip, efficientnet, imagenet, preact, skipnet, variants
 from resnet_jax.nearest import nearest
 from resnet_jax.ops import tally_macs
-from resnet_jax.ops.pooling import POOLS
 from resnet_jax.types import Variables
 
 FAMILIES = (cifar, imagenet, variants, preact, clip, efficientnet, skipnet)
-MODELS: dict[str, partial[ResNet]] = {name: net for family in FAMILIES for name, net in family.MODELS.items()}
-REMAT = ("none", "block", "stage")
-OUTPUT_STRIDES = (8, 16, 32)
+MODELS: dict[str, Partial[ResNet]] = {name: net for family in FAMILIES for name, net in family.MODELS.items()}
+FLAX = ("parent", "name")  # fields of every linen module
 
 __all__ = [
     "MODELS",
@@ -62,11 +61,16 @@ def in_order(parts: Iterable[str]) -> list[str]:
     return sorted(parts, key=lambda name: (name == "head", name != "stem", natural(name)))
 
 
-def create_model(name: str, **overrides: Any) -> nn.Module:
+def create_model(name: str, /, **overrides: Any) -> nn.Module:
     """The net called `name`, with fields of `ResNet` overridden: num_classes, in_channels, dtype, drop_path, ...
 
     `stem` may be "imagenet", "cifar", "deep" or "halving", dtypes strings ("bfloat16"). Equal arguments give equal
-    (hashable) modules.
+    (hashable) modules. Flax's own fields `name` and `parent` may be given too: the name of a submodule.
+
+    `output_stride` 8 or 16 keeps the last maps finer: strides beyond it become dilations. `dilation` says what then
+    becomes of the pools in branches and shortcuts (the D, T, anti-aliased, RS and Res2Net nets, CLIP's towers). "timm":
+    they stay undilated, or end, so that timm's weights give timm's numbers. "resample": they are dilated too, so that
+    the net computes the same features as the ordinary one, on a finer grid.
 
     Raises:
       ValueError: an unknown name, or a value that no net can have. The message has the nearest valid choice.
@@ -75,76 +79,25 @@ def create_model(name: str, **overrides: Any) -> nn.Module:
     if name not in MODELS:
         raise ValueError(f"no model named {name!r}; {nearest(name, MODELS, 'see list_models()')}")
     kind: Any = MODELS[name].func  # ResNet, or a skeleton of its kind
-    fields = [field for field in kind.__dataclass_fields__ if field not in ("parent", "name")]
+    fields = [field for field in kind.__dataclass_fields__ if field not in FLAX]
     for field in overrides:
-        if field not in fields:
+        if field not in fields and field not in FLAX:
             raise TypeError(f"{name} has no option {field!r}; {nearest(field, fields)}")
     if isinstance(stem := overrides.get("stem"), str):
-        _one_of("stem", stem, STEMS)
+        one_of("stem", stem, STEMS)
         own = getattr(MODELS[name].keywords.get("stem"), "keywords", {})
-        overrides["stem"] = partial(STEMS[stem], bare=True) if own.get("bare") else STEMS[stem]
-    for field in ("dtype", "param_dtype"):
-        if field in overrides:
-            overrides[field] = _floating(field, overrides[field])
-    if "frozen_norms" in overrides:
-        frozen = overrides["frozen_norms"]
-        overrides["frozen_norms"] = (frozen,) if isinstance(frozen, str) else tuple(frozen)
-    model = MODELS[name](**overrides)
-    _check(model)
-    return model
-
-
-def _one_of(field: str, value: Any, valid: Mapping[str, Any] | tuple[Any, ...]) -> None:
-    if value not in valid:
-        raise ValueError(f"{field}={value!r}; valid: {', '.join(map(str, valid))}")
-
-
-def _floating(field: str, dtype: Any) -> Any:
-    try:
-        kind = jnp.dtype("object" if dtype is None else dtype)
-    except TypeError:
-        kind = jnp.dtype("object")
-    if not jnp.issubdtype(kind, jnp.floating):
-        raise ValueError(f"{field}={dtype!r}; valid: float32, bfloat16, float16, float64")
-    return kind.type
-
-
-def _check(model: ResNet) -> None:
-    for field in ("stem", "head", "conv", "norm", "act"):
-        if not callable(piece := getattr(model, field)):
-            raise ValueError(f"{field}={piece!r}; wanted: a module's class, or a function (resnet_jax.models)")
-    _one_of("remat", model.remat, REMAT)
-    _one_of("global_pool", model.global_pool, POOLS)
-    if model.global_pool != "avg" and AttentionPoolHead in pieces(model):
-        raise ValueError(f"global_pool={model.global_pool!r}, but this net pools by attention; valid: avg")
-    _one_of("output_stride", model.output_stride, (None, *OUTPUT_STRIDES))
-    for part in model.frozen_norms:
-        _one_of("frozen_norms", part, ("all", *parts(model), "head"))
-    for field in ("drop_rate", "drop_path"):
-        if not 0 <= (rate := getattr(model, field)) < 1:
-            raise ValueError(f"{field}={rate!r}; wanted: a rate in [0, 1)")
-    for field, least in (("num_classes", 0), ("in_channels", 1), ("stem_features", 1)):
-        value = getattr(model, field)
-        if not isinstance(value, int) or value < least:
-            raise ValueError(f"{field}={value!r}; wanted: a whole number, at least {least}")
-    if model.bn_group_size is not None and (model.bn_axis is None or model.bn_group_size < 1):
-        raise ValueError(f"bn_group_size={model.bn_group_size!r} is a number of devices along bn_axis; set bn_axis too")
+        overrides["stem"] = Partial(STEMS[stem], bare=True) if own.get("bare") else STEMS[stem]
+    return MODELS[name](**overrides)
 
 
 def parts(model: nn.Module) -> tuple[str, ...]:
     """The parts of a net that have a feature map, in order: "stem", "stage1", ..."""
-    return ("stem", *(f"stage{number}" for number in range(1, len(model.stages) + 1)))
+    return feature_names(model.stages)
 
 
 def pieces(model: nn.Module) -> Iterator[Any]:
     """The classes and functions that a net's fields name, the partials taken apart: ImageNetStem, Bottleneck, ..."""
-    values: list[Any] = [model.stem, model.head, model.conv, model.norm, *(stage.block for stage in model.stages)]
-    while values:
-        value = values.pop()
-        if isinstance(value, partial):
-            values += [value.func, *value.keywords.values()]
-        elif callable(value):
-            yield value
+    return taken_apart([model.stem, model.head, model.conv, model.norm, *(stage.block for stage in model.stages)])
 
 
 class Shapes(NamedTuple):
@@ -185,8 +138,13 @@ def _shapes(model: nn.Module, image_size: int, widest: Any) -> Shapes:
     return Shapes(outputs, variables, *map(dict, macs))
 
 
-def feature_info(model: nn.Module, image_size: int = 224) -> dict[str, Feature]:
-    """Channels and stride of each feature map of `Outputs.features`, in order."""
+def feature_info(model: str | nn.Module, image_size: int = 224) -> dict[str, Feature]:
+    """Channels and stride of each feature map of `Outputs.features`, in order: of a net, or of a name.
+
+    Raises:
+      ValueError: no such model.
+    """
+    model = create_model(model) if isinstance(model, str) else model
     whole = -(-image_size // 32) * 32  # strides divide it, so that no map is rounded up
     features = shapes(model, whole).outputs.features
     maps = {name: features[name].shape for name in parts(model)}

@@ -47,11 +47,12 @@ class EfficientChannelAttention(nn.Module):
     def __call__(self, x: Array) -> Array:
         size = int((math.log2(x.shape[-1]) + 1) / 2)
         size = max(3, size if size % 2 else size + 1)
-        kernel = self.param("kernel", nn.initializers.lecun_normal(), (size, 1, 1), self.layers.param_dtype)
+        taps = self.param("kernel", nn.initializers.lecun_normal(), (size, 1, 1), self.layers.param_dtype)
+        kernel = ops.gathered(taps)
         means = jnp.pad(ops.global_pool(x).astype(self.layers.dtype), ((0, 0), (size // 2, size // 2)))
         ops.add_macs(means.shape[0] * x.shape[-1] * size, other=True)
-        taps = [means[:, i : i + x.shape[-1]] * kernel[i, 0, 0].astype(means.dtype) for i in range(size)]
-        return per_channel(jax.nn.sigmoid(sum(taps[1:], start=taps[0])), x)
+        products = [means[:, i : i + x.shape[-1]] * kernel[i, 0, 0].astype(means.dtype) for i in range(size)]
+        return per_channel(jax.nn.sigmoid(sum(products[1:], start=products[0])), x)
 
 
 class SelectiveKernel(nn.Module):
@@ -78,6 +79,6 @@ class SelectiveKernel(nn.Module):
         y = ops.global_pool(paths[0] + paths[1])[:, None, None, :]
         y = layers.conv(divisible(self.features * self.ratio, self.divisor), 1, name="reduce")(y)
         y = layers.act(layers.norm(name="reduce_norm")(y))
-        logits = layers.conv(2 * self.features, 1, name="select")(y).reshape(-1, 1, 1, 2, self.features)
+        logits = layers.conv(2 * self.features, 1, name="select")(y).reshape(x.shape[0], 1, 1, 2, self.features)
         gates = jax.nn.softmax(logits, axis=3)
         return paths[0] * gates[:, :, :, 0] + paths[1] * gates[:, :, :, 1]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 
 import flax.linen as nn
 
 from resnet_jax.models.branches import Basic, MBConv, PreActBasic
 from resnet_jax.models.combine import Add, HighwayGate
 from resnet_jax.models.layers import Layers
+from resnet_jax.models.partials import Partial
 from resnet_jax.models.shortcuts import Project, Shortcut
 from resnet_jax.types import Array
 
@@ -55,7 +55,7 @@ class PreActResidual(nn.Module):
     features: int
     strides: int = 1
     branch: Callable[..., nn.Module] = PreActBasic
-    shortcut: Callable[..., Shortcut] = partial(Project, normed=False)
+    shortcut: Callable[..., Shortcut] = Partial(Project, normed=False)
 
     @nn.compact
     def __call__(self, x: Array) -> Array:

@@ -50,17 +50,19 @@ class Bottleneck(nn.Module):
     # v1.5: the stride sits on the 3x3, not on the first 1x1 as in the paper ("v1"). Worth about half a point of top-1.
     strides_in_1x1: bool = False
     pool: Callable[..., Array] | None = None  # (x, strides=, dilation=): takes the strides, behind a 3x3 of stride 1
+    pool_of_strides: bool = False  # its windows are as large as its strides: by timm's rule it ends with them
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         layers, width = self.layers, inner_width(self.features, self.base_width) * self.groups
         pooled = self.pool is not None and self.strides > 1
+        ends = self.pool_of_strides and layers.dilation_rule == "timm" and not layers.take_strides
         first, second = (self.strides, 1) if self.strides_in_1x1 else (1, self.strides)
         y = layers.conv(width, 1, first, name="conv1")(x)
         y = layers.act(layers.norm(name="norm1")(y))
         y = layers.conv(width, 3, second, groups=self.groups, pooled=pooled, name="conv2")(y)
         y = layers.act(layers.norm(name="norm2")(y))
-        if self.pool is not None and pooled:
+        if self.pool is not None and pooled and not ends:
             y = layers.pooled(self.pool, y, self.strides)
         y = layers.conv(self.features, 1, name="conv3")(y)
         return layers.last_norm(name="norm3")(y)

@@ -7,6 +7,7 @@ from typing import ClassVar
 import flax.linen as nn
 import jax
 
+from resnet_jax import ops
 from resnet_jax.models.layers import Layers
 from resnet_jax.types import Array
 
@@ -47,4 +48,4 @@ class HighwayGate(nn.Module):
         else:
             logits = self.layers.conv(y.shape[-1], 3, self.layers.block_strides, name=name)(x)
         bias = self.param(f"{name}_bias", nn.initializers.constant(start), (y.shape[-1],), self.layers.param_dtype)
-        return jax.nn.sigmoid(logits + bias.astype(logits.dtype).reshape((1,) * (x.ndim - 1) + (-1,)))
+        return jax.nn.sigmoid(logits + ops.gathered(bias).astype(logits.dtype).reshape((1,) * (x.ndim - 1) + (-1,)))

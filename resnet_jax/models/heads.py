@@ -73,22 +73,22 @@ class AttentionPoolHead(Head):
     def __call__(self, x: Array) -> Pooled:
         n, height, width, channels = x.shape
         wide = at_least_float32(x.dtype)
-        tokens = x.reshape(n, -1, channels).astype(wide)
+        tokens = x.reshape(n, height * width, channels).astype(wide)
         tokens = jnp.concatenate([tokens.mean(1, keepdims=True), tokens], axis=1)
         scale = nn.initializers.normal(channels**-0.5)
-        places = self.param("pos_embed", scale, (self.grid**2 + 1, channels), self.layers.param_dtype).astype(wide)
-        tokens = tokens + self._resized(places, height, width)[None]
+        places = self.param("pos_embed", scale, (self.grid**2 + 1, channels), self.layers.param_dtype)
+        tokens = tokens + self._resized(ops.gathered(places).astype(wide), height, width)[None]
         heads = channels // self.head_features
 
         def project(name: str, x: Array) -> Array:
             dense = Dense(channels, wide, self.layers.param_dtype, name=name)
-            return dense(x).reshape(n, -1, heads, self.head_features)
+            return dense(x).reshape(n, x.shape[1], heads, self.head_features)
 
         query, key, value = project("q", tokens[:, :1]), project("k", tokens), project("v", tokens)
         ops.add_macs(2 * query.shape[1] * key.size, other=True)
         weights = jnp.einsum("nqhc,nkhc->nhqk", query * self.head_features**-0.5, key)
         pooled = jnp.einsum("nhqk,nkhc->nqhc", jax.nn.softmax(weights, axis=-1), value)
-        return self.classify(pooled.reshape(n, channels))
+        return self.classify(pooled[:, 0].reshape(n, channels))
 
     def _resized(self, places: Array, height: int, width: int) -> Array:
         if (height, width) == (self.grid, self.grid):

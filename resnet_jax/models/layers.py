@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, ClassVar
 
 import flax.linen as nn
@@ -14,6 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from resnet_jax import ops
+from resnet_jax.models.partials import Partial
 from resnet_jax.types import Array, at_least_float32
 
 Dtype = Any
@@ -62,7 +62,7 @@ class Conv(nn.Module):
         kernel = self.param("kernel", self.kernel_init, shape, self.param_dtype)
         return ops.conv2d(
             x.astype(self.dtype),
-            self.prepared(kernel).astype(self.dtype),
+            self.prepared(ops.gathered(kernel)).astype(self.dtype),
             strides=self.strides,
             dilation=self.dilation,
             groups=self.groups,
@@ -101,7 +101,7 @@ class CondConv(Conv):
             dense = Dense(self.experts, self.dtype, self.param_dtype, name="routing")
             routes = jax.nn.sigmoid(dense(ops.global_pool(x)))
         shape = (self.kernel_size, self.kernel_size, x.shape[-1] // self.groups, self.features)
-        kernels = self.param("kernel", self._experts, (self.experts, *shape), self.param_dtype)
+        kernels = ops.gathered(self.param("kernel", self._experts, (self.experts, *shape), self.param_dtype))
         ops.add_macs(x.shape[0] * kernels.size, other=True)
         return ops.conv2d_per_example(
             x.astype(self.dtype),
@@ -121,6 +121,9 @@ class BatchNorm(nn.Module):
 
     Statistics are kept and computed in at least float32. The running ones move by 1 - `decay` each step and hold the
     biased variance (PyTorch holds n / (n - 1) times it).
+
+    Raises:
+      ValueError: batch statistics of one value per channel; a group of devices that does not divide the axis.
     """
 
     epsilon: float = 1e-5
@@ -137,12 +140,15 @@ class BatchNorm(nn.Module):
         wide = at_least_float32(self.param_dtype)
         mean = self.variable("batch_stats", "mean", jnp.zeros, shape, wide)
         var = self.variable("batch_stats", "var", jnp.ones, shape, wide)
-        scale = self.param("scale", self.scale_init, shape, self.param_dtype).astype(wide)
-        bias = self.param("bias", nn.initializers.zeros, shape, self.param_dtype).astype(wide)
-        if not use_batch_statistics:
-            y = ops.normalize(x, mean.value, var.value, scale, bias, epsilon=self.epsilon)
+        scale = ops.gathered(self.param("scale", self.scale_init, shape, self.param_dtype)).astype(wide)
+        bias = ops.gathered(self.param("bias", nn.initializers.zeros, shape, self.param_dtype)).astype(wide)
+        if not use_batch_statistics or x.size == 0:  # no images leave the statistics as they are
+            running = ops.gathered(mean.value), ops.gathered(var.value)
+            y = ops.normalize(x, *running, scale, bias, epsilon=self.epsilon)
             return y.astype(self.dtype)
         axis_name = None if self.is_initializing() else self.axis_name
+        if not self.is_initializing():
+            self._check_count(x, axis_name)
         y, batch_mean, batch_var = ops.batch_norm(
             x, scale, bias, epsilon=self.epsilon, axis_name=axis_name, axis_index_groups=self._groups(axis_name)
         )
@@ -150,6 +156,15 @@ class BatchNorm(nn.Module):
             mean.value = self.decay * mean.value + (1 - self.decay) * batch_mean
             var.value = self.decay * var.value + (1 - self.decay) * batch_var
         return y.astype(self.dtype)
+
+    def _check_count(self, x: Array, axis_name: str | None) -> None:
+        """The mean of a single value is the value: the output would not depend on the image."""
+        devices = 1 if axis_name is None else self.group_size or lax.axis_size(axis_name)
+        if math.prod(x.shape[:-1]) * devices == 1:
+            raise ValueError(
+                f"training with one value per channel: batch normalisation at {'/'.join(self.path)} expected more than "
+                f"one image or pixel a device, got {list(x.shape)}; use a larger batch, larger images or frozen_norms"
+            )
 
     def _groups(self, axis_name: str | None) -> list[list[int]] | None:
         if axis_name is None or self.group_size is None:
@@ -178,8 +193,8 @@ class GroupNorm(nn.Module):
     def __call__(self, x: Array, *, use_batch_statistics: bool) -> Array:
         shape = (x.shape[-1],)
         wide = at_least_float32(self.param_dtype)
-        scale = self.param("scale", self.scale_init, shape, self.param_dtype).astype(wide)
-        bias = self.param("bias", nn.initializers.zeros, shape, self.param_dtype).astype(wide)
+        scale = ops.gathered(self.param("scale", self.scale_init, shape, self.param_dtype)).astype(wide)
+        bias = ops.gathered(self.param("bias", nn.initializers.zeros, shape, self.param_dtype)).astype(wide)
         return ops.group_norm(x, scale, bias, groups=self.groups, epsilon=self.epsilon).astype(self.dtype)
 
 
@@ -193,11 +208,11 @@ class Dense(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        kernel = self.param("kernel", linear_uniform, (x.shape[-1], self.features), self.param_dtype)
+        kernel = ops.gathered(self.param("kernel", linear_uniform, (x.shape[-1], self.features), self.param_dtype))
         y = ops.dense(x.astype(self.dtype), kernel.astype(self.dtype))
         if self.bias_init is None:
             return y
-        bias = self.param("bias", self.bias_init, (self.features,), self.param_dtype)
+        bias = ops.gathered(self.param("bias", self.bias_init, (self.features,), self.param_dtype))
         return y + bias.astype(self.dtype).reshape((1,) * (x.ndim - 1) + (-1,))
 
 
@@ -209,7 +224,8 @@ class Layers:
 
     `dilation` and `take_strides` make a net of a smaller output stride (à trous, Chen et al. 2017, DeepLab): where
     strides are not taken, the striding convolution samples as it did, and every later one is dilated instead.
-    (TensorFlow's padding depends on the strides: there it samples beside where it did.)
+    (TensorFlow's padding depends on the strides: there it samples beside where it did.) `dilation_rule` is what then
+    becomes of pools: see `pooled`.
     """
 
     make_conv: Callable[..., nn.Module] = Conv
@@ -225,6 +241,7 @@ class Layers:
     zero_init: bool = True  # a branch ends with zeros: its last norm's scale, or a last convolution's kernel
     dilation: int = 1
     take_strides: bool = True
+    dilation_rule: str = "timm"
     block_strides: int = 1  # what the table asks of the block: for pieces that are not told otherwise
 
     def strides(self, strides: int) -> int:
@@ -236,8 +253,13 @@ class Layers:
         return self.dilation if self.take_strides else self.dilation // strides
 
     def pooled(self, pool: Callable[..., Array], x: Array, strides: int, **options: Any) -> Array:
-        """`pool` with the strides and the dilation that a convolution in its place would have."""
-        return pool(x, strides=self.strides(strides), dilation=self.gap(strides), **options)
+        """`pool` of stride 1 where the block takes no strides, with its windows as they are: timm's rule.
+
+        By the rule "resample" its windows are dilated as a convolution's in its place would be: at the places that the
+        ordinary net has, the net then gives the same numbers.
+        """
+        gap = self.gap(strides) if self.dilation_rule == "resample" else 1
+        return pool(x, strides=self.strides(strides), dilation=gap, **options)
 
     def conv(
         self,
@@ -266,7 +288,7 @@ class Layers:
         """Convolutions of another kind, padded and drawn as these are."""
         own = getattr(self.make_conv, "keywords", {})
         kept = {name: own[name] for name in ("same", "kernel_init") if name in own}
-        return replace(self, make_conv=partial(kind, **kept, **options))
+        return replace(self, make_conv=Partial(kind, **kept, **options))
 
     def norm(self, *, name: str, **options: Any) -> Activation:
         norm = self.make_norm(name=name, dtype=self.dtype, param_dtype=self.param_dtype, **options)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import count
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -14,6 +15,8 @@ import jax.numpy as jnp
 from resnet_jax import ops
 from resnet_jax.models.heads import LinearHead
 from resnet_jax.models.layers import Activation, BatchNorm, Conv, Dtype, Layers
+from resnet_jax.models.options import normalized, whole
+from resnet_jax.models.partials import Partial, comparable
 from resnet_jax.models.stems import ImageNetStem
 from resnet_jax.types import Array
 
@@ -26,6 +29,11 @@ class Stage:
     features: int
     strides: int
     block: Callable[..., nn.Module]  # (layers, features, strides, name=) -> module
+
+    def __post_init__(self) -> None:
+        for name in ("depth", "features", "strides"):
+            object.__setattr__(self, name, whole(name, getattr(self, name), 1))
+        object.__setattr__(self, "block", comparable(self.block))
 
 
 class Outputs(NamedTuple):
@@ -59,9 +67,11 @@ class ResNet(nn.Module):
     num_classes: int = 1000  # 0: no head, logits [N, 0]
     in_channels: int = 3
     image_size: int = 224  # the published input side, pixels; the net takes any other
-    stem: Callable[..., nn.Module] = ImageNetStem  # (layers, features, name=) -> module
+    # Defaults of fields that share their name with a submodule are not kept on the class: Flax's bridge to NNX would
+    # take them for methods.
+    stem: Callable[..., nn.Module] = field(default_factory=lambda: ImageNetStem)  # (layers, features, name=) -> module
     stem_features: int = 64
-    head: Callable[..., nn.Module] = LinearHead  # (layers, num_classes, pool, name=) -> module
+    head: Callable[..., nn.Module] = field(default_factory=lambda: LinearHead)  # (layers, num_classes, pool, name=)
     conv: Callable[..., nn.Module] = Conv
     norm: Callable[..., nn.Module] = BatchNorm
     act: Activation = ops.relu  # XLA on CPU may lose NaN in flax.linen.relu: see ops/activations.py
@@ -69,6 +79,7 @@ class ResNet(nn.Module):
     drop_rate: float = 0.0  # dropout before the head
     drop_path: float = 0.0  # stochastic depth: the rate of the last block; it grows linearly from the first
     output_stride: int | None = None  # 8 or 16: later strides become dilations; None: as the table says
+    dilation: str = "timm"  # or "resample": what becomes of pools whose strides are not taken (`Layers.pooled`)
     bn_axis: str | None = None  # mapped axis whose devices share batch statistics; None: each device its own
     bn_group_size: int | None = None  # with bn_axis: how many neighbouring devices share
     frozen_norms: tuple[
@@ -78,12 +89,26 @@ class ResNet(nn.Module):
     dtype: Dtype = jnp.float32  # of the arithmetic; statistics, pooling and logits are at least float32
     param_dtype: Dtype = jnp.float32
 
+    def __post_init__(self) -> None:
+        for name, value in normalized(self).items():
+            setattr(self, name, value)
+        super().__post_init__()
+
+    @nn.nowrap
+    def clone(self, *, parent: Any = None, **updates: Any) -> Any:
+        """`flax.linen.Module.clone`; inside a module's compact method, a clone with a `name` is a submodule of it."""
+        if parent is None and updates.get("name") is not None:
+            return self.copy(**updates)
+        return super().clone(parent=parent, **updates)
+
     @nn.compact
-    def __call__(self, images: Array, *, train: bool, example_index: Array | None = None) -> Outputs:
+    def __call__(self, images: Array, train: bool, example_index: Array | None = None) -> Outputs:
         if images.ndim != 4 or images.shape[-1] != self.in_channels:
             raise ValueError(f"images are [N, H, W, {self.in_channels}]; got {list(images.shape)}")
         if not jnp.issubdtype(images.dtype, jnp.floating):
             raise TypeError(f"images are normalised floats; got {images.dtype} (see Preprocess)")
+        if 0 in images.shape[1:3]:
+            raise self._too_small(images)
         index = jnp.arange(images.shape[0]) if example_index is None else example_index
         drop_path_key = self.make_rng("drop_path") if train and self.drop_path else None
 
@@ -97,6 +122,8 @@ class ResNet(nn.Module):
 
         stem = self.stem(self._layers("stem", train), self.stem_features, name="stem")
         feature, x = stem(images.astype(self.dtype))
+        if 0 in x.shape[1:3]:
+            raise self._too_small(images)
         features = {"stem": feature}
         strides, dilation, memory = stem.total_strides, 1, self.first_memory(x)
         for name, stage, rows in self._rows():
@@ -147,12 +174,25 @@ class ResNet(nn.Module):
             )
             done += stage.depth
 
+    def _too_small(self, images: Array) -> ValueError:
+        def pixels(side: int) -> int:
+            """Of the map that the first stage gets."""
+            stem = self.stem(self._layers("stem", False), self.stem_features, parent=None)
+            image = jnp.zeros((1, side, side, self.in_channels), self.dtype)
+            (_, x), _ = jax.eval_shape(stem.init_with_output, jax.random.key(0), image)
+            return x.size
+
+        least = next(side for side in count(1) if pixels(side))
+        got = f"{images.shape[1]} x {images.shape[2]}"
+        return ValueError(f"image too small: expected at least {least} x {least} pixels, got {got}")
+
     def _layers(self, part: str, train: bool) -> Layers:
         frozen = "all" in self.frozen_norms or part in self.frozen_norms
         return Layers(
             make_conv=self.conv,
-            make_norm=partial(self.norm, axis_name=self.bn_axis, group_size=self.bn_group_size),
+            make_norm=Partial(self.norm, axis_name=self.bn_axis, group_size=self.bn_group_size),
             act=self.act,
+            dilation_rule=self.dilation,
             use_batch_statistics=train and not frozen,
             dtype=self.dtype,
             param_dtype=self.param_dtype,

@@ -47,16 +47,21 @@ class PooledProject(Shortcut):
     """ResNet-D's: where the shape changes, 2x2 averages take the strides, then a 1x1 convolution and norm.
 
     He et al. 2018, "Bag of Tricks for Image Classification", section 4. At odd sizes the last window is half outside.
+    By timm's rule for an output stride, a mean whose strides are not taken counts the padding, and is left out by
+    CLIP's towers (`dilated_only`) where the block's first 3x3 is not dilated.
     """
 
     normed: bool = True
+    dilated_only: bool = False
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         if self.keeps_shape(x):
             return x
-        if self.strides > 1:
-            x = self.layers.pooled(ops.avg_pool, x, self.strides, window=2, padding=(0, 1))
+        layers = self.layers
+        as_in_timm = layers.dilation_rule == "timm" and not layers.take_strides
+        if self.strides > 1 and not (as_in_timm and self.dilated_only and layers.gap(self.strides) == 1):
+            x = layers.pooled(ops.avg_pool, x, self.strides, window=2, padding=(0, 1), count_padding=as_in_timm)
         y = self.layers.conv(self.features, 1, name="conv")(x)
         return self.layers.norm(name="norm")(y) if self.normed else y
 

@@ -66,18 +66,18 @@ class LSTM(NamedTuple):
 
 
 class Memory(nn.Module):
-    """The parameters of the gates' LSTM, as the memory of `n` images of which nothing is known yet."""
+    """The parameters of the gates' LSTM, as the memory of images [N, ...] of which nothing is known yet."""
 
     size: int
     dtype: Dtype = jnp.float32
     param_dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, n: int) -> LSTM:
+    def __call__(self, x: Array) -> LSTM:
         kernel = self.param("kernel", linear_uniform, (2 * self.size, 4 * self.size), self.param_dtype)
         bias = self.param("bias", nn.initializers.zeros, (4 * self.size,), self.param_dtype)
-        nothing = jnp.zeros((n, self.size), self.dtype)
-        return LSTM(kernel.astype(self.dtype), bias.astype(self.dtype), nothing, nothing)
+        nothing = jnp.broadcast_to(jnp.zeros_like(x[:, 0, 0, :1], self.dtype), (x.shape[0], self.size))
+        return LSTM(ops.gathered(kernel).astype(self.dtype), ops.gathered(bias).astype(self.dtype), nothing, nothing)
 
 
 class RecurrentGate(nn.Module):
@@ -131,12 +131,16 @@ def run_for(module: nn.Module, x: Array, wanted: Array, like: Array) -> Array:
     """module(x) where `wanted` [N] is true, and anything finite elsewhere; computed for few more images than that.
 
     Of a batch, the wanted images are gathered into the smallest of `SIZES` sizes that holds them, each of which is
-    compiled; of one image the module is run or not. `like` has the shape and type of the result.
+    compiled; of one image the module is run or not. So it is of a whole batch whose size is a symbol (`jax.export`) or
+    that is sharded over an explicit axis. `like` has the shape and type of the result.
     """
     n = x.shape[0]
-    sizes = sorted({-(-n * part // SIZES) for part in range(SIZES + 1)})
     order = jnp.argsort(~wanted, stable=True)
-    smallest = jnp.searchsorted(jnp.array(sizes), wanted.sum())
+    if not isinstance(n, int) or ops.is_sharded(x):
+        sizes, smallest = [0, n], wanted.any().astype(jnp.int32)
+    else:
+        sizes = sorted({-(-n * part // SIZES) for part in range(SIZES + 1)})
+        smallest = jnp.searchsorted(jnp.array(sizes), wanted.sum())
 
     def of(size: int) -> Callable[..., Array]:
         def run(module: nn.Module, x: Array, order: Array) -> Array:
@@ -167,7 +171,7 @@ class SkipNet(ResNet):
     def first_memory(self, x: Array) -> LSTM | None:
         if self.memory_size is None:
             return None
-        return Memory(self.memory_size, self.dtype, self.param_dtype, name="memory")(x.shape[0])
+        return Memory(self.memory_size, self.dtype, self.param_dtype, name="memory")(x)
 
     def through(self, block: nn.Module, x: Array, memory: Any, *, train: bool) -> tuple[Array, Any]:
         inference: Gating = "skip" if self.skipping else "hard"

@@ -6,6 +6,7 @@ from resnet_jax.ops.dense import dense
 from resnet_jax.ops.norm import batch_norm, group_norm, normalize
 from resnet_jax.ops.pooling import avg_pool, blur_pool, global_pool, max_pool
 from resnet_jax.ops.random import draw_per_example, drop_path, dropout
+from resnet_jax.ops.sharding import gathered, is_sharded, split_batch
 from resnet_jax.ops.tally import add_macs, tally_macs
 
 __all__ = [
@@ -19,12 +20,15 @@ __all__ = [
     "draw_per_example",
     "drop_path",
     "dropout",
+    "gathered",
     "global_pool",
     "group_norm",
+    "is_sharded",
     "max_pool",
     "normalize",
     "relu",
     "relu6",
     "silu",
+    "split_batch",
     "tally_macs",
 ]

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from resnet_jax.ops.sharding import is_sharded
 from resnet_jax.ops.tally import add_macs
 from resnet_jax.types import Array
 
@@ -30,10 +31,12 @@ def conv2d(
     The padding is symmetric, dilation * (k - 1) / 2 on every side: PyTorch's. With `same` it is TensorFlow's SAME,
     which at even sizes and stride 2 pads more behind than before.
     """
-    out = [math.ceil(size / strides) for size in x.shape[1:3]]
+    out = [-(-size // strides) for size in x.shape[1:3]]
     pads = _pads(x, kernel.shape[0], strides, dilation, same)
     library = partial(library_conv, strides=strides, dilation=dilation, groups=groups, pads=pads)
     add_macs(x.shape[0] * math.prod(out) * kernel.size)
+    if not has_known_size(x) and kernel.shape[0] > 1:
+        return library(x, kernel)
     if groups == 1 and (kernel.shape[0] == 1 or math.prod(out) <= SMALL_MAP):
         product = partial(patch_product, strides=strides, dilation=dilation, pads=pads)
         return lax.platform_dependent(x, kernel, cpu=product, default=library)
@@ -50,11 +53,12 @@ def conv2d_per_example(
 ) -> Array:
     """`conv2d` with a kernel for each example, [N, k, k, Ci/groups, Co], in one call.
 
-    The examples become groups of one convolution. Where k is 1, and on a CPU, whose grouped convolutions have no fast
-    gradient, it is a batch of matrix products.
+    The examples become groups of one convolution. Where k is 1, on a CPU, whose grouped convolutions have no fast
+    gradient, and where the examples are sharded over an explicit axis or of no known number, it is a batch of matrix
+    products.
     """
-    n, k, _, _, features = kernels.shape
-    out = [math.ceil(size / strides) for size in x.shape[1:3]]
+    n, k, _, channels, features = kernels.shape
+    out = [-(-size // strides) for size in x.shape[1:3]]
     add_macs(math.prod(out) * kernels.size, other=True)
     pads = _pads(x, k, strides, dilation, same)
     if groups == features == x.shape[-1]:
@@ -63,27 +67,36 @@ def conv2d_per_example(
 
     def product(x: Array, kernels: Array) -> Array:
         columns = _patches(x, k, strides, dilation, pads)
-        return jnp.einsum("nhwc,ncf->nhwf", columns, kernels.reshape(n, -1, features))
+        return jnp.einsum("nhwc,ncf->nhwf", columns, kernels.reshape(n, k * k * channels, features))
 
     def grouped(x: Array, kernels: Array) -> Array:
-        joined = x.transpose(1, 2, 0, 3).reshape(1, *x.shape[1:3], -1)
-        own = kernels.transpose(1, 2, 3, 0, 4).reshape(k, k, -1, n * features)
+        joined = x.transpose(1, 2, 0, 3).reshape(1, *x.shape[1:3], n * x.shape[3])
+        own = kernels.transpose(1, 2, 3, 0, 4).reshape(k, k, channels, n * features)
         y = library_conv(joined, own, strides=strides, dilation=dilation, groups=n * groups, pads=pads)
         return y.reshape(*y.shape[1:3], n, features).transpose(2, 0, 1, 3)
 
     if groups > 1:
         return grouped(x, kernels)
-    return product(x, kernels) if k == 1 else lax.platform_dependent(x, kernels, cpu=product, default=grouped)
+    if k == 1 or n == 0 or not isinstance(n, int) or is_sharded(x):
+        return product(x, kernels)
+    return lax.platform_dependent(x, kernels, cpu=product, default=grouped)
 
 
-Pads = Sequence[tuple[int, int]]  # before and behind, of rows and of columns
+Pads = Sequence[tuple[int, int]] | str  # before and behind, of rows and of columns; or "SAME"
+
+
+def has_known_size(x: Array) -> bool:
+    """Whether the height and width of [N, H, W, C] are numbers, and not the symbols of `jax.export`."""
+    return all(isinstance(size, int) for size in x.shape[1:3])
 
 
 def _pads(x: Array, k: int, strides: int, dilation: int, same: bool) -> Pads:
     span = dilation * (k - 1)
-    if not same:
+    if not same or span == 0:
         return [(span // 2, span // 2)] * 2
-    totals = [max(0, (math.ceil(size / strides) - 1) * strides + span + 1 - size) for size in x.shape[1:3]]
+    if not has_known_size(x):
+        return "SAME"
+    totals = [max(0, (-(-size // strides) - 1) * strides + span + 1 - size) for size in x.shape[1:3]]
     return [(total // 2, total - total // 2) for total in totals]
 
 
@@ -108,12 +121,14 @@ def patch_product(x: Array, kernel: Array, *, strides: int, dilation: int, pads:
     k, _, channels, features = kernel.shape
     pad = dilation * (k - 1) // 2
     columns = _patches(x, k, strides, dilation, pads or [(pad, pad)] * 2)
-    y = columns.reshape(-1, k * k * channels) @ kernel.reshape(k * k * channels, features)
+    y = columns.reshape(math.prod(columns.shape[:3]), k * k * channels) @ kernel.reshape(k * k * channels, features)
     return y.reshape(*columns.shape[:3], features)
 
 
 def _patches(x: Array, k: int, strides: int, dilation: int, pads: Pads) -> Array:
     """[N, H, W, Ci] -> [N, H', W', k * k * Ci]: what the kernel sees at each place."""
+    if k == 1:
+        return x[:, ::strides, ::strides]
     padded = jnp.pad(x, ((0, 0), *pads, (0, 0)))
     height, width = ((size - 1) // strides * strides + 1 for size in x.shape[1:3])
     taps = [
@@ -130,11 +145,11 @@ def depthwise_sum(x: Array, kernel: Array, *, strides: int, dilation: int, pads:
     `kernel` is [k, k, 1, C], or [k, k, 1, N, C] with one for each example.
     """
     padded = jnp.pad(x, ((0, 0), *pads, (0, 0)))
-    k = kernel.shape[0]
+    k, examples = kernel.shape[0], kernel.shape[3:-1] or (1,)
     height, width = ((size - 1) // strides * strides + 1 for size in x.shape[1:3])
     taps = [
         padded[:, i * dilation : i * dilation + height : strides, j * dilation : j * dilation + width : strides]
-        * kernel[i, j].reshape(-1, 1, 1, x.shape[-1])
+        * kernel[i, j, 0].reshape(*examples, 1, 1, x.shape[-1])
         for i in range(k)
         for j in range(k)
     ]
@@ -163,7 +178,9 @@ def banded_product(x: Array, kernel: Array) -> Array:
     n, height, width, channels = x.shape
     k, features, columns = kernel.shape[0], kernel.shape[-1], _band(x, kernel)
     padded = jnp.pad(x, ((0, 0), (k // 2, k // 2), (k // 2, k // 2), (0, 0)))
-    own = padded[:, :, :width].reshape(n, height + k - 1, width // columns, columns * channels)
+    # One axis is split or merged at a time: on a mesh of explicit axes the batch may be sharded.
+    own = padded[:, :, :width].reshape(n, height + k - 1, width // columns, columns, channels)
+    own = own.reshape(n, height + k - 1, width // columns, columns * channels)
     last = padded[:, :, None, width:].reshape(n, height + k - 1, 1, (k - 1) * channels)
     beyond = jnp.concatenate([own[:, :, 1:, : (k - 1) * channels], last], axis=2)
     windows = jnp.concatenate(
@@ -171,8 +188,9 @@ def banded_product(x: Array, kernel: Array) -> Array:
     )  # [n, height + k - 1, width / columns, (columns + k - 1) * channels]
     shifted = [jnp.pad(kernel, ((0, 0), (j, columns - 1 - j), (0, 0), (0, 0))) for j in range(columns)]
     bands = jnp.stack(shifted, axis=3).reshape(k, windows.shape[-1], columns * features)
-    rows = (windows[:, i : i + height].reshape(-1, windows.shape[-1]) @ bands[i] for i in range(k))
-    return sum(rows, start=jnp.zeros((), x.dtype)).reshape(n, height, width, features)
+    rows = [windows[:, i : i + height] @ bands[i] for i in range(k)]
+    y = sum(rows[1:], start=rows[0]).reshape(n, height, width // columns, columns, features)
+    return y.reshape(n, height, width, features)
 
 
 def _band(x: Array, kernel: Array) -> int:

@@ -26,9 +26,9 @@ def group_norm(x: Array, scale: Array, bias: Array, *, groups: int, epsilon: flo
     if channels % groups:
         near = max(size for size in range(1, groups) if channels % size == 0)
         raise ValueError(f"{channels} channels in {groups} groups; wanted: a number that divides them; close: {near}")
-    grouped = x.astype(scale.dtype).reshape(n, height * width, groups, channels // groups)
-    mean = grouped.mean((1, 3), keepdims=True)
-    var = jnp.square(grouped - mean).mean((1, 3), keepdims=True)
+    grouped = x.astype(scale.dtype).reshape(n, height, width, groups, channels // groups)
+    mean = grouped.mean((1, 2, 4), keepdims=True)
+    var = jnp.square(grouped - mean).mean((1, 2, 4), keepdims=True)
     y = ((grouped - mean) * lax.rsqrt(var + epsilon)).reshape(x.shape)
     return y * scale.reshape(1, 1, 1, -1) + bias.reshape(1, 1, 1, -1)
 

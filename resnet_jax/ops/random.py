@@ -26,7 +26,7 @@ def drop_path(x: Array, rate: float, key: Array, index: Array) -> Array:
     Huang et al. 2016, "Deep Networks with Stochastic Depth", in the inverted form (scaled in training).
     """
     kept = draw_per_example(lambda k: jax.random.bernoulli(k, 1 - rate), key, index)
-    return jnp.where(kept.reshape((-1,) + (1,) * (x.ndim - 1)), x / (1 - rate), 0)
+    return jnp.where(kept.reshape(kept.shape + (1,) * (x.ndim - 1)), x / (1 - rate), 0)
 
 
 def dropout(x: Array, rate: float, key: Array, index: Array) -> Array:

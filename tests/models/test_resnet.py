@@ -68,8 +68,8 @@ DILATED += ["highway", "resnet18d", "resnetaa50d", "resnetblur50", "res2net50_26
     ("name", "output_stride"), [(name, 8) for name in DILATED] + [("resnet18", 16), ("resnet50", 16)]
 )
 def test_output_stride_computes_the_same_features_on_a_finer_grid(x64, name, output_stride):
-    """At every position the ordinary net has, the dilated one gives the same number."""
-    options = {"num_classes": 3, "dtype": "float64", "param_dtype": "float64"}
+    """By the rule "resample": at every position the ordinary net has, the dilated one gives the same number."""
+    options = {"dilation": "resample", "num_classes": 3, "dtype": "float64", "param_dtype": "float64"}
     coarse = recipe.small("resnet18_a" if name == "highway" else name, **options)
     if name == "highway":
         block = partial(Residual, shortcut=ZeroPad, combine=HighwayGate)
@@ -128,7 +128,7 @@ def test_each_block_draws_for_itself(monkeypatch):
 
     monkeypatch.setattr(ops, "drop_path", spy)
     x, index = jnp.zeros((1, 4, 4, 3)), jnp.arange(200)
-    tiny(drop_path=0.5).apply(VARIABLES, x, train=True, example_index=index, mutable=["batch_stats"], rngs=KEYS)
+    tiny(drop_path=0.5, frozen_norms=("all",)).apply(VARIABLES, x, train=True, example_index=index, mutable=["batch_stats"], rngs=KEYS)
     assert len(masks) == 6
     agreement = [np.mean(a == b) for i, a in enumerate(masks) for b in masks[:i]]
     assert 0.3 < min(agreement) and max(agreement) < 0.7  # of fair coins, seven standard deviations

@@ -9,13 +9,13 @@ Small nets to try a paper's idea beside its twin: cifar_condconv20 (Yang et al. 
 cifar_resnet20, cifar_res2net29 (Gao et al. 2019, four slices) beside cifar_resnet29, both of bottlenecks.
 """
 
-from functools import partial
 from typing import Any
 
 from resnet_jax.models.blocks import Residual
 from resnet_jax.models.branches import Bottle2neck
 from resnet_jax.models.combine import HighwayGate
 from resnet_jax.models.layers import CondConv
+from resnet_jax.models.partials import Partial
 from resnet_jax.models.resnet import ResNet, Stage
 from resnet_jax.models.stems import CifarStem
 from resnet_jax.models.zoo.imagenet import (
@@ -32,10 +32,10 @@ from resnet_jax.models.zoo.imagenet import (
 CIFAR: dict[str, Any] = {"num_classes": 10, "image_size": 32, "stem": CifarStem}
 
 
-def _net(layers: int, block, features=(16, 32, 64), convs=2, **fields) -> partial[ResNet]:
+def _net(layers: int, block, features=(16, 32, 64), convs=2, **fields) -> Partial[ResNet]:
     depth = (layers - 2) // (3 * convs)
     stages = tuple(Stage(depth, width, strides, block) for width, strides in zip(features, (1, 2, 2), strict=True))
-    return partial(ResNet, stages=stages, stem_features=16, **CIFAR, **fields)
+    return Partial(ResNet, stages=stages, stem_features=16, **CIFAR, **fields)
 
 
 RESNETS = (8, 20, 32, 38, 44, 56, 74, 110, 1202)
@@ -46,12 +46,12 @@ OPTIONS = {"": BASIC_A, "_a": BASIC_A, "_b": BASIC_B, "_c": BASIC_C}
 MODELS = {f"cifar_plain{layers}": _net(layers, PLAIN) for layers in PLAINS} | {
     f"cifar_resnet{layers}{option}": _net(layers, block) for layers in RESNETS for option, block in OPTIONS.items()
 }
-MODELS |= {f"cifar_highway{layers}": _net(layers, partial(BASIC_A, combine=HighwayGate)) for layers in HIGHWAYS}
+MODELS |= {f"cifar_highway{layers}": _net(layers, Partial(BASIC_A, combine=HighwayGate)) for layers in HIGHWAYS}
 
 WIDE = {"features": (64, 128, 256), "convs": 3}
 MODELS |= {
     "cifar_resnet18": net(R18, BASIC_FEATURES, BASIC_B, **CIFAR),
     "cifar_resnet29": _net(29, BOTTLENECK, **WIDE),
-    "cifar_res2net29": _net(29, partial(Residual, branch=Bottle2neck), **WIDE),
+    "cifar_res2net29": _net(29, Partial(Residual, branch=Bottle2neck), **WIDE),
     "cifar_condconv20": _net(20, BASIC_A, conv=CondConv),
 }

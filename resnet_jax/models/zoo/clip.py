@@ -3,28 +3,26 @@
 ResNet-D's ideas, averages before every stride, and attention for the last pool. The logits are CLIP's image embedding.
 """
 
-from functools import partial
-
 from resnet_jax.models.blocks import Residual
-from resnet_jax.models.branches import Bottleneck
 from resnet_jax.models.heads import AttentionPoolHead
+from resnet_jax.models.partials import Partial
 from resnet_jax.models.resnet import ResNet
 from resnet_jax.models.shortcuts import PooledProject
 from resnet_jax.models.stems import AveragePool, DeepStem
 from resnet_jax.models.zoo.imagenet import R50, R101, net
-from resnet_jax.models.zoo.variants import HALVE
+from resnet_jax.models.zoo.variants import AVERAGED
 
-BLOCK = partial(Residual, branch=partial(Bottleneck, pool=HALVE), shortcut=PooledProject)
+BLOCK = Partial(Residual, branch=AVERAGED, shortcut=Partial(PooledProject, dilated_only=True))
 
 
-def _tower(depths, width, embedding, image_size) -> partial[ResNet]:
+def _tower(depths, width, embedding, image_size) -> Partial[ResNet]:
     return net(
         depths,
         [4 * width, 8 * width, 16 * width, 32 * width],
         BLOCK,
-        stem=partial(DeepStem, widths=(width // 2, width // 2), pool=AveragePool),
+        stem=Partial(DeepStem, widths=(width // 2, width // 2), pool=AveragePool),
         stem_features=width,
-        head=partial(AttentionPoolHead, grid=image_size // 32),
+        head=Partial(AttentionPoolHead, grid=image_size // 32),
         num_classes=embedding,
         image_size=image_size,
     )

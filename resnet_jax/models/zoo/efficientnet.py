@@ -6,7 +6,6 @@ three stages.
 """
 
 import math
-from functools import partial
 from typing import Any
 
 from resnet_jax import ops
@@ -15,6 +14,7 @@ from resnet_jax.models.blocks import InvertedResidual
 from resnet_jax.models.branches import MBConv
 from resnet_jax.models.heads import ConvHead
 from resnet_jax.models.layers import BatchNorm, Conv
+from resnet_jax.models.partials import Partial
 from resnet_jax.models.resnet import ResNet, Stage
 from resnet_jax.models.stems import HalvingStem
 
@@ -28,7 +28,7 @@ ROWS = (
     (4, 192, 2, 5, 6),
     (1, 320, 1, 3, 6),
 )
-TENSORFLOW: dict[str, Any] = {"conv": partial(Conv, same=True), "norm": partial(BatchNorm, epsilon=1e-3)}
+TENSORFLOW: dict[str, Any] = {"conv": Partial(Conv, same=True), "norm": Partial(BatchNorm, epsilon=1e-3)}
 
 
 def widened(channels: int, width: float) -> int:
@@ -45,7 +45,7 @@ def efficientnet(
     experts: int | None = None,
     squeeze: float | None = 1 / 4,
     **fields: Any,
-) -> partial[ResNet]:
+) -> Partial[ResNet]:
     """The compound scaling of eq. 2 and 3: channels by `width`, blocks by `depth`, images of `resolution` pixels.
 
     `experts`: of the convolutions in the last three stages. `squeeze`: of squeeze-excite; None: without.
@@ -58,14 +58,14 @@ def efficientnet(
             raise ValueError(f"{scale}={value!r}; wanted: above 0, as efficientnet(1.0, 1.1, 240), which is B1")
     stages = []
     for number, (blocks, channels, strides, kernel, expansion) in enumerate(ROWS):
-        branch = partial(MBConv, kernel_size=kernel, expansion=expansion, squeeze=squeeze)
+        branch = Partial(MBConv, kernel_size=kernel, expansion=expansion, squeeze=squeeze)
         if experts is not None and number >= 4:
-            branch = partial(branch, experts=experts)
-        block = partial(InvertedResidual, branch=branch)
+            branch = Partial(branch, experts=experts)
+        block = Partial(InvertedResidual, branch=branch)
         stages.append(Stage(math.ceil(blocks * depth), widened(channels, width), strides, block))
-    head = partial(ConvHead, features=widened(1280, width))
+    head = Partial(ConvHead, features=widened(1280, width))
     own: dict[str, Any] = {"stem": HalvingStem, "stem_features": widened(32, width), "head": head, "act": ops.silu}
-    return partial(ResNet, stages=tuple(stages), image_size=resolution, **(own | fields))
+    return Partial(ResNet, stages=tuple(stages), image_size=resolution, **(own | fields))
 
 
 # Width, depth, the sizes of timm's weights and the paper's (pixels).

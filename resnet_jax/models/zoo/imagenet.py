@@ -5,19 +5,18 @@ in the first 1x1, the same parameters, 6 % fewer multiply-adds. resnet18/34 have
 say the option.
 """
 
-from functools import partial
-
 from resnet_jax.models.blocks import Residual
 from resnet_jax.models.branches import Bottleneck
+from resnet_jax.models.partials import Partial
 from resnet_jax.models.resnet import ResNet, Stage
 from resnet_jax.models.shortcuts import Project, Zero, ZeroPad
 
-BASIC_A = partial(Residual, shortcut=ZeroPad)
-BASIC_B = partial(Residual)
-BASIC_C = partial(Residual, shortcut=partial(Project, always=True))
-PLAIN = partial(Residual, shortcut=Zero)
-BOTTLENECK = partial(Residual, branch=Bottleneck)
-BOTTLENECK_V1 = partial(Residual, branch=partial(Bottleneck, strides_in_1x1=True))
+BASIC_A = Partial(Residual, shortcut=ZeroPad)
+BASIC_B = Partial(Residual)
+BASIC_C = Partial(Residual, shortcut=Partial(Project, always=True))
+PLAIN = Partial(Residual, shortcut=Zero)
+BOTTLENECK = Partial(Residual, branch=Bottleneck)
+BOTTLENECK_V1 = Partial(Residual, branch=Partial(Bottleneck, strides_in_1x1=True))
 
 BASIC_FEATURES = (64, 128, 256, 512)
 BOTTLENECK_FEATURES = (256, 512, 1024, 2048)
@@ -27,10 +26,10 @@ R18, R34, R50 = (2, 2, 2, 2), (3, 4, 6, 3), (3, 4, 6, 3)
 R101, R152 = (3, 4, 23, 3), (3, 8, 36, 3)
 
 
-def net(depths, features, block, **fields) -> partial[ResNet]:
+def net(depths, features, block, **fields) -> Partial[ResNet]:
     rows = zip(depths, features, (1, 2, 2, 2), strict=True)
     stages = tuple(Stage(depth, width, strides, block) for depth, width, strides in rows)
-    return partial(ResNet, stages=stages, **fields)
+    return Partial(ResNet, stages=stages, **fields)
 
 
 MODELS = {

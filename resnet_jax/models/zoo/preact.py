@@ -5,37 +5,36 @@ norms and standardised kernels, x2 and x3 times as wide. cifar_preresnet: the pa
 and 1001 of bottlenecks. cifar_wrnD_K: Zagoruyko and Komodakis 2016, "Wide Residual Networks", D layers, K times wider.
 """
 
-from functools import partial
-
 from resnet_jax.models.blocks import PreActResidual
 from resnet_jax.models.branches import PreActBottleneck
 from resnet_jax.models.heads import NormHead
 from resnet_jax.models.layers import GroupNorm, StandardizedConv
+from resnet_jax.models.partials import Partial
 from resnet_jax.models.resnet import ResNet, Stage
 from resnet_jax.models.shortcuts import PooledProject
 from resnet_jax.models.stems import CifarStem, DeepStem, ImageNetStem, PaddedMaxPool
 from resnet_jax.models.zoo.imagenet import BOTTLENECK_FEATURES, R50, R101, R152, net
 
-STEM = partial(ImageNetStem, bare=True)
-BASIC = partial(PreActResidual)
-BOTTLENECK = partial(PreActResidual, branch=PreActBottleneck)
-BOTTLENECK_D = partial(BOTTLENECK, shortcut=partial(PooledProject, normed=False))
+STEM = Partial(ImageNetStem, bare=True)
+BASIC = Partial(PreActResidual)
+BOTTLENECK = Partial(PreActResidual, branch=PreActBottleneck)
+BOTTLENECK_D = Partial(BOTTLENECK, shortcut=Partial(PooledProject, normed=False))
 
 
-def _v2(depths, block=BOTTLENECK, stem=STEM, width=1, **fields) -> partial[ResNet]:
+def _v2(depths, block=BOTTLENECK, stem=STEM, width=1, **fields) -> Partial[ResNet]:
     features = [width * channels for channels in BOTTLENECK_FEATURES]
     return net(depths, features, block, stem=stem, stem_features=64 * width, head=NormHead, **fields)
 
 
-def _bit(depths, width, image_size) -> partial[ResNet]:
-    stem = partial(ImageNetStem, bare=True, pool=PaddedMaxPool)
+def _bit(depths, width, image_size) -> Partial[ResNet]:
+    stem = Partial(ImageNetStem, bare=True, pool=PaddedMaxPool)
     return _v2(depths, stem=stem, width=width, image_size=image_size, conv=StandardizedConv, norm=GroupNorm)
 
 
-def _cifar(depth, features, block, stem_features=16) -> partial[ResNet]:
+def _cifar(depth, features, block, stem_features=16) -> Partial[ResNet]:
     stages = tuple(Stage(depth, width, strides, block) for width, strides in zip(features, (1, 2, 2), strict=True))
-    stem = partial(CifarStem, bare=True)
-    return partial(
+    stem = Partial(CifarStem, bare=True)
+    return Partial(
         ResNet, stages=stages, num_classes=10, image_size=32, stem=stem, stem_features=stem_features, head=NormHead
     )
 
@@ -43,7 +42,7 @@ def _cifar(depth, features, block, stem_features=16) -> partial[ResNet]:
 MODELS = {
     "resnetv2_50": _v2(R50),
     "resnetv2_101": _v2(R101),
-    "resnetv2_50d": _v2(R50, BOTTLENECK_D, partial(DeepStem, bare=True)),
+    "resnetv2_50d": _v2(R50, BOTTLENECK_D, Partial(DeepStem, bare=True)),
     "resnetv2_50x1_bit": _bit(R50, 1, 224),
     "resnetv2_50x3_bit": _bit(R50, 3, 448),
     "resnetv2_101x1_bit": _bit(R101, 1, 448),

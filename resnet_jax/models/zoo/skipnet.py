@@ -5,9 +5,8 @@ recurrent gates, which share a memory of ten numbers: `_rnn`, and those for Imag
 convolutions in gates.
 """
 
-from functools import partial
-
 from resnet_jax.models.branches import Bottleneck
+from resnet_jax.models.partials import Partial
 from resnet_jax.models.resnet import Stage
 from resnet_jax.models.shortcuts import ZeroPad
 from resnet_jax.models.skipnet import FeedForwardGate, RecurrentGate, SkipNet, SkipResidual
@@ -15,24 +14,24 @@ from resnet_jax.models.stems import CifarStem
 from resnet_jax.models.zoo.imagenet import BOTTLENECK_FEATURES, R50, R101
 
 
-def _net(depths, features, strides, block, gate, **fields) -> partial[SkipNet]:
-    block = partial(block, gate=gate)
+def _net(depths, features, strides, block, gate, **fields) -> Partial[SkipNet]:
+    block = Partial(block, gate=gate)
     rows = zip(depths, features, strides, strict=True)
     memory = 10 if gate is RecurrentGate else None
-    return partial(SkipNet, stages=tuple(Stage(*row, block) for row in rows), memory_size=memory, **fields)
+    return Partial(SkipNet, stages=tuple(Stage(*row, block) for row in rows), memory_size=memory, **fields)
 
 
-def _cifar(layers: int, gate) -> partial[SkipNet]:
-    depths, block = 3 * [(layers - 2) // 6], partial(SkipResidual, shortcut=ZeroPad)
+def _cifar(layers: int, gate) -> Partial[SkipNet]:
+    depths, block = 3 * [(layers - 2) // 6], Partial(SkipResidual, shortcut=ZeroPad)
     fields = {"num_classes": 10, "image_size": 32, "stem": CifarStem, "stem_features": 16}
     return _net(depths, (16, 32, 64), (1, 2, 2), block, gate, **fields)
 
 
-def _imagenet(depths) -> partial[SkipNet]:
-    return _net(depths, BOTTLENECK_FEATURES, (1, 2, 2, 2), partial(SkipResidual, branch=Bottleneck), RecurrentGate)
+def _imagenet(depths) -> Partial[SkipNet]:
+    return _net(depths, BOTTLENECK_FEATURES, (1, 2, 2, 2), Partial(SkipResidual, branch=Bottleneck), RecurrentGate)
 
 
-TWO = partial(FeedForwardGate, convs=2)
+TWO = Partial(FeedForwardGate, convs=2)
 MODELS = {
     "cifar_skipnet38": _cifar(38, TWO),
     "cifar_skipnet74": _cifar(74, TWO),

@@ -4,13 +4,12 @@ c, d, t: the stems and shortcuts of He et al. 2018, "Bag of Tricks": c a deep st
 tiered deep stem (24, 32, 64 channels) with d's shortcuts. aa, blur: anti-aliased. The others: see the rows.
 """
 
-from functools import partial
-
 from resnet_jax import ops
 from resnet_jax.models.attention import EfficientChannelAttention, SqueezeExcite
 from resnet_jax.models.blocks import Residual
 from resnet_jax.models.branches import Bottle2neck, Bottleneck, SelectiveBasic, SelectiveBottleneck
 from resnet_jax.models.layers import GroupNorm
+from resnet_jax.models.partials import Partial
 from resnet_jax.models.resnet import ResNet
 from resnet_jax.models.shortcuts import PooledProject
 from resnet_jax.models.stems import AveragePool, ConvPool, DeepStem, ImageNetStem, MaxBlurPool
@@ -29,41 +28,41 @@ from resnet_jax.models.zoo.imagenet import (
 
 R26 = (2, 2, 2, 2)
 
-TIERED = partial(DeepStem, widths=(24, 32))
-HALVE = partial(ops.avg_pool, window=2, padding=(0, 1))
+TIERED = Partial(DeepStem, widths=(24, 32))
+AVERAGED = Partial(Bottleneck, pool=Partial(ops.avg_pool, window=2, padding=(0, 1)), pool_of_strides=True)
 
 
-def _basic(depths, block=BASIC, **fields) -> partial[ResNet]:
+def _basic(depths, block=BASIC, **fields) -> Partial[ResNet]:
     return net(depths, BASIC_FEATURES, block, **fields)
 
 
-def _bottleneck(depths, block=BOTTLENECK, **fields) -> partial[ResNet]:
+def _bottleneck(depths, block=BOTTLENECK, **fields) -> Partial[ResNet]:
     return net(depths, BOTTLENECK_FEATURES, block, **fields)
 
 
-def _d(block) -> partial[Residual]:
-    return partial(block, shortcut=PooledProject)
+def _d(block) -> Partial[Residual]:
+    return Partial(block, shortcut=PooledProject)
 
 
-def _grouped(groups: int, base_width: int, **slots) -> partial[Residual]:
+def _grouped(groups: int, base_width: int, **slots) -> Partial[Residual]:
     """ResNeXt: Xie et al. 2017, "Aggregated Residual Transformations", table 1."""
-    return partial(Residual, branch=partial(Bottleneck, groups=groups, base_width=base_width), **slots)
+    return Partial(Residual, branch=Partial(Bottleneck, groups=groups, base_width=base_width), **slots)
 
 
-def _res2(base_width: int, scale: int, groups: int = 1, **slots) -> partial[Residual]:
+def _res2(base_width: int, scale: int, groups: int = 1, **slots) -> Partial[Residual]:
     """Gao et al. 2019, "Res2Net", table 1: width at 256 features, and scale."""
-    return partial(Residual, branch=partial(Bottle2neck, base_width=base_width, scale=scale, groups=groups), **slots)
+    return Partial(Residual, branch=Partial(Bottle2neck, base_width=base_width, scale=scale, groups=groups), **slots)
 
 
 # Zagoruyko and Komodakis 2016, "Wide Residual Networks": the 3x3 twice as wide.
-_WIDE = partial(Residual, branch=partial(Bottleneck, base_width=128))
-_SE_BASIC, _SE = partial(BASIC, attend=SqueezeExcite), partial(BOTTLENECK, attend=SqueezeExcite)
-_ECA_D = partial(_d(BOTTLENECK), attend=EfficientChannelAttention)
+_WIDE = Partial(Residual, branch=Partial(Bottleneck, base_width=128))
+_SE_BASIC, _SE = Partial(BASIC, attend=SqueezeExcite), Partial(BOTTLENECK, attend=SqueezeExcite)
+_ECA_D = Partial(_d(BOTTLENECK), attend=EfficientChannelAttention)
 # Bello et al. 2021, "Revisiting ResNets": D, a convolution for the stem's pool, squeeze-excite of a quarter.
-_RS = partial(_d(BOTTLENECK), attend=partial(SqueezeExcite, ratio=1 / 4))
-_RS_STEM = partial(DeepStem, pool=ConvPool)
-_AVERAGED = partial(Residual, branch=partial(Bottleneck, pool=HALVE))
-_BLURRED = partial(Residual, branch=partial(Bottleneck, pool=ops.blur_pool))
+_RS = Partial(_d(BOTTLENECK), attend=Partial(SqueezeExcite, ratio=1 / 4))
+_RS_STEM = Partial(DeepStem, pool=ConvPool)
+_AA = Partial(Residual, branch=AVERAGED)
+_BLURRED = Partial(Residual, branch=Partial(Bottleneck, pool=ops.blur_pool))
 
 MODELS = {
     "resnet18d": _basic(R18, _d(BASIC), stem=DeepStem),
@@ -76,9 +75,9 @@ MODELS = {
     "resnet101d": _bottleneck(R101, _d(BOTTLENECK), stem=DeepStem, image_size=256),
     "resnet152d": _bottleneck(R152, _d(BOTTLENECK), stem=DeepStem, image_size=256),
     "resnet50_gn": _bottleneck(R50, norm=GroupNorm),
-    "resnetaa50": _bottleneck(R50, _AVERAGED, stem=partial(ImageNetStem, pool=AveragePool)),
-    "resnetaa50d": _bottleneck(R50, _d(_AVERAGED), stem=partial(DeepStem, pool=AveragePool)),
-    "resnetblur50": _bottleneck(R50, _BLURRED, stem=partial(ImageNetStem, pool=MaxBlurPool)),
+    "resnetaa50": _bottleneck(R50, _AA, stem=Partial(ImageNetStem, pool=AveragePool)),
+    "resnetaa50d": _bottleneck(R50, _d(_AA), stem=Partial(DeepStem, pool=AveragePool)),
+    "resnetblur50": _bottleneck(R50, _BLURRED, stem=Partial(ImageNetStem, pool=MaxBlurPool)),
     "resnetrs50": _bottleneck(R50, _RS, stem=_RS_STEM, image_size=160),
     "resnetrs101": _bottleneck(R101, _RS, stem=_RS_STEM, image_size=192),
     "resnext50_32x4d": _bottleneck(R50, _grouped(32, 4)),
@@ -99,9 +98,9 @@ MODELS = {
     "seresnext101_64x4d": _bottleneck(R101, _grouped(64, 4, attend=SqueezeExcite)),
     "ecaresnet50d": _bottleneck(R50, _ECA_D, stem=DeepStem),
     "ecaresnet101d": _bottleneck(R101, _ECA_D, stem=DeepStem),
-    "skresnet18": _basic(R18, partial(Residual, branch=SelectiveBasic)),
-    "skresnet34": _basic(R34, partial(Residual, branch=SelectiveBasic)),
-    "skresnext50_32x4d": _bottleneck(R50, partial(Residual, branch=SelectiveBottleneck)),
+    "skresnet18": _basic(R18, Partial(Residual, branch=SelectiveBasic)),
+    "skresnet34": _basic(R34, Partial(Residual, branch=SelectiveBasic)),
+    "skresnext50_32x4d": _bottleneck(R50, Partial(Residual, branch=SelectiveBottleneck)),
     "res2net50_26w_4s": _bottleneck(R50, _res2(26, 4)),
     "res2net50_26w_6s": _bottleneck(R50, _res2(26, 6)),
     "res2net50_26w_8s": _bottleneck(R50, _res2(26, 8)),

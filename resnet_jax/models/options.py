@@ -1,0 +1,105 @@
+"""Options of a net: converted to one form, and checked, whichever way a net is made."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Collection, Iterator
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from resnet_jax import ops
+from resnet_jax.models.heads import AttentionPoolHead
+from resnet_jax.models.partials import comparable
+from resnet_jax.ops.pooling import POOLS
+
+REMAT = ("none", "block", "stage")
+OUTPUT_STRIDES = (8, 16, 32)
+DILATIONS = ("timm", "resample")
+PIECES = ("stem", "head", "conv", "norm", "act")  # fields that hold a module's class or a function
+LEAST = {"num_classes": 0, "in_channels": 1, "image_size": 1, "stem_features": 1}
+# Those of jax.nn lose NaN in compiled code on a CPU (`ops.activations`), and can be neither pickled nor copied.
+ACTIVATIONS = {jax.nn.relu: ops.relu, jax.nn.relu6: ops.relu6, jax.nn.silu: ops.silu}
+RATES = ("drop_rate", "drop_path")
+
+
+def normalized(model: Any) -> dict[str, Any]:
+    """Fields of a `ResNet` that are kept in another form than they were given in, and that form.
+
+    `jax.nn.relu` and its kin become `ops.relu`, plain partials `Partial`s, integers of NumPy `int`, dtypes scalar types ("bfloat16" too), lists tuples.
+
+    Raises:
+      ValueError: a value that no net can have. The message has the valid ones.
+    """
+    fields = {field: comparable(getattr(model, field)) for field in PIECES}
+    for field, piece in fields.items():
+        if not callable(piece):
+            raise ValueError(f"{field}={piece!r}; wanted: a module's class, or a function (resnet_jax.models)")
+    fields["act"] = ACTIVATIONS.get(fields["act"], fields["act"])
+    fields |= {field: whole(field, getattr(model, field), least) for field, least in LEAST.items()}
+    fields |= {field: _floating(field, getattr(model, field)) for field in ("dtype", "param_dtype")}
+    frozen = model.frozen_norms
+    fields["frozen_norms"] = (frozen,) if isinstance(frozen, str) else tuple(frozen)
+    fields["stages"] = tuple(model.stages)
+    one_of("remat", model.remat, REMAT)
+    one_of("global_pool", model.global_pool, POOLS)
+    if model.global_pool != "avg" and AttentionPoolHead in taken_apart([fields["head"]]):
+        raise ValueError(f"global_pool={model.global_pool!r}, but this net pools by attention; valid: avg")
+    one_of("output_stride", model.output_stride, (None, *OUTPUT_STRIDES))
+    one_of("dilation", model.dilation, DILATIONS)
+    for part in fields["frozen_norms"]:
+        one_of("frozen_norms", part, ("all", *feature_names(fields["stages"]), "head"))
+    for field in RATES:
+        if not 0 <= (rate := getattr(model, field)) < 1:
+            raise ValueError(f"{field}={rate!r}; wanted: a rate in [0, 1)")
+    if model.bn_group_size is not None:
+        if model.bn_axis is None:
+            raise ValueError(
+                f"bn_group_size={model.bn_group_size!r} is a number of devices along bn_axis; set bn_axis too"
+            )
+        fields["bn_group_size"] = whole("bn_group_size", model.bn_group_size, 1)
+    return fields
+
+
+def whole(field: str, value: Any, least: int) -> int:
+    """`value` as an `int`: of Python or NumPy, no boolean, and no less than `least`."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = least - 1
+    if isinstance(value, bool) or number < least:
+        raise ValueError(f"{field}={value!r}; wanted: a whole number, at least {least}")
+    return number
+
+
+def one_of(field: str, value: Any, valid: Collection[Any]) -> None:
+    if value not in valid:
+        raise ValueError(f"{field}={value!r}; valid: {', '.join(map(str, valid))}")
+
+
+def _floating(field: str, dtype: Any) -> Any:
+    try:
+        kind = jnp.dtype("object" if dtype is None else dtype)
+    except TypeError:
+        kind = jnp.dtype("object")
+    if not jnp.issubdtype(kind, jnp.floating):
+        raise ValueError(f"{field}={dtype!r}; valid: float32, bfloat16, float16, float64")
+    return kind.type
+
+
+def feature_names(stages: Collection[Any]) -> tuple[str, ...]:
+    """The parts of a net that have a feature map, in order: "stem", "stage1", ..."""
+    return ("stem", *(f"stage{number}" for number in range(1, len(stages) + 1)))
+
+
+def taken_apart(values: list[Any]) -> Iterator[Any]:
+    """The classes and functions among `values`, the partials taken apart: ImageNetStem, Bottleneck, ..."""
+    values = list(values)
+    while values:
+        value = values.pop()
+        if isinstance(value, partial):
+            values += [value.func, *value.keywords.values()]
+        elif callable(value):
+            yield value

@@ -1,0 +1,34 @@
+"""Arrays on a mesh of explicit axes (`jax.make_mesh`), whose shardings are part of their types."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import NamedSharding, PartitionSpec
+
+from resnet_jax.types import Array
+
+
+def gathered(parameter: Array) -> Array:
+    """A parameter as every device needs it: whole, whatever the axes it is sharded over (FSDP).
+
+    On axes that are not explicit it is the compiler that gathers, and nothing is done here. The gradient is sharded as
+    the parameter is.
+    """
+    if not is_sharded(parameter):
+        return parameter
+    return jax.sharding.reshard(parameter, NamedSharding(jax.typeof(parameter).sharding.mesh, PartitionSpec()))
+
+
+def is_sharded(x: Array) -> bool:
+    """Whether `x` is sharded over an explicit axis."""
+    return any(axes is not None for axes in jax.typeof(x).sharding.spec)
+
+
+def split_batch(x: Array, parts: int) -> Array:
+    """[N, ...] -> [parts, N / parts, ...], every part sharded as the whole batch was."""
+    shape = (parts, x.shape[0] // parts, *x.shape[1:])
+    if not is_sharded(x):
+        return x.reshape(shape)
+    own = jax.typeof(x).sharding
+    return jnp.reshape(x, shape, out_sharding=NamedSharding(own.mesh, PartitionSpec(None, *own.spec)))
