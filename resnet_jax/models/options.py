@@ -28,7 +28,8 @@ RATES = ("drop_rate", "drop_path")
 def normalized(model: Any) -> dict[str, Any]:
     """Fields of a `ResNet` that are kept in another form than they were given in, and that form.
 
-    `jax.nn.relu` and its kin become `ops.relu`, plain partials `Partial`s, integers of NumPy `int`, dtypes scalar types ("bfloat16" too), lists tuples.
+    `jax.nn.relu` and its kin become `ops.relu`, plain partials `Partial`s, integers of NumPy `int`, dtypes scalar types
+    ("bfloat16" too), lists tuples.
 
     Raises:
       ValueError: a value that no net can have. The message has the valid ones.

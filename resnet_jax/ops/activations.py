@@ -1,8 +1,8 @@
 """Activations that keep NaN in compiled code: [...] -> the same shape and dtype.
 
 On a CPU, XLA may fuse a maximum with the reduction behind it, and that fusion returns the other operand where one is
-NaN: `jax.nn.relu(x).mean((1, 2))` of a map with a NaN is finite under `jax.jit` (jaxlib 0.10.2 to 0.12). These choose by
-comparison instead, and a comparison with NaN is false. They are plain functions of a module: they pickle, and a net
+NaN: `jax.nn.relu(x).mean((1, 2))` of a map with a NaN is finite under `jax.jit` (jaxlib 0.10.2 to 0.12). These choose
+by comparison instead, and a comparison with NaN is false. They are plain functions of a module: they pickle, and a net
 made in another process compares equal. Timed against `jax.nn` in benchmarks/activations.py.
 """
 

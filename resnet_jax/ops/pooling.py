@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -128,7 +129,7 @@ def _maximum_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, 
     return y, (dx * largest).sum((1, 2)) / largest.sum((1, 2))
 
 
-POOLS = {"avg": _average, "max": _maximum}
+POOLS: dict[str, Callable[[Array], Array]] = {"avg": _average, "max": _maximum}
 
 
 def global_pool(x: Array, kind: str = "avg") -> Array:

@@ -128,7 +128,8 @@ def test_each_block_draws_for_itself(monkeypatch):
 
     monkeypatch.setattr(ops, "drop_path", spy)
     x, index = jnp.zeros((1, 4, 4, 3)), jnp.arange(200)
-    tiny(drop_path=0.5, frozen_norms=("all",)).apply(VARIABLES, x, train=True, example_index=index, mutable=["batch_stats"], rngs=KEYS)
+    net = tiny(drop_path=0.5, frozen_norms=("all",))
+    net.apply(VARIABLES, x, train=True, example_index=index, mutable=["batch_stats"], rngs=KEYS)
     assert len(masks) == 6
     agreement = [np.mean(a == b) for i, a in enumerate(masks) for b in masks[:i]]
     assert 0.3 < min(agreement) and max(agreement) < 0.7  # of fair coins, seven standard deviations
