@@ -413,7 +413,8 @@ def _of_run(request: Eval, values: Mapping[str, Any]) -> Eval:
     if place(result.data) == place(own):
         return result
     # What the run said of its own data holds for no other.
-    inherited = [name for name in ("data.class_names", "data.classes") if name not in values]
+    fields = ("class_names", "classes", "labels", "label_column", "image_column")
+    inherited = [f"data.{name}" for name in fields if f"data.{name}" not in values]
     return fill(result, dict.fromkeys(inherited))
 
 

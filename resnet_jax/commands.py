@@ -46,7 +46,7 @@ from resnet_jax.training.loop import (
 )
 from resnet_jax.training.memory import is_out_of_memory, out_of_memory
 from resnet_jax.training.parallel import Parallel
-from resnet_jax.training.plan import make_augmentation, open_data, open_split
+from resnet_jax.training.plan import make_augmentation, open_data, open_dataset, open_split
 from resnet_jax.training.predict import image_files, predict
 from resnet_jax.training.protocols import Predictions, check_file, ensemble, evaluate_views, make_views, shorter_sides
 from resnet_jax.training.recalibrate import recalibrate
@@ -124,7 +124,7 @@ def _eval(request: Any) -> None:
     if request.data.per_class != own.per_class:
         raise ValueError("--data.per-class is for training; name a part of the split: --split 'test[:100]'")
     config = replace(request.data, per_class=None)
-    dataset = data.open_dataset(config.name, path=config.path, data_dir=config.data_dir)
+    dataset = open_dataset(config)
     split = request.split or _eval_split(dataset, config, own)
     parallel = Parallel()
     batch = -(-(config.eval_batch_size or config.batch_size) // len(parallel.devices)) * len(parallel.devices)

@@ -56,10 +56,13 @@ class DataConfig:
 
     name: str = "digits"  # a TFDS dataset; "digits" comes with the package
     path: Place | None = None  # your images instead: a folder of them, of IDX or Parquet files; .npz or .parquet
+    labels: Place | None = None  # with path: a .csv, .tsv or .jsonl file of images and labels; None: metadata.csv there
+    label_column: Annotated[str, "NAME"] | None = None  # column of labels in Parquet or that file; None: label, ...
+    image_column: Annotated[str, "NAME"] | None = None  # column of images; None: image, file_name, ...
     data_dir: Place | None = None  # where prepared TFDS sets lie; None: TFDS's own choice
     train_split: str = "train"  # split to train on, or a part of it: train[:10%]
     test_split: str | None = None  # split to test on; None: test or validation, else a fifth of train_split, held out
-    class_names: tuple[str, ...] | None = None  # names of the classes, in the order of their labels; None: the data's
+    class_names: tuple[str, ...] | None = None  # names in the order of the labels, or CLASS=NAME; None: the data's
     classes: tuple[str, ...] | None = None  # only these classes, in this order; None: all
     per_class: int | None = None  # train on so many images of each class, the first ones; None: on all
     channels: Literal[1, 3] | None = None  # 1: made grey; 3: grey becomes three; None: as the images are
@@ -269,7 +272,11 @@ RANGES = {
         **dict.fromkeys(("batch_size", "eval_batch_size", "image_size", "resize", "threads", "per_class"), COUNT),
         "classes": (lambda value: len(value) > 0, "one class or more"),
         **dict.fromkeys(("padding", "cutout", "mixup", "cutmix"), NOT_NEGATIVE),
-        "std": (lambda value: value and min(value) > 0, "more than 0"),
+        "mean": (
+            lambda value: value and 0 <= min(value) <= max(value) <= 1,
+            "of values in [0, 1], as 0.485 0.456 0.406",
+        ),
+        "std": (lambda value: value and 0 < min(value) <= max(value) <= 1, "of values in [0, 1]: above 0, at most 1"),
         "crop_area": (lambda value: 0 < value[0] <= value[1] <= 1, "two shares of the image, as 0.08 1.0"),
         "color_jitter": (
             lambda value: min(value) >= 0 and value[3] <= 0.5,

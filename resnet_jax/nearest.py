@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
 
 
@@ -16,3 +17,11 @@ def nearest(name: str, names: Iterable[str], otherwise: str | None = None) -> st
         return f"did you mean {' or '.join(longer[:3])}?"
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
     return f"close: {', '.join(close)}" if close else otherwise or f"valid: {', '.join(names)}"
+
+
+def composed(name: str) -> str:
+    """The name in Unicode's composed form (NFC), in which names that print alike are equal.
+
+    macOS stores file names decomposed, keyboards and other systems write them composed.
+    """
+    return unicodedata.normalize("NFC", name)

@@ -589,7 +589,7 @@ def test_a_runs_config_that_is_none_is_named(tmp_path, text, said):
         ("from resnet_jax.config import *; config = Config(optim=3)", "optim=3; wanted: a OptimConfig"),
         (
             "from resnet_jax.config import *; config = Config(data=DataConfig(std=()))",
-            "data.std=..; wanted: more than 0",
+            "data.std=..; wanted: of values in .0, 1.: above 0",
         ),
     ],
 )

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from resnet_jax.data.augment import make_augment
-from resnet_jax.data.examples import TEST_SPLITS, Dataset, Relabelled, choose, default_splits
+from resnet_jax.data.examples import TEST_SPLITS, Dataset, Relabelled, choose, default_splits, places, rename_classes
 from resnet_jax.data.images import DataError, Unreadable
 from resnet_jax.data.sources import InMemory, Order, Source, in_memory
 
@@ -23,11 +25,26 @@ __all__ = [
     "make_augment",
     "open_dataset",
     "open_source",
+    "rename_classes",
+    "with_classes",
 ]
 
 
-def open_dataset(name: str = "digits", *, path: str | None = None, data_dir: str | None = None) -> Dataset:
+def open_dataset(
+    name: str = "digits",
+    *,
+    path: str | None = None,
+    data_dir: str | None = None,
+    labels: str | None = None,
+    label_column: str | None = None,
+    image_column: str | None = None,
+    classes: tuple[str, ...] | None = None,
+    skip_unreadable: bool = False,
+) -> Dataset:
     """The TFDS dataset `name`, or what lies at `path`: a folder of images, of IDX or Parquet files, an .npz.
+
+    Args:
+      labels, label_column, image_column, classes, skip_unreadable: of data at a path; see `formats.open_path`.
 
     Raises:
       FileNotFoundError, ValueError: it is not there or cannot be understood; see `formats.open_path`, `tfds.open_tfds`.
@@ -36,7 +53,17 @@ def open_dataset(name: str = "digits", *, path: str | None = None, data_dir: str
     if path is not None:
         from resnet_jax.data import formats
 
-        return formats.open_path(path)
+        return formats.open_path(
+            path,
+            labels=labels,
+            label_column=label_column,
+            image_column=image_column,
+            classes=classes,
+            skip_unreadable=skip_unreadable,
+        )
+    for option, value in {"labels": labels, "label_column": label_column, "image_column": image_column}.items():
+        if value is not None:
+            raise ValueError(f"data.{option}={value!r} is for data at data.path, which is not set")
     from resnet_jax.data import tfds
 
     return tfds.open_tfds(name, data_dir)
@@ -65,7 +92,7 @@ def open_source(
       resize: shorter side before the centre crop of evaluation; None: 8/7 of `image_size`, as 256 is of 224.
       area, interpolation, threads: see `Photographs`; without `image_size` they mean nothing.
       channels: 1, 3, or None: as the images are.
-      class_names: instead of the data's own.
+      class_names: instead of the data's own; see `rename_classes`.
       classes, per_class: only these classes, in this order, and so many images of each; None: all.
       known_classes: those of a trained net, whose labels the examples get, by the names of their classes.
 
@@ -75,10 +102,7 @@ def open_source(
     """
     examples: Any = dataset.examples(split)
     if class_names is not None:
-        if len(class_names) != len(examples.classes):
-            got, wanted = len(class_names), len(examples.classes)
-            raise ValueError(f"{got} class names for the {wanted} classes of {dataset.name}")
-        examples = replace(examples, classes=class_names)
+        examples = replace(examples, classes=rename_classes(examples.classes, class_names))
     examples = choose(examples, classes, per_class, skip_unreadable=skip_unreadable)
     if known_classes is not None and known_classes != examples.classes:
         examples = Relabelled(examples, known_classes)
@@ -97,6 +121,16 @@ def open_source(
         threads=threads,
         skip_unreadable=skip_unreadable,
     )
+
+
+def with_classes(source: Source, classes: tuple[str, ...]) -> Source:
+    """The source under labels by the place of each class's name in `classes`, which has all of them."""
+    if isinstance(source, InMemory):
+        return replace(
+            source, labels=np.array(places(source.classes, classes), np.int32)[source.labels], classes=classes
+        )
+    served: Any = source
+    return replace(served, examples=Relabelled(served.examples, classes))
 
 
 def load(name: str, split: str, *, data_dir: str | None = None) -> InMemory:

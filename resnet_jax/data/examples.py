@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import stat
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from resnet_jax.data.images import Unreadable
 from resnet_jax.files import expanded as expanded
-from resnet_jax.nearest import nearest
+from resnet_jax.nearest import composed, nearest
 
 TEST_SPLITS = ("test", "validation", "val", "valid")
 MEMORY = 2**33  # bytes of packed images that are held at most
@@ -56,6 +57,11 @@ class Dataset(Protocol):
     @property
     def splits(self) -> Mapping[str, int]:
         """Examples of each."""
+        ...
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know about the data, a line each: files that are not read, splits without labels."""
         ...
 
     def examples(self, split: str) -> Examples:
@@ -123,9 +129,13 @@ class Relabelled:
     classes: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        if strange := [name for name in self.examples.classes if name not in self.classes]:
-            known = ", ".join(self.classes[:20]) + (", ..." if len(self.classes) > 20 else "")
+        if strange := [name for name, label in zip(self.examples.classes, self._labels, strict=True) if label < 0]:
+            known = shortened(self.classes)
             raise ValueError(f"the net does not know the classes {', '.join(strange[:20])}; it knows {known}")
+
+    @cached_property
+    def _labels(self) -> list[int]:
+        return places(self.examples.classes, self.classes)
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -134,7 +144,7 @@ class Relabelled:
         data, label = self.examples[index]
         if not 0 <= label < len(self.examples.classes):
             return data, -1  # told of where it is served
-        return data, self.classes.index(self.examples.classes[label])
+        return data, self._labels[label]
 
     def name(self, index: int) -> str:
         return self.examples.name(index)
@@ -173,19 +183,21 @@ def choose(
     """
     if classes is None and per_class is None:
         return examples
-    wanted = examples.classes if classes is None else classes
-    for name in wanted:
-        if name not in examples.classes:
-            raise ValueError(f"no class {name!r}; {nearest(name, examples.classes)}")
+    asked = examples.classes if classes is None else classes
+    chosen = places(asked, examples.classes)
+    if -1 in chosen:
+        name = asked[chosen.index(-1)]
+        raise ValueError(f"no class {name!r}; {nearest(name, examples.classes)}")
+    wanted = [examples.classes[label] for label in chosen]
     if len(set(wanted)) < len(wanted):
         raise ValueError(f"classes {', '.join(wanted)}; wanted: each once")
     own = examples.labels if isinstance(examples, Files | Items) else _labels(examples, skip_unreadable)
-    places = [np.flatnonzero(own == examples.classes.index(name))[:per_class] for name in wanted]
-    for name, found in zip(wanted, places, strict=True):
+    members = [np.flatnonzero(own == label)[:per_class] for label in chosen]
+    for name, found in zip(wanted, members, strict=True):
         if len(found) < (per_class or 1):
             raise ValueError(f"{len(found)} images of class {name!r}; wanted: {per_class or 'at least one'} of each")
-    labels = np.repeat(np.arange(len(wanted)), [len(found) for found in places])
-    index = np.concatenate(places)
+    labels = np.repeat(np.arange(len(wanted)), [len(found) for found in members])
+    index = np.concatenate(members)
     order = np.argsort(index, kind="stable")
     return Chosen(examples, index[order], labels[order], tuple(wanted))
 
@@ -202,12 +214,66 @@ def _labels(examples: Examples, skip_unreadable: bool) -> np.ndarray:
     return labels
 
 
+def places(names: Sequence[str], classes: Sequence[str]) -> list[int]:
+    """The place of each name in `classes`; -1: it is not there."""
+    by_name = {composed(name): place for place, name in enumerate(classes)}
+    return [by_name.get(composed(name), -1) for name in names]
+
+
+def rename_classes(classes: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
+    """The classes under other names: one each, in their order, or CLASS=NAME for those that get another name.
+
+    Raises:
+      ValueError: another number of names, a class that is not there, or a name given twice.
+    """
+    by_class = dict(name.partition("=")[::2] for name in names)
+    own = {composed(name) for name in classes}
+    if all("=" in name for name in names) and (
+        len(names) != len(classes) or any(composed(name) in own for name in by_class)
+    ):
+        for name in by_class:
+            if composed(name) not in own:
+                raise ValueError(f"class_names: no class {name!r} to rename; {nearest(name, classes)}")
+        if len(by_class) < len(names):
+            raise ValueError(f"class_names {', '.join(names)}; expected each class once")
+        new = {composed(name): given for name, given in by_class.items()}
+        names = [new.get(composed(name), name) for name in classes]
+    if len(names) != len(classes):
+        raise ValueError(f"{len(names)} class names for {len(classes)} classes: {shortened(classes)}")
+    names = [composed(name) for name in names]
+    if repeated := [name for i, name in enumerate(names) if name in names[:i]]:
+        raise ValueError(f"class name {repeated[0]!r} is given to two classes; expected another name for each")
+    return tuple(names)
+
+
+def shortened(names: Sequence[str], most: int = 20) -> str:
+    """For a message: at most so many names, separated by commas."""
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A split that is read when it is asked for first."""
+
+    count: int  # images, as far as can be known without reading them
+    read: Callable[[], Files | Items]
+
+    def __len__(self) -> int:
+        return self.count
+
+    @cached_property
+    def examples(self) -> Files | Items:
+        return self.read()
+
+
 @dataclass(frozen=True, eq=False)
 class Stored:
     """A dataset of splits that are at hand."""
 
     name: str
-    parts: Mapping[str, Files | Items]
+    parts: Mapping[str, Files | Items | Part]
+    notes: tuple[str, ...] = ()
+    unlabelled: Mapping[str, str] = field(default_factory=dict)  # splits that cannot be used, and why
 
     @property
     def splits(self) -> dict[str, int]:
@@ -217,12 +283,16 @@ class Stored:
         """A part, "train[:80%]", is cut from an order that spreads each class evenly, so that all have their share.
 
         Raises:
-          ValueError: no such split, or a part that is empty or cannot be understood.
+          ValueError: no such split, one that has no labels or cannot be read; a part that is empty or cannot be
+            understood.
         """
         name, bracket, _ = split.partition("[")
+        if name in self.unlabelled:
+            raise ValueError(self.unlabelled[name])
         if name not in self.parts:
             raise ValueError(f"{self.name} has no split {name!r}; {nearest(name, self.parts)}")
         whole = self.parts[name]
+        whole = whole.examples if isinstance(whole, Part) else whole
         if not bracket:
             return whole
         start, stop = _bounds(split, len(whole))

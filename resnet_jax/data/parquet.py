@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from resnet_jax.data.examples import MEMORY, Items, check_size
+from resnet_jax.nearest import composed
 
 IMAGE_COLUMNS = ("image", "img", "images")
 ROWS = 100  # that are unpacked at a time
@@ -21,13 +22,47 @@ SHORTEST = 32  # bytes of an encoded image: none has fewer
 LABEL_COLUMNS = ("label", "labels", "fine_label")
 
 
-def read(files: Sequence[Path], known: tuple[str, ...] | None = None) -> Items:
+def num_rows(files: Sequence[Path]) -> int:
+    """Rows of all the files, as their footers have them.
+
+    Raises:
+      ValueError: a damaged file.
+    """
+    return sum(_read(file, pq.read_metadata).num_rows for file in files)
+
+
+def has_labels(files: Sequence[Path], column: str | None = None) -> bool:
+    """Whether there is a column of labels that are not all -1 or nothing, as competitions have them in a test split.
+
+    Raises:
+      ValueError: a damaged file.
+    """
+    names = LABEL_COLUMNS if column is None else (column,)
+    schema = _read(files[0], pq.read_schema)
+    label = next((name for name in names if name in schema.names), None)
+    if label is None:
+        return False
+    for file in files:
+        values = _read(file, partial(_table, columns=[label]))[label].drop_null()
+        if len(values) and not (pa.types.is_integer(values.type) and pc.all(pc.equal(values, -1)).as_py()):
+            return True
+    return False
+
+
+def read(
+    files: Sequence[Path],
+    known: tuple[str, ...] | None = None,
+    *,
+    label_column: str | None = None,
+    image_column: str | None = None,
+) -> Items:
     """The rows of one split, encoded images held in memory.
 
     Labels are whole numbers, named by the schema where it names them (a ClassLabel), or strings.
 
     Args:
       known: the classes of the split that is trained on; None: this is it.
+      label_column, image_column: their names; None: the first there of the usual ones.
 
     Raises:
       ValueError: a file that is damaged or has no such columns, rows without an image or a label, or other classes than
@@ -35,7 +70,8 @@ def read(files: Sequence[Path], known: tuple[str, ...] | None = None) -> Items:
     """
     file = str(files[0]) if len(files) == 1 else f"{files[0]} to {files[-1].name}"
     schema = _read(files[0], pq.read_schema)
-    image, label = _column(file, schema, IMAGE_COLUMNS), _column(file, schema, LABEL_COLUMNS)
+    image = _column(file, schema, IMAGE_COLUMNS if image_column is None else (image_column,), "image")
+    label = _column(file, schema, LABEL_COLUMNS if label_column is None else (label_column,), "label")
     tables: list[pa.Table] = []
     for one in files:
         tables.append(_read(one, partial(_table, columns=[image, label])))
@@ -83,18 +119,19 @@ def _read(file: Path, reader: Callable[[Path], Any]) -> Any:
         raise ValueError(f"{file} cannot be read: {' '.join(str(error).split())}") from None
 
 
-def _column(file: str, schema: pa.Schema, names: Sequence[str]) -> str:
+def _column(file: str, schema: pa.Schema, names: Sequence[str], kind: str) -> str:
     for name in names:
         if name in schema.names:
             return name
-    raise ValueError(f"{file} has the columns {', '.join(schema.names)}; wanted one of {', '.join(names)}")
+    said = f"{file} has the columns {', '.join(schema.names)}; wanted one of {', '.join(names)}"
+    raise ValueError(f"{said}; name another: --data.{kind}-column NAME")
 
 
 def _names(schema: pa.Schema, label: str) -> tuple[str, ...] | None:
     """Class names, where Hugging Face's `datasets` has written them."""
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-        return tuple(map(str, features[label]["names"]))
+        return tuple(composed(str(name)) for name in features[label]["names"])
     except (KeyError, TypeError, ValueError, RecursionError):
         return None
 
@@ -103,12 +140,13 @@ def _labels(
     file: str, column: str, values: pa.ChunkedArray, names: tuple[str, ...] | None, known: tuple[str, ...] | None
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
-        there = sorted(set(values.to_pylist()))
+        texts = [composed(name) for name in values.to_pylist()]
+        there = sorted(set(texts))
         names = tuple(there) if known is None else known
         if strange := [name for name in there if name not in names]:
             raise ValueError(f"{file} has classes that are not trained on: {', '.join(strange)}")
         place = {name: i for i, name in enumerate(names)}
-        return np.array([place[name] for name in values.to_pylist()]), names
+        return np.array([place[name] for name in texts]), names
     if names and known and names != known:
         raise ValueError(f"{file} has other classes than those trained on, or in another order")
     if not pa.types.is_integer(values.type):

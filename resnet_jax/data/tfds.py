@@ -53,6 +53,10 @@ class TfdsDataset:
     def splits(self) -> dict[str, int]:
         return {name: split.num_examples for name, split in self.builder.info.splits.items()}
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return ()
+
     def examples(self, split: str) -> TfdsExamples:
         """Of "train", or of a part as TFDS writes it: "train[:10%]", "train[:50]+test".
 

@@ -13,10 +13,11 @@ import jax
 from resnet_jax.analysis.curves import read_curves
 from resnet_jax.analysis.plots import draw_ways
 from resnet_jax.config import Config, InitConfig
-from resnet_jax.data import default_splits, open_dataset
+from resnet_jax.data import default_splits, rename_classes
 from resnet_jax.experiments.runs import run_all
 from resnet_jax.training.integrity import replace_file
 from resnet_jax.training.loop import SetupError
+from resnet_jax.training.plan import open_dataset
 
 PER_CLASS, EPOCHS = 4, 60.0
 BACKBONE = "^(?!head/dense)"  # all but the classifier
@@ -43,9 +44,11 @@ def transfer(config: Config, seeds: Sequence[int], *, epochs: float = EPOCHS) ->
       SetupError: something asked for cannot be; nothing has been trained.
     """
     try:
-        dataset = open_dataset(config.data.name, path=config.data.path, data_dir=config.data.data_dir)
+        dataset = open_dataset(config.data)
         train, test = default_splits(dataset, config.data.train_split, config.data.test_split)
-        classes = config.data.class_names or dataset.examples(train).classes
+        classes = dataset.examples(train).classes
+        if config.data.class_names is not None:
+            classes = rename_classes(classes, config.data.class_names)
     except (ValueError, OSError) as error:
         raise SetupError(str(error)) from error
     if len(classes) < 4:

@@ -42,6 +42,7 @@ from resnet_jax.training.plan import (
     eval_batch,
     length,
     make_plan,
+    with_recorded_classes,
 )
 from resnet_jax.training.preemption import Preempted, Signals
 from resnet_jax.training.report import Report
@@ -116,7 +117,7 @@ def _train(config: Config, signals: Signals, held: ExitStack) -> dict[str, float
             raise SetupError(str(error)) from error
     begun: Start | None = None
     if start and found is not None:
-        plan = as_begun(plan, found.preprocess)
+        plan = with_recorded_classes(as_begun(plan, found.preprocess), found.meta)
     elif config.init.from_ is not None:
         try:
             plan, begun = _begin(config.init.from_, plan)
@@ -223,7 +224,7 @@ class _Run:
         due = meta.get("evaluation_due", False)
         going_on = due or (self._start < self._plan.steps and not self._early())
         with self._report(going_on, due) as report:
-            for line in [_headline(self._plan, self._parallel, self._folder, self._start), *notes]:
+            for line in [_headline(self._plan, self._parallel, self._folder, self._start), *self._plan.notes, *notes]:
                 report.say(line)
             skipped = _Skipped(self._plan, report, self._folder)
             if not going_on:

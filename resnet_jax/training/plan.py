@@ -15,8 +15,10 @@ from flax.traverse_util import flatten_dict
 from resnet_jax import data
 from resnet_jax.config import DEFAULT_WARMUP, Config, DataConfig, ModelConfig, OptimConfig, check_config, check_data
 from resnet_jax.data import Dataset, Source
+from resnet_jax.data.examples import shortened
 from resnet_jax.models import MODELS, create_model, in_order, list_models, shapes
 from resnet_jax.models.skipnet import SkipNet
+from resnet_jax.nearest import composed
 from resnet_jax.training import optim
 from resnet_jax.types import Preprocess
 
@@ -31,6 +33,8 @@ class Plan:
     train: Source
     test: Source
     data_name: str
+    notes: tuple[str, ...]  # on the data, a line each
+    own_classes: tuple[str, ...]  # the data's class names, in the order of their labels, before they were renamed
     preprocess: Preprocess
     schedule: optax.Schedule
     steps: int
@@ -86,9 +90,13 @@ def make_plan(config: Config) -> Plan:
     if soft_gate_steps >= steps:
         said = f"train.soft_gate_epochs={config.train.soft_gate_epochs} is {soft_gate_steps} steps of a run of {steps}"
         raise ValueError(f"{said}; wanted: less, so that the net is trained with the hard gates it is tested with")
+    names = config.data.class_names
+    own_classes = train.classes if names is None else dataset.examples(splits[0]).classes
     return Plan(
         config=config,
         data_name=f"{dataset.name} ({splits[0]}; test: {splits[1]})",
+        notes=data_notes(config.data, dataset, splits[0]),
+        own_classes=own_classes,
         model=model,
         overrides=overrides,
         train=train,
@@ -129,17 +137,60 @@ def as_begun(plan: Plan, preprocess: Preprocess) -> Plan:
 def data_facts(plan: Plan) -> dict[str, Any]:
     """What must not change between the starts of a run: it would change which images are trained on."""
     images = {"train": plan.train.num_examples, "test": plan.test.num_examples}
-    return {"images": images, "classes": list(plan.train.classes)}
+    facts = {"images": images, "classes": list(plan.train.classes)}
+    if plan.config.data.class_names is not None:  # names by place mean other classes when the order changes
+        facts["own_classes"] = list(plan.own_classes)
+    return facts
+
+
+def with_recorded_classes(plan: Plan, meta: Mapping[str, Any]) -> Plan:
+    """The plan with classes in the order that a checkpoint has them in, where that is all that differs."""
+    recorded, classes = tuple(meta["classes"]), plan.train.classes
+    if recorded == classes or sorted(map(composed, recorded)) != sorted(map(composed, classes)):
+        return plan
+    if plan.config.data.classes is not None or plan.config.data.class_names is not None:  # an order that was asked for
+        return plan
+    train, test = (data.with_classes(source, recorded) for source in (plan.train, plan.test))
+    return replace(plan, train=train, test=test)
 
 
 def data_changes(plan: Plan, meta: Mapping[str, Any]) -> list[str]:
     """What of those facts is no more as in `meta`, a checkpoint's."""
-    before, now = meta.get("data", {}), data_facts(plan)
+    before, now = dict(meta.get("data", {})), data_facts(plan)
+    if "own_classes" in now:  # 0.1.0 had folders in the order of their letters: 0, 1, 10, 2
+        before.setdefault("own_classes", sorted(plan.own_classes) if plan.config.data.path else now["own_classes"])
     return [
         f"the data has changed since this run began: {name} {before[name]}, now {now[name]}"
         for name in now
         if before.get(name, now[name]) != now[name]
     ]
+
+
+def open_dataset(config: DataConfig) -> Dataset:
+    """The dataset that a config names.
+
+    Raises:
+      ValueError, OSError: it is not there or cannot be understood.
+    """
+    return data.open_dataset(
+        config.name,
+        path=config.path,
+        data_dir=config.data_dir,
+        labels=config.labels,
+        label_column=config.label_column,
+        image_column=config.image_column,
+        classes=config.classes,
+        skip_unreadable=config.unreadable == "skip",
+    )
+
+
+def data_notes(config: DataConfig, dataset: Dataset, split: str) -> tuple[str, ...]:
+    """What a user should know about the data, a line each; renamed classes with their own names."""
+    if config.class_names is None:
+        return dataset.notes
+    own = dataset.examples(split).classes
+    renamed = zip(own, data.rename_classes(own, config.class_names), strict=True)
+    return (*dataset.notes, f"classes renamed: {shortened([f'{old}={new}' for old, new in renamed])}")
 
 
 def open_data(config: DataConfig) -> tuple[Dataset, tuple[str, str], Source, Source]:
@@ -149,9 +200,12 @@ def open_data(config: DataConfig) -> tuple[Dataset, tuple[str, str], Source, Sou
       ValueError, OSError: what is missing or cannot be read.
     """
     check_data(config)
-    dataset = data.open_dataset(config.name, path=config.path, data_dir=config.data_dir)
+    dataset = open_dataset(config)
     splits = data.default_splits(dataset, config.train_split, config.test_split)
     train = open_split(config, dataset, splits[0])
+    if len(train.classes) < 2:
+        where = "data.classes" if config.classes is not None else dataset.name
+        raise ValueError(f"{where} has one class, {train.classes[0]!r}; expected two or more")
     channels: Any = train.image_shape[-1]
     if any(config.color_jitter) and channels != 3:
         raise ValueError(

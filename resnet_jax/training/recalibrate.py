@@ -24,7 +24,7 @@ from resnet_jax.training.checkpoint import Checkpoints, open_checkpoint
 from resnet_jax.training.folder import config_of_steps, make_folder, record_config
 from resnet_jax.training.optim import Chosen
 from resnet_jax.training.parallel import AXIS, Parallel
-from resnet_jax.training.plan import as_begun, check_split, data_changes, frozen, make_plan
+from resnet_jax.training.plan import as_begun, check_split, data_changes, frozen, make_plan, with_recorded_classes
 from resnet_jax.training.session import Session
 from resnet_jax.training.state import TrainState
 from resnet_jax.training.steps import Augment, complete, keeping_statistics, step_keys
@@ -129,6 +129,7 @@ def recalibrate(
         raise ValueError(f"{out} is not empty; wanted: a new folder for the recalibrated run")
     saved = open_checkpoint(folder, step)
     plan = as_begun(make_plan(config_of_steps(folder, saved.step, saved.step)), saved.preprocess)
+    plan = with_recorded_classes(plan, saved.meta)
     if changed := data_changes(plan, saved.meta):
         raise ValueError(changed[0])
     parallel = Parallel(plan.config.train.parallel)

@@ -31,10 +31,17 @@ def listed(part, root):
     return [(part.paths[i].relative_to(root).as_posix(), int(part.labels[i])) for i in range(len(part))]
 
 
+def open_all(path, **options):
+    """The dataset, once every split has been read."""
+    data = open_path(path, **options)
+    assert all(len(data.examples(split)) == count for split, count in data.splits.items())
+    return data
+
+
 def refused(path, kind=ValueError):
     """What is said: one line that begins with the path."""
     with pytest.raises(kind) as caught:
-        open_path(path)
+        open_all(path)
     said = str(caught.value)
     assert "\n" not in said
     if kind is ValueError:
@@ -88,9 +95,8 @@ def test_folders_of_splits(tmp_path, names, splits):
         ("a/0.png b/notes.txt", "^class folder .*/b has no images"),
         ("train/a/0.png train/b/x.txt", "^class folder .*/train/b has no images"),
         ("train/a/0.png val/a/x.txt", "/val has no images$"),
-        ("train/a/0.png val/1.png", "/val has images, but no sub-folder of them per class$"),
         ("Cat/0.png cat/1.png dog/2.png", "has classes whose names differ by case alone: Cat, cat$"),
-        ("0.png 1.PNG", "has images, but no sub-folder of them per class$"),
+        ("0.png 1.PNG", "has images, but no sub-folder of them per class, and no metadata.csv of labels$"),
         ("notes.txt", "has no images; wanted: a folder of images, of IDX"),
         ("val/a/0.png", "has a folder 'val', but none of training images"),
     ],
@@ -100,7 +106,7 @@ def test_folders_that_are_no_dataset_are_told_in_one_line(tmp_path, names, said)
     if len(list(tmp_path.iterdir())) < len({name.split("/")[0] for name in names.split()}):
         pytest.skip("this file system does not tell Cat from cat")
     with pytest.raises(ValueError, match=said) as caught:
-        open_path(tmp_path)
+        open_all(tmp_path)
     assert "\n" not in str(caught.value) and str(tmp_path) in str(caught.value)
 
 
@@ -196,7 +202,7 @@ HUGE = (2**32 - 1,) * 3
 def test_idx_files_that_do_not_fit_are_named(tmp_path, changed, said):
     write_idx(tmp_path, mnist(**changed))
     with pytest.raises(ValueError, match=said):
-        open_path(tmp_path)
+        open_all(tmp_path)
 
 
 def test_an_idx_file_that_is_missing_is_named(tmp_path):

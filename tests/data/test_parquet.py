@@ -42,9 +42,16 @@ def write(file, images, labels, *, names=None, image="image", label="label", str
     return file
 
 
+def open_all(path, **options):
+    """The dataset, once every split has been read."""
+    data = open_path(path, **options)
+    assert all(len(data.examples(split)) == count for split, count in data.splits.items())
+    return data
+
+
 def refused(path):
     with pytest.raises(ValueError) as caught:
-        open_path(path)
+        open_all(path)
     assert "\n" not in str(caught.value) and str(caught.value).startswith(str(path))
     return str(caught.value)
 
@@ -80,13 +87,18 @@ def test_one_file_is_all_training(tmp_path):
         ("train.parquet validation.parquet", ["train", "validation"]),
         ("pets-train.parquet pets_test.parquet", ["train", "test"]),
         ("a.parquet b.parquet", ["train"]),
-        ("latest.parquet train-0.parquet", ["train"]),
+        ("Train.parquet Test.parquet", ["train", "test"]),
+        ("pets-training.parquet testing_set.parquet dev.parquet", ["train", "test", "validation"]),
+        ("latest.parquet other-00000-of-00001.parquet", ["train"]),
+        ("train-00000-of-00001.parquet extra-00000-of-00001.parquet", ["train", "extra"]),
+        ("default/train/0000.parquet default/test/0000.parquet", ["train", "test"]),
+        ("partial-train/0000.parquet val/0000.parquet", ["train", "val"]),
     ],
 )
 def test_the_files_names_tell_the_splits(tmp_path, files, splits):
     for file in files.split():
         write(tmp_path / file, map(png, range(2)), [0, 1])
-    assert open_path(tmp_path).splits == {split: 2 * len(files.split()) // len(splits) for split in splits}
+    assert open_all(tmp_path).splits == {split: 2 * len(files.split()) // len(splits) for split in splits}
 
 
 @pytest.mark.parametrize("kind", ["string", "large_string"])
@@ -136,10 +148,10 @@ def test_shards_that_differ_are_told_in_one_line(tmp_path):
     write(tmp_path / "train-0.parquet", map(png, range(2)), [0, 1])
     write(tmp_path / "train-1.parquet", map(png, range(2)), ["a", "b"])
     with pytest.raises(ValueError, match="train-0.parquet to train-1.parquet .*differ"):
-        open_path(tmp_path)
+        open_all(tmp_path)
     write(tmp_path / "train-1.parquet", map(png, range(2)), [0, 1], image="photo")
     with pytest.raises(ValueError, match="train-1.parquet cannot be read: no columns 'image' among photo, label$"):
-        open_path(tmp_path)
+        open_all(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +167,72 @@ def test_splits_that_do_not_fit_are_told_in_one_line(tmp_path, train, test, said
     for name, (labels, names) in {"train": train, "test": test}.items():
         write(tmp_path / f"{name}.parquet", map(png, range(2)), labels, names=names)
     with pytest.raises(ValueError, match=f"test.parquet.*{said}"):
+        open_all(tmp_path)
+
+
+def test_a_file_that_names_no_split_beside_one_that_does_is_named(tmp_path):
+    for name in ("latest.parquet", "train-0.parquet"):
+        write(tmp_path / name, map(png, range(2)), [0, 1])
+    with pytest.raises(
+        ValueError, match="latest.parquet names no split, though train-0.parquet beside it does; expected"
+    ):
         open_path(tmp_path)
+    (tmp_path / "latest.parquet").rename(tmp_path / "TRAIN.parquet")
+    assert open_all(tmp_path).splits == {"train": 4}
+
+
+def test_missing_shards_are_named_and_may_be_skipped(tmp_path):
+    for name in ("train-00000-of-00003", "test-00001-of-00002-abc"):
+        write(tmp_path / f"{name}.parquet", map(png, range(2)), [0, 1])
+    said = "train-00001-of-00003.parquet and 1 more are missing; download again, or go without: --data.unreadable skip"
+    data = open_path(tmp_path)
+    with pytest.raises(ValueError, match=re.escape(f"{tmp_path}: {said}")):
+        data.examples("train")
+    data = open_all(tmp_path, skip_unreadable=True)
+    assert data.splits == {"train": 2, "test": 2}
+    assert data.notes == (
+        "split 'test' is incomplete: test-00000-of-00002.parquet is missing",
+        "split 'train' is incomplete: train-00001-of-00003.parquet and 1 more are missing",
+    )
+    write(tmp_path / "train-00000-of-00003-other.parquet", map(png, range(2)), [0, 1])
+    assert "train-00000-of-00003-other.parquet are the same shard; expected one of them" in refused(tmp_path)
+    (tmp_path / "train-00000-of-00003-other.parquet").rename(tmp_path / "train-00000-of-00001.parquet")
+    assert "has shards train-... of 1 and of 3" in refused(tmp_path)
+
+
+@pytest.mark.parametrize("labels", [[-1, -1], pa.array([None, None], pa.int64()), None])
+def test_a_split_without_labels_is_not_used_and_the_others_are(tmp_path, labels):
+    write(tmp_path / "train.parquet", map(png, range(2)), [0, 1])
+    write(tmp_path / "validation.parquet", map(png, range(2)), [1, 0])
+    write(tmp_path / "test.parquet", map(png, range(2)), [0, 1] if labels is None else labels)
+    if labels is None:
+        pq.write_table(pa.table({"image": [png(0)]}), tmp_path / "test.parquet")
+    data = open_all(tmp_path)
+    assert data.splits == {"train": 2, "validation": 2}
+    assert data.notes == (f"split 'test' is not used: {tmp_path}/test.parquet has no labels",)
+    with pytest.raises(ValueError, match="test.parquet has no labels$"):
+        data.examples("test")
+
+
+def test_only_what_is_asked_for_is_read(tmp_path):
+    write(tmp_path / "train.parquet", map(png, range(2)), [0, 1])
+    write(tmp_path / "test.parquet", map(png, range(2)), [0, 7])
+    data = open_path(tmp_path)
+    assert data.splits == {"train": 2, "test": 2} and len(data.examples("train")) == 2
+    with pytest.raises(ValueError, match="label 7"):
+        data.examples("test")
+
+
+def test_columns_are_chosen_by_name(tmp_path):
+    names = ["cat", "café"]  # decomposed
+    table = {"photo": list(map(png, [5, 6])), "species": names, "label": [0, 0]}
+    pq.write_table(pa.table(table), tmp_path / "a.parquet")
+    train = open_all(tmp_path, image_column="photo", label_column="species").examples("train")
+    assert values(train) == [(5, 1), (6, 0)] and train.classes == ("café", "cat")
+    with pytest.raises(
+        ValueError, match="has the columns photo, species, label; wanted one of kind; name another: --data"
+    ):
+        open_all(tmp_path, image_column="photo", label_column="kind")
 
 
 def test_nothing_to_train_on_is_told(tmp_path):
@@ -171,7 +248,7 @@ def test_a_file_that_was_cut_off_is_named(tmp_path):
     for cut in np.linspace(0, len(whole) - 1, 50).astype(int):
         file.write_bytes(whole[:cut])
         with pytest.raises(ValueError, match=f"^{re.escape(str(file))} cannot be read: ") as caught:
-            open_path(tmp_path)
+            open_all(tmp_path)
         assert "\n" not in str(caught.value)
 
 

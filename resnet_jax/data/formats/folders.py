@@ -1,0 +1,267 @@
+"""Folders of images: a sub-folder per class, or such folders in each split's."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+import numpy as np
+
+from resnet_jax.data.examples import Files, Part, Stored, places, shortened
+from resnet_jax.data.formats import labels as label_files
+from resnet_jax.data.formats.listing import IMAGES, Listing, is_image, list_images, notes_on, subfolders
+from resnet_jax.data.formats.splits import by_split, shared_folders, split_of
+from resnet_jax.nearest import composed
+
+KINDS = "a folder of images, of IDX files or of .parquet files, an .npz or a .parquet file"
+
+
+class Class(NamedTuple):
+    """A class folder and its images."""
+
+    folder: str  # its name on the disk
+    name: str
+    listing: Listing
+
+
+def open_folders(path: Path, classes: Sequence[str] | None = None, **options: Any) -> Stored:
+    """A folder with a sub-folder of images per class, or such folders for train and for val or test.
+
+    Folders of splits may have other names (`splits.split_of`). Only "train" must be right; what is wrong with another
+    split is reported when it is asked for. A file metadata.csv (.tsv, .jsonl) beside images without class folders has
+    their labels.
+
+    Args:
+      classes: names that were asked for; if they are those of sub-folders, these are classes whatever they look like.
+      options: `labels.open_labels`'s.
+
+    Raises:
+      ValueError: folders that are no such set, or may be read in two ways.
+    """
+    folders = subfolders(path)
+    explicit = classes is not None and -1 not in places(classes, folders)
+    named = [name for name in folders if split_of(name)]
+    nested = [name for name in named if subfolders(path / name)]
+    if named and not explicit:
+        others = [name for name in folders if name not in named]
+        rivals = [name for name in others if list_images(path / name).paths]
+        if rivals and len(nested) == 1:
+            said = f"has the split {nested[0]!r} beside {', '.join(rivals[:5])}"
+            raise ValueError(f"{path} {said}; wanted: a folder per class, or train, test, validation alone")
+        if nested or not rivals:
+            return _open_splits(path, by_split(named), others, options)
+    found = _list_classes(path, folders, path)
+    with_images = [one for one in found if one.listing.paths]
+    candidates = [file for file in label_files.label_files(path) if label_files.has_columns(file, *_columns(options))]
+    if len(with_images) < 2 and not explicit:
+        if file := _metadata(candidates):
+            return label_files.open_labels(path, file, **options)
+        _refuse_unread(path, candidates)
+    if not folders:
+        _refuse_flat(path)
+    if not explicit:
+        _check_shape(path, with_images, candidates)
+    _refuse_columns(path, options)
+    names = _check_classes(path, found, every=True)
+    notes = _notes(found, _beside(path))
+    return Stored(str(path), {"train": _files(path, found, names)}, notes)
+
+
+def _open_splits(path: Path, splits: dict[str, str], others: list[str], options: dict[str, Any]) -> Stored:
+    """Of the folder of each split: class folders, or images with labels in a file."""
+    if "train" not in splits:
+        first = next(iter(splits.values()))
+        raise ValueError(f"{path} has a folder {first!r}, but none of training images; wanted beside it: 'train'")
+    train = path / splits["train"]
+    if not any(one.listing.paths for one in _list_classes(train, subfolders(train), path)) and list_images(train).paths:
+        return _open_flat_splits(path, splits, options)
+    _refuse_columns(path, options)
+    found = _list_classes(train, subfolders(train), path)
+    if not found:
+        _refuse_flat(train)
+    _check_shape(train, [one for one in found if one.listing.paths], [])
+    names = _check_classes(train, found, every=True)
+    parts: dict[str, Files | Part] = {"train": _files(train, found, names)}
+    unlabelled, everything = {}, list(found)
+    for split, folder in list(splits.items())[1:]:
+        here = path / folder
+        if not (inner := subfolders(here)) and (flat := list_images(here).paths):
+            unlabelled[split] = f"{here} has {len(flat):,} images, but no sub-folder of them per class"
+            continue
+        tested = _list_classes(here, inner, path)
+        everything += tested
+        try:
+            _check_classes(here, tested, every=False)
+            if strange := [one.folder for one in tested if one.name not in names]:
+                raise ValueError(f"{here} has classes that {train} has not: {shortened(strange)}")
+            parts[split] = _files(here, tested, names)
+        except ValueError as error:
+            parts[split] = Part(sum(len(one.listing.paths) for one in tested), partial(_raise, error))
+    notes = _notes(everything, [])
+    notes += tuple(f"split {split!r} is not used: {reason}" for split, reason in unlabelled.items())
+    if others:
+        notes += (f"folders beside those of splits are not read: {shortened(others, 5)}",)
+    return Stored(str(path), parts, notes, unlabelled)
+
+
+def _raise(error: ValueError) -> NoReturn:
+    raise error
+
+
+def _open_flat_splits(path: Path, splits: dict[str, str], options: dict[str, Any]) -> Stored:
+    """Splits whose images lie in no class folders: labels in one file for all, or in one in each."""
+    candidates = [file for file in label_files.label_files(path) if label_files.has_columns(file, *_columns(options))]
+    if file := _metadata(candidates):
+        return label_files.open_labels(path, file, **options)
+    opened, notes = {}, []
+    for split, folder in splits.items():
+        here = path / folder
+        inside = [file for file in label_files.label_files(here) if label_files.has_columns(file, *_columns(options))]
+        if file := _metadata(inside):
+            opened[split] = label_files.open_labels(here, file, **options)
+            notes += [f"{folder}: {note}" for note in opened[split].notes]
+        elif split == "train":
+            _refuse_unread(path, [*candidates, *inside])
+            _refuse_flat(here)
+    classes = opened["train"].examples("train").classes
+
+    def read(split: str) -> Files:
+        part: Any = opened[split].examples("train")
+        if strange := [name for name in part.classes if name not in classes]:
+            said = f"has classes that {path / splits['train']} has not: {shortened(strange)}"
+            raise ValueError(f"{path / splits[split]} {said}")
+        return Files(part.paths, np.array(places(part.classes, classes), np.int32)[part.labels], classes)
+
+    parts = {split: Part(opened[split].splits["train"], partial(read, split)) for split in opened}
+    unlabelled = {
+        split: f"{path / folder} has no labels, neither class folders nor metadata.csv"
+        for split, folder in splits.items()
+        if split not in opened
+    }
+    notes += [f"split {split!r} is not used: {reason}" for split, reason in unlabelled.items()]
+    return Stored(str(path), parts, tuple(notes), unlabelled)
+
+
+def _columns(options: dict[str, Any]) -> tuple[str | None, str | None]:
+    return options["image_column"], options["label_column"]
+
+
+def _metadata(candidates: list[Path]) -> Path | None:
+    """The file of labels that is read without being asked for."""
+    files = [file for file in candidates if file.name.lower() in label_files.FOUND]
+    if len(files) > 1:
+        names = " and ".join(file.name for file in files)
+        raise ValueError(f"{files[0].parent} has {names}; expected one; name it: --data.labels {files[0].name}")
+    return files[0] if files else None
+
+
+def _refuse_unread(path: Path, candidates: list[Path]) -> None:
+    if candidates:
+        names = ", ".join(str(file.relative_to(path)) for file in candidates[:5])
+        said = f"no class folders, and files of labels that are not read: {names}"
+        raise ValueError(f"{path} has {said}; to read one: --data.labels {candidates[0].relative_to(path)}")
+
+
+def _refuse_flat(path: Path) -> NoReturn:
+    """Raises ValueError for a folder without class folders: what is there, and what was expected."""
+    if _beside(path):
+        raise ValueError(f"{path} has images, but no sub-folder of them per class, and no metadata.csv of labels")
+    raise ValueError(f"{path} has no images; wanted: {KINDS}")
+
+
+def _refuse_columns(path: Path, options: dict[str, Any]) -> None:
+    for name in ("label_column", "image_column"):
+        if options[name] is not None:
+            said = f"data.{name}={options[name]!r} is for Parquet files and files of labels"
+            raise ValueError(f"{path} has folders of classes; {said}; to read one: --data.labels FILE")
+
+
+def _list_classes(path: Path, folders: Iterable[str], root: Path) -> list[Class]:
+    return [Class(name, composed(name), list_images(path / name, root)) for name in folders]
+
+
+def _check_shape(path: Path, found: list[Class], candidates: list[Path]) -> None:
+    """Raises ValueError for folders that are hardly classes."""
+    inner = {one.folder: _inner_folders(path, one) for one in found}
+    names = [one.folder for one in found]
+    if len(names) == 1 and inner[names[0]]:
+        raise ValueError(f"{path} has one folder of folders; did you mean {path / names[0]}?")
+    if shared := shared_folders(inner):
+        if all(map(split_of, shared)):
+            example = path / shared[0] / names[0]
+            said = f"each of {shortened(names, 5)} has the splits {shortened(shared, 5)}; expected {example} and so on"
+            raise ValueError(f"{path}: {said}")
+        said = f"{shortened(names, 5)} look like splits: each has the folders {shortened(shared, 5)}"
+        hint = f"expected train and test; if these are classes: --data.classes {' '.join(names[:5])}"
+        raise ValueError(f"{path}: {said}; {hint}")
+    real = defaultdict(list)
+    for one in found:
+        real[os.path.realpath(path / one.folder)].append(one.folder)
+    if linked := next((group for group in real.values() if len(group) > 1), None):
+        raise ValueError(f"{path} has several links to one folder: {', '.join(linked)}; expected a folder per class")
+    for file in candidates:
+        classes = {image: one.folder for one in found for image in one.listing.paths}
+        rows = label_files.read_rows(file, label_files.choose_columns(file))
+        if not label_files.agrees(rows, label_files.Index(path, file, list(classes)), classes):
+            said = f"folders {shortened(names, 5)}, and other labels in {file.name}"
+            hint = f"--data.labels {file.name} to read them, or --data.classes {' '.join(names[:5])} for the folders"
+            raise ValueError(f"{path} has the {said}; expected {hint}")
+
+
+def _inner_folders(path: Path, one: Class) -> set[str]:
+    """Names of the folders of images in a class's folder, or in the only one there; none if images lie beside them."""
+    inside = [image.relative_to(path / one.folder).parts for image in one.listing.paths]
+    while inside:
+        if any(len(parts) == 1 for parts in inside):
+            return set()
+        if len(first := {composed(parts[0]).casefold() for parts in inside}) > 1:
+            return first
+        inside = [parts[1:] for parts in inside]
+    return set()
+
+
+def _check_classes(path: Path, found: list[Class], *, every: bool) -> tuple[str, ...]:
+    """The classes, numbers in their own order and names in that of their letters. `every`: each must have images."""
+    groups = defaultdict(list)
+    for one in found:
+        groups[one.name.casefold()].append(one)
+    for group in groups.values():
+        if len(group) > 1:
+            how = "Unicode form" if len({one.name for one in group}) < len(group) else "case"
+            names = ", ".join(one.folder for one in group)
+            raise ValueError(f"{path} has classes whose names differ by {how} alone: {names}")
+    if every and (empty := next((one for one in found if not one.listing.paths), None)):
+        said = ", ".join(
+            f"{count} {kind or 'without an extension'}" for kind, count in empty.listing.unread.most_common(3)
+        )
+        there = f"; there are files of other kinds: {said}" if said else ""
+        raise ValueError(f"class folder {path / empty.folder} has no images ({', '.join(sorted(IMAGES))}){there}")
+    return label_files.class_order({one.name for one in found})
+
+
+def _files(path: Path, found: list[Class], classes: tuple[str, ...]) -> Files:
+    """Images of all class folders, in the order of the folders' names on the disk."""
+    paths = [image for one in found for image in one.listing.paths]
+    if not paths:
+        raise ValueError(f"{path} has no images")
+    labels = np.repeat([classes.index(one.name) for one in found], [len(one.listing.paths) for one in found])
+    return Files(paths, labels.astype(np.int32), classes)
+
+
+def _beside(path: Path) -> list[str]:
+    """Images that lie beside the class folders."""
+    return [file.name for file in path.iterdir() if not file.is_dir() and is_image(str(file))]
+
+
+def _notes(found: list[Class], beside: list[str]) -> tuple[str, ...]:
+    unread: Counter[str] = Counter()
+    for one in found:
+        unread.update(one.listing.unread)
+    notes = notes_on(unread, [link for one in found for link in one.listing.links])
+    if beside:
+        notes += (f"images beside the class folders are not read: {shortened(sorted(beside), 3)} ({len(beside):,})",)
+    return notes

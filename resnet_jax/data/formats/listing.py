@@ -1,0 +1,132 @@
+"""Image files in folders: which there are, and what is not read."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+IMAGES = frozenset(".png .jpg .jpeg .jpe .jfif .webp .gif .bmp .tif .tiff .ppm .pgm .pbm .avif".split())
+OTHERS = frozenset(  # extensions of files that are no images or cannot be decoded: their first bytes are not read
+    ".txt .md .csv .tsv .json .jsonl .xml .yaml .yml .html .htm .pdf .log .ini .db .py .ipynb .zip .tar .gz .tgz .7z "
+    ".rar .npy .npz .mat .h5 .hdf5 .pkl .pt .pth .parquet .arrow .mp4 .mov .avi .mkv .webm .wav .mp3 .heic .heif .svg "
+    ".psd .ai .eps .dng .cr2 .cr3 .nef .arw .orf .rw2 .raf .jxl .jp2 .exr .hdr .dcm .nii .tfrecord".split()
+)
+LITTER = frozenset(("__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found"))  # case-folded
+UNSEEN = frozenset(("thumbs.db", "desktop.ini"))
+SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*")
+SHOWN = 5  # kinds of files in a note
+
+
+@dataclass
+class Listing:
+    """Images below a folder, in the order of their names, and what is not read there."""
+
+    paths: list[Path] = field(default_factory=list)
+    unread: Counter[str] = field(default_factory=Counter)  # files by extension
+    links: list[Path] = field(default_factory=list)  # to folders, which are not followed
+
+
+def list_images(folder: Path, root: Path | None = None) -> Listing:
+    """Lists the files that are images by their extension or, where it says nothing, by their first bytes.
+
+    Hidden files, folders of runs and those that systems leave behind are skipped. A link to a folder is followed, unless it leads
+    above `folder`, or to another place in `root` (the dataset; None: `folder` itself).
+    """
+    listing = Listing()
+    seen: set[str] = set()
+    top, whole = os.path.realpath(folder), os.path.realpath(folder if root is None else root)
+    for place, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen or not _may_hold(top, whole, real):
+            listing.links += [Path(place)] * os.path.islink(place)
+            folders.clear()
+            continue
+        seen.add(real)
+        if "config.json" in names and Path(place) != folder and _is_run(Path(place)):
+            folders.clear()
+            continue
+        folders[:] = [name for name in folders if is_shown(name)]
+        for name in names:
+            if name.startswith(".") or name.lower() in UNSEEN:
+                continue
+            if is_image(os.path.join(place, name)):
+                listing.paths.append(Path(place, name))
+            else:
+                listing.unread[os.path.splitext(name)[1].lower()] += 1
+    listing.paths.sort()
+    return listing
+
+
+def _may_hold(top: str, whole: str, real: str) -> bool:
+    """Whether images of a class whose folder is `top` may lie in `real`: there, or outside of the whole dataset."""
+    return _lies_in(real, top) or not (_lies_in(real, whole) or _lies_in(top, real))
+
+
+def _lies_in(inner: str, outer: str) -> bool:
+    return inner == outer or inner.startswith(outer.rstrip(os.sep) + os.sep)
+
+
+def image_files_below(folder: Path) -> Iterable[Path]:
+    """The image files below a folder, in the order of their names; see `list_images`."""
+    return list_images(folder).paths
+
+
+def is_shown(name: str) -> bool:
+    """Whether a folder's name is not hidden, and not one that a system leaves behind."""
+    return not name.startswith(".") and name.casefold() not in LITTER
+
+
+def subfolders(path: Path) -> list[str]:
+    """Names of the folders in a folder, sorted; without hidden ones, what systems leave behind, and runs of ours."""
+    names = sorted(entry.name for entry in os.scandir(path) if entry.is_dir() and is_shown(entry.name))
+    return [name for name in names if not _is_run(path / name)]
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether a training run has left its config.json here: its pictures are no data."""
+    try:
+        record = json.loads((folder / "config.json").read_text())
+    except (OSError, ValueError):
+        return False
+    return isinstance(record, dict) and record.keys() >= {"config", "versions"}
+
+
+def is_image(file: str) -> bool:
+    """Whether a file is not hidden, and its extension or, where that says nothing, its first bytes are an image's."""
+    name = os.path.basename(file)
+    extension = os.path.splitext(name)[1].lower()
+    if name.startswith(".") or extension in OTHERS:
+        return False
+    return extension in IMAGES or _begins_as_image(file)
+
+
+def _begins_as_image(file: str) -> bool:
+    try:
+        if not stat.S_ISREG(os.stat(file).st_mode):  # of a pipe one would wait for ever
+            return False
+        with open(file, "rb") as stream:
+            head = stream.read(16)
+    except OSError:
+        return False
+    if head.startswith(SIGNATURES) or head[4:12] in (b"ftypavif", b"ftypavis"):
+        return True
+    return (head[:4] == b"RIFF" and head[8:12] == b"WEBP") or (head[:2] == b"BM" and head[6:10] == b"\0\0\0\0")
+
+
+def notes_on(unread: Mapping[str, int], links: Iterable[Path] = ()) -> tuple[str, ...]:
+    """What a user should know of files that are not read."""
+    notes = []
+    if total := sum(unread.values()):
+        kinds = Counter(unread).most_common()
+        shown = [f"{count:,} {kind or 'without an extension'}" for kind, count in kinds[:SHOWN]]
+        more = ", ..." if len(kinds) > SHOWN else ""
+        notes.append(f"{total:,} file{'s are' if total > 1 else ' is'} not read ({', '.join(shown)}{more})")
+    if leading := [str(link) for link in links]:
+        more = f" and {len(leading) - 1} more" if leading[1:] else ""
+        notes.append(f"links to other parts of the data are not followed: {leading[0]}{more}")
+    return tuple(notes)
