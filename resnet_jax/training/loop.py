@@ -224,7 +224,7 @@ class _Run:
         due = meta.get("evaluation_due", False)
         going_on = due or (self._start < self._plan.steps and not self._early())
         with self._report(going_on, due) as report:
-            for line in [_headline(self._plan, self._parallel, self._folder, self._start), *self._plan.notes, *notes]:
+            for line in [_headline(self._plan, self._parallel, self._folder, self._start), *notes]:
                 report.say(line)
             skipped = _Skipped(self._plan, report, self._folder)
             if not going_on:

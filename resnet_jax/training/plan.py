@@ -33,7 +33,6 @@ class Plan:
     train: Source
     test: Source
     data_name: str
-    notes: tuple[str, ...]  # on the data, a line each
     own_classes: tuple[str, ...]  # the data's class names, in the order of their labels, before they were renamed
     preprocess: Preprocess
     schedule: optax.Schedule
@@ -41,7 +40,7 @@ class Plan:
     steps_per_epoch: int
     eval_every_steps: int
     soft_gate_steps: int  # the first ones
-    notes: tuple[str, ...] = ()  # what a person should know of how the config was understood
+    notes: tuple[str, ...] = ()  # what a person should know of the data and of how the config was understood
 
 
 def make_plan(config: Config) -> Plan:
@@ -95,7 +94,6 @@ def make_plan(config: Config) -> Plan:
     return Plan(
         config=config,
         data_name=f"{dataset.name} ({splits[0]}; test: {splits[1]})",
-        notes=data_notes(config.data, dataset, splits[0]),
         own_classes=own_classes,
         model=model,
         overrides=overrides,
@@ -113,7 +111,7 @@ def make_plan(config: Config) -> Plan:
         steps_per_epoch=steps_per_epoch,
         soft_gate_steps=soft_gate_steps,
         eval_every_steps=max(1, round(config.train.eval_every_epochs * steps_per_epoch)),
-        notes=_warmup(config.optim, steps_per_epoch, steps)[1],
+        notes=(*data_notes(config.data, dataset, splits[0]), *_warmup(config.optim, steps_per_epoch, steps)[1]),
     )
 
 

@@ -34,8 +34,8 @@ class Listing:
 def list_images(folder: Path, root: Path | None = None) -> Listing:
     """Lists the files that are images by their extension or, where it says nothing, by their first bytes.
 
-    Hidden files, folders of runs and those that systems leave behind are skipped. A link to a folder is followed, unless it leads
-    above `folder`, or to another place in `root` (the dataset; None: `folder` itself).
+    Hidden files, folders of runs and those that systems leave behind are skipped. A link to a folder is followed,
+    unless it leads above `folder`, or to another place in `root` (the dataset; None: `folder` itself).
     """
     listing = Listing()
     seen: set[str] = set()
