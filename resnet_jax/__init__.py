@@ -11,7 +11,7 @@ from resnet_jax.training.steps import make_eval_step, make_train_step
 from resnet_jax.types import Preprocess, Pretrained
 from resnet_jax.weights import load_pretrained, save_torch_state
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 __all__ = [
     "Feature",

@@ -16,10 +16,11 @@ ROOMS = ("types", "config", "files", "nearest", "models", "weights", "data", "an
 ALLOWED = {  # room: what it may import, by longest matching prefix
     "types": (),
     "nearest": (),
+    "extras": (),
     "files": (),
     "config": ("files", "nearest"),
     "ops": ("types", "ops"),
-    "data": ("types", "ops", "files", "nearest", "data"),
+    "data": ("types", "ops", "extras", "files", "nearest", "data"),
     "models.partials": (),
     "models.layers": ("types", "ops", "models.partials"),
     **{part: ("types", "ops", "models.layers") for part in MODEL_PARTS},
@@ -31,12 +32,12 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     "models.zoo": ("ops", "models"),
     "models": ("types", "ops", "nearest", "models"),
     "weights": ("types", "files", "models", "weights"),
-    "analysis": ("types", "ops", "nearest", "models", "analysis"),
-    "training": ("types", "files", "models", "data", "training"),
+    "analysis": ("types", "ops", "extras", "nearest", "models", "analysis"),
+    "training": ("types", "extras", "files", "models", "data", "training"),
     "training.init": ("types", "files", "nearest", "models", "weights", "training"),
     # Config stops at the door of the loop.
-    **{part: ("types", "config", "files", "nearest", "models", "data", "training") for part in DOOR},
-    "experiments": ("types", "config", "models", "data", "analysis", "training", "experiments"),
+    **{part: ("types", "config", "extras", "files", "nearest", "models", "data", "training") for part in DOOR},
+    "experiments": ("types", "config", "extras", "models", "data", "analysis", "training", "experiments"),
     "experiments.settings": ("config",),
     "arguments": ("files", "nearest"),
     "cli": ("arguments", "config", "files", "nearest", "commands", "training.folder", "experiments.settings"),
@@ -95,7 +96,7 @@ def test_imports_follow_the_arrows(file):
 
 
 def test_config_needs_the_standard_library_alone():
-    for file in ("config.py", "files.py", "nearest.py"):
+    for file in ("config.py", "extras.py", "files.py", "nearest.py"):
         outside = set(imports(ROOT / file)) - {"resnet_jax.files", "resnet_jax.nearest"}
         assert {name.partition(".")[0] for name in outside} <= set(sys.stdlib_module_names)
 

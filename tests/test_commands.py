@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -218,6 +219,50 @@ def test_names_that_are_not_utf8_are_printed_and_recorded(trained, pictures, tmp
     assert list((tmp_path / "run" / "tensorboard").glob("events*"))
     with pytest.raises(ValueError, match="expected a name in UTF-8"):
         check_config(Config(workdir=path))
+
+
+def test_without_extras_a_run_is_restored_and_predicts_and_the_rest_is_one_line(trained, pictures, tmp_path):
+    code = """
+        import contextlib, io, sys
+        from importlib.machinery import PathFinder
+        from resnet_jax.extras import EXTRAS
+
+        find = PathFinder.find_spec
+        PathFinder.find_spec = lambda name, *where: None if name.partition(".")[0] in EXTRAS else find(name, *where)
+        import resnet_jax
+        from resnet_jax.cli import main
+
+        run, pictures = sys.argv[1:]
+        assert resnet_jax.load_checkpoint(run).model.num_classes == 3
+
+        def said(line):
+            out, error = io.StringIO(), io.StringIO()
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(error):
+                try:
+                    main(line.split())
+                except SystemExit as exit:
+                    assert exit.code == 2, error.getvalue()
+            return error.getvalue() or out.getvalue()
+
+        assert said(f"predict {run} {pictures}/val").count("\\n") == 18
+        train = f"train --data.path {pictures} --workdir new --data.image-size 8 --data.batch-size 8"
+        for line, extra in (
+            (train, "train"),
+            (f"{train} --log.no-tensorboard --log.wandb offline", "wandb"),
+            (f"data {pictures} --data.image-size 8", "train"),
+            ("data cifar10", "train"),
+            ("data a.parquet", "parquet"),
+            (f"plot {run}", "plots"),
+            ("experiment degradation", "plots"),
+        ):
+            error = said(line)
+            assert error.startswith("error: ") and error.count("\\n") == 1, (line, error)
+            assert error.endswith(f" is not installed: pip install 'flax-resnets[{extra}]'\\n"), (line, error)
+    """
+    (tmp_path / "a.parquet").write_bytes(b"PAR1")
+    line = [sys.executable, "-c", textwrap.dedent(code), trained, pictures]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_data_shows_what_training_sees(pictures, tmp_path, capsys):

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from resnet_jax.extras import extra
+
 # Okabe & Ito's colours, told apart by colour-blind eyes too, less the yellow that white paper swallows.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 STYLES = ("-", "--", ":", "-.")  # one a round of the colours
@@ -45,13 +47,11 @@ def save_figure(
       ValueError: matplotlib is not installed.
       OSError: a file cannot be written.
     """
-    try:
+    with extra():
         import matplotlib
         from matplotlib import font_manager
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ValueError(f"matplotlib is not installed: {INSTALL} ({error})") from None
     installed = set(font_manager.fontManager.get_font_names())
     look: Any = {
         "font.size": 10,

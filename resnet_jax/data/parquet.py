@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from resnet_jax.data.examples import MEMORY, Items, check_size
+from resnet_jax.extras import extra
 from resnet_jax.nearest import composed
+
+with extra():
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
 
 IMAGE_COLUMNS = ("image", "img", "images")
 ROWS = 100  # that are unpacked at a time

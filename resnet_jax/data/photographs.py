@@ -1,19 +1,27 @@
-"""Images that are decoded and cropped as they are needed, in threads. The only file that imports Grain."""
+"""Images that are decoded and cropped as they are needed, in threads. The only file that imports Grain.
+
+Grain reads training images; evaluation and predictions do without, as the extra `train` has it.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import islice
+from typing import TypeVar
 
-import grain
 import numpy as np
 
 from resnet_jax.data.examples import Examples
 from resnet_jax.data.images import DataError, Picture, Unreadable, centre_crop, random_resized_crop, read_image
 from resnet_jax.data.sources import WHOLE, Order, pixel_moments, rows
+from resnet_jax.extras import extra
 from resnet_jax.types import Batch
 
+T = TypeVar("T")
 SAMPLE = 500  # images by which channels and moments are judged
 
 
@@ -55,7 +63,7 @@ class Photographs:
     def moments(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Mean and standard deviation per channel, of values in [0, 1], of 500 images as evaluation has them."""
         chosen = sample(len(self.examples))
-        batch = next(self._read(lambda i: self._eval_example(chosen[i]), len(chosen), len(chosen)))
+        batch = _stacked(self._in_threads(lambda i: self._eval_example(chosen[i]), len(chosen)))
         if not batch["mask"].any():
             raise ValueError(f"none of {len(chosen)} images could be read: {self._last_reason()}")
         return pixel_moments(batch["image"][batch["mask"] > 0])
@@ -76,7 +84,12 @@ class Photographs:
                     return row
             raise Unreadable(f"none of {self.num_examples} images could be read; the last: {self._last_reason()}")
 
-        return self._read(read, 2**62 - first, len(places))
+        with extra():
+            import grain
+
+        threads, size = self.threads or _processors(), len(places)
+        options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=max(threads, 2 * size))
+        return iter(grain.MapDataset.range(2**62 - first).map(read).to_iter_dataset(options).batch(size))
 
     def eval_batches(self, batch_size: int, *, share: tuple[int, int] = WHOLE) -> Iterator[Batch]:
         places, batches = rows(batch_size, share), -(-self.num_examples // batch_size)
@@ -85,13 +98,23 @@ class Photographs:
             step, place = divmod(i, len(places))
             return self._eval_example(step * batch_size + places[place])
 
-        return self._read(read, batches * len(places), len(places))
+        examples = self._in_threads(read, batches * len(places), ahead=2 * len(places))
+        for _ in range(batches):
+            yield _stacked(islice(examples, len(places)))
 
-    def _read(self, read: Callable[[int], Batch], length: int, batch_size: int) -> Iterator[Batch]:
-        """Batches of read(0), read(1), ..., in that order whatever the number of threads; two are read ahead."""
+    def _in_threads(self, read: Callable[[int], T], length: int, *, ahead: int = 0) -> Iterator[T]:
+        """read(0), read(1), ..., read(length - 1), in that order whatever the number of threads; so many ahead."""
         threads = self.threads or _processors()
-        options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=max(threads, 2 * batch_size))
-        return iter(grain.MapDataset.range(length).map(read).to_iter_dataset(options).batch(batch_size))
+        pool = ThreadPoolExecutor(threads)
+        following = iter(range(length))
+        try:
+            pending = deque(pool.submit(read, i) for i in islice(following, max(ahead, 4 * threads)))
+            while pending:
+                result = pending.popleft().result()
+                pending.extend(pool.submit(read, i) for i in islice(following, 1))
+                yield result
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def eval_image(self, index: int) -> np.ndarray | None:
         """One image as evaluation sees it, uint8 [H, W, C]; None: it cannot be read, and those are to be skipped."""
@@ -109,11 +132,9 @@ class Photographs:
             image, label = self._image(i) or (None, 0)
             return i, None if image is None else of(image), label
 
-        threads = self.threads or _processors()
-        options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=4 * threads)
-        for index, found, label in grain.MapDataset.range(self.num_examples).map(read).to_iter_dataset(options):
+        for index, found, label in self._in_threads(read, self.num_examples):
             if found is not None:
-                yield int(index), found, label
+                yield index, found, label
 
     def _example(self, index: int, rng: np.random.Generator | None) -> Batch | None:
         """With a random crop, or (`rng` None) the middle. None: it cannot be read, and those are to be skipped."""
@@ -155,6 +176,11 @@ class Photographs:
 
     def _last_reason(self) -> str:
         return next(reversed(self.skipped.values()), "")
+
+
+def _stacked(examples: Iterable[Batch]) -> Batch:
+    rows = list(examples)
+    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
 
 def infer_channels(examples: Examples) -> int:

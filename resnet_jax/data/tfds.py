@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import tensorflow_datasets as tfds
-
-from resnet_jax.data.digits.builder import Digits
 from resnet_jax.data.examples import expanded
 from resnet_jax.data.images import Unreadable
+from resnet_jax.extras import extra
 from resnet_jax.nearest import nearest
+
+with extra():
+    import tensorflow_datasets as tfds
+
+    from resnet_jax.data.digits.builder import Digits
 
 OWN = {"digits": Digits}  # builders that need no TensorFlow: prepared on first use
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterable
 
 import jax
 
 from resnet_jax.config import Config
 from resnet_jax.data import Source
+from resnet_jax.extras import check_installed
 from resnet_jax.models import list_models
 from resnet_jax.training.checkpoint import load_checkpoint
 from resnet_jax.training.loop import Diverged, SetupError, train
@@ -36,10 +36,9 @@ def check_all(configs: Iterable[Config]) -> None:
     Raises:
       SetupError: something is; nothing has been trained.
     """
-    if importlib.util.find_spec("matplotlib") is None:
-        raise SetupError("matplotlib is not installed: pip install 'flax-resnets[plots]'")
     for config in configs:
         try:
+            check_installed("matplotlib")
             make_plan(config)
             check_split(config, jax.device_count())
         except (ValueError, TypeError, OSError) as error:

@@ -19,6 +19,7 @@ import jax
 from resnet_jax.config import Config, check_config, flat, to_dict
 from resnet_jax.data import DataError
 from resnet_jax.data.sheet import as_seen
+from resnet_jax.extras import check_installed
 from resnet_jax.files import expanded
 from resnet_jax.training import confusion, distributed
 from resnet_jax.training.best import BestTest
@@ -49,7 +50,7 @@ from resnet_jax.training.report import Report
 from resnet_jax.training.session import Session
 from resnet_jax.training.state import TrainState
 from resnet_jax.training.steps import step_keys
-from resnet_jax.training.writers import TensorBoard, WandB, Writer, check_installed
+from resnet_jax.training.writers import TensorBoard, WandB, Writer
 from resnet_jax.types import Batch
 
 __all__ = ["Diverged", "OutOfMemory", "PeerFailed", "Preempted", "SaveFailed", "SetupError", "train"]
@@ -164,7 +165,10 @@ def _get_ready(config: Config, held: ExitStack) -> tuple[Plan, Parallel, Path, l
     _check_outside(folder, config.data.path)
     plan = make_plan(config)
     notes = list(plan.notes)
-    check_installed(tensorboard=config.log.tensorboard, wandb=config.log.wandb != "off")
+    if config.log.tensorboard:
+        check_installed("tensorboardX")
+    if config.log.wandb != "off":
+        check_installed("wandb")
     parallel = Parallel(config.train.parallel)
     check_split(config, len(parallel.devices), parallel.share[1])
     if config.train.deterministic:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import os
 import time
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
+
+from resnet_jax.extras import extra
 
 
 class Writer(Protocol):
@@ -27,16 +28,6 @@ class Writer(Protocol):
         """Writes what is still held. Nothing may be written after it."""
 
 
-def check_installed(*, tensorboard: bool, wandb: bool) -> None:
-    """Raises ValueError for a package that is wanted and missing, without importing any."""
-    for wanted, package, install in (
-        (tensorboard, "tensorboardX", "tensorboardX"),
-        (wandb, "wandb", "'flax-resnets[wandb]'"),
-    ):
-        if wanted and importlib.util.find_spec(package) is None:
-            raise ValueError(f"{package} is not installed: pip install {install}")
-
-
 class TensorBoard:
     """Event files in `folder`. Of what stands there already, TensorBoard drops what came after `start_step`.
 
@@ -45,9 +36,10 @@ class TensorBoard:
 
     def __init__(self, folder: Path, *, start_step: int, hyperparameters: Mapping[str, Any]) -> None:
         # Not its SummaryWriter: that one's thread dies of a full disk, and then every call waits for it for ever.
-        from tensorboardX import summary
-        from tensorboardX.event_file_writer import EventsWriter
-        from tensorboardX.proto.event_pb2 import Event, SessionLog
+        with extra():
+            from tensorboardX import summary
+            from tensorboardX.event_file_writer import EventsWriter
+            from tensorboardX.proto.event_pb2 import Event, SessionLog
 
         folder.mkdir(exist_ok=True)
         # The suffix keeps a start within the same second from overwriting the file of the one before.
@@ -97,7 +89,8 @@ class WandB:
         mode: Literal["online", "offline"],
         hyperparameters: Mapping[str, Any],
     ) -> None:
-        import wandb
+        with extra():
+            import wandb
 
         file = folder / "wandb_id"
         known = file.read_text().strip() if file.exists() else ""

@@ -1,4 +1,3 @@
-import importlib.util
 import io
 import struct
 import time
@@ -7,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resnet_jax.training.writers import TensorBoard, WandB, check_installed
+from resnet_jax.training.writers import TensorBoard, WandB
 
 HYPERPARAMETERS = {
     "model.name": "resnet20", "optim.peak_lr": 0.1, "optim.nesterov": True, "data.size": None, "optim.at": [1, 2],
@@ -101,13 +100,3 @@ def test_wandb_offline_writes_and_goes_on_with_the_same_run(tmp_path, capfd):
     assert b"test/top1" in (folders[0] / f"run-{run}.wandb").read_bytes()
     assert list(folders[0].glob("files/media/images/train/batch_*.png"))
     assert capfd.readouterr() == ("", "")
-
-
-def test_a_missing_package_is_named_with_its_install(monkeypatch):
-    check_installed(tensorboard=True, wandb=False)
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    check_installed(tensorboard=False, wandb=False)
-    with pytest.raises(ValueError, match="tensorboardX is not installed: pip install tensorboardX"):
-        check_installed(tensorboard=True, wandb=True)
-    with pytest.raises(ValueError, match=r"wandb is not installed: pip install 'flax-resnets\[wandb\]'"):
-        check_installed(tensorboard=False, wandb=True)

@@ -1,0 +1,48 @@
+"""Packages that come with extras of the distribution: flax-resnets[train], and so on. Standard library only."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+EXTRAS = {
+    "tensorflow_datasets": "train",
+    "importlib_resources": "train",
+    "array_record": "train",
+    "grain": "train",
+    "tensorboardX": "train",
+    "pyarrow": "parquet",
+    "matplotlib": "plots",
+    "wandb": "wandb",
+}
+
+
+class MissingExtra(ModuleNotFoundError, ValueError):
+    """A package that an extra installs is not there: what was asked for cannot be."""
+
+
+@contextmanager
+def extra() -> Iterator[None]:
+    """Around imports of such packages.
+
+    Raises:
+      MissingExtra: one is not installed; the message has the command that installs it.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in EXTRAS:
+            raise
+        raise MissingExtra(_message(package), name=package) from error
+
+
+def check_installed(package: str) -> None:
+    """Raises MissingExtra for a package that is not installed, without importing it."""
+    if importlib.util.find_spec(package) is None:
+        raise MissingExtra(_message(package), name=package)
+
+
+def _message(package: str) -> str:
+    return f"{package} is not installed: pip install 'flax-resnets[{EXTRAS[package]}]'"
