@@ -33,6 +33,7 @@ from resnet_jax.training.checkpoint import Checkpoint, open_checkpoint
 from resnet_jax.training.confusion import FILE as CLASSES
 from resnet_jax.training.confusion import FOLDER as EVALUATION
 from resnet_jax.training.confusion import write_classes
+from resnet_jax.training.data_record import Record, holds_the_images, without_trained
 from resnet_jax.training.folder import read_config
 from resnet_jax.training.loop import (
     Diverged,
@@ -46,7 +47,7 @@ from resnet_jax.training.loop import (
 )
 from resnet_jax.training.memory import is_out_of_memory, out_of_memory
 from resnet_jax.training.parallel import Parallel
-from resnet_jax.training.plan import make_augmentation, open_data, open_dataset, open_split
+from resnet_jax.training.plan import make_augmentation, open_data, open_dataset, open_split, record_of
 from resnet_jax.training.predict import image_files, predict
 from resnet_jax.training.protocols import Predictions, check_file, ensemble, evaluate_views, make_views, shorter_sides
 from resnet_jax.training.recalibrate import recalibrate
@@ -124,19 +125,30 @@ def _eval(request: Any) -> None:
     if request.data.per_class != own.per_class:
         raise ValueError("--data.per-class is for training; name a part of the split: --split 'test[:100]'")
     config = replace(request.data, per_class=None)
-    dataset = open_dataset(config)
-    split = request.split or _eval_split(dataset, config, own)
+    dataset = _open_for(request.runs[0], config, own)
+    records = [record_of(run, saved.meta) for run, saved in zip(request.runs, all_saved, strict=True)]
+    if is_own := place(config) == place(own) or _has_moved(dataset, config, own, records[0]):
+        # The command line has dropped these for data at another place.
+        config = replace(
+            config, class_names=config.class_names or own.class_names, classes=config.classes or own.classes
+        )
+    split = request.split or _eval_split(dataset, config, own, is_own)
+    if is_own and not request.split:
+        _check_held_out(request.runs[0], dataset, config, split, records[0])
     parallel = Parallel()
     batch = -(-(config.eval_batch_size or config.batch_size) // len(parallel.devices)) * len(parallel.devices)
     ready = []
     for saved in all_saved:  # whatever can be wrong with one is told before any is run
         source = _photographs(config, own, dataset, split, saved)
+        source, trained, note = _held_out(source, bool(request.split) or not is_own, records)
         views = make_views(request.protocol, source, request.scales)
         ready.append((saved.pretrained(ema=request.ema), source, views))
         if saved.meta["classes"] != all_saved[0].meta["classes"]:
             raise ValueError(f"{saved.folder.parent.parent} has other classes than {request.runs[0]}; wanted: the same")
     if request.out is not None:
         check_file(request.out)
+    if note:
+        print(f"note: {note}", file=sys.stderr)
     folder = _evaluation_folder(request)
     cache_compilations()
     each = [evaluate_views(net, source, views, batch_size=batch, parallel=parallel) for net, source, views in ready]
@@ -146,7 +158,7 @@ def _eval(request: Any) -> None:
     where = {"ema": request.ema, "data": dataset.name, "split": split, "protocol": request.protocol}
     if request.protocol == "multi-scale":
         where["scales"] = shorter_sides(source.image_size, request.scales)
-    facts = {**one, **where, "skipped": len(source.skipped), "images": len(found.labels), **means}
+    facts = {**one, **where, "skipped": len(source.skipped), **trained, "images": len(found.labels), **means}
     nets = " + ".join(f"{run}, step {step}" for run, step in zip(request.runs, steps, strict=True))
     nets += ", averaged weights" if request.ema else ""
     if request.protocol != "single":
@@ -242,10 +254,56 @@ def _photographs(
     return found
 
 
-def _eval_split(dataset: data.Dataset, config: DataConfig, own: DataConfig) -> str:
+def _open_for(run: str, config: DataConfig, own: DataConfig) -> data.Dataset:
+    """The dataset; where the run's own is not there, the error says whose path it is."""
+    try:
+        return open_dataset(config)
+    except FileNotFoundError as error:
+        if place(config) != place(own):
+            raise
+        said = f"{error}; this is the path of the images that {run} was trained with"
+        raise FileNotFoundError(f"{said}; name where they are now: --data.path") from None
+
+
+def _has_moved(dataset: data.Dataset, config: DataConfig, own: DataConfig, record: Record | None) -> bool:
+    """Whether the dataset is the run's own at another place: most of the images it was trained on are there."""
+    base = own.train_split.partition("[")[0]
+    if record is None or not config.path or base not in dataset.splits:
+        return False
+    return holds_the_images(dataset.examples(base), record)
+
+
+def _check_held_out(run: str, dataset: data.Dataset, config: DataConfig, split: str, record: Record | None) -> None:
+    """Raises ValueError where a held-out part by place is not the one that a run without a record had."""
+    train = data.default_splits(dataset, config.train_split, config.test_split, config.holdout)[0]
+    if record is None and not {*dataset.places(train)}.isdisjoint(dataset.places(split)):
+        said = f"{dataset.name} has changed since {run} was trained, which has no record of its images"
+        raise ValueError(
+            f"{said}: what it was not trained on cannot be told; name other data by --data.path or --split"
+        )
+
+
+def _held_out(
+    source: Photographs, asked: bool, records: list[Record | None]
+) -> tuple[Photographs, dict[str, int], str]:
+    """The images to test on, and what there is to say of those that a run was trained on.
+
+    They are dropped, unless the split or the data was asked for (`asked`).
+    """
+    rest = without_trained(source, [record for record in records if record is not None])
+    count = source.num_examples - rest.num_examples
+    said = f"{count:,} of {source.num_examples:,} images were trained on"
+    if asked or not count:
+        return source, {"left_out": 0, "trained_on": count}, said if count else ""
+    if count == source.num_examples:
+        raise ValueError(f"all of the {count:,} images were trained on; name other images by --split or --data.path")
+    return rest, {"left_out": count, "trained_on": 0}, f"{said}, and are not tested on"
+
+
+def _eval_split(dataset: data.Dataset, config: DataConfig, own: DataConfig, is_own: bool) -> str:
     """Of the run's own data, what it was tested on; of any other, its test split, or all of it."""
-    if place(config) == place(own) or config.test_split != own.test_split:
-        return data.default_splits(dataset, config.train_split, config.test_split)[1]
+    if is_own or config.test_split != own.test_split:
+        return data.default_splits(dataset, config.train_split, config.test_split, config.holdout)[1]
     return next((name for name in data.TEST_SPLITS if name in dataset.splits), "train")
 
 

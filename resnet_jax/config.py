@@ -61,7 +61,8 @@ class DataConfig:
     image_column: Annotated[str, "NAME"] | None = None  # column of images; None: image, file_name, ...
     data_dir: Place | None = None  # where prepared TFDS sets lie; None: TFDS's own choice
     train_split: str = "train"  # split to train on, or a part of it: train[:10%]
-    test_split: str | None = None  # split to test on; None: test or validation, else a fifth of train_split, held out
+    test_split: str | None = None  # split to test on; None: validation or test, else a fifth of train_split, held out
+    holdout: Literal["digest", "position"] = "digest"  # hold out by contents of images; position: as version 0.1.0
     class_names: tuple[str, ...] | None = None  # names in the order of the labels, or CLASS=NAME; None: the data's
     classes: tuple[str, ...] | None = None  # only these classes, in this order; None: all
     per_class: int | None = None  # train on so many images of each class, the first ones; None: on all
@@ -357,8 +358,10 @@ def default_workdir(config: Config) -> str:
 
 
 def place(config: DataConfig) -> tuple[str | None, ...]:
-    """Where the images are."""
-    return ("", config.path, "") if config.path else (config.name, None, config.data_dir)
+    """Where the images are, however their path is written."""
+    if config.path:
+        return "", os.path.realpath(os.path.expanduser(config.path)), ""
+    return config.name, None, config.data_dir
 
 
 def _check_init(config: InitConfig) -> None:
@@ -452,8 +455,12 @@ def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
+# Values of fields that an earlier version did not have, where the default would change one of its runs.
+EARLIER: dict[tuple[type, str], Any] = {(DataConfig, "holdout"): "position"}
+
+
 def from_dict(values: dict[str, Any], kind: type = Config) -> Any:
-    """The inverse of `to_dict`. Fields that are absent have their defaults.
+    """The inverse of `to_dict`. Fields that are absent have the values that reproduce the run of an earlier version.
 
     Raises:
       ValueError: a field that `kind` does not have, or a value that its field cannot hold.
@@ -476,7 +483,8 @@ def _restored(values: dict[str, Any], kind: type) -> Any:
             return _restored(value, hints[name])
         return tuple(value) if isinstance(value, list) else value
 
-    return kind(**{name: restore(name, value) for name, value in values.items()})
+    absent = {name: value for (owner, name), value in EARLIER.items() if owner is kind and name not in values}
+    return kind(**absent | {name: restore(name, value) for name, value in values.items()})
 
 
 def changes(old: dict[str, Any], new: dict[str, Any]) -> dict[str, tuple[Any, Any]]:

@@ -197,7 +197,7 @@ def test_names_that_are_not_utf8_are_printed_and_recorded(trained, pictures, tmp
     """As zips packed on Windows leave them; in a process of its own, whose output is strict UTF-8."""
     folder = os.fsencode(tmp_path / "set") + b"\xe9"
     shutil.copytree(os.fsencode(pictures / "train"), folder)
-    Path(os.fsdecode(folder + b"/digit1/\xe9bad.png")).write_bytes(b"not an image")
+    Path(os.fsdecode(folder + b"/digit1/\xe9bad.png")).write_bytes(b"no image at all")  # is trained on
     path = os.fsdecode(folder)
     skip = ["--data.unreadable", "skip"]
     short = [word for word in SHORT if word != "--log.no-tensorboard"]
@@ -357,15 +357,22 @@ def test_an_unreadable_image_stops_training_with_its_name_or_is_skipped(tmp_path
     assert error.startswith(f"error: {broken}: ") and error.endswith("or skip such images: --data.unreadable skip\n")
     run = tmp_path / "b"
     arguments = ["train", "--workdir", run, *at, "--data.unreadable", "skip", "--data.test-split", "train"]
+    assert "share 21 images of" in mistake(capsys, *arguments)
+    arguments += ["--data.holdout", "position"]  # as version 0.1.0, which had no word for it
     out = said(capsys, *arguments)
-    assert f"1 images skipped so far, which cannot be read; the last: {broken}" in out and "(20 images)" in out
-    found = json.loads(said(capsys, "eval", run, "--json"))
+    assert (
+        f"1 images skipped so far, which cannot be read, see skipped.jsonl; the last: {broken}" in out
+        and "(20 images)" in out
+    )
+    assert "21 of the 21 test images are also trained on, as the same file or a copy" in out
+    assert "all of the 21 images were trained on; name other images" in mistake(capsys, "eval", run)
+    found = json.loads(said(capsys, "eval", run, "--json", "--split", "train"))
     assert (found["images"], found["skipped"]) == (20, 1)
 
     # Going on with other images would mix what was trained on into what is tested on.
     write_classes(tmp_path / "set", digits, (2,), 0, 10)
     at[at.index("straight") + 1 : at.index("straight") + 1] = ["bent"]
-    assert "data.class_names was" in mistake(capsys, *arguments[:3], *at, *arguments[-4:])
+    assert "data.class_names was" in mistake(capsys, *arguments[:3], *at, *arguments[-6:])
     shutil.rmtree(tmp_path / "set" / "digit2")
     broken.unlink()
     assert "the data has changed since this run began: images" in mistake(capsys, *arguments)
@@ -376,7 +383,7 @@ def test_an_unreadable_image_stops_training_with_its_name_or_is_skipped(tmp_path
         (tmp_path / "set" / own).rename(tmp_path / "other" / name)
     lines = said(capsys, "predict", run, tmp_path / "other", "--json").splitlines()
     right = [guess["top"][0]["class"] in guess["image"] for guess in map(json.loads, lines)]
-    found = json.loads(said(capsys, "eval", run, "--json", "--data.path", tmp_path / "other"))
+    found = json.loads(said(capsys, "eval", run, "--json", "--data.path", tmp_path / "other", "--split", "train"))
     assert found["top1"] == pytest.approx(np.mean(right)) and found["images"] == 20
 
 

@@ -49,7 +49,7 @@ def open_dataset(
     Raises:
       FileNotFoundError, ValueError: it is not there or cannot be understood; see `formats.open_path`, `tfds.open_tfds`.
     """
-    # Imported when called: a folder of images needs no TFDS, and neither needs the other's packages.
+    # Imported when called: neither a folder of images nor the digits need TFDS, nor one of them the other's packages.
     if path is not None:
         from resnet_jax.data import formats
 
@@ -64,6 +64,10 @@ def open_dataset(
     for option, value in {"labels": labels, "label_column": label_column, "image_column": image_column}.items():
         if value is not None:
             raise ValueError(f"data.{option}={value!r} is for data at data.path, which is not set")
+    if name == "digits":
+        from resnet_jax.data.digits import open_digits
+
+        return open_digits()
     from resnet_jax.data import tfds
 
     return tfds.open_tfds(name, data_dir)

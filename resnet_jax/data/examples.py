@@ -5,18 +5,29 @@ from __future__ import annotations
 import re
 import stat
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
+from resnet_jax.data.identity import (
+    Identity,
+    file_fingerprints,
+    fingerprint,
+    held_out,
+    name_and_size_fingerprints,
+    name_fingerprint,
+)
 from resnet_jax.data.images import Unreadable
 from resnet_jax.files import expanded as expanded
 from resnet_jax.nearest import composed, nearest
 
 TEST_SPLITS = ("test", "validation", "val", "valid")
+TRAINING, HELD_OUT = "training", "held-out"  # the two parts of a split that `identity.held_out` makes
+SLICE = re.compile(r"([^\[\]+]+)\[(-?\d+%?)?:(-?\d+%?)?\]")  # train[10%:20%]
+Holdout = Literal["digest", "position"]
 MEMORY = 2**33  # bytes of packed images that are held at most
 EXPANSION = 200  # times its size that a file may hold: drawings in black and white reach 120, a bomb 1000
 
@@ -47,6 +58,10 @@ class Examples(Protocol):
         """What a message calls it: a path, or a place in a file."""
         ...
 
+    def identity(self, index: np.ndarray, kind: str) -> Identity:
+        """Which images those at `index`, int [n], are; `kind` ("contents" or "names") matters for files alone."""
+        ...
+
 
 class Dataset(Protocol):
     """A set of images in splits."""
@@ -64,8 +79,17 @@ class Dataset(Protocol):
         """What a user should know about the data, a line each: files that are not read, splits without labels."""
         ...
 
+    @property
+    def fixed(self) -> bool:
+        """Whether it has one version for ever, so that places in it name its images."""
+        ...
+
     def examples(self, split: str) -> Examples:
-        """Of "train", or of a part of it: "train[:10%]", "train[500:]"."""
+        """Of "train", or of a part of it: "train[:10%]", "train[500:]"; or of several, "train+test"."""
+        ...
+
+    def places(self, split: str) -> dict[str, np.ndarray]:
+        """The same as places, int [n], in each whole split that it is of."""
         ...
 
 
@@ -76,6 +100,7 @@ class Files:
     paths: Sequence[Path]
     labels: np.ndarray  # int [n]
     classes: tuple[str, ...]
+    contents: np.ndarray | None = None  # uint64 [n]: fingerprints, where they are known
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -93,7 +118,17 @@ class Files:
         return str(self.paths[index])
 
     def take(self, index: np.ndarray) -> Files:
-        return Files([self.paths[i] for i in index], self.labels[index], self.classes)
+        contents = None if self.contents is None else self.contents[index]
+        return replace(self, paths=[self.paths[i] for i in index], labels=self.labels[index], contents=contents)
+
+    def identity(self, index: np.ndarray, kind: str) -> Identity:
+        paths = [self.paths[i] for i in index]
+        if kind == "contents":
+            found = file_fingerprints(paths) if self.contents is None else self.contents[index]
+        else:
+            found = name_and_size_fingerprints(paths)
+        names = np.array([name_fingerprint(path) for path in paths], np.uint64)
+        return Identity(kind, found, names, self.labels[index].astype(np.int32))
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,6 +154,10 @@ class Items:
         images = self.images[index] if isinstance(self.images, np.ndarray) else [self.images[i] for i in index]
         places = index if self.places is None else self.places[index]
         return Items(images, self.labels[index], self.classes, self.file, places)
+
+    def identity(self, index: np.ndarray, kind: str) -> Identity:
+        found = np.array([fingerprint(self.images[i]) for i in index], np.uint64)
+        return Identity("contents", found, np.zeros_like(found), self.labels[index].astype(np.int32))
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,6 +188,9 @@ class Relabelled:
     def name(self, index: int) -> str:
         return self.examples.name(index)
 
+    def identity(self, index: np.ndarray, kind: str) -> Identity:
+        return self.examples.identity(index, kind)
+
 
 @dataclass(frozen=True, eq=False)
 class Chosen:
@@ -167,6 +209,82 @@ class Chosen:
 
     def name(self, index: int) -> str:
         return self.examples.name(int(self.index[index]))
+
+    def identity(self, index: np.ndarray, kind: str) -> Identity:
+        return replace(self.examples.identity(self.index[index], kind), labels=self.labels[index].astype(np.int32))
+
+
+@dataclass(frozen=True, eq=False)
+class Subset:
+    """The examples at some places, under their own labels."""
+
+    examples: Examples
+    index: np.ndarray  # int [n]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.examples.classes
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, index: int) -> tuple[bytes | np.ndarray, int]:
+        return self.examples[int(self.index[index])]
+
+    def name(self, index: int) -> str:
+        return self.examples.name(int(self.index[index]))
+
+    def identity(self, index: np.ndarray, kind: str) -> Identity:
+        return self.examples.identity(self.index[index], kind)
+
+
+@dataclass(frozen=True, eq=False)
+class Joined:
+    """Parts of several splits, one after the other."""
+
+    parts: Sequence[Files | Items]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.parts[0].classes
+
+    @property
+    def labels(self) -> np.ndarray:
+        return np.concatenate([part.labels for part in self.parts])
+
+    def __len__(self) -> int:
+        return sum(map(len, self.parts))
+
+    def __getitem__(self, index: int) -> tuple[bytes | np.ndarray, int]:
+        part, place = self._place(index)
+        return part[place]
+
+    def name(self, index: int) -> str:
+        part, place = self._place(index)
+        return part.name(place)
+
+    def identity(self, index: np.ndarray, kind: str) -> Identity:
+        ends = np.cumsum([len(part) for part in self.parts])
+        which = np.searchsorted(ends, index, side="right")
+        starts = np.concatenate([[0], ends])
+        found = [part.identity(index[which == i] - starts[i], kind) for i, part in enumerate(self.parts)]
+        back = np.argsort(np.argsort(which, kind="stable"), kind="stable")
+        arrays = zip(*((one.fingerprints, one.names, one.labels) for one in found), strict=True)
+        return Identity(found[0].kind, *(np.concatenate(x)[back] for x in arrays))
+
+    def _place(self, index: int) -> tuple[Files | Items, int]:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        for part in self.parts:
+            if index < len(part):
+                break
+            index -= len(part)
+        return part, index
+
+
+def identify(examples: Examples, kind: str) -> Identity:
+    """Which images they are; `kind` is "contents", or "names" for files that are not to be read."""
+    return examples.identity(np.arange(len(examples)), kind)
 
 
 def choose(
@@ -191,7 +309,7 @@ def choose(
     wanted = [examples.classes[label] for label in chosen]
     if len(set(wanted)) < len(wanted):
         raise ValueError(f"classes {', '.join(wanted)}; wanted: each once")
-    own = examples.labels if isinstance(examples, Files | Items) else _labels(examples, skip_unreadable)
+    own = labels_of(examples, skip_unreadable=skip_unreadable)
     members = [np.flatnonzero(own == label)[:per_class] for label in chosen]
     for name, found in zip(wanted, members, strict=True):
         if len(found) < (per_class or 1):
@@ -202,8 +320,10 @@ def choose(
     return Chosen(examples, index[order], labels[order], tuple(wanted))
 
 
-def _labels(examples: Examples, skip_unreadable: bool) -> np.ndarray:
-    """Of all: -1 for one that cannot be read."""
+def labels_of(examples: Examples, *, skip_unreadable: bool = False) -> np.ndarray:
+    """int [n]. Where the storage does not know them each example is read; -1 for one that cannot be."""
+    if isinstance(examples, Files | Items | Chosen | Joined):
+        return examples.labels
     labels = np.full(len(examples), -1)
     for i in range(len(examples)):
         try:
@@ -274,31 +394,79 @@ class Stored:
     parts: Mapping[str, Files | Items | Part]
     notes: tuple[str, ...] = ()
     unlabelled: Mapping[str, str] = field(default_factory=dict)  # splits that cannot be used, and why
+    fixed: bool = False  # it comes in one version, in a random order from which parts are cut as it is
+    _contents: dict[str, np.ndarray] = field(default_factory=dict, repr=False)  # fingerprints, once computed
 
     @property
     def splits(self) -> dict[str, int]:
         return {split: len(part) for split, part in self.parts.items()}
 
-    def examples(self, split: str) -> Files | Items:
-        """A part, "train[:80%]", is cut from an order that spreads each class evenly, so that all have their share.
+    def examples(self, split: str) -> Files | Items | Joined:
+        """A split, or parts of one or several: "train[:80%]", "train[held-out]", "train+val[10:]".
+
+        "train[held-out]" is a fifth of the images, chosen by their contents (see `identity.held_out`), and
+        "train[training]" the others. Other parts are cut from an order that spreads each class evenly, so that all have
+        their share.
 
         Raises:
-          ValueError: no such split, one that has no labels or cannot be read; a part that is empty or cannot be
-            understood.
+          ValueError: no such split, one that has no labels or cannot be read; a part that is empty, cannot be
+            understood, or has an image twice.
         """
-        name, bracket, _ = split.partition("[")
-        if name in self.unlabelled:
-            raise ValueError(self.unlabelled[name])
-        if name not in self.parts:
-            raise ValueError(f"{self.name} has no split {name!r}; {nearest(name, self.parts)}")
+        parts = [self._part(name, index) for name, index in self._cut(split)]
+        return parts[0] if len(parts) == 1 else Joined(parts)
+
+    def places(self, split: str) -> dict[str, np.ndarray]:
+        """As places, int [n], in each whole split that it is of."""
+        found: dict[str, np.ndarray] = {}
+        for name, index in self._cut(split):
+            index = np.arange(len(self.parts[name])) if index is None else index
+            found[name] = np.concatenate([found[name], index]) if name in found else index
+        return found
+
+    def _part(self, name: str, index: np.ndarray | None) -> Files | Items:
+        whole, known = self._whole(name), self._contents.get(name)
+        if known is not None and isinstance(whole, Files):
+            whole = replace(whole, contents=known)
+        return whole if index is None else whole.take(index)
+
+    def _whole(self, name: str) -> Files | Items:
         whole = self.parts[name]
-        whole = whole.examples if isinstance(whole, Part) else whole
-        if not bracket:
-            return whole
-        start, stop = _bounds(split, len(whole))
-        if start >= stop:
-            raise ValueError(f"{self.name}: {split!r} is empty; {name!r} has {len(whole)} images")
-        return whole.take(np.sort(spread(whole.labels)[start:stop]))
+        return whole.examples if isinstance(whole, Part) else whole
+
+    def _cut(self, split: str) -> list[tuple[str, np.ndarray | None]]:
+        """Each part's split and places; None for a whole split."""
+        found: list[tuple[str, np.ndarray | None]] = []
+        for part in split.split("+"):
+            name, bracket, _ = part.partition("[")
+            if name in self.unlabelled:
+                raise ValueError(self.unlabelled[name])
+            if name not in self.parts:
+                raise ValueError(f"{self.name} has no split {name!r}; {nearest(name, self.parts)}")
+            found.append((name, self._places(name, part) if bracket else None))
+        for name in {name for name, _ in found} if len(found) > 1 else ():
+            count = len(self.parts[name])
+            index = np.concatenate([np.arange(count) if i is None else i for own, i in found if own == name])
+            if twice := len(index) - len(np.unique(index)):
+                raise ValueError(f"{self.name}: split {split!r} has {twice} images of {name!r} twice")
+        return found
+
+    def _places(self, name: str, part: str) -> np.ndarray:
+        whole = self._whole(name)
+        if part in (f"{name}[{TRAINING}]", f"{name}[{HELD_OUT}]"):
+            held = held_out(self._fingerprints(name), whole.labels)
+            found = np.flatnonzero(held == part.endswith(f"[{HELD_OUT}]"))
+        else:
+            start, stop = _bounds(part, len(whole))
+            order = np.arange(len(whole)) if self.fixed else spread(whole.labels)
+            found = np.sort(order[start:stop])
+        if not len(found):
+            raise ValueError(f"{self.name}: {part!r} is empty; {name!r} has {len(whole)} images")
+        return found
+
+    def _fingerprints(self, name: str) -> np.ndarray:
+        if name not in self._contents:
+            self._contents[name] = identify(self._whole(name), "contents").fingerprints
+        return self._contents[name]
 
 
 def spread(labels: np.ndarray) -> np.ndarray:
@@ -314,7 +482,7 @@ def spread(labels: np.ndarray) -> np.ndarray:
 
 def _bounds(split: str, length: int) -> tuple[int, int]:
     """First and last + 1 of "name[a:b]", where a and b are numbers or percentages, from the end if negative."""
-    match = re.fullmatch(r"[^\[\]]+\[(-?\d+%?)?:(-?\d+%?)?\]", split)
+    match = SLICE.fullmatch(split)
     if not match:
         raise ValueError(f"split {split!r} cannot be understood; wanted: as in train, train[:10%] or train[500:]")
 
@@ -324,22 +492,56 @@ def _bounds(split: str, length: int) -> tuple[int, int]:
         value = round(int(text[:-1]) * length / 100) if text.endswith("%") else int(text)
         return min(length, max(0, value + length if text.startswith("-") else value))
 
-    return bound(match[1], 0), bound(match[2], length)
+    return bound(match[2], 0), bound(match[3], length)
 
 
-def default_splits(dataset: Dataset, train: str, test: str | None) -> tuple[str, str]:
-    """Where to train and to test. With `test` None: the dataset's own test split, else a fifth of `train`, held out.
+def default_splits(dataset: Dataset, train: str, test: str | None, holdout: Holdout = "digest") -> tuple[str, str]:
+    """Where to train and to test.
+
+    With `test` None: the dataset's validation split, else its test split, else a fifth of `train`, held out by the
+    contents of its images (of a set that never changes, by place). With `test` a part of the whole split `train`, the
+    rest of it is trained on. `holdout` "position" is the rule of version 0.1.0: the test split comes
+    before the validation split, a fifth is held out by place, and whoever names the test part alone trains on all.
 
     Raises:
       ValueError: nothing to test on.
     """
     if test is not None:
-        return train, test
+        return (train if holdout == "position" else _rest(dataset, train, test)), test
     trained = [part.partition("[")[0] for part in train.split("+")]
-    for name in TEST_SPLITS:
+    for name in TEST_SPLITS if holdout == "position" else (*TEST_SPLITS[1:], TEST_SPLITS[0]):
         if name in dataset.splits and name not in trained:
             return train, name
     if trained != [train]:
         said = f"{dataset.name} has no split to test on beside {train!r}"
         raise ValueError(f'{said}; name a part that is not trained on, as --data.test-split "train[80%:]"')
-    return f"{train}[:80%]", f"{train}[80%:]"
+    if holdout == "position" or dataset.fixed:
+        return f"{train}[:80%]", f"{train}[80%:]"
+    return f"{train}[{TRAINING}]", f"{train}[{HELD_OUT}]"
+
+
+def _rest(dataset: Dataset, train: str, test: str) -> str:
+    """`train` without its part `test`, if that is one part of the whole split `train`; else `train`."""
+    if train not in dataset.splits:
+        return train
+    if test in (f"{train}[{TRAINING}]", f"{train}[{HELD_OUT}]"):
+        return f"{train}[{TRAINING if test.endswith(f'[{HELD_OUT}]') else HELD_OUT}]"
+    match = SLICE.fullmatch(test)
+    if not match or match[1] != train:
+        return train
+    rest = [f"{train}[:{match[2]}]"] if match[2] else []
+    rest += [f"{train}[{match[3]}:]"] if match[3] else []
+    return "+".join(part for part in rest if not _is_empty(dataset, part)) or train
+
+
+def _is_empty(dataset: Dataset, part: str) -> bool:
+    try:
+        return not dataset.places(part)
+    except ValueError:
+        return True
+
+
+def shared(dataset: Dataset, one: str, other: str) -> int:
+    """How many images two splits, or parts of them, have in common, by place."""
+    a, b = dataset.places(one), dataset.places(other)
+    return sum(len(np.intersect1d(a[name], b[name])) for name in a.keys() & b.keys())

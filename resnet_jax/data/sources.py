@@ -29,6 +29,11 @@ class Source(Protocol):
     def num_examples(self) -> int: ...
 
     @property
+    def examples(self) -> Examples:
+        """As they are stored."""
+        ...
+
+    @property
     def image_shape(self) -> tuple[int, int, int]:
         """[H, W, C] of the images it serves."""
         ...
@@ -117,6 +122,7 @@ class InMemory:
     classes: tuple[str, ...]
     skipped: dict[str, str] = field(default_factory=dict)
     names: Callable[[int], str] = "image {}".format
+    stored: Examples | None = None  # what they were read from; None: these arrays
 
     def name(self, index: int) -> str:
         return self.names(index)
@@ -131,6 +137,10 @@ class InMemory:
     @property
     def num_examples(self) -> int:
         return len(self.images)
+
+    @property
+    def examples(self) -> Examples:
+        return Items(self.images, self.labels, self.classes, "memory") if self.stored is None else self.stored
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -174,7 +184,8 @@ def in_memory(examples: Examples, *, channels: int | None = None, skip_unreadabl
         and isinstance(examples.images, np.ndarray)
         and channels in (None, examples.images.shape[-1])
     ):
-        return InMemory(examples.images, examples.labels.astype(np.int32), examples.classes, {}, examples.name)
+        served = examples.images, examples.labels.astype(np.int32)
+        return InMemory(*served, examples.classes, {}, examples.name, examples)
     images = np.empty((0, 0, 0, 0), np.uint8)
     labels: list[int] = []
     places: list[int] = []
@@ -209,9 +220,8 @@ def in_memory(examples: Examples, *, channels: int | None = None, skip_unreadabl
         places.append(i)
     if not labels:
         raise ValueError(f"none of {len(examples)} images could be read: {next(iter(skipped.values()), '')}")
-    served = images[: len(labels)]
 
     def name(index: int) -> str:
         return examples.name(places[index])
 
-    return InMemory(served, np.array(labels, np.int32), examples.classes, skipped, name)
+    return InMemory(images[: len(labels)], np.array(labels, np.int32), examples.classes, skipped, name, examples)

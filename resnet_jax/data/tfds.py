@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from resnet_jax.data.examples import expanded
+from resnet_jax.data.identity import Identity, place_fingerprints
 from resnet_jax.data.images import Unreadable
 from resnet_jax.extras import extra
 from resnet_jax.nearest import nearest
 
 with extra():
     import tensorflow_datasets as tfds
-
-    from resnet_jax.data.digits.builder import Digits
-
-OWN = {"digits": Digits}  # builders that need no TensorFlow: prepared on first use
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +28,7 @@ class TfdsExamples:
     label: str
     classes: tuple[str, ...]
     where: str
+    places: Sequence[tuple[str, int, int]]  # of what split of what version; from which example to which
 
     def __len__(self) -> int:
         return len(self.source)
@@ -44,6 +43,11 @@ class TfdsExamples:
     def name(self, index: int) -> str:
         return f"{self.where}, example {index}"
 
+    def identity(self, index: np.ndarray, kind: str) -> Identity:
+        """A version of a TFDS set never changes: its images are identified by place, and nothing is read."""
+        found = np.concatenate([place_fingerprints(where, np.arange(*ends)) for where, *ends in self.places])[index]
+        return Identity("places", found, np.zeros_like(found), np.full(len(found), -1, np.int32))
+
 
 @dataclass(frozen=True, eq=False)
 class TfdsDataset:
@@ -51,6 +55,7 @@ class TfdsDataset:
 
     name: str
     builder: tfds.core.DatasetBuilder
+    fixed = True  # a version never changes
 
     @property
     def splits(self) -> dict[str, int]:
@@ -70,17 +75,32 @@ class TfdsDataset:
         if name not in self.splits:
             raise ValueError(f"{self.name} has no split {name!r}; {nearest(name, self.splits)}")
         info = self.builder.info
-        try:
-            length = info.splits[split].num_examples
-        except (ValueError, AssertionError, KeyError) as error:
-            raise ValueError(f"{self.name}: split {split!r} cannot be understood: {_line(error)}") from None
-        if not length:
+        parts = self._cut(split)
+        if not sum(stop - start for _, start, stop in parts):
             raise ValueError(f"{self.name}: {split!r} is empty; {name!r} has {self.splits[name]} images")
         image, label = info.supervised_keys[:2]
         encoded = [key for key, feature in info.features.items() if isinstance(feature, tfds.features.Image)]
         skip = dict.fromkeys(encoded, tfds.decode.SkipDecoding())  # another image, a mask say, is not wanted at all
         source = self.builder.as_data_source(split=split, decoders=skip)
-        return TfdsExamples(source, image, label, tuple(self._pair[1].names), f"{self.name}, {split}")
+        places = [(f"{info.full_name}/{name}", start, stop) for name, start, stop in parts]
+        return TfdsExamples(source, image, label, tuple(self._pair[1].names), f"{self.name}, {split}", places)
+
+    def places(self, split: str) -> dict[str, np.ndarray]:
+        """As places, int [n], in each whole split that it is of."""
+        found: dict[str, np.ndarray] = {}
+        for name, start, stop in self._cut(split):
+            found[name] = np.concatenate([found.get(name, np.arange(0)), np.arange(start, stop)])
+        return found
+
+    def _cut(self, split: str) -> list[tuple[str, int, int]]:
+        """Each part's split, its first example, and the last + 1."""
+        try:
+            parts = tfds.core.splits.AbstractSplit.from_spec(split).to_absolute(self.builder.info.splits)
+        except (ValueError, AssertionError, KeyError) as error:
+            raise ValueError(f"{self.name}: split {split!r} cannot be understood: {_line(error)}") from None
+        ends = [(part.from_ or 0, self.splits[part.splitname] if part.to is None else part.to) for part in parts]
+        found = [(part.splitname, start, max(start, stop)) for part, (start, stop) in zip(parts, ends, strict=True)]
+        return found
 
     @property
     def _pair(self) -> tuple[Any, Any]:
@@ -103,18 +123,12 @@ def open_tfds(name: str, data_dir: str | None = None) -> TfdsDataset:
     pair = keys and (features[keys[0]], features[keys[1]])
     if not (pair and isinstance(pair[0], tfds.features.Image) and isinstance(pair[1], tfds.features.ClassLabel)):
         raise ValueError(f"{name} is not an image classification set: it has no (image, label) pair")
-    if builder.name in OWN:
-        tfds.disable_progress_bar()
-        with contextlib.redirect_stdout(io.StringIO()):  # it speaks of a download; there is none
-            builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
-    elif not builder.info.splits:
+    if not builder.info.splits:
         raise ValueError(f"{builder.name} is not prepared in {builder.data_path}; {_command(name, data_dir)}")
     return TfdsDataset(name, builder)
 
 
 def _builder(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
-    if name in OWN:
-        return OWN[name](data_dir=data_dir, file_format="array_record")
     folders = _prepared(name, data_dir)  # what lies there needs no definition: it may be anybody's
     for folder in folders:
         if any(folder.glob("*.array_record*")):
@@ -126,7 +140,7 @@ def _builder(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
     try:
         return tfds.builder(name, data_dir=data_dir, file_format="array_record", try_gcs=False)
     except tfds.core.DatasetNotFoundError:
-        known = [*OWN, *tfds.list_builders(with_community_datasets=False)]
+        known = ["digits", *tfds.list_builders(with_community_datasets=False)]
         raise ValueError(f"TFDS has no dataset {name!r}; {nearest(name, known, 'see tfds.list_builders()')}") from None
     except ImportError as error:
         raise ValueError(f"{name}: TFDS's own definition of it asks for a package that is missing ({error})") from None

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 import subprocess
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,11 +15,13 @@ from typing import Any
 from resnet_jax.config import DEFAULT_WARMUP, Config, changes, from_dict, read_record, to_dict
 from resnet_jax.files import expanded
 from resnet_jax.nearest import nearest
+from resnet_jax.training.checkpoint import kept_steps, read_meta
 from resnet_jax.training.integrity import replace_file
 
 # Fields, and groups of them, that may change between the starts of one run: they change no step that is made.
 FREE = (
     "workdir",
+    "data.path",  # the images themselves are compared
     "data.data_dir",
     "data.threads",
     "data.eval_batch_size",
@@ -90,17 +94,43 @@ def _named(differ: dict[str, tuple[Any, Any]]) -> str:
     return ", ".join(f"{name} was {old!r}, now {new!r}" for name, (old, new) in differ.items())
 
 
+def with_its_holdout(folder: Path, config: Config) -> Config:
+    """`config` with the rule of splits that the run in `folder` began with, if it began with version 0.1.0.
+
+    So the same command resumes it. Other values of `data.holdout` are compared as every field is.
+    """
+    try:
+        if (folder / "config.json").exists():
+            rule = read_config(folder).data.holdout
+        elif steps := kept_steps(folder / "checkpoints"):
+            rule = from_dict(read_meta(folder / "checkpoints" / str(steps[-1]))["config"]).data.holdout
+        else:
+            return config
+    except (ValueError, OSError, KeyError):  # reported where the run's config and checkpoints are read
+        return config
+    return replace(config, data=replace(config.data, holdout=rule)) if rule == "position" else config
+
+
 def record_config(folder: Path, config: Config, step: int) -> None:
     """Writes config.json, if there is none or a changed one: the one before is kept in its list "before".
 
     There "until" is the last step that was made with it: `step`.
     """
-    record: dict[str, Any] = {"config": to_dict(config), "versions": versions(), "commit": _commit()}
+    record: dict[str, Any] = {
+        "config": to_dict(config),
+        "directory": os.getcwd(),  # that relative paths start from
+        "versions": versions(),
+        "commit": _commit(),
+    }
     file = folder / "config.json"
     if file.exists() and (step or has_results(folder)):
-        if not _changed(folder, config):
-            return
         last = json.loads(file.read_text())
+        if not _changed(folder, config):
+            path = config.data.path
+            if path and (last["config"]["data"]["path"], last.get("directory")) != (path, os.getcwd()):  # moved
+                last["config"]["data"]["path"], last["directory"] = path, os.getcwd()
+                replace_file(file, json.dumps(last, indent=2) + "\n")
+            return
         record["before"] = [*last.pop("before", []), last | {"until": step}]
     replace_file(file, json.dumps(record, indent=2) + "\n")
 
@@ -145,9 +175,18 @@ def read_config(folder: str | Path) -> Config:
             f"{folder} {there}; wanted: the folder of a run; {nearest(folder.name, runs, 'see runs/')}"
         )
     try:
-        return read_record(file)
+        return _located(read_record(file), json.loads(file.read_text()).get("directory"))
     except (ValueError, RecursionError) as error:  # the second of brackets nested too deep
         raise ValueError(f"{file} is not the config of a run: {error}") from None
+
+
+def _located(config: Config, directory: Any) -> Config:
+    """With the images' relative path made to start from where the run was started, if they are there."""
+    path = config.data.path
+    if not path or not isinstance(directory, str) or directory == os.getcwd():
+        return config
+    there = Path(directory) / expanded(path)
+    return replace(config, data=replace(config.data, path=str(there))) if there.exists() else config
 
 
 def config_of_steps(folder: str | Path, first: int, last: int) -> Config:

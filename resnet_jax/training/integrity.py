@@ -56,15 +56,15 @@ def write_checksums(folder: Path, arrays: Mapping[str, str], files: Mapping[str,
     replace_file(folder / FILE, _sealed({"arrays": dict(arrays), "files": dict(files)}))
 
 
-def replace_file(file: Path, text: str) -> None:
+def replace_file(file: Path, text: str | bytes) -> None:
     """Writes a file whole: whatever happens, there is the old one or the new one, and on the disk.
 
     Raises:
       OSError: it cannot be written.
     """
     new = file.with_name(f"{file.name}.new")
-    with new.open("w", encoding="utf-8", errors="backslashreplace", newline="") as opened:
-        opened.write(text)
+    with new.open("wb") as opened:
+        opened.write(text.encode("utf-8", errors="backslashreplace") if isinstance(text, str) else text)
         opened.flush()
         os.fsync(opened.fileno())
     os.replace(new, file)

@@ -23,10 +23,18 @@ from resnet_jax.extras import check_installed
 from resnet_jax.files import expanded
 from resnet_jax.training import confusion, distributed
 from resnet_jax.training.best import BestTest
-from resnet_jax.training.checkpoint import Checkpoint, Checkpoints, newest_sound, open_checkpoint
+from resnet_jax.training.checkpoint import Checkpoint, Checkpoints, newest_sound, open_checkpoint, read_meta
+from resnet_jax.training.data_record import NO_RECORD, Record, make_record, read_record, trained_on, write_record
 from resnet_jax.training.distributed import PeerFailed
 from resnet_jax.training.evaluate import Stopped
-from resnet_jax.training.folder import check_unchanged, forget_unbegun, make_folder, record_config, versions
+from resnet_jax.training.folder import (
+    check_unchanged,
+    forget_unbegun,
+    make_folder,
+    record_config,
+    versions,
+    with_its_holdout,
+)
 from resnet_jax.training.init import Start, start_from
 from resnet_jax.training.integrity import SaveFailed
 from resnet_jax.training.lock import locked
@@ -43,6 +51,8 @@ from resnet_jax.training.plan import (
     eval_batch,
     length,
     make_plan,
+    record_of,
+    shared_note,
     with_recorded_classes,
 )
 from resnet_jax.training.preemption import Preempted, Signals
@@ -122,11 +132,11 @@ def _train(config: Config, signals: Signals, held: ExitStack) -> dict[str, float
     elif config.init.from_ is not None:
         try:
             plan, begun = _begin(config.init.from_, plan)
+            notes += [begun.said, *_seen_by(config.init.from_, begun.step, plan)]
         except SetupError:
             if distributed.is_first():
                 forget_unbegun(folder)
             raise
-        notes.append(begun.said)
     cache_compilations()
     kept = config.checkpoint
     checkpoints = Checkpoints(
@@ -157,12 +167,27 @@ def _begin(source: str, plan: Plan) -> tuple[Plan, Start]:
     return plan, begun
 
 
+def _seen_by(source: str, step: int | None, plan: Plan) -> list[str]:
+    """What there is to say of test images that the run whose weights these are was trained on."""
+    if step is None:  # a file's
+        return []
+    run = expanded(source)
+    try:
+        record = record_of(run, read_meta(run / "checkpoints" / str(step)))
+    except (ValueError, OSError) as error:
+        raise SetupError(f"init.from: {error}") from error
+    count = 0 if record is None else int(trained_on(plan.test.examples, record).sum())
+    of = f"{count:,} of the {len(plan.test.examples):,} test images"
+    return [f"{source} was trained on {of}: their test numbers are too good"] if count else []
+
+
 def _get_ready(config: Config, held: ExitStack) -> tuple[Plan, Parallel, Path, list[str], Checkpoint | None]:
     """All that can be wrong; the folder, which stays locked while `held` is; what there is to tell of it; and, in the
     first process, the checkpoint to go on from.
     """
     folder, found = expanded(config.workdir).resolve(), None
     _check_outside(folder, config.data.path)
+    config = with_its_holdout(folder, config)
     plan = make_plan(config)
     notes = list(plan.notes)
     if config.log.tensorboard:
@@ -222,7 +247,10 @@ class _Run:
         if self._start > self._plan.steps:
             said = f"{length(self._config)} is {self._plan.steps} steps"
             raise SetupError(f"{said}, and the run in {self._folder} has made {self._start}; wanted: no fewer")
+        notes = notes + shared_note(self._plan)
         if distributed.is_first():  # now that it is known to be one that can be gone on with
+            before = _record(self._folder) if self._start else None
+            write_record(self._folder, make_record(*self._plan.identities, before))
             record_config(self._folder, self._config, self._start)
         state = self._parallel.replicate(state)
         due = meta.get("evaluation_due", False)
@@ -331,9 +359,11 @@ class _Run:
 
     def _changes(self, meta: dict[str, Any]) -> list[str]:
         """What is not as it was when the checkpoint was made."""
-        told = data_changes(self._plan, meta)
+        told = data_changes(self._plan, meta, _record(self._folder))
         if told and not self._config.resume.allow_changes:
             raise SetupError(f"{told[0]}; choose another --workdir, or --resume.allow-changes")
+        if "digests" not in meta.get("data", {}):
+            told.append(NO_RECORD)
         before, now = meta.get("devices", len(self._parallel.devices)), len(self._parallel.devices)
         if before != now:
             local = self._config.model.bn_axis is None
@@ -424,6 +454,13 @@ class _Run:
         }
         self._checkpoints.save(step, state, meta, test_due=test_due)
         self._saved, self._saved_at = step, time.monotonic()
+
+
+def _record(folder: Path) -> Record | None:
+    try:
+        return read_record(folder)
+    except ValueError as error:
+        raise SetupError(str(error)) from error
 
 
 class _Skipped:

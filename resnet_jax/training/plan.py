@@ -5,21 +5,26 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import partial
+from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
+import numpy as np
 import optax
 from flax.traverse_util import flatten_dict
 
 from resnet_jax import data
 from resnet_jax.config import DEFAULT_WARMUP, Config, DataConfig, ModelConfig, OptimConfig, check_config, check_data
 from resnet_jax.data import Dataset, Source
-from resnet_jax.data.examples import shortened
+from resnet_jax.data.examples import HELD_OUT, identify, shared, shortened
+from resnet_jax.data.identity import MANY, Identity, differences
 from resnet_jax.models import MODELS, create_model, in_order, list_models, shapes
 from resnet_jax.models.skipnet import SkipNet
 from resnet_jax.nearest import composed
 from resnet_jax.training import optim
+from resnet_jax.training.data_record import Record, make_record, read_record
+from resnet_jax.training.folder import read_config
 from resnet_jax.types import Preprocess
 
 
@@ -28,6 +33,7 @@ class Plan:
     """A checked run, before any device is touched."""
 
     config: Config
+    splits: tuple[str, str]  # of training and of test images
     model: nn.Module
     overrides: dict[str, Any]  # of create_model
     train: Source
@@ -41,6 +47,14 @@ class Plan:
     eval_every_steps: int
     soft_gate_steps: int  # the first ones
     notes: tuple[str, ...] = ()  # what a person should know of the data and of how the config was understood
+
+    @cached_property
+    def identities(self) -> tuple[Identity, Identity]:
+        """Which training and test images there are. Where files are many, none is read for this."""
+        examples = self.train.examples, self.test.examples
+        by_contents = sum(map(len, examples)) <= MANY or any(split.endswith(f"[{HELD_OUT}]") for split in self.splits)
+        train, test = (identify(own, "contents" if by_contents else "names") for own in examples)
+        return train, test
 
 
 def make_plan(config: Config) -> Plan:
@@ -93,6 +107,7 @@ def make_plan(config: Config) -> Plan:
     own_classes = train.classes if names is None else dataset.examples(splits[0]).classes
     return Plan(
         config=config,
+        splits=splits,
         data_name=f"{dataset.name} ({splits[0]}; test: {splits[1]})",
         own_classes=own_classes,
         model=model,
@@ -135,7 +150,8 @@ def as_begun(plan: Plan, preprocess: Preprocess) -> Plan:
 def data_facts(plan: Plan) -> dict[str, Any]:
     """What must not change between the starts of a run: it would change which images are trained on."""
     images = {"train": plan.train.num_examples, "test": plan.test.num_examples}
-    facts = {"images": images, "classes": list(plan.train.classes)}
+    digests = {split: own.digests for split, own in zip(images, plan.identities, strict=True)}
+    facts = {"images": images, "classes": list(plan.train.classes), "digests": digests}
     if plan.config.data.class_names is not None:  # names by place mean other classes when the order changes
         facts["own_classes"] = list(plan.own_classes)
     return facts
@@ -152,16 +168,62 @@ def with_recorded_classes(plan: Plan, meta: Mapping[str, Any]) -> Plan:
     return replace(plan, train=train, test=test)
 
 
-def data_changes(plan: Plan, meta: Mapping[str, Any]) -> list[str]:
-    """What of those facts is no more as in `meta`, a checkpoint's."""
+def data_changes(plan: Plan, meta: Mapping[str, Any], record: Record | None = None) -> list[str]:
+    """Data facts that differ from `meta`, a checkpoint's; the run's `record` of its images says more of them."""
     before, now = dict(meta.get("data", {})), data_facts(plan)
     if "own_classes" in now:  # 0.1.0 had folders in the order of their letters: 0, 1, 10, 2
         before.setdefault("own_classes", sorted(plan.own_classes) if plan.config.data.path else now["own_classes"])
-    return [
-        f"the data has changed since this run began: {name} {before[name]}, now {now[name]}"
-        for name in now
-        if before.get(name, now[name]) != now[name]
-    ]
+    names = [name for name in now if name != "digests" and _differ(name, before, now)]
+    found = [f"{name} {before[name]}, now {now[name]}" for name in names]
+    pairs = dict(zip(now["images"], plan.identities, strict=True))
+    for split, own in pairs.items():
+        details = differences(getattr(record, split), own) if record else []
+        had, has = before.get("digests", {}).get(split), now["digests"][split]
+        if had is None or had["kind"] != has["kind"]:
+            continue
+        if had["set"] != has["set"]:
+            found.append(f"{split} images: {', '.join(details) or 'others than before'}")
+        elif split == "train" and had["order"] != has["order"]:
+            reason = f" ({', '.join(details)})" if details else ""
+            found.append(f"train images in another order{reason}, so that batches are others")
+    if found and record is not None and (count := int(np.isin(pairs["test"].fingerprints, record.trained).sum())):
+        found.append(f"{count:,} of {len(pairs['test'].fingerprints):,} test images were trained on before")
+    return [f"the data has changed since this run began: {'; '.join(found)}"] if found else []
+
+
+def record_of(run: str | Path, meta: Mapping[str, Any]) -> Record | None:
+    """The record of a run's images; `meta` is a checkpoint's.
+
+    A run of version 0.1.0 has none: what it would be is found in its data, if that has as many images of the same
+    classes as it had, and else None is returned.
+
+    Raises:
+      ValueError: the record is corrupted.
+    """
+    if (record := read_record(run)) is not None:
+        return record
+    try:
+        *_, train, test = open_data(read_config(run).data)
+    except (ValueError, OSError):  # the data is not there
+        return None
+    now = {"images": {"train": train.num_examples, "test": test.num_examples}, "classes": list(train.classes)}
+    if any(_differ(name, meta.get("data", {}), now) for name in now):
+        return None
+    many = len(train.examples) + len(test.examples) > MANY
+    kind = "names" if many else "contents"
+    return make_record(identify(train.examples, kind), identify(test.examples, kind))
+
+
+def _differ(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    return before.get(name, now[name]) != now[name]
+
+
+def shared_note(plan: Plan) -> list[str]:
+    """What there is to say of test images that are trained on too, or of which copies are."""
+    train, test = plan.identities
+    count = int(np.isin(test.fingerprints, train.fingerprints).sum()) if train.kind == test.kind else 0
+    of = f"{count:,} of the {len(test.fingerprints):,} test images"
+    return [f"{of} are also trained on, as the same file or a copy: their test numbers are too good"] if count else []
 
 
 def open_dataset(config: DataConfig) -> Dataset:
@@ -199,7 +261,10 @@ def open_data(config: DataConfig) -> tuple[Dataset, tuple[str, str], Source, Sou
     """
     check_data(config)
     dataset = open_dataset(config)
-    splits = data.default_splits(dataset, config.train_split, config.test_split)
+    splits = data.default_splits(dataset, config.train_split, config.test_split, config.holdout)
+    if config.holdout == "digest" and (count := shared(dataset, *splits)):
+        said = f"data.train_split={splits[0]!r} and data.test_split={splits[1]!r} share {count:,} images"
+        raise ValueError(f"{said} of {dataset.name}; expected parts that share none, as train[:80%] and train[80%:]")
     train = open_split(config, dataset, splits[0])
     if len(train.classes) < 2:
         where = "data.classes" if config.classes is not None else dataset.name

@@ -21,6 +21,7 @@ from jax import lax
 from resnet_jax.config import to_dict
 from resnet_jax.files import expanded
 from resnet_jax.training.checkpoint import Checkpoints, open_checkpoint
+from resnet_jax.training.data_record import read_record, write_record
 from resnet_jax.training.folder import config_of_steps, make_folder, record_config
 from resnet_jax.training.optim import Chosen
 from resnet_jax.training.parallel import AXIS, Parallel
@@ -129,8 +130,8 @@ def recalibrate(
         raise ValueError(f"{out} is not empty; wanted: a new folder for the recalibrated run")
     saved = open_checkpoint(folder, step)
     plan = as_begun(make_plan(config_of_steps(folder, saved.step, saved.step)), saved.preprocess)
-    plan = with_recorded_classes(plan, saved.meta)
-    if changed := data_changes(plan, saved.meta):
+    plan, record = with_recorded_classes(plan, saved.meta), read_record(folder)
+    if changed := data_changes(plan, saved.meta, record):
         raise ValueError(changed[0])
     parallel = Parallel(plan.config.train.parallel)
     check_split(plan.config, len(parallel.devices))
@@ -168,6 +169,8 @@ def recalibrate(
             checkpoints.save(saved.step, new, meta)
             checkpoints.tested(saved.step, {f"ema_{name}": x for name, x in after.items()} if ema else after)
         record_config(made, config, saved.step)
+        if record is not None:
+            write_record(made, record)
         (made / "metrics.jsonl").write_text(json.dumps({"step": saved.step, "split": "test", **after}) + "\n")
         made.rename(out)
     return {"step": saved.step, "images": number * plan.config.data.batch_size, "before": before, "after": after}

@@ -9,6 +9,7 @@ import jax
 
 from resnet_jax.training import metrics
 from resnet_jax.training.checkpoint import kept_steps, open_checkpoint
+from resnet_jax.training.data_record import read_record
 from resnet_jax.training.folder import config_of_steps, read_config
 from resnet_jax.training.parallel import Parallel
 from resnet_jax.training.plan import as_begun, check_split, data_changes, make_plan, with_recorded_classes
@@ -39,7 +40,7 @@ def replay(folder: str | Path, step: int) -> dict[str, Any]:
     saved = open_checkpoint(folder, before[-1])
     plan = make_plan(config_of_steps(folder, saved.step + 1, step))
     plan = with_recorded_classes(as_begun(plan, saved.preprocess), saved.meta)
-    if changed := data_changes(plan, saved.meta):
+    if changed := data_changes(plan, saved.meta, read_record(folder)):
         raise ValueError(changed[0])
     parallel = Parallel(plan.config.train.parallel)
     check_split(plan.config, len(parallel.devices))

@@ -1,4 +1,5 @@
 import hashlib
+import os
 import subprocess
 import sys
 from importlib import resources
@@ -30,7 +31,7 @@ def test_the_split_is_stratified_and_stored():
 
 
 def test_prepared_images_are_the_stored_ones(tfds_dir):
-    """Through PNG files in ArrayRecord; their order is TFDS's, so compare as sets of examples."""
+    """Of every split each once, in the order in which version 0.1.0 had them from TFDS, which its runs resume in."""
     raw = stored()
     scaled = np.round(raw["image"] * (255 / 16)).astype(np.uint8)
     for split, chosen in (("train", ~raw["test"]), ("test", raw["test"])):
@@ -40,16 +41,26 @@ def test_prepared_images_are_the_stored_ones(tfds_dir):
         ours = sorted((image.tobytes(), int(label)) for image, label in zip(source.images, source.labels, strict=True))
         theirs = sorted((i.tobytes(), int(n)) for i, n in zip(scaled[chosen], raw["label"][chosen], strict=True))
         assert ours == theirs
+        digest = hashlib.sha256(source.images.tobytes() + source.labels.astype(np.uint8).tobytes()).hexdigest()
+        assert digest[:16] == {"train": "bdb8ecd54b1d685c", "test": "e303d1bbd6bb4f78"}[split]
 
 
-def test_preparing_and_reading_need_no_tensorflow(tmp_path):
+def test_reading_needs_no_tfds_and_writes_nothing(tmp_path):
+    """So any number of processes can start at once, and a home folder may be missing or read-only."""
     code = (
-        "import sys; from resnet_jax import data;"
-        f"print(data.load('digits', 'test', data_dir={str(tmp_path)!r}).num_examples, 'tensorflow' in sys.modules)"
+        "import sys; from resnet_jax import data; print(data.load('digits', 'test').num_examples);"
+        "print(any(name.startswith('tensorflow') for name in sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout.split()[-2:] == ["360", "False"], done.stderr
-    assert list(tmp_path.glob("digits/*/*.array_record*"))
+    path = ":".join(filter(None, sys.path))
+    environment = {
+        "HOME": str(tmp_path),
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": path,
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=tmp_path)
+    assert done.stdout.split() == ["360", "False"], done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -73,4 +84,8 @@ def test_what_cannot_be_trained_on_yet_is_told(tfds_dir):
 
 
 def test_sub_splits(tfds_dir):
-    assert data.load("digits", "train[:10%]", data_dir=tfds_dir).num_examples == 144
+    """By place, in the stored order, rounded as TFDS does."""
+    whole = data.load("digits", "train", data_dir=tfds_dir).images
+    for split, first, last in (("train[:10%]", 0, 144), ("train[-30%:-10%]", 1006, 1293), ("train[1400:]", 1400, 1437)):
+        np.testing.assert_array_equal(data.load("digits", split, data_dir=tfds_dir).images, whole[first:last])
+    assert data.load("digits", "train[:10%]+test[5:9]", data_dir=tfds_dir).num_examples == 148

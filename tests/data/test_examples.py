@@ -58,7 +58,7 @@ def test_an_empty_part_is_named(split):
 
 @pytest.mark.parametrize(
     "split",
-    ["train[", "train[]", "train[5]", "train[a:b]", "train[::2]", "train[:10%", "train[:5]+train", "train[:1.5%]"],
+    ["train[", "train[]", "train[5]", "train[a:b]", "train[::2]", "train[:10%", "train[held out]", "train[:1.5%]"],
 )
 def test_a_part_that_cannot_be_understood_is_named(split):
     with pytest.raises(ValueError, match="cannot be understood; wanted: as in train") as caught:
@@ -127,6 +127,10 @@ def test_files_are_read_when_they_are_asked_for(tmp_path):
 class Named:
     splits: dict
     name: str = "set"
+    fixed: bool = False
+
+    def places(self, split):
+        return stored(np.arange(10) % 2, tuple(self.splits)).places(split)
 
 
 @pytest.mark.parametrize(
@@ -136,10 +140,16 @@ class Named:
         ("train validation", "train", None, ("train", "validation")),
         ("train val", "train", None, ("train", "val")),
         ("train valid", "train", None, ("train", "valid")),
-        ("train validation test", "train", None, ("train", "test")),
-        ("train", "train", None, ("train[:80%]", "train[80%:]")),
+        ("train validation test", "train", None, ("train", "validation")),
+        ("train", "train", None, ("train[training]", "train[held-out]")),
+        ("train", "train", "train[80%:]", ("train[:80%]", "train[80%:]")),
+        ("train", "train", "train[20%:-4]", ("train[:20%]+train[-4:]", "train[20%:-4]")),
+        ("train", "train", "train[:100%]", ("train", "train[:100%]")),
+        ("train test", "train", "test[80%:]", ("train", "test[80%:]")),
+        ("train", "train", "train[held-out]", ("train[training]", "train[held-out]")),
+        ("train", "train", "train[training]", ("train[held-out]", "train[training]")),
         ("train test", "train[:10%]", None, ("train[:10%]", "test")),
-        ("train test", "test", None, ("test[:80%]", "test[80%:]")),
+        ("train test", "test", None, ("test[training]", "test[held-out]")),
         ("train validation test", "train+test", None, ("train+test", "validation")),
         ("train validation test", "test[:5]+train", None, ("test[:5]+train", "validation")),
         ("train", "train[:50%]", "train[50%:]", ("train[:50%]", "train[50%:]")),
@@ -148,6 +158,17 @@ class Named:
 )
 def test_where_to_test_is_the_sets_own_split_else_a_fifth_held_out(there, train, test, wanted):
     assert default_splits(Named(dict.fromkeys(there.split(), 10)), train, test) == wanted
+
+
+def test_runs_of_version_0_1_0_keep_their_splits():
+    """And sets that never change are still cut by place."""
+    both, alone = (Named(dict.fromkeys(there.split(), 10)) for there in ("train validation test", "train"))
+    assert default_splits(both, "train", None, "position") == ("train", "test")
+    assert default_splits(alone, "train", None, "position") == ("train[:80%]", "train[80%:]")
+    assert default_splits(alone, "train", "train[80%:]", "position") == ("train", "train[80%:]")
+    assert default_splits(dataclasses.replace(alone, fixed=True), "train", None) == ("train[:80%]", "train[80%:]")
+    part = stored(np.repeat([0, 1, 2], [7, 12, 5])).examples("train[80%:]")
+    assert which(part) == [1, 9, 14, 15, 19]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from resnet_jax.data import Unreadable, default_splits, open_dataset, open_source
+from resnet_jax.data.examples import shared
 from resnet_jax.data.images import read_image
 from resnet_jax.data.tfds import open_tfds
 
@@ -145,7 +146,9 @@ def test_parts(data_dir):
     assert len(both) == 15
     assert [both[i] for i in range(5, 15)] == [data.examples("test")[i] for i in range(10)]
     assert len(data.examples("train+test[50%:]+validation")) == 62
-    assert default_splits(data, "train", None) == ("train", "test")
+    assert default_splits(data, "train", None) == ("train", "validation")
+    assert default_splits(data, "train", "train[20%:40%]")[0] == "train[:20%]+train[40%:]"
+    assert shared(data, "train[:60%]+test", "train[50%:]+validation") == 5
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from resnet_jax import load_checkpoint
 from resnet_jax.config import CheckpointConfig, Config, DataConfig, ModelConfig, OptimConfig, TrainConfig
 from resnet_jax.training import loop
 from resnet_jax.training.checkpoint import Checkpoints, kept_steps, open_checkpoint
+from resnet_jax.training.data_record import read_record
 from resnet_jax.training.folder import check_unchanged, config_of_steps, record_config
 from resnet_jax.training.integrity import named_leaves
 from resnet_jax.training.loop import Diverged, SetupError, train
@@ -66,6 +67,10 @@ def test_the_folder_of_a_run(finished):
     saved = json.loads((folder / "config.json").read_text())
     assert saved["config"]["model"]["name"] == "cifar_resnet8" and saved["versions"]["jax"] == jax.__version__
     meta = json.loads((folder / "checkpoints" / "8" / "meta" / "metadata").read_text())
+    digests = meta["data"].pop("digests")
+    assert set(digests) == {"train", "test"} and set(digests["train"]) == {"kind", "set", "order"}
+    record = read_record(folder)
+    assert record.train.digests == digests["train"] and record.test.digests == digests["test"]
     assert meta["classes"] == list("0123456789") and meta["data"] == {
         "next_step": 8,
         "images": {"train": 359, "test": 50},

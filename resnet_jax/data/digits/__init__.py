@@ -1,1 +1,24 @@
 """scikit-learn's 1,797 hand-written digits, which come with the package. See SOURCE.md."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+import numpy as np
+
+from resnet_jax.data.examples import Items, Stored
+
+
+def open_digits() -> Stored:
+    """1,437 training and 360 test images of 8 x 8 grey pixels, ten classes, read from the package."""
+    with (resources.files(__package__) / "digits.npz").open("rb") as file:
+        stored = np.load(file)
+        images, labels, is_test, order = (stored[name] for name in ("image", "label", "test", "order"))
+    images = np.round(images * (255 / 16)).astype(np.uint8)[..., None]
+    classes = tuple(map(str, range(10)))
+
+    def part(split: str, index: np.ndarray) -> Items:
+        return Items(images[index], labels[index].astype(np.int32), classes, f"digits, {split}")
+
+    test = is_test[order]
+    return Stored("digits", {"train": part("train", order[~test]), "test": part("test", order[test])}, fixed=True)

@@ -1,0 +1,156 @@
+"""Which images a split has: a fingerprint of each, what is held out by it, and how two sets of images differ."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+SHARE = 0.2  # of the images of each class that is held out, on average
+PIECE, PIECES = 2**12, 16  # bytes, and how many of them are read of an image that has more
+MANY = 50_000  # image files: where there are more, and none is held out by its contents, names and sizes identify them
+READERS = 16  # threads
+
+
+def fingerprint(image: bytes | np.ndarray) -> int:
+    """64 bits of an image's contents: of encoded bytes (see `_pieces`), or of pixels with their shape."""
+    if isinstance(image, np.ndarray):
+        shape = "x".join(map(str, image.shape)).encode()
+        return _hash(shape, np.ascontiguousarray(image).tobytes())
+    return _hash(str(len(image)).encode(), *(image[first : first + size] for first, size in _pieces(len(image))))
+
+
+def file_fingerprints(paths: Sequence[str | Path]) -> np.ndarray:
+    """`fingerprint` of the contents of each file: uint64 [n]. A file that cannot be read has that of its name."""
+
+    def of(path: str | Path) -> int:
+        try:
+            with open(path, "rb", buffering=0) as file:
+                status = os.fstat(file.fileno())
+                if not stat.S_ISREG(status.st_mode):
+                    return name_fingerprint(path)
+                parts = []
+                for first, size in _pieces(status.st_size):
+                    file.seek(first)
+                    parts.append(file.read(size) or b"")
+                return _hash(str(status.st_size).encode(), *parts)
+        except OSError:
+            return name_fingerprint(path)
+
+    return _each(of, paths)
+
+
+def name_and_size_fingerprints(paths: Sequence[str | Path]) -> np.ndarray:
+    """64 bits of each file's name, that of its folder, and its size: uint64 [n]. Nothing is read."""
+
+    def of(path: str | Path) -> int:
+        try:
+            return name_fingerprint(path, os.stat(path).st_size)
+        except OSError:
+            return name_fingerprint(path)
+
+    return _each(of, paths)
+
+
+def name_fingerprint(path: str | Path, size: int = -1) -> int:
+    """Of a file's name and that of its folder, which stay when the dataset is moved."""
+    return _hash("/".join(os.fspath(path).rsplit(os.sep, 2)[-2:]).encode(errors="surrogateescape"), str(size).encode())
+
+
+def place_fingerprints(where: str, index: np.ndarray) -> np.ndarray:
+    """64 bits of each place in a set that never changes: int [n] -> uint64 [n]. `where` is its name and version."""
+    x = index.astype(np.uint64) + np.uint64(_hash(where.encode()))
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):  # splitmix64 (Steele et al. 2014)
+        x = (x ^ (x >> np.uint64(shift))) * np.uint64(factor)
+    return x ^ (x >> np.uint64(31))
+
+
+def _pieces(size: int) -> list[tuple[int, int]]:
+    """What is read of so many bytes, as (first, size): all, or sixteen pieces of 4 KiB from the first to the last.
+
+    Pictures without compression may begin and end alike, so both ends alone would not do.
+    """
+    if size <= PIECE * PIECES:
+        return [(0, size)]
+    return [((size - PIECE) * i // (PIECES - 1), PIECE) for i in range(PIECES)]
+
+
+def _hash(*parts: bytes) -> int:
+    digest = hashlib.blake2b(digest_size=8)
+    for part in parts:
+        digest.update(part)
+        digest.update(b"\0")
+    return int.from_bytes(digest.digest(), "big")
+
+
+def _each(of: Callable[[str | Path], int], paths: Sequence[str | Path]) -> np.ndarray:
+    with ThreadPoolExecutor(READERS) as pool:
+        chunks = [paths[i : i + 256] for i in range(0, len(paths), 256)]
+        found = pool.map(lambda chunk: [of(path) for path in chunk], chunks)
+        return np.array([one for chunk in found for one in chunk], np.uint64)
+
+
+def held_out(fingerprints: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Which images are held out, by their contents alone: uint64 [n], int [n] -> bool [n].
+
+    An image stays on its side when others come and go, or files are renamed: it is held out if its fingerprint is in
+    the lowest fifth of all 64-bit numbers. The exceptions keep an image of each class on either side: a class of two
+    or more distinct images has at least one held out (its smallest fingerprint), and every class keeps one to train on.
+    Copies of an image have one fingerprint, so they are always on the same side.
+    """
+    limit = np.uint64(int(SHARE * 2.0**64))
+    classes = [np.unique(fingerprints[labels == label]) for label in np.unique(labels)]
+    held = [np.unique(fingerprints[fingerprints < limit])]
+    held += [own[:1] for own in classes if len(own) > 1 and own[0] >= limit]
+    chosen = np.concatenate(held)
+    kept = [own[-1:] for own in classes if np.isin(own, chosen).all()]
+    return np.isin(fingerprints, chosen) & ~np.isin(fingerprints, np.concatenate([chosen[:0], *kept]))
+
+
+@dataclass(frozen=True, eq=False)
+class Identity:
+    """Which images a split has, in order."""
+
+    kind: str  # what fingerprints are of: "contents", "names" (and sizes) or "places" (in a set that does not change)
+    fingerprints: np.ndarray  # uint64 [n]
+    names: np.ndarray  # uint64 [n]: fingerprints of file names; 0 where an image has none of its own
+    labels: np.ndarray  # int32 [n]; -1 where they are not known without reading
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """ "set" of the images and their labels, in any order; "order" of them in this one."""
+        order = np.lexsort((self.labels, self.fingerprints))
+        return {"kind": self.kind, "set": self._digest(order), "order": self._digest(np.arange(len(order)))}
+
+    def _digest(self, order: np.ndarray) -> str:
+        digest = hashlib.blake2b(digest_size=16)
+        digest.update(self.fingerprints[order].astype("<u8").tobytes())
+        digest.update(self.labels[order].astype("<i4").tobytes())
+        return digest.hexdigest()
+
+
+def differences(before: Identity, now: Identity) -> list[str]:
+    """What has changed, if anything: ["4 added", "2 removed", "3 renamed", "1 with another label"]."""
+    if before.kind != now.kind:
+        return []
+    old: dict[int, tuple[int, int]] = {}
+    new: dict[int, tuple[int, int]] = {}
+    for identity, known in ((before, old), (now, new)):
+        for row in zip(*(x.tolist() for x in (identity.fingerprints, identity.names, identity.labels)), strict=True):
+            known.setdefault(row[0], (row[1], row[2]))
+    both = old.keys() & new.keys()
+    had, have = Counter(before.fingerprints.tolist()), Counter(now.fingerprints.tolist())
+    counts = {
+        "added": (have - had).total(),
+        "removed": (had - have).total(),
+        "renamed": sum(old[one][0] != new[one][0] for one in both),
+        "with another label": sum(old[one][1] != new[one][1] for one in both),
+    }
+    return [f"{count:,} {what}" for what, count in counts.items() if count]
