@@ -7,35 +7,14 @@ import zipfile
 
 import numpy as np
 import pytest
+from pictures import listed, open_all, picture, pictures
 from PIL import Image
 
 from resnet_jax.data.formats import open_path, read_idx
+from resnet_jax.data.formats.listing import is_image, subfolders
+from resnet_jax.data.formats.splits import split_of
 
 RNG = np.random.default_rng(0)
-
-
-def picture(file, value=0):
-    file.parent.mkdir(parents=True, exist_ok=True)
-    buffer = io.BytesIO()  # by the format's name, not the file's
-    Image.new("L", (4, 4), value).save(buffer, "png")
-    file.write_bytes(buffer.getvalue())
-
-
-def pictures(root, *names):
-    for value, name in enumerate(names):
-        picture(root / name, value)
-    return root
-
-
-def listed(part, root):
-    return [(part.paths[i].relative_to(root).as_posix(), int(part.labels[i])) for i in range(len(part))]
-
-
-def open_all(path, **options):
-    """The dataset, once every split has been read."""
-    data = open_path(path, **options)
-    assert all(len(data.examples(split)) == count for split, count in data.splits.items())
-    return data
 
 
 def refused(path, kind=ValueError):
@@ -359,3 +338,222 @@ def test_a_link_back_to_its_own_folder_is_followed_once(tmp_path):
     pictures(tmp_path, "a/1.png", "a/2.png", "a/3.png")
     (tmp_path / "a" / "again").symlink_to(tmp_path / "a")
     assert len(open_path(tmp_path).examples("train")) == 3
+
+
+# Splits under other names, and folders that are no classes.
+
+
+@pytest.mark.parametrize(
+    "train, test, name",
+    [
+        ("Train", "Test", "test"),
+        ("training", "testing", "test"),
+        ("training_set", "test_set", "test"),
+        ("TRAIN", "VAL", "val"),
+        ("train_set", "val_set", "val"),
+        ("train2017", "val2017", "val"),
+        ("Training", "Validation", "validation"),
+        ("train-images", "dev", "validation"),
+        ("train", "evaluation", "validation"),
+        ("train", "valid", "valid"),
+    ],
+)
+def test_splits_have_many_names(tmp_path, train, test, name):
+    pictures(tmp_path, f"{train}/cat/1.png", f"{train}/dog/1.png", f"{test}/dog/1.png", "annotations/cat.xml")
+    data = open_all(tmp_path)
+    assert data.splits == {"train": 2, name: 1} and data.examples("train").classes == ("cat", "dog")
+    assert data.notes == ("folders beside those of splits are not read: annotations",)
+
+
+@pytest.mark.parametrize(
+    "names, said",
+    [
+        ("Train/a/1 train_set/a/1", "Train and train_set both name the split 'train'; expected one of them"),
+        ("fold1/a/1 fold1/b/1 fold2/a/1 fold2/b/1", "fold1, fold2 look like splits: each has the folders a, b; expec"),
+        ("seg_one/seg_one/a/1 seg_one/seg_one/b/1 seg_two/seg_two/a/1 seg_two/seg_two/b/1", "look like splits"),
+        ("cat/train/1 cat/val/1 dog/train/1 dog/val/1", "each of cat, dog has the splits train, val; expected"),
+        ("PetImages/cat/1 PetImages/dog/1", "has one folder of folders; did you mean .*/PetImages.$"),
+        ("dataset/train/a/1 dataset/val/a/1", "has one folder of folders; did you mean .*/dataset.$"),
+        ("train/1 test/1", "/train has images, but no sub-folder of them per class, and no metadata.csv"),
+        ("train/fold1/a/1 train/fold1/b/1 train/fold2/a/1 train/fold2/b/1", "/train: fold1, fold2 look like splits"),
+    ],
+)
+def test_folders_that_are_no_classes_are_told_in_one_line(tmp_path, names, said):
+    pictures(tmp_path, *(f"{name}.png" for name in names.split()))
+    with pytest.raises(ValueError, match=said):
+        open_all(tmp_path)
+    folders = subfolders(tmp_path)
+    if not any(map(split_of, folders)):  # whoever names them means them
+        assert open_all(tmp_path, classes=tuple(folders)).examples("train").classes == tuple(folders)
+
+
+def test_a_folder_of_images_in_each_class_is_no_sign_of_splits(tmp_path):
+    pictures(tmp_path, "n1/images/1.png", "n2/images/1.png", "n3/old/1.png", "n3/new/1.png", "n3/2.png")
+    assert open_all(tmp_path).examples("train").classes == ("n1", "n2", "n3")
+
+
+@pytest.mark.parametrize(
+    "names, reason",
+    [
+        ("test/1.png test/2.png", "/test has 2 images, but no sub-folder of them per class$"),
+        ("test/a/1.png test/zebra/1.png", "/test has classes that .*/train has not: zebra$"),
+        ("test/a/x.txt", "/test has no images$"),
+    ],
+)
+def test_a_split_that_cannot_be_used_is_reported_when_it_is_asked_for(tmp_path, names, reason):
+    data = open_path(pictures(tmp_path, "train/a/1.png", "train/b/1.png", "val/a/1.png", *names.split()))
+    assert len(data.examples("train")) == 2 and len(data.examples("val")) == 1
+    assert ("test" in data.splits) == ("test/1.png" not in names)  # a split without labels is none to test on
+    with pytest.raises(ValueError, match=reason):
+        data.examples("test")
+
+
+def test_what_systems_leave_behind_is_skipped(tmp_path):
+    pictures(tmp_path, "cat/1.png", "dog/1.png", "__MACOSX/cat/._1.png", "__MACOSX/x.png", "@eaDir/y.png")
+    pictures(tmp_path, "cat/@eaDir/1.png/THUMB.png", "cat/.ipynb_checkpoints/1-checkpoint.png", "cat/Thumbs.db")
+    data = open_all(tmp_path)
+    assert data.splits == {"train": 2} and data.notes == ()
+    pictures(tmp_path / "in", "train/cat/1.png", "train/dog/1.png", "__MACOSX/x.png")
+    assert open_all(tmp_path / "in").notes == ()
+
+
+def test_files_that_are_not_read_are_counted_and_images_without_an_extension_are_known(tmp_path):
+    pictures(tmp_path, "cat/1.png", "dog/1.png", "dog/2", "dog/3.jpg_large", "dog/4.jpg?w=100", "5.png")
+    for name, content in (("6.heic", b"ftypheic"), ("7.heic", b""), ("8", b"text"), ("9.txt", b"\x89PNG\r\n\x1a\n")):
+        (tmp_path / "dog" / name).write_bytes(content)
+    os.mkfifo(tmp_path / "dog" / "pipe")  # which is not waited for
+    data = open_all(tmp_path)
+    assert [name for name, _ in listed(data.examples("train"), tmp_path)] == [
+        *("cat/1.png", "dog/1.png", "dog/2", "dog/3.jpg_large", "dog/4.jpg?w=100")
+    ]
+    assert data.notes == (
+        "5 files are not read (2 .heic, 2 without an extension, 1 .txt)",
+        "images beside the class folders are not read: 5.png (1)",
+    )
+    (tmp_path / "owl").mkdir()
+    (tmp_path / "owl" / "1.heic").touch()
+    with pytest.raises(ValueError, match="/owl has no images .*; 1 file is not read .1 .heic.$"):
+        open_path(tmp_path)
+
+
+@pytest.mark.parametrize("encode", "png jpeg webp gif bmp tiff".split())
+def test_every_format_is_known_by_its_first_bytes(tmp_path, encode):
+    Image.new("RGB", (4, 4)).save(tmp_path / "image", encode)
+    assert is_image(str(tmp_path / "image"))
+
+
+def test_links_into_other_parts_of_the_data_are_not_followed(tmp_path):
+    pictures(tmp_path / "D", "cat/1.png", "dog/1.png", "dog/2.png")
+    pictures(tmp_path, "store/more/3.png", "store/owl/4.png")
+    for name, target in (("loop", ".."), ("others", "../dog"), ("more", tmp_path / "store/more"), ("up", tmp_path)):
+        (tmp_path / "D" / "cat" / name).symlink_to(target)
+    (tmp_path / "D" / "owl").symlink_to(tmp_path / "store/owl")
+    data = open_all(tmp_path / "D")
+    assert [name for name, _ in listed(data.examples("train"), tmp_path / "D")] == [
+        *("cat/1.png", "cat/more/3.png", "dog/1.png", "dog/2.png", "owl/4.png")
+    ]
+    assert data.notes == (f"links to other parts of the data are not followed: {tmp_path}/D/cat/loop and 2 more",)
+    (tmp_path / "D" / "wolf").symlink_to("dog")
+    with pytest.raises(ValueError, match="has several links to one folder: dog, wolf"):
+        open_path(tmp_path / "D")
+
+
+def test_a_name_in_two_unicode_forms_is_one_class(tmp_path):
+    composed, decomposed = "caf\u00e9", "cafe\u0301"
+    data = open_all(pictures(tmp_path / "a", f"train/{composed}/1.png", "train/tea/1.png", f"val/{decomposed}/2.png"))
+    assert data.examples("train").classes == data.examples("val").classes == (composed, "tea")
+    assert list(data.examples("val").labels) == [0]
+    pictures(tmp_path / "b", f"{composed}/1.png", "tea/1.png")
+    if len(subfolders(pictures(tmp_path / "b", f"{decomposed}/1.png"))) == 3:  # else the file system composes
+        with pytest.raises(ValueError, match="has classes whose names differ by Unicode form alone: "):
+            open_path(tmp_path / "b")
+
+
+def test_classes_that_are_numbers_are_in_their_order_and_images_in_that_of_the_files(tmp_path):
+    train = open_all(pictures(tmp_path, "0/1.png", "1/1.png", "10/1.png", "2/1.png")).examples("train")
+    assert train.classes == ("0", "1", "2", "10")
+    assert listed(train, tmp_path) == [("0/1.png", 0), ("1/1.png", 1), ("10/1.png", 3), ("2/1.png", 2)]
+
+
+def test_arrow_files_and_archives_are_told_what_to_do(tmp_path):
+    picture(tmp_path / "D/train/x.png")
+    (tmp_path / "D/dataset_dict.json").write_text("{}")
+    (tmp_path / "D/train/data-00000-of-00001.arrow").touch()
+    assert "holds Arrow files of Hugging Face's save_to_disk; expected Parquet: " in refused(tmp_path / "D")
+    (tmp_path / "p.zip").touch()
+    assert "p.zip is no dataset; wanted: a folder of images" in refused(tmp_path / "p.zip")
+    assert "unpack it first" in refused(tmp_path / "p.zip")
+
+
+def test_columns_are_refused_where_there_are_none(tmp_path):
+    pictures(tmp_path / "D", "a/1.png", "b/1.png")
+    with pytest.raises(ValueError, match="data.label_column='x' is for Parquet files and files of labels; to read one"):
+        open_path(tmp_path / "D", label_column="x")
+    with pytest.raises(ValueError, match="has no columns; data.image_column is for Parquet"):
+        open_path(npz(tmp_path / "a.npz", x=X, y=Y), image_column="x")
+
+
+# EMNIST's names, CIFAR's archives, arrays of other splits.
+
+
+def test_idx_files_of_a_named_set_counted_from_one(tmp_path):
+    files = {f"emnist-letters-{name}": data for name, data in mnist().items() if name.startswith("train")}
+    files["emnist-letters-train-labels-idx1-ubyte"] = idx(LABELS + 1)
+    files |= {
+        "emnist-letters-test-images-idx3-ubyte": idx(IMAGES),
+        "emnist-letters-test-labels-idx1-ubyte": idx(LABELS + 1),
+    }
+    data = open_all(write_idx(tmp_path, files, zipped=True))
+    assert data.splits == {"train": 12, "test": 12}
+    assert data.examples("train").classes == data.examples("test").classes == ("1", "2", "3")
+    np.testing.assert_array_equal(data.examples("test").labels, LABELS)
+    write_idx(tmp_path, mnist())
+    assert "has the IDX files of several sets: one without a name, emnist-letters; expected one" in refused(tmp_path)
+
+
+def cifar(root, names, meta, labels):
+    root.mkdir()
+    for number, name in enumerate(names):
+        rows = np.concatenate([np.full((2, labels), number, np.uint8), RNG.integers(0, 256, (2, 3072), np.uint8)], 1)
+        (root / name).write_bytes(rows.tobytes())
+    (root / meta).write_text("\n".join(f"class{n}" for n in range(10)) + "\n\n")
+    return root
+
+
+@pytest.mark.parametrize("labels", [1, 2])
+def test_the_binary_archives_of_cifar(tmp_path, labels):
+    files, meta = cifar_files[labels]
+    root = cifar(tmp_path / "cifar", files, meta, labels)
+    data = open_all(root)
+    assert data.splits == {"train": 2 * (len(files) - 1), "test": 2}
+    test = data.examples("test")
+    assert test.classes == tuple(f"class{n}" for n in range(10)) and list(test.labels) == [len(files) - 1] * 2
+    stored = np.frombuffer((root / files[-1]).read_bytes(), np.uint8).reshape(2, -1)[0, labels:]
+    assert test.images.shape == (2, 32, 32, 3) and (test.images[0, 0, 1] == stored[[1, 1025, 2049]]).all()
+    (root / files[-1]).write_bytes(bytes(3000))
+    with pytest.raises(ValueError, match="is cut off or damaged: 3,000 bytes are no whole number of images"):
+        open_path(root).examples("test")
+    (root / files[-1]).unlink()
+    assert f"{files[-1]} is missing; expected " in refused(root)
+
+
+cifar_files = {
+    1: ([*(f"data_batch_{n}.bin" for n in range(1, 6)), "test_batch.bin"], "batches.meta.txt"),
+    2: (["train.bin", "test.bin"], "fine_label_names.txt"),
+}
+
+
+def test_the_pickles_of_cifar_are_not_opened(tmp_path):
+    (tmp_path / "data_batch_1").touch()
+    (tmp_path / "batches.meta").touch()
+    said = "holds Python pickles, which are not read; expected the binary version, cifar-10-binary.tar.gz"
+    assert said in refused(tmp_path)
+
+
+def test_npz_splits_under_other_names_and_without_labels(tmp_path):
+    arrays = {"X_train": X, "Y_train": Y, "x_valid": X[:4], "y_valid": Y[:4], "x_test": X[:5], "y_test": np.full(5, -1)}
+    data = open_all(npz(tmp_path / "a.npz", **arrays))
+    assert data.splits == {"train": 10, "valid": 4}
+    assert data.notes == (f"split 'test' is not used: {tmp_path}/a.npz: y_test has no labels, it is -1 everywhere",)
+    arrays = {"training_images": X, "training_labels": Y, "dev_images": X[:4], "dev_labels": Y[:4]}
+    assert open_all(npz(tmp_path / "a.npz", **arrays)).splits == {"train": 10, "validation": 4}

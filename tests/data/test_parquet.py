@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from pictures import open_all
 from PIL import Image
 
 from resnet_jax.data.formats import open_path
@@ -40,13 +41,6 @@ def write(file, images, labels, *, names=None, image="image", label="label", str
         table = table.replace_schema_metadata({b"huggingface": json.dumps(info).encode()})
     pq.write_table(table, file)
     return file
-
-
-def open_all(path, **options):
-    """The dataset, once every split has been read."""
-    data = open_path(path, **options)
-    assert all(len(data.examples(split)) == count for split, count in data.splits.items())
-    return data
 
 
 def refused(path):

@@ -59,6 +59,7 @@ def list_images(folder: Path, root: Path | None = None) -> Listing:
             else:
                 listing.unread[os.path.splitext(name)[1].lower()] += 1
     listing.paths.sort()
+    listing.links.sort()
     return listing
 
 
@@ -122,7 +123,7 @@ def notes_on(unread: Mapping[str, int], links: Iterable[Path] = ()) -> tuple[str
     """What a user should know of files that are not read."""
     notes = []
     if total := sum(unread.values()):
-        kinds = Counter(unread).most_common()
+        kinds = sorted(unread.items(), key=lambda item: (-item[1], not item[0], item[0]))
         shown = [f"{count:,} {kind or 'without an extension'}" for kind, count in kinds[:SHOWN]]
         more = ", ..." if len(kinds) > SHOWN else ""
         notes.append(f"{total:,} file{'s are' if total > 1 else ' is'} not read ({', '.join(shown)}{more})")
