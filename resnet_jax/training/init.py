@@ -11,11 +11,12 @@ from typing import Any, Literal, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from resnet_jax.files import expanded
 from resnet_jax.models import shapes
-from resnet_jax.nearest import nearest
+from resnet_jax.nearest import composed, nearest
 from resnet_jax.training.checkpoint import open_checkpoint
 from resnet_jax.types import Array, Preprocess, Variables
 from resnet_jax.weights import classes_of, load_pretrained
@@ -48,6 +49,7 @@ def start_from(
       source: a run's folder, or what `load_pretrained` reads.
       classes: that `model` is to tell apart.
       head: whether the classifier is kept; None: that of a run is, if its classes are these very ones, and no other.
+        Its outputs are put in the order of `classes`.
       step, ema: which of a run's weights, as for `load_checkpoint`.
 
     Raises:
@@ -57,7 +59,7 @@ def start_from(
     """
     if head not in (None, "new", "keep"):
         raise ValueError(f"head={head!r}; valid: new, keep")
-    path, number = expanded(source), None
+    path, number, order = expanded(source), None, None
     if not path.exists():
         beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
         raise FileNotFoundError(f"nothing at {str(path)!r}; {nearest(path.name, beside, 'wanted: a run or a file')}")
@@ -72,10 +74,13 @@ def start_from(
         saved = open_checkpoint(path, step)
         number, loaded, has = saved.step, saved.pretrained(ema=ema), len(saved.meta["classes"])
         whose = f"step {number}, {has} classes"
-        kept = head == "keep" or (head is None and list(saved.meta["classes"]) == list(classes))
+        order = _order(saved.meta["classes"], classes)
+        kept = head == "keep" or (head is None and order is not None)
     if kept and has != len(classes):
         raise ValueError(f"{path} has a classifier of {has} classes, wanted: {len(classes)}; init.head=new draws one")
     found = {at: x for at, x in flatten_dict(loaded.variables).items() if kept or at[:3] != CLASSIFIER}
+    if order is not None:  # the outputs follow the classes' names
+        found = {at: x[..., np.array(order)] if at[:3] == CLASSIFIER else x for at, x in found.items()}
     wanted = {at: x for at, x in flatten_dict(shapes(model, model.image_size).variables).items()}
     if not kept:
         wanted = {at: x for at, x in wanted.items() if at[:3] != CLASSIFIER}
@@ -90,6 +95,13 @@ def start_from(
     mean, std = (" ".join(f"{x:.3f}" for x in values) for values in (loaded.preprocess.mean, loaded.preprocess.std))
     what = f"weights of {source} ({loaded.name}, {whose}; images of mean {mean}, deviation {std})"
     return Start(unflatten_dict(found), loaded.preprocess, number, f"{what}; {'its' if kept else 'a new'} classifier")
+
+
+def _order(theirs: Sequence[str], ours: Sequence[str]) -> list[int] | None:
+    """The place of each of our classes among theirs; None: they are not the same ones."""
+    by_name = {composed(name): place for place, name in enumerate(theirs)}
+    order = [by_name.get(composed(name), -1) for name in ours]
+    return order if sorted(order) == list(range(len(theirs))) else None
 
 
 def _named(piece: Any) -> str:

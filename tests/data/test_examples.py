@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resnet_jax.data import Unreadable, default_splits
-from resnet_jax.data.examples import Files, Items, Relabelled, Stored, choose, spread
+from resnet_jax.data.examples import Files, Items, Part, Relabelled, Stored, choose, rename_classes, spread
 
 
 def stored(labels, splits=("train",)):
@@ -215,3 +215,48 @@ def test_what_cannot_be_read_has_no_class():
         choose(Torn(items, ("a", "b")), ("a",), None)
     found = choose(Torn(items, ("a", "b")), ("a",), None, skip_unreadable=True)
     assert [found.name(i) for i in range(len(found))] == ["x.npz, image 0"]
+
+
+def test_names_in_another_unicode_form_are_the_same_classes():
+    composed, decomposed = "caf\u00e9", "cafe\u0301"
+    items = Items(np.zeros((2, 1, 1, 1), np.uint8), np.array([0, 1]), (decomposed, "tea"), "x.npz")
+    assert [Relabelled(items, ("tea", composed))[i][1] for i in range(2)] == [1, 0]
+    assert choose(items, ("tea", composed), None).classes == ("tea", decomposed)
+    assert rename_classes((composed, "tea"), (f"{decomposed}=coffee",)) == ("coffee", "tea")
+
+
+@pytest.mark.parametrize(
+    "names, wanted",
+    [
+        (("zero", "one", "ten"), ("zero", "one", "ten")),
+        (("10=ten", "0=zero", "1=one"), ("zero", "one", "ten")),
+        (("10=ten",), ("0", "1", "ten")),
+        (("a=b", "c=d", "e=f"), ("a=b", "c=d", "e=f")),  # names with such a sign in them
+        (("zero", "one"), "2 class names for 3 classes: 0, 1, 10"),
+        (("a", "a", "b"), "class name 'a' is given to two classes; expected another name for each"),
+        (("0=a", "1=a", "10=b"), "class name 'a' is given to two classes"),
+        (("0=1",), "class name '1' is given to two classes"),
+        (("2=two",), "class_names: no class '2' to rename; "),
+        (("0=a", "0=b"), "class_names 0=a, 0=b; expected each class once"),
+    ],
+)
+def test_classes_are_renamed_by_place_or_by_name(names, wanted):
+    if isinstance(wanted, tuple):
+        assert rename_classes(("0", "1", "10"), names) == wanted
+        return
+    with pytest.raises(ValueError, match=re.escape(wanted)):
+        rename_classes(("0", "1", "10"), names)
+
+
+def test_a_part_is_read_once_and_when_it_is_asked_for():
+    reads = []
+
+    def read():
+        reads.append(1)
+        return Items(np.zeros((4, 1, 1, 1), np.uint8), np.arange(4) % 2, ("a", "b"), "x.npz")
+
+    data = Stored("set", {"train": Part(4, read)}, unlabelled={"test": "x.npz: test has no labels"})
+    assert data.splits == {"train": 4} and not reads
+    assert len(data.examples("train")) == 4 and len(data.examples("train[:50%]")) == 2 and len(reads) == 1
+    with pytest.raises(ValueError, match="x.npz: test has no labels"):
+        data.examples("test[:1]")

@@ -83,6 +83,9 @@ def test_a_run_of_the_same_classes_keeps_its_head(begun):
     for other, head in ((OTHERS, None), (FIVE, "new")):
         assert "head" not in start_from(begun, model, other, head=head).variables["params"]
     assert "head" in start_from(begun, model, OTHERS, head="keep").variables["params"]
+    turned = start_from(begun, model, FIVE[::-1]).variables["params"]["head"]["dense"]  # outputs go by their names
+    for name, array in whole.variables["params"]["head"]["dense"].items():
+        np.testing.assert_array_equal(turned[name], np.asarray(array)[..., ::-1])
 
 
 def test_a_file_gives_its_backbone(tmp_path):

@@ -235,10 +235,7 @@ def _check_classes(path: Path, found: list[Class], *, every: bool) -> tuple[str,
             names = ", ".join(one.folder for one in group)
             raise ValueError(f"{path} has classes whose names differ by {how} alone: {names}")
     if every and (empty := next((one for one in found if not one.listing.paths), None)):
-        said = ", ".join(
-            f"{count} {kind or 'without an extension'}" for kind, count in empty.listing.unread.most_common(3)
-        )
-        there = f"; there are files of other kinds: {said}" if said else ""
+        there = "".join(f"; {note}" for note in notes_on(empty.listing.unread))
         raise ValueError(f"class folder {path / empty.folder} has no images ({', '.join(sorted(IMAGES))}){there}")
     return label_files.class_order({one.name for one in found})
 

@@ -1,0 +1,60 @@
+"""What a plan makes of classes: their number, order and names."""
+
+import numpy as np
+import pytest
+from pictures import pictures
+
+from resnet_jax.config import Config, DataConfig, OptimConfig
+from resnet_jax.training.plan import data_changes, data_facts, make_plan, with_recorded_classes
+
+NUMBERS = ("0", "1", "2", "10")
+
+
+def plan(path, **changes):
+    data = DataConfig(path=str(path), test_split="train", batch_size=2, mean=(0.5,), std=(0.5,), **changes)
+    return make_plan(Config(data=data, optim=OptimConfig(warmup_epochs=0.0)))
+
+
+@pytest.fixture
+def numbered(tmp_path):
+    return pictures(tmp_path, *(f"{name}/{i}.png" for name in NUMBERS for i in range(2)))
+
+
+def test_a_set_of_one_class_is_refused(numbered, tmp_path_factory):
+    with pytest.raises(ValueError, match="data.classes has one class, '10'; expected two or more"):
+        plan(numbered, classes=("10",))
+    alone = pictures(tmp_path_factory.mktemp("one"), "cat/1.png", "cat/2.png")
+    with pytest.raises(ValueError, match=f"{alone} has one class, 'cat'; expected two or more"):
+        plan(alone)
+
+
+@pytest.mark.parametrize("image_size", [None, 4])
+def test_a_run_keeps_the_order_of_its_classes(numbered, image_size):
+    """0.1.0 had them in the order of their letters; images are in the same order as then."""
+    now, recorded = plan(numbered, image_size=image_size), ["0", "1", "10", "2"]
+    meta = {"classes": recorded, "data": {"classes": recorded, "images": {"train": 8, "test": 8}}}
+    assert now.train.classes == NUMBERS and data_changes(now, meta)
+    old = with_recorded_classes(now, meta)
+    assert old.train.classes == old.test.classes == tuple(recorded) and not data_changes(old, meta)
+    before, after = (next(plan.train.eval_batches(8)) for plan in (now, old))
+    assert list(before["label"]) == [0, 0, 1, 1, 3, 3, 2, 2] and list(after["label"]) == [0, 0, 1, 1, 2, 2, 3, 3]
+    np.testing.assert_array_equal(before["image"], after["image"])
+    assert with_recorded_classes(now, meta | {"classes": ["0", "1", "10", "3"]}) is now
+
+
+def test_names_by_place_hold_for_one_order_of_the_folders(numbered):
+    names = ("zero", "one", "two", "ten")
+    now = plan(numbered, class_names=names)
+    assert now.notes == ("classes renamed: 0=zero, 1=one, 2=two, 10=ten",)
+    facts = data_facts(now)
+    assert not data_changes(now, {"classes": names, "data": facts})
+    del facts["own_classes"]  # as 0.1.0 has it
+    (said,) = data_changes(now, {"classes": names, "data": facts})
+    assert "own_classes ['0', '1', '10', '2'], now ['0', '1', '2', '10']" in said
+    assert with_recorded_classes(now, {"classes": ["one", "zero", "two", "ten"]}) is now
+
+
+def test_class_names_in_another_unicode_form_are_the_run_s(tmp_path):
+    now = plan(pictures(tmp_path, "caf\u00e9/1.png", "tea/1.png"))
+    recorded = ["cafe\u0301", "tea"]
+    assert not data_changes(with_recorded_classes(now, {"classes": recorded}), {"data": {"classes": recorded}})
