@@ -8,7 +8,16 @@ from typing import Any
 import numpy as np
 
 from resnet_jax.data.augment import make_augment
-from resnet_jax.data.examples import TEST_SPLITS, Dataset, Relabelled, choose, default_splits, places, rename_classes
+from resnet_jax.data.examples import (
+    TEST_SPLITS,
+    Dataset,
+    Relabelled,
+    choose,
+    default_splits,
+    places,
+    rename_classes,
+    with_class_names,
+)
 from resnet_jax.data.images import DataError, Unreadable
 from resnet_jax.data.sources import InMemory, Order, Source, in_memory
 
@@ -106,7 +115,7 @@ def open_source(
     """
     examples: Any = dataset.examples(split)
     if class_names is not None:
-        examples = replace(examples, classes=rename_classes(examples.classes, class_names))
+        examples = with_class_names(examples, class_names)
     examples = choose(examples, classes, per_class, skip_unreadable=skip_unreadable)
     if known_classes is not None and known_classes != examples.classes:
         examples = Relabelled(examples, known_classes)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -364,6 +364,14 @@ def rename_classes(classes: Sequence[str], names: Sequence[str]) -> tuple[str, .
     if repeated := [name for i, name in enumerate(names) if name in names[:i]]:
         raise ValueError(f"class name {repeated[0]!r} is given to two classes; expected another name for each")
     return tuple(names)
+
+
+def with_class_names(examples: Any, names: Sequence[str]) -> Any:
+    """The examples with their classes renamed; see `rename_classes`."""
+    classes = rename_classes(examples.classes, names)
+    if isinstance(examples, Joined):
+        return Joined([replace(part, classes=classes) for part in examples.parts])
+    return replace(examples, classes=classes)
 
 
 def shortened(names: Sequence[str], most: int = 20) -> str:
