@@ -148,11 +148,17 @@ class Summarize:
 
 @dataclass(frozen=True)
 class Data:
-    """Look at a dataset: splits, classes, a sheet of images as training sees them, and how fast they are read."""
+    """Look at a dataset: splits, images of each class, a sheet of images as training sees them, the speed of reading.
+
+    With --verify every image of every split is read once. Those that cannot be used are listed, and the exit status is
+    then 1.
+    """
 
     name: Positional[Annotated[str, "NAME|PATH"]]  # a TFDS dataset, or a folder or file of your own
     sheet: Place = "contact_sheet.png"  # file for the picture
     batches: int = 20  # number of batches to read for the throughput
+    verify: bool = False  # read every image of every split once, and list those that cannot be used
+    json: bool = False  # print one JSON object
     data: DataConfig = field(default_factory=DataConfig)
 
 

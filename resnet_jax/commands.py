@@ -8,7 +8,7 @@ import shutil
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,11 @@ from resnet_jax.analysis.summary import summary, totals
 from resnet_jax.config import Config, DataConfig, check_data, place
 from resnet_jax.data import DataError, Unreadable
 from resnet_jax.data.examples import expanded
-from resnet_jax.data.images import write_png
 from resnet_jax.data.photographs import Photographs
-from resnet_jax.data.sheet import as_seen
 from resnet_jax.experiments.settings import DEFAULTS
 from resnet_jax.models import list_models
 from resnet_jax.nearest import nearest
+from resnet_jax.survey import survey, verify
 from resnet_jax.training import distributed
 from resnet_jax.training.checkpoint import Checkpoint, open_checkpoint
 from resnet_jax.training.confusion import FILE as CLASSES
@@ -47,7 +46,7 @@ from resnet_jax.training.loop import (
 )
 from resnet_jax.training.memory import is_out_of_memory, out_of_memory
 from resnet_jax.training.parallel import Parallel
-from resnet_jax.training.plan import make_augmentation, open_data, open_dataset, open_split, record_of
+from resnet_jax.training.plan import open_dataset, open_split, record_of
 from resnet_jax.training.predict import image_files, predict
 from resnet_jax.training.protocols import Predictions, check_file, ensemble, evaluate_views, make_views, shorter_sides
 from resnet_jax.training.recalibrate import recalibrate
@@ -444,40 +443,48 @@ def _summary(request: Any) -> None:
 def _data(request: Any) -> None:
     if request.batches < 1:
         raise ValueError(f"--batches {request.batches}; wanted: at least 1")
-    at_path = _is_path(request.name)
-    config = replace(request.data, name=request.name, path=request.name if at_path else None)
-    dataset, splits, train, test = open_data(config)
-    shape = " x ".join(map(str, train.image_shape))
-    print(f"{dataset.name}: {', '.join(f'{name} {count:,}' for name, count in dataset.splits.items())} images")
-    counts = [f"{split} ({source.num_examples:,})" for split, source in zip(splits, (train, test), strict=True)]
-    print(f"trains on {counts[0]}, tests on {counts[1]}; served as {shape}")
-    names = ", ".join(train.classes[:20]) + (", ..." if len(train.classes) > 20 else "")
-    print(f"{len(train.classes)} classes: {names}")
-    mean, std = train.moments()
-    print(f"mean {_shown(mean)}, standard deviation {_shown(std)}")
-    size = min(config.batch_size, train.num_examples)
-    batches = train.batches(0, 0, batch_size=size)
-    first = next(batches)
-    preprocess = Preprocess(train.image_shape[0], train.resize, mean, std)
-    augment = make_augmentation(config, preprocess, len(train.classes))
-    write_png(request.sheet, as_seen(first, augment, jax.random.key(0), preprocess))
-    print(f"{request.sheet}: images as training sees them")
-    print(f"{_rate(batches, request.batches, size):,.0f} images/s read and cropped, in batches of {size}")
-    for reason in [*train.skipped.values(), *test.skipped.values()]:
-        print(f"skipped {reason}")
+    path = request.name if _is_path(request.name) else None
+    config = replace(request.data, name=request.name, path=path)
+    check_data(config)
+    verified = verify(config, progress=_progress()) if request.verify else None
+    broken = verified.broken if verified else []
+    if broken and config.unreadable == "stop":  # the rest would stop at the first of them
+        record: dict[str, Any] = {"broken": broken}
+        lines: list[str] = []
+    else:
+        found = survey(config, sheet=request.sheet, batches=request.batches, verified=verified)
+        record, lines = found.record(), found.lines(shutil.get_terminal_size((120, 24)).columns)
+    if request.json:
+        print(json.dumps(record))
+    else:
+        for line in [*lines, *(verified.lines() if verified else ())]:
+            print(line)
+    if broken:
+        raise SystemExit(1)
+
+
+def _progress() -> Callable[[int, int], None]:
+    """Says how many of how many images are read: over one line of a terminal, in a log now and then."""
+    live = sys.stderr.isatty()
+    began = told = time.monotonic()
+
+    def tell(done: int, total: int) -> None:
+        nonlocal told
+        now = time.monotonic()
+        if done == total and live:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+        elif now - told > (0.2 if live else 30):
+            told = now
+            line = f"{done:,} of {total:,} images read, {done / (now - began):,.0f} a second"
+            print(f"\r{line}\x1b[K" if live else line, end="" if live else "\n", file=sys.stderr, flush=True)
+
+    return tell
 
 
 def _is_path(name: str) -> bool:
     """TFDS's names may have a slash too, "name/config": those are paths where there is something."""
     path = expanded(name)
     return path.exists() or name.startswith((".", "/", "~")) or path.suffix in (".npz", ".parquet")
-
-
-def _rate(batches: Iterator[Any], count: int, size: int) -> float:
-    began = time.perf_counter()
-    for _ in range(count):
-        next(batches)
-    return count * size / (time.perf_counter() - began)
 
 
 def _plot(request: Any) -> None:
@@ -510,7 +517,3 @@ def _check_size(source: data.Source, preprocess: Preprocess, name: str) -> None:
         raise ValueError(
             f"images of {name} are {got}; the net was trained at {wanted}: --data.image-size {wanted} resizes them"
         )
-
-
-def _shown(values: tuple[float, ...]) -> str:
-    return " ".join(f"{value:.4f}" for value in values)

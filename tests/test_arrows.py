@@ -41,7 +41,8 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     "experiments.settings": ("config",),
     "arguments": ("files", "nearest"),
     "cli": ("arguments", "config", "files", "nearest", "commands", "training.folder", "experiments.settings"),
-    "commands": ROOMS,
+    "survey": ("types", "config", "data", "analysis", "training"),
+    "commands": (*ROOMS, "survey"),
     "__main__": ("cli",),
     "": ("types", "models", "analysis", "weights", "training"),
 }

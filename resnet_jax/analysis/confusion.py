@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from resnet_jax.analysis.figures import save_figure, shortened, title
+from resnet_jax.analysis.text import columns, fitted, printable
 
 ROWS = 10  # classes of a table that is cut
 CELLS = 30  # classes of a picture that is cut
@@ -143,26 +143,6 @@ def draw_mistakes(
 def _caption(name: str) -> str:
     name = printable(name)
     return name if len(name) <= 18 else f"{name[:15]}..."
-
-
-def printable(name: str) -> str:
-    """A name in one line, whatever it holds: what cannot be printed is escaped."""
-    return "".join(x if x.isprintable() else x.encode("unicode_escape", "surrogatepass").decode() for x in name)
-
-
-def columns(text: str) -> int:
-    """How many columns of a terminal a text takes."""
-    wide = sum(unicodedata.east_asian_width(x) in "WF" for x in text)
-    return len(text) + wide - sum(unicodedata.combining(x) > 0 for x in text)
-
-
-def fitted(text: str, width: int) -> str:
-    """A text in exactly `width` columns: filled up with blanks, or cut."""
-    if columns(text) > width:
-        while columns(text) > width - 3:
-            text = text[:-1]
-        text += "..."
-    return text + " " * (width - columns(text))
 
 
 def _number(value: float | None, width: int) -> str:

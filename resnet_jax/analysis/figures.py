@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -118,22 +118,33 @@ def mark_chance(axes: Any, height: float, text: str = "chance") -> None:
     )  # fmt: skip
 
 
-def hidden_under(lines: Sequence[tuple[Any, Any]], share: float = 0.75, tolerance: float = 0.01) -> list[int]:
-    """How many later lines each line (xs, ys) lies under, and so has to be drawn wider by.
+Line = tuple[Any, Any]  # xs, ys
 
-    One is under another if at least `share` of its points are closer to it than `tolerance` of the range of all ys.
+
+def hidden_under(
+    lines: Sequence[Line], *, span: float | None = None, share: float = 0.75, tolerance: float = 0.01
+) -> list[int]:
+    """How many later lines each line lies under, and so has to be drawn wider by.
+
+    One is under another if at least `share` of its points are closer to it than `tolerance` of `span`, the range of the
+    axis (None: of all ys).
     """
-    values = np.concatenate([np.asarray(ys, float) for _, ys in lines] or [np.zeros(0)])
-    values = values[np.isfinite(values)]
-    near = tolerance * np.ptp(values) if values.size else 0.0
+    near = tolerance * (span_of(lines) if span is None else span)
 
-    def covers(under: tuple[Any, Any], over: tuple[Any, Any]) -> bool:
+    def covers(under: Line, over: Line) -> bool:
         if not len(under[0]) or not len(over[0]):
             return False
         there = np.interp(under[0], over[0], over[1], left=np.nan, right=np.nan)
         return float(np.mean(np.abs(there - under[1]) <= near)) >= share
 
     return [sum(covers(line, other) for other in lines[i + 1 :]) for i, line in enumerate(lines)]
+
+
+def span_of(lines: Iterable[Line]) -> float:
+    """The range of all finite ys."""
+    values = np.concatenate([np.zeros(0), *(np.asarray(ys, float) for _, ys in lines)])
+    values = values[np.isfinite(values)]
+    return float(np.ptp(values)) if values.size else 0.0
 
 
 def shortened(text: str, length: int) -> str:

@@ -20,6 +20,7 @@ from resnet_jax.analysis.figures import (
     plain,
     save_figure,
     shortened,
+    span_of,
     title,
     whole_numbers,
 )
@@ -133,6 +134,9 @@ def draw_errors(
     of guessing.
     """
 
+    every = sorted({depth for depths in kinds.values() for depth in depths})
+    color = {depth: COLORS[i % len(COLORS)] for i, depth in enumerate(every)}
+
     def draw(figure: Any) -> None:
         panels = figure.subplots(1, len(kinds), sharey=True, squeeze=False)[0]
         for axes, (kind, depths) in zip(panels, kinds.items(), strict=True):
@@ -141,24 +145,27 @@ def draw_errors(
                 lines = [
                     _mean([(c.progress(split, "epochs"), _error(c, split)) for c in curves]) for _, curves in ordered
                 ]
-                for i, ((xs, ys), under) in enumerate(zip(lines, hidden_under(lines), strict=True)):
-                    own = look | {"color": COLORS[i % len(COLORS)]}
+                unders = hidden_under(lines, span=100)
+                for (depth, _), (xs, ys), under in zip(ordered, lines, unders, strict=True):
+                    own = look | {"color": color[depth], "zorder": (3 if split == "test" else 2) - 0.1 * under}
                     own["linewidth"] += WIDER * under
-                    own["zorder"] = (3 if split == "test" else 2) - 0.1 * under
-                    if split == "test":
-                        own |= {"marker": "o", "label": f"{ordered[i][0]} layers, test: {ys[-1]:.2f} %"}
-                    else:
-                        own |= {"label": f"{ordered[i][0]} layers, training", "marker": "." if len(xs) == 1 else ""}
+                    own["marker"] = "o" if split == "test" else "." if len(xs) == 1 else ""
                     axes.plot(xs, ys, **own)
             axes.set_title(kind, fontsize=11)
             against_progress(axes, "epochs")
             if chance is not None:
                 mark_chance(axes, 100 * chance)
-            axes.legend(fontsize=7.5, frameon=False, handlelength=3, loc="upper right", bbox_to_anchor=(1, 0.92))
+        handles = [_handle(panels[0], {"color": color[depth], "label": f"{depth} layers"}) for depth in every]
+        grey = {"color": "0.3"}
+        handles += [_handle(panels[0], TRAIN | grey | {"label": "training"})]
+        handles += [_handle(panels[0], TEST | grey | {"label": "test", "marker": "o"})]
+        figure.legend(
+            handles=handles, loc="outside lower center", ncols=len(handles), fontsize=9, handlelength=3, frameon=False
+        )
         panels[0].set_ylabel("error (%)")
         panels[0].set_ylim(bottom=-1)  # a line at 0 is seen whole
 
-    return save_figure(out, draw, height=3.6, kinds=("png", "svg"))
+    return save_figure(out, draw, height=3.9, kinds=("png", "svg"))
 
 
 def _error(curve: Curve, split: str) -> np.ndarray:
@@ -174,12 +181,15 @@ def draw_responses(kinds: Mapping[str, Mapping[int, Sequence[float]]], out: str 
 
     def draw(figure: Any) -> None:
         grid = figure.subplots(2, len(kinds), sharex="col", sharey=True, squeeze=False)
+        span = span_of([((), _log(own)) for depths in kinds.values() for own in depths.values()])
         for column, (kind, depths) in enumerate(kinds.items()):
             for axes, by_size in ((grid[0, column], False), (grid[1, column], True)):
                 ordered = sorted(depths.items())
                 values = [sorted(own, reverse=True) if by_size else list(own) for _, own in ordered]
-                lines = [(np.arange(1, len(own) + 1), np.log(np.maximum(own, 1e-30))) for own in values]
-                for i, ((xs, _), ys, under) in enumerate(zip(lines, values, hidden_under(lines), strict=True)):
+                lines = [(np.arange(1, len(own) + 1), _log(own)) for own in values]
+                for i, ((xs, _), ys, under) in enumerate(
+                    zip(lines, values, hidden_under(lines, span=span), strict=True)
+                ):
                     axes.plot(
                         xs, ys, color=COLORS[i % len(COLORS)], linewidth=1.2 + WIDER * under,
                         zorder=3 - 0.1 * under, label=f"{ordered[i][0]} layers",
@@ -242,10 +252,11 @@ def draw_lines(
 
     def draw(figure: Any) -> None:
         grid = figure.subplots(rows, min(columns, len(panels)), sharex=True, sharey=True, squeeze=False)
+        span = span_of([(xs, _log(ys)) for lines in panels.values() for xs, ys in lines.values()])
         for axes in grid.flat[len(panels) :]:
             axes.set_axis_off()
         for axes, (name, lines) in zip(grid.flat, panels.items(), strict=False):
-            unders = hidden_under([(xs, np.log(ys)) for xs, ys in lines.values()])
+            unders = hidden_under([(xs, _log(ys)) for xs, ys in lines.values()], span=span)
             for i, (label, (xs, ys)) in enumerate(lines.items()):
                 look: Any = {"color": COLORS[i % len(COLORS)], "linestyle": STYLES[i % len(STYLES)]}
                 look |= {"linewidth": 1.5 + WIDER * unders[i], "zorder": 3 - 0.1 * unders[i]}
@@ -289,6 +300,10 @@ def draw_ways(
         axes.grid(visible=False, axis="x")
 
     return save_figure(out, draw, height=3.4, kinds=("png", "svg"))
+
+
+def _log(values: Any) -> np.ndarray:
+    return np.log(np.maximum(values, 1e-30))
 
 
 def _mean(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:

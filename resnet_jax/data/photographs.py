@@ -63,7 +63,7 @@ class Photographs:
     def moments(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Mean and standard deviation per channel, of values in [0, 1], of 500 images as evaluation has them."""
         chosen = sample(len(self.examples))
-        batch = _stacked(self._in_threads(lambda i: self._eval_example(chosen[i]), len(chosen)))
+        batch = _stacked(in_threads(lambda i: self._eval_example(chosen[i]), len(chosen), threads=self.threads))
         if not batch["mask"].any():
             raise ValueError(f"none of {len(chosen)} images could be read: {self._last_reason()}")
         return pixel_moments(batch["image"][batch["mask"] > 0])
@@ -87,7 +87,7 @@ class Photographs:
         with extra():
             import grain
 
-        threads, size = self.threads or _processors(), len(places)
+        threads, size = self.threads or processors(), len(places)
         options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=max(threads, 2 * size))
         return iter(grain.MapDataset.range(2**62 - first).map(read).to_iter_dataset(options).batch(size))
 
@@ -98,23 +98,9 @@ class Photographs:
             step, place = divmod(i, len(places))
             return self._eval_example(step * batch_size + places[place])
 
-        examples = self._in_threads(read, batches * len(places), ahead=2 * len(places))
+        examples = in_threads(read, batches * len(places), threads=self.threads, ahead=2 * len(places))
         for _ in range(batches):
             yield _stacked(islice(examples, len(places)))
-
-    def _in_threads(self, read: Callable[[int], T], length: int, *, ahead: int = 0) -> Iterator[T]:
-        """read(0), read(1), ..., read(length - 1), in that order whatever the number of threads; so many ahead."""
-        threads = self.threads or _processors()
-        pool = ThreadPoolExecutor(threads)
-        following = iter(range(length))
-        try:
-            pending = deque(pool.submit(read, i) for i in islice(following, max(ahead, 4 * threads)))
-            while pending:
-                result = pending.popleft().result()
-                pending.extend(pool.submit(read, i) for i in islice(following, 1))
-                yield result
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
 
     def eval_image(self, index: int) -> np.ndarray | None:
         """One image as evaluation sees it, uint8 [H, W, C]; None: it cannot be read, and those are to be skipped."""
@@ -132,7 +118,7 @@ class Photographs:
             image, label = self._image(i) or (None, 0)
             return i, None if image is None else of(image), label
 
-        for index, found, label in self._in_threads(read, self.num_examples):
+        for index, found, label in in_threads(read, self.num_examples, threads=self.threads):
             if found is not None:
                 yield index, found, label
 
@@ -200,7 +186,25 @@ def sample(length: int) -> list[int]:
     return [int(i) for i in np.sort(order[:SAMPLE])]
 
 
-def _processors() -> int:
+def in_threads(read: Callable[[int], T], length: int, *, threads: int | None, ahead: int = 0) -> Iterator[T]:
+    """read(0), read(1), ..., read(length - 1), in that order whatever the number of threads; so many ahead.
+
+    `threads` None: one per processor.
+    """
+    threads = threads or processors()
+    pool = ThreadPoolExecutor(threads)
+    following = iter(range(length))
+    try:
+        pending = deque(pool.submit(read, i) for i in islice(following, max(ahead, 4 * threads)))
+        while pending:
+            result = pending.popleft().result()
+            pending.extend(pool.submit(read, i) for i in islice(following, 1))
+            yield result
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def processors() -> int:
     """That this process may use."""
     if hasattr(os, "sched_getaffinity"):  # not on every system
         return len(os.sched_getaffinity(0))

@@ -73,14 +73,14 @@ def _end(curve: Curve, epochs: float) -> dict[str, float]:
 
 def table(results: dict[str, Any]) -> str:
     """The errors of each kind and depth, a seed beside the other."""
-    lines = [f"{'':12}{'training error, training loss; test error (one seed after the other)'}"]
+    lines = [f"{'':14}{'training error, training loss; test error (one seed after the other)'}"]
     groups: dict[str, list[str]] = {}
     for run in results["runs"]:
         shown = "diverged"
         if run["train_error"] is not None:
             shown = f"{100 * run['train_error']:.2f} % {run['train_loss']:.4f}; {100 * run['test_error']:.2f} %"
         groups.setdefault(f"{WORDS[run['kind']]}, {run['depth']}", []).append(shown)
-    return "\n".join([*lines, *(f"{name:12}{'   '.join(shown)}" for name, shown in groups.items())])
+    return "\n".join([*lines, *(f"{name:14}{'   '.join(shown)}" for name, shown in groups.items())])
 
 
 def draw(workdir: str | Path) -> list[Path]:

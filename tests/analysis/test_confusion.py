@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from resnet_jax.analysis import figures
-from resnet_jax.analysis.confusion import class_table, columns, draw_confusion, draw_mistakes, fitted, reduced
+from resnet_jax.analysis.confusion import class_table, draw_confusion, draw_mistakes, reduced
+from resnet_jax.analysis.text import columns, fitted
 
 
 def row(name, images=4, recall=0.5, mistaken_for=()):

@@ -1,0 +1,49 @@
+"""Text for terminals: names of any script, in columns."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+
+LISTED = 20  # classes of a table that is not cut
+
+
+def printable(name: str) -> str:
+    """A name in one line, whatever it holds: what cannot be printed is escaped."""
+    return "".join(x if x.isprintable() else x.encode("unicode_escape", "surrogatepass").decode() for x in name)
+
+
+def columns(text: str) -> int:
+    """How many columns of a terminal a text takes."""
+    wide = sum(unicodedata.east_asian_width(x) in "WF" for x in text)
+    return len(text) + wide - sum(unicodedata.combining(x) > 0 for x in text)
+
+
+def fitted(text: str, width: int) -> str:
+    """A text in exactly `width` columns: filled up with blanks, or cut."""
+    if columns(text) > width:
+        while columns(text) > width - 3:
+            text = text[:-1]
+        text += "..."
+    return text + " " * (width - columns(text))
+
+
+def count_table(classes: Sequence[str], counts: Mapping[str, Sequence[int]], *, width: int) -> list[str]:
+    """Images of each class in each split, in lines of about `width` columns.
+
+    Of more than 20 classes, the eight with the most images in the first split and the eight with the fewest.
+    """
+    first = list(next(iter(counts.values())))
+    order = list(range(len(classes)))
+    if cut := len(order) > LISTED:
+        order.sort(key=lambda k: -first[k])
+        order = [*order[:8], *order[-8:]]
+    widths = {split: max(len(split), 9) + 2 for split in counts}
+    names = [printable(classes[k]) for k in order]
+    room = min(max(map(columns, [*names, "class"])), max(12, width - sum(widths.values())))
+    lines = [fitted("class", room) + "".join(f"{split:>{w}}" for split, w in widths.items())]
+    for k, name in zip(order, names, strict=True):
+        lines.append(fitted(name, room) + "".join(f"{counts[split][k]:>{w},}" for split, w in widths.items()))
+    if cut:
+        lines.insert(9, f"... {len(classes) - 16:,} more classes ...")
+    return lines
