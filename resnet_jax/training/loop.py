@@ -242,7 +242,7 @@ class _Run:
             self._begun = meta.get("begun")
             notes = notes + self._changes(meta)
             self._best.restore(meta.get("best"))
-            if found.tested and self._best.step != found.step:
+            if found.tested:
                 self._best.add(found.step, found.tested)
         if self._start > self._plan.steps:
             said = f"{length(self._config)} is {self._plan.steps} steps"
@@ -252,15 +252,18 @@ class _Run:
             before = _record(self._folder) if self._start else None
             write_record(self._folder, make_record(*self._plan.identities, before))
             record_config(self._folder, self._config, self._start)
-        state = self._parallel.replicate(state)
+        self._state = self._parallel.replicate(state)
+        del state  # the steps donate it
         due = meta.get("evaluation_due", False)
         going_on = due or (self._start < self._plan.steps and not self._early())
         with self._report(going_on, due) as report:
             for line in [_headline(self._plan, self._parallel, self._folder, self._start), *notes]:
                 report.say(line)
-            skipped = _Skipped(self._plan, report, self._folder)
+            self._skipped = _Skipped(self._plan, report, self._folder)
             if not going_on:
-                means = self._session.test(state)
+                with report.testing():
+                    means = self._session.test(self._state)
+                self._skipped.say()
                 if not (self._folder / confusion.FOLDER / confusion.FILE).exists():
                     self._by_class(self._start, means, report)
                 early = "; a larger --train.patience goes on with it" if self._start < self._plan.steps else ""
@@ -268,8 +271,9 @@ class _Run:
                 return means
             log = Log(self._session, report, self._checkpoints, self._start, meta.get("log", {}))
             try:
-                means = self._advance(state, due, log, report, skipped)
+                means = self._advance(due, log, report)
             except (DataError, OSError, MemoryError, jax.errors.JaxRuntimeError) as error:
+                self._skipped.say()
                 self._save_before_leaving(log, report)
                 if is_out_of_memory(error):
                     raise out_of_memory(error, self._doing, self._advice()) from error
@@ -279,16 +283,15 @@ class _Run:
             self._say_done(means, log, report)
             return means
 
-    def _advance(self, state: TrainState, due: bool, log: Log, report: Report, skipped: _Skipped) -> dict[str, float]:
+    def _advance(self, due: bool, log: Log, report: Report) -> dict[str, float]:
         """Every step and test that is left; returns the means of the last test."""
         means: dict[str, float] = {}
-        self._state = state
         if due:
             self._signals.at_stake = True
-            means = self._test(self._start, state, log, report)
+            means = self._test(self._start, log, report)
             if self._early():
                 return means
-        for step, batch in enumerate(self._batches(state, report, log), self._start + 1):
+        for step, batch in enumerate(self._batches(report, log), self._start + 1):
             self._doing = f"in step {step}"
             compiles = self._session.compiles(step, self._start)
             with report.compiling("the training step") if compiles else nullcontext():
@@ -296,15 +299,14 @@ class _Run:
                 log.add(step, sums)
             self._made, self._signals.at_stake = step, True
             if step % self._plan.eval_every_steps == 0 or step == self._plan.steps:
-                means = self._test(step, self._state, log, report)
-                skipped.say()
+                means = self._test(step, log, report)
                 if self._early():
                     break
             elif self._due(step):
-                self._save(step, self._state, log)
+                self._save(step, log)
             if step < self._plan.steps and self._signals.reached():
                 if self._saved < step:
-                    self._save(step, self._state, log)
+                    self._save(step, log)
                 self._checkpoints.wait()
                 raise self._signals.preempted(step)
         return means
@@ -340,7 +342,7 @@ class _Run:
         try:
             whole = not any(leaf.is_deleted() for leaf in jax.tree.leaves(self._state))
             if whole and self._made > self._saved and int(jax.device_get(self._state.step)) == self._made:
-                self._save(self._made, self._state, log)
+                self._save(self._made, log)
             self._checkpoints.wait()
         except (Diverged, SaveFailed, MemoryError, jax.errors.JaxRuntimeError) as error:
             report.say(f"step {self._made} is not saved: {str(error).partition(chr(10))[0]}")
@@ -386,27 +388,27 @@ class _Run:
         except (ValueError, OSError) as error:
             raise SetupError(str(error)) from error
 
-    def _batches(self, state: TrainState, report: Report, log: Log) -> Iterator[Batch]:
+    def _batches(self, report: Report, log: Log) -> Iterator[Batch]:
         """On the devices, for every step that is left."""
         host = self._session.batches(self._start)
         if report.draws and self._start < self._plan.steps:
             first = next(host)
-            key = step_keys(jax.device_get(state.key), self._start)[0]
+            key = step_keys(jax.device_get(self._state.key), self._start)[0]
             report.image(self._start, "train/images", as_seen(first, self._session.augment, key, self._plan.preprocess))
             host = chain([first], host)
         batches = self._parallel.prefetch(host)
         for _ in range(self._start, self._plan.steps):
             yield log.wait_for(batches)
 
-    def _test(self, step: int, state: TrainState, log: Log, report: Report) -> dict[str, float]:
+    def _test(self, step: int, log: Log, report: Report) -> dict[str, float]:
         """Saves, then tests. After a signal or an error on the way the test is done when the run goes on."""
         log.flush()
         if self._saved < step:
-            self._save(step, state, log, test_due=True)
+            self._save(step, log, test_due=True)
         self._doing = TESTING
         try:
             with report.testing():
-                means = self._session.test(state, self._signals.reached)
+                means = self._session.test(self._state, self._signals.reached)
         except Stopped:
             self._checkpoints.wait()
             raise self._signals.preempted(step) from None
@@ -414,6 +416,7 @@ class _Run:
         best = self._best.add(step, means)
         report.test(step, {"epoch": step / self._plan.steps_per_epoch, **means}, best=best)
         self._checkpoints.tested(step, means)
+        self._skipped.say()
         log.restart_clock()
         return means
 
@@ -443,7 +446,7 @@ class _Run:
             return False
         return bool(distributed.first_says(time.monotonic() - self._saved_at >= 60 * every.every_minutes))
 
-    def _save(self, step: int, state: TrainState, log: Log, *, test_due: bool = False) -> None:
+    def _save(self, step: int, log: Log, *, test_due: bool = False) -> None:
         partial = log.hold()  # nothing that is not finite is saved
         meta = _meta(self._plan, step) | {
             "devices": len(self._parallel.devices),
@@ -452,7 +455,7 @@ class _Run:
             "begun": self._begun,
             "best": self._best.saved(),
         }
-        self._checkpoints.save(step, state, meta, test_due=test_due)
+        self._checkpoints.save(step, self._state, meta, test_due=test_due)
         self._saved, self._saved_at = step, time.monotonic()
 
 
@@ -493,9 +496,8 @@ class _Skipped:
         except OSError as error:
             raise SaveFailed(f"{self._file} cannot be written: {error}") from error
         self._known |= set(lines)
-        self._report.say(
-            f"{count} images skipped so far, which cannot be read, see {self._file.name}; the last: {last}"
-        )
+        images = "1 image" if count == 1 else f"{count} images"
+        self._report.say(f"{images} skipped so far, which cannot be read, see {self._file.name}; the last: {last}")
 
 
 def _less_memory(config: Config) -> str:

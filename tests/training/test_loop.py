@@ -11,12 +11,14 @@ import pytest
 
 from resnet_jax import load_checkpoint
 from resnet_jax.config import CheckpointConfig, Config, DataConfig, ModelConfig, OptimConfig, TrainConfig
+from resnet_jax.data import DataError
 from resnet_jax.training import loop
 from resnet_jax.training.checkpoint import Checkpoints, kept_steps, open_checkpoint
 from resnet_jax.training.data_record import read_record
+from resnet_jax.training.evaluate import Stopped
 from resnet_jax.training.folder import check_unchanged, config_of_steps, record_config
 from resnet_jax.training.integrity import named_leaves
-from resnet_jax.training.loop import Diverged, SetupError, train
+from resnet_jax.training.loop import Diverged, OutOfMemory, SetupError, train
 from resnet_jax.training.parallel import Parallel
 from resnet_jax.training.plan import make_plan
 from resnet_jax.training.preemption import Preempted
@@ -132,6 +134,99 @@ def test_stopped_while_it_tests_it_goes_on_to_the_same_numbers(finished, tmp_pat
     assert without_clock(records(tmp_path)) == without_clock(records(folder))
     a, b = open_checkpoint(folder), open_checkpoint(tmp_path)
     jax.tree.map(np.testing.assert_array_equal, a.arrays, b.arrays)
+
+
+EXHAUSTED = "RESOURCE_EXHAUSTED: Out of memory allocating 133089445696 bytes."
+
+
+@pytest.mark.slow
+def test_errors_of_the_data_and_the_device_save_what_was_made(finished, tmp_path, tfds_dir, monkeypatch, capsys):
+    """An image that cannot be read, memory that ends in a step and in a test; SIGUSR1 on the way."""
+    run, saves = config(tmp_path, tfds_dir), []
+    save = loop.Checkpoints.save
+    monkeypatch.setattr(
+        loop.Checkpoints, "save", lambda self, step, *a, **k: saves.append(step) or save(self, step, *a, **k)
+    )
+
+    class Failing(Session):
+        fails = ("batch", 5)
+
+        def batches(self, done):
+            for step, batch in enumerate(super().batches(done), done + 1):
+                if self.fails == ("batch", step):
+                    raise DataError("im019.jpg: cannot be decoded")
+                yield batch
+
+        def train_step(self, step, state, batch):
+            if step == 2:
+                os.kill(os.getpid(), signal.SIGUSR1)
+                time.sleep(0.5)
+            if self.fails == ("step", step):
+                raise jax.errors.JaxRuntimeError(EXHAUSTED)
+            return super().train_step(step, state, batch)
+
+        def test(self, state, stop):
+            if self.fails == ("test", int(jax.device_get(state.step))):
+                raise jax.errors.JaxRuntimeError(EXHAUSTED)
+            return super().test(state, stop)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "Session", Failing)
+        with pytest.raises(DataError, match="^im019.jpg: cannot be decoded$"):
+            train(run)
+        assert saves[0] == 2 and saves[-1] < 5  # batches are read ahead
+        assert f"step {saves[-1]} is saved; the same command resumes from there" in capsys.readouterr().out
+        Failing.fails = ("step", 7)
+        said = (
+            r"out of memory in step 7 \(asked for 124 GiB\): a lower --data.batch-size \(now 88\), --optim.accumulate 2"
+        )
+        with pytest.raises(OutOfMemory, match=said):
+            train(run)
+        assert saves[-1] == 6
+        Failing.fails = ("test", 8)
+        with pytest.raises(
+            OutOfMemory, match=r"in the test \(asked for 124 GiB\): a lower --data.eval-batch-size \(now 88"
+        ):
+            train(run)
+        assert saves[-1] == 8
+    folder, straight = finished
+    assert train(run) == straight and saves[-1] == 8  # tested without another save
+    assert without_clock(records(tmp_path)) == without_clock(records(folder))
+    jax.tree.map(np.testing.assert_array_equal, open_checkpoint(folder).arrays, open_checkpoint(tmp_path).arrays)
+    assert open_checkpoint(tmp_path).tested == pytest.approx(straight)
+
+
+@pytest.mark.slow
+def test_patience_ends_a_run_at_the_same_step_however_often_it_is_stopped(tmp_path, tfds_dir, monkeypatch, capsys):
+    class Scripted(Session):
+        stopped = 3
+
+        def test(self, state, stop=None):
+            step = int(jax.device_get(state.step))
+            if step == self.stopped:
+                os.kill(os.getpid(), signal.SIGTERM)
+                while not stop():
+                    time.sleep(0.001)
+                raise Stopped
+            return {"loss": [0.5, 0.4, 0.45, 0.47, 0.3, 0.2, 0.1, 0.1][step - 1], "top1": step / 10, "images": 50}
+
+    monkeypatch.setattr(loop, "Session", Scripted)
+    patient = {"train__eval_every_epochs": 0.25, "checkpoint__best": "loss", "checkpoint__keep_latest": 1}
+    with pytest.raises(Preempted):
+        train(config(tmp_path, tfds_dir, **patient, train__patience=2))
+    Scripted.stopped = None
+    assert train(config(tmp_path, tfds_dir, **patient, train__patience=2))["loss"] == 0.47
+    *_, why, last = capsys.readouterr().out.splitlines()
+    said = "stopped early at step 4, after 2 tests without a better result (train.patience)"
+    assert why == f"{said}; the best: loss 0.4000 at step 2"
+    assert last.startswith("done in 0:") and last.endswith(f"next: resnet-jax predict {tmp_path} IMAGE, "
+        f"resnet-jax eval {tmp_path}, resnet-jax plot {tmp_path}")  # fmt: skip
+    assert kept_steps(tmp_path / "checkpoints") == [2, 4] and open_checkpoint(tmp_path, "best").step == 2
+    train(config(tmp_path, tfds_dir, **patient, train__patience=2))
+    assert "this run is finished: test top-1 0.4000, loss 0.4700; " in capsys.readouterr().out
+    train(config(tmp_path, tfds_dir, **patient, train__patience=3))
+    assert [line["step"] for line in records(tmp_path, "test")] == list(range(1, 9))
+    assert kept_steps(tmp_path / "checkpoints") == [8]
 
 
 @pytest.mark.slow
