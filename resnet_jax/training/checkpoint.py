@@ -14,7 +14,7 @@ import math
 import shutil
 import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -372,7 +372,8 @@ def _open(folder: Path, step: str | int, asked: str) -> Checkpoint:
         measure = _measure(folder, steps)
         for candidate in steps:
             try:
-                rank = _score_of(folder / str(candidate), measure)
+                with _may_be_removed(folder / str(candidate)):
+                    rank = _score_of(folder / str(candidate), measure)
                 ranks[candidate] = (-math.inf if rank is None else rank, candidate)  # of equal ones the latest
             except Damaged as error:
                 told.append(str(error))
@@ -473,8 +474,15 @@ def _read(folder: Path) -> Checkpoint:
       ValueError: a format this version does not know; files that are as written, and cannot be read.
       OSError: one cannot be read; `_Removed` where the whole checkpoint is there no more.
     """
-    try:
+    with _may_be_removed(folder):
         return _verified(folder)
+
+
+@contextmanager
+def _may_be_removed(folder: Path) -> Iterator[None]:
+    """Raises `_Removed` for an error in a checkpoint that is there no more."""
+    try:
+        yield
     except (ValueError, OSError) as error:
         if not folder.is_dir():
             raise _Removed(f"{folder} was removed while it was read: its run has saved newer ones") from error
@@ -575,31 +583,36 @@ def _measure(folder: Path, steps: Sequence[int]) -> str:
     return "top1"
 
 
+@dataclass(frozen=True)
+class _Unraisable:
+    """A hook for what Python cannot raise, without what comes of a closed event loop."""
+
+    hook: Callable[[Any], Any]
+
+    def __call__(self, what: Any) -> None:
+        if str(what.exc_value) != "Event loop is closed":
+            self.hook(what)
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Orbax narrates every save and warns of its own defaults; what fails, it raises and prints with stack traces.
 
-    Of a save that has failed, the writes still under way find its event loop closed, and each says so: then, and for
-    as long as the process lasts, as they may come late, this is not passed on.
+    Of a save or a reading that has failed, the parts still under way find its event loop closed, and each says so:
+    then, and for as long as the process lasts, as they may come late, this is not passed on.
     """
-    hook, failed = sys.unraisablehook, False
-
-    def unraisable(what: sys.UnraisableHookArgs) -> None:
-        if str(what.exc_value) != "Event loop is closed":
-            hook(what)
-
-    sys.unraisablehook = unraisable
+    before, done = sys.unraisablehook, False
+    if not isinstance(before, _Unraisable):
+        sys.unraisablehook = _Unraisable(before)
     loggers = [logging.getLogger(name) for name in ("absl", "asyncio")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)
     try:
         yield
-    except SaveFailed:
-        failed = True
-        raise
+        done = True
     finally:
-        if not failed:
-            sys.unraisablehook = hook
+        if done:
+            sys.unraisablehook = before
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)

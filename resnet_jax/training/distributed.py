@@ -63,7 +63,8 @@ def devices() -> list[jax.Device]:
     except (RuntimeError, AssertionError) as error:
         platforms = os.environ.get("JAX_PLATFORMS") or "not set"
         reason = str(error).partition("\n")[0] or "its backend does not start"
-        raise ValueError(f"JAX has no device to use (JAX_PLATFORMS is {platforms}): {reason}") from error
+        hint = "" if platforms == "not set" else "; JAX_PLATFORMS=cpu uses the processor"
+        raise ValueError(f"JAX has no device to use (JAX_PLATFORMS is {platforms}): {reason}{hint}") from error
 
 
 def _not_found(error: Exception) -> ValueError:

@@ -389,9 +389,7 @@ def _warmup(config: OptimConfig, steps_per_epoch: float, steps: int) -> tuple[in
         return default, ()
     warmup = steps // 5
     said = f"the default warmup of {DEFAULT_WARMUP:g} epochs ({default} steps) is not shorter than this run"
-    return warmup, (
-        f"{said} of {steps} steps: warming up for {warmup} steps, a fifth of it; see --optim.warmup-epochs",
-    )
+    return warmup, (f"{said}: it takes a fifth of it, {warmup} of {steps} steps; see --optim.warmup-epochs",)
 
 
 def make_augmentation(config: DataConfig, preprocess: Preprocess, num_classes: int) -> Callable[..., Any]:

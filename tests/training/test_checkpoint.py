@@ -308,6 +308,18 @@ def test_a_run_is_read_while_it_saves(run, tmp_path, monkeypatch):
 
     monkeypatch.setattr(checkpoint, "read_arrays", moving)
     assert open_checkpoint(tmp_path).step == 4
+    shutil.copytree(run / "checkpoints" / "5", tmp_path / "checkpoints" / "5")
+    score = checkpoint._score_of
+
+    def removed(folder, measure):
+        if folder.name == "5":
+            shutil.rmtree(folder)
+        return score(folder, measure)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "_score_of", removed)
+        patch.setattr(checkpoint, "read_arrays", read)
+        assert open_checkpoint(tmp_path, "best").step == 2
     with pytest.raises(FileNotFoundError, match="2 was removed while it was read: its run has saved newer ones"):
         open_checkpoint(tmp_path, 2)
 

@@ -494,7 +494,9 @@ def test_the_default_warmup_shrinks_in_a_short_run_and_one_that_is_given_does_no
 
     short = plan()
     assert float(short.schedule(1)) == pytest.approx(0.1)  # after one of eight steps, a fifth of them
-    said = "the default warmup of 5 epochs (20 steps) is not shorter than this run of 8 steps: warming up for 1 steps"
+    said = (
+        "the default warmup of 5 epochs (20 steps) is not shorter than this run: it takes a fifth of it, 1 of 8 steps"
+    )
     assert short.notes[0].startswith(said)
     long, given = plan(train__epochs=6.0), plan(train__epochs=6.0, optim__warmup_epochs=5.0)
     assert not long.notes
