@@ -33,7 +33,7 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     "models": ("types", "ops", "nearest", "models"),
     "weights": ("types", "files", "models", "weights"),
     "analysis": ("types", "ops", "extras", "nearest", "models", "analysis"),
-    "training": ("types", "extras", "files", "models", "data", "training"),
+    "training": ("types", "extras", "files", "ops", "models", "data", "training"),
     "training.init": ("types", "files", "nearest", "models", "weights", "training"),
     # Config stops at the door of the loop.
     **{part: ("types", "config", "extras", "files", "nearest", "models", "data", "training") for part in DOOR},

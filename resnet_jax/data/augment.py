@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from resnet_jax.ops import draw_per_example
+from resnet_jax.ops import draw_per_example, one_hot
 from resnet_jax.types import Array, Batch
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's and torchvision's grey
@@ -124,7 +124,7 @@ def mix(batch: Batch, key: Array, *, mixup: float, cutmix: float, num_classes: i
     mixed = jnp.where(
         cut.reshape(-1, 1, 1, 1), jnp.where(box[..., None], other, images), blend * images + (1 - blend) * other
     )
-    labels = jax.nn.one_hot(batch["label"], num_classes, dtype=jnp.float32)
+    labels = one_hot(batch["label"], num_classes)
     labels = kept[:, None] * labels + (1 - kept[:, None]) * _swap(labels)
     return {**batch, "image": mixed, "label": labels, "mask": mask * _swap(mask)}
 

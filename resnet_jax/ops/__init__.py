@@ -3,6 +3,7 @@
 from resnet_jax.ops.activations import relu, relu6, silu
 from resnet_jax.ops.conv import conv2d, conv2d_per_example
 from resnet_jax.ops.dense import dense
+from resnet_jax.ops.labels import one_hot
 from resnet_jax.ops.norm import batch_norm, group_norm, normalize
 from resnet_jax.ops.pooling import avg_pool, blur_pool, global_pool, max_pool
 from resnet_jax.ops.random import draw_per_example, drop_path, dropout
@@ -26,6 +27,7 @@ __all__ = [
     "is_sharded",
     "max_pool",
     "normalize",
+    "one_hot",
     "relu",
     "relu6",
     "silu",

@@ -5,16 +5,48 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from resnet_jax.ops import one_hot
 from resnet_jax.types import Array
 
 
 def cross_entropy(logits: Array, labels: Array, *, label_smoothing: float = 0.0) -> Array:
-    """-sum_k t_k log softmax(logits)_k: [N, K], int [N] or soft targets [N, K] -> [N].
+    """-sum_k t_k log softmax(logits)_k: [N, K], int [N] or soft targets float [N, K] -> [N].
 
-    t is one-hot or soft; smoothing makes it (1 - s) * t + s / K (Szegedy et al. 2016, section 7).
+    t is one-hot or soft; smoothing makes it (1 - s) * t + s / K (Szegedy et al. 2016, section 7). A label outside
+    0 .. K - 1 has a loss and a gradient of NaN. To ignore examples, give them mask 0 (see `make_train_step`).
+
+    Raises:
+      ValueError: labels of another type or shape, or fewer than two classes, whose loss would always be 0.
     """
+    check_labels(logits, labels)
     classes = logits.shape[-1]
-    targets = jax.nn.one_hot(labels, classes, dtype=logits.dtype) if labels.ndim == 1 else labels.astype(logits.dtype)
+    targets = one_hot(labels, classes, logits.dtype) if labels.ndim == 1 else labels.astype(logits.dtype)
     if label_smoothing:
         targets = (1 - label_smoothing) * targets + label_smoothing / classes
     return -jnp.sum(targets * jax.nn.log_softmax(logits), axis=-1)
+
+
+def check_labels(logits: Array, labels: Array) -> None:
+    """Raises ValueError unless `labels` are int [N] or soft targets float [N, K] for logits [N, K] of K >= 2."""
+    if logits.ndim != 2:
+        raise ValueError(f"expected logits [N, K], got {list(logits.shape)}")
+    n, classes = logits.shape
+    if classes < 2:
+        raise ValueError(f"expected logits of at least two classes, got {[n, classes]}; or pass a loss of your own")
+    hard = labels.shape == (n,) and jnp.issubdtype(labels.dtype, jnp.integer)
+    soft = labels.shape == (n, classes) and jnp.issubdtype(labels.dtype, jnp.floating)
+    if not (hard or soft):
+        raise ValueError(
+            f"expected labels int [{n}] or soft targets float [{n}, {classes}], "
+            f"got {labels.dtype} {list(labels.shape)}{_hint(labels, n, classes)}"
+        )
+
+
+def _hint(labels: Array, n: int, classes: int) -> str:
+    if labels.shape == (n, 1):
+        return "; labels[:, 0] has the shape [N]"
+    if labels.shape == (n,):
+        return "; labels.astype('int32') has the type"
+    if labels.shape == (n, classes):
+        return "; labels.astype('float32') has the type"
+    return ""

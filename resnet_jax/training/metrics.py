@@ -11,18 +11,34 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 
 from resnet_jax.models import natural
-from resnet_jax.types import Array, Metrics
+from resnet_jax.ops import one_hot
+from resnet_jax.training.losses import check_labels
+from resnet_jax.types import Array, Metrics, at_least_float32
 
 
 def classification(logits: Array, labels: Array, loss: Array, mask: Array) -> Metrics:
-    """Sums of loss, top-1 and (with more than five classes) top-5 hits: [N, K], int [N] or soft [N, K], [N], [N]."""
-    hard = labels if labels.ndim == 1 else jnp.argmax(labels, -1)
-    own = jnp.take_along_axis(logits, hard[:, None], axis=-1)
+    """Sums of loss, top-1 and (with more than five classes) top-5 hits: [N, K], int [N] or soft [N, K], [N], [N].
+
+    Examples of mask 0 add nothing, not even NaN. With fewer than two classes there are no hits, but loss and count.
+
+    Raises:
+      ValueError: labels of another type or shape; losses or a mask that are not [N].
+    """
+    n, classes = logits.shape
+    for name, x in (("losses, one per example", loss), ("a mask", mask)):
+        if x.shape != (n,):
+            raise ValueError(f"expected {name}: float [{n}], got {list(x.shape)}")
+    sums = {"loss": jnp.sum(jnp.where(mask != 0, loss * mask.astype(loss.dtype), 0)), "count": jnp.sum(mask)}
+    if classes < 2:
+        return sums
+    check_labels(logits, labels)
+    targets = one_hot(labels, classes) if labels.ndim == 1 else labels
+    own = jnp.take_along_axis(logits, jnp.argmax(targets, -1)[:, None], axis=-1)
+    own = jnp.where(jnp.isnan(targets).any(-1, keepdims=True), jnp.nan, own)
     # The rank of the right class. A tie counts against it, and so does a nan, so that a broken net scores nothing.
-    rank = logits.shape[-1] - 1 - jnp.sum(logits < own, axis=-1)
-    sums = {"loss": jnp.sum(loss * mask), "top1": jnp.sum((rank < 1) * mask), "count": jnp.sum(mask)}
-    if logits.shape[-1] > 5:
-        sums["top5"] = jnp.sum((rank < 5) * mask)
+    rank = classes - 1 - jnp.sum(logits < own, axis=-1)
+    for k in (1, 5) if classes > 5 else (1,):
+        sums[f"top{k}"] = jnp.sum(jnp.where(rank < k, mask, 0))
     return sums
 
 
@@ -45,9 +61,10 @@ def execution(gates: Mapping[str, Any], mask: Array) -> Metrics:
     if not gates:
         return {}
     sown = {"/".join(path[:-1]): values[0] for path, values in flatten_dict(gates).items()}
-    blocks = {name: jnp.sum(gate * mask) for name, gate in sown.items()}
+    dtype = at_least_float32(next(iter(sown.values())).dtype)
+    blocks = {name: jnp.sum(gate.astype(dtype) * mask.astype(dtype)) for name, gate in sown.items()}
     by_block = {f"executed/{name}": blocks[name] for name in sorted(blocks, key=natural)}
-    return {"executed": sum(blocks.values(), start=jnp.zeros_like(mask[0])) / len(blocks)} | by_block
+    return {"executed": sum(blocks.values(), start=jnp.zeros((), dtype)) / len(blocks)} | by_block
 
 
 def total(batches: Iterable[Mapping[str, Any]]) -> dict[str, float]:

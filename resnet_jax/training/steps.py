@@ -51,6 +51,10 @@ def make_train_step(
     (grad_norm, param_norm) times the count; of a SkipNet also its gates, the share of blocks that were run: "executed"
     in all and "executed/stage1_block0", ... each (with soft gates, the mean of their probabilities).
 
+    The batch has "image" [N, H, W, C], "label" int [N] in 0 .. K - 1 (or soft targets float [N, K]) and optionally
+    "mask" [N], which is 0 for examples to ignore. A label outside the classes makes loss and gradient NaN; with mask 0
+    any label is accepted, such as -1. Batch statistics still include masked images, which must be finite.
+
     Args:
       loss: (logits, labels) -> one number per example; what is minimised is its mean over the examples of mask 1.
       axis_name: the mapped axis over which gradients, statistics and metrics are averaged; None: there is none.
@@ -73,9 +77,11 @@ def make_train_step(
         frozen parts too, whose parameters' are 0.
 
     Raises:
-      ValueError: the net synchronises its BatchNorm over another axis, or has no gates to be penalised.
+      ValueError: the net synchronises its BatchNorm over another axis, has no gates to be penalised, or has fewer than
+        two classes and no loss of its own. When the step is traced: labels, losses or a mask of the wrong shape.
     """
     _check_axis(model, axis_name)
+    _check_classes(model, loss)
     if gate_penalty and not isinstance(model, SkipNet):
         raise ValueError(f"gate_penalty={gate_penalty} is for SkipNets; this net has no gates")
 
@@ -95,8 +101,7 @@ def make_train_step(
                     mutable=["batch_stats", "gates"],
                     rngs=rngs,
                 )
-            losses = loss(outputs.logits, batch["label"])
-            sums = classification(outputs.logits, batch["label"], losses, batch["mask"])
+            sums = _classified(outputs.logits, batch, loss)
             sums |= execution(updated.get("gates", {}), batch["mask"])
             penalty = gate_penalty * sums["executed"] if gate_penalty else 0
             return sums["loss"] + penalty, (updated.get("batch_stats", {}), sums)
@@ -147,7 +152,8 @@ def make_train_step(
         sums |= {name: norm.astype(count.dtype) * count for name, norm in norms.items()}
         # Of the sum's gradient by outputs: its mean's times the count already.
         sums |= {name: jnp.sqrt(square) for name, square in sums.items() if name.startswith(ACTIVATIONS)}
-        updates, opt_state = tx.update(gradient, state.opt_state, state.params)
+        with jax.numpy_dtype_promotion("standard"):  # which optax.adamw needs
+            updates, opt_state = tx.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         ema = state.ema if ema_decay is None else _average(state, params, batch_stats, ema_decay)
         if frozen is not None:  # whatever the optimiser makes of them
@@ -216,17 +222,21 @@ def make_eval_step(
     """step(state, batch) -> metrics: sums over the examples of mask 1, with running statistics and no randomness.
 
     They are loss, top1, top5, count, and a SkipNet's shares of blocks that were run, as in training.
+    Labels are as for `make_train_step`.
     `prepare` makes the net's input from `batch["image"]` on the device (a `Preprocess`); None: it is that already.
     `by_example` adds "label" and "predicted", int32 [N] of the global batch (see `metrics.predicted`); the label of
     padding is -1.
-    """
 
+    Raises:
+      ValueError: the net has fewer than two classes, and the loss is the default one.
+    """
+    _check_classes(model, loss)
     forward = _forward(model, prepare)
 
     def step(state: TrainState, batch: Batch) -> Metrics:
         batch = complete(batch, axis_name)
         logits, shares = forward(state, batch)
-        sums = classification(logits, batch["label"], loss(logits, batch["label"]), batch["mask"]) | shares
+        sums = _classified(logits, batch, loss) | shares
         pairs = {}
         if by_example:
             pairs["label"] = jnp.where(batch["mask"] > 0, batch["label"], -1)
@@ -258,8 +268,11 @@ def make_predict_step(
     """step(state, batch) -> {"log_probability": [N, K] of the global batch, and a SkipNet's shares, as sums}.
 
     `prepare` is as for `make_eval_step`.
-    """
 
+    Raises:
+      ValueError: the net has fewer than two classes.
+    """
+    _check_classes(model, cross_entropy)
     forward = _forward(model, prepare)
 
     def step(state: TrainState, batch: Batch) -> Metrics:
@@ -278,8 +291,25 @@ def _check_axis(model: nn.Module, axis_name: str | None) -> None:
         raise ValueError(f"the net shares batch statistics over axis {bn_axis!r}; the step is for axis {axis_name!r}")
 
 
+def _check_classes(model: nn.Module, loss: Loss) -> None:
+    classes = getattr(model, "num_classes", None)
+    if classes is not None and classes < 2 and getattr(loss, "func", loss) is cross_entropy:
+        said = "the net's probabilities and cross-entropy would be constant; expected at least 2, or a loss of your own"
+        raise ValueError(f"num_classes={classes}: {said}")
+
+
+def _classified(logits: Array, batch: Batch, loss: Loss) -> Metrics:
+    """Sums over the examples of mask 1. The others' labels become 0, so that nothing of them reaches the gradient."""
+    label, mask = batch["label"], batch["mask"]
+    counts = jnp.expand_dims(mask != 0, range(1, label.ndim))
+    label = jnp.where(counts, label, jnp.zeros_like(label))
+    return classification(logits, label, loss(logits, label), mask)
+
+
 def complete(batch: Batch, axis_name: str | None) -> dict[str, Array]:
     """Adds the mask where there is none, and each example's place in the global batch."""
     n = batch["label"].shape[0]
     first = 0 if axis_name is None else n * lax.axis_index(axis_name)
-    return {"mask": jnp.ones(n, jnp.float32), **batch, "index": first + jnp.arange(n)}
+    mask = jnp.asarray(batch.get("mask", jnp.ones(n, jnp.float32)))
+    mask = mask if jnp.issubdtype(mask.dtype, jnp.floating) else mask.astype(jnp.float32)
+    return {**batch, "mask": mask, "index": first + jnp.arange(n)}

@@ -257,6 +257,14 @@ def test_what_is_mixed_with_padding_counts_for_nothing():
         np.testing.assert_array_equal(mixed(*alphas, batch=marked(mask=mask))["mask"], wanted)
 
 
+def test_a_label_outside_the_classes_makes_its_pair_nan():
+    labels = jnp.arange(N).at[5].set(-1).at[8].set(N)
+    nan = np.isnan(mixed(mixup=0.5, batch=marked() | {"label": labels})["label"]).any(1)
+    np.testing.assert_array_equal(np.flatnonzero(nan), [4, 5, 8, 9])
+    with pytest.raises(ValueError, match=r"expected labels int \[N\], got int32 \[64, 1\]"):
+        mixed(mixup=0.5, batch=marked() | {"label": labels[:, None]})
+
+
 def test_an_odd_number_of_images_cannot_be_mixed():
     with pytest.raises(ValueError, match="wanted an even number of images a device; got 7"):
         mixed(mixup=0.5, batch=marked(7))

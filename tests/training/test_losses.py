@@ -1,5 +1,7 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from resnet_jax.training.losses import cross_entropy
 
@@ -28,3 +30,43 @@ def test_smoothing_and_soft_targets(strict_dtypes):
 def test_large_logits_do_not_overflow(strict_dtypes):
     loss = cross_entropy(jnp.array([[1e4, -1e4]]), jnp.array([0]))
     np.testing.assert_array_equal(loss, 0)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_labels_outside_the_classes_give_nan_to_their_own_example_alone(strict_dtypes, smoothing):
+    """Also as uint8, where the number of classes does not fit."""
+    for logits, labels, bad in (
+        (LOGITS, np.int32([0, 7, 3, -1, 1]), [1, 3]),
+        (np.zeros((2, 1000), np.float32), np.uint8([255, 0]), []),
+    ):
+
+        def loss(x, labels=labels):
+            return cross_entropy(x, jnp.asarray(labels), label_smoothing=smoothing)
+
+        gradient = jax.grad(lambda x: loss(x).sum())(jnp.asarray(logits))
+        for values in (loss(jnp.asarray(logits)), gradient.sum(-1)):
+            np.testing.assert_array_equal(np.flatnonzero(np.isnan(values)), bad)
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (np.zeros((5, 1), np.int32), r"got int32 \[5, 1\]; labels\[:, 0\] has the shape"),
+        (np.zeros(5, np.float32), r"got float32 \[5\]; labels.astype\('int32'\)"),
+        (np.zeros(5, bool), r"got bool \[5\]"),
+        (np.zeros((5, 7), np.int32), r"got int32 \[5, 7\]; labels.astype\('float32'\)"),
+        (np.zeros((5, 6), np.float32), r"got float32 \[5, 6\]$"),
+        (np.zeros((1, 7), np.float32), r"got float32 \[1, 7\]$"),
+        (np.zeros(4, np.int32), r"got int32 \[4\]"),
+        (np.zeros((), np.int32), r"got int32 \[\]$"),
+    ],
+)
+def test_labels_of_another_type_or_shape_are_refused(labels, said):
+    with pytest.raises(ValueError, match=r"^expected labels int \[5\] or soft targets float \[5, 7\], " + said):
+        cross_entropy(jnp.asarray(LOGITS), jnp.asarray(labels))
+
+
+def test_fewer_than_two_classes_are_refused():
+    for classes in (0, 1):
+        with pytest.raises(ValueError, match=rf"at least two classes, got \[5, {classes}\]; or pass a loss"):
+            cross_entropy(jnp.zeros((5, classes)), jnp.zeros(5, int))

@@ -31,6 +31,29 @@ def test_soft_targets_are_judged_by_their_largest():
     assert float(sums(np.eye(3)[[1, 1]], targets, jnp.ones(2))["top1"]) == 1
 
 
+def test_labels_that_are_no_class_are_misses_and_masked_nans_add_nothing(strict_dtypes):
+    logits = jnp.asarray(np.tile(np.arange(8.0)[::-1], (4, 1)), jnp.float32)  # the likeliest class is 0
+    soft = np.eye(8, dtype=np.float32)[[0, 0, 0, 0]]
+    soft[1:3, 0] = np.nan
+    loss, mask = jnp.float32([1, np.nan, 2, np.nan]), jnp.float32([1, 0, 1, 0])
+    for labels in (np.int32([0, 0, -1, 0]), np.int32([0, 0, 8, 0]), soft):
+        got = metrics.classification(logits, jnp.asarray(labels), loss, mask)
+        assert {k: float(v) for k, v in got.items()} == {"loss": 3.0, "top1": 1.0, "top5": 1.0, "count": 2.0}
+
+
+def test_what_would_be_broadcast_is_refused_and_one_class_has_no_hits():
+    logits, labels, ones = jnp.zeros((3, 2)), jnp.zeros(3, int), jnp.ones(3)
+    for loss, mask, said in (
+        (ones, ones[:, None], r"expected a mask: float \[3\], got \[3, 1\]"),
+        (ones.mean(), ones, r"expected losses, one per example: float \[3\], got \[\]"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            metrics.classification(logits, labels, loss, mask)
+    with pytest.raises(ValueError, match=r"expected labels int \[3\]"):
+        metrics.classification(logits, labels[:, None], ones, ones)
+    assert set(metrics.classification(logits[:, :1], labels[:, None], ones, ones)) == {"loss", "count"}
+
+
 def test_no_examples_is_an_error():
     with pytest.raises(ValueError, match="no examples"):
         metrics.mean([])

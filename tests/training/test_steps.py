@@ -13,13 +13,15 @@ import recipe
 from flax.traverse_util import flatten_dict
 from safetensors.numpy import save_file
 
-from resnet_jax import Outputs, load_pretrained, make_eval_step, make_train_step
+from resnet_jax import Outputs, Preprocess, load_pretrained, make_eval_step, make_train_step
+from resnet_jax.data.augment import make_augment
 from resnet_jax.models.layers import GroupNorm
 from resnet_jax.training import metrics, optim
 from resnet_jax.training.checkpoint import Checkpoints, open_checkpoint
 from resnet_jax.training.losses import cross_entropy
 from resnet_jax.training.parallel import Parallel
 from resnet_jax.training.state import TrainState
+from resnet_jax.training.steps import make_predict_step
 
 SMOOTH = partial(cross_entropy, label_smoothing=0.1)
 
@@ -224,6 +226,62 @@ class Linear(nn.Module):
     @nn.compact
     def __call__(self, images, *, train, example_index=None):
         return Outputs(nn.Dense(3, name="dense")(images.reshape(len(images), -1)), {})
+
+
+def test_a_label_outside_the_classes_is_nan_and_with_mask_0_counts_for_nothing():
+    rng = np.random.default_rng(0)
+    images, tx = rng.standard_normal((4, 2, 2, 1)).astype(np.float32), optax.sgd(0.1)
+    state = TrainState.create(Linear(), tx, jax.random.key(0), images)
+    step = jax.jit(make_train_step(Linear(), tx, axis_name=None, skip_nonfinite=True))
+    for label in (-1, 3):
+        ignored = {"image": images, "label": np.int32([0, 2, label, 1]), "mask": np.array([True, True, False, True])}
+        few = {name: np.delete(x, 2, 0) for name, x in ignored.items()}
+        (got, sums), (wanted, others) = step(state, ignored), step(state, few)
+        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-6, atol=1e-7), (got, sums), (wanted, others))
+        del ignored["mask"]
+        assert np.isnan(make_train_step(Linear(), tx, axis_name=None)(state, ignored)[1]["grad_norm"])
+        got, sums = step(state, ignored)
+        assert sums["skipped"] == 1 and sums["loss"] == 0
+        jax.tree.map(np.testing.assert_array_equal, got.params, state.params)
+        assert np.isnan(make_eval_step(Linear(), axis_name=None)(state, ignored)["loss"])
+
+
+def test_labels_with_a_second_axis_and_masks_are_refused_before_anything_is_computed():
+    images = np.zeros((4, 2, 2, 1), np.float32)
+    state = TrainState.create(Linear(), optax.sgd(0.1), jax.random.key(0), images)
+    good = {"image": images, "label": np.zeros(4, np.int32)}
+    for step in (make_train_step(Linear(), optax.sgd(0.1), axis_name=None), make_eval_step(Linear(), axis_name=None)):
+        with pytest.raises(ValueError, match=r"expected labels int \[4\].*, got int32 \[4, 1\]"):
+            step(state, good | {"label": np.zeros((4, 1), np.int32)})
+        with pytest.raises(ValueError, match=r"expected a mask: float \[4\], got \[4, 1\]"):
+            step(state, good | {"mask": np.ones((4, 1), np.float32)})
+
+
+@pytest.mark.parametrize("classes", [0, 1])
+def test_a_net_of_fewer_than_two_classes_wants_a_loss_of_its_own(classes):
+    model = recipe.small("cifar_resnet20", 1, 1, num_classes=classes)
+    for make in (make_eval_step, make_predict_step, lambda net: make_train_step(net, TX, loss=SMOOTH)):
+        with pytest.raises(ValueError, match=f"num_classes={classes}: .* at least 2, or a loss of your own"):
+            make(model)
+    squares = make_train_step(model, TX, axis_name=None, loss=lambda logits, labels: (logits**2).sum(-1))
+    images = np.zeros((2, 8, 8, 3), np.float32)
+    state = jax.eval_shape(lambda key: TrainState.create(model, TX, key, images), jax.random.key(0))
+    assert "top1" not in jax.eval_shape(squares, state, {"image": images, "label": np.zeros(2, np.float32)})[1]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_steps_survive_strict_promotion_of_dtypes(strict_dtypes, dtype):
+    """With SkipNet's metrics, averages, parts, mixed labels and Optax's AdamW."""
+    prepare = Preprocess(8, 8, (0.5,) * 3, (0.2,) * 3)
+    augment = make_augment(prepare, padding=1, horizontal_flip=True, jitter=(0.1,) * 4, mixup=0.2, num_classes=7)
+    model = recipe.small("cifar_skipnet38", 1, 2, num_classes=7, dtype=dtype, drop_path=0.1)
+    tx = optim.with_rates(optim.adamw(optim.warmup_cosine(peak_lr=0.1, steps=9)), optim.rate_factors)
+    batch = {"image": np.zeros((4, 8, 8, 3), np.uint8), "label": np.zeros(4, np.int32), "mask": np.ones(4, bool)}
+    state = jax.eval_shape(lambda k: TrainState.create(model, tx, k, batch["image"], ema=True), jax.random.key(0))
+    options = {"ema_decay": 0.9, "skip_nonfinite": True, "accumulate": 2, "gate_penalty": 0.1, "gradient_flow": True}
+    jax.eval_shape(make_train_step(model, tx, axis_name=None, augment=augment, **options), state, batch)
+    for make in (make_eval_step, make_predict_step):
+        jax.eval_shape(make(model, axis_name=None, prepare=prepare), state, batch)
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
