@@ -22,12 +22,11 @@ def classification(logits: Array, labels: Array, loss: Array, mask: Array) -> Me
     Examples of mask 0 add nothing, not even NaN. With fewer than two classes there are no hits, but loss and count.
 
     Raises:
-      ValueError: labels of another type or shape; losses or a mask that are not [N].
+      ValueError: labels of another type or shape; losses that are not [N].
     """
     n, classes = logits.shape
-    for name, x in (("losses, one per example", loss), ("a mask", mask)):
-        if x.shape != (n,):
-            raise ValueError(f"expected {name}: float [{n}], got {list(x.shape)}")
+    if loss.shape != (n,):
+        raise ValueError(f"expected a loss per example, float [{n}], got {list(loss.shape)}")
     sums = {"loss": jnp.sum(jnp.where(mask != 0, loss * mask.astype(loss.dtype), 0)), "count": jnp.sum(mask)}
     if classes < 2:
         return sums

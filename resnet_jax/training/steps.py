@@ -308,8 +308,13 @@ def _classified(logits: Array, batch: Batch, loss: Loss) -> Metrics:
 
 def complete(batch: Batch, axis_name: str | None) -> dict[str, Array]:
     """Adds the mask where there is none, and each example's place in the global batch."""
-    n = batch["label"].shape[0]
+    label = batch["label"]
+    n = label.shape[0]
     first = 0 if axis_name is None else n * lax.axis_index(axis_name)
-    mask = jnp.asarray(batch.get("mask", jnp.ones(n, jnp.float32)))
+    # Made from the labels, so that it is sharded as they are.
+    ones = jnp.ones_like(label, jnp.float32).max(range(1, label.ndim))
+    mask = jnp.asarray(batch.get("mask", ones))
+    if mask.shape != (n,):
+        raise ValueError(f"expected a mask [{n}], one number per example, got {list(mask.shape)}")
     mask = mask if jnp.issubdtype(mask.dtype, jnp.floating) else mask.astype(jnp.float32)
     return {**batch, "mask": mask, "index": first + jnp.arange(n)}

@@ -253,7 +253,7 @@ def test_labels_with_a_second_axis_and_masks_are_refused_before_anything_is_comp
     for step in (make_train_step(Linear(), optax.sgd(0.1), axis_name=None), make_eval_step(Linear(), axis_name=None)):
         with pytest.raises(ValueError, match=r"expected labels int \[4\].*, got int32 \[4, 1\]"):
             step(state, good | {"label": np.zeros((4, 1), np.int32)})
-        with pytest.raises(ValueError, match=r"expected a mask: float \[4\], got \[4, 1\]"):
+        with pytest.raises(ValueError, match=r"expected a mask \[4\], one number per example, got \[4, 1\]"):
             step(state, good | {"mask": np.ones((4, 1), np.float32)})
 
 
