@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from resnet_jax import data
 from resnet_jax.analysis.confusion import SHEET, class_table, draw_confusion, draw_mistakes
@@ -21,8 +22,9 @@ from resnet_jax.analysis.figures import INSTALL, can_draw, shortened
 from resnet_jax.analysis.summary import summary, totals
 from resnet_jax.config import Config, DataConfig, check_data, place
 from resnet_jax.data import DataError, Unreadable
-from resnet_jax.data.examples import expanded
+from resnet_jax.data.examples import Files, expanded
 from resnet_jax.data.photographs import Photographs
+from resnet_jax.data.sources import depth_note
 from resnet_jax.experiments.settings import DEFAULTS
 from resnet_jax.models import list_models
 from resnet_jax.nearest import nearest
@@ -311,6 +313,8 @@ def _predict(request: Any) -> None:
         raise ValueError("no image given; wanted: image files, or folders of them")
     saved = open_checkpoint(request.run, request.step)
     files = image_files(request.images)
+    if (note := depth_note(Files(files, np.zeros(len(files), np.int32), ()))) is not None:
+        warnings.warn(note, stacklevel=2)
     cache_compilations()
     failed = 0
     for prediction in predict(

@@ -72,6 +72,19 @@ def read_image(data: bytes | np.ndarray, name: str, channels: int | None = None)
         ) from None
 
 
+def largest_of_16_bits(data: bytes | np.ndarray) -> int | None:
+    """The largest value of an encoded image of 16 bits; None: it has others, or cannot be read."""
+    if isinstance(data, np.ndarray):
+        return None
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            if not image.mode.startswith("I") or not 0 < image.width * image.height <= MAX_PIXELS:
+                return None
+            return int(np.asarray(image).max())
+    except Exception:  # reported where it is served: Pillow's decoders raise a dozen kinds
+        return None
+
+
 def _eight_bits(image: Image.Image, name: str, format: str | None) -> Image.Image:
     if image.mode == "F":
         raise Unreadable(f"{name}: has float pixels; wanted: 8 or 16 bits")

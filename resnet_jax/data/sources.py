@@ -12,10 +12,11 @@ from typing import Protocol
 import numpy as np
 
 from resnet_jax.data.examples import Examples, Items
-from resnet_jax.data.images import Unreadable, pixels, read_image
+from resnet_jax.data.images import Unreadable, largest_of_16_bits, pixels, read_image
 from resnet_jax.types import Batch
 
 MEMORY = 2**33  # bytes of pixels that are held at most
+DEPTH_SAMPLE = 8  # images whose values are looked at
 WHOLE = (0, 1)  # the first and only share of a batch
 
 
@@ -170,6 +171,26 @@ class InMemory:
         """Indices beyond the last example are padding."""
         mask, index = index < self.num_examples, np.minimum(index, self.num_examples - 1)
         return {"image": self.images[index], "label": self.labels[index], "mask": mask.astype(np.float32)}
+
+
+def depth_note(examples: Examples) -> str | None:
+    """What to say of 16-bit images with values of fewer bits, of which the high byte keeps little; None: nothing.
+
+    The first image of 8 bits ends it, so of most sets one image is looked at.
+    """
+    largest = 0
+    for i in np.linspace(0, len(examples) - 1, min(DEPTH_SAMPLE, len(examples))).astype(int):
+        try:
+            value = largest_of_16_bits(examples[int(i)][0])
+        except Unreadable:
+            continue  # reported, or skipped, where it is served
+        if value is None or value >= 2**12:
+            return None
+        largest = max(largest, value)
+    if not largest:
+        return None
+    said = f"16-bit images with no value above {largest:,}: their high byte, which is what the net sees, has few levels"
+    return f"{said}; multiply the values by {2**16 // (1 << largest.bit_length())} when you write the files"
 
 
 def in_memory(examples: Examples, *, channels: int | None = None, skip_unreadable: bool = False) -> InMemory:

@@ -19,6 +19,7 @@ from resnet_jax.config import DEFAULT_WARMUP, Config, DataConfig, ModelConfig, O
 from resnet_jax.data import Dataset, Source
 from resnet_jax.data.examples import HELD_OUT, identify, shared, shortened
 from resnet_jax.data.identity import MANY, Identity, differences
+from resnet_jax.data.sources import depth_note
 from resnet_jax.models import MODELS, create_model, in_order, list_models, shapes
 from resnet_jax.models.skipnet import SkipNet
 from resnet_jax.nearest import composed
@@ -246,11 +247,13 @@ def open_dataset(config: DataConfig) -> Dataset:
 
 def data_notes(config: DataConfig, dataset: Dataset, split: str) -> tuple[str, ...]:
     """What a user should know about the data, a line each; renamed classes with their own names."""
-    if config.class_names is None:
-        return dataset.notes
-    own = dataset.examples(split).classes
-    renamed = zip(own, data.rename_classes(own, config.class_names), strict=True)
-    return (*dataset.notes, f"classes renamed: {shortened([f'{old}={new}' for old, new in renamed])}")
+    examples, notes = dataset.examples(split), [*dataset.notes]
+    if (note := depth_note(examples)) is not None:
+        notes.append(note)
+    if config.class_names is not None:
+        renamed = zip(examples.classes, data.rename_classes(examples.classes, config.class_names), strict=True)
+        notes.append(f"classes renamed: {shortened([f'{old}={new}' for old, new in renamed])}")
+    return tuple(notes)
 
 
 def open_data(config: DataConfig) -> tuple[Dataset, tuple[str, str], Source, Source]:

@@ -1,5 +1,6 @@
 import io
 import math
+import re
 from itertools import islice
 
 import jax
@@ -10,8 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from resnet_jax.data import InMemory, Unreadable, sources
-from resnet_jax.data.examples import Items
-from resnet_jax.data.sources import Order, in_memory
+from resnet_jax.data.examples import Files, Items
+from resnet_jax.data.sources import Order, depth_note, in_memory
 
 
 def numbered(n, classes=10):
@@ -233,3 +234,24 @@ def test_a_batch_that_cannot_be_shared_is_told():
     source = InMemory(np.zeros((9, 1, 1, 1), np.uint8), np.zeros(9, np.int32), ("a",))
     with pytest.raises(ValueError, match="a batch of 9 cannot be shared evenly by 2 processes"):
         next(source.batches(0, batch_size=9, share=(0, 2)))
+
+
+def sixteen_bits(path, largest):
+    Image.fromarray(np.linspace(0, largest, 16).astype(np.uint16).reshape(4, 4)).save(path)
+    return path
+
+
+def test_images_of_12_bits_in_16_are_told_of(tmp_path):
+    paths = [sixteen_bits(tmp_path / f"{n}.png", 4000 + n) for n in range(20)]
+    (tmp_path / "damaged.png").write_bytes(b"no image")
+
+    def note(*paths):
+        return depth_note(Files(paths, np.zeros(len(paths), np.int32), ("a",)))
+
+    said = "16-bit images with no value above 4,019: .* has few levels; multiply the values by 16 when you write"
+    assert re.match(said, note(*paths))
+    assert "multiply the values by 64" in note(sixteen_bits(tmp_path / "ten.tif", 1000), tmp_path / "gone.png")
+    assert note(*paths, sixteen_bits(tmp_path / "whole.png", 5000)) is None
+    Image.new("L", (4, 4)).save(tmp_path / "8.png")
+    assert note(tmp_path / "8.png") is None and note(tmp_path / "damaged.png") is None and note() is None
+    assert depth_note(Items(np.zeros((2, 4, 4, 1), np.uint8), np.zeros(2, int), ("a",), "x.npz")) is None
