@@ -3,8 +3,9 @@
     python train.py --config configs/folder_resnet18.py --data.path PICTURES --workdir runs/mine
 
 PICTURES has a sub-folder of images per class, or such folders in train/ and val/ (or test/), or images and their labels
-in metadata.csv; where there are no splits a fifth is held out to test on. Images may have any sizes: training takes random resized crops of 128 pixels with flips
-and mild changes of colour, evaluation the middle of the image resized to 146.
+in metadata.csv; where there are no splits a fifth is held out to test on. Images may have any sizes: training takes
+random resized crops of 128 pixels with flips and mild changes of colour, evaluation the middle of the image resized to
+146.
 
 For a few hundred images and more. Small pictures want --data.image-size 64, or 32 with --model.name cifar_resnet20, and
 gentler crops: --data.crop-area 0.6 1. The learning rate grows and shrinks with --data.batch-size.
