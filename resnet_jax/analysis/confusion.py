@@ -31,20 +31,25 @@ def class_table(rows: Sequence[Mapping[str, Any]], macro: Mapping[str, float], *
     shown = tested[:ROWS] if cut else tested
     average = f"mean of {len(tested):,} classes"
     names = [printable(row["class"]) for row in shown]
-    numbers = f"{'images':>9}{'recall':>9}{'precision':>11}{'F1':>9}"
-    name_width = min(max(columns(name) for name in [*names, average]), max(12, width - len(numbers)))
-    head = f"{fitted('class', name_width)}{numbers}"
-    room = width - len(head) - 2  # for what it is mistaken for
-    lines = [head + ("  mistaken for" if room >= 12 else "")]
+    keys = ("recall", "precision", "f1") if width >= 50 else ("recall",)
+    heads = dict(
+        zip(("recall", "precision", "f1"), (f"{'recall':>9}", f"{'precision':>11}", f"{'F1':>9}"), strict=True)
+    )
+    numbers = f"{'images':>9}{''.join(heads[key] for key in keys)}"
+    room = min(max(columns(name) for name in [*names, average]), max(10, width - len(numbers)))
+    aside = width - room - len(numbers) - 2  # columns for what it is mistaken for
+    aside = aside if aside >= 12 else 0
+
+    def line(name: str, images: int, values: Mapping[str, Any], others: str = "") -> str:
+        row = "".join(_number(values[key], len(heads[key])) for key in keys)
+        return f"{fitted(name, room)}{images:>9,}{row}  {others}".rstrip()
+
+    lines = [f"{fitted('class', room)}{numbers}{'  mistaken for' * bool(aside)}"]
     for name, row in zip(names, shown, strict=True):
-        line = f"{fitted(name, name_width)}{row['images']:>9,}{_number(row['recall'], 9)}"
-        line += f"{_number(row['precision'], 11)}{_number(row['f1'], 9)}"
-        lines.append(f"{line}  {_others(row['mistaken_for'], room)}".rstrip() if room >= 12 else line)
-    total = sum(row["images"] for row in tested)
+        lines.append(line(name, row["images"], row, _others(row["mistaken_for"], aside) if aside else ""))
     if cut:
         lines.append(f"... and {len(tested) - ROWS:,} classes with higher recall{all_in}")
-    means = f"{_number(macro['recall'], 9)}{_number(macro['precision'], 11)}{_number(macro['f1'], 9)}"
-    lines.append(f"{fitted(average, name_width)}{total:>9,}{means}")
+    lines.append(line(average, sum(row["images"] for row in tested), macro))
     if untested := len(rows) - len(tested):
         lines.append(f"{untested:,} {'classes have' if untested > 1 else 'class has'} no images here")
     return lines
