@@ -432,7 +432,8 @@ class _Run:
                     f"{folder} cannot be written: {error}; the run's checkpoints are as they were"
                 ) from error
         lowest = ", ".join(f"{counts.classes[k]} {counts.recall[k]:.4f}" for k in counts.worst()[:3])
-        report.say(f"test by class: lowest recall {lowest}; all in {folder / confusion.FILE}")
+        file = Path(self._config.workdir) / confusion.FOLDER / confusion.FILE
+        report.say(f"test by class: lowest recall {lowest}; all in {file}")
 
     def _due(self, step: int) -> bool:
         every = self._config.checkpoint
