@@ -48,6 +48,20 @@ def test_a_name_takes_the_place_of_the_path_of_a_file(tmp_path):
     assert parse([*at, "--data.name=x", "--data.path", "other"]).data.path == "other"
 
 
+def test_a_length_in_steps_takes_the_place_of_epochs_and_the_folder_is_named_by_data_and_net(tmp_path, capsys):
+    (tmp_path / "c.py").write_text(
+        "from resnet_jax.config import Config, TrainConfig\nconfig = Config(train=TrainConfig(epochs=90.0))"
+    )
+    config = ["--config", str(tmp_path / "c.py")]
+    assert parse([*config, "--train.steps", "7"]).train == dataclasses.replace(Config().train, steps=7)
+    assert parse([*config, "--train.epochs", "7"]).train.epochs == 7
+    with pytest.raises(SystemExit):
+        parse(["--train.steps", "7", "--train.epochs", "2"])
+    assert "two lengths of one run; set one of them" in capsys.readouterr().err
+    assert parse(["--model.name", "resnet18", "--data.path", "a/pets"]).workdir == "runs/pets_resnet18"
+    assert parse([]).workdir == "runs/digits_resnet20" and parse(["--workdir", "w", "--data.path", "a"]).workdir == "w"
+
+
 def test_help_is_readable(capsys):
     with pytest.raises(SystemExit) as exit:
         parse(["--help"])

@@ -11,6 +11,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -361,7 +362,7 @@ def test_an_unreadable_image_stops_training_with_its_name_or_is_skipped(tmp_path
     arguments += ["--data.holdout", "position"]  # as version 0.1.0, which had no word for it
     out = said(capsys, *arguments)
     assert (
-        f"1 images skipped so far, which cannot be read, see skipped.jsonl; the last: {broken}" in out
+        f"1 image skipped so far, which cannot be read, see skipped.jsonl; the last: {broken}" in out
         and "(20 images)" in out
     )
     assert "21 of the 21 test images are also trained on, as the same file or a copy" in out
@@ -385,6 +386,17 @@ def test_an_unreadable_image_stops_training_with_its_name_or_is_skipped(tmp_path
     right = [guess["top"][0]["class"] in guess["image"] for guess in map(json.loads, lines)]
     found = json.loads(said(capsys, "eval", run, "--json", "--data.path", tmp_path / "other", "--split", "train"))
     assert found["top1"] == pytest.approx(np.mean(right)) and found["images"] == 20
+
+
+def test_a_missing_backend_is_no_fault_of_the_checkpoint(tmp_path, capsys, monkeypatch):
+    def none():
+        raise AssertionError
+
+    monkeypatch.setattr(jax, "devices", none)
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
+    wanted = "error: JAX has no device to use (JAX_PLATFORMS is cuda): its backend does not start; JAX_PLATFORMS=cpu"
+    for arguments in (["predict", "run", "x.png"], ["data", "digits"], ["replay", "run", "1"], ["recalibrate", "run"]):
+        assert mistake(capsys, *arguments).startswith(wanted)
 
 
 def test_a_colour_among_grey_images_is_named(tmp_path, digits, capsys, monkeypatch):
