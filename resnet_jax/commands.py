@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,23 +16,19 @@ import jax
 import numpy as np
 
 from resnet_jax import data
-from resnet_jax.analysis.confusion import SHEET, class_table, draw_confusion, draw_mistakes
-from resnet_jax.analysis.figures import INSTALL, can_draw, shortened
 from resnet_jax.analysis.summary import summary, totals
 from resnet_jax.config import Config, DataConfig, check_data, place
 from resnet_jax.data import DataError, Unreadable
 from resnet_jax.data.examples import Files, expanded
 from resnet_jax.data.photographs import Photographs
 from resnet_jax.data.sources import depth_note
+from resnet_jax.evaluation import evaluation_folder, evaluation_lines, joined_name, write_evaluation
 from resnet_jax.experiments.settings import DEFAULTS
 from resnet_jax.models import list_models
 from resnet_jax.nearest import nearest
 from resnet_jax.survey import survey, verify
 from resnet_jax.training import distributed
 from resnet_jax.training.checkpoint import Checkpoint, open_checkpoint
-from resnet_jax.training.confusion import FILE as CLASSES
-from resnet_jax.training.confusion import FOLDER as EVALUATION
-from resnet_jax.training.confusion import write_classes
 from resnet_jax.training.data_record import Record, holds_the_images, without_trained
 from resnet_jax.training.folder import read_config
 from resnet_jax.training.loop import (
@@ -50,7 +45,7 @@ from resnet_jax.training.memory import is_out_of_memory, out_of_memory
 from resnet_jax.training.parallel import Parallel
 from resnet_jax.training.plan import open_dataset, open_split, record_of
 from resnet_jax.training.predict import image_files, predict
-from resnet_jax.training.protocols import Predictions, check_file, ensemble, evaluate_views, make_views, shorter_sides
+from resnet_jax.training.protocols import check_file, ensemble, evaluate_views, make_views, shorter_sides
 from resnet_jax.training.recalibrate import recalibrate
 from resnet_jax.training.replay import replay
 from resnet_jax.types import Preprocess
@@ -150,7 +145,7 @@ def _eval(request: Any) -> None:
         check_file(request.out)
     if note:
         print(f"note: {note}", file=sys.stderr)
-    folder = _evaluation_folder(request)
+    folder = evaluation_folder(request.runs, request.out_dir)
     cache_compilations()
     each = [evaluate_views(net, source, views, batch_size=batch, parallel=parallel) for net, source, views in ready]
     found = ensemble(each)
@@ -166,71 +161,21 @@ def _eval(request: Any) -> None:
         sides = f" ({' '.join(map(str, where['scales']))} pixels)" if "scales" in where else ""
         nets += f", {request.protocol}{sides}"
     heading = f"{nets}, on {dataset.name} ({split}), {len(found.labels)} images"
-    classes = found.confusion()
     files: list[Path] = []
     notes: list[str] = []
     if request.pictures:
-        files, notes = _write_evaluation(folder, found, source, facts, heading)
+        files, notes = write_evaluation(folder, found, source, facts, heading)
     if request.json:
+        classes = found.confusion()
         by_class = {"macro": classes.macro(), "classes": classes.rows(), "files": list(map(str, files))}
         print(json.dumps({**facts, **by_class}))
     else:
-        for reason in source.skipped.values():
-            print(f"skipped {reason}")
-        print(f"{heading}: {'  '.join(f'{name} {value:.4f}' for name, value in means.items())}")
-        all_in = f": {files[0]}" if files else ""
-        width = shutil.get_terminal_size((120, 24)).columns
-        for line in class_table(classes.rows(), classes.macro(), width=width, all_in=all_in):
+        for line in evaluation_lines(found, source, heading, files, shutil.get_terminal_size((120, 24)).columns):
             print(line)
-        if files:
-            print(f"{files[0].parent}: {', '.join(file.name for file in files)}")
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
     if request.out is not None:
         found.write(request.out)
-
-
-def _evaluation_folder(request: Any) -> Path:
-    """Where the files of an evaluation go. Raises ValueError where a folder that was named cannot be written to."""
-    if request.out_dir is not None:
-        check_file(Path(request.out_dir) / CLASSES)
-        return Path(request.out_dir)
-    runs = [Path(os.path.abspath(run)) for run in request.runs]
-    if len(set(runs)) == 1:
-        return Path(request.runs[0]) / EVALUATION
-    return Path(f"{EVALUATION}-{_joined(run.name for run in runs)}")
-
-
-def _joined(names: Iterable[str]) -> str:
-    """A name for the files of several runs."""
-    names = [name.replace(os.sep, "-") for name in names]
-    joined = "-".join(names)
-    return joined if len(joined) <= 60 else f"{shortened(names[0], 40)}-and-{len(names) - 1}-more"
-
-
-def _write_evaluation(
-    folder: Path, found: Predictions, source: Photographs, facts: dict[str, Any], heading: str
-) -> tuple[list[Path], list[str]]:
-    """classes.json, and what can be drawn; and why something is missing."""
-    classes, mistakes = found.confusion(), found.mistakes(SHEET)
-    try:
-        facts = {name: None if value != value else value for name, value in facts.items()}  # strict JSON has no nan
-        files = [write_classes(folder, classes, facts, mistakes=[one.record() for one in mistakes])]
-        if not can_draw():
-            return files, [f"no pictures, as matplotlib is not installed: {INSTALL}"]
-        heading = f"{heading}: top-1 {facts['top1']:.4f}"
-        files += draw_confusion(classes.matrix, classes.classes, folder / "confusion", heading=heading)
-        images = [(source.eval_image(one.index), one) for one in mistakes]
-        seen = [(image, (one.label, one.predicted, one.confidence)) for image, one in images if image is not None]
-        if not seen:
-            (folder / "mistakes.png").unlink(missing_ok=True)  # of an earlier evaluation
-            return files, []
-        pictures, captions = zip(*seen, strict=True)
-        number = len(found.labels) - classes.matrix.trace()
-        said = f"{heading}\nthe most confident of {number:,} mistakes: true class → predicted class, its probability"
-        return [*files, *draw_mistakes(pictures, captions, folder / "mistakes", heading=said)], []
-    except OSError as error:
-        return [], [f"nothing is written to {folder}: {error.strerror}; --out-dir names another folder"]
 
 
 def _photographs(
@@ -503,7 +448,7 @@ def _plot(request: Any) -> None:
     kind = "gradients" if request.gradients else "curves"
     flow = read_flow(request.runs[0]) if request.gradients else None
     curves = read_curves(request.runs)
-    several = f"{kind}-{_joined(curve.label for curve in curves)}"
+    several = f"{kind}-{joined_name(curve.label for curve in curves)}"
     out = request.out or (Path(request.runs[0]) / kind if len(curves) == 1 else several)
     try:
         paths = (

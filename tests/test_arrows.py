@@ -42,7 +42,8 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     "arguments": ("files", "nearest"),
     "cli": ("arguments", "config", "files", "nearest", "commands", "training.folder", "experiments.settings"),
     "survey": ("types", "config", "data", "analysis", "training"),
-    "commands": (*ROOMS, "survey"),
+    "evaluation": ("analysis", "data", "training"),
+    "commands": (*ROOMS, "survey", "evaluation"),
     "__main__": ("cli",),
     "": ("types", "models", "analysis", "weights", "training"),
 }

@@ -147,7 +147,7 @@ def draw_mistakes(
 
 def _caption(name: str) -> str:
     name = printable(name)
-    return name if len(name) <= 18 else f"{name[:15]}..."
+    return name if len(name) <= 17 else f"{name[:14]}..."
 
 
 def _number(value: float | None, width: int) -> str:

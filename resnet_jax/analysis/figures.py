@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from resnet_jax.analysis.text import printable
 from resnet_jax.extras import extra
 
 # Okabe & Ito's colours, told apart by colour-blind eyes too, less the yellow that white paper swallows.
@@ -102,7 +103,7 @@ def whole_numbers(axis: Any) -> None:
 def title(figure: Any, text: str) -> None:
     """Above everything, as it is: a name is no formula."""
     if text:
-        figure.suptitle(text, fontsize=10.5, parse_math=False, wrap=True)
+        figure.suptitle("\n".join(map(printable, text.split("\n"))), fontsize=10.5, parse_math=False, wrap=True)
 
 
 def mark_chance(axes: Any, height: float, text: str = "chance") -> None:

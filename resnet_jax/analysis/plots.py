@@ -25,6 +25,7 @@ from resnet_jax.analysis.figures import (
     whole_numbers,
 )
 from resnet_jax.analysis.flow import Flow
+from resnet_jax.analysis.text import printable
 
 Progress = Literal["epochs", "steps"]
 TRAIN: dict[str, Any] = {"linestyle": (0, (4, 1.5)), "linewidth": 1}
@@ -48,7 +49,7 @@ def draw_curves(curves: Sequence[Curve], out: str | Path, *, x: Progress | None 
         raise ValueError(f"--x epochs: the records of {lacking[0]} have no epochs; expected --x steps")
     axis = x or ("steps" if lacking else "epochs")
     heading, labels = title_and_labels(curves)
-    labels = [shortened(label, 76) for label in labels]
+    labels = [shortened(printable(label), 76) for label in labels]
     columns = max(1, min(len(labels), 84 // (max(map(len, labels)) + 8)))  # what a line holds
     rows = math.ceil(len(labels) / columns) if len(curves) > 1 else 0
     numbers = {curve.classes for curve in curves}

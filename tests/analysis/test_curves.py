@@ -99,11 +99,13 @@ def text(svg):
 
 def test_one_png_as_wide_as_a_page_and_one_svg_with_its_text(tmp_path):
     pytest.importorskip("matplotlib")
-    curves = read_curves([make_run(tmp_path / name) for name in ("c20", "_c$20$", "c" * 120)])
+    curves = read_curves([make_run(tmp_path / name) for name in ("c20", "_c$20$", "c" * 120, "\udce9\n")])
     png, svg = draw_curves(curves, tmp_path / "plots" / "v1.5.png")
     assert (png, svg) == (tmp_path / "plots" / "v1.5.png", tmp_path / "plots" / "v1.5.svg")
     assert struct.unpack(">I", png.read_bytes()[16:20]) == (1280,)
-    assert {"c20", "_c$20$", "..." + "c" * 73, "loss (nats)", "top-1 (%)", "epochs", "3 runs"} <= set(text(svg))
+    assert {"c20", "_c$20$", "..." + "c" * 73, "loss (nats)", "top-1 (%)", "epochs", "4 runs", "\\udce9\\n"} <= set(
+        text(svg)
+    )
     again = draw_curves(curves, tmp_path / "again")[1].read_text()
     assert again == svg.read_text()  # the same curves give the same file
 
