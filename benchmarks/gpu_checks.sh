@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What a machine with a GPU should run before its figures go into the README: the default run, in both modes; the same
 # twice in deterministic mode, the second one stopped on the way, to the same bits; the max pool's gradient; and steps of
-# ImageNet-sized ResNet-50 in bfloat16. Needs `pip install -e ".[cuda12]"` (or cuda13) first.
+# ImageNet-sized ResNet-50 in bfloat16. Needs `pip install -e ".[train,cuda12]"` (or cuda13) first.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 folder=$(mktemp -d)

@@ -188,14 +188,17 @@ COMMANDS: dict[str, tuple[type, str]] = {  # with a line of help each
 }
 CONFIG = "a config to start from: a name (folder_resnet18), a .py file, or a run"
 # What a config says of one dataset, and of no other.
-OF_DATA = ("name", "path", "data_dir", "train_split", "test_split", "class_names", "classes", "per_class")
+OF_DATA = (
+    "name", "path", "data_dir", "labels", "label_column", "image_column", "train_split", "test_split", "holdout",
+    "class_names", "classes", "per_class",
+)  # fmt: skip
 # Options that a command accepts and has no use for; they are not shown.
 UNUSED = {
     "eval": tuple(
         f"data.{name}"
         for name in (
             "per_class", "channels", "crop_area", "interpolation", "padding", "horizontal_flip", "color_jitter",
-            "cutout", "mixup", "cutmix", "mean", "std",
+            "cutout", "mixup", "cutmix", "mean", "std", "balance",
         )
     ),
     "data": ("data.name", "data.path", "data.eval_batch_size"),
