@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import inspect
 import io
 import os
@@ -15,6 +14,7 @@ from itertools import pairwise, takewhile
 from types import SimpleNamespace
 from typing import Annotated, Any, Literal
 
+import resnet_jax
 from resnet_jax.arguments import Parser, Positional, completion, fail, fill, make_parser
 from resnet_jax.config import (
     Config,
@@ -233,7 +233,7 @@ def _main(name: str, arguments: list[str]) -> None:
     if sys.platform == "win32":
         fail("Windows is not supported; expected Linux or macOS (the Windows Subsystem for Linux is one)")
     if name == "--version":
-        return print(importlib.metadata.version("flax-resnets"))
+        return print(resnet_jax.__version__)
     if name in ("-h", "--help"):
         return print(_help())
     if name.startswith("--print-completion") or name.startswith("--tyro-print-completion"):

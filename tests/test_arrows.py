@@ -40,7 +40,7 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     "experiments": ("types", "config", "extras", "models", "data", "analysis", "training", "experiments"),
     "experiments.settings": ("config",),
     "arguments": ("files", "nearest"),
-    "cli": ("arguments", "config", "files", "nearest", "commands", "training.folder", "experiments.settings"),
+    "cli": ("", "arguments", "config", "files", "nearest", "commands", "training.folder", "experiments.settings"),
     "survey": ("types", "config", "data", "analysis", "training"),
     "evaluation": ("analysis", "data", "training"),
     "commands": (*ROOMS, "survey", "evaluation"),

@@ -1,6 +1,5 @@
 """resnet-jax as a user calls it, on a folder of PNG files."""
 
-import importlib.metadata
 import io
 import json
 import os
@@ -281,10 +280,6 @@ def test_data_starts_from_a_config_and_shows_a_part(pictures, tmp_path, capsys):
     file.write_text("from resnet_jax.config import *\nconfig = Config(data=DataConfig(image_size=8, batch_size=30))\n")
     out = said(capsys, "data", pictures, "--config", file, "--sheet", tmp_path / "s.png", "--data.channels", "3")
     assert "served as 8 x 8 x 3" in out and "in batches of 30" in out
-
-
-def test_the_version_is_that_of_the_package(capsys):
-    assert said(capsys, "--version").strip() == importlib.metadata.version("flax-resnets")
 
 
 def test_plot_draws_runs(trained, tmp_path, capsys, monkeypatch):

@@ -1,12 +1,19 @@
-"""The distribution's extras; what works without them is tried in test_commands.py."""
+"""The distribution: its version and its extras; what works without them is tried in test_commands.py."""
 
 import tomllib
 from pathlib import Path
 
+import resnet_jax
+from resnet_jax.cli import main
 from resnet_jax.extras import EXTRAS
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def test_the_version_is_that_of_the_distribution(capsys):
+    main(["--version"])
+    assert capsys.readouterr().out.strip() == resnet_jax.__version__ == PROJECT["version"]
 
 
 def normal(requirement):
