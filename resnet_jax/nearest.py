@@ -8,14 +8,13 @@ from collections.abc import Iterable
 
 
 def nearest(name: str, names: Iterable[str], otherwise: str | None = None) -> str:
-    """The end of an error message for a name that is not there.
+    """The end of an error message for a name that is not there: "close: a, b", else `otherwise`, else all of them.
 
-    Names that end with it ("did you mean cifar_resnet20?"), else "close: a, b", else `otherwise`, else all of them.
+    A name that ends with it comes first: cifar_resnet20 for resnet20.
     """
     names = list(names)
-    if longer := [known for known in names if known.endswith(f"_{name}")]:  # resnet20: cifar_resnet20
-        return f"did you mean {' or '.join(longer[:3])}?"
-    close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+    longer = [known for known in names if known.endswith(f"_{name}")]
+    close = list(dict.fromkeys(longer + difflib.get_close_matches(name, names, n=3, cutoff=0.6)))[:3]
     return f"close: {', '.join(close)}" if close else otherwise or f"valid: {', '.join(names)}"
 
 

@@ -294,6 +294,13 @@ def test_fine_tuning_takes_net_and_data_of_the_run_where_nothing_is_said(tmp_pat
     assert "error: init.from: other/config.json is not the config of a run" in capsys.readouterr().err
 
 
+def test_a_net_is_found_without_its_prefix(capsys):
+    for line in ("train --model.name resnet20", "summary resnet20", "models resnet20"):
+        with pytest.raises(SystemExit):
+            main(line.split())
+        assert "'resnet20'; close: cifar_resnet20, " in capsys.readouterr().err
+
+
 def test_windows_is_one_line(monkeypatch, capsys):
     monkeypatch.setattr(sys, "platform", "win32")
     with pytest.raises(SystemExit):
