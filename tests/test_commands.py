@@ -358,7 +358,7 @@ def test_an_unreadable_image_stops_training_with_its_name_or_is_skipped(tmp_path
     out = said(capsys, *arguments)
     assert (
         f"1 image skipped so far, which cannot be read, see skipped.jsonl; the last: {broken}" in out
-        and "(20 images)" in out
+        and "(20 images, " in out
     )
     assert "21 of the 21 test images are also trained on, as the same file or a copy" in out
     assert "all of the 21 images were trained on; name other images" in mistake(capsys, "eval", run)
