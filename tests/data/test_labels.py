@@ -1,8 +1,11 @@
 """Labels in a file beside the images."""
 
 import json
+import os
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pictures import listed, open_all, picture, pictures
 
 from resnet_jax.data.formats import open_path
@@ -187,3 +190,30 @@ def test_names_in_two_unicode_forms_are_one(tmp_path):
     picture(tmp_path / "b.png")
     write(tmp_path / "metadata.csv", "file_name,label\ncaf\u00e9.png,th\u00e9\nb.png,the\u0301\n")
     assert open_all(tmp_path).examples("train").classes == ("th\u00e9",)
+
+
+@settings(max_examples=100, deadline=None, derandomize=True, database=None)
+@given(st.sampled_from([".csv", ".tsv", ".jsonl"]), st.integers(0, 60), st.binary(max_size=9), st.integers(0, 9))
+def test_damaged_files_are_read_or_told_in_one_line(tmp_path_factory, suffix, place, new, cut):
+    root = pictures(tmp_path_factory.mktemp("damaged"), "a.png", "b.png")
+    text = {
+        ".csv": 'file_name,label\na.png,"cat"\nb.png,dog\n',
+        ".tsv": "file_name\tlabel\na.png\tcat\nb.png\tdog\n",
+        ".jsonl": '{"file_name": "a.png", "label": "cat"}\n{"file_name": "b.png", "label": 1e9}\n',
+    }[suffix].encode()
+    file = root / f"labels{suffix}"
+    file.write_bytes(text[:place] + new + text[place + cut :])
+    try:
+        assert len(open_all(file).examples("train")) <= 2
+    except ValueError as error:
+        assert str(file) in str(error) and "\n" not in str(error)
+
+
+def test_pipes_and_large_files_are_not_read(tmp_path):
+    pictures(tmp_path, "a.png")
+    os.mkfifo(tmp_path / "metadata.csv")
+    assert "metadata.csv cannot be read: not a file" in refused(tmp_path, labels="metadata.csv")
+    assert "no sub-folder of them per class" in refused(tmp_path)
+    with open(tmp_path / "large.csv", "wb") as file:
+        file.truncate(2**29)
+    assert "large.csv has 536,870,912 bytes; expected at most" in refused(tmp_path, labels="large.csv")

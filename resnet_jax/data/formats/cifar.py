@@ -12,6 +12,7 @@ from resnet_jax.data.formats.arrays import Split, as_items, stored
 
 SIDE = 32
 PIXELS = 3 * SIDE * SIDE  # bytes of an image: all red values, all green, all blue
+MOST_BYTES = 2**29  # of a file; the largest there is has 2**27
 TEN = ([f"data_batch_{n}.bin" for n in range(1, 6)], ["test_batch.bin"], "batches.meta.txt", 1)
 HUNDRED = (["train.bin"], ["test.bin"], "fine_label_names.txt", 2)  # labels: coarse, fine
 
@@ -36,10 +37,12 @@ def open_cifar(path: Path, names: list[str]) -> Stored:
         archive = "cifar-10-binary.tar.gz" if "batches.meta" in names else "cifar-100-binary.tar.gz"
         raise ValueError(f"{path} holds Python pickles, which are not read; expected the binary version, {archive}")
     train, test, meta, labels = TEN if "batches.meta.txt" in names else HUNDRED
-    for file in (*train, *test):
-        if file not in names:
+    for file in (*train, *test, meta):
+        if not (path / file).is_file():
             raise ValueError(f"{path / file} is missing; expected {', '.join([*train, *test])}")
-    classes = tuple((path / meta).read_text().split())
+        if (size := (path / file).stat().st_size) > MOST_BYTES:
+            raise ValueError(f"{path / file} has {size:,} bytes; expected at most {MOST_BYTES:,}")
+    classes = tuple((path / meta).read_text(errors="replace").split())
     files = {"train": train, "test": test}
     count = {split: sum((path / name).stat().st_size for name in files[split]) // (labels + PIXELS) for split in files}
     readers = {split: partial(_items, path, files[split], labels, classes) for split in files}

@@ -17,7 +17,7 @@ from resnet_jax.data.formats.listing import IMAGES, Listing, is_image, list_imag
 from resnet_jax.data.formats.splits import by_split, shared_folders, split_of
 from resnet_jax.nearest import composed
 
-KINDS = "a folder of images, of IDX files or of .parquet files, an .npz or a .parquet file"
+KINDS = "a folder of images, of IDX files or of .parquet files, an .npz, .parquet, .csv, .tsv or .jsonl file"
 
 
 class Class(NamedTuple):
@@ -101,7 +101,8 @@ def _open_splits(path: Path, splits: dict[str, str], others: list[str], options:
             parts[split] = _files(here, tested, names)
         except ValueError as error:
             parts[split] = Part(sum(len(one.listing.paths) for one in tested), partial(_raise, error))
-    notes = _notes(everything, [])
+    beside = [f"{folder}/{name}" for folder in splits.values() for name in _beside(path / folder)]
+    notes = _notes(everything, beside if not unlabelled else [])
     notes += tuple(f"split {split!r} is not used: {reason}" for split, reason in unlabelled.items())
     if others:
         notes += (f"folders beside those of splits are not read: {shortened(others, 5)}",)
@@ -214,6 +215,8 @@ def _check_shape(path: Path, found: list[Class], candidates: list[Path]) -> None
 
 def _inner_folders(path: Path, one: Class) -> set[str]:
     """Names of the folders of images in a class's folder, or in the only one there; none if images lie beside them."""
+    if any(image.parent == path / one.folder for image in one.listing.paths):  # the first, as a rule
+        return set()
     inside = [image.relative_to(path / one.folder).parts for image in one.listing.paths]
     while inside:
         if any(len(parts) == 1 for parts in inside):

@@ -26,7 +26,7 @@ FOUND = tuple(f"metadata{suffix}" for suffix in SUFFIXES)  # read without being 
 IMAGE_COLUMNS = "filename file image imagename imagefile imagepath path filepath img imgname imgpath imageid id name"
 LABEL_COLUMNS = "label class classname classlabel category categoryname target labelname classid labelid categoryid y"
 SPLIT_COLUMNS = "split set subset partition"
-MOST_BYTES = 2**30  # of a file
+MOST_BYTES = 2**28  # of a file: some millions of rows
 COMPARED = 10_000  # rows by which a file and folders of classes are compared
 
 

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import defaultdict
+from collections.abc import Iterator
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from resnet_jax.data.examples import Items, Stored
 from resnet_jax.data.formats.arrays import Split, stored
 from resnet_jax.data.formats.splits import split_in, split_of
 
+ENTRIES = 100
 SHARD = re.compile(r"(?P<name>.+?)-(?P<number>\d{3,6})-of-(?P<total>\d{3,6})(?P<rest>.*)")
 
 
 def tables_below(path: Path) -> list[Path]:
-    """Parquet files in a folder; else in its folders: "data", a configuration's or a split's; else one deeper."""
-    for pattern in ("*.parquet", "*/*.parquet", "*/*/*.parquet"):
+    """Parquet files in a folder; else in its folders: "data", a configuration, or a split; else as default/train."""
+    for pattern in ("*.parquet", "*/*.parquet"):
         if files := sorted(path.glob(pattern)):
             return files
-    return []
+    return sorted(file for folder in _split_folders(path) for file in folder.glob("*.parquet"))
+
+
+def _split_folders(path: Path) -> Iterator[Path]:
+    """Folders of splits in the folders of a folder; of one with many entries, as of images, the first are looked at."""
+    for outer in (entry for entry in os.scandir(path) if entry.is_dir()):
+        with os.scandir(outer.path) as inner:
+            yield from (Path(entry.path) for entry in islice(inner, ENTRIES) if split_of(entry.name) and entry.is_dir())
 
 
 def open_tables(
