@@ -443,7 +443,8 @@ from resnet_jax.data.formats import open_path, read_idx
 from resnet_jax.data.images import read_image
 from resnet_jax.weights.readers import read_state
 image = lambda file: read_image(file.read_bytes(), str(file))
-readers = {".npz": open_path, ".parquet": open_path, ".safetensors": read_state, ".pth": read_state}
+dataset = lambda file: open_path(file).examples("train")
+readers = {".npz": dataset, ".parquet": dataset, ".safetensors": read_state, ".pth": read_state}
 readers |= dict.fromkeys((".ppm", ".bmp", ".gif", ".tiff"), image)
 memory = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (2**20 if sys.platform == "darwin" else 2**10)
 before = memory()
