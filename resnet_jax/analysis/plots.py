@@ -30,6 +30,7 @@ from resnet_jax.analysis.text import printable
 Progress = Literal["epochs", "steps"]
 TRAIN: dict[str, Any] = {"linestyle": (0, (4, 1.5)), "linewidth": 1}
 TEST: dict[str, Any] = {"linestyle": "-", "linewidth": 1.8, "markersize": 4}
+MARKERS = ("o", "s", "^", "D")
 WIDER = 2.0  # points, for each line that one lies under
 
 
@@ -68,8 +69,9 @@ def draw_curves(curves: Sequence[Curve], out: str | Path, *, x: Progress | None 
                     own["linewidth"] += WIDER * under
                     # Above every dashed line, the narrow ones above the wide; a dozen markers, as more run together.
                     own["zorder"] = (3 if split == "test" else 2) - 0.1 * under
-                    if split == "test" or len(xs) == 1:
-                        own |= {"marker": "o", "markevery": math.ceil(max(1, len(xs)) / 12)}
+                    own["markevery"] = math.ceil(max(1, len(xs)) / 12)
+                    if len(xs) == 1:
+                        own.setdefault("marker", ".")
                     axes.plot(xs, 100 * ys if name == "top1" else ys, **own)
             against_progress(axes, axis)
         panels[0].set_ylabel("loss (nats)")
@@ -81,7 +83,7 @@ def draw_curves(curves: Sequence[Curve], out: str | Path, *, x: Progress | None 
         grey = {} if len(curves) == 1 else {"color": "0.3"}
         splits = [
             _handle(panels[0], TRAIN | _look(0, len(curves), "train") | grey | {"label": "train"}),
-            _handle(panels[0], TEST | _look(0, len(curves), "test") | grey | {"marker": "o", "label": "test"}),
+            _handle(panels[0], TEST | _look(0, len(curves), "test") | grey | {"label": "test"}),
         ]
         panels[0].legend(handles=splits, fontsize=9, frameon=False, handlelength=3)
         if len(curves) > 1:
@@ -104,12 +106,9 @@ def _handle(axes: Any, look: Mapping[str, Any]) -> Any:
 
 
 def _look(i: int, runs: int, split: str) -> dict[str, Any]:
-    """The colour of run `i`; of a single run, of its split."""
-    if runs == 1:
-        return {"color": COLORS[split == "test"]}
-    return {"color": COLORS[i % len(COLORS)]} | (
-        {"linestyle": STYLES[i // len(COLORS) % len(STYLES)]} if i >= len(COLORS) else {}
-    )
+    """The colour of run `i` (of a single run, of its split), and its marker in tests, another in each round of colours."""
+    color = COLORS[(split == "test") if runs == 1 else i % len(COLORS)]
+    return {"color": color} | ({"marker": MARKERS[i // len(COLORS) % len(MARKERS)]} if split == "test" else {})
 
 
 def title_and_labels(curves: Sequence[Curve]) -> tuple[str, list[str]]:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from resnet_jax.data import InMemory
 from resnet_jax.training import distributed
+from resnet_jax.training.confusion import Confusion
 from resnet_jax.training.evaluate import evaluate
 from resnet_jax.training.parallel import Parallel
 
@@ -19,7 +20,8 @@ MARKS = np.random.default_rng(0).integers(1, 10_000, (4, MOST)).astype(np.float3
 def step(state, batch):
     sums = {str(i): (jax.numpy.asarray(MARKS)[i, batch["label"]] * batch["mask"]).sum() for i in range(len(MARKS))}
     sums["count"] = batch["mask"].sum()
-    return jax.lax.psum(sums, "data")
+    pairs = {"label": jax.numpy.where(batch["mask"] > 0, batch["label"], -1), "predicted": batch["label"]}
+    return jax.lax.psum(sums, "data") | jax.lax.all_gather(pairs, "data", tiled=True)
 
 
 # Both processes draw the same: nothing of it is random.
@@ -28,7 +30,9 @@ def step(state, batch):
 def count(n, each):
     batch_size = each * len(PARALLEL.devices)
     source = InMemory(np.zeros((n, 1, 1, 1), np.uint8), np.arange(n, dtype=np.int32), tuple(map(str, range(MOST))))
-    means = evaluate(MAPPED, STATE, source, batch_size=batch_size, parallel=PARALLEL)
+    confusion = Confusion(source.classes)
+    means = evaluate(MAPPED, STATE, source, batch_size=batch_size, parallel=PARALLEL, confusion=confusion)
+    np.testing.assert_array_equal(confusion.matrix, np.diag(np.arange(MOST) < n))
     assert means.pop("images") == n
     assert means == {str(i): marks[:n].sum() / n for i, marks in enumerate(MARKS)}, (n, batch_size)
 
