@@ -106,7 +106,7 @@ def _handle(axes: Any, look: Mapping[str, Any]) -> Any:
 
 
 def _look(i: int, runs: int, split: str) -> dict[str, Any]:
-    """The colour of run `i` (of a single run, of its split), and its marker in tests, another in each round of colours."""
+    """The colour of run `i` (of a single run: of its split), and its marker in tests, another each round of colours."""
     color = COLORS[(split == "test") if runs == 1 else i % len(COLORS)]
     return {"color": color} | ({"marker": MARKERS[i // len(COLORS) % len(MARKERS)]} if split == "test" else {})
 
