@@ -45,7 +45,7 @@ Run = Annotated[str, "RUN"]
 
 @dataclass(frozen=True)
 class Eval:
-    """Evaluate a run, or several together: loss, top-1, top-5 and calibration error over a split.
+    """Evaluate a run, or several together: loss, top-1, top-5 and calibration error over a split, and each class.
 
     The data is that of the (first) run, unless --data options say otherwise, preprocessed as each run has learned it.
     Probabilities are means over an image's views, and over the runs.
@@ -58,7 +58,7 @@ class Eval:
     )
     out: Place | None = None  # write each image's class and predictions to this .csv or .json file
     out_dir: Place | None = None  # folder for classes.json, confusion.png and mistakes.png; None: RUN/evaluation
-    pictures: bool = True  # write those files
+    pictures: bool = True  # write those files into that folder
     step: str = "latest"  # checkpoint: latest, best (by test top-1) or a number
     ema: bool = False  # use the averaged weights
     split: str | None = None  # split to evaluate; None: as the run was tested; of other data the test split, else all
@@ -176,7 +176,7 @@ class Plot:
 
 COMMANDS: dict[str, tuple[type, str]] = {  # with a line of help each
     "train": (Config, "train a net: on handwritten digits, or on your images"),
-    "eval": (Eval, "evaluate runs: loss, top-1, top-5 and calibration error"),
+    "eval": (Eval, "evaluate runs: loss, top-1, calibration error, each class"),
     "predict": (Predict, "classify images with a run"),
     "data": (Data, "look at a dataset before training: splits, classes, images"),
     "plot": (Plot, "draw loss and top-1 of runs"),
