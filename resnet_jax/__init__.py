@@ -32,8 +32,10 @@ __all__ = [
 ]
 
 
-def load_checkpoint(path: str | Path, step: str | int = "latest", *, ema: bool = False) -> Pretrained:
+def load_checkpoint(
+    path: str | Path, step: str | int = "latest", *, ema: bool = False, allow_nonfinite: bool = False
+) -> Pretrained:
     """See `resnet_jax.training.checkpoint.load_checkpoint`; imports Orbax only when called."""
     from resnet_jax.training import checkpoint
 
-    return checkpoint.load_checkpoint(path, step, ema=ema)
+    return checkpoint.load_checkpoint(path, step, ema=ema, allow_nonfinite=allow_nonfinite)

@@ -24,3 +24,10 @@ def composed(name: str) -> str:
     macOS stores file names decomposed, keyboards and other systems write them composed.
     """
     return unicodedata.normalize("NFC", name)
+
+
+def listed(names: Iterable[str], most: int = 10) -> str:
+    """The first `most` names, and how many more there are."""
+    names = list(names)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{', '.join(names[:most])}{more}"

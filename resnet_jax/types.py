@@ -5,13 +5,15 @@ N images, H x W pixels, C channels (Ci in, Co out), K classes, D devices. Images
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict
 
 Array = jax.Array
 Batch = Mapping[str, Any]  # image [N, H, W, C], label int [N] or float [N, K], mask float [N] (0: padding)
@@ -33,16 +35,30 @@ class Preprocess:
     mean: tuple[float, ...]  # one per channel, of values in [0, 1]
     std: tuple[float, ...]
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    source: str = field(
+        default="", compare=False
+    )  # where these values come from; "assumed: ..." if the file is unknown
 
     def __call__(self, images: Array) -> Array:
         """Normalise on the device: uint8 [N, H, W, C], already resized and cropped -> float32 [N, H, W, C].
 
         Raises:
-          ValueError: images of another type, rank or number of channels.
+          TypeError: a list, a PIL image, a PyTorch tensor or another object that is no array.
+          ValueError: images of another type, rank or number of channels; or no mean and deviation are known.
         """
-        if images.dtype != jnp.uint8 or images.ndim != 4 or images.shape[-1] != len(self.mean):
-            got = f"{images.dtype} {list(images.shape)}"
-            raise ValueError(f"wanted images of values 0 to 255, uint8 [N, H, W, {len(self.mean)}]; got {got}")
+        if not self.mean:
+            said = "no mean and deviation are known for the channels of this net"
+            raise ValueError(f"{said}; build a Preprocess(image_size, resize, mean, std) with yours")
+        channels = len(self.mean)
+        expected = f"images uint8 [N, H, W, {channels}] with values 0 to 255"
+        check_is_array(images, expected)
+        if images.dtype != jnp.uint8 or images.ndim != 4 or images.shape[-1] != channels:
+            hint = ""
+            if images.ndim == 3 and images.shape[-1] == channels:
+                hint = "; images[None] is a batch of one"
+            elif images.ndim == 4 and images.shape[1] == channels != images.shape[-1]:
+                hint = "; images.transpose(0, 2, 3, 1) moves the channels last"
+            raise ValueError(f"expected {expected}, got {images.dtype} {list(images.shape)}{hint}")
         scale = jnp.asarray([1 / (255 * s) for s in self.std], jnp.float32)
         offset = jnp.asarray([m / s for m, s in zip(self.mean, self.std, strict=True)], jnp.float32)
         shape = (1, 1, 1, -1)
@@ -55,10 +71,61 @@ class Preprocess:
         return jnp.clip(jnp.round(values * 255), 0, 255).astype(jnp.uint8)
 
 
-class Pretrained(NamedTuple):
-    """A net with its trained variables (numpy arrays, so nothing is on a device yet)."""
-
+class _Pretrained(NamedTuple):
     model: nn.Module
     variables: Variables
     preprocess: Preprocess
     name: str
+
+
+class Pretrained(_Pretrained):
+    """A net with its trained variables (numpy arrays, so nothing is on a device yet).
+
+    Unpacks into model, variables, preprocess and name. `classes` are the names of the net's outputs, in their order;
+    None if they are not known.
+    """
+
+    classes: tuple[str, ...] | None = None
+
+    def __new__(
+        cls,
+        model: nn.Module,
+        variables: Variables,
+        preprocess: Preprocess,
+        name: str,
+        classes: Sequence[str] | None = None,
+    ) -> Pretrained:
+        self = super().__new__(cls, model, variables, preprocess, name)
+        self.classes = None if classes is None else tuple(classes)
+        return self
+
+    def _replace(self, **changes: Any) -> Pretrained:
+        return Pretrained(**{**self._asdict(), "classes": self.classes, **changes})
+
+
+def check_is_array(images: Any, expected: str) -> None:
+    """Raises TypeError for a list, a PIL image, a PyTorch tensor and whatever else is no array of NumPy or JAX."""
+    if isinstance(images, np.ndarray | jax.Array):
+        return
+    kind = type(images)
+    library = kind.__module__.partition(".")[0]
+    hint = {
+        "PIL": "; numpy.asarray(image)[None] is a batch of one",
+        "torch": "; tensor.permute(0, 2, 3, 1).numpy() moves the channels last",
+        "builtins": "; numpy.stack(images) makes an array of a list" if isinstance(images, list | tuple) else "",
+    }.get(library, "")
+    got = "None" if images is None else f"{'' if library == 'builtins' else library + '.'}{kind.__name__}"
+    raise TypeError(f"expected {expected}, got {got}{hint}")
+
+
+def flaw(leaf: str, value: Any) -> str | None:
+    """Why no trained net has such an array, by the last part of its path; None: it may have."""
+    if not np.isfinite(value).all():
+        return "not finite"
+    return "variance below 0" if leaf == "var" and (value < 0).any() else None
+
+
+def flaws(variables: Variables) -> list[str]:
+    """Arrays that no trained net has, "path (why)" each."""
+    flat = flatten_dict(variables)
+    return [f"{'/'.join(path)} ({why})" for path, value in flat.items() if (why := flaw(path[-1], value))]

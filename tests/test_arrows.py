@@ -31,9 +31,9 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     "models.skipnet": ("types", "ops", "models.layers", "models.resnet", *MODEL_PARTS),
     "models.zoo": ("ops", "models"),
     "models": ("types", "ops", "nearest", "models"),
-    "weights": ("types", "files", "models", "weights"),
+    "weights": ("types", "files", "nearest", "models", "weights"),
     "analysis": ("types", "ops", "extras", "nearest", "models", "analysis"),
-    "training": ("types", "extras", "files", "ops", "models", "data", "training"),
+    "training": ("types", "extras", "files", "nearest", "ops", "models", "data", "training"),
     "training.init": ("types", "files", "nearest", "models", "weights", "training"),
     # Config stops at the door of the loop.
     **{part: ("types", "config", "extras", "files", "nearest", "models", "data", "training") for part in DOOR},

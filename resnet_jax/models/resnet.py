@@ -18,7 +18,7 @@ from resnet_jax.models.layers import Activation, BatchNorm, Conv, Dtype, Layers
 from resnet_jax.models.options import normalized, whole
 from resnet_jax.models.partials import Partial, comparable
 from resnet_jax.models.stems import ImageNetStem
-from resnet_jax.types import Array
+from resnet_jax.types import Array, check_is_array
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,7 @@ class ResNet(nn.Module):
 
     @nn.compact
     def __call__(self, images: Array, train: bool, example_index: Array | None = None) -> Outputs:
+        check_is_array(images, f"images float [N, H, W, {self.in_channels}]")
         if images.ndim != 4 or images.shape[-1] != self.in_channels:
             raise ValueError(f"images are [N, H, W, {self.in_channels}]; got {list(images.shape)}")
         if not jnp.issubdtype(images.dtype, jnp.floating):

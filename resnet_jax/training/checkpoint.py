@@ -29,6 +29,7 @@ from orbax.checkpoint.checkpoint_managers import FixedIntervalPolicy
 
 from resnet_jax.files import expanded
 from resnet_jax.models import create_model
+from resnet_jax.nearest import listed
 from resnet_jax.training import distributed
 from resnet_jax.training.best import SIGNS, score
 from resnet_jax.training.integrity import (
@@ -46,7 +47,7 @@ from resnet_jax.training.integrity import (
     write_checksums,
 )
 from resnet_jax.training.state import TrainState
-from resnet_jax.types import Preprocess, Pretrained
+from resnet_jax.types import Preprocess, Pretrained, flaws
 
 FORMAT = 2  # 1 had no checksums, and is read without
 ITEMS = ("state", "meta")
@@ -306,21 +307,27 @@ class Checkpoint:
             raise ValueError(f"{self.folder} has other arrays than this config: {'; '.join(shown)}{more}")
         return jax.tree.unflatten(jax.tree.structure(like), [saved[name] for name in wanted])
 
-    def pretrained(self, *, ema: bool = False) -> Pretrained:
+    def pretrained(self, *, ema: bool = False, allow_nonfinite: bool = False) -> Pretrained:
         """The net, with its weights and statistics, or (`ema`) the averaged ones.
 
         Raises:
-          ValueError: there are no averaged ones.
+          ValueError: there are no averaged ones; or some are not finite, and that is not allowed.
         """
         if ema and not self.arrays["ema"]:
             raise ValueError(f"{self.folder} has no averaged weights; optim.ema_decay keeps some")
         name, overrides = self.meta["model"]["name"], self.meta["model"]["overrides"]
         saved = self.arrays["ema"] if ema else self.arrays
         variables = {entry: saved[entry] for entry in ("params", "batch_stats")}
-        return Pretrained(create_model(name, **overrides), variables, self.preprocess, name)
+        if not allow_nonfinite and (broken := flaws(variables)):
+            said = f"expected finite weights, got {listed(broken, 3)}"
+            raise ValueError(f"{self.folder}: {said}; allow_nonfinite=True loads them")
+        classes = self.meta.get("classes")
+        return Pretrained(create_model(name, **overrides), variables, self.preprocess, name, classes)
 
 
-def load_checkpoint(path: str | Path, step: str | int = "latest", *, ema: bool = False) -> Pretrained:
+def load_checkpoint(
+    path: str | Path, step: str | int = "latest", *, ema: bool = False, allow_nonfinite: bool = False
+) -> Pretrained:
     """A trained net from a run's folder, its `checkpoints` folder, or one step in that.
 
     Every array of the step is verified. If "latest" or "best" is damaged, a warning says so, and the newest or best of
@@ -329,13 +336,14 @@ def load_checkpoint(path: str | Path, step: str | int = "latest", *, ema: bool =
     Args:
       step: "latest", "best" (by the run's checkpoint.best) or a number; ignored when `path` is one step already.
       ema: the averaged weights and statistics instead.
+      allow_nonfinite: load weights with NaN or infinite values and negative variances, too.
 
     Raises:
       FileNotFoundError: there are no checkpoints, or not this one.
-      ValueError: a format this version does not know, a damaged checkpoint, no averaged weights, or a `step` that is
-        neither.
+      ValueError: a format this version does not know, a damaged checkpoint, no averaged weights, weights that are
+        not finite, or a `step` that is neither.
     """
-    return open_checkpoint(path, step).pretrained(ema=ema)
+    return open_checkpoint(path, step).pretrained(ema=ema, allow_nonfinite=allow_nonfinite)
 
 
 def open_checkpoint(path: str | Path, step: str | int = "latest") -> Checkpoint:

@@ -16,10 +16,13 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from resnet_jax.files import expanded
 from resnet_jax.models import shapes
-from resnet_jax.nearest import composed, nearest
+from resnet_jax.nearest import composed, listed, nearest
 from resnet_jax.training.checkpoint import open_checkpoint
-from resnet_jax.types import Array, Preprocess, Variables
+from resnet_jax.types import Array, Preprocess, Pretrained, Variables
 from resnet_jax.weights import classes_of, load_pretrained
+from resnet_jax.weights.pretrained import registered_name
+from resnet_jax.weights.readers import RawAndAveraged
+from resnet_jax.weights.recognition import OtherNet
 
 CLASSIFIER = ("params", "head", "dense")
 PIECES = ("stages", "stem", "head", "conv", "norm", "act")  # that the same arrays would mean something else in
@@ -50,12 +53,12 @@ def start_from(
       classes: that `model` is to tell apart.
       head: whether the classifier is kept; None: that of a run is, if its classes are these very ones, and no other.
         Its outputs are put in the order of `classes`.
-      step, ema: which of a run's weights, as for `load_checkpoint`.
+      step, ema: which of a run's weights, as for `load_checkpoint`. A file may have averaged weights, too.
 
     Raises:
       FileNotFoundError: there is no such run or file.
       ValueError: its arrays do not fit the net, or are of a net of other pieces; the classifier to be kept is of
-        another number of classes; a step or averages of a file.
+        another number of classes; a step of a file; averaged weights that are not there.
     """
     if head not in (None, "new", "keep"):
         raise ValueError(f"head={head!r}; valid: new, keep")
@@ -64,12 +67,10 @@ def start_from(
         beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
         raise FileNotFoundError(f"nothing at {str(path)!r}; {nearest(path.name, beside, 'wanted: a run or a file')}")
     if path.is_file():
-        if step != "latest" or ema:
-            raise ValueError(f"{path} is a file; steps and averaged weights are those of a run")
-        has = classes_of(path, model)
+        if step != "latest":
+            raise ValueError(f"{path} is a file; steps are those of a run")
         kept = head == "keep"
-        loaded = load_pretrained(path, model=model, num_classes=has if kept else 0)
-        whose = f"{has} classes"
+        loaded, has, whose = _read_file(path, model, kept=kept, ema=ema)
     else:
         saved = open_checkpoint(path, step)
         number, loaded, has = saved.step, saved.pretrained(ema=ema), len(saved.meta["classes"])
@@ -84,9 +85,11 @@ def start_from(
     wanted = {at: x for at, x in flatten_dict(shapes(model, model.image_size).variables).items()}
     if not kept:
         wanted = {at: x for at, x in wanted.items() if at[:3] != CLASSIFIER}
-    _check_fit(
-        f"{path} ({loaded.name})", {at: x.shape for at, x in found.items()}, {at: x.shape for at, x in wanted.items()}
-    )
+    problems = _misfits({at: x.shape for at, x in found.items()}, {at: x.shape for at, x in wanted.items()})
+    if problems and path.is_dir() and loaded.name != registered_name(model):
+        raise ValueError(f"{path} is a run of {loaded.name}: --model.name {loaded.name}")
+    if problems:
+        raise ValueError(f"the weights of {path} ({loaded.name}) do not fit the net: {listed(problems, 3)}")
     for piece in PIECES:
         theirs, ours = (getattr(net, piece) for net in (loaded.model, model))
         if repr(theirs) != repr(ours):  # partials, which are equal to themselves alone
@@ -95,6 +98,21 @@ def start_from(
     mean, std = (" ".join(f"{x:.3f}" for x in values) for values in (loaded.preprocess.mean, loaded.preprocess.std))
     what = f"weights of {source} ({loaded.name}, {whose}; images of mean {mean}, deviation {std})"
     return Start(unflatten_dict(found), loaded.preprocess, number, f"{what}; {'its' if kept else 'a new'} classifier")
+
+
+def _read_file(path: Path, model: nn.Module, *, kept: bool, ema: bool) -> tuple[Pretrained, int, str]:
+    """The net of a file, with its classifier if `kept`; of how many classes that is; and what there is to report."""
+    which, note = True if ema else None, ""
+    try:
+        has = classes_of(path, model, ema=which)
+    except RawAndAveraged:
+        which, note = False, ", its raw weights (--init.ema takes the averaged ones)"
+        has = classes_of(path, model, ema=which)
+    try:
+        loaded = load_pretrained(path, model=model, num_classes=has if kept else 0, ema=which)
+    except OtherNet as error:
+        raise ValueError(f"{error.file} is {error.match}: --model.name {error.match.names[0]}") from None
+    return loaded, has, f"{has} classes{note}"
 
 
 def _order(theirs: Sequence[str], ours: Sequence[str]) -> list[int] | None:
@@ -108,16 +126,13 @@ def _named(piece: Any) -> str:
     return getattr(piece, "__name__", None) or repr(piece)
 
 
-def _check_fit(whose: str, found: dict[Any, Any], wanted: dict[Any, Any]) -> None:
-    problems = [
+def _misfits(found: dict[Any, Any], wanted: dict[Any, Any]) -> list[str]:
+    return [
         f"{'/'.join(at)} is {list(found[at]) if at in found else 'not there'}, wanted: "
         f"{list(wanted[at]) if at in wanted else 'nothing of this name'}"
         for at in sorted(found.keys() | wanted.keys())
         if found.get(at) != wanted.get(at)
     ]
-    if problems:
-        more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
-        raise ValueError(f"the weights of {whose} do not fit the net: {'; '.join(problems[:3])}{more}")
 
 
 def overlaid(drawn: Variables, start: Variables) -> Variables:

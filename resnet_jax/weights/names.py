@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import numpy as np
 
-from resnet_jax.models import pieces
+from resnet_jax.models import MODELS, pieces
 from resnet_jax.models.branches import Bottle2neck, SelectiveBasic, SelectiveBottleneck
 from resnet_jax.models.heads import AttentionPoolHead, ConvHead, NormHead
 from resnet_jax.models.shortcuts import PooledProject
@@ -188,6 +188,10 @@ TABLES: tuple[tuple[type | None, dict[str, tuple[Row, ...]]], ...] = (
     (None, {"timm": RESNET, "torchvision": TORCHVISION_RESNET}),
 )
 
+# What the libraries call the classifier.
+CLASSIFIERS = frozenset(
+    row.theirs for _, layouts in TABLES for rows in layouts.values() for row in rows if row.ours == "head/dense"
+)
 
 # The nets of each library, by our names: its own, or (timm, whose names ours follow) all but those of ours alone.
 NETS = {
@@ -200,7 +204,7 @@ NETS = {
 
 def has_net(layout: str, name: str) -> bool:
     """Whether a library has a net of this name, with these numbers."""
-    return re.fullmatch(NETS[layout], name) is not None
+    return name in MODELS and re.fullmatch(NETS[layout], name) is not None
 
 
 class Names:

@@ -15,33 +15,33 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from resnet_jax.files import expanded
-from resnet_jax.models import MODELS, Shapes, create_model, natural, pieces, shapes
-from resnet_jax.models.heads import AttentionPoolHead, NormHead
+from resnet_jax.models import MODELS, Shapes, create_model, natural, shapes
 from resnet_jax.models.layers import BatchNorm, Dense
-from resnet_jax.types import Preprocess, Pretrained, Variables, at_least_float32
+from resnet_jax.nearest import listed
+from resnet_jax.types import Pretrained, Variables, at_least_float32, flaw
 from resnet_jax.weights.names import Names, has_net, tables
-from resnet_jax.weights.readers import read_state
+from resnet_jax.weights.preprocessing import hub_config, preprocess_for
+from resnet_jax.weights.readers import not_floating, read_state
+from resnet_jax.weights.recognition import OtherNet, recognised
 
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # means and standard deviations of R, G, B in [0, 1]
-OPENAI = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
 # Torchvision's weights of these, and with them the norms' constants, are TensorFlow's; timm's are not.
 FROM_TENSORFLOW = ("efficientnet_b5", "efficientnet_b6", "efficientnet_b7")
-# Its crops and the shorter sides before them (first weights).
-TORCHVISION_SIZES = {
-    **{"efficientnet_b0": (224, 256), "efficientnet_b1": (240, 256), "efficientnet_b2": (288, 288)},
-    **{"efficientnet_b3": (300, 320), "efficientnet_b4": (380, 384), "efficientnet_b5": (456, 456)},
-    **{"efficientnet_b6": (528, 528), "efficientnet_b7": (600, 600)},
-}
-HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
 def load_pretrained(
-    source: str | Path, *, model: str | nn.Module | None = None, num_classes: int | None = None, dtype: Any = None
+    source: str | Path,
+    *,
+    model: str | nn.Module | None = None,
+    num_classes: int | None = None,
+    dtype: Any = None,
+    ema: bool | None = None,
+    allow_nonfinite: bool = False,
 ) -> Pretrained:
     """Reads a PyTorch checkpoint with torchvision's, timm's or (CLIP's image towers) OpenAI's names, without PyTorch.
 
-    `preprocess` is that of torchvision's first weights, of CLIP's and of the EfficientNets' authors. timm's differ from
-    file to file, in crop, mean and interpolation: its configuration says how.
+    `preprocess` is that of the file, if its name has the checksum of torchvision's weights or timm's `config.json` lies
+    beside it. Otherwise it is assumed to be that of the net's first published weights; `preprocess.source` says which.
+    `classes` are those that `config.json` names.
 
     Args:
       source: a .safetensors file, or a .pth file as PyTorch writes them since 1.6.
@@ -50,13 +50,24 @@ def load_pretrained(
         differs from the file's, the head is new (0: there is none).
       dtype: of the net's arithmetic. Variables are at least float32; with float64 they keep a file's float64 values.
 
+      ema: take the averaged weights of a training checkpoint, or (False) the raw ones; None: those that it has.
+      allow_nonfinite: load weights with NaN or infinite values and negative variances, too.
+
     Raises:
       FileNotFoundError: no such file.
-      ValueError: an unknown model, or entries that are missing, unexpected or of another shape: all of them listed.
+      OtherNet: the file is of another registered net.
+      ValueError: an unknown model; entries that are missing, unexpected or of another shape; arrays that are not
+        floating point or not finite; raw and averaged weights without `ema`.
     """
     path = expanded(source)
-    state = read_state(path)
-    name = model if isinstance(model, str) else _file_model(path) if model is None else _registered(model)
+    state, config = read_state(path, ema), hub_config(path)
+    name = (
+        model
+        if isinstance(model, str)
+        else _file_model(path, config, state)
+        if model is None
+        else registered_name(model)
+    )
     overrides = {} if dtype is None else {"dtype": dtype, "param_dtype": at_least_float32(dtype)}
     if isinstance(model, nn.Module):
         num_classes = model.num_classes if num_classes is None else num_classes
@@ -68,24 +79,36 @@ def load_pretrained(
         model = model.clone(norm=partial(BatchNorm, epsilon=1e-3, decay=0.99))
     if names.layout == "openai":  # beside the text's tower
         state = {key: value for key, value in state.items() if key.startswith("visual.")}
-    preprocess = _preprocess(model, name, names.layout)
+    preprocess = preprocess_for(model, name, names.layout, path, config)
     classifier, classes = _classifier(state, names)
     try:
         if num_classes is None or num_classes == classes:
             model = model.clone(num_classes=classes)
-            return Pretrained(model, to_variables(state, model, names), preprocess, name)
+            variables = to_variables(state, model, names, allow_nonfinite=allow_nonfinite)
+            return Pretrained(model, variables, preprocess, name, _labels(config, classes))
         body = {key: value for key, value in state.items() if key not in classifier}
-        variables = to_variables(body, model.clone(num_classes=0), names)
+        variables = to_variables(body, model.clone(num_classes=0), names, allow_nonfinite=allow_nonfinite)
+    except Misfit as error:
+        match = recognised(state)
+        if match is not None and name not in match.names:
+            raise OtherNet(path.name, match) from None
+        raise ValueError(f"{path.name}: {error}") from None
     except ValueError as error:
         raise ValueError(f"{path.name}: {error}") from None
     model = model.clone(num_classes=num_classes)
     return Pretrained(model, _with_new_classifier(model, variables), preprocess, name)
 
 
-def classes_of(source: str | Path, model: nn.Module) -> int:
+def _labels(config: Mapping[str, Any], classes: int) -> tuple[str, ...] | None:
+    """The names of the classes in timm's configuration, if there are as many."""
+    names = config.get("label_names") or config.get("pretrained_cfg", {}).get("label_names")
+    return tuple(map(str, names)) if isinstance(names, list) and len(names) == classes else None
+
+
+def classes_of(source: str | Path, model: nn.Module, *, ema: bool | None = None) -> int:
     """How many classes the file's classifier has, for a net of this kind; 0: there is none. Raises as the others do."""
-    state = read_state(expanded(source))
-    return _classifier(state, _names(model, state, _registered(model)))[1]
+    state = read_state(expanded(source), ema)
+    return _classifier(state, _names(model, state, registered_name(model)))[1]
 
 
 def _classifier(state: Mapping[str, np.ndarray], names: Names) -> tuple[list[str], int]:
@@ -95,28 +118,50 @@ def _classifier(state: Mapping[str, np.ndarray], names: Names) -> tuple[list[str
     return entries, len(biases) if biases.ndim else 0  # a number alone is told of with the other shapes
 
 
-def to_variables(state: Mapping[str, np.ndarray], model: nn.Module, names: Names) -> Variables:
-    """A state dict as the variables of `model`; every entry must match."""
+class Misfit(ValueError):
+    """Entries that are missing, unexpected or of another shape."""
+
+
+def to_variables(
+    state: Mapping[str, np.ndarray], model: nn.Module, names: Names, *, allow_nonfinite: bool = False
+) -> Variables:
+    """A state dict as the variables of `model`; every entry must match.
+
+    Raises:
+      Misfit: some do not.
+      ValueError: arrays that are not floating point; values that are not finite, variances below 0.
+    """
     wanted = _shapes(model).variables
     dtype = np.dtype(at_least_float32(model.param_dtype))  # not the traced one, which is float32 without x64
     found: dict[tuple[str, ...], np.ndarray] = {}
     left = {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
-    missing, misshapen = [], []
+    missing, misshapen, odd, broken = [], [], [], []
     for path, shape in flatten_dict(wanted).items():
         key, layout = names.entry(path)
         if key not in left:
             missing.append(key)
             continue
-        value = layout.to_ours(left.pop(key), shape.shape)
+        value = left.pop(key)
+        if not (np.issubdtype(value.dtype, np.floating) or value.dtype == jnp.bfloat16):
+            odd.append(f"{key} ({value.dtype})")
+            continue
+        value = layout.to_ours(value, shape.shape)
         if value.shape != shape.shape:
             misshapen.append(f"{key} (as {list(value.shape)} for {list(shape.shape)})")
             continue
-        found[path] = value.astype(dtype)
+        with np.errstate(over="ignore"):  # what overflows is infinite, and listed
+            found[path] = value.astype(dtype)
+        if why := flaw(path[-1], found[path]):
+            broken.append(f"{key} ({why})")
     problems = {"missing": missing, "unexpected": list(left), "of another shape": misshapen}
     if any(problems.values()):
         found_wrong = {kind: sorted(keys, key=natural) for kind, keys in problems.items() if keys}
-        lists = "; ".join(f"{len(keys)} {kind}: {', '.join(keys)}" for kind, keys in found_wrong.items())
-        raise ValueError(f"the weights do not fit the model: {lists}")
+        lists = "; ".join(f"{len(keys)} {kind}: {listed(keys)}" for kind, keys in found_wrong.items())
+        raise Misfit(f"the weights do not fit the model: {lists}")
+    if odd:
+        raise ValueError(not_floating(odd))
+    if broken and not allow_nonfinite:
+        raise ValueError(f"expected finite weights, got {listed(broken, 3)}; allow_nonfinite=True loads them")
     return unflatten_dict(found)
 
 
@@ -125,7 +170,7 @@ def _shapes(model: nn.Module) -> Shapes:
     return shapes(model.clone(dtype=jnp.float32, param_dtype=jnp.float32), model.image_size)
 
 
-def _registered(model: nn.Module) -> str:
+def registered_name(model: nn.Module) -> str:
     """The name under which a net of these stages is registered, the most alike in its other fields; or its class's."""
     alike: dict[str, int] = {}
     for name, make in MODELS.items():
@@ -135,11 +180,15 @@ def _registered(model: nn.Module) -> str:
     return max(alike, key=alike.__getitem__) if alike else type(model).__name__
 
 
-def _file_model(path: Path) -> str:
+def _file_model(path: Path, config: Mapping[str, Any], state: Mapping[str, np.ndarray]) -> str:
     name = re.sub(r"_(rwightman|lukemelas)$", "", re.split(r"[-.]", path.name)[0])  # torchvision's EfficientNets
-    if name not in MODELS:
-        raise ValueError(f"cannot tell the model from {path.name!r}; say model=..., one of list_models()")
-    return name
+    if name in MODELS:
+        return name
+    if config.get("architecture") in MODELS:
+        return str(config["architecture"])
+    match = recognised(state)
+    hint = f"it is {match}: pass model={match.names[0]!r}" if match else "pass model=..., one of list_models()"
+    raise ValueError(f"cannot tell the model from the name {path.name!r}; {hint}")
 
 
 def _names(model: nn.Module, state: Mapping[str, np.ndarray], name: str) -> Names:
@@ -158,20 +207,6 @@ def _names(model: nn.Module, state: Mapping[str, np.ndarray], name: str) -> Name
             return -1
 
     return max(found, key=fitting)
-
-
-def _preprocess(model: nn.Module, name: str, layout: str) -> Preprocess:
-    size, has = model.image_size, set(pieces(model))
-    if layout == "torchvision" and name in TORCHVISION_SIZES:
-        size, resize = TORCHVISION_SIZES[name]
-        return Preprocess(size, resize, *IMAGENET, interpolation="bicubic")
-    if "efficientnet" in name:  # 32 pixels around the crop, as in the paper's code
-        return Preprocess(size, size + 32, *(HALF if "_cc_" in name else IMAGENET), interpolation="bicubic")
-    if AttentionPoolHead in has:
-        return Preprocess(size, size, *OPENAI, interpolation="bicubic")
-    if NormHead in has:
-        return Preprocess(size, size, *HALF)
-    return Preprocess(size, round(size / 0.875), *IMAGENET)
 
 
 def _with_new_classifier(model: nn.Module, variables: Variables) -> Variables:

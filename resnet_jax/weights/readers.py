@@ -7,6 +7,7 @@ import math
 import os
 import pickle
 import pickletools
+import re
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
@@ -15,13 +16,25 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from resnet_jax.nearest import listed
 
-def read_state(path: Path) -> dict[str, np.ndarray]:
+
+class RawAndAveraged(ValueError):
+    """The file has raw and averaged weights, and nothing says which are asked for."""
+
+
+def read_state(path: Path, ema: bool | None = None) -> dict[str, np.ndarray]:
     """Every array of a .safetensors file, or of the state dict in a .pth, .pt or .bin file that PyTorch wrote.
+
+    Args:
+      ema: of a training checkpoint, its averaged weights ("state_dict_ema", "model_ema") or its raw ones ("state_dict",
+        "model"); None: those that it has.
 
     Raises:
       FileNotFoundError: no such file.
-      ValueError: another kind of file, a damaged one, or one that holds more than a state dict.
+      RawAndAveraged: it has both, and `ema` is None.
+      ValueError: another kind of file, a damaged one, one that holds more than a state dict, arrays that are quantised
+        or float8, or no averaged weights where those are asked for.
     """
     if not path.exists():
         raise FileNotFoundError(f"no file {str(path)!r}")
@@ -29,17 +42,25 @@ def read_state(path: Path) -> dict[str, np.ndarray]:
         raise ValueError(f"{str(path)!r} is a folder or a device; wanted: a file of weights")
     if path.suffix not in READERS:
         raise ValueError(f"{path.name}: weights are read from {', '.join(READERS)} files")
-    return READERS[path.suffix](path)
+    return READERS[path.suffix](path, ema)
 
 
-def _safetensors(path: Path) -> dict[str, np.ndarray]:
-    from safetensors import SafetensorError  # here, so that a project that reads no files needs no safetensors
+def _safetensors(path: Path, ema: bool | None) -> dict[str, np.ndarray]:
+    from safetensors import (
+        SafetensorError,
+        safe_open,
+    )  # here, so that a project that reads no files needs no safetensors
     from safetensors.numpy import load_file
 
+    if ema:
+        raise ValueError(_no_averages(path))
     try:
         return load_file(path)
-    except AttributeError as error:  # so it says that NumPy lacks a type: float8_e4m3fn and other very short ones
-        raise ValueError(f"{path.name} has arrays of a type that is not read here: {error}") from None
+    except AttributeError:  # NumPy has no type for some
+        with safe_open(path, "np") as file:
+            kinds = {name: file.get_slice(name).get_dtype() for name in file.keys()}
+        odd = [f"{name} ({kind})" for name, kind in kinds.items() if not NUMPY_TYPES.fullmatch(kind)]
+        raise ValueError(f"{path.name}: {not_floating(odd)}") from None
     except (SafetensorError, ValueError) as error:  # the second of shapes that NumPy cannot have
         raise ValueError(f"{path.name} is not a sound .safetensors file: {error}") from error
 
@@ -58,11 +79,20 @@ DTYPES = {
     "FloatStorage": np.float32,
     "HalfStorage": np.float16,
     "BFloat16Storage": jnp.bfloat16,
+    "ComplexFloatStorage": np.complex64,
+    "ComplexDoubleStorage": np.complex128,
     "LongStorage": np.int64,
     "IntStorage": np.int32,
+    "ShortStorage": np.int16,
+    "CharStorage": np.int8,
     "ByteStorage": np.uint8,
     "BoolStorage": np.bool_,
 }
+# What PyTorch names beside them in files of quantised and very short numbers, which are not read.
+OTHER_TYPES = re.compile(r"(q|per_|float|complex)\w+|u?int\d+|Q\w+Storage|UntypedStorage")
+NUMPY_TYPES = re.compile(r"BOOL|BF16|F16|F32|F64|[IUC]\d+")  # of .safetensors
+# The state dicts in a training checkpoint: raw weights, averaged weights.
+WRAPPED = (("state_dict", "state_dict_ema"), ("model", "model_ema"))
 
 
 class _Storage(NamedTuple):
@@ -71,6 +101,12 @@ class _Storage(NamedTuple):
 
     kind: str
     key: str
+
+
+class _Unreadable(NamedTuple):
+    """A tensor of a type that is not read."""
+
+    kind: str
 
 
 class _Tensor(NamedTuple):
@@ -97,13 +133,15 @@ class _Unpickler(pickle.Unpickler):
     """Builds dicts, and says which tensors are in them; refuses every other global that a pickle may ask for."""
 
     def find_class(self, module: str, name: str) -> Any:
-        if module == "torch" and name in DTYPES:
+        if module in ("torch", "torch.storage") and (name in DTYPES or OTHER_TYPES.fullmatch(name)):
             return name
         allowed = {
             ("collections", "OrderedDict"): OrderedDict,
             ("torch._utils", "_rebuild_tensor_v2"): lambda storage, offset, size, stride, *_: _Tensor(
                 storage, offset, size, stride
             ),
+            ("torch._utils", "_rebuild_tensor_v3"): lambda *parts: _Unreadable(str(parts[6])),
+            ("torch._utils", "_rebuild_qtensor"): lambda *_: _Unreadable("quantised"),
             ("torch._utils", "_rebuild_parameter"): lambda data, *_: data,
         }
         if (module, name) not in allowed:
@@ -117,22 +155,45 @@ class _Unpickler(pickle.Unpickler):
         return _Storage(kind, key)
 
 
-def _torch(path: Path) -> dict[str, np.ndarray]:
+def _no_averages(path: Path) -> str:
+    return f"{path.name} has no averaged weights; leave ema out"
+
+
+def _chosen(state: Any, ema: bool | None, path: Path) -> Any:
+    """The state dict in a training checkpoint that `ema` asks for; or what is no checkpoint, as it is."""
+    for raw, averaged in WRAPPED if isinstance(state, dict) else ():
+        has = {key for key in (raw, averaged) if isinstance(state.get(key), dict)}
+        if len(has) == 2 and ema is None:
+            said = f"{path.name} has raw weights ({raw!r}) and averaged ones ({averaged!r})"
+            raise RawAndAveraged(f"{said}; expected ema=False or ema=True")
+        if has:
+            wanted = max(has) if ema is None else averaged if ema else raw
+            if wanted not in has:
+                raise _Told(f"{path.name} has {max(has)!r} alone; expected {wanted!r} for ema={ema}")
+            return state[wanted]
+    if ema:
+        raise _Told(_no_averages(path))
+    return state
+
+
+def _torch(path: Path, ema: bool | None) -> dict[str, np.ndarray]:
     try:
         with zipfile.ZipFile(path) as archive:
             pickled = next((name for name in archive.namelist() if name.endswith("/data.pkl")), None)
             if pickled is None:
                 raise ValueError("there is no data.pkl in it")
-            state = _unpickled(_member(archive, pickled, path))
-            if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-                state = state["state_dict"]
+            state = _chosen(_unpickled(_member(archive, pickled, path)), ema, path)
             if not isinstance(state, dict) or not all(
-                type(name) is str and type(tensor) is _Tensor for name, tensor in state.items()
+                type(name) is str and type(tensor) in (_Tensor, _Unreadable) for name, tensor in state.items()
             ):
-                raise _MoreThanTensors
+                raise _Told(f"{path.name} holds more than a state dict of tensors")
+            if odd := [f"{name} ({x.kind})" for name, x in state.items() if type(x) is _Unreadable]:
+                raise _Told(f"{path.name}: {not_floating(odd)}")
             return _arrays(state, archive, pickled.removesuffix("/data.pkl"), path)
-    except _MoreThanTensors:
-        raise ValueError(f"{path.name} holds more than a state dict of tensors") from None
+    except RawAndAveraged:
+        raise
+    except _Told as error:
+        raise ValueError(str(error)) from None
     except zipfile.BadZipFile:
         raise ValueError(f"{path.name} is not a whole zip archive, as PyTorch writes since 1.6") from None
     except Exception as error:  # a damaged pickle can raise anything
@@ -140,8 +201,13 @@ def _torch(path: Path) -> dict[str, np.ndarray]:
         raise ValueError(f"{path.name} is not a sound PyTorch state dict: {said}") from error
 
 
-class _MoreThanTensors(Exception):
-    pass
+class _Told(Exception):
+    """The file is readable, but not what is expected."""
+
+
+def not_floating(arrays: list[str]) -> str:
+    """The error for arrays, "name (type)" each, that are not floating point."""
+    return f"expected floating-point weights, got {listed(arrays, 3)}; quantised weights must be dequantised first"
 
 
 def _member(archive: zipfile.ZipFile, name: str, path: Path) -> bytes:

@@ -42,5 +42,5 @@ def save_torch_state(variables: Variables, name: str, path: str | Path, layout: 
         state[entry] = how.to_theirs(value)
         if key[-1] == "mean":
             state[f"{entry.removesuffix('running_mean')}num_batches_tracked"] = np.zeros((), np.int64)
-    to_variables(state, model, names)  # which lists what is missing or of another shape
+    to_variables(state, model, names, allow_nonfinite=True)  # which lists what is missing or of another shape
     write_safetensors(state, path)

@@ -24,7 +24,9 @@ from resnet_jax.models.combine import HighwayGate
 from resnet_jax.models.layers import BatchNorm, StandardizedConv
 from resnet_jax.models.shortcuts import Zero
 from resnet_jax.models.zoo.efficientnet import efficientnet
+from resnet_jax.weights import recognition
 from resnet_jax.weights.names import Names, has_net, tables
+from resnet_jax.weights.recognition import signature_of
 
 HUGE = re.compile("1202|1001")
 NAMES = list_models()
@@ -116,6 +118,8 @@ def test_other_libraries_have_a_name_of_its_own_for_every_array(name):
     for layout in has:
         names = Names(model, layout)
         assert len({names.entry(path)[0] for path in paths}) == len(paths)
+        known = json.loads(recognition.FILE.read_text())[signature_of(traced(model)[1].variables, names)]
+        assert name in known[layout]
 
 
 def test_feature_strides():
@@ -260,7 +264,22 @@ def test_efficientnets_of_any_scale():
             efficientnet(*scales)
 
 
+def write_signatures():
+    """By which a file's net is recognised: of every net that another library has."""
+    found = {}
+    for name in NAMES:
+        model = create_model(name)
+        for layout in tables(model):
+            if has_net(layout, name):
+                key = signature_of(traced(model)[1].variables, Names(model, layout))
+                found.setdefault(key, {}).setdefault(layout, []).append(name)
+    recognition.FILE.write_text(json.dumps(found, indent=0) + "\n")
+
+
 if __name__ == "__main__":
     found = {name: described(name, traced(create_model(name))[1].variables) for name in NAMES}
     GOLDEN.write_text(json.dumps(found, indent=0) + "\n")
-    sys.exit(f"wrote {GOLDEN}: look at the difference, and say in the changelog what was renamed")
+    write_signatures()
+    sys.exit(
+        f"wrote {GOLDEN} and {recognition.FILE}: look at the difference, and say in the changelog what was renamed"
+    )

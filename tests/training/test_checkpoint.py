@@ -2,6 +2,7 @@ import json
 import logging
 import resource
 import shutil
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -77,7 +78,19 @@ def test_a_net_comes_back_from_a_run_or_a_step(run, inner, step, wanted):
     assert loaded.model == MODEL and loaded.name == "cifar_resnet8"
     jax.tree.map(np.testing.assert_array_equal, loaded.variables, recipe_variables(wanted))
     assert all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(loaded.variables))
-    assert loaded.preprocess.mean == (0.5,)
+    assert loaded.preprocess.mean == (0.5,) and loaded.classes == ("a", "b", "c")
+
+
+def test_weights_that_no_trained_net_has_are_refused_by_name(run):
+    saved = open_checkpoint(run, 5)
+    stats = {**saved.arrays["batch_stats"], "stem": {"norm": {"mean": np.float32([np.inf]), "var": np.float32([-1])}}}
+    broken = replace(saved, arrays={**saved.arrays, "batch_stats": stats})
+    said = (
+        r"checkpoints/5: expected finite weights, got batch_stats/stem/norm/mean \(not finite\), .* below 0"
+    )
+    with pytest.raises(ValueError, match=said):
+        broken.pretrained()
+    assert broken.pretrained(allow_nonfinite=True).variables["batch_stats"] is stats
 
 
 def recipe_variables(step):

@@ -18,6 +18,8 @@ from resnet_jax.training.checkpoint import open_checkpoint
 from resnet_jax.training.init import KERNELS, drawing, start_from
 from resnet_jax.training.loop import SetupError, train
 from resnet_jax.training.replay import replay
+from resnet_jax.weights import pretrained
+from resnet_jax.weights.readers import RawAndAveraged, read_state
 
 FIVE, OTHERS = tuple("01234"), tuple("56789")
 
@@ -100,11 +102,32 @@ def test_a_file_gives_its_backbone(tmp_path):
     assert new.preprocess.mean == (0.485, 0.456, 0.406) and "(resnet18, 7 classes; images of mean 0.485" in new.said
     with pytest.raises(ValueError, match="has a classifier of 7 classes, wanted: 3; init.head=new draws one"):
         start_from(path, model.clone(num_classes=3), "abc", head="keep")
+    said = "^weights.safetensors is a resnet18 with names of timm and torchvision: --model.name resnet18$"
+    with pytest.raises(ValueError, match=said):
+        start_from(path, create_model("resnet34", num_classes=3), "abc")
+
+
+def test_of_raw_and_averaged_weights_in_a_file_it_says_which(tmp_path, monkeypatch):
+    model = create_model("resnet18", num_classes=7)
+    save_torch_state(recipe.variables(model), "resnet18", path := tmp_path / "weights.safetensors")
+    asked = []
+
+    def both(path, ema=None):
+        if ema is None:
+            raise RawAndAveraged
+        asked.append(ema)
+        return read_state(path)
+
+    monkeypatch.setattr(pretrained, "read_state", both)
+    for ema in (False, True):
+        said = start_from(path, model, "abcdefg", ema=ema).said
+        assert set(asked) == {ema} and ("its raw weights (--init.ema takes the averaged ones)" in said) != ema
+        asked.clear()
 
 
 def test_what_does_not_fit_is_told(begun, tmp_path, tfds_dir):
     deeper = create_model("cifar_resnet20", num_classes=5, in_channels=1)
-    with pytest.raises(ValueError, match="fit the net: batch_stats/stage1_block1/.* is not there, .*; and 57 more"):
+    with pytest.raises(ValueError, match="run is a run of cifar_resnet8: --model.name cifar_resnet8$"):
         start_from(begun, deeper, FIVE)
     coloured = create_model("cifar_resnet8", num_classes=5)
     with pytest.raises(ValueError, match=r"params/stem/conv/kernel is \[3, 3, 1, 16\], wanted: \[3, 3, 3, 16\]"):

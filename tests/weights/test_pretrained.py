@@ -1,14 +1,20 @@
+import json
+import pickle
+from copy import deepcopy
 from functools import partial
 
 import jax
 import numpy as np
 import pytest
 import recipe
+from PIL import Image
 from safetensors.numpy import save_file
 
-from resnet_jax import create_model, load_pretrained, save_torch_state
+from resnet_jax import Preprocess, Pretrained, create_model, load_pretrained, save_torch_state
 from resnet_jax.models import shapes
 from resnet_jax.models.layers import BatchNorm
+from resnet_jax.types import flaws
+from resnet_jax.weights.recognition import OtherNet
 
 STATE = {name: x.astype(np.float32 if x.ndim else x.dtype) for name, x in recipe.torch_state("resnet18").items()}
 
@@ -41,12 +47,51 @@ def test_values_types_and_preprocessing(file):
     np.testing.assert_allclose(loaded.preprocess(pixels), wanted, rtol=0, atol=2e-6)
 
 
+class Tensor:
+    """As PyTorch's: no array, though it has a dtype and a shape."""
+
+    __module__, dtype, shape, ndim = "torch", np.uint8, (1, 3, 4, 4), 4
+
+
 @pytest.mark.parametrize(
-    "images", [np.zeros((2, 4, 4, 3)), np.zeros((4, 4, 3), np.uint8), np.zeros((2, 3, 4, 4), np.uint8)]
+    ("images", "error", "said"),
+    [
+        (np.zeros((2, 4, 4, 3)), ValueError, r"got float64 \[2, 4, 4, 3\]$"),
+        (np.zeros((4, 4, 3), np.uint8), ValueError, r"got uint8 \[4, 4, 3\]; images\[None\] is a batch of one"),
+        (np.zeros((2, 3, 4, 4), np.uint8), ValueError, r"got uint8 \[2, 3, 4, 4\]; images.transpose\(0, 2, 3, 1\)"),
+        (np.zeros((2, 4, 4, 1), np.uint8), ValueError, r"got uint8 \[2, 4, 4, 1\]$"),
+        (Image.new("RGB", (4, 4)), TypeError, r"got PIL.Image; numpy.asarray\(image\)\[None\] is a batch of one"),
+        ([np.zeros((4, 4, 3), np.uint8)], TypeError, r"got list; numpy.stack\(images\)"),
+        (Tensor(), TypeError, r"got torch.Tensor; tensor.permute\(0, 2, 3, 1\).numpy\(\)"),
+        (None, TypeError, "got None"),
+    ],
 )
-def test_images_that_are_not_bytes_of_the_right_shape_are_refused(file, images):
-    with pytest.raises(ValueError, match=r"wanted images of values 0 to 255, uint8 \[N, H, W, 3\]; got "):
-        load_pretrained(file).preprocess(images)
+def test_images_that_are_not_bytes_of_the_right_shape_are_refused(images, error, said):
+    with pytest.raises(error, match=rf"expected images uint8 \[N, H, W, 3\] with values 0 to 255, {said}"):
+        Preprocess(4, 4, (0.5,) * 3, (0.5,) * 3)(images)
+    if error is TypeError:
+        with pytest.raises(error, match=rf"expected images float \[N, H, W, 3\], {said}"):
+            create_model("cifar_resnet8").apply({"params": {}}, images, train=False)
+
+
+def test_what_is_loaded_unpacks_into_four_and_knows_its_classes_through_copies():
+    model, pre = create_model("cifar_resnet8"), Preprocess(4, 4, (0.5,), (0.5,))
+    loaded = Pretrained(model, {"params": {}}, pre, "cifar_resnet8", ["a", "b"])
+    assert Pretrained(model, {}, pre, "cifar_resnet8").classes is None
+    _, variables, preprocess, name = loaded
+    assert isinstance(loaded, tuple) and (variables, preprocess, name) == ({"params": {}}, pre, "cifar_resnet8")
+    for copy in (loaded._replace(name="x"), pickle.loads(pickle.dumps(loaded)), deepcopy(loaded)):
+        assert type(copy) is Pretrained and copy.classes == ("a", "b") and copy.model == model
+
+
+def test_classes_are_those_of_the_configuration_beside_the_file(tmp_path):
+    """Which also says which net it is."""
+    save_file(STATE, path := tmp_path / "model.safetensors")
+    names = [f"class {number}" for number in range(1000)]
+    (tmp_path / "config.json").write_text(json.dumps({"architecture": "resnet18", "label_names": names}))
+    loaded = load_pretrained(path)
+    assert loaded.name == "resnet18" and loaded.classes == tuple(names)
+    assert load_pretrained(path, num_classes=5).classes is None
 
 
 def test_float64_values_are_kept_without_x64(tmp_path):
@@ -108,7 +153,7 @@ def test_one_error_lists_all_that_does_not_fit(tmp_path):
         ("missing.safetensors", None, FileNotFoundError, "no file"),
         ("resnet18.safetensors", b"\x10\0\0\0\0\0\0\0{not json", ValueError, "not a sound .safetensors file"),
         ("resnet18.h5", b"", ValueError, "weights are read from .safetensors"),
-        ("model.safetensors", None, ValueError, "cannot tell the model from 'model.safetensors'"),
+        ("model.safetensors", None, ValueError, "cannot tell the model from the name 'model.safetensors'"),
     ],
 )
 def test_files_that_cannot_be_read_are_named(tmp_path, name, content, error, said):
@@ -120,6 +165,55 @@ def test_files_that_cannot_be_read_are_named(tmp_path, name, content, error, sai
     with pytest.raises(error) as caught:
         load_pretrained(path)
     assert said in str(caught.value)
+
+
+def changed(path, name, value):
+    save_file(STATE | {name: value}, path)
+    return path
+
+
+@pytest.mark.parametrize("dtype", ["int8", "bool", "complex64", "int64"])
+def test_weights_that_are_not_floating_point_are_refused_by_name(tmp_path, dtype):
+    path = changed(tmp_path / "resnet18.safetensors", "conv1.weight", STATE["conv1.weight"].astype(dtype))
+    said = rf"^resnet18.safetensors: expected floating-point weights, got conv1.weight \({dtype}\); quantised"
+    with pytest.raises(ValueError, match=said):
+        load_pretrained(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("conv1.weight", np.nan, "not finite"),
+        ("bn1.running_var", 1e300, "not finite"),  # in float32
+        ("layer1.0.bn1.running_var", -1.0, "variance below 0"),
+    ],
+)
+def test_weights_that_no_trained_net_has_are_refused_by_name(tmp_path, name, value, why):
+    path = changed(tmp_path / "resnet18.safetensors", name, np.full(STATE[name].shape, value))
+    with pytest.raises(ValueError, match=rf"expected finite weights, got {name} \({why}\); allow_nonfinite=True loads"):
+        load_pretrained(path)
+    variables = load_pretrained(path, allow_nonfinite=True).variables
+    assert len(flaws(variables)) == 1
+    save_torch_state(variables, "resnet18", tmp_path / "again.safetensors")
+
+
+def test_a_file_of_another_net_is_named(tmp_path):
+    """Whatever its number of classes."""
+    save_file(STATE | {"fc.weight": np.zeros((3, 512)), "fc.bias": np.zeros(3)}, path := tmp_path / "mine.safetensors")
+    said = "is a resnet18 with names of timm and torchvision: pass model='resnet18'"
+    for model in ("resnet34", "efficientnet_b0", create_model("resnet50", num_classes=3)):
+        with pytest.raises(OtherNet, match=f"^mine.safetensors {said}$"):
+            load_pretrained(path, model=model)
+    with pytest.raises(ValueError, match=f"cannot tell the model from the name 'mine.safetensors'; it {said}"):
+        load_pretrained(path)
+
+
+def test_what_does_not_fit_is_listed_up_to_ten_names(tmp_path):
+    save_file({f"module.{name}": x for name, x in STATE.items()}, path := tmp_path / "resnet18.safetensors")
+    with pytest.raises(ValueError) as caught:
+        load_pretrained(path)
+    assert "100 missing: bn1.bias, " in str(caught.value) and " and 90 more; 102 unexpected: " in str(caught.value)
+    assert len(str(caught.value)) < 700
 
 
 @pytest.mark.parametrize(("entry", "said"), [("weight", "1 of another shape: fc.weight"), ("bias", "2 unexpected: fc")])
@@ -158,5 +252,5 @@ def test_a_library_without_this_very_net_is_passed_over(tmp_path):
     name = "efficientnet_b0"
     variables = jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), shapes(create_model(name), 64).variables)
     save_torch_state(variables, name, tmp_path / "x.safetensors", layout="torchvision")
-    with pytest.raises(ValueError, match="the weights do not fit the model"):
+    with pytest.raises(ValueError, match="x.safetensors is an efficientnet_b0 with names of torchvision: pass model"):
         load_pretrained(tmp_path / "x.safetensors", model="tf_efficientnet_b0")

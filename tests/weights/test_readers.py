@@ -1,13 +1,16 @@
+import json
 import os
 import pickle
+import struct
 import zipfile
 
 import numpy as np
 import pytest
 import recipe
+from safetensors.numpy import save_file
 
 from resnet_jax.weights import readers
-from resnet_jax.weights.readers import read_state
+from resnet_jax.weights.readers import RawAndAveraged, read_state
 
 FILES = recipe.GOLDEN / "torch"
 WHOLE = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
@@ -76,3 +79,60 @@ def test_a_tensor_cannot_reach_beyond_its_storage(tmp_path):
             new.writestr(name, old.read(name)[: 8 if name.endswith("/data/0") else None])
     with pytest.raises(ValueError, match="a tensor reaches beyond its storage of 2 values"):
         read_state(path)
+
+
+def text(value):
+    return b"X" + struct.pack("<I", len(value)) + value.encode()
+
+
+def tensor(key, kind=b"torch\nFloatStorage", rebuild=b"v2", more=b""):
+    """The opcodes with which PyTorch writes a tensor [2] whose storage is called `key`."""
+    storage = b"((" + text("storage") + b"c" + kind + b"\n" + text(key) + text("cpu") + b"K\x02tQ"
+    layout = b"K\x00K\x02\x85K\x01\x85\x89ccollections\nOrderedDict\n)R"
+    return b"ctorch._utils\n_rebuild_tensor_" + rebuild + b"\n" + storage + layout + more + b"tR"
+
+
+def checkpoint(path, **entries):
+    """A file with a state dict {"a": tensor} under each key; it is 1s under the first key, 2s under the next."""
+    content = b"".join(text(key) + b"}" + text("a") + opcodes + b"s" for key, opcodes in entries.items())
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("x/data.pkl", b"\x80\x02}(" + content + b"u.")
+        for number in range(len(entries)):
+            file.writestr(f"x/data/{number}", np.full(2, number + 1, np.float32).tobytes())
+    return path
+
+
+@pytest.mark.parametrize("keys", [("state_dict", "state_dict_ema"), ("model", "model_ema")])
+def test_raw_and_averaged_weights_are_asked_for(tmp_path, keys):
+    path = checkpoint(tmp_path / "x.pth", **{key: tensor(str(number)) for number, key in enumerate(keys)})
+    said = rf"^x.pth has raw weights \('{keys[0]}'\) and averaged ones \('{keys[1]}'\); expected ema=False or ema=True$"
+    with pytest.raises(RawAndAveraged, match=said):
+        read_state(path)
+    assert [read_state(path, ema)["a"][0] for ema in (False, True)] == [1, 2]
+    for number, key in enumerate(keys):  # the file has these alone
+        path = checkpoint(tmp_path / "y.pth", **{key: tensor("0")})
+        assert read_state(path)["a"][0] == 1 == read_state(path, ema=bool(number))["a"][0]
+        said = f"^y.pth has '{key}' alone; expected '{keys[1 - number]}' for ema={not number}$"
+        with pytest.raises(ValueError, match=said):
+            read_state(path, ema=not number)
+
+
+def test_files_without_averaged_weights_have_none_to_give(tmp_path):
+    save_file({"a": WHOLE}, tmp_path / "x.safetensors")
+    for path in (FILES / "tiny.pth", tmp_path / "x.safetensors"):
+        with pytest.raises(ValueError, match=rf"^{path.name} has no averaged weights; leave ema out$"):
+            read_state(path, ema=True)
+        assert read_state(path, ema=False)
+
+
+def test_quantised_and_float8_arrays_are_refused_by_name(tmp_path):
+    very_short = tensor("0", b"torch.storage\nUntypedStorage", b"v3", b"ctorch\nfloat8_e4m3fn\nN")
+    header = json.dumps({"a": {"dtype": "F8_E4M3", "shape": [2], "data_offsets": [0, 2]}}).encode()
+    (tmp_path / "x.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + b"\0\0")
+    checkpoint(tmp_path / "x.pth", state_dict=very_short)
+    for name, kind in (("x.pth", "float8_e4m3fn"), ("x.safetensors", "F8_E4M3")):
+        said = (
+            rf"^{name}: expected floating-point weights, got a \({kind}\); quantised weights must be dequantised first$"
+        )
+        with pytest.raises(ValueError, match=said):
+            read_state(tmp_path / name)

@@ -1,0 +1,71 @@
+"""Which registered net a state dict belongs to, by the names and shapes of its arrays."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from flax.traverse_util import flatten_dict
+
+from resnet_jax.types import Variables
+from resnet_jax.weights.names import CLASSIFIERS, Names
+
+# {signature: {layout: names of nets}}; `PYTHONPATH=tests python tests/models/test_registry.py` writes it.
+FILE = Path(__file__).with_name("signatures.json")
+
+
+class Match(NamedTuple):
+    names: tuple[str, ...]  # of nets whose arrays have these names and shapes, the shortest first
+    layouts: tuple[str, ...]
+
+    def __str__(self) -> str:
+        others = f" (or {', '.join(self.names[1:4])}: same names and shapes)" if len(self.names) > 1 else ""
+        article = "an" if self.names[0][0] in "aeiou" else "a"
+        return f"{article} {self.names[0]}{others} with names of {' and '.join(self.layouts)}"
+
+
+class OtherNet(ValueError):
+    """The file is of another registered net."""
+
+    def __init__(self, file: str, match: Match) -> None:
+        super().__init__(f"{file} is {match}: pass model={match.names[0]!r}")
+        self.file, self.match = file, match
+
+
+def signature(shapes: Mapping[str, tuple[int, ...]]) -> str:
+    """A digest of the names and shapes in a state dict, without those of the classifier."""
+    lines = sorted(
+        f"{name} {list(shape)}"
+        for name, shape in shapes.items()
+        if name.rpartition(".")[0] not in CLASSIFIERS and not name.endswith("num_batches_tracked")
+    )
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def signature_of(variables: Variables, names: Names) -> str:
+    """That of the state dict in which these variables (or their shapes) have these names."""
+    theirs = {}
+    for path, x in flatten_dict(variables).items():
+        name, layout = names.entry(path)
+        theirs[name] = layout.to_theirs(np.broadcast_to(np.float32(0), x.shape)).shape
+    return signature(theirs)
+
+
+def recognised(state: Mapping[str, np.ndarray]) -> Match | None:
+    """The registered nets that this state dict fits, except for the number of classes; None if there are none."""
+    images = {name: x for name, x in state.items() if name.startswith("visual.")}  # beside the text tower of CLIP
+    layouts = _signatures().get(signature({name: x.shape for name, x in (images or state).items()}))
+    if layouts is None:
+        return None
+    names = {name for group in layouts.values() for name in group}
+    return Match(tuple(sorted(names, key=lambda name: (len(name), name))), tuple(layouts))
+
+
+@cache
+def _signatures() -> dict[str, dict[str, list[str]]]:
+    return json.loads(FILE.read_text())

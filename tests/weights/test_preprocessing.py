@@ -1,0 +1,111 @@
+"""How images are prepared, by the file of the weights. As a script it prints torchvision's table."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from resnet_jax import create_model
+from resnet_jax.models import MODELS
+from resnet_jax.weights.names import has_net
+from resnet_jax.weights.preprocessing import IMAGENET, TORCHVISION, hub_config, preprocess_for
+
+
+def of(name, file, layout="timm", config=None, **overrides):
+    return preprocess_for(create_model(name, **overrides), name, layout, Path(file), config or {})
+
+
+@pytest.mark.parametrize(
+    ("file", "size", "resize", "interpolation"),
+    [
+        ("resnet50-0676ba61.pth", 224, 256, "bilinear"),
+        ("resnet50-11ad3fa6.pth", 224, 232, "bilinear"),
+        ("resnext101_64x4d-173b62eb.pth", 224, 232, "bilinear"),
+        ("efficientnet_b1_rwightman-bac287d4.pth", 240, 256, "bicubic"),
+        ("efficientnet_b1-c27df63c (1).safetensors", 240, 255, "bilinear"),
+    ],
+)
+def test_torchvisions_weights_are_known_by_the_checksum_in_the_name(file, size, resize, interpolation):
+    name = file.partition("-")[0].removesuffix("_rwightman")
+    found = of(name, file)
+    assert (found.image_size, found.resize, found.interpolation) == (size, resize, interpolation)
+    assert (found.mean, found.std) == IMAGENET
+    assert found.source.startswith("torchvision, ")
+
+
+def test_what_is_assumed_says_so_and_is_equal_all_the_same():
+    """Also under the checksum of another net. torchvision's only weights of resnext101_64x4d have 232."""
+    for name, file, resize in (
+        ("resnet50", "mine.pth", 256),
+        ("resnet50", "resnet50-f37072fd.pth", 256),
+        ("resnext101_64x4d", "mine.pth", 232),
+    ):
+        found = of(name, file)
+        assert found.resize == resize and found.source.startswith("assumed: the file is not known; these are")
+    assert of("resnet50", "mine.pth") == of("resnet50", "resnet50-0676ba61.pth")
+
+
+def test_timms_configuration_beside_the_file_is_read(tmp_path):
+    """At the size for testing; what is absent has timm's defaults; that of another net is not taken."""
+    file, cfg = tmp_path / "model.safetensors", {"input_size": [3, 160, 160], "test_input_size": [3, 224, 224]}
+    cfg |= {"crop_pct": 0.95, "test_crop_pct": 1.0, "mean": [0.5] * 3, "std": [0.25] * 3, "interpolation": "bilinear"}
+    for config, wanted in (
+        ({"architecture": "resnet50", "pretrained_cfg": cfg}, (224, 224, (0.5,) * 3, "bilinear")),
+        ({"pretrained_cfg": {"crop_pct": 0.95}}, (224, 235, IMAGENET[0], "bicubic")),
+        ({"architecture": "resnet34", "pretrained_cfg": cfg}, (224, 256, IMAGENET[0], "bilinear")),
+        ({"model": {"name": "resnet50"}, "mean": [0.5] * 3}, (224, 256, IMAGENET[0], "bilinear")),  # of a run of ours
+    ):
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        found = preprocess_for(create_model("resnet50"), "resnet50", "timm", file, hub_config(file))
+        assert (found.image_size, found.resize, found.mean, found.interpolation) == wanted
+        assert found.source.startswith("assumed") == (wanted[1] == 256)
+    for wrong in ({"interpolation": "random"}, {"input_size": [3, 224, 192]}):
+        with pytest.raises(ValueError, match=r"config.json: expected a square \[C, S, S\] and bilinear or bi"):
+            of("resnet50", file, config={"pretrained_cfg": wrong})
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(ValueError, match="config.json is not valid JSON"):
+        hub_config(file)
+
+
+def test_grey_nets_get_the_mean_over_the_channels_and_others_none():
+    grey = of("resnet18", "x.pth", in_channels=1)
+    assert grey.mean == pytest.approx([0.449]) and grey.std == pytest.approx([0.226])
+    pixels = np.arange(16, dtype=np.uint8).reshape(1, 4, 4, 1)
+    np.testing.assert_allclose(grey(pixels), (pixels / 255 - 0.449) / 0.226, atol=1e-6)
+    with pytest.raises(ValueError, match=r"no mean and deviation are known .*; build a Preprocess"):
+        of("resnet18", "x.pth", in_channels=4)(np.zeros((1, 4, 4, 4), np.uint8))
+
+
+def torchvision_table():
+    models = pytest.importorskip("torchvision.models")
+    rows = {}
+    for name in filter(lambda name: has_net("torchvision", name), models.list_models()):
+        for weights in models.get_model_weights(name):
+            used = weights.transforms()
+            assert (tuple(used.mean), tuple(used.std)) == IMAGENET
+            checksum = weights.url.rpartition("-")[2].partition(".")[0]
+            rows[checksum] = (name, used.crop_size[0], used.resize_size[0], used.interpolation.value)
+    return rows
+
+
+@pytest.mark.parity
+def test_torchvisions_table_is_its_own():
+    assert torchvision_table() == TORCHVISION
+
+
+@pytest.mark.parity
+def test_timms_configurations_are_read_as_timm_does():
+    timm = pytest.importorskip("timm")
+    for name in filter(lambda name: has_net("timm", name), MODELS):
+        cfg = timm.get_pretrained_cfg(name)
+        wanted = timm.data.resolve_data_config(pretrained_cfg=cfg.to_dict(), use_test_size=True)
+        found = of(name, "x.safetensors", config={"architecture": name, "pretrained_cfg": cfg.to_dict()})
+        assert (3, found.image_size, found.image_size) == wanted["input_size"], name
+        assert found.resize == int(found.image_size / wanted["crop_pct"]), name
+        assert (found.mean, found.std) == (wanted["mean"], wanted["std"]), name
+        assert found.interpolation == wanted["interpolation"], name
+
+
+if __name__ == "__main__":
+    print("\n".join(f'    "{checksum}": {row},' for checksum, row in torchvision_table().items()))
