@@ -99,6 +99,12 @@ def test_a_run_ends_with_its_numbers_by_class_and_eval_draws_them(trained, tmp_p
     assert "test by class: lowest recall digit" in line and f"all in {trained}/evaluation/classes.json" in line
     again = json.loads((trained / "evaluation/classes.json").read_text())
     assert again["confusion"] == written["confusion"] and again["top1"] == last["top1"]
+    shutil.rmtree(trained / "evaluation")
+    (trained / "evaluation").write_text("")  # a run that cannot be written to is evaluated all the same
+    main(["eval", str(trained)])
+    out, err = capsys.readouterr()
+    assert " top1 " in out and f"nothing is written to {trained}/evaluation: File exists; --out-dir names" in err
+    (trained / "evaluation").unlink()
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     main(["eval", str(trained), str(trained / "../mine"), "--out-dir", str(tmp_path / "both")])
     assert "no pictures, as matplotlib is not installed: pip install 'flax-resnets[plots]'" in capsys.readouterr().err
