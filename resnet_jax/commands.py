@@ -216,7 +216,11 @@ def _has_moved(dataset: data.Dataset, config: DataConfig, own: DataConfig, recor
     base = own.train_split.partition("[")[0]
     if record is None or not config.path or base not in dataset.splits:
         return False
-    return holds_the_images(dataset.examples(base), record)
+    try:
+        examples = data.open_examples(dataset, base, own.class_names, own.classes)
+    except ValueError:  # other classes
+        return False
+    return holds_the_images(examples, record)
 
 
 def _check_held_out(run: str, dataset: data.Dataset, config: DataConfig, split: str, record: Record | None) -> None:

@@ -11,6 +11,7 @@ from resnet_jax.data.augment import make_augment
 from resnet_jax.data.examples import (
     TEST_SPLITS,
     Dataset,
+    Examples,
     Relabelled,
     choose,
     default_splits,
@@ -113,10 +114,7 @@ def open_source(
       Unreadable: an image that cannot be read (met here only if they are held in memory).
       ValueError: no such split, images that differ in size, another number of class names.
     """
-    examples: Any = dataset.examples(split)
-    if class_names is not None:
-        examples = with_class_names(examples, class_names)
-    examples = choose(examples, classes, per_class, skip_unreadable=skip_unreadable)
+    examples = open_examples(dataset, split, class_names, classes, per_class, skip_unreadable=skip_unreadable)
     if known_classes is not None and known_classes != examples.classes:
         examples = Relabelled(examples, known_classes)
     if image_size is None:
@@ -134,6 +132,22 @@ def open_source(
         threads=threads,
         skip_unreadable=skip_unreadable,
     )
+
+
+def open_examples(
+    dataset: Dataset,
+    split: str,
+    class_names: tuple[str, ...] | None = None,
+    classes: tuple[str, ...] | None = None,
+    per_class: int | None = None,
+    *,
+    skip_unreadable: bool = False,
+) -> Examples:
+    """The examples of a split as they are stored, of the classes that are asked for; see `open_source`."""
+    examples: Any = dataset.examples(split)
+    if class_names is not None:
+        examples = with_class_names(examples, class_names)
+    return choose(examples, classes, per_class, skip_unreadable=skip_unreadable)
 
 
 def with_classes(source: Source, classes: tuple[str, ...]) -> Source:

@@ -243,10 +243,7 @@ class Joined:
     """Parts of several splits, one after the other."""
 
     parts: Sequence[Files | Items]
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        return self.parts[0].classes
+    classes: tuple[str, ...]
 
     @property
     def labels(self) -> np.ndarray:
@@ -421,7 +418,7 @@ class Stored:
             understood, or has an image twice.
         """
         parts = [self._part(name, index) for name, index in self._cut(split)]
-        return parts[0] if len(parts) == 1 else Joined(parts)
+        return parts[0] if len(parts) == 1 else Joined(parts, parts[0].classes)
 
     def places(self, split: str) -> dict[str, np.ndarray]:
         """As places, int [n], in each whole split that it is of."""

@@ -93,6 +93,38 @@ class Order:
         return int(self.batch(number // self._batch_size)[number % self._batch_size])
 
 
+class BalancedOrder(Order):
+    """The same with each class equally often: an epoch is as long, and the classes' shares of it differ by one at most.
+
+    The examples of a class come in one permutation of them after the other, over all epochs: of a rare class each
+    several times an epoch, of a frequent one each once in several epochs.
+    """
+
+    def __init__(self, labels: np.ndarray, seed: int, batch_size: int) -> None:
+        """`labels`: int [n]. Those of -1, of examples that cannot be read, are not served."""
+        super().__init__(len(labels), seed, batch_size)
+        members = [np.flatnonzero(labels == label) for label in np.unique(labels[labels >= 0])]
+        share, extra = divmod(len(labels), len(members))
+
+        @lru_cache(maxsize=4 * len(members))
+        def permutation(label: int, number: int) -> np.ndarray:
+            return members[label][np.random.default_rng((seed, label, number, 1)).permutation(len(members[label]))]
+
+        def served(label: int, epochs: int) -> int:
+            """Examples of the class in so many epochs: what is left over goes round the classes."""
+            return epochs * share + (epochs * extra + len(members) - 1 - label) // len(members)
+
+        def draw(epoch: int) -> np.ndarray:
+            found = []
+            for label, own in enumerate(members):
+                place = np.arange(served(label, epoch), served(label, epoch + 1))
+                for number in np.unique(place // len(own)):
+                    found.append(permutation(label, int(number))[place[place // len(own) == number] % len(own)])
+            return np.concatenate(found)[np.random.default_rng((seed, epoch)).permutation(len(labels))]
+
+        self._epoch = lru_cache(maxsize=2)(draw)
+
+
 def rows(batch_size: int, share: tuple[int, int]) -> range:
     """The places in a batch that are the share's.
 
