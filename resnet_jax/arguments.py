@@ -424,13 +424,17 @@ def _value(hint: Any, name: str) -> Value:
     """How a field of this type is typed; a list has spaces or commas between its values."""
     metavar: str | None = None
     optional = False
+    words: tuple[str, ...] = ()
     while True:
         if get_origin(hint) is Annotated:
             hint, *marks = get_args(hint)
             metavar = next((mark for mark in marks if mark != "positional"), metavar)
         elif get_origin(hint) in (Union, UnionType):
             optional = True
-            (hint,) = (kind for kind in get_args(hint) if kind is not NoneType)
+            either = [kind for kind in get_args(hint) if kind is not NoneType]
+            if len(either) > 1:  # a word, or a list
+                words = tuple(word for kind in either if get_origin(kind) is Literal for word in get_args(kind))
+            (hint,) = (kind for kind in either if len(either) == 1 or get_origin(kind) is not Literal)
         else:
             break
     if hint is bool:
@@ -449,7 +453,8 @@ def _value(hint: Any, name: str) -> Value:
     if is_list and hint is str and metavar is None:
         one = one.removesuffix("ES" if one.endswith("SES") else "S")
     shown = one if not is_list else f"{one} ..." if count is None else " ".join([one] * count)
-    return Value(shown, "*" if is_list else None, _Convert(hint, one, optional, is_list, count))
+    convert = _Convert(hint, one, optional, is_list, count, words)
+    return Value("|".join([*words, shown]), "*" if is_list else None, convert)
 
 
 @dataclass(frozen=True)
@@ -461,22 +466,26 @@ class _Convert:
     optional: bool
     is_list: bool
     count: int | None
+    words: tuple[str, ...] = ()  # one of which may stand in the place of a list
 
     def __call__(self, text: str) -> Any:
         if not self.is_list:
             return None if self.optional and text in ("None", "none") else self._one(text)
         if self.optional and text in ("None", "none"):
             return (None,)
-        if self.hint is str:  # names may have commas
+        if self.hint is str or text in self.words:  # names may have commas
             return (text,)
         return tuple(self._one(part.strip()) for part in text.strip("()[]").split(",") if part.strip())
 
-    def join(self, values: list[Any], flag: str | None) -> tuple[Any, ...] | None:
+    def join(self, values: list[Any], flag: str | None) -> tuple[Any, ...] | str | None:
         """The values of a list."""
         if values == [None]:
             return None
-        if None in values or (self.count is not None and len(values) != self.count):
-            expected = f"{self.count} values" if self.count else f"{self.metavar} ..."
+        if len(values) == 1 and values[0] in self.words:
+            return values[0]
+        mixed = any(value is None or value in self.words for value in values)
+        if mixed or (self.count is not None and len(values) != self.count):
+            expected = f"{self.count} values" if self.count else "|".join([*self.words, f"{self.metavar} ..."])
             fail(f"{flag}: expected {expected}, got {' '.join(map(str, values)) or 'nothing'}")
         return tuple(values)
 
@@ -495,7 +504,8 @@ class _Convert:
             try:
                 return float(text)
             except ValueError:
-                raise argparse.ArgumentTypeError(f"expected a number, got {text!r}") from None
+                expected = " or ".join([*self.words, "a number"])
+                raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}") from None
         return text
 
 

@@ -66,6 +66,7 @@ class DataConfig:
     class_names: tuple[str, ...] | None = None  # names in the order of the labels, or CLASS=NAME; None: the data's
     classes: tuple[str, ...] | None = None  # only these classes, in this order; None: all
     per_class: int | None = None  # train on so many images of each class, the first ones; None: on all
+    balance: bool = False  # serve each class equally often: images of rare ones again and again
     channels: Literal[1, 3] | None = None  # 1: made grey; 3: grey becomes three; None: as the images are
     unreadable: Literal["stop", "skip"] = "stop"  # images that cannot be read; skip: ignore and count them
     batch_size: int = 128  # images a step, all devices together
@@ -107,6 +108,7 @@ class OptimConfig:
     b2: float = 0.999  # with adamw: decay of the mean squared gradient
     weight_decay: float = 5e-4  # decay of the kernels
     decay_all: bool = False  # decay norms and biases too, as the paper
+    class_weights: Literal["balanced"] | tuple[float, ...] | None = None  # of the training loss; None: 1 each
     label_smoothing: float = 0.0  # share of each label that is spread over all classes
     clip_norm: float | None = None  # greatest global norm of the gradient; None: not clipped
     accumulate: int = 1  # microbatches that a batch is run in, one after the other
@@ -289,6 +291,10 @@ RANGES = {
         **dict.fromkeys(("lr_reference_batch", "accumulate"), COUNT),
         **dict.fromkeys(("weight_decay", "warmup_epochs", "final_lr", "gate_penalty"), NOT_NEGATIVE),
         **dict.fromkeys(("label_smoothing", "warmup_from", "momentum", "b1", "b2"), SHARE),
+        "class_weights": (
+            lambda value: value == "balanced" or (min(value, default=-1) >= 0 and sum(value) > 0),
+            "balanced, or a number of at least 0 for each class, one more than 0",
+        ),
         "ema_decay": (lambda value: 0 < value < 1, "a number between 0 and 1"),
         "layer_decay": (lambda value: 0 < value <= 1, "a number above 0, at most 1"),
     },

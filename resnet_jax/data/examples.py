@@ -321,6 +321,10 @@ def labels_of(examples: Examples, *, skip_unreadable: bool = False) -> np.ndarra
     """int [n]. Where the storage does not know them each example is read; -1 for one that cannot be."""
     if isinstance(examples, Files | Items | Chosen | Joined):
         return examples.labels
+    if isinstance(examples, Subset):
+        return labels_of(examples.examples, skip_unreadable=skip_unreadable)[examples.index]
+    if isinstance(examples, Relabelled) and isinstance(examples.examples, Files | Items | Chosen | Joined):
+        return np.array(places(examples.examples.classes, examples.classes))[examples.examples.labels]
     labels = np.full(len(examples), -1)
     for i in range(len(examples)):
         try:
@@ -365,10 +369,7 @@ def rename_classes(classes: Sequence[str], names: Sequence[str]) -> tuple[str, .
 
 def with_class_names(examples: Any, names: Sequence[str]) -> Any:
     """The examples with their classes renamed; see `rename_classes`."""
-    classes = rename_classes(examples.classes, names)
-    if isinstance(examples, Joined):
-        return Joined([replace(part, classes=classes) for part in examples.parts])
-    return replace(examples, classes=classes)
+    return replace(examples, classes=rename_classes(examples.classes, names))
 
 
 def shortened(names: Sequence[str], most: int = 20) -> str:

@@ -10,14 +10,15 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import islice
 from typing import TypeVar
 
 import numpy as np
 
-from resnet_jax.data.examples import Examples
+from resnet_jax.data.examples import Examples, labels_of
 from resnet_jax.data.images import DataError, Picture, Unreadable, centre_crop, random_resized_crop, read_image
-from resnet_jax.data.sources import WHOLE, Order, pixel_moments, rows
+from resnet_jax.data.sources import WHOLE, BalancedOrder, Order, pixel_moments, rows
 from resnet_jax.extras import extra
 from resnet_jax.types import Batch
 
@@ -44,6 +45,7 @@ class Photographs:
     threads: int | None = None  # None: one per processor
     skip_unreadable: bool = False
     skipped: dict[str, str] = field(default_factory=dict)
+    balance: bool = False  # training batches have each class equally often
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -68,10 +70,20 @@ class Photographs:
             raise ValueError(f"none of {len(chosen)} images could be read: {self._last_reason()}")
         return pixel_moments(batch["image"][batch["mask"] > 0])
 
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """int [n]. Where the storage does not know them every image is read; -1 for one that cannot be."""
+        return labels_of(self.examples, skip_unreadable=self.skip_unreadable)
+
+    def order(self, seed: int, batch_size: int) -> Order:
+        if self.balance:
+            return BalancedOrder(self.labels, seed, batch_size)
+        return Order(self.num_examples, seed, batch_size)
+
     def batches(
         self, seed: int, start_step: int = 0, *, batch_size: int, share: tuple[int, int] = WHOLE
     ) -> Iterator[Batch]:
-        order, places = Order(self.num_examples, seed, batch_size), rows(batch_size, share)
+        order, places = self.order(seed, batch_size), rows(batch_size, share)
         first = start_step * len(places)
 
         def read(i: int) -> Batch:

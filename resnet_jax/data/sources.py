@@ -53,8 +53,17 @@ class Source(Protocol):
         """What a message calls an example: a path, or a place in a file."""
         ...
 
+    @property
+    def labels(self) -> np.ndarray:
+        """int [n]; -1 for an image that cannot be read."""
+        ...
+
     def moments(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Mean and standard deviation per channel, of values in [0, 1]."""
+        ...
+
+    def order(self, seed: int, batch_size: int) -> Order:
+        """Which examples make the batches of training."""
         ...
 
     def batches(
@@ -106,9 +115,12 @@ class BalancedOrder(Order):
         members = [np.flatnonzero(labels == label) for label in np.unique(labels[labels >= 0])]
         share, extra = divmod(len(labels), len(members))
 
+        # Permutations of a rare class are made many at a time: a generator costs as much as a thousand numbers of it.
+        members = [np.tile(own, (-(-1000 // len(own)), 1)) for own in members]
+
         @lru_cache(maxsize=4 * len(members))
-        def permutation(label: int, number: int) -> np.ndarray:
-            return members[label][np.random.default_rng((seed, label, number, 1)).permutation(len(members[label]))]
+        def permutations(label: int, number: int) -> np.ndarray:
+            return np.random.default_rng((seed, label, number, 1)).permuted(members[label], axis=1).ravel()
 
         def served(label: int, epochs: int) -> int:
             """Examples of the class in so many epochs: what is left over goes round the classes."""
@@ -118,8 +130,8 @@ class BalancedOrder(Order):
             found = []
             for label, own in enumerate(members):
                 place = np.arange(served(label, epoch), served(label, epoch + 1))
-                for number in np.unique(place // len(own)):
-                    found.append(permutation(label, int(number))[place[place // len(own) == number] % len(own)])
+                for number in np.unique(place // own.size):
+                    found.append(permutations(label, int(number))[place[place // own.size == number] % own.size])
             return np.concatenate(found)[np.random.default_rng((seed, epoch)).permutation(len(labels))]
 
         self._epoch = lru_cache(maxsize=2)(draw)
@@ -156,6 +168,7 @@ class InMemory:
     skipped: dict[str, str] = field(default_factory=dict)
     names: Callable[[int], str] = "image {}".format
     stored: Examples | None = None  # what they were read from; None: these arrays
+    balance: bool = False  # training batches have each class equally often
 
     def name(self, index: int) -> str:
         return self.names(index)
@@ -187,10 +200,15 @@ class InMemory:
         """Mean and standard deviation per channel, of values in [0, 1]."""
         return pixel_moments(self.images)
 
+    def order(self, seed: int, batch_size: int) -> Order:
+        if self.balance:
+            return BalancedOrder(self.labels, seed, batch_size)
+        return Order(self.num_examples, seed, batch_size)
+
     def batches(
         self, seed: int, start_step: int = 0, *, batch_size: int, share: tuple[int, int] = WHOLE
     ) -> Iterator[Batch]:
-        order, places = Order(self.num_examples, seed, batch_size), rows(batch_size, share)
+        order, places = self.order(seed, batch_size), rows(batch_size, share)
         for step in count(start_step):
             yield self._batch(order.batch(step)[places])
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 
@@ -9,10 +11,13 @@ from resnet_jax.ops import one_hot
 from resnet_jax.types import Array
 
 
-def cross_entropy(logits: Array, labels: Array, *, label_smoothing: float = 0.0) -> Array:
-    """-sum_k t_k log softmax(logits)_k: [N, K], int [N] or soft targets float [N, K] -> [N].
+def cross_entropy(
+    logits: Array, labels: Array, *, label_smoothing: float = 0.0, class_weights: Sequence[float] | None = None
+) -> Array:
+    """-sum_k w_k t_k log softmax(logits)_k: [N, K], int [N] or soft targets float [N, K] -> [N].
 
-    t is one-hot or soft; smoothing makes it (1 - s) * t + s / K (Szegedy et al. 2016, section 7). A label outside
+    t is one-hot or soft; smoothing makes it (1 - s) * t + s / K (Szegedy et al. 2016, section 7). w are the K
+    `class_weights`, or 1. For PyTorch's weighted mean divide the sum by that of `label_weights`. A label outside
     0 .. K - 1 has a loss and a gradient of NaN. To ignore examples, give them mask 0 (see `make_train_step`).
 
     Raises:
@@ -23,7 +28,16 @@ def cross_entropy(logits: Array, labels: Array, *, label_smoothing: float = 0.0)
     targets = one_hot(labels, classes, logits.dtype) if labels.ndim == 1 else labels.astype(logits.dtype)
     if label_smoothing:
         targets = (1 - label_smoothing) * targets + label_smoothing / classes
+    if class_weights is not None:
+        targets = targets * jnp.asarray(class_weights, targets.dtype)[None]
     return -jnp.sum(targets * jax.nn.log_softmax(logits), axis=-1)
+
+
+def label_weights(labels: Array, class_weights: Sequence[float]) -> Array:
+    """Weight of each example: int [N] or soft targets [N, K], K numbers -> float [N]. Soft: sum_k t_k w_k."""
+    if labels.ndim == 1:
+        return jnp.asarray(class_weights, float)[labels]
+    return labels @ jnp.asarray(class_weights, labels.dtype)
 
 
 def check_labels(logits: Array, labels: Array) -> None:

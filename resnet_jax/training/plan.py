@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 import numpy as np
@@ -47,6 +47,7 @@ class Plan:
     steps_per_epoch: int
     eval_every_steps: int
     soft_gate_steps: int  # the first ones
+    class_weights: tuple[float, ...] | None = None  # of the training loss
     notes: tuple[str, ...] = ()  # what a person should know of the data and of how the config was understood
 
     @cached_property
@@ -115,6 +116,7 @@ def make_plan(config: Config) -> Plan:
         overrides=overrides,
         train=train,
         test=test,
+        class_weights=class_weights(config.optim, train),
         preprocess=Preprocess(
             image_size=height,
             resize=train.resize,
@@ -135,6 +137,26 @@ def length(config: Config) -> str:
     """The option that says how long the run is, with its value."""
     train = config.train
     return f"train.epochs={train.epochs}" if train.steps is None else f"train.steps={train.steps}"
+
+
+def class_weights(config: OptimConfig, train: Source) -> tuple[float, ...] | None:
+    """The weight of each class in the training loss; "balanced" is n / (K * n_k), as scikit-learn has it.
+
+    Raises:
+      ValueError: another number of weights than classes, or a class without images.
+    """
+    given, classes = config.class_weights, len(train.classes)
+    if given is None:
+        return None
+    if given != "balanced":
+        if len(given) != classes:
+            raise ValueError(f"optim.class_weights has {len(given)} numbers; expected {classes}, one per class")
+        return tuple(map(float, given))
+    counts = np.bincount(train.labels[train.labels >= 0], minlength=classes)
+    if not counts.all():
+        name = train.classes[int(counts.argmin())]
+        raise ValueError(f"optim.class_weights=balanced: no training image of class {name!r}")
+    return tuple(map(float, counts.sum() / (classes * counts)))
 
 
 def as_begun(plan: Plan, preprocess: Preprocess) -> Plan:
@@ -272,6 +294,8 @@ def open_data(config: DataConfig) -> tuple[Dataset, tuple[str, str], Source, Sou
     if len(train.classes) < 2:
         where = "data.classes" if config.classes is not None else dataset.name
         raise ValueError(f"{where} has one class, {train.classes[0]!r}; expected two or more")
+    if config.balance:
+        train = replace(cast(Any, train), balance=True)
     channels: Any = train.image_shape[-1]
     if any(config.color_jitter) and channels != 3:
         raise ValueError(

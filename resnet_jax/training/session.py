@@ -8,7 +8,6 @@ from functools import partial
 import jax
 import numpy as np
 
-from resnet_jax.data import Order
 from resnet_jax.training.confusion import Confusion
 from resnet_jax.training.evaluate import evaluate
 from resnet_jax.training.init import drawing, overlaid
@@ -29,7 +28,8 @@ class Session:
         make_step = partial(
             make_train_step,
             tx=self._tx,
-            loss=partial(cross_entropy, label_smoothing=config.optim.label_smoothing),
+            loss=partial(cross_entropy, label_smoothing=config.optim.label_smoothing, class_weights=plan.class_weights),
+            class_weights=plan.class_weights,
             augment=self.augment,
             accumulate=config.optim.accumulate,
             ema_decay=config.optim.ema_decay,
@@ -44,7 +44,7 @@ class Session:
         self._eval_step = parallel.map(make_eval_step(plan.model, prepare=plan.preprocess, by_example=True))
         self.confusion = Confusion(plan.train.classes)  # of the last test, by the raw weights
         self._rate = jax.jit(plan.schedule)
-        self._order = Order(plan.train.num_examples, config.train.seed, config.data.batch_size)
+        self._order = plan.train.order(config.train.seed, config.data.batch_size)
 
     def train_step(self, step: int, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """Makes `step` (1, 2, ...)."""

@@ -6,7 +6,7 @@ collective, so that a plain `jax.jit(step)` will do.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
@@ -20,7 +20,7 @@ from jax import lax
 from resnet_jax.models.layers import BatchNorm
 from resnet_jax.models.skipnet import SkipNet
 from resnet_jax.training.gradients import ACTIVATIONS, gradient_norms, tapped, taps
-from resnet_jax.training.losses import cross_entropy
+from resnet_jax.training.losses import cross_entropy, label_weights
 from resnet_jax.training.metrics import classification, execution, predicted
 from resnet_jax.training.optim import Chosen, by_path
 from resnet_jax.training.state import TrainState
@@ -44,6 +44,7 @@ def make_train_step(
     gate_penalty: float = 0.0,
     frozen: Chosen | None = None,
     gradient_flow: bool = False,
+    class_weights: Sequence[float] | None = None,
 ) -> Step:
     """step(state, batch) -> (state, metrics), the metrics being sums over the global batch (see `metrics.mean`).
 
@@ -75,6 +76,9 @@ def make_train_step(
         ("activation_gradient/stem", "activation_gradient/stage1_block0", ...) and by its parameters
         ("parameter_gradient/..."; also of the head), both times the count. With them the backward pass goes through
         frozen parts too, whose parameters' are 0.
+      class_weights: of a `loss` that has them too: its sum is divided by the weights of the examples' labels
+        (`losses.label_weights`) and not by their number, as PyTorch's CrossEntropyLoss(weight=...) does. The metric
+        loss is that weighted mean, times the count.
 
     Raises:
       ValueError: the net synchronises its BatchNorm over another axis, has no gates to be penalised, or has fewer than
@@ -84,6 +88,8 @@ def make_train_step(
     _check_classes(model, loss)
     if gate_penalty and not isinstance(model, SkipNet):
         raise ValueError(f"gate_penalty={gate_penalty} is for SkipNets; this net has no gates")
+    if gate_penalty and class_weights is not None:
+        raise ValueError(f"gate_penalty={gate_penalty} cannot be combined with class_weights; expected one of them")
 
     def part_gradient(params: Any, batch_stats: Any, batch: Batch, rngs: dict[str, Array]) -> tuple[Any, Any, Metrics]:
         def objective(params: Any, tokens: Any) -> tuple[Array, tuple[Any, Metrics]]:
@@ -103,6 +109,9 @@ def make_train_step(
                 )
             sums = _classified(outputs.logits, batch, loss)
             sums |= execution(updated.get("gates", {}), batch["mask"])
+            if class_weights is not None:
+                weights = label_weights(batch["label"], class_weights)
+                sums["weight"] = jnp.sum(weights * batch["mask"].astype(weights.dtype))
             penalty = gate_penalty * sums["executed"] if gate_penalty else 0
             return sums["loss"] + penalty, (updated.get("batch_stats", {}), sums)
 
@@ -144,6 +153,8 @@ def make_train_step(
             shards = lax.axis_size(axis_name)
             batch_stats = jax.tree.map(lambda old, move: old + move / shards, state.batch_stats, moves)
         count = jnp.maximum(sums["count"], 1)  # a batch without examples moves nothing but momentum and decay
+        if class_weights is not None:  # a weighted mean: as if the count were the sum of weights
+            gradient, sums = _over_weights(gradient, sums, count)
         gradient = jax.tree.map(lambda g: g / count.astype(g.dtype), gradient)
         # Divided by the count with the rest; before clipping, and before the update.
         norms = {"grad_norm": optax.tree.norm(gradient), "param_norm": optax.tree.norm(state.params)}
@@ -167,6 +178,20 @@ def make_train_step(
         return _new_if(good, new, state), sums | {"skipped": (~good).astype(count.dtype)}
 
     return step
+
+
+def _over_weights(gradient: Any, sums: Metrics, count: Array) -> tuple[Any, Metrics]:
+    """Gradient and metrics whose division by the count is one by the sum "weight"."""
+    sums = dict(sums)
+    weight = sums.pop("weight")
+    scale = jnp.where(weight > 0, count.astype(weight.dtype) / jnp.where(weight > 0, weight, 1), 0)
+    gradient = jax.tree.map(lambda g: g * scale.astype(g.dtype), gradient)
+    for name, value in sums.items():
+        if name == "loss":
+            sums[name] = value * scale.astype(value.dtype)
+        elif name.startswith(ACTIVATIONS):  # squares
+            sums[name] = value * scale.astype(value.dtype) ** 2
+    return gradient, sums
 
 
 def _kept(frozen: Chosen, old: Any, new: Any) -> Any:

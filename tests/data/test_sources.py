@@ -1,3 +1,4 @@
+import dataclasses
 import io
 import math
 import re
@@ -12,7 +13,7 @@ from PIL import Image
 
 from resnet_jax.data import InMemory, Unreadable, sources
 from resnet_jax.data.examples import Files, Items
-from resnet_jax.data.sources import Order, depth_note, in_memory
+from resnet_jax.data.sources import BalancedOrder, Order, depth_note, in_memory
 
 
 def numbered(n, classes=10):
@@ -255,3 +256,31 @@ def test_images_of_12_bits_in_16_are_told_of(tmp_path):
     Image.new("L", (4, 4)).save(tmp_path / "8.png")
     assert note(tmp_path / "8.png") is None and note(tmp_path / "damaged.png") is None and note() is None
     assert depth_note(Items(np.zeros((2, 4, 4, 1), np.uint8), np.zeros(2, int), ("a",), "x.npz")) is None
+
+
+def test_a_balanced_order_serves_each_class_equally_often():
+    """Whatever their numbers, over any epochs; the examples of a class too; a function of seed and step."""
+    labels = np.repeat([0, 1, 2], [70, 3, 30])
+    order = BalancedOrder(labels, 5, 10)
+    served = np.concatenate([order._epoch(e) for e in range(9)])
+    for epochs in range(1, 10):
+        counts = np.bincount(labels[served[: 103 * epochs]])
+        assert counts.sum() == 103 * epochs and np.ptp(counts) <= 1
+    for label, most in ((0, 70), (1, 3), (2, 30)):
+        times = np.bincount(served, minlength=103)[labels == label]
+        assert np.ptp(times) <= 1 and times.sum() == 309 and len(times) == most
+    assert len(set(served[:10])) > 5 and (labels[served[:103]] != np.sort(labels[served[:103]])).any()
+    again = BalancedOrder(labels, 5, 10)
+    for step in (25, 3, 0, 11):
+        np.testing.assert_array_equal(again.batch(step), order.batch(step))
+        assert again.example(step * 10 + 7) == order.batch(step)[7]
+    assert (BalancedOrder(labels, 6, 10).batch(0) != order.batch(0)).any()
+    assert set(BalancedOrder(np.where(labels == 1, -1, labels), 5, 10)._epoch(0)).isdisjoint({70, 71, 72})
+
+
+def test_a_balanced_source_serves_by_that_order():
+    images = np.arange(13, dtype=np.uint8).reshape(13, 1, 1, 1)
+    source = InMemory(images, np.repeat([0, 1], [10, 3]).astype(np.int32), ("a", "b"), balance=True)
+    batch = next(source.batches(3, 2, batch_size=6))
+    np.testing.assert_array_equal(batch["image"].ravel(), source.order(3, 6).batch(2))
+    assert type(dataclasses.replace(source, balance=False).order(3, 6)) is Order

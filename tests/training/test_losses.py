@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from resnet_jax.training.losses import cross_entropy
+from resnet_jax.training.losses import cross_entropy, label_weights
 
 LOGITS = np.random.default_rng(0).standard_normal((5, 7)).astype(np.float32)
 LABELS = np.array([0, 6, 3, 3, 1])
@@ -25,6 +25,23 @@ def test_smoothing_and_soft_targets(strict_dtypes):
     for labels in (LABELS, one_hot):
         ours = cross_entropy(jnp.asarray(LOGITS), jnp.asarray(labels), label_smoothing=0.1)
         np.testing.assert_allclose(ours, wanted, rtol=1e-6)
+
+
+def test_class_weights(strict_dtypes):
+    """As PyTorch's CrossEntropyLoss(weight=..., label_smoothing=...), whose mean is divided by the labels' weights."""
+    weights = np.array([1.0, 0.0, 2.0, 0.5, 1.0, 3.0, 4.0])
+    given = tuple(weights)
+    one_hot = np.eye(7, dtype=np.float32)[LABELS]
+    own = -log_softmax(LOGITS.astype(float))
+    smooth = 0.9 * weights[LABELS] * own[range(5), LABELS] + 0.1 / 7 * (own @ weights)
+    for labels in (LABELS, one_hot):
+        ours = cross_entropy(
+            jnp.asarray(LOGITS), jnp.asarray(labels), label_smoothing=0.1, class_weights=tuple(weights)
+        )
+        np.testing.assert_allclose(ours, smooth, rtol=1e-6)
+        np.testing.assert_allclose(label_weights(jnp.asarray(labels), given), weights[LABELS], rtol=1e-7)
+    mixed = label_weights(jnp.asarray((one_hot + one_hot[::-1]) / 2), given)
+    np.testing.assert_allclose(mixed, (weights[LABELS] + weights[LABELS[::-1]]) / 2, rtol=1e-7)
 
 
 def test_large_logits_do_not_overflow(strict_dtypes):
