@@ -85,9 +85,7 @@ def test_weights_that_no_trained_net_has_are_refused_by_name(run):
     saved = open_checkpoint(run, 5)
     stats = {**saved.arrays["batch_stats"], "stem": {"norm": {"mean": np.float32([np.inf]), "var": np.float32([-1])}}}
     broken = replace(saved, arrays={**saved.arrays, "batch_stats": stats})
-    said = (
-        r"checkpoints/5: expected finite weights, got batch_stats/stem/norm/mean \(not finite\), .* below 0"
-    )
+    said = r"checkpoints/5: expected finite weights, got batch_stats/stem/norm/mean \(not finite\), .* below 0"
     with pytest.raises(ValueError, match=said):
         broken.pretrained()
     assert broken.pretrained(allow_nonfinite=True).variables["batch_stats"] is stats
