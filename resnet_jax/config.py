@@ -62,7 +62,7 @@ class DataConfig:
     data_dir: Place | None = None  # where prepared TFDS sets lie; None: TFDS's own choice
     train_split: str = "train"  # split to train on, or a part of it: train[:10%]
     test_split: str | None = None  # split to test on; None: validation or test, else a fifth of train_split, held out
-    holdout: Literal["digest", "position"] = "digest"  # hold out by contents of images; position: as version 0.1.0
+    holdout: Literal["digest", "position"] = "digest"  # hold out by contents of images; position: data as in 0.1.0
     class_names: tuple[str, ...] | None = None  # names in the order of the labels, or CLASS=NAME; None: the data's
     classes: tuple[str, ...] | None = None  # only these classes, in this order; None: all
     per_class: int | None = None  # train on so many images of each class, the first ones; None: on all

@@ -49,12 +49,14 @@ def open_dataset(
     label_column: str | None = None,
     image_column: str | None = None,
     classes: tuple[str, ...] | None = None,
+    numeric_order: bool = True,
     skip_unreadable: bool = False,
 ) -> Dataset:
     """The TFDS dataset `name`, or what lies at `path`: a folder of images, of IDX or Parquet files, an .npz.
 
     Args:
-      labels, label_column, image_column, classes, skip_unreadable: of data at a path; see `formats.open_path`.
+      labels, label_column, image_column, classes, numeric_order, skip_unreadable: of data at a path; see
+        `formats.open_path`.
 
     Raises:
       FileNotFoundError, ValueError: it is not there or cannot be understood; see `formats.open_path`, `tfds.open_tfds`.
@@ -69,6 +71,7 @@ def open_dataset(
             label_column=label_column,
             image_column=image_column,
             classes=classes,
+            numeric_order=numeric_order,
             skip_unreadable=skip_unreadable,
         )
     for option, value in {"labels": labels, "label_column": label_column, "image_column": image_column}.items():

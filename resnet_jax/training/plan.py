@@ -193,9 +193,7 @@ def with_recorded_classes(plan: Plan, meta: Mapping[str, Any]) -> Plan:
 
 def data_changes(plan: Plan, meta: Mapping[str, Any], record: Record | None = None) -> list[str]:
     """Data facts that differ from `meta`, a checkpoint's; the run's `record` of its images says more of them."""
-    before, now = dict(meta.get("data", {})), data_facts(plan)
-    if "own_classes" in now:  # 0.1.0 had folders in the order of their letters: 0, 1, 10, 2
-        before.setdefault("own_classes", sorted(plan.own_classes) if plan.config.data.path else now["own_classes"])
+    before, now = meta.get("data", {}), data_facts(plan)
     names = [name for name in now if name != "digests" and _differ(name, before, now)]
     found = [f"{name} {before[name]}, now {now[name]}" for name in names]
     pairs = dict(zip(now["images"], plan.identities, strict=True))
@@ -263,6 +261,7 @@ def open_dataset(config: DataConfig) -> Dataset:
         label_column=config.label_column,
         image_column=config.image_column,
         classes=config.classes,
+        numeric_order=config.holdout != "position",
         skip_unreadable=config.unreadable == "skip",
     )
 

@@ -32,7 +32,7 @@ def test_a_set_of_one_class_is_refused(numbered, tmp_path_factory):
 
 @pytest.mark.parametrize("image_size", [None, 4])
 def test_a_run_keeps_the_order_of_its_classes(numbered, image_size):
-    """0.1.0 had them in the order of their letters; images are in the same order as then."""
+    """0.1.0 had them in the order of their letters; files are in the same order as then."""
     now, recorded = plan(numbered, image_size=image_size), ["0", "1", "10", "2"]
     meta = {"classes": recorded, "data": {"classes": recorded, "images": {"train": 4, "test": 4}}}
     assert now.train.classes == NUMBERS and data_changes(now, meta)
@@ -52,9 +52,10 @@ def test_names_by_place_hold_for_one_order_of_the_folders(numbered):
     assert make_plan(replace(now.config, data=joined)).train.classes == names
     facts = data_facts(now)
     assert not data_changes(now, {"classes": names, "data": facts})
-    del facts["own_classes"]  # as 0.1.0 has it
-    (said,) = data_changes(now, {"classes": names, "data": facts})
-    assert "own_classes ['0', '1', '10', '2'], now ['0', '1', '2', '10']" in said
+    old = plan(numbered, class_names=names, holdout="position")
+    assert old.notes == ("classes renamed: 0=zero, 1=one, 10=two, 2=ten",)  # as 0.1.0, whose runs go on so
+    (said,) = data_changes(now, {"classes": names, "data": {"own_classes": old.own_classes}})
+    assert "own_classes ('0', '1', '10', '2'), now ['0', '1', '2', '10']" in said
     assert with_recorded_classes(now, {"classes": ["one", "zero", "two", "ten"]}) is now
 
 

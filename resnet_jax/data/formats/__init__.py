@@ -24,6 +24,7 @@ def open_path(
     label_column: str | None = None,
     image_column: str | None = None,
     classes: tuple[str, ...] | None = None,
+    numeric_order: bool = True,
     skip_unreadable: bool = False,
 ) -> Stored:
     """The dataset at a path, by what is there. Splits are read when they are asked for.
@@ -40,6 +41,8 @@ def open_path(
         class folders.
       label_column, image_column: of that file or of Parquet; None: the first there of the usual names.
       classes: those that will be chosen; where they are the names of sub-folders, these are classes, not splits.
+      numeric_order: whether class folders that are numbers are in the order of the numbers; False: in that of their
+        letters, as in version 0.1.0.
       skip_unreadable: go without files that are missing (shards of Parquet, images of a file of labels).
 
     Raises:
@@ -64,7 +67,7 @@ def open_path(
         if tables := shards.tables_below(path):
             return shards.open_tables(path, tables, **columns, skip_unreadable=skip_unreadable)
         _refuse_saved(path, names)
-        return open_folders(path, classes, **columns, skip_unreadable=skip_unreadable)
+        return open_folders(path, classes, numeric_order=numeric_order, **columns, skip_unreadable=skip_unreadable)
     if path.is_file() and path.suffix == ".npz":
         _refuse_columns(path, columns)
         return npz.open_npz(path)

@@ -28,7 +28,9 @@ class Class(NamedTuple):
     listing: Listing
 
 
-def open_folders(path: Path, classes: Sequence[str] | None = None, **options: Any) -> Stored:
+def open_folders(
+    path: Path, classes: Sequence[str] | None = None, *, numeric_order: bool = True, **options: Any
+) -> Stored:
     """A folder with a sub-folder of images per class, or such folders for train and for val or test.
 
     Folders of splits may have other names (`splits.split_of`). Only "train" must be right; what is wrong with another
@@ -37,6 +39,7 @@ def open_folders(path: Path, classes: Sequence[str] | None = None, **options: An
 
     Args:
       classes: names that were asked for; if they are those of sub-folders, these are classes whatever they look like.
+      numeric_order: whether classes that are numbers are in the order of the numbers: 2 before 10.
       options: `labels.open_labels`'s.
 
     Raises:
@@ -53,7 +56,7 @@ def open_folders(path: Path, classes: Sequence[str] | None = None, **options: An
             said = f"has the split {nested[0]!r} beside {', '.join(rivals[:5])}"
             raise ValueError(f"{path} {said}; wanted: a folder per class, or train, test, validation alone")
         if nested or not rivals:
-            return _open_splits(path, by_split(named), others, options)
+            return _open_splits(path, by_split(named), others, options, numeric_order)
     found = _list_classes(path, folders, path)
     with_images = [one for one in found if one.listing.paths]
     candidates = [file for file in label_files.label_files(path) if label_files.has_columns(file, *_columns(options))]
@@ -66,12 +69,14 @@ def open_folders(path: Path, classes: Sequence[str] | None = None, **options: An
     if not explicit:
         _check_shape(path, with_images, candidates)
     _refuse_columns(path, options)
-    names = _check_classes(path, found, every=True)
+    names = _check_classes(path, found, every=True, numeric_order=numeric_order)
     notes = _notes(found, _beside(path))
     return Stored(str(path), {"train": _files(path, found, names)}, notes)
 
 
-def _open_splits(path: Path, splits: dict[str, str], others: list[str], options: dict[str, Any]) -> Stored:
+def _open_splits(
+    path: Path, splits: dict[str, str], others: list[str], options: dict[str, Any], numeric_order: bool
+) -> Stored:
     """Of the folder of each split: class folders, or images with labels in a file."""
     if "train" not in splits:
         first = next(iter(splits.values()))
@@ -84,7 +89,7 @@ def _open_splits(path: Path, splits: dict[str, str], others: list[str], options:
     if not found:
         _refuse_flat(train)
     _check_shape(train, [one for one in found if one.listing.paths], [])
-    names = _check_classes(train, found, every=True)
+    names = _check_classes(train, found, every=True, numeric_order=numeric_order)
     parts: dict[str, Files | Part] = {"train": _files(train, found, names)}
     unlabelled, everything = {}, list(found)
     for split, folder in list(splits.items())[1:]:
@@ -227,8 +232,8 @@ def _inner_folders(path: Path, one: Class) -> set[str]:
     return set()
 
 
-def _check_classes(path: Path, found: list[Class], *, every: bool) -> tuple[str, ...]:
-    """The classes, numbers in their own order and names in that of their letters. `every`: each must have images."""
+def _check_classes(path: Path, found: list[Class], *, every: bool, numeric_order: bool = True) -> tuple[str, ...]:
+    """The classes in the order of their labels. `every`: each must have images."""
     groups = defaultdict(list)
     for one in found:
         groups[one.name.casefold()].append(one)
@@ -240,7 +245,8 @@ def _check_classes(path: Path, found: list[Class], *, every: bool) -> tuple[str,
     if every and (empty := next((one for one in found if not one.listing.paths), None)):
         there = "".join(f"; {note}" for note in notes_on(empty.listing.unread))
         raise ValueError(f"class folder {path / empty.folder} has no images ({', '.join(sorted(IMAGES))}){there}")
-    return label_files.class_order({one.name for one in found})
+    own = {one.name for one in found}
+    return label_files.class_order(own) if numeric_order else tuple(sorted(own))
 
 
 def _files(path: Path, found: list[Class], classes: tuple[str, ...]) -> Files:
