@@ -241,7 +241,7 @@ def test_completion_of_a_shell(capsys):
         assert "resnet" in out and "--optim.peak-lr" in out and "shard_map" in out and "degradation" in out
         assert error == "warning: --tyro-print-completion is now --print-completion\n"
     with pytest.raises(SystemExit):
-        main(["--print-completion=powershell"])
+        main(["--print-completion=nosuch"])
     assert "expected bash or " in capsys.readouterr().err
 
 
