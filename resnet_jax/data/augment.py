@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from resnet_jax.ops import draw_per_example, one_hot
+from resnet_jax.ops import draw_per_example, one_hot, sharded_with
 from resnet_jax.types import Array, Batch
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's and torchvision's grey
@@ -23,6 +23,7 @@ def pad_crop(images: Array, padding: int, key: Array, index: Array) -> Array:
     He et al. 2015, section 4.2 (padding 4 at 32 pixels).
     """
     corners = draw_per_example(lambda k: jax.random.randint(k, (2,), 0, 2 * padding + 1), key, index)
+    corners = sharded_with(corners, images)
     padded = jnp.pad(images, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
     size = images.shape[1:]
     return jax.vmap(lambda image, corner: lax.dynamic_slice(image, (corner[0], corner[1], 0), size))(padded, corners)

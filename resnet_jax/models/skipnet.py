@@ -40,7 +40,7 @@ class FeedForwardGate(nn.Module):
     @nn.compact
     def __call__(self, x: Array, memory: None) -> tuple[Array, None]:
         layers, channels = self.layers, x.shape[-1]
-        if self.convs > 1 and min(x.shape[1:3]) > 1:
+        if self.convs > 1 and 1 not in x.shape[1:3]:
             x = ops.max_pool(x, window=2, strides=2, padding=0)
         for i in range(1, self.convs + 1):
             x = layers.conv(channels, 3, 2 if i == self.convs else 1, name=f"conv{i}")(x)

@@ -85,6 +85,15 @@ def conv2d_per_example(
 Pads = Sequence[tuple[int, int]] | str  # before and behind, of rows and of columns; or "SAME"
 
 
+def subsample(x: Array, strides: int) -> Array:
+    """[N, H, W, C] -> [N, ceil(H/s), ceil(W/s), C]: every s-th pixel.
+
+    The ends of the slices make a symbolic size (`jax.export`) the very expression that a convolution's is.
+    """
+    height, width = ((size - 1) // strides * strides + 1 for size in x.shape[1:3])
+    return x[:, :height:strides, :width:strides]
+
+
 def has_known_size(x: Array) -> bool:
     """Whether the height and width of [N, H, W, C] are numbers, and not the symbols of `jax.export`."""
     return all(isinstance(size, int) for size in x.shape[1:3])
@@ -121,14 +130,16 @@ def patch_product(x: Array, kernel: Array, *, strides: int, dilation: int, pads:
     k, _, channels, features = kernel.shape
     pad = dilation * (k - 1) // 2
     columns = _patches(x, k, strides, dilation, pads or [(pad, pad)] * 2)
-    y = columns.reshape(math.prod(columns.shape[:3]), k * k * channels) @ kernel.reshape(k * k * channels, features)
-    return y.reshape(*columns.shape[:3], features)
+    matrix = kernel.reshape(k * k * channels, features)
+    if not has_known_size(x):
+        return columns @ matrix
+    return (_rows(columns) @ matrix).reshape(*columns.shape[:3], features)
 
 
 def _patches(x: Array, k: int, strides: int, dilation: int, pads: Pads) -> Array:
     """[N, H, W, Ci] -> [N, H', W', k * k * Ci]: what the kernel sees at each place."""
     if k == 1:
-        return x[:, ::strides, ::strides]
+        return subsample(x, strides)
     padded = jnp.pad(x, ((0, 0), *pads, (0, 0)))
     height, width = ((size - 1) // strides * strides + 1 for size in x.shape[1:3])
     taps = [
@@ -188,9 +199,14 @@ def banded_product(x: Array, kernel: Array) -> Array:
     )  # [n, height + k - 1, width / columns, (columns + k - 1) * channels]
     shifted = [jnp.pad(kernel, ((0, 0), (j, columns - 1 - j), (0, 0), (0, 0))) for j in range(columns)]
     bands = jnp.stack(shifted, axis=3).reshape(k, windows.shape[-1], columns * features)
-    rows = [windows[:, i : i + height] @ bands[i] for i in range(k)]
-    y = sum(rows[1:], start=rows[0]).reshape(n, height, width // columns, columns, features)
-    return y.reshape(n, height, width, features)
+    rows = [_rows(windows[:, i : i + height]) @ bands[i] for i in range(k)]
+    y = sum(rows[1:], start=rows[0]).reshape(n, height, width // columns, columns * features)
+    return y.reshape(n, height, width // columns, columns, features).reshape(n, height, width, features)
+
+
+def _rows(x: Array) -> Array:
+    """[N, H, W, C] -> [N * H * W, C]: on a CPU a product's gradient by its kernel is slow where it has more axes."""
+    return x.reshape(math.prod(x.shape[:3]), x.shape[3])
 
 
 def _band(x: Array, kernel: Array) -> int:

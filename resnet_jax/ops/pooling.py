@@ -100,14 +100,26 @@ def blur_pool(x: Array, *, strides: int, dilation: int = 1) -> Array:
     """
     add_macs(9 * x.shape[0] * -(-x.shape[1] // strides) * -(-x.shape[2] // strides) * x.shape[3], other=True)
     for axis in (1, 2):
-        pads = [(0, 0)] * x.ndim
-        pads[axis] = (dilation, dilation)
-        padded, size = jnp.pad(x, pads, mode="reflect"), x.shape[axis]
+        size = x.shape[axis]
+        span = (size - 1) // strides * strides + 1
+        padded = _reflected(x, dilation, axis)
         before, at, after = (
-            lax.slice_in_dim(padded, i * dilation, i * dilation + size, strides, axis) for i in range(3)
+            lax.slice_in_dim(padded, i * dilation, i * dilation + span, strides, axis) for i in range(3)
         )
         x = (before + 2 * at + after) / 4
     return x
+
+
+def _reflected(x: Array, padding: int, axis: int) -> Array:
+    """Padded along an axis, whose size may be a symbol (`jax.export`): it is then taken to be above `padding`."""
+    size = x.shape[axis]
+    if isinstance(size, int):
+        pads = [(0, 0)] * x.ndim
+        pads[axis] = (padding, padding)
+        return jnp.pad(x, pads, mode="reflect")
+    ends = ((1, padding + 1), (size - 1 - padding, size - 1))
+    before, behind = (jnp.flip(lax.slice_in_dim(x, *end, axis=axis), axis) for end in ends)
+    return jnp.concatenate([before, x, behind], axis)
 
 
 def _average(x: Array) -> Array:

@@ -25,6 +25,14 @@ def is_sharded(x: Array) -> bool:
     return any(axes is not None for axes in jax.typeof(x).sharding.spec)
 
 
+def sharded_with(x: Array, batch: Array) -> Array:
+    """`x` [N, ...], its examples on the devices of those of `batch` [N, ...]; `jax.vmap` over both asks for it."""
+    own = jax.typeof(batch).sharding
+    if own.spec[0] is None:
+        return x
+    return jax.sharding.reshard(x, NamedSharding(own.mesh, PartitionSpec(own.spec[0])))
+
+
 def split_batch(x: Array, parts: int) -> Array:
     """[N, ...] -> [parts, N / parts, ...], every part sharded as the whole batch was."""
     shape = (parts, x.shape[0] // parts, *x.shape[1:])

@@ -14,6 +14,21 @@ from flax import struct
 from resnet_jax.types import Array, Variables
 
 
+def threefry_key(key: Array) -> Array:
+    """A typed threefry key of a key, typed or raw words, whatever `jax_default_prng_impl` is.
+
+    Of an implementation of more than two words the first two count. JAX's "rbg" and "unsafe_rbg" begin with the words
+    of threefry: `jax.random.key(seed)` gives the same run with each of the three.
+
+    Raises:
+      ValueError: not one key.
+    """
+    words = jax.random.key_data(key) if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else key
+    if words.ndim != 1 or words.shape[0] < 2 or words.dtype != jnp.uint32:
+        raise ValueError(f"expected one key, as jax.random.key(0) gives, got {words.dtype} {list(words.shape)}")
+    return jax.random.wrap_key_data(words[:2], impl="threefry2x32")
+
+
 @struct.dataclass
 class TrainState:
     """Arrays only: what is checkpointed is what there is."""
@@ -23,7 +38,7 @@ class TrainState:
     batch_stats: Any  # {} in a net without BatchNorm
     opt_state: Any
     ema: Any  # averaged parameters and statistics; {} while there are none
-    key: Array  # uint32 [2]: every random draw of the run is folded out of it
+    key: Array  # uint32 [2], the words of a threefry key: every random draw of the run is folded out of it
 
     @classmethod
     def create(
@@ -31,9 +46,10 @@ class TrainState:
     ) -> TrainState:
         """A fresh state; `sample` is an array of images [N, H, W, C], of which only shape and dtype count.
 
-        With `ema` it has room for averaged weights, which start as copies (see `make_train_step`).
+        With `ema` it has room for averaged weights, which start as copies (see `make_train_step`). Of a key of another
+        implementation than threefry ("rbg") the first two words are taken: `threefry_key`.
         """
-        init_key, run_key = jax.random.split(key)
+        init_key, run_key = jax.random.split(threefry_key(key))
         images = jnp.zeros(sample.shape, sample.dtype if jnp.issubdtype(sample.dtype, jnp.floating) else jnp.float32)
         variables = jax.jit(lambda key: model.init(key, images, train=False))(init_key)
         return cls.from_variables(variables, tx, run_key, ema=ema)
@@ -45,12 +61,8 @@ class TrainState:
         """A state that starts from given weights, such as `load_pretrained(...).variables`.
 
         Raises:
-          ValueError: a key of another implementation than threefry.
+          ValueError: no key, or several.
         """
-        if jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
-            key = jax.random.key_data(key)
-        if key.shape != (2,):
-            raise ValueError(f"wanted a threefry key, uint32 [2], as jax.random.key(0) gives; got {list(key.shape)}")
         params, batch_stats = variables["params"], variables.get("batch_stats", {})
         return cls(
             step=jnp.zeros((), jnp.int32),
@@ -59,7 +71,7 @@ class TrainState:
             opt_state=tx.init(params),
             # Copies: two fields must not share a buffer that is donated.
             ema=jax.tree.map(jnp.copy, {"params": params, "batch_stats": batch_stats}) if ema else {},
-            key=key,
+            key=jax.random.key_data(threefry_key(key)),
         )
 
     @property

@@ -19,11 +19,12 @@ from jax import lax
 
 from resnet_jax.models.layers import BatchNorm
 from resnet_jax.models.skipnet import SkipNet
+from resnet_jax.ops import split_batch
 from resnet_jax.training.gradients import ACTIVATIONS, gradient_norms, tapped, taps
 from resnet_jax.training.losses import cross_entropy, label_weights
 from resnet_jax.training.metrics import classification, execution, predicted
 from resnet_jax.training.optim import Chosen, by_path
-from resnet_jax.training.state import TrainState
+from resnet_jax.training.state import TrainState, threefry_key
 from resnet_jax.types import Array, Batch, Metrics
 
 Step = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
@@ -127,7 +128,7 @@ def make_train_step(
         size = batch["label"].shape[0]
         if size % accumulate:
             raise ValueError(f"accumulate={accumulate} does not divide the {size} examples of a shard")
-        parts = jax.tree.map(lambda x: x.reshape(accumulate, size // accumulate, *x.shape[1:]), dict(batch))
+        parts = jax.tree.map(lambda x: split_batch(x, accumulate), dict(batch))
 
         def add(carry: tuple[Any, Any, Metrics], part: Batch) -> tuple[tuple[Any, Any, Metrics], None]:
             gradient, batch_stats, sums = carry
@@ -232,7 +233,7 @@ def _new_if(good: Array, new: TrainState, old: TrainState) -> TrainState:
 
 def step_keys(key: Array, step: Array | int) -> tuple[Array, Array, Array]:
     """What a step draws from: the keys of augmentation, dropout and drop path."""
-    augment, dropout, drop_path = jax.random.split(jax.random.fold_in(key, step), 3)
+    augment, dropout, drop_path = jax.random.split(jax.random.fold_in(threefry_key(key), step), 3)
     return augment, dropout, drop_path
 
 

@@ -194,10 +194,11 @@ def _file_model(path: Path, config: Mapping[str, Any], state: Mapping[str, np.nd
 def _names(model: nn.Module, state: Mapping[str, np.ndarray], name: str) -> Names:
     """Of the layouts there are, the one that most of the file's entries are of.
 
-    A library that has such nets, but not this one, is passed over: its files would give other numbers.
+    A library that has such nets, but not this one, is passed over: its files would give other numbers. Of a net that
+    is not registered every layout of its kind is tried.
     """
     paths = flatten_dict(_shapes(model).variables)
-    own = [layout for layout in tables(model) if has_net(layout, name)]
+    own = [layout for layout in tables(model) if name in MODELS and has_net(layout, name)]
     found = [Names(model, layout) for layout in own or tables(model)]
 
     def fitting(names: Names) -> int:
