@@ -135,12 +135,12 @@ def run_for(module: nn.Module, x: Array, wanted: Array, like: Array) -> Array:
     that is sharded over an explicit axis. `like` has the shape and type of the result.
     """
     n = x.shape[0]
-    order = jnp.argsort(~wanted, stable=True)
     if not isinstance(n, int) or ops.is_sharded(x):
-        sizes, smallest = [0, n], wanted.any().astype(jnp.int32)
+        sizes, smallest, order = [0, n], wanted.any().astype(jnp.int32), wanted  # the order is not used
     else:
         sizes = sorted({-(-n * part // SIZES) for part in range(SIZES + 1)})
         smallest = jnp.searchsorted(jnp.array(sizes), wanted.sum())
+        order = jnp.argsort(~wanted, stable=True)
 
     def of(size: int) -> Callable[..., Array]:
         def run(module: nn.Module, x: Array, order: Array) -> Array:

@@ -11,6 +11,7 @@ import optax
 import pytest
 import recipe
 from flax.traverse_util import flatten_dict
+from jax.sharding import NamedSharding, PartitionSpec
 from safetensors.numpy import save_file
 
 from resnet_jax import Outputs, Preprocess, load_pretrained, make_eval_step, make_train_step
@@ -22,7 +23,7 @@ from resnet_jax.training.checkpoint import Checkpoints, open_checkpoint
 from resnet_jax.training.losses import cross_entropy
 from resnet_jax.training.parallel import Parallel
 from resnet_jax.training.state import TrainState
-from resnet_jax.training.steps import make_predict_step
+from resnet_jax.training.steps import make_predict_step, step_keys
 
 SMOOTH = partial(cross_entropy, label_smoothing=0.1)
 
@@ -227,9 +228,62 @@ def test_evaluation_uses_running_statistics_and_prepares_on_the_device(x64):
     assert float(sums["count"]) == 4
 
 
-def test_a_key_of_another_kind_is_refused():
-    with pytest.raises(ValueError, match=r"wanted a threefry key, .* got \[4\]"):
-        TrainState.from_variables({"params": {}}, TX, jax.random.key(0, impl="rbg"))
+def test_a_run_is_the_same_whatever_the_keys_implementation():
+    """Typed, raw, of threefry and of rbg: old checkpoints hold threefry's two words, and go on to the bit."""
+    model, x = recipe.small("cifar_resnet8", 1, stages=1, drop_rate=0.3), jnp.ones((4, 8, 8, 3))
+
+    def words(key):
+        state = TrainState.create(model, TX, key, x)
+        keys = jax.tree.map(jax.random.key_data, step_keys(state.key, 3))
+        return jax.device_get((state.key, keys, state.params["stem"]))
+
+    wanted = words(jax.random.PRNGKey(7))
+    np.testing.assert_array_equal(wanted[0], jax.random.split(jax.random.PRNGKey(7))[1])
+    np.testing.assert_array_equal(wanted[1][0], jax.random.split(jax.random.fold_in(wanted[0], 3), 3)[0])
+    for impl in ("threefry2x32", "rbg", "unsafe_rbg"):
+        same = partial(jax.tree.map, np.testing.assert_array_equal, wanted)
+        same(words(jax.random.key(7, impl=impl)))
+        with jax.default_prng_impl(impl), jax.legacy_prng_key("error"):
+            same(words(jax.random.key(7)))
+    with pytest.raises(ValueError, match=r"expected one key, as jax.random.key\(0\) gives, got uint32 \[3, 2\]"):
+        TrainState.from_variables({"params": {}}, TX, jax.random.split(jax.random.key(0), 3))
+
+
+@pytest.mark.slow
+def test_on_a_mesh_of_explicit_axes_the_step_gives_one_devices_numbers(x64):
+    """Sharded batch and parameters, accumulation, averages, frozen parts, gradient flow, augmentation; evaluation."""
+    model = recipe.small("cifar_resnet8", 1, stages=2, num_classes=8, **DOUBLE, drop_rate=0.2, drop_path=0.2)
+    rng = np.random.default_rng(0)
+    batch = {
+        "image": rng.integers(0, 256, (16, 8, 8, 3), np.uint8),
+        "label": np.arange(16) % 8,
+        "mask": np.arange(16) < 14,
+    }
+    augment = make_augment(
+        Preprocess(8, 8, (0.5,) * 3, (0.5,) * 3), padding=1, horizontal_flip=True, cutout=2, mixup=0.2, num_classes=8
+    )
+    tx = optim.sgd(optim.warmup_cosine(peak_lr=0.01, steps=20, warmup_steps=0), weight_decay=1e-4)
+    options = {"augment": augment, "accumulate": 2, "ema_decay": 0.9, "skip_nonfinite": True, "gradient_flow": True}
+    train = make_train_step(model, tx, axis_name=None, frozen=lambda path: path.startswith("stem"), **options)
+    evaluate = make_eval_step(model, axis_name=None, prepare=lambda x: x / 255 - 0.5)
+    state = TrainState.create(model, tx, jax.random.key(0), np.zeros((1, 8, 8, 3)), ema=True)
+
+    @jax.jit
+    def run(state, batch):
+        state, sums = train(*train(state, batch)[:1], batch)
+        return state, sums, evaluate(state, batch)
+
+    mesh = jax.make_mesh((4,), ("data",), devices=jax.devices()[:4])
+
+    def put(x):
+        return jax.device_put(x, NamedSharding(mesh, PartitionSpec(*[None] * (np.ndim(x) - 1), "data")))
+
+    sharded = jax.tree.map(lambda x: put(x) if x.ndim > 1 and x.shape[-1] % 4 == 0 else x, state)
+    got = run(
+        sharded, {name: jax.device_put(x, NamedSharding(mesh, PartitionSpec("data"))) for name, x in batch.items()}
+    )
+    wanted = run(state, batch)
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-9, atol=1e-9), jax.device_get(got), jax.device_get(wanted))
 
 
 def test_state_holds_arrays_alone():

@@ -1,0 +1,94 @@
+"""A net is a value: equal arguments, copies and pickled nets are equal, and none is compiled twice."""
+
+import copy
+import pickle
+from functools import partial
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from resnet_jax.models import ResNet, Stage, create_model, list_models
+from resnet_jax.models.blocks import Residual
+from resnet_jax.models.branches import Bottleneck
+from resnet_jax.models.layers import BatchNorm, Conv
+from resnet_jax.models.partials import Partial
+from resnet_jax.models.stems import DeepStem
+
+
+def test_copied_and_pickled_nets_are_equal_and_hash_alike():
+    for name in list_models():
+        net = create_model(name)
+        for again in (pickle.loads(pickle.dumps(net)), copy.deepcopy(net), copy.copy(net), create_model(name)):
+            assert again == net and hash(again) == hash(net), name
+
+
+def test_a_copy_is_not_compiled_again():
+    traced = []
+
+    @partial(jax.jit, static_argnums=0)
+    def run(net, x):
+        traced.append(net)
+        return x + net.num_classes
+
+    net = create_model("resnet50d", num_classes=7)
+    for same in (net, copy.deepcopy(net), pickle.loads(pickle.dumps(net)), create_model("resnet50d", num_classes=7)):
+        run(same, 1)
+    assert len(traced) == 1
+
+
+def test_plain_partials_and_activations_that_are_given_compare_by_their_parts():
+    def net():
+        block = partial(partial(Residual, branch=partial(Bottleneck, groups=2)), features=8)
+        return ResNet(
+            stages=[Stage(1, 8, 1, block)],
+            stem=partial(DeepStem, widths=[4, 4]),
+            conv=partial(Conv, same=True),
+            norm=partial(BatchNorm, epsilon=1e-3),
+            act=nn.relu,
+        )
+
+    assert net() == net() == copy.deepcopy(net()) == pickle.loads(pickle.dumps(net()))
+    assert hash(net()) == hash(copy.deepcopy(net()))
+    assert net() != net().clone(norm=partial(BatchNorm, epsilon=1e-4))
+    assert net().clone(norm=partial(BatchNorm, epsilon=1e-3)) == net()
+
+
+def test_a_partial_is_what_it_holds():
+    assert Partial(Partial(dict, a=1), b=2) == Partial(dict, b=2, a=1) != Partial(dict, a=1)
+    assert Partial(dict, a=1) != partial(dict, a=1)
+    assert Partial(dict, a=1)(b=2) == {"a": 1, "b": 2}
+    assert hash(Partial(dict, [1])) == hash(Partial(dict, [1]))
+
+
+@pytest.mark.parametrize("field", ["num_classes", "in_channels", "image_size", "stem_features"])
+def test_numpys_integers_are_integers_and_booleans_are_not(field):
+    net = create_model("resnet18", **{field: np.int64(7)})
+    assert net == create_model("resnet18", **{field: 7})
+    assert type(getattr(net.clone(**{field: np.int8(7)}), field)) is int
+    for wrong in (True, np.True_, 7.0, -1, "7", None):
+        for make in (partial(create_model, "resnet18"), net.clone):
+            with pytest.raises(ValueError, match=f"{field}=.*; wanted: a whole number, at least"):
+                make(**{field: wrong})
+
+
+def test_options_are_checked_however_a_net_is_made():
+    net = create_model("cifar_resnet8")
+    for options, said in (
+        ({"drop_path": 1.0}, "drop_path=1.0; wanted: a rate"),
+        ({"dtype": "int8"}, "dtype='int8'; valid: float32"),
+        ({"dilation": "torch"}, "dilation='torch'; valid: timm, resample"),
+        ({"frozen_norms": "stage9"}, "frozen_norms='stage9'; valid: all, stem"),
+        (
+            {"stages": [Stage(1, np.int64(8), 1, Residual)], "frozen_norms": ("stage2",)},
+            "valid: all, stem, stage1, head",
+        ),
+        ({"bn_axis": "data", "bn_group_size": True}, "bn_group_size=True; wanted: a whole number, at least 1"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            net.clone(**options)
+    with pytest.raises(ValueError, match="strides=0; wanted: a whole number, at least 1"):
+        Stage(1, 8, 0, Residual)
+    assert net.clone(dtype="bfloat16") == create_model("cifar_resnet8", dtype=jnp.bfloat16)

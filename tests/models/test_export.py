@@ -1,0 +1,36 @@
+"""`jax.export` of nets whose batch, height and width are symbols."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import recipe
+from jax import export
+
+# With a pool or a blur that needs more than one pixel, the smallest size is to be said.
+AT_LEAST = {"resnet50_clip": 32, "resnetblur50": 16, "resnetaa50": 16}
+NETS = ["resnet18", "resnet50_gn", "cifar_condconv20", "cifar_skipnet38_rnn", "skresnet18", "tf_efficientnet_b0"]
+
+
+@pytest.mark.parametrize("name", NETS + list(AT_LEAST))
+def test_one_program_for_every_size(name):
+    """Lowered for a CPU and a GPU at once."""
+    net = recipe.small(name, 1, stages=2, **({"skipping": True} if "skip" in name else {}))
+    variables, least = recipe.variables(net), AT_LEAST.get(name)
+    sizes = export.symbolic_shape("n, h, w", constraints=[f"{side} >= {least}" for side in "hw"] if least else ())
+    run = jax.jit(lambda variables, x: net.apply(variables, x, train=False).logits)
+    images = jax.ShapeDtypeStruct((*sizes, 3), jnp.float32)
+    program = export.export(run, platforms=("cpu", "cuda"))(variables, images)
+    if name in ("cifar_condconv20", "resnet50_clip"):
+        x = np.random.default_rng(0).standard_normal((2, 33, 40, 3)).astype(np.float32)
+        np.testing.assert_allclose(program.call(variables, x), run(variables, x), rtol=1e-4, atol=1e-5)
+
+
+def test_training_with_a_symbolic_batch():
+    net = recipe.small("cifar_resnet8", 1, stages=2)
+    (n,) = export.symbolic_shape("n", constraints=["n >= 2"])
+    train = jax.jit(partial(net.apply, train=True, mutable=["batch_stats"]))
+    program = export.export(train)(recipe.variables(net), jax.ShapeDtypeStruct((n, 8, 8, 3), jnp.float32))
+    assert program.out_avals[0].shape[0] == n

@@ -1,0 +1,78 @@
+"""Nets in NNX, Flax's newer interface, by its own bridge. docs/nnx.md tells how."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import recipe
+from flax import nnx
+
+from resnet_jax.models import shapes
+
+X = jnp.asarray(np.random.default_rng(0).standard_normal((4, 8, 8, 3)), jnp.float32)
+Y = jnp.arange(4) % 3
+
+
+def bridged(name, **options):
+    """The net by itself with its variables, and its twin in NNX."""
+    net = recipe.small(name, 1, stages=2, num_classes=3, **options)
+    twin = nnx.bridge.ToNNX(net, rngs=nnx.Rngs(0)).lazy_init(X, train=False)
+    return net, twin
+
+
+def variables(twin):
+    """What Flax's linen calls params and batch_stats, of a net in NNX."""
+    parts = {"params": nnx.Param, "batch_stats": nnx.BatchStat}
+    return {name: nnx.to_pure_dict(nnx.state(twin, kind)) for name, kind in parts.items()}
+
+
+@pytest.mark.parametrize("name", ["resnet50d", "resnet50_clip", "tf_efficientnet_cc_b0_4e", "cifar_skipnet38_rnn"])
+def test_no_submodule_has_the_name_of_an_attribute_of_the_class(name):
+    """The bridge would take such an attribute for a method of the net."""
+    net = recipe.small(name, 1)
+    assert not [child for child in shapes(net, 64).variables["params"] if hasattr(type(net), child)]
+
+
+def test_outputs_gradients_and_statistics_are_those_of_the_linen_net():
+    net, twin = bridged("cifar_resnet8")
+    own = variables(twin)
+    assert own["params"].keys() >= {"stem", "head", "stage1_block0"}
+    assert twin(X, train=False).logits.shape == (4, 3)
+    np.testing.assert_allclose(twin(X, train=False).logits, net.apply(own, X, train=False).logits, rtol=1e-5, atol=1e-6)
+
+    def loss(logits):
+        return optax.softmax_cross_entropy_with_integer_labels(logits, Y).mean()
+
+    def theirs(params):
+        outputs, updated = net.apply({**own, "params": params}, X, train=True, mutable=["batch_stats"])
+        return loss(outputs.logits), updated["batch_stats"]
+
+    def ours(twin):
+        return loss(twin(X, train=True, mutable=["batch_stats"]).logits)
+
+    gradient, statistics = jax.jit(jax.grad(theirs, has_aux=True))(own["params"])
+    got = nnx.to_pure_dict(nnx.jit(nnx.grad(ours))(twin))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), got, gradient)
+    moved = variables(twin)["batch_stats"]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), moved, statistics)
+
+
+def test_three_steps_train():
+    _, twin = bridged("cifar_resnet8", drop_rate=0.1)
+    optimizer = nnx.Optimizer(twin, optax.adam(1e-2), wrt=nnx.Param)
+    before = variables(twin)["batch_stats"]["stem"]["norm"]["mean"]
+
+    @nnx.jit
+    def step(net, optimizer, x, y):
+        def loss(net):
+            logits = net(x, train=True, mutable=["batch_stats"], rngs=nnx.Rngs(dropout=1)).logits
+            return optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
+
+        value, gradient = nnx.value_and_grad(loss)(net)
+        optimizer.update(net, gradient)
+        return value
+
+    losses = [float(step(twin, optimizer, X, Y)) for _ in range(3)]
+    assert losses[2] < losses[0]
+    assert np.abs(variables(twin)["batch_stats"]["stem"]["norm"]["mean"] - before).max() > 0

@@ -1,0 +1,37 @@
+"""A smaller output stride, by timm's rule: its numbers for its weights. See tests/golden/README.md."""
+
+from dataclasses import replace
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import recipe
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from resnet_jax.models import create_model, shapes
+from resnet_jax.weights.names import Names
+
+GOLDEN = recipe.GOLDEN / "timm" / "output_stride.npz"
+DEPTHS = (1, 1, 1, 2)
+FAMILIES = ("resnet50d", "resnetaa50", "resnetblur50", "resnetrs50", "resnetv2_50d", "res2net50_26w_4s")
+CASES = [(name, 8) for name in FAMILIES] + [("resnet50d", 16)]
+
+
+def by_timms_names(net):
+    """Recipe weights, drawn by the names and shapes that they have there."""
+    names, found = Names(net, "timm"), {}
+    for path, leaf in flatten_dict(shapes(net, 64).variables).items():
+        entry, layout = names.entry(path)
+        theirs = layout.to_theirs(np.zeros(leaf.shape)).shape
+        found[path] = layout.to_ours(recipe.array(entry, theirs), leaf.shape)
+    return unflatten_dict(found)
+
+
+@pytest.mark.parametrize(("name", "stride"), CASES)
+def test_pools_are_timms(x64, name, stride):
+    net = create_model(name, num_classes=7, output_stride=stride, dtype="float64", param_dtype="float64")
+    net = net.clone(stages=tuple(replace(stage, depth=depth) for stage, depth in zip(net.stages, DEPTHS, strict=True)))
+    x = np.random.default_rng(0).standard_normal((2, 3, 33, 49)).transpose(0, 2, 3, 1)
+    variables, wanted = by_timms_names(net), np.load(GOLDEN)[f"{name}_{stride}"]
+    logits = net.apply(variables, jnp.asarray(x), train=False).logits
+    assert np.linalg.norm(logits - wanted) < 1e-12 * np.linalg.norm(wanted)
