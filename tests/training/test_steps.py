@@ -252,7 +252,8 @@ def test_a_run_is_the_same_whatever_the_keys_implementation():
 @pytest.mark.slow
 def test_on_a_mesh_of_explicit_axes_the_step_gives_one_devices_numbers(x64):
     """Sharded batch and parameters, accumulation, averages, frozen parts, gradient flow, augmentation; evaluation."""
-    model = recipe.small("cifar_resnet8", 1, stages=2, num_classes=8, **DOUBLE, drop_rate=0.2, drop_path=0.2)
+    options = {"dtype": "float64", "param_dtype": "float64", "drop_rate": 0.2, "drop_path": 0.2}
+    model = recipe.small("cifar_resnet8", 1, stages=2, num_classes=8, **options)
     rng = np.random.default_rng(0)
     batch = {
         "image": rng.integers(0, 256, (16, 8, 8, 3), np.uint8),
@@ -260,7 +261,12 @@ def test_on_a_mesh_of_explicit_axes_the_step_gives_one_devices_numbers(x64):
         "mask": np.arange(16) < 14,
     }
     augment = make_augment(
-        Preprocess(8, 8, (0.5,) * 3, (0.5,) * 3), padding=1, horizontal_flip=True, cutout=2, mixup=0.2, num_classes=8
+        Preprocess(8, 8, (0.5,) * 3, (0.5,) * 3),
+        padding=1,
+        horizontal_flip=True,
+        cutout_size=2,
+        mixup=0.2,
+        num_classes=8,
     )
     tx = optim.sgd(optim.warmup_cosine(peak_lr=0.01, steps=20, warmup_steps=0), weight_decay=1e-4)
     options = {"augment": augment, "accumulate": 2, "ema_decay": 0.9, "skip_nonfinite": True, "gradient_flow": True}
