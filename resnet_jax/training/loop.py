@@ -393,8 +393,10 @@ class _Run:
         host = self._session.batches(self._start)
         if report.draws and self._start < self._plan.steps:
             first = next(host)
-            key = step_keys(jax.device_get(self._state.key), self._start)[0]
-            report.image(self._start, "train/images", as_seen(first, self._session.augment, key, self._plan.preprocess))
+            with jax.transfer_guard("allow"):
+                key = step_keys(jax.device_get(self._state.key), self._start)[0]
+                seen = as_seen(first, self._session.augment, key, self._plan.preprocess)
+            report.image(self._start, "train/images", seen)
             host = chain([first], host)
         batches = self._parallel.prefetch(host)
         for _ in range(self._start, self._plan.steps):

@@ -50,11 +50,13 @@ class Parallel:
         mapped = jax.shard_map(step, mesh=self.mesh, in_specs=(P(), P(AXIS)), out_specs=P(), check_vma=False)
         return jax.jit(mapped, donate_argnums=donate)
 
+    @jax.transfer_guard("allow")  # this transfer is explicit
     def replicate(self, state: Any) -> Any:
         """A copy of the state on every device. Do this before the first step: it also makes donation safe."""
         replicated = NamedSharding(self.mesh, P())
         return jax.tree.map(lambda x: jax.make_array_from_callback(x.shape, replicated, lambda i: x[i]), _host(state))
 
+    @jax.transfer_guard("allow")
     def shard(self, batch: Batch) -> Batch:
         """This process's share of the global batch, from host memory to its devices.
 

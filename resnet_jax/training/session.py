@@ -51,6 +51,7 @@ class Session:
         run = self._soft_step if step <= self.plan.soft_gate_steps else self._hard_step
         return run(state, batch)
 
+    @jax.transfer_guard("allow")  # for users who forbid implicit transfers in the loop
     def fresh(self, start: Variables | None = None) -> TrainState:
         """The state before the first step, with the weights of `start` as far as it has them."""
         config, sample = self.plan.config, np.zeros((1, *self.plan.train.image_shape), np.uint8)
@@ -70,7 +71,7 @@ class Session:
 
     def rate(self, step: int) -> float:
         """The learning rate of `step` (1, 2, ...)."""
-        return float(self._rate(step - 1))
+        return float(jax.device_get(self._rate(jax.device_put(step - 1))))
 
     def examples(self, step: int) -> list[int]:
         """Which training examples make the global batch of `step` (1, 2, ...)."""

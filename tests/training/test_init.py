@@ -36,8 +36,10 @@ def config(workdir, tfds_dir, classes, **changes):
 
 @pytest.fixture(scope="module")
 def begun(tmp_path_factory, tfds_dir):
+    """Trained under JAX's strict flags: no implicit transfer to a device, no implicit promotion of dtypes."""
     folder = tmp_path_factory.mktemp("five") / "run"
-    train(config(folder, tfds_dir, FIVE, optim=OptimConfig(warmup_epochs=1.0, ema_decay=0.9)))
+    with jax.transfer_guard("disallow"), jax.numpy_dtype_promotion("strict"):
+        train(config(folder, tfds_dir, FIVE, optim=OptimConfig(warmup_epochs=1.0, ema_decay=0.9)))
     return folder
 
 
