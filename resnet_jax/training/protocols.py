@@ -109,6 +109,14 @@ class Predictions:
     executed: dict[str, float]  # a SkipNet's shares of blocks that were run; else {}
     indices: Sequence[int] = ()  # of the images in their source
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for labels that are not int [n] in 0 .. K - 1: a negative one would count from the end."""
+        n, classes = self.log_probability.shape
+        if self.labels.shape != (n,) or not np.issubdtype(self.labels.dtype, np.integer):
+            raise ValueError(f"expected labels int [{n}], got {self.labels.dtype} {list(self.labels.shape)}")
+        if len(wrong := self.labels[(self.labels < 0) | (self.labels >= classes)]):
+            raise ValueError(f"expected labels from 0 to {classes - 1}, got {wrong[0]}")
+
     def metrics(self) -> dict[str, float]:
         """Means: "loss" (negative log-likelihood, nats), "top1", with more than five classes "top5", and "ece".
 

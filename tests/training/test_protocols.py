@@ -140,6 +140,12 @@ def test_the_numbers_are_those_of_their_definitions():
     assert lost.predicted.tolist() == [1, 0] and lost.metrics()["top1"] == 0
 
 
+@pytest.mark.parametrize("labels", [[0, -1], [0, 2], [[0], [1]], [0.0, 1.0]])
+def test_labels_that_are_no_class_are_refused(labels):
+    with pytest.raises(ValueError, match="^expected labels "):
+        Predictions(["a", "b"], np.array(labels), np.log([[0.5, 0.5]] * 2), ("x", "y"), {})
+
+
 def test_the_most_confident_mistakes_come_first():
     found, shares = predictions()
     wrong = [i for i in range(200) if shares[i].argmax() != found.labels[i]]
