@@ -354,6 +354,8 @@ def test_a_link_back_to_its_own_folder_is_followed_once(tmp_path):
         ("train2017", "val2017", "val"),
         ("Training", "Validation", "validation"),
         ("train-images", "dev", "validation"),
+        ("train", "test1", "test"),
+        ("seg_train/seg_train", "seg_test/seg_test", "test"),
         ("train", "evaluation", "validation"),
         ("train", "valid", "valid"),
     ],
@@ -374,7 +376,7 @@ def test_splits_have_many_names(tmp_path, train, test, name):
         ("cat/train/1 cat/val/1 dog/train/1 dog/val/1", "each of cat, dog has the splits train, val; expected"),
         ("PetImages/cat/1 PetImages/dog/1", "has one folder of folders; did you mean .*/PetImages.$"),
         ("dataset/train/a/1 dataset/val/a/1", "has one folder of folders; did you mean .*/dataset.$"),
-        ("train/1 test/1", "/train has images, but no sub-folder of them per class, and no metadata.csv"),
+        ("train/1 test1/1", "/train has images, but no sub-folder of them per class, and no metadata.csv"),
         ("train/fold1/a/1 train/fold1/b/1 train/fold2/a/1 train/fold2/b/1", "/train: fold1, fold2 look like splits"),
     ],
 )
@@ -395,15 +397,16 @@ def test_a_folder_of_images_in_each_class_is_no_sign_of_splits(tmp_path):
 @pytest.mark.parametrize(
     "names, reason",
     [
+        ("test/images/1.png test/images/2.png", "/test has 2 images, but no sub-folder of them per class$"),
         ("test/1.png test/2.png", "/test has 2 images, but no sub-folder of them per class$"),
-        ("test/a/1.png test/zebra/1.png", "/test has classes that .*/train has not: zebra$"),
+        ("test/a/1.png  test/zebra/1.png", "/test has classes that .*/train has not: zebra$"),
         ("test/a/x.txt", "/test has no images$"),
     ],
 )
 def test_a_split_that_cannot_be_used_is_reported_when_it_is_asked_for(tmp_path, names, reason):
     data = open_path(pictures(tmp_path, "train/a/1.png", "train/b/1.png", "val/a/1.png", *names.split()))
     assert len(data.examples("train")) == 2 and len(data.examples("val")) == 1
-    assert ("test" in data.splits) == ("test/1.png" not in names)  # a split without labels is none to test on
+    assert ("test" in data.splits) == ("1.png test" not in names)  # a split without labels is none to test on
     with pytest.raises(ValueError, match=reason):
         data.examples("test")
 
@@ -548,6 +551,11 @@ def test_the_pickles_of_cifar_are_not_opened(tmp_path):
     (tmp_path / "batches.meta").touch()
     said = "holds Python pickles, which are not read; expected the binary version, cifar-10-binary.tar.gz"
     assert said in refused(tmp_path)
+    (tmp_path / "MNIST/raw").mkdir(parents=True)
+    write_idx(tmp_path / "MNIST/raw", mnist())
+    for name in ("data_batch_1", "batches.meta"):
+        (tmp_path / name).unlink()
+    assert f"has no images; did you mean {tmp_path}/MNIST/raw?" in refused(tmp_path)
 
 
 def test_npz_splits_under_other_names_and_without_labels(tmp_path):

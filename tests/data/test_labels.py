@@ -70,7 +70,7 @@ def test_another_file_is_read_when_it_is_named_and_its_columns_too(tmp_path, mon
     assert data.notes == (
         "labels of train.csv: images from column 'id', labels from 'breed'",
         "1 image has no row in train.csv and is not used: D/test/x.png ...",
-        "2 files are not read (2 .csv)",
+        "1 file is not read (1 .csv)",
     )
     with pytest.raises(FileNotFoundError, match="no file 'gone.csv' of labels, neither here nor in D"):
         open_path("D", labels="gone.csv")

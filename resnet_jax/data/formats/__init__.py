@@ -9,7 +9,7 @@ from resnet_jax.data.formats import cifar, idx, npz, shards
 from resnet_jax.data.formats.folders import KINDS, open_folders
 from resnet_jax.data.formats.idx import read_idx
 from resnet_jax.data.formats.labels import SUFFIXES, open_labels
-from resnet_jax.data.formats.listing import image_files_below
+from resnet_jax.data.formats.listing import image_files_below, subfolders
 
 __all__ = ["image_files_below", "open_path", "read_idx"]
 
@@ -67,6 +67,7 @@ def open_path(
         if tables := shards.tables_below(path):
             return shards.open_tables(path, tables, **columns, skip_unreadable=skip_unreadable)
         _refuse_saved(path, names)
+        _refuse_above(path)
         return open_folders(path, classes, numeric_order=numeric_order, **columns, skip_unreadable=skip_unreadable)
     if path.is_file() and path.suffix == ".npz":
         _refuse_columns(path, columns)
@@ -85,6 +86,18 @@ def _label_file(path: Path, labels: str | Path) -> Path:
         if file.exists():
             return file
     raise FileNotFoundError(f"no file {str(labels)!r} of labels, neither here nor in {path}")
+
+
+def _refuse_above(path: Path) -> None:
+    """Raises ValueError for a folder with a set of IDX files or CIFAR's in its only folder, as MNIST/raw."""
+    inner = path
+    for _ in range(2):
+        if len(folders := subfolders(inner)) != 1:
+            return
+        inner = inner / folders[0]
+        names = [entry.name for entry in inner.iterdir()]
+        if cifar.is_cifar(names) or idx.is_idx(names):
+            raise ValueError(f"{path} has no images; did you mean {inner}?")
 
 
 def _refuse_saved(path: Path, names: list[str]) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from resnet_jax.data.examples import Files, Part, Stored, places, shortened
 from resnet_jax.data.formats import labels as label_files
 from resnet_jax.data.formats.listing import IMAGES, Listing, is_image, list_images, notes_on, subfolders
-from resnet_jax.data.formats.splits import by_split, shared_folders, split_of
+from resnet_jax.data.formats.splits import by_split, shared_folders, split_in, split_of
 from resnet_jax.nearest import composed
 
 KINDS = "a folder of images, of IDX files or of .parquet files, an .npz, .parquet, .csv, .tsv or .jsonl file"
@@ -47,7 +47,7 @@ def open_folders(
     """
     folders = subfolders(path)
     explicit = classes is not None and -1 not in places(classes, folders)
-    named = [name for name in folders if split_of(name)]
+    named = [name for name in folders if split_of(name)] or _named_by_words(path, folders)
     nested = [name for name in named if subfolders(path / name)]
     if named and not explicit:
         others = [name for name in folders if name not in named]
@@ -74,6 +74,18 @@ def open_folders(
     return Stored(str(path), {"train": _files(path, found, names)}, notes)
 
 
+def _named_by_words(path: Path, folders: list[str]) -> list[str]:
+    """Folders like seg_train and seg_test: of train and another split, each with folders in it."""
+    named = {name: split for name in folders if (split := split_in(name)) and subfolders(path / name)}
+    return list(named) if "train" in named.values() and len(set(named.values())) > 1 else []
+
+
+def _inmost(path: Path) -> Path:
+    """The folder of a split, or in it the only folder, if that is called like a split too: seg_train/seg_train."""
+    inner = subfolders(path)
+    return path / inner[0] if len(inner) == 1 and split_in(inner[0]) and not _beside(path) else path
+
+
 def _open_splits(
     path: Path, splits: dict[str, str], others: list[str], options: dict[str, Any], numeric_order: bool
 ) -> Stored:
@@ -81,6 +93,7 @@ def _open_splits(
     if "train" not in splits:
         first = next(iter(splits.values()))
         raise ValueError(f"{path} has a folder {first!r}, but none of training images; wanted beside it: 'train'")
+    splits = {split: str(_inmost(path / folder).relative_to(path)) for split, folder in splits.items()}
     train = path / splits["train"]
     if not any(one.listing.paths for one in _list_classes(train, subfolders(train), path)) and list_images(train).paths:
         return _open_flat_splits(path, splits, options)
@@ -94,14 +107,15 @@ def _open_splits(
     unlabelled, everything = {}, list(found)
     for split, folder in list(splits.items())[1:]:
         here = path / folder
-        if not (inner := subfolders(here)) and (flat := list_images(here).paths):
+        tested = _list_classes(here, subfolders(here), path)
+        strange = [one.folder for one in tested if one.name not in names]
+        if len(tested) == len(strange) < 2 and (flat := list_images(here).paths):  # none, or one as val/images
             unlabelled[split] = f"{here} has {len(flat):,} images, but no sub-folder of them per class"
             continue
-        tested = _list_classes(here, inner, path)
         everything += tested
         try:
             _check_classes(here, tested, every=False)
-            if strange := [one.folder for one in tested if one.name not in names]:
+            if strange:
                 raise ValueError(f"{here} has classes that {train} has not: {shortened(strange)}")
             parts[split] = _files(here, tested, names)
         except ValueError as error:

@@ -250,6 +250,8 @@ def open_labels(
     """
     columns = choose_columns(file, image_column, label_column)
     listing = list_images(root)
+    if file.resolve().is_relative_to(root.resolve()):
+        listing.unread -= Counter([file.suffix.lower()])  # it is read
     index = Index(root, file, listing.paths)
     rows, repeated = _distinct(file, read_rows(file, columns), index)
     splits = _parted(file, columns, [row for row, _ in rows])

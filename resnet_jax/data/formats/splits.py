@@ -13,7 +13,7 @@ WORDS = {  # spelling: the split's name here
     **{name: name for name in ("val", "valid", "validation")},
     **dict.fromkeys(("validate", "validating", "dev", "eval", "evaluation"), "validation"),
 }
-_BEFORE, _AFTER = r"((?:images?|imgs?|data)[-_ ]+)?", r"[-_ ]*(sets?|data|split|images?|imgs?|pictures|(19|20)\d\d)?"
+_BEFORE, _AFTER = r"((?:images?|imgs?|data)[-_ ]+)?", r"[-_ ]*(sets?|data|split|images?|imgs?|pictures|\d{1,4})?"
 _NAME = re.compile(rf"{_BEFORE}(?P<word>{'|'.join(sorted(WORDS, key=len, reverse=True))}){_AFTER}")
 
 
@@ -24,19 +24,19 @@ def split_of(name: str) -> str | None:
 
 
 def split_in(name: str) -> str | None:
-    """The split that one of the words of a file's name means: "train" of pets-train-00000-of-00002; None: none."""
+    """The split that one of the words of a name means: "train" of pets-train-00000-of-00002; None: none."""
     return next((split for word in re.split(r"[-_. ]", name) if (split := split_of(word))), None)
 
 
 def by_split(names: Sequence[str]) -> dict[str, str]:
-    """The names that mean a split, by the split, training first.
+    """The names that mean a split (in one of their words), by the split, training first.
 
     Raises:
       ValueError: two that mean the same one.
     """
     found: dict[str, str] = {}
     for name in sorted(names):
-        if (split := split_of(name)) is None:
+        if (split := split_of(name) or split_in(name)) is None:
             continue
         if split in found:
             raise ValueError(f"{found[split]} and {name} both name the split {split!r}; expected one of them")
