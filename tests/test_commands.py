@@ -407,3 +407,43 @@ def test_a_colour_among_grey_images_is_named(tmp_path, digits, capsys, monkeypat
     monkeypatch.setattr(photographs, "infer_channels", lambda examples: 1)  # as if it had not been looked at
     error = mistake(capsys, "train", "--workdir", tmp_path / "a", "--data.path", tmp_path / "set", *SHORT)
     assert f"{file} has colours" in error
+
+
+@pytest.mark.slow
+def test_no_command_takes_trained_images_for_held_out_ones(tmp_path, digits, capsys):
+    """A fifth held out by place, as version 0.1.0 did, moves when the folder grows."""
+    write_classes(tmp_path / "set", digits, (0, 1), 0, 20)
+    run, new = tmp_path / "run", tmp_path / "new"
+    at = ["--data.path", tmp_path / "set", *SHORT, "--train.epochs", "2"]
+    train = ["train", "--workdir", run, *at, "--data.holdout", "position", "--checkpoint.every-steps", "1"]
+    said(capsys, *train)
+    assert json.loads(said(capsys, "eval", run, "--json"))["images"] == 8
+    assert said(capsys, "replay", run, "2").startswith(f"{run}, step 2, from checkpoint")
+    write_classes(tmp_path / "more", digits, (0, 1), 20, 30)
+    for file in (tmp_path / "more").glob("*/*"):
+        file.rename(tmp_path / "set" / file.parent.name / f"0_{file.name}")
+
+    capsys.readouterr()
+    main(["eval", str(run), "--json", "--no-pictures"])
+    out, note = capsys.readouterr()
+    found = json.loads(out)
+    assert found["left_out"] > 0 == found["trained_on"] and found["left_out"] + found["images"] == 12
+    assert note.startswith(f"note: {found['left_out']} of 12 images were trained on, and are not tested on")
+    found = json.loads(said(capsys, "eval", run, "--json", "--split", "train"))
+    assert (found["left_out"], found["trained_on"], found["images"]) == (0, 32, 60)
+    changed = (
+        "the data has changed since this run began: images {'train': 32, 'test': 8}, now {'train': 48, 'test': 12}"
+    )
+    for arguments in (train, ["replay", run, "2"], ["recalibrate", run]):
+        assert f"{changed}; train images: " in mistake(capsys, *arguments)
+    out = said(capsys, "train", "--workdir", new, *at, "--init.from", run)
+    assert re.search(rf"^{run} was trained on [1-9]\d* of the [1-9]\d* test images", out, re.M)
+
+    (tmp_path / "set").rename(tmp_path / "moved")
+    error = mistake(capsys, "eval", run)
+    assert f"this is the path of the images that {run} was trained with; name where they are now: --data.path" in error
+    found = json.loads(said(capsys, "eval", run, "--json", "--data.path", tmp_path / "moved"))
+    assert found["left_out"] + found["images"] == 12 and found["trained_on"] == 0
+    (run / "images.npz").unlink()  # as version 0.1.0 left it
+    (tmp_path / "moved").rename(tmp_path / "set")
+    assert "has no record of its images: what it was not trained on cannot be told" in mistake(capsys, "eval", run)

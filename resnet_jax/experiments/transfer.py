@@ -45,7 +45,9 @@ def transfer(config: Config, seeds: Sequence[int], *, epochs: float = EPOCHS) ->
     """
     try:
         dataset = open_dataset(config.data)
-        train, test = default_splits(dataset, config.data.train_split, config.data.test_split)
+        # Each seed takes a slice of the training images, so without a test split a slice of them is held out too.
+        rule: Any = "position" if config.data.test_split is None else "digest"
+        train, test = default_splits(dataset, config.data.train_split, config.data.test_split, rule)
         classes = dataset.examples(train).classes
         if config.data.class_names is not None:
             classes = rename_classes(classes, config.data.class_names)

@@ -1,0 +1,248 @@
+"""Which images a run is trained and tested on, and how they are recognised later."""
+
+import dataclasses
+import json
+import shutil
+from zlib import crc32
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from resnet_jax.config import Config, DataConfig, ModelConfig, OptimConfig, from_dict, place, to_dict
+from resnet_jax.data.identity import MANY
+from resnet_jax.training import plan as planning
+from resnet_jax.training.data_record import (
+    holds_the_images,
+    make_record,
+    read_record,
+    trained_on,
+    write_record,
+)
+from resnet_jax.training.folder import check_unchanged, read_config, record_config, with_its_holdout
+from resnet_jax.training.plan import data_changes, data_facts, make_plan, record_of, shared_note
+
+
+def write_images(folder, classes=("cat", "dog"), first=0, last=12):
+    for label, name in enumerate(classes):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for i in range(first, last):
+            pixels = np.random.default_rng((label, i)).integers(0, 256, (8, 8, 3), np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"im{i:03}.png")
+
+
+def config(path, **options):
+    return Config(
+        model=ModelConfig(name="cifar_resnet8"),
+        data=DataConfig(path=str(path), batch_size=4, **options),
+        optim=OptimConfig(warmup_epochs=0.0),
+    )
+
+
+@pytest.fixture
+def images(tmp_path):
+    write_images(tmp_path / "set")
+    return tmp_path / "set"
+
+
+def names(source):
+    return {source.examples.name(i).rpartition("/set/")[2] for i in range(len(source.examples))}
+
+
+def test_images_stay_held_out_when_others_come_and_go_or_are_renamed(images):
+    before = make_plan(config(images))
+    assert before.data_name.endswith("(train[training]; test: train[held-out])")
+    assert names(before.train) | names(before.test) == {f"{c}/im{i:03}.png" for c in ("cat", "dog") for i in range(12)}
+    write_images(images, first=12, last=20)
+    grown = make_plan(config(images))
+    assert names(before.train) < names(grown.train) and names(before.test) < names(grown.test)
+    for file in list(images.glob("*/im*.png")):
+        file.rename(file.with_name(f"a{crc32(file.name.encode()) % 1000}_{file.name}"))
+    renamed = make_plan(config(images))
+    assert {name.rpartition("_")[2] for name in names(renamed.test)} == {name[4:] for name in names(grown.test)}
+    assert grown.identities[1].digests["set"] == renamed.identities[1].digests["set"]
+
+
+def test_what_has_changed_in_the_data_is_said(images, tmp_path):
+    before = make_plan(config(images))
+    meta, record = {"data": data_facts(before)}, make_record(*before.identities)
+    assert data_changes(make_plan(config(f"{images}/")), meta, record) == []
+    shutil.copytree(images, tmp_path / "moved" / "set")
+    assert data_changes(make_plan(config(tmp_path / "moved" / "set")), meta, record) == []
+
+    first, last = sorted(images.glob("cat/*.png"))[:: len(names(before.train)) // 2 - 1][:2]
+    chosen = next(file for file in sorted(images.glob("cat/*")) if f"cat/{file.name}" in names(before.train))
+    chosen.rename(chosen.with_name("zzz.png"))
+    said = "the data has changed since this run began: train images in another order (1 renamed), so that batches are"
+    assert data_changes(make_plan(config(images)), meta, record) == [f"{said} others"]
+    chosen.with_name("zzz.png").rename(chosen)
+    assert data_changes(make_plan(config(images)), meta, record) == []
+
+    moved = images / "dog" / chosen.name.replace("im", "am")
+    chosen.rename(moved)  # corrected
+    (said,) = data_changes(make_plan(config(images)), meta, record)
+    assert "train images: 1 renamed, 1 with another label" in said
+    moved.rename(chosen)
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(chosen)
+    (said,) = data_changes(make_plan(config(images)), meta, record)
+    assert "1 removed" in said and "trained on before" not in said
+    (said,) = data_changes(make_plan(config(images, holdout="position")), meta, record)
+    assert "test images were trained on before" in said
+    old = {"data": {"images": meta["data"]["images"], "classes": ["cat", "dog"]}}  # of version 0.1.0
+    assert data_changes(before, old) == []
+    write_images(images, first=12, last=13)
+    (said,) = data_changes(make_plan(config(images)), old)
+    assert said.startswith("the data has changed since this run began: images {'train'")
+
+
+def test_many_files_are_not_read(images, monkeypatch):
+    """Of those with a split to test on: names and sizes say which they are."""
+    assert MANY > 10_000
+    monkeypatch.setattr(planning, "MANY", 10)
+    monkeypatch.setattr("resnet_jax.data.examples.file_fingerprints", None)
+    write_images(images.parent / "both" / "train")
+    write_images(images.parent / "both" / "val", first=12, last=15)
+    before = make_plan(config(images.parent / "both"))
+    assert {own.kind for own in before.identities} == {"names"}
+    meta = {"data": data_facts(before)}
+    (images.parent / "both" / "val" / "dog" / "im012.png").rename(images.parent / "both" / "val" / "dog" / "x.png")
+    (said,) = data_changes(make_plan(config(images.parent / "both")), meta, make_record(*before.identities))
+    assert said.endswith("test images: 1 added, 1 removed")
+
+
+@pytest.mark.parametrize(
+    ("splits", "wanted"),
+    [
+        ({"test_split": "train[75%:]"}, (18, 6)),
+        ({"test_split": "train[:25%]"}, (18, 6)),
+        ({"test_split": "train[25%:50%]"}, (18, 6)),
+        ({"test_split": "train"}, "data.train_split='train' and data.test_split='train' share 24 images of"),
+        ({"train_split": "train[:90%]", "test_split": "train[50%:]"}, "share 10 images of"),
+        ({"train_split": "train[:50%]", "test_split": "train[50%:]"}, (12, 12)),
+    ],
+)
+def test_no_image_is_in_both_parts(images, splits, wanted):
+    if isinstance(wanted, str):
+        with pytest.raises(ValueError, match=wanted):
+            make_plan(config(images, **splits))
+        return
+    plan = make_plan(config(images, **splits))
+    assert (plan.train.num_examples, plan.test.num_examples) == wanted and not names(plan.train) & names(plan.test)
+    digits = dataclasses.replace(config(images, **splits), data=DataConfig(**splits))
+    plan = make_plan(digits)
+    assert plan.train.num_examples + plan.test.num_examples == 1437
+    assert plan.test.num_examples == pytest.approx(1437 * wanted[1] / sum(wanted), abs=1)
+
+
+def test_copies_in_both_folders_are_counted(images, tmp_path):
+    for split, first, last in (("train", 0, 6), ("test", 4, 8)):
+        write_images(tmp_path / "both" / split, first=first, last=last)
+    plan = make_plan(config(tmp_path / "both"))
+    (said,) = shared_note(plan)
+    assert said.startswith("4 of the 8 test images are also trained on, as the same file or a copy")
+    assert shared_note(make_plan(config(images))) == []
+
+
+def test_validation_comes_before_test(tmp_path):
+    for split, first, last in (("train", 0, 6), ("val", 6, 8), ("test", 8, 10)):
+        write_images(tmp_path / split, first=first, last=last)
+    splits = [make_plan(config(tmp_path, holdout=rule)).splits[1] for rule in ("digest", "position")]
+    assert [split[:3] for split in splits] == ["val", "tes"]
+
+
+def test_the_record_of_a_run(images, tmp_path):
+    plan = make_plan(config(images))
+    assert read_record(tmp_path) is None
+    write_record(tmp_path, make_record(*plan.identities))
+    record = read_record(tmp_path)
+    assert record.train.digests == plan.identities[0].digests and len(record.earlier) == 0
+    assert trained_on(plan.train.examples, record).all() and not trained_on(plan.test.examples, record).any()
+    assert holds_the_images(plan.train.examples, record) and not holds_the_images(plan.test.examples, record)
+    shutil.rmtree(images)
+    write_images(images, first=6, last=18)  # half of them are others
+    changed = make_plan(config(images))
+    both = make_record(*changed.identities, record)
+    assert len(both.trained) == len(set(record.trained) | set(changed.identities[0].fingerprints))
+    assert trained_on(plan.train.examples, dataclasses.replace(both, earlier=both.earlier[:0])).sum() < len(
+        both.trained
+    )
+    written = (tmp_path / "images.npz").read_bytes()
+    (tmp_path / "images.npz").write_bytes(written[:200])
+    with pytest.raises(ValueError, match="images.npz is corrupted .*; move it away to go on without it"):
+        read_record(tmp_path)
+
+
+def test_a_run_of_version_0_1_0_keeps_its_splits_and_is_recognised(images, tmp_path):
+    begun = config(images, holdout="position")
+    record = {"config": to_dict(begun)}
+    del record["config"]["data"]["holdout"]
+    run = tmp_path / "run"
+    (run / "checkpoints" / "3" / "meta").mkdir(parents=True)
+    (run / "config.json").write_text(json.dumps(record))
+    assert read_config(run).data.holdout == "position" and from_dict(to_dict(config(images))).data.holdout == "digest"
+    same = with_its_holdout(run, config(images))
+    assert same == begun and check_unchanged(run, same) == []
+    with pytest.raises(ValueError, match="data.batch_size was 4, now 5"):
+        changed = dataclasses.replace(config(images), data=DataConfig(path=str(images), batch_size=5))
+        check_unchanged(run, with_its_holdout(run, changed))
+    plan = make_plan(begun)
+    assert plan.splits == ("train[:80%]", "train[80%:]")
+    meta = {"data": {"images": {"train": 19, "test": 5}, "classes": ["cat", "dog"]}}
+    found = record_of(run, meta)
+    assert found.train.digests == plan.identities[0].digests
+    write_images(images, first=12, last=13)
+    assert record_of(run, meta) is None  # its held-out part cannot be told any more
+    meta_file = {"format": 2, "model": {}, "classes": [], "preprocess": {}, "config": record["config"]}
+    (run / "checkpoints" / "3" / "meta" / "metadata").write_text(json.dumps(meta_file))
+    (run / "config.json").unlink()
+    assert with_its_holdout(run, config(images)) == begun
+
+
+def test_a_path_may_be_written_otherwise_and_starts_where_the_run_did(images, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = tmp_path / "run"
+    run.mkdir()
+    record_config(run, config("set"), 0)
+    (run / "checkpoints" / "1").mkdir(parents=True)
+    places = [place(config(path).data) for path in ("set", "set/", "./set", images)]
+    assert len(set(places)) == 1
+    for path in ("set/", "./set", str(images)):
+        assert check_unchanged(run, config(path)) == []
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert place(read_config(run).data) == places[0]
+    images.rename(tmp_path / "moved")
+    assert read_config(run).data.path == "set"
+    record_config(run, config("../moved"), 1)
+    assert read_config(run).data.path == "../moved" and "before" not in json.loads((run / "config.json").read_text())
+
+
+def test_class_weights(images):
+    for file in sorted(images.glob("cat/*.png"))[3:]:
+        file.unlink()
+
+    def weighted(weights):
+        whole = config(images, train_split="train", test_split="train", holdout="position")
+        return make_plan(dataclasses.replace(whole, optim=OptimConfig(warmup_epochs=0.0, class_weights=weights)))
+
+    assert weighted(None).class_weights is None
+    assert weighted("balanced").class_weights == pytest.approx((15 / (2 * 3), 15 / (2 * 12)))  # n / (K * n_k)
+    assert weighted((1.0, 0.0)).class_weights == (1.0, 0.0)
+    for weights, said in (
+        ((1.0,), "optim.class_weights has 1 numbers; expected 2, one per class"),
+        ((0.0, 0.0), "optim.class_weights=.*; wanted: balanced, or a number of at least 0 for each class"),
+        ((), "optim.class_weights=.*; wanted: balanced, or"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            weighted(weights)
+
+
+def test_balanced_batches_come_by_the_plan(images):
+    for file in sorted(images.glob("cat/*.png"))[4:]:
+        file.unlink()
+    for options in ({}, {"image_size": 8}):
+        plan = make_plan(config(images, balance=True, test_split="train[:25%]", **options))
+        assert plan.train.num_examples == 12
+        batch = next(plan.train.batches(0, 0, batch_size=12))
+        assert np.bincount(batch["label"]).tolist() == [6, 6]
+        assert (batch["label"] == plan.train.labels[plan.train.order(0, 12).batch(0)]).all()
