@@ -417,8 +417,8 @@ def test_no_command_takes_trained_images_for_held_out_ones(tmp_path, digits, cap
     at = ["--data.path", tmp_path / "set", *SHORT, "--train.epochs", "2"]
     train = ["train", "--workdir", run, *at, "--data.holdout", "position", "--checkpoint.every-steps", "1"]
     said(capsys, *train)
-    assert json.loads(said(capsys, "eval", run, "--json"))["images"] == 8
-    assert said(capsys, "replay", run, "2").startswith(f"{run}, step 2, from checkpoint")
+    assert json.loads(said(capsys, "eval", run, "--json", "--no-pictures"))["images"] == 8
+    assert said(capsys, "replay", run, "4").startswith(f"{run}, step 4, from checkpoint")
     write_classes(tmp_path / "more", digits, (0, 1), 20, 30)
     for file in (tmp_path / "more").glob("*/*"):
         file.rename(tmp_path / "set" / file.parent.name / f"0_{file.name}")
@@ -429,12 +429,12 @@ def test_no_command_takes_trained_images_for_held_out_ones(tmp_path, digits, cap
     found = json.loads(out)
     assert found["left_out"] > 0 == found["trained_on"] and found["left_out"] + found["images"] == 12
     assert note.startswith(f"note: {found['left_out']} of 12 images were trained on, and are not tested on")
-    found = json.loads(said(capsys, "eval", run, "--json", "--split", "train"))
+    found = json.loads(said(capsys, "eval", run, "--json", "--no-pictures", "--split", "train"))
     assert (found["left_out"], found["trained_on"], found["images"]) == (0, 32, 60)
     changed = (
         "the data has changed since this run began: images {'train': 32, 'test': 8}, now {'train': 48, 'test': 12}"
     )
-    for arguments in (train, ["replay", run, "2"], ["recalibrate", run]):
+    for arguments in (train, ["replay", run, "4"], ["recalibrate", run]):
         assert f"{changed}; train images: " in mistake(capsys, *arguments)
     out = said(capsys, "train", "--workdir", new, *at, "--init.from", run)
     assert re.search(rf"^{run} was trained on [1-9]\d* of the [1-9]\d* test images", out, re.M)
@@ -442,7 +442,7 @@ def test_no_command_takes_trained_images_for_held_out_ones(tmp_path, digits, cap
     (tmp_path / "set").rename(tmp_path / "moved")
     error = mistake(capsys, "eval", run)
     assert f"this is the path of the images that {run} was trained with; name where they are now: --data.path" in error
-    found = json.loads(said(capsys, "eval", run, "--json", "--data.path", tmp_path / "moved"))
+    found = json.loads(said(capsys, "eval", run, "--json", "--no-pictures", "--data.path", tmp_path / "moved"))
     assert found["left_out"] + found["images"] == 12 and found["trained_on"] == 0
     (run / "images.npz").unlink()  # as version 0.1.0 left it
     (tmp_path / "moved").rename(tmp_path / "set")
