@@ -59,7 +59,7 @@ class Eval:
     out: Place | None = None  # write each image's class and predictions to this .csv or .json file
     out_dir: Place | None = None  # folder for classes.json, confusion.png and mistakes.png; None: RUN/evaluation
     pictures: bool = True  # write those files into that folder
-    step: str = "latest"  # checkpoint: latest, best (by test top-1) or a number
+    step: str = "latest"  # checkpoint: latest, best (by checkpoint.best) or a number
     ema: bool = False  # use the averaged weights
     split: str | None = None  # split to evaluate; None: as the run was tested; of other data the test split, else all
     json: bool = False  # print one JSON object
@@ -72,7 +72,7 @@ class Predict:
 
     run: Positional[Run]  # folder of a run
     images: Positional[tuple[Annotated[str, "IMAGE"], ...]]  # image files, folders of them, or - for standard input
-    step: str = "latest"  # checkpoint: latest, best (by test top-1) or a number
+    step: str = "latest"  # checkpoint: latest, best (by checkpoint.best) or a number
     ema: bool = False  # use the averaged weights
     top: int = 5  # number of classes to print for each image
     batch_size: int = 32  # images at a time
@@ -100,7 +100,7 @@ class Recalibrate:
 
     run: Positional[Run]  # folder of a run
     out: Place | None = None  # folder of the new run; None: RUN-recalibrated
-    step: str = "latest"  # checkpoint: latest, best (by test top-1) or a number
+    step: str = "latest"  # checkpoint: latest, best (by checkpoint.best) or a number
     ema: bool = False  # use the averaged weights
     batches: int | None = None  # number of batches of training images; None: an epoch
     json: bool = False  # print one JSON object

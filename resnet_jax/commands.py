@@ -287,7 +287,9 @@ def _replay(request: Any) -> None:
     numbers = ("loss", "top1", "grad_norm", "learning_rate")
     shown = "  ".join(f"{name} {record[name]!r}" for name in numbers)
     print(f"{request.run}, step {record['step']}, from checkpoint {record['checkpoint']}: {shown}")
-    print(f"training examples {' '.join(map(str, record['examples']))}")
+    print("training examples:")
+    for index, name in zip(record["examples"], record["names"], strict=True):
+        print(f"{index:>8}  {name}")
     run, here = record["devices"]["run"], record["devices"]["here"]
     if run not in (None, here):
         print(f"the run had {run} devices, and here are {here}: the numbers need not be its own")
@@ -361,6 +363,8 @@ def _check_experiment(request: Any, default: Config) -> None:
             "--kinds and --depths name its nets",
         ),
         ("train.seed", request.train.seed != default.train.seed, "--seeds are"),
+        ("train.steps", request.train.steps is not None, "--train.epochs is"),
+        ("train.patience", request.train.patience is not None, "its nets are compared after equally many epochs"),
         ("data.classes", of_transfer and request.data.classes, "it parts all of the data's classes in two halves"),
         ("optim.freeze", of_transfer and request.optim.freeze, "one of its ways freezes"),
         ("optim.lr-multiplier", of_transfer and request.optim.lr_multiplier, "one of its ways has some"),

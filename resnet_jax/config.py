@@ -42,7 +42,7 @@ class InitConfig:
     """The first weights: initialised, or those of another run or of a file."""
 
     from_: Place | None = None  # a run, or PyTorch weights (.safetensors, .pth) to start from; None: initialised
-    step: str = "latest"  # checkpoint of that run: latest, best (by test top-1) or a number
+    step: str = "latest"  # checkpoint of that run: latest, best (by checkpoint.best) or a number
     ema: bool = False  # take that run's averaged weights
     head: Literal["new", "keep"] | None = None  # the classifier; None: kept from a run with the same classes
     kernels: Literal["fan_out", "fan_in", "lecun", "small", "large"] | None = (

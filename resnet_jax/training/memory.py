@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 import jax
 
 # As XLA's allocators, its TPU compiler and NumPy write it.
-AMOUNTS = (r"allocat\w*\s+([\d.]+)\s*(bytes|B|[KMGT]i?B)\b", r"Used ([\d.]+)\s*([KMGT]) of", r"allocate ([\d.]+) (\w+)")
+AMOUNT = re.compile(r"(?:allocat\w*\D{1,20}|Used )([\d.]+)\s*(bytes|[KMGT]?i?B|[KMGT])\b")
 UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -30,11 +31,9 @@ def out_of_memory(error: BaseException, doing: str, advice: str) -> OutOfMemory:
 
 def amount(message: str) -> str | None:
     """What an allocation that failed had asked for: "124 GiB"; None where the message does not say."""
-    for pattern in AMOUNTS:
-        if match := re.search(pattern, message):
-            size = float(match[1]) * UNITS.get(match[2][:1].upper(), 1)
-            for unit in ("bytes", "KiB", "MiB", "GiB"):
-                if size < 1024 or unit == "GiB":
-                    return f"{size:.3g} {unit}" if size < 1000 else f"{size:,.0f} {unit}"
-                size /= 1024
-    return None
+    if not (match := AMOUNT.search(message)):
+        return None
+    size = float(match[1]) * UNITS.get(match[2][0], 1)
+    power = min(3, int(math.log(max(size, 1), 1024)))
+    number = size / 1024**power
+    return f"{number:.{'3g' if number < 1000 else '0f'}} {('bytes', 'KiB', 'MiB', 'GiB')[power]}"

@@ -20,7 +20,7 @@ def replay(folder: str | Path, step: int) -> dict[str, Any]:
     """The metrics of `step` (1, 2, ...) alone, computed again from the newest kept checkpoint before it.
 
     On devices of the same kind and number they are the run's own, to the bit; "devices" tells both numbers. The batch's
-    training examples are there too, by their index; and the number of the checkpoint.
+    training examples are there too, by their index and "names"; and the number of the checkpoint.
 
     Raises:
       ValueError, OSError: no such run; no checkpoint before the step, or a damaged one; other data or another config.

@@ -112,6 +112,7 @@ def test_mistakes_are_told_before_anything_is_trained(tmp_path, tfds_dir, capsys
         (("degradation", "--depths", "21"), "no plain net of 21 layers; valid: 20, 32, 44, 56, 110"),
         (("transfer", "--depths", "20"), "--depths is not for transfer; --model.name names its net"),
         (("gradients", "--train.seed", "2"), "--train.seed is not for gradients; --seeds are"),
+        (("gradients", "--train.steps", "2"), "--train.steps is not for gradients; --train.epochs is"),
         (
             ("gradients", "--model.name", "resnet18"),
             "--model.name is not for gradients; --kinds and --depths name its nets",
