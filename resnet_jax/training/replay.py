@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 
+from resnet_jax.files import expanded
 from resnet_jax.training import metrics
 from resnet_jax.training.checkpoint import kept_steps, open_checkpoint
 from resnet_jax.training.data_record import read_record
@@ -25,7 +26,7 @@ def replay(folder: str | Path, step: int) -> dict[str, Any]:
     Raises:
       ValueError, OSError: no such run; no checkpoint before the step, or a damaged one; other data or another config.
     """
-    folder = Path(folder)
+    folder = expanded(folder)
     steps = make_plan(read_config(folder)).steps
     kept = kept_steps(folder / "checkpoints")
     before = [saved for saved in kept if saved < step]
