@@ -99,8 +99,10 @@ def test_each_split_may_have_its_own_file_and_a_split_without_labels_is_not_used
     data = open_all(tmp_path)
     assert data.splits == {"train": 2, "val": 1} and list(data.examples("val").labels) == [1]
     assert any(note.startswith("split 'test' is not used: ") for note in data.notes)
-    with pytest.raises(ValueError, match="/test has no labels, neither class folders nor metadata.csv"):
-        data.examples("test")
+    write(tmp_path / "test/metadata.csv", "file_name,label\na.png,-1\n")
+    for opened in (data, open_all(tmp_path)):
+        with pytest.raises(ValueError, match="/test has no labels, neither class folders nor metadata.csv"):
+            opened.examples("test")
     write(tmp_path / "val/metadata.jsonl", json.dumps({"file_name": "a.png", "label": "owl"}))
     with pytest.raises(ValueError, match="/val has classes that .*/train has not: owl"):
         open_path(tmp_path).examples("val")

@@ -13,7 +13,7 @@ import numpy as np
 
 from resnet_jax.data.examples import Files, Part, Stored, places, shortened
 from resnet_jax.data.formats import labels as label_files
-from resnet_jax.data.formats.listing import IMAGES, Listing, is_image, list_images, notes_on, subfolders
+from resnet_jax.data.formats.listing import IMAGES, Listing, has_images, is_image, list_images, notes_on, subfolders
 from resnet_jax.data.formats.splits import by_split, shared_folders, split_in, split_of
 from resnet_jax.nearest import composed
 
@@ -51,7 +51,7 @@ def open_folders(
     nested = [name for name in named if subfolders(path / name)]
     if named and not explicit:
         others = [name for name in folders if name not in named]
-        rivals = [name for name in others if list_images(path / name).paths]
+        rivals = [name for name in others if has_images(path / name)]
         if rivals and len(nested) == 1:
             said = f"has the split {nested[0]!r} beside {', '.join(rivals[:5])}"
             raise ValueError(f"{path} {said}; wanted: a folder per class, or train, test, validation alone")
@@ -95,10 +95,10 @@ def _open_splits(
         raise ValueError(f"{path} has a folder {first!r}, but none of training images; wanted beside it: 'train'")
     splits = {split: str(_inmost(path / folder).relative_to(path)) for split, folder in splits.items()}
     train = path / splits["train"]
-    if not any(one.listing.paths for one in _list_classes(train, subfolders(train), path)) and list_images(train).paths:
+    found = _list_classes(train, subfolders(train), path)
+    if not any(one.listing.paths for one in found) and has_images(train):
         return _open_flat_splits(path, splits, options)
     _refuse_columns(path, options)
-    found = _list_classes(train, subfolders(train), path)
     if not found:
         _refuse_flat(train)
     _check_shape(train, [one for one in found if one.listing.paths], [])
@@ -141,7 +141,8 @@ def _open_flat_splits(path: Path, splits: dict[str, str], options: dict[str, Any
     for split, folder in splits.items():
         here = path / folder
         inside = [file for file in label_files.label_files(here) if label_files.has_columns(file, *_columns(options))]
-        if file := _metadata(inside):
+        file = _metadata(inside)
+        if file and (split == "train" or label_files.has_labels(file, *_columns(options))):
             opened[split] = label_files.open_labels(here, file, **options)
             notes += [f"{folder}: {note}" for note in opened[split].notes]
         elif split == "train":

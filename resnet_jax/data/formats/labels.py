@@ -8,7 +8,7 @@ import os
 import posixpath
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -72,6 +72,15 @@ def has_columns(file: Path, image_column: str | None, label_column: str | None) 
     except ValueError:
         return False
     return True
+
+
+def has_labels(file: Path, image_column: str | None, label_column: str | None) -> bool:
+    """Whether some row has a label other than -1.
+
+    Raises:
+      ValueError: a damaged file.
+    """
+    return not _bare(read_rows(file, choose_columns(file, image_column, label_column)))
 
 
 def choose_columns(file: Path, image_column: str | None = None, label_column: str | None = None) -> Columns:
@@ -281,8 +290,8 @@ def open_labels(
     return Stored(str(root), stored, (*notes, *notes_on(listing.unread, listing.links)), unlabelled)
 
 
-def _bare(rows: list[tuple[Row, Path | None]]) -> bool:
-    return all(row.label in ("", "-1") for row, _ in rows)
+def _bare(rows: Iterable[Row]) -> bool:
+    return all(row.label in ("", "-1") for row in rows)
 
 
 def _distinct(file: Path, rows: Iterator[Row], index: Index) -> tuple[list[tuple[Row, Path | None]], int]:

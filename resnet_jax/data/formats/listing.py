@@ -97,6 +97,15 @@ def _is_run(folder: Path) -> bool:
     return isinstance(record, dict) and record.keys() >= {"config", "versions"}
 
 
+def has_images(folder: Path) -> bool:
+    """Whether an image lies anywhere below a folder."""
+    for place, folders, names in os.walk(folder):
+        if any(is_image(os.path.join(place, name)) for name in names):
+            return True
+        folders[:] = [name for name in folders if is_shown(name)]
+    return False
+
+
 def is_image(file: str) -> bool:
     """Whether a file is not hidden, and its extension or, where that says nothing, its first bytes are an image's."""
     name = os.path.basename(file)
