@@ -262,3 +262,84 @@ def test_where_the_bottleneck_strides(in_1x1, conv1):
     jax.eval_shape(lambda: net.init(jax.random.key(0), X, train=False))
     assert seen["conv1"] == conv1
     assert seen["conv2"] == (4, 8, 8, 8)
+
+
+FAMILIES = ["cifar_condconv20", "cifar_skipnet38_rnn", "resnet50_clip", "resnet50_gn", "resnetaa50", "skresnet18"]
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_no_images_have_no_logits_and_move_no_statistics(name, strict_dtypes):
+    model = recipe.small(name, 1, stages=2, **({"skipping": True} if "skip" in name else {}))
+    variables, none = recipe.variables(model), jnp.zeros((0, 17, 20, 3))
+    assert model.apply(variables, none, train=False).logits.shape == (0, model.num_classes)
+    outputs, updated = model.apply(variables, none, train=True, mutable=["batch_stats"])
+    assert outputs.logits.shape == (0, model.num_classes)
+    for moved in updated.values():
+        jax.tree.map(np.testing.assert_array_equal, moved, variables["batch_stats"])
+
+
+@pytest.mark.parametrize(("name", "size", "least"), [("resnet50_clip", 2, 3), ("resnetaa50", 1, 3), ("resnet18", 0, 1)])
+def test_an_image_too_small_is_told_what_is_enough(name, size, least):
+    def apply(size):
+        model, image = create_model(name), jnp.zeros((1, size, size, 3))
+        return jax.eval_shape(partial(model.init_with_output, train=False), jax.random.key(0), image)
+
+    with pytest.raises(ValueError, match=f"too small: expected at least {least} x {least} pixels, got {size} x {size}"):
+        apply(size)
+    apply(least)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "skresnet18"])
+def test_training_with_one_value_per_channel_is_refused(name):
+    """The mean of one number is the number: every image would have the same logits."""
+    model = recipe.small(name, 1, num_classes=3)
+
+    def train(model, n, side, mapped=None):
+        def run(x):
+            variables = model.init(jax.random.key(0), x, train=True)  # a single image is enough to initialise
+            return model.apply(variables, x, train=True, mutable=["batch_stats"])
+
+        x = jnp.zeros((n, side, side, 3))
+        if mapped is None:
+            return jax.eval_shape(run, x)
+        return jax.eval_shape(jax.vmap(run, axis_name="data"), x[:, None].repeat(mapped, 1))
+
+    said = "one value per channel: .*stage.*use a larger batch, larger images or frozen_norms"
+    for n, side, mapped in ((1, 32, None), (2, 32, 1)):  # by devices: each has one
+        with pytest.raises(ValueError, match=said):
+            train(model, n, side, mapped)
+    train(model, 2, 32)
+    train(model.clone(frozen_norms="all"), 1, 32)
+    train(model.clone(bn_axis="data"), 2, 32, mapped=1)
+    if name == "resnet18":
+        train(model, 1, 33)
+    else:  # the selective kernels' attention normalises vectors, one for each image
+        with pytest.raises(ValueError, match=r"reduce_norm .*got \[1, 1, 1, 16\]"):
+            train(model, 1, 224)
+
+
+def test_a_net_in_ones_own_module_takes_a_name_and_its_class_can_be_lifted():
+    class Detector(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            one = create_model("cifar_resnet8", num_classes=0, name="backbone")(x, False)
+            two = tiny(num_classes=0).clone(name="other")(x, train=False)
+            tiny(num_classes=0).clone()  # of no name: of no parent
+            return one.features["pool"] + two.features["pool"]
+
+    x = jnp.zeros((2, 8, 8, 3))
+    variables = jax.eval_shape(Detector().init, jax.random.key(0), x)
+    assert set(variables["params"]) == {"backbone", "other"}
+    assert create_model("cifar_resnet8", name="x", parent=None).name == "x"
+
+    fields = {name: getattr(tiny(), name) for name in ResNet.__dataclass_fields__ if name not in ("parent", "name")}
+    axes = {"params": 0, "batch_stats": 0}
+    ensemble = nn.vmap(ResNet, in_axes=(0, None), variable_axes=axes, split_rngs={"params": True})(**fields)
+    outputs, variables = jax.eval_shape(
+        lambda key, x: ensemble.init_with_output(key, x, False), jax.random.key(0), x[None].repeat(3, 0)
+    )
+    assert outputs.logits.shape == (3, 2, 10)
+    assert variables["params"]["stem"]["conv"]["kernel"].shape == (3, 3, 3, 3, 16)
+    saving = nn.remat(ResNet, static_argnums=(2,))(**fields)
+    outputs, _ = jax.eval_shape(lambda v, x: saving.apply(v, x, True, mutable=["batch_stats"]), VARIABLES, x)
+    assert outputs.logits.shape == (2, 10)
