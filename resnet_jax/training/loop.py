@@ -46,6 +46,7 @@ from resnet_jax.training.plan import (
     as_begun,
     check_deterministic,
     check_split,
+    check_values_per_channel,
     data_changes,
     data_facts,
     eval_batch,
@@ -196,6 +197,7 @@ def _get_ready(config: Config, held: ExitStack) -> tuple[Plan, Parallel, Path, l
         check_installed("wandb")
     parallel = Parallel(config.train.parallel)
     check_split(config, len(parallel.devices), parallel.share[1])
+    check_values_per_channel(plan, len(parallel.devices))
     if config.train.deterministic:
         check_deterministic(parallel.devices[0].platform, os.environ.get("XLA_FLAGS", ""))
     if distributed.is_first():

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, cast
 
 import flax.linen as nn
+import jax
 import numpy as np
 import optax
 from flax.traverse_util import flatten_dict
@@ -26,6 +28,7 @@ from resnet_jax.nearest import composed
 from resnet_jax.training import optim
 from resnet_jax.training.data_record import Record, make_record, read_record
 from resnet_jax.training.folder import read_config
+from resnet_jax.training.steps import keeping_statistics
 from resnet_jax.types import Preprocess
 
 
@@ -353,6 +356,23 @@ def check_split(config: Config, devices: int, processes: int = 1) -> None:
     group = config.model.bn_group_size
     if group is not None and devices % group:
         raise ValueError(f"model.bn_group_size={group} does not divide {devices} devices")
+
+
+def check_values_per_channel(plan: Plan, devices: int) -> None:
+    """Raises ValueError where a device gets one image at a time, of which a norm has one value per channel."""
+    config, parts = plan.config, devices * plan.config.optim.accumulate
+    if config.data.batch_size > parts or (config.model.bn_axis is not None and devices > 1):
+        return
+    model = plan.model.clone(bn_axis=None, bn_group_size=None, drop_rate=0.0, drop_path=0.0)
+    image = jax.ShapeDtypeStruct((1, *plan.train.image_shape), model.dtype)
+    variables, kept = shapes(model, plan.train.image_shape[0]).variables, frozen(config.optim)
+    train = partial(model.apply, train=True, mutable=["batch_stats", "gates"])
+    try:
+        with nn.intercept_methods(keeping_statistics(kept)) if kept else nullcontext():
+            jax.eval_shape(train, variables, image)
+    except ValueError as error:
+        said = str(error).partition("\n")[0]
+        raise ValueError(f"data.batch_size={config.data.batch_size} is one image at a time: {said}") from None
 
 
 def eval_batch(config: Config) -> int:

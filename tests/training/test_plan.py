@@ -7,7 +7,14 @@ import pytest
 from pictures import pictures
 
 from resnet_jax.config import Config, DataConfig, OptimConfig
-from resnet_jax.training.plan import data_changes, data_facts, make_plan, with_recorded_classes
+from resnet_jax.models import create_model
+from resnet_jax.training.plan import (
+    check_values_per_channel,
+    data_changes,
+    data_facts,
+    make_plan,
+    with_recorded_classes,
+)
 
 NUMBERS = ("0", "1", "2", "10")
 
@@ -57,6 +64,19 @@ def test_names_by_place_hold_for_one_order_of_the_folders(numbered):
     (said,) = data_changes(now, {"classes": names, "data": {"own_classes": old.own_classes}})
     assert "own_classes ('0', '1', '10', '2'), now ['0', '1', '2', '10']" in said
     assert with_recorded_classes(now, {"classes": ["one", "zero", "two", "ten"]}) is now
+
+
+def test_one_value_per_channel_is_told_before_work(numbered):
+    now = plan(numbered, image_size=8)
+    one = replace(now, config=replace(now.config, data=replace(now.config.data, batch_size=1)))
+    check_values_per_channel(one, 1)  # the default net's last map has four pixels
+    deep = replace(one, model=create_model("resnet18", in_channels=now.train.image_shape[-1]))
+    with pytest.raises(
+        ValueError, match="data.batch_size=1 is one image at a time: training with one value per channel"
+    ):
+        check_values_per_channel(deep, 1)
+    check_values_per_channel(replace(deep, model=deep.model.clone(frozen_norms="all")), 1)
+    check_values_per_channel(replace(deep, config=now.config), 1)
 
 
 def test_class_names_in_another_unicode_form_are_the_run_s(tmp_path):
