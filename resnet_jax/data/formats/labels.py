@@ -276,9 +276,8 @@ def open_labels(
         parts[split].append(pair)
     if "train" not in parts:
         raise ValueError(f"{file} has rows of {', '.join(parts)}, but none to train on")
-    unlabelled = {
-        split: f"{file}: {split!r} has no labels" for split in parts if split != "train" and _bare(parts[split])
-    }
+    bare = [split for split in parts if split != "train" and _bare(row for row, _ in parts[split])]
+    unlabelled = {split: f"{file}: {split!r} has no labels" for split in bare}
     classes = class_order({row.label for row, _ in parts["train"] if row.label})
     _check_classes(file, columns, classes)
     stored = {}
