@@ -21,7 +21,8 @@ from resnet_jax.training.integrity import replace_file
 # Fields, and groups of them, that may change between the starts of one run: they change no step that is made.
 FREE = (
     "workdir",
-    "data.path",  # the images themselves are compared
+    "data.path",  # the images themselves are compared, with their labels
+    "data.labels",
     "data.data_dir",
     "data.threads",
     "data.eval_batch_size",
