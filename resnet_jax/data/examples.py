@@ -122,13 +122,11 @@ class Files:
         return replace(self, paths=[self.paths[i] for i in index], labels=self.labels[index], contents=contents)
 
     def identity(self, index: np.ndarray, kind: str) -> Identity:
-        paths = [self.paths[i] for i in index]
-        if kind == "contents":
-            found = file_fingerprints(paths) if self.contents is None else self.contents[index]
-        else:
-            found = name_and_size_fingerprints(paths)
-        names = np.array([name_fingerprint(path) for path in paths], np.uint64)
-        return Identity(kind, found, names, self.labels[index].astype(np.int32))
+        paths, labels = [self.paths[i] for i in index], self.labels[index].astype(np.int32)
+        if kind == "names":
+            return Identity(kind, name_and_size_fingerprints(paths), np.zeros(len(paths), np.uint64), labels)
+        found = file_fingerprints(paths) if self.contents is None else self.contents[index]
+        return Identity(kind, found, np.array([name_fingerprint(path) for path in paths], np.uint64), labels)
 
 
 @dataclass(frozen=True, eq=False)

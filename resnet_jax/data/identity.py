@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 SHARE = 0.2  # of the images of each class that is held out, on average
-PIECE, PIECES = 2**12, 16  # bytes, and how many of them are read of an image that has more
+PIECE, PIECES = 2**13, 8  # bytes, and how many of them are read of an image that has more
 MANY = 50_000  # image files: where there are more, and none is held out by its contents, names and sizes identify them
 READERS = 16  # threads
 
@@ -32,17 +32,18 @@ def file_fingerprints(paths: Sequence[str | Path]) -> np.ndarray:
 
     def of(path: str | Path) -> int:
         try:
-            with open(path, "rb", buffering=0) as file:
-                status = os.fstat(file.fileno())
-                if not stat.S_ISREG(status.st_mode):
-                    return name_fingerprint(path)
-                parts = []
-                for first, size in _pieces(status.st_size):
-                    file.seek(first)
-                    parts.append(file.read(size) or b"")
-                return _hash(str(status.st_size).encode(), *parts)
+            file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # which a pipe without a writer would wait for
         except OSError:
             return name_fingerprint(path)
+        try:
+            status = os.fstat(file)
+            if not stat.S_ISREG(status.st_mode):
+                return name_fingerprint(path)
+            return _hash(str(status.st_size).encode(), *(os.pread(file, n, at) for at, n in _pieces(status.st_size)))
+        except OSError:
+            return name_fingerprint(path)
+        finally:
+            os.close(file)
 
     return _each(of, paths)
 
@@ -73,7 +74,7 @@ def place_fingerprints(where: str, index: np.ndarray) -> np.ndarray:
 
 
 def _pieces(size: int) -> list[tuple[int, int]]:
-    """What is read of so many bytes, as (first, size): all, or sixteen pieces of 4 KiB from the first to the last.
+    """What is read of so many bytes, as (first, size): all, or eight pieces of 8 KiB from the first to the last.
 
     Pictures without compression may begin and end alike, so both ends alone would not do.
     """
@@ -83,11 +84,7 @@ def _pieces(size: int) -> list[tuple[int, int]]:
 
 
 def _hash(*parts: bytes) -> int:
-    digest = hashlib.blake2b(digest_size=8)
-    for part in parts:
-        digest.update(part)
-        digest.update(b"\0")
-    return int.from_bytes(digest.digest(), "big")
+    return int.from_bytes(hashlib.blake2b(b"\0".join(parts), digest_size=8).digest(), "big")
 
 
 def _each(of: Callable[[str | Path], int], paths: Sequence[str | Path]) -> np.ndarray:
@@ -106,12 +103,16 @@ def held_out(fingerprints: np.ndarray, labels: np.ndarray) -> np.ndarray:
     Copies of an image have one fingerprint, so they are always on the same side.
     """
     limit = np.uint64(int(SHARE * 2.0**64))
-    classes = [np.unique(fingerprints[labels == label]) for label in np.unique(labels)]
-    held = [np.unique(fingerprints[fingerprints < limit])]
-    held += [own[:1] for own in classes if len(own) > 1 and own[0] >= limit]
-    chosen = np.concatenate(held)
-    kept = [own[-1:] for own in classes if np.isin(own, chosen).all()]
-    return np.isin(fingerprints, chosen) & ~np.isin(fingerprints, np.concatenate([chosen[:0], *kept]))
+    order = np.lexsort((fingerprints, labels))
+    pairs = np.stack([labels[order].astype(np.uint64), fingerprints[order]])
+    pairs = pairs[:, np.append(True, (pairs[:, 1:] != pairs[:, :-1]).any(0))]  # each once, in order
+    own = pairs[1]
+    first = np.flatnonzero(np.append(True, pairs[0, 1:] != pairs[0, :-1]))  # of each class
+    last = np.append(first[1:], len(own)) - 1
+    lacking = (own[first] >= limit) & (last > first)
+    chosen = np.append(own[own < limit], own[first[lacking]])
+    full = np.logical_and.reduceat(np.isin(own, chosen), first)
+    return np.isin(fingerprints, chosen) & ~np.isin(fingerprints, own[last[full]])
 
 
 @dataclass(frozen=True, eq=False)

@@ -71,7 +71,7 @@ def test_a_fifth_is_held_out_on_average():
 
 
 def test_a_fingerprint_is_of_the_contents_wherever_they_are(tmp_path):
-    """Long files by sixteen pieces from their beginning to their end, so that like borders do not make them one."""
+    """Long files by eight pieces from their beginning to their end, so that like borders do not make them one."""
     rng = np.random.default_rng(0)
     long = bytearray(rng.bytes(300_000))
     contents = [b"", b"a", rng.bytes(70_000), bytes(long)]
@@ -119,7 +119,7 @@ def test_identities_follow_the_examples(tmp_path):
     (tmp_path / "cat" / "a.png").write_bytes(b"a")
     files = Files([tmp_path / "cat" / "a.png"], np.array([0]), ("cat",))
     by_contents, by_name = identify(files, "contents"), identify(files, "names")
-    assert by_contents.fingerprints != by_name.fingerprints and by_contents.names == by_name.names
+    assert by_contents.fingerprints != by_name.fingerprints and by_contents.names != 0 == by_name.names
     assert (by_contents.kind, by_name.kind) == ("contents", "names")
 
 
