@@ -125,7 +125,9 @@ def test_other_libraries_have_a_name_of_its_own_for_every_array(name):
 def test_feature_strides():
     imagenet = {"stem": (64, 2), "stage1": (256, 4), "stage2": (512, 8), "stage3": (1024, 16), "stage4": (2048, 32)}
     cifar = {"stem": (16, 1), "stage1": (16, 1), "stage2": (32, 2), "stage3": (64, 4)}
-    assert feature_info(create_model("resnet50")) == imagenet
+    assert feature_info(create_model("resnet50")) == feature_info("resnet50") == imagenet
+    with pytest.raises(ValueError, match="no model named 'resnet5o'; close: resnet50"):
+        feature_info("resnet5o")
     assert list(feature_info(create_model("resnet50"))) == list(imagenet)
     assert feature_info(create_model("cifar_resnet20")) == cifar
     assert feature_info(create_model("resnet50"), 225) == imagenet  # whatever the size
@@ -229,6 +231,7 @@ def test_listing():
         (("resnet50", {"num_clases": 3}), TypeError, "no option 'num_clases'; close: num_classes"),
         (("resnet50", {"stem": "cifr"}), ValueError, "stem='cifr'; valid: imagenet, cifar"),
         (("resnet50", {"remat": "all"}), ValueError, "remat='all'; valid: none, block, stage"),
+        (("resnet50", {"dilation": "timn"}), ValueError, "dilation='timn'; valid: timm, resample"),
         (("resnet50", {"output_stride": 4}), ValueError, "output_stride=4; valid: None, 8, 16, 32"),
         (("resnet50", {"frozen_norms": ("stage5",)}), ValueError, "frozen_norms='stage5'; valid: all, stem, stage1"),
         (("resnet50", {"drop_path": 1.0}), ValueError, "drop_path=1.0; wanted: a rate in [0, 1)"),

@@ -71,9 +71,7 @@ def test_one_value_per_channel_is_told_before_work(numbered):
     one = replace(now, config=replace(now.config, data=replace(now.config.data, batch_size=1)))
     check_values_per_channel(one, 1)  # the default net's last map has four pixels
     deep = replace(one, model=create_model("resnet18", in_channels=now.train.image_shape[-1]))
-    with pytest.raises(
-        ValueError, match="data.batch_size=1 is one image at a time: training with one value per channel"
-    ):
+    with pytest.raises(ValueError, match="data.batch_size=1 is one image at a time: .*one value per channel"):
         check_values_per_channel(deep, 1)
     check_values_per_channel(replace(deep, model=deep.model.clone(frozen_norms="all")), 1)
     check_values_per_channel(replace(deep, config=now.config), 1)

@@ -30,14 +30,17 @@ def torch():
 
 @pytest.fixture(scope="module")
 def timm(torch):
-    library = torch.library.Library("torchvision", "DEF")
-    for name in ("nms", "qnms"):  # which torchvision built for another torch lacks, and asks for when imported
-        library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    try:
+        import torchvision  # noqa: F401
+    except RuntimeError:  # built for another torch: it lacks these, and asks for them when imported
+        library = torch.library.Library("torchvision", "DEF")
+        for name in ("nms", "qnms"):
+            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     return pytest.importorskip("timm")
 
 
 def compare(name, layout, theirs, torch, tmp_path, size, **constants):
-    """`theirs` with our file, in float64, against our net."""
+    """`theirs` with our file, in float64, against our net. `size` is a side in pixels, or height and width."""
     model = create_model(name, dtype="float64", param_dtype="float64").clone(**constants)
     variables, path = recipe.variables(model, np.float64), tmp_path / f"{name}.safetensors"
     save_torch_state(variables, name, path, layout=layout)
@@ -46,7 +49,7 @@ def compare(name, layout, theirs, torch, tmp_path, size, **constants):
     fixed = {key for key in theirs.state_dict() if "blur" in key or key.endswith("filt")}
     assert set(theirs.state_dict()) - set(state) <= fixed and set(state) <= set(theirs.state_dict())
     theirs.load_state_dict(theirs.state_dict() | state, strict=True)
-    images = np.random.default_rng(0).standard_normal((2, 3, size, size))
+    images = np.random.default_rng(0).standard_normal((2, 3, *(size if isinstance(size, tuple) else (size, size))))
     with torch.no_grad():
         wanted = theirs(torch.from_numpy(images)).numpy()
     path.unlink()
@@ -61,6 +64,19 @@ def test_timm(x64, name, torch, timm, tmp_path):
     model = create_model(name)
     size = model.image_size if AttentionPoolHead in pieces(model) else 64
     compare(name, "timm", timm.create_model(name), torch, tmp_path, size)
+
+
+DILATED = ["resnet18d", "resnet26t", "resnet50", "resnet50d", "resnetaa50", "resnetaa50d", "resnetblur50", "resnetrs50"]
+DILATED += ["resnext50d_32x4d", "seresnet18", "ecaresnet50d", "skresnet18", "res2net50_26w_4s", "res2net50d"]
+DILATED += ["resnetv2_50", "resnetv2_50d", "resnetv2_50x1_bit", "efficientnet_b0", "tf_efficientnet_b0"]
+
+
+@pytest.mark.parametrize("stride", [8, 16])
+@pytest.mark.parametrize("name", [name for name in DILATED if name in NAMES])
+def test_timm_with_an_output_stride(x64, name, stride, torch, timm, tmp_path):
+    """At an odd size; a pool that is not strided has other borders there."""
+    theirs = timm.create_model(name, output_stride=stride)
+    compare(name, "timm", theirs, torch, tmp_path, (65, 97), output_stride=stride)
 
 
 @pytest.mark.parametrize("name", NAMES)

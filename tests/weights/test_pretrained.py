@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 import recipe
+from flax.traverse_util import flatten_dict
 from PIL import Image
 from safetensors.numpy import save_file
 
@@ -14,6 +15,7 @@ from resnet_jax import Preprocess, Pretrained, create_model, load_pretrained, sa
 from resnet_jax.models import shapes
 from resnet_jax.models.layers import BatchNorm
 from resnet_jax.types import flaws
+from resnet_jax.weights.names import Names
 from resnet_jax.weights.recognition import OtherNet
 
 STATE = {name: x.astype(np.float32 if x.ndim else x.dtype) for name, x in recipe.torch_state("resnet18").items()}
@@ -254,3 +256,23 @@ def test_a_library_without_this_very_net_is_passed_over(tmp_path):
     save_torch_state(variables, name, tmp_path / "x.safetensors", layout="torchvision")
     with pytest.raises(ValueError, match="x.safetensors is an efficientnet_b0 with names of torchvision: pass model"):
         load_pretrained(tmp_path / "x.safetensors", model="tf_efficientnet_b0")
+
+
+@pytest.mark.parametrize("layout", ["timm", "torchvision"])
+def test_a_net_that_is_not_registered_is_read_by_any_layout_of_its_kind(tmp_path, layout):
+    net = recipe.small("efficientnet_b0", 1, num_classes=3)
+    names, state = Names(net, layout), {}
+    for path, leaf in flatten_dict(shapes(net, 64).variables).items():
+        entry, how = names.entry(path)
+        state[entry] = np.ascontiguousarray(how.to_theirs(np.full(leaf.shape, 0.5, np.float32)))
+    save_file(state, tmp_path / "mine.safetensors")
+    loaded = load_pretrained(tmp_path / "mine.safetensors", model=deepcopy(net))
+    assert loaded.model == net
+    assert all((leaf == 0.5).all() for leaf in jax.tree.leaves(loaded.variables))
+
+
+def test_the_number_of_classes_is_checked_as_create_model_does(file):
+    assert load_pretrained(file, num_classes=np.int64(7)).model == create_model("resnet18", num_classes=7)
+    for wrong in (7.0, True, -1):
+        with pytest.raises(ValueError, match=f"num_classes={wrong}; wanted: a whole number, at least 0"):
+            load_pretrained(file, num_classes=wrong)
