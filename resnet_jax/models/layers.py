@@ -45,7 +45,7 @@ class Conv(nn.Module):
     """Convolution without bias: [N, H, W, Ci] -> [N, ceil(H/s), ceil(W/s), features]."""
 
     features: int
-    kernel_size: int = 1  # odd
+    kernel_size: int = 1  # an even one is padded (k - 1) // 2 before and k // 2 behind
     strides: int = 1
     dilation: int = 1
     groups: int = 1

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from resnet_jax.ops.conv_cpu_grouped import sliced_conv
 from resnet_jax.ops.sharding import is_sharded
 from resnet_jax.ops.tally import add_macs
 from resnet_jax.types import Array
@@ -26,10 +27,10 @@ BAND = 4
 def conv2d(
     x: Array, kernel: Array, *, strides: int = 1, dilation: int = 1, groups: int = 1, same: bool = False
 ) -> Array:
-    """[N, H, W, Ci], [k, k, Ci/groups, Co] -> [N, ceil(H/strides), ceil(W/strides), Co], for odd k.
+    """[N, H, W, Ci], [k, k, Ci/groups, Co] -> [N, ceil(H/strides), ceil(W/strides), Co].
 
-    The padding is symmetric, dilation * (k - 1) / 2 on every side: PyTorch's. With `same` it is TensorFlow's SAME,
-    which at even sizes and stride 2 pads more behind than before.
+    The padding is dilation * floor((k - 1) / 2) before and dilation * floor(k / 2) behind: for odd k symmetric, as
+    PyTorch's. With `same` it is TensorFlow's SAME, which at even sizes and stride 2 pads more behind than before.
     """
     out = [-(-size // strides) for size in x.shape[1:3]]
     pads = _pads(x, kernel.shape[0], strides, dilation, same)
@@ -37,13 +38,17 @@ def conv2d(
     add_macs(x.shape[0] * math.prod(out) * kernel.size)
     if not has_known_size(x) and kernel.shape[0] > 1:
         return library(x, kernel)
-    if groups == 1 and (kernel.shape[0] == 1 or math.prod(out) <= SMALL_MAP):
+    by_patches = kernel.shape[0] == 1 or math.prod(out) <= SMALL_MAP
+    if groups == 1 and by_patches:
         product = partial(patch_product, strides=strides, dilation=dilation, pads=pads)
         return lax.platform_dependent(x, kernel, cpu=product, default=library)
     if groups == kernel.shape[-1] == x.shape[-1]:
         product = partial(depthwise_sum, strides=strides, dilation=dilation, pads=pads)
         return lax.platform_dependent(x, kernel, cpu=product, default=library)
-    if groups == strides == dilation == 1 and max(kernel.shape[2:]) <= NARROW and _band(x, kernel) > 1:
+    if groups > 1:
+        conv = partial(patch_product if by_patches else library_conv, strides=strides, dilation=dilation, pads=pads)
+        return lax.platform_dependent(x, kernel, cpu=partial(sliced_conv, groups=groups, conv=conv), default=library)
+    if strides == dilation == 1 and max(kernel.shape[2:]) <= NARROW and _band(x, kernel) > 1:
         return lax.platform_dependent(x, kernel, cpu=narrow_conv, default=library)
     return library(x, kernel)
 
@@ -65,9 +70,12 @@ def conv2d_per_example(
         own = kernels.transpose(1, 2, 3, 0, 4)
         return depthwise_sum(x, own, strides=strides, dilation=dilation, pads=pads)
 
-    def product(x: Array, kernels: Array) -> Array:
+    def one_group(x: Array, kernels: Array) -> Array:
         columns = _patches(x, k, strides, dilation, pads)
-        return jnp.einsum("nhwc,ncf->nhwf", columns, kernels.reshape(n, k * k * channels, features))
+        return jnp.einsum("nhwc,ncf->nhwf", columns, kernels.reshape(n, columns.shape[-1], kernels.shape[-1]))
+
+    def product(x: Array, kernels: Array) -> Array:
+        return sliced_conv(x, kernels, groups=groups, conv=one_group)
 
     def grouped(x: Array, kernels: Array) -> Array:
         joined = x.transpose(1, 2, 0, 3).reshape(1, *x.shape[1:3], n * x.shape[3])
@@ -75,9 +83,7 @@ def conv2d_per_example(
         y = library_conv(joined, own, strides=strides, dilation=dilation, groups=n * groups, pads=pads)
         return y.reshape(*y.shape[1:3], n, features).transpose(2, 0, 1, 3)
 
-    if groups > 1:
-        return grouped(x, kernels)
-    if k == 1 or n == 0 or not isinstance(n, int) or is_sharded(x):
+    if (k == groups == 1) or n == 0 or not isinstance(n, int) or is_sharded(x):
         return product(x, kernels)
     return lax.platform_dependent(x, kernels, cpu=product, default=grouped)
 
@@ -102,18 +108,23 @@ def has_known_size(x: Array) -> bool:
 def _pads(x: Array, k: int, strides: int, dilation: int, same: bool) -> Pads:
     span = dilation * (k - 1)
     if not same or span == 0:
-        return [(span // 2, span // 2)] * 2
+        return [_sides(k, dilation)] * 2
     if not has_known_size(x):
         return "SAME"
     totals = [max(0, (-(-size // strides) - 1) * strides + span + 1 - size) for size in x.shape[1:3]]
     return [(total // 2, total - total // 2) for total in totals]
 
 
+def _sides(k: int, dilation: int) -> tuple[int, int]:
+    """Padding before and behind that keeps the size: of an even kernel more pixels lie behind."""
+    return dilation * ((k - 1) // 2), dilation * (k // 2)
+
+
 def library_conv(
     x: Array, kernel: Array, *, strides: int, dilation: int, groups: int = 1, pads: Pads | None = None
 ) -> Array:
-    """What XLA offers; `pads` are symmetric if not given."""
-    pads = pads or [(dilation * (k - 1) // 2,) * 2 for k in kernel.shape[:2]]
+    """What XLA offers; `pads` keep the size if not given."""
+    pads = pads or [_sides(k, dilation) for k in kernel.shape[:2]]
     return lax.conv_general_dilated(
         x,
         kernel,
@@ -128,8 +139,7 @@ def library_conv(
 def patch_product(x: Array, kernel: Array, *, strides: int, dilation: int, pads: Pads | None = None) -> Array:
     """The same as a matrix product, [N * H' * W', k * k * Ci] by [k * k * Ci, Co]."""
     k, _, channels, features = kernel.shape
-    pad = dilation * (k - 1) // 2
-    columns = _patches(x, k, strides, dilation, pads or [(pad, pad)] * 2)
+    columns = _patches(x, k, strides, dilation, pads or [_sides(k, dilation)] * 2)
     matrix = kernel.reshape(k * k * channels, features)
     if not has_known_size(x):
         return columns @ matrix
@@ -188,7 +198,7 @@ def banded_product(x: Array, kernel: Array) -> Array:
     """
     n, height, width, channels = x.shape
     k, features, columns = kernel.shape[0], kernel.shape[-1], _band(x, kernel)
-    padded = jnp.pad(x, ((0, 0), (k // 2, k // 2), (k // 2, k // 2), (0, 0)))
+    padded = jnp.pad(x, ((0, 0), _sides(k, 1), _sides(k, 1), (0, 0)))
     # One axis is split or merged at a time: on a mesh of explicit axes the batch may be sharded.
     own = padded[:, :, :width].reshape(n, height + k - 1, width // columns, columns, channels)
     own = own.reshape(n, height + k - 1, width // columns, columns * channels)

@@ -45,12 +45,24 @@ def batch_norm(
     """[N, H, W, C] -> normalised [N, H, W, C], its mean [C] and biased variance [C], in the dtype of `scale`.
 
     With `axis_name` the statistics are those of all devices of that axis (or of each group of them).
-    One pass over x: E[x^2] - E[x]^2 is exact enough in float32 while |mean| / std stays below about 1e3.
+
+    One pass over z = x - k, var = E[z^2] - E[z]^2, where k [C] is the mean of the first pixels of the images. Since k
+    is a mean of 1 / (H W) of the values, (k - E[x])^2 <= H W var whatever they are, and what cancels is bounded: the
+    relative error of the variance is at most some ten times H W times 6e-8 (float32). On maps of one pixel k is the
+    mean itself. Measured, with normal values of mean / deviation 0 to 10,000 and 2 to 200,000 of them a channel: at
+    most 3e-7. Without k it is (mean / deviation)^2 times 6e-8 and more: 2e-3 at 100, 0.1 at 1,000.
     """
     axes = tuple(range(x.ndim - 1))
     wide = x.astype(scale.dtype)
-    mean, square = jnp.mean(wide, axes), jnp.mean(wide * wide, axes)
-    if axis_name is not None:
-        mean, square = lax.pmean((mean, square), axis_name, axis_index_groups=axis_index_groups)
-    var = jnp.maximum(square - mean * mean, 0)
-    return normalize(x, mean, var, scale, bias, epsilon=epsilon), mean, var
+
+    def mean_of(*values: Array) -> list[Array]:
+        means = [jnp.mean(value, axes) for value in values]
+        return means if axis_name is None else lax.pmean(means, axis_name, axis_index_groups=axis_index_groups)
+
+    (shift,) = mean_of(lax.stop_gradient(wide[(slice(None), *(slice(1),) * (x.ndim - 2))]))
+    centred = wide - shift.reshape((1,) * (x.ndim - 1) + (-1,))
+    mean, square = mean_of(centred, centred * centred)
+    var = square - mean * mean
+    # Below 0 by rounding, where all values are equal. A maximum might lose NaN (activations.py).
+    var = jnp.where(var < 0, 0, var)
+    return normalize(centred, mean, var, scale, bias, epsilon=epsilon), shift + mean, var

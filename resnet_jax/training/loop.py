@@ -40,6 +40,7 @@ from resnet_jax.training.integrity import SaveFailed
 from resnet_jax.training.lock import locked
 from resnet_jax.training.log import Diverged, Log
 from resnet_jax.training.memory import OutOfMemory, is_out_of_memory, out_of_memory
+from resnet_jax.training.numerics import NUMERICS, numerics_note
 from resnet_jax.training.parallel import Parallel
 from resnet_jax.training.plan import (
     Plan,
@@ -368,6 +369,7 @@ class _Run:
             raise SetupError(f"{told[0]}; choose another --workdir, or --resume.allow-changes")
         if "digests" not in meta.get("data", {}):
             told.append(NO_RECORD)
+        told += numerics_note(meta)
         before, now = meta.get("devices", len(self._parallel.devices)), len(self._parallel.devices)
         if before != now:
             local = self._config.model.bn_axis is None
@@ -551,6 +553,7 @@ def _meta(plan: Plan, step: int) -> dict[str, Any]:
         "classes": list(plan.train.classes),
         "preprocess": asdict(plan.preprocess),
         "versions": versions(),
+        "numerics": NUMERICS,
         "config": to_dict(plan.config),
         "data": {"next_step": step} | data_facts(plan),
     }

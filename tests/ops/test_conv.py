@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 
 from resnet_jax.ops import conv2d, conv2d_per_example, tally_macs
-from resnet_jax.ops.conv import banded_product, library_conv, narrow_conv, patch_product
+from resnet_jax.ops.conv import _pads, banded_product, library_conv, narrow_conv, patch_product
+from resnet_jax.ops.conv_cpu_grouped import slice_count
 
 
 def direct(x, kernel, strides, dilation, groups):
     """The definition, one output value at a time."""
     n, h, w, _ = x.shape
     k, _, per_group, out = kernel.shape
-    pad = dilation * (k - 1) // 2
-    padded = np.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
+    pad = dilation * ((k - 1) // 2), dilation * (k // 2)  # of an even kernel more lies behind
+    padded = np.pad(x, ((0, 0), pad, pad, (0, 0)))
     y = np.zeros((n, -(-h // strides), -(-w // strides), out))
     for i in range(y.shape[1]):
         for j in range(y.shape[2]):
@@ -38,13 +39,28 @@ def direct(x, kernel, strides, dilation, groups):
         (6, 1, 2, 1, 1),
         (9, 7, 2, 1, 1),
         (6, 3, 2, 1, 2),
+        # Even kernels: narrow, library, patches, dilated, depthwise and grouped.
+        (8, 2, 1, 1, 1),
+        (8, 4, 2, 1, 1),
+        (4, 2, 1, 1, 1),
+        (7, 2, 1, 2, 1),
+        (8, 2, 2, 1, 4),
+        (8, 4, 1, 1, 2),
     ],
 )
 def test_equals_its_definition(x64, size, k, strides, dilation, groups):
     rng = np.random.default_rng(0)
-    x, kernel = rng.standard_normal((2, size, size + 1, 4)), rng.standard_normal((k, k, 4 // groups, 6))
+    features = 4 if groups == 4 else 6
+    # A width of 4 or 8 takes the patches or the bands.
+    x = rng.standard_normal((2, size, size + size % 2, 4))
+    kernel = rng.standard_normal((k, k, 4 // groups, features))
     y = conv2d(jnp.asarray(x), jnp.asarray(kernel), strides=strides, dilation=dilation, groups=groups)
     np.testing.assert_allclose(y, direct(x, kernel, strides, dilation, groups), rtol=0, atol=1e-12)
+    if k % 2 == 0:
+        each = conv2d_per_example(
+            jnp.asarray(x), jnp.stack([kernel] * 2), strides=strides, dilation=dilation, groups=groups
+        )
+        np.testing.assert_allclose(each, y, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize(("size", "k", "strides", "dilation"), [(2, 3, 1, 1), (7, 3, 2, 1), (5, 3, 1, 2), (6, 1, 2, 1)])
@@ -59,7 +75,49 @@ def test_both_lowerings_and_their_gradients_agree(x64, size, k, strides, dilatio
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize(("height", "width", "k"), [(5, 8, 3), (4, 6, 3), (3, 9, 3), (6, 8, 5)])
+GROUPED = [  # channels in and out, groups, height and width, strides, dilation, kernel, same
+    ((64, 64, 8), (9, 12), 1, 1, 3, False),
+    ((64, 128, 32), (9, 12), 2, 1, 3, False),
+    ((96, 48, 6), (8, 8), 2, 1, 3, True),
+    ((8, 12, 2), (7, 7), 1, 2, 3, False),
+    ((256, 256, 4), (4, 5), 2, 1, 3, False),  # products of patches
+    ((64, 64, 16), (9, 8), 2, 2, 5, True),
+    ((12, 24, 12), (6, 6), 1, 1, 3, False),  # depthwise, two outputs each
+    ((80, 80, 5), (9, 9), 2, 1, 1, False),
+]
+
+
+@pytest.mark.parametrize(("channels", "size", "strides", "dilation", "k", "same"), GROUPED)
+def test_grouped_convolutions_and_their_gradients_are_the_librarys(
+    x64, strict_dtypes, channels, size, strides, dilation, k, same
+):
+    rng = np.random.default_rng(0)
+    ins, outs, groups = channels
+    x = jnp.asarray(rng.standard_normal((2, *size, ins)))
+    kernel = jnp.asarray(rng.standard_normal((k, k, ins // groups, outs)))
+    options = {"strides": strides, "dilation": dilation, "groups": groups}
+
+    def one_by_one(x, kernel):
+        return conv2d_per_example(x, jnp.stack([kernel, kernel]), same=same, **options)
+
+    @partial(jax.jit, static_argnums=0)
+    def derivatives(f, x, kernel):
+        y, back = jax.vjp(f, x, kernel)
+        return y, *back(jnp.cos(y))
+
+    library = partial(library_conv, pads=_pads(x, k, strides, dilation, same), **options)
+    wanted = derivatives(library, x, kernel)
+    for f in (partial(conv2d, same=same, **options), one_by_one):
+        for a, b in zip(derivatives(f, x, kernel), wanted, strict=True):
+            np.testing.assert_allclose(a, b, rtol=0, atol=1e-12)
+
+
+def test_slices_are_wide_few_and_of_whole_groups():
+    sizes = {(128, 32): 4, (1024, 32): 8, (2048, 64): 8, (32, 8): 1, (96, 6): 3, (80, 5): 1, (4096, 3): 3, (16, 16): 1}
+    assert {size: slice_count(*size) for size in sizes} == sizes
+
+
+@pytest.mark.parametrize(("height", "width", "k"), [(5, 8, 3), (4, 6, 2), (3, 9, 3), (6, 8, 5)])
 def test_the_narrow_convolution_and_its_derivatives_are_the_librarys(x64, height, width, k):
     rng = np.random.default_rng(0)
     x = jnp.asarray(rng.standard_normal((2, height, width, 3)))

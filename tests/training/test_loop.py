@@ -19,6 +19,7 @@ from resnet_jax.training.evaluate import Stopped
 from resnet_jax.training.folder import check_unchanged, config_of_steps, record_config
 from resnet_jax.training.integrity import named_leaves
 from resnet_jax.training.loop import Diverged, OutOfMemory, SetupError, train
+from resnet_jax.training.numerics import NUMERICS
 from resnet_jax.training.parallel import Parallel
 from resnet_jax.training.plan import make_plan
 from resnet_jax.training.preemption import Preempted
@@ -78,7 +79,7 @@ def test_the_folder_of_a_run(finished):
         "images": {"train": 359, "test": 50},
         "classes": list("0123456789"),
     }
-    assert meta["config"] == saved["config"]
+    assert meta["config"] == saved["config"] and meta["numerics"] == NUMERICS
 
 
 @pytest.mark.slow

@@ -1,0 +1,82 @@
+"""Training steps of the nets with grouped convolutions, beside PyTorch's: python benchmarks/grouped.py [NAME ...]
+
+Forward and backward pass of 8 images of 128 pixels on two threads, the lowest of five, taken in turn: seconds, and
+seconds of processor time, which other work on the machine disturbs less. Without torch and timm, ours alone.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from resnet_jax import create_model, list_models
+from resnet_jax.training.losses import cross_entropy
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # else idle threads of PyTorch's take time from ours
+try:
+    import timm
+    import torch
+except ImportError:
+    timm = torch = None
+
+IMAGES, SIDE, THREADS, TIMES = 8, 128, 2, 5
+
+
+def our_step(name: str, images: np.ndarray, labels: np.ndarray) -> Callable[[], None]:
+    model = create_model(name)
+    x, y = jnp.asarray(images), jnp.asarray(labels)
+    variables = jax.jit(lambda key: model.init(key, x[:1], train=False))(jax.random.key(0))
+
+    @jax.jit
+    def gradient(variables):
+        def loss(params):
+            outputs, updated = model.apply(variables | {"params": params}, x, train=True, mutable=["batch_stats"])
+            return cross_entropy(outputs.logits, y).mean(), updated
+
+        return jax.value_and_grad(loss, has_aux=True)(variables["params"])
+
+    return lambda: jax.block_until_ready(gradient(variables))
+
+
+def torch_step(name: str, images: np.ndarray, labels: np.ndarray) -> Callable[[], None]:
+    torch.set_num_threads(THREADS)
+    model = timm.create_model(name).train().to(memory_format=torch.channels_last)
+    x = torch.tensor(images.transpose(0, 3, 1, 2)).to(memory_format=torch.channels_last)
+    y = torch.tensor(labels, dtype=torch.long)
+
+    def step() -> None:
+        model.zero_grad()
+        torch.nn.functional.cross_entropy(model(x), y).backward()
+
+    return step
+
+
+def measure(step: Callable[[], None]) -> tuple[float, float]:
+    """Seconds, and seconds of processor time."""
+    start, busy = time.perf_counter(), time.process_time()
+    step()
+    return time.perf_counter() - start, time.process_time() - busy
+
+
+def main() -> None:
+    rng = np.random.default_rng(0)
+    images = rng.standard_normal((IMAGES, SIDE, SIDE, 3), np.float32)
+    labels = rng.integers(0, 1000, IMAGES)
+    print(jax.devices()[0].device_kind, "jax", jax.__version__, "torch", getattr(torch, "__version__", None))
+    print(f"{'':22}{'first call':>11}{'ours':>7}{'busy':>7}{'torch':>7}{'busy':>7}{'ratio':>7}{'busy':>7}")
+    for name in sys.argv[1:] or list_models("*next*"):
+        steps = [our_step(name, images, labels)] + ([torch_step(name, images, labels)] if torch else [])
+        first, _ = [measure(step) for step in steps][0]
+        times = np.min([[measure(step) for step in steps] for _ in range(TIMES)], axis=0)
+        columns = [*times.ravel(), *(times[0] / times[1] if torch else ())]
+        print(f"{name:22}{first:11.1f}" + "".join(f"{value:7.2f}" for value in columns), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,23 @@
+"""The version of the arithmetic that a run's checkpoints are made with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+# 1: version 0.1.0, which did not record it. Raised whenever the same step gives other digits.
+NUMERICS = 2
+CHANGES = {
+    2: (
+        "batch variances are of values shifted by the first pixels' mean, the gradient of relu6 is 0 at 0 and 6, and "
+        "grouped convolutions on a CPU are sums in another order"
+    )
+}
+
+
+def numerics_note(meta: Mapping[str, Any]) -> list[str]:
+    """One line on what changed since the checkpoint of this metadata was written; none if nothing did."""
+    before = meta.get("numerics", 1)
+    changes = "; ".join(what for number, what in CHANGES.items() if number > before)
+    since = "version 0.1.0" if before == 1 else f"numerics {before}"
+    return [f"the last digits differ from those of {since}, which wrote the checkpoint: {changes}"] if changes else []
