@@ -136,7 +136,7 @@ def test_a_mistake_is_one_line_and_leaves_nothing(tmp_path, tfds_dir):
     for arguments, said in (
         (["--data.batch-size", "100"], "error: data.batch_size=100 cannot be split evenly into 8"),
         (["--model.name", "resnet5o"], "error: no model named 'resnet5o'; close: resnet50"),
-        (["--modle.name", "resnet50"], "error: no option --modle.name; close: --model.name"),
+        (["--modle.name", "resnet50"], "error: no option --modle.name; did you mean --model.name?"),
     ):
         done = run(tmp_path / "run", tfds_dir, *arguments, devices=8)
         assert done.returncode == 2
