@@ -281,7 +281,8 @@ class Parser(argparse.ArgumentParser):
         """An error for an option that is not there: ours of the same meaning, of the same name, or the nearest."""
         shown = [known for known, option in self.options.items() if option.help is not None]
         last = name.lstrip("-").rpartition(".")[2].casefold()
-        if "." in name and (typo := difflib.get_close_matches(name, shown, n=1, cutoff=0.85)):
+        typo = difflib.get_close_matches(name, shown, n=1, cutoff=0.85) if "." in name else []
+        if typo and typo[0].rpartition(".")[2] == last:
             return f"no option {flag}; did you mean {typo[0]}?"
         row = next((ours for words, ours in OTHERS.items() if last in words.split()), "")
         for ours in row.split("|"):
