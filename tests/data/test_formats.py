@@ -34,6 +34,9 @@ def refused(path, kind=ValueError):
 def test_a_folder_per_class_has_its_images_in_order_of_name(tmp_path):
     pictures(tmp_path, "cat/b.JPG", "cat/a.png", "dog/deep/down/c.Jpeg", "dog/b.webp", ".git/x.png", "cat/.hidden.png")
     pictures(tmp_path, "dog/.deep/y.png", "cat/notes.txt", "readme.md", "dog/thumbs.db")
+    for run in ("run1", "dog/run2"):  # a run's folder has pictures too
+        pictures(tmp_path, f"{run}/evaluation/confusion.png")
+        (tmp_path / run / "config.json").write_text('{"config": {}, "versions": {}}')
     data = open_path(tmp_path)
     assert data.splits == {"train": 4}
     train = data.examples("train")
