@@ -242,7 +242,7 @@ def test_torchvisions_efficientnets_have_their_own_constants_and_crops(tmp_path)
         assert (loaded.name, loaded.preprocess.image_size, loaded.preprocess.resize) == (name, *crop)
         assert loaded.preprocess.interpolation == "bicubic"
         assert getattr(loaded.model.norm, "keywords", {}) == getattr(norm, "keywords", {})
-        save_torch_state(variables, name, path, layout="timm")
+        save_torch_state(variables, name, path := tmp_path / f"{name}.safetensors", layout="timm")
         again = load_pretrained(path)
         assert again.model.norm is BatchNorm
         assert again.preprocess.resize == again.preprocess.image_size + 32
