@@ -43,7 +43,7 @@ class InitConfig:
 
     from_: Place | None = None  # a run, or PyTorch weights (.safetensors, .pth) to start from; None: initialised
     step: str = "latest"  # checkpoint of that run: latest, best (by checkpoint.best) or a number
-    ema: bool = False  # take that run's averaged weights
+    ema: bool = False  # take the averaged weights of that run or file
     head: Literal["new", "keep"] | None = None  # the classifier; None: kept from a run with the same classes
     kernels: Literal["fan_out", "fan_in", "lecun", "small", "large"] | None = (
         None  # scale of initialised kernels; None: the net's own

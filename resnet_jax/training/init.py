@@ -96,7 +96,8 @@ def start_from(
             which = f"{piece} {_named(theirs)}, here {_named(ours)}"
             raise ValueError(f"the weights of {path} ({loaded.name}) are of another net: {which}")
     mean, std = (" ".join(f"{x:.3f}" for x in values) for values in (loaded.preprocess.mean, loaded.preprocess.std))
-    what = f"weights of {source} ({loaded.name}, {whose}; images of mean {mean}, deviation {std})"
+    images = f"images of mean {mean}, deviation {std}" if mean else "images of unknown mean and deviation"
+    what = f"weights of {source} ({loaded.name}, {whose}; {images})"
     return Start(unflatten_dict(found), loaded.preprocess, number, f"{what}; {'its' if kept else 'a new'} classifier")
 
 

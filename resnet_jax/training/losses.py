@@ -21,7 +21,8 @@ def cross_entropy(
     0 .. K - 1 has a loss and a gradient of NaN. To ignore examples, give them mask 0 (see `make_train_step`).
 
     Raises:
-      ValueError: labels of another type or shape, or fewer than two classes, whose loss would always be 0.
+      ValueError: labels of another type or shape, another number of class weights, or fewer than two classes, whose
+        loss would always be 0.
     """
     check_labels(logits, labels)
     classes = logits.shape[-1]
@@ -29,6 +30,8 @@ def cross_entropy(
     if label_smoothing:
         targets = (1 - label_smoothing) * targets + label_smoothing / classes
     if class_weights is not None:
+        if len(class_weights) != classes:
+            raise ValueError(f"expected {classes} class weights, one per class, got {len(class_weights)}")
         targets = targets * jnp.asarray(class_weights, targets.dtype)[None]
     return -jnp.sum(targets * jax.nn.log_softmax(logits), axis=-1)
 

@@ -145,6 +145,7 @@ def make_train_step(
         batch = complete(batch, axis_name)
         if augment is not None:
             batch = augment(batch, augment_key)
+        batch = _without_ignored(batch)
         gradient, batch_stats, sums = shard_gradient(state, batch, {"dropout": dropout, "drop_path": drop_path})
         if axis_name is not None:
             # The only collective (synchronised BatchNorm has its own). The gradient is of a sum: divided below, once.
@@ -260,7 +261,7 @@ def make_eval_step(
     forward = _forward(model, prepare)
 
     def step(state: TrainState, batch: Batch) -> Metrics:
-        batch = complete(batch, axis_name)
+        batch = _without_ignored(complete(batch, axis_name))
         logits, shares = forward(state, batch)
         sums = _classified(logits, batch, loss) | shares
         pairs = {}
@@ -325,11 +326,15 @@ def _check_classes(model: nn.Module, loss: Loss) -> None:
 
 
 def _classified(logits: Array, batch: Batch, loss: Loss) -> Metrics:
-    """Sums over the examples of mask 1. The others' labels become 0, so that nothing of them reaches the gradient."""
-    label, mask = batch["label"], batch["mask"]
-    counts = jnp.expand_dims(mask != 0, range(1, label.ndim))
-    label = jnp.where(counts, label, jnp.zeros_like(label))
-    return classification(logits, label, loss(logits, label), mask)
+    """Sums over the examples of mask 1."""
+    return classification(logits, batch["label"], loss(logits, batch["label"]), batch["mask"])
+
+
+def _without_ignored(batch: Batch) -> dict[str, Array]:
+    """With labels of 0 where the mask is 0: any label may stand there, and none of them must reach the gradient."""
+    label = batch["label"]
+    counts = jnp.expand_dims(batch["mask"] != 0, range(1, label.ndim))
+    return {**batch, "label": jnp.where(counts, label, jnp.zeros_like(label))}
 
 
 def complete(batch: Batch, axis_name: str | None) -> dict[str, Array]:

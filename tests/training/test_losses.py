@@ -83,6 +83,12 @@ def test_labels_of_another_type_or_shape_are_refused(labels, said):
         cross_entropy(jnp.asarray(LOGITS), jnp.asarray(labels))
 
 
+def test_another_number_of_class_weights_is_refused():
+    for count in (1, 6):
+        with pytest.raises(ValueError, match=f"expected 7 class weights, one per class, got {count}"):
+            cross_entropy(jnp.asarray(LOGITS), jnp.asarray(LABELS), class_weights=[1.0] * count)
+
+
 def test_fewer_than_two_classes_are_refused():
     for classes in (0, 1):
         with pytest.raises(ValueError, match=rf"at least two classes, got \[5, {classes}\]; or pass a loss"):

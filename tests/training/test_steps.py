@@ -318,7 +318,8 @@ def test_a_label_outside_the_classes_is_nan_and_with_mask_0_counts_for_nothing()
     rng = np.random.default_rng(0)
     images, tx = rng.standard_normal((4, 2, 2, 1)).astype(np.float32), optax.sgd(0.1)
     state = TrainState.create(Linear(), tx, jax.random.key(0), images)
-    step = jax.jit(make_train_step(Linear(), tx, axis_name=None, skip_nonfinite=True))
+    weighted = {"loss": partial(cross_entropy, class_weights=(1, 2, 3)), "class_weights": (1, 2, 3)}
+    step = jax.jit(make_train_step(Linear(), tx, axis_name=None, skip_nonfinite=True, **weighted))
     for label in (-1, 3):
         ignored = {"image": images, "label": np.int32([0, 2, label, 1]), "mask": np.array([True, True, False, True])}
         few = {name: np.delete(x, 2, 0) for name, x in ignored.items()}
