@@ -145,6 +145,12 @@ def test_grey_and_coloured_images_become_three_channels(colourful):
     np.testing.assert_array_equal(source.images, wanted)
 
 
+def test_examples_have_names_also_behind_one_that_was_skipped():
+    source = in_memory(stored([encoded(picture(0)), b"broken", encoded(picture(2))]), skip_unreadable=True)
+    assert [source.name(i) for i in range(2)] == ["set.parquet, image 0", "set.parquet, image 2"]
+    assert list(source.skipped) == ["set.parquet, image 1"]
+
+
 def test_channels_are_made_on_request():
     grey, colour = ([encoded(picture(n, channels)) for n in range(3)] for channels in (1, 3))
     assert in_memory(stored(grey), channels=3).image_shape == (4, 5, 3)
