@@ -105,7 +105,7 @@ class Checkpoints:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         try:
             self.wait()
-            if error is None:
+            if error is None and self._saving is not None:  # else this start has written nothing
                 self._trim()
             with self._failing():
                 self._manager.close()
@@ -149,7 +149,7 @@ class Checkpoints:
 
     def tested(self, step: int, means: Mapping[str, float]) -> None:
         """Adds the means of the test to the checkpoint of `step`, in the background; now it may be the best."""
-        self._untested, self._scores[step] = None, score(means, self._best)
+        self._saving, self._untested, self._scores[step] = step, None, score(means, self._best)
         if self._first:
             before = self._sealing
             self._sealing = Thread(target=self._record, args=(step, dict(means), before), name="tested", daemon=True)

@@ -386,6 +386,7 @@ class _Run:
                 start_step=self._start,
                 total_steps=self._plan.steps,
                 steps_per_epoch=self._plan.steps_per_epoch,
+                batch_size=self._config.data.batch_size,
                 test_due=test_due,
                 writers=writers,
             )

@@ -42,6 +42,7 @@ class Report:
         start_step: int,
         total_steps: int,
         steps_per_epoch: int | None = None,
+        batch_size: int | None = None,
         test_due: bool = False,
         writers: Sequence[Writer] = (),
         console: Console | None = None,
@@ -55,6 +56,7 @@ class Report:
                 _drop_after(written, start_step, test_due)
             self._file = file.open("a")
         self._total, self._steps_per_epoch, self._step = total_steps, steps_per_epoch, start_step
+        self._batch_size = batch_size
         self._began = time.monotonic()
         self._timed = (self._began, start_step)  # from when, and which step, the pace is taken
         self._doing: tuple[str, float] | None = None  # what goes on beside training steps, and since when
@@ -183,6 +185,9 @@ class Report:
         """The bar: one line, of which a narrow terminal leaves out what matters least."""
         step, room = self._step, self._console.width - 1
         loss, pace = self._numbers
+        since, first = self._timed
+        if not pace and self._batch_size and step > first:  # before the first record
+            pace = f"{(step - first) * self._batch_size / (time.monotonic() - since):,.0f} images/s"
         parts = [(1, text) for text in self._epoch(step)]  # with their importance, 0 first
         parts += [(2, f"{100 * step // self._total}%"), (3, f"remaining {self._remaining(step)}")]
         parts += [(5, f"elapsed {self.elapsed}"), (4, pace), (6, loss)]
@@ -195,9 +200,9 @@ class Report:
                 shown.add(part)
         left = room - _width(shown) - 2
         bar = [ProgressBar(self._total, step, width=min(30, left))] if left >= 5 else []
-        first, *others = [part[1] for part in parts if part in shown] or [""]
+        left_most, *others = [part[1] for part in parts if part in shown] or [""]
         line = Table.grid(padding=(0, 2, 0, 0))
-        line.add_row(first, *bar, *others)
+        line.add_row(left_most, *bar, *others)
         for column in line.columns:
             column.no_wrap, column.overflow = True, "crop"
         return line

@@ -288,7 +288,13 @@ def test_a_state_is_saved_before_its_test_and_takes_no_place_until_it_has_passed
     assert sorted(path.name for path in folder.iterdir()) == ["2", "3"]
     with Checkpoints(folder, keep_latest=1, best="loss") as checkpoints:  # a later start knows the tests before it
         checkpoints.save(5, state(5), META)
-    assert sorted(path.name for path in folder.iterdir()) == ["2", "5"]
+        checkpoints.wait()
+        checkpoints.save(6, state(6), META)
+    assert sorted(path.name for path in folder.iterdir()) == ["2", "6"]
+    shutil.copytree(folder / "6", folder / "7")
+    with Checkpoints(folder, keep_latest=1):  # what writes nothing removes nothing
+        pass
+    assert sorted(path.name for path in folder.iterdir()) == ["2", "6", "7"]
 
 
 @pytest.mark.parametrize(("measure", "best"), [("top1", 2), ("loss", 1), ("ema_top1", 3), (None, 2)])

@@ -18,7 +18,7 @@ VALUES = {"loss": 1.5, "top1": 0.25, "learning_rate": 0.1, "images_per_second": 
 
 def report(folder, terminal=False, start=0, width=100, term="xterm"):
     console = Console(file=io.StringIO(), force_terminal=terminal, width=width, _environ={"TERM": term})
-    return console, Report(folder, start_step=start, total_steps=100, steps_per_epoch=10, console=console)
+    return console, Report(folder, start_step=start, total_steps=100, steps_per_epoch=10, batch_size=8, console=console)
 
 
 def records(file):
@@ -59,7 +59,10 @@ def test_a_terminal_gets_a_bar_of_one_line_above_which_all_is_said(tmp_path, wid
     with written:
         with written.compiling("the training step"):
             written._bar.refresh()
-            written.advance(10)
+            written.advance(1)
+        written.advance(10)
+        written._bar.refresh()
+        assert width < 80 or re.search(r"  [\d,]+ images/s", shown(console)[-1])  # also before the first record
         written.train(10, VALUES)
         written._bar.refresh()
         with written.testing():
