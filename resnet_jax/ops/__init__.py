@@ -3,7 +3,7 @@
 from resnet_jax.ops.activations import relu, relu6, silu
 from resnet_jax.ops.conv import conv2d, conv2d_per_example, has_known_size, subsample
 from resnet_jax.ops.dense import dense
-from resnet_jax.ops.labels import one_hot
+from resnet_jax.ops.labels import at_least_int32, one_hot
 from resnet_jax.ops.norm import batch_norm, group_norm, normalize
 from resnet_jax.ops.pooling import avg_pool, blur_pool, global_pool, max_pool
 from resnet_jax.ops.random import draw_per_example, drop_path, dropout
@@ -12,6 +12,7 @@ from resnet_jax.ops.tally import add_macs, tally_macs
 
 __all__ = [
     "add_macs",
+    "at_least_int32",
     "avg_pool",
     "batch_norm",
     "blur_pool",

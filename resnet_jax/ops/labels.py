@@ -10,6 +10,11 @@ import jax.numpy as jnp
 from resnet_jax.types import Array
 
 
+def at_least_int32(labels: Array) -> Array:
+    """Integer labels in a type that the number of classes fits in, which uint8 need not be."""
+    return labels.astype(jnp.int32) if labels.dtype.itemsize < 4 else labels
+
+
 def one_hot(labels: Array, num_classes: int, dtype: Any = jnp.float32) -> Array:
     """int [N] -> [N, num_classes]; a label outside 0 .. num_classes - 1 becomes a row of NaN, not of zeros.
 
@@ -18,7 +23,6 @@ def one_hot(labels: Array, num_classes: int, dtype: Any = jnp.float32) -> Array:
     """
     if labels.ndim != 1 or not jnp.issubdtype(labels.dtype, jnp.integer):
         raise ValueError(f"expected labels int [N], got {labels.dtype} {list(labels.shape)}")
-    if labels.dtype.itemsize < 4:  # num_classes may not fit
-        labels = labels.astype(jnp.int32)
+    labels = at_least_int32(labels)
     valid = (labels >= 0) & (labels < num_classes)
     return jnp.where(valid[:, None], jax.nn.one_hot(labels, num_classes, dtype=dtype), jnp.nan)

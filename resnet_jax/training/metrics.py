@@ -11,7 +11,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 
 from resnet_jax.models import natural
-from resnet_jax.ops import one_hot
+from resnet_jax.ops import at_least_int32
 from resnet_jax.training.losses import check_labels
 from resnet_jax.types import Array, Metrics, at_least_float32
 
@@ -31,9 +31,9 @@ def classification(logits: Array, labels: Array, loss: Array, mask: Array) -> Me
     if classes < 2:
         return sums
     check_labels(logits, labels)
-    targets = one_hot(labels, classes) if labels.ndim == 1 else labels
-    own = jnp.take_along_axis(logits, jnp.argmax(targets, -1)[:, None], axis=-1)
-    own = jnp.where(jnp.isnan(targets).any(-1, keepdims=True), jnp.nan, own)
+    hard = at_least_int32(labels) if labels.ndim == 1 else jnp.argmax(labels, -1)
+    valid = (hard >= 0) & (hard < classes) if labels.ndim == 1 else ~jnp.isnan(labels).any(-1)
+    own = jnp.where(valid[:, None], jnp.take_along_axis(logits, hard[:, None], axis=-1), jnp.nan)
     # The rank of the right class. A tie counts against it, and so does a nan, so that a broken net scores nothing.
     rank = classes - 1 - jnp.sum(logits < own, axis=-1)
     for k in (1, 5) if classes > 5 else (1,):
@@ -47,6 +47,7 @@ def predicted(logits: Array, labels: Array) -> Array:
     As in `classification`, a tie or a nan counts against the label: then it is another class. So the share of examples
     whose predicted class is their label is top-1.
     """
+    labels = at_least_int32(labels)
     others = jnp.where(jax.nn.one_hot(labels, logits.shape[-1], dtype=bool), -jnp.inf, logits)
     own = jnp.take_along_axis(logits, labels[:, None], axis=-1)[:, 0]
     return jnp.where(own > others.max(-1), labels, others.argmax(-1)).astype(jnp.int32)

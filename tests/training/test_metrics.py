@@ -41,6 +41,12 @@ def test_labels_that_are_no_class_are_misses_and_masked_nans_add_nothing(strict_
         assert {k: float(v) for k, v in got.items()} == {"loss": 3.0, "top1": 1.0, "top5": 1.0, "count": 2.0}
 
 
+def test_labels_may_be_of_a_type_that_the_number_of_classes_does_not_fit_in(strict_dtypes):
+    logits, labels = jnp.zeros((1, 1000)).at[:, 255].set(1.0), jnp.uint8([255])
+    assert metrics.classification(logits, labels, jnp.ones(1), jnp.ones(1))["top1"] == 1
+    assert metrics.predicted(logits, labels) == 255
+
+
 def test_what_would_be_broadcast_is_refused_and_one_class_has_no_hits():
     logits, labels, ones = jnp.zeros((3, 2)), jnp.zeros(3, int), jnp.ones(3)
     with pytest.raises(ValueError, match=r"expected a loss per example, float \[3\], got \[\]"):
