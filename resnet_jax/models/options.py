@@ -37,7 +37,7 @@ def normalized(model: Any) -> dict[str, Any]:
     fields = {field: comparable(getattr(model, field)) for field in PIECES}
     for field, piece in fields.items():
         if not callable(piece):
-            raise ValueError(f"{field}={piece!r}; wanted: a module's class, or a function (resnet_jax.models)")
+            raise ValueError(f"{field}={piece!r}; expected a module's class, or a function (resnet_jax.models)")
     fields["act"] = ACTIVATIONS.get(fields["act"], fields["act"])
     fields |= {field: whole(field, getattr(model, field), least) for field, least in LEAST.items()}
     fields |= {field: _floating(field, getattr(model, field)) for field in ("dtype", "param_dtype")}
@@ -54,7 +54,7 @@ def normalized(model: Any) -> dict[str, Any]:
         one_of("frozen_norms", part, ("all", *feature_names(fields["stages"]), "head"))
     for field in RATES:
         if not 0 <= (rate := getattr(model, field)) < 1:
-            raise ValueError(f"{field}={rate!r}; wanted: a rate in [0, 1)")
+            raise ValueError(f"{field}={rate!r}; expected a rate in [0, 1)")
     if model.bn_group_size is not None:
         if model.bn_axis is None:
             raise ValueError(
@@ -71,7 +71,7 @@ def whole(field: str, value: Any, least: int) -> int:
     except TypeError:
         number = least - 1
     if isinstance(value, bool) or number < least:
-        raise ValueError(f"{field}={value!r}; wanted: a whole number, at least {least}")
+        raise ValueError(f"{field}={value!r}; expected a whole number, at least {least}")
     return number
 
 

@@ -234,14 +234,14 @@ def test_listing():
         (("resnet50", {"dilation": "timn"}), ValueError, "dilation='timn'; valid: timm, resample"),
         (("resnet50", {"output_stride": 4}), ValueError, "output_stride=4; valid: None, 8, 16, 32"),
         (("resnet50", {"frozen_norms": ("stage5",)}), ValueError, "frozen_norms='stage5'; valid: all, stem, stage1"),
-        (("resnet50", {"drop_path": 1.0}), ValueError, "drop_path=1.0; wanted: a rate in [0, 1)"),
-        (("resnet50", {"num_classes": -1}), ValueError, "num_classes=-1; wanted: a whole number, at least 0"),
+        (("resnet50", {"drop_path": 1.0}), ValueError, "drop_path=1.0; expected a rate in [0, 1)"),
+        (("resnet50", {"num_classes": -1}), ValueError, "num_classes=-1; expected a whole number, at least 0"),
         (("resnet50", {"bn_group_size": 2}), ValueError, "set bn_axis too"),
         (("resnet50", {"dtype": "float23"}), ValueError, "dtype='float23'; valid: float32, bfloat16"),
         (("resnet50", {"dtype": "int32"}), ValueError, "dtype='int32'; valid: float32, bfloat16"),
         (("resnet50", {"dtype": None}), ValueError, "dtype=None; valid: float32, bfloat16"),
-        (("resnet50", {"num_classes": 2.5}), ValueError, "num_classes=2.5; wanted: a whole number"),
-        (("resnet50", {"conv": "CondConv"}), ValueError, "conv='CondConv'; wanted: a module's class, or a function"),
+        (("resnet50", {"num_classes": 2.5}), ValueError, "num_classes=2.5; expected a whole number"),
+        (("resnet50", {"conv": "CondConv"}), ValueError, "conv='CondConv'; expected a module's class, or a function"),
     ],
 )
 def test_what_cannot_be_is_told_with_the_nearest_choice(arguments, error, said):
