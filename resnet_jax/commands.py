@@ -19,17 +19,19 @@ from resnet_jax import data
 from resnet_jax.analysis.summary import summary, totals
 from resnet_jax.config import Config, DataConfig, check_data, place
 from resnet_jax.data import DataError, Unreadable
-from resnet_jax.data.examples import Files, expanded
+from resnet_jax.data.examples import Examples, Files
+from resnet_jax.data.formats.labels import SUFFIXES
 from resnet_jax.data.photographs import Photographs
 from resnet_jax.data.sources import depth_note
 from resnet_jax.evaluation import evaluation_folder, evaluation_lines, joined_name, write_evaluation
 from resnet_jax.experiments.settings import DEFAULTS
+from resnet_jax.files import expanded
 from resnet_jax.models import list_models
 from resnet_jax.nearest import nearest
 from resnet_jax.survey import survey, verify
 from resnet_jax.training import distributed
 from resnet_jax.training.checkpoint import Checkpoint, open_checkpoint
-from resnet_jax.training.data_record import Record, holds_the_images, without_trained
+from resnet_jax.training.data_record import Record, holds_the_images, select, trained_on
 from resnet_jax.training.folder import read_config
 from resnet_jax.training.loop import (
     Diverged,
@@ -43,7 +45,7 @@ from resnet_jax.training.loop import (
 )
 from resnet_jax.training.memory import is_out_of_memory, out_of_memory
 from resnet_jax.training.parallel import Parallel
-from resnet_jax.training.plan import open_dataset, open_split, record_of
+from resnet_jax.training.plan import open_dataset, open_split, record_of, with_sides
 from resnet_jax.training.predict import image_files, predict
 from resnet_jax.training.protocols import check_file, ensemble, evaluate_views, make_views, shorter_sides
 from resnet_jax.training.recalibrate import recalibrate
@@ -128,15 +130,21 @@ def _eval(request: Any) -> None:
         config = replace(
             config, class_names=config.class_names or own.class_names, classes=config.classes or own.classes
         )
+        dataset = with_sides(dataset, records[0])
     split = request.split or _eval_split(dataset, config, own, is_own)
     if is_own and not request.split:
         _check_held_out(request.runs[0], dataset, config, split, records[0])
     parallel = Parallel()
     batch = -(-(config.eval_batch_size or config.batch_size) // len(parallel.devices)) * len(parallel.devices)
     ready = []
+    mask: np.ndarray = np.array([])
+    trained: dict[str, int | None] = {}
+    note = ""
     for saved in all_saved:  # whatever can be wrong with one is told before any is run
         source = _photographs(config, own, dataset, split, saved)
-        source, trained, note = _held_out(source, bool(request.split) or not is_own, records)
+        if saved is all_saved[0]:
+            mask, trained, note = _held_out(request, source.examples, config, is_own, records)
+        source = select(source, mask)
         views = make_views(request.protocol, source, request.scales)
         ready.append((saved.pretrained(ema=request.ema), source, views))
         if saved.meta["classes"] != all_saved[0].meta["classes"]:
@@ -234,20 +242,26 @@ def _check_held_out(run: str, dataset: data.Dataset, config: DataConfig, split: 
 
 
 def _held_out(
-    source: Photographs, asked: bool, records: list[Record | None]
-) -> tuple[Photographs, dict[str, int], str]:
-    """The images to test on, and what there is to say of those that a run was trained on.
+    request: Any, examples: Examples, config: DataConfig, is_own: bool, records: list[Record | None]
+) -> tuple[np.ndarray, dict[str, int | None], str]:
+    """Which images to test on, bool [n]; how many were "dropped" and "trained_on" (None: not known); and a note.
 
-    They are dropped, unless the split or the data was asked for (`asked`).
+    Images that a run was trained on are dropped, unless the split or the data was asked for.
     """
-    rest = without_trained(source, [record for record in records if record is not None])
-    count = source.num_examples - rest.num_examples
-    said = f"{count:,} of {source.num_examples:,} images were trained on"
-    if asked or not count:
-        return source, {"left_out": 0, "trained_on": count}, said if count else ""
-    if count == source.num_examples:
+    at_home = [is_own, *(place(read_config(run).data) == place(config) for run in request.runs[1:])]
+    mask, known = trained_on(examples, list(zip(records, at_home, strict=True)))
+    count, total = int(mask.sum()), len(examples)
+    asked = bool(request.split) or not is_own
+    if count == total and not asked:
         raise ValueError(f"all of the {count:,} images were trained on; name other images by --split or --data.path")
-    return rest, {"left_out": count, "trained_on": 0}, f"{said}, and are not tested on"
+    notes = [f"{count:,} of {total:,} images were trained on{'' if asked else ', and are not tested on'}"] * bool(count)
+    if not known:
+        runs = " and ".join(run for run, record in zip(request.runs, records, strict=True) if record is None)
+        reason = f"{runs} has no record of its images" if runs else "the record of its images does not tell"
+        notes.append(f"whether {'others' if count else 'images'} were trained on is not known: {reason}")
+    left = count if asked else 0
+    facts = {"dropped": count - left, "trained_on": left if known else None}
+    return (np.ones_like(mask) if asked else ~mask), facts, "; ".join(notes)
 
 
 def _eval_split(dataset: data.Dataset, config: DataConfig, own: DataConfig, is_own: bool) -> str:
@@ -441,7 +455,7 @@ def _progress() -> Callable[[int, int], None]:
 def _is_path(name: str) -> bool:
     """TFDS's names may have a slash too, "name/config": those are paths where there is something."""
     path = expanded(name)
-    return path.exists() or name.startswith((".", "/", "~")) or path.suffix in (".npz", ".parquet")
+    return path.exists() or name.startswith((".", "/", "~")) or path.suffix in (".npz", ".parquet", *SUFFIXES)
 
 
 def _plot(request: Any) -> None:

@@ -275,11 +275,7 @@ RANGES = {
         **dict.fromkeys(("batch_size", "eval_batch_size", "image_size", "resize", "threads", "per_class"), COUNT),
         "classes": (lambda value: len(value) > 0, "one class or more"),
         **dict.fromkeys(("padding", "cutout", "mixup", "cutmix"), NOT_NEGATIVE),
-        "mean": (
-            lambda value: value and 0 <= min(value) <= max(value) <= 1,
-            "of values in [0, 1], as 0.485 0.456 0.406",
-        ),
-        "std": (lambda value: value and 0 < min(value) <= max(value) <= 1, "of values in [0, 1]: above 0, at most 1"),
+        "std": (lambda value: value and min(value) > 0, "of values in [0, 1]: above 0, at most 1"),
         "crop_area": (lambda value: 0 < value[0] <= value[1] <= 1, "two shares of the image, as 0.08 1.0"),
         "color_jitter": (
             lambda value: min(value) >= 0 and value[3] <= 0.5,
@@ -311,6 +307,12 @@ RANGES = {
         "process_id": NOT_NEGATIVE,
         "coordinator": (lambda value: _is_address(*value.rpartition(":")), "HOST:PORT, with a port up to 65535"),
     },
+}
+
+
+MOMENTS = {
+    "mean": (lambda value: value and 0 <= min(value) <= max(value) <= 1, "of values in [0, 1], as 0.485 0.456 0.406"),
+    "std": (lambda value: value and 0 < min(value) <= max(value) <= 1, "of values in [0, 1]: above 0, at most 1"),
 }
 
 
@@ -348,6 +350,12 @@ def check_data(config: DataConfig) -> None:
     size, resize = config.image_size, config.resize
     if size is not None and resize is not None and resize < size:
         raise ValueError(f"data.resize={resize}; wanted: at least data.image_size, {size}")
+
+
+def check_moments(config: DataConfig) -> None:
+    """Raises ValueError for a mean or a deviation of values above 1; a run of version 0.1.0 may have them."""
+    if config.holdout != "position":
+        _check_ranges("data", config, MOMENTS)
 
 
 def default_workdir(config: Config) -> str:
@@ -391,8 +399,8 @@ def _check_distributed(config: DistributedConfig) -> None:
         raise ValueError(f"distributed.process_id={config.process_id}; wanted: less than {config.processes} processes")
 
 
-def _check_ranges(group: str, config: Any) -> None:
-    for name, (holds, wanted) in RANGES[group].items():
+def _check_ranges(group: str, config: Any, ranges: Any = None) -> None:
+    for name, (holds, wanted) in (ranges or RANGES[group]).items():
         value = getattr(config, name)
         if value is not None and not holds(value):
             raise ValueError(f"{group}.{name}={_short(value)}; wanted: {wanted}")

@@ -427,10 +427,10 @@ def test_no_command_takes_trained_images_for_held_out_ones(tmp_path, digits, cap
     main(["eval", str(run), "--json", "--no-pictures"])
     out, note = capsys.readouterr()
     found = json.loads(out)
-    assert found["left_out"] > 0 == found["trained_on"] and found["left_out"] + found["images"] == 12
-    assert note.startswith(f"note: {found['left_out']} of 12 images were trained on, and are not tested on")
+    assert found["dropped"] > 0 == found["trained_on"] and found["dropped"] + found["images"] == 12
+    assert note.startswith(f"note: {found['dropped']} of 12 images were trained on, and are not tested on")
     found = json.loads(said(capsys, "eval", run, "--json", "--no-pictures", "--split", "train"))
-    assert (found["left_out"], found["trained_on"], found["images"]) == (0, 32, 60)
+    assert (found["dropped"], found["trained_on"], found["images"]) == (0, 32, 60)
     changed = (
         "the data has changed since this run began: images {'train': 32, 'test': 8}, now {'train': 48, 'test': 12}"
     )
@@ -443,7 +443,13 @@ def test_no_command_takes_trained_images_for_held_out_ones(tmp_path, digits, cap
     error = mistake(capsys, "eval", run)
     assert f"this is the path of the images that {run} was trained with; name where they are now: --data.path" in error
     found = json.loads(said(capsys, "eval", run, "--json", "--no-pictures", "--data.path", tmp_path / "moved"))
-    assert found["left_out"] + found["images"] == 12 and found["trained_on"] == 0
+    assert found["dropped"] + found["images"] == 12 and found["trained_on"] == 0
     (run / "images.npz").unlink()  # as version 0.1.0 left it
     (tmp_path / "moved").rename(tmp_path / "set")
     assert "has no record of its images: what it was not trained on cannot be told" in mistake(capsys, "eval", run)
+    main(["eval", str(run), "--json", "--no-pictures", "--split", "train"])
+    out, note = capsys.readouterr()
+    assert json.loads(out)["trained_on"] is None
+    assert note.startswith(f"note: whether images were trained on is not known: {run} has no record of its images")
+    said(capsys, *train, "--resume.allow-changes")  # from now on it has one, and it is known not to be complete
+    assert json.loads(said(capsys, "eval", run, "--json", "--no-pictures"))["trained_on"] is None

@@ -14,11 +14,12 @@ import numpy as np
 
 from resnet_jax.data.identity import (
     Identity,
+    Sides,
     file_fingerprints,
     fingerprint,
     held_out,
     name_and_size_fingerprints,
-    name_fingerprint,
+    name_fingerprints,
 )
 from resnet_jax.data.images import Unreadable
 from resnet_jax.files import expanded as expanded
@@ -100,6 +101,7 @@ class Files:
     paths: Sequence[Path]
     labels: np.ndarray  # int [n]
     classes: tuple[str, ...]
+    root: str = ""  # folder of the dataset, which names in a record start from
     contents: np.ndarray | None = None  # uint64 [n]: fingerprints, where they are known
 
     def __len__(self) -> int:
@@ -123,10 +125,11 @@ class Files:
 
     def identity(self, index: np.ndarray, kind: str) -> Identity:
         paths, labels = [self.paths[i] for i in index], self.labels[index].astype(np.int32)
+        names = name_fingerprints(paths, self.root)
         if kind == "names":
-            return Identity(kind, name_and_size_fingerprints(paths), np.zeros(len(paths), np.uint64), labels)
-        found = file_fingerprints(paths) if self.contents is None else self.contents[index]
-        return Identity(kind, found, np.array([name_fingerprint(path) for path in paths], np.uint64), labels)
+            return Identity(kind, name_and_size_fingerprints(paths, names), names, labels)
+        found = file_fingerprints(paths, self.root) if self.contents is None else self.contents[index]
+        return Identity("contents", found, names, labels)
 
 
 @dataclass(frozen=True, eq=False)
@@ -399,7 +402,8 @@ class Stored:
     notes: tuple[str, ...] = ()
     unlabelled: Mapping[str, str] = field(default_factory=dict)  # splits that cannot be used, and why
     fixed: bool = False  # it comes in one version, in a random order from which parts are cut as it is
-    _contents: dict[str, np.ndarray] = field(default_factory=dict, repr=False)  # fingerprints, once computed
+    sides: Sides | None = None  # of a run that was begun, which its images keep
+    _contents: dict[str, Identity] = field(default_factory=dict, repr=False)  # once computed
 
     @property
     def splits(self) -> dict[str, int]:
@@ -430,7 +434,7 @@ class Stored:
     def _part(self, name: str, index: np.ndarray | None) -> Files | Items:
         whole, known = self._whole(name), self._contents.get(name)
         if known is not None and isinstance(whole, Files):
-            whole = replace(whole, contents=known)
+            whole = replace(whole, contents=known.fingerprints)
         return whole if index is None else whole.take(index)
 
     def _whole(self, name: str) -> Files | Items:
@@ -457,7 +461,9 @@ class Stored:
     def _places(self, name: str, part: str) -> np.ndarray:
         whole = self._whole(name)
         if part in (f"{name}[{TRAINING}]", f"{name}[{HELD_OUT}]"):
-            held = held_out(self._fingerprints(name), whole.labels)
+            own = self._identity(name)
+            held = held_out(own.fingerprints, whole.labels)
+            held = held if self.sides is None else self.sides.apply(held, own)
             found = np.flatnonzero(held == part.endswith(f"[{HELD_OUT}]"))
         else:
             start, stop = _bounds(part, len(whole))
@@ -467,9 +473,9 @@ class Stored:
             raise ValueError(f"{self.name}: {part!r} is empty; {name!r} has {len(whole)} images")
         return found
 
-    def _fingerprints(self, name: str) -> np.ndarray:
+    def _identity(self, name: str) -> Identity:
         if name not in self._contents:
-            self._contents[name] = identify(self._whole(name), "contents").fingerprints
+            self._contents[name] = identify(self._whole(name), "contents")
         return self._contents[name]
 
 

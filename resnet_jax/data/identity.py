@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +28,11 @@ def fingerprint(image: bytes | np.ndarray) -> int:
     return _hash(str(len(image)).encode(), *(image[first : first + size] for first, size in _pieces(len(image))))
 
 
-def file_fingerprints(paths: Sequence[str | Path]) -> np.ndarray:
+def file_fingerprints(paths: Sequence[str | Path], root: str = "") -> np.ndarray:
     """`fingerprint` of the contents of each file: uint64 [n]. A file that cannot be read has that of its name."""
+
+    def name_fingerprint(path: str | Path) -> int:
+        return int(name_fingerprints([path], root)[0])
 
     def of(path: str | Path) -> int:
         try:
@@ -48,21 +52,28 @@ def file_fingerprints(paths: Sequence[str | Path]) -> np.ndarray:
     return _each(of, paths)
 
 
-def name_and_size_fingerprints(paths: Sequence[str | Path]) -> np.ndarray:
-    """64 bits of each file's name, that of its folder, and its size: uint64 [n]. Nothing is read."""
+def name_and_size_fingerprints(paths: Sequence[str | Path], names: np.ndarray) -> np.ndarray:
+    """64 bits of each file's name (uint64 [n], see `name_fingerprints`) and size: uint64 [n]. Nothing is read."""
 
-    def of(path: str | Path) -> int:
+    def size(path: str | Path) -> int:
         try:
-            return name_fingerprint(path, os.stat(path).st_size)
+            return os.stat(path).st_size
         except OSError:
-            return name_fingerprint(path)
+            return 2**63
 
-    return _each(of, paths)
+    return names ^ place_fingerprints("size", _each(size, paths))
 
 
-def name_fingerprint(path: str | Path, size: int = -1) -> int:
-    """Of a file's name and that of its folder, which stay when the dataset is moved."""
-    return _hash("/".join(os.fspath(path).rsplit(os.sep, 2)[-2:]).encode(errors="surrogateescape"), str(size).encode())
+def name_fingerprints(paths: Sequence[str | Path], root: str) -> np.ndarray:
+    """64 bits of each file's path from the dataset's folder `root`: uint64 [n]. They stay when that is moved."""
+    start = root.rstrip(os.sep) + os.sep if root not in ("", ".") else ""
+
+    def relative(path: str) -> str:
+        inside = path.startswith(start)
+        return path[len(start) :] if inside else os.path.relpath(path, root)
+
+    names = (relative(os.fspath(path)).encode(errors="surrogateescape") for path in paths)
+    return np.array([_hash(name) for name in names], np.uint64)
 
 
 def place_fingerprints(where: str, index: np.ndarray) -> np.ndarray:
@@ -116,15 +127,34 @@ def held_out(fingerprints: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
+class Sides:
+    """The images of a run that was begun: its training and its test images stay that when others come and go."""
+
+    trained: np.ndarray  # uint64 [m]: fingerprints
+    train: Identity
+    test: Identity
+
+    def apply(self, held: np.ndarray, now: Identity) -> np.ndarray:
+        """`held_out`'s answer, bool [n], corrected: known images keep their side, and so do repaired files."""
+        held = held.copy()
+        has_name = now.names != 0
+        held[has_name & np.isin(now.names, self.train.names)] = False
+        held[has_name & np.isin(now.names, self.test.names)] = True
+        held[np.isin(now.fingerprints, self.test.fingerprints)] = True
+        held[np.isin(now.fingerprints, self.trained)] = False
+        return held
+
+
+@dataclass(frozen=True, eq=False)
 class Identity:
     """Which images a split has, in order."""
 
     kind: str  # what fingerprints are of: "contents", "names" (and sizes) or "places" (in a set that does not change)
     fingerprints: np.ndarray  # uint64 [n]
-    names: np.ndarray  # uint64 [n]: fingerprints of file names; 0 where an image has none of its own
+    names: np.ndarray  # uint64 [n]: `name_fingerprints`; 0 where an image has no file of its own
     labels: np.ndarray  # int32 [n]; -1 where they are not known without reading
 
-    @property
+    @cached_property
     def digests(self) -> dict[str, str]:
         """ "set" of the images and their labels, in any order; "order" of them in this one."""
         order = np.lexsort((self.labels, self.fingerprints))
@@ -135,6 +165,14 @@ class Identity:
         digest.update(self.fingerprints[order].astype("<u8").tobytes())
         digest.update(self.labels[order].astype("<i4").tobytes())
         return digest.hexdigest()
+
+
+def other_contents(before: Identity, now: Identity) -> int:
+    """How many images have other contents, where all names, labels and the order are as before; else 0."""
+    same = before.kind == now.kind and np.array_equal(before.names, now.names) and now.names.all()
+    if not same or not np.array_equal(before.labels, now.labels):
+        return 0
+    return int((before.fingerprints != now.fingerprints).sum())
 
 
 def differences(before: Identity, now: Identity) -> list[str]:

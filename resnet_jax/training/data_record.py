@@ -27,6 +27,7 @@ class Record:
     train: Identity
     test: Identity
     earlier: np.ndarray  # uint64 [m]: fingerprints of other images, trained on before the data was changed
+    complete: bool = True  # False: the run may have been trained on images that are not recorded
 
     @property
     def trained(self) -> np.ndarray:
@@ -34,17 +35,25 @@ class Record:
         return np.union1d(self.train.fingerprints, self.earlier)
 
 
-def make_record(train: Identity, test: Identity, before: Record | None = None) -> Record:
-    """`before`: the record until now, of a run that has made steps."""
-    earlier = np.array([], np.uint64) if before is None else np.setdiff1d(before.trained, train.fingerprints)
-    return Record(train, test, earlier)
+def make_record(train: Identity, test: Identity, before: Record | None = None, *, complete: bool = True) -> Record:
+    """The record of a run from now on.
+
+    Args:
+      before: the record until now, of a run that has made steps.
+      complete: False for a run that was trained on other images, of which it has no record.
+    """
+    if before is None or before.train.kind != train.kind:  # fingerprints of two kinds cannot be compared
+        return Record(train, test, np.array([], np.uint64), complete and before is None)
+    earlier = np.setdiff1d(before.trained, train.fingerprints)
+    return Record(train, test, earlier, complete and before.complete)
 
 
 def write_record(run: str | Path, record: Record) -> None:
     """Writes images.npz, if there is none or another one. Raises OSError where it cannot be written."""
     arrays = {f"{part}_{name}": getattr(getattr(record, part), name) for part in ("train", "test") for name in FIELDS}
     file, buffer = Path(run) / FILE, io.BytesIO()
-    np.savez(buffer, kind=np.array(record.train.kind), earlier=record.earlier, **arrays)
+    kind, complete = np.array(record.train.kind), np.array(record.complete)
+    np.savez(buffer, kind=kind, complete=complete, earlier=record.earlier, **arrays)
     if not file.is_file() or file.read_bytes() != buffer.getvalue():
         replace_file(file, buffer.getvalue())
 
@@ -62,23 +71,34 @@ def read_record(run: str | Path) -> Record | None:
         with np.load(file, allow_pickle=False) as stored:
             kind = str(stored["kind"])
             train, test = (Identity(kind, *(stored[f"{part}_{name}"] for name in FIELDS)) for part in ("train", "test"))
-            return Record(train, test, stored["earlier"])
+            return Record(train, test, stored["earlier"], bool(stored["complete"]))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         said = " ".join(str(error).split())
         raise ValueError(f"{file} is corrupted ({said}); move it away to go on without it") from None
 
 
-def trained_on(examples: Examples, record: Record) -> np.ndarray:
-    """Which of them the run was trained on: bool [n]."""
-    return np.isin(identify(examples, record.train.kind).fingerprints, record.trained)
+def trained_on(examples: Examples, records: Sequence[tuple[Record | None, bool]]) -> tuple[np.ndarray, bool]:
+    """Which of the images one of the runs was trained on, bool [n]; and whether that is all that is to be known.
+
+    Args:
+      records: of each run, and whether the images are of its own dataset. File names say nothing of another one.
+    """
+    mask, known = np.zeros(len(examples), bool), True
+    identities: dict[str, Identity] = {}
+    for record, is_own in records:
+        if record is None or (record.train.kind == "names" and not is_own):
+            known = False
+            continue
+        kind = record.train.kind
+        here = identities[kind] = identities[kind] if kind in identities else identify(examples, kind)
+        mask |= np.isin(here.fingerprints, record.trained) if here.kind == kind else False
+        known = known and record.complete and here.kind == kind
+    return mask, known
 
 
-def without_trained(source: Photographs, records: Sequence[Record]) -> Photographs:
-    """The images that none of the runs was trained on; `source` itself where that is true of all."""
-    mask = np.zeros(source.num_examples, bool)
-    for record in records:
-        mask |= trained_on(source.examples, record)
-    return replace(source, examples=Subset(source.examples, np.flatnonzero(~mask))) if mask.any() else source
+def select(source: Photographs, mask: np.ndarray) -> Photographs:
+    """The images for which `mask`, bool [n], is true."""
+    return source if mask.all() else replace(source, examples=Subset(source.examples, np.flatnonzero(mask)))
 
 
 def holds_the_images(examples: Examples, record: Record) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 
 import jax
 
-from resnet_jax.config import Config, check_config, flat, to_dict
+from resnet_jax.config import Config, check_config, flat, place, to_dict
 from resnet_jax.data import DataError
 from resnet_jax.data.sheet import as_seen
 from resnet_jax.extras import check_installed
@@ -24,13 +24,15 @@ from resnet_jax.files import expanded
 from resnet_jax.training import confusion, distributed
 from resnet_jax.training.best import BestTest
 from resnet_jax.training.checkpoint import Checkpoint, Checkpoints, newest_sound, open_checkpoint, read_meta
-from resnet_jax.training.data_record import NO_RECORD, Record, make_record, read_record, trained_on, write_record
+from resnet_jax.training.data_record import NO_RECORD, make_record, read_record, trained_on, write_record
 from resnet_jax.training.distributed import PeerFailed
 from resnet_jax.training.evaluate import Stopped
 from resnet_jax.training.folder import (
     check_unchanged,
     forget_unbegun,
+    has_results,
     make_folder,
+    read_config,
     record_config,
     versions,
     with_its_holdout,
@@ -178,9 +180,11 @@ def _seen_by(source: str, step: int | None, plan: Plan) -> list[str]:
         record = record_of(run, read_meta(run / "checkpoints" / str(step)))
     except (ValueError, OSError) as error:
         raise SetupError(f"init.from: {error}") from error
-    count = 0 if record is None else int(trained_on(plan.test.examples, record).sum())
-    of = f"{count:,} of the {len(plan.test.examples):,} test images"
-    return [f"{source} was trained on {of}: their test numbers are too good"] if count else []
+    is_own = record is not None and place(plan.config.data) == place(read_config(run).data)
+    mask, known = trained_on(plan.test.examples, [(record, is_own)])
+    of = f"{int(mask.sum()):,} of the {len(mask):,} test images"
+    notes = [f"{source} was trained on {of}: their test numbers are too good"] if mask.any() else []
+    return notes if known else [*notes, f"whether {source} was trained on test images is not known: see its images.npz"]
 
 
 def _get_ready(config: Config, held: ExitStack) -> tuple[Plan, Parallel, Path, list[str], Checkpoint | None]:
@@ -190,7 +194,7 @@ def _get_ready(config: Config, held: ExitStack) -> tuple[Plan, Parallel, Path, l
     folder, found = expanded(config.workdir).resolve(), None
     _check_outside(folder, config.data.path)
     config = with_its_holdout(folder, config)
-    plan = make_plan(config)
+    plan = make_plan(config, read_record(folder) if has_results(folder) else None)
     notes = list(plan.notes)
     if config.log.tensorboard:
         check_installed("tensorboardX")
@@ -235,6 +239,7 @@ class _Run:
         self._best = BestTest(self._config.checkpoint.best)
         self._start = self._saved = self._made = start
         self._doing = "in the first step"
+        self._data_changed = False  # since the run began
         self._saved_at = time.monotonic()
 
     def go(self, found: Checkpoint | None, begun: Start | None, notes: list[str]) -> dict[str, float]:
@@ -252,8 +257,8 @@ class _Run:
             raise SetupError(f"{said}, and the run in {self._folder} has made {self._start}; wanted: no fewer")
         notes = notes + shared_note(self._plan)
         if distributed.is_first():  # now that it is known to be one that can be gone on with
-            before = _record(self._folder) if self._start else None
-            write_record(self._folder, make_record(*self._plan.identities, before))
+            complete = self._plan.record is not None or not self._data_changed
+            write_record(self._folder, make_record(*self._plan.identities, self._plan.record, complete=complete))
             record_config(self._folder, self._config, self._start)
         self._state = self._parallel.replicate(state)
         del state  # the steps donate it
@@ -364,9 +369,11 @@ class _Run:
 
     def _changes(self, meta: dict[str, Any]) -> list[str]:
         """What is not as it was when the checkpoint was made."""
-        told = data_changes(self._plan, meta, _record(self._folder))
-        if told and not self._config.resume.allow_changes:
-            raise SetupError(f"{told[0]}; choose another --workdir, or --resume.allow-changes")
+        changes, notes = data_changes(self._plan, meta, self._plan.record)
+        if changes and not self._config.resume.allow_changes:
+            raise SetupError(f"{changes[0]}; choose another --workdir, or --resume.allow-changes")
+        self._data_changed = bool(changes)
+        told = [*changes, *notes]
         if "digests" not in meta.get("data", {}):
             told.append(NO_RECORD)
         told += numerics_note(meta)
@@ -465,13 +472,6 @@ class _Run:
         }
         self._checkpoints.save(step, self._state, meta, test_due=test_due)
         self._saved, self._saved_at = step, time.monotonic()
-
-
-def _record(folder: Path) -> Record | None:
-    try:
-        return read_record(folder)
-    except ValueError as error:
-        raise SetupError(str(error)) from error
 
 
 class _Skipped:

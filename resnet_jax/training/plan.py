@@ -17,10 +17,19 @@ import optax
 from flax.traverse_util import flatten_dict
 
 from resnet_jax import data
-from resnet_jax.config import DEFAULT_WARMUP, Config, DataConfig, ModelConfig, OptimConfig, check_config, check_data
+from resnet_jax.config import (
+    DEFAULT_WARMUP,
+    Config,
+    DataConfig,
+    ModelConfig,
+    OptimConfig,
+    check_config,
+    check_data,
+    check_moments,
+)
 from resnet_jax.data import Dataset, Source
-from resnet_jax.data.examples import HELD_OUT, identify, shared, shortened
-from resnet_jax.data.identity import MANY, Identity, differences
+from resnet_jax.data.examples import HELD_OUT, Stored, identify, shared, shortened
+from resnet_jax.data.identity import MANY, Identity, Sides, differences, other_contents
 from resnet_jax.data.sources import depth_note
 from resnet_jax.models import MODELS, create_model, in_order, list_models, shapes
 from resnet_jax.models.skipnet import SkipNet
@@ -52,23 +61,34 @@ class Plan:
     soft_gate_steps: int  # the first ones
     class_weights: tuple[float, ...] | None = None  # of the training loss
     notes: tuple[str, ...] = ()  # what a person should know of the data and of how the config was understood
+    record: Record | None = None  # of a run that was begun: its images
 
     @cached_property
     def identities(self) -> tuple[Identity, Identity]:
-        """Which training and test images there are. Where files are many, none is read for this."""
+        """Which training and test images there are. Where files are many, none is read for this.
+
+        A run that is resumed stays with what it has begun with: fingerprints of two kinds cannot be compared.
+        """
         examples = self.train.examples, self.test.examples
         by_contents = sum(map(len, examples)) <= MANY or any(split.endswith(f"[{HELD_OUT}]") for split in self.splits)
-        train, test = (identify(own, "contents" if by_contents else "names") for own in examples)
+        kind = "contents" if by_contents else "names"
+        if self.record is not None:
+            kind = self.record.train.kind
+        train, test = (identify(own, kind) for own in examples)
         return train, test
 
 
-def make_plan(config: Config) -> Plan:
+def make_plan(config: Config, record: Record | None = None) -> Plan:
     """Checks a config, reads its data and builds its net; touches no device.
+
+    Args:
+      record: of the images of a run that is resumed: those it has keep their side, training or held out.
 
     Raises:
       ValueError, TypeError, OSError: what is wrong, with the nearest valid choice.
     """
     check_config(config)
+    check_moments(config.data)
     # Names and rates first: reading the data may take long.
     named = create_model(config.model.name, **model_overrides(config.model, num_classes=1, in_channels=1))
     for name, value in (
@@ -80,7 +100,7 @@ def make_plan(config: Config) -> Plan:
             raise ValueError(f"{name}={value} is for SkipNets; {config.model.name} has no gates; valid: {gated}")
     if config.optim.freeze is not None or config.optim.lr_multiplier:
         check_patterns(config.optim, shapes(named, named.image_size).variables["params"])
-    dataset, splits, train, test = open_data(config.data)
+    dataset, splits, train, test = open_data(config.data, record)
     batch_size = config.data.batch_size
     if batch_size > train.num_examples:
         count = f"{dataset.name} ({splits[0]}) has {train.num_examples} images"
@@ -133,6 +153,7 @@ def make_plan(config: Config) -> Plan:
         soft_gate_steps=soft_gate_steps,
         eval_every_steps=max(1, round(config.train.eval_every_epochs * steps_per_epoch)),
         notes=(*data_notes(config.data, dataset, splits[0]), *_warmup(config.optim, steps_per_epoch, steps)[1]),
+        record=record,
     )
 
 
@@ -191,28 +212,46 @@ def with_recorded_classes(plan: Plan, meta: Mapping[str, Any]) -> Plan:
     if plan.config.data.classes is not None or plan.config.data.class_names is not None:  # an order that was asked for
         return plan
     train, test = (data.with_classes(source, recorded) for source in (plan.train, plan.test))
-    return replace(plan, train=train, test=test)
+    return replace(plan, train=train, test=test, class_weights=class_weights(plan.config.optim, train))
 
 
-def data_changes(plan: Plan, meta: Mapping[str, Any], record: Record | None = None) -> list[str]:
-    """Data facts that differ from `meta`, a checkpoint's; the run's `record` of its images says more of them."""
+def data_changes(plan: Plan, meta: Mapping[str, Any], record: Record | None = None) -> tuple[list[str], list[str]]:
+    """Data facts that differ from `meta`, a checkpoint's; the run's `record` of its images says more of them.
+
+    Returns what changes the steps that are made, a line or none; and notes. Those are on other test images, and on
+    training images with other contents whose names, labels and order are as before, as after a file was repaired.
+    """
     before, now = meta.get("data", {}), data_facts(plan)
-    names = [name for name in now if name != "digests" and _differ(name, before, now)]
-    found = [f"{name} {before[name]}, now {now[name]}" for name in names]
+    earlier = {name: before.get(name, value) for name, value in now.items()}
+    names = [name for name in now if name not in ("digests", "images") and earlier[name] != now[name]]
+    changes = [f"{name} {earlier[name]}, now {now[name]}" for name in names]
+    if earlier["images"]["train"] != now["images"]["train"]:
+        changes.append(f"images {earlier['images']}, now {now['images']}")
+    notes = []
     pairs = dict(zip(now["images"], plan.identities, strict=True))
     for split, own in pairs.items():
-        details = differences(getattr(record, split), own) if record else []
+        recorded = None if record is None else getattr(record, split)
+        details = [] if recorded is None else differences(recorded, own)
         had, has = before.get("digests", {}).get(split), now["digests"][split]
-        if had is None or had["kind"] != has["kind"]:
-            continue
-        if had["set"] != has["set"]:
-            found.append(f"{split} images: {', '.join(details) or 'others than before'}")
-        elif split == "train" and had["order"] != has["order"]:
+        comparable = had is not None and had["kind"] == has["kind"]
+        count = 0 if recorded is None else other_contents(recorded, own)
+        changed = comparable and had["set"] != has["set"]
+        if count and (changed or not comparable):
+            images = f"{count:,} {split} image{'s have' if count > 1 else ' has'}"
+            notes.append(f"{images} other contents than before, under the same name and label")
+        elif split == "test" and (changed or earlier["images"][split] != now["images"][split]):
+            said = ", ".join(details) or f"{earlier['images'][split]:,} before, now {now['images'][split]:,}"
+            notes.append(f"the test images are others than before ({said}): results before and after do not compare")
+        elif changed:
+            changes.append(f"{split} images: {', '.join(details) or 'others than before'}")
+        elif split == "train" and comparable and had["order"] != has["order"]:
             reason = f" ({', '.join(details)})" if details else ""
-            found.append(f"train images in another order{reason}, so that batches are others")
-    if found and record is not None and (count := int(np.isin(pairs["test"].fingerprints, record.trained).sum())):
-        found.append(f"{count:,} of {len(pairs['test'].fingerprints):,} test images were trained on before")
-    return [f"the data has changed since this run began: {'; '.join(found)}"] if found else []
+            changes.append(f"train images in another order{reason}, so that batches are others")
+    if (changes or notes) and record is not None:
+        count = int(np.isin(pairs["test"].fingerprints, record.trained).sum())
+        said = f"{count:,} of {len(pairs['test'].fingerprints):,} test images were trained on before"
+        (changes or notes).extend([said] if count else [])
+    return [f"the data has changed since this run began: {'; '.join(changes)}"] if changes else [], notes
 
 
 def record_of(run: str | Path, meta: Mapping[str, Any]) -> Record | None:
@@ -250,13 +289,16 @@ def shared_note(plan: Plan) -> list[str]:
     return [f"{of} are also trained on, as the same file or a copy: their test numbers are too good"] if count else []
 
 
-def open_dataset(config: DataConfig) -> Dataset:
+def open_dataset(config: DataConfig, record: Record | None = None) -> Dataset:
     """The dataset that a config names.
+
+    Args:
+      record: of a run that was begun on it; see `make_plan`.
 
     Raises:
       ValueError, OSError: it is not there or cannot be understood.
     """
-    return data.open_dataset(
+    dataset = data.open_dataset(
         config.name,
         path=config.path,
         data_dir=config.data_dir,
@@ -267,6 +309,14 @@ def open_dataset(config: DataConfig) -> Dataset:
         numeric_order=config.holdout != "position",
         skip_unreadable=config.unreadable == "skip",
     )
+    return with_sides(dataset, record)
+
+
+def with_sides(dataset: Dataset, record: Record | None) -> Dataset:
+    """The dataset, whose images are held out, or not, as in the run that has this record of them."""
+    if record is None or not isinstance(dataset, Stored):
+        return dataset
+    return replace(dataset, sides=Sides(record.trained, record.train, record.test))
 
 
 def data_notes(config: DataConfig, dataset: Dataset, split: str) -> tuple[str, ...]:
@@ -280,14 +330,17 @@ def data_notes(config: DataConfig, dataset: Dataset, split: str) -> tuple[str, .
     return tuple(notes)
 
 
-def open_data(config: DataConfig) -> tuple[Dataset, tuple[str, str], Source, Source]:
+def open_data(config: DataConfig, record: Record | None = None) -> tuple[Dataset, tuple[str, str], Source, Source]:
     """The dataset, its splits to train and to test on, and those two, ready to be served.
+
+    Args:
+      record: of a run that was begun on this dataset; see `make_plan`.
 
     Raises:
       ValueError, OSError: what is missing or cannot be read.
     """
     check_data(config)
-    dataset = open_dataset(config)
+    dataset = open_dataset(config, record)
     splits = data.default_splits(dataset, config.train_split, config.test_split, config.holdout)
     if config.holdout == "digest" and (count := shared(dataset, *splits)):
         said = f"data.train_split={splits[0]!r} and data.test_split={splits[1]!r} share {count:,} images"

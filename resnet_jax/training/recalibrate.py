@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import replace
@@ -129,10 +130,14 @@ def recalibrate(
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise ValueError(f"{out} is not empty; wanted: a new folder for the recalibrated run")
     saved = open_checkpoint(folder, step)
-    plan = as_begun(make_plan(config_of_steps(folder, saved.step, saved.step)), saved.preprocess)
-    plan, record = with_recorded_classes(plan, saved.meta), read_record(folder)
-    if changed := data_changes(plan, saved.meta, record):
-        raise ValueError(changed[0])
+    record = read_record(folder)
+    plan = as_begun(make_plan(config_of_steps(folder, saved.step, saved.step), record), saved.preprocess)
+    plan = with_recorded_classes(plan, saved.meta)
+    changes, notes = data_changes(plan, saved.meta, record)
+    if changes:
+        raise ValueError(changes[0])
+    for note in notes:
+        warnings.warn(note, stacklevel=2)
     parallel = Parallel(plan.config.train.parallel)
     check_split(plan.config, len(parallel.devices))
     session = Session(plan, parallel)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ def replay(folder: str | Path, step: int) -> dict[str, Any]:
       ValueError, OSError: no such run; no checkpoint before the step, or a damaged one; other data or another config.
     """
     folder = expanded(folder)
-    steps = make_plan(read_config(folder)).steps
+    record = read_record(folder)
+    steps = make_plan(read_config(folder), record).steps
     kept = kept_steps(folder / "checkpoints")
     before = [saved for saved in kept if saved < step]
     if not before or step > steps:
@@ -39,10 +41,13 @@ def replay(folder: str | Path, step: int) -> dict[str, Any]:
             f"{', '.join(map(str, kept))}; wanted: a step from {kept[0] + 1} to {steps}"
         )
     saved = open_checkpoint(folder, before[-1])
-    plan = make_plan(config_of_steps(folder, saved.step + 1, step))
+    plan = make_plan(config_of_steps(folder, saved.step + 1, step), record)
     plan = with_recorded_classes(as_begun(plan, saved.preprocess), saved.meta)
-    if changed := data_changes(plan, saved.meta, read_record(folder)):
-        raise ValueError(changed[0])
+    changes, notes = data_changes(plan, saved.meta, record)
+    if changes:
+        raise ValueError(changes[0])
+    for note in notes:
+        warnings.warn(note, stacklevel=2)
     parallel = Parallel(plan.config.train.parallel)
     check_split(plan.config, len(parallel.devices))
     session = Session(plan, parallel)

@@ -12,7 +12,6 @@ from resnet_jax.data.identity import (
     file_fingerprints,
     fingerprint,
     held_out,
-    name_and_size_fingerprints,
 )
 
 IMAGES = st.lists(st.tuples(st.integers(0, 2**64 - 1), st.integers(0, 3)), min_size=1, max_size=60)
@@ -92,9 +91,16 @@ def test_a_fingerprint_is_of_the_contents_wherever_they_are(tmp_path):
     for folder in (first, second):
         folder.mkdir(parents=True)
         (folder / "im.png").write_bytes(b"abc")
-    moved = name_and_size_fingerprints([first / "im.png", second / "im.png"])
+    one, moved = (
+        identify(Files([root / "cat" / "im.png"], np.array([0]), ("cat",), str(root)), "names")
+        for root in (tmp_path / "a", tmp_path / "b")
+    )
+    assert one.fingerprints == moved.fingerprints
     (second / "im.png").write_bytes(b"abcd")
-    assert moved[0] == moved[1] != name_and_size_fingerprints([second / "im.png"])[0]
+    larger = identify(Files([second / "im.png"], np.array([0]), ("cat",), str(tmp_path / "b")), "names")
+    assert one.names == larger.names and one.fingerprints != larger.fingerprints
+    deeper = identify(Files([first / "im.png"], np.array([0]), ("cat",), str(tmp_path)), "names")
+    assert deeper.names != one.names  # so that train/cat/im.png is not test/cat/im.png
     pixels = np.arange(12, dtype=np.uint8)
     assert fingerprint(pixels.reshape(2, 2, 3)) != fingerprint(pixels.reshape(4, 1, 3))
 
@@ -119,7 +125,7 @@ def test_identities_follow_the_examples(tmp_path):
     (tmp_path / "cat" / "a.png").write_bytes(b"a")
     files = Files([tmp_path / "cat" / "a.png"], np.array([0]), ("cat",))
     by_contents, by_name = identify(files, "contents"), identify(files, "names")
-    assert by_contents.fingerprints != by_name.fingerprints and by_contents.names != 0 == by_name.names
+    assert by_contents.fingerprints != by_name.fingerprints and by_contents.names == by_name.names != 0
     assert (by_contents.kind, by_name.kind) == ("contents", "names")
 
 

@@ -66,32 +66,34 @@ def test_images_stay_held_out_when_others_come_and_go_or_are_renamed(images):
 def test_what_has_changed_in_the_data_is_said(images, tmp_path):
     before = make_plan(config(images))
     meta, record = {"data": data_facts(before)}, make_record(*before.identities)
-    assert data_changes(make_plan(config(f"{images}/")), meta, record) == []
+    same = ([], [])
+    assert data_changes(make_plan(config(f"{images}/")), meta, record) == same
     shutil.copytree(images, tmp_path / "moved" / "set")
-    assert data_changes(make_plan(config(tmp_path / "moved" / "set")), meta, record) == []
+    assert data_changes(make_plan(config(tmp_path / "moved" / "set")), meta, record) == same
 
     first, last = sorted(images.glob("cat/*.png"))[:: len(names(before.train)) // 2 - 1][:2]
     chosen = next(file for file in sorted(images.glob("cat/*")) if f"cat/{file.name}" in names(before.train))
     chosen.rename(chosen.with_name("zzz.png"))
     said = "the data has changed since this run began: train images in another order (1 renamed), so that batches are"
-    assert data_changes(make_plan(config(images)), meta, record) == [f"{said} others"]
+    assert data_changes(make_plan(config(images)), meta, record) == ([f"{said} others"], [])
     chosen.with_name("zzz.png").rename(chosen)
-    assert data_changes(make_plan(config(images)), meta, record) == []
+    assert data_changes(make_plan(config(images)), meta, record) == same
 
     moved = images / "dog" / chosen.name.replace("im", "am")
     chosen.rename(moved)  # corrected
-    (said,) = data_changes(make_plan(config(images)), meta, record)
+    (said,), _ = data_changes(make_plan(config(images)), meta, record)
     assert "train images: 1 renamed, 1 with another label" in said
     moved.rename(chosen)
-    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(chosen)
-    (said,) = data_changes(make_plan(config(images)), meta, record)
+    chosen.unlink()
+    (said,), _ = data_changes(make_plan(config(images)), meta, record)
     assert "1 removed" in said and "trained on before" not in said
-    (said,) = data_changes(make_plan(config(images, holdout="position")), meta, record)
+    (said,), _ = data_changes(make_plan(config(images, holdout="position")), meta, record)
     assert "test images were trained on before" in said
+    write_images(images)
     old = {"data": {"images": meta["data"]["images"], "classes": ["cat", "dog"]}}  # of version 0.1.0
-    assert data_changes(before, old) == []
-    write_images(images, first=12, last=13)
-    (said,) = data_changes(make_plan(config(images)), old)
+    assert data_changes(before, old) == same
+    write_images(images, first=12, last=20)
+    (said,), _ = data_changes(make_plan(config(images)), old)
     assert said.startswith("the data has changed since this run began: images {'train'")
 
 
@@ -106,8 +108,81 @@ def test_many_files_are_not_read(images, monkeypatch):
     assert {own.kind for own in before.identities} == {"names"}
     meta = {"data": data_facts(before)}
     (images.parent / "both" / "val" / "dog" / "im012.png").rename(images.parent / "both" / "val" / "dog" / "x.png")
-    (said,) = data_changes(make_plan(config(images.parent / "both")), meta, make_record(*before.identities))
-    assert said.endswith("test images: 1 added, 1 removed")
+    record = make_record(*before.identities)
+    changes, (said,) = data_changes(make_plan(config(images.parent / "both")), meta, record)
+    assert changes == [] and said.startswith("the test images are others than before (1 added, 1 removed)")
+    monkeypatch.setattr(planning, "MANY", 1000)  # as after images were removed
+    assert make_plan(config(images.parent / "both"), record).identities[0].kind == "names"
+
+
+def test_files_of_one_name_and_size_in_two_splits_are_two_images(tmp_path, monkeypatch):
+    """Where files are many and not read: train/0/1.bmp is not test/0/1.bmp."""
+    monkeypatch.setattr(planning, "MANY", 3)
+    for split, value in (("train", 0), ("test", 9)):
+        for label in "01":
+            (tmp_path / split / label).mkdir(parents=True)
+            for i in range(4):
+                Image.fromarray(np.full((8, 8, 3), value + i, np.uint8)).save(tmp_path / split / label / f"{i}.bmp")
+    plan = make_plan(config(tmp_path))
+    assert shared_note(plan) == [] and plan.identities[0].kind == "names"
+    record = make_record(*plan.identities)
+    mask, known = trained_on(plan.test.examples, [(record, True)])
+    assert known and not mask.any() and trained_on(plan.train.examples, [(record, True)])[0].all()
+    mask, known = trained_on(plan.train.examples, [(record, False)])
+    assert not known and not mask.any()  # names say nothing of another dataset
+
+
+@pytest.mark.parametrize("part", ["val", "train", "held-out"])
+def test_a_repaired_image_is_no_other_image(images, part):
+    """It keeps its side, too, where a part is held out by contents."""
+    if part == "val":
+        write_images(images.parent / "both" / "train")
+        write_images(images.parent / "both" / "val", first=12, last=15)
+        images = images.parent / "both"
+    broken = make_plan(config(images))
+    source = broken.train if part == "train" else broken.test
+    files = [source.examples.name(i) for i in range(4)]
+    whole = {file: open(file, "rb").read() for file in files}
+    for file in files:
+        open(file, "wb").write(whole[file][:-9])
+    plan = broken if part != "held-out" else make_plan(config(images), make_record(*broken.identities))
+    broken = make_plan(config(images), make_record(*plan.identities))
+    meta, record = {"data": data_facts(broken)}, make_record(*broken.identities)
+    for file in files:
+        open(file, "wb").write(whole[file])
+    repaired = make_plan(config(images), record)
+    assert names(repaired.test) == names(broken.test)
+    split = "train" if part == "train" else "test"
+    said = f"4 {split} images have other contents than before, under the same name and label"
+    assert data_changes(repaired, meta, record) == ([], [said])
+
+
+def test_images_of_small_classes_stay_held_out_too(tmp_path):
+    """Of few images one is held out although its contents do not say so: others that come later must not replace it."""
+    classes = [f"c{i:02}" for i in range(30)]
+    write_images(tmp_path / "set", classes, last=3)
+    before = make_plan(config(tmp_path / "set"))
+    record = make_record(*before.identities)
+    write_images(tmp_path / "set", classes, first=3, last=6)
+    assert not names(before.test) <= names(make_plan(config(tmp_path / "set")).test)
+    grown = make_plan(config(tmp_path / "set"), record)
+    assert names(before.test) < names(grown.test) and names(before.train) < names(grown.train)
+
+
+def test_a_run_whose_images_are_not_all_known_says_so(images, tmp_path):
+    plan = make_plan(config(images))
+    train, test = plan.identities
+    for record, known in (
+        (make_record(train, test), True),
+        (make_record(train, test, complete=False), False),
+        (make_record(train, test, make_record(dataclasses.replace(train, kind="names"), test)), False),
+        (None, False),
+    ):
+        if record is not None:
+            write_record(tmp_path, record)
+            record = read_record(tmp_path)
+        assert trained_on(plan.test.examples, [(record, True)])[1] == known
+    assert not make_record(train, test, read_record(tmp_path)).complete
 
 
 @pytest.mark.parametrize(
@@ -156,16 +231,17 @@ def test_the_record_of_a_run(images, tmp_path):
     write_record(tmp_path, make_record(*plan.identities))
     record = read_record(tmp_path)
     assert record.train.digests == plan.identities[0].digests and len(record.earlier) == 0
-    assert trained_on(plan.train.examples, record).all() and not trained_on(plan.test.examples, record).any()
+    for source, expected in ((plan.train, True), (plan.test, False)):
+        mask, known = trained_on(source.examples, [(record, True)])
+        assert known and (mask == expected).all()
     assert holds_the_images(plan.train.examples, record) and not holds_the_images(plan.test.examples, record)
     shutil.rmtree(images)
     write_images(images, first=6, last=18)  # half of them are others
     changed = make_plan(config(images))
     both = make_record(*changed.identities, record)
     assert len(both.trained) == len(set(record.trained) | set(changed.identities[0].fingerprints))
-    assert trained_on(plan.train.examples, dataclasses.replace(both, earlier=both.earlier[:0])).sum() < len(
-        both.trained
-    )
+    forgotten = dataclasses.replace(both, earlier=both.earlier[:0])
+    assert trained_on(plan.train.examples, [(forgotten, True)])[0].sum() < len(both.trained)
     written = (tmp_path / "images.npz").read_bytes()
     (tmp_path / "images.npz").write_bytes(written[:200])
     with pytest.raises(ValueError, match="images.npz is corrupted .*; move it away to go on without it"):

@@ -71,7 +71,7 @@ def open_folders(
     _refuse_columns(path, options)
     names = _check_classes(path, found, every=True, numeric_order=numeric_order)
     notes = _notes(found, _beside(path))
-    return Stored(str(path), {"train": _files(path, found, names)}, notes)
+    return Stored(str(path), {"train": _files(path, path, found, names)}, notes)
 
 
 def _named_by_words(path: Path, folders: list[str]) -> list[str]:
@@ -103,7 +103,7 @@ def _open_splits(
         _refuse_flat(train)
     _check_shape(train, [one for one in found if one.listing.paths], [])
     names = _check_classes(train, found, every=True, numeric_order=numeric_order)
-    parts: dict[str, Files | Part] = {"train": _files(train, found, names)}
+    parts: dict[str, Files | Part] = {"train": _files(path, train, found, names)}
     unlabelled, everything = {}, list(found)
     for split, folder in list(splits.items())[1:]:
         here = path / folder
@@ -117,7 +117,7 @@ def _open_splits(
             _check_classes(here, tested, every=False)
             if strange:
                 raise ValueError(f"{here} has classes that {train} has not: {shortened(strange)}")
-            parts[split] = _files(here, tested, names)
+            parts[split] = _files(path, here, tested, names)
         except ValueError as error:
             parts[split] = Part(sum(len(one.listing.paths) for one in tested), partial(_raise, error))
     beside = [f"{folder}/{name}" for folder in splits.values() for name in _beside(path / folder)]
@@ -155,7 +155,7 @@ def _open_flat_splits(path: Path, splits: dict[str, str], options: dict[str, Any
         if strange := [name for name in part.classes if name not in classes]:
             said = f"has classes that {path / splits['train']} has not: {shortened(strange)}"
             raise ValueError(f"{path / splits[split]} {said}")
-        return Files(part.paths, np.array(places(part.classes, classes), np.int32)[part.labels], classes)
+        return Files(part.paths, np.array(places(part.classes, classes), np.int32)[part.labels], classes, str(path))
 
     parts = {split: Part(opened[split].splits["train"], partial(read, split)) for split in opened}
     unlabelled = {
@@ -264,13 +264,13 @@ def _check_classes(path: Path, found: list[Class], *, every: bool, numeric_order
     return label_files.class_order(own) if numeric_order else tuple(sorted(own))
 
 
-def _files(path: Path, found: list[Class], classes: tuple[str, ...]) -> Files:
+def _files(root: Path, path: Path, found: list[Class], classes: tuple[str, ...]) -> Files:
     """Images of all class folders, in the order of the folders' names on the disk."""
     paths = [image for one in found for image in one.listing.paths]
     if not paths:
         raise ValueError(f"{path} has no images")
     labels = np.repeat([classes.index(one.name) for one in found], [len(one.listing.paths) for one in found])
-    return Files(paths, labels.astype(np.int32), classes)
+    return Files(paths, labels.astype(np.int32), classes, str(root))
 
 
 def _beside(path: Path) -> list[str]:

@@ -282,7 +282,7 @@ def open_labels(
     _check_classes(file, columns, classes)
     stored = {}
     for split in sorted(parts.keys() - unlabelled.keys(), key=lambda split: split != "train"):
-        stored[split] = _part(file, split, parts[split], classes, skip_unreadable)
+        stored[split] = _part(root, file, split, parts[split], classes, skip_unreadable)
         if skip_unreadable and (missing := sum(path is None for _, path in parts[split])):
             notes.append(f"{missing:,} of {len(parts[split]):,} images of {split!r} in {file.name} are missing")
     notes += [f"split {split!r} is not used: it has no labels in {file.name}" for split in unlabelled]
@@ -355,7 +355,12 @@ def _check_classes(file: Path, columns: Columns, classes: tuple[str, ...]) -> No
 
 
 def _part(
-    file: Path, split: str, rows: list[tuple[Row, Path | None]], classes: tuple[str, ...], skip_missing: bool
+    root: Path,
+    file: Path,
+    split: str,
+    rows: list[tuple[Row, Path | None]],
+    classes: tuple[str, ...],
+    skip_missing: bool,
 ) -> Part:
     def read() -> Files:
         if missing := [row for row, path in rows if path is None and not skip_missing]:
@@ -369,6 +374,7 @@ def _part(
             said = f"{strange.image} of {split!r} has the class {strange.label!r}"
             raise ValueError(f"{file}, line {strange.line}: {said}, which no image of 'train' has")
         pairs = [(path, labels[row.label]) for row, path in rows if path is not None]
-        return Files([path for path, _ in pairs], np.array([label for _, label in pairs], np.int32), classes)
+        indices = np.array([label for _, label in pairs], np.int32)
+        return Files([path for path, _ in pairs], indices, classes, str(root))
 
     return Part(sum(path is not None for _, path in rows) if skip_missing else len(rows), read)
