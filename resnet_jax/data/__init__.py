@@ -49,13 +49,13 @@ def open_dataset(
     label_column: str | None = None,
     image_column: str | None = None,
     classes: tuple[str, ...] | None = None,
-    numeric_order: bool = True,
+    as_0_1_0: bool = False,
     skip_unreadable: bool = False,
 ) -> Dataset:
     """The TFDS dataset `name`, or what lies at `path`: a folder of images, of IDX or Parquet files, an .npz.
 
     Args:
-      labels, label_column, image_column, classes, numeric_order, skip_unreadable: of data at a path; see
+      labels, label_column, image_column, classes, as_0_1_0, skip_unreadable: of data at a path; see
         `formats.open_path`.
 
     Raises:
@@ -71,7 +71,7 @@ def open_dataset(
             label_column=label_column,
             image_column=image_column,
             classes=classes,
-            numeric_order=numeric_order,
+            as_0_1_0=as_0_1_0,
             skip_unreadable=skip_unreadable,
         )
     for option, value in {"labels": labels, "label_column": label_column, "image_column": image_column}.items():

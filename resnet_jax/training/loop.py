@@ -193,9 +193,12 @@ def _get_ready(config: Config, held: ExitStack) -> tuple[Plan, Parallel, Path, l
     """
     folder, found = expanded(config.workdir).resolve(), None
     _check_outside(folder, config.data.path)
+    typed = config.data.holdout
     config = with_its_holdout(folder, config)
     plan = make_plan(config, read_record(folder) if has_results(folder) else None)
     notes = list(plan.notes)
+    if config.data.holdout != typed:
+        notes.append(f"data.holdout={config.data.holdout}: images are read and held out as when this run began")
     if config.log.tensorboard:
         check_installed("tensorboardX")
     if config.log.wandb != "off":

@@ -306,7 +306,7 @@ def open_dataset(config: DataConfig, record: Record | None = None) -> Dataset:
         label_column=config.label_column,
         image_column=config.image_column,
         classes=config.classes,
-        numeric_order=config.holdout != "position",
+        as_0_1_0=config.holdout == "position",
         skip_unreadable=config.unreadable == "skip",
     )
     return with_sides(dataset, record)

@@ -274,6 +274,25 @@ def test_a_run_of_version_0_1_0_keeps_its_splits_and_is_recognised(images, tmp_p
     assert with_its_holdout(run, config(images)) == begun
 
 
+@pytest.mark.parametrize("inside", [("",), ("day", "night")])
+def test_a_folder_is_read_as_version_0_1_0_did(tmp_path, inside):
+    """With files that it passed over, class folders that look like splits, and a mean of values up to 255."""
+    for folder in inside:
+        write_images(tmp_path / "set" / "cat" / folder, classes=(".",), last=4)
+        write_images(tmp_path / "set" / "dog" / folder, classes=(".",), last=4)
+    (tmp_path / "set" / "dog" / "extra").write_bytes(next((tmp_path / "set").rglob("*.png")).read_bytes())
+    (tmp_path / "set" / "lost+found").mkdir()
+    shutil.copy(next((tmp_path / "set").rglob("*.png")), tmp_path / "set" / "lost+found")
+    begun = config(tmp_path / "set", holdout="position", mean=(123.0,) * 3, std=(58.0,) * 3)
+    plan = make_plan(dataclasses.replace(begun, data=dataclasses.replace(begun.data, batch_size=2)))
+    assert plan.train.classes == ("cat", "dog", "lost+found")
+    assert names(plan.train) | names(plan.test) == {
+        path.relative_to(tmp_path / "set").as_posix() for path in (tmp_path / "set").rglob("*.png")
+    }
+    with pytest.raises(ValueError, match=r"data.mean=\(123.0, .*; wanted: of values in \[0, 1\]"):
+        make_plan(config(tmp_path / "set", mean=(123.0,) * 3, std=(58.0,) * 3))
+
+
 def test_a_path_may_be_written_otherwise_and_starts_where_the_run_did(images, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run = tmp_path / "run"

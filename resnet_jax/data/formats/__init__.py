@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from resnet_jax.data.examples import Stored, expanded
 from resnet_jax.data.formats import cifar, idx, npz, shards
-from resnet_jax.data.formats.folders import KINDS, open_folders
+from resnet_jax.data.formats.folders import KINDS, open_folders, open_folders_as_0_1_0
 from resnet_jax.data.formats.idx import read_idx
 from resnet_jax.data.formats.labels import SUFFIXES, open_labels
 from resnet_jax.data.formats.listing import image_files_below, subfolders
@@ -24,7 +25,7 @@ def open_path(
     label_column: str | None = None,
     image_column: str | None = None,
     classes: tuple[str, ...] | None = None,
-    numeric_order: bool = True,
+    as_0_1_0: bool = False,
     skip_unreadable: bool = False,
 ) -> Stored:
     """The dataset at a path, by what is there. Splits are read when they are asked for.
@@ -41,8 +42,7 @@ def open_path(
         class folders.
       label_column, image_column: of that file or of Parquet; None: the first there of the usual names.
       classes: those that will be chosen; where they are the names of sub-folders, these are classes, not splits.
-      numeric_order: whether class folders that are numbers are in the order of the numbers; False: in that of their
-        letters, as in version 0.1.0.
+      as_0_1_0: read class folders as version 0.1.0 did; see `folders.open_folders_as_0_1_0`.
       skip_unreadable: go without files that are missing (shards of Parquet, images of a file of labels).
 
     Raises:
@@ -68,7 +68,10 @@ def open_path(
             return shards.open_tables(path, tables, **columns, skip_unreadable=skip_unreadable)
         _refuse_saved(path, names)
         _refuse_above(path)
-        return open_folders(path, classes, numeric_order=numeric_order, **columns, skip_unreadable=skip_unreadable)
+        if as_0_1_0:
+            with suppress(ValueError):  # a folder that no run of version 0.1.0 could have had
+                return open_folders_as_0_1_0(path)
+        return open_folders(path, classes, **columns, skip_unreadable=skip_unreadable)
     if path.is_file() and path.suffix == ".npz":
         _refuse_columns(path, columns)
         return npz.open_npz(path)

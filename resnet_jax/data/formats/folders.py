@@ -13,7 +13,16 @@ import numpy as np
 
 from resnet_jax.data.examples import Files, Part, Stored, places, shortened
 from resnet_jax.data.formats import labels as label_files
-from resnet_jax.data.formats.listing import IMAGES, Listing, has_images, is_image, list_images, notes_on, subfolders
+from resnet_jax.data.formats.listing import (
+    IMAGES,
+    Listing,
+    has_images,
+    image_files_as_0_1_0,
+    is_image,
+    list_images,
+    notes_on,
+    subfolders,
+)
 from resnet_jax.data.formats.splits import by_split, shared_folders, split_in, split_of
 from resnet_jax.nearest import composed
 
@@ -28,9 +37,44 @@ class Class(NamedTuple):
     listing: Listing
 
 
-def open_folders(
-    path: Path, classes: Sequence[str] | None = None, *, numeric_order: bool = True, **options: Any
-) -> Stored:
+SPLITS_0_1_0 = ("train", "test", "validation", "val", "valid")
+
+
+def open_folders_as_0_1_0(path: Path) -> Stored:
+    """The same images, in the same order and under the same labels, as version 0.1.0 read from a folder.
+
+    It knew a split by these names alone and an image by its extension, followed links, and had classes in the order of
+    their letters.
+
+    Raises:
+      ValueError: a folder that it could not read.
+    """
+
+    def listed(folder: Path) -> list[str]:
+        return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
+
+    def opened(folder: Path, classes: list[str], every: bool) -> Files:
+        images = [sorted(image_files_as_0_1_0(folder / name)) for name in classes]
+        if not all(images) if every else not any(images):
+            raise ValueError(f"{folder} has a class folder without images ({', '.join(sorted(IMAGES))})")
+        labels = np.repeat(np.arange(len(classes), dtype=np.int32), [len(own) for own in images])
+        return Files([image for own in images for image in own], labels, tuple(classes), str(path))
+
+    folders = listed(path)
+    splits = [name for name in SPLITS_0_1_0 if name in folders]
+    if not any(listed(path / name) for name in splits):
+        if not folders:
+            _refuse_flat(path)
+        return Stored(str(path), {"train": opened(path, folders, every=True)})
+    if "train" not in splits or len(splits) < len(folders):
+        raise ValueError(f"{path} has the folders {shortened(folders)}; expected train and {SPLITS_0_1_0[1:]} alone")
+    classes = listed(path / "train")
+    if strange := {name for split in splits for name in listed(path / split)} - set(classes):
+        raise ValueError(f"{path} has classes that {path / 'train'} has not: {shortened(sorted(strange))}")
+    return Stored(str(path), {split: opened(path / split, classes, split == "train") for split in splits})
+
+
+def open_folders(path: Path, classes: Sequence[str] | None = None, **options: Any) -> Stored:
     """A folder with a sub-folder of images per class, or such folders for train and for val or test.
 
     Folders of splits may have other names (`splits.split_of`). Only "train" must be right; what is wrong with another
@@ -39,7 +83,6 @@ def open_folders(
 
     Args:
       classes: names that were asked for; if they are those of sub-folders, these are classes whatever they look like.
-      numeric_order: whether classes that are numbers are in the order of the numbers: 2 before 10.
       options: `labels.open_labels`'s.
 
     Raises:
@@ -56,7 +99,7 @@ def open_folders(
             said = f"has the split {nested[0]!r} beside {', '.join(rivals[:5])}"
             raise ValueError(f"{path} {said}; wanted: a folder per class, or train, test, validation alone")
         if nested or not rivals:
-            return _open_splits(path, by_split(named), others, options, numeric_order)
+            return _open_splits(path, by_split(named), others, options)
     found = _list_classes(path, folders, path)
     with_images = [one for one in found if one.listing.paths]
     candidates = [file for file in label_files.label_files(path) if label_files.has_columns(file, *_columns(options))]
@@ -69,7 +112,7 @@ def open_folders(
     if not explicit:
         _check_shape(path, with_images, candidates)
     _refuse_columns(path, options)
-    names = _check_classes(path, found, every=True, numeric_order=numeric_order)
+    names = _check_classes(path, found, every=True)
     notes = _notes(found, _beside(path))
     return Stored(str(path), {"train": _files(path, path, found, names)}, notes)
 
@@ -86,9 +129,7 @@ def _inmost(path: Path) -> Path:
     return path / inner[0] if len(inner) == 1 and split_in(inner[0]) and not _beside(path) else path
 
 
-def _open_splits(
-    path: Path, splits: dict[str, str], others: list[str], options: dict[str, Any], numeric_order: bool
-) -> Stored:
+def _open_splits(path: Path, splits: dict[str, str], others: list[str], options: dict[str, Any]) -> Stored:
     """Of the folder of each split: class folders, or images with labels in a file."""
     if "train" not in splits:
         first = next(iter(splits.values()))
@@ -102,7 +143,7 @@ def _open_splits(
     if not found:
         _refuse_flat(train)
     _check_shape(train, [one for one in found if one.listing.paths], [])
-    names = _check_classes(train, found, every=True, numeric_order=numeric_order)
+    names = _check_classes(train, found, every=True)
     parts: dict[str, Files | Part] = {"train": _files(path, train, found, names)}
     unlabelled, everything = {}, list(found)
     for split, folder in list(splits.items())[1:]:
@@ -247,7 +288,7 @@ def _inner_folders(path: Path, one: Class) -> set[str]:
     return set()
 
 
-def _check_classes(path: Path, found: list[Class], *, every: bool, numeric_order: bool = True) -> tuple[str, ...]:
+def _check_classes(path: Path, found: list[Class], *, every: bool) -> tuple[str, ...]:
     """The classes in the order of their labels. `every`: each must have images."""
     groups = defaultdict(list)
     for one in found:
@@ -260,8 +301,7 @@ def _check_classes(path: Path, found: list[Class], *, every: bool, numeric_order
     if every and (empty := next((one for one in found if not one.listing.paths), None)):
         there = "".join(f"; {note}" for note in notes_on(empty.listing.unread))
         raise ValueError(f"class folder {path / empty.folder} has no images ({', '.join(sorted(IMAGES))}){there}")
-    own = {one.name for one in found}
-    return label_files.class_order(own) if numeric_order else tuple(sorted(own))
+    return label_files.class_order({one.name for one in found})
 
 
 def _files(root: Path, path: Path, found: list[Class], classes: tuple[str, ...]) -> Files:

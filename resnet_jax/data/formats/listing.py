@@ -77,6 +77,19 @@ def image_files_below(folder: Path) -> Iterable[Path]:
     return list_images(folder).paths
 
 
+def image_files_as_0_1_0(folder: Path) -> Iterable[Path]:
+    """Every file with the extension of an image, in no order, as version 0.1.0 found them; hidden ones aside."""
+    seen: set[str] = set()  # a link may lead back to where it lies
+    for place, folders, names in os.walk(folder, followlinks=True):
+        if (real := os.path.realpath(place)) in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        images = [name for name in names if os.path.splitext(name)[1].lower() in IMAGES and not name.startswith(".")]
+        yield from (Path(place, name) for name in images)
+
+
 def is_shown(name: str) -> bool:
     """Whether a folder's name is not hidden, and not one that a system leaves behind."""
     return not name.startswith(".") and name.casefold() not in LITTER
