@@ -215,6 +215,9 @@ def _open_for(run: str, config: DataConfig, own: DataConfig) -> data.Dataset:
     except FileNotFoundError as error:
         if place(config) != place(own):
             raise
+        if own.path and expanded(own.path).exists():
+            said = f"{error}; {run} was trained with this file"
+            raise FileNotFoundError(f"{said}; name where it is now: --data.labels") from None
         said = f"{error}; this is the path of the images that {run} was trained with"
         raise FileNotFoundError(f"{said}; name where they are now: --data.path") from None
 

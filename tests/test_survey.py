@@ -2,6 +2,7 @@
 
 import json
 import os
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,8 +11,9 @@ from PIL import Image
 from resnet_jax import survey as survey_room
 from resnet_jax.cli import main
 from resnet_jax.config import DataConfig
-from resnet_jax.data.examples import Items
-from resnet_jax.data.reading import read_all
+from resnet_jax.data.examples import Items, Subset
+from resnet_jax.data.photographs import Photographs
+from resnet_jax.data.reading import class_counts, read_all
 from resnet_jax.survey import survey, verify
 
 COUNTS = {"train": (9, 2, 4), "val": (2, 1, 0)}
@@ -41,6 +43,19 @@ def test_images_are_counted_by_class_in_each_split(pictures, tmp_path):
     record = json.loads(json.dumps(found.record()))
     assert record["classes"][2] == {"class": "owl", "images": {"train": 4, "val": 0}} and "broken" not in record
     assert record["images"] == {"train": 15, "val": 3} and record["image_shape"] == [8, 8, 3]
+
+
+def test_labels_that_the_storage_does_not_know_are_not_read_to_be_counted():
+    class Unread:
+        classes = ("a", "b")
+
+        def __len__(self):
+            return 3
+
+    unread: Any = Unread()
+    assert class_counts(Photographs(unread, 8, 8), 2) is None
+    known = Subset(Items(np.zeros((3, 8, 8, 1), np.uint8), np.array([0, 1, 1]), ("a", "b"), "x"), np.array([0, 2]))
+    assert class_counts(Photographs(known, 8, 8), 2).tolist() == [1, 1]
 
 
 def test_verify_lists_every_image_that_cannot_be_read(pictures, tmp_path, capsys, monkeypatch):

@@ -318,14 +318,20 @@ def choose(
     return Chosen(examples, index[order], labels[order], tuple(wanted))
 
 
-def labels_of(examples: Examples, *, skip_unreadable: bool = False) -> np.ndarray:
-    """int [n]. Where the storage does not know them each example is read; -1 for one that cannot be."""
+def known_labels(examples: Examples) -> np.ndarray | None:
+    """int [n]; None where they are known only once the examples are read."""
     if isinstance(examples, Files | Items | Chosen | Joined):
         return examples.labels
-    if isinstance(examples, Subset):
-        return labels_of(examples.examples, skip_unreadable=skip_unreadable)[examples.index]
-    if isinstance(examples, Relabelled) and isinstance(examples.examples, Files | Items | Chosen | Joined):
-        return np.array(places(examples.examples.classes, examples.classes))[examples.examples.labels]
+    inner = known_labels(examples.examples) if isinstance(examples, Subset | Relabelled) else None
+    if inner is None or isinstance(examples, Subset):
+        return None if inner is None else inner[examples.index]
+    return np.array(places(examples.examples.classes, examples.classes))[inner]
+
+
+def labels_of(examples: Examples, *, skip_unreadable: bool = False) -> np.ndarray:
+    """int [n]. Where the storage does not know them each example is read; -1 for one that cannot be."""
+    if (known := known_labels(examples)) is not None:
+        return known
     labels = np.full(len(examples), -1)
     for i in range(len(examples)):
         try:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from resnet_jax.data.examples import Examples
+from resnet_jax.data.examples import Examples, known_labels
 from resnet_jax.data.images import Unreadable, read_image
-from resnet_jax.data.photographs import in_threads
+from resnet_jax.data.photographs import Photographs, in_threads
 
 
 def class_counts(source: object, num_classes: int) -> np.ndarray | None:
@@ -17,9 +17,10 @@ def class_counts(source: object, num_classes: int) -> np.ndarray | None:
     Args:
       source: examples, or what serves them.
     """
-    labels = getattr(source, "labels", None)
-    if labels is None and hasattr(source, "examples"):
-        labels = getattr(source.examples, "labels", None)
+    if isinstance(source, Photographs):  # whose own labels are read where the storage does not know them
+        labels = known_labels(source.examples)
+    else:
+        labels = getattr(source, "labels", None)
     return None if labels is None else np.bincount(labels[labels >= 0], minlength=num_classes)
 
 

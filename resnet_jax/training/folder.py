@@ -38,6 +38,9 @@ FREE = (
 )
 
 
+LOCATED = ("path", "labels", "data_dir")  # fields of data that are paths
+
+
 def make_folder(folder: Path) -> None:
     """Raises ValueError where it cannot be made."""
     try:
@@ -127,9 +130,11 @@ def record_config(folder: Path, config: Config, step: int) -> None:
     if file.exists() and (step or has_results(folder)):
         last = json.loads(file.read_text())
         if not _changed(folder, config):
-            path = config.data.path
-            if path and (last["config"]["data"]["path"], last.get("directory")) != (path, os.getcwd()):  # moved
-                last["config"]["data"]["path"], last["directory"] = path, os.getcwd()
+            paths = {name: value for name in LOCATED if (value := getattr(config.data, name))}
+            moved = any(last["config"]["data"].get(name) != value for name, value in paths.items())
+            if paths and (moved or last.get("directory") != os.getcwd()):
+                last["config"]["data"] |= paths
+                last["directory"] = os.getcwd()
                 replace_file(file, json.dumps(last, indent=2) + "\n")
             return
         record["before"] = [*last.pop("before", []), last | {"until": step}]
@@ -182,12 +187,13 @@ def read_config(folder: str | Path) -> Config:
 
 
 def _located(config: Config, directory: Any) -> Config:
-    """With the images' relative path made to start from where the run was started, if they are there."""
-    path = config.data.path
-    if not path or not isinstance(directory, str) or directory == os.getcwd():
+    """With the data's relative paths made to start from where the run was started, if something is there."""
+    if not isinstance(directory, str) or directory == os.getcwd():
         return config
-    there = Path(directory) / expanded(path)
-    return replace(config, data=replace(config.data, path=str(there))) if there.exists() else config
+    paths = {name: value for name in LOCATED if (value := getattr(config.data, name))}
+    there = {name: Path(directory) / expanded(value) for name, value in paths.items()}
+    located = {name: str(path) for name, path in there.items() if path.exists()}
+    return replace(config, data=replace(config.data, **located))
 
 
 def config_of_steps(folder: str | Path, first: int, last: int) -> Config:

@@ -18,6 +18,7 @@ import jax
 
 from resnet_jax.config import Config, check_config, flat, place, to_dict
 from resnet_jax.data import DataError
+from resnet_jax.data.formats import is_image_folder
 from resnet_jax.data.sheet import as_seen
 from resnet_jax.extras import check_installed
 from resnet_jax.files import expanded
@@ -223,10 +224,11 @@ def _get_ready(config: Config, held: ExitStack) -> tuple[Plan, Parallel, Path, l
 
 
 def _check_outside(folder: Path, data_path: str | None) -> None:
-    """Raises ValueError for a run's folder in the folder of images: its files would be taken for data."""
-    if data_path is None or not (images := expanded(data_path).resolve()).is_dir():
+    """Raises ValueError for a new run's folder in a folder of images: its files would be taken for data."""
+    if data_path is None or has_results(folder):  # what a run has written there has done no harm
         return
-    if folder == images or images in folder.parents:
+    images = expanded(data_path).resolve()
+    if (folder == images or images in folder.parents) and is_image_folder(images):
         wanted = f"a folder outside, as --workdir {shlex.quote(str(images.parent / 'runs' / images.name))}"
         raise ValueError(f"the workdir {folder} is inside of data.path {images}; expected {wanted}")
 

@@ -20,7 +20,7 @@ from resnet_jax.training.data_record import (
     write_record,
 )
 from resnet_jax.training.folder import check_unchanged, read_config, record_config, with_its_holdout
-from resnet_jax.training.plan import data_changes, data_facts, make_plan, record_of, shared_note
+from resnet_jax.training.plan import data_changes, data_facts, make_plan, record_of, shared_note, with_recorded_classes
 
 
 def write_images(folder, classes=("cat", "dog"), first=0, last=12):
@@ -312,6 +312,19 @@ def test_a_path_may_be_written_otherwise_and_starts_where_the_run_did(images, tm
     assert read_config(run).data.path == "../moved" and "before" not in json.loads((run / "config.json").read_text())
 
 
+def test_a_relative_file_of_labels_starts_where_the_run_did(images, tmp_path, monkeypatch):
+    rows = [f"set/{file.relative_to(images).as_posix()},{file.parent.name}" for file in images.rglob("*.png")]
+    (tmp_path / "labels.csv").write_text("\n".join(["file,label", *rows]))
+    monkeypatch.chdir(tmp_path)
+    record_config(tmp_path, config("set", labels="labels.csv"), 0)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert make_plan(read_config(tmp_path)).train.classes == ("cat", "dog")
+    (tmp_path / "checkpoints" / "1").mkdir(parents=True)
+    record_config(tmp_path, config("../set", labels="../labels.csv"), 1)
+    assert read_config(tmp_path).data.labels == "../labels.csv"
+
+
 def test_class_weights(images):
     for file in sorted(images.glob("cat/*.png"))[3:]:
         file.unlink()
@@ -323,6 +336,8 @@ def test_class_weights(images):
     assert weighted(None).class_weights is None
     assert weighted("balanced").class_weights == pytest.approx((15 / (2 * 3), 15 / (2 * 12)))  # n / (K * n_k)
     assert weighted((1.0, 0.0)).class_weights == (1.0, 0.0)
+    plan = with_recorded_classes(weighted("balanced"), {"classes": ["dog", "cat"]})
+    assert plan.class_weights == pytest.approx((15 / (2 * 12), 15 / (2 * 3)))
     for weights, said in (
         ((1.0,), "optim.class_weights has 1 numbers; expected 2, one per class"),
         ((0.0, 0.0), "optim.class_weights=.*; wanted: balanced, or a number of at least 0 for each class"),

@@ -519,6 +519,10 @@ def test_a_workdir_in_the_images_is_refused_before_it_is_made(tmp_path, inside):
     with pytest.raises(SetupError, match=f"workdir .* is inside of data.path {images}; expected a folder outside, as "):
         train(run)
     assert [path.name for path in images.rglob("*")] == ["cat"]
+    (images / inside / "checkpoints" / "1").mkdir(parents=True)  # a run that was begun there may go on
+    loop._check_outside(images / inside, str(images))
+    (images / "train-images-idx3-ubyte").touch()  # nor does a run disturb files of arrays
+    loop._check_outside(images / "new", str(images))
 
 
 def test_without_a_home_nothing_is_cached_and_it_is_said(tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ from resnet_jax.data.formats.idx import read_idx
 from resnet_jax.data.formats.labels import SUFFIXES, open_labels
 from resnet_jax.data.formats.listing import image_files_below, subfolders
 
-__all__ = ["image_files_below", "open_path", "read_idx"]
+__all__ = ["image_files_below", "is_image_folder", "open_path", "read_idx"]
 
 ARCHIVES = frozenset(".zip .tar .gz .tgz .bz2 .xz .7z .rar".split())
 SAVED = ("dataset_dict.json", "state.json")  # of save_to_disk
@@ -77,6 +77,12 @@ def open_path(
         return npz.open_npz(path)
     unpack = "; unpack it first" if path.suffix.lower() in ARCHIVES else ""
     raise ValueError(f"{path} is no dataset; wanted: {KINDS}{unpack}")  # a pipe or a device would be read for ever
+
+
+def is_image_folder(path: Path) -> bool:
+    """Whether a path is a folder of image files: all that lies in it may be taken for data."""
+    names = sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
+    return path.is_dir() and not (cifar.is_cifar(names) or idx.is_idx(names) or shards.tables_below(path))
 
 
 def _refuse_columns(path: Path, columns: dict[str, str | None]) -> None:
