@@ -24,6 +24,7 @@ from resnet_jax.nearest import nearest
 
 PATHS = ("PATH", "RUN", "RUN ...", "IMAGE ...", "NAME|PATH")  # metavariables of paths
 Kind = TypeVar("Kind", bound=Any)
+WITHOUT_COMMAS = ("NORM",)  # what a list's values are called that never have commas
 Positional = Annotated[Kind, "positional"]  # a field that is an argument without a flag
 SWITCH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
@@ -476,7 +477,7 @@ class _Convert:
             return None if self.optional and text in ("None", "none") else self._one(text)
         if self.optional and text in ("None", "none"):
             return (None,)
-        if self.hint is str or text in self.words:  # names may have commas
+        if (self.hint is str and self.metavar not in WITHOUT_COMMAS) or text in self.words:  # names may have commas
             return (text,)
         return tuple(self._one(part.strip()) for part in text.strip("()[]").split(",") if part.strip())
 

@@ -32,7 +32,9 @@ class ModelConfig:
     global_pool: Literal["avg", "max"] = "avg"  # mean or maximum over the last map
     bn_axis: Literal["data"] | None = None  # batch statistics over all devices; None: each device's own
     bn_group_size: int | None = None  # with bn_axis: statistics over so many neighbouring devices; None: over all
-    frozen_norms: tuple[str, ...] = ()  # components whose norms keep their statistics: stem, stage1, ... or all
+    frozen_norms: tuple[
+        Annotated[str, "NORM"], ...
+    ] = ()  # components whose norms keep their statistics: stem, stage1, ... or all
     remat: Literal["none", "block", "stage"] = "none"  # recompute activations in the backward pass
     dtype: Literal["float32", "bfloat16"] = "float32"  # dtype of the arithmetic (mixed precision: bfloat16)
 

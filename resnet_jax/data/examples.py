@@ -300,6 +300,7 @@ def choose(
     if classes is None and per_class is None:
         return examples
     asked = examples.classes if classes is None else classes
+    asked = split_names(asked, examples.classes)
     chosen = places(asked, examples.classes)
     if -1 in chosen:
         name = asked[chosen.index(-1)]
@@ -322,9 +323,10 @@ def known_labels(examples: Examples) -> np.ndarray | None:
     """int [n]; None where they are known only once the examples are read."""
     if isinstance(examples, Files | Items | Chosen | Joined):
         return examples.labels
-    inner = known_labels(examples.examples) if isinstance(examples, Subset | Relabelled) else None
-    if inner is None or isinstance(examples, Subset):
-        return None if inner is None else inner[examples.index]
+    if not isinstance(examples, Subset | Relabelled) or (inner := known_labels(examples.examples)) is None:
+        return None
+    if isinstance(examples, Subset):
+        return inner[examples.index]
     return np.array(places(examples.examples.classes, examples.classes))[inner]
 
 
@@ -348,14 +350,28 @@ def places(names: Sequence[str], classes: Sequence[str]) -> list[int]:
     return [by_name.get(composed(name), -1) for name in names]
 
 
+def split_names(names: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
+    """Names that may be typed with commas between them: split where the whole is not known, and all its parts are."""
+
+    def parts(name: str) -> list[str]:
+        several = [part.strip() for part in name.split(",")]
+        return several if -1 in places([name], known) and -1 not in places(several, known) else [name]
+
+    return tuple(part for name in names for part in parts(name))
+
+
 def rename_classes(classes: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
     """The classes under other names: one each, in their order, or CLASS=NAME for those that get another name.
 
     Raises:
       ValueError: another number of names, a class that is not there, or a name given twice.
     """
-    by_class = dict(name.partition("=")[::2] for name in names)
     own = {composed(name) for name in classes}
+    if (several := next((name for name in names if name.count("=") > 1 and "," in name), None)) is not None:
+        raise ValueError(f"class_names: expected spaces between CLASS=NAME and the next, got {several!r}")
+    if len(names) == 1 < len(classes) == len(names[0].split(",")):
+        names = [name.strip() for name in names[0].split(",")]
+    by_class = dict(name.partition("=")[::2] for name in names)
     if all("=" in name for name in names) and (
         len(names) != len(classes) or any(composed(name) in own for name in by_class)
     ):
@@ -525,6 +541,10 @@ def default_splits(dataset: Dataset, train: str, test: str | None, holdout: Hold
     if test is not None:
         return (train if holdout == "position" else _rest(dataset, train, test)), test
     trained = [part.partition("[")[0] for part in train.split("+")]
+    rivals = [name for name in TEST_SPLITS[1:] if name in dataset.splits and name not in trained]
+    if len(rivals) > 1 and holdout != "position":
+        said = f"{dataset.name} has several splits for validation: {', '.join(rivals)}"
+        raise ValueError(f"{said}; name one: --data.test-split {rivals[0]}")
     for name in TEST_SPLITS if holdout == "position" else (*TEST_SPLITS[1:], TEST_SPLITS[0]):
         if name in dataset.splits and name not in trained:
             return train, name

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from resnet_jax.data.examples import MEMORY, Items, check_size
+from resnet_jax.data.formats.labels import LABEL_COLUMNS, matching
 from resnet_jax.extras import extra
 from resnet_jax.nearest import composed
 
@@ -19,10 +20,9 @@ with extra():
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-IMAGE_COLUMNS = ("image", "img", "images")
+IMAGE_COLUMNS = "image img images"
 ROWS = 100  # that are unpacked at a time
 SHORTEST = 32  # bytes of an encoded image: none has fewer
-LABEL_COLUMNS = ("label", "labels", "fine_label")
 
 
 def num_rows(files: Sequence[Path]) -> int:
@@ -40,10 +40,9 @@ def has_labels(files: Sequence[Path], column: str | None = None) -> bool:
     Raises:
       ValueError: a damaged file.
     """
-    names = LABEL_COLUMNS if column is None else (column,)
     schema = _read(files[0], pq.read_schema)
-    label = next((name for name in names if name in schema.names), None)
-    if label is None:
+    label = matching(schema.names, LABEL_COLUMNS) if column is None else column
+    if label is None or label not in schema.names:
         return False
     for file in files:
         values = _read(file, partial(_table, columns=[label]))[label].drop_null()
@@ -73,8 +72,8 @@ def read(
     """
     file = str(files[0]) if len(files) == 1 else f"{files[0]} to {files[-1].name}"
     schema = _read(files[0], pq.read_schema)
-    image = _column(file, schema, IMAGE_COLUMNS if image_column is None else (image_column,), "image")
-    label = _column(file, schema, LABEL_COLUMNS if label_column is None else (label_column,), "label")
+    image = _column(file, schema, image_column, IMAGE_COLUMNS, "image")
+    label = _column(file, schema, label_column, LABEL_COLUMNS, "label")
     tables: list[pa.Table] = []
     for one in files:
         tables.append(_read(one, partial(_table, columns=[image, label])))
@@ -122,11 +121,12 @@ def _read(file: Path, reader: Callable[[Path], Any]) -> Any:
         raise ValueError(f"{file} cannot be read: {' '.join(str(error).split())}") from None
 
 
-def _column(file: str, schema: pa.Schema, names: Sequence[str], kind: str) -> str:
-    for name in names:
-        if name in schema.names:
-            return name
-    said = f"{file} has the columns {', '.join(schema.names)}; wanted one of {', '.join(names)}"
+def _column(file: str, schema: pa.Schema, asked: str | None, names: str, kind: str) -> str:
+    name = matching(schema.names, names) if asked is None else asked
+    if name in schema.names:
+        return str(name)
+    expected = ", ".join(names.split()) if asked is None else asked
+    said = f"{file} has the columns {', '.join(schema.names)}; wanted one of {expected}"
     raise ValueError(f"{said}; name another: --data.{kind}-column NAME")
 
 

@@ -192,7 +192,7 @@ def _located(config: Config, directory: Any) -> Config:
         return config
     paths = {name: value for name in LOCATED if (value := getattr(config.data, name))}
     there = {name: Path(directory) / expanded(value) for name, value in paths.items()}
-    located = {name: str(path) for name, path in there.items() if path.exists()}
+    located: dict[str, Any] = {name: str(path) for name, path in there.items() if path.exists()}
     return replace(config, data=replace(config.data, **located))
 
 

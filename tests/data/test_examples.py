@@ -160,6 +160,24 @@ def test_where_to_test_is_the_sets_own_split_else_a_fifth_held_out(there, train,
     assert default_splits(Named(dict.fromkeys(there.split(), 10)), train, test) == wanted
 
 
+def test_of_several_validation_splits_one_is_asked_for():
+    several = Named(dict.fromkeys(("train", "val", "validation", "test"), 10))
+    with pytest.raises(ValueError, match="has several splits for validation: validation, val; name one: --data.test-s"):
+        default_splits(several, "train", None)
+    assert default_splits(several, "train", "val") == ("train", "val")
+    assert default_splits(several, "train", None, "position") == ("train", "test")
+
+
+def test_names_may_be_typed_with_commas_between_them():
+    examples = Items(np.zeros((4, 1, 1, 1), np.uint8), np.arange(4), ("cat", "dog", "a,b", "c"), "x")
+    assert choose(examples, ("dog,cat", "a,b"), None).classes == ("dog", "cat", "a,b")
+    assert rename_classes(("0", "1"), ("zero,one",)) == ("zero", "one")
+    with pytest.raises(ValueError, match="no class 'cat,owl'"):
+        choose(examples, ("cat,owl",), None)
+    with pytest.raises(ValueError, match="expected spaces between CLASS=NAME and the next, got '0=zero,1=one'"):
+        rename_classes(("0", "1"), ("0=zero,1=one",))
+
+
 def test_runs_of_version_0_1_0_keep_their_splits():
     """And sets that never change are still cut by place."""
     both, alone = (Named(dict.fromkeys(there.split(), 10)) for there in ("train validation test", "train"))

@@ -185,6 +185,13 @@ def test_folders_that_disagree_with_a_file_of_labels_are_not_taken_for_classes(t
     assert open_all(tmp_path).examples("train").classes == ("part1", "part2")
     write(tmp_path / "ham.csv", "name,label\npart1,good\npart2,bad\n")  # of something else
     assert open_all(tmp_path).examples("train").classes == ("part1", "part2")
+    write(tmp_path / "ham.csv", "image,x,y,w,h\na,1,1,5,5\na,2,3,5,5\nc,1,3,5,5\n")  # boxes
+    assert "labels" not in str(open_all(tmp_path).notes)
+    for rows, relation in (("a,pug\nb,terrier\nc,tabby", "finer"), ("a,pet\nb,pet\nc,pet", "coarser")):
+        write(tmp_path / "ham.csv", f"image_id,category\n{rows}\n")
+        data = open_all(tmp_path)
+        assert data.examples("train").classes == ("part1", "part2")
+        assert f"ham.csv has {relation} labels than the folders; not read: --data.labels ham.csv reads it" in data.notes
 
 
 def test_names_in_two_unicode_forms_are_one(tmp_path):

@@ -132,8 +132,8 @@ def test_rows_that_cannot_be_used_are_told_in_one_line(tmp_path, images, labels,
 def test_columns_that_cannot_be_used_are_told_in_one_line(tmp_path):
     file = write(tmp_path / "a.parquet", map(png, range(2)), [0, 1], image="photo")
     assert "has the columns photo, label; wanted one of image, img, images" in refused(file)
-    file = write(tmp_path / "a.parquet", map(png, range(2)), [0, 1], label="class")
-    assert "has the columns image, class; wanted one of label, labels" in refused(file)
+    file = write(tmp_path / "a.parquet", map(png, range(2)), [0, 1], label="what")
+    assert "has the columns image, what; wanted one of label, labels" in refused(file)
     pq.write_table(pa.table({"image": ["a.png", "b.png"], "label": [0, 1]}), file)
     assert "column 'image' is string; wanted: encoded images (binary)" in refused(file)
 

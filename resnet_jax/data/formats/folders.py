@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from resnet_jax.data.examples import Files, Part, Stored, places, shortened
+from resnet_jax.data.examples import Files, Part, Stored, places, shortened, split_names
 from resnet_jax.data.formats import labels as label_files
 from resnet_jax.data.formats.listing import (
     IMAGES,
@@ -89,7 +89,7 @@ def open_folders(path: Path, classes: Sequence[str] | None = None, **options: An
       ValueError: folders that are no such set, or may be read in two ways.
     """
     folders = subfolders(path)
-    explicit = classes is not None and -1 not in places(classes, folders)
+    explicit = classes is not None and -1 not in places(split_names(classes, folders), folders)
     named = [name for name in folders if split_of(name)] or _named_by_words(path, folders)
     nested = [name for name in named if subfolders(path / name)]
     if named and not explicit:
@@ -109,11 +109,10 @@ def open_folders(path: Path, classes: Sequence[str] | None = None, **options: An
         _refuse_unread(path, candidates)
     if not folders:
         _refuse_flat(path)
-    if not explicit:
-        _check_shape(path, with_images, candidates)
+    beside = [] if explicit else _check_shape(path, with_images, candidates)
     _refuse_columns(path, options)
     names = _check_classes(path, found, every=True)
-    notes = _notes(found, _beside(path))
+    notes = (*_notes(found, _beside(path)), *beside)
     return Stored(str(path), {"train": _files(path, path, found, names)}, notes)
 
 
@@ -246,8 +245,9 @@ def _list_classes(path: Path, folders: Iterable[str], root: Path) -> list[Class]
     return [Class(name, composed(name), list_images(path / name, root)) for name in folders]
 
 
-def _check_shape(path: Path, found: list[Class], candidates: list[Path]) -> None:
-    """Raises ValueError for folders that are hardly classes."""
+def _check_shape(path: Path, found: list[Class], candidates: list[Path]) -> list[str]:
+    """Raises ValueError for folders that are hardly classes. Returns notes on files of labels that are not read."""
+    notes = []
     inner = {one.folder: _inner_folders(path, one) for one in found}
     names = [one.folder for one in found]
     if len(names) == 1 and inner[names[0]]:
@@ -267,11 +267,20 @@ def _check_shape(path: Path, found: list[Class], candidates: list[Path]) -> None
         raise ValueError(f"{path} has several links to one folder: {', '.join(linked)}; expected a folder per class")
     for file in candidates:
         classes = {image: one.folder for one in found for image in one.listing.paths}
-        rows = label_files.read_rows(file, label_files.choose_columns(file))
-        if not label_files.agrees(rows, label_files.Index(path, file, list(classes)), classes):
+        columns = label_files.choose_columns(file)
+        if label_files.are_doubtful(columns):
+            continue
+        rows = label_files.read_rows(file, columns)
+        relation = label_files.compare(rows, label_files.Index(path, file, list(classes)), classes)
+        if relation in ("finer", "coarser"):
+            notes.append(
+                f"{file.name} has {relation} labels than the folders; not read: --data.labels {file.name} reads it"
+            )
+        elif relation == "other":
             said = f"folders {shortened(names, 5)}, and other labels in {file.name}"
             hint = f"--data.labels {file.name} to read them, or --data.classes {' '.join(names[:5])} for the folders"
             raise ValueError(f"{path} has the {said}; expected {hint}")
+    return notes
 
 
 def _inner_folders(path: Path, one: Class) -> set[str]:

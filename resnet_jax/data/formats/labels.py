@@ -24,7 +24,11 @@ SUFFIXES = (".csv", ".tsv", ".jsonl")
 FOUND = tuple(f"metadata{suffix}" for suffix in SUFFIXES)  # read without being asked for, as Hugging Face names them
 # Names of columns, without capitals, spaces and signs; the first that is there counts.
 IMAGE_COLUMNS = "filename file image imagename imagefile imagepath path filepath img imgname imgpath imageid id name"
-LABEL_COLUMNS = "label class classname classlabel category categoryname target labelname classid labelid categoryid y"
+LABEL_COLUMNS = (
+    "label labels finelabel class classname classlabel category categoryname target labelname classid labelid "
+    "categoryid y"
+)
+DOUBTFUL = frozenset(("id", "name", "y"))  # of these, that files without labels have too, as one of boxes
 SPLIT_COLUMNS = "split set subset partition"
 MOST_BYTES = 2**28  # of a file: some millions of rows
 COMPARED = 10_000  # rows by which a file and folders of classes are compared
@@ -55,7 +59,7 @@ class Row(NamedTuple):
 def label_files(folder: Path) -> list[Path]:
     """Files in a folder that may hold labels: those with a column of images."""
     files = sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
-    return [file for file in files if _matching(_columns_or_none(file), IMAGE_COLUMNS)]
+    return [file for file in files if matching(_columns_or_none(file), IMAGE_COLUMNS)]
 
 
 def _columns_or_none(file: Path) -> list[str]:
@@ -94,17 +98,27 @@ def choose_columns(file: Path, image_column: str | None = None, label_column: st
     for kind, asked, names in (("image", image_column, IMAGE_COLUMNS), ("label", label_column, LABEL_COLUMNS)):
         if asked is not None and asked not in columns:
             raise ValueError(f"{file} has no column {asked!r}; {nearest(asked, columns)}")
-        found = asked or _matching([name for name in columns if name not in chosen], names)
+        found = asked or matching([name for name in columns if name not in chosen], names)
         if found is None:
             said = f"{file} has the columns {shortened(columns)}, none of them known for {kind}s"
             raise ValueError(f"{said}; name it: --data.{kind}-column NAME")
         chosen.append(found)
     image, label = chosen
-    return Columns(image, label, _matching([name for name in columns if name not in chosen], SPLIT_COLUMNS))
+    return Columns(image, label, matching([name for name in columns if name not in chosen], SPLIT_COLUMNS))
 
 
-def _matching(columns: Sequence[str], names: str) -> str | None:
-    plain = {re.sub(r"[\s_-]", "", name).casefold(): name for name in reversed(columns)}
+def are_doubtful(columns: Columns) -> bool:
+    """Whether columns that nobody asked for are hardly those of labels."""
+    return not DOUBTFUL.isdisjoint(map(_plain, (columns.image, columns.label)))
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_-]", "", name).casefold()
+
+
+def matching(columns: Sequence[str], names: str) -> str | None:
+    """The first of `names` that is a column, as it is spelt there; None: none is."""
+    plain = {_plain(name): name for name in reversed(columns)}
     return next((plain[name] for name in names.split() if name in plain), None)
 
 
@@ -231,13 +245,19 @@ class Index:
         return found[0] if found else None
 
 
-def agrees(rows: Iterator[Row], index: Index, classes: dict[Path, str]) -> bool:
-    """Whether labels and folders of classes part the images alike, as far as the first rows tell."""
+def compare(rows: Iterator[Row], index: Index, classes: dict[Path, str]) -> str:
+    """How labels and folders of classes part the images, as far as the first rows tell.
+
+    "same": alike. "finer": each label lies in one folder. "coarser": each folder has one label. "other": neither.
+    """
     pairs = set()
     for row, _ in zip(rows, range(COMPARED), strict=False):
         if row.label and (path := index.find(row.image)) in classes:
             pairs.add((row.label, classes[path]))
-    return len(pairs) == len({label for label, _ in pairs}) == len({name for _, name in pairs})
+    labels, folders = len({label for label, _ in pairs}), len({name for _, name in pairs})
+    if len(pairs) == labels == folders:
+        return "same"
+    return "finer" if len(pairs) == labels else "coarser" if len(pairs) == folders else "other"
 
 
 def open_labels(
