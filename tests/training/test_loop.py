@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import time
+from contextlib import ExitStack
 
 import jax
 import numpy as np
@@ -523,6 +524,18 @@ def test_a_workdir_in_the_images_is_refused_before_it_is_made(tmp_path, inside):
     loop._check_outside(images / inside, str(images))
     (images / "train-images-idx3-ubyte").touch()  # nor does a run disturb files of arrays
     loop._check_outside(images / "new", str(images))
+
+
+def test_a_run_of_version_0_1_0_says_that_it_keeps_its_splits(tmp_path, tfds_dir):
+    first = config(tmp_path / "run", tfds_dir)
+    (tmp_path / "run").mkdir()
+    record_config(
+        tmp_path / "run", dataclasses.replace(first, data=dataclasses.replace(first.data, holdout="position")), 0
+    )
+    with ExitStack() as held:
+        plan, _, _, notes, _ = loop._get_ready(first, held)
+    assert plan.config.data.holdout == "position"
+    assert "data.holdout=position: images are read and held out as when this run began" in notes
 
 
 def test_without_a_home_nothing_is_cached_and_it_is_said(tmp_path, monkeypatch):
