@@ -107,6 +107,12 @@ def test_a_mistake_is_one_clear_line(capsys, arguments, said):
     assert error.startswith("error: ") and error.count("\n") == 1
 
 
+def test_names_that_have_no_commas_may_be_typed_with_commas_between_them():
+    """Classes may have them: those lists are split where the data is known."""
+    config = parse(["--model.frozen-norms", "stem,stage1", "--data.classes", "cat,dog"])
+    assert config.model.frozen_norms == ("stem", "stage1") and config.data.classes == ("cat,dog",)
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_of_a_command_describes_every_option_as_people_type_it(name, capsys, monkeypatch):
     for columns in ("80", "200"):

@@ -58,6 +58,13 @@ def test_labels_that_the_storage_does_not_know_are_not_read_to_be_counted():
     assert class_counts(Photographs(known, 8, 8), 2).tolist() == [1, 1]
 
 
+def test_a_file_of_labels_that_is_not_there_is_no_tfds_name(capsys):
+    for name in ("nowhere.csv", "nowhere.tsv", "nowhere.jsonl"):
+        with pytest.raises(SystemExit):
+            main(["data", name])
+        assert f"no file or folder '{name}'" in capsys.readouterr().err
+
+
 def test_verify_lists_every_image_that_cannot_be_read(pictures, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     command = ["data", str(pictures), "--verify", "--data.image-size", "8", "--data.batch-size", "4", "--batches", "1"]
