@@ -32,7 +32,6 @@ from resnet_jax.config import (
     to_dict,
 )
 from resnet_jax.experiments.settings import DEFAULTS
-from resnet_jax.files import expanded
 from resnet_jax.nearest import nearest
 
 TRAIN = """Train a residual network: --workdir is the run's folder. The same command on the same folder resumes.
@@ -358,12 +357,11 @@ def parse(argv: Sequence[str] | None = None) -> Config:
 
 def _source(config: Config) -> Config | None:
     """The config of the run whose weights this one starts from; None for a file of weights."""
-    from resnet_jax.training.folder import read_config
+    from resnet_jax.training.folder import read_config, run_directory
 
     if config.init.from_ is None:
         return None
-    path = expanded(config.init.from_)
-    folder = path.parent.parent if path.parent.name == "checkpoints" else path
+    folder = run_directory(config.init.from_)
     try:
         return read_config(folder) if (folder / "config.json").is_file() else None
     except (OSError, ValueError) as error:

@@ -341,6 +341,9 @@ def check_config(config: Config) -> None:
     if config.checkpoint.best.startswith("ema_") and config.optim.ema_decay is None:
         said = f"checkpoint.best={config.checkpoint.best!r} is a result of averaged weights"
         raise ValueError(f"{said}; set --optim.ema-decay, or --checkpoint.best {config.checkpoint.best[4:]}")
+    if config.optim.gate_penalty and config.optim.class_weights is not None:
+        said = f"optim.gate_penalty={config.optim.gate_penalty} cannot be combined with optim.class_weights"
+        raise ValueError(f"{said}; set --optim.gate-penalty 0 or remove --optim.class-weights")
     _check_init(config.init)
     _check_distributed(config.distributed)
 

@@ -59,20 +59,21 @@ def write_evaluation(
     """
     classes, mistakes = found.confusion(), found.mistakes(SHEET)
     strict = {name: None if value != value else value for name, value in facts.items()}  # JSON has no nan
+    files: list[Path] = []
     try:
-        files = [write_classes(folder, classes, strict, mistakes=[one.record() for one in mistakes])]
+        files += [write_classes(folder, classes, strict, mistakes=[one.record() for one in mistakes])]
         if not can_draw():
             return files, [f"no pictures, as matplotlib is not installed: {INSTALL}"]
         heading = f"{heading}: top-1 {facts['top1']:.4f}"
         files += draw_confusion(classes.matrix, classes.classes, folder / "confusion", heading=heading)
         images = [(source.eval_image(one.index), one) for one in mistakes]
         seen = [(image, (one.label, one.predicted, one.confidence)) for image, one in images if image is not None]
-        if not seen:
-            (folder / "mistakes.png").unlink(missing_ok=True)  # of an earlier evaluation
-            return files, []
-        pictures, captions = zip(*seen, strict=True)
-        number = len(found.labels) - classes.matrix.trace()
-        heading += f"\nthe most confident of {number:,} mistakes: true class → predicted class, its probability"
-        return [*files, *draw_mistakes(pictures, captions, folder / "mistakes", heading=heading)], []
+        if seen:
+            pictures, captions = zip(*seen, strict=True)
+            number = len(found.labels) - classes.matrix.trace()
+            heading += f"\nthe most confident of {number:,} mistakes: true class → predicted class, its probability"
+            files += draw_mistakes(pictures, captions, folder / "mistakes", heading=heading)
+        return files, []
     except OSError as error:
-        return [], [f"nothing is written to {folder}: {error.strerror}; --out-dir names another folder"]
+        what = f"only {', '.join(file.name for file in files)}" if files else "nothing"
+        return files, [f"{what} is written to {folder}: {error.strerror}; --out-dir names another folder"]

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from resnet_jax import evaluation
 from resnet_jax.cli import main
 from resnet_jax.config import Config, check_config
 from resnet_jax.data import photographs
@@ -105,6 +106,9 @@ def test_a_run_ends_with_its_numbers_by_class_and_eval_draws_them(trained, tmp_p
     out, err = capsys.readouterr()
     assert " top1 " in out and f"nothing is written to {trained}/evaluation: File exists; --out-dir names" in err
     (trained / "evaluation").unlink()
+    monkeypatch.setattr(evaluation, "draw_confusion", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "No space")))
+    main(["eval", str(trained)])
+    assert f"note: only classes.json is written to {trained}/evaluation: No space; --out-dir" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     main(["eval", str(trained), str(trained / "../mine"), "--out-dir", str(tmp_path / "both")])
     assert "no pictures, as matplotlib is not installed: pip install 'flax-resnets[plots]'" in capsys.readouterr().err

@@ -48,10 +48,17 @@ class BestTest:
         """As JSON holds it, for `restore`."""
         return asdict(self)
 
-    def restore(self, saved: Mapping[str, Any] | None) -> None:
-        """Continues from what an earlier start saved, if it was by the same measure."""
-        if saved and saved.get("measure") == self.measure:
-            self.value, self.step, self.tests_since = saved["value"], saved["step"], saved["tests_since"]
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Continues from what an earlier start saved, by the same measure."""
+        self.value, self.step, self.tests_since = saved["value"], saved["step"], saved["tests_since"]
+
+    def restore_scores(self, scores: Mapping[int, float | None], every: int) -> None:
+        """Continues from the `score` of each checkpoint that was kept, by step; tests were `every` steps apart."""
+        ranks = {step: rank for step, rank in scores.items() if rank is not None}
+        if ranks:
+            steps = [step for step, rank in ranks.items() if rank == max(ranks.values())]
+            self.value, self.step = SIGNS[self.measure] * ranks[steps[0]], max(steps)
+            self.tests_since = -(-(max(ranks) - min(steps)) // every)
 
     def __str__(self) -> str:
         return f"{NAMES[self.measure]} {self.value:.4f} at step {self.step}"

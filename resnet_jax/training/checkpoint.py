@@ -77,7 +77,9 @@ class Checkpoints:
     def __init__(self, folder: str | Path, *, keep_latest: int = 2, best: str = "top1", first: bool = True) -> None:
         self.folder = Path(folder).resolve()  # Orbax refuses a relative path late, in a thread
         self._first, self._keep_latest, self._best = first, keep_latest, best
-        self._scores = {step: _known_score(self.folder / str(step), best) for step in kept_steps(self.folder)}
+        # The first process's, as all must delete the same ones.
+        known = [(step, _known_score(self.folder / str(step), best)) for step in kept_steps(self.folder)]
+        self._scores: dict[int, float | None] = {step: rank for step, rank in distributed.share(known)}
         self._untested: int | None = None
         self._failed: Exception | None = None  # what the background could not write
         self._saving: int | None = None
@@ -107,7 +109,7 @@ class Checkpoints:
             self.wait()
             if error is None and self._saving is not None:  # else this start has written nothing
                 self._trim()
-            with self._failing():
+            with self._failing(self._saving):
                 self._manager.close()
         except SaveFailed as failed:
             self._stack.__exit__(type(failed), failed, failed.__traceback__)
@@ -119,6 +121,11 @@ class Checkpoints:
     @property
     def steps(self) -> list[int]:
         return list(self._manager.all_steps())
+
+    @property
+    def scores(self) -> dict[int, float | None]:
+        """Result of each test by `best`, by step, more is better; None: not tested, or not by this measure."""
+        return dict(self._scores)
 
     @property
     def latest_step(self) -> int | None:
@@ -139,7 +146,7 @@ class Checkpoints:
             self._state = state
         self._untested = step if test_due else None
         args = ocp.args.Composite(state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave({"format": FORMAT} | meta))
-        with self._failing():
+        with self._failing(step):
             done = self._manager.save(step, args=args)
         if not done:
             raise RuntimeError(f"step {step} was not saved: {self.folder} already has step {self.latest_step}")
@@ -162,7 +169,7 @@ class Checkpoints:
         """
         self.wait()
         self._untested = None
-        with self._failing():
+        with self._failing(step, "deleted"):
             self._manager.delete(step)
             shutil.rmtree(self.folder / DELETED, ignore_errors=True)
 
@@ -174,11 +181,11 @@ class Checkpoints:
         return best | set(done[-self._keep_latest :]) | (set(steps) - set(done))
 
     def _trim(self) -> None:
-        with self._failing():
-            for step in sorted(set(self.steps) - self.preserved(self.steps)):
+        for step in sorted(set(self.steps) - self.preserved(self.steps)):
+            with self._failing(step, "deleted"):
                 self._manager.delete(step)
-            if self._first:
-                shutil.rmtree(self.folder / DELETED, ignore_errors=True)
+        if self._first:
+            shutil.rmtree(self.folder / DELETED, ignore_errors=True)
 
     def wait(self) -> None:
         """Until every save has ended.
@@ -186,12 +193,12 @@ class Checkpoints:
         Raises:
           SaveFailed: one could not be written.
         """
-        with self._failing():
+        with self._failing(self._saving):
             self._manager.wait_until_finished()
         if self._sealing is not None:
             self._sealing.join()
         if self._failed is not None:
-            with self._failing():
+            with self._failing(self._saving):
                 raise self._failed
 
     def _seal(self) -> None:
@@ -241,17 +248,16 @@ class Checkpoints:
             self._failed = error
 
     @contextmanager
-    def _failing(self) -> Iterator[None]:
-        """Whatever ends a save, in Orbax or below it, as SaveFailed."""
+    def _failing(self, step: int | None, action: str = "written") -> Iterator[None]:
+        """Whatever ends the saving or deleting of checkpoint `step`, in Orbax or below it, as SaveFailed."""
         try:
             yield
         except Exception as error:
             reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-            steps = [step for step in kept_steps(self.folder) if step != self._saving]
+            steps = [other for other in kept_steps(self.folder) if other != step]
             kept = f"intact: {', '.join(map(str, steps))}" if steps else "there is none before it"
-            raise SaveFailed(
-                f"checkpoint {self._saving} could not be written in {self.folder}: {reason}; {kept}"
-            ) from (error)
+            which = "checkpoints" if step is None else f"checkpoint {step}"
+            raise SaveFailed(f"{which} could not be {action} in {self.folder}: {reason}; {kept}") from error
 
 
 class _Preserved:

@@ -12,6 +12,7 @@ import numpy as np
 from resnet_jax.training.integrity import replace_file
 
 FOLDER, FILE = "evaluation", "classes.json"  # in the run's folder
+PICTURES = ("confusion.png", "confusion.svg", "mistakes.png")  # that an evaluation draws beside it
 DENSE = 2000  # classes at most whose whole matrix is written: 4 million counts, 12 MB
 
 
@@ -105,6 +106,8 @@ def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 def write_classes(folder: str | Path, confusion: Confusion, facts: Mapping[str, Any], **more: Any) -> Path:
     """Writes classes.json into `folder`: what was evaluated, the numbers of each class, and the confusion matrix.
 
+    Pictures of an earlier evaluation are removed: they show other numbers.
+
     Args:
       facts: come first, as "step", "data", "split".
       more: come before the matrix, which is left out with more than 2,000 classes.
@@ -114,12 +117,20 @@ def write_classes(folder: str | Path, confusion: Confusion, facts: Mapping[str, 
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    for name in PICTURES:
+        (folder / name).unlink(missing_ok=True)
     record = {**facts, "macro": confusion.macro(), "classes": confusion.rows(), **more}
     if len(confusion.classes) <= DENSE:
         record["confusion"] = confusion.matrix.tolist()
     lines = [f"{json.dumps(name)}: {_lines(value)}" for name, value in record.items()]
     replace_file(folder / FILE, "{\n" + ",\n".join(lines) + "\n}\n")
     return folder / FILE
+
+
+def remove_evaluation(folder: Path) -> None:
+    """Removes the files of an earlier evaluation in `folder`. Raises OSError where one cannot be removed."""
+    for name in (FILE, *PICTURES) if folder.is_dir() else ():
+        (folder / name).unlink(missing_ok=True)
 
 
 def _lines(value: Any) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import signal
 import sys
+from typing import Any
 
 import jax
 import numpy as np
@@ -131,6 +133,17 @@ def first_says(value: int) -> int:
     if jax.process_count() == 1:
         return value
     return int(multihost_utils.broadcast_one_to_all(np.int32(value)))
+
+
+def share(value: Any) -> Any:
+    """The first process's value, which JSON can hold, in all of them. Collective: every process must call it."""
+    if jax.process_count() == 1:
+        return value
+    text = json.dumps(value).encode()
+    sent = np.zeros(first_says(len(text)), np.uint8)
+    if is_first():
+        sent[:] = np.frombuffer(text, np.uint8)
+    return json.loads(np.asarray(multihost_utils.broadcast_one_to_all(sent), np.uint8).tobytes())
 
 
 def any_says(value: bool) -> bool:

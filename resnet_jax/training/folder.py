@@ -16,6 +16,7 @@ from resnet_jax.config import DEFAULT_WARMUP, Config, changes, from_dict, read_r
 from resnet_jax.files import expanded
 from resnet_jax.nearest import nearest
 from resnet_jax.training.checkpoint import kept_steps, read_meta
+from resnet_jax.training.confusion import FOLDER, remove_evaluation
 from resnet_jax.training.integrity import replace_file
 
 # Fields, and groups of them, that may change between the starts of one run: they change no step that is made.
@@ -49,6 +50,15 @@ def make_folder(folder: Path) -> None:
         raise ValueError(f"cannot make the run's folder {folder}: {error.strerror}") from None
 
 
+def run_directory(path: str | Path) -> Path:
+    """The run's directory, from its own path, that of its `checkpoints`, or that of one step in there."""
+    path = expanded(path)
+    if (path / "checkpoints").is_dir():
+        return path
+    inner = path.resolve()
+    return next((one.parent for one in (inner, inner.parent) if one.name == "checkpoints"), path)
+
+
 def forget_unbegun(folder: Path) -> None:
     """Removes the folder of a run, which this process has locked, if nothing has been written there."""
     with suppress(OSError):  # what is there stays
@@ -56,6 +66,13 @@ def forget_unbegun(folder: Path) -> None:
         if [path.name for path in folder.iterdir()] == ["lock"]:
             (folder / "lock").unlink()
             folder.rmdir()
+
+
+def remove_reports(folder: Path) -> None:
+    """Removes what an earlier start reported on its data and its tests, as a run that starts from scratch does."""
+    for file in folder.glob("skipped*.jsonl"):
+        file.unlink()
+    remove_evaluation(folder / FOLDER)
 
 
 def check_unchanged(folder: Path, config: Config, saved: dict[str, Any] | None = None) -> list[str]:

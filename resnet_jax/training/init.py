@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
@@ -18,6 +19,7 @@ from resnet_jax.files import expanded
 from resnet_jax.models import shapes
 from resnet_jax.nearest import composed, listed, nearest
 from resnet_jax.training.checkpoint import open_checkpoint
+from resnet_jax.training.folder import run_directory
 from resnet_jax.types import Array, Preprocess, Pretrained, Variables
 from resnet_jax.weights import classes_of, load_pretrained
 from resnet_jax.weights.pretrained import registered_name
@@ -35,6 +37,8 @@ class Start(NamedTuple):
     preprocess: Preprocess  # what they were trained with
     step: int | None  # of the run; None: they are a file's
     said: str
+    run: Path | None = None  # the run's directory; None: they are a file's
+    meta: Mapping[str, Any] = MappingProxyType({})  # of the run's checkpoint
 
 
 def start_from(
@@ -62,7 +66,7 @@ def start_from(
     """
     if head not in (None, "new", "keep"):
         raise ValueError(f"head={head!r}; valid: new, keep")
-    path, number, order = expanded(source), None, None
+    path, number, order, run, meta = expanded(source), None, None, None, {}
     if not path.exists():
         beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
         raise FileNotFoundError(f"nothing at {str(path)!r}; {nearest(path.name, beside, 'wanted: a run or a file')}")
@@ -73,9 +77,10 @@ def start_from(
         loaded, has, whose = _read_file(path, model, kept=kept, ema=ema)
     else:
         saved = open_checkpoint(path, step)
-        number, loaded, has = saved.step, saved.pretrained(ema=ema), len(saved.meta["classes"])
+        run, meta = run_directory(path), saved.meta
+        number, loaded, has = saved.step, saved.pretrained(ema=ema), len(meta["classes"])
         whose = f"step {number}, {has} classes"
-        order = _order(saved.meta["classes"], classes)
+        order = _order(meta["classes"], classes)
         kept = head == "keep" or (head is None and order is not None)
     if kept and has != len(classes):
         raise ValueError(f"{path} has a classifier of {has} classes, wanted: {len(classes)}; init.head=new draws one")
@@ -98,7 +103,8 @@ def start_from(
     mean, std = (" ".join(f"{x:.3f}" for x in values) for values in (loaded.preprocess.mean, loaded.preprocess.std))
     images = f"images of mean {mean}, deviation {std}" if mean else "images of unknown mean and deviation"
     what = f"weights of {source} ({loaded.name}, {whose}; {images})"
-    return Start(unflatten_dict(found), loaded.preprocess, number, f"{what}; {'its' if kept else 'a new'} classifier")
+    said = f"{what}; {'its' if kept else 'a new'} classifier"
+    return Start(unflatten_dict(found), loaded.preprocess, number, said, run, meta)
 
 
 def _read_file(path: Path, model: nn.Module, *, kept: bool, ema: bool) -> tuple[Pretrained, int, str]:

@@ -8,7 +8,7 @@ import shlex
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, replace
 from itertools import chain
 from pathlib import Path
@@ -24,7 +24,7 @@ from resnet_jax.extras import check_installed
 from resnet_jax.files import expanded
 from resnet_jax.training import confusion, distributed
 from resnet_jax.training.best import BestTest
-from resnet_jax.training.checkpoint import Checkpoint, Checkpoints, newest_sound, open_checkpoint, read_meta
+from resnet_jax.training.checkpoint import Checkpoint, Checkpoints, newest_sound, open_checkpoint
 from resnet_jax.training.data_record import NO_RECORD, make_record, read_record, trained_on, write_record
 from resnet_jax.training.distributed import PeerFailed
 from resnet_jax.training.evaluate import Stopped
@@ -35,11 +35,12 @@ from resnet_jax.training.folder import (
     make_folder,
     read_config,
     record_config,
+    remove_reports,
     versions,
     with_its_holdout,
 )
 from resnet_jax.training.init import Start, start_from
-from resnet_jax.training.integrity import SaveFailed
+from resnet_jax.training.integrity import SaveFailed, replace_file
 from resnet_jax.training.lock import locked
 from resnet_jax.training.log import Diverged, Log
 from resnet_jax.training.memory import OutOfMemory, is_out_of_memory, out_of_memory
@@ -115,40 +116,50 @@ def train(config: Config) -> dict[str, float]:
 
 
 def _train(config: Config, signals: Signals, held: ExitStack) -> dict[str, float]:
-    failure: Exception | None = None
-    try:
-        ready = _get_ready(config, held)
-    except DataError as error:
-        failure = error
-    except (ValueError, TypeError, OSError) as error:
-        failure = SetupError(str(error))
-        failure.__cause__ = error
-    distributed.together(failure)
-    plan, parallel, folder, notes, found = ready
+    with _agreed():
+        plan, parallel, folder, notes, found = _get_ready(config, held)
     start = distributed.first_says(found.step if found else 0)
-    if start and found is None:
-        try:
-            found = open_checkpoint(folder, start)
-        except (ValueError, OSError) as error:
-            raise SetupError(str(error)) from error
     begun: Start | None = None
-    if start and found is not None:
-        plan = with_recorded_classes(as_begun(plan, found.preprocess), found.meta)
-    elif config.init.from_ is not None:
-        try:
+    try:
+        if not start and config.init.from_ is not None:
             plan, begun = _begin(config.init.from_, plan)
-            notes += [begun.said, *_seen_by(config.init.from_, begun.step, plan)]
-        except SetupError:
-            if distributed.is_first():
-                forget_unbegun(folder)
-            raise
+        with _agreed():
+            if start:
+                found = found or open_checkpoint(folder, start)
+                plan = with_recorded_classes(as_begun(plan, found.preprocess), found.meta)
+            elif begun is not None:
+                notes += [begun.said, *_note_trained_images(begun, plan)]
+            session = Session(plan, parallel)
+    except (DataError, SetupError, PeerFailed):
+        if distributed.is_first():
+            forget_unbegun(folder)
+        raise
     cache_compilations()
     kept = config.checkpoint
     checkpoints = Checkpoints(
         folder / "checkpoints", keep_latest=kept.keep_latest, best=kept.best, first=distributed.is_first()
     )
     with checkpoints:
-        return _Run(Session(plan, parallel), folder, checkpoints, signals, start).go(found, begun, notes)
+        return _Run(session, folder, checkpoints, signals, start).go(found, begun, notes)
+
+
+@contextmanager
+def _agreed() -> Iterator[None]:
+    """Collective: work that each process does alone, which ends in all of them or in none.
+
+    Raises:
+      DataError, SetupError: the work of this process failed.
+      PeerFailed: that of another one did.
+    """
+    failure: Exception | None = None
+    try:
+        yield
+    except (DataError, SetupError) as error:
+        failure = error
+    except (ValueError, TypeError, OSError) as error:
+        failure = SetupError(str(error))
+        failure.__cause__ = error
+    distributed.together(failure)
 
 
 def _begin(source: str, plan: Plan) -> tuple[Plan, Start]:
@@ -172,20 +183,20 @@ def _begin(source: str, plan: Plan) -> tuple[Plan, Start]:
     return plan, begun
 
 
-def _seen_by(source: str, step: int | None, plan: Plan) -> list[str]:
-    """What there is to say of test images that the run whose weights these are was trained on."""
-    if step is None:  # a file's
+def _note_trained_images(start: Start, plan: Plan) -> list[str]:
+    """A note on test images that the run whose weights these are was trained on, if there are any.
+
+    Raises:
+      ValueError: the record of its images is corrupted.
+    """
+    if start.run is None:
         return []
-    run = expanded(source)
-    try:
-        record = record_of(run, read_meta(run / "checkpoints" / str(step)))
-    except (ValueError, OSError) as error:
-        raise SetupError(f"init.from: {error}") from error
-    is_own = record is not None and place(plan.config.data) == place(read_config(run).data)
+    record = record_of(start.run, start.meta)
+    is_own = record is not None and place(plan.config.data) == place(read_config(start.run).data)
     mask, known = trained_on(plan.test.examples, [(record, is_own)])
-    of = f"{int(mask.sum()):,} of the {len(mask):,} test images"
-    notes = [f"{source} was trained on {of}: their test numbers are too good"] if mask.any() else []
-    return notes if known else [*notes, f"whether {source} was trained on test images is not known: see its images.npz"]
+    images, run = f"{int(mask.sum()):,} of the {len(mask):,} test images", plan.config.init.from_
+    notes = [f"{run} was trained on {images}: their test numbers are too good"] if mask.any() else []
+    return notes if known else [*notes, f"whether {run} was trained on test images is not known: see its images.npz"]
 
 
 def _get_ready(config: Config, held: ExitStack) -> tuple[Plan, Parallel, Path, list[str], Checkpoint | None]:
@@ -248,53 +259,76 @@ class _Run:
         self._saved_at = time.monotonic()
 
     def go(self, found: Checkpoint | None, begun: Start | None, notes: list[str]) -> dict[str, float]:
-        state, meta = self._session.fresh(None if begun is None else begun.variables), {}
-        self._begun = None if begun is None else {"from": self._config.init.from_, "step": begun.step}
-        if found is not None:
-            state, meta = self._restored(found, state), found.meta
-            self._begun = meta.get("begun")
-            notes = notes + self._changes(meta)
-            self._best.restore(meta.get("best"))
-            if found.tested:
-                self._best.add(found.step, found.tested)
-        if self._start > self._plan.steps:
-            said = f"{length(self._config)} is {self._plan.steps} steps"
-            raise SetupError(f"{said}, and the run in {self._folder} has made {self._start}; wanted: no fewer")
-        notes = notes + shared_note(self._plan)
-        if distributed.is_first():  # now that it is known to be one that can be gone on with
-            complete = self._plan.record is not None or not self._data_changed
-            write_record(self._folder, make_record(*self._plan.identities, self._plan.record, complete=complete))
-            record_config(self._folder, self._config, self._start)
+        with _agreed():
+            state, meta = self._session.fresh(None if begun is None else begun.variables), {}
+            self._begun = None if begun is None else {"from": self._config.init.from_, "step": begun.step}
+            if found is not None:
+                state, meta = self._restored(found, state), found.meta
+                self._begun = meta.get("begun")
+                notes = notes + self._changes(meta)
+                self._restore_best(found)
+            if self._start > self._plan.steps:
+                said = f"{length(self._config)} is {self._plan.steps} steps"
+                raise SetupError(f"{said}, and the run in {self._folder} has made {self._start}; wanted: no fewer")
+            notes = notes + shared_note(self._plan)
+            if distributed.is_first():  # now that it is known to be one that can be gone on with
+                complete = self._plan.record is not None or not self._data_changed
+                write_record(self._folder, make_record(*self._plan.identities, self._plan.record, complete=complete))
+                record_config(self._folder, self._config, self._start)
+                if not self._start:
+                    remove_reports(self._folder)
+            due = meta.get("evaluation_due", False)
+            going_on = due or (self._start < self._plan.steps and not self._early())
+            report = self._report(going_on, due)
         self._state = self._parallel.replicate(state)
         del state  # the steps donate it
-        due = meta.get("evaluation_due", False)
-        going_on = due or (self._start < self._plan.steps and not self._early())
-        with self._report(going_on, due) as report:
+        with report:
             for line in [_headline(self._plan, self._parallel, self._folder, self._start), *notes]:
                 report.say(line)
             self._skipped = _Skipped(self._plan, report, self._folder)
-            if not going_on:
-                with report.testing():
-                    means = self._session.test(self._state)
-                self._skipped.say()
-                if not (self._folder / confusion.FOLDER / confusion.FILE).exists():
-                    self._by_class(self._start, means, report)
-                early = "; a larger --train.patience goes on with it" if self._start < self._plan.steps else ""
-                report.say(f"this run is finished: {_shown(means)}; choose another --workdir for a new one{early}")
-                return means
             log = Log(self._session, report, self._checkpoints, self._start, meta.get("log", {}))
             try:
-                means = self._advance(due, log, report)
-            except (DataError, OSError, MemoryError, jax.errors.JaxRuntimeError) as error:
-                self._skipped.say()
+                means = self._advance(due, log, report) if going_on else self._test_again(report)
+            except (Diverged, Preempted, SaveFailed):
+                raise
+            except Exception as error:
+                # Whatever ends the run, the steps made are saved first. A full disk hides neither them nor the error.
                 self._save_before_leaving(log, report)
+                try:
+                    self._skipped.say()
+                except SaveFailed as failed:
+                    report.say(str(failed))
                 if is_out_of_memory(error):
                     raise out_of_memory(error, self._doing, self._advice()) from error
                 raise
+            if not going_on:
+                early = "; a larger --train.patience goes on with it" if self._start < self._plan.steps else ""
+                report.say(f"this run is finished: {_shown(means)}; choose another --workdir for a new one{early}")
+                return means
             self._checkpoints.wait()
             self._by_class(self._made, means, report)
             self._say_done(means, log, report)
             return means
+
+    def _restore_best(self, found: Checkpoint) -> None:
+        """The best test so far, as the checkpoint has it; by another measure, or of version 0.1.0, among those kept."""
+        saved, scores = found.meta.get("best"), self._checkpoints.scores
+        if saved and saved["measure"] == self._best.measure:
+            self._best.restore(saved)
+            if found.tested:
+                self._best.add(found.step, found.tested)
+        else:
+            self._best.restore_scores(scores, every=self._plan.eval_every_steps)
+
+    def _test_again(self, report: Report) -> dict[str, float]:
+        """The test of a finished run."""
+        self._doing = TESTING
+        with report.testing():
+            means = self._session.test(self._state)
+        self._skipped.say()
+        if not (self._folder / confusion.FOLDER / confusion.FILE).exists():
+            self._by_class(self._start, means, report)
+        return means
 
     def _advance(self, due: bool, log: Log, report: Report) -> dict[str, float]:
         """Every step and test that is left; returns the means of the last test."""
@@ -489,8 +523,11 @@ class _Skipped:
         self._sources, self._report = {"train": plan.train, "test": plan.test}, report
         process = jax.process_index()
         self._file = folder / (f"skipped.{process}.jsonl" if process else "skipped.jsonl")
-        lines = self._file.read_text(errors="replace").splitlines() if self._file.exists() else []
-        self._known = set(lines)
+        text = self._file.read_text(errors="replace") if self._file.exists() else ""
+        lines = [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
+        if "".join(lines) != text:  # a process that was killed has cut off the last one
+            replace_file(self._file, "".join(lines))
+        self._known = {line.removesuffix("\n") for line in lines}
         self.say()
 
     def say(self) -> None:

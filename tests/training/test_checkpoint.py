@@ -385,6 +385,18 @@ def test_a_save_that_fails_leaves_the_earlier_ones(tmp_path):
     assert open_checkpoint(tmp_path).step == 1
 
 
+def test_a_checkpoint_that_cannot_be_deleted_is_named(tmp_path, monkeypatch):
+    with pytest.raises(SaveFailed, match="checkpoint 1 could not be deleted in .*: denied; there is none before it"):
+        with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+            checkpoints.save(1, state(1), META, test_due=True)
+
+            def denied(step):
+                raise OSError("denied")
+
+            monkeypatch.setattr(checkpoints._manager, "delete", denied)
+            checkpoints.drop(1)
+
+
 def test_a_folder_that_is_gone_is_told(tmp_path):
     with pytest.raises(SaveFailed, match="checkpoint 2 could not be written in .*: .*; there is none before it"):
         with Checkpoints(tmp_path / "checkpoints") as checkpoints:

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from resnet_jax.training.confusion import Confusion, write_classes
+from resnet_jax.training.confusion import PICTURES, Confusion, write_classes
 
 
 def test_the_numbers_are_those_of_their_closed_forms():
@@ -41,5 +41,10 @@ def test_the_file_says_what_was_evaluated_and_holds_the_matrix(tmp_path):
     record = json.loads(file.read_text())
     assert list(record) == ["step", "split", "macro", "classes", "mistakes", "confusion"]
     assert record["confusion"] == [[1, 1], [0, 1]] and record["classes"] == found.rows()
+    pictures = [file.with_name(name) for name in PICTURES]
+    for picture in pictures:  # of an earlier evaluation
+        picture.write_text("")
+    write_classes(tmp_path / "new", found, {"step": 4})
+    assert not any(picture.exists() for picture in pictures)
     many = write_classes(tmp_path, Confusion(list(map(str, range(2001))), [5], [6]), {})
     assert "confusion" not in json.loads(many.read_text())

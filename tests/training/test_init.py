@@ -14,9 +14,12 @@ from resnet_jax import load_checkpoint, save_torch_state
 from resnet_jax.cli import parse
 from resnet_jax.config import Config, DataConfig, InitConfig, ModelConfig, OptimConfig, TrainConfig
 from resnet_jax.models import create_model
+from resnet_jax.training import loop
 from resnet_jax.training.checkpoint import open_checkpoint
+from resnet_jax.training.folder import run_directory
 from resnet_jax.training.init import KERNELS, drawing, start_from
 from resnet_jax.training.loop import SetupError, train
+from resnet_jax.training.plan import make_plan
 from resnet_jax.training.replay import replay
 from resnet_jax.weights import pretrained
 from resnet_jax.weights.readers import RawAndAveraged, read_state
@@ -125,6 +128,20 @@ def test_of_raw_and_averaged_weights_in_a_file_it_says_which(tmp_path, monkeypat
         said = start_from(path, model, "abcdefg", ema=ema).said
         assert set(asked) == {ema} and ("its raw weights (--init.ema takes the averaged ones)" in said) != ema
         asked.clear()
+
+
+def test_a_run_its_checkpoints_and_one_step_are_the_same_source(begun, tmp_path, tfds_dir, monkeypatch):
+    model, step = load_checkpoint(begun).model, open_checkpoint(begun).step
+    for source in (begun, begun / "checkpoints", begun / "checkpoints" / str(step)):
+        found = start_from(source, model, FIVE)
+        assert (found.run, found.step, found.meta["classes"]) == (begun, step, list(FIVE))
+        new = parse(["--init.from", str(source), "--workdir", str(tmp_path / "new")])
+        assert new.data.classes == FIVE and new.model.name == "cifar_resnet8"
+        start = config(tmp_path / "new", tfds_dir, FIVE, init=InitConfig(from_=str(source)))
+        assert loop._note_trained_images(found, make_plan(start)) == []
+    monkeypatch.chdir(begun / "checkpoints")
+    assert run_directory(str(step)) == run_directory(".") == begun
+    assert run_directory(tmp_path / "weights.pth") == tmp_path / "weights.pth"
 
 
 def test_what_does_not_fit_is_told(begun, tmp_path, tfds_dir):

@@ -5,6 +5,7 @@ import shutil
 import signal
 import time
 from contextlib import ExitStack
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -14,12 +15,13 @@ from resnet_jax import load_checkpoint
 from resnet_jax.config import CheckpointConfig, Config, DataConfig, ModelConfig, OptimConfig, TrainConfig
 from resnet_jax.data import DataError
 from resnet_jax.training import loop
+from resnet_jax.training.best import BestTest
 from resnet_jax.training.checkpoint import Checkpoints, kept_steps, open_checkpoint
 from resnet_jax.training.data_record import read_record
 from resnet_jax.training.evaluate import Stopped
-from resnet_jax.training.folder import check_unchanged, config_of_steps, record_config
+from resnet_jax.training.folder import check_unchanged, config_of_steps, record_config, remove_reports
 from resnet_jax.training.integrity import named_leaves
-from resnet_jax.training.loop import Diverged, OutOfMemory, SetupError, train
+from resnet_jax.training.loop import Diverged, OutOfMemory, SaveFailed, SetupError, train
 from resnet_jax.training.numerics import NUMERICS
 from resnet_jax.training.parallel import Parallel
 from resnet_jax.training.plan import make_plan
@@ -151,7 +153,7 @@ def test_errors_of_the_data_and_the_device_save_what_was_made(finished, tmp_path
     )
 
     class Failing(Session):
-        fails = ("batch", 5)
+        fails, error = ("batch", 6), None
 
         def batches(self, done):
             for step, batch in enumerate(super().batches(done), done + 1):
@@ -164,20 +166,31 @@ def test_errors_of_the_data_and_the_device_save_what_was_made(finished, tmp_path
                 os.kill(os.getpid(), signal.SIGUSR1)
                 time.sleep(0.5)
             if self.fails == ("step", step):
-                raise jax.errors.JaxRuntimeError(EXHAUSTED)
+                raise self.error
             return super().train_step(step, state, batch)
 
-        def test(self, state, stop):
+        def test(self, state, stop=None):
             if self.fails == ("test", int(jax.device_get(state.step))):
                 raise jax.errors.JaxRuntimeError(EXHAUSTED)
-            return super().test(state, stop)
+            return super().test(state, stop) if stop else super().test(state)
+
+    def full(self):
+        if saves:
+            raise SaveFailed("skipped.jsonl cannot be written: No space left on device")
 
     with monkeypatch.context() as patch:
         patch.setattr(loop, "Session", Failing)
-        with pytest.raises(DataError, match="^im019.jpg: cannot be decoded$"):
+        with pytest.raises(DataError, match="^im019.jpg: cannot be decoded$"), monkeypatch.context() as disk:
+            disk.setattr(loop._Skipped, "say", full)
             train(run)
-        assert saves[0] == 2 and saves[-1] < 5  # batches are read ahead
-        assert f"step {saves[-1]} is saved; the same command resumes from there" in capsys.readouterr().out
+        assert saves == [2, 3]  # batches are read ahead
+        out = capsys.readouterr().out
+        assert "step 3 is saved; the same command resumes from there" in out and "skipped.jsonl cannot be" in out
+        Failing.fails, Failing.error = ("step", 6), RuntimeError("the charts' server is lost")
+        with pytest.raises(RuntimeError, match="^the charts' server is lost$"):
+            train(run)
+        assert saves[-1] == 5
+        Failing.error = jax.errors.JaxRuntimeError(EXHAUSTED)
         Failing.fails = ("step", 7)
         said = (
             r"out of memory in step 7 \(asked for 124 GiB\): a lower --data.batch-size \(now 88\), --optim.accumulate 2"
@@ -196,6 +209,9 @@ def test_errors_of_the_data_and_the_device_save_what_was_made(finished, tmp_path
     assert without_clock(records(tmp_path)) == without_clock(records(folder))
     jax.tree.map(np.testing.assert_array_equal, open_checkpoint(folder).arrays, open_checkpoint(tmp_path).arrays)
     assert open_checkpoint(tmp_path).tested == pytest.approx(straight)
+    with pytest.raises(OutOfMemory, match=r"in the test .* a lower --data.eval-batch-size"):
+        monkeypatch.setattr(loop, "Session", Failing)
+        train(run)
 
 
 @pytest.mark.slow
@@ -230,6 +246,49 @@ def test_patience_ends_a_run_at_the_same_step_however_often_it_is_stopped(tmp_pa
     train(config(tmp_path, tfds_dir, **patient, train__patience=3))
     assert [line["step"] for line in records(tmp_path, "test")] == list(range(1, 9))
     assert kept_steps(tmp_path / "checkpoints") == [8]
+
+
+def test_the_best_test_is_taken_from_the_kept_checkpoints():
+    best = BestTest("loss")
+    best.restore_scores({4: None}, every=2)
+    assert (best.value, best.tests_since) == (None, 0)
+    best.restore_scores({4: -0.5, 6: -0.3, 8: -0.3, 11: None, 12: -0.4}, every=2)
+    assert (best.value, best.step, best.tests_since) == (0.3, 8, 3)  # an equal test is no better
+    assert not best.add(14, {"loss": 0.35}) and best.tests_since == 4
+
+
+def test_a_start_from_scratch_removes_earlier_reports_and_keeps_other_files(tmp_path):
+    names = ["skipped.jsonl", "skipped.1.jsonl", "evaluation/classes.json", "evaluation/confusion.png", "a.txt"]
+    (tmp_path / "evaluation").mkdir()
+    for name in [*names, "evaluation/mine.txt"]:
+        (tmp_path / name).write_text("")
+    remove_reports(tmp_path)
+    assert sorted(path.name for path in tmp_path.rglob("*.*")) == ["a.txt", "mine.txt"]
+
+
+def test_skipped_images_follow_a_line_that_was_cut_off(tmp_path):
+    source = SimpleNamespace(skipped={"a.png": "a.png: no image"})
+    plan, report = SimpleNamespace(train=source, test=SimpleNamespace(skipped={})), SimpleNamespace(say=lambda _: None)
+    file, whole = tmp_path / "skipped.jsonl", '{"split": "test"}\n'
+    file.write_text(whole + '{"split": "tr')
+    loop._Skipped(plan, report, tmp_path)
+    line = json.dumps({"split": "train", "image": "a.png", "reason": "a.png: no image"})
+    assert file.read_text() == f"{whole}{line}\n"
+
+
+def test_class_weights_and_gates_are_refused_together_and_leave_no_folder(tmp_path, tfds_dir, monkeypatch):
+    both = {"model__name": "cifar_skipnet38", "optim__gate_penalty": 0.5, "optim__class_weights": "balanced"}
+    said = "optim.gate_penalty=0.5 cannot be combined with optim.class_weights; set --optim.gate-penalty 0 or remove"
+    with pytest.raises(SetupError, match=said):
+        train(config(tmp_path / "run", tfds_dir, **both))
+
+    def refuses(*_):
+        raise ValueError("no such step")
+
+    monkeypatch.setattr(loop, "Session", refuses)  # whatever else a step refuses
+    with pytest.raises(SetupError, match="^no such step$"):
+        train(config(tmp_path / "run", tfds_dir))
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow
