@@ -132,10 +132,8 @@ def make_parser(
 
 def completion(parsers: Mapping[str, Parser], shell: str) -> str:
     """A script that completes commands and options in a shell: bash, zsh or tcsh."""
-    try:
-        import shtab
-    except ModuleNotFoundError:
-        fail("shell completion needs shtab: pip install shtab")
+    import shtab
+
     if shell not in shtab.SUPPORTED_SHELLS:
         fail(f"--print-completion: expected {' or '.join(shtab.SUPPORTED_SHELLS)}, got {shell!r}")
     whole = argparse.ArgumentParser(prog="resnet-jax")

@@ -219,8 +219,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             _main(name, arguments[1:])
         finally:
             sys.stdout.flush()
-    except BrokenPipeError:  # the reader of our output has gone
+    except OSError as error:  # of printing: the reader of our output has gone, or the disk is full
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python would flush it once more
+        if not isinstance(error, BrokenPipeError):
+            print(f"stopped: {error}", file=sys.stderr)
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         hint = "; the same command resumes from the last checkpoint, if there is one yet" if name == "train" else ""

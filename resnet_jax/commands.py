@@ -8,7 +8,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +47,18 @@ from resnet_jax.training.memory import is_out_of_memory, out_of_memory
 from resnet_jax.training.parallel import Parallel
 from resnet_jax.training.plan import open_dataset, open_split, record_of, with_sides
 from resnet_jax.training.predict import image_files, predict
-from resnet_jax.training.protocols import check_file, ensemble, evaluate_views, make_views, shorter_sides
+from resnet_jax.training.protocols import (
+    Predictions,
+    Views,
+    check_file,
+    ensemble,
+    evaluate_views,
+    make_views,
+    shorter_sides,
+)
 from resnet_jax.training.recalibrate import recalibrate
 from resnet_jax.training.replay import replay
-from resnet_jax.types import Preprocess
+from resnet_jax.types import Preprocess, Pretrained
 
 __all__ = [
     "DataError",
@@ -64,6 +72,14 @@ __all__ = [
     "leave_if_others_wait",
     "run",
 ]
+
+OF_THE_RUN = "its batches are those of the run; more devices, or some with more memory, hold them"
+LESS_MEMORY = {  # by command
+    "eval": "a lower --data.eval-batch-size or --data.batch-size uses less",
+    "predict": "a lower --batch-size uses less",
+    "replay": OF_THE_RUN,
+    "recalibrate": OF_THE_RUN,
+}
 
 
 def run(name: str, request: Any) -> None:
@@ -82,21 +98,30 @@ def run(name: str, request: Any) -> None:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _warn  # type: ignore[assignment]
-            if name in ("eval", "predict", "replay", "recalibrate", "data"):
-                distributed.devices()  # before anything else is blamed for there being none
+            if name in ("eval", "predict", "replay", "recalibrate", "data", "experiment"):
+                _check_devices()  # before anything else is blamed for there being none
             commands[name](request)
     except Unreadable as error:
-        raise Unreadable(f"{error}; repair it, or skip such images: --data.unreadable skip") from error
+        skip = "" if name in ("replay", "recalibrate") else ", or skip such images: --data.unreadable skip"
+        raise Unreadable(f"{error}; repair it{skip}") from error
     except (DataError, BrokenPipeError):
         raise
     except (jax.errors.JaxRuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        smaller = "a lower --batch-size" if name == "predict" else "a lower --data.eval-batch-size or --data.batch-size"
-        raise out_of_memory(error, f"in {name}", f"{smaller} uses less") from error
+        raise out_of_memory(
+            error, f"in {name}", LESS_MEMORY.get(name, "a lower --data.batch-size uses less")
+        ) from error
     except (ValueError, OSError) as error:
         if name in ("train", "experiment"):  # they tell mistakes from faults themselves
             raise
+        raise SetupError(str(error)) from error
+
+
+def _check_devices() -> None:
+    try:
+        distributed.devices()
+    except ValueError as error:
         raise SetupError(str(error)) from error
 
 
@@ -116,63 +141,119 @@ def leave_if_others_wait(said: str) -> None:
     distributed.leave(1, said)
 
 
+@dataclass(frozen=True)
+class _Images:
+    """The images that `eval` is asked for."""
+
+    dataset: data.Dataset
+    config: DataConfig
+    run_config: DataConfig  # of the first run
+    split: str
+    is_own: bool  # whether they are the first run's data
+
+
+@dataclass(frozen=True)
+class _Net:
+    """A net with the images it is evaluated on, preprocessed as it has learned them."""
+
+    net: Pretrained
+    source: Photographs
+    views: Views
+
+
 def _eval(request: Any) -> None:
     check_data(request.data)
-    own = read_config(request.runs[0]).data
-    all_saved = [open_checkpoint(run, request.step) for run in request.runs]
-    if request.data.per_class != own.per_class:
-        raise ValueError("--data.per-class is for training; name a part of the split: --split 'test[:100]'")
-    config = replace(request.data, per_class=None)
-    dataset = _open_for(request.runs[0], config, own)
-    records = [record_of(run, saved.meta) for run, saved in zip(request.runs, all_saved, strict=True)]
-    if is_own := place(config) == place(own) or _has_moved(dataset, config, own, records[0]):
-        # The command line has dropped these for data at another place.
-        config = replace(
-            config, class_names=config.class_names or own.class_names, classes=config.classes or own.classes
-        )
-        dataset = with_sides(dataset, records[0])
-    split = request.split or _eval_split(dataset, config, own, is_own)
-    if is_own and not request.split:
-        _check_held_out(request.runs[0], dataset, config, split, records[0])
+    checkpoints = [open_checkpoint(run, request.step) for run in request.runs]
+    records = [record_of(run, saved.meta) for run, saved in zip(request.runs, checkpoints, strict=True)]
+    images = _choose_images(request, records[0])
     parallel = Parallel()
-    batch = -(-(config.eval_batch_size or config.batch_size) // len(parallel.devices)) * len(parallel.devices)
-    ready = []
-    mask: np.ndarray = np.array([])
-    trained: dict[str, int | None] = {}
-    note = ""
-    for saved in all_saved:  # whatever can be wrong with one is told before any is run
-        source = _photographs(config, own, dataset, split, saved)
-        if saved is all_saved[0]:
-            mask, trained, note = _held_out(request, source.examples, config, is_own, records)
-        source = select(source, mask)
-        views = make_views(request.protocol, source, request.scales)
-        ready.append((saved.pretrained(ema=request.ema), source, views))
-        if saved.meta["classes"] != all_saved[0].meta["classes"]:
-            raise ValueError(f"{saved.folder.parent.parent} has other classes than {request.runs[0]}; wanted: the same")
+    nets, trained, note = _load_nets(request, checkpoints, images, records)
     if request.out is not None:
         check_file(request.out)
     if note:
         print(f"note: {note}", file=sys.stderr)
     folder = evaluation_folder(request.runs, request.out_dir)
     cache_compilations()
-    each = [evaluate_views(net, source, views, batch_size=batch, parallel=parallel) for net, source, views in ready]
-    found = ensemble(each)
-    means, steps = found.metrics(), [saved.step for saved in all_saved]
-    one = {"run": request.runs[0], "step": steps[0]} if len(each) == 1 else {"runs": request.runs, "steps": steps}
-    where = {"ema": request.ema, "data": dataset.name, "split": split, "protocol": request.protocol}
+    asked = images.config.eval_batch_size or images.config.batch_size
+    batch = -(-asked // len(parallel.devices)) * len(parallel.devices)
+    found = ensemble(
+        [evaluate_views(one.net, one.source, one.views, batch_size=batch, parallel=parallel) for one in nets]
+    )
+    source = nets[-1].source
+    steps = [saved.step for saved in checkpoints]
+    facts, heading = _describe(request, images, source, steps, len(found.labels))
+    facts |= {"skipped": len(source.skipped), **trained, "images": len(found.labels), **found.metrics()}
+    _write_results(request, found, source, facts, heading, folder)
+
+
+def _choose_images(request: Any, record: Record | None) -> _Images:
+    """The dataset and the split: those of the first run, which has this `record`, where nothing else is asked for.
+
+    Raises:
+      ValueError, OSError: they are not there, or which of them the run was not trained on cannot be known.
+    """
+    run = request.runs[0]
+    own = read_config(run).data
+    if request.data.per_class != own.per_class:
+        raise ValueError("--data.per-class is for training; name a part of the split: --split 'test[:100]'")
+    config = replace(request.data, per_class=None)
+    dataset = _open_for(run, config, own)
+    if is_own := place(config) == place(own) or _has_moved(dataset, config, own, record):
+        # The command line has dropped these for data at another place.
+        config = replace(
+            config, class_names=config.class_names or own.class_names, classes=config.classes or own.classes
+        )
+        dataset = with_sides(dataset, record)
+    split = request.split or _eval_split(dataset, config, own, is_own)
+    if is_own and not request.split:
+        _check_held_out(run, dataset, config, split, record)
+    return _Images(dataset, config, own, split, is_own)
+
+
+def _load_nets(
+    request: Any, checkpoints: list[Checkpoint], images: _Images, records: list[Record | None]
+) -> tuple[list[_Net], dict[str, int | None], str]:
+    """Each run's net with its images; how many were "dropped" and "trained_on"; and a note. Nothing is evaluated yet.
+
+    Raises:
+      ValueError: an image size, a protocol or classes that do not fit.
+    """
+    nets: list[_Net] = []
+    for saved in checkpoints:
+        if saved.meta["classes"] != checkpoints[0].meta["classes"]:
+            raise ValueError(
+                f"{saved.folder.parent.parent} has other classes than {request.runs[0]}; expected the same"
+            )
+        source = _photographs(images.config, images.run_config, images.dataset, images.split, saved)
+        if not nets:
+            mask, trained, note = _held_out(request, source.examples, images.config, images.is_own, records)
+        source = select(source, mask)
+        views = make_views(request.protocol, source, request.scales)
+        nets.append(_Net(saved.pretrained(ema=request.ema), source, views))
+    return nets, trained, note
+
+
+def _describe(
+    request: Any, images: _Images, source: Photographs, steps: list[int], count: int
+) -> tuple[dict[str, Any], str]:
+    """What is evaluated, as a record and as a heading."""
+    one = {"run": request.runs[0], "step": steps[0]} if len(steps) == 1 else {"runs": request.runs, "steps": steps}
+    where = {"ema": request.ema, "data": images.dataset.name, "split": images.split, "protocol": request.protocol}
+    heading = " + ".join(f"{run}, step {step}" for run, step in zip(request.runs, steps, strict=True))
+    heading += ", averaged weights" if request.ema else ""
+    if request.protocol != "single":
+        heading += f", {request.protocol}"
     if request.protocol == "multi-scale":
         where["scales"] = shorter_sides(source.image_size, request.scales)
-    facts = {**one, **where, "skipped": len(source.skipped), **trained, "images": len(found.labels), **means}
-    nets = " + ".join(f"{run}, step {step}" for run, step in zip(request.runs, steps, strict=True))
-    nets += ", averaged weights" if request.ema else ""
-    if request.protocol != "single":
-        sides = f" ({' '.join(map(str, where['scales']))} pixels)" if "scales" in where else ""
-        nets += f", {request.protocol}{sides}"
-    heading = f"{nets}, on {dataset.name} ({split}), {len(found.labels)} images"
-    files: list[Path] = []
-    notes: list[str] = []
-    if request.pictures:
-        files, notes = write_evaluation(folder, found, source, facts, heading)
+        heading += f" ({' '.join(map(str, where['scales']))} pixels)"
+    return {**one, **where}, f"{heading}, on {images.dataset.name} ({images.split}), {count} images"
+
+
+def _write_results(
+    request: Any, found: Predictions, source: Photographs, facts: dict[str, Any], heading: str, folder: Path
+) -> None:
+    """Writes the files, and prints the numbers."""
+    files, notes = write_evaluation(folder, found, source, facts, heading) if request.pictures else ([], [])
     if request.json:
         classes = found.confusion()
         by_class = {"macro": classes.macro(), "classes": classes.rows(), "files": list(map(str, files))}

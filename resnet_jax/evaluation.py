@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from resnet_jax.analysis.confusion import SHEET, class_table, draw_confusion, draw_mistakes
-from resnet_jax.analysis.figures import INSTALL, can_draw, shortened
+from resnet_jax.analysis.figures import INSTALL, can_draw, shorten
 from resnet_jax.data.photographs import Photographs
 from resnet_jax.training.confusion import FILE, FOLDER, write_classes
 from resnet_jax.training.protocols import Predictions, check_file
@@ -33,7 +33,7 @@ def joined_name(names: Iterable[str]) -> str:
     """A name for a file of several runs: "a-b-c", or "a-and-7-more"."""
     names = [name.replace(os.sep, "-") for name in names]
     joined = "-".join(names)
-    return joined if len(joined) <= 60 else f"{shortened(names[0], 40)}-and-{len(names) - 1}-more"
+    return joined if len(joined) <= 60 else f"{shorten(names[0], 40)}-and-{len(names) - 1}-more"
 
 
 def evaluation_lines(

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from dataclasses import fields
 from pathlib import Path
 
 import jax
@@ -15,10 +16,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resnet_jax import evaluation
-from resnet_jax.cli import main
+from resnet_jax import commands, evaluation
+from resnet_jax.cli import COMMANDS, main
 from resnet_jax.config import Config, check_config
-from resnet_jax.data import photographs
+from resnet_jax.data import Unreadable, photographs
 
 pytestmark = pytest.mark.slow
 SHORT = (
@@ -400,8 +401,34 @@ def test_a_missing_backend_is_no_fault_of_the_checkpoint(tmp_path, capsys, monke
     monkeypatch.setattr(jax, "devices", none)
     monkeypatch.setenv("JAX_PLATFORMS", "cuda")
     wanted = "error: JAX has no device to use (JAX_PLATFORMS is cuda): its backend does not start; JAX_PLATFORMS=cpu"
-    for arguments in (["predict", "run", "x.png"], ["data", "digits"], ["replay", "run", "1"], ["recalibrate", "run"]):
+    for arguments in (["predict", "run", "x.png"], ["data", "digits"], ["replay", "run", "1"], ["recalibrate", "run"],
+                      ["experiment", "degradation"]):  # fmt: skip
         assert mistake(capsys, *arguments).startswith(wanted)
+
+
+@pytest.mark.parametrize("name", ["replay", "recalibrate", "eval"])
+def test_advice_names_options_that_the_command_has(name, monkeypatch):
+    def fails(error):
+        def command(_):
+            raise error
+
+        monkeypatch.setattr(commands, f"_{name}", command)
+        return pytest.raises((commands.OutOfMemory, commands.Unreadable), match="repair it|out of memory")
+
+    has_data = any(field.name == "data" for field in fields(COMMANDS[name][0]))
+    for error in (MemoryError(), Unreadable("a.png: no image")):
+        with fails(error) as caught:
+            commands.run(name, None)
+        assert ("--data." in str(caught.value)) == has_data
+
+
+def test_a_full_disk_ends_what_is_printed_with_a_line():
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    with open("/dev/full", "w") as full:
+        line = [sys.executable, "-m", "resnet_jax", "--help"]
+        done = subprocess.run(line, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (1, "stopped: [Errno 28] No space left on device\n")
 
 
 def test_a_colour_among_grey_images_is_named(tmp_path, digits, capsys, monkeypatch):

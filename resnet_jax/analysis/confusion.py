@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from resnet_jax.analysis.figures import save_figure, shortened, title
+from resnet_jax.analysis.figures import save_figure, shorten, title
 from resnet_jax.analysis.text import columns, fitted, printable
 
 ROWS = 10  # classes of a table that is cut
@@ -84,7 +84,7 @@ def draw_confusion(matrix: np.ndarray, classes: Sequence[str], out: str | Path, 
         title(figure, heading)
         axes = figure.subplots()
         picture = axes.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=1)  # the root, so that rare mistakes are seen
-        labels = [shortened(name, 18) for name in names]
+        labels = [shorten(name, 18) for name in names]
         upright = 90 if size * max(map(len, labels)) > 60 else 0
         axes.set_xticks(range(size), labels, fontsize=font + 0.5, rotation=upright, parse_math=False)
         axes.set_yticks(range(size), labels, fontsize=font + 0.5, parse_math=False)

@@ -148,6 +148,6 @@ def span_of(lines: Iterable[Line]) -> float:
     return float(np.ptp(values)) if values.size else 0.0
 
 
-def shortened(text: str, length: int) -> str:
+def shorten(text: str, length: int) -> str:
     """The end of a text that is too long."""
     return text if len(text) <= length else "..." + text[3 - length :]

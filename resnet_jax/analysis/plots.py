@@ -19,7 +19,7 @@ from resnet_jax.analysis.figures import (
     mark_chance,
     plain,
     save_figure,
-    shortened,
+    shorten,
     span_of,
     title,
     whole_numbers,
@@ -50,7 +50,7 @@ def draw_curves(curves: Sequence[Curve], out: str | Path, *, x: Progress | None 
         raise ValueError(f"--x epochs: the records of {lacking[0]} have no epochs; expected --x steps")
     axis = x or ("steps" if lacking else "epochs")
     heading, labels = title_and_labels(curves)
-    labels = [shortened(printable(label), 76) for label in labels]
+    labels = [shorten(printable(label), 76) for label in labels]
     columns = max(1, min(len(labels), 84 // (max(map(len, labels)) + 8)))  # what a line holds
     rows = math.ceil(len(labels) / columns) if len(curves) > 1 else 0
     numbers = {curve.classes for curve in curves}
@@ -121,7 +121,7 @@ def title_and_labels(curves: Sequence[Curve]) -> tuple[str, list[str]]:
         for curve, names in zip(curves, own, strict=True)
     ]
     if len(curves) == 1:
-        return f"{shortened(curves[0].label, 60)}{f': {common}' if common else ''}", labels
+        return f"{shorten(curves[0].label, 60)}{f': {common}' if common else ''}", labels
     return common or f"{len(curves)} runs", labels
 
 

@@ -131,9 +131,9 @@ from resnet_jax.training import checkpoint, loop
 
 make_plan, write_checksums, written = loop.make_plan, checkpoint.write_checksums, []
 
-def slowly(config):
+def slowly(config, *record):
     time.sleep(33 * config.distributed.process_id)
-    return make_plan(config)
+    return make_plan(config, *record)
 
 def until_full(folder, *checksums):
     written.append(folder.name.partition(".")[0])
