@@ -31,7 +31,7 @@ from resnet_jax.nearest import nearest
 from resnet_jax.survey import survey, verify
 from resnet_jax.training import distributed
 from resnet_jax.training.checkpoint import Checkpoint, open_checkpoint
-from resnet_jax.training.data_record import Record, holds_the_images, select, trained_on
+from resnet_jax.training.data_record import Record, has_trained_images, select, trained_on
 from resnet_jax.training.folder import read_config
 from resnet_jax.training.loop import (
     Diverged,
@@ -45,7 +45,7 @@ from resnet_jax.training.loop import (
 )
 from resnet_jax.training.memory import is_out_of_memory, out_of_memory
 from resnet_jax.training.parallel import Parallel
-from resnet_jax.training.plan import open_dataset, open_split, record_of, with_sides
+from resnet_jax.training.plan import keep_sides, open_dataset, open_split, record_of
 from resnet_jax.training.predict import image_files, predict
 from resnet_jax.training.protocols import (
     Predictions,
@@ -203,7 +203,7 @@ def _choose_images(request: Any, record: Record | None) -> _Images:
         config = replace(
             config, class_names=config.class_names or own.class_names, classes=config.classes or own.classes
         )
-        dataset = with_sides(dataset, record)
+        dataset = keep_sides(dataset, record)
     split = request.split or _eval_split(dataset, config, own, is_own)
     if is_own and not request.split:
         _check_held_out(run, dataset, config, split, record)
@@ -312,7 +312,7 @@ def _has_moved(dataset: data.Dataset, config: DataConfig, own: DataConfig, recor
         examples = data.open_examples(dataset, base, own.class_names, own.classes)
     except ValueError:  # other classes
         return False
-    return holds_the_images(examples, record)
+    return has_trained_images(examples, record)
 
 
 def _check_held_out(run: str, dataset: data.Dataset, config: DataConfig, split: str, record: Record | None) -> None:

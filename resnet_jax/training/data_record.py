@@ -101,7 +101,7 @@ def select(source: Photographs, mask: np.ndarray) -> Photographs:
     return source if mask.all() else replace(source, examples=Subset(source.examples, np.flatnonzero(mask)))
 
 
-def holds_the_images(examples: Examples, record: Record) -> bool:
+def has_trained_images(examples: Examples, record: Record) -> bool:
     """Whether most of the run's training images are among these with their labels, as after a dataset was moved."""
     if len(examples) > max(MANY, 4 * len(record.trained)):  # reading so many for this would take long
         return False

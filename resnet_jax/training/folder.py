@@ -59,7 +59,7 @@ def run_directory(path: str | Path) -> Path:
     return next((one.parent for one in (inner, inner.parent) if one.name == "checkpoints"), path)
 
 
-def forget_unbegun(folder: Path) -> None:
+def remove_empty_run(folder: Path) -> None:
     """Removes the folder of a run, which this process has locked, if nothing has been written there."""
     with suppress(OSError):  # what is there stays
         (folder / "checkpoints").rmdir()
@@ -115,7 +115,7 @@ def _named(differ: dict[str, tuple[Any, Any]]) -> str:
     return ", ".join(f"{name} was {old!r}, now {new!r}" for name, (old, new) in differ.items())
 
 
-def with_its_holdout(folder: Path, config: Config) -> Config:
+def adopt_holdout(folder: Path, config: Config) -> Config:
     """`config` with the rule of splits that the run in `folder` began with, if it began with version 0.1.0.
 
     So the same command resumes it. Other values of `data.holdout` are compared as every field is.

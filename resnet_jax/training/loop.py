@@ -29,15 +29,15 @@ from resnet_jax.training.data_record import NO_RECORD, make_record, read_record,
 from resnet_jax.training.distributed import PeerFailed
 from resnet_jax.training.evaluate import Stopped
 from resnet_jax.training.folder import (
+    adopt_holdout,
     check_unchanged,
-    forget_unbegun,
     has_results,
     make_folder,
     read_config,
     record_config,
+    remove_empty_run,
     remove_reports,
     versions,
-    with_its_holdout,
 )
 from resnet_jax.training.init import Start, start_from
 from resnet_jax.training.integrity import SaveFailed, replace_file
@@ -48,7 +48,7 @@ from resnet_jax.training.numerics import NUMERICS, numerics_note
 from resnet_jax.training.parallel import Parallel
 from resnet_jax.training.plan import (
     Plan,
-    as_begun,
+    adopt_preprocess,
     check_deterministic,
     check_split,
     check_values_per_channel,
@@ -126,13 +126,13 @@ def _train(config: Config, signals: Signals, held: ExitStack) -> dict[str, float
         with _agreed():
             if start:
                 found = found or open_checkpoint(folder, start)
-                plan = with_recorded_classes(as_begun(plan, found.preprocess), found.meta)
+                plan = with_recorded_classes(adopt_preprocess(plan, found.preprocess), found.meta)
             elif begun is not None:
                 notes += [begun.said, *_note_trained_images(begun, plan)]
             session = Session(plan, parallel)
     except (DataError, SetupError, PeerFailed):
         if distributed.is_first():
-            forget_unbegun(folder)
+            remove_empty_run(folder)
         raise
     cache_compilations()
     kept = config.checkpoint
@@ -169,7 +169,7 @@ def _begin(source: str, plan: Plan) -> tuple[Plan, Start]:
         if of_first == distributed.is_first():
             try:
                 begun = start_from(source, plan.model, plan.train.classes, head=init.head, step=init.step, ema=init.ema)
-                plan = as_begun(plan, begun.preprocess)
+                plan = adopt_preprocess(plan, begun.preprocess)
                 if len(plan.preprocess.mean) != plan.train.image_shape[-1]:
                     said = f"{source} normalises {len(plan.preprocess.mean)} channels; these images have"
                     raise ValueError(f"{said} {plan.train.image_shape[-1]}; set data.mean and data.std")
@@ -206,7 +206,7 @@ def _get_ready(config: Config, held: ExitStack) -> tuple[Plan, Parallel, Path, l
     folder, found = expanded(config.workdir).resolve(), None
     _check_outside(folder, config.data.path)
     typed = config.data.holdout
-    config = with_its_holdout(folder, config)
+    config = adopt_holdout(folder, config)
     plan = make_plan(config, read_record(folder) if has_results(folder) else None)
     notes = list(plan.notes)
     if config.data.holdout != typed:

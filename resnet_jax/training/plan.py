@@ -183,7 +183,7 @@ def class_weights(config: OptimConfig, train: Source) -> tuple[float, ...] | Non
     return tuple(map(float, counts.sum() / (classes * counts)))
 
 
-def as_begun(plan: Plan, preprocess: Preprocess) -> Plan:
+def adopt_preprocess(plan: Plan, preprocess: Preprocess) -> Plan:
     """The plan of a run that goes on, or begins from other weights: it normalises images as those were trained with.
 
     A mean and a deviation in the config count before that.
@@ -309,10 +309,10 @@ def open_dataset(config: DataConfig, record: Record | None = None) -> Dataset:
         as_0_1_0=config.holdout == "position",
         skip_unreadable=config.unreadable == "skip",
     )
-    return with_sides(dataset, record)
+    return keep_sides(dataset, record)
 
 
-def with_sides(dataset: Dataset, record: Record | None) -> Dataset:
+def keep_sides(dataset: Dataset, record: Record | None) -> Dataset:
     """The dataset, whose images are held out, or not, as in the run that has this record of them."""
     if record is None or not isinstance(dataset, Stored):
         return dataset

@@ -26,7 +26,14 @@ from resnet_jax.training.data_record import read_record, write_record
 from resnet_jax.training.folder import config_of_steps, make_folder, record_config
 from resnet_jax.training.optim import Chosen
 from resnet_jax.training.parallel import AXIS, Parallel
-from resnet_jax.training.plan import as_begun, check_split, data_changes, frozen, make_plan, with_recorded_classes
+from resnet_jax.training.plan import (
+    adopt_preprocess,
+    check_split,
+    data_changes,
+    frozen,
+    make_plan,
+    with_recorded_classes,
+)
 from resnet_jax.training.session import Session
 from resnet_jax.training.state import TrainState
 from resnet_jax.training.steps import Augment, complete, keeping_statistics, step_keys
@@ -131,7 +138,7 @@ def recalibrate(
         raise ValueError(f"{out} is not empty; wanted: a new folder for the recalibrated run")
     saved = open_checkpoint(folder, step)
     record = read_record(folder)
-    plan = as_begun(make_plan(config_of_steps(folder, saved.step, saved.step), record), saved.preprocess)
+    plan = adopt_preprocess(make_plan(config_of_steps(folder, saved.step, saved.step), record), saved.preprocess)
     plan = with_recorded_classes(plan, saved.meta)
     changes, notes = data_changes(plan, saved.meta, record)
     if changes:

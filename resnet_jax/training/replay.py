@@ -14,7 +14,7 @@ from resnet_jax.training.checkpoint import kept_steps, open_checkpoint
 from resnet_jax.training.data_record import read_record
 from resnet_jax.training.folder import config_of_steps, read_config
 from resnet_jax.training.parallel import Parallel
-from resnet_jax.training.plan import as_begun, check_split, data_changes, make_plan, with_recorded_classes
+from resnet_jax.training.plan import adopt_preprocess, check_split, data_changes, make_plan, with_recorded_classes
 from resnet_jax.training.session import Session
 
 
@@ -42,7 +42,7 @@ def replay(folder: str | Path, step: int) -> dict[str, Any]:
         )
     saved = open_checkpoint(folder, before[-1])
     plan = make_plan(config_of_steps(folder, saved.step + 1, step), record)
-    plan = with_recorded_classes(as_begun(plan, saved.preprocess), saved.meta)
+    plan = with_recorded_classes(adopt_preprocess(plan, saved.preprocess), saved.meta)
     changes, notes = data_changes(plan, saved.meta, record)
     if changes:
         raise ValueError(changes[0])

@@ -13,13 +13,13 @@ from resnet_jax.config import Config, DataConfig, ModelConfig, OptimConfig, from
 from resnet_jax.data.identity import MANY
 from resnet_jax.training import plan as planning
 from resnet_jax.training.data_record import (
-    holds_the_images,
+    has_trained_images,
     make_record,
     read_record,
     trained_on,
     write_record,
 )
-from resnet_jax.training.folder import check_unchanged, read_config, record_config, with_its_holdout
+from resnet_jax.training.folder import adopt_holdout, check_unchanged, read_config, record_config
 from resnet_jax.training.plan import data_changes, data_facts, make_plan, record_of, shared_note, with_recorded_classes
 
 
@@ -234,7 +234,7 @@ def test_the_record_of_a_run(images, tmp_path):
     for source, expected in ((plan.train, True), (plan.test, False)):
         mask, known = trained_on(source.examples, [(record, True)])
         assert known and (mask == expected).all()
-    assert holds_the_images(plan.train.examples, record) and not holds_the_images(plan.test.examples, record)
+    assert has_trained_images(plan.train.examples, record) and not has_trained_images(plan.test.examples, record)
     shutil.rmtree(images)
     write_images(images, first=6, last=18)  # half of them are others
     changed = make_plan(config(images))
@@ -256,11 +256,11 @@ def test_a_run_of_version_0_1_0_keeps_its_splits_and_is_recognised(images, tmp_p
     (run / "checkpoints" / "3" / "meta").mkdir(parents=True)
     (run / "config.json").write_text(json.dumps(record))
     assert read_config(run).data.holdout == "position" and from_dict(to_dict(config(images))).data.holdout == "digest"
-    same = with_its_holdout(run, config(images))
+    same = adopt_holdout(run, config(images))
     assert same == begun and check_unchanged(run, same) == []
     with pytest.raises(ValueError, match="data.batch_size was 4, now 5"):
         changed = dataclasses.replace(config(images), data=DataConfig(path=str(images), batch_size=5))
-        check_unchanged(run, with_its_holdout(run, changed))
+        check_unchanged(run, adopt_holdout(run, changed))
     plan = make_plan(begun)
     assert plan.splits == ("train[:80%]", "train[80%:]")
     meta = {"data": {"images": {"train": 19, "test": 5}, "classes": ["cat", "dog"]}}
@@ -271,7 +271,7 @@ def test_a_run_of_version_0_1_0_keeps_its_splits_and_is_recognised(images, tmp_p
     meta_file = {"format": 2, "model": {}, "classes": [], "preprocess": {}, "config": record["config"]}
     (run / "checkpoints" / "3" / "meta" / "metadata").write_text(json.dumps(meta_file))
     (run / "config.json").unlink()
-    assert with_its_holdout(run, config(images)) == begun
+    assert adopt_holdout(run, config(images)) == begun
 
 
 @pytest.mark.parametrize("inside", [("",), ("day", "night")])
