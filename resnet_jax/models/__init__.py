@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from fnmatch import fnmatchcase
@@ -61,7 +62,7 @@ def in_order(parts: Iterable[str]) -> list[str]:
     return sorted(parts, key=lambda name: (name == "head", name != "stem", natural(name)))
 
 
-def create_model(name: str, /, **overrides: Any) -> nn.Module:
+def create_model(name: str | None = None, /, **overrides: Any) -> nn.Module:
     """The net called `name`, with fields of `ResNet` overridden: num_classes, in_channels, dtype, drop_path, ...
 
     `stem` may be "imagenet", "cifar", "deep" or "halving", dtypes strings ("bfloat16"). Equal arguments give equal
@@ -76,6 +77,14 @@ def create_model(name: str, /, **overrides: Any) -> nn.Module:
       ValueError: an unknown name, or a value that no net can have. The message has the nearest valid choice.
       TypeError: an unknown override.
     """
+    if name is None:
+        if not isinstance(name := overrides.pop("name", None), str):
+            raise TypeError('create_model expects the name of a net, as in create_model("resnet50"); see list_models()')
+        warnings.warn(
+            f'create_model(name="{name}") is now create_model("{name}"): `name` is the name of a submodule',
+            FutureWarning,
+            stacklevel=2,
+        )
     if name not in MODELS:
         raise ValueError(f"no model named {name!r}; {nearest(name, MODELS, 'see list_models()')}")
     kind: Any = MODELS[name].func  # ResNet, or a skeleton of its kind

@@ -60,7 +60,7 @@ def conv2d_per_example(
 
     The examples become groups of one convolution. Where k is 1, on a CPU, whose grouped convolutions have no fast
     gradient, and where the examples are sharded over an explicit axis or of no known number, it is a batch of matrix
-    products.
+    products of patches, which take k * k times the memory of `x`.
     """
     n, k, _, channels, features = kernels.shape
     out = [-(-size // strides) for size in x.shape[1:3]]
@@ -88,7 +88,7 @@ def conv2d_per_example(
     return lax.platform_dependent(x, kernels, cpu=product, default=grouped)
 
 
-Pads = Sequence[tuple[int, int]] | str  # before and behind, of rows and of columns; or "SAME"
+Pads = Sequence[tuple[int, int]]  # before and behind, of rows and of columns; symbolic where the sizes are
 
 
 def subsample(x: Array, strides: int) -> Array:
@@ -109,9 +109,9 @@ def _pads(x: Array, k: int, strides: int, dilation: int, same: bool) -> Pads:
     span = dilation * (k - 1)
     if not same or span == 0:
         return [_sides(k, dilation)] * 2
-    if not has_known_size(x):
-        return "SAME"
-    totals = [max(0, (-(-size // strides) - 1) * strides + span + 1 - size) for size in x.shape[1:3]]
+    totals = [(size - 1) // strides * strides + span + 1 - size for size in x.shape[1:3]]
+    if span + 1 < strides:  # else no total is below 0, which symbols cannot be compared with
+        totals = [max(0, total) for total in totals]
     return [(total // 2, total - total // 2) for total in totals]
 
 
@@ -125,11 +125,12 @@ def library_conv(
 ) -> Array:
     """What XLA offers; `pads` keep the size if not given."""
     pads = pads or [_sides(k, dilation) for k in kernel.shape[:2]]
+    is_symbolic = not all(isinstance(side, int) for sides in pads for side in sides)
     return lax.conv_general_dilated(
         x,
         kernel,
         (strides, strides),
-        pads,
+        "SAME" if is_symbolic else pads,  # the same numbers: other symbols than these are refused here
         rhs_dilation=(dilation, dilation),
         dimension_numbers=LAYOUT,
         feature_group_count=groups,

@@ -1,4 +1,4 @@
-"""Nets in NNX, Flax's newer interface, by its own bridge. docs/nnx.md tells how."""
+"""Nets in NNX, Flax's newer interface, by its own bridge. See docs/jax.md."""
 
 import jax
 import jax.numpy as jnp

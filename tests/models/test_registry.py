@@ -224,6 +224,16 @@ def test_listing():
     assert len(NAMES) == 154
 
 
+def test_the_name_of_a_net_by_keyword_works_with_a_warning():
+    with pytest.warns(FutureWarning, match=r'create_model\(name="resnet18"\) is now create_model\("resnet18"\)'):
+        assert create_model(name="resnet18", num_classes=3) == create_model("resnet18", num_classes=3)
+    assert create_model("resnet18", name="backbone").name == "backbone"
+    with pytest.warns(FutureWarning), pytest.raises(ValueError, match="no model named 'resnet5o'; close: resnet50"):
+        create_model(name="resnet5o")
+    with pytest.raises(TypeError, match="expects the name of a net"):
+        create_model(num_classes=3)
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "said"),
     [
