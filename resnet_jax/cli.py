@@ -359,11 +359,11 @@ def parse(argv: Sequence[str] | None = None) -> Config:
 
 def _source(config: Config) -> Config | None:
     """The config of the run whose weights this one starts from; None for a file of weights."""
-    from resnet_jax.training.folder import read_config, run_directory
+    from resnet_jax.training.folder import find_run_directory, read_config
 
     if config.init.from_ is None:
         return None
-    folder = run_directory(config.init.from_)
+    folder = find_run_directory(config.init.from_)
     try:
         return read_config(folder) if (folder / "config.json").is_file() else None
     except (OSError, ValueError) as error:

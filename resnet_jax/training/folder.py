@@ -50,7 +50,7 @@ def make_folder(folder: Path) -> None:
         raise ValueError(f"cannot make the run's folder {folder}: {error.strerror}") from None
 
 
-def run_directory(path: str | Path) -> Path:
+def find_run_directory(path: str | Path) -> Path:
     """The run's directory, from its own path, that of its `checkpoints`, or that of one step in there."""
     path = expanded(path)
     if (path / "checkpoints").is_dir():

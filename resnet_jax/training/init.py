@@ -19,7 +19,7 @@ from resnet_jax.files import expanded
 from resnet_jax.models import shapes
 from resnet_jax.nearest import composed, listed, nearest
 from resnet_jax.training.checkpoint import open_checkpoint
-from resnet_jax.training.folder import run_directory
+from resnet_jax.training.folder import find_run_directory
 from resnet_jax.types import Array, Preprocess, Pretrained, Variables
 from resnet_jax.weights import classes_of, load_pretrained
 from resnet_jax.weights.pretrained import registered_name
@@ -77,7 +77,7 @@ def start_from(
         loaded, has, whose = _read_file(path, model, kept=kept, ema=ema)
     else:
         saved = open_checkpoint(path, step)
-        run, meta = run_directory(path), saved.meta
+        run, meta = find_run_directory(path), saved.meta
         number, loaded, has = saved.step, saved.pretrained(ema=ema), len(meta["classes"])
         whose = f"step {number}, {has} classes"
         order = _order(meta["classes"], classes)

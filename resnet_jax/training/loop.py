@@ -116,14 +116,14 @@ def train(config: Config) -> dict[str, float]:
 
 
 def _train(config: Config, signals: Signals, held: ExitStack) -> dict[str, float]:
-    with _agreed():
+    with _fail_together():
         plan, parallel, folder, notes, found = _get_ready(config, held)
     start = distributed.first_says(found.step if found else 0)
     begun: Start | None = None
     try:
         if not start and config.init.from_ is not None:
             plan, begun = _begin(config.init.from_, plan)
-        with _agreed():
+        with _fail_together():
             if start:
                 found = found or open_checkpoint(folder, start)
                 plan = with_recorded_classes(adopt_preprocess(plan, found.preprocess), found.meta)
@@ -144,7 +144,7 @@ def _train(config: Config, signals: Signals, held: ExitStack) -> dict[str, float
 
 
 @contextmanager
-def _agreed() -> Iterator[None]:
+def _fail_together() -> Iterator[None]:
     """Collective: work that each process does alone, which ends in all of them or in none.
 
     Raises:
@@ -259,7 +259,7 @@ class _Run:
         self._saved_at = time.monotonic()
 
     def go(self, found: Checkpoint | None, begun: Start | None, notes: list[str]) -> dict[str, float]:
-        with _agreed():
+        with _fail_together():
             state, meta = self._session.fresh(None if begun is None else begun.variables), {}
             self._begun = None if begun is None else {"from": self._config.init.from_, "step": begun.step}
             if found is not None:

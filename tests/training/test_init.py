@@ -16,7 +16,7 @@ from resnet_jax.config import Config, DataConfig, InitConfig, ModelConfig, Optim
 from resnet_jax.models import create_model
 from resnet_jax.training import loop
 from resnet_jax.training.checkpoint import open_checkpoint
-from resnet_jax.training.folder import run_directory
+from resnet_jax.training.folder import find_run_directory
 from resnet_jax.training.init import KERNELS, drawing, start_from
 from resnet_jax.training.loop import SetupError, train
 from resnet_jax.training.plan import make_plan
@@ -140,8 +140,8 @@ def test_a_run_its_checkpoints_and_one_step_are_the_same_source(begun, tmp_path,
         start = config(tmp_path / "new", tfds_dir, FIVE, init=InitConfig(from_=str(source)))
         assert loop._note_trained_images(found, make_plan(start)) == []
     monkeypatch.chdir(begun / "checkpoints")
-    assert run_directory(str(step)) == run_directory(".") == begun
-    assert run_directory(tmp_path / "weights.pth") == tmp_path / "weights.pth"
+    assert find_run_directory(str(step)) == find_run_directory(".") == begun
+    assert find_run_directory(tmp_path / "weights.pth") == tmp_path / "weights.pth"
 
 
 def test_what_does_not_fit_is_told(begun, tmp_path, tfds_dir):

@@ -248,6 +248,16 @@ def test_patience_ends_a_run_at_the_same_step_however_often_it_is_stopped(tmp_pa
     assert kept_steps(tmp_path / "checkpoints") == [8]
 
 
+def test_processes_agree_before_each_part_of_the_start_ends(monkeypatch):
+    agreed = []
+    monkeypatch.setattr(loop.distributed, "together", agreed.append)
+    for error in (None, DataError("a.png"), SetupError("b"), OSError("c")):
+        with loop._fail_together():
+            if error is not None:
+                raise error
+    assert agreed[0] is None and [type(one) for one in agreed[1:]] == [DataError, SetupError, SetupError]
+
+
 def test_the_best_test_is_taken_from_the_kept_checkpoints():
     best = BestTest("loss")
     best.restore_scores({4: None}, every=2)
