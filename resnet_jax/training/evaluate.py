@@ -44,7 +44,8 @@ def evaluate(
         sums.append(step(state, batch))
         jax.block_until_ready(sums[-AHEAD:][0])
     sums = jax.device_get(sums)
-    if confusion is not None:
-        for one in sums:
-            confusion.add(one.pop("label"), one.pop("predicted"))
+    for one in sums:
+        labels, predicted = one.pop("label", None), one.pop("predicted", None)
+        if confusion is not None:
+            confusion.add(labels, predicted)
     return metrics.mean(sums) | {"images": round(sum(float(one["count"]) for one in sums))}

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from resnet_jax.nearest import listed
 from resnet_jax.ops import one_hot
 from resnet_jax.types import Array
 
@@ -21,8 +23,8 @@ def cross_entropy(
     0 .. K - 1 has a loss and a gradient of NaN. To ignore examples, give them mask 0 (see `make_train_step`).
 
     Raises:
-      ValueError: labels of another type or shape, another number of class weights, or fewer than two classes, whose
-        loss would always be 0.
+      ValueError: labels of another type or shape, class weights that are not K finite numbers of at least 0, or fewer
+        than two classes, whose loss would always be 0.
     """
     check_labels(logits, labels)
     classes = logits.shape[-1]
@@ -30,8 +32,7 @@ def cross_entropy(
     if label_smoothing:
         targets = (1 - label_smoothing) * targets + label_smoothing / classes
     if class_weights is not None:
-        if len(class_weights) != classes:
-            raise ValueError(f"expected {classes} class weights, one per class, got {len(class_weights)}")
+        check_class_weights(class_weights, classes)
         targets = targets * jnp.asarray(class_weights, targets.dtype)[None]
     return -jnp.sum(targets * jax.nn.log_softmax(logits), axis=-1)
 
@@ -41,6 +42,15 @@ def label_weights(labels: Array, class_weights: Sequence[float]) -> Array:
     if labels.ndim == 1:
         return jnp.asarray(class_weights, float)[labels]
     return labels @ jnp.asarray(class_weights, labels.dtype)
+
+
+def check_class_weights(class_weights: Sequence[float], classes: int) -> None:
+    """Raises ValueError unless there is one finite weight of at least 0 for each class, and not all are 0."""
+    if len(class_weights) != classes:
+        raise ValueError(f"expected {classes} class weights, one per class, got {len(class_weights)}")
+    weights = np.asarray(class_weights, float)
+    if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
+        raise ValueError(f"expected finite class weights of at least 0, not all 0, got {listed(map(str, weights), 5)}")
 
 
 def check_labels(logits: Array, labels: Array) -> None:

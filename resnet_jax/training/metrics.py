@@ -12,17 +12,17 @@ from flax.traverse_util import flatten_dict
 
 from resnet_jax.models import natural
 from resnet_jax.ops import at_least_int32
-from resnet_jax.training.losses import check_labels
 from resnet_jax.types import Array, Metrics, at_least_float32
 
 
 def classification(logits: Array, labels: Array, loss: Array, mask: Array) -> Metrics:
     """Sums of loss, top-1 and (with more than five classes) top-5 hits: [N, K], int [N] or soft [N, K], [N], [N].
 
-    Examples of mask 0 add nothing, not even NaN. With fewer than two classes there are no hits, but loss and count.
+    Examples of mask 0 add nothing, not even NaN. The class of labels [N, K] is their first maximum. With fewer than two
+    classes, or labels of another shape or type, there are no hits, only loss and count.
 
     Raises:
-      ValueError: labels of another type or shape; losses that are not [N].
+      ValueError: losses that are not [N].
     """
     n, classes = logits.shape
     if loss.shape != (n,):
@@ -30,9 +30,14 @@ def classification(logits: Array, labels: Array, loss: Array, mask: Array) -> Me
     sums = {"loss": jnp.sum(jnp.where(mask != 0, loss * mask.astype(loss.dtype), 0)), "count": jnp.sum(mask)}
     if classes < 2:
         return sums
-    check_labels(logits, labels)
-    hard = at_least_int32(labels) if labels.ndim == 1 else jnp.argmax(labels, -1)
-    valid = (hard >= 0) & (hard < classes) if labels.ndim == 1 else ~jnp.isnan(labels).any(-1)
+    if labels.shape == (n,) and jnp.issubdtype(labels.dtype, jnp.integer):
+        hard = at_least_int32(labels)
+        valid = (hard >= 0) & (hard < classes)
+    elif labels.shape == (n, classes):
+        hard = jnp.argmax(labels, -1)
+        valid = ~jnp.isnan(labels).any(-1)
+    else:
+        return sums
     own = jnp.where(valid[:, None], jnp.take_along_axis(logits, hard[:, None], axis=-1), jnp.nan)
     # The rank of the right class. A tie counts against it, and so does a nan, so that a broken net scores nothing.
     rank = classes - 1 - jnp.sum(logits < own, axis=-1)
@@ -42,7 +47,7 @@ def classification(logits: Array, labels: Array, loss: Array, mask: Array) -> Me
 
 
 def predicted(logits: Array, labels: Array) -> Array:
-    """The likeliest class of each example: [N, K], int [N] -> int32 [N].
+    """The likeliest class of each example: logits [N, K], labels int [N] -> int32 [N].
 
     As in `classification`, a tie or a nan counts against the label: then it is another class. So the share of examples
     whose predicted class is their label is top-1.
@@ -50,7 +55,10 @@ def predicted(logits: Array, labels: Array) -> Array:
     labels = at_least_int32(labels)
     others = jnp.where(jax.nn.one_hot(labels, logits.shape[-1], dtype=bool), -jnp.inf, logits)
     own = jnp.take_along_axis(logits, labels[:, None], axis=-1)[:, 0]
-    return jnp.where(own > others.max(-1), labels, others.argmax(-1)).astype(jnp.int32)
+    best = others.argmax(-1).astype(labels.dtype)
+    # The label is the first maximum if every other logit is -inf: then any other class is one.
+    best = jnp.where(best == labels, (labels + 1) % logits.shape[-1], best)
+    return jnp.where(own > others.max(-1), labels, best).astype(jnp.int32)
 
 
 def execution(gates: Mapping[str, Any], mask: Array) -> Metrics:

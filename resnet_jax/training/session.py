@@ -28,7 +28,7 @@ class Session:
         make_step = partial(
             make_train_step,
             tx=self._tx,
-            loss=partial(cross_entropy, label_smoothing=config.optim.label_smoothing, class_weights=plan.class_weights),
+            loss=partial(cross_entropy, label_smoothing=config.optim.label_smoothing),
             class_weights=plan.class_weights,
             augment=self.augment,
             accumulate=config.optim.accumulate,
@@ -99,6 +99,6 @@ class Session:
         means = run(state, confusion=confusion)
         self.confusion = confusion
         if state.ema:
-            averaged = run(state.averaged, confusion=Confusion(self.plan.train.classes))
+            averaged = run(state.averaged)
             means |= {f"ema_{name}": value for name, value in averaged.items() if name != "images"}
         return means

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -21,7 +22,7 @@ from resnet_jax.models.layers import BatchNorm
 from resnet_jax.models.skipnet import SkipNet
 from resnet_jax.ops import split_batch
 from resnet_jax.training.gradients import ACTIVATIONS, gradient_norms, tapped, taps
-from resnet_jax.training.losses import cross_entropy, label_weights
+from resnet_jax.training.losses import check_class_weights, cross_entropy, label_weights
 from resnet_jax.training.metrics import classification, execution, predicted
 from resnet_jax.training.optim import Chosen, by_path
 from resnet_jax.training.state import TrainState, threefry_key
@@ -55,7 +56,8 @@ def make_train_step(
 
     The batch has "image" [N, H, W, C], "label" int [N] in 0 .. K - 1 (or soft targets float [N, K]) and optionally
     "mask" [N], which is 0 for examples to ignore. A label outside the classes makes loss and gradient NaN; with mask 0
-    any label is accepted, such as -1. Batch statistics still include masked images, which must be finite.
+    any label is accepted, such as -1. Batch statistics still include masked images, which must be finite. A `loss` of
+    your own may take other labels, one row per example; top1 and top5 are reported for int [N] and any [N, K].
 
     Args:
       loss: (logits, labels) -> one number per example; what is minimised is its mean over the examples of mask 1.
@@ -77,13 +79,14 @@ def make_train_step(
         ("activation_gradient/stem", "activation_gradient/stage1_block0", ...) and by its parameters
         ("parameter_gradient/..."; also of the head), both times the count. With them the backward pass goes through
         frozen parts too, whose parameters' are 0.
-      class_weights: of a `loss` that has them too: its sum is divided by the weights of the examples' labels
-        (`losses.label_weights`) and not by their number, as PyTorch's CrossEntropyLoss(weight=...) does. The metric
-        loss is that weighted mean, times the count.
+      class_weights: one weight per class, passed to `loss` as its keyword of this name. The sum of the losses is
+        divided by the weights of the examples' labels (`losses.label_weights`) and not by their number, as PyTorch's
+        CrossEntropyLoss(weight=...) does. The metric loss is that weighted mean, times the count.
 
     Raises:
       ValueError: the net synchronises its BatchNorm over another axis, has no gates to be penalised, or has fewer than
-        two classes and no loss of its own. When the step is traced: labels, losses or a mask of the wrong shape.
+        two classes and no loss of its own. When the step is traced: labels, losses, class weights or a mask of the
+        wrong shape, or class weights that are not finite or below 0.
     """
     _check_axis(model, axis_name)
     _check_classes(model, loss)
@@ -91,6 +94,9 @@ def make_train_step(
         raise ValueError(f"gate_penalty={gate_penalty} is for SkipNets; this net has no gates")
     if gate_penalty and class_weights is not None:
         raise ValueError(f"gate_penalty={gate_penalty} cannot be combined with class_weights; expected one of them")
+    if class_weights is not None:
+        with_weights: Callable[..., Array] = loss
+        loss = partial(with_weights, class_weights=class_weights)
 
     def part_gradient(params: Any, batch_stats: Any, batch: Batch, rngs: dict[str, Array]) -> tuple[Any, Any, Metrics]:
         def objective(params: Any, tokens: Any) -> tuple[Array, tuple[Any, Metrics]]:
@@ -108,6 +114,8 @@ def make_train_step(
                     mutable=["batch_stats", "gates"],
                     rngs=rngs,
                 )
+            if class_weights is not None:
+                check_class_weights(class_weights, outputs.logits.shape[-1])
             sums = _classified(outputs.logits, batch, loss)
             sums |= execution(updated.get("gates", {}), batch["mask"])
             if class_weights is not None:
@@ -255,7 +263,8 @@ def make_eval_step(
     padding is -1.
 
     Raises:
-      ValueError: the net has fewer than two classes, and the loss is the default one.
+      ValueError: the net has fewer than two classes, and the loss is the default one. When the step is traced: labels
+        of the wrong shape.
     """
     _check_classes(model, loss)
     forward = _forward(model, prepare)
@@ -266,6 +275,8 @@ def make_eval_step(
         sums = _classified(logits, batch, loss) | shares
         pairs = {}
         if by_example:
+            if batch["label"].ndim != 1:
+                raise ValueError(f"by_example expects labels int [N], got {list(batch['label'].shape)}")
             pairs["label"] = jnp.where(batch["mask"] > 0, batch["label"], -1)
             pairs["predicted"] = predicted(logits, batch["label"])
         if axis_name is None:
@@ -321,8 +332,8 @@ def _check_axis(model: nn.Module, axis_name: str | None) -> None:
 def _check_classes(model: nn.Module, loss: Loss) -> None:
     classes = getattr(model, "num_classes", None)
     if classes is not None and classes < 2 and getattr(loss, "func", loss) is cross_entropy:
-        said = "the net's probabilities and cross-entropy would be constant; expected at least 2, or a loss of your own"
-        raise ValueError(f"num_classes={classes}: {said}")
+        reason = "the cross-entropy of one class is constant"
+        raise ValueError(f"expected num_classes of at least 2, or a loss of your own, got {classes}: {reason}")
 
 
 def _classified(logits: Array, batch: Batch, loss: Loss) -> Metrics:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -52,10 +53,9 @@ TORCHVISION = {
 
 
 def hub_config(file: Path) -> dict[str, Any]:
-    """timm's configuration of these weights, in a `config.json` beside the file; {} if there is none.
+    """timm's configuration in a `config.json` beside the file; {} if there is none.
 
-    Raises:
-      ValueError: it is no JSON.
+    A file that is not valid JSON is ignored with a warning, another kind of configuration without one.
     """
     path = file.with_name("config.json")
     if not path.is_file():
@@ -63,33 +63,47 @@ def hub_config(file: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text("utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} is not valid JSON: {error}") from None
-    return config if isinstance(config, dict) and config.keys() & {"architecture", "pretrained_cfg"} else {}
+        warnings.warn(f"{path} is not valid JSON and is ignored: {error}", stacklevel=3)
+        return {}
+    if not isinstance(config, dict) or not config.keys() & {"architecture", "pretrained_cfg"}:
+        return {}
+    return config if isinstance(config.get("architecture", ""), str) else {}
+
+
+def config_of(name: str, config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """`config`, if it is that of the net `name`: its architecture is this one, an equal one or absent; otherwise {}."""
+    architecture = config.get("architecture", name)
+    if architecture == name:
+        return config
+    is_equal = name in MODELS and architecture in MODELS and MODELS[architecture]() == MODELS[name]()
+    return config if is_equal else {}
 
 
 def preprocess_for(model: nn.Module, name: str, layout: str, file: Path, config: Mapping[str, Any]) -> Preprocess:
     """How images are prepared for the weights in `file`; `source` says where that is known from.
 
-    A net of one channel has the means of mean and deviation; a net of other numbers of channels has none.
+    A net of one channel has the averages of the means and deviations; a net of other numbers of channels has none.
+
+    Args:
+      config: timm's configuration of this net (`config_of`), or {}.
 
     Raises:
-      ValueError: `config` asks for what a `Preprocess` cannot be.
+      ValueError: `config` has values that a `Preprocess` cannot have.
     """
     checksum = re.search(r"-([0-9a-f]{8})(?![0-9a-f])", file.name)
     known = TORCHVISION.get(checksum[1]) if checksum else None
-    architecture = config.get("architecture")
     if known and known[0] == name:
-        found = _torchvision(known, f"torchvision, {checksum[0][1:] if checksum else ''}")
-    elif config and (architecture == name or architecture not in MODELS):
-        found = _timm(config.get("pretrained_cfg", config), str(file.with_name("config.json")))
+        preprocess = _torchvision(known, f"torchvision, {checksum[0][1:] if checksum else ''}")
+    elif config:
+        preprocess = _timm(config, str(file.with_name("config.json")))
     else:
-        found = _assumed(model, name, layout)
-    channels = model.in_channels
-    if channels == len(found.mean):
-        return found
+        preprocess = _assumed(model, name, layout)
+    channels, mean, std = model.in_channels, preprocess.mean, preprocess.std
+    if channels == len(mean):
+        return preprocess
     if channels != 1:
-        return replace(found, mean=(), std=())
-    return replace(found, mean=(math.fsum(found.mean) / 3,), std=(math.fsum(found.std) / 3,))
+        return replace(preprocess, mean=(), std=())
+    return replace(preprocess, mean=(math.fsum(mean) / len(mean),), std=(math.fsum(std) / len(std),))
 
 
 def _torchvision(known: tuple[str, int, int, Any], source: str) -> Preprocess:
@@ -98,19 +112,42 @@ def _torchvision(known: tuple[str, int, int, Any], source: str) -> Preprocess:
 
 
 def _timm(config: Mapping[str, Any], source: str) -> Preprocess:
-    """As timm's evaluation has it: at the size for testing, where there is one. What is absent has timm's defaults."""
+    """As timm's evaluation has it: at the size for testing, where there is one. What is absent has timm's defaults.
+
+    Raises:
+      ValueError: values of another type, shape or range than timm's.
+    """
+
+    def check(valid: bool, expected: str, got: Any) -> None:
+        if not valid:
+            raise ValueError(f"{source}: expected {expected}, got {got}")
+
+    nested = config.get("pretrained_cfg") or {}
+    check(isinstance(nested, dict), "pretrained_cfg to be an object", repr(nested))
+    config = nested or config
     tested = "test_input_size" if config.get("test_input_size") else "input_size"
-    size = config.get(tested) or (3, 224, 224)
+    size: Any = config.get(tested) or (3, 224, 224)
     interpolation: Any = config.get("interpolation") or "bicubic"
     crop = config.get("test_crop_pct") if tested == "test_input_size" else None
     crop = crop or config.get("crop_pct") or 0.875
-    if len(size) != 3 or size[1] != size[2] or interpolation not in ("bilinear", "bicubic"):
-        got = f"{tested}={list(size)}, interpolation={interpolation!r}"
-        raise ValueError(f"{source}: expected a square [C, S, S] and bilinear or bicubic, got {got}")
+    is_shape = _are_numbers(size) and len(size) == 3 and all(isinstance(x, int) and x > 0 for x in size)
+    check(is_shape and size[1] == size[2], f"{tested} to be a square [C, S, S]", size)
+    check(interpolation in ("bilinear", "bicubic"), "interpolation to be bilinear or bicubic", repr(interpolation))
+    check(_are_numbers([crop]) and crop > 0, "crop_pct to be a number above 0", repr(crop))
     mode = config.get("crop_mode") or "center"
     note = "" if mode == "center" else f"; crop_mode {mode!r} is not applied, crops are central"
-    mean, std = (tuple(config.get(key) or default) for key, default in zip(("mean", "std"), IMAGENET, strict=True))
-    return Preprocess(size[1], math.floor(size[1] / crop), mean, std, interpolation, source + note)
+    mean, std = (config.get(key) or default for key, default in zip(("mean", "std"), IMAGENET, strict=True))
+    for key, values in {"mean": mean, "std": std}.items():
+        is_valid = _are_numbers(values) and len(values) in (size[0], 3) and all(0 <= x <= 1 for x in values)
+        check(is_valid, f"{key} to be {size[0]} numbers from 0 to 1, one per channel", values)
+    check(len(mean) == len(std) and min(std) > 0, "as many deviations above 0 as means", f"{mean}, {std}")
+    return Preprocess(size[1], math.floor(size[1] / crop), tuple(mean), tuple(std), interpolation, source + note)
+
+
+def _are_numbers(values: Any) -> bool:
+    return isinstance(values, list | tuple) and all(
+        isinstance(x, int | float) and not isinstance(x, bool) and math.isfinite(x) for x in values
+    )
 
 
 def _assumed(model: nn.Module, name: str, layout: str) -> Preprocess:

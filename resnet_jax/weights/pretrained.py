@@ -20,7 +20,7 @@ from resnet_jax.models.layers import BatchNorm, Dense
 from resnet_jax.nearest import listed
 from resnet_jax.types import Pretrained, Variables, at_least_float32, flaw
 from resnet_jax.weights.names import Names, has_net, tables
-from resnet_jax.weights.preprocessing import hub_config, preprocess_for
+from resnet_jax.weights.preprocessing import config_of, hub_config, preprocess_for
 from resnet_jax.weights.readers import not_floating, read_state
 from resnet_jax.weights.recognition import OtherNet, recognised
 
@@ -39,9 +39,9 @@ def load_pretrained(
 ) -> Pretrained:
     """Reads a PyTorch checkpoint with torchvision's, timm's or (CLIP's image towers) OpenAI's names, without PyTorch.
 
-    `preprocess` is that of the file, if its name has the checksum of torchvision's weights or timm's `config.json` lies
-    beside it. Otherwise it is assumed to be that of the net's first published weights; `preprocess.source` says which.
-    `classes` are those that `config.json` names.
+    `preprocess` is that of the file, if its name has the checksum of torchvision's weights or timm's `config.json` of
+    this net lies beside it. Otherwise it is assumed to be that of the net's first published weights;
+    `preprocess.source` says which. `classes` are those that this `config.json` names.
 
     Args:
       source: a .safetensors file, or a .pth file as PyTorch writes them since 1.6.
@@ -49,7 +49,6 @@ def load_pretrained(
       num_classes: of the returned net; None: those of the file, or of `model` where that is a net. Where the number
         differs from the file's, the head is new (0: there is none).
       dtype: of the net's arithmetic. Variables are at least float32; with float64 they keep a file's float64 values.
-
       ema: take the averaged weights of a training checkpoint, or (False) the raw ones; None: those that it has.
       allow_nonfinite: load weights with NaN or infinite values and negative variances, too.
 
@@ -60,7 +59,8 @@ def load_pretrained(
         floating point or not finite; raw and averaged weights without `ema`.
     """
     path = expanded(source)
-    state, config = read_state(path, ema), hub_config(path)
+    state = read_state(path, ema)
+    config: Mapping[str, Any] = hub_config(path)
     name = (
         model
         if isinstance(model, str)
@@ -68,6 +68,7 @@ def load_pretrained(
         if model is None
         else registered_name(model)
     )
+    config = config_of(name, config)
     overrides = {} if dtype is None else {"dtype": dtype, "param_dtype": at_least_float32(dtype)}
     if isinstance(model, nn.Module):
         num_classes = model.num_classes if num_classes is None else num_classes
@@ -101,7 +102,8 @@ def load_pretrained(
 
 def _labels(config: Mapping[str, Any], classes: int) -> tuple[str, ...] | None:
     """The names of the classes in timm's configuration, if there are as many."""
-    names = config.get("label_names") or config.get("pretrained_cfg", {}).get("label_names")
+    nested = config.get("pretrained_cfg")
+    names = config.get("label_names") or (nested.get("label_names") if isinstance(nested, dict) else None)
     return tuple(map(str, names)) if isinstance(names, list) and len(names) == classes else None
 
 

@@ -27,6 +27,12 @@ for devices in (1, 3, 8):
     SETUPS[devices] = (parallel, step, parallel.replicate(STATE))
 
 
+def test_predictions_of_each_example_are_no_means():
+    parallel, step, state = SETUPS[1]
+    source = InMemory(IMAGES[:4], LABELS[:4], tuple("abcdefg"))
+    assert set(evaluate(step, state, source, batch_size=4, parallel=parallel)) == {"loss", "top1", "top5", "images"}
+
+
 @pytest.mark.slow
 @settings(deadline=None, max_examples=15)
 @given(n=st.integers(1, 61), share=st.sampled_from([1, 5]), devices=st.sampled_from(sorted(SETUPS)))

@@ -83,7 +83,10 @@ def test_labels_of_another_type_or_shape_are_refused(labels, said):
         cross_entropy(jnp.asarray(LOGITS), jnp.asarray(labels))
 
 
-def test_another_number_of_class_weights_is_refused():
+def test_class_weights_that_are_not_one_finite_number_per_class_are_refused():
+    for wrong in (-1.0, np.nan, np.inf, 0.0):
+        with pytest.raises(ValueError, match=f"expected finite class weights of at least 0, not all 0, got {wrong}, 0"):
+            cross_entropy(jnp.asarray(LOGITS), jnp.asarray(LABELS), class_weights=[wrong] + [0.0] * 6)
     for count in (1, 6):
         with pytest.raises(ValueError, match=f"expected 7 class weights, one per class, got {count}"):
             cross_entropy(jnp.asarray(LOGITS), jnp.asarray(LABELS), class_weights=[1.0] * count)

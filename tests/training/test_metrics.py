@@ -24,6 +24,8 @@ def test_ties_and_nans_count_as_misses():
     logits = jnp.array([[0, 0, 0], [np.nan] * 3, [1, 1, 0], [0, 3, 2]], jnp.float32)
     labels = jnp.array([0, 0, 2, 1])
     assert metrics.predicted(logits, labels).tolist() == [1, 1, 0, 1]  # another class than the label's
+    infinite = jnp.array([[np.nan, -np.inf, -np.inf], [-np.inf] * 3, [-np.inf, -np.inf, np.nan]], jnp.float32)
+    assert metrics.predicted(infinite, jnp.array([0, 0, 2])).tolist() == [1, 1, 0]
 
 
 def test_soft_targets_are_judged_by_their_largest():
@@ -51,9 +53,17 @@ def test_what_would_be_broadcast_is_refused_and_one_class_has_no_hits():
     logits, labels, ones = jnp.zeros((3, 2)), jnp.zeros(3, int), jnp.ones(3)
     with pytest.raises(ValueError, match=r"expected a loss per example, float \[3\], got \[\]"):
         metrics.classification(logits, labels, ones.mean(), ones)
-    with pytest.raises(ValueError, match=r"expected labels int \[3\]"):
-        metrics.classification(logits, labels[:, None], ones, ones)
     assert set(metrics.classification(logits[:, :1], labels[:, None], ones, ones)) == {"loss", "count"}
+
+
+def test_labels_of_a_loss_of_ones_own_have_hits_only_where_they_name_a_class(strict_dtypes):
+    logits, ones = jnp.eye(3), jnp.ones(3)
+    for labels in (np.eye(3, dtype=np.int32), np.array([[1, 1, 0], [0, 1, 1], [1, 0, 1]], bool)):
+        got = metrics.classification(logits, jnp.asarray(labels), ones, ones)
+        # The first of several.
+        assert got["top1"] == 3 - (labels.dtype == bool) and got["loss"] == got["count"] == 3
+    for labels in (np.zeros((3, 1), np.int32), np.zeros(3, np.float32), np.zeros((3, 3, 2), np.int32)):
+        assert set(metrics.classification(logits, jnp.asarray(labels), ones, ones)) == {"loss", "count"}
 
 
 def test_no_examples_is_an_error():

@@ -107,7 +107,6 @@ def test_a_weighted_loss_is_divided_by_the_weights(x64):
     """On four devices, whose sums of weights differ: the gradient of PyTorch's weighted mean."""
     weights = (1.0, 0.0, 2.0, 0.5, 1.0, 3.0, 4.0, 1.0, 0.25, 2.0)
     model = MODEL.clone(frozen_norms=("all",))
-    options = {"loss": partial(cross_entropy, class_weights=weights), "class_weights": weights}
     own, start, parallel = batch(8), fresh(model), Parallel(devices=jax.devices()[:4])
     each = np.array(weights)[own["label"]]
 
@@ -117,7 +116,7 @@ def test_a_weighted_loss_is_divided_by_the_weights(x64):
 
     value, gradient = jax.jit(jax.value_and_grad(mean))(start.params)
     updates, _ = TX.update(gradient, TX.init(start.params), start.params)
-    step = parallel.map(make_train_step(model, TX, **options))
+    step = parallel.map(make_train_step(model, TX, class_weights=weights))
     state, sums = step(parallel.replicate(start), parallel.shard(own))
     found = metrics.mean([jax.device_get(sums)])  # by a float32 mask
     assert "weight" not in found and found["loss"] == pytest.approx(float(value), rel=1e-6)
@@ -318,7 +317,7 @@ def test_a_label_outside_the_classes_is_nan_and_with_mask_0_counts_for_nothing()
     rng = np.random.default_rng(0)
     images, tx = rng.standard_normal((4, 2, 2, 1)).astype(np.float32), optax.sgd(0.1)
     state = TrainState.create(Linear(), tx, jax.random.key(0), images)
-    weighted = {"loss": partial(cross_entropy, class_weights=(1, 2, 3)), "class_weights": (1, 2, 3)}
+    weighted = {"class_weights": (1, 2, 3)}
     step = jax.jit(make_train_step(Linear(), tx, axis_name=None, skip_nonfinite=True, **weighted))
     evaluate = jax.jit(make_eval_step(Linear(), axis_name=None))
     for label in (-1, 3):
@@ -331,6 +330,40 @@ def test_a_label_outside_the_classes_is_nan_and_with_mask_0_counts_for_nothing()
         assert sums["skipped"] == 1 and sums["loss"] == 0
         jax.tree.map(np.testing.assert_array_equal, got.params, state.params)
         assert np.isnan(evaluate(state, counted)["loss"]) and np.isfinite(evaluate(state, ignored)["loss"])
+
+
+def test_a_loss_of_ones_own_takes_other_labels():
+    """Several classes per image, as whole numbers or bools; [N, 1]; and predictions of each example need int [N]."""
+    images = np.zeros((4, 2, 2, 1), np.float32)
+    state = TrainState.create(Linear(), optax.sgd(0.1), jax.random.key(0), images)
+
+    def binary(logits, labels):
+        return optax.sigmoid_binary_cross_entropy(logits, labels.astype(logits.dtype)).sum(-1)
+
+    step = make_train_step(Linear(), optax.sgd(0.1), loss=binary, axis_name=None)
+    several = np.array([[1, 1, 1], [0, 1, 1], [1, 0, 1], [1, 0, 1]])
+    for labels, hits in ((several.astype(np.int32), True), (several.astype(bool), True), (several[:, :1], False)):
+        new, sums = step(state, {"image": images, "label": labels})
+        assert np.any(new.params["dense"]["bias"] != 0) and ("top1" in sums) == hits
+    evaluate = make_eval_step(Linear(), loss=binary, axis_name=None, by_example=True)
+    with pytest.raises(ValueError, match=r"by_example expects labels int \[N\], got \[4, 3\]"):
+        evaluate(state, {"image": images, "label": several})
+
+
+def test_class_weights_are_given_once_and_checked():
+    """The step hands them to the loss; equal ones change nothing."""
+    images, labels = np.eye(4, dtype=np.float32).reshape(4, 2, 2, 1), np.int32([0, 1, 2, 1])
+    state = TrainState.create(Linear(), optax.sgd(0.1), jax.random.key(0), images)
+
+    def run(**options):
+        step = make_train_step(Linear(), optax.sgd(0.1), axis_name=None, **options)
+        return step(state, {"image": images, "label": labels})
+
+    (plain, sums), (equal, others) = run(), run(class_weights=(10.0,) * 3)
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-6, atol=1e-7), (plain, sums), (equal, others))
+    for weights in ((1.0, 2.0), (1.0, -1.0, 1.0), (1.0, np.nan, 1.0)):
+        with pytest.raises(ValueError, match="class weights"):
+            run(class_weights=weights, loss=lambda logits, labels, class_weights: logits.sum(-1))
 
 
 def test_labels_with_a_second_axis_and_masks_are_refused_before_anything_is_computed():
@@ -348,7 +381,7 @@ def test_labels_with_a_second_axis_and_masks_are_refused_before_anything_is_comp
 def test_a_net_of_fewer_than_two_classes_wants_a_loss_of_its_own(classes):
     model = recipe.small("cifar_resnet20", 1, 1, num_classes=classes)
     for make in (make_eval_step, make_predict_step, lambda net: make_train_step(net, TX, loss=SMOOTH)):
-        with pytest.raises(ValueError, match=f"num_classes={classes}: .* at least 2, or a loss of your own"):
+        with pytest.raises(ValueError, match=f"num_classes of at least 2, or a loss of your own, got {classes}"):
             make(model)
     squares = make_train_step(model, TX, axis_name=None, loss=lambda logits, labels: (logits**2).sum(-1))
     images = np.zeros((2, 8, 8, 3), np.float32)

@@ -9,7 +9,7 @@ import pytest
 from resnet_jax import create_model
 from resnet_jax.models import MODELS
 from resnet_jax.weights.names import has_net
-from resnet_jax.weights.preprocessing import IMAGENET, TORCHVISION, hub_config, preprocess_for
+from resnet_jax.weights.preprocessing import IMAGENET, TORCHVISION, config_of, hub_config, preprocess_for
 
 
 def of(name, file, layout="timm", config=None, **overrides):
@@ -54,18 +54,38 @@ def test_timms_configuration_beside_the_file_is_read(tmp_path):
         ({"architecture": "resnet50", "pretrained_cfg": cfg}, (224, 224, (0.5,) * 3, "bilinear")),
         ({"pretrained_cfg": {"crop_pct": 0.95}}, (224, 235, IMAGENET[0], "bicubic")),
         ({"architecture": "resnet34", "pretrained_cfg": cfg}, (224, 256, IMAGENET[0], "bilinear")),
+        ({"architecture": "vit_base_patch16_224", "pretrained_cfg": cfg}, (224, 256, IMAGENET[0], "bilinear")),
+        ({"architecture": ["resnet50"], "pretrained_cfg": cfg}, (224, 256, IMAGENET[0], "bilinear")),
+        ({"architecture": "resnet50", "pretrained_cfg": None}, (224, 256, IMAGENET[0], "bicubic")),
         ({"model": {"name": "resnet50"}, "mean": [0.5] * 3}, (224, 256, IMAGENET[0], "bilinear")),  # of a run of ours
     ):
         (tmp_path / "config.json").write_text(json.dumps(config))
-        found = preprocess_for(create_model("resnet50"), "resnet50", "timm", file, hub_config(file))
+        found = of("resnet50", file, config=config_of("resnet50", hub_config(file)))
         assert (found.image_size, found.resize, found.mean, found.interpolation) == wanted
-        assert found.source.startswith("assumed") == (wanted[1] == 256)
-    for wrong in ({"interpolation": "random"}, {"input_size": [3, 224, 192]}):
-        with pytest.raises(ValueError, match=r"config.json: expected a square \[C, S, S\] and bilinear or bi"):
-            of("resnet50", file, config={"pretrained_cfg": wrong})
+        assert found.source.startswith("assumed") == (wanted[1:] == (256, IMAGENET[0], "bilinear"))
+    assert config_of("resnet18", config := {"architecture": "resnet18_b"}) is config  # the same net
     (tmp_path / "config.json").write_text("{")
-    with pytest.raises(ValueError, match="config.json is not valid JSON"):
-        hub_config(file)
+    with pytest.warns(UserWarning, match="config.json is not valid JSON and is ignored"):
+        assert hub_config(file) == {}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "expected"),
+    [
+        ({"interpolation": "random"}, "interpolation to be bilinear or bicubic, got 'random'"),
+        ({"input_size": [3, 224, 192]}, r"input_size to be a square \[C, S, S\], got \[3, 224, 192\]"),
+        ({"input_size": "224"}, r"input_size to be a square \[C, S, S\], got 224"),
+        ({"crop_pct": "0.9"}, "crop_pct to be a number above 0, got '0.9'"),
+        ({"mean": [0.5] * 2}, r"mean to be 3 numbers from 0 to 1, one per channel, got \[0.5, 0.5\]"),
+        ({"mean": [123.7, 116.3, 103.5]}, r"mean to be 3 numbers from 0 to 1, one per channel, got \[123.7"),
+        ({"std": [float("nan")] * 3}, r"std to be 3 numbers from 0 to 1, one per channel, got \[nan"),
+        ({"std": [0.0, 0.5, 0.5]}, "as many deviations above 0 as means"),
+        ("a string", "pretrained_cfg to be an object, got 'a string'"),
+    ],
+)
+def test_values_of_timms_configuration_that_are_not_valid_are_refused(wrong, expected):
+    with pytest.raises(ValueError, match=f"config.json: expected {expected}"):
+        of("resnet50", "x.safetensors", config={"pretrained_cfg": wrong})
 
 
 def test_grey_nets_get_the_mean_over_the_channels_and_others_none():
@@ -73,6 +93,8 @@ def test_grey_nets_get_the_mean_over_the_channels_and_others_none():
     assert grey.mean == pytest.approx([0.449]) and grey.std == pytest.approx([0.226])
     pixels = np.arange(16, dtype=np.uint8).reshape(1, 4, 4, 1)
     np.testing.assert_allclose(grey(pixels), (pixels / 255 - 0.449) / 0.226, atol=1e-6)
+    four = {"input_size": [4, 64, 64], "mean": [0.1, 0.2, 0.3, 0.4], "std": [0.5] * 4}
+    assert of("resnet18", "x.pth", config=four, in_channels=1).mean == pytest.approx([0.25])
     with pytest.raises(ValueError, match=r"no mean and deviation are known .*; build a Preprocess"):
         of("resnet18", "x.pth", in_channels=4)(np.zeros((1, 4, 4, 4), np.uint8))
 

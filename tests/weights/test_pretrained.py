@@ -94,6 +94,8 @@ def test_classes_are_those_of_the_configuration_beside_the_file(tmp_path):
     loaded = load_pretrained(path)
     assert loaded.name == "resnet18" and loaded.classes == tuple(names)
     assert load_pretrained(path, num_classes=5).classes is None
+    (tmp_path / "config.json").write_text(json.dumps({"architecture": "resnet34", "label_names": names}))
+    assert load_pretrained(path, model="resnet18").classes is None
 
 
 def test_float64_values_are_kept_without_x64(tmp_path):
