@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from resnet_jax.ops import draw_per_example, one_hot, sharded_with
+from resnet_jax.ops import draw_per_example, one_hot, sharded_with, swap_neighbours
 from resnet_jax.types import Array, Batch
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's and torchvision's grey
@@ -116,7 +116,7 @@ def mix(batch: Batch, key: Array, *, mixup: float, cutmix: float, num_classes: i
         return cut, share, jax.random.randint(centre, (2,), 0, jnp.array([height, width]))
 
     cut, share, centre = draw_per_example(draw, key, index // 2)
-    other = _swap(images)
+    other = swap_neighbours(images)
     sides = [jnp.floor(length * jnp.sqrt(1 - share)).astype(jnp.int32) for length in (height, width)]
     rows, columns = (_within(n, centre[:, i] - sides[i] // 2, sides[i]) for i, n in enumerate((height, width)))
     box = rows[:, :, None] & columns[:, None, :]
@@ -126,13 +126,8 @@ def mix(batch: Batch, key: Array, *, mixup: float, cutmix: float, num_classes: i
         cut.reshape(-1, 1, 1, 1), jnp.where(box[..., None], other, images), blend * images + (1 - blend) * other
     )
     labels = one_hot(batch["label"], num_classes)
-    labels = kept[:, None] * labels + (1 - kept[:, None]) * _swap(labels)
-    return {**batch, "image": mixed, "label": labels, "mask": mask * _swap(mask)}
-
-
-def _swap(x: Array) -> Array:
-    """Each example's neighbour: 1, 0, 3, 2, ..."""
-    return x.reshape(-1, 2, *x.shape[1:])[:, ::-1].reshape(x.shape)
+    labels = kept[:, None] * labels + (1 - kept[:, None]) * swap_neighbours(labels)
+    return {**batch, "image": mixed, "label": labels, "mask": mask * swap_neighbours(mask)}
 
 
 def make_augment(

@@ -7,7 +7,7 @@ from resnet_jax.ops.labels import at_least_int32, one_hot
 from resnet_jax.ops.norm import batch_norm, group_norm, normalize
 from resnet_jax.ops.pooling import avg_pool, blur_pool, global_pool, max_pool
 from resnet_jax.ops.random import draw_per_example, drop_path, dropout
-from resnet_jax.ops.sharding import gathered, is_sharded, sharded_with, split_batch
+from resnet_jax.ops.sharding import gathered, is_sharded, sharded_with, split_batch, swap_neighbours
 from resnet_jax.ops.tally import add_macs, tally_macs
 
 __all__ = [
@@ -36,5 +36,6 @@ __all__ = [
     "sharded_with",
     "split_batch",
     "subsample",
+    "swap_neighbours",
     "tally_macs",
 ]

@@ -11,7 +11,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from resnet_jax.models.layers import Conv
 from resnet_jax.models.skipnet import run_for
-from resnet_jax.ops import split_batch
+from resnet_jax.ops import split_batch, swap_neighbours
 
 DEVICES = 4
 # Nets that have between them every operation that reshapes, splits or mixes its batch.
@@ -94,8 +94,17 @@ def test_skipping_runs_a_sharded_batch_whole_or_not_at_all(x64):
         np.testing.assert_allclose(got, conv.apply(variables, x) if wanted.any() else 0 * x, rtol=0, atol=1e-12)
 
 
-def test_parts_of_a_batch_stay_sharded():
-    x = np.arange(16.0).reshape(16, 1)
-    parts = jax.jit(split_batch, static_argnums=1)(batch(x, mesh()), 2)
-    assert jax.typeof(parts).sharding.spec[:2] == (None, "data")
-    np.testing.assert_array_equal(parts, x.reshape(2, 8, 1))
+def test_parts_of_a_batch_stay_sharded_and_are_whole_where_the_devices_do_not_divide_them():
+    x = np.arange(16.0).reshape(8, 2)
+    for parts in (2, 4, 8):
+        got = jax.jit(split_batch, static_argnums=1)(batch(x, mesh()), parts)
+        assert jax.typeof(got).sharding.spec[:2] == (None, "data" if parts == 2 else None)
+        np.testing.assert_array_equal(got, x.reshape(parts, -1, 2))
+
+
+@pytest.mark.parametrize("n", [DEVICES, 2 * DEVICES])
+def test_neighbours_swap_within_a_device_and_between_two(n):
+    x = np.arange(3.0 * n).reshape(n, 3)
+    got = jax.jit(swap_neighbours)(batch(x, mesh()))
+    assert jax.typeof(got).sharding.spec[0] == "data"
+    np.testing.assert_array_equal(got, x[np.arange(n) ^ 1])

@@ -248,6 +248,20 @@ def test_a_run_is_the_same_whatever_the_keys_implementation():
         TrainState.from_variables({"params": {}}, TX, jax.random.split(jax.random.key(0), 3))
 
 
+def test_parts_and_pairs_that_a_mesh_does_not_divide_are_traced():
+    """Explicit axes: four devices, parts of two images, and pairs of one image a device."""
+    model = recipe.small("cifar_resnet8", 1, stages=1, num_classes=8)
+    mesh = jax.make_mesh((4,), ("data",), devices=jax.devices()[:4])
+    for n, accumulate, mixup in ((8, 4, 0.0), (4, 1, 0.2)):
+        augment = make_augment(Preprocess(8, 8, (0.5,) * 3, (0.5,) * 3), mixup=mixup, num_classes=8)
+        train = make_train_step(model, TX, axis_name=None, augment=augment, accumulate=accumulate)
+        state = TrainState.create(model, TX, jax.random.key(0), np.zeros((1, 8, 8, 3), np.uint8))
+        batch = {"image": np.zeros((n, 8, 8, 3), np.uint8), "label": np.arange(n)}
+        state = jax.device_put(state, NamedSharding(mesh, PartitionSpec()))
+        batch = jax.device_put(batch, NamedSharding(mesh, PartitionSpec("data")))
+        assert jax.jit(train).trace(state, batch).out_info[1]["count"].shape == ()
+
+
 @pytest.mark.slow
 def test_on_a_mesh_of_explicit_axes_the_step_gives_one_devices_numbers(x64):
     """Sharded batch and parameters, accumulation, averages, frozen parts, gradient flow, augmentation; evaluation."""
