@@ -21,7 +21,7 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     "config": ("files", "nearest"),
     "ops": ("types", "ops"),
     "data": ("types", "ops", "extras", "files", "nearest", "data"),
-    "models.partials": (),
+    "models.partials": ("ops",),
     "models.layers": ("types", "ops", "models.partials"),
     **{part: ("types", "ops", "models.layers") for part in MODEL_PARTS},
     "models.branches": ("types", "ops", "models.layers", "models.attention"),

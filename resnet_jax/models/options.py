@@ -7,10 +7,8 @@ from collections.abc import Collection, Iterator
 from functools import partial
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
-from resnet_jax import ops
 from resnet_jax.models.heads import AttentionPoolHead
 from resnet_jax.models.partials import comparable
 from resnet_jax.ops.pooling import POOLS
@@ -20,16 +18,14 @@ OUTPUT_STRIDES = (8, 16, 32)
 DILATIONS = ("timm", "resample")
 PIECES = ("stem", "head", "conv", "norm", "act")  # fields that hold a module's class or a function
 LEAST = {"num_classes": 0, "in_channels": 1, "image_size": 1, "stem_features": 1}
-# Those of jax.nn lose NaN in compiled code on a CPU (`ops.activations`), and can be neither pickled nor copied.
-ACTIVATIONS = {jax.nn.relu: ops.relu, jax.nn.relu6: ops.relu6, jax.nn.silu: ops.silu}
 RATES = ("drop_rate", "drop_path")
 
 
 def normalized(model: Any) -> dict[str, Any]:
     """Fields of a `ResNet` that are kept in another form than they were given in, and that form.
 
-    `jax.nn.relu` and its kin become `ops.relu`, plain partials `Partial`s, integers of NumPy `int`, dtypes scalar types
-    ("bfloat16" too), lists tuples.
+    `jax.nn.relu` becomes `ops.relu`, other compiled functions `NamedFunction`s, plain partials `Partial`s, integers of
+    NumPy `int`, dtypes scalar types ("bfloat16" too), lists tuples.
 
     Raises:
       ValueError: a value that no net can have. The message has the valid ones.
@@ -38,7 +34,6 @@ def normalized(model: Any) -> dict[str, Any]:
     for field, piece in fields.items():
         if not callable(piece):
             raise ValueError(f"{field}={piece!r}; expected a module's class, or a function (resnet_jax.models)")
-    fields["act"] = ACTIVATIONS.get(fields["act"], fields["act"])
     fields |= {field: whole(field, getattr(model, field), least) for field, least in LEAST.items()}
     fields |= {field: _floating(field, getattr(model, field)) for field in ("dtype", "param_dtype")}
     frozen = model.frozen_norms

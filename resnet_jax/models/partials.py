@@ -1,12 +1,24 @@
-"""A `functools.partial` that compares by its parts: equal nets are equal, hash alike and survive pickling."""
+"""Partials and functions that compare by their parts: equal nets are equal, hash alike and survive pickling."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
+from types import BuiltinFunctionType, FunctionType
 from typing import Any, TypeVar
 
+import jax
+
+from resnet_jax import ops
+
 T = TypeVar("T")
+
+# Those of jax.nn lose NaN in compiled code on a CPU: see ops/activations.py.
+ACTIVATIONS = {jax.nn.relu: ops.relu, jax.nn.relu6: ops.relu6, jax.nn.silu: ops.silu}
+PICKLED = (type, FunctionType, BuiltinFunctionType)  # pickle finds these by name itself
 
 
 class Partial(partial[T]):
@@ -28,10 +40,29 @@ class Partial(partial[T]):
         return hash((self.func, *map(_hash, self.args), frozenset((k, _hash(v)) for k, v in self.keywords.items())))
 
 
+@dataclass(frozen=True)
+class NamedFunction:
+    """A function by its place, for the objects of `jax.jit` and `jax.custom_jvp`: they cannot be pickled or copied."""
+
+    module: str
+    name: str
+
+    def __call__(self, *args: Any, **keywords: Any) -> Any:
+        return getattr(import_module(self.module), self.name)(*args, **keywords)
+
+
 def comparable(value: Any) -> Any:
-    """`value`, a plain `functools.partial` converted to a `Partial`."""
-    if isinstance(value, partial) and not isinstance(value, Partial):
-        return Partial(value.func, *value.args, **value.keywords)
+    """`value`, or what stands for it: a `Partial`, an activation that keeps NaN, a `NamedFunction`."""
+    if isinstance(value, partial):
+        return value if isinstance(value, Partial) else Partial(value.func, *value.args, **value.keywords)
+    if not callable(value) or not isinstance(value, Hashable) or isinstance(value, PICKLED):
+        return value
+    if value in ACTIVATIONS:
+        return ACTIVATIONS[value]
+    name = getattr(value, "__name__", None)
+    for module in ("jax.nn", getattr(value, "__module__", None)):
+        if name and module and getattr(sys.modules.get(module), name, None) is value:
+            return NamedFunction(module, name)
     return value
 
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from resnet_jax import ops
 from resnet_jax.models import ResNet, Stage, create_model, list_models
 from resnet_jax.models.blocks import Residual
 from resnet_jax.models.branches import Bottleneck
@@ -54,6 +55,19 @@ def test_plain_partials_and_activations_that_are_given_compare_by_their_parts():
     assert hash(net()) == hash(copy.deepcopy(net()))
     assert net() != net().clone(norm=partial(BatchNorm, epsilon=1e-4))
     assert net().clone(norm=partial(BatchNorm, epsilon=1e-3)) == net()
+
+
+def test_compiled_functions_are_kept_by_name():
+    given = (jax.nn.leaky_relu, jax.nn.mish, jax.nn.hard_swish, jax.nn.softplus, jnp.tanh, jax.nn.gelu, jax.nn.relu)
+    for act in (*given, *(partial(act) for act in given), partial(nn.leaky_relu, negative_slope=0.2)):
+        net = create_model("cifar_resnet8", act=act)
+        for again in (pickle.loads(pickle.dumps(net)), copy.deepcopy(net), create_model("cifar_resnet8", act=act)):
+            assert again == net and hash(again) == hash(net), act
+        np.testing.assert_allclose(net.act(jnp.arange(-2.0, 3)), act(jnp.arange(-2.0, 3)))
+    assert create_model("cifar_resnet8", act=partial(jax.nn.relu)).act == Partial(ops.relu)
+    assert create_model("cifar_resnet8", act=abs).act is abs
+    local = jax.jit(lambda x: x)
+    assert create_model("cifar_resnet8", act=local).act is local
 
 
 def test_a_partial_is_what_it_holds():
