@@ -11,6 +11,7 @@ from PIL import Image
 
 from resnet_jax.config import Config, DataConfig, ModelConfig, OptimConfig, from_dict, place, to_dict
 from resnet_jax.data.identity import MANY
+from resnet_jax.training import data_record
 from resnet_jax.training import plan as planning
 from resnet_jax.training.data_record import (
     has_trained_images,
@@ -183,6 +184,15 @@ def test_a_run_whose_images_are_not_all_known_says_so(images, tmp_path):
             record = read_record(tmp_path)
         assert trained_on(plan.test.examples, [(record, True)])[1] == known
     assert not make_record(train, test, read_record(tmp_path)).complete
+    assert train.digests is train.digests  # asked for at every save
+
+
+def test_images_are_identified_once_for_several_runs(images, monkeypatch):
+    plan, calls = make_plan(config(images)), []
+    record = make_record(*plan.identities)
+    monkeypatch.setattr(data_record, "identify", lambda *a: calls.append(a) or plan.identities[1])
+    trained_on(plan.test.examples, [(record, True)] * 3)
+    assert len(calls) == 1
 
 
 @pytest.mark.parametrize(
