@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Hashable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 
 from resnet_jax.models.heads import AttentionPoolHead
 from resnet_jax.models.partials import comparable
@@ -33,30 +34,37 @@ def normalized(model: Any) -> dict[str, Any]:
     fields = {field: comparable(getattr(model, field)) for field in PIECES}
     for field, piece in fields.items():
         if not callable(piece):
-            raise ValueError(f"{field}={piece!r}; expected a module's class, or a function (resnet_jax.models)")
+            raise ValueError(f"{field}: expected a module's class or a function (resnet_jax.models), got {piece!r}")
     fields |= {field: whole(field, getattr(model, field), least) for field, least in LEAST.items()}
     fields |= {field: _floating(field, getattr(model, field)) for field in ("dtype", "param_dtype")}
     frozen = model.frozen_norms
-    fields["frozen_norms"] = (frozen,) if isinstance(frozen, str) else tuple(frozen)
-    fields["stages"] = tuple(model.stages)
+    fields["frozen_norms"] = _sequence("frozen_norms", [frozen] if isinstance(frozen, str) else frozen, "parts")
+    fields["stages"] = _sequence("stages", model.stages, "Stage(...)s")
     one_of("remat", model.remat, REMAT)
     one_of("global_pool", model.global_pool, POOLS)
     if model.global_pool != "avg" and AttentionPoolHead in taken_apart([fields["head"]]):
-        raise ValueError(f"global_pool={model.global_pool!r}, but this net pools by attention; valid: avg")
+        raise ValueError(f"global_pool: expected avg, as this net pools by attention, got {model.global_pool!r}")
     one_of("output_stride", model.output_stride, (None, *OUTPUT_STRIDES))
     one_of("dilation", model.dilation, DILATIONS)
     for part in fields["frozen_norms"]:
         one_of("frozen_norms", part, ("all", *feature_names(fields["stages"]), "head"))
     for field in RATES:
-        if not 0 <= (rate := getattr(model, field)) < 1:
-            raise ValueError(f"{field}={rate!r}; expected a rate in [0, 1)")
+        rate = getattr(model, field)
+        if not (isinstance(rate, (int, float, np.number)) and 0 <= rate < 1):
+            raise ValueError(f"{field}: expected a rate in [0, 1), got {rate!r}")
     if model.bn_group_size is not None:
         if model.bn_axis is None:
             raise ValueError(
-                f"bn_group_size={model.bn_group_size!r} is a number of devices along bn_axis; set bn_axis too"
+                f"bn_group_size={model.bn_group_size!r} is a number of devices along bn_axis; expected bn_axis too"
             )
         fields["bn_group_size"] = whole("bn_group_size", model.bn_group_size, 1)
     return fields
+
+
+def _sequence(field: str, values: Any, kind: str) -> tuple[Any, ...]:
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise ValueError(f"{field}: expected a sequence of {kind}, got {values!r}")
+    return tuple(values)
 
 
 def whole(field: str, value: Any, least: int) -> int:
@@ -66,13 +74,14 @@ def whole(field: str, value: Any, least: int) -> int:
     except TypeError:
         number = least - 1
     if isinstance(value, bool) or number < least:
-        raise ValueError(f"{field}={value!r}; expected a whole number, at least {least}")
+        raise ValueError(f"{field}: expected a whole number, at least {least}, got {value!r}")
     return number
 
 
 def one_of(field: str, value: Any, valid: Collection[Any]) -> None:
-    if value not in valid:
-        raise ValueError(f"{field}={value!r}; valid: {', '.join(map(str, valid))}")
+    if not isinstance(value, Hashable) or value not in valid:
+        *others, last = map(str, valid)
+        raise ValueError(f"{field}: expected {', '.join(others)} or {last}, got {value!r}")
 
 
 def _floating(field: str, dtype: Any) -> Any:
@@ -81,7 +90,7 @@ def _floating(field: str, dtype: Any) -> Any:
     except TypeError:
         kind = jnp.dtype("object")
     if not jnp.issubdtype(kind, jnp.floating):
-        raise ValueError(f"{field}={dtype!r}; valid: float32, bfloat16, float16, float64")
+        raise ValueError(f"{field}: expected float32, bfloat16, float16 or float64, got {dtype!r}")
     return kind.type
 
 

@@ -84,25 +84,25 @@ def test_numpys_integers_are_integers_and_booleans_are_not(field):
     assert type(getattr(net.clone(**{field: np.int8(7)}), field)) is int
     for wrong in (True, np.True_, 7.0, -1, "7", None):
         for make in (partial(create_model, "resnet18"), net.clone):
-            with pytest.raises(ValueError, match=f"{field}=.*; expected a whole number, at least"):
+            with pytest.raises(ValueError, match=f"{field}: expected a whole number, at least ., got "):
                 make(**{field: wrong})
 
 
 def test_options_are_checked_however_a_net_is_made():
     net = create_model("cifar_resnet8")
     for options, said in (
-        ({"drop_path": 1.0}, "drop_path=1.0; expected a rate"),
-        ({"dtype": "int8"}, "dtype='int8'; valid: float32"),
-        ({"dilation": "torch"}, "dilation='torch'; valid: timm, resample"),
-        ({"frozen_norms": "stage9"}, "frozen_norms='stage9'; valid: all, stem"),
+        ({"drop_path": 1.0}, "drop_path: expected a rate"),
+        ({"dtype": "int8"}, "dtype: expected float32"),
+        ({"dilation": "torch"}, "dilation: expected timm or resample"),
+        ({"frozen_norms": "stage9"}, "frozen_norms: expected all, stem"),
         (
             {"stages": [Stage(1, np.int64(8), 1, Residual)], "frozen_norms": ("stage2",)},
-            "valid: all, stem, stage1, head",
+            "expected all, stem, stage1 or head",
         ),
-        ({"bn_axis": "data", "bn_group_size": True}, "bn_group_size=True; expected a whole number, at least 1"),
+        ({"bn_axis": "data", "bn_group_size": True}, "bn_group_size: expected a whole number, at least 1, got True"),
     ):
         with pytest.raises(ValueError, match=said):
             net.clone(**options)
-    with pytest.raises(ValueError, match="strides=0; expected a whole number, at least 1"):
+    with pytest.raises(ValueError, match="strides: expected a whole number, at least 1, got 0"):
         Stage(1, 8, 0, Residual)
     assert net.clone(dtype="bfloat16") == create_model("cifar_resnet8", dtype=jnp.bfloat16)

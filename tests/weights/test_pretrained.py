@@ -276,5 +276,5 @@ def test_a_net_that_is_not_registered_is_read_by_any_layout_of_its_kind(tmp_path
 def test_the_number_of_classes_is_checked_as_create_model_does(file):
     assert load_pretrained(file, num_classes=np.int64(7)).model == create_model("resnet18", num_classes=7)
     for wrong in (7.0, True, -1):
-        with pytest.raises(ValueError, match=f"num_classes={wrong}; expected a whole number, at least 0"):
+        with pytest.raises(ValueError, match=f"num_classes: expected a whole number, at least 0, got {wrong}"):
             load_pretrained(file, num_classes=wrong)
