@@ -146,13 +146,6 @@ def share(value: Any) -> Any:
     return json.loads(np.asarray(multihost_utils.broadcast_one_to_all(sent), np.uint8).tobytes())
 
 
-def any_says(value: bool) -> bool:
-    """Whether any process says so. All must ask."""
-    if jax.process_count() == 1:
-        return value
-    return bool(np.any(multihost_utils.process_allgather(np.array([value]))))
-
-
 def together(error: Exception | None) -> None:
     """Waits until all processes have come here. Raises `error`; where there is none, PeerFailed if another has one."""
     if jax.process_count() > 1:

@@ -255,6 +255,7 @@ class _Run:
         self._best = BestTest(self._config.checkpoint.best)
         self._start = self._saved = self._made = start
         self._doing = "in the first step"
+        self._save_answer: jax.Array | None = None  # whether any process had to save at the last record
         self._data_changed = False  # since the run began
         self._saved_at = time.monotonic()
 
@@ -492,13 +493,15 @@ class _Run:
         every = self._config.checkpoint
         if every.every_steps and step % every.every_steps == 0:
             return True
-        if step % self._config.train.log_every_steps:
-            return jax.process_count() == 1 and self._signals.save_asked()
-        if distributed.any_says(self._signals.save_asked()):  # asking all at each step would slow them down
-            return True
-        if not every.every_minutes:
-            return False
-        return bool(distributed.first_says(time.monotonic() - self._saved_at >= 60 * every.every_minutes))
+        at_record = step % self._config.train.log_every_steps == 0
+        asked = (at_record or jax.process_count() == 1) and self._signals.save_asked()
+        if at_record and every.every_minutes and distributed.is_first():
+            asked |= time.monotonic() - self._saved_at >= 60 * every.every_minutes
+        if jax.process_count() == 1 or not at_record:
+            return asked
+        # The answer is read at the next record: now it would be waited for, behind the steps under way.
+        answer, self._save_answer = self._save_answer, self._parallel.any(asked)
+        return answer is not None and bool(jax.device_get(answer))
 
     def _save(self, step: int, log: Log, *, test_due: bool = False) -> None:
         partial = log.hold()  # nothing that is not finite is saved

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
@@ -35,6 +36,7 @@ class Parallel:
         self.share = (jax.process_index(), jax.process_count())  # (i, n): this process is i of n
         # Not jax.make_mesh: its explicit axes do not go through every loss (jax 0.12).
         self.mesh = Mesh(np.array(self.devices), (AXIS,))
+        self._any = jax.jit(jnp.any, out_shardings=NamedSharding(self.mesh, P()))
 
     def map(self, step: Callable[..., Any], *, donate_state: bool = False) -> Callable[..., Any]:
         """step(state, batch), written for one shard, as a compiled function of a batch from `shard`.
@@ -70,6 +72,15 @@ class Parallel:
             batch = {name: x.reshape(devices, size // devices, *x.shape[1:]) for name, x in batch.items()}
         sharding = NamedSharding(self.mesh, P(AXIS))
         return {name: jax.make_array_from_process_local_data(sharding, x) for name, x in batch.items()}
+
+    @jax.transfer_guard("allow")
+    def any(self, value: bool) -> jax.Array:
+        """Collective: whether `value` is true in any process, bool []. It is computed after the steps under way; the
+        host waits for it where it reads it.
+        """
+        sharding = NamedSharding(self.mesh, P(AXIS))
+        flags = jax.make_array_from_process_local_data(sharding, np.full(len(self.mesh.local_devices), value))
+        return self._any(flags)
 
     def prefetch(self, batches: Iterable[Batch], depth: int = 2) -> Iterator[Batch]:
         """`shard` of each batch, with up to `depth` of them on their way to the devices."""

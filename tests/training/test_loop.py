@@ -327,13 +327,15 @@ def test_changes_that_are_allowed_are_told_and_kept_and_nothing_is_compiled_twic
     jax.monitoring.register_event_duration_secs_listener(
         lambda event, _, **about: compiled.append(about.get("fun_name", "")) if "backend_compile" in event else None
     )
-    changed = {"train__epochs": 4.0, "train__seed": 1, "optim__ema_decay": 0.5}
+    changed = {"train__epochs": 4.0, "train__seed": 1, "optim__ema_decay": 0.5, "checkpoint__best": "loss"}
     longer = config(folder, tfds_dir, **changed, resume__allow_changes=True)
     means = train(longer)
     out = capsys.readouterr().out
     said = "optim.ema_decay was None, now 0.5, train.epochs was 2.0, now 4.0, train.seed was 0, now 1"
     assert f"going on with another config: {said}" in out and "averaged weights" in out
     assert "going on from step 8" in out and records(folder)[-1] == {"step": 16, "split": "test", "epoch": 4.0, **means}
+    losses = [line["loss"] for line in records(folder, "test")[:-1]]
+    assert open_checkpoint(folder).meta["best"]["value"] == min(losses)  # of tests before the change, too
     saved = json.loads((folder / "config.json").read_text())
     assert saved["config"]["train"]["epochs"] == 4.0 and saved["before"][0]["config"]["train"]["epochs"] == 2.0
     # A mapped function is called so: that of the eight steps, and that of the tests.

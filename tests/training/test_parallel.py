@@ -137,3 +137,9 @@ def test_what_cannot_be_split_is_refused():
         Parallel().shard(next(batches(12)))
     with pytest.raises(ValueError, match="parallel mode 'jit'; valid: pmap, shard_map"):
         Parallel("jit")
+
+
+@pytest.mark.parametrize("mode", ["pmap", "shard_map"])
+def test_any_is_asked_without_an_implicit_transfer(mode):
+    with jax.transfer_guard("disallow"):
+        assert [bool(jax.device_get(Parallel(mode).any(value))) for value in (True, False)] == [True, False]
