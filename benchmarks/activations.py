@@ -2,6 +2,9 @@
 
 The lowest of twenty steps of 8 images of 128 pixels, taken in turn in one process: milliseconds, and milliseconds of
 processor time, which other work on the machine disturbs less.
+
+Two cores of an AMD EPYC (AVX-512), 2026-11-26, a machine busy with other work: processor time of a step with `jax.nn`
+and with ours, resnet18 229 and 235 ms (jax 0.10.1: 252 and 256), resnet50 634 and 634 ms; no difference to speak of.
 """
 
 from __future__ import annotations

@@ -50,7 +50,9 @@ def batch_norm(
     is a mean of 1 / (H W) of the values, (k - E[x])^2 <= H W var whatever they are, and what cancels is bounded: the
     relative error of the variance is at most some ten times H W times 6e-8 (float32). On maps of one pixel k is the
     mean itself. Measured, with normal values of mean / deviation 0 to 10,000 and 2 to 200,000 of them a channel: at
-    most 3e-7. Without k it is (mean / deviation)^2 times 6e-8 and more: 2e-3 at 100, 0.1 at 1,000.
+    most 3e-7 (1e-5 with jaxlib 0.10.1, whose sums are less exact). Without k it is (mean / deviation)^2 times 6e-8 and
+    more: 2e-3 at 100, 0.1 at 1,000. It costs no time: a step of resnet18, 8 images of 128 pixels, takes 244 ms of
+    processor time with it, 244 without, and 241 with two passes (2026-11-26, two CPU cores).
     """
     axes = tuple(range(x.ndim - 1))
     wide = x.astype(scale.dtype)
