@@ -58,7 +58,7 @@ from resnet_jax.training.protocols import (
 )
 from resnet_jax.training.recalibrate import recalibrate
 from resnet_jax.training.replay import replay
-from resnet_jax.types import Preprocess, Pretrained
+from resnet_jax.types import NotFinite, Preprocess, Pretrained
 
 __all__ = [
     "DataError",
@@ -229,7 +229,7 @@ def _load_nets(
             mask, trained, note = _held_out(request, source.examples, images.config, images.is_own, records)
         source = select(source, mask)
         views = make_views(request.protocol, source, request.scales)
-        nets.append(_Net(saved.pretrained(ema=request.ema), source, views))
+        nets.append(_Net(saved.pretrained(ema=request.ema, allow_nonfinite=True), source, views))
     return nets, trained, note
 
 
@@ -359,14 +359,16 @@ def _predict(request: Any) -> None:
     if not request.images:
         raise ValueError("no image given; wanted: image files, or folders of them")
     saved = open_checkpoint(request.run, request.step)
+    try:
+        net = saved.pretrained(ema=request.ema)
+    except NotFinite as error:
+        raise ValueError(f"{error.problem}; --step takes another checkpoint") from None
     files = image_files(request.images)
     if (note := depth_note(Files(files, np.zeros(len(files), np.int32), ()))) is not None:
         warnings.warn(note, stacklevel=2)
     cache_compilations()
     failed = 0
-    for prediction in predict(
-        saved.pretrained(ema=request.ema), saved.meta["classes"], files, batch_size=request.batch_size, top=request.top
-    ):
+    for prediction in predict(net, saved.meta["classes"], files, batch_size=request.batch_size, top=request.top):
         failed += prediction.error is not None
         if request.json:
             print(json.dumps(prediction.record()), flush=True)

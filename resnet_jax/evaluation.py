@@ -58,10 +58,9 @@ def write_evaluation(
     Returns the files, and a note on each thing that is missing: a folder that cannot be written to loses no numbers.
     """
     classes, mistakes = found.confusion(), found.mistakes(SHEET)
-    strict = {name: None if value != value else value for name, value in facts.items()}  # JSON has no nan
     files: list[Path] = []
     try:
-        files += [write_classes(folder, classes, strict, mistakes=[one.record() for one in mistakes])]
+        files += [write_classes(folder, classes, facts, mistakes=[one.record() for one in mistakes])]
         if not can_draw():
             return files, [f"no pictures, as matplotlib is not installed: {INSTALL}"]
         heading = f"{heading}: top-1 {facts['top1']:.4f}"

@@ -47,8 +47,8 @@ class Preprocess:
           ValueError: images of another type, rank or number of channels; or no mean and deviation are known.
         """
         if not self.mean:
-            said = "no mean and deviation are known for the channels of this net"
-            raise ValueError(f"{said}; build a Preprocess(image_size, resize, mean, std) with yours")
+            reason = "no mean and deviation are known for the channels of this net"
+            raise ValueError(f"{reason}; build a Preprocess(image_size, resize, mean, std) with yours")
         channels = len(self.mean)
         expected = f"images uint8 [N, H, W, {channels}] with values 0 to 255"
         check_is_array(images, expected)
@@ -82,7 +82,8 @@ class Pretrained(_Pretrained):
     """A net with its trained variables (numpy arrays, so nothing is on a device yet).
 
     Unpacks into model, variables, preprocess and name. `classes` are the names of the net's outputs, in their order;
-    None if they are not known.
+    None if they are not known. `_replace`, `copy.replace` and pickles keep them; `jax.tree.map` over a `Pretrained`
+    does not: map over its variables.
     """
 
     classes: tuple[str, ...] | None = None
@@ -102,6 +103,8 @@ class Pretrained(_Pretrained):
     def _replace(self, **changes: Any) -> Pretrained:
         return Pretrained(**{**self._asdict(), "classes": self.classes, **changes})
 
+    __replace__ = _replace  # what copy.replace calls
+
 
 def check_is_array(images: Any, expected: str) -> None:
     """Raises TypeError for a list, a PIL image, a PyTorch tensor and whatever else is no array of NumPy or JAX."""
@@ -116,6 +119,14 @@ def check_is_array(images: Any, expected: str) -> None:
     }.get(library, "")
     got = "None" if images is None else f"{'' if library == 'builtins' else library + '.'}{kind.__name__}"
     raise TypeError(f"expected {expected}, got {got}{hint}")
+
+
+class NotFinite(ValueError):
+    """Weights have NaN or infinite values, or negative variances; `problem` is the message without advice."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"{problem}; allow_nonfinite=True loads them")
+        self.problem = problem
 
 
 def flaw(leaf: str, value: Any) -> str | None:

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import jax
@@ -20,6 +20,8 @@ from resnet_jax import commands, evaluation
 from resnet_jax.cli import COMMANDS, main
 from resnet_jax.config import Config, check_config
 from resnet_jax.data import Unreadable, photographs
+from resnet_jax.training import init
+from resnet_jax.training.checkpoint import open_checkpoint
 
 pytestmark = pytest.mark.slow
 SHORT = (
@@ -117,6 +119,25 @@ def test_a_run_ends_with_its_numbers_by_class_and_eval_draws_them(trained, tmp_p
     (tmp_path / "file").write_text("")
     error = mistake(capsys, "eval", trained, "--out-dir", "file")
     assert "predictions to 'file/classes.json'" in error
+
+
+def test_a_diverged_run_is_evaluated_and_predicts_nothing(trained, pictures, tmp_path, capsys, monkeypatch):
+    def diverged(path, step):
+        saved = open_checkpoint(path, step)
+        return replace(
+            saved, arrays=saved.arrays | {"params": jax.tree.map(lambda x: x * np.nan, saved.arrays["params"])}
+        )
+
+    for module in (commands, init):
+        monkeypatch.setattr(module, "open_checkpoint", diverged)
+    found = json.loads(said(capsys, "eval", trained, "--json", "--out-dir", tmp_path / "out"))
+    assert np.isnan(found["loss"]) and found["top1"] == 0
+    assert "NaN" not in (tmp_path / "out/classes.json").read_text()
+    start = ["train", *SHORT, "--workdir", tmp_path / "new", "--data.path", pictures, "--init.from", trained]
+    for arguments, option in ((["predict", trained, pictures], "--step"), (start, "--init.step")):
+        error = mistake(capsys, *arguments)
+        assert "expected finite weights, got " in error and f"; {option} takes another checkpoint" in error
+        assert "allow_nonfinite" not in error
 
 
 def test_options_may_come_before_the_run(trained, capsys):

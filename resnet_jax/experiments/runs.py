@@ -64,4 +64,4 @@ def run_all(configs: Iterable[Config]) -> set[str]:
 
 def trained(config: Config) -> tuple[Pretrained, Source]:
     """The net of a finished run, and its test images."""
-    return load_checkpoint(config.workdir), open_data(config.data)[3]
+    return load_checkpoint(config.workdir, allow_nonfinite=True), open_data(config.data)[3]

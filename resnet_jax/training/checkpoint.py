@@ -47,7 +47,7 @@ from resnet_jax.training.integrity import (
     write_checksums,
 )
 from resnet_jax.training.state import TrainState
-from resnet_jax.types import Preprocess, Pretrained, flaws
+from resnet_jax.types import NotFinite, Preprocess, Pretrained, flaws
 
 FORMAT = 2  # 1 had no checksums, and is read without
 ITEMS = ("state", "meta")
@@ -317,7 +317,8 @@ class Checkpoint:
         """The net, with its weights and statistics, or (`ema`) the averaged ones.
 
         Raises:
-          ValueError: there are no averaged ones; or some are not finite, and that is not allowed.
+          NotFinite: some are not finite, and that is not allowed.
+          ValueError: there are no averaged ones.
         """
         if ema and not self.arrays["ema"]:
             raise ValueError(f"{self.folder} has no averaged weights; optim.ema_decay keeps some")
@@ -325,8 +326,7 @@ class Checkpoint:
         saved = self.arrays["ema"] if ema else self.arrays
         variables = {entry: saved[entry] for entry in ("params", "batch_stats")}
         if not allow_nonfinite and (broken := flaws(variables)):
-            said = f"expected finite weights, got {listed(broken, 3)}"
-            raise ValueError(f"{self.folder}: {said}; allow_nonfinite=True loads them")
+            raise NotFinite(f"{self.folder}: expected finite weights, got {listed(broken, 3)}")
         classes = self.meta.get("classes")
         return Pretrained(create_model(name, **overrides), variables, self.preprocess, name, classes)
 

@@ -103,14 +103,14 @@ def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return np.where(whole > 0, part / np.maximum(whole, 1), np.nan)
 
 
-def write_classes(folder: str | Path, confusion: Confusion, facts: Mapping[str, Any], **more: Any) -> Path:
+def write_classes(folder: str | Path, confusion: Confusion, metadata: Mapping[str, Any], **more: Any) -> Path:
     """Writes classes.json into `folder`: what was evaluated, the numbers of each class, and the confusion matrix.
 
     Pictures of an earlier evaluation are removed: they show other numbers.
 
     Args:
-      facts: come first, as "step", "data", "split".
-      more: come before the matrix, which is left out with more than 2,000 classes.
+      metadata: the first fields, such as "step", "data" and "split". NaN is written as null.
+      more: fields before the matrix. More than 2,000 classes have no matrix.
 
     Raises:
       OSError: it cannot be written.
@@ -119,7 +119,8 @@ def write_classes(folder: str | Path, confusion: Confusion, facts: Mapping[str, 
     folder.mkdir(parents=True, exist_ok=True)
     for name in PICTURES:
         (folder / name).unlink(missing_ok=True)
-    record = {**facts, "macro": confusion.macro(), "classes": confusion.rows(), **more}
+    valid = {name: None if value != value else value for name, value in metadata.items()}  # JSON has no NaN
+    record = {**valid, "macro": confusion.macro(), "classes": confusion.rows(), **more}
     if len(confusion.classes) <= DENSE:
         record["confusion"] = confusion.matrix.tolist()
     lines = [f"{json.dumps(name)}: {_lines(value)}" for name, value in record.items()]

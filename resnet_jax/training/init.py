@@ -20,7 +20,7 @@ from resnet_jax.models import shapes
 from resnet_jax.nearest import composed, listed, nearest
 from resnet_jax.training.checkpoint import open_checkpoint
 from resnet_jax.training.folder import find_run_directory
-from resnet_jax.types import Array, Preprocess, Pretrained, Variables
+from resnet_jax.types import Array, NotFinite, Preprocess, Pretrained, Variables
 from resnet_jax.weights import classes_of, load_pretrained
 from resnet_jax.weights.pretrained import registered_name
 from resnet_jax.weights.readers import RawAndAveraged
@@ -56,7 +56,7 @@ def start_from(
       source: a run's folder, or what `load_pretrained` reads.
       classes: that `model` is to tell apart.
       head: whether the classifier is kept; None: that of a run is, if its classes are these very ones, and no other.
-        Its outputs are put in the order of `classes`.
+        Its outputs are reordered as `classes`.
       step, ema: which of a run's weights, as for `load_checkpoint`. A file may have averaged weights, too.
 
     Raises:
@@ -78,7 +78,11 @@ def start_from(
     else:
         saved = open_checkpoint(path, step)
         run, meta = find_run_directory(path), saved.meta
-        number, loaded, has = saved.step, saved.pretrained(ema=ema), len(meta["classes"])
+        number, has = saved.step, len(meta["classes"])
+        try:
+            loaded = saved.pretrained(ema=ema)
+        except NotFinite as error:
+            raise ValueError(f"{error.problem}; --init.step takes another checkpoint") from None
         whose = f"step {number}, {has} classes"
         order = _order(meta["classes"], classes)
         kept = head == "keep" or (head is None and order is not None)
@@ -97,18 +101,18 @@ def start_from(
         raise ValueError(f"the weights of {path} ({loaded.name}) do not fit the net: {listed(problems, 3)}")
     for piece in PIECES:
         theirs, ours = (getattr(net, piece) for net in (loaded.model, model))
-        if repr(theirs) != repr(ours):  # partials, which are equal to themselves alone
+        if theirs != ours:
             which = f"{piece} {_named(theirs)}, here {_named(ours)}"
             raise ValueError(f"the weights of {path} ({loaded.name}) are of another net: {which}")
     mean, std = (" ".join(f"{x:.3f}" for x in values) for values in (loaded.preprocess.mean, loaded.preprocess.std))
     images = f"images of mean {mean}, deviation {std}" if mean else "images of unknown mean and deviation"
     what = f"weights of {source} ({loaded.name}, {whose}; {images})"
-    said = f"{what}; {'its' if kept else 'a new'} classifier"
-    return Start(unflatten_dict(found), loaded.preprocess, number, said, run, meta)
+    report = f"{what}; {'its' if kept else 'a new'} classifier"
+    return Start(unflatten_dict(found), loaded.preprocess, number, report, run, meta)
 
 
 def _read_file(path: Path, model: nn.Module, *, kept: bool, ema: bool) -> tuple[Pretrained, int, str]:
-    """The net of a file, with its classifier if `kept`; of how many classes that is; and what there is to report."""
+    """The net of a file (`kept`: with its classifier), its number of classes, and a description for the report."""
     which, note = True if ema else None, ""
     try:
         has = classes_of(path, model, ema=which)
@@ -119,11 +123,13 @@ def _read_file(path: Path, model: nn.Module, *, kept: bool, ema: bool) -> tuple[
         loaded = load_pretrained(path, model=model, num_classes=has if kept else 0, ema=which)
     except OtherNet as error:
         raise ValueError(f"{error.file} is {error.match}: --model.name {error.match.names[0]}") from None
+    except NotFinite as error:
+        raise ValueError(error.problem) from None
     return loaded, has, f"{has} classes{note}"
 
 
 def _order(theirs: Sequence[str], ours: Sequence[str]) -> list[int] | None:
-    """The place of each of our classes among theirs; None: they are not the same ones."""
+    """The index in `theirs` of each of `ours`; None if they are not the same classes."""
     by_name = {composed(name): place for place, name in enumerate(theirs)}
     order = [by_name.get(composed(name), -1) for name in ours]
     return order if sorted(order) == list(range(len(theirs))) else None
@@ -133,12 +139,12 @@ def _named(piece: Any) -> str:
     return getattr(piece, "__name__", None) or repr(piece)
 
 
-def _misfits(found: dict[Any, Any], wanted: dict[Any, Any]) -> list[str]:
+def _misfits(actual: dict[Any, Any], expected: dict[Any, Any]) -> list[str]:
     return [
-        f"{'/'.join(at)} is {list(found[at]) if at in found else 'not there'}, wanted: "
-        f"{list(wanted[at]) if at in wanted else 'nothing of this name'}"
-        for at in sorted(found.keys() | wanted.keys())
-        if found.get(at) != wanted.get(at)
+        f"{'/'.join(at)} is {list(actual[at]) if at in actual else 'not there'}, wanted: "
+        f"{list(expected[at]) if at in expected else 'nothing of this name'}"
+        for at in sorted(actual.keys() | expected.keys())
+        if actual.get(at) != expected.get(at)
     ]
 
 

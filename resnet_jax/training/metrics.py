@@ -54,11 +54,11 @@ def predicted(logits: Array, labels: Array) -> Array:
     """
     labels = at_least_int32(labels)
     others = jnp.where(jax.nn.one_hot(labels, logits.shape[-1], dtype=bool), -jnp.inf, logits)
-    own = jnp.take_along_axis(logits, labels[:, None], axis=-1)[:, 0]
+    label_logits = jnp.take_along_axis(logits, labels[:, None], axis=-1)[:, 0]
     best = others.argmax(-1).astype(labels.dtype)
     # The label is the first maximum if every other logit is -inf: then any other class is one.
     best = jnp.where(best == labels, (labels + 1) % logits.shape[-1], best)
-    return jnp.where(own > others.max(-1), labels, best).astype(jnp.int32)
+    return jnp.where(label_logits > others.max(-1), labels, best).astype(jnp.int32)
 
 
 def execution(gates: Mapping[str, Any], mask: Array) -> Metrics:

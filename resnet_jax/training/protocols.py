@@ -94,8 +94,9 @@ class Mistake:
     confidence: float  # probability of the predicted class
 
     def record(self) -> dict[str, Any]:
-        """As JSON holds it."""
-        return {name: value for name, value in asdict(self).items() if name != "index"}
+        """As JSON holds it: a confidence of nan is None."""
+        record = {name: value for name, value in asdict(self).items() if name != "index"}
+        return record | {"confidence": None if math.isnan(self.confidence) else self.confidence}
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,7 +18,7 @@ from resnet_jax.files import expanded
 from resnet_jax.models import MODELS, Shapes, create_model, natural, shapes
 from resnet_jax.models.layers import BatchNorm, Dense
 from resnet_jax.nearest import listed
-from resnet_jax.types import Pretrained, Variables, at_least_float32, flaw
+from resnet_jax.types import NotFinite, Pretrained, Variables, at_least_float32, flaw
 from resnet_jax.weights.names import Names, has_net, tables
 from resnet_jax.weights.preprocessing import config_of, hub_config, preprocess_for
 from resnet_jax.weights.readers import not_floating, read_state
@@ -94,6 +94,8 @@ def load_pretrained(
         if match is not None and name not in match.names:
             raise OtherNet(path.name, match) from None
         raise ValueError(f"{path.name}: {error}") from None
+    except NotFinite as error:
+        raise NotFinite(f"{path.name}: {error.problem}") from None
     except ValueError as error:
         raise ValueError(f"{path.name}: {error}") from None
     model = model.clone(num_classes=num_classes)
@@ -131,7 +133,8 @@ def to_variables(
 
     Raises:
       Misfit: some do not.
-      ValueError: arrays that are not floating point; values that are not finite, variances below 0.
+      NotFinite: values that are not finite, variances below 0.
+      ValueError: arrays that are not floating point.
     """
     wanted = _shapes(model).variables
     dtype = np.dtype(at_least_float32(model.param_dtype))  # not the traced one, which is float32 without x64
@@ -163,7 +166,7 @@ def to_variables(
     if odd:
         raise ValueError(not_floating(odd))
     if broken and not allow_nonfinite:
-        raise ValueError(f"expected finite weights, got {listed(broken, 3)}; allow_nonfinite=True loads them")
+        raise NotFinite(f"expected finite weights, got {listed(broken, 3)}")
     return unflatten_dict(found)
 
 

@@ -33,8 +33,8 @@ def read_state(path: Path, ema: bool | None = None) -> dict[str, np.ndarray]:
     Raises:
       FileNotFoundError: no such file.
       RawAndAveraged: it has both, and `ema` is None.
-      ValueError: another kind of file, a damaged one, one that holds more than a state dict, arrays that are quantised
-        or float8, or no averaged weights where those are asked for.
+      ValueError: another kind of file, a corrupted one, one that holds more than a state dict, arrays that are
+        quantised or float8, or no averaged weights where those are asked for.
     """
     if not path.exists():
         raise FileNotFoundError(f"no file {str(path)!r}")
@@ -46,10 +46,8 @@ def read_state(path: Path, ema: bool | None = None) -> dict[str, np.ndarray]:
 
 
 def _safetensors(path: Path, ema: bool | None) -> dict[str, np.ndarray]:
-    from safetensors import (
-        SafetensorError,
-        safe_open,
-    )  # here, so that a project that reads no files needs no safetensors
+    # Here, so that a project that reads no files needs no safetensors.
+    from safetensors import SafetensorError, safe_open
     from safetensors.numpy import load_file
 
     if ema:
@@ -156,23 +154,24 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _no_averages(path: Path) -> str:
-    return f"{path.name} has no averaged weights; leave ema out"
+    return f"{path.name} has no averaged weights; expected ema=None or ema=False"
 
 
-def _chosen(state: Any, ema: bool | None, path: Path) -> Any:
-    """The state dict in a training checkpoint that `ema` asks for; or what is no checkpoint, as it is."""
+def _select_state_dict(state: Any, ema: bool | None, path: Path) -> Any:
+    """The state dict in a training checkpoint that `ema` asks for; anything else is returned as it is."""
     for raw, averaged in WRAPPED if isinstance(state, dict) else ():
-        has = {key for key in (raw, averaged) if isinstance(state.get(key), dict)}
-        if len(has) == 2 and ema is None:
-            said = f"{path.name} has raw weights ({raw!r}) and averaged ones ({averaged!r})"
-            raise RawAndAveraged(f"{said}; expected ema=False or ema=True")
-        if has:
-            wanted = max(has) if ema is None else averaged if ema else raw
-            if wanted not in has:
-                raise _Told(f"{path.name} has {max(has)!r} alone; expected {wanted!r} for ema={ema}")
-            return state[wanted]
+        keys = [key for key in (raw, averaged) if isinstance(state.get(key), dict)]
+        if not keys:
+            continue
+        if len(keys) == 2 and ema is None:
+            reason = f"{path.name} has raw weights ({raw!r}) and averaged ones ({averaged!r})"
+            raise RawAndAveraged(f"{reason}; expected ema=False or ema=True")
+        key = keys[0] if ema is None else averaged if ema else raw
+        if key not in keys:
+            raise _UnexpectedContents(f"{path.name} has only {keys[0]!r}; expected {key!r} for ema={ema}")
+        return state[key]
     if ema:
-        raise _Told(_no_averages(path))
+        raise _UnexpectedContents(_no_averages(path))
     return state
 
 
@@ -182,17 +181,17 @@ def _torch(path: Path, ema: bool | None) -> dict[str, np.ndarray]:
             pickled = next((name for name in archive.namelist() if name.endswith("/data.pkl")), None)
             if pickled is None:
                 raise ValueError("there is no data.pkl in it")
-            state = _chosen(_unpickled(_member(archive, pickled, path)), ema, path)
+            state = _select_state_dict(_unpickled(_member(archive, pickled, path)), ema, path)
             if not isinstance(state, dict) or not all(
                 type(name) is str and type(tensor) in (_Tensor, _Unreadable) for name, tensor in state.items()
             ):
-                raise _Told(f"{path.name} holds more than a state dict of tensors")
+                raise _UnexpectedContents(f"{path.name} holds more than a state dict of tensors")
             if odd := [f"{name} ({x.kind})" for name, x in state.items() if type(x) is _Unreadable]:
-                raise _Told(f"{path.name}: {not_floating(odd)}")
+                raise _UnexpectedContents(f"{path.name}: {not_floating(odd)}")
             return _arrays(state, archive, pickled.removesuffix("/data.pkl"), path)
     except RawAndAveraged:
         raise
-    except _Told as error:
+    except _UnexpectedContents as error:
         raise ValueError(str(error)) from None
     except zipfile.BadZipFile:
         raise ValueError(f"{path.name} is not a whole zip archive, as PyTorch writes since 1.6") from None
@@ -201,8 +200,8 @@ def _torch(path: Path, ema: bool | None) -> dict[str, np.ndarray]:
         raise ValueError(f"{path.name} is not a sound PyTorch state dict: {said}") from error
 
 
-class _Told(Exception):
-    """The file is readable, but not what is expected."""
+class _UnexpectedContents(Exception):
+    """The file is readable, but does not hold what is expected."""
 
 
 def not_floating(arrays: list[str]) -> str:

@@ -82,7 +82,9 @@ def test_what_is_loaded_unpacks_into_four_and_knows_its_classes_through_copies()
     assert Pretrained(model, {}, pre, "cifar_resnet8").classes is None
     _, variables, preprocess, name = loaded
     assert isinstance(loaded, tuple) and (variables, preprocess, name) == ({"params": {}}, pre, "cifar_resnet8")
-    for copy in (loaded._replace(name="x"), pickle.loads(pickle.dumps(loaded)), deepcopy(loaded)):
+    replaced = loaded.__replace__(name="x")  # Python 3.13's copy.replace calls it
+    assert replaced.name == "x"
+    for copy in (replaced, loaded._replace(name="x"), pickle.loads(pickle.dumps(loaded)), deepcopy(loaded)):
         assert type(copy) is Pretrained and copy.classes == ("a", "b") and copy.model == model
 
 

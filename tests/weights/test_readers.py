@@ -112,7 +112,7 @@ def test_raw_and_averaged_weights_are_asked_for(tmp_path, keys):
     for number, key in enumerate(keys):  # the file has these alone
         path = checkpoint(tmp_path / "y.pth", **{key: tensor("0")})
         assert read_state(path)["a"][0] == 1 == read_state(path, ema=bool(number))["a"][0]
-        said = f"^y.pth has '{key}' alone; expected '{keys[1 - number]}' for ema={not number}$"
+        said = f"^y.pth has only '{key}'; expected '{keys[1 - number]}' for ema={not number}$"
         with pytest.raises(ValueError, match=said):
             read_state(path, ema=not number)
 
@@ -120,7 +120,7 @@ def test_raw_and_averaged_weights_are_asked_for(tmp_path, keys):
 def test_files_without_averaged_weights_have_none_to_give(tmp_path):
     save_file({"a": WHOLE}, tmp_path / "x.safetensors")
     for path in (FILES / "tiny.pth", tmp_path / "x.safetensors"):
-        with pytest.raises(ValueError, match=rf"^{path.name} has no averaged weights; leave ema out$"):
+        with pytest.raises(ValueError, match=rf"^{path.name} has no averaged weights; expected ema=None or ema=False$"):
             read_state(path, ema=True)
         assert read_state(path, ema=False)
 
