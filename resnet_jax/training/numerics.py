@@ -9,7 +9,7 @@ from typing import Any
 NUMERICS = 2
 CHANGES = {
     2: (
-        "batch variances are of values shifted by the first pixels' mean, the gradient of relu6 is 0 at 0 and 6, and "
+        "batch variances are of values shifted by the first rows' mean, the gradient of relu6 is 0 at 0 and 6, and "
         "grouped convolutions on a CPU are sums in another order"
     )
 }

@@ -30,7 +30,7 @@ def test_batch_norm_and_its_gradient_equal_the_definition(x64):
 
 @pytest.mark.parametrize("shape", [(8, 12, 10, 16), (2, 1, 1, 16), (4, 3, 3, 16)], ids=str)
 def test_the_variance_keeps_its_digits_far_from_zero(shape):
-    """Also where the first pixels, by which values are shifted, are the farthest from the mean."""
+    """Also with an outlier among the first rows, by whose mean values are shifted."""
     rng = np.random.default_rng(0)
     ones = jnp.ones(16)
     norm = jax.jit(lambda x: batch_norm(x, ones, ones, epsilon=0.0))
@@ -43,7 +43,7 @@ def test_the_variance_keeps_its_digits_far_from_zero(shape):
         np.testing.assert_allclose(y, 1 + (exact - exact.mean((0, 1, 2))) / exact.std((0, 1, 2)), rtol=0, atol=1e-5)
     outlying = np.array(rng.standard_normal(shape), np.float32)
     outlying[:, 0, 0] += 1e4
-    bound = 32 * np.finfo(np.float32).eps * shape[1] * shape[2]
+    bound = 32 * np.finfo(np.float32).eps * shape[1]
     np.testing.assert_allclose(norm(outlying)[2], outlying.astype(np.float64).var((0, 1, 2)), rtol=bound)
 
 

@@ -40,6 +40,17 @@ def setting():
     return model, tx, TrainState.from_variables(variables, tx, jax.random.key(0)), image
 
 
+def test_a_compiled_step_of_a_linear_probe_skips_it():
+    """The smallest case: with the maximum of XLA's, this step goes on with finite numbers."""
+    model, tx = recipe.small("cifar_resnet8", 1, stages=1, num_classes=5, frozen_norms=("all",)), optim.sgd(0.1)
+    state = TrainState.from_variables(jax.tree.map(jnp.asarray, recipe.variables(model)), tx, jax.random.key(0))
+    image = np.random.default_rng(0).standard_normal((N, 32, 32, 3)).astype(np.float32)
+    image[1, 5, 5, 1] = np.nan
+    frozen = {"frozen": lambda path: not path.startswith("head/dense")}
+    step = jax.jit(make_train_step(model, tx, axis_name=None, skip_nonfinite=True, **frozen))
+    assert step(state, {"image": image, "label": np.arange(N)})[1]["skipped"] == 1
+
+
 @pytest.mark.slow
 def test_compiled_evaluation_and_prediction_show_it(setting):
     model, _, state, image = setting
