@@ -191,7 +191,7 @@ def make_train_step(
 
 
 def _over_weights(gradient: Any, sums: Metrics, count: Array) -> tuple[Any, Metrics]:
-    """Gradient and metrics whose division by the count is one by the sum "weight"."""
+    """Gradient and metrics scaled by count / sum of weights: divided by the count, they are weighted means."""
     sums = dict(sums)
     weight = sums.pop("weight")
     scale = jnp.where(weight > 0, count.astype(weight.dtype) / jnp.where(weight > 0, weight, 1), 0)

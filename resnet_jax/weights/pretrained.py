@@ -197,14 +197,14 @@ def _file_model(path: Path, config: Mapping[str, Any], state: Mapping[str, np.nd
 
 
 def _names(model: nn.Module, state: Mapping[str, np.ndarray], name: str) -> Names:
-    """Of the layouts there are, the one that most of the file's entries are of.
+    """The layout that most of the file's entries have.
 
-    A library that has such nets, but not this one, is passed over: its files would give other numbers. Of a net that
-    is not registered every layout of its kind is tried.
+    A library that has such nets, but not this one, is skipped: its files would give other numbers. For a net that is
+    not registered every layout of its kind is tried.
     """
     paths = flatten_dict(_shapes(model).variables)
-    own = [layout for layout in tables(model) if name in MODELS and has_net(layout, name)]
-    found = [Names(model, layout) for layout in own or tables(model)]
+    layouts = [layout for layout in tables(model) if name in MODELS and has_net(layout, name)]
+    candidates = [Names(model, layout) for layout in layouts or tables(model)]
 
     def fitting(names: Names) -> int:
         try:
@@ -212,7 +212,7 @@ def _names(model: nn.Module, state: Mapping[str, np.ndarray], name: str) -> Name
         except ValueError:  # that library has no such net
             return -1
 
-    return max(found, key=fitting)
+    return max(candidates, key=fitting)
 
 
 def _with_new_classifier(model: nn.Module, variables: Variables) -> Variables:
