@@ -12,6 +12,7 @@ from resnet_jax.models import shapes
 
 X = jnp.asarray(np.random.default_rng(0).standard_normal((4, 8, 8, 3)), jnp.float32)
 Y = jnp.arange(4) % 3
+NETS = ["resnet50d", "resnet50_clip", "tf_efficientnet_cc_b0_4e", "cifar_skipnet38_rnn", "skresnet18", "resnet50_gn"]
 
 
 def bridged(name, **options):
@@ -27,11 +28,22 @@ def variables(twin):
     return {name: nnx.to_pure_dict(nnx.state(twin, kind)) for name, kind in parts.items()}
 
 
-@pytest.mark.parametrize("name", ["resnet50d", "resnet50_clip", "tf_efficientnet_cc_b0_4e", "cifar_skipnet38_rnn"])
+@pytest.mark.parametrize("name", NETS)
 def test_no_submodule_has_the_name_of_an_attribute_of_the_class(name):
     """The bridge would take such an attribute for a method of the net."""
     net = recipe.small(name, 1)
     assert not [child for child in shapes(net, 64).variables["params"] if hasattr(type(net), child)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NETS)
+def test_every_kind_of_net_gives_the_logits_of_the_linen_net(name):
+    net, images = recipe.small(name, 1, num_classes=3), X.repeat(4, 1).repeat(4, 2)  # 32 pixels
+    net = net.clone(stages=net.stages[-2:])
+    twin = nnx.bridge.ToNNX(net, rngs=nnx.Rngs(0)).lazy_init(images, train=False)
+    logits = nnx.jit(lambda twin: twin(images, train=False).logits)(twin)
+    same = jax.jit(lambda variables: net.apply(variables, images, train=False).logits)(variables(twin))
+    np.testing.assert_allclose(logits, same, rtol=1e-5, atol=1e-6)
 
 
 def test_outputs_gradients_and_statistics_are_those_of_the_linen_net():
