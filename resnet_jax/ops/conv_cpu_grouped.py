@@ -44,7 +44,9 @@ def block_diagonal(kernel: Array, groups: int) -> Array:
     if groups == 1:
         return kernel
     channels, features = kernel.shape[-2:]
-    same = np.kron(np.eye(groups, dtype=bool), np.ones((channels, features // groups), bool))
+    # Broadcast in the program: constants of the kernel's size are written out in it, once a slice.
+    cells = (groups, channels, groups, features // groups)
+    same = jnp.broadcast_to(np.eye(groups, dtype=bool)[:, None, :, None], cells).reshape(groups * channels, features)
     return jnp.where(
         same.reshape((1,) * (kernel.ndim - 2) + same.shape),
         jnp.concatenate([kernel] * groups, axis=-2),
