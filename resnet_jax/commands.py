@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import time
@@ -22,7 +23,7 @@ from resnet_jax.data import DataError, Unreadable
 from resnet_jax.data.examples import Examples, Files
 from resnet_jax.data.formats.labels import SUFFIXES
 from resnet_jax.data.photographs import Photographs
-from resnet_jax.data.sources import depth_note
+from resnet_jax.data.sources import NeedsImageSize, depth_note
 from resnet_jax.evaluation import evaluation_folder, evaluation_lines, joined_name, write_evaluation
 from resnet_jax.experiments.settings import DEFAULTS
 from resnet_jax.files import expanded
@@ -172,7 +173,7 @@ def _eval(request: Any) -> None:
         check_file(request.out)
     if note:
         print(f"note: {note}", file=sys.stderr)
-    folder = evaluation_folder(request.runs, request.out_dir)
+    folder = evaluation_folder(request.runs, request.out_dir, _what_else(images))
     cache_compilations()
     asked = images.config.eval_batch_size or images.config.batch_size
     batch = -(-asked // len(parallel.devices)) * len(parallel.devices)
@@ -208,6 +209,18 @@ def _choose_images(request: Any, record: Record | None) -> _Images:
     if is_own and not request.split:
         _check_held_out(run, dataset, config, split, record)
     return _Images(dataset, config, own, split, is_own)
+
+
+def _what_else(images: _Images) -> tuple[str, ...]:
+    """Names of the data and the split, of those that are not what the run was tested on."""
+    if not images.is_own:
+        return Path(os.path.abspath(images.dataset.name)).name, images.split
+    own = images.run_config
+    try:
+        tested = data.default_splits(images.dataset, own.train_split, own.test_split, own.holdout)[1]
+    except ValueError:  # the dataset has other splits by now
+        return (images.split,)
+    return () if images.split == tested else (images.split,)
 
 
 def _load_nets(
@@ -358,6 +371,9 @@ def _eval_split(dataset: data.Dataset, config: DataConfig, own: DataConfig, is_o
 def _predict(request: Any) -> None:
     if not request.images:
         raise ValueError("no image given; wanted: image files, or folders of them")
+    if expanded(request.run).is_file() and (run := next(filter(_is_run, request.images), None)):
+        images = [request.run, *(image for image in request.images if image != run)]
+        raise ValueError(f"the run comes first; did you mean: resnet-jax predict {' '.join([run, *images])}")
     saved = open_checkpoint(request.run, request.step)
     try:
         net = saved.pretrained(ema=request.ema)
@@ -376,6 +392,10 @@ def _predict(request: Any) -> None:
             print(prediction, flush=True)
     if failed:
         raise SetupError(f"{failed} of {len(files)} images could not be read")
+
+
+def _is_run(path: str) -> bool:
+    return (expanded(path) / "checkpoints").is_dir()
 
 
 def _replay(request: Any) -> None:
@@ -505,12 +525,17 @@ def _data(request: Any) -> None:
     check_data(config)
     verified = verify(config, progress=_progress()) if request.verify else None
     broken = verified.broken if verified else []
-    if broken and config.unreadable == "stop":  # the rest would stop at the first of them
-        record: dict[str, Any] = {"broken": broken}
-        lines: list[str] = []
-    else:
-        found = survey(config, sheet=request.sheet, batches=request.batches, verified=verified)
-        record, lines = found.record(), found.lines(shutil.get_terminal_size((120, 24)).columns)
+    record: dict[str, Any] = {"broken": broken}
+    lines: list[str] = []
+    if not broken or config.unreadable == "skip":  # else the rest would stop at the first of them
+        try:
+            found = survey(config, sheet=request.sheet, batches=request.batches, verified=verified)
+            record, lines = found.record(), found.lines(shutil.get_terminal_size((120, 24)).columns)
+        except NeedsImageSize as error:
+            if verified is None:
+                raise
+            lines = [f"not shown as training sees them: {error}"]
+            record["notes"] = lines
     if request.json:
         print(json.dumps(record))
     else:

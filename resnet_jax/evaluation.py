@@ -14,8 +14,10 @@ from resnet_jax.training.confusion import FILE, FOLDER, write_classes
 from resnet_jax.training.protocols import Predictions, check_file
 
 
-def evaluation_folder(runs: Sequence[str], out_dir: str | None) -> Path:
+def evaluation_folder(runs: Sequence[str], out_dir: str | None, images: Sequence[str] = ()) -> Path:
     """Where the files go: `out_dir`, else "evaluation" in the run's folder, of several runs "evaluation-A-B" here.
+
+    `images` are the names of other data and splits than those that the run was tested on: "evaluation-DATA-SPLIT".
 
     Raises:
       ValueError: `out_dir` cannot be written to.
@@ -25,8 +27,8 @@ def evaluation_folder(runs: Sequence[str], out_dir: str | None) -> Path:
         return Path(out_dir)
     paths = [Path(os.path.abspath(run)) for run in runs]
     if len(set(paths)) == 1:
-        return Path(runs[0]) / FOLDER
-    return Path(f"{FOLDER}-{joined_name(path.name for path in paths)}")
+        return Path(runs[0]) / (f"{FOLDER}-{joined_name(images)}" if images else FOLDER)
+    return Path(f"{FOLDER}-{joined_name([*(path.name for path in paths), *images])}")
 
 
 def joined_name(names: Iterable[str]) -> str:

@@ -82,7 +82,17 @@ def test_eval_gives_the_numbers_of_the_run(trained, pictures, capsys):
     assert found["top1"] == last["top1"] and found["loss"] == pytest.approx(last["loss"], rel=1e-5)
     kept = (trained / "evaluation/classes.json").read_text()
     line = said(capsys, "eval", trained, "--step", "best", "--split", "train", "--no-pictures")
-    assert "(train), 90 images: loss " in line and (trained / "evaluation/classes.json").read_text() == kept
+    assert "(train), 90 images: loss " in line
+    for at, name in (
+        ([], "val"),
+        (["--split", "val[:9]"], "val[:9]"),
+        (["--data.path", pictures / "val"], "val-train"),
+    ):
+        found = json.loads(said(capsys, "eval", trained, "--json", *at))  # only the run's own images go to "evaluation"
+        folder = trained / (f"evaluation-{name}" if at else "evaluation")
+        assert found["files"][0] == f"{folder}/classes.json"
+        assert at == [] or (trained / "evaluation/classes.json").read_text() == kept
+        kept = (trained / "evaluation/classes.json").read_text()
 
 
 def test_a_run_ends_with_its_numbers_by_class_and_eval_draws_them(trained, tmp_path, capsys, monkeypatch):
@@ -100,7 +110,7 @@ def test_a_run_ends_with_its_numbers_by_class_and_eval_draws_them(trained, tmp_p
     shutil.rmtree(trained / "evaluation")
     main(f"train --workdir {trained} --config {trained}".split())  # it is finished, and is tested again
     line = capsys.readouterr().out
-    assert "test by class: lowest recall digit" in line and f"all in {trained}/evaluation/classes.json" in line
+    assert "test by class: lowest recall 'digit" in line and f"all in {trained}/evaluation/classes.json" in line
     again = json.loads((trained / "evaluation/classes.json").read_text())
     assert again["confusion"] == written["confusion"] and again["top1"] == last["top1"]
     shutil.rmtree(trained / "evaluation")
@@ -359,6 +369,7 @@ def test_mistakes_are_one_line_each(trained, pictures, tmp_path, capsys):
         (["predict", trained, tmp_path / "nothing.png"], "no image or folder"),
         (["predict", trained, pictures / "val", "--top", "0"], "top=0; wanted: at least 1"),
         (["predict", trained], "no image given; wanted: image files, or folders of them"),
+        (["predict", trained / "config.json", trained], "the run comes first; did you mean: resnet-jax predict /"),
         (["eval", trained.parent], "is no run; runs in it: mine"),
         (["models", "resnet5o"], "no model matches 'resnet5o'; close: resnet50"),
         (["summary", "resnet5o"], "no model named 'resnet5o'; close: resnet50"),
@@ -413,6 +424,7 @@ def test_an_unreadable_image_stops_training_with_its_name_or_is_skipped(tmp_path
     right = [guess["top"][0]["class"] in guess["image"] for guess in map(json.loads, lines)]
     found = json.loads(said(capsys, "eval", run, "--json", "--data.path", tmp_path / "other", "--split", "train"))
     assert found["top1"] == pytest.approx(np.mean(right)) and found["images"] == 20
+    assert found["files"][0] == f"{run}/evaluation/classes.json"  # they are the run's own images, under other names
 
 
 def test_a_missing_backend_is_no_fault_of_the_checkpoint(tmp_path, capsys, monkeypatch):

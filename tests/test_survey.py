@@ -90,6 +90,20 @@ def test_verify_lists_every_image_that_cannot_be_read(pictures, tmp_path, capsys
     assert record["classes"][0]["images"]["train"] == 10
 
 
+def test_images_of_several_sizes_are_verified_without_a_common_one(pictures, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (5, 4)).save(pictures / "train/cat/wide.png")
+    main(["data", str(pictures), "--verify"])
+    differ, last = capsys.readouterr().out.splitlines()
+    assert differ.startswith("not shown as training sees them: images differ in size") and "image_size" in differ
+    assert last == "all 19 images can be read"
+    main(["data", str(pictures), "--verify", "--json"])
+    assert json.loads(capsys.readouterr().out) == {"broken": [], "notes": [differ]}
+    with pytest.raises(SystemExit):
+        main(["data", str(pictures)])
+    assert "images differ in size" in capsys.readouterr().err
+
+
 def test_labels_are_looked_at_too_and_the_order_is_that_of_the_images():
     images = np.zeros((300, 4, 4, 1), np.uint8)
     found = list(read_all(Items(images, np.arange(300) % 3 - (np.arange(300) == 7), ("a", "b"), "x.npz"), threads=2))

@@ -81,6 +81,8 @@ def read_records(folder: Path) -> list[dict[str, Any]]:
     except (FileNotFoundError, NotADirectoryError):
         beside = sorted(run.parent.name for run in folder.parent.glob("*/metrics.jsonl"))
         close = nearest(folder.name, beside, None if beside else "no run is beside it")
+        if inside := sorted(run.parent.name for run in folder.glob("*/metrics.jsonl")):
+            close = f"runs in it: {', '.join(inside[:5])}{', ...' if len(inside) > 5 else ''}"
         raise FileNotFoundError(f"no metrics.jsonl in {folder}; wanted the folder of a run; {close}") from None
     records = []
     for number, line in enumerate(lines, 1):

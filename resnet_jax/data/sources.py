@@ -243,12 +243,17 @@ def depth_note(examples: Examples) -> str | None:
     return f"{said}; multiply the values by {2**16 // (1 << largest.bit_length())} when you write the files"
 
 
+class NeedsImageSize(ValueError):
+    """Images that cannot be held in memory as they are, where no `data.image_size` is set."""
+
+
 def in_memory(examples: Examples, *, channels: int | None = None, skip_unreadable: bool = False) -> InMemory:
     """Decodes a whole split of images of one size. With `channels` None: 1 if all are grey, else 3.
 
     Raises:
       Unreadable: an image that cannot be read, unless they are skipped.
-      ValueError: images that differ in size, or too many of them.
+      NeedsImageSize: images that differ in size, or too many of them.
+      ValueError: none that can be read.
     """
     if (
         isinstance(examples, Items)
@@ -273,14 +278,14 @@ def in_memory(examples: Examples, *, channels: int | None = None, skip_unreadabl
             continue
         if not labels:
             if len(examples) * image.nbytes > MEMORY:
-                raise ValueError(
+                raise NeedsImageSize(
                     f"{len(examples):,} images of {image.shape[1]} x {image.shape[0]} pixels are too many for memory; "
                     f"set data.image_size, and they are decoded as they are needed"
                 )
             images, first = np.empty((len(examples), *image.shape), np.uint8), examples.name(i)
         if image.shape[:2] != images.shape[1:3]:
             sizes = [f"{shape[1]} x {shape[0]}" for shape in (images.shape[1:], image.shape)]
-            raise ValueError(
+            raise NeedsImageSize(
                 f"images differ in size: {first} has {sizes[0]} pixels, {examples.name(i)} {sizes[1]}; "
                 f"set data.image_size to crop them to one"
             )

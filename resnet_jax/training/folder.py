@@ -72,7 +72,8 @@ def remove_reports(folder: Path) -> None:
     """Removes what an earlier start reported on its data and its tests, as a run that starts from scratch does."""
     for file in folder.glob("skipped*.jsonl"):
         file.unlink()
-    remove_evaluation(folder / FOLDER)
+    for evaluated in (folder / FOLDER, *folder.glob(f"{FOLDER}-*")):  # of other images too
+        remove_evaluation(evaluated)
 
 
 def check_unchanged(folder: Path, config: Config, saved: dict[str, Any] | None = None) -> list[str]:

@@ -17,7 +17,8 @@ from resnet_jax.training.session import Session
 from resnet_jax.types import Batch
 
 AHEAD = 3  # steps under way at most
-SHOWN = 10  # example indices in a message
+SHOWN = 3  # names of examples in a message
+ADVICE = "try a lower --optim.peak-lr, or --optim.clip-norm 1"
 
 
 class Diverged(RuntimeError):
@@ -101,7 +102,7 @@ class Log:
         for name, value in means.items():
             if name.endswith("loss") and not math.isfinite(value):
                 self._checkpoints.drop(step)
-                raise Diverged(f"test {name} is {value} at step {step}; {self._newest()}")
+                raise Diverged(f"test {name} is {value} at step {step}; {self._newest()}; {ADVICE}")
 
     def _end_interval(self) -> None:
         self._ended, self._last, self._open = self._open, self._step, Interval()
@@ -148,8 +149,9 @@ class Log:
         if math.isfinite(loss) and math.isfinite(norm) and not skipped:
             return
         examples = self._session.examples(step)
-        self._report.nonfinite(step, examples, self._session.names(step))
-        shown = f"{', '.join(map(str, examples[:SHOWN]))}{', ...' if len(examples) > SHOWN else ''}"
+        names = self._session.names(step)
+        self._report.nonfinite(step, examples, names)
+        shown = f"{', '.join(names[:SHOWN])}{', ...' if len(names) > SHOWN else ''}"
         if skipped:
             self.skipped += 1
             self._report.say(f"step {step} skipped: its loss or gradient is not finite; training examples {shown}")
@@ -158,7 +160,7 @@ class Log:
         if math.isfinite(loss):
             what = f"the gradient's norm is {norm}"
         said = f"{what} at step {step}, learning rate {self._session.rate(step):.4g}"
-        raise Diverged(f"{said}; training examples {shown} (all in nonfinite.jsonl); {self._newest()}")
+        raise Diverged(f"{said}; training examples {shown} (all in nonfinite.jsonl); {self._newest()}; {ADVICE}")
 
     def _newest(self) -> str:
         latest = self._checkpoints.latest_step

@@ -485,7 +485,7 @@ class _Run:
                 raise SaveFailed(
                     f"{folder} cannot be written: {error}; the run's checkpoints are as they were"
                 ) from error
-        lowest = ", ".join(f"{counts.classes[k]} {counts.recall[k]:.4f}" for k in counts.worst()[:3])
+        lowest = ", ".join(f"{counts.classes[k]!r} {counts.recall[k]:.4f}" for k in counts.worst()[:3])
         file = Path(self._config.workdir) / confusion.FOLDER / confusion.FILE
         report.say(f"test by class: lowest recall {lowest}; all in {file}")
 

@@ -174,7 +174,8 @@ def class_weights(config: OptimConfig, train: Source) -> tuple[float, ...] | Non
         return None
     if given != "balanced":
         if len(given) != classes:
-            raise ValueError(f"optim.class_weights has {len(given)} numbers; expected {classes}, one per class")
+            said = f"optim.class_weights has {len(given)} numbers; expected {classes}, one per class"
+            raise ValueError(f"{said}, in this order: {shortened(train.classes)}")
         return tuple(map(float, given))
     counts = np.bincount(train.labels[train.labels >= 0], minlength=classes)
     if not counts.all():

@@ -10,7 +10,7 @@ from flax.traverse_util import flatten_dict
 from resnet_jax.files import expanded
 from resnet_jax.models import create_model
 from resnet_jax.types import Variables
-from resnet_jax.weights.names import Names, has_net
+from resnet_jax.weights.names import NETS, Names, has_net, tables
 from resnet_jax.weights.pretrained import to_variables
 from resnet_jax.weights.readers import write_safetensors
 
@@ -34,9 +34,13 @@ def save_torch_state(variables: Variables, name: str, path: str | Path, layout: 
     model = create_model(name, num_classes=0)
     kernel = flat.get(("params", "head", "dense", "kernel"))
     model = model.clone(num_classes=0 if kernel is None else kernel.shape[-1])
+    layouts = [known for known in tables(model) if has_net(known, name)]
+    if layout not in layouts:
+        if layout in NETS and layout in tables(model):
+            raise ValueError(f"{layout} has no {name}; nothing there would give its numbers")
+        valid = ", ".join(layouts) or f"none, as no library has {name}"
+        raise ValueError(f"layout={layout!r}; of this net there are: {valid}")
     names, state = Names(model, layout), {}
-    if not has_net(layout, name):
-        raise ValueError(f"{layout} has no {name}; nothing there would give its numbers")
     for key, value in flat.items():
         entry, how = names.entry(key)
         state[entry] = how.to_theirs(value)

@@ -414,6 +414,19 @@ def test_a_split_that_cannot_be_used_is_reported_when_it_is_asked_for(tmp_path, 
         data.examples("test")
 
 
+def test_classes_whose_images_all_lie_a_level_deeper_get_a_note(tmp_path):
+    pictures(tmp_path / "D", "shapes/circle/1.png", "shapes/square/1.png", "other/cross/1.png", "other/ring/1.png")
+    pictures(tmp_path / "S", "val/cat/1.png", "val/dog/1.png")
+    pictures(tmp_path / "S/train", "cat/grey/1.png", "cat/red/1.png", "dog/big/1.png", "dog/small/1.png")
+    for path, train, first in (("D", "D", "other"), ("S", "S/train", "cat")):
+        (note,) = open_all(tmp_path / path).notes
+        assert note.endswith(f"; did you mean {tmp_path / train / first}?")
+    said = "classes are other, shapes, but images lie deeper, as in other/cross, shapes/circle; did you mean"
+    assert open_all(tmp_path / "D").notes[0].startswith(said)
+    pictures(tmp_path / "D", "shapes/1.png")  # a class whose images do not
+    assert open_all(tmp_path / "D").notes == ()
+
+
 def test_what_systems_leave_behind_is_skipped(tmp_path):
     pictures(tmp_path, "cat/1.png", "dog/1.png", "__MACOSX/cat/._1.png", "__MACOSX/x.png", "@eaDir/y.png")
     pictures(tmp_path, "cat/@eaDir/1.png/THUMB.png", "cat/.ipynb_checkpoints/1-checkpoint.png", "cat/Thumbs.db")

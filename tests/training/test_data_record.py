@@ -349,7 +349,7 @@ def test_class_weights(images):
     plan = with_recorded_classes(weighted("balanced"), {"classes": ["dog", "cat"]})
     assert plan.class_weights == pytest.approx((15 / (2 * 12), 15 / (2 * 3)))
     for weights, said in (
-        ((1.0,), "optim.class_weights has 1 numbers; expected 2, one per class"),
+        ((1.0,), "optim.class_weights has 1 numbers; expected 2, one per class, in this order: cat, dog"),
         ((0.0, 0.0), "optim.class_weights=.*; wanted: balanced, or a number of at least 0 for each class"),
         ((), "optim.class_weights=.*; wanted: balanced, or"),
     ):

@@ -272,7 +272,9 @@ def test_the_best_test_is_taken_from_the_kept_checkpoints():
 
 def test_a_start_from_scratch_removes_earlier_reports_and_keeps_other_files(tmp_path):
     names = ["skipped.jsonl", "skipped.1.jsonl", "evaluation/classes.json", "evaluation/confusion.png", "a.txt"]
+    names += ["evaluation-other-train/mistakes.png"]
     (tmp_path / "evaluation").mkdir()
+    (tmp_path / "evaluation-other-train").mkdir()
     for name in [*names, "evaluation/mine.txt"]:
         (tmp_path / name).write_text("")
     remove_reports(tmp_path)
@@ -315,7 +317,8 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, tfds_dir):
     assert f"the newest checkpoint: {tmp_path / 'checkpoints' / '2'}" in said
     (line,) = [json.loads(line) for line in (tmp_path / "nonfinite.jsonl").read_text().splitlines()]
     assert len(line["examples"]) == len(set(line["examples"])) == 88
-    assert f"training examples {', '.join(map(str, line['examples'][:10]))}, ... (all in nonfinite.jsonl)" in said
+    assert f"training examples {', '.join(line['names'][:3])}, ... (all in nonfinite.jsonl)" in said
+    assert said.endswith("; try a lower --optim.peak-lr, or --optim.clip-norm 1")
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(load_checkpoint(tmp_path).variables))
 
 

@@ -81,6 +81,8 @@ def test_a_head_of_any_size_or_none_is_written(tmp_path):
         ("resnetblur50", "torchvision", "torchvision has no resnetblur50"),
         ("tf_efficientnet_b0", "torchvision", "torchvision has no tf_efficientnet_b0"),
         ("cifar_resnet20", "timm", "timm has no cifar_resnet20"),
+        ("cifar_resnet20", "keras", "layout='keras'; of this net there are: none, as no library has cifar_resnet20"),
+        ("tf_efficientnet_b0", "keras", "layout='keras'; of this net there are: timm$"),
         ("cifar_skipnet38", "timm", "timm has no cifar_skipnet38"),
     ],
 )

@@ -141,7 +141,7 @@ def _open_splits(path: Path, splits: dict[str, str], others: list[str], options:
     _refuse_columns(path, options)
     if not found:
         _refuse_flat(train)
-    _check_shape(train, [one for one in found if one.listing.paths], [])
+    deep = _check_shape(train, [one for one in found if one.listing.paths], [])
     names = _check_classes(train, found, every=True)
     parts: dict[str, Files | Part] = {"train": _files(path, train, found, names)}
     unlabelled, everything = {}, list(found)
@@ -165,7 +165,7 @@ def _open_splits(path: Path, splits: dict[str, str], others: list[str], options:
     notes += tuple(f"split {split!r} is not used: {reason}" for split, reason in unlabelled.items())
     if others:
         notes += (f"folders beside those of splits are not read: {shortened(others, 5)}",)
-    return Stored(str(path), parts, notes, unlabelled)
+    return Stored(str(path), parts, (*notes, *deep), unlabelled)
 
 
 def _raise(error: ValueError) -> NoReturn:
@@ -246,7 +246,7 @@ def _list_classes(path: Path, folders: Iterable[str], root: Path) -> list[Class]
 
 
 def _check_shape(path: Path, found: list[Class], candidates: list[Path]) -> list[str]:
-    """Raises ValueError for folders that are hardly classes. Returns notes on files of labels that are not read."""
+    """Raises ValueError for folders that are hardly classes. Returns notes: folders too high, and files not read."""
     notes = []
     inner = {one.folder: _inner_folders(path, one) for one in found}
     names = [one.folder for one in found]
@@ -260,6 +260,10 @@ def _check_shape(path: Path, found: list[Class], candidates: list[Path]) -> list
         said = f"{shortened(names, 5)} look like splits: each has the folders {shortened(shared, 5)}"
         hint = f"expected train and test; if these are classes: --data.classes {' '.join(names[:5])}"
         raise ValueError(f"{path}: {said}; {hint}")
+    if len(names) > 1 and all(inner.values()):
+        deep = [str(one.listing.paths[0].parent.relative_to(path)) for one in found]
+        said = f"classes are {shortened(names, 4)}, but images lie deeper, as in {shortened(deep, 4)}"
+        notes.append(f"{said}; did you mean {path / names[0]}?")
     real = defaultdict(list)
     for one in found:
         real[os.path.realpath(path / one.folder)].append(one.folder)
