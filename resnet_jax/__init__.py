@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from resnet_jax.analysis import Summary, summary
-from resnet_jax.models import Feature, Outputs, create_model, feature_info, list_models
-from resnet_jax.training.state import TrainState
-from resnet_jax.training.steps import make_eval_step, make_train_step
-from resnet_jax.types import Preprocess, Pretrained
-from resnet_jax.weights import load_pretrained, save_torch_state
+if TYPE_CHECKING:
+    from resnet_jax.analysis.summary import Summary, summary
+    from resnet_jax.models import Feature, Outputs, create_model, feature_info, list_models
+    from resnet_jax.training.state import TrainState
+    from resnet_jax.training.steps import make_eval_step, make_train_step
+    from resnet_jax.types import Preprocess, Pretrained
+    from resnet_jax.weights import load_pretrained, save_torch_state
 
 __version__ = "0.2.0.dev0"
 
@@ -30,6 +33,30 @@ __all__ = [
     "save_torch_state",
     "summary",
 ]
+
+# Imported at first use, so that the command line starts, and answers --help and mistakes, without JAX.
+_MODULES = {
+    **dict.fromkeys(("Summary", "summary"), "analysis"),
+    **dict.fromkeys(("Feature", "Outputs", "create_model", "feature_info", "list_models"), "models"),
+    "TrainState": "training.state",
+    **dict.fromkeys(("make_eval_step", "make_train_step"), "training.steps"),
+    **dict.fromkeys(("Preprocess", "Pretrained"), "types"),
+    **dict.fromkeys(("load_pretrained", "save_torch_state"), "weights"),
+}
+_PACKAGES = ("analysis", "models", "ops", "training", "types", "weights")  # `resnet_jax.models` without an import
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PACKAGES:
+        return import_module(f"{__name__}.{name}")
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES, *_PACKAGES})
 
 
 def load_checkpoint(

@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
+from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise, takewhile
 from types import SimpleNamespace
 from typing import Annotated, Any, Literal
@@ -208,6 +209,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Runs a command. Exits with status 2 and one line for a mistake, 1 for a run that stopped, 130 after Ctrl-C, 143
     after SIGTERM.
     """
+    _silence_loader()
     for stream in (sys.stdout, sys.stderr):  # names of files need not be text
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -228,6 +230,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         hint = "; the same command resumes from the last checkpoint, if there is one yet" if name == "train" else ""
         print(f"interrupted{hint}", file=sys.stderr)
         raise SystemExit(130) from None
+
+
+def _silence_loader() -> None:
+    """Before 0.10.2 jaxlib logs two false errors for each program that it loads from the compilation cache.
+
+    Its log is read once, when JAX is imported. Errors still reach Python as exceptions.
+    """
+    with suppress(PackageNotFoundError):
+        if "jaxlib" not in sys.modules and version("jaxlib") in ("0.10.0", "0.10.1"):
+            os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def _main(name: str, arguments: list[str]) -> None:

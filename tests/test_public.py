@@ -38,6 +38,24 @@ def test_importing_imports_nothing_heavy_and_takes_no_device():
     """)
 
 
+def test_jax_is_imported_when_a_net_is_first_asked_for():
+    python("""
+        import os, sys
+        import resnet_jax
+        from resnet_jax import cli
+        assert "jax" not in sys.modules and "create_model" in dir(resnet_jax)
+        try:
+            cli.main(["--version"])
+        finally:
+            assert "jax" not in sys.modules
+        from importlib.metadata import version
+        noisy = version("jaxlib") in ("0.10.0", "0.10.1")
+        assert (os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "3") == noisy
+        assert resnet_jax.models.create_model is resnet_jax.create_model
+        assert not hasattr(resnet_jax, "create_modle")
+    """)
+
+
 @pytest.mark.slow
 def test_jax_flax_and_optax_are_enough_to_make_a_net_and_train_a_step():
     """As in an environment that has only those three and what they themselves ask for."""
