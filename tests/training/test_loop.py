@@ -477,7 +477,7 @@ def test_metrics_are_read_an_interval_late(tmp_path, tfds_dir, monkeypatch):
         ({"optim__label_smoothing": 1.5}, "optim.label_smoothing=1.5; wanted: a number in [0, 1)"),
         ({"data__mean": (0.1, 0.2), "data__std": (1.0, 1.0)}, "wanted: 1 numbers each"),
         ({"model__bn_group_size": 3}, "model.bn_group_size=3 does not divide 8 devices"),
-        ({"model__frozen_norms": ("stage7",)}, "frozen_norms='stage7'; valid:"),
+        ({"model__frozen_norms": ("stage7",)}, "frozen_norms: expected all, stem, stage1"),
     ],
 )
 def test_what_cannot_be_is_refused_before_any_work(tmp_path, tfds_dir, changes, said):
