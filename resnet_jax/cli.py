@@ -57,7 +57,7 @@ class Eval:
         None  # with multi-scale: shorter sides in pixels; None: 224 256 384 480 640 times the net's pixels / 224
     )
     out: Place | None = None  # write each image's class and predictions to this .csv or .json file
-    out_dir: Place | None = None  # folder for classes.json, confusion.png and mistakes.png; None: RUN/evaluation
+    out_dir: Place | None = None  # folder for classes.json and pictures; None: RUN/evaluation; several: evaluation-A-B
     pictures: bool = True  # write those files into that folder
     step: str = "latest"  # checkpoint: latest, best (by checkpoint.best) or a number
     ema: bool = False  # use the averaged weights
