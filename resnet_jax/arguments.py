@@ -190,6 +190,8 @@ class Parser(argparse.ArgumentParser):
             off = f"{group}.no-{last}" if dot else f"--no-{last.removeprefix('--')}"
             self.options[off] = option
             pair = ((flag, True), (off, False))
+            if option.default is True and option.help is not None:
+                shown = f"turn off: {shown}"
             for one, const in reversed(pair) if option.default is True else pair:
                 place.add_argument(one, dest=option.name, action="store_const", const=const, help=shown)
                 shown = argparse.SUPPRESS
@@ -279,6 +281,9 @@ class Parser(argparse.ArgumentParser):
     def _unknown(self, flag: str, name: str) -> str:
         """An error for an option that is not there: ours of the same meaning, of the same name, or the nearest."""
         shown = [known for known, option in self.options.items() if option.help is not None]
+        group, dot, last = name.removeprefix("--no-").rpartition(".")
+        if name.startswith("--no-") and dot and (off := f"--{group}.no-{last}") in self.options:
+            return f"no option {flag}; did you mean {off}?"
         last = name.lstrip("-").rpartition(".")[2].casefold()
         typo = difflib.get_close_matches(name, shown, n=1, cutoff=0.85) if "." in name else []
         if typo and typo[0].rpartition(".")[2] == last:

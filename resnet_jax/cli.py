@@ -354,7 +354,8 @@ def parse(argv: Sequence[str] | None = None) -> Config:
         default = fill(default, {"train.epochs": TrainConfig.epochs})
     if "train.epochs" in values:
         default = fill(default, {"train.steps": None})
-    config = fill(replace(default, data=_named(values, default.data)), values)
+    default = replace(default, data=_named(values, default.data), optim=_with_warmup(values, default.optim))
+    config = fill(default, values)
     said = values.keys() | changes(to_dict(Config()), to_dict(default)).keys()
     source, taken = _source(config), {}
     if source is not None:
@@ -367,6 +368,14 @@ def parse(argv: Sequence[str] | None = None) -> Config:
     if taken:
         print(f"taken from {config.init.from_}: {', '.join(f'{name}={value!r}' for name, value in taken.items())}")
     return config
+
+
+def _with_warmup(values: Mapping[str, Any], config: OptimConfig) -> OptimConfig:
+    """A typed warmup stays; a config's was chosen for its own length of the run, and shrinks in a shorter one."""
+    if "optim.warmup_epochs" in values:
+        return replace(config, warmup_shrinks=False)
+    is_other_length = bool(values.keys() & {"train.steps", "train.epochs"})
+    return replace(config, warmup_shrinks=True) if is_other_length and config.warmup_epochs is not None else config
 
 
 def _source(config: Config) -> Config | None:
@@ -411,7 +420,8 @@ def _request(name: str, arguments: Sequence[str]) -> Any:
     request = COMMANDS[name][0](**own)
     if name == "experiment":
         base = DEFAULTS[request.name].config
-        groups = {"model": base.model, "optim": base.optim, "train": base.train, "data": _named(values, base.data)}
+        own_optim, own_data = _with_warmup(values, base.optim), _named(values, base.data)
+        groups = {"model": base.model, "optim": own_optim, "train": base.train, "data": own_data}
         return fill(replace(request, **groups), values)
     if name == "data":
         return fill(replace(request, data=config.data), values)

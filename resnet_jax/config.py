@@ -99,6 +99,7 @@ class OptimConfig:
     warmup_epochs: float | None = (
         None  # epochs in which the rate grows linearly to peak_lr; None: 5, or a fifth of a run not longer than that
     )
+    warmup_shrinks: bool = False  # a warmup not shorter than the run takes a fifth of it; off: it is an error
     warmup_from: float = 0.0  # share of peak_lr that the warmup starts from
     warmup_flat: bool = False  # stay at warmup_from until the warmup ends, as the paper's CIFAR ResNet-110
     final_lr: float = 0.0  # rate at the cosine's end

@@ -55,6 +55,12 @@ def test_a_length_in_steps_takes_the_place_of_epochs_and_the_folder_is_named_by_
     config = ["--config", str(tmp_path / "c.py")]
     assert parse([*config, "--train.steps", "7"]).train == dataclasses.replace(Config().train, steps=7)
     assert parse([*config, "--train.epochs", "7"]).train.epochs == 7
+    for length in (["--train.steps", "7"], ["--train.epochs", "2"]):
+        short = parse(["--config", "folder_resnet18", *length])
+        assert short.optim.warmup_shrinks and short.optim.warmup_epochs == 2
+        assert not parse(["--config", "folder_resnet18", *length, "--optim.warmup-epochs", "2"]).optim.warmup_shrinks
+        assert not parse(length).optim.warmup_shrinks
+        assert _request("experiment", ["degradation", *length]).optim.warmup_shrinks
     with pytest.raises(SystemExit):
         parse(["--train.steps", "7", "--train.epochs", "2"])
     assert "two lengths of one run; set one of them" in capsys.readouterr().err
@@ -126,6 +132,17 @@ def test_help_of_a_command_describes_every_option_as_people_type_it(name, capsys
     assert shown.startswith(f"usage: resnet-jax {name} ")
     for option in _parser(name).options.values():
         assert option.help is None or re.match(r"\w", option.help), option.name
+
+
+def test_help_of_a_switch_that_is_on_says_that_its_flag_turns_it_off(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "--log.no-tensorboard turn off: event files in the run's folder (default: on)" in shown
+    assert "--data.horizontal-flip mirror half of the training images" in shown
+    with pytest.raises(SystemExit):
+        main(["train", "--no-data.horizontal-flip"])
+    assert "did you mean --data.no-horizontal-flip?" in capsys.readouterr().err
 
 
 def test_help_of_all_fits_a_screen(capsys):

@@ -28,6 +28,7 @@ FREE = (
     "data.threads",
     "data.eval_batch_size",
     "data.unreadable",
+    "optim.warmup_shrinks",  # without it a warmup that it would change is an error
     "train.parallel",
     "train.log_every_steps",
     "train.patience",
@@ -113,7 +114,7 @@ def _corrected(folder: Path, config: Config) -> list[str]:
 
 
 def _named(differ: dict[str, tuple[Any, Any]]) -> str:
-    return ", ".join(f"{name} was {old!r}, now {new!r}" for name, (old, new) in differ.items())
+    return ", ".join(f"{name.rstrip('_')} was {old!r}, now {new!r}" for name, (old, new) in differ.items())
 
 
 def adopt_holdout(folder: Path, config: Config) -> Config:

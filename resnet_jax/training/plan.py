@@ -481,14 +481,15 @@ def make_schedule(config: OptimConfig, *, batch_size: int, steps_per_epoch: floa
 
 
 def _warmup(config: OptimConfig, steps_per_epoch: float, steps: int) -> tuple[int, tuple[str, ...]]:
-    """Steps of the warmup, and a note where the default is too long for the run and a fifth of it is taken."""
-    if config.warmup_epochs is not None:
-        return round(config.warmup_epochs * steps_per_epoch), ()
-    default = round(DEFAULT_WARMUP * steps_per_epoch)
-    if default < steps:
-        return default, ()
+    """Steps of the warmup, and a note where one that may shrink is too long for the run and a fifth of it is taken."""
+    is_default = config.warmup_epochs is None
+    epochs = DEFAULT_WARMUP if config.warmup_epochs is None else config.warmup_epochs
+    configured = round(epochs * steps_per_epoch)
+    if configured < steps or not (is_default or config.warmup_shrinks):
+        return configured, ()
     warmup = steps // 5
-    said = f"the default warmup of {DEFAULT_WARMUP:g} epochs ({default} steps) is not shorter than this run"
+    which = "default" if is_default else "config's"
+    said = f"the {which} warmup of {epochs:g} epochs ({configured} steps) is not shorter than this run"
     return warmup, (f"{said}: it takes a fifth of it, {warmup} of {steps} steps; see --optim.warmup-epochs",)
 
 

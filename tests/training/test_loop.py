@@ -581,6 +581,11 @@ def test_the_default_warmup_shrinks_in_a_short_run_and_one_that_is_given_does_no
     long, given = plan(train__epochs=6.0), plan(train__epochs=6.0, optim__warmup_epochs=5.0)
     assert not long.notes
     assert [float(long.schedule(step)) for step in range(24)] == [float(given.schedule(step)) for step in range(24)]
+    shrunk = plan(optim__warmup_epochs=2.0, optim__warmup_shrinks=True)
+    assert [float(shrunk.schedule(step)) for step in range(8)] == [float(short.schedule(step)) for step in range(8)]
+    assert shrunk.notes[0].startswith(
+        "the config's warmup of 2 epochs (8 steps) is not shorter than this run: it takes"
+    )
     assert plan(train__epochs=40.0, train__steps=7).steps == 7
     assert plan(train__epochs=40.0, train__steps=2).steps == 2
     with pytest.raises(ValueError, match="train.steps=7 and train.epochs=2.0 are two lengths of one run; set one"):
