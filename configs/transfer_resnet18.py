@@ -3,19 +3,21 @@
     python train.py --config configs/transfer_resnet18.py --init.from resnet18-f37072fd.pth --data.path PICTURES \\
         --workdir runs/mine
 
-The file is torchvision's; any that `load_pretrained` reads will do, and so will the folder of a run. Its classifier is
-drawn anew, images are normalised as its weights have learned them, and the backbone learns at a tenth of the head's
+The file is torchvision's, which you download yourself; without it the config refuses to start. Any file that
+`load_pretrained` reads will do, and so will the folder of a run; --init.from None starts from scratch. Its classifier
+is drawn anew, images are normalised as its weights have learned them, and the backbone learns at a tenth of the head's
 rate. Few images: --optim.freeze "^(?!head/dense)" trains the head alone. Twenty epochs, a batch of 64, no mixup.
 
 Device: an accelerator. Not run here: ImageNet's weights could not be downloaded. `resnet-jax experiment transfer` does
 the same with digits, in minutes on two CPU cores.
 """
 
-from resnet_jax.config import Config, DataConfig, ModelConfig, OptimConfig, TrainConfig
+from resnet_jax.config import Config, DataConfig, InitConfig, ModelConfig, OptimConfig, TrainConfig
 
 config = Config(
     workdir="runs/transfer_resnet18",
     model=ModelConfig(name="resnet18"),
+    init=InitConfig(from_="resnet18-f37072fd.pth"),
     data=DataConfig(
         path="pictures",
         channels=3,

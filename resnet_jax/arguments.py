@@ -41,7 +41,7 @@ OTHERS = {
     "wd": "--optim.weight-decay",
     "smoothing": "--optim.label-smoothing",
     "clip-grad clipnorm": "--optim.clip-norm",
-    "grad-accum-steps accumulation-steps": "--optim.accumulate",
+    "grad-accum grad-accum-steps accumulation-steps": "--optim.accumulate",
     "warmup": "--optim.warmup-epochs",
     "ema model-ema model-ema-decay": "--optim.ema-decay",
     "b bs batch batch-size": "--data.batch-size|--data.eval-batch-size|--batch-size",
@@ -50,14 +50,15 @@ OTHERS = {
     "max-steps": "--train.steps|--train.epochs",
     "early-stopping": "--train.patience",
     "j workers num-workers nproc": "--data.threads",
-    "data data-path train-dir": "--data.path|the data is an argument without a flag",
+    "data data-path data-dir train-dir": "--data.path|the data is an argument without a flag",
     "dataset": "--data.name|--data.path|the data is an argument without a flag",
     "imgsz img-size input-size size": "--data.image-size|--image-size",
     "in-chans": "--data.channels",
-    "val-split validation-split": "--data.test-split|--split",
+    "val-split validation-split": "--data.train-split 'train[:80%]' --data.test-split 'train[80%:]'|--split",
     "class-map": "--data.class-names",
     "hflip fliplr": "--data.horizontal-flip",
     "scale": "--data.crop-area",
+    "aa auto-augment": "there is no automatic augmentation; see --data.color-jitter, --data.mixup and --data.cutmix",
     "train-interpolation": "--data.interpolation",
     "reprob": "--data.cutout",
     "m model arch net": "--model.name|the net is an argument without a flag",
@@ -67,7 +68,7 @@ OTHERS = {
     "amp amp-dtype fp16 bf16 half": "--model.dtype bfloat16",
     "precision": "--model.dtype",
     "pretrained weights finetune initial-checkpoint checkpoint": "--init.from",
-    "o output output-dir out-dir logdir log-dir save-dir project name": "--workdir|--out",
+    "o out output output-dir out-dir logdir log-dir save-dir project name": "--workdir|--out",
     "c cfg": "--config",
     "resume exist-ok": "the same command on the same --workdir resumes: leave it out",
     "save-period": "--train.eval-every-epochs",
@@ -237,11 +238,13 @@ class Parser(argparse.ArgumentParser):
     def _as_flags(self, arguments: Sequence[str]) -> list[str]:
         """Flags as they are declared: hyphens for underscores, and a value after a switch put into its flag."""
         result: list[str] = []
+        unknown: list[str] = []
         left = list(arguments)
         while left:
             argument = left.pop(0)
             if argument == "--":
-                return [*result, "--", *left]
+                result += ["--", *left]
+                break
             flag, equals, value = argument.partition("=")
             if not argument.startswith("-") or argument == "-" or _is_number(argument):
                 result.append(argument)
@@ -252,7 +255,8 @@ class Parser(argparse.ArgumentParser):
                 continue
             option = self.options.get(name)
             if option is None:
-                fail(self._unknown(flag, name))
+                unknown.append(self._unknown(flag, name))
+                continue
             if option.value.convert is not None:
                 result.append(name + equals + value)
                 continue
@@ -265,7 +269,15 @@ class Parser(argparse.ArgumentParser):
                 on = SWITCH[value.casefold()] != bool(no)
                 name = self._flag_of(option, on)
             result.append(name)
+        if unknown:
+            fail("; ".join(dict.fromkeys(unknown)).replace("?; no", "? no"))
         return result
+
+    def misspelt(self, flag: str) -> str | None:
+        """What to say of a flag that is no option; None: it is one."""
+        name = flag.partition("=")[0]
+        known = name.rstrip("_").replace("_", "-")
+        return None if known in self.options else self._unknown(name, known)
 
     def _positive(self) -> set[str]:
         return {self._flag_of(option, True) for option in self.options.values() if option.value.convert is None}

@@ -255,6 +255,8 @@ def _main(name: str, arguments: list[str]) -> None:
         shell = (*name.split("=")[1:], *arguments, "bash")[0]
         return print(completion({command: _parser(command) for command in COMMANDS}, shell), end="")
     if name.startswith("-"):
+        if (unknown := _parser("train").misspelt(name)) is not None:
+            fail(f"expected a command before options, as resnet-jax train; {unknown}")
         fail(f"expected a command, got {name}; did you mean resnet-jax train {name}?")
     if name not in COMMANDS:
         fail(f"no command {name!r}; {nearest(name, COMMANDS)}")

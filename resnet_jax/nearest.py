@@ -10,9 +10,12 @@ from collections.abc import Iterable
 def nearest(name: str, names: Iterable[str], otherwise: str | None = None) -> str:
     """The end of an error message for a name that is not there: "close: a, b", else `otherwise`, else all of them.
 
-    A name that ends with it comes first: cifar_resnet20 for resnet20.
+    A name that ends with it comes first, cifar_resnet20 for resnet20; before that, one without a tag: resnet18 for
+    resnet18.a1_in1k.
     """
     names = list(names)
+    if (untagged := name.partition(".")[0]) != name and untagged in names:
+        return f"close: {untagged}"
     longer = [known for known in names if known.endswith(f"_{name}")]
     close = list(dict.fromkeys(longer + difflib.get_close_matches(name, names, n=3, cutoff=0.6)))[:3]
     return f"close: {', '.join(close)}" if close else otherwise or f"valid: {', '.join(names)}"

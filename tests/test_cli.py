@@ -217,6 +217,25 @@ def test_what_no_option_of_ours_does_is_said(capsys):
         assert error.startswith(f"error: no option {other}; ") and said in error and error.count("\n") == 1
 
 
+def test_unknown_options_are_reported_together_and_lead_to_what_works(capsys):
+    said = {
+        "train --lr 0.1 --epochs 3 -b 16": "no option --lr; did you mean --optim.peak-lr? "
+        "no option --epochs; did you mean --train.epochs? no option -b; did you mean --data.batch-size?",
+        "--lr 3": "expected a command before options, as resnet-jax train; "
+        "no option --lr; did you mean --optim.peak-lr?",
+        "--optim.peak-lr 3": "expected a command, got --optim.peak-lr; did you mean resnet-jax train --optim.peak-lr?",
+        "train --data-dir x": "no option --data-dir; did you mean --data.path?",
+        "train --grad-accum 2": "no option --grad-accum; did you mean --optim.accumulate?",
+        "train --out x": "no option --out; did you mean --workdir?",
+        "train --val-split 0.2": "no option --val-split; did you mean "
+        "--data.train-split 'train[:80%]' --data.test-split 'train[80%:]'?",
+    }
+    for line, error in said.items():
+        with pytest.raises(SystemExit):
+            main(line.split())
+        assert capsys.readouterr().err == f"error: {error}\n"
+
+
 def test_a_config_is_found_by_its_name_and_a_run_is_one(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -322,6 +341,26 @@ def test_a_net_is_found_without_its_prefix(capsys):
         with pytest.raises(SystemExit):
             main(line.split())
         assert "'resnet20'; close: cifar_resnet20, " in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["train", "--model.name", "resnet18.a1_in1k"])
+    assert capsys.readouterr().err.endswith("; close: resnet18\n")
+
+
+def test_a_shipped_config_names_the_option_it_needs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for line, error in {
+        "--config transfer_resnet18": "init.from: nothing at 'resnet18-f37072fd.pth'; wanted: a run or a file of "
+        "weights (.safetensors or .pth, of timm or torchvision; none is downloaded); set --init.from",
+        "--init.from runs/nope --data.path other": "init.from: nothing at 'runs/nope'; ",
+        "--init.from resnet18": "init.from: nothing at 'resnet18'; wanted: a run or a file of weights (",
+        "--config folder_resnet18": "no file or folder 'pictures'; expected --data.path PATH, ",
+        "--data.train-split train[:50]": "at most that many, as --data.batch-size 16",
+    }.items():
+        with pytest.raises(SystemExit):
+            main(["train", *line.split()])
+        assert error in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+    assert parse(["--config", "transfer_resnet18", "--init.from", "None"]).init.from_ is None
 
 
 def test_windows_is_one_line(monkeypatch, capsys):

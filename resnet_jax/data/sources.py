@@ -287,7 +287,7 @@ def in_memory(examples: Examples, *, channels: int | None = None, skip_unreadabl
             sizes = [f"{shape[1]} x {shape[0]}" for shape in (images.shape[1:], image.shape)]
             raise NeedsImageSize(
                 f"images differ in size: {first} has {sizes[0]} pixels, {examples.name(i)} {sizes[1]}; "
-                f"set data.image_size to crop them to one"
+                f"set data.image_size to crop them to one, as --data.image-size 128 or --config folder_resnet18 does"
             )
         if image.shape[-1] > images.shape[-1]:  # grey so far
             images = np.repeat(images, 3, axis=-1)

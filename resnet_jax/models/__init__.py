@@ -86,10 +86,12 @@ def create_model(name: str | None = None, /, **overrides: Any) -> nn.Module:
             stacklevel=2,
         )
     if name not in MODELS:
-        raise ValueError(f"no model named {name!r}; {nearest(name, MODELS, 'see list_models()')}")
+        raise ValueError(f"no model named {name!r}; {nearest(name, MODELS, 'see list_models(), or resnet-jax models')}")
     kind: Any = MODELS[name].func  # ResNet, or a skeleton of its kind
     fields = [field for field in kind.__dataclass_fields__ if field not in FLAX]
     for field in overrides:
+        if field == "pretrained":
+            raise TypeError('nothing is downloaded: load_pretrained("FILE.safetensors") reads a file of weights')
         if field not in fields and field not in FLAX:
             raise TypeError(f"{name} has no option {field!r}; {nearest(field, fields)}")
     if isinstance(stem := overrides.get("stem"), str):

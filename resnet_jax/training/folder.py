@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
+import shlex
 import subprocess
 from contextlib import suppress
 from dataclasses import replace
@@ -14,7 +15,7 @@ from typing import Any
 
 from resnet_jax.config import DEFAULT_WARMUP, Config, changes, from_dict, read_record, to_dict
 from resnet_jax.files import expanded
-from resnet_jax.nearest import nearest
+from resnet_jax.nearest import listed, nearest
 from resnet_jax.training.checkpoint import kept_steps, read_meta
 from resnet_jax.training.confusion import FOLDER, remove_evaluation
 from resnet_jax.training.integrity import replace_file
@@ -88,12 +89,13 @@ def check_unchanged(folder: Path, config: Config, saved: dict[str, Any] | None =
     if not has_results(folder):
         return _corrected(folder, config)
     differ = _changed(folder, config, saved)
-    named = _named(differ)
-    if named and not config.resume.allow_changes:
+    if differ and not config.resume.allow_changes:
+        said = f"{folder} holds a run of another config: {listed(_described(differ), 6)}"
         raise ValueError(
-            f"{folder} holds a run of another config: {named}; choose another --workdir, or --resume.allow-changes"
+            f"{said}; --config {shlex.quote(str(folder))} has the run's own; else choose another --workdir, "
+            f"or --resume.allow-changes"
         )
-    return [f"going on with another config: {named}"] if named else []
+    return [f"going on with another config: {', '.join(_described(differ))}"] if differ else []
 
 
 def has_results(folder: Path) -> bool:
@@ -110,11 +112,13 @@ def _corrected(folder: Path, config: Config) -> list[str]:
         differ = _changed(folder, config)
     except ValueError:
         return [f"{folder / 'config.json'} is replaced: it cannot be read, and no checkpoint was saved with it"]
-    return [f"no checkpoint was saved before, so the config may change: {_named(differ)}"] if differ else []
+    return (
+        [f"no checkpoint was saved before, so the config may change: {', '.join(_described(differ))}"] if differ else []
+    )
 
 
-def _named(differ: dict[str, tuple[Any, Any]]) -> str:
-    return ", ".join(f"{name.rstrip('_')} was {old!r}, now {new!r}" for name, (old, new) in differ.items())
+def _described(differ: dict[str, tuple[Any, Any]]) -> list[str]:
+    return [f"{name.rstrip('_')} was {old!r}, now {new!r}" for name, (old, new) in differ.items()]
 
 
 def adopt_holdout(folder: Path, config: Config) -> Config:

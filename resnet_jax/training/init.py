@@ -16,14 +16,14 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from resnet_jax.files import expanded
-from resnet_jax.models import shapes
+from resnet_jax.models import MODELS, shapes
 from resnet_jax.nearest import composed, listed, nearest
 from resnet_jax.training.checkpoint import open_checkpoint
 from resnet_jax.training.folder import find_run_directory
 from resnet_jax.types import Array, NotFinite, Preprocess, Pretrained, Variables
 from resnet_jax.weights import classes_of, load_pretrained
 from resnet_jax.weights.pretrained import registered_name
-from resnet_jax.weights.readers import RawAndAveraged
+from resnet_jax.weights.readers import WEIGHT_FILES, RawAndAveraged
 from resnet_jax.weights.recognition import OtherNet
 
 CLASSIFIER = ("params", "head", "dense")
@@ -66,10 +66,8 @@ def start_from(
     """
     if head not in (None, "new", "keep"):
         raise ValueError(f"head={head!r}; valid: new, keep")
+    check_source(source)
     path, number, order, run, meta = expanded(source), None, None, None, {}
-    if not path.exists():
-        beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise FileNotFoundError(f"nothing at {str(path)!r}; {nearest(path.name, beside, 'wanted: a run or a file')}")
     if path.is_file():
         if step != "latest":
             raise ValueError(f"{path} is a file; steps are those of a run")
@@ -109,6 +107,19 @@ def start_from(
     what = f"weights of {source} ({loaded.name}, {whose}; {images})"
     report = f"{what}; {'its' if kept else 'a new'} classifier"
     return Start(unflatten_dict(found), loaded.preprocess, number, report, run, meta)
+
+
+def check_source(source: str | Path) -> None:
+    """Raises FileNotFoundError where there is neither a run nor a file of weights."""
+    path = expanded(source)
+    if path.exists():
+        return
+    beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
+    close = nearest(path.name, beside, "wanted: ")
+    hint = "" if close == "wanted: " or str(path) in MODELS else f"{close}; "
+    raise FileNotFoundError(
+        f"nothing at {str(path)!r}; {hint}wanted: a run or a file of weights ({WEIGHT_FILES}); set --init.from"
+    )
 
 
 def _read_file(path: Path, model: nn.Module, *, kept: bool, ema: bool) -> tuple[Pretrained, int, str]:

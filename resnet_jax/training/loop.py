@@ -39,7 +39,7 @@ from resnet_jax.training.folder import (
     remove_reports,
     versions,
 )
-from resnet_jax.training.init import Start, start_from
+from resnet_jax.training.init import Start, check_source, start_from
 from resnet_jax.training.integrity import SaveFailed, replace_file
 from resnet_jax.training.lock import locked
 from resnet_jax.training.log import Diverged, Log
@@ -205,6 +205,11 @@ def _get_ready(config: Config, held: ExitStack) -> tuple[Plan, Parallel, Path, l
     """
     folder, found = expanded(config.workdir).resolve(), None
     _check_outside(folder, config.data.path)
+    if config.init.from_ is not None and not has_results(folder):
+        try:
+            check_source(config.init.from_)
+        except FileNotFoundError as error:
+            raise ValueError(f"init.from: {error}") from None
     typed = config.data.holdout
     config = adopt_holdout(folder, config)
     plan = make_plan(config, read_record(folder) if has_results(folder) else None)
@@ -371,7 +376,9 @@ class _Run:
             report.say(f"the best: {self._best}")
         skipped = f"; {log.skipped} updates skipped" if log.skipped else ""
         run = shlex.quote(self._config.workdir)
-        following = f"resnet-jax predict {run} IMAGE, resnet-jax eval {run}, resnet-jax plot {run}"
+        other = self._best.value is not None and self._best.step != self._made
+        step = " --step best" if other else ""
+        following = f"resnet-jax predict {run} IMAGE{step}, resnet-jax eval {run}{step}, resnet-jax plot {run}"
         report.say(f"done in {report.elapsed}: {_shown(means)}{skipped}; next: {following}")
 
     def _advice(self) -> str:

@@ -31,6 +31,7 @@ from resnet_jax.data import Dataset, Source
 from resnet_jax.data.examples import HELD_OUT, Stored, identify, shared, shortened
 from resnet_jax.data.identity import MANY, Identity, Sides, differences, other_contents
 from resnet_jax.data.sources import depth_note
+from resnet_jax.files import expanded
 from resnet_jax.models import MODELS, create_model, in_order, list_models, shapes
 from resnet_jax.models.skipnet import SkipNet
 from resnet_jax.nearest import composed
@@ -100,11 +101,17 @@ def make_plan(config: Config, record: Record | None = None) -> Plan:
             raise ValueError(f"{name}={value} is for SkipNets; {config.model.name} has no gates; valid: {gated}")
     if config.optim.freeze is not None or config.optim.lr_multiplier:
         check_patterns(config.optim, shapes(named, named.image_size).variables["params"])
+    if config.data.path is not None and not (path := expanded(config.data.path)).exists():
+        wanted = "a folder with a sub-folder of images per class, or a file of images"
+        raise FileNotFoundError(f"no file or folder {str(path)!r}; expected --data.path PATH, {wanted}")
     dataset, splits, train, test = open_data(config.data, record)
     batch_size = config.data.batch_size
     if batch_size > train.num_examples:
         count = f"{dataset.name} ({splits[0]}) has {train.num_examples} images"
-        raise ValueError(f"data.batch_size={batch_size}, but {count}; wanted: at most that many")
+        smaller = 1 << max(0, train.num_examples.bit_length() - 2)
+        raise ValueError(
+            f"data.batch_size={batch_size}, but {count}; wanted: at most that many, as --data.batch-size {smaller}"
+        )
     height, width, channels = train.image_shape
     if height != width or test.image_shape != train.image_shape:
         sizes = " and ".join(" x ".join(map(str, source.image_shape)) for source in (train, test))

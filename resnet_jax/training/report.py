@@ -158,8 +158,8 @@ class Report:
                 writer.image(step, name, pixels)
 
     def say(self, text: str) -> None:
-        """One line, as it is."""
-        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+        """One line, as it is; a terminal breaks it between words."""
+        self._console.print(text, highlight=False, markup=False, soft_wrap=not self._console.is_terminal)
 
     @property
     def elapsed(self) -> str:

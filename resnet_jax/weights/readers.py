@@ -18,6 +18,8 @@ import numpy as np
 
 from resnet_jax.nearest import listed
 
+WEIGHT_FILES = ".safetensors or .pth, of timm or torchvision; none is downloaded"  # for messages
+
 
 class RawAndAveraged(ValueError):
     """The file has raw and averaged weights, and nothing says which are asked for."""
@@ -37,7 +39,7 @@ def read_state(path: Path, ema: bool | None = None) -> dict[str, np.ndarray]:
         quantised or float8, or no averaged weights where those are asked for.
     """
     if not path.exists():
-        raise FileNotFoundError(f"no file {str(path)!r}")
+        raise FileNotFoundError(f"no file {str(path)!r}; expected a file of weights ({WEIGHT_FILES})")
     if not path.is_file():
         raise ValueError(f"{str(path)!r} is a folder or a device; wanted: a file of weights")
     if path.suffix not in READERS:

@@ -175,7 +175,7 @@ def test_images_that_differ_in_size_are_named():
         in_memory(stored(images))
     assert str(caught.value) == (
         "images differ in size: set.parquet, image 0 has 5 x 4 pixels, set.parquet, image 3 6 x 7; "
-        "set data.image_size to crop them to one"
+        "set data.image_size to crop them to one, as --data.image-size 128 or --config folder_resnet18 does"
     )
 
 

@@ -238,6 +238,7 @@ def test_the_name_of_a_net_by_keyword_works_with_a_warning():
     ("arguments", "error", "said"),
     [
         (("resnet5o", {}), ValueError, "no model named 'resnet5o'; close: resnet50"),
+        (("resnet50", {"pretrained": True}), TypeError, "nothing is downloaded: load_pretrained("),
         (("resnet50", {"num_clases": 3}), TypeError, "no option 'num_clases'; close: num_classes"),
         (("resnet50", {"stem": "cifr"}), ValueError, "stem: expected imagenet, cifar, deep or halving, got 'cifr'"),
         (("resnet50", {"remat": "all"}), ValueError, "remat: expected none, block or stage, got 'all'"),

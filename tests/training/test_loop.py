@@ -241,8 +241,8 @@ def test_patience_ends_a_run_at_the_same_step_however_often_it_is_stopped(tmp_pa
     *_, why, last = capsys.readouterr().out.splitlines()
     said = "stopped early at step 4, after 2 tests without a better result (train.patience)"
     assert why == f"{said}; the best: loss 0.4000 at step 2"
-    assert last.startswith("done in 0:") and last.endswith(f"next: resnet-jax predict {tmp_path} IMAGE, "
-        f"resnet-jax eval {tmp_path}, resnet-jax plot {tmp_path}")  # fmt: skip
+    assert last.startswith("done in 0:") and last.endswith(f"next: resnet-jax predict {tmp_path} IMAGE --step best, "
+        f"resnet-jax eval {tmp_path} --step best, resnet-jax plot {tmp_path}")  # fmt: skip
     assert kept_steps(tmp_path / "checkpoints") == [2, 4] and open_checkpoint(tmp_path, "best").step == 2
     train(config(tmp_path, tfds_dir, **patient, train__patience=2))
     assert "this run is finished: test top-1 0.4000, loss 0.4700; " in capsys.readouterr().out
@@ -517,7 +517,10 @@ def test_a_folder_of_another_run_is_refused_and_unharmed(tmp_path, tfds_dir):
     record_config(tmp_path, config(tmp_path, tfds_dir), 0)
     (tmp_path / "checkpoints" / "4").mkdir(parents=True)
     before = (tmp_path / "config.json").read_bytes()
-    said = "another config: optim.peak_lr was 0.1, now 0.2; choose another --workdir, or --resume.allow-changes"
+    said = (
+        f"another config: optim.peak_lr was 0.1, now 0.2; --config {tmp_path} has the run's own; "
+        "else choose another --workdir, or --resume.allow-changes"
+    )
     with pytest.raises(SetupError, match=said):
         train(config(tmp_path, tfds_dir, optim__peak_lr=0.2))
     assert (tmp_path / "config.json").read_bytes() == before

@@ -40,6 +40,16 @@ def test_one_json_object_a_line_and_one_line_of_text(tmp_path):
     assert second == "epoch 1.00/10  step 10/100  test: loss 1.0000  top-1 0.5000  top-5 0.7500  (9 images)"
 
 
+def test_a_terminal_breaks_lines_between_words_and_a_file_has_whole_ones(tmp_path):
+    said = " ".join(f"word{i}" for i in range(10))
+    for terminal in (True, False):
+        console, written = report(tmp_path, terminal=terminal, width=20)
+        written.say(said)
+        lines = console.file.getvalue().splitlines()
+        assert [word for line in lines for word in line.split()] == said.split()
+        assert max(map(len, lines)) <= 20 if terminal else lines == [said]
+
+
 def shown(console):
     """What a terminal has been made to show, line by line, whatever was drawn over it later."""
     return re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", console.file.getvalue()).replace("\r", "\n").splitlines()
