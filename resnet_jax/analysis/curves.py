@@ -77,7 +77,7 @@ def read_records(folder: Path) -> list[dict[str, Any]]:
     """The lines of a run's metrics.jsonl. Raises what `read_curves` does."""
     file = folder / "metrics.jsonl"
     try:
-        lines = file.read_text(errors="replace").split("\n")[:-1]  # the last is empty, or torn
+        lines = _read_text(file).split("\n")[:-1]  # the last is empty, or torn
     except (FileNotFoundError, NotADirectoryError):
         beside = sorted(run.parent.name for run in folder.parent.glob("*/metrics.jsonl"))
         close = nearest(folder.name, beside, None if beside else "no run is beside it")
@@ -92,7 +92,7 @@ def read_records(folder: Path) -> list[dict[str, Any]]:
                 raise ValueError
             for key in ("step", "loss", "top1"):
                 _number(record[key])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             raise ValueError(f"{file}, line {number} is no record: {line[:80]!r}; wanted {WANTED}") from None
     if not lines:
         raise ValueError(f"{file} has no record yet; wait for the run's first")
@@ -109,10 +109,17 @@ def _read(folder: Path, label: str) -> Curve:
     return Curve(label, *train, *test, *facts)
 
 
+def _read_text(file: Path) -> str:
+    """Raises ValueError for what is there and is no file: of a pipe one would wait for ever."""
+    if file.exists() and not file.is_file():
+        raise ValueError(f"{file} cannot be read: not a file")
+    return file.read_text(errors="replace")
+
+
 def _net_and_data(folder: Path) -> tuple[str, str]:
     """The names of a run's net and data, from its config.json: "" where it does not say."""
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        config = json.loads((folder / "config.json").read_text())["config"]
+    with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+        config = json.loads(_read_text(folder / "config.json"))["config"]
         data = config["data"]
         return str(config["model"]["name"]), Path(data["path"]).name if data.get("path") else str(data["name"])
     return "", ""
@@ -121,8 +128,8 @@ def _net_and_data(folder: Path) -> tuple[str, str]:
 def _num_classes(folder: Path) -> int | None:
     """From the metadata of a checkpoint."""
     for file in sorted(folder.glob("checkpoints/*/meta/metadata")):
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            return len(json.loads(file.read_text())["classes"])
+        with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+            return len(json.loads(_read_text(file))["classes"])
     return None
 
 

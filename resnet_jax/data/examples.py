@@ -380,11 +380,15 @@ def rename_classes(classes: Sequence[str], names: Sequence[str]) -> tuple[str, .
                 raise ValueError(f"class_names: no class {name!r} to rename; {nearest(name, classes)}")
         if len(by_class) < len(names):
             raise ValueError(f"class_names {', '.join(names)}; expected each class once")
+        if empty := next((name for name, given in by_class.items() if not given.strip()), None):
+            raise ValueError(f"class_names: expected a name for class {empty!r}, got {empty + '='!r}")
         new = {composed(name): given for name, given in by_class.items()}
         names = [new.get(composed(name), name) for name in classes]
     if len(names) != len(classes):
         raise ValueError(f"{len(names)} class names for {len(classes)} classes: {shortened(classes)}")
     names = [composed(name) for name in names]
+    if not all(name.strip() for name in names):
+        raise ValueError(f"class_names has an empty name; expected one for each of {shortened(classes)}")
     if repeated := [name for i, name in enumerate(names) if name in names[:i]]:
         raise ValueError(f"class name {repeated[0]!r} is given to two classes; expected another name for each")
     return tuple(names)

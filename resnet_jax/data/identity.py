@@ -18,6 +18,7 @@ SHARE = 0.2  # of the images of each class that is held out, on average
 PIECE, PIECES = 2**13, 8  # bytes, and how many of them are read of an image that has more
 MANY = 50_000  # image files: where there are more, and none is held out by its contents, names and sizes identify them
 READERS = 16  # threads
+REPAIRED = 0.01  # share of the images of a split: where more have other contents, it is other data
 
 
 def fingerprint(image: bytes | np.ndarray) -> int:
@@ -167,12 +168,17 @@ class Identity:
         return digest.hexdigest()
 
 
-def other_contents(before: Identity, now: Identity) -> int:
-    """How many images have other contents, where all names, labels and the order are as before; else 0."""
+def repaired(before: Identity, now: Identity, known: np.ndarray) -> int:
+    """How many images have other contents as after a repair: names, labels and the order are as before; else 0.
+
+    Those are few (one in a hundred, or one), and none is among the `known` ones: uint64 [m], fingerprints.
+    """
     same = before.kind == now.kind and np.array_equal(before.names, now.names) and now.names.all()
     if not same or not np.array_equal(before.labels, now.labels):
         return 0
-    return int((before.fingerprints != now.fingerprints).sum())
+    new = now.fingerprints[before.fingerprints != now.fingerprints]
+    few = len(new) <= max(1, REPAIRED * len(now.fingerprints))
+    return len(new) if few and not np.isin(new, known).any() else 0
 
 
 def differences(before: Identity, now: Identity) -> list[str]:

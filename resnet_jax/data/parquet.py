@@ -115,6 +115,8 @@ def _table(file: Path, columns: list[str]) -> pa.Table:
 
 
 def _read(file: Path, reader: Callable[[Path], Any]) -> Any:
+    if not file.is_file():  # of a pipe one would wait for ever
+        raise ValueError(f"{file} cannot be read: not a file")
     try:
         return reader(file)
     except (OSError, UnicodeDecodeError, pa.ArrowException) as error:

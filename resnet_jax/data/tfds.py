@@ -118,6 +118,8 @@ def open_tfds(name: str, data_dir: str | None = None) -> TfdsDataset:
       ValueError: no such dataset, one that is not of labelled images, or one that is not prepared (with the command
         that prepares it).
     """
+    if name.partition(":")[2].startswith("/"):
+        raise ValueError(f"{name!r} is an address; expected the name of a TFDS dataset, or a path")
     builder = _builder(name, data_dir)
     keys, features = builder.info.supervised_keys, builder.info.features
     pair = keys and (features[keys[0]], features[keys[1]])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -68,13 +67,28 @@ def read_record(run: str | Path) -> Record | None:
     if not file.exists():
         return None
     try:
+        if not file.is_file():  # of a pipe one would wait for ever
+            raise ValueError("not a file")
         with np.load(file, allow_pickle=False) as stored:
             kind = str(stored["kind"])
             train, test = (Identity(kind, *(stored[f"{part}_{name}"] for name in FIELDS)) for part in ("train", "test"))
-            return Record(train, test, stored["earlier"], bool(stored["complete"]))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        said = " ".join(str(error).split())
+            record = Record(train, test, stored["earlier"], bool(stored["complete"]))
+        _check(record)
+        return record
+    except Exception as error:  # of a damaged archive zipfile, zlib and NumPy say a dozen kinds
+        said = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"{file} is corrupted ({said}); move it away to go on without it") from None
+
+
+def _check(record: Record) -> None:
+    """Raises ValueError for arrays that no record has."""
+    wrong = record.earlier.dtype != np.uint64 or record.earlier.ndim != 1
+    for own in (record.train, record.test):
+        arrays = own.fingerprints, own.names, own.labels
+        wrong |= len({array.shape for array in arrays}) > 1 or own.labels.ndim != 1
+        wrong |= [array.dtype for array in arrays] != [np.uint64, np.uint64, np.int32]
+    if wrong:
+        raise ValueError("its arrays are no fingerprints, names and labels of images")
 
 
 def trained_on(examples: Examples, records: Sequence[tuple[Record | None, bool]]) -> tuple[np.ndarray, bool]:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from resnet_jax.config import DEFAULT_WARMUP, Config, changes, from_dict, read_record, to_dict
 from resnet_jax.files import expanded
@@ -160,8 +160,20 @@ def record_config(folder: Path, config: Config, step: int) -> None:
                 last["directory"] = os.getcwd()
                 replace_file(file, json.dumps(last, indent=2) + "\n")
             return
-        record["before"] = [*last.pop("before", []), last | {"until": step}]
+        record["before"] = [*_earlier(file, last), last | {"until": step}]
     replace_file(file, json.dumps(record, indent=2) + "\n")
+
+
+def _earlier(file: Path, record: dict[str, Any]) -> list[dict[str, Any]]:
+    """Takes from the record in `file` those of earlier configs, the oldest first; raises ValueError for others."""
+    earlier = record.pop("before", [])
+    sound = isinstance(earlier, list) and all(
+        isinstance(one, dict) and isinstance(one.get("until"), int) and isinstance(one.get("config"), dict)
+        for one in earlier
+    )
+    if not sound:
+        raise ValueError(f"{file} is not the config of a run: expected a list of earlier ones in 'before'")
+    return cast(list[dict[str, Any]], earlier)
 
 
 def _changed(folder: Path, config: Config, saved: dict[str, Any] | None = None) -> dict[str, tuple[Any, Any]]:
@@ -225,8 +237,8 @@ def config_of_steps(folder: str | Path, first: int, last: int) -> Config:
     Raises:
       FileNotFoundError, ValueError: no run; or the config was changed on the way.
     """
-    now = read_config(folder)
-    for earlier in json.loads((expanded(folder) / "config.json").read_text()).get("before", []):
+    now, file = read_config(folder), expanded(folder) / "config.json"
+    for earlier in _earlier(file, json.loads(file.read_text())):
         until = earlier["until"]
         if first <= until < last:
             raise ValueError(f"{folder} was given another config after step {until}, whose checkpoint is gone")

@@ -241,7 +241,7 @@ def _get_ready(config: Config, held: ExitStack) -> tuple[Plan, Parallel, Path, l
 
 def _check_outside(folder: Path, data_path: str | None) -> None:
     """Raises ValueError for a new run's folder in a folder of images: its files would be taken for data."""
-    if data_path is None or has_results(folder):  # what a run has written there has done no harm
+    if not data_path or has_results(folder):  # what a run has written there has done no harm
         return
     images = expanded(data_path).resolve()
     if (folder == images or images in folder.parents) and is_image_folder(images):
@@ -269,23 +269,23 @@ class _Run:
             state, meta = self._session.fresh(None if begun is None else begun.variables), {}
             self._begun = None if begun is None else {"from": self._config.init.from_, "step": begun.step}
             if found is not None:
+                notes = notes + self._changes(found.meta)  # first: other classes say more than arrays of other shapes
                 state, meta = self._restored(found, state), found.meta
                 self._begun = meta.get("begun")
-                notes = notes + self._changes(meta)
                 self._restore_best(found)
             if self._start > self._plan.steps:
                 said = f"{length(self._config)} is {self._plan.steps} steps"
                 raise SetupError(f"{said}, and the run in {self._folder} has made {self._start}; wanted: no fewer")
             notes = notes + shared_note(self._plan)
+            due = meta.get("evaluation_due", False)
+            going_on = due or (self._start < self._plan.steps and not self._early())
+            report = self._report(going_on, due)
             if distributed.is_first():  # now that it is known to be one that can be gone on with
                 complete = self._plan.record is not None or not self._data_changed
                 write_record(self._folder, make_record(*self._plan.identities, self._plan.record, complete=complete))
                 record_config(self._folder, self._config, self._start)
                 if not self._start:
                     remove_reports(self._folder)
-            due = meta.get("evaluation_due", False)
-            going_on = due or (self._start < self._plan.steps and not self._early())
-            report = self._report(going_on, due)
         self._state = self._parallel.replicate(state)
         del state  # the steps donate it
         with report:

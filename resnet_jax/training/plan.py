@@ -29,7 +29,7 @@ from resnet_jax.config import (
 )
 from resnet_jax.data import Dataset, Source
 from resnet_jax.data.examples import HELD_OUT, Stored, identify, shared, shortened
-from resnet_jax.data.identity import MANY, Identity, Sides, differences, other_contents
+from resnet_jax.data.identity import MANY, Identity, Sides, differences, repaired
 from resnet_jax.data.sources import depth_note
 from resnet_jax.files import expanded
 from resnet_jax.models import MODELS, create_model, in_order, list_models, shapes
@@ -223,11 +223,16 @@ def with_recorded_classes(plan: Plan, meta: Mapping[str, Any]) -> Plan:
     return replace(plan, train=train, test=test, class_weights=class_weights(plan.config.optim, train))
 
 
-def data_changes(plan: Plan, meta: Mapping[str, Any], record: Record | None = None) -> tuple[list[str], list[str]]:
+def data_changes(
+    plan: Plan, meta: Mapping[str, Any], record: Record | None = None, *, exact: bool = False
+) -> tuple[list[str], list[str]]:
     """Data facts that differ from `meta`, a checkpoint's; the run's `record` of its images says more of them.
 
     Returns what changes the steps that are made, a line or none; and notes. Those are on other test images, and on
-    training images with other contents whose names, labels and order are as before, as after a file was repaired.
+    few training images with other contents, as after a file was repaired (see `repaired`).
+
+    Args:
+      exact: the steps of before are to be made again, so that a repaired training image changes them.
     """
     before, now = meta.get("data", {}), data_facts(plan)
     earlier = {name: before.get(name, value) for name, value in now.items()}
@@ -242,8 +247,10 @@ def data_changes(plan: Plan, meta: Mapping[str, Any], record: Record | None = No
         details = [] if recorded is None else differences(recorded, own)
         had, has = before.get("digests", {}).get(split), now["digests"][split]
         comparable = had is not None and had["kind"] == has["kind"]
-        count = 0 if recorded is None else other_contents(recorded, own)
-        changed = comparable and had["set"] != has["set"]
+        count = 0
+        if record is not None and recorded is not None and not (exact and split == "train"):
+            count = repaired(recorded, own, np.union1d(record.trained, record.test.fingerprints))
+        changed = had["set"] != has["set"] if comparable else count > 0
         if count and (changed or not comparable):
             images = f"{count:,} {split} image{'s have' if count > 1 else ' has'}"
             notes.append(f"{images} other contents than before, under the same name and label")

@@ -43,7 +43,7 @@ def replay(folder: str | Path, step: int) -> dict[str, Any]:
     saved = open_checkpoint(folder, before[-1])
     plan = make_plan(config_of_steps(folder, saved.step + 1, step), record)
     plan = with_recorded_classes(adopt_preprocess(plan, saved.preprocess), saved.meta)
-    changes, notes = data_changes(plan, saved.meta, record)
+    changes, notes = data_changes(plan, saved.meta, record, exact=True)
     if changes:
         raise ValueError(changes[0])
     for note in notes:

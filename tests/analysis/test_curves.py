@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import struct
 import sys
@@ -70,11 +71,26 @@ def test_labels_are_the_shortest_ends_that_tell_runs_apart(tmp_path, monkeypatch
         '{"step": 1, "split": "train", "loss": 1.0}\n',
         '{"step": 1, "split": "train", "loss": "0.5", "top1": 0.5}\n',
         record(1, "valid"),
+        record(1, "train").replace('"step": 1', '"step": 1' + "0" * 400),
+        "[" * 100_000 + "\n",
     ],
 )
 def test_a_line_that_is_no_record_is_named(tmp_path, line):
     run = make_run(tmp_path / "c20", record(10, "train") + line + record(20, "test"))
     with pytest.raises(ValueError, match=r"c20/metrics\.jsonl, line 2 is no record.*wanted"):
+        read_curves([run])
+
+
+def test_a_config_that_cannot_be_read_names_no_net(tmp_path):
+    run = make_run(tmp_path / "c20")
+    (run / "config.json").write_text("[" * 100_000)
+    assert read_curves([run])[0].net == ""
+    (run / "config.json").unlink()
+    os.mkfifo(run / "config.json")  # is not waited for
+    assert read_curves([run])[0].net == ""
+    (run / "metrics.jsonl").unlink()
+    os.mkfifo(run / "metrics.jsonl")
+    with pytest.raises(ValueError, match="metrics.jsonl cannot be read: not a file"):
         read_curves([run])
 
 

@@ -257,6 +257,8 @@ def test_names_in_another_unicode_form_are_the_same_classes():
         (("0=a", "1=a", "10=b"), "class name 'a' is given to two classes"),
         (("0=1",), "class name '1' is given to two classes"),
         (("2=two",), "class_names: no class '2' to rename; "),
+        (("0=",), "class_names: expected a name for class '0', got '0='"),
+        (("a", " ", "b"), "class_names has an empty name; expected one for each of 0, 1, 10"),
         (("0=a", "0=b"), "class_names 0=a, 0=b; expected each class once"),
     ],
 )

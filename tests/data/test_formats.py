@@ -261,6 +261,7 @@ def test_npz_of_grey_images_and_with_names(tmp_path):
         ({"x": X, "y": Y, "classes": np.array(["a", "b"])}, "image 2 of 'train' has label 2; labels of 2 classes are"),
         ({"x": X, "y": Y, "classes": np.array("a")}, "image 1 of 'train' has label 1; labels of 1 classes are 0 to 0"),
         ({"x_train": X, "y_train": Y, "x_test": X, "y_test": Y + 1}, "image 3 of 'test' has label 4; labels of 4"),
+        ({"x": X, "y": Y, "classes": np.array(["a", "b", "c", "a"])}, "'classes' has the name 'a', empty or twice"),
         ({"x": X[:0], "y": Y[:0]}, "there are no images"),
         ({"x": X[:, :0], "y": Y}, "there are no images"),
         ({"x_train": X}, "has the arrays x_train; wanted: x_train and y_train; or"),

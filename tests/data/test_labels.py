@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pictures import listed, open_all, picture, pictures
 
 from resnet_jax.data.formats import open_path
+from resnet_jax.files import expanded
 
 
 def write(file, text):
@@ -226,3 +227,46 @@ def test_pipes_and_large_files_are_not_read(tmp_path):
     with open(tmp_path / "large.csv", "wb") as file:
         file.truncate(2**29)
     assert "large.csv has 536,870,912 bytes; expected at most" in refused(tmp_path, labels="large.csv")
+
+
+def test_columns_of_json_objects_are_those_of_all_lines(tmp_path):
+    pictures(tmp_path, "a.png", "b.png")
+    rows = [{"file_name": "a.png", "label": "cat"}, {"file_name": "b.png", "label": "dog", "split": "test"}]
+    write(tmp_path / "metadata.jsonl", "\n".join(map(json.dumps, rows)))
+    assert "metadata.jsonl, line 1: nothing in column 'split'" in refused(tmp_path)
+
+
+def test_one_image_under_several_spellings_is_one(tmp_path, monkeypatch):
+    pictures(tmp_path / "D", "a.png", "b.png")
+    pictures(tmp_path / "beside", "c.png")
+    (tmp_path / "link").symlink_to(tmp_path / "D")
+    spelt = ["a.png", str(tmp_path / "D" / "a.png"), "../D/a.png", "../link/a.png"]
+    outside = ["../beside/c.png", str(tmp_path / "beside" / "c.png")]
+    rows = [(name, "cat") for name in [*spelt, *outside]] + [("b.png", "dog")]
+    file = write(tmp_path / "D" / "metadata.csv", lines(("file_name", "label"), *rows))
+    for path in ("D", tmp_path / "D"):
+        monkeypatch.chdir(tmp_path)
+        assert open_all(path).splits == {"train": 3}
+    for one, other in ((spelt[0], spelt[1]), (spelt[2], spelt[3]), outside):
+        write(file, lines(("file_name", "label"), (one, "cat"), (other, "dog")))
+        assert "expected one label an image" in refused(tmp_path / "D")
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("file,label,label\na.png,cat,dog\nb.png,dog,cat\n", "has several columns 'label'; expected one of a name"),
+        ("file,label\na.png,-1\nb.png,1\n", "column 'label' has -1, which means no label, beside others; expected"),
+    ],
+)
+def test_labels_that_may_mean_two_things_are_refused(tmp_path, text, said):
+    pictures(tmp_path, "a.png", "b.png")
+    write(tmp_path / "labels.csv", text)
+    assert said in refused(tmp_path, labels="labels.csv")
+
+
+def test_an_empty_path_is_not_the_current_folder(tmp_path):
+    assert refused("").startswith("data.path is empty; expected a path")
+    assert refused(tmp_path, labels="").startswith("data.labels is empty; expected a path")
+    with pytest.raises(ValueError, match="the path is empty; expected a file or a folder"):
+        expanded("")

@@ -1,5 +1,6 @@
 import io
 import json
+import os
 import re
 
 import numpy as np
@@ -232,6 +233,12 @@ def test_columns_are_chosen_by_name(tmp_path):
 def test_nothing_to_train_on_is_told(tmp_path):
     write(tmp_path / "test.parquet", map(png, range(2)), [0, 1])
     assert "has test, but nothing to train on" in refused(tmp_path)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "train.parquet")
+    with pytest.raises(ValueError, match="train.parquet cannot be read: not a file"):
+        open_all(tmp_path)
 
 
 def test_a_file_that_was_cut_off_is_named(tmp_path):

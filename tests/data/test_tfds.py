@@ -210,6 +210,7 @@ def test_what_is_not_prepared_is_told_with_the_command_that_does_it(tmp_path, na
         ("no_such_thing_at_all", "TFDS has no dataset 'no_such_thing_at_all'; see tfds.list_builders()"),
         ("cifar10:0.0.1", "TFDS cannot open 'cifar10:0.0.1': "),
         ("cifar10/no_config", "TFDS cannot open 'cifar10/no_config': "),
+        ("https://x.org/d", "'https://x.org/d' is an address; expected the name of a TFDS dataset, or a path"),
         ("Not A Name", "TFDS cannot open 'Not A Name': "),
         ("", "TFDS cannot open '': "),
         ("our_numbers", "our_numbers is not an image classification set"),

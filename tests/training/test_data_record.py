@@ -1,7 +1,9 @@
 """Which images a run is trained and tested on, and how they are recognised later."""
 
 import dataclasses
+import io
 import json
+import os
 import shutil
 from zlib import crc32
 
@@ -142,7 +144,7 @@ def test_a_repaired_image_is_no_other_image(images, part):
         images = images.parent / "both"
     broken = make_plan(config(images))
     source = broken.train if part == "train" else broken.test
-    files = [source.examples.name(i) for i in range(4)]
+    files = [source.examples.name(i) for i in range(1)]
     whole = {file: open(file, "rb").read() for file in files}
     for file in files:
         open(file, "wb").write(whole[file][:-9])
@@ -154,8 +156,28 @@ def test_a_repaired_image_is_no_other_image(images, part):
     repaired = make_plan(config(images), record)
     assert names(repaired.test) == names(broken.test)
     split = "train" if part == "train" else "test"
-    said = f"4 {split} images have other contents than before, under the same name and label"
+    said = f"1 {split} image has other contents than before, under the same name and label"
     assert data_changes(repaired, meta, record) == ([], [said])
+    changes, _ = data_changes(repaired, meta, record, exact=True)  # of `replay`
+    assert len(changes) == (part == "train") and all("train images: 1 added, 1 removed" in line for line in changes)
+
+
+def test_exchanged_classes_and_other_images_of_the_same_names_are_no_repair(images):
+    plan = make_plan(config(images, train_split="train", test_split="train", holdout="position"))
+    meta, record = {"data": data_facts(plan)}, make_record(*plan.identities)
+    (images / "cat").rename(images / "x")
+    (images / "dog").rename(images / "cat")
+    (images / "x").rename(images / "dog")
+    (said,), _ = data_changes(make_plan(plan.config), meta, record)
+    assert "train images: 24 renamed, 24 with another label" in said
+    write_images(images)
+    (images / "cat" / "im000.png").write_bytes((images / "dog" / "im000.png").read_bytes())  # one, but it is known
+    (said,), _ = data_changes(make_plan(plan.config), meta, record)
+    assert "train images: 1 added, 1 removed" in said
+    write_images(images, classes=("bird", "cat", "dog"))
+    shutil.rmtree(images / "bird")
+    (said,), _ = data_changes(make_plan(plan.config), meta, record)
+    assert "train images: " in said
 
 
 def test_images_of_small_classes_stay_held_out_too(tmp_path):
@@ -253,9 +275,22 @@ def test_the_record_of_a_run(images, tmp_path):
     forgotten = dataclasses.replace(both, earlier=both.earlier[:0])
     assert trained_on(plan.train.examples, [(forgotten, True)])[0].sum() < len(both.trained)
     written = (tmp_path / "images.npz").read_bytes()
-    (tmp_path / "images.npz").write_bytes(written[:200])
-    with pytest.raises(ValueError, match="images.npz is corrupted .*; move it away to go on without it"):
-        read_record(tmp_path)
+    with np.load(tmp_path / "images.npz") as stored:
+        arrays = dict(stored)
+    file, one_array, other = tmp_path / "images.npz", io.BytesIO(), io.BytesIO()
+    np.save(one_array, arrays["earlier"])
+    np.savez(other, **arrays | {"train_labels": arrays["train_labels"][1:]})
+    zipped = bytearray(written)
+    zipped[8] = 99  # a way to compress that nobody knows, of the first array
+    zipped[written.index(b"PK\x01\x02") + 10] = 99
+    for damaged in (written[:200], bytes(zipped), one_array.getvalue(), other.getvalue(), None):
+        file.unlink()
+        if damaged is None:
+            os.mkfifo(file)
+        else:
+            file.write_bytes(damaged)
+        with pytest.raises(ValueError, match="images.npz is corrupted .*; move it away to go on without it"):
+            read_record(tmp_path)
 
 
 def test_a_run_of_version_0_1_0_keeps_its_splits_and_is_recognised(images, tmp_path):
@@ -366,3 +401,13 @@ def test_balanced_batches_come_by_the_plan(images):
         batch = next(plan.train.batches(0, 0, batch_size=12))
         assert np.bincount(batch["label"]).tolist() == [6, 6]
         assert (batch["label"] == plan.train.labels[plan.train.order(0, 12).batch(0)]).all()
+
+
+def test_a_record_of_earlier_configs_that_is_none_is_refused_in_one_line(images, tmp_path):
+    (tmp_path / "checkpoints" / "1").mkdir(parents=True)
+    record_config(tmp_path, config(images), 0)
+    record = json.loads((tmp_path / "config.json").read_text())
+    for before in (5, [5], [{"until": 1}]):
+        (tmp_path / "config.json").write_text(json.dumps(record | {"before": before}))
+        with pytest.raises(ValueError, match="config.json is not the config of a run: .* in 'before'"):
+            record_config(tmp_path, config(images, padding=2), 1)

@@ -534,6 +534,11 @@ def test_a_change_that_cannot_be_leaves_the_run_its_config(finished, tmp_path, t
         train(config(tmp_path / "run", tfds_dir, train__epochs=1.0, resume__allow_changes=True))
     with pytest.raises(SetupError, match="8 has other arrays than this config: opt_state"):
         train(config(tmp_path / "run", tfds_dir, optim__optimizer="adamw", resume__allow_changes=True))
+    records_before = (tmp_path / "run" / "metrics.jsonl").read_text()
+    (tmp_path / "run" / "metrics.jsonl").write_text(records_before + "junk\n")
+    with pytest.raises(SetupError, match="metrics.jsonl has a line that is no record"):
+        train(config(tmp_path / "run", tfds_dir, train__epochs=3.0, resume__allow_changes=True))
+    (tmp_path / "run" / "metrics.jsonl").write_text(records_before)
     assert (tmp_path / "run" / "config.json").read_bytes() == before
     (tmp_path / "run" / "config.json").unlink()  # the checkpoint has it too
     with pytest.raises(SetupError, match="another config: optim.peak_lr was 0.1, now 0.2"):

@@ -49,6 +49,9 @@ def open_path(
       FileNotFoundError: nothing there.
       ValueError: nothing that can be understood, or images and labels that do not fit; the message names the file.
     """
+    for option, value in {"path": path, "labels": labels}.items():
+        if value is not None and not str(value):
+            raise ValueError(f"data.{option} is empty; expected a path, as . for the current folder")
     path = expanded(path)
     columns = {"label_column": label_column, "image_column": image_column}
     if not path.exists():

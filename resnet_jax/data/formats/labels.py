@@ -9,7 +9,8 @@ import posixpath
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
+from contextlib import suppress
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -123,15 +124,21 @@ def matching(columns: Sequence[str], names: str) -> str | None:
 
 
 def read_columns(file: Path) -> list[str]:
-    """The names of a file's columns.
+    """The names of a file's columns: of a table those in its first line, of JSON objects those of all of them.
 
     Raises:
-      ValueError: it is empty, too large, not text, or no such file.
+      ValueError: it is empty, too large, not text, or no such file; a column of a table is there twice.
     """
-    first = next(_records(file), None)
+    records = _records(file)
+    first = next(records, None)
     if first is None:
         raise ValueError(f"{file} is empty; expected a first line with the names of columns")
-    return list(first[1])
+    columns = dict.fromkeys(first[1])
+    if file.suffix.lower() == ".jsonl":
+        with suppress(ValueError):  # a damaged line is told of where the rows are read
+            for _, record in records:
+                columns |= dict.fromkeys(record)
+    return list(columns)
 
 
 def read_rows(file: Path, columns: Columns) -> Iterator[Row]:
@@ -177,6 +184,8 @@ def _table(file: Path, stream: Any) -> Iterator[tuple[int, dict[str, Any]]]:
         if not any(values):
             continue
         values = [value.strip() for value in values]
+        if not names and (twice := next((name for name in values if name and values.count(name) > 1), None)):
+            raise ValueError(f"{file} has several columns {twice!r}; expected one of a name")
         names = names or values
         if len(values) != len(names):
             raise ValueError(f"{file}, line {reader.line_num}: {len(values)} values for {len(names)} columns")
@@ -210,10 +219,19 @@ class Index:
     """Finds image files by the names that a file of labels has for them."""
 
     def __init__(self, root: Path, file: Path, paths: Sequence[Path]) -> None:
-        self._base = file.parent
+        self._base, self._real = file.parent, cache(os.path.realpath)
         relative = os.path.relpath(os.path.realpath(file.parent), os.path.realpath(root))
         self._prefix = "" if relative.startswith("..") else relative
         self._paths = {composed(path.relative_to(root).as_posix()): path for path in paths}
+
+    @cached_property
+    def _by_place(self) -> dict[str, Path]:
+        """By where they are, whatever they are called."""
+        return {self._place(path): path for path in self._paths.values()}
+
+    def _place(self, path: str | Path) -> str:
+        folder, name = os.path.split(path)
+        return os.path.join(str(self._real(folder)), name)
 
     @cached_property
     def _loose(self) -> dict[str, list[Path]]:
@@ -238,7 +256,7 @@ class Index:
                 if key in self._paths:
                     return self._paths[key]
             if os.path.isfile(path := os.path.join(self._base, separated)):
-                return Path(path)
+                return self._by_place.setdefault(self._place(path), Path(path))
         found = self._loose.get(posixpath.normpath(name.replace("\\", "/")), [])
         if len(found) > 1:
             raise ValueError(f"{name!r} may be {found[0]} or {found[1]}; expected paths, with extensions")
@@ -369,6 +387,9 @@ def class_order(names: set[str]) -> tuple[str, ...]:
 def _check_classes(file: Path, columns: Columns, classes: tuple[str, ...]) -> None:
     if fraction := next((name for name in classes if re.fullmatch(r"-?\d*\.\d*[1-9]\d*(e-?\d+)?", name)), None):
         raise ValueError(f"{file}: column {columns.label!r} has {fraction}; expected names or whole numbers of classes")
+    if "-1" in classes:
+        said = f"column {columns.label!r} has -1, which means no label, beside others"
+        raise ValueError(f"{file}: {said}; expected a name or a whole number from 0 for each class")
     by_case = Counter(name.casefold() for name in classes)
     if alike := [name for name in classes if by_case[name.casefold()] > 1]:
         raise ValueError(f"{file} has classes whose names differ by case alone: {shortened(alike)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import zipfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from functools import partial
 from pathlib import Path
 
@@ -35,6 +35,10 @@ def open_npz(path: Path) -> Stored:
     unlabelled: dict[str, str] = {}
     names = _names(path)
     classes = tuple(map(composed, map(str, _read(path, "classes").ravel()))) if "classes" in names else None
+    if wrong := [name for name, count in Counter(classes).items() if count > 1 or not name]:
+        raise ValueError(
+            f"{path}: array 'classes' has the name {wrong[0]!r}, empty or twice; expected another for each class"
+        )
     for split, (x, y) in _pairs(path, names).items():
         labels = _read(path, y)
         if split != "train" and without_labels(flat_labels(labels, len(labels))):
