@@ -386,8 +386,8 @@ def _source(config: Config) -> Config | None:
 
     if config.init.from_ is None:
         return None
-    folder = find_run_directory(config.init.from_)
     try:
+        folder = find_run_directory(config.init.from_)
         return read_config(folder) if (folder / "config.json").is_file() else None
     except (OSError, ValueError) as error:
         fail(f"init.from: {error}")
