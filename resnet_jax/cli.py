@@ -238,8 +238,10 @@ def _silence_loader() -> None:
     Its log is read once, when JAX is imported. Errors still reach Python as exceptions.
     """
     with suppress(PackageNotFoundError):
-        if "jaxlib" not in sys.modules and version("jaxlib") in ("0.10.0", "0.10.1"):
-            os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        # JAX itself sets 1, where nothing is set: a process that has imported it hands that on.
+        unset = os.environ.get("TF_CPP_MIN_LOG_LEVEL", "1") == "1"
+        if unset and "jaxlib" not in sys.modules and version("jaxlib") in ("0.10.0", "0.10.1"):
+            os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
 
 def _main(name: str, arguments: list[str]) -> None:
