@@ -21,7 +21,8 @@ with Signals() as signals:
 
 
 def listener(at_stake, *before):
-    command = [*before, sys.executable, "-c", LISTEN, at_stake]
+    """A process that hears a hangup, though these tests may run below one that ignores it (nohup)."""
+    command = ["env", "--default-signal=HUP", *before, sys.executable, "-c", LISTEN, at_stake]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "ready\n"
     return process
