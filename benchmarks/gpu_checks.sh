@@ -1,33 +1,107 @@
 #!/usr/bin/env bash
-# What a machine with a GPU should run before its figures go into the README: the default run, in both modes; the same
-# twice in deterministic mode, the second one stopped on the way, to the same bits; the max pool's gradient; and steps of
-# ImageNet-sized ResNet-50 in bfloat16. Needs `pip install -e ".[train,cuda12]"` (or cuda13) first.
+# What a machine with a GPU should run before its figures go into the README:
+#   benchmarks/gpu_checks.sh                       everything, some 15 minutes
+#   benchmarks/gpu_checks.sh runs deterministic    these parts alone
+# runs: the default run in both modes of --train.parallel, timed. deterministic: the same run twice in deterministic
+# mode, the second one stopped on the way and resumed, to the same bits. pool: the max pool's gradient. modes: a training
+# step of ResNet-50 in both modes. steps: ours beside torchvision's.
+# Needs `pip install -e ".[train,cuda12]"` (or cuda13) first. PYTHON names another interpreter than `python`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-folder=$(mktemp -d)
-python -c 'import jax; d = jax.devices()[0]; print(d.platform, d.device_kind); assert d.platform == "gpu", "no GPU"'
-for mode in pmap shard_map; do
-  /usr/bin/env time -p python train.py --workdir "$folder/$mode" --train.parallel "$mode"
+parts=("$@")
+[[ $# -gt 0 ]] || parts=(runs deterministic pool modes steps)
+for part in "${parts[@]}"; do
+  case $part in
+    runs | deterministic | pool | modes | steps) ;;
+    *)
+      echo "expected runs, deterministic, pool, modes or steps, got $part" >&2
+      exit 2
+      ;;
+  esac
 done
+if [[ ${#parts[@]} -gt 1 ]]; then # each in a process: one that fails does not keep the others from running
+  failed=()
+  for part in "${parts[@]}"; do
+    bash benchmarks/gpu_checks.sh "$part" || failed+=("$part")
+  done
+  echo "failed: ${failed[*]:-none}"
+  [[ ${#failed[@]} -eq 0 ]]
+  exit
+fi
 
-(
-export XLA_FLAGS="--xla_gpu_deterministic_ops=true ${XLA_FLAGS:-}"
-python train.py --workdir "$folder/straight" --train.deterministic --optim.ema-decay 0.99
-status=0
-timeout --signal TERM 40 python train.py --workdir "$folder/stopped" --train.deterministic --optim.ema-decay 0.99 || status=$?
-echo "stopped on the way: status $status (124 or 143; 0: it was faster, and nothing was shown)"
-python train.py --workdir "$folder/stopped" --train.deterministic --optim.ema-decay 0.99
-python - "$folder" <<'EOF'
+export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
+python=${PYTHON:-$(command -v python || command -v python3)}
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+platform=${GPU_CHECKS_PLATFORM:-gpu} # cpu tries the script itself out
+"$python" - "$platform" <<'END'
+import sys
+import jax
+device = jax.devices()[0]
+print(device.platform, device.device_kind, "jax", jax.__version__)
+assert device.platform == sys.argv[1], f"expected a {sys.argv[1]}, got {device.platform}"
+END
+
+train=("$python" train.py)
+if ! "$python" -c 'import tensorboardX' 2>/dev/null; then
+  echo "tensorboardX is not installed: the runs write no event files"
+  train+=(--log.no-tensorboard)
+fi
+
+runs() {
+  local mode TIMEFORMAT='%0R s'
+  for mode in pmap shard_map; do
+    echo "default run, --train.parallel $mode:"
+    time "${train[@]}" --workdir "$folder/$mode" --train.parallel "$mode"
+  done
+}
+
+# Ends the run with the process id $1 when metrics.jsonl in $2 has $3 lines.
+stop_at() {
+  while kill -0 "$1" 2>/dev/null; do
+    if [[ -f "$2/metrics.jsonl" && $(wc -l <"$2/metrics.jsonl") -ge $3 ]]; then
+      kill -TERM "$1" 2>/dev/null || true
+      return
+    fi
+    sleep 0.05
+  done
+}
+
+deterministic() (
+  export XLA_FLAGS="--xla_gpu_deterministic_ops=true ${XLA_FLAGS:-}"
+  run=("${train[@]}" --train.deterministic --optim.ema-decay 0.99 --train.epochs 200)
+  "${run[@]}" --workdir "$folder/straight"
+  "${run[@]}" --workdir "$folder/stopped" &
+  pid=$!
+  stop_at "$pid" "$folder/stopped" 4
+  status=0
+  wait "$pid" || status=$?
+  if [[ $status != 143 ]]; then
+    echo "expected a run stopped on the way (status 143), got status $status" >&2
+    exit 1
+  fi
+  "${run[@]}" --workdir "$folder/stopped"
+  "$python" - "$folder" <<'END'
 import sys
 import jax, numpy as np
 from resnet_jax.training.checkpoint import open_checkpoint
-a, b = (open_checkpoint(f"{sys.argv[1]}/{name}") for name in ("straight", "stopped"))
-jax.tree.map(np.testing.assert_array_equal, a.arrays, b.arrays)
-print("deterministic: the same bits at step", a.step)
-EOF
+straight, stopped = (open_checkpoint(f"{sys.argv[1]}/{name}") for name in ("straight", "stopped"))
+assert straight.step == stopped.step, (straight.step, stopped.step)
+jax.tree.map(np.testing.assert_array_equal, straight.arrays, stopped.arrays)
+print("deterministic: the same bits at step", straight.step)
+END
 )
 
-python benchmarks/max_pool_gradient.py
-for batch in 64 256; do
-  python benchmarks/step_time.py --model resnet50 --image-size 224 --batch-size "$batch" --dtype bfloat16
-done
+pool() { "$python" benchmarks/max_pool_gradient.py; }
+
+modes() {
+  local mode
+  for mode in pmap shard_map; do
+    "$python" benchmarks/step_time.py --model resnet50 --image-size 224 --batch-size 256 --dtype bfloat16 --parallel "$mode"
+  done
+}
+
+steps() { "$python" benchmarks/gpu_steps.py; }
+
+echo "== ${parts[0]}"
+"${parts[0]}"
