@@ -74,6 +74,7 @@ OTHERS = {
     "save-period": "--train.eval-every-epochs",
     "checkpoint-hist": "--checkpoint.keep-latest",
     "log-interval": "--train.log-every-steps",
+    "q quiet silent verbose": "--train.log-every-steps|its output can go into a file: > FILE",
     "log-wandb use-wandb": "--log.wandb online",
     "topk": "--top",
     "tta augment": "--protocol",
@@ -110,6 +111,7 @@ def make_parser(
     description: str,
     defaults: Any = None,
     hidden: Iterable[str] = (),
+    only: Sequence[str] | None = None,
     config: str | None = None,
 ) -> Parser:
     """A parser with an option for each field of the dataclass `kind`, and for those of the dataclasses in it.
@@ -117,13 +119,19 @@ def make_parser(
     Args:
       defaults: an instance, or None: values that the help shows; the parser itself returns only what is typed.
       hidden: dotted names, or groups, of fields that are accepted and not shown.
+      only: dotted names of the fields to show, in this order and without headings; None: all.
       config: description of an option --config; None: it has none.
     """
     parser = Parser(prog, description)
     words = [prog, "[options]"]
     if config is not None:
         parser.add(Option("config", Value("FILE", convert=str), config))
-    for option in _options(kind, "", defaults):
+    options = _options(kind, "", defaults)
+    if only is not None:
+        hidden = [*hidden, *(option.name for option in options if option.name not in only)]
+        places = {name: place for place, name in enumerate(only)}
+        options = [replace(one, group=None) for one in sorted(options, key=lambda one: places.get(one.name, 0))]
+    for option in options:
         shown = not any(option.name == name or option.name.startswith(f"{name}.") for name in hidden)
         parser.add(option if shown else replace(option, help=None))
         words += [str(option.value.metavar)] if option.positional else []
@@ -472,6 +480,8 @@ def _value(hint: Any, name: str) -> Value:
     if is_list and hint is str and metavar is None:
         one = one.removesuffix("ES" if one.endswith("SES") else "S")
     shown = one if not is_list else f"{one} ..." if count is None else " ".join([one] * count)
+    if count is not None and metavar is not None:  # it names each value
+        shown = metavar
     convert = _Convert(hint, one, optional, is_list, count, words)
     return Value("|".join([*words, shown]), "*" if is_list else None, convert)
 
@@ -494,6 +504,8 @@ class _Convert:
             return (None,)
         if (self.hint is str and self.metavar not in WITHOUT_COMMAS) or text in self.words:  # names may have commas
             return (text,)
+        if "=" in text and self.hint is not str:  # CLASS=1,CLASS=2: names may have commas
+            return tuple(self._one(part.strip()) for part in re.split(r"(?<=[\d.]),", text))
         return tuple(self._one(part.strip()) for part in text.strip("()[]").split(",") if part.strip())
 
     def join(self, values: list[Any], flag: str | None) -> tuple[Any, ...] | str | None:
@@ -505,6 +517,8 @@ class _Convert:
         mixed = any(value is None or value in self.words for value in values)
         if mixed or (self.count is not None and len(values) != self.count):
             expected = f"{self.count} values" if self.count else "|".join([*self.words, f"{self.metavar} ..."])
+            if self.count and " " in self.metavar:
+                expected += f", {self.metavar}"
             fail(f"{flag}: expected {expected}, got {' '.join(map(str, values)) or 'nothing'}")
         return tuple(values)
 
@@ -519,11 +533,14 @@ class _Convert:
             raise argparse.ArgumentTypeError(f"expected {' or '.join(choices)}, got {text!r}{hint}")
         if self.hint is int:
             return _whole(text)
-        if self.hint is float:
+        is_named = get_origin(self.hint) in (Union, UnionType)  # a number, or NAME=NUMBER
+        if self.hint is float or is_named:
+            if is_named and "=" in text:
+                return text
             try:
                 return float(text)
             except ValueError:
-                expected = " or ".join([*self.words, "a number"])
+                expected = " or ".join([*self.words, "a number", *(["NAME=NUMBER"] if is_named else [])])
                 raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}") from None
         return text
 

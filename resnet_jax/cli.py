@@ -192,6 +192,10 @@ OF_DATA = (
     "name", "path", "data_dir", "labels", "label_column", "image_column", "train_split", "test_split", "holdout",
     "class_names", "classes", "per_class",
 )  # fmt: skip
+EVERYDAY = (  # what the help of train shows
+    "workdir", "data.path", "data.name", "data.image_size", "data.batch_size", "model.name",
+    "model.dtype", "init.from_", "train.epochs", "train.steps", "optim.peak_lr", "optim.weight_decay",
+)  # fmt: skip
 # Options that a command accepts and has no use for; they are not shown.
 UNUSED = {
     "eval": tuple(
@@ -249,7 +253,7 @@ def _main(name: str, arguments: list[str]) -> None:
         fail("Windows is not supported; expected Linux or macOS (the Windows Subsystem for Linux is one)")
     if name == "--version":
         return print(resnet_jax.__version__)
-    if name in ("-h", "--help"):
+    if name in ("-h", "--help", "--help-all"):
         return print(_help())
     if name.startswith("--print-completion") or name.startswith("--tyro-print-completion"):
         if "tyro" in name:
@@ -297,6 +301,9 @@ Examples:
 
 resnet-jax COMMAND --help lists a command's options. Also: --version, and
 --print-completion bash or zsh."""
+MORE = """
+{count} more options: resnet-jax train --help-all, or of one group --help GROUP
+({groups})"""
 
 
 def _help() -> str:
@@ -304,29 +311,47 @@ def _help() -> str:
     return HELP.format(commands="\n".join(f"  {name:{width}}  {line}" for name, (_, line) in COMMANDS.items()))
 
 
-def _parser(name: str, defaults: Any = None) -> Parser:
+def _parser(name: str, defaults: Any = None, only: Sequence[str] | None = None) -> Parser:
+    """The parser of a command; its help shows all options, or `only` these."""
     kind, _ = COMMANDS[name]
-    return make_parser(
+    parser = make_parser(
         kind,
         prog=f"resnet-jax {name}",
         description=TRAIN if name == "train" else inspect.getdoc(kind) or "",
         defaults=defaults,
         hidden=UNUSED.get(name, ()),
+        only=only,
         config=CONFIG if name in ("train", "data") else None,
     )
+    if name == "train":
+        parser.add_argument("--help-all", action="help", help="show all options and exit")
+    return parser
 
 
 def _values(name: str, arguments: Sequence[str]) -> dict[str, Any]:
     """The values that are typed, by dotted names of fields; after --help it exits."""
     before_files = list(takewhile(lambda argument: argument != "--", arguments))
-    if "--help" in before_files or "-h" in before_files:
-        _parser(name, _shown(name, before_files)).print_help()
+    if not {"-h", "--help", "--help-all"}.isdisjoint(before_files):
+        _print_help(name, before_files)
         raise SystemExit(0)
     values = _parser(name).values(arguments)
     for unused in UNUSED.get(name, ()):
         if unused in values and unused != "data.per_class":
             print(f"warning: --{unused.replace('_', '-')} has no effect on {name}", file=sys.stderr)
     return values
+
+
+def _print_help(name: str, arguments: Sequence[str]) -> None:
+    """All options of a command; of train the everyday ones, after --help-all all, after --help GROUP a group's."""
+    parser = _parser(name, _shown(name, arguments))
+    if name != "train" or "--help-all" in arguments:
+        return parser.print_help()
+    names = list(dict.fromkeys(option.name for option in parser.options.values() if option.name != "config"))
+    groups = list(dict.fromkeys(name.partition(".")[0] for name in names if "." in name))
+    asked = [after for flag, after in pairwise(arguments) if flag in ("-h", "--help") and after in groups]
+    only = [name for name in names if name.partition(".")[0] in asked] or EVERYDAY
+    _parser(name, _shown(name, arguments), only).print_help()
+    print(MORE.format(count=len(names) - len(only), groups=", ".join(groups)))
 
 
 def _shown(name: str, arguments: Sequence[str]) -> Any:

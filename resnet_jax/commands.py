@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+import textwrap
 import time
 import warnings
 from collections.abc import Callable
@@ -272,8 +273,10 @@ def _write_results(
         by_class = {"macro": classes.macro(), "classes": classes.rows(), "files": list(map(str, files))}
         print(json.dumps({**facts, **by_class}))
     else:
-        for line in evaluation_lines(found, source, heading, files, shutil.get_terminal_size((120, 24)).columns):
-            print(line)
+        width = shutil.get_terminal_size((120, 24)).columns
+        for line in evaluation_lines(found, source, heading, files, width):
+            # A terminal would break it inside of a word or a number.
+            print(textwrap.fill(line, width, break_on_hyphens=False) if sys.stdout.isatty() else line)
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
     if request.out is not None:
@@ -404,8 +407,8 @@ def _replay(request: Any) -> None:
     if request.json:
         print(json.dumps(record))
         return
-    numbers = ("loss", "top1", "grad_norm", "learning_rate")
-    shown = "  ".join(f"{name} {record[name]!r}" for name in numbers)
+    names = {"loss": "loss", "top1": "top-1", "grad_norm": "gradient norm", "learning_rate": "learning rate"}
+    shown = "  ".join(f"{name} {record[key]!r}" for key, name in names.items())
     print(f"{request.run}, step {record['step']}, from checkpoint {record['checkpoint']}: {shown}")
     print("training examples:")
     for index, name in zip(record["examples"], record["names"], strict=True):

@@ -18,6 +18,7 @@ from resnet_jax.files import expanded
 from resnet_jax.nearest import nearest
 
 Place = Annotated[str, "PATH"]  # what the command line calls the value
+Jitter = Annotated[tuple[float, float, float, float], "BRIGHTNESS CONTRAST SATURATION HUE"]
 DEFAULT_WARMUP = 5.0  # epochs
 
 
@@ -80,7 +81,7 @@ class DataConfig:
     threads: int | None = None  # with image_size: threads that decode; None: one per processor of this process
     padding: int = 1  # pixels of zeros on each side before a random crop of the same size; 0: no crop
     horizontal_flip: bool = False  # mirror half of the training images
-    color_jitter: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)  # brightness, contrast, saturation, hue
+    color_jitter: Jitter = (0.0, 0.0, 0.0, 0.0)  # strengths of random changes of colour
     cutout: int = 0  # side of the square that is blanked, pixels
     mixup: float = 0.0  # mixup with shares from Beta(alpha, alpha), this alpha; 0: off
     cutmix: float = 0.0  # CutMix, likewise; with both, each pair takes one of them
@@ -111,7 +112,9 @@ class OptimConfig:
     b2: float = 0.999  # with adamw: decay of the mean squared gradient
     weight_decay: float = 5e-4  # decay of the kernels
     decay_all: bool = False  # decay norms and biases too, as the paper
-    class_weights: Literal["balanced"] | tuple[float, ...] | None = None  # of the training loss; None: 1 each
+    class_weights: Literal["balanced"] | tuple[Annotated[float | str, "WEIGHT|CLASS=WEIGHT"], ...] | None = (
+        None  # of the training loss: in the order of the classes, or by name, the others 1; None: 1 each
+    )
     label_smoothing: float = 0.0  # share of each label that is spread over all classes
     clip_norm: float | None = None  # greatest global norm of the gradient; None: not clipped
     accumulate: int = 1  # microbatches that a batch is run in, one after the other
@@ -291,8 +294,8 @@ RANGES = {
         **dict.fromkeys(("weight_decay", "warmup_epochs", "final_lr", "gate_penalty"), NOT_NEGATIVE),
         **dict.fromkeys(("label_smoothing", "warmup_from", "momentum", "b1", "b2"), SHARE),
         "class_weights": (
-            lambda value: value == "balanced" or (min(value, default=-1) >= 0 and sum(value) > 0),
-            "balanced, or a number of at least 0 for each class, one more than 0",
+            lambda value: value == "balanced" or _are_class_weights(value),
+            "balanced, or a number of at least 0 for each class, one more than 0; or CLASS=NUMBER",
         ),
         "ema_decay": (lambda value: 0 < value < 1, "a number between 0 and 1"),
         "layer_decay": (lambda value: 0 < value <= 1, "a number above 0, at most 1"),
@@ -317,6 +320,22 @@ MOMENTS = {
     "mean": (lambda value: value and 0 <= min(value) <= max(value) <= 1, "of values in [0, 1], as 0.485 0.456 0.406"),
     "std": (lambda value: value and 0 < min(value) <= max(value) <= 1, "of values in [0, 1]: above 0, at most 1"),
 }
+
+
+def _are_class_weights(values: tuple[float | str, ...]) -> bool:
+    numbers = [value for value in values if not isinstance(value, str)]
+    if len(numbers) == len(values):
+        return min(numbers, default=-1) >= 0 and sum(numbers) > 0
+    try:
+        return not numbers and all(0 <= class_weight(str(value))[1] < math.inf for value in values)
+    except ValueError:
+        return False
+
+
+def class_weight(text: str) -> tuple[str, float]:
+    """ "cat=2" as ("cat", 2.0). Raises ValueError for another text."""
+    name, _, weight = text.rpartition("=")
+    return name, float(weight)
 
 
 def _is_address(host: str, colon: str, port: str) -> bool:

@@ -13,6 +13,8 @@ from resnet_jax.data.photographs import Photographs
 from resnet_jax.training.confusion import FILE, FOLDER, write_classes
 from resnet_jax.training.protocols import Predictions, check_file
 
+METRIC_NAMES = {"top1": "top-1", "top5": "top-5", "ece": "calibration error (ECE)"}  # for people; records have the keys
+
 
 def evaluation_folder(runs: Sequence[str], out_dir: str | None, images: Sequence[str] = ()) -> Path:
     """Where the files go: `out_dir`, else "evaluation" in the run's folder, of several runs "evaluation-A-B" here.
@@ -42,7 +44,7 @@ def evaluation_lines(
     found: Predictions, source: Photographs, heading: str, files: Sequence[Path], width: int
 ) -> list[str]:
     """The numbers of all images, then those of each class, in lines of at most `width` columns; and the files."""
-    numbers = "  ".join(f"{name} {value:.4f}" for name, value in found.metrics().items())
+    numbers = "  ".join(f"{METRIC_NAMES.get(name, name)} {value:.4f}" for name, value in found.metrics().items())
     classes = found.confusion()
     return [
         *(f"skipped {reason}" for reason in source.skipped.values()),

@@ -40,9 +40,18 @@ def extra() -> Iterator[None]:
 
 def check_installed(package: str) -> None:
     """Raises MissingExtra for a package that is not installed, without importing it."""
-    if importlib.util.find_spec(package) is None:
+    if not is_installed(package):
         raise MissingExtra(_message(package), name=package)
 
 
+def is_installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
+
+
+def install_command(package: str) -> str:
+    """The command that installs a package with its extra."""
+    return f"pip install 'flax-resnets[{EXTRAS[package]}]'"
+
+
 def _message(package: str) -> str:
-    return f"{package} is not installed: pip install 'flax-resnets[{EXTRAS[package]}]'"
+    return f"{package} is not installed: {install_command(package)}"

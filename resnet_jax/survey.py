@@ -130,7 +130,7 @@ class Survey:
             lines.append("the images of each class are not known before all are read: --verify")
         lines += [
             f"mean {_shown(self.mean)}, standard deviation {_shown(self.std)}",
-            f"{self.sheet}: images as training sees them",
+            f"{self.sheet}: images as training sees them, with their classes",
             f"{self.images_per_second:,.0f} images/s read and cropped, in batches of {self.batch_size}",
         ]
         return [*lines, *self.notes, *(f"skipped {reason}" for reason in self.skipped)]
@@ -150,7 +150,7 @@ def survey(config: DataConfig, *, sheet: str, batches: int, verified: Verified |
     first = next(reading)
     preprocess = Preprocess(train.image_shape[0], train.resize, mean, std)
     augment = make_augmentation(config, preprocess, len(train.classes))
-    write_png(sheet, as_seen(first, augment, jax.random.key(0), preprocess))
+    write_png(sheet, as_seen(first, augment, jax.random.key(0), preprocess, train.classes))
     return Survey(
         name=dataset.name,
         splits=dataset.splits,

@@ -70,7 +70,7 @@ def test_a_length_in_steps_takes_the_place_of_epochs_and_the_folder_is_named_by_
 
 def test_help_is_readable(capsys):
     with pytest.raises(SystemExit) as exit:
-        parse(["--help"])
+        parse(["--help-all"])
     assert exit.value.code == 0
     shown = capsys.readouterr().out
     for text in (
@@ -82,6 +82,25 @@ def test_help_is_readable(capsys):
         "{pmap,shard_map}",
     ):
         assert text in shown
+
+
+def test_help_of_train_is_a_screen_that_leads_to_the_other_options(capsys, monkeypatch):
+    def shown(*arguments):
+        with pytest.raises(SystemExit):
+            main(["train", *arguments])
+        return capsys.readouterr().out
+
+    monkeypatch.setenv("COLUMNS", "80")
+    short = shown("--help", "--config", "folder_resnet18")
+    assert len(short.splitlines()) <= 40 and max(map(len, short.splitlines())) <= 80
+    for flag in ("--config", "--workdir", "--data.path", "--model.name", "--init.from", "--train.epochs"):
+        assert f"  {flag} " in short
+    assert "(default: resnet18)" in " ".join(short.split())  # the config's
+    assert short.splitlines()[-2].endswith("resnet-jax train --help-all, or of one group --help GROUP")
+    group = shown("--help", "log")
+    assert "--log.wandb-project" in group and "--data.path" not in group
+    whole = shown("--help-all")
+    assert all(f"{flag}" in whole for flag in ("--log.wandb-project", "--optim.b2", "--distributed.coordinator"))
 
 
 @pytest.mark.parametrize(
@@ -100,6 +119,12 @@ def test_help_is_readable(capsys):
         (["--config", "README.md"], "expected a .py file with `config = Config(...)` or a run's config.json"),
         (["--data.channels", "2"], "--data.channels: expected 1 or 3, got '2'"),
         (["--data.crop-area", "0.5"], "--data.crop-area: expected 2 values, got 0.5"),
+        (
+            ["--data.color-jitter", "0.4"],
+            "--data.color-jitter: expected 4 values, BRIGHTNESS CONTRAST SATURATION HUE, got 0.4",
+        ),
+        (["--optim.class-weights", "cat"], "expected balanced or a number or NAME=NUMBER, got 'cat'"),
+        (["-q"], "no option -q; did you mean --train.log-every-steps?"),
         (["--log.tensorboard=maybe"], "--log.tensorboard: expected nothing, true or false, got 'maybe'"),
         (["--model.dtype", "bf16"], "expected float32 or bfloat16, got 'bf16'; close: bfloat16"),
     ],
@@ -119,12 +144,19 @@ def test_names_that_have_no_commas_may_be_typed_with_commas_between_them():
     assert config.model.frozen_norms == ("stem", "stage1") and config.data.classes == ("cat,dog",)
 
 
+def test_class_weights_by_name_are_typed_as_other_lists():
+    for typed in (["cat=1.5", "dog, wet=2"], ["cat=1.5,dog, wet=2"]):
+        assert parse(["--optim.class-weights", *typed]).optim.class_weights == ("cat=1.5", "dog, wet=2")
+    assert parse(["--optim.class-weights", "1,2"]).optim.class_weights == (1.0, 2.0)
+    assert parse(["--optim.class-weights", "balanced"]).optim.class_weights == "balanced"
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_of_a_command_describes_every_option_as_people_type_it(name, capsys, monkeypatch):
     for columns in ("80", "200"):
         monkeypatch.setenv("COLUMNS", columns)
         with pytest.raises(SystemExit) as exit:
-            main([name, "--help"])
+            main([name, "--help-all"])
         assert exit.value.code == 0
         shown = capsys.readouterr().out
         assert max(map(len, shown.splitlines())) <= min(int(columns), 120)
@@ -136,7 +168,7 @@ def test_help_of_a_command_describes_every_option_as_people_type_it(name, capsys
 
 def test_help_of_a_switch_that_is_on_says_that_its_flag_turns_it_off(capsys):
     with pytest.raises(SystemExit):
-        main(["train", "--help"])
+        main(["train", "--help-all"])
     shown = " ".join(capsys.readouterr().out.split())
     assert "--log.no-tensorboard turn off: event files in the run's folder (default: on)" in shown
     assert "--data.horizontal-flip mirror half of the training images" in shown

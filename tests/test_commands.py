@@ -117,7 +117,11 @@ def test_a_run_ends_with_its_numbers_by_class_and_eval_draws_them(trained, tmp_p
     (trained / "evaluation").write_text("")  # a run that cannot be written to is evaluated all the same
     main(["eval", str(trained)])
     out, err = capsys.readouterr()
-    assert " top1 " in out and f"nothing is written to {trained}/evaluation: File exists; --out-dir names" in err
+    assert (
+        " top-1 " in out
+        and "calibration error (ECE)" in out
+        and f"nothing is written to {trained}/evaluation: File exists; --out-dir names" in err
+    )
     (trained / "evaluation").unlink()
     monkeypatch.setattr(evaluation, "draw_confusion", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "No space")))
     main(["eval", str(trained)])
@@ -182,7 +186,7 @@ def test_eval_over_views_and_several_runs(trained, tmp_path, capsys):
     lines = (tmp_path / "found.csv").read_text().splitlines()
     assert len(lines) == 19 and lines[0].startswith("image,label,class1,probability1,class2")
     line = said(capsys, "eval", trained, "--protocol", "multi-scale", "--scales", "16", "24")
-    assert ", multi-scale (16 24 pixels), on " in line and " ece " in line
+    assert ", multi-scale (16 24 pixels), on " in line and " calibration error (ECE) " in line
     blocked = trained / "config.json" / "found.csv"
     assert "wanted: a file that can be made" in mistake(capsys, "eval", trained, "--out", blocked)
 
@@ -314,7 +318,7 @@ def test_data_shows_what_training_sees(pictures, tmp_path, capsys):
     )
     assert "train 90, val 18 images" in out and "3 classes: digit0, digit1, digit7" in out
     assert re.search(r"[\d,]+ images/s read and cropped, in batches of 32", out)
-    assert Image.open(sheet).size == (8 * 18 - 2, 4 * 18 - 2)
+    assert Image.open(sheet).size == (8 * 84 - 4, 4 * (84 + 16) - 4)  # five times as large, and a name below each
 
 
 def test_data_starts_from_a_config_and_shows_a_part(pictures, tmp_path, capsys):

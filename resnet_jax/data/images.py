@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 MAX_PIXELS = 2**27  # of one image: half a gigabyte once decoded. A small file can claim to hold far more.
 # Of all that Pillow reads: for PostScript it would run a program, and some decoders are little tried.
@@ -198,6 +198,18 @@ def random_box(
     w = min(width, max(1, round(height * ratio[1])))
     h = min(height, max(1, round(width / ratio[0])))
     return (width - w) // 2, (height - h) // 2, w, h
+
+
+def caption(text: str, width: int, height: int = 16) -> np.ndarray:
+    """A line of white text on black, shortened to fit: uint8 [height, width, 3]. Its font has Latin letters alone."""
+    font = ImageFont.load_default(height * 0.7)
+    shown = text
+    while shown and font.getlength(shown) > width:
+        text = text[:-1]
+        shown = f"{text}..." if text else ""
+    picture = Image.new("RGB", (width, height))
+    ImageDraw.Draw(picture).text((0, height // 2), shown, font=font, anchor="lm")
+    return np.asarray(picture)
 
 
 def write_png(file: str | Path, picture: np.ndarray) -> None:

@@ -20,7 +20,7 @@ from resnet_jax.config import Config, check_config, flat, place, to_dict
 from resnet_jax.data import DataError
 from resnet_jax.data.formats import is_image_folder
 from resnet_jax.data.sheet import as_seen
-from resnet_jax.extras import check_installed
+from resnet_jax.extras import check_installed, install_command, is_installed
 from resnet_jax.files import expanded
 from resnet_jax.training import confusion, distributed
 from resnet_jax.training.best import BestTest
@@ -375,10 +375,8 @@ class _Run:
         elif self._best.step != self._made and self._best.value is not None:
             report.say(f"the best: {self._best}")
         skipped = f"; {log.skipped} updates skipped" if log.skipped else ""
-        run = shlex.quote(self._config.workdir)
-        other = self._best.value is not None and self._best.step != self._made
-        step = " --step best" if other else ""
-        following = f"resnet-jax predict {run} IMAGE{step}, resnet-jax eval {run}{step}, resnet-jax plot {run}"
+        is_other = self._best.value is not None and self._best.step != self._made
+        following = next_commands(self._config.workdir, "best" if is_other else "latest")
         report.say(f"done in {report.elapsed}: {_shown(means)}{skipped}; next: {following}")
 
     def _advice(self) -> str:
@@ -593,6 +591,13 @@ def _headline(plan: Plan, parallel: Parallel, folder: Path, start: int) -> str:
     data = f"{plan.data_name}: {images} of {len(plan.train.classes)} classes"
     processes = f" in {parallel.share[1]} processes" if parallel.share[1] > 1 else ""
     return f"{data}\n{plan.config.model.name}, {where}{processes}: {plan.steps} steps in {folder}{going_on}"
+
+
+def next_commands(workdir: str, step: str) -> str:
+    """What to type after a run, on its checkpoint `step`."""
+    run, option = shlex.quote(workdir), "" if step == "latest" else f" --step {step}"
+    install = "" if is_installed("matplotlib") else f" (after {install_command('matplotlib')})"
+    return f"resnet-jax predict {run} IMAGE{option}, resnet-jax eval {run}{option}, resnet-jax plot {run}{install}"
 
 
 def _shown(means: dict[str, float]) -> str:

@@ -26,6 +26,7 @@ from resnet_jax.config import (
     check_config,
     check_data,
     check_moments,
+    class_weight,
 )
 from resnet_jax.data import Dataset, Source
 from resnet_jax.data.examples import HELD_OUT, Stored, identify, shared, shortened
@@ -34,7 +35,7 @@ from resnet_jax.data.sources import depth_note
 from resnet_jax.files import expanded
 from resnet_jax.models import MODELS, create_model, in_order, list_models, shapes
 from resnet_jax.models.skipnet import SkipNet
-from resnet_jax.nearest import composed
+from resnet_jax.nearest import composed, nearest
 from resnet_jax.training import optim
 from resnet_jax.training.data_record import Record, make_record, read_record
 from resnet_jax.training.folder import read_config
@@ -174,21 +175,36 @@ def class_weights(config: OptimConfig, train: Source) -> tuple[float, ...] | Non
     """The weight of each class in the training loss; "balanced" is n / (K * n_k), as scikit-learn has it.
 
     Raises:
-      ValueError: another number of weights than classes, or a class without images.
+      ValueError: another number of weights than classes, a class that is not there, or one without images.
     """
     given, classes = config.class_weights, len(train.classes)
     if given is None:
         return None
     if given != "balanced":
+        if isinstance(given[0], str):
+            return _weights_by_name(cast(tuple[str, ...], given), train.classes)
         if len(given) != classes:
             said = f"optim.class_weights has {len(given)} numbers; expected {classes}, one per class"
-            raise ValueError(f"{said}, in this order: {shortened(train.classes)}")
+            raise ValueError(f"{said}, in this order: {shortened(train.classes)}; or CLASS=WEIGHT")
         return tuple(map(float, given))
     counts = np.bincount(train.labels[train.labels >= 0], minlength=classes)
     if not counts.all():
         name = train.classes[int(counts.argmin())]
         raise ValueError(f"optim.class_weights=balanced: no training image of class {name!r}")
     return tuple(map(float, counts.sum() / (classes * counts)))
+
+
+def _weights_by_name(texts: tuple[str, ...], classes: tuple[str, ...]) -> tuple[float, ...]:
+    """("cat=2",) for the classes cat and dog as (2.0, 1.0)."""
+    weights = dict.fromkeys(map(composed, classes), 1.0)
+    for name, weight in map(class_weight, texts):
+        if composed(name) not in weights:
+            close = nearest(composed(name), weights, f"classes: {shortened(classes)}")
+            raise ValueError(f"optim.class_weights: no class {name!r}; {close}")
+        weights[composed(name)] = weight
+    if not sum(weights.values()):
+        raise ValueError("optim.class_weights: expected one weight or more above 0, got 0 for each class")
+    return tuple(weights.values())
 
 
 def adopt_preprocess(plan: Plan, preprocess: Preprocess) -> Plan:

@@ -381,10 +381,20 @@ def test_class_weights(images):
     assert weighted(None).class_weights is None
     assert weighted("balanced").class_weights == pytest.approx((15 / (2 * 3), 15 / (2 * 12)))  # n / (K * n_k)
     assert weighted((1.0, 0.0)).class_weights == (1.0, 0.0)
+    assert weighted(("dog=2.5",)).class_weights == (1.0, 2.5)
+    assert weighted(("dog=0", "cat=3")).class_weights == (3.0, 0.0)
     plan = with_recorded_classes(weighted("balanced"), {"classes": ["dog", "cat"]})
     assert plan.class_weights == pytest.approx((15 / (2 * 12), 15 / (2 * 3)))
     for weights, said in (
-        ((1.0,), "optim.class_weights has 1 numbers; expected 2, one per class, in this order: cat, dog"),
+        (
+            (1.0,),
+            "optim.class_weights has 1 numbers; expected 2, .*, in this order: cat, dog; or CLASS=WEIGHT",
+        ),
+        (("dgo=1",), "optim.class_weights: no class 'dgo'; close: dog"),
+        (("dog=0", "cat=0"), "optim.class_weights: expected one weight or more above 0, got 0 for each class"),
+        ((1.0, "cat=2"), "optim.class_weights=.*; or CLASS=NUMBER"),
+        (("cat=-2",), "optim.class_weights=.*; or CLASS=NUMBER"),
+        (("cat=x",), "optim.class_weights=.*; or CLASS=NUMBER"),
         ((0.0, 0.0), "optim.class_weights=.*; wanted: balanced, or a number of at least 0 for each class"),
         ((), "optim.class_weights=.*; wanted: balanced, or"),
     ):

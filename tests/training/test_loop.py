@@ -217,6 +217,16 @@ def test_errors_of_the_data_and_the_device_save_what_was_made(finished, tmp_path
         train(run)
 
 
+def test_next_commands_install_what_they_need(monkeypatch):
+    monkeypatch.setattr(loop, "is_installed", lambda package: False)
+    assert loop.next_commands("my run", "latest") == (
+        "resnet-jax predict 'my run' IMAGE, resnet-jax eval 'my run', "
+        "resnet-jax plot 'my run' (after pip install 'flax-resnets[plots]')"
+    )
+    monkeypatch.setattr(loop, "is_installed", lambda package: True)
+    assert loop.next_commands("a", "best").endswith("resnet-jax eval a --step best, resnet-jax plot a")
+
+
 @pytest.mark.slow
 def test_patience_ends_a_run_at_the_same_step_however_often_it_is_stopped(tmp_path, tfds_dir, monkeypatch, capsys):
     class Scripted(Session):
