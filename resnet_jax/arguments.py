@@ -540,7 +540,9 @@ class _Convert:
             try:
                 return float(text)
             except ValueError:
-                expected = " or ".join([*self.words, "a number", *(["NAME=NUMBER"] if is_named else [])])
+                expected = " or ".join(
+                    [*self.words, "a number", *([self.metavar.rpartition("|")[2]] if is_named else [])]
+                )
                 raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}") from None
         return text
 

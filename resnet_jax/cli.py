@@ -331,6 +331,8 @@ def _parser(name: str, defaults: Any = None, only: Sequence[str] | None = None) 
 def _values(name: str, arguments: Sequence[str]) -> dict[str, Any]:
     """The values that are typed, by dotted names of fields; after --help it exits."""
     before_files = list(takewhile(lambda argument: argument != "--", arguments))
+    if (group := next((one for one in before_files if one.startswith("--help=")), None)) is not None:
+        before_files = group.split("=", 1) + before_files
     if not {"-h", "--help", "--help-all"}.isdisjoint(before_files):
         _print_help(name, before_files)
         raise SystemExit(0)
@@ -348,7 +350,9 @@ def _print_help(name: str, arguments: Sequence[str]) -> None:
         return parser.print_help()
     names = list(dict.fromkeys(option.name for option in parser.options.values() if option.name != "config"))
     groups = list(dict.fromkeys(name.partition(".")[0] for name in names if "." in name))
-    asked = [after for flag, after in pairwise(arguments) if flag in ("-h", "--help") and after in groups]
+    asked = [after for flag, after in pairwise(arguments) if flag in ("-h", "--help") and not after.startswith("-")]
+    if unknown := [group for group in asked if group not in groups]:
+        fail(f"no group {unknown[0]!r}; {nearest(unknown[0], groups)}")
     only = [name for name in names if name.partition(".")[0] in asked] or EVERYDAY
     _parser(name, _shown(name, arguments), only).print_help()
     print(MORE.format(count=len(names) - len(only), groups=", ".join(groups)))

@@ -99,6 +99,11 @@ def test_help_of_train_is_a_screen_that_leads_to_the_other_options(capsys, monke
     assert short.splitlines()[-2].endswith("resnet-jax train --help-all, or of one group --help GROUP")
     group = shown("--help", "log")
     assert "--log.wandb-project" in group and "--data.path" not in group
+    assert shown("--help=log") == group
+    assert shown("--help", "--model.name", "resnet18").splitlines()[0] == "usage: resnet-jax train [options]"
+    with pytest.raises(SystemExit) as exit:
+        main(["train", "--help", "optimm"])
+    assert exit.value.code == 2 and "no group 'optimm'; close: optim" in capsys.readouterr().err
     whole = shown("--help-all")
     assert all(f"{flag}" in whole for flag in ("--log.wandb-project", "--optim.b2", "--distributed.coordinator"))
 
@@ -123,7 +128,7 @@ def test_help_of_train_is_a_screen_that_leads_to_the_other_options(capsys, monke
             ["--data.color-jitter", "0.4"],
             "--data.color-jitter: expected 4 values, BRIGHTNESS CONTRAST SATURATION HUE, got 0.4",
         ),
-        (["--optim.class-weights", "cat"], "expected balanced or a number or NAME=NUMBER, got 'cat'"),
+        (["--optim.class-weights", "cat"], "expected balanced or a number or CLASS=WEIGHT, got 'cat'"),
         (["-q"], "no option -q; did you mean --train.log-every-steps?"),
         (["--log.tensorboard=maybe"], "--log.tensorboard: expected nothing, true or false, got 'maybe'"),
         (["--model.dtype", "bf16"], "expected float32 or bfloat16, got 'bf16'; close: bfloat16"),

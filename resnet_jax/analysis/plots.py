@@ -82,7 +82,7 @@ def draw_curves(curves: Sequence[Curve], out: str | Path, *, x: Progress | None 
             mark_chance(panels[1], 100 * chance)
         grey = {} if len(curves) == 1 else {"color": "0.3"}
         splits = [
-            _handle(panels[0], TRAIN | _look(0, len(curves), "train") | grey | {"label": "train"}),
+            _handle(panels[0], TRAIN | _look(0, len(curves), "train") | grey | {"label": "training"}),
             _handle(panels[0], TEST | _look(0, len(curves), "test") | grey | {"label": "test"}),
         ]
         panels[0].legend(handles=splits, fontsize=9, frameon=False, handlelength=3)

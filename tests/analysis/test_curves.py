@@ -138,7 +138,7 @@ def test_the_title_has_net_and_data_and_chance_is_marked(tmp_path):
         (run / "checkpoints/20/meta").mkdir(parents=True)
         (run / "checkpoints/20/meta/metadata").write_text(json.dumps({"classes": list("0123456789")}))
     one = text(draw_curves(read_curves([tmp_path / "a"]), tmp_path / "one")[1])
-    assert {"a: cifar_resnet8 on my pets", "train", "test"} <= set(one) and one.count("chance") == 2
+    assert {"a: cifar_resnet8 on my pets", "training", "test"} <= set(one) and one.count("chance") == 2
     both = text(draw_curves(read_curves([tmp_path / "a", tmp_path / "b"]), tmp_path / "both", x="steps")[1])
     assert {"my pets", "a (cifar_resnet8)", "b (cifar_resnet20)", "steps"} <= set(both)
     fine = make_run(tmp_path / "a/fine", record(10, "train", 0.3, 0.93) + record(20, "test", 0.2, 0.95))

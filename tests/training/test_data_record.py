@@ -392,9 +392,9 @@ def test_class_weights(images):
         ),
         (("dgo=1",), "optim.class_weights: no class 'dgo'; close: dog"),
         (("dog=0", "cat=0"), "optim.class_weights: expected one weight or more above 0, got 0 for each class"),
-        ((1.0, "cat=2"), "optim.class_weights=.*; or CLASS=NUMBER"),
-        (("cat=-2",), "optim.class_weights=.*; or CLASS=NUMBER"),
-        (("cat=x",), "optim.class_weights=.*; or CLASS=NUMBER"),
+        ((1.0, "cat=2"), "optim.class_weights=.*; or CLASS=WEIGHT"),
+        (("cat=-2",), "optim.class_weights=.*; or CLASS=WEIGHT"),
+        (("cat=x",), "optim.class_weights=.*; or CLASS=WEIGHT"),
         ((0.0, 0.0), "optim.class_weights=.*; wanted: balanced, or a number of at least 0 for each class"),
         ((), "optim.class_weights=.*; wanted: balanced, or"),
     ):
