@@ -104,7 +104,7 @@ def torch_problem() -> str | None:
     """Why there are no numbers of PyTorch's; None: there are."""
     if torch is None:
         return "torch or torchvision is not installed"
-    if jax.default_backend() == "gpu" and not torch.cuda.is_available():
+    if jax.default_backend() in ("gpu", "cuda", "rocm") and not torch.cuda.is_available():
         return "torch finds no GPU"
     return None
 
