@@ -70,7 +70,7 @@ stop_at() {
 }
 
 deterministic() (
-  export XLA_FLAGS="--xla_gpu_deterministic_ops=true ${XLA_FLAGS:-}"
+  export XLA_FLAGS="--xla_gpu_deterministic_ops=true --xla_gpu_autotune_level=0 ${XLA_FLAGS:-}"
   run=("${train[@]}" --train.deterministic --optim.ema-decay 0.99 --train.epochs 200)
   "${run[@]}" --workdir "$folder/straight"
   "${run[@]}" --workdir "$folder/stopped" &

@@ -9,6 +9,7 @@ from pictures import pictures
 from resnet_jax.config import Config, DataConfig, OptimConfig
 from resnet_jax.models import create_model
 from resnet_jax.training.plan import (
+    check_deterministic,
     check_values_per_channel,
     data_changes,
     data_facts,
@@ -81,3 +82,13 @@ def test_class_names_in_another_unicode_form_are_the_run_s(tmp_path):
     now = plan(pictures(tmp_path, "caf\u00e9/1.png", "caf\u00e9/2.png", "tea/1.png", "tea/2.png"))
     recorded = ["cafe\u0301", "tea"]
     assert data_changes(with_recorded_classes(now, {"classes": recorded}), {"data": {"classes": recorded}}) == ([], [])
+
+
+def test_deterministic_runs_on_a_gpu_need_both_flags():
+    both = "--xla_gpu_deterministic_ops=true --xla_gpu_autotune_level=0"
+    for flags in (both, f"--xla_gpu_autotune_level=4 {both} --xla_dump_to=x"):
+        check_deterministic("gpu", flags)
+    check_deterministic("cpu", "")
+    for flags in ("", "--xla_gpu_deterministic_ops=true", f"{both} --xla_gpu_autotune_level=4"):
+        with pytest.raises(ValueError, match="expected --xla_gpu_deterministic_ops=true --xla_gpu_autotune_level=0 in"):
+            check_deterministic("gpu", flags)
