@@ -301,6 +301,8 @@ class Parser(argparse.ArgumentParser):
     def _unknown(self, flag: str, name: str) -> str:
         """An error for an option that is not there: ours of the same meaning, of the same name, or the nearest."""
         shown = [known for known, option in self.options.items() if option.help is not None]
+        if same := [known for known in shown if known.casefold() == name.casefold()]:
+            return f"no option {flag}; did you mean {same[0]}?"
         group, dot, last = name.removeprefix("--no-").rpartition(".")
         if name.startswith("--no-") and dot and (off := f"--{group}.no-{last}") in self.options:
             return f"no option {flag}; did you mean {off}?"

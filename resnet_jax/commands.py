@@ -19,7 +19,7 @@ import numpy as np
 
 from resnet_jax import data
 from resnet_jax.analysis.summary import summary, totals
-from resnet_jax.config import Config, DataConfig, check_data, place
+from resnet_jax.config import LARGEST, SIDE, Config, DataConfig, check_data, place
 from resnet_jax.data import DataError, Unreadable
 from resnet_jax.data.examples import Examples, Files
 from resnet_jax.data.formats.labels import SUFFIXES
@@ -515,14 +515,14 @@ def _models(request: Any) -> None:
 
 
 def _summary(request: Any) -> None:
-    if request.image_size is not None and request.image_size < 1:
-        raise ValueError(f"--image-size {request.image_size}; wanted: at least 1 pixel")
+    if request.image_size is not None and not 1 <= request.image_size <= SIDE:
+        raise ValueError(f"--image-size {request.image_size}; wanted: at least 1 pixel, at most {SIDE:,}")
     print(summary(request.name, request.image_size))
 
 
 def _data(request: Any) -> None:
-    if request.batches < 1:
-        raise ValueError(f"--batches {request.batches}; wanted: at least 1")
+    if not 1 <= request.batches <= LARGEST:
+        raise ValueError(f"--batches {request.batches}; wanted: at least 1, at most {LARGEST:,}")
     path = request.name if _is_path(request.name) else None
     config = replace(request.data, name=request.name, path=path)
     check_data(config)

@@ -272,30 +272,48 @@ def read_record(file: Path) -> Config:
     return config
 
 
-POSITIVE = (lambda value: value > 0, "more than 0")
-COUNT = (lambda value: value >= 1, "at least 1")
-NOT_NEGATIVE = (lambda value: value >= 0, "at least 0")
+def _between(least: float, most: float) -> tuple[Any, str]:
+    return lambda value: least <= value <= most, f"at least {least:,}, at most {most:,}"
+
+
+# Upper limits keep what no machine can hold, and what float32 cannot, from failing late or training on silently.
+LARGEST = 10**9  # of numbers without a unit
+IMAGES = 10**6  # at a time
+SIDE = 2**14  # pixels
+POSITIVE = (lambda value: 0 < value <= LARGEST, f"more than 0, at most {LARGEST:,}")
+COUNT = _between(1, LARGEST)
+NOT_NEGATIVE = _between(0, LARGEST)
 SHARE = (lambda value: 0 <= value < 1, "a number in [0, 1)")
 RANGES = {
     "data": {
-        **dict.fromkeys(("batch_size", "eval_batch_size", "image_size", "resize", "threads", "per_class"), COUNT),
+        **dict.fromkeys(("batch_size", "eval_batch_size"), _between(1, IMAGES)),
+        **dict.fromkeys(("image_size", "resize"), _between(1, SIDE)),
+        "threads": _between(1, 1024),
+        "per_class": COUNT,
         "classes": (lambda value: len(value) > 0, "one class or more"),
-        **dict.fromkeys(("padding", "cutout", "mixup", "cutmix"), NOT_NEGATIVE),
+        **dict.fromkeys(("padding", "cutout"), _between(0, SIDE)),
+        **dict.fromkeys(("mixup", "cutmix"), _between(0, 1000)),
         "std": (lambda value: value and min(value) > 0, "of values in [0, 1]: above 0, at most 1"),
         "crop_area": (lambda value: 0 < value[0] <= value[1] <= 1, "two shares of the image, as 0.08 1.0"),
         "color_jitter": (
-            lambda value: min(value) >= 0 and value[3] <= 0.5,
-            "four strengths of at least 0, the last (hue) at most 0.5",
+            lambda value: 0 <= min(value) <= max(value) <= 100 and value[3] <= 0.5,
+            "four strengths of at least 0, at most 100, the last (hue) at most 0.5",
         ),
     },
     "optim": {
-        **dict.fromkeys(("peak_lr", "clip_norm", "decay_factor"), POSITIVE),
+        **dict.fromkeys(
+            ("peak_lr", "decay_factor", "clip_norm"), (lambda value: 0 < value <= 1e30, "more than 0, at most 1e30")
+        ),
+        "decay_epochs": (
+            lambda value: not value or 0 <= min(value) <= max(value) <= LARGEST,
+            f"epochs of at least 0, at most {LARGEST:,}",
+        ),
         **dict.fromkeys(("lr_reference_batch", "accumulate"), COUNT),
         **dict.fromkeys(("weight_decay", "warmup_epochs", "final_lr", "gate_penalty"), NOT_NEGATIVE),
         **dict.fromkeys(("label_smoothing", "warmup_from", "momentum", "b1", "b2"), SHARE),
         "class_weights": (
             lambda value: value == "balanced" or _are_class_weights(value),
-            "balanced, or a number of at least 0 for each class, one more than 0; or CLASS=WEIGHT",
+            "balanced, or a number of at least 0 for each class, one more than 0, those from 1e-9 to 1e9; or CLASS=WEIGHT",
         ),
         "ema_decay": (lambda value: 0 < value < 1, "a number between 0 and 1"),
         "layer_decay": (lambda value: 0 < value <= 1, "a number above 0, at most 1"),
@@ -325,11 +343,15 @@ MOMENTS = {
 def _are_class_weights(values: tuple[float | str, ...]) -> bool:
     numbers = [value for value in values if not isinstance(value, str)]
     if len(numbers) == len(values):
-        return min(numbers, default=-1) >= 0 and sum(numbers) > 0
+        return any(numbers) and all(map(_is_class_weight, numbers))
     try:
-        return not numbers and all(0 <= class_weight(str(value))[1] < math.inf for value in values)
+        return not numbers and all(_is_class_weight(class_weight(str(value))[1]) for value in values)
     except ValueError:
         return False
+
+
+def _is_class_weight(value: float) -> bool:
+    return value == 0 or 1e-9 <= value <= 1e9  # float32 has these, and their products with a loss
 
 
 def class_weight(text: str) -> tuple[str, float]:

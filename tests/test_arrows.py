@@ -17,7 +17,7 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     "types": (),
     "nearest": (),
     "extras": (),
-    "files": (),
+    "files": ("nearest",),
     "config": ("files", "nearest"),
     "ops": ("types", "ops"),
     "data": ("types", "ops", "extras", "files", "nearest", "data"),

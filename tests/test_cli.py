@@ -131,6 +131,8 @@ def test_help_of_train_is_a_screen_that_leads_to_the_other_options(capsys, monke
         (["--optim.class-weights", "cat"], "expected balanced or a number or CLASS=WEIGHT, got 'cat'"),
         (["-q"], "no option -q; did you mean --train.log-every-steps?"),
         (["--log.tensorboard=maybe"], "--log.tensorboard: expected nothing, true or false, got 'maybe'"),
+        (["--Optim.Peak-LR", "1"], "no option --Optim.Peak-LR; did you mean --optim.peak-lr?"),
+        (["--optim.optimizer", "ADAMW"], "expected sgd or adamw, got 'ADAMW'; close: adamw"),
         (["--model.dtype", "bf16"], "expected float32 or bfloat16, got 'bf16'; close: bfloat16"),
     ],
 )

@@ -234,6 +234,8 @@ def test_predict_takes_patterns_and_standard_input(trained, pictures, tmp_path, 
     assert [line.partition(": ")[0] for line in lines] == list(map(str, images))
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(images[0].read_bytes())))
     assert said(capsys, "predict", trained, "-").splitlines() == [lines[0].replace(str(images[0]), "-")]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
+    assert "expected an image on standard input, got nothing" in mistake(capsys, "predict", trained, "-")
     error = mistake(capsys, "predict", trained, "https://example.org/cat.jpg")
     assert "got the address https://example.org/cat.jpg; nothing is downloaded" in error
     assert "no image or folder" in mistake(capsys, "predict", trained, tmp_path / "*.png")

@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resnet_jax.config import Config, DataConfig, ModelConfig, changes, default_workdir, from_dict, load_config, to_dict
+from resnet_jax.config import (
+    Config,
+    DataConfig,
+    ModelConfig,
+    changes,
+    check_config,
+    default_workdir,
+    from_dict,
+    load_config,
+    to_dict,
+)
 
 
 @given(
@@ -70,3 +80,26 @@ def test_the_default_workdir_is_named_by_data_and_net(tmp_path, monkeypatch):
     Path("runs/digits_resnet20").mkdir(parents=True)
     Path("runs/digits_resnet20/config.json").write_text(json.dumps(record))
     assert named("resnet18") == "runs/digits_resnet20" and named("resnet34") == "runs/digits_resnet34"
+
+
+@pytest.mark.parametrize(
+    "group, values",
+    [
+        ("optim", {"class_weights": (1e308, 1.0)}),
+        ("optim", {"class_weights": ()}),
+        ("optim", {"peak_lr": 1e300}),
+        ("optim", {"decay_epochs": (1e308,)}),
+        ("data", {"mixup": 1e300}),
+        ("data", {"image_size": 10**6}),
+        ("data", {"eval_batch_size": 10**21}),
+        ("data", {"padding": 10**9}),
+        ("data", {"threads": 10**9}),
+        ("data", {"color_jitter": (1e300, 0.0, 0.0, 0.0)}),
+        ("train", {"epochs": 1e308}),
+        ("train", {"eval_every_epochs": 1e308}),
+    ],
+)
+def test_values_that_no_machine_can_hold_are_refused_before_any_work(group, values):
+    config = replace(Config(), **{group: replace(getattr(Config(), group), **values)})
+    with pytest.raises(ValueError, match=f"^{group}.{next(iter(values))}=.*; wanted: "):
+        check_config(config)

@@ -5,9 +5,13 @@ import sys
 import textwrap
 from pathlib import Path
 
+import jax
+import numpy as np
+import optax
 import pytest
 
 import resnet_jax
+from resnet_jax.training.losses import cross_entropy, label_weights
 
 LIBRARY = Path(__file__).parent / "library_use.py"
 
@@ -95,3 +99,69 @@ def test_jax_flax_and_optax_are_enough_to_make_a_net_and_train_a_step():
         """,
         str(LIBRARY),
     )
+
+
+NET, SGD = resnet_jax.create_model("cifar_resnet8", num_classes=3), optax.sgd(0.1)
+LOGITS, LABELS = np.zeros((2, 3), np.float32), np.array([0, 1])
+STATE = resnet_jax.TrainState
+ODD = {
+    "a model name .* got None": lambda: resnet_jax.create_model(None),
+    "a model name .* got int 5": lambda: resnet_jax.create_model(5),
+    "a model name .* or a net of create_model, got int 5": lambda: resnet_jax.summary(5),
+    "a model name .* or a net of create_model, got None": lambda: resnet_jax.feature_info(None),
+    "a pattern of model names .* got None": lambda: resnet_jax.list_models(None),
+    "a pattern of model names .* got int 5": lambda: resnet_jax.list_models(5),
+    "a path .str or Path., got None": lambda: resnet_jax.load_checkpoint(None),
+    'step "latest", "best" or a number': lambda: resnet_jax.load_checkpoint("run", 1.5),
+    "a path .str or Path., got int 5": lambda: resnet_jax.load_pretrained(5),
+    "a model name .* or a net of create_model, got list": lambda: resnet_jax.load_pretrained("a.pth", model=[]),
+    "variables .* got None": lambda: resnet_jax.save_torch_state(None, "resnet18", "a.safetensors"),
+    "a layout .* got list": lambda: resnet_jax.save_torch_state({"params": {}}, "resnet18", "a.safetensors", []),
+    "a net .*; create_model.'resnet18'. makes one": lambda: resnet_jax.make_train_step("resnet18", SGD),
+    "an optimiser, as .* got str 'sgd'": lambda: resnet_jax.make_train_step(NET, "sgd"),
+    "loss .a function., got None": lambda: resnet_jax.make_train_step(NET, SGD, loss=None),
+    "frozen .a function., got str 'stem'": lambda: resnet_jax.make_train_step(NET, SGD, frozen="stem"),
+    "ema_decay .* got str 'x'": lambda: resnet_jax.make_train_step(NET, SGD, ema_decay="x"),
+    "a net .* got None": lambda: resnet_jax.make_eval_step(None),
+    "prepare .a function., got int 5": lambda: resnet_jax.make_eval_step(NET, prepare=5),
+    "a batch .* got tuple": lambda: resnet_jax.make_eval_step(NET, axis_name=None)(None, (LOGITS, LABELS)),
+    "a TrainState, got None": lambda: resnet_jax.make_train_step(NET, SGD, axis_name=None)(None, {}),
+    "a key, as .* got int 0": lambda: STATE.create(NET, SGD, 0, np.zeros((1, 8, 8, 3))),
+    "sample images .* got None": lambda: STATE.create(NET, SGD, jax.random.key(0), None),
+    "variables .* got list": lambda: STATE.from_variables([], SGD, jax.random.key(0)),
+    "labels int .2. .* got list": lambda: cross_entropy(LOGITS, [0, 1]),
+    "logits float .* got int64": lambda: cross_entropy(LOGITS.astype(np.int64), np.eye(3)[:2]),
+    "label_smoothing .* got str 'a'": lambda: cross_entropy(LOGITS, LABELS, label_smoothing="a"),
+    "class_weights .* got int 5": lambda: cross_entropy(LOGITS, LABELS, class_weights=5),
+    "labels .an array., got list": lambda: label_weights([0, 1], [1, 1]),
+}
+
+
+@pytest.mark.parametrize("said", ODD)
+def test_arguments_of_another_type_are_named(said):
+    with pytest.raises(TypeError, match=f"^expected {said}"):
+        ODD[said]()
+
+
+@pytest.mark.parametrize(
+    "call, said",
+    [
+        (lambda: resnet_jax.summary("cifar_resnet8", -1), "image_size: expected a whole number, at least 1, got -1"),
+        (lambda: resnet_jax.feature_info("cifar_resnet8", "x"), "image_size: expected a whole number"),
+        (lambda: resnet_jax.make_train_step(NET, SGD, accumulate=0), "accumulate: expected a whole number"),
+        (lambda: resnet_jax.make_train_step(NET, SGD, ema_decay=2), "expected ema_decay in .0, 1., got 2"),
+        (lambda: resnet_jax.save_torch_state({}, "resnet18", "a.safetensors"), 'expected variables with "params"'),
+        (lambda: cross_entropy(LOGITS, LABELS, class_weights=[1e308, 1, 1]), "expected finite class weights"),
+        (lambda: cross_entropy(LOGITS, LABELS, label_smoothing=2), "expected label_smoothing in .0, 1., got 2"),
+        (lambda: resnet_jax.load_checkpoint("a\0b"), "null character"),
+    ],
+)
+def test_arguments_out_of_range_are_named(call, said):
+    with pytest.raises(ValueError, match=said):
+        call()
+
+
+def test_case_does_not_hide_a_name():
+    with pytest.raises(ValueError, match="close: resnet18$"):
+        resnet_jax.create_model("RESNET18")
+    assert resnet_jax.list_models("RESNET18*") == resnet_jax.list_models("resnet18*")

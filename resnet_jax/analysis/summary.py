@@ -10,7 +10,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 
-from resnet_jax.models import create_model, natural, parts, shapes
+from resnet_jax.models import as_model, create_model, natural, parts, shapes
 
 
 @dataclass(frozen=True)
@@ -71,10 +71,11 @@ def summary(name: str | nn.Module, image_size: int | None = None) -> Summary:
     called.
 
     Raises:
-      ValueError: no such model.
+      TypeError: neither a name nor a net.
+      ValueError: no such model, or an image size below 1.
     """
-    model = create_model(name) if isinstance(name, str) else name
-    size = image_size or model.image_size
+    model = as_model(name)
+    size = model.image_size if image_size is None else image_size
     outputs, variables, macs, other = shapes(model, size)
     params, stats = variables["params"], variables.get("batch_stats", {})
     blocks = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 
 LISTED = 20  # classes of a table that is not cut
 
@@ -22,9 +23,8 @@ def columns(text: str) -> int:
 def fitted(text: str, width: int) -> str:
     """A text in exactly `width` columns: filled up with blanks, or cut."""
     if columns(text) > width:
-        while columns(text) > width - 3:
-            text = text[:-1]
-        text += "..."
+        ends = accumulate(map(columns, text))
+        text = text[: sum(end <= width - 3 for end in ends)] + "..."
     return text + " " * (width - columns(text))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +19,7 @@ GREY = ("1", "L", "LA", "La", "I;16", "I;16L", "I;16B", "I;16N", "I")
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 Picture = Image.Image
 LONGEST = 3  # times the shorter side: of a longer image the multi-scale evaluation sees the middle
+MAX_SIDE = 2**16 - 1  # pixels, the longest that JPEG has: rows of more are decoded for minutes
 TRIES = 10
 STRIP = 100  # times as long as wide: of a longer image evaluation sees the middle that long
 
@@ -45,7 +47,8 @@ def read_image(data: bytes | np.ndarray, name: str, channels: int | None = None)
       channels: 1, 3, or None: 1 for a grey image, 3 for every other.
 
     Raises:
-      Unreadable: a file that is no image, damaged, cut off, of more than `MAX_PIXELS`, or of float or 32-bit pixels.
+      Unreadable: a file that is no image, damaged, cut off, of more than `MAX_PIXELS`, with a side above `MAX_SIDE`, or
+        of float or 32-bit pixels.
     """
     if isinstance(data, np.ndarray):
         return _with_channels(Image.fromarray(data[..., 0] if data.shape[-1] == 1 else data), channels)
@@ -54,16 +57,18 @@ def read_image(data: bytes | np.ndarray, name: str, channels: int | None = None)
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise Unreadable(
-                    f"{name}: {image.width} x {image.height} pixels; wanted: at most {MAX_PIXELS:,} in all"
-                )
+                raise Unreadable(f"{name}: expected at most {MAX_PIXELS:,} pixels, got {_size(image)}")
+            if max(image.size) > MAX_SIDE:
+                raise Unreadable(f"{name}: expected sides of at most {MAX_SIDE:,} pixels, got {_size(image)}")
             image.load()  # of one frame
             ImageOps.exif_transpose(image, in_place=True)  # else a copy, of what may be half a gigabyte
             return _with_channels(_eight_bits(image, name, image.format), channels)
     except Unreadable:
         raise
     except Image.DecompressionBombError as error:
-        raise Unreadable(f"{name}: {error}") from None
+        count = re.search(r"\((\d+) pixels\)", str(error))
+        got = f"{int(count[1]):,}" if count else "more"
+        raise Unreadable(f"{name}: expected at most {MAX_PIXELS:,} pixels, got {got}") from None
     except Image.UnidentifiedImageError:
         raise Unreadable(f"{name}: not an image in a format that is known here") from None
     except Exception as error:  # whatever a decoder says of a damaged file: Pillow's raise a dozen kinds
@@ -72,13 +77,17 @@ def read_image(data: bytes | np.ndarray, name: str, channels: int | None = None)
         ) from None
 
 
+def _size(image: Image.Image) -> str:
+    return f"{image.width:,} x {image.height:,}"
+
+
 def largest_of_16_bits(data: bytes | np.ndarray) -> int | None:
     """The largest value of an encoded image of 16 bits; None: it has others, or cannot be read."""
     if isinstance(data, np.ndarray):
         return None
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            if not image.mode.startswith("I") or not 0 < image.width * image.height <= MAX_PIXELS:
+            if not image.mode.startswith("I") or image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
                 return None
             return int(np.asarray(image).max())
     except Exception:  # reported where it is served: Pillow's decoders raise a dozen kinds

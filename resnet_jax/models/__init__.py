@@ -14,12 +14,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from resnet_jax.models.options import feature_names, one_of, taken_apart
+from resnet_jax.models.options import feature_names, one_of, taken_apart, whole
 from resnet_jax.models.partials import Partial
 from resnet_jax.models.resnet import Outputs, ResNet, Stage
 from resnet_jax.models.stems import STEMS
 from resnet_jax.models.zoo import cifar, clip, efficientnet, imagenet, preact, skipnet, variants
-from resnet_jax.nearest import nearest
+from resnet_jax.nearest import check_type, described, nearest
 from resnet_jax.ops import tally_macs
 from resnet_jax.types import Variables
 
@@ -33,6 +33,7 @@ __all__ = [
     "Outputs",
     "ResNet",
     "Stage",
+    "as_model",
     "create_model",
     "feature_info",
     "in_order",
@@ -48,8 +49,9 @@ class Feature(NamedTuple):
 
 
 def list_models(pattern: str = "*") -> list[str]:
-    """Registered names that match a shell pattern ("*resnet*_v1"), numbers in numeric order."""
-    return sorted((name for name in MODELS if fnmatchcase(name, pattern)), key=natural)
+    """Registered names that match a shell pattern ("*resnet*_v1"), whatever its case; numbers in numeric order."""
+    check_type(pattern, str, "a pattern of model names (str)")
+    return sorted((name for name in MODELS if fnmatchcase(name.casefold(), pattern.casefold())), key=natural)
 
 
 def natural(name: str) -> list[tuple[int, str]]:
@@ -79,12 +81,13 @@ def create_model(name: str | None = None, /, **overrides: Any) -> nn.Module:
     """
     if name is None:
         if not isinstance(name := overrides.pop("name", None), str):
-            raise TypeError('create_model expects the name of a net, as in create_model("resnet50"); see list_models()')
+            raise TypeError(f'expected a model name (str), as "resnet50", got {described(name)}; see list_models()')
         warnings.warn(
             f'create_model(name="{name}") is now create_model("{name}"): `name` is the name of a submodule',
             FutureWarning,
             stacklevel=2,
         )
+    check_type(name, str, "a model name (str)", "see list_models()")
     if name not in MODELS:
         raise ValueError(f"no model named {name!r}; {nearest(name, MODELS, 'see list_models(), or resnet-jax models')}")
     kind: Any = MODELS[name].func  # ResNet, or a skeleton of its kind
@@ -99,6 +102,22 @@ def create_model(name: str | None = None, /, **overrides: Any) -> nn.Module:
         own = getattr(MODELS[name].keywords.get("stem"), "keywords", {})
         overrides["stem"] = Partial(STEMS[stem], bare=True) if own.get("bare") else STEMS[stem]
     return MODELS[name](**overrides)
+
+
+def as_model(model: str | nn.Module) -> Any:
+    """The net, or that of a name.
+
+    Raises:
+      TypeError: neither a name nor a net with the fields of `ResNet`.
+      ValueError: no such model.
+    """
+    expected = "a model name (str) or a net of create_model"
+    if isinstance(model, str):
+        return create_model(model)
+    check_type(model, nn.Module, expected)
+    if not all(hasattr(model, field) for field in ("stages", "image_size", "in_channels")):
+        raise TypeError(f"expected {expected}, got {described(model)}")
+    return model
 
 
 def parts(model: nn.Module) -> tuple[str, ...]:
@@ -122,6 +141,7 @@ class Shapes(NamedTuple):
 
 def shapes(model: nn.Module, image_size: int) -> Shapes:
     """Traces a net on one image of `image_size` pixels a side, once. Nothing is computed, and no device is used."""
+    image_size = whole("image_size", image_size, 1)
     return _shapes(model, image_size, jax.dtypes.canonicalize_dtype(float))
 
 
@@ -155,8 +175,8 @@ def feature_info(model: str | nn.Module, image_size: int = 224) -> dict[str, Fea
     Raises:
       ValueError: no such model.
     """
-    model = create_model(model) if isinstance(model, str) else model
-    whole = -(-image_size // 32) * 32  # strides divide it, so that no map is rounded up
-    features = shapes(model, whole).outputs.features
-    maps = {name: features[name].shape for name in parts(model)}
-    return {name: Feature(shape[-1], whole // shape[1]) for name, shape in maps.items()}
+    net, image_size = as_model(model), whole("image_size", image_size, 1)
+    side = -(-image_size // 32) * 32  # strides divide it, so that no map is rounded up
+    features = shapes(net, side).outputs.features
+    maps = {name: features[name].shape for name in parts(net)}
+    return {name: Feature(shape[-1], side // shape[1]) for name, shape in maps.items()}

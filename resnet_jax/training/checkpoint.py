@@ -29,7 +29,7 @@ from orbax.checkpoint.checkpoint_managers import FixedIntervalPolicy
 
 from resnet_jax.files import expanded
 from resnet_jax.models import create_model
-from resnet_jax.nearest import listed
+from resnet_jax.nearest import described, listed
 from resnet_jax.training import distributed
 from resnet_jax.training.best import SIGNS, score
 from resnet_jax.training.integrity import (
@@ -348,12 +348,15 @@ def load_checkpoint(
       FileNotFoundError: there are no checkpoints, or not this one.
       ValueError: a format this version does not know, a damaged checkpoint, no averaged weights, weights that are
         not finite, or a `step` that is neither.
+      TypeError: a path or a step of another type.
     """
     return open_checkpoint(path, step).pretrained(ema=ema, allow_nonfinite=allow_nonfinite)
 
 
 def open_checkpoint(path: str | Path, step: str | int = "latest") -> Checkpoint:
     """Takes and raises what `load_checkpoint` does."""
+    if isinstance(step, bool) or not isinstance(step, str | int | np.integer):
+        raise TypeError(f'expected step "latest", "best" or a number (int), got {described(step)}')
     path = expanded(path).resolve()
     if path.name.isdigit() and ((path / "state").is_dir() or (path / "meta").is_dir()):
         path, step = path.parent, int(path.name)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from resnet_jax.data.examples import Examples, Subset, identify
 from resnet_jax.data.identity import MANY, Identity
 from resnet_jax.data.photographs import Photographs
+from resnet_jax.training.checkpoint import kept_steps, read_meta
 from resnet_jax.training.integrity import replace_file
 
 FILE = "images.npz"
@@ -27,6 +29,12 @@ class Record:
     test: Identity
     earlier: np.ndarray  # uint64 [m]: fingerprints of other images, trained on before the data was changed
     complete: bool = True  # False: the run may have been trained on images that are not recorded
+    history: tuple[str, ...] = ()  # digests of the sets that the run had before its data was changed
+
+    @property
+    def digest(self) -> str:
+        """Of the sets of training and test images."""
+        return _digest({"train": self.train.digests, "test": self.test.digests})
 
     @property
     def trained(self) -> np.ndarray:
@@ -34,17 +42,32 @@ class Record:
         return np.union1d(self.train.fingerprints, self.earlier)
 
 
-def make_record(train: Identity, test: Identity, before: Record | None = None, *, complete: bool = True) -> Record:
+def _digest(digests: Mapping[str, Mapping[str, str]]) -> str:
+    return " ".join(f"{split} {digests[split]['kind']} {digests[split]['set']}" for split in ("train", "test"))
+
+
+def make_record(
+    train: Identity,
+    test: Identity,
+    before: Record | None = None,
+    *,
+    complete: bool = True,
+    meta: Mapping[str, Any] | None = None,
+) -> Record:
     """The record of a run from now on.
 
     Args:
       before: the record until now, of a run that has made steps.
       complete: False for a run that was trained on other images, of which it has no record.
+      meta: of the checkpoint that the run resumes from.
     """
+    digests = (meta or {}).get("data", {}).get("digests")
+    history = {*(() if before is None else (before.digest, *before.history)), *([_digest(digests)] if digests else [])}
     if before is None or before.train.kind != train.kind:  # fingerprints of two kinds cannot be compared
-        return Record(train, test, np.array([], np.uint64), complete and before is None)
-    earlier = np.setdiff1d(before.trained, train.fingerprints)
-    return Record(train, test, earlier, complete and before.complete)
+        record = Record(train, test, np.array([], np.uint64), complete and before is None)
+    else:
+        record = Record(train, test, np.setdiff1d(before.trained, train.fingerprints), complete and before.complete)
+    return replace(record, history=tuple(sorted(history - {record.digest})))
 
 
 def write_record(run: str | Path, record: Record) -> None:
@@ -52,7 +75,8 @@ def write_record(run: str | Path, record: Record) -> None:
     arrays = {f"{part}_{name}": getattr(getattr(record, part), name) for part in ("train", "test") for name in FIELDS}
     file, buffer = Path(run) / FILE, io.BytesIO()
     kind, complete = np.array(record.train.kind), np.array(record.complete)
-    np.savez(buffer, kind=kind, complete=complete, earlier=record.earlier, **arrays)
+    history = np.array(record.history, str)
+    np.savez(buffer, kind=kind, complete=complete, earlier=record.earlier, history=history, **arrays)
     if not file.is_file() or file.read_bytes() != buffer.getvalue():
         replace_file(file, buffer.getvalue())
 
@@ -61,9 +85,9 @@ def read_record(run: str | Path) -> Record | None:
     """None: the run has none, as those of version 0.1.0.
 
     Raises:
-      ValueError: it is corrupted.
+      ValueError: it is corrupted, or another run's.
     """
-    file = Path(run) / FILE
+    file, newest = Path(run) / FILE, _newest_digest(Path(run) / "checkpoints")
     if not file.exists():
         return None
     try:
@@ -72,12 +96,27 @@ def read_record(run: str | Path) -> Record | None:
         with np.load(file, allow_pickle=False) as stored:
             kind = str(stored["kind"])
             train, test = (Identity(kind, *(stored[f"{part}_{name}"] for name in FIELDS)) for part in ("train", "test"))
-            record = Record(train, test, stored["earlier"], bool(stored["complete"]))
+            history = tuple(map(str, stored["history"])) if "history" in stored else None
+            record = Record(train, test, stored["earlier"], bool(stored["complete"]), history or ())
         _check(record)
-        return record
     except Exception as error:  # of a damaged archive zipfile, zlib and NumPy say a dozen kinds
         said = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"{file} is corrupted ({said}); move it away to go on without it") from None
+    if newest is not None and history is not None and newest not in (record.digest, *record.history):
+        reason = "the newest checkpoint was trained on other images"
+        raise ValueError(f"{file} is not of this run: {reason}; put its own back, or move it away to go on without it")
+    return record
+
+
+def _newest_digest(folder: Path) -> str | None:
+    """Digest of the images of the newest checkpoint; None: there is none, or it does not say."""
+    for step in reversed(kept_steps(folder)):
+        try:
+            digests = read_meta(folder / str(step)).get("data", {}).get("digests")
+            return _digest(digests) if digests else None
+        except (ValueError, KeyError, TypeError, AttributeError, OSError):  # reported where it is read
+            continue
+    return None
 
 
 def _check(record: Record) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import TextIO
 
 
 @contextmanager
@@ -19,9 +20,9 @@ def locked(folder: Path) -> Iterator[str | None]:
     The operating system opens the lock when its process ends, however it ends: `folder`/lock alone says nothing.
 
     Raises:
-      ValueError: another process has it, or the file system has no locks.
+      ValueError: another process has it, the file system has no locks, or there is something else of its name.
     """
-    with (folder / "lock").open("a+") as file:
+    with _opened(folder / "lock") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -37,12 +38,21 @@ def locked(folder: Path) -> Iterator[str | None]:
             _write(file, "")
 
 
-def _read(file) -> str:
+def _opened(path: Path) -> TextIO:
+    try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise OSError(errno.EINVAL, "it is not a file")
+        return path.open("a+", errors="replace")
+    except OSError as error:
+        raise ValueError(f"{path} cannot be locked: {error.strerror}; remove it, or choose another --workdir") from None
+
+
+def _read(file: TextIO) -> str:
     file.seek(0)
-    return file.read(200).strip()
+    return "".join(x for x in file.read(200) if x.isprintable()).strip()
 
 
-def _write(file, text: str) -> None:
+def _write(file: TextIO, text: str) -> None:
     file.seek(0)
     file.truncate()
     file.write(text)

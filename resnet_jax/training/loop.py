@@ -282,7 +282,8 @@ class _Run:
             report = self._report(going_on, due)
             if distributed.is_first():  # now that it is known to be one that can be gone on with
                 complete = self._plan.record is not None or not self._data_changed
-                write_record(self._folder, make_record(*self._plan.identities, self._plan.record, complete=complete))
+                record = make_record(*self._plan.identities, self._plan.record, complete=complete, meta=meta)
+                write_record(self._folder, record)
                 record_config(self._folder, self._config, self._start)
                 if not self._start:
                     remove_reports(self._folder)
@@ -531,10 +532,13 @@ class _Skipped:
         self._sources, self._report = {"train": plan.train, "test": plan.test}, report
         process = jax.process_index()
         self._file = folder / (f"skipped.{process}.jsonl" if process else "skipped.jsonl")
-        text = self._file.read_text(errors="replace") if self._file.exists() else ""
-        lines = [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
-        if "".join(lines) != text:  # a process that was killed has cut off the last one
-            replace_file(self._file, "".join(lines))
+        try:
+            text = self._file.read_text(errors="replace") if self._file.exists() else ""
+            lines = [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
+            if "".join(lines) != text:  # a process that was killed has cut off the last one
+                replace_file(self._file, "".join(lines))
+        except OSError as error:
+            raise SaveFailed(f"{self._file} cannot be written: {error.strerror}; move it away") from error
         self._known = {line.removesuffix("\n") for line in lines}
         self.say()
 

@@ -8,9 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from resnet_jax.nearest import listed
+from resnet_jax.nearest import check_type, described, listed
 from resnet_jax.ops import one_hot
 from resnet_jax.types import Array
+
+ARRAYS = (np.ndarray, jax.Array)
+AS_ARRAY = "numpy.asarray makes an array of a list"
 
 
 def cross_entropy(
@@ -23,10 +26,14 @@ def cross_entropy(
     0 .. K - 1 has a loss and a gradient of NaN. To ignore examples, give them mask 0 (see `make_train_step`).
 
     Raises:
-      ValueError: labels of another type or shape, class weights that are not K finite numbers of at least 0, or fewer
-        than two classes, whose loss would always be 0.
+      TypeError: logits or labels that are no arrays, logits that are not floating point, a smoothing that is no number.
+      ValueError: labels of another type or shape, class weights that are not K finite numbers of at least 0, a
+        smoothing outside [0, 1], or fewer than two classes, whose loss would always be 0.
     """
     check_labels(logits, labels)
+    check_type(label_smoothing, (int, float, np.number, *ARRAYS), "label_smoothing (a number in [0, 1])")
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"expected label_smoothing in [0, 1], got {label_smoothing}")
     classes = logits.shape[-1]
     targets = one_hot(labels, classes, logits.dtype) if labels.ndim == 1 else labels.astype(logits.dtype)
     if label_smoothing:
@@ -39,6 +46,7 @@ def cross_entropy(
 
 def label_weights(labels: Array, class_weights: Sequence[float]) -> Array:
     """Weight of each example: int [N] or soft targets [N, K], K numbers -> float [N]. Soft: sum_k t_k w_k."""
+    check_type(labels, ARRAYS, "labels (an array)", AS_ARRAY)
     if labels.ndim == 1:
         return jnp.asarray(class_weights, float)[labels]
     return labels @ jnp.asarray(class_weights, labels.dtype)
@@ -46,18 +54,29 @@ def label_weights(labels: Array, class_weights: Sequence[float]) -> Array:
 
 def check_class_weights(class_weights: Sequence[float], classes: int) -> None:
     """Raises ValueError unless there is one finite weight of at least 0 for each class, and not all are 0."""
-    if len(class_weights) != classes:
-        raise ValueError(f"expected {classes} class weights, one per class, got {len(class_weights)}")
-    weights = np.asarray(class_weights, float)
-    if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
+    try:
+        weights = np.asarray(class_weights, float)
+    except (TypeError, ValueError):
+        weights = np.zeros(())
+    if weights.ndim != 1:
+        raise TypeError(f"expected class_weights (a list of {classes} numbers), got {described(class_weights)}")
+    if len(weights) != classes:
+        raise ValueError(f"expected {classes} class weights, one per class, got {len(weights)}")
+    with np.errstate(over="ignore"):  # those too large for float32 are infinite, and refused
+        single = weights.astype(np.float32)
+    if not (np.isfinite(single).all() and (weights >= 0).all() and weights.any()):
         raise ValueError(f"expected finite class weights of at least 0, not all 0, got {listed(map(str, weights), 5)}")
 
 
 def check_labels(logits: Array, labels: Array) -> None:
-    """Raises ValueError unless `labels` are int [N] or soft targets float [N, K] for logits [N, K] of K >= 2."""
+    """Raises ValueError unless `labels` are int [N] or soft targets float [N, K] for float logits [N, K] of K >= 2."""
+    check_type(logits, ARRAYS, "logits float [N, K]", AS_ARRAY)
+    if not jnp.issubdtype(logits.dtype, jnp.floating):  # soft targets of whole numbers would all be 0
+        raise TypeError(f"expected logits float [N, K], got {logits.dtype} {list(logits.shape)}")
     if logits.ndim != 2:
         raise ValueError(f"expected logits [N, K], got {list(logits.shape)}")
     n, classes = logits.shape
+    check_type(labels, ARRAYS, f"labels int [{n}] or soft targets float [{n}, {classes}]", AS_ARRAY)
     if classes < 2:
         raise ValueError(f"expected logits of at least two classes, got {[n, classes]}; or pass a loss of your own")
     hard = labels.shape == (n,) and jnp.issubdtype(labels.dtype, jnp.integer)

@@ -16,6 +16,7 @@ import numpy as np
 
 from resnet_jax.data.examples import Files
 from resnet_jax.data.formats import image_files_below
+from resnet_jax.data.images import DataError
 from resnet_jax.data.photographs import Photographs
 from resnet_jax.files import expanded
 from resnet_jax.types import Pretrained
@@ -42,6 +43,7 @@ class Prediction:
 
 
 STDIN = Path("-")
+MOST = 10**6  # images at a time
 
 
 class _Images(Files):
@@ -52,7 +54,10 @@ class _Images(Files):
 
     @cached_property
     def _stdin(self) -> bytes:
-        return sys.stdin.buffer.read()
+        data = sys.stdin.buffer.read()
+        if not data and len(self.paths) == 1:
+            raise DataError("expected an image on standard input, got nothing; as: predict RUN - < photo.jpg")
+        return data
 
 
 def image_files(paths: Sequence[str | Path]) -> list[Path]:
@@ -91,11 +96,12 @@ def predict(
       top: how many classes an image; at most all.
 
     Raises:
-      ValueError: a number below 1.
+      ValueError: a number below 1 or above a million.
+      DataError: standard input is the only image, and empty.
     """
     for name, value in (("batch_size", batch_size), ("top", top)):
-        if value < 1:
-            raise ValueError(f"{name}={value}; wanted: at least 1")
+        if not 1 <= value <= MOST:
+            raise ValueError(f"{name}={value}; wanted: at least 1, at most {MOST:,}")
     preprocess, variables = net.preprocess, jax.device_put(net.variables)
     source = Photographs(
         _Images(files, np.zeros(len(files), np.int32), tuple(classes)),

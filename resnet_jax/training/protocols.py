@@ -75,11 +75,13 @@ def shorter_sides(size: int, scales: Sequence[int] | None = None) -> list[int]:
     """Of multi-scale's images, in pixels, for a net whose crops are of `size`: `scales`, or by default as above.
 
     Raises:
-      ValueError: none, or one below 1.
+      ValueError: none, one below 1, or one above 16,384.
     """
     sides = [round(scale * size / 224) for scale in SCALES] if scales is None else list(scales)
-    if not sides or min(sides) < 1:
-        raise ValueError(f"scales {sides}; wanted: shorter sides in pixels, as {' '.join(map(str, SCALES))}")
+    if not sides or min(sides) < 1 or max(sides) > 2**14:
+        raise ValueError(
+            f"scales {sides}; wanted: shorter sides of 1 to {2**14:,} pixels, as {' '.join(map(str, SCALES))}"
+        )
     return sides
 
 

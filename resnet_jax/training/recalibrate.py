@@ -19,7 +19,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jax import lax
 
-from resnet_jax.config import to_dict
+from resnet_jax.config import LARGEST, to_dict
 from resnet_jax.files import expanded
 from resnet_jax.training.checkpoint import Checkpoints, open_checkpoint
 from resnet_jax.training.data_record import read_record, write_record
@@ -132,8 +132,8 @@ def recalibrate(
       ValueError, OSError: no such run; a folder `out` that holds one; other data than the run's.
     """
     folder, out = expanded(run), expanded(out)
-    if batches is not None and batches < 1:
-        raise ValueError(f"batches={batches}; wanted: at least 1")
+    if batches is not None and not 1 <= batches <= LARGEST:
+        raise ValueError(f"batches={batches}; wanted: at least 1, at most {LARGEST:,}")
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise ValueError(f"{out} is not empty; wanted: a new folder for the recalibrated run")
     saved = open_checkpoint(folder, step)

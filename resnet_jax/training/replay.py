@@ -33,6 +33,8 @@ def replay(folder: str | Path, step: int) -> dict[str, Any]:
     kept = kept_steps(folder / "checkpoints")
     before = [saved for saved in kept if saved < step]
     if not before or step > steps:
+        if not 1 <= step <= steps:
+            raise ValueError(f"step {step} of {folder} cannot be replayed: its steps are 1 to {steps}")
         if not kept or kept[0] >= steps:
             hint = "--checkpoint.every-steps and --checkpoint.keep-latest keep more"
             raise ValueError(f"no step of {folder} can be replayed: no checkpoint to begin from; {hint}")

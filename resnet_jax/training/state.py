@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import struct
 
+from resnet_jax.nearest import check_type, described, listed
 from resnet_jax.types import Array, Variables
 
 
@@ -21,12 +24,26 @@ def threefry_key(key: Array) -> Array:
     of threefry: `jax.random.key(seed)` gives the same run with each of the three.
 
     Raises:
+      TypeError: no array.
       ValueError: not one key.
     """
+    check_type(key, (jax.Array, np.ndarray), "a key, as jax.random.key(0) gives")
     words = jax.random.key_data(key) if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else key
     if words.ndim != 1 or words.shape[0] < 2 or words.dtype != jnp.uint32:
         raise ValueError(f"expected one key, as jax.random.key(0) gives, got {words.dtype} {list(words.shape)}")
     return jax.random.wrap_key_data(words[:2], impl="threefry2x32")
+
+
+def check_model(model: Any) -> None:
+    """Raises TypeError for what is no net: create_model makes one of a name."""
+    hint = f"create_model({model!r}) makes one" if isinstance(model, str) else ""
+    check_type(model, nn.Module, "a net (flax.linen.Module)", hint)
+
+
+def check_optimizer(tx: Any) -> None:
+    """Raises TypeError for what is no optimiser of Optax."""
+    if not (callable(getattr(tx, "init", None)) and callable(getattr(tx, "update", None))):
+        raise TypeError(f"expected an optimiser, as optax.sgd(0.1), got {described(tx)}")
 
 
 @struct.dataclass
@@ -48,7 +65,14 @@ class TrainState:
 
         With `ema` it has room for averaged weights, which start as copies (see `make_train_step`). Of a key of another
         implementation than threefry ("rbg") the first two words are taken: `threefry_key`.
+
+        Raises:
+          TypeError: a name instead of a net, of an optimiser or of images.
         """
+        check_model(model)
+        check_optimizer(tx)
+        if not (hasattr(sample, "shape") and hasattr(sample, "dtype")):
+            raise TypeError(f"expected sample images [N, H, W, C] (an array), got {described(sample)}")
         init_key, run_key = jax.random.split(threefry_key(key))
         images = jnp.zeros(sample.shape, sample.dtype if jnp.issubdtype(sample.dtype, jnp.floating) else jnp.float32)
         variables = jax.jit(lambda key: model.init(key, images, train=False))(init_key)
@@ -61,8 +85,15 @@ class TrainState:
         """A state that starts from given weights, such as `load_pretrained(...).variables`.
 
         Raises:
-          ValueError: no key, or several.
+          TypeError: no variables, or no optimiser.
+          ValueError: no "params" among the variables; no key, or several.
         """
+        check_type(variables, Mapping, 'variables (a dict with "params")')
+        if "params" not in variables:
+            raise ValueError(
+                f'expected variables with "params", got {listed(map(str, variables), 3) or "an empty dict"}'
+            )
+        check_optimizer(tx)
         params, batch_stats = variables["params"], variables.get("batch_stats", {})
         return cls(
             step=jnp.zeros((), jnp.int32),

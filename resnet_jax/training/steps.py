@@ -6,26 +6,30 @@ collective, so that a plain `jax.jit(step)` will do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
+from types import NoneType
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import lax
 
 from resnet_jax.models.layers import BatchNorm
+from resnet_jax.models.options import whole
 from resnet_jax.models.skipnet import SkipNet
+from resnet_jax.nearest import check_type, described
 from resnet_jax.ops import split_batch
 from resnet_jax.training.gradients import ACTIVATIONS, gradient_norms, tapped, taps
-from resnet_jax.training.losses import check_class_weights, cross_entropy, label_weights
+from resnet_jax.training.losses import ARRAYS, AS_ARRAY, check_class_weights, cross_entropy, label_weights
 from resnet_jax.training.metrics import classification, execution, predicted
 from resnet_jax.training.optim import Chosen, by_path
-from resnet_jax.training.state import TrainState, threefry_key
+from resnet_jax.training.state import TrainState, check_model, check_optimizer, threefry_key
 from resnet_jax.types import Array, Batch, Metrics
 
 Step = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
@@ -55,9 +59,10 @@ def make_train_step(
     in all and "executed/stage1_block0", ... each (with soft gates, the mean of their probabilities).
 
     The batch has "image" [N, H, W, C], "label" int [N] in 0 .. K - 1 (or soft targets float [N, K]) and optionally
-    "mask" [N], which is 0 for examples to ignore. A label outside the classes makes loss and gradient NaN; with mask 0
-    any label is accepted, such as -1. Batch statistics still include masked images, which must be finite. A `loss` of
-    your own may take other labels, one row per example; top1 and top5 are reported for int [N] and any [N, K].
+    "mask" [N], bool, int or float, which is 0 for examples to ignore. A label outside the classes makes loss and
+    gradient NaN; with mask 0 any label is accepted, such as -1. Batch statistics still include masked images, which
+    must be finite. A `loss` of your own may take other labels, one row per example; top1 and top5 are reported for int
+    [N] and any [N, K].
 
     Args:
       loss: (logits, labels) -> one number per example; what is minimised is its mean over the examples of mask 1.
@@ -84,10 +89,20 @@ def make_train_step(
         CrossEntropyLoss(weight=...) does. The metric loss is that weighted mean, times the count.
 
     Raises:
+      TypeError: a net, an optimiser, a function or a number of another type; when the step is traced, such a state or
+        batch.
       ValueError: the net synchronises its BatchNorm over another axis, has no gates to be penalised, or has fewer than
-        two classes and no loss of its own. When the step is traced: labels, losses, class weights or a mask of the
-        wrong shape, or class weights that are not finite or below 0.
+        two classes and no loss of its own; `accumulate` is below 1, `ema_decay` outside [0, 1]. When the step is
+        traced: labels, losses, class weights or a mask of the wrong shape, or class weights that are not finite or
+        below 0.
     """
+    check_model(model)
+    check_optimizer(tx)
+    _check_callable(loss=loss, **_given(augment=augment, frozen=frozen))
+    accumulate = whole("accumulate", accumulate, 1)
+    check_type(ema_decay, (int, float, np.number, NoneType), "ema_decay (a number in [0, 1], or None)")
+    if ema_decay is not None and not 0 <= ema_decay <= 1:
+        raise ValueError(f"expected ema_decay in [0, 1], got {ema_decay}")
     _check_axis(model, axis_name)
     _check_classes(model, loss)
     if gate_penalty and not isinstance(model, SkipNet):
@@ -149,6 +164,7 @@ def make_train_step(
         return lax.scan(add, carry, rest, unroll=jax.default_backend() == "cpu")[0]
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        check_type(state, TrainState, "a TrainState")
         augment_key, dropout, drop_path = step_keys(state.key, state.step)
         batch = complete(batch, axis_name)
         if augment is not None:
@@ -263,9 +279,12 @@ def make_eval_step(
     padding is -1.
 
     Raises:
+      TypeError: a net or a function of another type.
       ValueError: the net has fewer than two classes, and the loss is the default one. When the step is traced: labels
         of the wrong shape.
     """
+    check_model(model)
+    _check_callable(loss=loss, **_given(prepare=prepare))
     _check_classes(model, loss)
     forward = _forward(model, prepare)
 
@@ -310,6 +329,8 @@ def make_predict_step(
     Raises:
       ValueError: the net has fewer than two classes.
     """
+    check_model(model)
+    _check_callable(**_given(prepare=prepare))
     _check_classes(model, cross_entropy)
     forward = _forward(model, prepare)
 
@@ -321,6 +342,16 @@ def make_predict_step(
         return {"log_probability": own, **sums}
 
     return step
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _check_callable(**functions: Any) -> None:
+    for name, function in functions.items():
+        if not callable(function):
+            raise TypeError(f"expected {name} (a function), got {described(function)}")
 
 
 def _check_axis(model: nn.Module, axis_name: str | None) -> None:
@@ -350,13 +381,24 @@ def _without_ignored(batch: Batch) -> dict[str, Array]:
 
 def complete(batch: Batch, axis_name: str | None) -> dict[str, Array]:
     """Adds the mask where there is none, and each example's place in the global batch."""
+    check_type(batch, Mapping, 'a batch {"image": ..., "label": ...}')
+    if missing := [name for name in ("image", "label") if name not in batch]:
+        raise ValueError(f"expected a batch with image and label, got one without {' and '.join(missing)}")
     label = batch["label"]
+    check_type(label, ARRAYS, "labels (an array)", AS_ARRAY)
+    if not label.ndim:
+        raise ValueError("expected labels with a row per example, got a single number")
     n = label.shape[0]
     first = 0 if axis_name is None else n * lax.axis_index(axis_name)
     # Made from the labels, so that it is sharded as they are.
     ones = jnp.ones_like(label, jnp.float32).max(range(1, label.ndim))
-    mask = jnp.asarray(batch.get("mask", ones))
+    mask = batch.get("mask", ones)
+    check_type(mask, (*ARRAYS, list, tuple, int, float), "a mask (an array)", "leave it out where all examples count")
+    mask = jnp.asarray(mask)
     if mask.shape != (n,):
         raise ValueError(f"expected a mask [{n}], one number per example, got {list(mask.shape)}")
-    mask = mask if jnp.issubdtype(mask.dtype, jnp.floating) else mask.astype(jnp.float32)
+    if jnp.issubdtype(mask.dtype, jnp.complexfloating):
+        raise TypeError(f"expected a mask of bool, int or float, got {mask.dtype}")
+    if not jnp.issubdtype(mask.dtype, jnp.floating):  # 255 in a mask of uint8 is no weight
+        mask = (mask != 0).astype(jnp.float32)
     return {**batch, "mask": mask, "index": first + jnp.arange(n)}

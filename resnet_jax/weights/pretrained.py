@@ -15,7 +15,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from resnet_jax.files import expanded
-from resnet_jax.models import MODELS, Shapes, create_model, natural, shapes
+from resnet_jax.models import MODELS, Shapes, as_model, create_model, natural, shapes
 from resnet_jax.models.layers import BatchNorm, Dense
 from resnet_jax.nearest import listed
 from resnet_jax.types import NotFinite, Pretrained, Variables, at_least_float32, flaw
@@ -59,6 +59,8 @@ def load_pretrained(
         floating point or not finite; raw and averaged weights without `ema`.
     """
     path = expanded(source)
+    if model is not None:
+        as_model(model)
     state = read_state(path, ema)
     config: Mapping[str, Any] = hub_config(path)
     name = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from flax.traverse_util import flatten_dict
 
 from resnet_jax.files import expanded
 from resnet_jax.models import create_model
+from resnet_jax.nearest import check_type, listed
 from resnet_jax.types import Variables
 from resnet_jax.weights.names import NETS, Names, has_net, tables
 from resnet_jax.weights.pretrained import to_variables
@@ -28,6 +30,10 @@ def save_torch_state(variables: Variables, name: str, path: str | Path, layout: 
       ValueError: an unknown model or layout, another kind of file, or arrays that are not those of the net.
     """
     path = expanded(path)
+    check_type(variables, Mapping, 'variables (a dict with "params")', "a TrainState has them in state.variables")
+    if "params" not in variables:
+        raise ValueError(f'expected variables with "params", got {listed(map(str, variables), 3) or "an empty dict"}')
+    check_type(layout, str, "a layout (str)")
     if path.suffix != ".safetensors":
         raise ValueError(f"{path.name}: wanted a name that ends in .safetensors")
     flat = {key: np.asarray(value) for key, value in flatten_dict(variables).items()}

@@ -14,6 +14,7 @@ from PIL import Image
 
 from resnet_jax.data.images import (
     MAX_PIXELS,
+    MAX_SIDE,
     Unreadable,
     centre_crop,
     pixels,
@@ -192,9 +193,16 @@ def test_pixels_of_32_bits_are_refused_by_name():
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("size, said", [((60000, 60000), "exceeds limit"), ((10000, 13500), "10000 x 13500 pixels")])
+@pytest.mark.parametrize(
+    "size, said",
+    [
+        ((60000, 60000), "expected at most 134,217,728 pixels, got 3,600,000,000"),
+        ((10000, 13500), "got 10,000 x 13,500"),
+        ((1, 2**27), "expected sides of at most 65,535 pixels, got 1 x 134,217,728"),
+    ],
+)
 def test_a_small_file_that_claims_a_huge_image_is_refused_at_once(size, said):
-    assert math.prod(size) > MAX_PIXELS
+    assert math.prod(size) > MAX_PIXELS or max(size) > MAX_SIDE
     start = time.perf_counter()
     assert said in refused(raw_png(GREY, size, depth=8, colour=0))
     assert time.perf_counter() - start < 1

@@ -230,7 +230,7 @@ def test_the_name_of_a_net_by_keyword_works_with_a_warning():
     assert create_model("resnet18", name="backbone").name == "backbone"
     with pytest.warns(FutureWarning), pytest.raises(ValueError, match="no model named 'resnet5o'; close: resnet50"):
         create_model(name="resnet5o")
-    with pytest.raises(TypeError, match="expects the name of a net"):
+    with pytest.raises(TypeError, match="expected a model name"):
         create_model(num_classes=3)
 
 

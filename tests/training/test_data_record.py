@@ -421,3 +421,31 @@ def test_a_record_of_earlier_configs_that_is_none_is_refused_in_one_line(images,
         (tmp_path / "config.json").write_text(json.dumps(record | {"before": before}))
         with pytest.raises(ValueError, match="config.json is not the config of a run: .* in 'before'"):
             record_config(tmp_path, config(images, padding=2), 1)
+
+
+def test_another_runs_record_is_refused(images, tmp_path):
+    """Its splits and the images it was trained on would be taken for this run's."""
+    write_images(tmp_path / "others", first=20, last=32)
+    plans = [make_plan(config(folder)) for folder in (images, tmp_path / "others")]
+
+    def save(step, plan):
+        meta = {"format": 2, "model": {}, "classes": [], "preprocess": {}, "data": data_facts(plan)}
+        file = tmp_path / "run" / "checkpoints" / str(step) / "meta" / "metadata"
+        file.parent.mkdir(parents=True)
+        file.write_text(json.dumps(meta))
+        return meta
+
+    meta, run = save(3, plans[0]), tmp_path / "run"
+    own, other = (make_record(*plan.identities) for plan in plans)
+    write_record(run, own)
+    assert read_record(run).digest == own.digest
+    write_record(run, other)
+    with pytest.raises(ValueError, match="images.npz is not of this run: the newest checkpoint was trained on other"):
+        read_record(run)
+    # The data was changed on purpose, and no checkpoint has been saved since.
+    write_record(run, make_record(*plans[1].identities, own))
+    assert read_record(run).history == (own.digest,)
+    write_record(run, make_record(*plans[1].identities, complete=False, meta=meta))  # the record was moved away
+    changed = read_record(run)
+    save(4, plans[1])
+    assert read_record(run).history == changed.history == (own.digest,)

@@ -1,5 +1,7 @@
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -26,3 +28,17 @@ def test_a_second_one_is_refused_and_a_lock_left_behind_is_taken(tmp_path):
         assert left.startswith(f"process {holder.pid} on")
     with locked(tmp_path) as left:
         assert left is None
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+def test_something_else_in_the_locks_place_is_named(tmp_path, make):
+    make(tmp_path / "lock")
+    with pytest.raises(ValueError, match="lock cannot be locked: .*; remove it, or choose another --workdir"):
+        with locked(tmp_path):
+            pass
+
+
+def test_a_lock_of_any_bytes_is_taken(tmp_path):
+    (tmp_path / "lock").write_bytes(bytes(range(256)))
+    with locked(tmp_path) as left:
+        assert left.isprintable()
