@@ -313,7 +313,7 @@ RANGES = {
         **dict.fromkeys(("label_smoothing", "warmup_from", "momentum", "b1", "b2"), SHARE),
         "class_weights": (
             lambda value: value == "balanced" or _are_class_weights(value),
-            "balanced, or a number of at least 0 for each class, one more than 0, those from 1e-9 to 1e9; or CLASS=WEIGHT",
+            "balanced, or a number of at least 0 for each class, one more than 0 (1e-9 to 1e9); or CLASS=WEIGHT",
         ),
         "ema_decay": (lambda value: 0 < value < 1, "a number between 0 and 1"),
         "layer_decay": (lambda value: 0 < value <= 1, "a number above 0, at most 1"),

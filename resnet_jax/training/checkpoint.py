@@ -527,6 +527,9 @@ def _verified(folder: Path) -> Checkpoint:
         raise ValueError(f"{folder} cannot be read, though its files are what was written: {reason}") from error
     if wanted is not None:
         check_arrays(folder, arrays, wanted)
+    saved_at = meta.get("data", {}).get("next_step")
+    if isinstance(saved_at, int) and folder.name.isdigit() and saved_at != int(folder.name):  # a renamed copy
+        raise Damaged(f"{folder} is damaged: it was saved as step {saved_at}")
     tested = _test_of(folder, files)
     return Checkpoint(folder, meta | ({"evaluation_due": False} if tested else {}), arrays, tested)
 

@@ -511,6 +511,9 @@ class _Run:
 
     def _save(self, step: int, log: Log, *, test_due: bool = False) -> None:
         partial = log.hold()  # nothing that is not finite is saved
+        if distributed.is_first() and not (self._folder / "config.json").is_file():
+            # Checkpoints would be made in a new folder of this name, without the run's config and metrics.
+            raise SaveFailed(f"{self._folder} was removed or moved while it was trained in: it has no config.json")
         meta = _meta(self._plan, step) | {
             "devices": len(self._parallel.devices),
             "log": partial,

@@ -550,9 +550,18 @@ def test_the_binary_archives_of_cifar(tmp_path, labels):
     assert test.classes == tuple(f"class{n}" for n in range(10)) and list(test.labels) == [len(files) - 1] * 2
     stored = np.frombuffer((root / files[-1]).read_bytes(), np.uint8).reshape(2, -1)[0, labels:]
     assert test.images.shape == (2, 32, 32, 3) and (test.images[0, 0, 1] == stored[[1, 1025, 2049]]).all()
+    whole = (root / files[-1]).read_bytes()
+    (root / files[-1]).write_bytes(bytes([200] * labels) + whole[labels:])
+    with pytest.raises(ValueError, match=f"{files[-1]} is damaged: an image has label 200; labels of 10 classes are 0"):
+        open_path(root).examples("test")
     (root / files[-1]).write_bytes(bytes(3000))
     with pytest.raises(ValueError, match="is cut off or damaged: 3,000 bytes are no whole number of images"):
         open_path(root).examples("test")
+    names = (root / meta).read_text()
+    for wrong in ("", "cat dog cat"):
+        (root / meta).write_text(wrong)
+        assert f"{meta}: expected names of classes, each once, got " in refused(root)
+    (root / meta).write_text(names)
     (root / files[-1]).unlink()
     assert f"{files[-1]} is missing; expected " in refused(root)
 

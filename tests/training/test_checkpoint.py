@@ -423,3 +423,13 @@ def test_the_averaged_weights_come_back(tmp_path):
 def test_averaged_weights_that_are_not_there_are_told(run):
     with pytest.raises(ValueError, match="has no averaged weights; optim.ema_decay keeps some"):
         load_checkpoint(run, ema=True)
+
+
+def test_a_copy_of_another_step_is_damaged(tmp_path):
+    """Its files are as written, and the run would go on from another step than it says."""
+    with Checkpoints(tmp_path) as checkpoints:
+        for step in (1, 2):
+            checkpoints.save(step, state(step), META | {"data": {"next_step": step}})
+    shutil.copytree(tmp_path / "1", tmp_path / "3")
+    with pytest.warns(UserWarning, match="3 is damaged: it was saved as step 1; taking step 2"):
+        assert open_checkpoint(tmp_path).step == 2

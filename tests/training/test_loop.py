@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from resnet_jax import load_checkpoint
-from resnet_jax.config import CheckpointConfig, Config, DataConfig, ModelConfig, OptimConfig, TrainConfig
+from resnet_jax.config import CheckpointConfig, Config, DataConfig, LogConfig, ModelConfig, OptimConfig, TrainConfig
 from resnet_jax.data import DataError
 from resnet_jax.training import loop
 from resnet_jax.training.best import BestTest
@@ -708,3 +708,24 @@ def test_options_of_skipnets_are_refused_for_other_nets(tmp_path, tfds_dir, chan
 def test_a_run_does_not_end_with_soft_gates(tmp_path, tfds_dir):
     with pytest.raises(ValueError, match=r"soft_gate_epochs=2.0 is 8 steps of a run of 8; wanted: less"):
         make_plan(config(tmp_path, tfds_dir, model__name="cifar_skipnet38", train__soft_gate_epochs=2.0))
+
+
+def test_a_run_directory_that_is_removed_ends_the_run(tmp_path, monkeypatch):
+    class Removing(Session):
+        def train_step(self, step, *arguments):
+            if step == 2:
+                shutil.rmtree(tmp_path / "run")
+            return super().train_step(step, *arguments)
+
+    monkeypatch.setattr(loop, "Session", Removing)
+    removed = Config(
+        workdir=str(tmp_path / "run"),
+        model=ModelConfig(name="cifar_resnet8"),
+        data=DataConfig(batch_size=16, per_class=4),
+        optim=OptimConfig(warmup_epochs=0.0),
+        train=TrainConfig(steps=3),
+        checkpoint=CheckpointConfig(every_steps=1),
+        log=LogConfig(tensorboard=False),
+    )
+    with pytest.raises(SaveFailed, match="run was removed or moved while it was trained in"):
+        train(removed)

@@ -9,6 +9,7 @@ import numpy as np
 
 from resnet_jax.data.examples import Items, Stored
 from resnet_jax.data.formats.arrays import Split, as_items, stored
+from resnet_jax.nearest import listed
 
 SIDE = 32
 PIXELS = 3 * SIDE * SIDE  # bytes of an image: all red values, all green, all blue
@@ -31,7 +32,8 @@ def open_cifar(path: Path, names: list[str]) -> Stored:
     """The folder cifar-10-batches-bin or cifar-100-binary; the labels of the latter are the 100 fine ones.
 
     Raises:
-      ValueError: a file that is missing, or of another size; the Python version, which is pickled.
+      ValueError: a file that is missing, or of another size; no names of classes, or some twice; the Python version,
+        which is pickled.
     """
     if is_pickled(names) and not {"batches.meta.txt", "fine_label_names.txt"} & set(names):
         archive = "cifar-10-binary.tar.gz" if "batches.meta" in names else "cifar-100-binary.tar.gz"
@@ -43,6 +45,8 @@ def open_cifar(path: Path, names: list[str]) -> Stored:
         if (size := (path / file).stat().st_size) > MOST_BYTES:
             raise ValueError(f"{path / file} has {size:,} bytes; expected at most {MOST_BYTES:,}")
     classes = tuple((path / meta).read_text(errors="replace").split())
+    if not classes or len(set(classes)) < len(classes):
+        raise ValueError(f"{path / meta}: expected names of classes, each once, got {listed(classes) or 'none'}")
     files = {"train": train, "test": test}
     count = {split: sum((path / name).stat().st_size for name in files[split]) // (labels + PIXELS) for split in files}
     readers = {split: partial(_items, path, files[split], labels, classes) for split in files}
@@ -57,6 +61,9 @@ def _items(path: Path, names: list[str], labels: int, classes: tuple[str, ...], 
             said = f"{data.size:,} bytes are no whole number of images of {labels + PIXELS:,} bytes"
             raise ValueError(f"{path / name} is cut off or damaged: {said}")
         parts.append(data.reshape(-1, labels + PIXELS))
+        if (label := int(parts[-1][:, labels - 1].max())) >= len(classes):
+            said = f"label {label}; labels of {len(classes)} classes are 0 to {len(classes) - 1}"
+            raise ValueError(f"{path / name} is damaged: an image has {said}")
     rows = np.concatenate(parts)
     images = rows[:, labels:].reshape(-1, 3, SIDE, SIDE).transpose(0, 2, 3, 1)
     return as_items(np.ascontiguousarray(images), rows[:, labels - 1], str(path / names[0]), classes)
