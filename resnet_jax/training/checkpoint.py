@@ -433,6 +433,10 @@ def newest_sound(folder: Path) -> tuple[Checkpoint | None, list[str]]:
         raise Damaged(f"no checkpoint is sound: {'; '.join(reason for _, reason in damaged)}; {hint}")
     for step, reason in damaged:
         place = _free(folder.parent / "damaged" / str(step))
+        if place.parent.exists() and not place.parent.is_dir():
+            raise ValueError(
+                f"{reason}; {place.parent} is a file: move it away, so that the checkpoint can be set aside"
+            )
         place.parent.mkdir(exist_ok=True)
         shutil.move(folder / str(step), place)
         told.append(f"{reason}; set aside in {place}")

@@ -433,3 +433,11 @@ def test_a_copy_of_another_step_is_damaged(tmp_path):
     shutil.copytree(tmp_path / "1", tmp_path / "3")
     with pytest.warns(UserWarning, match="3 is damaged: it was saved as step 1; taking step 2"):
         assert open_checkpoint(tmp_path).step == 2
+
+
+def test_a_file_where_damaged_checkpoints_go_is_named(run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    (tmp_path / "run" / "checkpoints" / "5" / "meta" / "metadata").unlink()
+    (tmp_path / "run" / "damaged").touch()
+    with pytest.raises(ValueError, match="5 is damaged: .*damaged is a file: move it away"):
+        newest_sound(tmp_path / "run" / "checkpoints")
