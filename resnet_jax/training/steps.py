@@ -400,5 +400,5 @@ def complete(batch: Batch, axis_name: str | None) -> dict[str, Array]:
     if jnp.issubdtype(mask.dtype, jnp.complexfloating):
         raise TypeError(f"expected a mask of bool, int or float, got {mask.dtype}")
     if not jnp.issubdtype(mask.dtype, jnp.floating):  # 255 in a mask of uint8 is no weight
-        mask = (mask != 0).astype(jnp.float32)
+        mask = mask.astype(bool).astype(jnp.float32)
     return {**batch, "mask": mask, "index": first + jnp.arange(n)}
