@@ -2,7 +2,7 @@
 
 import sys
 
-from resnet_jax.cli import main
+from resnet_jax.cli.main import main
 
 if __name__ == "__main__":
     main(["train", *sys.argv[1:]])

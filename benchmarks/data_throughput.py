@@ -20,9 +20,9 @@ import numpy as np
 from PIL import Image
 
 from resnet_jax.data import InMemory
-from resnet_jax.data.examples import Items
-from resnet_jax.data.images import centre_crop, random_box, random_resized_crop, read_image
-from resnet_jax.data.photographs import Photographs
+from resnet_jax.data.loading.decoding import centre_crop, random_box, random_resized_crop, read_image
+from resnet_jax.data.loading.streaming import Photographs
+from resnet_jax.data.sources.stored import Items
 
 COUNT, ROUNDS, SIZE = 64, 5, 224
 

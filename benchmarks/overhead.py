@@ -21,11 +21,12 @@ from typing import Any
 
 import jax
 
+from resnet_jax.checkpoints import manager as checkpoint
+from resnet_jax.checkpoints.checksums import array_checksums, file_checksums
+from resnet_jax.checkpoints.manager import open_checkpoint
 from resnet_jax.config import Config
-from resnet_jax.training import checkpoint, loop
-from resnet_jax.training.checkpoint import open_checkpoint
-from resnet_jax.training.integrity import array_checksums, file_checksums
-from resnet_jax.training.session import Session
+from resnet_jax.runs import trainer as loop
+from resnet_jax.runs.build import Session
 
 SECONDS: Counter[str] = Counter()
 CALLS: Counter[str] = Counter()

@@ -19,8 +19,8 @@ import numpy as np
 
 from resnet_jax import TrainState, create_model, make_train_step
 from resnet_jax.data import make_augment
+from resnet_jax.distributed.devices import MODES, Parallel
 from resnet_jax.training.optim import sgd
-from resnet_jax.training.parallel import MODES, Parallel
 from resnet_jax.types import Preprocess
 
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from resnet_jax.analysis.summary import Summary, summary
     from resnet_jax.models import Feature, Outputs, create_model, feature_info, list_models
     from resnet_jax.training.state import TrainState
-    from resnet_jax.training.steps import make_eval_step, make_train_step
+    from resnet_jax.training.step import make_eval_step, make_train_step
     from resnet_jax.types import Preprocess, Pretrained
     from resnet_jax.weights import load_pretrained, save_torch_state
 
@@ -39,11 +39,19 @@ _MODULES = {
     **dict.fromkeys(("Summary", "summary"), "analysis"),
     **dict.fromkeys(("Feature", "Outputs", "create_model", "feature_info", "list_models"), "models"),
     "TrainState": "training.state",
-    **dict.fromkeys(("make_eval_step", "make_train_step"), "training.steps"),
+    **dict.fromkeys(("make_eval_step", "make_train_step"), "training.step"),
     **dict.fromkeys(("Preprocess", "Pretrained"), "types"),
     **dict.fromkeys(("load_pretrained", "save_torch_state"), "weights"),
 }
-_PACKAGES = ("analysis", "models", "ops", "training", "types", "weights")  # `resnet_jax.models` without an import
+_PACKAGES = (
+    "analysis",
+    "checkpoints",
+    "models",
+    "ops",
+    "training",
+    "types",
+    "weights",
+)  # `resnet_jax.models` without an import
 
 
 def __getattr__(name: str) -> Any:
@@ -62,7 +70,7 @@ def __dir__() -> list[str]:
 def load_checkpoint(
     path: str | Path, step: str | int = "latest", *, ema: bool = False, allow_nonfinite: bool = False
 ) -> Pretrained:
-    """See `resnet_jax.training.checkpoint.load_checkpoint`; imports Orbax only when called."""
-    from resnet_jax.training import checkpoint
+    """See `resnet_jax.checkpoints.manager.load_checkpoint`; imports Orbax only when called."""
+    from resnet_jax.checkpoints import manager as checkpoint
 
     return checkpoint.load_checkpoint(path, step, ema=ema, allow_nonfinite=allow_nonfinite)

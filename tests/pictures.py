@@ -4,7 +4,7 @@ import io
 
 from PIL import Image
 
-from resnet_jax.data.formats import open_path
+from resnet_jax.data.sources.formats import open_path
 
 
 def picture(file, value=0):

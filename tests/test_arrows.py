@@ -1,4 +1,4 @@
-"""Imports point one way: types -> ops -> models -> weights, analysis, training; data -> training; the cli last."""
+"""Imports point one way: types, errors, files <- ops, metrics <- models <- training <- evaluation <- runs <- cli."""
 
 import ast
 import sys
@@ -9,18 +9,21 @@ import pytest
 import resnet_jax
 
 ROOT = Path(resnet_jax.__file__).parent
+BASE = ("types", "errors", "files", "extras")
 PARTS = ("branches", "shortcuts", "combine", "stems", "heads", "attention")
 MODEL_PARTS = tuple(f"models.{part}" for part in PARTS)
-DOOR = tuple(f"training.{part}" for part in ("loop", "plan", "folder", "replay", "recalibrate", "session"))
-ROOMS = ("types", "config", "files", "nearest", "models", "weights", "data", "analysis", "training", "experiments")
+BELOW_RUNS = (
+    *("ops", "metrics", "models", "data", "weights", "training"),
+    *("checkpoints", "distributed", "evaluation", "analysis"),
+)
 ALLOWED = {  # room: what it may import, by longest matching prefix
     "types": (),
-    "nearest": (),
+    "errors": (),
     "extras": (),
-    "files": ("nearest",),
-    "config": ("files", "nearest"),
+    "files": ("errors",),
+    "config": ("errors", "files", "config"),
     "ops": ("types", "ops"),
-    "data": ("types", "ops", "extras", "files", "nearest", "data"),
+    "metrics": (*BASE, "metrics"),
     "models.partials": ("ops",),
     "models.layers": ("types", "ops", "models.partials"),
     **{part: ("types", "ops", "models.layers") for part in MODEL_PARTS},
@@ -30,37 +33,39 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     "models.resnet": ("types", "ops", "models.layers", "models.options", "models.partials", *MODEL_PARTS),
     "models.skipnet": ("types", "ops", "models.layers", "models.resnet", *MODEL_PARTS),
     "models.zoo": ("ops", "models"),
-    "models": ("types", "ops", "nearest", "models"),
-    "weights": ("types", "files", "nearest", "models", "weights"),
-    "analysis": ("types", "ops", "extras", "nearest", "models", "analysis"),
-    "training": ("types", "extras", "files", "nearest", "ops", "models", "data", "training"),
-    "training.init": ("types", "files", "nearest", "models", "weights", "training"),
-    # Config stops at the door of the loop.
-    **{part: ("types", "config", "extras", "files", "nearest", "models", "data", "training") for part in DOOR},
-    "experiments": ("types", "config", "extras", "models", "data", "analysis", "training", "experiments"),
+    "models": (*BASE, "ops", "models"),
+    "data": (*BASE, "ops", "data"),
+    "weights": (*BASE, "models", "weights"),
+    "analysis": (*BASE, "ops", "metrics", "models", "analysis"),
+    "training": (*BASE, "ops", "metrics", "models", "training"),
+    "distributed": (*BASE, "distributed"),
+    "checkpoints": (*BASE, "models", "training.state", "distributed", "checkpoints"),
+    "evaluation": (*BASE, "metrics", "training", "data", "distributed", "evaluation"),
+    "runs": (*BASE, "config", *BELOW_RUNS, "runs"),
+    "experiments": (*BASE, "config", *BELOW_RUNS, "runs", "experiments"),
     "experiments.settings": ("config",),
-    "arguments": ("files", "nearest"),
-    "cli": ("", "arguments", "config", "files", "nearest", "commands", "training.folder", "experiments.settings"),
-    "survey": ("types", "config", "data", "analysis", "training"),
-    "evaluation": ("analysis", "data", "training"),
-    "commands": (*ROOMS, "survey", "evaluation"),
+    "cli.arguments": ("errors", "files"),
+    "cli.main": ("", "cli", "config", "errors", "files", "runs.directory", "experiments.settings"),
+    "cli": (*BASE, "config", *BELOW_RUNS, "runs", "experiments", "cli"),
     "__main__": ("cli",),
-    "": ("types", "models", "analysis", "weights", "training"),
+    "": ("types", "models", "analysis", "weights", "training", "checkpoints"),
 }
 ONE_FILE = {  # heavy packages, and the one place that imports each
-    "orbax": {"training/checkpoint.py"},
-    "tensorflow_datasets": {"data/tfds.py"},
-    "PIL": {"data/images.py"},
-    "grain": {"data/photographs.py"},
-    "pyarrow": {"data/parquet.py"},
-    "tensorboardX": {"training/writers.py"},
-    "wandb": {"training/writers.py"},
+    "orbax": {"checkpoints/manager.py"},
+    "tensorflow_datasets": {"data/sources/tfds.py"},
+    "PIL": {"data/loading/decoding.py"},
+    "grain": {"data/loading/streaming.py"},
+    "pyarrow": {"data/sources/parquet.py"},
+    "tensorboardX": {"runs/writers.py"},
+    "wandb": {"runs/writers.py"},
     "matplotlib": {"analysis/figures.py"},
-    "shtab": {"arguments.py"},
-    "rich": {"training/report.py"},
+    "shtab": {"cli/arguments.py"},
+    "rich": {"runs/reporter.py"},
     "safetensors": {"weights/readers.py"},
 }
+SEE_CONFIG = {"config", "runs", "experiments", "cli"}
 FILES = sorted(ROOT.rglob("*.py"))
+IDS = [".".join(file.relative_to(ROOT).with_suffix("").parts) for file in FILES]
 
 
 def room(file):
@@ -84,7 +89,7 @@ def longest(name, prefixes):
     return max((p for p in prefixes if not p or name == p or name.startswith(f"{p}.")), key=len)
 
 
-@pytest.mark.parametrize("file", FILES, ids=[room(file) or "resnet_jax" for file in FILES])
+@pytest.mark.parametrize("file", FILES, ids=IDS)
 def test_imports_follow_the_arrows(file):
     here = room(file)
     allowed = ALLOWED[longest(here, ALLOWED)] if here else ALLOWED[""]
@@ -98,18 +103,27 @@ def test_imports_follow_the_arrows(file):
 
 
 def test_config_needs_the_standard_library_alone():
-    for file in ("config.py", "extras.py", "files.py", "nearest.py"):
-        outside = set(imports(ROOT / file)) - {"resnet_jax.files", "resnet_jax.nearest"}
+    for file in (*(ROOT / "config").glob("*.py"), *(ROOT / name for name in ("errors.py", "extras.py", "files.py"))):
+        outside = {name for name in imports(file) if not name.startswith("resnet_jax.")}
         assert {name.partition(".")[0] for name in outside} <= set(sys.stdlib_module_names)
 
 
-def test_only_the_command_line_and_the_experiments_import_the_loop():
-    rooms = {room(file).partition(".")[0] for file in FILES if "resnet_jax.training.loop" in imports(file)}
-    assert rooms == {"commands", "experiments"}
+def test_config_stops_at_runs_experiments_and_the_command_line():
+    seeing = [file for file in FILES if any(name.startswith("resnet_jax.config") for name in imports(file))]
+    assert {room(file).partition(".")[0] for file in seeing} == SEE_CONFIG
 
 
-@pytest.mark.parametrize("file", FILES, ids=[room(file) or "resnet_jax" for file in FILES])
-def test_only_parallel_knows_of_devices(file):
-    if room(file) != "training.parallel":
+@pytest.mark.parametrize("file", FILES, ids=IDS)
+def test_only_devices_knows_of_devices(file):
+    if room(file) != "distributed.devices":
         for word in ("jax.pmap", "shard_map(", "Mesh("):
             assert word not in file.read_text(), word
+
+
+def test_no_room_holds_a_fifth_of_the_lines():
+    lines = {}
+    for file in FILES:
+        name = file.parent.relative_to(ROOT).as_posix()
+        lines[name] = lines.get(name, 0) + len(file.read_text().splitlines())
+    largest = max(lines, key=lines.get)
+    assert lines[largest] < sum(lines.values()) / 5, f"{largest}: {lines[largest]} of {sum(lines.values())} lines"

@@ -4,7 +4,7 @@ import tomllib
 from pathlib import Path
 
 import resnet_jax
-from resnet_jax.cli import main
+from resnet_jax.cli.main import main
 from resnet_jax.extras import EXTRAS
 
 ROOT = Path(__file__).parents[1]

@@ -25,14 +25,14 @@ from hypothesis import strategies as st
 from PIL import Image, features
 from safetensors.numpy import save
 
-from resnet_jax.arguments import make_parser
-from resnet_jax.cli import parse
+from resnet_jax.cli.arguments import make_parser
+from resnet_jax.cli.main import parse
 from resnet_jax.config import Config, check_config, check_types, from_dict, load_config, to_dict
 from resnet_jax.data import DataError, open_source
-from resnet_jax.data.examples import Files
-from resnet_jax.data.formats import open_path, read_idx
-from resnet_jax.data.images import centre_crop, random_resized_crop, read_image
-from resnet_jax.training.folder import read_config
+from resnet_jax.data.loading.decoding import centre_crop, random_resized_crop, read_image
+from resnet_jax.data.sources.formats import open_path, read_idx
+from resnet_jax.data.sources.stored import Files
+from resnet_jax.runs.directory import read_config
 from resnet_jax.weights.readers import read_state
 
 resource = pytest.importorskip("resource")
@@ -439,8 +439,8 @@ def traps():
 READ = """
 import resource, sys
 from pathlib import Path
-from resnet_jax.data.formats import open_path, read_idx
-from resnet_jax.data.images import read_image
+from resnet_jax.data.sources.formats import open_path, read_idx
+from resnet_jax.data.loading.decoding import read_image
 from resnet_jax.weights.readers import read_state
 image = lambda file: read_image(file.read_bytes(), str(file))
 dataset = lambda file: open_path(file).examples("train")

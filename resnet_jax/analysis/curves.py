@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from resnet_jax.errors import nearest
 from resnet_jax.models import natural
-from resnet_jax.nearest import nearest
 
 WANTED = '{"step": 10, "split": "train" or "test", "loss": 1.5, "top1": 0.25, ...}'
 

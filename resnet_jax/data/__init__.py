@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from resnet_jax.data.augment import make_augment
-from resnet_jax.data.examples import (
+from resnet_jax.data.augment.device import make_augment
+from resnet_jax.data.loading.decoding import DataError, Unreadable
+from resnet_jax.data.loading.memory import InMemory, Order, Source, in_memory
+from resnet_jax.data.sources.stored import (
     TEST_SPLITS,
     Dataset,
     Examples,
@@ -19,8 +21,6 @@ from resnet_jax.data.examples import (
     rename_classes,
     with_class_names,
 )
-from resnet_jax.data.images import DataError, Unreadable
-from resnet_jax.data.sources import InMemory, Order, Source, in_memory
 
 __all__ = [
     "TEST_SPLITS",
@@ -63,7 +63,7 @@ def open_dataset(
     """
     # Imported when called: neither a folder of images nor the digits need TFDS, nor one of them the other's packages.
     if path is not None:
-        from resnet_jax.data import formats
+        from resnet_jax.data.sources import formats
 
         return formats.open_path(
             path,
@@ -81,7 +81,7 @@ def open_dataset(
         from resnet_jax.data.digits import open_digits
 
         return open_digits()
-    from resnet_jax.data import tfds
+    from resnet_jax.data.sources import tfds
 
     return tfds.open_tfds(name, data_dir)
 
@@ -122,7 +122,7 @@ def open_source(
         examples = Relabelled(examples, known_classes)
     if image_size is None:
         return in_memory(examples, channels=channels, skip_unreadable=skip_unreadable)
-    from resnet_jax.data.photographs import Photographs, infer_channels
+    from resnet_jax.data.loading.streaming import Photographs, infer_channels
 
     return Photographs(
         examples,

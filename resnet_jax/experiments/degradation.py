@@ -16,7 +16,7 @@ from resnet_jax.analysis.plots import draw_errors, draw_responses
 from resnet_jax.analysis.responses import layer_responses
 from resnet_jax.config import Config
 from resnet_jax.experiments.runs import net, run_all, trained
-from resnet_jax.training.integrity import replace_file
+from resnet_jax.files import replace_file
 
 ENDS = ("train_loss", "train_error", "test_loss", "test_error")
 KINDS = ("plain", "resnet", "highway")

@@ -18,15 +18,15 @@ from resnet_jax.analysis.plots import draw_flow, draw_lines
 from resnet_jax.config import Config
 from resnet_jax.experiments.degradation import KINDS, WORDS
 from resnet_jax.experiments.runs import check_all, net, run_all
+from resnet_jax.files import replace_file
 from resnet_jax.models import in_order
+from resnet_jax.runs.plan import make_augmentation, make_plan
+from resnet_jax.runs.warm_start import KERNELS, drawing
 from resnet_jax.training import metrics
-from resnet_jax.training.gradients import PARAMETERS
-from resnet_jax.training.init import KERNELS, drawing
-from resnet_jax.training.integrity import replace_file
+from resnet_jax.training.gradient_flow import PARAMETERS
 from resnet_jax.training.optim import by_path
-from resnet_jax.training.plan import make_augmentation, make_plan
 from resnet_jax.training.state import TrainState
-from resnet_jax.training.steps import make_train_step
+from resnet_jax.training.step import make_train_step
 
 
 def gradients(config: Config, depths: Sequence[int], seeds: Sequence[int], kinds: Sequence[str] = KINDS) -> Path:

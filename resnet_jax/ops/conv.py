@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from resnet_jax.ops.conv_cpu_grouped import sliced_conv
+from resnet_jax.ops.conv_cpu import sliced_conv
 from resnet_jax.ops.sharding import is_sharded
 from resnet_jax.ops.tally import add_macs
 from resnet_jax.types import Array

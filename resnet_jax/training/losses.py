@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from resnet_jax.nearest import check_type, described, listed
+from resnet_jax.errors import check_type, described, listed
 from resnet_jax.ops import one_hot
 from resnet_jax.types import Array
 

@@ -13,7 +13,7 @@ import numpy as np
 import optax
 from flax import struct
 
-from resnet_jax.nearest import check_type, described, listed
+from resnet_jax.errors import check_type, described, listed
 from resnet_jax.types import Array, Variables
 
 

@@ -14,10 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from resnet_jax.errors import listed
 from resnet_jax.files import expanded
 from resnet_jax.models import MODELS, Shapes, as_model, create_model, natural, shapes
 from resnet_jax.models.layers import BatchNorm, Dense
-from resnet_jax.nearest import listed
 from resnet_jax.types import NotFinite, Pretrained, Variables, at_least_float32, flaw
 from resnet_jax.weights.names import Names, has_net, tables
 from resnet_jax.weights.preprocessing import config_of, hub_config, preprocess_for

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from resnet_jax.nearest import listed
+from resnet_jax.errors import listed
 
 WEIGHT_FILES = ".safetensors or .pth, of timm or torchvision; none is downloaded"  # for messages
 

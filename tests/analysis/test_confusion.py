@@ -8,7 +8,7 @@ from PIL import Image
 from resnet_jax.analysis import figures
 from resnet_jax.analysis.confusion import class_table, draw_confusion, draw_mistakes, reduced
 from resnet_jax.analysis.text import columns, fitted
-from resnet_jax.nearest import nearest
+from resnet_jax.errors import nearest
 
 
 def row(name, images=4, recall=0.5, mistaken_for=()):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resnet_jax.cli import main
-from resnet_jax.data.examples import Items, Stored
+from resnet_jax.cli.main import main
+from resnet_jax.data.sources.stored import Items, Stored
 from resnet_jax.experiments import transfer
 from resnet_jax.experiments.runs import net
 

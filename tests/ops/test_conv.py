@@ -7,7 +7,7 @@ import pytest
 
 from resnet_jax.ops import conv2d, conv2d_per_example, tally_macs
 from resnet_jax.ops.conv import _pads, banded_product, library_conv, narrow_conv, patch_product
-from resnet_jax.ops.conv_cpu_grouped import slice_count
+from resnet_jax.ops.conv_cpu import slice_count
 
 
 def direct(x, kernel, strides, dilation, groups):

@@ -6,7 +6,7 @@ from importlib import resources
 
 import numpy as np
 
-from resnet_jax.data.examples import Items, Stored
+from resnet_jax.data.sources.stored import Items, Stored
 
 
 def open_digits() -> Stored:

@@ -1,0 +1,1 @@
+"""The command line: `main` reads the arguments; a file for each command."""

@@ -1,0 +1,72 @@
+"""Batches as pictures, to be looked at."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import jax
+import numpy as np
+
+from resnet_jax.data.loading.decoding import caption
+from resnet_jax.types import Array, Batch, Preprocess
+
+SHOWN = 64  # images in a picture
+LEGIBLE = 80  # pixels of an image's width that its name has room below
+
+
+def as_seen(
+    batch: Batch,
+    augment: Callable[[Batch, Array], Batch],
+    key: Array,
+    preprocess: Preprocess,
+    classes: Sequence[str] | None = None,
+) -> np.ndarray:
+    """A batch's first images as the net gets them when `augment` draws from `key`: one picture, uint8 [H, W, 3].
+
+    With the names of the `classes` each image has its own below it, and small ones are enlarged.
+    """
+    some = {name: x[:SHOWN] for name, x in batch.items()}
+    some["index"] = np.arange(len(some["label"]))
+    augmented = jax.jit(augment)(some, key)
+    images = np.asarray(preprocess.undo(augmented["image"]))
+    if classes is None:
+        return grid(images)
+    times = math.ceil(LEGIBLE / images.shape[2])
+    names = [_name(label, classes) for label in np.asarray(augmented["label"])]
+    return grid(_captioned(images.repeat(times, 1).repeat(times, 2), names), gap=4)
+
+
+def _captioned(images: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """uint8 [n, H, W, 1 or 3] -> uint8 [n, H', W, 3], a name below each."""
+    colored = np.broadcast_to(images, (*images.shape[:3], 3))
+    captions = [caption(name, images.shape[2]) for name in names]
+    return np.concatenate([colored, np.stack(captions)], axis=1)
+
+
+def _name(label: np.ndarray, classes: Sequence[str]) -> str:
+    """The class of a label, int [] or soft [K]; of mixed images those with a tenth or more, the larger first."""
+    chosen = [int(label)] if not label.ndim else [k for k in np.argsort(-label, kind="stable")[:2] if label[k] >= 0.1]
+    return " + ".join(classes[k] if _is_latin(classes[k]) else f"class {k}" for k in chosen)
+
+
+def _is_latin(name: str) -> bool:
+    return name.isprintable() and all(ord(letter) < 0x180 for letter in name)
+
+
+def grid(images: np.ndarray, columns: int = 8, gap: int = 2) -> np.ndarray:
+    """One picture of many, row by row, `gap` black pixels apart: uint8 [n, H, W, C] -> uint8 [H', W', 3], C 1 or 3.
+
+    Raises:
+      ValueError: not such images.
+    """
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3) or not len(images):
+        raise ValueError(f"images are {images.dtype} {list(images.shape)}; wanted uint8 [n, H, W, 1 or 3], n >= 1")
+    n, height, width, _ = images.shape
+    columns = min(columns, n)
+    rows = math.ceil(n / columns)
+    picture = np.zeros((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), np.uint8)
+    for i, image in enumerate(images):
+        y, x = i // columns * (height + gap), i % columns * (width + gap)
+        picture[y : y + height, x : x + width] = image
+    return picture

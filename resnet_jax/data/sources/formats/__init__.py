@@ -1,0 +1,119 @@
+"""Datasets in files of one's own: folders of images, files of labels, IDX, CIFAR's archives, .npz and Parquet."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+from resnet_jax.data.sources.formats import cifar, idx, npz, shards
+from resnet_jax.data.sources.formats.folders import KINDS, open_folders, open_folders_as_0_1_0
+from resnet_jax.data.sources.formats.idx import read_idx
+from resnet_jax.data.sources.formats.labels import SUFFIXES, open_labels
+from resnet_jax.data.sources.formats.listing import image_files_below, subfolders
+from resnet_jax.data.sources.stored import Stored, expanded
+
+__all__ = ["image_files_below", "is_image_folder", "open_path", "read_idx"]
+
+ARCHIVES = frozenset(".zip .tar .gz .tgz .bz2 .xz .7z .rar".split())
+SAVED = ("dataset_dict.json", "state.json")  # of save_to_disk
+
+
+def open_path(
+    path: str | Path,
+    *,
+    labels: str | Path | None = None,
+    label_column: str | None = None,
+    image_column: str | None = None,
+    classes: tuple[str, ...] | None = None,
+    as_0_1_0: bool = False,
+    skip_unreadable: bool = False,
+) -> Stored:
+    """The dataset at a path, by what is there. Splits are read when they are asked for.
+
+    - a folder with a sub-folder of images per class, or such a folder each for train and val (or test)
+    - a folder of images and a file of their labels (.csv, .tsv, .jsonl), or that file
+    - a folder of IDX files: train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-..., with or without .gz
+    - the folders cifar-10-batches-bin and cifar-100-binary
+    - an .npz with x_train, y_train, x_test, y_test; or train_images, ...; or images, labels
+    - a .parquet file, or a folder of them: encoded images in a column "image" or "img", and "label"
+
+    Args:
+      labels: the file of labels, from the current folder or from `path`; None: metadata.csv there, where there are no
+        class folders.
+      label_column, image_column: of that file or of Parquet; None: the first there of the usual names.
+      classes: those that will be chosen; where they are the names of sub-folders, these are classes, not splits.
+      as_0_1_0: read class folders as version 0.1.0 did; see `folders.open_folders_as_0_1_0`.
+      skip_unreadable: go without files that are missing (shards of Parquet, images of a file of labels).
+
+    Raises:
+      FileNotFoundError: nothing there.
+      ValueError: nothing that can be understood, or images and labels that do not fit; the message names the file.
+    """
+    for option, value in {"path": path, "labels": labels}.items():
+        if value is not None and not str(value):
+            raise ValueError(f"data.{option} is empty; expected a path, as . for the current folder")
+    path = expanded(path)
+    columns = {"label_column": label_column, "image_column": image_column}
+    if not path.exists():
+        raise FileNotFoundError(f"no file or folder {str(path)!r}; wanted: {KINDS}")
+    if labels is not None or (path.is_file() and path.suffix.lower() in SUFFIXES):
+        file = path if labels is None else _label_file(path, labels)
+        root = path if path.is_dir() else path.parent
+        return open_labels(root, file, **columns, skip_unreadable=skip_unreadable)
+    if path.is_file() and path.suffix == ".parquet":
+        return shards.open_tables(path, [path], **columns, skip_unreadable=skip_unreadable)
+    if path.is_dir():
+        names = sorted(entry.name for entry in path.iterdir())
+        if cifar.is_cifar(names) or idx.is_idx(names):
+            _refuse_columns(path, columns)
+            return cifar.open_cifar(path, names) if cifar.is_cifar(names) else idx.open_idx(path, names)
+        if tables := shards.tables_below(path):
+            return shards.open_tables(path, tables, **columns, skip_unreadable=skip_unreadable)
+        _refuse_saved(path, names)
+        _refuse_above(path)
+        if as_0_1_0:
+            with suppress(ValueError):  # a folder that no run of version 0.1.0 could have had
+                return open_folders_as_0_1_0(path)
+        return open_folders(path, classes, **columns, skip_unreadable=skip_unreadable)
+    if path.is_file() and path.suffix == ".npz":
+        _refuse_columns(path, columns)
+        return npz.open_npz(path)
+    unpack = "; unpack it first" if path.suffix.lower() in ARCHIVES else ""
+    raise ValueError(f"{path} is no dataset; wanted: {KINDS}{unpack}")  # a pipe or a device would be read for ever
+
+
+def is_image_folder(path: Path) -> bool:
+    """Whether a path is a folder of image files: all that lies in it may be taken for data."""
+    names = sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
+    return path.is_dir() and not (cifar.is_cifar(names) or idx.is_idx(names) or shards.tables_below(path))
+
+
+def _refuse_columns(path: Path, columns: dict[str, str | None]) -> None:
+    if asked := next((name for name, column in columns.items() if column is not None), None):
+        raise ValueError(f"{path} has no columns; data.{asked} is for Parquet files and files of labels")
+
+
+def _label_file(path: Path, labels: str | Path) -> Path:
+    for file in (expanded(labels), path / labels):
+        if file.exists():
+            return file
+    raise FileNotFoundError(f"no file {str(labels)!r} of labels, neither here nor in {path}")
+
+
+def _refuse_above(path: Path) -> None:
+    """Raises ValueError for a folder with a set of IDX files or CIFAR's in its only folder, as MNIST/raw."""
+    inner = path
+    for _ in range(2):
+        if len(folders := subfolders(inner)) != 1:
+            return
+        inner = inner / folders[0]
+        names = [entry.name for entry in inner.iterdir()]
+        if cifar.is_cifar(names) or idx.is_idx(names):
+            raise ValueError(f"{path} has no images; did you mean {inner}?")
+
+
+def _refuse_saved(path: Path, names: list[str]) -> None:
+    """Raises ValueError for a folder that `save_to_disk` of Hugging Face's datasets has written."""
+    if any(name in names for name in SAVED) and next(path.rglob("*.arrow"), None):
+        how = "datasets.load_from_disk(FOLDER)['train'].to_parquet('train.parquet')"
+        raise ValueError(f"{path} holds Arrow files of Hugging Face's save_to_disk; expected Parquet: {how}")

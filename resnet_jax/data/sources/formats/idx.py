@@ -1,0 +1,97 @@
+"""LeCun's IDX format, as MNIST, Fashion-MNIST, KMNIST and EMNIST have it."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import re
+import zlib
+from collections import defaultdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from resnet_jax.data.sources.formats.arrays import Split, as_items, stored
+from resnet_jax.data.sources.formats.splits import WORDS
+from resnet_jax.data.sources.stored import Items, Stored, check_size
+
+SPLITS = {"t10k": "test", **WORDS}
+FILE = re.compile(
+    rf"(?:(?P<set>.+)[-_.])?(?P<split>{'|'.join(SPLITS)})[-_.](?P<kind>images|labels)[-_.]idx[13][-_.]ubyte(\.gz)?",
+    re.IGNORECASE,
+)
+PIECE = 2**24  # bytes that are unpacked at a time
+
+
+def is_idx(names: list[str]) -> bool:
+    """Whether IDX files are among these."""
+    return any(map(FILE.fullmatch, names))
+
+
+def open_idx(path: Path, names: list[str]) -> Stored:
+    """A folder of IDX files: a pair of images and labels for each split. Labels may be counted from 0 or from 1.
+
+    Raises:
+      ValueError: a file without the other of its pair, the files of several sets, or a damaged one.
+    """
+    matches = {name: match for name in names if (match := FILE.fullmatch(name))}
+    sets = sorted({match["set"] or "" for match in matches.values()})
+    if len(sets) > 1:
+        shown = ", ".join(name or "one without a name" for name in sets)
+        raise ValueError(f"{path} has the IDX files of several sets: {shown}; expected one; move the others away")
+    files: dict[str, dict[str, Path]] = defaultdict(dict)
+    for name, match in matches.items():
+        files[SPLITS[match["split"].lower()]].setdefault(match["kind"].lower(), path / name)
+    splits = {}
+    for split, pair in files.items():
+        if missing := {"images", "labels"} - set(pair):
+            there = next(iter(pair.values()))
+            raise ValueError(f"{there} has no file of {missing.pop()} beside it")
+        labels = read_idx(pair["labels"])
+        splits[split] = Split(len(labels), partial(_items, pair["images"], labels))
+    return stored(str(path), splits)
+
+
+def _items(file: Path, labels: np.ndarray, known: tuple[str, ...] | None) -> Items:
+    first = min(1, int(labels.min(initial=1))) if known is None else int(known[0])
+    return as_items(read_idx(file), labels, str(file), known, first)
+
+
+def read_idx(file: Path) -> np.ndarray:
+    """An IDX file of unsigned bytes, gzipped or not.
+
+    Raises:
+      ValueError: the file is damaged, or is no such file.
+    """
+    if file.exists() and not file.is_file():  # of a pipe one would wait for ever
+        raise ValueError(f"{file} cannot be read: not a file")
+    try:
+        with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
+            return _read_idx(file, stream)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"{file} cannot be read: {error}") from None
+
+
+def _read_idx(file: Path, stream: Any) -> np.ndarray:
+    magic = stream.read(4)
+    if len(magic) < 4 or magic[:3] != b"\0\0\x08":
+        raise ValueError(f"{file} is no IDX file of unsigned bytes: it begins with {magic.hex(' ') or 'nothing'}")
+    dimensions = magic[3]
+    sizes = stream.read(4 * dimensions)
+    if len(sizes) < 4 * dimensions:
+        there, header = 4 + len(sizes), 4 + 4 * dimensions
+        raise ValueError(f"{file} is cut off or damaged: {there} bytes, and the header alone has {header}")
+    if dimensions > 4:  # NumPy itself has a limit
+        raise ValueError(f"{file} is damaged: it claims to have {dimensions} dimensions; wanted: at most 4")
+    shape = np.frombuffer(sizes, ">u4").tolist()
+    # In Python's whole numbers, and piece by piece: a damaged header may claim anything, and a small gzip hold as much.
+    wanted, data = math.prod(shape), bytearray()
+    while piece := stream.read(min(PIECE, wanted + 1 - len(data))):
+        data += piece
+        check_size(file, len(data))
+    if 0 in shape or len(data) != wanted:
+        have = f"more than {wanted}" if len(data) > wanted else str(len(data))
+        raise ValueError(f"{file} is cut off or damaged: {have} values for shape {shape}")
+    return np.frombuffer(data, np.uint8).reshape(shape)

@@ -1,0 +1,122 @@
+"""NumPy archives of images and labels, as Keras, MedMNIST and people write them."""
+
+from __future__ import annotations
+
+import math
+import re
+import zipfile
+from collections import Counter, defaultdict
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.lib import format as npy
+
+from resnet_jax.data.sources.formats.arrays import Split, as_items, flat_labels, stored, without_labels
+from resnet_jax.data.sources.formats.splits import split_of
+from resnet_jax.data.sources.stored import Items, Stored, check_size
+from resnet_jax.errors import composed
+
+PAIRS = {"images": "labels", "image": "label", "x": "y"}  # an array's name and that of its labels
+LAYOUTS = "x_train and y_train; or train_images and train_labels; or images and labels; or image and label; or x and y"
+
+
+def open_npz(path: Path) -> Stored:
+    """An archive with x_train, y_train, x_test, y_test; or train_images, ...; or images, labels for training alone.
+
+    Class names may stand beside them in `classes`.
+
+    Raises:
+      ValueError: the file is damaged or has no such arrays, or images and labels do not fit.
+    """
+    if not zipfile.is_zipfile(path):  # of anything else NumPy thinks that it was pickled
+        raise ValueError(f"{path} is no .npz file, or is cut off")
+    splits: dict[str, Split] = {}
+    unlabelled: dict[str, str] = {}
+    names = _names(path)
+    classes = tuple(map(composed, map(str, _read(path, "classes").ravel()))) if "classes" in names else None
+    if wrong := [name for name, count in Counter(classes).items() if count > 1 or not name]:
+        raise ValueError(
+            f"{path}: array 'classes' has the name {wrong[0]!r}, empty or twice; expected another for each class"
+        )
+    for split, (x, y) in _pairs(path, names).items():
+        labels = _read(path, y)
+        if split != "train" and without_labels(flat_labels(labels, len(labels))):
+            unlabelled[split] = f"{path}: {y} has no labels, it is -1 everywhere"
+            continue
+        splits[split] = Split(len(labels) if labels.ndim else 0, partial(_items, path, x, labels, split, classes))
+    return stored(str(path), splits, unlabelled=unlabelled)
+
+
+def _items(
+    path: Path, x: str, labels: np.ndarray, split: str, classes: tuple[str, ...] | None, _: tuple[str, ...] | None
+) -> Items:
+    return as_items(_read(path, x), labels, f"{path}, {split}", classes)
+
+
+def _pairs(path: Path, names: set[str]) -> dict[str, tuple[str, str]]:
+    """The names of the arrays of images and labels of each split, training first."""
+    splits: dict[str, dict[str, str]] = defaultdict(dict)  # of x: its array and split
+    for name in sorted(names):
+        for word, rest in _parted(name):
+            if word in (*PAIRS, *PAIRS.values()) and (split := split_of(rest)):
+                splits[split].setdefault(word, name)
+    pairs: dict[str, tuple[str, str]] = {}
+    for split, arrays in splits.items():
+        for x, y in PAIRS.items():
+            if x in arrays and y in arrays:
+                pairs.setdefault(split, (arrays[x], arrays[y]))
+    if "train" in pairs:
+        return {"train": pairs.pop("train"), **pairs}
+    for x, y in PAIRS.items():
+        if {x, y} <= names:
+            return {"train": (x, y)}
+    raise ValueError(f"{path}: has the arrays {', '.join(sorted(names)) or '(none)'}; wanted: {LAYOUTS}")
+
+
+def _parted(name: str) -> list[tuple[str, str]]:
+    """Both ways to read "x_train" and "train_x" as a word and the rest."""
+    first, last = re.match(r"([^_]+)_(.+)", name), re.match(r"(.+)_([^_]+)", name)
+    ways = [(first[1], first[2])] if first else []
+    return [(word.lower(), rest) for word, rest in ways + ([(last[2], last[1])] if last else [])]
+
+
+def _names(path: Path) -> set[str]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")}
+    except Exception as error:  # of a damaged archive zipfile says several kinds
+        raise ValueError(f"{path}: {' '.join(str(error).split()) or type(error).__name__}") from None
+
+
+def _read(path: Path, name: str) -> np.ndarray:
+    """One array.
+
+    Raises:
+      ValueError: it is damaged, or holds objects.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return _array(path, archive, name)
+    except Exception as error:  # of a damaged archive zipfile, zlib and NumPy say a dozen kinds
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(said if said.startswith(str(path)) else f"{path}: {said}") from None
+
+
+def _array(path: Path, archive: zipfile.ZipFile, name: str) -> np.ndarray:
+    """One array, once its header is known to claim what is there: NumPy at once makes room for what is claimed."""
+    member = archive.getinfo(f"{name}.npy")
+    check_size(path, member.file_size)
+    with archive.open(member) as stream:
+        version = npy.read_magic(stream)
+        if version not in ((1, 0), (2, 0)):
+            raise ValueError(f"array {name!r} is of version {version} of NumPy's format; wanted: 1.0 or 2.0")
+        read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, _, dtype = read_header(stream)
+        there = member.file_size - stream.tell()
+    # Values of no bytes may be any number, and two negative sizes make a positive one.
+    sound = dtype.itemsize and min(shape, default=0) >= 0 and dtype.itemsize * math.prod(shape) == there
+    if not (sound or dtype.hasobject):
+        raise ValueError(f"array {name!r} is cut off or damaged: {there} bytes for {dtype} {list(shape)}")
+    with archive.open(member) as stream:
+        return npy.read_array(stream, allow_pickle=False)

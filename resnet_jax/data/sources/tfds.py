@@ -1,0 +1,178 @@
+"""TFDS datasets, read from prepared ArrayRecord files without TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from resnet_jax.data.loading.decoding import Unreadable
+from resnet_jax.data.sources.identity import Identity, place_fingerprints
+from resnet_jax.data.sources.stored import expanded
+from resnet_jax.errors import nearest
+from resnet_jax.extras import extra
+
+with extra():
+    import tensorflow_datasets as tfds
+
+
+@dataclass(frozen=True, eq=False)
+class TfdsExamples:
+    """A split, or a part of one, encoded."""
+
+    source: Any
+    image: str
+    label: str
+    classes: tuple[str, ...]
+    where: str
+    places: Sequence[tuple[str, int, int]]  # of what split of what version; from which example to which
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> tuple[bytes, int]:
+        try:
+            example = self.source[index]
+        except Exception as error:  # a file that is gone or damaged: the readers raise what they like
+            raise Unreadable(f"{self.name(index)}: {_line(error)}") from None
+        return example[self.image], int(example[self.label])
+
+    def name(self, index: int) -> str:
+        return f"{self.where}, example {index}"
+
+    def identity(self, index: np.ndarray, kind: str) -> Identity:
+        """A version of a TFDS set never changes: its images are identified by place, and nothing is read."""
+        found = np.concatenate([place_fingerprints(where, np.arange(*ends)) for where, *ends in self.places])[index]
+        return Identity("places", found, np.zeros_like(found), np.full(len(found), -1, np.int32))
+
+
+@dataclass(frozen=True, eq=False)
+class TfdsDataset:
+    """An image classification set that is prepared."""
+
+    name: str
+    builder: tfds.core.DatasetBuilder
+    fixed = True  # a version never changes
+
+    @property
+    def splits(self) -> dict[str, int]:
+        return {name: split.num_examples for name, split in self.builder.info.splits.items()}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return ()
+
+    def examples(self, split: str) -> TfdsExamples:
+        """Of "train", or of a part as TFDS writes it: "train[:10%]", "train[:50]+test".
+
+        Raises:
+          ValueError: no such split, or a part that is empty or cannot be understood.
+        """
+        name = split.partition("[")[0].partition("+")[0]
+        if name not in self.splits:
+            raise ValueError(f"{self.name} has no split {name!r}; {nearest(name, self.splits)}")
+        info = self.builder.info
+        parts = self._cut(split)
+        if not sum(stop - start for _, start, stop in parts):
+            raise ValueError(f"{self.name}: {split!r} is empty; {name!r} has {self.splits[name]} images")
+        image, label = info.supervised_keys[:2]
+        encoded = [key for key, feature in info.features.items() if isinstance(feature, tfds.features.Image)]
+        skip = dict.fromkeys(encoded, tfds.decode.SkipDecoding())  # another image, a mask say, is not wanted at all
+        source = self.builder.as_data_source(split=split, decoders=skip)
+        places = [(f"{info.full_name}/{name}", start, stop) for name, start, stop in parts]
+        return TfdsExamples(source, image, label, tuple(self._pair[1].names), f"{self.name}, {split}", places)
+
+    def places(self, split: str) -> dict[str, np.ndarray]:
+        """As places, int [n], in each whole split that it is of."""
+        found: dict[str, np.ndarray] = {}
+        for name, start, stop in self._cut(split):
+            found[name] = np.concatenate([found.get(name, np.arange(0)), np.arange(start, stop)])
+        return found
+
+    def _cut(self, split: str) -> list[tuple[str, int, int]]:
+        """Each part's split, its first example, and the last + 1."""
+        try:
+            parts = tfds.core.splits.AbstractSplit.from_spec(split).to_absolute(self.builder.info.splits)
+        except (ValueError, AssertionError, KeyError) as error:
+            raise ValueError(f"{self.name}: split {split!r} cannot be understood: {_line(error)}") from None
+        ends = [(part.from_ or 0, self.splits[part.splitname] if part.to is None else part.to) for part in parts]
+        found = [(part.splitname, start, max(start, stop)) for part, (start, stop) in zip(parts, ends, strict=True)]
+        return found
+
+    @property
+    def _pair(self) -> tuple[Any, Any]:
+        keys, features = self.builder.info.supervised_keys, self.builder.info.features
+        return features[keys[0]], features[keys[1]]
+
+
+def open_tfds(name: str, data_dir: str | None = None) -> TfdsDataset:
+    """A dataset of TFDS's catalogue, or one that lies prepared in `data_dir`, by name ("cifar10", "name/config:1.0.0").
+
+    Args:
+      data_dir: where prepared sets lie; None: TFDS's own choice (TFDS_DATA_DIR, ~/tensorflow_datasets).
+
+    Raises:
+      ValueError: no such dataset, one that is not of labelled images, or one that is not prepared (with the command
+        that prepares it).
+    """
+    if name.partition(":")[2].startswith("/"):
+        raise ValueError(f"{name!r} is an address; expected the name of a TFDS dataset, or a path")
+    builder = _builder(name, data_dir)
+    keys, features = builder.info.supervised_keys, builder.info.features
+    pair = keys and (features[keys[0]], features[keys[1]])
+    if not (pair and isinstance(pair[0], tfds.features.Image) and isinstance(pair[1], tfds.features.ClassLabel)):
+        raise ValueError(f"{name} is not an image classification set: it has no (image, label) pair")
+    if not builder.info.splits:
+        raise ValueError(f"{builder.name} is not prepared in {builder.data_path}; {_command(name, data_dir)}")
+    return TfdsDataset(name, builder)
+
+
+def _builder(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
+    folders = _prepared(name, data_dir)  # what lies there needs no definition: it may be anybody's
+    for folder in folders:
+        if any(folder.glob("*.array_record*")):
+            return _from_folder(folder)
+    if folders:
+        found = _from_folder(folders[0]).info.file_format.value
+        prepare = f"tfds convert_format --dataset_version_dir={folders[0]} --out_file_format=array_record"
+        raise ValueError(f"{name} lies in {folders[0]} as {found}; wanted: array_record; {_once(prepare)}")
+    try:
+        return tfds.builder(name, data_dir=data_dir, file_format="array_record", try_gcs=False)
+    except tfds.core.DatasetNotFoundError:
+        known = ["digits", *tfds.list_builders(with_community_datasets=False)]
+        raise ValueError(f"TFDS has no dataset {name!r}; {nearest(name, known, 'see tfds.list_builders()')}") from None
+    except ImportError as error:
+        raise ValueError(f"{name}: TFDS's own definition of it asks for a package that is missing ({error})") from None
+    except Exception as error:  # a name, version or configuration that cannot be, a damaged description
+        raise ValueError(f"TFDS cannot open {name!r}: {_line(error)}") from None
+
+
+def _from_folder(folder: Path) -> tfds.core.DatasetBuilder:
+    try:
+        return tfds.builder_from_directory(folder)
+    except Exception as error:  # several kinds of JSON error
+        raise ValueError(f"{folder} is damaged: {_line(error)}") from None
+
+
+def _prepared(name: str, data_dir: str | None) -> list[Path]:
+    """Folders of prepared sets of that name, the newest version first."""
+    path, _, version = name.partition(":")
+    root = expanded(data_dir or tfds.core.constants.DATA_DIR) / path
+    found = [file.parent for file in root.glob(f"{version or '*.*.*'}/dataset_info.json")]
+    return sorted(found, key=lambda folder: [int(n) for n in folder.name.split(".") if n.isdigit()], reverse=True)
+
+
+def _command(name: str, data_dir: str | None) -> str:
+    where = f" --data_dir={data_dir}" if data_dir else ""
+    return _once(f"tfds build {name} --file_format=array_record{where}")
+
+
+def _once(command: str) -> str:
+    return f"once, with TensorFlow (pip install 'flax-resnets[prepare]'), run: {command}"
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

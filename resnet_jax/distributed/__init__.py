@@ -1,0 +1,1 @@
+"""Devices, processes and signals. No file here knows a net."""

@@ -1,0 +1,1 @@
+"""Every example of a source once: metrics, views, predictions."""

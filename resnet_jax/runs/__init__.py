@@ -1,0 +1,1 @@
+"""A run: the plan made of a Config, its directory, the trainer, its records."""

@@ -1,0 +1,104 @@
+"""A plan on its devices: the compiled steps, the batches, and the state to begin with. The loop and `replay` use it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import jax
+import numpy as np
+
+from resnet_jax.distributed.devices import Parallel
+from resnet_jax.evaluation.evaluate import evaluate
+from resnet_jax.metrics.confusion import Confusion
+from resnet_jax.runs.plan import Plan, eval_batch, frozen, make_augmentation, make_optimizer
+from resnet_jax.runs.warm_start import drawing, overlaid
+from resnet_jax.training.losses import cross_entropy
+from resnet_jax.training.state import TrainState
+from resnet_jax.training.step import make_eval_step, make_train_step
+from resnet_jax.types import Batch, Metrics, Variables
+
+
+class Session:
+    def __init__(self, plan: Plan, parallel: Parallel) -> None:
+        self.plan, self.parallel = plan, parallel
+        config = plan.config
+        self.augment = make_augmentation(config.data, plan.preprocess, len(plan.train.classes))
+        self._tx = make_optimizer(config.optim, plan.schedule)
+        make_step = partial(
+            make_train_step,
+            tx=self._tx,
+            loss=partial(cross_entropy, label_smoothing=config.optim.label_smoothing),
+            class_weights=plan.class_weights,
+            augment=self.augment,
+            accumulate=config.optim.accumulate,
+            ema_decay=config.optim.ema_decay,
+            skip_nonfinite=config.train.nonfinite == "skip",
+            gate_penalty=config.optim.gate_penalty,
+            frozen=frozen(config.optim),
+            gradient_flow=config.train.gradient_flow,
+        )
+        self._hard_step = parallel.map(make_step(plan.model), donate_state=True)
+        if plan.soft_gate_steps:
+            self._soft_step = parallel.map(make_step(plan.model.clone(soft_gates=True)), donate_state=True)
+        self._eval_step = parallel.map(make_eval_step(plan.model, prepare=plan.preprocess, by_example=True))
+        self.confusion = Confusion(plan.train.classes)  # of the last test, by the raw weights
+        self._rate = jax.jit(plan.schedule)
+        self._order = plan.train.order(config.train.seed, config.data.batch_size)
+
+    def train_step(self, step: int, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        """Makes `step` (1, 2, ...)."""
+        run = self._soft_step if step <= self.plan.soft_gate_steps else self._hard_step
+        return run(state, batch)
+
+    @jax.transfer_guard("allow")  # for users who forbid implicit transfers in the loop
+    def fresh(self, start: Variables | None = None) -> TrainState:
+        """The state before the first step, with the weights of `start` as far as it has them."""
+        config, sample = self.plan.config, np.zeros((1, *self.plan.train.image_shape), np.uint8)
+        key, ema = jax.random.key(config.train.seed), config.optim.ema_decay is not None
+        drawn = TrainState.create(drawing(self.plan.model, config.init.kernels), self._tx, key, sample, ema=ema)
+        if start is None:
+            return drawn
+        variables = overlaid(drawn.variables, start)
+        return TrainState.from_variables(variables, self._tx, drawn.key, ema=ema)
+
+    def batches(self, done: int) -> Iterator[Batch]:
+        """This process's share of the batches of steps `done` + 1, ..., on the host."""
+        config = self.plan.config
+        return self.plan.train.batches(
+            config.train.seed, done, batch_size=config.data.batch_size, share=self.parallel.share
+        )
+
+    def rate(self, step: int) -> float:
+        """The learning rate of `step` (1, 2, ...)."""
+        return float(jax.device_get(self._rate(jax.device_put(step - 1))))
+
+    def examples(self, step: int) -> list[int]:
+        """Which training examples make the global batch of `step` (1, 2, ...)."""
+        return self._order.batch(step - 1).tolist()
+
+    def names(self, step: int) -> list[str]:
+        """What those examples are called: paths, or places in files."""
+        return [self.plan.train.name(i) for i in self.examples(step)]
+
+    def compiles(self, step: int, start: int) -> bool:
+        """Whether `step` is the first of a run that begins after step `start` to call its program."""
+        return step == start + 1 or step == self.plan.soft_gate_steps + 1 > start + 1
+
+    def test(self, state: TrainState, stop: Callable[[], bool] = lambda: False) -> dict[str, float]:
+        """Means over the test images; of the averaged weights too, as "ema_loss", ..., where there are any."""
+        run = partial(
+            evaluate,
+            self._eval_step,
+            source=self.plan.test,
+            batch_size=eval_batch(self.plan.config),
+            parallel=self.parallel,
+            stop=stop,
+        )
+        confusion = Confusion(self.plan.train.classes)
+        means = run(state, confusion=confusion)
+        self.confusion = confusion
+        if state.ema:
+            averaged = run(state.averaged)
+            means |= {f"ema_{name}": value for name, value in averaged.items() if name != "images"}
+        return means

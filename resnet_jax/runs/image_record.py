@@ -1,0 +1,164 @@
+"""Which images a run was trained on: images.npz in its folder, fingerprints of 8 bytes each."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from resnet_jax.checkpoints.manager import kept_steps, read_meta
+from resnet_jax.data.loading.streaming import Photographs
+from resnet_jax.data.sources.identity import MANY, Identity
+from resnet_jax.data.sources.stored import Examples, Subset, identify
+from resnet_jax.files import replace_file
+
+FILE = "images.npz"
+FIELDS = ("fingerprints", "names", "labels")
+NO_RECORD = "this run has no record of its images, as none of version 0.1.0 has: only counts and classes are compared"
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """The images of a run."""
+
+    train: Identity
+    test: Identity
+    earlier: np.ndarray  # uint64 [m]: fingerprints of other images, trained on before the data was changed
+    complete: bool = True  # False: the run may have been trained on images that are not recorded
+    history: tuple[str, ...] = ()  # digests of the sets that the run had before its data was changed
+
+    @property
+    def digest(self) -> str:
+        """Of the sets of training and test images."""
+        return _digest({"train": self.train.digests, "test": self.test.digests})
+
+    @property
+    def trained(self) -> np.ndarray:
+        """Fingerprints of all images that the run was ever trained on: uint64 [n], sorted, each once."""
+        return np.union1d(self.train.fingerprints, self.earlier)
+
+
+def _digest(digests: Mapping[str, Mapping[str, str]]) -> str:
+    return " ".join(f"{split} {digests[split]['kind']} {digests[split]['set']}" for split in ("train", "test"))
+
+
+def make_record(
+    train: Identity,
+    test: Identity,
+    before: Record | None = None,
+    *,
+    complete: bool = True,
+    meta: Mapping[str, Any] | None = None,
+) -> Record:
+    """The record of a run from now on.
+
+    Args:
+      before: the record until now, of a run that has made steps.
+      complete: False for a run that was trained on other images, of which it has no record.
+      meta: of the checkpoint that the run resumes from.
+    """
+    digests = (meta or {}).get("data", {}).get("digests")
+    history = {*(() if before is None else (before.digest, *before.history)), *([_digest(digests)] if digests else [])}
+    if before is None or before.train.kind != train.kind:  # fingerprints of two kinds cannot be compared
+        record = Record(train, test, np.array([], np.uint64), complete and before is None)
+    else:
+        record = Record(train, test, np.setdiff1d(before.trained, train.fingerprints), complete and before.complete)
+    return replace(record, history=tuple(sorted(history - {record.digest})))
+
+
+def write_record(run: str | Path, record: Record) -> None:
+    """Writes images.npz, if there is none or another one. Raises OSError where it cannot be written."""
+    arrays = {f"{part}_{name}": getattr(getattr(record, part), name) for part in ("train", "test") for name in FIELDS}
+    file, buffer = Path(run) / FILE, io.BytesIO()
+    kind, complete = np.array(record.train.kind), np.array(record.complete)
+    history = np.array(record.history, str)
+    np.savez(buffer, kind=kind, complete=complete, earlier=record.earlier, history=history, **arrays)
+    if not file.is_file() or file.read_bytes() != buffer.getvalue():
+        replace_file(file, buffer.getvalue())
+
+
+def read_record(run: str | Path) -> Record | None:
+    """None: the run has none, as those of version 0.1.0.
+
+    Raises:
+      ValueError: it is corrupted, or another run's.
+    """
+    file, newest = Path(run) / FILE, _newest_digest(Path(run) / "checkpoints")
+    if not file.exists():
+        return None
+    try:
+        if not file.is_file():  # of a pipe one would wait for ever
+            raise ValueError("not a file")
+        with np.load(file, allow_pickle=False) as stored:
+            kind = str(stored["kind"])
+            train, test = (Identity(kind, *(stored[f"{part}_{name}"] for name in FIELDS)) for part in ("train", "test"))
+            history = tuple(map(str, stored["history"])) if "history" in stored else None
+            record = Record(train, test, stored["earlier"], bool(stored["complete"]), history or ())
+        _check(record)
+    except Exception as error:  # of a damaged archive zipfile, zlib and NumPy say a dozen kinds
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{file} is corrupted ({said}); move it away to go on without it") from None
+    if newest is not None and history is not None and newest not in (record.digest, *record.history):
+        reason = "the newest checkpoint was trained on other images"
+        raise ValueError(f"{file} is not of this run: {reason}; put its own back, or move it away to go on without it")
+    return record
+
+
+def _newest_digest(folder: Path) -> str | None:
+    """Digest of the images of the newest checkpoint; None: there is none, or it does not say."""
+    for step in reversed(kept_steps(folder)):
+        try:
+            digests = read_meta(folder / str(step)).get("data", {}).get("digests")
+            return _digest(digests) if digests else None
+        except (ValueError, KeyError, TypeError, AttributeError, OSError):  # reported where it is read
+            continue
+    return None
+
+
+def _check(record: Record) -> None:
+    """Raises ValueError for arrays that no record has."""
+    wrong = record.earlier.dtype != np.uint64 or record.earlier.ndim != 1
+    for own in (record.train, record.test):
+        arrays = own.fingerprints, own.names, own.labels
+        wrong |= len({array.shape for array in arrays}) > 1 or own.labels.ndim != 1
+        wrong |= [array.dtype for array in arrays] != [np.uint64, np.uint64, np.int32]
+    if wrong:
+        raise ValueError("its arrays are no fingerprints, names and labels of images")
+
+
+def trained_on(examples: Examples, records: Sequence[tuple[Record | None, bool]]) -> tuple[np.ndarray, bool]:
+    """Which of the images one of the runs was trained on, bool [n]; and whether that is all that is to be known.
+
+    Args:
+      records: of each run, and whether the images are of its own dataset. File names say nothing of another one.
+    """
+    mask, known = np.zeros(len(examples), bool), True
+    identities: dict[str, Identity] = {}
+    for record, is_own in records:
+        if record is None or (record.train.kind == "names" and not is_own):
+            known = False
+            continue
+        kind = record.train.kind
+        here = identities[kind] = identities[kind] if kind in identities else identify(examples, kind)
+        mask |= np.isin(here.fingerprints, record.trained) if here.kind == kind else False
+        known = known and record.complete and here.kind == kind
+    return mask, known
+
+
+def select(source: Photographs, mask: np.ndarray) -> Photographs:
+    """The images for which `mask`, bool [n], is true."""
+    return source if mask.all() else replace(source, examples=Subset(source.examples, np.flatnonzero(mask)))
+
+
+def has_trained_images(examples: Examples, record: Record) -> bool:
+    """Whether most of the run's training images are among these with their labels, as after a dataset was moved."""
+    if len(examples) > max(MANY, 4 * len(record.trained)):  # reading so many for this would take long
+        return False
+    here, own = identify(examples, record.train.kind), record.train
+    labels = dict(zip(here.fingerprints.tolist(), here.labels.tolist(), strict=True))
+    same = [labels.get(one) == label for one, label in zip(own.fingerprints.tolist(), own.labels.tolist(), strict=True)]
+    return 2 * sum(same) > len(same)

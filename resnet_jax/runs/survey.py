@@ -1,0 +1,198 @@
+"""A look at data before training: what is in it, what training sees of it, and whether every image can be read."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import numpy as np
+
+from resnet_jax import data
+from resnet_jax.analysis.text import count_table, printable
+from resnet_jax.config import DataConfig
+from resnet_jax.data.loading.decoding import write_png
+from resnet_jax.data.loading.reading import class_counts, read_all
+from resnet_jax.data.loading.sheet import as_seen
+from resnet_jax.runs.plan import data_notes, make_augmentation, open_data, open_dataset
+from resnet_jax.types import Preprocess
+
+UNBALANCED = 3  # times the images of the smallest class that the largest may have, without a word
+
+
+@dataclass(frozen=True, eq=False)
+class Verified:
+    """What reading every image has shown."""
+
+    images: int
+    broken: list[dict[str, str]]  # each with its "split" and the "reason"
+    labels: dict[str, np.ndarray]  # of each split that can be opened: int [n], -1 for an image that cannot be read
+
+    def lines(self) -> list[str]:
+        if not self.broken:
+            return [f"all {self.images:,} images can be read"]
+        listed = [f"{printable(one['split'])}: {one['reason']}" for one in self.broken]
+        return [*listed, f"{len(listed):,} of {self.images:,} cannot be used: repair or remove them, or train with "
+                "--data.unreadable skip"]  # fmt: skip
+
+
+def verify(config: DataConfig, *, progress: Callable[[int, int], None] = lambda done, total: None) -> Verified:
+    """Reads and decodes every image of every split once, in threads.
+
+    Args:
+      progress: is told how many of how many images are read.
+
+    Raises:
+      ValueError, OSError: there is no such dataset.
+    """
+    dataset = open_dataset(config)
+    total, done = sum(dataset.splits.values()), 0
+    broken: list[dict[str, str]] = []
+    labels = {}
+    for split in dataset.splits:
+        try:
+            examples = dataset.examples(split)
+        except ValueError as error:
+            broken.append({"split": split, "reason": str(error)})
+            continue
+        own = []
+        for label, reason in read_all(examples, threads=config.threads):
+            own.append(label)
+            if reason is not None:
+                broken.append({"split": split, "reason": reason})
+            done += 1
+            progress(done, total)
+        labels[split] = np.array(own)
+    return Verified(total, broken, labels)
+
+
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """A dataset as training serves it."""
+
+    name: str
+    splits: Mapping[str, int]
+    served: Mapping[str, int]  # images of the splits to train and to test on
+    classes: tuple[str, ...]
+    counts: Mapping[str, Sequence[int]]  # of each split whose labels are known, the images of each class
+    image_shape: tuple[int, int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    images_per_second: float
+    batch_size: int
+    sheet: str
+    skipped: list[str]
+    notes: list[str]
+    verified: Verified | None = field(default=None)
+
+    def record(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        train, test = list(self.served)[0], list(self.served)[-1]
+        classes = [
+            {"class": name, "images": {split: int(own[k]) for split, own in self.counts.items()}}
+            for k, name in enumerate(self.classes)
+        ]
+        return {
+            "data": self.name,
+            "splits": dict(self.splits),
+            "train": train,
+            "test": test,
+            "images": dict(self.served),
+            "image_shape": list(self.image_shape),
+            "classes": classes,
+            "mean": list(self.mean),
+            "std": list(self.std),
+            "images_per_second": self.images_per_second,
+            "sheet": self.sheet,
+            "skipped": self.skipped,
+            "notes": self.notes,
+            **({} if self.verified is None else {"broken": self.verified.broken}),
+        }
+
+    def lines(self, width: int) -> list[str]:
+        """For a terminal of `width` columns."""
+        train, test = list(self.served)[0], list(self.served)[-1]
+        shape = " x ".join(map(str, self.image_shape))
+        names = ", ".join(map(printable, self.classes[:20])) + (", ..." if len(self.classes) > 20 else "")
+        lines = [
+            f"{self.name}: {', '.join(f'{name} {count:,}' for name, count in self.splits.items())} images",
+            f"trains on {train} ({self.served[train]:,}), tests on {test} ({self.served[test]:,}); served as {shape}",
+            f"{len(self.classes)} classes: {names}",
+        ]
+        if self.counts:
+            lines += count_table(self.classes, self.counts, width=width)
+            split, own = next(iter(self.counts.items()))
+            if max(own) >= UNBALANCED * min(own):
+                lines.append(f"unbalanced: {min(own):,} to {max(own):,} images of a class in {split}")
+        else:
+            lines.append("the images of each class are not known before all are read: --verify")
+        lines += [
+            f"mean {_shown(self.mean)}, standard deviation {_shown(self.std)}",
+            f"{self.sheet}: images as training sees them, with their classes",
+            f"{self.images_per_second:,.0f} images/s read and cropped, in batches of {self.batch_size}",
+        ]
+        return [*lines, *self.notes, *(f"skipped {reason}" for reason in self.skipped)]
+
+
+def survey(config: DataConfig, *, sheet: str, batches: int, verified: Verified | None = None) -> Survey:
+    """Opens a dataset as training does, draws its first images into the file `sheet`, and times so many `batches`.
+
+    Raises:
+      ValueError, OSError: what training would stop at.
+    """
+    dataset, splits, train, test = open_data(config)
+    served: dict[str, data.Source] = dict(zip(splits, (train, test), strict=True))
+    mean, std = train.moments()
+    size = min(config.batch_size, train.num_examples)
+    reading = train.batches(0, 0, batch_size=size)
+    first = next(reading)
+    preprocess = Preprocess(train.image_shape[0], train.resize, mean, std)
+    augment = make_augmentation(config, preprocess, len(train.classes))
+    write_png(sheet, as_seen(first, augment, jax.random.key(0), preprocess, train.classes))
+    return Survey(
+        name=dataset.name,
+        splits=dataset.splits,
+        served={split: source.num_examples for split, source in served.items()},
+        classes=train.classes,
+        counts=_counts(dataset, served, {} if verified is None else verified.labels),
+        image_shape=train.image_shape,
+        mean=mean,
+        std=std,
+        images_per_second=_rate(reading, batches, size),
+        batch_size=size,
+        sheet=sheet,
+        skipped=[*train.skipped.values(), *test.skipped.values()],
+        notes=list(data_notes(config, dataset, splits[0])),
+        verified=verified,
+    )
+
+
+def _counts(
+    dataset: data.Dataset, served: Mapping[str, data.Source], read: Mapping[str, np.ndarray]
+) -> dict[str, list[int]]:
+    """In the splits to train and test on, then in the others; of those whose labels are known."""
+    classes = next(iter(served.values())).classes
+    counts = {split: class_counts(source, len(classes)) for split, source in served.items()}
+    used = {part.partition("[")[0] for split in served for part in split.split("+")}
+    for split in dataset.splits:
+        if split in read and counts.get(split) is None:
+            counts[split] = np.bincount(read[split][read[split] >= 0], minlength=len(classes))
+        elif split not in used:
+            try:
+                counts[split] = class_counts(dataset.examples(split), len(classes))
+            except ValueError:  # training does not open it either; --verify says what is wrong with it
+                continue
+    return {split: own.tolist() for split, own in counts.items() if own is not None and len(own) == len(classes)}
+
+
+def _rate(batches: Iterator[Any], count: int, size: int) -> float:
+    began = time.perf_counter()
+    for _ in range(count):
+        next(batches)
+    return count * size / (time.perf_counter() - began)
+
+
+def _shown(values: tuple[float, ...]) -> str:
+    return " ".join(f"{value:.4f}" for value in values)

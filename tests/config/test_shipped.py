@@ -1,0 +1,84 @@
+"""Every file in configs/ loads, builds and traces."""
+
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+import recipe
+
+from resnet_jax.config import Config, from_dict, load_config, to_dict
+from resnet_jax.runs.plan import make_augmentation, make_optimizer, make_schedule, model_overrides
+from resnet_jax.training.state import TrainState
+from resnet_jax.training.step import make_train_step
+from resnet_jax.types import Preprocess
+
+FILES = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
+DATA = {  # examples, pixels a side, channels, classes
+    "digits": (1437, 8, 1, 10),
+    "fashion": (60_000, 28, 1, 10),
+    "cifar10": (50_000, 32, 3, 10),
+    "folder": (800, 128, 3, 4),
+    "transfer": (800, 224, 3, 4),
+    "imagenet": (1_281_167, 224, 3, 1000),
+}
+
+
+def test_the_named_files_are_here():
+    cifar = {f"cifar10_{net}" for net in ("resnet20", "resnet56", "resnet110", "plain20", "plain56")}
+    imagenet = {f"imagenet_resnet{depth}" for depth in (18, 50, 101, 152)}
+    assert {file.stem for file in FILES} >= {
+        "digits_resnet20",
+        "fashion_mnist_resnet20",
+        "folder_resnet18",
+        "transfer_resnet18",
+    } | cifar | imagenet
+    assert load_config(FILES[[f.stem for f in FILES].index("digits_resnet20")]) == Config()
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_config_builds_and_its_step_traces(file):
+    config = load_config(file)
+    assert from_dict(to_dict(config)) == config
+    note = " ".join(file.read_text().partition('"""\n\nfrom')[0].split())
+    assert f"--config configs/{file.name}" in note and "Device: " in note
+    assert "Not run here" in note or "top-1" in note
+    examples, size, channels, classes = DATA[file.stem.split("_")[0]]
+    assert config.data.image_size in (None, size) and config.data.channels in (None, channels)
+    batch_size = config.data.batch_size
+    per_epoch = examples // batch_size
+    steps = round(config.train.epochs * per_epoch)
+    schedule = make_schedule(config.optim, batch_size=batch_size, steps_per_epoch=per_epoch, steps=steps)
+    rates = np.array([schedule(step) for step in np.linspace(0, steps - 1, 50).astype(int)])
+    scale = batch_size / (config.optim.lr_reference_batch or batch_size)
+    assert 0.9 < rates.max() / (config.optim.peak_lr * scale) < 1.001
+    assert rates[-1] < 0.02 * rates.max()
+
+    overrides = model_overrides(config.model, num_classes=classes, in_channels=channels)
+    model = recipe.small(config.model.name, **overrides)  # as its step would take long to trace
+    tx = make_optimizer(config.optim, schedule)
+    augment = make_augmentation(config.data, Preprocess(size, size, (0.5,) * channels, (0.2,) * channels), classes)
+    images = jax.ShapeDtypeStruct((8, size, size, channels), np.uint8)
+    batch = {"image": images, "label": jax.ShapeDtypeStruct((8,), np.int32)}
+    state = jax.eval_shape(lambda: TrainState.create(model, tx, jax.random.key(0), images))
+    new, metrics = jax.eval_shape(make_train_step(model, tx, axis_name=None, augment=augment), state, batch)
+    assert jax.tree.map(lambda x: (x.shape, x.dtype), new) == jax.tree.map(lambda x: (x.shape, x.dtype), state)
+    assert metrics["loss"].shape == ()
+    floats = jax.ShapeDtypeStruct(images.shape, np.float32)
+    forward = jax.eval_shape(lambda state, images: model.apply(state.variables, images, train=False), state, floats)
+    assert forward.logits.shape == (8, classes) and forward.logits.dtype == np.float32
+
+
+def test_cifar10_is_the_papers_recipe():
+    config = load_config(next(file for file in FILES if file.stem == "cifar10_resnet20"))
+    schedule = make_schedule(config.optim, batch_size=128, steps_per_epoch=390, steps=64_000)
+    rates = [float(schedule(i)) for i in (0, 31_999, 32_000, 47_999, 48_000, 63_999)]
+    np.testing.assert_allclose(rates, [0.1, 0.1, 0.01, 0.01, 0.001, 0.001], rtol=1e-5)
+    assert round(config.train.epochs * 390) == 64_000
+
+
+def test_the_110_layer_net_starts_at_a_tenth_of_the_rate():
+    config = load_config(next(file for file in FILES if file.stem == "cifar10_resnet110"))
+    schedule = make_schedule(config.optim, batch_size=128, steps_per_epoch=390, steps=64_000)
+    rates = [float(schedule(i)) for i in (0, 399, 400, 31_999, 32_000)]
+    np.testing.assert_allclose(rates, [0.01, 0.01, 0.1, 0.1, 0.01], rtol=1e-5)

@@ -1,0 +1,406 @@
+import io
+import math
+import struct
+import subprocess
+import sys
+import time
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from resnet_jax.data.loading.decoding import (
+    MAX_PIXELS,
+    MAX_SIDE,
+    Unreadable,
+    centre_crop,
+    pixels,
+    random_resized_crop,
+    read_image,
+)
+
+RNG = np.random.default_rng(0)
+COLOUR = RNG.integers(0, 256, (6, 9, 3), np.uint8)
+GREY = COLOUR[..., 0]
+
+
+def encoded(image, kind="png", **options):
+    buffer = io.BytesIO()
+    (Image.fromarray(image) if isinstance(image, np.ndarray) else image).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def raw_png(values, size, *, depth, colour):
+    """A PNG by its specification, for the kinds that Pillow cannot write and the sizes that it will not."""
+
+    def chunk(name, data):
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", *size, depth, colour, 0, 0, 0))
+    rows = b"".join(b"\0" + row.tobytes() for row in values)
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def read(data, channels=None):
+    image = read_image(data, "name", channels)
+    assert image.mode in ("L", "RGB")
+    return np.asarray(image)
+
+
+def on_white(colour, alpha):
+    """Composited by the definition, in whole levels."""
+    share = alpha[..., None] / 255
+    return colour * share + 255 * (1 - share)
+
+
+@pytest.mark.parametrize("kind", ["png", "bmp", "tiff", "ppm", "webp"])
+def test_lossless_files_come_back_as_they_were(kind):
+    options = {"lossless": True} if kind == "webp" else {}
+    np.testing.assert_array_equal(read(encoded(COLOUR, kind, **options)), COLOUR)
+    if kind != "webp":  # which has no grey
+        np.testing.assert_array_equal(read(encoded(GREY, kind)), GREY)
+
+
+def test_pixels_pass_and_channels_are_made_on_request():
+    np.testing.assert_array_equal(read(COLOUR), COLOUR)
+    np.testing.assert_array_equal(read(GREY[..., None]), GREY)
+    for image in (GREY[..., None], encoded(GREY)):
+        np.testing.assert_array_equal(read(image, channels=3), np.stack([GREY] * 3, -1))
+    luma = COLOUR @ [0.299, 0.587, 0.114]
+    for image in (COLOUR, encoded(COLOUR)):
+        np.testing.assert_allclose(read(image, channels=1), luma, atol=1)
+    assert pixels(read_image(encoded(GREY), "name")).shape == (6, 9, 1)
+
+
+def test_sixteen_bits_keep_their_high_byte():
+    grey = RNG.integers(0, 2**16, (6, 9), np.uint16)
+    for data in (encoded(grey), encoded(grey, "tiff"), raw_png(grey.astype(">u2"), (9, 6), depth=16, colour=0)):
+        np.testing.assert_array_equal(read(data), grey >> 8)
+    colour = RNG.integers(0, 2**16, (6, 9, 3), np.uint16)
+    np.testing.assert_array_equal(read(raw_png(colour.astype(">u2"), (9, 6), depth=16, colour=2)), colour >> 8)
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize("channels", [2, 4])
+def test_transparent_pixels_lie_on_white(depth, channels):
+    eight = RNG.integers(0, 256, (6, 9, channels), np.uint8)
+    stored = (eight.astype(int) << (depth - 8)).astype(f">u{depth // 8}")
+    data = raw_png(stored, (9, 6), depth=depth, colour=4 if channels == 2 else 6)
+    wanted = on_white(eight[..., :-1], eight[..., -1])
+    got = pixels(read_image(data, "name"))
+    # Pillow has no 16-bit grey with alpha: such an image comes in three equal channels.
+    np.testing.assert_allclose(got, np.broadcast_to(wanted, got.shape), atol=1)
+
+
+def test_palettes_are_colours_and_their_transparent_entry_is_white():
+    image = Image.fromarray(np.array([[0, 1], [2, 1]], np.uint8))
+    image.putpalette([10, 20, 30, 200, 100, 50, 7, 7, 7])
+    wanted = np.array([[[10, 20, 30], [200, 100, 50]], [[7, 7, 7], [200, 100, 50]]])
+    for kind in ("png", "gif"):
+        np.testing.assert_array_equal(read(encoded(image, kind)), wanted)
+        shown = wanted.copy()
+        shown[:, 1] = 255
+        np.testing.assert_array_equal(read(encoded(image, kind, transparency=1)), shown)
+
+
+def test_a_transparent_colour_is_white():
+    seen = COLOUR.copy()
+    seen[2, 3] = 255
+    np.testing.assert_array_equal(read(encoded(COLOUR, transparency=tuple(map(int, COLOUR[2, 3])))), seen)
+
+
+def test_one_bit_is_black_and_white():
+    bits = RNG.random((6, 9)) < 0.5
+    for kind in ("png", "tiff", "pbm"):
+        np.testing.assert_array_equal(read(encoded(Image.fromarray(bits), kind.replace("pbm", "ppm"))), bits * 255)
+
+
+@pytest.mark.parametrize("ink, wanted", [((0, 255, 255, 0), (255, 0, 0)), ((0, 0, 0, 255), (0, 0, 0)), ((0,) * 4, 255)])
+def test_cmyk_jpegs_have_their_colours(ink, wanted):
+    got = read(encoded(Image.new("CMYK", (8, 8), ink), "jpeg", quality=95))
+    np.testing.assert_allclose(got, np.broadcast_to(wanted, (8, 8, 3)), atol=3)
+
+
+def test_progressive_jpegs_are_read_whole():
+    smooth = np.asarray(Image.fromarray(COLOUR).resize((64, 48), Image.Resampling.BICUBIC))
+    plain, progressive = (encoded(smooth, "jpeg", quality=95, progressive=p) for p in (False, True))
+    np.testing.assert_array_equal(read(plain), read(progressive))
+    assert abs(read(plain).astype(int) - smooth).mean() < 5
+
+
+SHOWN = {  # by EXIF's orientation: what a viewer makes of the stored rows and columns
+    1: lambda x: x,
+    2: lambda x: x[:, ::-1],
+    3: lambda x: x[::-1, ::-1],
+    4: lambda x: x[::-1],
+    5: lambda x: x.swapaxes(0, 1),
+    6: lambda x: np.rot90(x, -1),
+    7: lambda x: x[::-1, ::-1].swapaxes(0, 1),
+    8: lambda x: np.rot90(x, 1),
+}
+
+
+@pytest.mark.parametrize("orientation", SHOWN)
+def test_exif_orientation_is_applied(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    for image in (COLOUR, GREY, GREY.astype(np.uint16) << 8):
+        kinds = ("jpeg", "png") if image.dtype == np.uint8 else ("png",)
+        for kind in kinds:
+            np.testing.assert_array_equal(
+                read(encoded(image, kind, exif=exif)), SHOWN[orientation](read(encoded(image, kind)))
+            )
+
+
+@pytest.mark.parametrize("kind", ["gif", "png", "webp", "mpo"])
+def test_of_an_animation_the_first_frame_is_taken(kind):
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ((255, 0, 0), (0, 255, 0), (0, 0, 255))]
+    options = {"lossless": True} if kind == "webp" else {}
+    data = encoded(frames[0], kind, save_all=True, append_images=frames[1:], duration=10, **options)
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.n_frames == 3
+    np.testing.assert_allclose(read(data), np.broadcast_to((255, 0, 0), (8, 8, 3)), atol=1)  # mpo is lossy
+
+
+def refused(data, name="folder/dog.png"):
+    """What is said of it: one line that begins with the name."""
+    with pytest.raises(Unreadable) as caught:
+        read_image(data, name)
+    said = str(caught.value)
+    assert said.startswith(f"{name}: ") and "\n" not in said
+    return said
+
+
+def test_the_bytes_tell_what_a_file_is_not_its_name():
+    np.testing.assert_array_equal(np.asarray(read_image(encoded(COLOUR), "dog.jpg")), COLOUR)
+    assert "not an image" in refused(b"Not Found\n" * 20)
+    assert "not an image" in refused(b"\0" * 1000)
+    assert "empty" in refused(b"")
+
+
+def test_programs_that_draw_are_not_run():
+    """PostScript, which Pillow hands to Ghostscript."""
+    page = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n{} loop\n%%EOF\n"
+    assert "not an image in a format that is known here" in refused(page)
+
+
+def test_pixels_of_32_bits_are_refused_by_name():
+    assert "has float pixels" in refused(encoded(RNG.random((6, 9)).astype(np.float32), "tiff"))
+    assert "has pixels of 32 bits" in refused(encoded(np.full((6, 9), 200, np.int32), "tiff"))  # 200 of how many?
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "size, said",
+    [
+        ((60000, 60000), "expected at most 134,217,728 pixels, got 3,600,000,000"),
+        ((10000, 13500), "got 10,000 x 13,500"),
+        ((1, 2**27), "expected sides of at most 65,535 pixels, got 1 x 134,217,728"),
+    ],
+)
+def test_a_small_file_that_claims_a_huge_image_is_refused_at_once(size, said):
+    assert math.prod(size) > MAX_PIXELS or max(size) > MAX_SIDE
+    start = time.perf_counter()
+    assert said in refused(raw_png(GREY, size, depth=8, colour=0))
+    assert time.perf_counter() - start < 1
+
+
+PICTURES = {
+    "png": encoded(RNG.integers(0, 256, (40, 50, 3), np.uint8)),
+    "palette": encoded(Image.fromarray(RNG.integers(0, 256, (40, 50, 3), np.uint8)).quantize(40)),
+    "jpeg": encoded(RNG.integers(0, 256, (40, 50, 3), np.uint8), "jpeg"),
+    "progressive": encoded(RNG.integers(0, 256, (40, 50, 3), np.uint8), "jpeg", progressive=True),
+    "gif": encoded(RNG.integers(0, 256, (40, 50), np.uint8), "gif"),
+    "webp": encoded(RNG.integers(0, 256, (40, 50, 3), np.uint8), "webp"),
+    "bmp": encoded(RNG.integers(0, 256, (40, 50, 3), np.uint8), "bmp"),
+    "tiff": encoded(RNG.integers(0, 256, (40, 50, 3), np.uint8), "tiff"),
+    "lzw": encoded(RNG.integers(0, 256, (40, 50, 3), np.uint8), "tiff", compression="tiff_lzw"),
+    "ppm": encoded(RNG.integers(0, 256, (40, 50, 3), np.uint8), "ppm"),
+}
+
+
+@pytest.mark.filterwarnings("ignore")  # pytest undoes the module's own filter; see test_nothing_is_warned_of
+@pytest.mark.parametrize("kind", PICTURES)
+def test_a_file_that_was_cut_off_is_unreadable(kind):
+    """Or whole, where only the end mark is missing."""
+    data = PICTURES[kind]
+    whole = read(data)
+    cuts = {*range(64), *np.linspace(64, len(data) - 1, 60).astype(int), *range(len(data) - 20, len(data))}
+    served = []
+    for cut in cuts:
+        try:
+            np.testing.assert_array_equal(np.asarray(read_image(data[:cut], "name")), whole)
+            served.append(cut)
+        except Unreadable as error:
+            assert str(error).startswith("name: ") and "\n" not in str(error)
+    assert all(cut >= len(data) - 20 for cut in served)
+
+
+@pytest.mark.filterwarnings("ignore")
+@settings(deadline=None, max_examples=200)
+@given(kind=st.sampled_from(sorted(PICTURES)), place=st.floats(0, 0.999), value=st.binary(min_size=1, max_size=4))
+def test_a_damaged_file_is_an_image_or_unreadable(kind, place, value):
+    data = bytearray(PICTURES[kind])
+    first = int(place * len(data))
+    data[first : first + len(value)] = value
+    try:
+        read_image(bytes(data), "name")
+    except Unreadable as error:
+        assert str(error).startswith("name: ") and "\n" not in str(error)
+
+
+def test_nothing_is_warned_of(tmp_path):
+    """In a fresh process: pytest has filters of its own."""
+    exif = (
+        b"Exif\0\0II*\0\x08\0\0\0\x02\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\x0f\x01\x02\0\x40\0\0\0\xff\xff\0\0\0\0\0\0"
+    )
+    files = {
+        "bomb.png": raw_png(GREY, (10000, 13000), depth=8, colour=0),
+        "cut.tiff": PICTURES["tiff"][:-50],
+        "header.tiff": PICTURES["lzw"][:100],
+        "exif.jpg": encoded(COLOUR, "jpeg", exif=exif),
+    }
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    code = (
+        "import pathlib\n"
+        "from resnet_jax.data.loading.decoding import Unreadable, read_image\n"
+        f"for file in sorted(pathlib.Path({str(tmp_path)!r}).iterdir()):\n"
+        "    try: print(file.name, read_image(file.read_bytes(), file.name).size)\n"
+        "    except Unreadable as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-W", "always", "-c", code], capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    assert [line.split(":")[0] for line in lines[:2]] == ["bomb.png", "cut.tiff"] and len(lines) == 4
+    assert lines[2] == f"exif.jpg {COLOUR.shape[:2]}"  # the orientation is told before the damage
+    assert "Warning" not in done.stderr
+
+
+def torchvision_eval(image, resize, size, interpolation):
+    """Resize(resize) and CenterCrop(size) by torchvision's documented formulas, for resize >= size."""
+    width, height = image.size
+    short, long = min(width, height), max(width, height)
+    new_short, new_long = resize, int(resize * long / short)
+    new = (new_short, new_long) if width <= height else (new_long, new_short)
+    array = np.asarray(image.resize(new, getattr(Image.Resampling, interpolation.upper())))
+    top, left = int(round((new[1] - size) / 2.0)), int(round((new[0] - size) / 2.0))
+    return array[top : top + size, left : left + size]
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@settings(deadline=None, max_examples=60)
+@given(
+    width=st.integers(1, 60),
+    height=st.integers(1, 60),
+    size=st.integers(1, 40),
+    more=st.integers(0, 9),
+    grey=st.booleans(),
+)
+def test_the_centre_crop_is_torchvisions(interpolation, width, height, size, more, grey):
+    """Up and down, even and odd, to the bit."""
+    array = np.random.default_rng((width, height)).integers(0, 256, (height, width, 3), np.uint8)
+    image = Image.fromarray(array[..., 0] if grey else array)
+    got = centre_crop(image, resize=size + more, size=size, interpolation=interpolation)
+    assert got.shape == (size, size, 1 if grey else 3) and got.dtype == np.uint8
+    wanted = torchvision_eval(image, size + more, size, interpolation)
+    np.testing.assert_array_equal(got[..., 0] if grey else got, wanted)
+
+
+def test_an_image_of_the_size_is_not_resampled():
+    np.testing.assert_array_equal(centre_crop(Image.fromarray(COLOUR), resize=6, size=6), COLOUR[:, 2:8])
+
+
+def test_the_middle_of_a_strip_needs_little_memory():
+    """Its longer side would be 13 million pixels once the shorter is 200."""
+    strip = np.zeros((1, 65501), np.uint8)
+    strip[0, 32750] = 200
+    start = time.perf_counter()
+    crop = centre_crop(Image.fromarray(strip), resize=200, size=200)
+    assert time.perf_counter() - start < 1
+    assert crop.shape == (200, 200, 1) and crop[:, 50:150].min() > 90
+
+
+def box_of(image, box):
+    left, top, width, height = box
+    return np.asarray(image)[top : top + height, left : left + width]
+
+
+def reference_box(width, height, rng, area, ratio):
+    """RandomResizedCrop.get_params, line by line, with our generator for torch's."""
+    for _ in range(10):
+        target_area = height * width * rng.uniform(*area)
+        aspect_ratio = math.exp(rng.uniform(math.log(ratio[0]), math.log(ratio[1])))
+        w = int(round(math.sqrt(target_area * aspect_ratio)))
+        h = int(round(math.sqrt(target_area / aspect_ratio)))
+        if 0 < w <= width and 0 < h <= height:
+            left, top = int(rng.integers(0, width - w + 1)), int(rng.integers(0, height - h + 1))
+            return left, top, w, h
+    in_ratio = width / height
+    if in_ratio < min(ratio):
+        w, h = width, int(round(width / min(ratio)))
+    elif in_ratio > max(ratio):
+        w, h = int(round(height * max(ratio))), height
+    else:
+        w, h = width, height
+    return (width - w) // 2, (height - h) // 2, w, h
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@settings(deadline=None, max_examples=60)
+@given(width=st.integers(2, 90), height=st.integers(2, 90), seed=st.integers(0, 2**32), grey=st.booleans())
+def test_the_random_crop_is_torchvisions_cut_out_and_then_resized(interpolation, width, height, seed, grey):
+    array = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    image = Image.fromarray(array[..., 0] if grey else array)
+    got = random_resized_crop(image, size=17, rng=np.random.default_rng(seed), interpolation=interpolation)
+    box = reference_box(width, height, np.random.default_rng(seed), (0.08, 1.0), (3 / 4, 4 / 3))
+    cut = Image.fromarray(box_of(image, box)).resize((17, 17), getattr(Image.Resampling, interpolation.upper()))
+    np.testing.assert_array_equal(got, pixels(cut))
+
+
+def crops(width, height, count, **options):
+    """The boxes (left, top, right, bottom) of random crops."""
+    boxes = []
+    image = Placed(Image.new("L", (width, height)), boxes)
+    for seed in range(count):
+        random_resized_crop(image, size=4, rng=np.random.default_rng(seed), **options)
+    return np.array(boxes)
+
+
+class Placed:
+    """An image that notes what is cut out of it."""
+
+    def __init__(self, image, boxes):
+        self.image, self.boxes, self.width, self.height = image, boxes, *image.size
+
+    def crop(self, box):
+        self.boxes.append(box)
+        return self.image.crop(box)
+
+
+def test_areas_and_ratios_of_random_crops_are_spread_as_asked():
+    left, top, right, bottom = crops(400, 400, 3000, area=(0.1, 0.5)).T
+    width, height = right - left, bottom - top
+    assert left.min() >= 0 and top.min() >= 0 and right.max() <= 400 and bottom.max() <= 400
+    share, ratio = width * height / 400**2, np.log(width / height)
+    edge = math.log(4 / 3)
+    slack = 0.01  # sides are whole pixels
+    assert 0.1 - slack < share.min() < 0.11 and 0.49 < share.max() < 0.5 + slack
+    assert -edge - slack < ratio.min() < -edge + 2 * slack and edge - 2 * slack < ratio.max() < edge + slack
+    # Every square of this size fits, so nothing is drawn twice: both are uniform, and of no weight to each other.
+    for values, low, high in ((share, 0.1, 0.5), (ratio, -edge, edge)):
+        counts = np.histogram(values, np.linspace(low, high, 9)[1:-1])[0]
+        assert (abs(counts - 375) < 5 * math.sqrt(375)).all()
+    assert abs(np.corrcoef(share, ratio)[0, 1]) < 0.08
+    free = 400 - width
+    assert abs((left[free > 0] / free[free > 0]).mean() - 0.5) < 0.03
+
+
+@pytest.mark.parametrize(
+    "size, wanted", [((1000, 10), (493, 0, 506, 10)), ((10, 1000), (0, 493, 10, 506)), ((1, 900), (0, 449, 1, 450))]
+)
+def test_where_no_crop_fits_it_is_the_middle_one_of_an_allowed_ratio(size, wanted):
+    boxes = crops(*size, 20, area=(0.9, 1.0))
+    np.testing.assert_array_equal(boxes, np.broadcast_to(wanted, boxes.shape))

@@ -1,0 +1,71 @@
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+LISTEN = """
+import sys, time
+from resnet_jax.distributed.signals import Signals
+with Signals() as signals:
+    signals.at_stake = sys.argv[1] == "yes"
+    print("ready", flush=True)
+    while not signals.reached():
+        if signals.save_asked():
+            print("save", flush=True)
+        time.sleep(0.01)
+    print("noted", signals.number, signals.preempted(7), flush=True)
+    time.sleep(60)
+"""
+
+
+def listener(at_stake, *before):
+    """A process that hears a hangup, though these tests may run below one that ignores it (nohup)."""
+    command = ["env", "--default-signal=HUP", *before, sys.executable, "-c", LISTEN, at_stake]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
+def test_the_first_signal_is_noted_and_the_second_ends_at_once(number, status):
+    process = listener("yes")
+    for saving in (signal.SIGUSR1, signal.SIGUSR2):
+        process.send_signal(saving)
+        assert process.stdout.readline() == "save\n"
+    process.send_signal(number)
+    wanted = f"noted {number:d} stopped by {number.name} at step 7, which is saved; the same command resumes from there"
+    assert process.stdout.readline().strip() == wanted
+    process.send_signal(number)
+    assert process.wait(timeout=10) == status
+    said = process.stderr.read()
+    assert f"{number.name}: ending the step and saving; once more to leave at once" in said
+    assert f"stopped by {number.name} at once" in said
+
+
+def test_with_nothing_at_stake_the_first_one_ends_at_once():
+    process = listener("no")
+    process.send_signal(signal.SIGUSR1)
+    assert process.stderr.readline() == "SIGUSR1: no step is made yet that could be saved\n"
+    began = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=10) == 143 and time.monotonic() - began < 5
+
+
+def test_nohup_keeps_a_hangup_away():
+    process = listener("no", "env", "--ignore-signal=HUP")
+    process.send_signal(signal.SIGHUP)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=10) == 143
+    assert process.stderr.read().startswith("stopped by SIGTERM at once")
+
+
+def test_handlers_are_as_they_were_afterwards():
+    from resnet_jax.distributed.signals import SIGNALS, Signals
+
+    before = [signal.getsignal(number) for number in SIGNALS]
+    with Signals() as signals:
+        assert [signal.getsignal(number) for number in SIGNALS] != before
+        assert not signals.reached()
+    assert [signal.getsignal(number) for number in SIGNALS] == before

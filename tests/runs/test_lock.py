@@ -1,0 +1,44 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from resnet_jax.runs.lock import locked
+
+HOLD = "import sys, time; from pathlib import Path; from resnet_jax.runs.lock import locked\n"
+HOLD += "with locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+
+
+def test_a_second_one_is_refused_and_a_lock_left_behind_is_taken(tmp_path):
+    with locked(tmp_path) as left:
+        assert left is None
+        with pytest.raises(ValueError, match="is in use by process .* on .*, since .*; wait for it, or choose another"):
+            with locked(tmp_path):
+                pass
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(ValueError, match=f"is in use by process {holder.pid} on"):
+        with locked(tmp_path):
+            pass
+    holder.kill()
+    holder.wait()
+    with locked(tmp_path) as left:
+        assert left.startswith(f"process {holder.pid} on")
+    with locked(tmp_path) as left:
+        assert left is None
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+def test_something_else_in_the_locks_place_is_named(tmp_path, make):
+    make(tmp_path / "lock")
+    with pytest.raises(ValueError, match="lock cannot be locked: .*; remove it, or choose another --workdir"):
+        with locked(tmp_path):
+            pass
+
+
+def test_a_lock_of_any_bytes_is_taken(tmp_path):
+    (tmp_path / "lock").write_bytes(bytes(range(256)))
+    with locked(tmp_path) as left:
+        assert left.isprintable()
