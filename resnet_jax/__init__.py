@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from resnet_jax.analysis.summary import Summary, summary
+    from resnet_jax.checkpoints.saving import save_checkpoint
     from resnet_jax.models import Feature, Outputs, create_model, feature_info, list_models
     from resnet_jax.training.state import TrainState
     from resnet_jax.training.step import make_eval_step, make_train_step
@@ -30,6 +31,7 @@ __all__ = [
     "load_pretrained",
     "make_eval_step",
     "make_train_step",
+    "save_checkpoint",
     "save_torch_state",
     "summary",
 ]
@@ -41,6 +43,7 @@ _MODULES = {
     "TrainState": "training.state",
     **dict.fromkeys(("make_eval_step", "make_train_step"), "training.step"),
     **dict.fromkeys(("Preprocess", "Pretrained"), "types"),
+    "save_checkpoint": "checkpoints.saving",
     **dict.fromkeys(("load_pretrained", "save_torch_state"), "weights"),
 }
 _PACKAGES = (

@@ -9,6 +9,7 @@ import numpy as np
 
 from resnet_jax.data.augment.device import make_augment
 from resnet_jax.data.loading.decoding import DataError, Unreadable
+from resnet_jax.data.loading.image_files import read_images
 from resnet_jax.data.loading.memory import InMemory, Order, Source, in_memory
 from resnet_jax.data.sources.stored import (
     TEST_SPLITS,
@@ -35,6 +36,7 @@ __all__ = [
     "make_augment",
     "open_dataset",
     "open_source",
+    "read_images",
     "rename_classes",
     "with_classes",
 ]
