@@ -1,1 +1,1 @@
-"""Numbers by themselves."""
+"""What is measured, below the tasks: typed sums and means, and metrics as functions of arrays."""
