@@ -6,6 +6,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from resnet_jax import moved
+
 if TYPE_CHECKING:
     from resnet_jax.analysis.summary import Summary, summary
     from resnet_jax.checkpoints.saving import save_checkpoint
@@ -55,6 +57,8 @@ _PACKAGES = (
     "types",
     "weights",
 )  # `resnet_jax.models` without an import
+
+moved.install()
 
 
 def __getattr__(name: str) -> Any:

@@ -533,11 +533,15 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=6,
 )
-FIELDS = [(group, name) for group, fields in to_dict(Config()).items() if group != "workdir" for name in fields]
+GROUPS = {group: fields for group, fields in to_dict(Config()).items() if isinstance(fields, dict)}
+FIELDS = [(group, name) for group, fields in GROUPS.items() for name in fields]
 
 
 @settings(max_examples=200, deadline=None, derandomize=True, database=None)
-@given(st.sampled_from([("workdir", None), (None, None), *((group, None) for group, _ in FIELDS), *FIELDS]), JSON)
+@given(
+    st.sampled_from([*((name, None) for name in ("workdir", "task", None, *GROUPS)), *FIELDS]),
+    JSON,
+)
 def test_a_config_of_anything_is_a_config_or_its_field_is_named(place, value):
     group, name = place
     values = value if group is None else {group: value if name is None else {name: value}}

@@ -34,6 +34,7 @@ from resnet_jax.config import (
 )
 from resnet_jax.errors import nearest
 from resnet_jax.experiments.settings import DEFAULTS
+from resnet_jax.moved import CallableModule
 
 TRAIN = """Train a residual network: --workdir is the run's folder. The same command on the same folder resumes.
 
@@ -193,7 +194,7 @@ OF_DATA = (
     "class_names", "classes", "per_class",
 )  # fmt: skip
 EVERYDAY = (  # what the help of train shows
-    "workdir", "data.path", "data.name", "data.image_size", "data.batch_size", "model.name",
+    "workdir", "task", "data.path", "data.name", "data.image_size", "data.batch_size", "model.name",
     "model.dtype", "init.from_", "train.epochs", "train.steps", "optim.peak_lr", "optim.weight_decay",
 )  # fmt: skip
 # Options that a command accepts and has no use for; they are not shown.
@@ -436,8 +437,9 @@ def _begun(config: Config) -> Config | None:
 
 
 def _taken(own: Config, config: Config, said: Set[str]) -> dict[str, Any]:
-    """Fields of net and data that are `own`'s, but for those that are `said`, or of another net or dataset."""
-    theirs, ours = (flat({"model": asdict(one.model), "data": asdict(one.data)}) for one in (own, config))
+    """The task, and fields of net and data, of `own`, but for those that are `said`, or of another net or dataset."""
+    groups = [{"task": one.task, "model": asdict(one.model), "data": asdict(one.data)} for one in (own, config)]
+    theirs, ours = map(flat, groups)
     skipped = set(said)
     if "model.name" in said and config.model.name != own.model.name:
         skipped |= {name for name in theirs if name.startswith("model.")}
@@ -485,3 +487,6 @@ def _of_run(request: Eval, values: Mapping[str, Any]) -> Eval:
 def _named(values: Mapping[str, Any], config: DataConfig) -> DataConfig:
     """Without the path that a file or a run has, where a dataset is asked for by name."""
     return replace(config, path=None) if "data.name" in values and "data.path" not in values else config
+
+
+sys.modules[__name__].__class__ = CallableModule

@@ -189,6 +189,7 @@ class Config:
     """A training run."""
 
     workdir: Place = "runs/digits_resnet20"  # folder of the run; one that has a run is resumed
+    task: Annotated[str, "NAME"] = "classification"  # also: multilabel, regression
     model: ModelConfig = field(default_factory=ModelConfig)
     init: InitConfig = field(default_factory=InitConfig)
     data: DataConfig = field(default_factory=DataConfig)

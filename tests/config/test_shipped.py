@@ -13,7 +13,7 @@ from resnet_jax.training.state import TrainState
 from resnet_jax.training.step import make_train_step
 from resnet_jax.types import Preprocess
 
-FILES = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
+FILES = sorted((Path(__file__).parents[2] / "configs").glob("*.py"))
 DATA = {  # examples, pixels a side, channels, classes
     "digits": (1437, 8, 1, 10),
     "fashion": (60_000, 28, 1, 10),

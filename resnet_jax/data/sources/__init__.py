@@ -1,1 +1,5 @@
 """Where examples are stored."""
+
+from resnet_jax.moved import moved_names
+
+__getattr__ = moved_names(__name__)
