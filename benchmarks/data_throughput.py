@@ -22,7 +22,7 @@ from PIL import Image
 from resnet_jax.data import InMemory
 from resnet_jax.data.loading.decoding import centre_crop, random_box, random_resized_crop, read_image
 from resnet_jax.data.loading.streaming import Photographs
-from resnet_jax.data.sources.stored import Items
+from resnet_jax.data.sources.array_source import ArraySource
 
 COUNT, ROUNDS, SIZE = 64, 5, 224
 
@@ -103,7 +103,7 @@ def main() -> None:
     for name, seconds in sorted(best.items()):
         print(f"{name:62} {1e3 * seconds:6.2f} ms an image")
 
-    items = Items(jpegs, np.zeros(COUNT, np.int32), ("one",), "noise")
+    items = ArraySource(jpegs, np.zeros(COUNT, np.int32), ("one",), "noise")
     rates: dict[str, float] = {}
     for _ in range(ROUNDS):
         for threads in (1, 2):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -105,6 +105,19 @@ def moved_names(package: str) -> Callable[[str], Any]:
                 _warn(f"{package}.{name}", f"{new}.{name}")
                 return getattr(import_module(new), name)
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
+
+    return __getattr__
+
+
+def renamed_names(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:
+    """`__getattr__` of a module: old names of its objects, "package.module.name" below `resnet_jax` each; warns."""
+
+    def __getattr__(name: str) -> Any:
+        if name not in names:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        home, _, new = f"{PACKAGE}.{names[name]}".rpartition(".")
+        _warn(f"{module}.{name}", f"{home}.{new}")
+        return getattr(import_module(home), new)
 
     return __getattr__
 

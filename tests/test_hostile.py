@@ -31,7 +31,7 @@ from resnet_jax.config import Config, check_config, check_types, from_dict, load
 from resnet_jax.data import DataError, open_source
 from resnet_jax.data.loading.decoding import centre_crop, random_resized_crop, read_image
 from resnet_jax.data.sources.formats import open_path, read_idx
-from resnet_jax.data.sources.stored import Files
+from resnet_jax.data.sources.image_files import ImageFileSource
 from resnet_jax.runs.directory import read_config
 from resnet_jax.weights.readers import read_state
 
@@ -117,7 +117,7 @@ def dataset(file):
 
 
 def image(file):
-    files = Files([file], np.zeros(1, np.int32), ("a",))
+    files = ImageFileSource([file], np.zeros(1, np.int32), ("a",))
     shown = read_image(files[0][0], files.name(0))
     assert shown.mode in ("L", "RGB")
     for crop in (

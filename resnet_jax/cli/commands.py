@@ -25,7 +25,8 @@ from resnet_jax.data import DataError, Unreadable
 from resnet_jax.data.loading.memory import NeedsImageSize, depth_note
 from resnet_jax.data.loading.streaming import Photographs
 from resnet_jax.data.sources.formats.labels import SUFFIXES
-from resnet_jax.data.sources.stored import Examples, Files
+from resnet_jax.data.sources.image_files import ImageFileSource
+from resnet_jax.data.sources.protocols import DataSource
 from resnet_jax.distributed import processes as distributed
 from resnet_jax.distributed.devices import Parallel
 from resnet_jax.errors import nearest
@@ -342,7 +343,7 @@ def _check_held_out(run: str, dataset: data.Dataset, config: DataConfig, split: 
 
 
 def _held_out(
-    request: Any, examples: Examples, config: DataConfig, is_own: bool, records: list[Record | None]
+    request: Any, examples: DataSource, config: DataConfig, is_own: bool, records: list[Record | None]
 ) -> tuple[np.ndarray, dict[str, int | None], str]:
     """Which images to test on, bool [n]; how many were "dropped" and "trained_on" (None: not known); and a note.
 
@@ -383,7 +384,7 @@ def _predict(request: Any) -> None:
     except NotFinite as error:
         raise ValueError(f"{error.problem}; --step takes another checkpoint") from None
     files = image_files(request.images)
-    if (note := depth_note(Files(files, np.zeros(len(files), np.int32), ()))) is not None:
+    if (note := depth_note(ImageFileSource(files, np.zeros(len(files), np.int32), ()))) is not None:
         warnings.warn(note, stacklevel=2)
     cache_compilations()
     failed = 0

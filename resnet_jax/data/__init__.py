@@ -11,17 +11,10 @@ from resnet_jax.data.augment.device import make_augment
 from resnet_jax.data.loading.decoding import DataError, Unreadable
 from resnet_jax.data.loading.image_files import read_images
 from resnet_jax.data.loading.memory import InMemory, Order, Source, in_memory
-from resnet_jax.data.sources.stored import (
-    TEST_SPLITS,
-    Dataset,
-    Examples,
-    Relabelled,
-    choose,
-    default_splits,
-    places,
-    rename_classes,
-    with_class_names,
-)
+from resnet_jax.data.sources.class_names import places, rename_classes, with_class_names
+from resnet_jax.data.sources.held_out import TEST_SPLITS, default_splits
+from resnet_jax.data.sources.protocols import Dataset, DataSource
+from resnet_jax.data.sources.subsets import RelabelledSource, select_classes
 
 __all__ = [
     "TEST_SPLITS",
@@ -121,7 +114,7 @@ def open_source(
     """
     examples = open_examples(dataset, split, class_names, classes, per_class, skip_unreadable=skip_unreadable)
     if known_classes is not None and known_classes != examples.classes:
-        examples = Relabelled(examples, known_classes)
+        examples = RelabelledSource(examples, known_classes)
     if image_size is None:
         return in_memory(examples, channels=channels, skip_unreadable=skip_unreadable)
     from resnet_jax.data.loading.streaming import Photographs, infer_channels
@@ -147,12 +140,12 @@ def open_examples(
     per_class: int | None = None,
     *,
     skip_unreadable: bool = False,
-) -> Examples:
+) -> DataSource:
     """The examples of a split as they are stored, of the classes that are asked for; see `open_source`."""
     examples: Any = dataset.examples(split)
     if class_names is not None:
         examples = with_class_names(examples, class_names)
-    return choose(examples, classes, per_class, skip_unreadable=skip_unreadable)
+    return select_classes(examples, classes, per_class, skip_unreadable=skip_unreadable)
 
 
 def with_classes(source: Source, classes: tuple[str, ...]) -> Source:
@@ -162,7 +155,7 @@ def with_classes(source: Source, classes: tuple[str, ...]) -> Source:
             source, labels=np.array(places(source.classes, classes), np.int32)[source.labels], classes=classes
         )
     served: Any = source
-    return replace(served, examples=Relabelled(served.examples, classes))
+    return replace(served, examples=RelabelledSource(served.examples, classes))
 
 
 def load(name: str, split: str, *, data_dir: str | None = None) -> InMemory:

@@ -17,7 +17,8 @@ import numpy as np
 from resnet_jax.data.loading.decoding import DataError
 from resnet_jax.data.loading.streaming import Photographs
 from resnet_jax.data.sources.formats import image_files_below
-from resnet_jax.data.sources.stored import Files
+from resnet_jax.data.sources.image_files import ImageFileSource
+from resnet_jax.data.sources.label_kinds import Label
 from resnet_jax.files import expanded
 from resnet_jax.types import Pretrained
 
@@ -46,10 +47,10 @@ STDIN = Path("-")
 MOST = 10**6  # images at a time
 
 
-class _Images(Files):
+class _Images(ImageFileSource):
     """Image files; "-" is read from standard input."""
 
-    def __getitem__(self, index: int) -> tuple[bytes, int]:
+    def __getitem__(self, index: int) -> tuple[bytes, Label]:
         return (self._stdin, int(self.labels[index])) if self.paths[index] == STDIN else super().__getitem__(index)
 
     @cached_property

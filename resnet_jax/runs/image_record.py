@@ -13,7 +13,8 @@ import numpy as np
 from resnet_jax.checkpoints.manager import kept_steps, read_meta
 from resnet_jax.data.loading.streaming import Photographs
 from resnet_jax.data.sources.identity import MANY, Identity
-from resnet_jax.data.sources.stored import Examples, Subset, identify
+from resnet_jax.data.sources.protocols import DataSource
+from resnet_jax.data.sources.subsets import Subset, identify
 from resnet_jax.files import replace_file
 
 FILE = "images.npz"
@@ -130,7 +131,7 @@ def _check(record: Record) -> None:
         raise ValueError("its arrays are no fingerprints, names and labels of images")
 
 
-def trained_on(examples: Examples, records: Sequence[tuple[Record | None, bool]]) -> tuple[np.ndarray, bool]:
+def trained_on(examples: DataSource, records: Sequence[tuple[Record | None, bool]]) -> tuple[np.ndarray, bool]:
     """Which of the images one of the runs was trained on, bool [n]; and whether that is all that is to be known.
 
     Args:
@@ -154,7 +155,7 @@ def select(source: Photographs, mask: np.ndarray) -> Photographs:
     return source if mask.all() else replace(source, examples=Subset(source.examples, np.flatnonzero(mask)))
 
 
-def has_trained_images(examples: Examples, record: Record) -> bool:
+def has_trained_images(examples: DataSource, record: Record) -> bool:
     """Whether most of the run's training images are among these with their labels, as after a dataset was moved."""
     if len(examples) > max(MANY, 4 * len(record.trained)):  # reading so many for this would take long
         return False

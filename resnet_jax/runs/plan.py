@@ -30,8 +30,11 @@ from resnet_jax.config import (
 )
 from resnet_jax.data import Dataset, Source
 from resnet_jax.data.loading.memory import depth_note
-from resnet_jax.data.sources.identity import MANY, Identity, Sides, differences, repaired
-from resnet_jax.data.sources.stored import HELD_OUT, Stored, identify, shared, shortened
+from resnet_jax.data.sources.class_names import shortened
+from resnet_jax.data.sources.held_out import HELD_OUT, Sides, shared
+from resnet_jax.data.sources.identity import MANY, Identity, differences, repaired
+from resnet_jax.data.sources.stored import StoredDataset
+from resnet_jax.data.sources.subsets import identify
 from resnet_jax.errors import composed, nearest
 from resnet_jax.files import expanded
 from resnet_jax.models import MODELS, create_model, in_order, list_models, shapes
@@ -345,7 +348,7 @@ def open_dataset(config: DataConfig, record: Record | None = None) -> Dataset:
 
 def keep_sides(dataset: Dataset, record: Record | None) -> Dataset:
     """The dataset, whose images are held out, or not, as in the run that has this record of them."""
-    if record is None or not isinstance(dataset, Stored):
+    if record is None or not isinstance(dataset, StoredDataset):
         return dataset
     return replace(dataset, sides=Sides(record.trained, record.train, record.test))
 

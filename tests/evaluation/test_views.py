@@ -14,7 +14,7 @@ from PIL import Image
 
 from resnet_jax.data.loading.decoding import whole
 from resnet_jax.data.loading.streaming import Photographs
-from resnet_jax.data.sources.stored import Items
+from resnet_jax.data.sources.array_source import ArraySource
 from resnet_jax.distributed.devices import Parallel
 from resnet_jax.evaluation.views import Predictions, ensemble, evaluate_views, make_views
 from resnet_jax.types import Preprocess, Pretrained
@@ -39,7 +39,7 @@ def pictures(digits):
 @pytest.fixture(scope="module")
 def source(pictures):
     images, labels = pictures
-    return Photographs(Items(images, labels, tuple("0123456789"), "some.npz"), SIZE, RESIZE)
+    return Photographs(ArraySource(images, labels, tuple("0123456789"), "some.npz"), SIZE, RESIZE)
 
 
 def resized_by_hand(image, short):

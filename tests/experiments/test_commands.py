@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from resnet_jax.cli.main import main
-from resnet_jax.data.sources.stored import Items, Stored
+from resnet_jax.data.sources.array_source import ArraySource
+from resnet_jax.data.sources.stored import StoredDataset
 from resnet_jax.experiments import transfer
 from resnet_jax.experiments.runs import net
 
@@ -99,7 +100,9 @@ def test_a_run_that_diverges_is_told_and_the_others_are_made(tmp_path, tfds_dir,
 
 def test_each_seed_has_images_of_its_own():
     labels = np.arange(800) % 10
-    parts = Stored("mine", {"train": Items(np.zeros((800, 1, 1, 1), np.uint8), labels, tuple("0123456789"), "mine")})
+    parts = StoredDataset(
+        "mine", {"train": ArraySource(np.zeros((800, 1, 1, 1), np.uint8), labels, tuple("0123456789"), "mine")}
+    )
     for split in ("train", "train[:80%]"):
         places = [parts.examples(transfer._part(split, seed)).places for seed in range(10)]
         assert len(set(np.concatenate(places))) == sum(map(len, places)) == len(parts.examples(split))

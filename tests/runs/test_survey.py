@@ -12,7 +12,8 @@ from resnet_jax.cli.main import main
 from resnet_jax.config import DataConfig
 from resnet_jax.data.loading.reading import class_counts, read_all
 from resnet_jax.data.loading.streaming import Photographs
-from resnet_jax.data.sources.stored import Items, Subset
+from resnet_jax.data.sources.array_source import ArraySource
+from resnet_jax.data.sources.subsets import Subset
 from resnet_jax.runs import survey as survey_room
 from resnet_jax.runs.survey import survey, verify
 
@@ -54,7 +55,9 @@ def test_labels_that_the_storage_does_not_know_are_not_read_to_be_counted():
 
     unread: Any = Unread()
     assert class_counts(Photographs(unread, 8, 8), 2) is None
-    known = Subset(Items(np.zeros((3, 8, 8, 1), np.uint8), np.array([0, 1, 1]), ("a", "b"), "x"), np.array([0, 2]))
+    known = Subset(
+        ArraySource(np.zeros((3, 8, 8, 1), np.uint8), np.array([0, 1, 1]), ("a", "b"), "x"), np.array([0, 2])
+    )
     assert class_counts(Photographs(known, 8, 8), 2).tolist() == [1, 1]
 
 
@@ -106,7 +109,9 @@ def test_images_of_several_sizes_are_verified_without_a_common_one(pictures, tmp
 
 def test_labels_are_looked_at_too_and_the_order_is_that_of_the_images():
     images = np.zeros((300, 4, 4, 1), np.uint8)
-    found = list(read_all(Items(images, np.arange(300) % 3 - (np.arange(300) == 7), ("a", "b"), "x.npz"), threads=2))
+    found = list(
+        read_all(ArraySource(images, np.arange(300) % 3 - (np.arange(300) == 7), ("a", "b"), "x.npz"), threads=2)
+    )
     assert [label for label, _ in found[:8]] == [0, 1, 2, 0, 1, 2, 0, 0]
     assert found[2][1] == "x.npz, image 2: label 2; labels of 2 classes are 0 to 1" and found[0][1] is None
     assert sum(reason is not None for _, reason in found) == 100
@@ -119,7 +124,7 @@ def test_a_split_that_cannot_be_opened_is_listed(monkeypatch):
         def examples(self, split):
             if split == "test":
                 raise ValueError("test has no labels")
-            return Items(np.zeros((3, 4, 4, 1), np.uint8), np.array([0, 1, 1]), ("a", "b"), "x.npz")
+            return ArraySource(np.zeros((3, 4, 4, 1), np.uint8), np.array([0, 1, 1]), ("a", "b"), "x.npz")
 
     monkeypatch.setattr(survey_room, "open_dataset", lambda config: Dataset())
     told = []

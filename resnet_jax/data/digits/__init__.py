@@ -6,10 +6,11 @@ from importlib import resources
 
 import numpy as np
 
-from resnet_jax.data.sources.stored import Items, Stored
+from resnet_jax.data.sources.array_source import ArraySource
+from resnet_jax.data.sources.stored import StoredDataset
 
 
-def open_digits() -> Stored:
+def open_digits() -> StoredDataset:
     """1,437 training and 360 test images of 8 x 8 grey pixels, ten classes, read from the package."""
     with (resources.files(__package__) / "digits.npz").open("rb") as file:
         stored = np.load(file)
@@ -17,8 +18,10 @@ def open_digits() -> Stored:
     images = np.round(images * (255 / 16)).astype(np.uint8)[..., None]
     classes = tuple(map(str, range(10)))
 
-    def part(split: str, index: np.ndarray) -> Items:
-        return Items(images[index], labels[index].astype(np.int32), classes, f"digits, {split}")
+    def part(split: str, index: np.ndarray) -> ArraySource:
+        return ArraySource(images[index], labels[index].astype(np.int32), classes, f"digits, {split}")
 
     test = is_test[order]
-    return Stored("digits", {"train": part("train", order[~test]), "test": part("test", order[test])}, fixed=True)
+    return StoredDataset(
+        "digits", {"train": part("train", order[~test]), "test": part("test", order[test])}, fixed=True
+    )

@@ -12,7 +12,9 @@ from typing import Protocol
 import numpy as np
 
 from resnet_jax.data.loading.decoding import Unreadable, largest_of_16_bits, pixels, read_image
-from resnet_jax.data.sources.stored import Examples, Items
+from resnet_jax.data.sources.array_source import ArraySource
+from resnet_jax.data.sources.label_kinds import Label, compact
+from resnet_jax.data.sources.protocols import DataSource
 from resnet_jax.types import Batch
 
 MEMORY = 2**33  # bytes of pixels that are held at most
@@ -30,7 +32,7 @@ class Source(Protocol):
     def num_examples(self) -> int: ...
 
     @property
-    def examples(self) -> Examples:
+    def examples(self) -> DataSource:
         """As they are stored."""
         ...
 
@@ -102,6 +104,12 @@ class Order:
         return int(self.batch(number // self._batch_size)[number % self._batch_size])
 
 
+def check_balance(labels: np.ndarray) -> None:
+    """Raises ValueError for labels that are not classes."""
+    if labels.ndim != 1:
+        raise ValueError("data.balance is for one class per image, with --task classification")
+
+
 class BalancedOrder(Order):
     """The same with each class equally often: an epoch is as long, and the classes' shares of it differ by one at most.
 
@@ -160,14 +168,14 @@ def pixel_moments(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, .
 
 @dataclass(frozen=True, eq=False)
 class InMemory:
-    """A set that fits in memory: images uint8 [n, H, W, C], labels int32 [n]."""
+    """A set that fits in memory: images uint8 [n, H, W, C], labels int32 [n] or float32 [n, K]."""
 
     images: np.ndarray
     labels: np.ndarray
     classes: tuple[str, ...]
     skipped: dict[str, str] = field(default_factory=dict)
     names: Callable[[int], str] = "image {}".format
-    stored: Examples | None = None  # what they were read from; None: these arrays
+    stored: DataSource | None = None  # what they were read from; None: these arrays
     balance: bool = False  # training batches have each class equally often
 
     def name(self, index: int) -> str:
@@ -175,18 +183,21 @@ class InMemory:
 
     def __post_init__(self) -> None:
         n, classes = len(self.images), len(self.classes)
-        if self.images.ndim != 4 or self.labels.shape != (n,):
-            raise ValueError(f"wanted images [n, H, W, C] and labels [n]; got {self.images.shape}, {self.labels.shape}")
-        if n and not 0 <= self.labels.min() <= self.labels.max() < classes:
-            raise ValueError(f"labels of {classes} classes are 0 to {classes - 1}; got {np.unique(self.labels)}")
+        if self.images.ndim != 4 or self.labels.shape not in ((n,), (n, classes)):
+            expected = f"images [n, H, W, C] and labels [n] or [n, {classes}]"
+            raise ValueError(f"expected {expected}, got {self.images.shape} and {self.labels.shape}")
+        if n and self.labels.ndim == 1 and not 0 <= self.labels.min() <= self.labels.max() < classes:
+            raise ValueError(f"expected labels from 0 to {classes - 1}, got {np.unique(self.labels)}")
+        if self.balance:
+            check_balance(self.labels)
 
     @property
     def num_examples(self) -> int:
         return len(self.images)
 
     @property
-    def examples(self) -> Examples:
-        return Items(self.images, self.labels, self.classes, "memory") if self.stored is None else self.stored
+    def examples(self) -> DataSource:
+        return ArraySource(self.images, self.labels, self.classes, "memory") if self.stored is None else self.stored
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -223,7 +234,7 @@ class InMemory:
         return {"image": self.images[index], "label": self.labels[index], "mask": mask.astype(np.float32)}
 
 
-def depth_note(examples: Examples) -> str | None:
+def depth_note(examples: DataSource) -> str | None:
     """What to say of 16-bit images with values of fewer bits, of which the high byte keeps little; None: nothing.
 
     The first image of 8 bits ends it, so of most sets one image is looked at.
@@ -247,7 +258,7 @@ class NeedsImageSize(ValueError):
     """Images that cannot be held in memory as they are, where no `data.image_size` is set."""
 
 
-def in_memory(examples: Examples, *, channels: int | None = None, skip_unreadable: bool = False) -> InMemory:
+def in_memory(examples: DataSource, *, channels: int | None = None, skip_unreadable: bool = False) -> InMemory:
     """Decodes a whole split of images of one size. With `channels` None: 1 if all are grey, else 3.
 
     Raises:
@@ -256,14 +267,14 @@ def in_memory(examples: Examples, *, channels: int | None = None, skip_unreadabl
       ValueError: none that can be read.
     """
     if (
-        isinstance(examples, Items)
+        isinstance(examples, ArraySource)
         and isinstance(examples.images, np.ndarray)
         and channels in (None, examples.images.shape[-1])
     ):
-        served = examples.images, examples.labels.astype(np.int32)
+        served = examples.images, compact(examples.labels)
         return InMemory(*served, examples.classes, {}, examples.name, examples)
     images = np.empty((0, 0, 0, 0), np.uint8)
-    labels: list[int] = []
+    labels: list[Label] = []
     places: list[int] = []
     skipped: dict[str, str] = {}
     first = ""
@@ -300,4 +311,4 @@ def in_memory(examples: Examples, *, channels: int | None = None, skip_unreadabl
     def name(index: int) -> str:
         return examples.name(places[index])
 
-    return InMemory(images[: len(labels)], np.array(labels, np.int32), examples.classes, skipped, name, examples)
+    return InMemory(images[: len(labels)], compact(np.array(labels)), examples.classes, skipped, name, examples)

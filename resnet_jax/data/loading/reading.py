@@ -8,11 +8,13 @@ import numpy as np
 
 from resnet_jax.data.loading.decoding import Unreadable, read_image
 from resnet_jax.data.loading.streaming import Photographs, in_threads
-from resnet_jax.data.sources.stored import Examples, known_labels
+from resnet_jax.data.sources.label_kinds import LabelKind
+from resnet_jax.data.sources.protocols import DataSource
+from resnet_jax.data.sources.subsets import known_labels
 
 
-def class_counts(source: object, num_classes: int) -> np.ndarray | None:
-    """Images of each class: int [K]; None where the labels are known only once the examples are read.
+def class_counts(source: object, num_classes: int, label_kind: LabelKind = "class") -> np.ndarray | None:
+    """Images of each class: int [K]; None for targets, and where labels are known only once the examples are read.
 
     Args:
       source: examples, or what serves them.
@@ -21,23 +23,28 @@ def class_counts(source: object, num_classes: int) -> np.ndarray | None:
         labels = known_labels(source.examples)
     else:
         labels = getattr(source, "labels", None)
-    return None if labels is None else np.bincount(labels[labels >= 0], minlength=num_classes)
+    if labels is None:
+        return None
+    if labels.ndim == 1:
+        return np.bincount(labels[labels >= 0], minlength=num_classes)
+    return (labels > 0.5).sum(0) if label_kind == "multi-hot" else None
 
 
-def read_all(examples: Examples, *, threads: int | None = None) -> Iterator[tuple[int, str | None]]:
-    """Reads and decodes every example once, in order: its label, and why it cannot be used (or None).
+def read_all(examples: DataSource, *, threads: int | None = None) -> Iterator[tuple[int, str | None]]:
+    """Reads and decodes every example once, in order: its class, and why it cannot be used (or None).
 
-    An image that cannot be read has the label -1, if its storage does not know it. `threads` None: one per processor.
+    The class is -1 for an image that cannot be read, and for labels of other kinds. `threads` None: one per processor.
     """
 
     def read(index: int) -> tuple[int, str | None]:
         label = -1
         try:
-            data, label = examples[index]
+            data, stored_label = examples[index]
+            label = stored_label if isinstance(stored_label, int) else -1
             read_image(data, examples.name(index))
         except Unreadable as error:
             return label, str(error)
-        if not 0 <= label < len(examples.classes):
+        if isinstance(stored_label, int) and not 0 <= label < len(examples.classes):
             said = f"label {label}; labels of {len(examples.classes)} classes are 0 to {len(examples.classes) - 1}"
             return label, f"{examples.name(index)}: {said}"
         return label, None

@@ -24,8 +24,10 @@ from resnet_jax.data.loading.decoding import (
     random_resized_crop,
     read_image,
 )
-from resnet_jax.data.loading.memory import WHOLE, BalancedOrder, Order, pixel_moments, rows
-from resnet_jax.data.sources.stored import Examples, labels_of
+from resnet_jax.data.loading.memory import WHOLE, BalancedOrder, Order, check_balance, pixel_moments, rows
+from resnet_jax.data.sources.label_kinds import Label
+from resnet_jax.data.sources.protocols import DataSource
+from resnet_jax.data.sources.subsets import known_labels, labels_of
 from resnet_jax.extras import extra
 from resnet_jax.types import Batch
 
@@ -42,7 +44,7 @@ class Photographs:
     can be read, and evaluation leaves it out.
     """
 
-    examples: Examples
+    examples: DataSource
     image_size: int
     resize: int  # shorter side before the centre crop of evaluation
     channels: int = 3
@@ -79,11 +81,12 @@ class Photographs:
 
     @cached_property
     def labels(self) -> np.ndarray:
-        """int [n]. Where the storage does not know them every image is read; -1 for one that cannot be."""
+        """int [n] or float32 [n, K]. Every image is read if the storage does not know them; -1 if it cannot be."""
         return labels_of(self.examples, skip_unreadable=self.skip_unreadable)
 
     def order(self, seed: int, batch_size: int) -> Order:
         if self.balance:
+            check_balance(self.labels)
             return BalancedOrder(self.labels, seed, batch_size)
         return Order(self.num_examples, seed, batch_size)
 
@@ -128,12 +131,19 @@ class Photographs:
 
     def _eval_example(self, index: int) -> Batch:
         row = self._example(index, None) if index < self.num_examples else None
-        return self._row(np.zeros(self.image_shape, np.uint8), 0, counts=False) if row is None else row
+        return (
+            self._row(np.zeros(self.image_shape, np.uint8), self._padding_label, counts=False) if row is None else row
+        )
 
-    def views(self, of: Callable[[Picture], list[np.ndarray]]) -> Iterator[tuple[int, list[np.ndarray], int]]:
+    @cached_property
+    def _padding_label(self) -> Label:
+        labels = known_labels(self.examples)  # storage that does not know them has classes
+        return 0 if labels is None or labels.ndim == 1 else np.zeros(labels.shape[1], np.float32)
+
+    def views(self, of: Callable[[Picture], list[np.ndarray]]) -> Iterator[tuple[int, list[np.ndarray], Label]]:
         """(index, of(image), label) of every image that can be read, in order."""
 
-        def read(i: int) -> tuple[int, list[np.ndarray] | None, int]:
+        def read(i: int) -> tuple[int, list[np.ndarray] | None, Label]:
             image, label = self._image(i) or (None, 0)
             return i, None if image is None else of(image), label
 
@@ -154,7 +164,7 @@ class Photographs:
             )
         return self._row(crop, label)
 
-    def _image(self, index: int) -> tuple[Picture, int] | None:
+    def _image(self, index: int) -> tuple[Picture, Label] | None:
         """The whole picture and its label. None: it cannot be read, and those are to be skipped."""
         convert = self.to_grey or self.channels > 1
         try:
@@ -171,13 +181,14 @@ class Photographs:
                 f"{name} has colours, but the images looked at first are grey: --data.channels 1 with "
                 "--resume.allow-changes makes it grey too; --data.channels 3 is another net and wants another --workdir"
             )
-        if not 0 <= label < len(self.classes):
+        if isinstance(label, int) and not 0 <= label < len(self.classes):
             said = f"labels of {len(self.classes)} classes are 0 to {len(self.classes) - 1}"
             raise DataError(f"{name} has label {label}; {said}")
         return image, label
 
-    def _row(self, image: np.ndarray, label: int, counts: bool = True) -> Batch:
-        return {"image": image, "label": np.int32(label), "mask": np.float32(counts)}
+    def _row(self, image: np.ndarray, label: Label, counts: bool = True) -> Batch:
+        kind = np.int32 if isinstance(label, int) else np.float32
+        return {"image": image, "label": np.asarray(label, kind), "mask": np.float32(counts)}
 
     def _last_reason(self) -> str:
         return next(reversed(self.skipped.values()), "")
@@ -188,7 +199,7 @@ def _stacked(examples: Iterable[Batch]) -> Batch:
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
 
-def infer_channels(examples: Examples) -> int:
+def infer_channels(examples: DataSource) -> int:
     """1 if the images are grey (500 of them are looked at), else 3."""
     for i in sample(len(examples)):
         try:

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 
-SHARE = 0.2  # of the images of each class that is held out, on average
 PIECE, PIECES = 2**13, 8  # bytes, and how many of them are read of an image that has more
 MANY = 50_000  # image files: where there are more, and none is held out by its contents, names and sizes identify them
 READERS = 16  # threads
@@ -104,46 +103,6 @@ def _each(of: Callable[[str | Path], int], paths: Sequence[str | Path]) -> np.nd
         chunks = [paths[i : i + 256] for i in range(0, len(paths), 256)]
         found = pool.map(lambda chunk: [of(path) for path in chunk], chunks)
         return np.array([one for chunk in found for one in chunk], np.uint64)
-
-
-def held_out(fingerprints: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Which images are held out, by their contents alone: uint64 [n], int [n] -> bool [n].
-
-    An image stays on its side when others come and go, or files are renamed: it is held out if its fingerprint is in
-    the lowest fifth of all 64-bit numbers. The exceptions keep an image of each class on either side: a class of two
-    or more distinct images has at least one held out (its smallest fingerprint), and every class keeps one to train on.
-    Copies of an image have one fingerprint, so they are always on the same side.
-    """
-    limit = np.uint64(int(SHARE * 2.0**64))
-    order = np.lexsort((fingerprints, labels))
-    pairs = np.stack([labels[order].astype(np.uint64), fingerprints[order]])
-    pairs = pairs[:, np.append(True, (pairs[:, 1:] != pairs[:, :-1]).any(0))]  # each once, in order
-    own = pairs[1]
-    first = np.flatnonzero(np.append(True, pairs[0, 1:] != pairs[0, :-1]))  # of each class
-    last = np.append(first[1:], len(own)) - 1
-    lacking = (own[first] >= limit) & (last > first)
-    chosen = np.append(own[own < limit], own[first[lacking]])
-    full = np.logical_and.reduceat(np.isin(own, chosen), first)
-    return np.isin(fingerprints, chosen) & ~np.isin(fingerprints, own[last[full]])
-
-
-@dataclass(frozen=True, eq=False)
-class Sides:
-    """The images of a run that was begun: its training and its test images stay that when others come and go."""
-
-    trained: np.ndarray  # uint64 [m]: fingerprints
-    train: Identity
-    test: Identity
-
-    def apply(self, held: np.ndarray, now: Identity) -> np.ndarray:
-        """`held_out`'s answer, bool [n], corrected: known images keep their side, and so do repaired files."""
-        held = held.copy()
-        has_name = now.names != 0
-        held[has_name & np.isin(now.names, self.train.names)] = False
-        held[has_name & np.isin(now.names, self.test.names)] = True
-        held[np.isin(now.fingerprints, self.test.fingerprints)] = True
-        held[np.isin(now.fingerprints, self.trained)] = False
-        return held
 
 
 @dataclass(frozen=True, eq=False)

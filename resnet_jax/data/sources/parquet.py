@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from resnet_jax.data.sources.array_source import ArraySource
 from resnet_jax.data.sources.formats.labels import LABEL_COLUMNS, matching
-from resnet_jax.data.sources.stored import MEMORY, Items, check_size
+from resnet_jax.data.sources.limits import MEMORY, check_size
 from resnet_jax.errors import composed
 from resnet_jax.extras import extra
 
@@ -57,7 +58,7 @@ def read(
     *,
     label_column: str | None = None,
     image_column: str | None = None,
-) -> Items:
+) -> ArraySource:
     """The rows of one split, encoded images held in memory.
 
     Labels are whole numbers, named by the schema where it names them (a ClassLabel), or strings.
@@ -95,7 +96,7 @@ def read(
             row = pc.index(pc.is_null(values), True).as_py()
             raise ValueError(f"{file}: row {row} has nothing in column {name!r}")
     labels, classes = _labels(file, label, table[label], _names(schema, label), known)
-    return Items(column.to_pylist(), labels, classes, file)
+    return ArraySource(column.to_pylist(), labels, classes, file)
 
 
 def _table(file: Path, columns: list[str]) -> pa.Table:

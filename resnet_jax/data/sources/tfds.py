@@ -11,9 +11,9 @@ import numpy as np
 
 from resnet_jax.data.loading.decoding import Unreadable
 from resnet_jax.data.sources.identity import Identity, place_fingerprints
-from resnet_jax.data.sources.stored import expanded
 from resnet_jax.errors import nearest
 from resnet_jax.extras import extra
+from resnet_jax.files import expanded
 
 with extra():
     import tensorflow_datasets as tfds

@@ -14,7 +14,8 @@ from PIL import Image
 from resnet_jax.data import InMemory, Unreadable
 from resnet_jax.data.loading import memory as sources
 from resnet_jax.data.loading.memory import BalancedOrder, Order, depth_note, in_memory
-from resnet_jax.data.sources.stored import Files, Items
+from resnet_jax.data.sources.array_source import ArraySource
+from resnet_jax.data.sources.image_files import ImageFileSource
 
 
 def numbered(n, classes=10):
@@ -72,7 +73,11 @@ def test_moments():
 
 @pytest.mark.parametrize(
     ("shape", "labels", "said"),
-    [((3, 2, 2), [0, 0, 0], "wanted images"), ((2, 2, 2, 1), [0], "labels"), ((1, 2, 2, 1), [3], "are 0 to 1; got")],
+    [
+        ((3, 2, 2), [0, 0, 0], "expected images"),
+        ((2, 2, 2, 1), [0], "labels"),
+        ((1, 2, 2, 1), [3], "labels from 0 to 1, got"),
+    ],
 )
 def test_arrays_that_cannot_be_are_named(shape, labels, said):
     with pytest.raises(ValueError, match=said):
@@ -124,7 +129,7 @@ def picture(number, channels=3, size=(4, 5)):
 
 
 def stored(images, classes=("a", "b")):
-    return Items(images, np.arange(len(images)) % 2, classes, "set.parquet")
+    return ArraySource(images, np.arange(len(images)) % 2, classes, "set.parquet")
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -210,7 +215,7 @@ def test_more_than_fits_is_told_before_it_is_taken(monkeypatch, channels):
 
 
 def test_a_label_out_of_range_is_told():
-    with pytest.raises(ValueError, match=r"labels of 1 classes are 0 to 0; got \[0 1\]"):
+    with pytest.raises(ValueError, match=r"expected labels from 0 to 0, got \[0 1\]"):
         in_memory(stored([encoded(picture(n)) for n in range(2)], classes=("a",)))
 
 
@@ -254,7 +259,7 @@ def test_images_of_12_bits_in_16_are_told_of(tmp_path):
     (tmp_path / "damaged.png").write_bytes(b"no image")
 
     def note(*paths):
-        return depth_note(Files(paths, np.zeros(len(paths), np.int32), ("a",)))
+        return depth_note(ImageFileSource(paths, np.zeros(len(paths), np.int32), ("a",)))
 
     said = "16-bit images with no value above 4,019: .* has few levels; multiply the values by 16 when you write"
     assert re.match(said, note(*paths))
@@ -262,7 +267,7 @@ def test_images_of_12_bits_in_16_are_told_of(tmp_path):
     assert note(*paths, sixteen_bits(tmp_path / "whole.png", 5000)) is None
     Image.new("L", (4, 4)).save(tmp_path / "8.png")
     assert note(tmp_path / "8.png") is None and note(tmp_path / "damaged.png") is None and note() is None
-    assert depth_note(Items(np.zeros((2, 4, 4, 1), np.uint8), np.zeros(2, int), ("a",), "x.npz")) is None
+    assert depth_note(ArraySource(np.zeros((2, 4, 4, 1), np.uint8), np.zeros(2, int), ("a",), "x.npz")) is None
 
 
 def test_a_balanced_order_serves_each_class_equally_often():

@@ -15,7 +15,8 @@ from resnet_jax.data import Unreadable, open_dataset, open_source
 from resnet_jax.data.loading.decoding import centre_crop, read_image
 from resnet_jax.data.loading.memory import Order, pixel_moments
 from resnet_jax.data.loading.streaming import Photographs, infer_channels, sample
-from resnet_jax.data.sources.stored import Files, Items
+from resnet_jax.data.sources.array_source import ArraySource
+from resnet_jax.data.sources.image_files import ImageFileSource
 
 NUMBER = 23  # a prime
 
@@ -39,11 +40,13 @@ def files(folder, broken=(), channels=3, count=NUMBER):
     for number, path in enumerate(paths):
         data = encoded(picture(number, channels))
         path.write_bytes(data[:-40] if number in broken else data)
-    return Files(paths, np.arange(count) % 3, ("a", "b", "c"))
+    return ImageFileSource(paths, np.arange(count) % 3, ("a", "b", "c"))
 
 
 def items():
-    return Items([encoded(picture(n)) for n in range(NUMBER)], np.arange(NUMBER) % 3, ("a", "b", "c"), "set.parquet")
+    return ArraySource(
+        [encoded(picture(n)) for n in range(NUMBER)], np.arange(NUMBER) % 3, ("a", "b", "c"), "set.parquet"
+    )
 
 
 class OurPhotographs(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -128,7 +131,7 @@ def test_seeds_and_epochs_differ_and_an_epoch_has_no_image_twice():
 
 
 def test_an_image_is_cropped_anew_every_time():
-    alone = Items([encoded(picture(5))], np.array([0]), ("a",), "set.parquet")
+    alone = ArraySource([encoded(picture(5))], np.array([0]), ("a",), "set.parquet")
     crops = [batch["image"].tobytes() for batch in take(served(alone).batches(0, batch_size=1), 20)]
     assert len(set(crops)) > 15
 
@@ -294,7 +297,7 @@ def test_a_colour_that_was_not_expected_is_an_error_that_names_the_image(tmp_pat
 @pytest.mark.parametrize("label", [-1, 3])
 def test_a_label_out_of_range_is_named(label):
     whole = items()
-    wrong = Items(whole.images, np.where(np.arange(NUMBER) == 7, label, whole.labels), whole.classes, whole.file)
+    wrong = ArraySource(whole.images, np.where(np.arange(NUMBER) == 7, label, whole.labels), whole.classes, whole.file)
     for skip in (False, True):
         with pytest.raises(ValueError) as caught:
             list(served(wrong, skip_unreadable=skip).eval_batches(5))
@@ -304,7 +307,9 @@ def test_a_label_out_of_range_is_named(label):
 def test_pixels_are_cropped_too():
     """A .npz of images larger than they are wanted."""
     images = np.random.default_rng(0).integers(0, 256, (5, 12, 10, 1), np.uint8)
-    source = open_source(Whole(Items(images, np.zeros(5, int), ("a",), "a.npz")), "train", image_size=6, threads=1)
+    source = open_source(
+        Whole(ArraySource(images, np.zeros(5, int), ("a",), "a.npz")), "train", image_size=6, threads=1
+    )
     assert source.image_shape == (6, 6, 1) and source.resize == 7
     batch = next(source.eval_batches(5))
     wanted = [centre_crop(Image.fromarray(image[..., 0]), resize=7, size=6) for image in images]
@@ -321,11 +326,11 @@ def test_a_process_ends_at_once_while_batches_are_read_ahead(tmp_path, end):
     code = (
         "import pathlib, sys, time\n"
         "import numpy as np\n"
-        "from resnet_jax.data.sources.stored import Files\n"
+        "from resnet_jax.data.sources.image_files import ImageFileSource\n"
         "from resnet_jax.data.loading.streaming import Photographs\n"
         "def source(folder):\n"
         "    paths = sorted(pathlib.Path(folder).iterdir())\n"
-        "    return Photographs(Files(paths, np.zeros(len(paths), int), ('a',)), 64, 70, threads=8)\n"
+        "    return Photographs(ImageFileSource(paths, np.zeros(len(paths), int), ('a',)), 64, 70, threads=8)\n"
         f"bad = source({str(bad.paths[0].parent)!r})\n"
         f"batches = source({str(good.paths[0].parent)!r}).batches(0, batch_size=20)\n"
         "next(batches)\n"

@@ -5,14 +5,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from resnet_jax.data.sources.array_source import ArraySource
+from resnet_jax.data.sources.held_out import held_out, shared
 from resnet_jax.data.sources.identity import (
     Identity,
     differences,
     file_fingerprints,
     fingerprint,
-    held_out,
 )
-from resnet_jax.data.sources.stored import Files, Items, Relabelled, Stored, Subset, choose, identify, shared
+from resnet_jax.data.sources.image_files import ImageFileSource
+from resnet_jax.data.sources.stored import StoredDataset
+from resnet_jax.data.sources.subsets import RelabelledSource, Subset, identify, select_classes
 
 IMAGES = st.lists(st.tuples(st.integers(0, 2**64 - 1), st.integers(0, 3)), min_size=1, max_size=60)
 
@@ -58,7 +61,7 @@ def test_every_class_has_images_on_both_sides_and_copies_are_on_one(images):
 
 def test_a_fifth_is_held_out_on_average():
     images = np.arange(20_000, dtype=np.uint16).view(np.uint8).reshape(-1, 1, 2, 1)
-    stored = Stored("set", {"train": Items(images, np.arange(20_000) % 4, tuple("abcd"), "x.npz")})
+    stored = StoredDataset("set", {"train": ArraySource(images, np.arange(20_000) % 4, tuple("abcd"), "x.npz")})
     training, held = stored.examples("train[training]"), stored.examples("train[held-out]")
     assert len(held) == pytest.approx(4_000, abs=250) and len(training) + len(held) == 20_000
     np.testing.assert_allclose(np.bincount(held.labels), 1_000, atol=120)
@@ -92,14 +95,14 @@ def test_a_fingerprint_is_of_the_contents_wherever_they_are(tmp_path):
         folder.mkdir(parents=True)
         (folder / "im.png").write_bytes(b"abc")
     one, moved = (
-        identify(Files([root / "cat" / "im.png"], np.array([0]), ("cat",), str(root)), "names")
+        identify(ImageFileSource([root / "cat" / "im.png"], np.array([0]), ("cat",), str(root)), "names")
         for root in (tmp_path / "a", tmp_path / "b")
     )
     assert one.fingerprints == moved.fingerprints
     (second / "im.png").write_bytes(b"abcd")
-    larger = identify(Files([second / "im.png"], np.array([0]), ("cat",), str(tmp_path / "b")), "names")
+    larger = identify(ImageFileSource([second / "im.png"], np.array([0]), ("cat",), str(tmp_path / "b")), "names")
     assert one.names == larger.names and one.fingerprints != larger.fingerprints
-    deeper = identify(Files([first / "im.png"], np.array([0]), ("cat",), str(tmp_path)), "names")
+    deeper = identify(ImageFileSource([first / "im.png"], np.array([0]), ("cat",), str(tmp_path)), "names")
     assert deeper.names != one.names  # so that train/cat/im.png is not test/cat/im.png
     pixels = np.arange(12, dtype=np.uint8)
     assert fingerprint(pixels.reshape(2, 2, 3)) != fingerprint(pixels.reshape(4, 1, 3))
@@ -107,15 +110,15 @@ def test_a_fingerprint_is_of_the_contents_wherever_they_are(tmp_path):
 
 def test_identities_follow_the_examples(tmp_path):
     images = np.arange(10, dtype=np.uint8).reshape(10, 1, 1, 1)
-    items = Items(images, np.arange(10) % 3, tuple("abc"), "x.npz")
+    items = ArraySource(images, np.arange(10) % 3, tuple("abc"), "x.npz")
     whole = identify(items, "contents")
-    chosen = choose(items, ("c", "a"), 2)
+    chosen = select_classes(items, ("c", "a"), 2)
     np.testing.assert_array_equal(identify(chosen, "names").fingerprints, whole.fingerprints[[0, 2, 3, 5]])
     assert identify(chosen, "contents").labels.tolist() == [1, 0, 1, 0]
-    few = Subset(Relabelled(items, ("d", *"abc")), np.array([7, 2]))
+    few = Subset(RelabelledSource(items, ("d", *"abc")), np.array([7, 2]))
     np.testing.assert_array_equal(identify(few, "contents").fingerprints, whole.fingerprints[[7, 2]])
     assert few[0] == (images[7], 2) and few.name(0) == "x.npz, image 7" and len(few) == 2
-    both = Stored("set", {"train": items, "val": items.take(np.array([9, 4]))}).examples("train[:5]+val")
+    both = StoredDataset("set", {"train": items, "val": items.take(np.array([9, 4]))}).examples("train[:5]+val")
     order = [images[:, 0, 0, 0].tolist().index(both[i][0].item()) for i in range(len(both))]
     np.testing.assert_array_equal(identify(both, "contents").fingerprints, whole.fingerprints[order])
     index = np.array([6, 0, 5])
@@ -123,7 +126,7 @@ def test_identities_follow_the_examples(tmp_path):
     assert order[-2:] == [9, 4] and both.name(6) == "x.npz, image 4"
     (tmp_path / "cat").mkdir()
     (tmp_path / "cat" / "a.png").write_bytes(b"a")
-    files = Files([tmp_path / "cat" / "a.png"], np.array([0]), ("cat",))
+    files = ImageFileSource([tmp_path / "cat" / "a.png"], np.array([0]), ("cat",))
     by_contents, by_name = identify(files, "contents"), identify(files, "names")
     assert by_contents.fingerprints != by_name.fingerprints and by_contents.names == by_name.names != 0
     assert (by_contents.kind, by_name.kind) == ("contents", "names")

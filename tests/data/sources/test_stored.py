@@ -8,7 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resnet_jax.data import Unreadable, default_splits
-from resnet_jax.data.sources.stored import Files, Items, Part, Relabelled, Stored, choose, rename_classes, spread
+from resnet_jax.data.sources.array_source import ArraySource
+from resnet_jax.data.sources.class_names import rename_classes
+from resnet_jax.data.sources.image_files import ImageFileSource
+from resnet_jax.data.sources.slices import spread
+from resnet_jax.data.sources.stored import LazySplit, StoredDataset
+from resnet_jax.data.sources.subsets import RelabelledSource, select_classes
 
 
 def stored(labels, splits=("train",)):
@@ -16,7 +21,7 @@ def stored(labels, splits=("train",)):
     labels = np.asarray(labels)
     images = np.arange(len(labels), dtype=np.uint16).view(np.uint8).reshape(-1, 1, 2, 1)
     classes = tuple(map(str, range(labels.max() + 1)))
-    return Stored("set", {split: Items(images, labels, classes, "set.npz") for split in splits})
+    return StoredDataset("set", {split: ArraySource(images, labels, classes, "set.npz") for split in splits})
 
 
 def which(part):
@@ -61,7 +66,7 @@ def test_an_empty_part_is_named(split):
     ["train[", "train[]", "train[5]", "train[a:b]", "train[::2]", "train[:10%", "train[held out]", "train[:1.5%]"],
 )
 def test_a_part_that_cannot_be_understood_is_named(split):
-    with pytest.raises(ValueError, match="cannot be understood; wanted: as in train") as caught:
+    with pytest.raises(ValueError, match="cannot be understood; expected .*train\\[:10%") as caught:
         count(split)
     assert repr(split) in str(caught.value)
 
@@ -117,7 +122,7 @@ def test_an_image_keeps_its_name_in_a_part():
 def test_files_are_read_when_they_are_asked_for(tmp_path):
     paths = [tmp_path / f"{n}.png" for n in range(4)]
     paths[1].write_bytes(b"one")
-    files = Files(paths, np.arange(4), tuple("abcd")).take(np.array([1, 3]))
+    files = ImageFileSource(paths, np.arange(4), tuple("abcd")).take(np.array([1, 3]))
     assert files[0] == (b"one", 1) and files.name(0) == str(paths[1]) and len(files) == 2
     with pytest.raises(Unreadable, match=re.escape(f"{paths[3]}: No such file or directory")):
         files[1]
@@ -169,11 +174,11 @@ def test_of_several_validation_splits_one_is_asked_for():
 
 
 def test_names_may_be_typed_with_commas_between_them():
-    examples = Items(np.zeros((4, 1, 1, 1), np.uint8), np.arange(4), ("cat", "dog", "a,b", "c"), "x")
-    assert choose(examples, ("dog,cat", "a,b"), None).classes == ("dog", "cat", "a,b")
+    examples = ArraySource(np.zeros((4, 1, 1, 1), np.uint8), np.arange(4), ("cat", "dog", "a,b", "c"), "x")
+    assert select_classes(examples, ("dog,cat", "a,b"), None).classes == ("dog", "cat", "a,b")
     assert rename_classes(("0", "1"), ("zero,one",)) == ("zero", "one")
     with pytest.raises(ValueError, match="no class 'cat,owl'"):
-        choose(examples, ("cat,owl",), None)
+        select_classes(examples, ("cat,owl",), None)
     with pytest.raises(ValueError, match="expected spaces between CLASS=NAME and the next, got '0=zero,1=one'"):
         rename_classes(("0", "1"), ("0=zero,1=one",))
 
@@ -199,26 +204,26 @@ def test_nothing_to_test_on_is_told(there, train):
 
 def test_classes_and_so_many_of_each():
     labels = np.array([0, 1, 2, 1, 0, 2, 2, 1])
-    items = Items(np.arange(8, dtype=np.uint8).reshape(8, 1, 1, 1), labels, ("a", "b", "c"), "x.npz")
-    unlabelled = Relabelled(items, ("a", "b", "c"))  # whose labels are only met as they are read
+    items = ArraySource(np.arange(8, dtype=np.uint8).reshape(8, 1, 1, 1), labels, ("a", "b", "c"), "x.npz")
+    unlabelled = RelabelledSource(items, ("a", "b", "c"))  # whose labels are only met as they are read
     for examples in (items, unlabelled):
-        found = choose(examples, ("c", "a"), None)
+        found = select_classes(examples, ("c", "a"), None)
         assert [(int(image[0, 0, 0]), label) for image, label in (found[i] for i in range(len(found)))] == [
             *((0, 1), (2, 0), (4, 1), (5, 0), (6, 0)),
         ]
         assert found.classes == ("c", "a") and found.name(1) == "x.npz, image 2"
-        few = choose(examples, None, 2)
+        few = select_classes(examples, None, 2)
         assert [int(few[i][0][0, 0, 0]) for i in range(len(few))] == [0, 1, 2, 3, 4, 5]
-    assert choose(items, None, None) is items
+    assert select_classes(items, None, None) is items
     for classes, per_class, said in (
         (("a", "d"), None, "no class 'd'"),
-        (("a", "a"), None, "classes a, a; wanted: each once"),
-        (("a",), 3, "2 images of class 'a'; wanted: 3 of each"),
+        (("a", "a"), None, "classes a, a; expected each class once"),
+        (("a",), 3, "class 'a': expected 3 of its images, got 2"),
     ):
         with pytest.raises(ValueError, match=said):
-            choose(items, classes, per_class)
-    with pytest.raises(ValueError, match="0 images of class 'c'; wanted: at least one of each"):
-        choose(items.take(np.array([0, 1])), ("a", "c"), None)
+            select_classes(items, classes, per_class)
+    with pytest.raises(ValueError, match="class 'c': expected at least one of its images, got 0"):
+        select_classes(items.take(np.array([0, 1])), ("a", "c"), None)
 
 
 def test_what_cannot_be_read_has_no_class():
@@ -232,16 +237,16 @@ def test_what_cannot_be_read_has_no_class():
 
     torn = Torn((np.zeros((1, 1, 1), np.uint8), label) for label in (0, 0, 1))
     with pytest.raises(Unreadable, match="image 1: torn"):
-        choose(torn, ("a",), None)
-    found = choose(torn, ("a",), None, skip_unreadable=True)
+        select_classes(torn, ("a",), None)
+    found = select_classes(torn, ("a",), None, skip_unreadable=True)
     assert [found.name(i) for i in range(len(found))] == ["x.npz, image 0"]
 
 
 def test_names_in_another_unicode_form_are_the_same_classes():
     composed, decomposed = "caf\u00e9", "cafe\u0301"
-    items = Items(np.zeros((2, 1, 1, 1), np.uint8), np.array([0, 1]), (decomposed, "tea"), "x.npz")
-    assert [Relabelled(items, ("tea", composed))[i][1] for i in range(2)] == [1, 0]
-    assert choose(items, ("tea", composed), None).classes == ("tea", decomposed)
+    items = ArraySource(np.zeros((2, 1, 1, 1), np.uint8), np.array([0, 1]), (decomposed, "tea"), "x.npz")
+    assert [RelabelledSource(items, ("tea", composed))[i][1] for i in range(2)] == [1, 0]
+    assert select_classes(items, ("tea", composed), None).classes == ("tea", decomposed)
     assert rename_classes((composed, "tea"), (f"{decomposed}=coffee",)) == ("coffee", "tea")
 
 
@@ -252,7 +257,7 @@ def test_names_in_another_unicode_form_are_the_same_classes():
         (("10=ten", "0=zero", "1=one"), ("zero", "one", "ten")),
         (("10=ten",), ("0", "1", "ten")),
         (("a=b", "c=d", "e=f"), ("a=b", "c=d", "e=f")),  # names with such a sign in them
-        (("zero", "one"), "2 class names for 3 classes: 0, 1, 10"),
+        (("zero", "one"), "expected 3 class names, for 0, 1, 10; got 2"),
         (("a", "a", "b"), "class name 'a' is given to two classes; expected another name for each"),
         (("0=a", "1=a", "10=b"), "class name 'a' is given to two classes"),
         (("0=1",), "class name '1' is given to two classes"),
@@ -275,9 +280,9 @@ def test_a_part_is_read_once_and_when_it_is_asked_for():
 
     def read():
         reads.append(1)
-        return Items(np.zeros((4, 1, 1, 1), np.uint8), np.arange(4) % 2, ("a", "b"), "x.npz")
+        return ArraySource(np.zeros((4, 1, 1, 1), np.uint8), np.arange(4) % 2, ("a", "b"), "x.npz")
 
-    data = Stored("set", {"train": Part(4, read)}, unlabelled={"test": "x.npz: test has no labels"})
+    data = StoredDataset("set", {"train": LazySplit(4, read)}, unlabelled={"test": "x.npz: test has no labels"})
     assert data.splits == {"train": 4} and not reads
     assert len(data.examples("train")) == 4 and len(data.examples("train[:50%]")) == 2 and len(reads) == 1
     with pytest.raises(ValueError, match="x.npz: test has no labels"):

@@ -11,7 +11,7 @@ from PIL import Image
 
 from resnet_jax.data import Unreadable, default_splits, open_dataset, open_source
 from resnet_jax.data.loading.decoding import read_image
-from resnet_jax.data.sources.stored import shared
+from resnet_jax.data.sources.held_out import shared
 from resnet_jax.data.sources.tfds import open_tfds
 
 COUNTS = {"train": 50, "validation": 7, "test": 10}

@@ -10,7 +10,8 @@ from resnet_jax.data.sources.formats.folders import KINDS, open_folders, open_fo
 from resnet_jax.data.sources.formats.idx import read_idx
 from resnet_jax.data.sources.formats.labels import SUFFIXES, open_labels
 from resnet_jax.data.sources.formats.listing import image_files_below, subfolders
-from resnet_jax.data.sources.stored import Stored, expanded
+from resnet_jax.data.sources.stored import StoredDataset
+from resnet_jax.files import expanded
 
 __all__ = ["image_files_below", "is_image_folder", "open_path", "read_idx"]
 
@@ -27,7 +28,7 @@ def open_path(
     classes: tuple[str, ...] | None = None,
     as_0_1_0: bool = False,
     skip_unreadable: bool = False,
-) -> Stored:
+) -> StoredDataset:
     """The dataset at a path, by what is there. Splits are read when they are asked for.
 
     - a folder with a sub-folder of images per class, or such a folder each for train and val (or test)

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from resnet_jax.data.sources.stored import Items, Part, Stored, shortened
+from resnet_jax.data.sources.array_source import ArraySource
+from resnet_jax.data.sources.class_names import shortened
+from resnet_jax.data.sources.stored import LazySplit, StoredDataset
 
 MOST_CLASSES = 2**16  # where labels have no names: a damaged file may have any number
 
@@ -17,12 +19,12 @@ class Split:
     """A split that is not read yet."""
 
     count: int
-    read: Callable[[tuple[str, ...] | None], Items]  # of the training split's classes; None: this is it
+    read: Callable[[tuple[str, ...] | None], ArraySource]  # of the training split's classes; None: this is it
 
 
 def as_items(
     images: np.ndarray, labels: np.ndarray, file: str, classes: tuple[str, ...] | None = None, first: int = 0
-) -> Items:
+) -> ArraySource:
     """Images [n, H, W] or [n, H, W, C] and labels [n] or [n, 1], counted from `first`.
 
     Raises:
@@ -42,7 +44,7 @@ def as_items(
         said = f"labels run from {labels.min()} to {labels.max()}"
         raise ValueError(f"{file}: {said}; wanted: {first} for the first class")
     classes = tuple(str(label) for label in range(first, int(labels.max()) + 1)) if classes is None else classes
-    return Items(images, labels.astype(np.int64) - first, classes, file)
+    return ArraySource(images, labels.astype(np.int64) - first, classes, file)
 
 
 def flat_labels(labels: np.ndarray, count: int) -> np.ndarray:
@@ -57,7 +59,7 @@ def without_labels(labels: np.ndarray) -> bool:
 
 def stored(
     name: str, splits: Mapping[str, Split], *, notes: tuple[str, ...] = (), unlabelled: Mapping[str, str] | None = None
-) -> Stored:
+) -> StoredDataset:
     """A dataset that reads a split when it is asked for, and checks it then.
 
     Raises:
@@ -66,17 +68,17 @@ def stored(
     unlabelled = dict(unlabelled or {})
     if "train" not in splits:
         raise ValueError(f"{name} has {', '.join([*splits, *unlabelled])}, but nothing to train on")
-    train = Part(splits["train"].count, lambda: _training(splits["train"].read(None)))
+    train = LazySplit(splits["train"].count, lambda: _training(splits["train"].read(None)))
 
-    def part(split: str) -> Part:
-        return Part(splits[split].count, lambda: _within(splits[split].read(train.examples.classes), split, train))
+    def part(split: str) -> LazySplit:
+        return LazySplit(splits[split].count, lambda: _within(splits[split].read(train.examples.classes), split, train))
 
     parts = {split: train if split == "train" else part(split) for split in splits}
     notes += tuple(f"split {split!r} is not used: {reason}" for split, reason in unlabelled.items())
-    return Stored(name, parts, notes, unlabelled)
+    return StoredDataset(name, parts, notes, unlabelled)
 
 
-def _training(items: Items) -> Items:
+def _training(items: ArraySource) -> ArraySource:
     """Raises ValueError for a label out of range, or a gap in labels that have no names."""
     classes = items.classes
     numbered = any(classes == tuple(map(str, range(first, first + len(classes)))) for first in (0, 1))  # not named
@@ -86,11 +88,11 @@ def _training(items: Items) -> Items:
     return _in_range(items, "train", classes)
 
 
-def _within(items: Items, split: str, train: Part) -> Items:
+def _within(items: ArraySource, split: str, train: LazySplit) -> ArraySource:
     return _in_range(items, split, train.examples.classes)
 
 
-def _in_range(items: Items, split: str, classes: tuple[str, ...]) -> Items:
+def _in_range(items: ArraySource, split: str, classes: tuple[str, ...]) -> ArraySource:
     outside = np.flatnonzero((items.labels >= len(classes)) | (items.labels < 0))
     if len(outside):
         bad = int(outside[0])
@@ -98,4 +100,4 @@ def _in_range(items: Items, split: str, classes: tuple[str, ...]) -> Items:
             f"{items.name(bad)} of {split!r} has label {items.labels[bad]}; labels of {len(classes)} classes are "
             f"0 to {len(classes) - 1}"
         )
-    return Items(items.images, items.labels.astype(np.int32), classes, items.file)
+    return ArraySource(items.images, items.labels.astype(np.int32), classes, items.file)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from resnet_jax.data.sources.array_source import ArraySource
 from resnet_jax.data.sources.formats.arrays import Split, as_items, stored
-from resnet_jax.data.sources.stored import Items, Stored
+from resnet_jax.data.sources.stored import StoredDataset
 from resnet_jax.errors import listed
 
 SIDE = 32
@@ -28,7 +29,7 @@ def is_pickled(names: list[str]) -> bool:
     return "batches.meta" in names or {"meta", "train", "test"} <= set(names)
 
 
-def open_cifar(path: Path, names: list[str]) -> Stored:
+def open_cifar(path: Path, names: list[str]) -> StoredDataset:
     """The folder cifar-10-batches-bin or cifar-100-binary; the labels of the latter are the 100 fine ones.
 
     Raises:
@@ -53,7 +54,9 @@ def open_cifar(path: Path, names: list[str]) -> Stored:
     return stored(str(path), {split: Split(count[split], readers[split]) for split in files})
 
 
-def _items(path: Path, names: list[str], labels: int, classes: tuple[str, ...], _: tuple[str, ...] | None) -> Items:
+def _items(
+    path: Path, names: list[str], labels: int, classes: tuple[str, ...], _: tuple[str, ...] | None
+) -> ArraySource:
     parts = []
     for name in names:
         data = np.fromfile(path / name, np.uint8)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
+from resnet_jax.data.sources.class_names import places, shortened, split_names
 from resnet_jax.data.sources.formats import labels as label_files
 from resnet_jax.data.sources.formats.listing import (
     IMAGES,
@@ -23,7 +24,8 @@ from resnet_jax.data.sources.formats.listing import (
     subfolders,
 )
 from resnet_jax.data.sources.formats.splits import by_split, shared_folders, split_in, split_of
-from resnet_jax.data.sources.stored import Files, Part, Stored, places, shortened, split_names
+from resnet_jax.data.sources.image_files import ImageFileSource
+from resnet_jax.data.sources.stored import LazySplit, StoredDataset
 from resnet_jax.errors import composed
 
 KINDS = "a folder of images, of IDX files or of .parquet files, an .npz, .parquet, .csv, .tsv or .jsonl file"
@@ -40,7 +42,7 @@ class Class(NamedTuple):
 SPLITS_0_1_0 = ("train", "test", "validation", "val", "valid")
 
 
-def open_folders_as_0_1_0(path: Path) -> Stored:
+def open_folders_as_0_1_0(path: Path) -> StoredDataset:
     """The same images, in the same order and under the same labels, as version 0.1.0 read from a folder.
 
     It knew a split by these names alone and an image by its extension, followed links, and had classes in the order of
@@ -53,28 +55,28 @@ def open_folders_as_0_1_0(path: Path) -> Stored:
     def listed(folder: Path) -> list[str]:
         return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
 
-    def opened(folder: Path, classes: list[str], every: bool) -> Files:
+    def opened(folder: Path, classes: list[str], every: bool) -> ImageFileSource:
         images = [sorted(image_files_as_0_1_0(folder / name)) for name in classes]
         if not all(images) if every else not any(images):
             raise ValueError(f"{folder} has a class folder without images ({', '.join(sorted(IMAGES))})")
         labels = np.repeat(np.arange(len(classes), dtype=np.int32), [len(own) for own in images])
-        return Files([image for own in images for image in own], labels, tuple(classes), str(path))
+        return ImageFileSource([image for own in images for image in own], labels, tuple(classes), str(path))
 
     folders = listed(path)
     splits = [name for name in SPLITS_0_1_0 if name in folders]
     if not any(listed(path / name) for name in splits):
         if not folders:
             _refuse_flat(path)
-        return Stored(str(path), {"train": opened(path, folders, every=True)})
+        return StoredDataset(str(path), {"train": opened(path, folders, every=True)})
     if "train" not in splits or len(splits) < len(folders):
         raise ValueError(f"{path} has the folders {shortened(folders)}; expected train and {SPLITS_0_1_0[1:]} alone")
     classes = listed(path / "train")
     if strange := {name for split in splits for name in listed(path / split)} - set(classes):
         raise ValueError(f"{path} has classes that {path / 'train'} has not: {shortened(sorted(strange))}")
-    return Stored(str(path), {split: opened(path / split, classes, split == "train") for split in splits})
+    return StoredDataset(str(path), {split: opened(path / split, classes, split == "train") for split in splits})
 
 
-def open_folders(path: Path, classes: Sequence[str] | None = None, **options: Any) -> Stored:
+def open_folders(path: Path, classes: Sequence[str] | None = None, **options: Any) -> StoredDataset:
     """A folder with a sub-folder of images per class, or such folders for train and for val or test.
 
     Folders of splits may have other names (`splits.split_of`). Only "train" must be right; what is wrong with another
@@ -113,7 +115,7 @@ def open_folders(path: Path, classes: Sequence[str] | None = None, **options: An
     _refuse_columns(path, options)
     names = _check_classes(path, found, every=True)
     notes = (*_notes(found, _beside(path)), *beside)
-    return Stored(str(path), {"train": _files(path, path, found, names)}, notes)
+    return StoredDataset(str(path), {"train": _files(path, path, found, names)}, notes)
 
 
 def _named_by_words(path: Path, folders: list[str]) -> list[str]:
@@ -128,7 +130,7 @@ def _inmost(path: Path) -> Path:
     return path / inner[0] if len(inner) == 1 and split_in(inner[0]) and not _beside(path) else path
 
 
-def _open_splits(path: Path, splits: dict[str, str], others: list[str], options: dict[str, Any]) -> Stored:
+def _open_splits(path: Path, splits: dict[str, str], others: list[str], options: dict[str, Any]) -> StoredDataset:
     """Of the folder of each split: class folders, or images with labels in a file."""
     if "train" not in splits:
         first = next(iter(splits.values()))
@@ -143,7 +145,7 @@ def _open_splits(path: Path, splits: dict[str, str], others: list[str], options:
         _refuse_flat(train)
     deep = _check_shape(train, [one for one in found if one.listing.paths], [])
     names = _check_classes(train, found, every=True)
-    parts: dict[str, Files | Part] = {"train": _files(path, train, found, names)}
+    parts: dict[str, ImageFileSource | LazySplit] = {"train": _files(path, train, found, names)}
     unlabelled, everything = {}, list(found)
     for split, folder in list(splits.items())[1:]:
         here = path / folder
@@ -159,20 +161,20 @@ def _open_splits(path: Path, splits: dict[str, str], others: list[str], options:
                 raise ValueError(f"{here} has classes that {train} has not: {shortened(strange)}")
             parts[split] = _files(path, here, tested, names)
         except ValueError as error:
-            parts[split] = Part(sum(len(one.listing.paths) for one in tested), partial(_raise, error))
+            parts[split] = LazySplit(sum(len(one.listing.paths) for one in tested), partial(_raise, error))
     beside = [f"{folder}/{name}" for folder in splits.values() for name in _beside(path / folder)]
     notes = _notes(everything, beside if not unlabelled else [])
     notes += tuple(f"split {split!r} is not used: {reason}" for split, reason in unlabelled.items())
     if others:
         notes += (f"folders beside those of splits are not read: {shortened(others, 5)}",)
-    return Stored(str(path), parts, (*notes, *deep), unlabelled)
+    return StoredDataset(str(path), parts, (*notes, *deep), unlabelled)
 
 
 def _raise(error: ValueError) -> NoReturn:
     raise error
 
 
-def _open_flat_splits(path: Path, splits: dict[str, str], options: dict[str, Any]) -> Stored:
+def _open_flat_splits(path: Path, splits: dict[str, str], options: dict[str, Any]) -> StoredDataset:
     """Splits whose images lie in no class folders: labels in one file for all, or in one in each."""
     candidates = [file for file in label_files.label_files(path) if label_files.has_columns(file, *_columns(options))]
     if file := _metadata(candidates):
@@ -190,21 +192,23 @@ def _open_flat_splits(path: Path, splits: dict[str, str], options: dict[str, Any
             _refuse_flat(here)
     classes = opened["train"].examples("train").classes
 
-    def read(split: str) -> Files:
+    def read(split: str) -> ImageFileSource:
         part: Any = opened[split].examples("train")
         if strange := [name for name in part.classes if name not in classes]:
             said = f"has classes that {path / splits['train']} has not: {shortened(strange)}"
             raise ValueError(f"{path / splits[split]} {said}")
-        return Files(part.paths, np.array(places(part.classes, classes), np.int32)[part.labels], classes, str(path))
+        return ImageFileSource(
+            part.paths, np.array(places(part.classes, classes), np.int32)[part.labels], classes, str(path)
+        )
 
-    parts = {split: Part(opened[split].splits["train"], partial(read, split)) for split in opened}
+    parts = {split: LazySplit(opened[split].splits["train"], partial(read, split)) for split in opened}
     unlabelled = {
         split: f"{path / folder} has no labels, neither class folders nor metadata.csv"
         for split, folder in splits.items()
         if split not in opened
     }
     notes += [f"split {split!r} is not used: {reason}" for split, reason in unlabelled.items()]
-    return Stored(str(path), parts, tuple(notes), unlabelled)
+    return StoredDataset(str(path), parts, tuple(notes), unlabelled)
 
 
 def _columns(options: dict[str, Any]) -> tuple[str | None, str | None]:
@@ -317,13 +321,13 @@ def _check_classes(path: Path, found: list[Class], *, every: bool) -> tuple[str,
     return label_files.class_order({one.name for one in found})
 
 
-def _files(root: Path, path: Path, found: list[Class], classes: tuple[str, ...]) -> Files:
+def _files(root: Path, path: Path, found: list[Class], classes: tuple[str, ...]) -> ImageFileSource:
     """Images of all class folders, in the order of the folders' names on the disk."""
     paths = [image for one in found for image in one.listing.paths]
     if not paths:
         raise ValueError(f"{path} has no images")
     labels = np.repeat([classes.index(one.name) for one in found], [len(one.listing.paths) for one in found])
-    return Files(paths, labels.astype(np.int32), classes, str(root))
+    return ImageFileSource(paths, labels.astype(np.int32), classes, str(root))
 
 
 def _beside(path: Path) -> list[str]:

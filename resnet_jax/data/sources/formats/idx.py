@@ -13,9 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from resnet_jax.data.sources.array_source import ArraySource
 from resnet_jax.data.sources.formats.arrays import Split, as_items, stored
 from resnet_jax.data.sources.formats.splits import WORDS
-from resnet_jax.data.sources.stored import Items, Stored, check_size
+from resnet_jax.data.sources.limits import check_size
+from resnet_jax.data.sources.stored import StoredDataset
 
 SPLITS = {"t10k": "test", **WORDS}
 FILE = re.compile(
@@ -30,7 +32,7 @@ def is_idx(names: list[str]) -> bool:
     return any(map(FILE.fullmatch, names))
 
 
-def open_idx(path: Path, names: list[str]) -> Stored:
+def open_idx(path: Path, names: list[str]) -> StoredDataset:
     """A folder of IDX files: a pair of images and labels for each split. Labels may be counted from 0 or from 1.
 
     Raises:
@@ -54,7 +56,7 @@ def open_idx(path: Path, names: list[str]) -> Stored:
     return stored(str(path), splits)
 
 
-def _items(file: Path, labels: np.ndarray, known: tuple[str, ...] | None) -> Items:
+def _items(file: Path, labels: np.ndarray, known: tuple[str, ...] | None) -> ArraySource:
     first = min(1, int(labels.min(initial=1))) if known is None else int(known[0])
     return as_items(read_idx(file), labels, str(file), known, first)
 

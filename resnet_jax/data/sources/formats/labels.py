@@ -16,9 +16,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from resnet_jax.data.sources.class_names import shortened
 from resnet_jax.data.sources.formats.listing import list_images, notes_on
 from resnet_jax.data.sources.formats.splits import split_of
-from resnet_jax.data.sources.stored import Files, Part, Stored, shortened
+from resnet_jax.data.sources.image_files import ImageFileSource
+from resnet_jax.data.sources.stored import LazySplit, StoredDataset
 from resnet_jax.errors import composed, nearest
 
 SUFFIXES = (".csv", ".tsv", ".jsonl")
@@ -285,7 +287,7 @@ def open_labels(
     label_column: str | None = None,
     image_column: str | None = None,
     skip_unreadable: bool = False,
-) -> Stored:
+) -> StoredDataset:
     """The images below `root` that `file` names, each with the label of its row, in the order of their paths.
 
     Splits are those of a column of them, else of the first folder in the images' names, else all is "train". Classes
@@ -324,7 +326,7 @@ def open_labels(
         if skip_unreadable and (missing := sum(path is None for _, path in parts[split])):
             notes.append(f"{missing:,} of {len(parts[split]):,} images of {split!r} in {file.name} are missing")
     notes += [f"split {split!r} is not used: it has no labels in {file.name}" for split in unlabelled]
-    return Stored(str(root), stored, (*notes, *notes_on(listing.unread, listing.links)), unlabelled)
+    return StoredDataset(str(root), stored, (*notes, *notes_on(listing.unread, listing.links)), unlabelled)
 
 
 def _bare(rows: Iterable[Row]) -> bool:
@@ -402,8 +404,8 @@ def _part(
     rows: list[tuple[Row, Path | None]],
     classes: tuple[str, ...],
     skip_missing: bool,
-) -> Part:
-    def read() -> Files:
+) -> LazySplit:
+    def read() -> ImageFileSource:
         if missing := [row for row, path in rows if path is None and not skip_missing]:
             there = f"{len(missing):,} of {len(rows):,} images of {split!r} are missing"
             said = f"{there}, the first {missing[0].image} of line {missing[0].line}"
@@ -416,6 +418,6 @@ def _part(
             raise ValueError(f"{file}, line {strange.line}: {said}, which no image of 'train' has")
         pairs = [(path, labels[row.label]) for row, path in rows if path is not None]
         indices = np.array([label for _, label in pairs], np.int32)
-        return Files([path for path, _ in pairs], indices, classes, str(root))
+        return ImageFileSource([path for path, _ in pairs], indices, classes, str(root))
 
-    return Part(sum(path is not None for _, path in rows) if skip_missing else len(rows), read)
+    return LazySplit(sum(path is not None for _, path in rows) if skip_missing else len(rows), read)

@@ -12,16 +12,18 @@ from pathlib import Path
 import numpy as np
 from numpy.lib import format as npy
 
+from resnet_jax.data.sources.array_source import ArraySource
 from resnet_jax.data.sources.formats.arrays import Split, as_items, flat_labels, stored, without_labels
 from resnet_jax.data.sources.formats.splits import split_of
-from resnet_jax.data.sources.stored import Items, Stored, check_size
+from resnet_jax.data.sources.limits import check_size
+from resnet_jax.data.sources.stored import StoredDataset
 from resnet_jax.errors import composed
 
 PAIRS = {"images": "labels", "image": "label", "x": "y"}  # an array's name and that of its labels
 LAYOUTS = "x_train and y_train; or train_images and train_labels; or images and labels; or image and label; or x and y"
 
 
-def open_npz(path: Path) -> Stored:
+def open_npz(path: Path) -> StoredDataset:
     """An archive with x_train, y_train, x_test, y_test; or train_images, ...; or images, labels for training alone.
 
     Class names may stand beside them in `classes`.
@@ -50,7 +52,7 @@ def open_npz(path: Path) -> Stored:
 
 def _items(
     path: Path, x: str, labels: np.ndarray, split: str, classes: tuple[str, ...] | None, _: tuple[str, ...] | None
-) -> Items:
+) -> ArraySource:
     return as_items(_read(path, x), labels, f"{path}, {split}", classes)
 
 

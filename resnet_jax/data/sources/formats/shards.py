@@ -10,9 +10,10 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
+from resnet_jax.data.sources.array_source import ArraySource
 from resnet_jax.data.sources.formats.arrays import Split, stored
 from resnet_jax.data.sources.formats.splits import split_in, split_of
-from resnet_jax.data.sources.stored import Items, Stored
+from resnet_jax.data.sources.stored import StoredDataset
 
 ENTRIES = 100
 SHARD = re.compile(r"(?P<name>.+?)-(?P<number>\d{3,6})-of-(?P<total>\d{3,6})(?P<rest>.*)")
@@ -40,7 +41,7 @@ def open_tables(
     label_column: str | None = None,
     image_column: str | None = None,
     skip_unreadable: bool = False,
-) -> Stored:
+) -> StoredDataset:
     """The set of these files. A split that has no labels is not used; missing shards are an error, or (skipped) a note.
 
     Raises:
@@ -65,7 +66,9 @@ def open_tables(
     return stored(str(path), splits, notes=tuple(notes), unlabelled=unlabelled)
 
 
-def _read(shards: list[Path], missing: str, columns: dict[str, str | None], known: tuple[str, ...] | None) -> Items:
+def _read(
+    shards: list[Path], missing: str, columns: dict[str, str | None], known: tuple[str, ...] | None
+) -> ArraySource:
     from resnet_jax.data.sources import parquet
 
     if missing:

@@ -1,0 +1,39 @@
+"""Kinds of labels: one class per example, several classes at once, or numbers to predict.
+
+Labels of n examples are int [n] (classes) or float32 [n, K]: multi-hot (0 or 1 for each of K classes) or K targets. A
+source's `classes` name the columns.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Literal
+
+import numpy as np
+
+LabelKind = Literal["class", "multi-hot", "targets"]
+Label = int | np.ndarray  # a class, or float32 [K]
+
+
+def label_of(labels: np.ndarray, index: int) -> Label:
+    """The label of one example: int, or float32 [K]."""
+    return int(labels[index]) if labels.ndim == 1 else labels[index]
+
+
+def compact(labels: np.ndarray) -> np.ndarray:
+    """Labels as they are served: int32 [n] or float32 [n, K]."""
+    return labels.astype(np.int32 if labels.ndim == 1 else np.float32)
+
+
+def strata(labels: np.ndarray) -> np.ndarray:
+    """Groups that parts of a split share evenly: int [n]. The classes; a single group for labels of other kinds."""
+    return labels if labels.ndim == 1 else np.zeros(len(labels), np.int32)
+
+
+def label_codes(labels: np.ndarray) -> np.ndarray:
+    """A number for each label, int32 [n], equal for equal labels: its class, or 31 bits of a hash of its row."""
+    if labels.ndim == 1:
+        return labels.astype(np.int32)
+    rows = np.ascontiguousarray(labels, "<f4")
+    hashes = [hashlib.blake2b(row.tobytes(), digest_size=4).digest() for row in rows]
+    return np.array([int.from_bytes(code, "little") >> 1 for code in hashes], np.int32)

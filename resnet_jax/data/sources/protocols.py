@@ -1,0 +1,62 @@
+"""Protocols of this room: a dataset has splits, and a split is a data source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+
+from resnet_jax.data.sources.identity import Identity
+from resnet_jax.data.sources.label_kinds import Label
+
+
+class DataSource(Protocol):
+    """A split in storage. Reading is thread-safe."""
+
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> tuple[bytes | np.ndarray, Label]:
+        """An encoded image or its pixels, uint8 [H, W, C]; and its label, a class or float32 [K]."""
+        ...
+
+    def name(self, index: int) -> str:
+        """Name of an example in messages: a path, or a position in a file."""
+        ...
+
+    def identity(self, index: np.ndarray, kind: str) -> Identity:
+        """Identity of the images at `index`, int [n]; `kind` ("contents" or "names") matters for files only."""
+        ...
+
+
+class Dataset(Protocol):
+    """A set of images in splits."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def splits(self) -> Mapping[str, int]:
+        """Number of examples of each split."""
+        ...
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know about the data, one line each: files that are not read, splits without labels."""
+        ...
+
+    @property
+    def fixed(self) -> bool:
+        """Whether the dataset never changes, so that positions identify its images."""
+        ...
+
+    def examples(self, split: str) -> DataSource:
+        """A split ("train"), a part of it ("train[:10%]", "train[500:]") or several ("train+test")."""
+        ...
+
+    def places(self, split: str) -> dict[str, np.ndarray]:
+        """The same as positions, int [n], in each whole split it is taken from."""
+        ...

@@ -1,0 +1,218 @@
+"""Parts of data sources, and sources under other labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from resnet_jax.data.loading.decoding import Unreadable
+from resnet_jax.data.sources.array_source import ArraySource
+from resnet_jax.data.sources.class_names import places, shortened, split_names
+from resnet_jax.data.sources.identity import Identity
+from resnet_jax.data.sources.image_files import ImageFileSource
+from resnet_jax.data.sources.label_kinds import Label
+from resnet_jax.data.sources.protocols import DataSource
+from resnet_jax.errors import nearest
+
+
+@dataclass(frozen=True, eq=False)
+class RelabelledSource:
+    """A source under the labels of a trained net, by the names of its classes (or targets)."""
+
+    examples: DataSource
+    classes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a class that `classes` does not have."""
+        unknown = [name for name, place in zip(self.examples.classes, self._places, strict=True) if place < 0]
+        if unknown:
+            expected = shortened(self.classes)
+            raise ValueError(f"unknown classes {', '.join(unknown[:20])}; expected those of the net: {expected}")
+
+    @cached_property
+    def _places(self) -> list[int]:
+        return places(self.examples.classes, self.classes)
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, index: int) -> tuple[bytes | np.ndarray, Label]:
+        data, label = self.examples[index]
+        if isinstance(label, np.ndarray):
+            return data, self.relabel(label[None])[0]
+        if not 0 <= label < len(self.examples.classes):
+            return data, -1  # the loader reports it
+        return data, self._places[label]
+
+    def relabel(self, labels: np.ndarray) -> np.ndarray:
+        """Labels of `examples` by the new classes: int [n], or float [n, K] -> [n, K'] with 0 for the other classes."""
+        if labels.ndim == 1:
+            return np.array(self._places)[labels]
+        columns = np.zeros((len(labels), len(self.classes)), labels.dtype)
+        columns[:, self._places] = labels
+        return columns
+
+    def name(self, index: int) -> str:
+        return self.examples.name(index)
+
+    def identity(self, index: np.ndarray, kind: str) -> Identity:
+        return self.examples.identity(index, kind)
+
+
+@dataclass(frozen=True, eq=False)
+class ClassSubset:
+    """The examples of some classes, numbered by these classes."""
+
+    examples: DataSource
+    index: np.ndarray  # int [n]
+    labels: np.ndarray  # int [n]
+    classes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, index: int) -> tuple[bytes | np.ndarray, int]:
+        return self.examples[int(self.index[index])][0], int(self.labels[index])
+
+    def name(self, index: int) -> str:
+        return self.examples.name(int(self.index[index]))
+
+    def identity(self, index: np.ndarray, kind: str) -> Identity:
+        return replace(self.examples.identity(self.index[index], kind), labels=self.labels[index].astype(np.int32))
+
+
+@dataclass(frozen=True, eq=False)
+class Subset:
+    """The examples at some positions, with their labels."""
+
+    examples: DataSource
+    index: np.ndarray  # int [n]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.examples.classes
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, index: int) -> tuple[bytes | np.ndarray, Label]:
+        return self.examples[int(self.index[index])]
+
+    def name(self, index: int) -> str:
+        return self.examples.name(int(self.index[index]))
+
+    def identity(self, index: np.ndarray, kind: str) -> Identity:
+        return self.examples.identity(self.index[index], kind)
+
+
+@dataclass(frozen=True, eq=False)
+class JoinedSource:
+    """Parts of several splits, one after the other."""
+
+    parts: Sequence[ImageFileSource | ArraySource]
+    classes: tuple[str, ...]
+
+    @property
+    def labels(self) -> np.ndarray:
+        return np.concatenate([part.labels for part in self.parts])
+
+    def __len__(self) -> int:
+        return sum(map(len, self.parts))
+
+    def __getitem__(self, index: int) -> tuple[bytes | np.ndarray, Label]:
+        part, place = self._place(index)
+        return part[place]
+
+    def name(self, index: int) -> str:
+        part, place = self._place(index)
+        return part.name(place)
+
+    def identity(self, index: np.ndarray, kind: str) -> Identity:
+        ends = np.cumsum([len(part) for part in self.parts])
+        which = np.searchsorted(ends, index, side="right")
+        starts = np.concatenate([[0], ends])
+        identities = [part.identity(index[which == i] - starts[i], kind) for i, part in enumerate(self.parts)]
+        back = np.argsort(np.argsort(which, kind="stable"), kind="stable")
+        arrays = zip(*((one.fingerprints, one.names, one.labels) for one in identities), strict=True)
+        return Identity(identities[0].kind, *(np.concatenate(x)[back] for x in arrays))
+
+    def _place(self, index: int) -> tuple[ImageFileSource | ArraySource, int]:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        for part in self.parts:
+            if index < len(part):
+                break
+            index -= len(part)
+        return part, index
+
+
+def identify(source: DataSource, kind: str) -> Identity:
+    """Identity of all images; `kind` is "contents", or "names" for files that should not be read."""
+    return source.identity(np.arange(len(source)), kind)
+
+
+def select_classes(
+    source: DataSource, classes: tuple[str, ...] | None, per_class: int | None, *, skip_unreadable: bool = False
+) -> DataSource:
+    """The examples of `classes` (None: all), numbered by them; the first `per_class` of each (None: all).
+
+    Where the storage does not know its labels, every example is read once; with `skip_unreadable`, those that cannot be
+    read are dropped. Unreadable files and images in memory are known only when they are served, and count.
+
+    Raises:
+      Unreadable: an example that cannot be read, without `skip_unreadable`.
+      ValueError: labels that are not classes; an unknown class, or one given twice; no image of a class, or fewer than
+        `per_class`.
+    """
+    if classes is None and per_class is None:
+        return source
+    names = split_names(source.classes if classes is None else classes, source.classes)
+    selected = places(names, source.classes)
+    if -1 in selected:
+        name = names[selected.index(-1)]
+        raise ValueError(f"no class {name!r}; {nearest(name, source.classes)}")
+    names = tuple(source.classes[label] for label in selected)
+    if len(set(names)) < len(names):
+        raise ValueError(f"classes {', '.join(names)}; expected each class once")
+    all_labels = labels_of(source, skip_unreadable=skip_unreadable)
+    if all_labels.ndim != 1:
+        raise ValueError("data.classes and data.per_class are for one class per image, with --task classification")
+    members = [np.flatnonzero(all_labels == label)[:per_class] for label in selected]
+    for name, index in zip(names, members, strict=True):
+        if len(index) < (per_class or 1):
+            expected = f"{per_class}" if per_class else "at least one"
+            raise ValueError(f"class {name!r}: expected {expected} of its images, got {len(index)}")
+    labels = np.repeat(np.arange(len(names)), [len(index) for index in members])
+    index = np.concatenate(members)
+    order = np.argsort(index, kind="stable")
+    return ClassSubset(source, index[order], labels[order], names)
+
+
+def known_labels(source: DataSource) -> np.ndarray | None:
+    """int [n] or float32 [n, K]; None where labels are known only once the examples are read."""
+    if isinstance(source, ImageFileSource | ArraySource | ClassSubset | JoinedSource):
+        return source.labels
+    if not isinstance(source, Subset | RelabelledSource) or (labels := known_labels(source.examples)) is None:
+        return None
+    return labels[source.index] if isinstance(source, Subset) else source.relabel(labels)
+
+
+def labels_of(source: DataSource, *, skip_unreadable: bool = False) -> np.ndarray:
+    """int [n] or float32 [n, K]. Where the storage does not know them, each example is read; -1 for an unreadable one.
+
+    Raises:
+      Unreadable: an example that cannot be read, without `skip_unreadable`.
+    """
+    if (known := known_labels(source)) is not None:
+        return known
+    labels = np.full(len(source), -1)
+    for i in range(len(source)):
+        try:
+            labels[i] = source[i][1]
+        except Unreadable:
+            if not skip_unreadable:
+                raise
+    return labels
