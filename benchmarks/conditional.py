@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from resnet_jax.models.layers import CondConv, Conv
-from resnet_jax.ops import conv2d
+from resnet_jax.ops import conv
 
 SHAPES = ((32, 8, 16, 3), (32, 8, 64, 3), (8, 28, 128, 3), (8, 14, 256, 1))  # N, H = W, C, k
 EXPERTS = 4
@@ -34,7 +34,7 @@ def looped(variables, x):
     params = variables["params"]
     routes = jax.nn.sigmoid(x.mean((1, 2)) @ params["routing"]["kernel"] + params["routing"]["bias"][None])
     kernels = jnp.einsum("ne,ehwio->nhwio", routes, params["kernel"])
-    return jnp.concatenate([conv2d(x[n : n + 1], kernels[n]) for n in range(x.shape[0])])
+    return jnp.concatenate([conv(x[n : n + 1], kernels[n]) for n in range(x.shape[0])])
 
 
 def main() -> None:

@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from resnet_jax.ops.conv import NARROW, library_conv, narrow_conv, patch_product
+from resnet_jax.ops.conv_cpu import NARROW, narrow_conv, patch_product
+from resnet_jax.ops.conv_library import library_conv
 
 # images, side, channels in, channels out, kernel, strides
 SHAPES = (

@@ -1,4 +1,4 @@
-"""Attention over channels: what a block does to F(x) before it meets the shortcut. [N, H, W, C] -> the same shape."""
+"""Attention over channels, applied to F(x) before it meets the shortcut. [N, *spatial, C] -> the same shape."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def divisible(channels: float, by: int = 8) -> int:
 
 
 def per_channel(gate: Array, x: Array) -> Array:
-    """[N, C], [N, H, W, C] -> x with every channel of every example multiplied."""
-    return x * gate[:, None, None, :].astype(x.dtype)
+    """[N, C], [N, *spatial, C] -> x with every channel of every example multiplied."""
+    return x * ops.over_space(gate, x).astype(x.dtype)
 
 
 class SqueezeExcite(nn.Module):
@@ -49,17 +49,15 @@ class EfficientChannelAttention(nn.Module):
         size = max(3, size if size % 2 else size + 1)
         taps = self.param("kernel", nn.initializers.lecun_normal(), (size, 1, 1), self.layers.param_dtype)
         kernel = ops.gathered(taps)
-        means = jnp.pad(ops.global_pool(x).astype(self.layers.dtype), ((0, 0), (size // 2, size // 2)))
-        ops.add_macs(means.shape[0] * x.shape[-1] * size, other=True)
-        products = [means[:, i : i + x.shape[-1]] * kernel[i, 0, 0].astype(means.dtype) for i in range(size)]
-        return per_channel(jax.nn.sigmoid(sum(products[1:], start=products[0])), x)
+        means = ops.global_pool(x).astype(self.layers.dtype)
+        return per_channel(jax.nn.sigmoid(ops.conv_channels(means, kernel)), x)
 
 
 class SelectiveKernel(nn.Module):
     """Two 3x3 convolutions, one of them dilated, mixed per channel by a softmax (Li et al. 2019, section 3.1).
 
-    [N, H, W, Ci] -> [N, H/s, W/s, features], norms and activations included. With `split` each convolution has half of
-    the input's channels, as in timm's nets of basic blocks.
+    [N, *spatial, Ci] -> [N, *spatial/s, features], norms and activations included. With `split` each convolution has
+    half of the input's channels, as in timm's nets of basic blocks.
     """
 
     layers: Layers
@@ -76,9 +74,10 @@ class SelectiveKernel(nn.Module):
         for i, part in enumerate(jnp.split(x, 2, axis=-1) if self.split else (x, x)):
             y = layers.conv(self.features, 3, self.strides, groups=self.groups, spread=i + 1, name=f"conv_{i}")(part)
             paths.append(layers.act(layers.norm(name=f"norm_{i}")(y)))
-        y = ops.global_pool(paths[0] + paths[1])[:, None, None, :]
+        mixed = paths[0] + paths[1]
+        y = ops.over_space(ops.global_pool(mixed), mixed)
         y = layers.conv(divisible(self.features * self.ratio, self.divisor), 1, name="reduce")(y)
         y = layers.act(layers.norm(name="reduce_norm")(y))
-        logits = layers.conv(2 * self.features, 1, name="select")(y).reshape(x.shape[0], 1, 1, 2, self.features)
-        gates = jax.nn.softmax(logits, axis=3)
-        return paths[0] * gates[:, :, :, 0] + paths[1] * gates[:, :, :, 1]
+        logits = layers.conv(2 * self.features, 1, name="select")(y)
+        gates = jax.nn.softmax(logits.reshape(*logits.shape[:-1], 2, self.features), axis=-2)
+        return paths[0] * gates[..., 0, :] + paths[1] * gates[..., 1, :]

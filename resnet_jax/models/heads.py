@@ -5,6 +5,9 @@ Logits are linear in the pooled features, after dropout. With `num_classes` 0 th
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -71,13 +74,13 @@ class AttentionPoolHead(Head):
 
     @nn.compact
     def __call__(self, x: Array) -> Pooled:
-        n, height, width, channels = x.shape
+        n, *sizes, channels = x.shape
         wide = at_least_float32(x.dtype)
-        tokens = x.reshape(n, height * width, channels).astype(wide)
+        tokens = x.reshape(n, math.prod(sizes), channels).astype(wide)
         tokens = jnp.concatenate([tokens.mean(1, keepdims=True), tokens], axis=1)
         scale = nn.initializers.normal(channels**-0.5)
-        places = self.param("pos_embed", scale, (self.grid**2 + 1, channels), self.layers.param_dtype)
-        tokens = tokens + self._resized(ops.gathered(places).astype(wide), height, width)[None]
+        places = self.param("pos_embed", scale, (self.grid ** len(sizes) + 1, channels), self.layers.param_dtype)
+        tokens = tokens + self._resized(ops.gathered(places).astype(wide), sizes)[None]
         heads = channels // self.head_features
 
         def project(name: str, x: Array) -> Array:
@@ -90,9 +93,11 @@ class AttentionPoolHead(Head):
         pooled = jnp.einsum("nhqk,nkhc->nqhc", jax.nn.softmax(weights, axis=-1), value)
         return self.classify(pooled[:, 0].reshape(n, channels))
 
-    def _resized(self, places: Array, height: int, width: int) -> Array:
-        if (height, width) == (self.grid, self.grid):
+    def _resized(self, places: Array, sizes: Sequence[int]) -> Array:
+        """Embeddings of the mean and of `grid` positions a side -> of the mean and of prod(sizes) positions."""
+        grid = [self.grid] * len(sizes)
+        if list(sizes) == grid:
             return places
-        square = places[1:].reshape(self.grid, self.grid, -1)
-        resized = jax.image.resize(square, (height, width, square.shape[-1]), "cubic", antialias=True)
-        return jnp.concatenate([places[:1], resized.reshape(height * width, -1)])
+        cube = places[1:].reshape(*grid, -1)
+        resized = jax.image.resize(cube, (*sizes, cube.shape[-1]), "cubic", antialias=True)
+        return jnp.concatenate([places[:1], resized.reshape(math.prod(sizes), -1)])

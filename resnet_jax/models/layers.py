@@ -42,7 +42,13 @@ def linear_uniform(key: Array, shape: tuple[int, int], dtype: Dtype = jnp.float3
 
 
 class Conv(nn.Module):
-    """Convolution without bias: [N, H, W, Ci] -> [N, ceil(H/s), ceil(W/s), features]."""
+    """Convolution without bias: [N, *spatial, Ci] -> [N, *ceil(spatial / s), features].
+
+    The kernel is [k, Ci/groups, features] for inputs [N, L, Ci] and [k, k, Ci/groups, features] for [N, H, W, Ci].
+
+    Raises:
+      ValueError: the parameters are for inputs of another rank.
+    """
 
     features: int
     kernel_size: int = 1  # an even one is padded (k - 1) // 2 before and k // 2 behind
@@ -58,9 +64,8 @@ class Conv(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        shape = (self.kernel_size, self.kernel_size, x.shape[-1] // self.groups, self.features)
-        kernel = self.param("kernel", self.kernel_init, shape, self.param_dtype)
-        return ops.conv2d(
+        kernel = self.param("kernel", self.kernel_init, self.kernel_shape(x), self.param_dtype)
+        return ops.conv(
             x.astype(self.dtype),
             self.prepared(ops.gathered(kernel)).astype(self.dtype),
             strides=self.strides,
@@ -68,6 +73,18 @@ class Conv(nn.Module):
             groups=self.groups,
             same=self.same,
         )
+
+    def kernel_shape(self, x: Array, leading: int = 0) -> tuple[int, ...]:
+        """(k,) * spatial rank + (Ci/groups, features); an existing kernel may have `leading` axes before these."""
+        ops.check_layout(x)
+        kernel = self.get_variable("params", "kernel") if self.has_variable("params", "kernel") else None
+        if kernel is not None and kernel.ndim - leading != x.ndim:
+            layouts = {rank + 2: layout for rank, layout in enumerate(ops.LAYOUTS, 1)}
+            raise ValueError(
+                f"expected {layouts[kernel.ndim - leading]}, which the parameters of {'/'.join(self.path)} are for, "
+                f"got {layouts[x.ndim]}: {list(x.shape)}"
+            )
+        return (*(self.kernel_size,) * (x.ndim - 2), x.shape[-1] // self.groups, self.features)
 
     def prepared(self, kernel: Array) -> Array:
         """The kernel that is applied, of the one that is kept."""
@@ -83,7 +100,8 @@ class StandardizedConv(Conv):
 
     def prepared(self, kernel: Array) -> Array:
         wide = kernel.astype(at_least_float32(self.param_dtype))
-        mean, var = wide.mean((0, 1, 2), keepdims=True), wide.var((0, 1, 2), keepdims=True)
+        axes = tuple(range(kernel.ndim - 1))
+        mean, var = wide.mean(axes, keepdims=True), wide.var(axes, keepdims=True)
         return (wide - mean) * lax.rsqrt(var + self.epsilon)
 
 
@@ -100,12 +118,12 @@ class CondConv(Conv):
         if routes is None:
             dense = Dense(self.experts, self.dtype, self.param_dtype, name="routing")
             routes = jax.nn.sigmoid(dense(ops.global_pool(x)))
-        shape = (self.kernel_size, self.kernel_size, x.shape[-1] // self.groups, self.features)
-        kernels = ops.gathered(self.param("kernel", self._experts, (self.experts, *shape), self.param_dtype))
+        shape = (self.experts, *self.kernel_shape(x, leading=1))
+        kernels = ops.gathered(self.param("kernel", self._experts, shape, self.param_dtype))
         ops.add_macs(x.shape[0] * kernels.size, other=True)
-        return ops.conv2d_per_example(
+        return ops.conv_per_example(
             x.astype(self.dtype),
-            jnp.einsum("ne,ehwio->nhwio", routes.astype(self.dtype), kernels.astype(self.dtype)),
+            jnp.einsum("ne,e...->n...", routes.astype(self.dtype), kernels.astype(self.dtype)),
             strides=self.strides,
             dilation=self.dilation,
             groups=self.groups,
@@ -117,7 +135,7 @@ class CondConv(Conv):
 
 
 class BatchNorm(nn.Module):
-    """Batch normalisation over N, H, W (Ioffe and Szegedy 2015): [N, H, W, C] -> the same shape.
+    """Batch normalisation over batch and space (Ioffe and Szegedy 2015): [N, *spatial, C] -> the same shape.
 
     Statistics are kept and computed in at least float32. The running ones move by 1 - `decay` each step and hold the
     biased variance (PyTorch holds n / (n - 1) times it).
@@ -176,7 +194,7 @@ class BatchNorm(nn.Module):
 
 
 class GroupNorm(nn.Module):
-    """Group normalisation (Wu and He 2018): [N, H, W, C] -> the same shape. It keeps no statistics.
+    """Group normalisation (Wu and He 2018): [N, *spatial, C] -> the same shape. It keeps no statistics.
 
     Each example is normalised alone, so that `axis_name`, `group_size` and `use_batch_statistics` change nothing.
     """

@@ -58,6 +58,8 @@ class _Row:
 class ResNet(nn.Module):
     """Images [N, H, W, in_channels], normalised floats -> Outputs. He et al. 2015, "Deep Residual Learning".
 
+    Series [N, L, in_channels] make it a 1-D net: kernels [k, Ci, Co] instead of [k, k, Ci, Co], under the same names.
+
     `train` turns on batch statistics, dropout and stochastic depth. The last two draw from the random collections
     "dropout" and "drop_path", one draw per example, keyed by `example_index` int [N]: the place of each image in the
     global batch (default: its place in `images`).
@@ -103,12 +105,13 @@ class ResNet(nn.Module):
 
     @nn.compact
     def __call__(self, images: Array, train: bool, example_index: Array | None = None) -> Outputs:
-        check_is_array(images, f"images float [N, H, W, {self.in_channels}]")
-        if images.ndim != 4 or images.shape[-1] != self.in_channels:
-            raise ValueError(f"images are [N, H, W, {self.in_channels}]; got {list(images.shape)}")
+        expected = f"images float [N, H, W, {self.in_channels}] or series [N, L, {self.in_channels}]"
+        check_is_array(images, expected)
+        if images.ndim not in (3, 4) or images.shape[-1] != self.in_channels:
+            raise ValueError(f"expected {expected}, got {images.dtype} {list(images.shape)}")
         if not jnp.issubdtype(images.dtype, jnp.floating):
             raise TypeError(f"images are normalised floats; got {images.dtype} (see Preprocess)")
-        if 0 in images.shape[1:3]:
+        if 0 in images.shape[1:-1]:
             raise self._too_small(images)
         index = jnp.arange(images.shape[0]) if example_index is None else example_index
         drop_path_key = self.make_rng("drop_path") if train and self.drop_path else None
@@ -123,7 +126,7 @@ class ResNet(nn.Module):
 
         stem = self.stem(self._layers("stem", train), self.stem_features, name="stem")
         feature, x = stem(images.astype(self.dtype))
-        if 0 in x.shape[1:3]:
+        if 0 in x.shape[1:-1]:
             raise self._too_small(images)
         features = {"stem": feature}
         strides, dilation, memory = stem.total_strides, 1, self.first_memory(x)
@@ -179,11 +182,13 @@ class ResNet(nn.Module):
         def pixels(side: int) -> int:
             """Of the map that the first stage gets."""
             stem = self.stem(self._layers("stem", False), self.stem_features, parent=None)
-            image = jnp.zeros((1, side, side, self.in_channels), self.dtype)
+            image = jnp.zeros((1, *(side,) * (images.ndim - 2), self.in_channels), self.dtype)
             (_, x), _ = jax.eval_shape(stem.init_with_output, jax.random.key(0), image)
             return x.size
 
         least = next(side for side in count(1) if pixels(side))
+        if images.ndim == 3:
+            return ValueError(f"series too short: expected at least {least} positions, got {images.shape[1]}")
         got = f"{images.shape[1]} x {images.shape[2]}"
         return ValueError(f"image too small: expected at least {least} x {least} pixels, got {got}")
 

@@ -79,7 +79,7 @@ class ZeroPad(Shortcut):
         if new < 0:
             raise ValueError(f"a zero-padding shortcut cannot go from {x.shape[-1]} to {self.features} channels")
         before = 0 if self.behind else new // 2
-        return jnp.pad(self.subsample(x), ((0, 0), (0, 0), (0, 0), (before, new - before)))
+        return jnp.pad(self.subsample(x), (*[(0, 0)] * (x.ndim - 1), (before, new - before)))
 
 
 class Zero(Shortcut):

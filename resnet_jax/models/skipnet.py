@@ -40,7 +40,7 @@ class FeedForwardGate(nn.Module):
     @nn.compact
     def __call__(self, x: Array, memory: None) -> tuple[Array, None]:
         layers, channels = self.layers, x.shape[-1]
-        if self.convs > 1 and 1 not in x.shape[1:3]:
+        if self.convs > 1 and 1 not in x.shape[1:-1]:
             x = ops.max_pool(x, window=2, strides=2, padding=0)
         for i in range(1, self.convs + 1):
             x = layers.conv(channels, 3, 2 if i == self.convs else 1, name=f"conv{i}")(x)
@@ -76,7 +76,8 @@ class Memory(nn.Module):
     def __call__(self, x: Array) -> LSTM:
         kernel = self.param("kernel", linear_uniform, (2 * self.size, 4 * self.size), self.param_dtype)
         bias = self.param("bias", nn.initializers.zeros, (4 * self.size,), self.param_dtype)
-        nothing = jnp.broadcast_to(jnp.zeros_like(x[:, 0, 0, :1], self.dtype), (x.shape[0], self.size))
+        corner = x[(slice(None), *(0,) * (x.ndim - 2), slice(1))]  # [N, 1], sharded as the batch is
+        nothing = jnp.broadcast_to(jnp.zeros_like(corner, self.dtype), (x.shape[0], self.size))
         return LSTM(ops.gathered(kernel).astype(self.dtype), ops.gathered(bias).astype(self.dtype), nothing, nothing)
 
 
@@ -123,7 +124,7 @@ class SkipResidual(nn.Module):
             y = run_for(branch, x, logits > 0, s)
         else:
             y = branch(x)
-        y = y * gate.astype(y.dtype)[:, None, None, None]
+        y = y * jnp.expand_dims(gate.astype(y.dtype), tuple(range(1, y.ndim)))
         return layers.act((y if layers.drop_path is None else layers.drop_path(y)) + s), memory
 
 

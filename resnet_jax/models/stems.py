@@ -57,7 +57,7 @@ class PaddedMaxPool(nn.Module):
     layers: Layers
 
     def __call__(self, x: Array) -> Array:
-        return ops.max_pool(jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))), padding=0)
+        return ops.max_pool(jnp.pad(x, ((0, 0), *[(1, 1)] * (x.ndim - 2), (0, 0))), padding=0)
 
 
 class ImageNetStem(nn.Module):

@@ -1,23 +1,33 @@
-"""Array functions the layers stand on. They know nothing of models."""
+"""Array functions that the layers are built from, on [N, L, C] and [N, H, W, C] alike. They know no models."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
 
 from resnet_jax.ops.activations import relu, relu6, silu
-from resnet_jax.ops.conv import conv2d, conv2d_per_example, has_known_size, subsample
+from resnet_jax.ops.conv import conv, conv_channels, conv_per_example
 from resnet_jax.ops.dense import dense
 from resnet_jax.ops.labels import at_least_int32, one_hot
+from resnet_jax.ops.lowering import plain_lowering
 from resnet_jax.ops.norm import batch_norm, group_norm, normalize
 from resnet_jax.ops.pooling import avg_pool, blur_pool, global_pool, max_pool
 from resnet_jax.ops.random import draw_per_example, drop_path, dropout
 from resnet_jax.ops.sharding import gathered, is_sharded, sharded_with, split_batch, swap_neighbours
 from resnet_jax.ops.tally import add_macs, tally_macs
+from resnet_jax.ops.windows import LAYOUTS, check_layout, has_known_size, over_space, spatial_axes, subsample
 
 __all__ = [
+    "LAYOUTS",
     "add_macs",
     "at_least_int32",
     "avg_pool",
     "batch_norm",
     "blur_pool",
-    "conv2d",
-    "conv2d_per_example",
+    "check_layout",
+    "conv",
+    "conv_channels",
+    "conv_per_example",
     "dense",
     "draw_per_example",
     "drop_path",
@@ -30,12 +40,24 @@ __all__ = [
     "max_pool",
     "normalize",
     "one_hot",
+    "over_space",
+    "plain_lowering",
     "relu",
     "relu6",
-    "silu",
     "sharded_with",
+    "silu",
+    "spatial_axes",
     "split_batch",
     "subsample",
     "swap_neighbours",
     "tally_macs",
 ]
+
+RENAMED = {"conv2d": "conv", "conv2d_per_example": "conv_per_example"}  # old names, for one version
+
+
+def __getattr__(name: str) -> Any:
+    if name not in RENAMED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    warnings.warn(f"ops.{name} is now ops.{RENAMED[name]}", DeprecationWarning, stacklevel=2)
+    return globals()[RENAMED[name]]

@@ -1,40 +1,127 @@
-"""Grouped convolutions on a CPU, where XLA's have no fast gradient: a few dense convolutions of slices of the channels.
+"""Convolutions for CPUs alone, where XLA's are slow: matrix products of patches, sums of shifts, slices, bands.
 
-A slice has several groups, and its kernel is block-diagonal: most of what is multiplied is 0, and still it is faster
-by up to a hundred times, since a dense convolution and its gradients are library calls (benchmarks/grouped.py).
+`cpu_conv` chooses; each lowering computes what `library_conv` does, up to rounding. Timings are in
+benchmarks/conv_lowering.py and benchmarks/grouped.py. Other platforms are untimed and keep XLA's convolution.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import product
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
+from resnet_jax.ops.conv_library import library_conv
+from resnet_jax.ops.windows import Pads, centred, has_known_size, output_size, spans, subsample
 from resnet_jax.types import Array
 
-# A slice has at least so many channels: XLA leaves convolutions of 16 and fewer to slow loops. More of them cost more
-# multiplications by 0, and more slices cost more to compile.
+# XLA's convolution loses to a matrix product of patches where the kernel is 1x1, and by up to fifty times where the
+# output has at most this many positions.
+SMALL_MAP = 16
+# With at most this many channels, in and out, XLA's kernel gradient of a 2-D convolution loses to products of bands of
+# at most BAND columns.
+NARROW = 32
+BAND = 4
+# A slice of a grouped convolution has at least this many channels: XLA lowers convolutions of 16 and fewer to slow
+# loops. Wider slices cost more multiplications by 0, and more slices cost more to compile.
 SLICE_CHANNELS = 32
 MAX_SLICES = 8
 
 
-def sliced_conv(x: Array, kernel: Array, *, groups: int, conv: Callable[[Array, Array], Array]) -> Array:
-    """A convolution of `groups` groups by several calls of `conv`, a convolution of one group.
+def cpu_conv(
+    x: Array, kernel: Array, *, strides: int, dilation: int, groups: int, pads: Pads
+) -> Callable[[Array, Array], Array] | None:
+    """The lowering for a CPU, called with `x` and `kernel`; None where XLA's convolution is the fastest."""
+    rank = x.ndim - 2
+    sides = kernel.shape[:rank]
+    is_pointwise = all(k == 1 for k in sides)
+    if not has_known_size(x) and not is_pointwise:
+        return None
+    options: dict[str, Any] = {"strides": strides, "dilation": dilation, "pads": pads}
+    by_patches = is_pointwise or math.prod(output_size(x, strides)) <= SMALL_MAP
+    if groups == 1 and by_patches:
+        return partial(patch_product, **options)
+    if groups == kernel.shape[-1] == x.shape[-1]:
+        return partial(depthwise_sum, **options)
+    dense = partial(patch_product if by_patches else row_conv if rank == 1 else library_conv, **options)
+    if groups > 1:
+        return partial(sliced_conv, groups=groups, conv=dense)
+    if strides == dilation == 1 and max(kernel.shape[rank:]) <= NARROW and band_columns(x, kernel) > 1:
+        return narrow_conv
+    return dense if rank == 1 else None
 
-    [N, H, W, Ci], [..., Ci/groups, Co] -> what `conv` makes of them, with Co channels. Non-finite values spread over
-    the outputs of their slice.
+
+def row_conv(x: Array, kernel: Array, *, strides: int, dilation: int, pads: Pads) -> Array:
+    """A 1-D convolution as a 2-D one of height 1: XLA's own takes thirty times as long at a stem of stride 2.
+
+    The height of 1 gets no padding, and every stride leaves it 1.
+    """
+    return library_conv(x[:, None], kernel[None], strides=strides, dilation=dilation, pads=[(0, 0), *pads])[:, 0]
+
+
+def patch_product(x: Array, kernel: Array, *, strides: int, dilation: int, pads: Pads | None = None) -> Array:
+    """A matrix product, [N * positions, prod(k) * Ci] by [prod(k) * Ci, Co]."""
+    *sides, channels, features = kernel.shape
+    columns = patches(x, sides, strides, dilation, pads or [centred(k, dilation) for k in sides])
+    matrix = kernel.reshape(math.prod(sides) * channels, features)
+    if not has_known_size(x):
+        return columns @ matrix
+    return (flat(columns) @ matrix).reshape(*columns.shape[:-1], features)
+
+
+def patches(x: Array, sides: Sequence[int], strides: int, dilation: int, pads: Pads) -> Array:
+    """[N, *spatial, Ci] -> [N, *spatial', prod(k) * Ci]: the inputs under the kernel at each position."""
+    if all(k == 1 for k in sides):
+        return subsample(x, strides)
+    return jnp.concatenate(list(shifts(x, sides, strides, dilation, pads)), axis=-1)
+
+
+def shifts(x: Array, sides: Sequence[int], strides: int, dilation: int, pads: Pads) -> Iterator[Array]:
+    """The inputs under each element of the kernel in turn, [N, *spatial', Ci] each."""
+    padded = jnp.pad(x, ((0, 0), *pads, (0, 0)))
+    starts = product(*(range(0, k * dilation, dilation) for k in sides))
+    lengths = spans(x, strides)
+    for start in starts:
+        window = [slice(i, i + length, strides) for i, length in zip(start, lengths, strict=True)]
+        yield padded[(slice(None), *window)]
+
+
+def depthwise_sum(x: Array, kernel: Array, *, strides: int, dilation: int, pads: Pads) -> Array:
+    """A depthwise convolution as a sum of shifted maps: XLA's has no fast gradient.
+
+    `kernel` is [*k, 1, C], or [*k, 1, N, C] with a kernel for each example.
+    """
+    rank = x.ndim - 2
+    sides, examples = kernel.shape[:rank], kernel.shape[rank + 1 : -1] or (1,)
+    shape = (*examples, *(1,) * rank, x.shape[-1])
+    elements = product(*map(range, sides))
+    inputs = shifts(x, sides, strides, dilation, pads)
+    terms = [y * kernel[(*at, 0)].reshape(shape) for at, y in zip(elements, inputs, strict=True)]
+    return sum(terms[1:], start=terms[0])
+
+
+def sliced_conv(x: Array, kernel: Array, *, groups: int, conv: Callable[[Array, Array], Array]) -> Array:
+    """A grouped convolution as a few calls of `conv`, a convolution of one group, each on a slice of the channels.
+
+    [N, *spatial, Ci], [..., Ci/groups, Co] -> [N, *spatial', Co]. A slice has several groups, and its kernel is block
+    diagonal: most products are by 0, and still it is up to a hundred times as fast as XLA's, since a dense convolution
+    and its gradients are library calls. Non-finite values spread over the outputs of their slice.
     """
     slices = slice_count(x.shape[-1], groups)
     if slices == 1:
         return conv(x, block_diagonal(kernel, groups))
     inputs, kernels = jnp.split(x, slices, axis=-1), jnp.split(kernel, slices, axis=-1)
-    own = (conv(part, block_diagonal(k, groups // slices)) for part, k in zip(inputs, kernels, strict=True))
-    return jnp.concatenate(list(own), axis=-1)
+    outputs = [conv(y, block_diagonal(k, groups // slices)) for y, k in zip(inputs, kernels, strict=True)]
+    return jnp.concatenate(outputs, axis=-1)
 
 
 def slice_count(channels: int, groups: int) -> int:
-    """Into how many slices of whole groups the channels are cut: the most that the two limits allow."""
+    """Number of slices of whole groups: the most that SLICE_CHANNELS and MAX_SLICES allow."""
     most = min(MAX_SLICES, max(1, channels // SLICE_CHANNELS), groups)
     return max(count for count in range(1, most + 1) if groups % count == 0)
 
@@ -44,7 +131,7 @@ def block_diagonal(kernel: Array, groups: int) -> Array:
     if groups == 1:
         return kernel
     channels, features = kernel.shape[-2:]
-    # Broadcast in the program: constants of the kernel's size are written out in it, once a slice.
+    # Broadcast in the program: a constant of the kernel's size would be written out in it once a slice.
     cells = (groups, channels, groups, features // groups)
     same = jnp.broadcast_to(np.eye(groups, dtype=bool)[:, None, :, None], cells).reshape(groups * channels, features)
     return jnp.where(
@@ -52,3 +139,53 @@ def block_diagonal(kernel: Array, groups: int) -> Array:
         jnp.concatenate([kernel] * groups, axis=-2),
         0,
     )
+
+
+@jax.custom_jvp
+def narrow_conv(x: Array, kernel: Array) -> Array:
+    """`library_conv` of [N, H, W, Ci] at stride 1 with the kernel gradient of `banded_product`."""
+    return library_conv(x, kernel, strides=1, dilation=1)
+
+
+@narrow_conv.defjvp
+def _narrow_conv_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
+    (x, kernel), (dx, dkernel) = primals, tangents
+    by_x = library_conv(dx, kernel, strides=1, dilation=1)
+    by_kernel = jax.checkpoint(banded_product)(x, dkernel)  # else the backward pass keeps the windows of x
+    return narrow_conv(x, kernel), by_x + by_kernel
+
+
+def banded_product(x: Array, kernel: Array) -> Array:
+    """A 2-D convolution of stride 1 as matrix products: k rows of B + k - 1 columns by a band matrix give B columns.
+
+    Most of the band matrix is 0, but its gradient is a product of large matrices, which a convolution's is not.
+    """
+    n, height, width, channels = x.shape
+    k, features, columns = kernel.shape[0], kernel.shape[-1], band_columns(x, kernel)
+    padded = jnp.pad(x, ((0, 0), centred(k, 1), centred(k, 1), (0, 0)))
+    # One axis is split or merged at a time: on a mesh of explicit axes the batch may be sharded.
+    inner = padded[:, :, :width].reshape(n, height + k - 1, width // columns, columns, channels)
+    inner = inner.reshape(n, height + k - 1, width // columns, columns * channels)
+    last = padded[:, :, None, width:].reshape(n, height + k - 1, 1, (k - 1) * channels)
+    beyond = jnp.concatenate([inner[:, :, 1:, : (k - 1) * channels], last], axis=2)
+    windows = jnp.concatenate([inner, beyond], axis=-1)  # [n, height + k - 1, width / B, (B + k - 1) * channels]
+    shifted = [jnp.pad(kernel, ((0, 0), (j, columns - 1 - j), (0, 0), (0, 0))) for j in range(columns)]
+    bands = jnp.stack(shifted, axis=3).reshape(k, windows.shape[-1], columns * features)
+    rows = [flat(windows[:, i : i + height]) @ bands[i] for i in range(k)]
+    y = sum(rows[1:], start=rows[0]).reshape(n, height, width // columns, columns * features)
+    return y.reshape(n, height, width // columns, columns, features).reshape(n, height, width, features)
+
+
+def band_columns(x: Array, kernel: Array) -> int:
+    """Columns of a band: they divide the width, and a window reaches into the next band only; 0 where there are none.
+
+    Bands are for square kernels on [N, H, W, C].
+    """
+    if x.ndim != 4 or kernel.shape[0] != kernel.shape[1]:
+        return 0
+    return max((n for n in range(kernel.shape[0] - 1, BAND + 1) if x.shape[2] % n == 0), default=0)
+
+
+def flat(x: Array) -> Array:
+    """[N, *spatial, C] -> [N * positions, C]: with more axes a product's gradient by its kernel is slow."""
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])

@@ -1,7 +1,8 @@
-"""Pooling over windows and over whole maps."""
+"""Pooling over windows and over whole maps, of any spatial rank."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 
@@ -10,53 +11,71 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from resnet_jax.ops.lowering import uses_plain_lowering
 from resnet_jax.ops.tally import add_macs
+from resnet_jax.ops.windows import check_layout, output_size, over_space, spatial_axes
 from resnet_jax.types import Array, at_least_float32
 
 
 def max_pool(x: Array, *, window: int = 3, strides: int = 2, padding: int = 1) -> Array:
-    """[N, H, W, C] -> [N, H', W', C], padded symmetrically with -inf (PyTorch's, not SAME)."""
-    return _max_pool(x, window, strides, padding)
+    """[N, *spatial, C] -> [N, *spatial', C], padded symmetrically with -inf (as PyTorch, not SAME)."""
+    check_layout(x)
+    pool = _reduced_max if uses_plain_lowering() else _max_pool
+    return pool(x, window, strides, padding)
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(1, 2, 3))
-def _max_pool(x: Array, window: int, strides: int, padding: int) -> Array:
-    pads = ((0, 0), (padding, padding), (padding, padding), (0, 0))
-    lowest = np.asarray(-np.inf, x.dtype)
-    return lax.reduce_window(x, lowest, lax.max, (1, window, window, 1), (1, strides, strides, 1), pads)
+def _reduced_max(x: Array, window: int, strides: int, padding: int) -> Array:
+    return _reduce_window(x, -np.inf, lax.max, window, strides, (padding, padding))
+
+
+def _reduce_window(
+    x: Array,
+    fill: float,
+    reduce: Callable[[Array, Array], Array],
+    window: int,
+    strides: int,
+    pads: tuple[int, int],
+    dilation: int = 1,
+) -> Array:
+    sizes, steps, dilations = ((1, *(size,) * (x.ndim - 2), 1) for size in (window, strides, dilation))
+    padding = ((0, 0), *(pads,) * (x.ndim - 2), (0, 0))
+    return lax.reduce_window(x, np.asarray(fill, x.dtype), reduce, sizes, steps, padding, window_dilation=dilations)
 
 
 # XLA's own derivative is a select-and-scatter, which on a GPU adds in no fixed order. This one, of slices and choices
 # alone, is deterministic anywhere, and on a CPU takes about half the time (benchmarks/max_pool_gradient.py).
+_max_pool = jax.custom_jvp(_reduced_max, nondiff_argnums=(1, 2, 3))
+
+
 @_max_pool.defjvp
 def _max_pool_jvp(
     window: int, strides: int, padding: int, primals: tuple[Array], tangents: tuple[Array]
 ) -> tuple[Array, Array]:
     (x,), (dx,) = primals, tangents
-    # Kept for the backward pass is x, no masks.
-    choose = jax.checkpoint(partial(_chosen, window=window, strides=strides, padding=padding))
+    # The backward pass keeps x, and no masks.
+    choose = jax.checkpoint(partial(_at_largest, window=window, strides=strides, padding=padding))
     return _max_pool(x, window, strides, padding), choose(x, dx)
 
 
-def _chosen(x: Array, dx: Array, *, window: int, strides: int, padding: int) -> Array:
-    """Of each window the element of `dx` where `x` is largest: first along the rows, then among the rows' largest.
+def _at_largest(x: Array, dx: Array, *, window: int, strides: int, padding: int) -> Array:
+    """The element of `dx` where `x` is largest in each window: along the last axis first, then among those largest.
 
-    Among equals the first counts in either direction, hence the first in the order of rows: as with XLA's derivative.
+    Among equals the first counts along every axis, hence the first in row-major order: as with XLA's derivative.
     A value is compared with the best so far and not with the maximum of the forward pass: were only one of those two
     rounded to bfloat16, no element might equal it. A NaN counts as largest.
     """
-    for axis in (2, 1):
-        values = _taps(x, axis, -np.inf, window, strides, padding)
-        own = _taps(dx, axis, 0, window, strides, padding)
-        x, dx = values[0], own[0]
-        for value, tangent in zip(values[1:], own[1:], strict=True):
-            ahead = (value > x) | jnp.isnan(value)
-            x, dx = jnp.where(ahead, value, x), jnp.where(ahead, tangent, dx)
+    for axis in reversed(spatial_axes(x)):
+        values = _window_elements(x, axis, -np.inf, window, strides, padding)
+        choices = _window_elements(dx, axis, 0, window, strides, padding)
+        x, dx = values[0], choices[0]
+        for value, tangent in zip(values[1:], choices[1:], strict=True):
+            is_larger = (value > x) | jnp.isnan(value)
+            x, dx = jnp.where(is_larger, value, x), jnp.where(is_larger, tangent, dx)
     return dx
 
 
-def _taps(x: Array, axis: int, fill: float, window: int, strides: int, padding: int) -> list[Array]:
-    """For every place in a window, what lies there in each of the windows along `axis`."""
+def _window_elements(x: Array, axis: int, fill: float, window: int, strides: int, padding: int) -> list[Array]:
+    """The first elements of all windows along `axis`, the second ones, ..., the last ones."""
     pads = [(0, 0)] * x.ndim
     pads[axis] = (padding, padding)
     padded = jnp.pad(x, pads, constant_values=fill)
@@ -73,63 +92,58 @@ def avg_pool(
     dilation: int = 1,
     count_padding: bool = False,
 ) -> Array:
-    """[N, H, W, C] -> [N, H', W', C]: means over windows of every `dilation`-th pixel.
+    """[N, *spatial, C] -> [N, *spatial', C]: means over windows of every `dilation`-th position.
 
-    `padding` is so many of these pixels before and behind, in rows and in columns. A window that reaches into it is
-    divided by its pixels of the map, or (`count_padding`) by all of them.
+    `padding` counts such positions before and after, along each spatial axis. A window that reaches into it is divided
+    by the number of its positions inside the map, or with `count_padding` by the number of all.
     """
+    check_layout(x)
     pads = (padding[0] * dilation, padding[1] * dilation)
-
-    def sums(x: Array) -> Array:
-        dims, steps, gaps = ((1, size, size, 1) for size in (window, strides, dilation))
-        return lax.reduce_window(
-            x, np.zeros((), x.dtype), lax.add, dims, steps, ((0, 0), pads, pads, (0, 0)), window_dilation=gaps
-        )
-
+    sums = partial(_reduce_window, fill=0, reduce=lax.add, window=window, strides=strides, pads=pads, dilation=dilation)
     if count_padding or padding == (0, 0):
-        return sums(x) / window**2
-    counts = sums(jnp.ones((1, *x.shape[1:3], 1), x.dtype))
-    return sums(x) / jnp.broadcast_to(counts, (x.shape[0], *counts.shape[1:3], x.shape[3]))
+        return sums(x) / window ** (x.ndim - 2)
+    counts = sums(jnp.ones((1, *x.shape[1:-1], 1), x.dtype))
+    return sums(x) / jnp.broadcast_to(counts, (x.shape[0], *counts.shape[1:-1], x.shape[-1]))
 
 
 def blur_pool(x: Array, *, strides: int, dilation: int = 1) -> Array:
-    """[N, H, W, C] -> [N, ceil(H/s), ceil(W/s), C]: blurred by [1, 2, 1] / 4 along both axes, then every s-th pixel.
+    """[N, *spatial, C] -> [N, *ceil(spatial / s), C]: [1, 2, 1] / 4 along each spatial axis, then every s-th position.
 
     Zhang 2019, "Making Convolutional Networks Shift-Invariant Again", section 3; reflected at the border. The three
-    pixels of the blur are `dilation` apart.
+    positions of the blur are `dilation` apart.
     """
-    add_macs(9 * x.shape[0] * -(-x.shape[1] // strides) * -(-x.shape[2] // strides) * x.shape[3], other=True)
-    for axis in (1, 2):
-        size = x.shape[axis]
-        span = (size - 1) // strides * strides + 1
-        padded = _reflected(x, dilation, axis)
-        before, at, after = (
+    check_layout(x)
+    add_macs(3 ** (x.ndim - 2) * x.shape[0] * math.prod(output_size(x, strides)) * x.shape[-1], other=True)
+    for axis in spatial_axes(x):
+        span = (x.shape[axis] - 1) // strides * strides + 1
+        padded = _reflect(x, dilation, axis)
+        before, center, after = (
             lax.slice_in_dim(padded, i * dilation, i * dilation + span, strides, axis) for i in range(3)
         )
-        x = (before + 2 * at + after) / 4
+        x = (before + 2 * center + after) / 4
     return x
 
 
-def _reflected(x: Array, padding: int, axis: int) -> Array:
-    """Padded along an axis, whose size may be a symbol (`jax.export`): it is then taken to be above `padding`."""
+def _reflect(x: Array, padding: int, axis: int) -> Array:
+    """`x` padded along an axis by reflection. A symbolic size (`jax.export`) is taken to be above `padding`."""
     size = x.shape[axis]
     if isinstance(size, int):
         pads = [(0, 0)] * x.ndim
         pads[axis] = (padding, padding)
         return jnp.pad(x, pads, mode="reflect")
     ends = ((1, padding + 1), (size - 1 - padding, size - 1))
-    before, behind = (jnp.flip(lax.slice_in_dim(x, *end, axis=axis), axis) for end in ends)
-    return jnp.concatenate([before, x, behind], axis)
+    before, after = (jnp.flip(lax.slice_in_dim(x, *end, axis=axis), axis) for end in ends)
+    return jnp.concatenate([before, x, after], axis)
 
 
 def _average(x: Array) -> Array:
-    return jnp.mean(x, (1, 2))
+    return jnp.mean(x, spatial_axes(x))
 
 
 @jax.custom_jvp
 def _maximum(x: Array) -> Array:
     # XLA on CPU drops NaN in a maximum over an axis.
-    return jnp.where(jnp.isnan(x).any((1, 2)), jnp.nan, jnp.max(x, (1, 2)))
+    return jnp.where(jnp.isnan(x).any(spatial_axes(x)), jnp.nan, jnp.max(x, spatial_axes(x)))
 
 
 @_maximum.defjvp
@@ -137,13 +151,18 @@ def _maximum_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, 
     """The largest share the gradient equally, as in `jnp.max`; a NaN counts as largest."""
     (x,), (dx,) = primals, tangents
     y = _maximum(x)
-    largest = ((x == y[:, None, None]) | jnp.isnan(x)).astype(x.dtype)
-    return y, (dx * largest).sum((1, 2)) / largest.sum((1, 2))
+    is_largest = ((x == over_space(y, x)) | jnp.isnan(x)).astype(x.dtype)
+    return y, (dx * is_largest).sum(spatial_axes(x)) / is_largest.sum(spatial_axes(x))
 
 
-POOLS: dict[str, Callable[[Array], Array]] = {"avg": _average, "max": _maximum}
+def _largest(x: Array) -> Array:
+    return jnp.max(x, spatial_axes(x)) if uses_plain_lowering() else _maximum(x)
+
+
+POOLS: dict[str, Callable[[Array], Array]] = {"avg": _average, "max": _largest}
 
 
 def global_pool(x: Array, kind: str = "avg") -> Array:
-    """[N, H, W, C] -> [N, C], in at least float32. `kind` is "avg" or "max"."""
+    """[N, *spatial, C] -> [N, C], in at least float32. `kind` is "avg" or "max"."""
+    check_layout(x)
     return POOLS[kind](x.astype(at_least_float32(x.dtype)))

@@ -5,9 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from resnet_jax.ops import conv2d, conv2d_per_example, tally_macs
-from resnet_jax.ops.conv import _pads, banded_product, library_conv, narrow_conv, patch_product
-from resnet_jax.ops.conv_cpu import slice_count
+from resnet_jax.ops import conv, conv_per_example, tally_macs
+from resnet_jax.ops.conv_cpu import banded_product, narrow_conv, patch_product, slice_count
+from resnet_jax.ops.conv_library import library_conv
+from resnet_jax.ops.windows import padding
 
 
 def direct(x, kernel, strides, dilation, groups):
@@ -54,10 +55,10 @@ def test_equals_its_definition(x64, size, k, strides, dilation, groups):
     # A width of 4 or 8 takes the patches or the bands.
     x = rng.standard_normal((2, size, size + size % 2, 4))
     kernel = rng.standard_normal((k, k, 4 // groups, features))
-    y = conv2d(jnp.asarray(x), jnp.asarray(kernel), strides=strides, dilation=dilation, groups=groups)
+    y = conv(jnp.asarray(x), jnp.asarray(kernel), strides=strides, dilation=dilation, groups=groups)
     np.testing.assert_allclose(y, direct(x, kernel, strides, dilation, groups), rtol=0, atol=1e-12)
     if k % 2 == 0:
-        each = conv2d_per_example(
+        each = conv_per_example(
             jnp.asarray(x), jnp.stack([kernel] * 2), strides=strides, dilation=dilation, groups=groups
         )
         np.testing.assert_allclose(each, y, rtol=0, atol=1e-12)
@@ -98,16 +99,16 @@ def test_grouped_convolutions_and_their_gradients_are_the_librarys(
     options = {"strides": strides, "dilation": dilation, "groups": groups}
 
     def one_by_one(x, kernel):
-        return conv2d_per_example(x, jnp.stack([kernel, kernel]), same=same, **options)
+        return conv_per_example(x, jnp.stack([kernel, kernel]), same=same, **options)
 
     @partial(jax.jit, static_argnums=0)
     def derivatives(f, x, kernel):
         y, back = jax.vjp(f, x, kernel)
         return y, *back(jnp.cos(y))
 
-    library = partial(library_conv, pads=_pads(x, k, strides, dilation, same), **options)
+    library = partial(library_conv, pads=padding(x, (k, k), strides=strides, dilation=dilation, same=same), **options)
     wanted = derivatives(library, x, kernel)
-    for f in (partial(conv2d, same=same, **options), one_by_one):
+    for f in (partial(conv, same=same, **options), one_by_one):
         for a, b in zip(derivatives(f, x, kernel), wanted, strict=True):
             np.testing.assert_allclose(a, b, rtol=0, atol=1e-12)
 
@@ -140,7 +141,7 @@ def test_the_narrow_convolution_and_its_derivatives_are_the_librarys(x64, height
 def test_counts_its_multiply_adds(strict_dtypes):
     counts = []
     with tally_macs(lambda macs, other: counts.append((macs, other))):
-        conv2d(jnp.ones((2, 8, 8, 4)), jnp.ones((3, 3, 2, 6)), strides=2, groups=2)
-        conv2d_per_example(jnp.ones((2, 8, 8, 4)), jnp.ones((2, 3, 3, 4, 6)))
-    conv2d(jnp.ones((2, 8, 8, 4)), jnp.ones((3, 3, 4, 6)))
+        conv(jnp.ones((2, 8, 8, 4)), jnp.ones((3, 3, 2, 6)), strides=2, groups=2)
+        conv_per_example(jnp.ones((2, 8, 8, 4)), jnp.ones((2, 3, 3, 4, 6)))
+    conv(jnp.ones((2, 8, 8, 4)), jnp.ones((3, 3, 4, 6)))
     assert counts == [(2 * 4 * 4 * 6 * 9 * 2, False), (2 * 8 * 8 * 6 * 9 * 4, True)]

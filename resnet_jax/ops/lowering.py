@@ -1,0 +1,42 @@
+"""Choice between XLA's own operations and lowerings that one platform runs faster or more exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import jax
+from jax import lax
+
+from resnet_jax.types import Array
+
+# A JAX user context is part of the keys of JAX's caches: a function that was compiled outside is traced again inside.
+_plain = jax.make_user_context(False)
+
+
+@contextmanager
+def plain_lowering() -> Iterator[None]:
+    """Lowers everything traced inside to XLA's own operations, for `jax.export` and for converters of StableHLO.
+
+    Convolutions of every kind become `stablehlo.convolution`, max pools `stablehlo.reduce_window` with XLA's gradient,
+    activations `maximum` and `clamp`. Results equal the default lowering's up to rounding, but for two things: where a
+    default keeps NaN (activations, global max pooling), XLA may lose it on a CPU, and ties in a global maximum share
+    their gradient. The context counts while a function is traced, not when the compiled function runs:
+
+        with ops.plain_lowering():
+            program = jax.export.export(jax.jit(forward))(variables, images)
+    """
+    with _plain(True):
+        yield
+
+
+def uses_plain_lowering() -> bool:
+    """Whether the caller is being traced inside `plain_lowering`."""
+    return bool(_plain.value)
+
+
+def lower(default: Callable[..., Array], cpu: Callable[..., Array] | None, *operands: Array) -> Array:
+    """`default(*operands)`, or on a CPU `cpu(*operands)`, which computes the same. None: `default` on a CPU too."""
+    if cpu is None or uses_plain_lowering():
+        return default(*operands)
+    return lax.platform_dependent(*operands, cpu=cpu, default=default)
