@@ -1,0 +1,90 @@
+"""Writes the tables of nets into docs/networks.md, between its two markers: python docs/tables.py"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from resnet_jax import create_model, list_models, summary
+from resnet_jax.analysis.summary import totals
+
+PAGE = Path(__file__).parent / "networks.md"
+BEGIN, END = "<!-- tables -->\n", "<!-- end of tables -->"
+
+GROUPS = (  # title, what the nets are, pattern of their names; a net is in the first group that matches
+    ("ResNet", "He et al. 2015, as torchvision and timm build them (v1.5): the stride is in the 3x3 convolution.",
+     r"resnet(18|34|50|101|152)"),
+    ("ResNet as in the paper", "`_v1` has the stride in the first 1x1 convolution. `_a`, `_b`, `_c` are the shortcut "
+     "options of the paper: zero padding, projection where shapes change, projection everywhere.",
+     r"resnet\d+_(v1|a|b|c)"),
+    ("Bag of Tricks", "He et al. 2018: C has a deep stem, D also has pooled shortcuts, T has a tiered stem.",
+     r"resnet\d+[cdt]"),
+    ("Anti-aliased, ResNet-RS, GroupNorm", "Average or blur pooling before strides; Bello et al. 2021; group norms.",
+     r"resnet(aa|blur|rs)\w+|resnet50_gn"),
+    ("ResNeXt and wide ResNet", "Xie et al. 2017; Zagoruyko and Komodakis 2016.", r"resnext\w+|wide_resnet\w+"),
+    ("Channel attention", "Squeeze-excite (SE), efficient channel attention (ECA), selective kernels (SK).",
+     r"(se|eca|sk)resne[x]?t\w+"),
+    ("Res2Net", "Gao et al. 2019.", r"res2ne[x]?t\w+"),
+    ("Pre-activation and BiT", "He et al. 2016; Kolesnikov et al. 2019 (`_bit`).", r"resnetv2_\w+"),
+    ("CLIP's image towers", "Radford et al. 2021. The logits are the image embedding.", r"resnet\w+_clip"),
+    ("EfficientNet", "Tan and Le 2019, with PyTorch's padding; `tf_` with TensorFlow's; `cc` with CondConv, "
+     "whose counts leave out the kernels made for each image.",
+     r"(tf_)?efficientnet_\w+"),
+    ("SkipNet", "Wang et al. 2018: each image runs or skips each block; recurrent gates.", r"skipnet\d+"),
+    ("Plain nets", "The stages of ResNet without shortcuts.", r"plain\d+"),
+    ("CIFAR ResNet", "He et al. 2015, section 4.2, for 32 x 32 pixels, with shortcut option A; also `_a`, `_b`, `_c`. "
+     "`cifar_resnet8` is a small net for tests and distillation.", r"cifar_resnet\d+(_[abc])?"),
+    ("CIFAR pre-activation and wide nets", "He et al. 2016; Zagoruyko and Komodakis 2016.",
+     r"cifar_(preresnet\d+|wrn\w+)"),
+    ("CIFAR SkipNet", "Feed-forward gates; `_rnn` has recurrent gates. Twins: `cifar_resnet38`, `74`, `110`.",
+     r"cifar_skipnet\w+"),
+    ("CIFAR Highway, CondConv, Res2Net", "Srivastava et al. 2015; Yang et al. 2019; Gao et al. 2019. Twins: "
+     "`cifar_resnet20` and `cifar_resnet29`. The count of `cifar_condconv20` leaves out the kernels made for each "
+     "image.", r"cifar_(highway\d+|condconv20|res2net29)"),
+    ("CIFAR plain nets", "The CIFAR ResNets without shortcuts.", r"cifar_plain\d+"),
+)  # fmt: skip
+
+
+def groups() -> dict[str, list[str]]:
+    """Names of nets by the title of their group.
+
+    Raises:
+      ValueError: a registered net is in no group.
+    """
+    names: dict[str, list[str]] = {title: [] for title, _, _ in GROUPS}
+    for name in list_models():
+        title = next((title for title, _, pattern in GROUPS if re.fullmatch(pattern, name)), None)
+        if title is None:
+            raise ValueError(f"expected a group for {name}, got none; add one to GROUPS in {__file__}")
+        names[title].append(name)
+    return names
+
+
+def row(name: str) -> str:
+    counts = totals(name)
+    macs = f"{counts.total.macs / 1e9:.2f} G" if counts.total.macs >= 1e9 else f"{counts.total.macs / 1e6:.1f} M"
+    return f"| `{name}` | {counts.total.parameters:,} | {macs} | {create_model(name).image_size} |"
+
+
+def tables() -> Iterator[str]:
+    """The lines between the markers."""
+    yield f"The package has {len(list_models())} nets. The columns are parameters, multiply-adds for one image, and the"
+    yield "side of the published input in pixels; every net takes other sizes too.\n"
+    members = groups()
+    for title, text, _ in GROUPS:
+        yield f"### {title}\n\n{text}\n\n| name | parameters | multiply-adds | input |\n|---|---:|---:|---:|"
+        yield from map(row, members[title])
+        yield ""
+    yield "## Counts of one net\n\n`print(summary(\"resnet50\"))` prints the counts by stage:\n"
+    yield f"```text\n{summary('resnet50')}\n```\n"
+
+
+def page(old: str) -> str:
+    """`old` with current tables."""
+    before, after = old.split(BEGIN)[0], old.split(END)[1]
+    return "\n".join([before + BEGIN, *tables()]) + END + after
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(PAGE.read_text()))
