@@ -1,32 +1,142 @@
-"""What was probably meant, and checks of types for messages. Standard library only: every room may use it."""
+"""Every exception class of the package, and words for messages. Standard library only: every room may use it."""
 
 from __future__ import annotations
 
 import difflib
 import unicodedata
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from resnet_jax.moved import renamed_names
 
 COMPARED = 200  # letters of a name: comparing takes time that grows with the square of their number
 
+# Before training, and in a run.
 
-def nearest(name: str, names: Iterable[str], otherwise: str | None = None) -> str:
-    """The end of an error message for a name that is not there: "close: a, b", else `otherwise`, else all of them.
 
-    A name that ends with it comes first, cifar_resnet20 for resnet20; before that, one that differs in case alone, and
-    one without a tag: resnet18 for resnet18.a1_in1k. Case never counts.
+class SetupError(ValueError):
+    """The command cannot start as asked; nothing has been trained."""
+
+
+class MissingExtra(ModuleNotFoundError, ValueError):
+    """A package that an extra installs is missing; the message has the command that installs it."""
+
+
+class Diverged(RuntimeError):
+    """The loss or a gradient is no longer finite."""
+
+
+class OutOfMemory(RuntimeError):
+    """A device, or the machine, has too little memory for a computation."""
+
+
+class Preempted(RuntimeError):
+    """A signal ended the run early; the completed steps are saved."""
+
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message)
+        self.status = 128 + number  # the exit status of a shell: 143 after SIGTERM, 130 after Ctrl-C
+
+
+class PeerFailed(RuntimeError):
+    """Another process of the same job failed."""
+
+
+class EvaluationStopped(Exception):
+    """A signal stopped an evaluation before its end."""
+
+
+# Data.
+
+
+class DataError(ValueError):
+    """An example cannot be used for training or testing. The message begins with its name."""
+
+
+class UnreadableImage(DataError):
+    """An image cannot be read."""
+
+
+class NeedsImageSize(ValueError):
+    """Images cannot be held in memory as they are, and no image size is set."""
+
+
+# Checkpoints.
+
+
+class CorruptedCheckpoint(ValueError):
+    """A checkpoint differs from what was saved."""
+
+
+class MissingChecksums(CorruptedCheckpoint):
+    """The checksums of a checkpoint are missing or invalid."""
+
+
+class RemovedCheckpoint(FileNotFoundError):
+    """A checkpoint was removed while it was read."""
+
+
+class SaveFailed(RuntimeError):
+    """A checkpoint, or a record of a run, could not be written; earlier checkpoints are unchanged."""
+
+
+# Weights.
+
+
+class NotFinite(ValueError):
+    """Weights have NaN or infinite values, or negative variances; `problem` is the message without advice."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"{problem}; allow_nonfinite=True loads them")
+        self.problem = problem
+
+
+class WeightsMismatch(ValueError):
+    """Entries of a state dict are missing, unexpected or of another shape."""
+
+
+class WrongModel(ValueError):
+    """The file holds another registered net: `match` names it."""
+
+    def __init__(self, file: str, match: Any) -> None:
+        super().__init__(f"{file} is {match}: pass model={match.names[0]!r}")
+        self.file, self.match = file, match
+
+
+class AmbiguousWeights(ValueError):
+    """The file has raw and averaged weights, and the caller did not choose."""
+
+
+class UnexpectedContents(Exception):
+    """The file is readable, but does not hold what is expected."""
+
+
+# Words for messages.
+
+
+def did_you_mean(name: str, names: Iterable[str], otherwise: str | None = None) -> str:
+    """The end of the message for an unknown name: "did you mean a or b?", else `otherwise`, else "expected a, b or c".
+
+    A name that differs in case alone, or in a tag (resnet18 for resnet18.a1_in1k), is the only suggestion. Names that
+    end with it come next (cifar_resnet20 for resnet20), then similar ones. Case is ignored.
     """
     names, name = list(names), name.casefold()
     by_folded: dict[str, list[str]] = {}
     for known in names:
         by_folded.setdefault(known.casefold()[:COMPARED], []).append(known)
     for whole in (name, name.partition(".")[0]):
-        if same := [known for known in names if known.casefold() == whole]:
-            return f"close: {', '.join(same[:3])}"
+        if equal := [known for known in names if known.casefold() == whole]:
+            return f"did you mean {one_of(equal[:3])}?"
     longer = [known for known in names if known.casefold().endswith(f"_{name}")]
-    alike = difflib.get_close_matches(name[:COMPARED], by_folded, n=3, cutoff=0.6)
-    close = list(dict.fromkeys(longer + [known for folded in alike for known in by_folded[folded]]))[:3]
-    return f"close: {', '.join(close)}" if close else otherwise or f"valid: {', '.join(names)}"
+    similar = difflib.get_close_matches(name[:COMPARED], by_folded, n=3, cutoff=0.6)
+    matches = list(dict.fromkeys(longer + [known for folded in similar for known in by_folded[folded]]))[:3]
+    return f"did you mean {one_of(matches)}?" if matches else otherwise or f"expected {one_of(names)}"
+
+
+def one_of(names: Iterable[str]) -> str:
+    """Alternatives in a sentence: "a", "a or b", "a, b or c"."""
+    *others, last = [*names] or ["nothing"]
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def check_type(value: Any, kinds: type | tuple[type, ...], expected: str, hint: str = "") -> None:
@@ -55,7 +165,11 @@ def composed(name: str) -> str:
 
 
 def listed(names: Iterable[str], most: int = 10) -> str:
-    """The first `most` names, and how many more there are."""
+    """The first `most` names, and the number of the others."""
     names = list(names)
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return f"{', '.join(names[:most])}{more}"
+
+
+if not TYPE_CHECKING:  # names of version 0.1.0
+    __getattr__ = renamed_names(__name__, {"nearest": "errors.did_you_mean"})

@@ -6,6 +6,8 @@ import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from resnet_jax.errors import MissingExtra
+
 EXTRAS = {
     "tensorflow_datasets": "train",
     "importlib_resources": "train",
@@ -16,10 +18,6 @@ EXTRAS = {
     "matplotlib": "plots",
     "wandb": "wandb",
 }
-
-
-class MissingExtra(ModuleNotFoundError, ValueError):
-    """A package that an extra installs is not there: what was asked for cannot be."""
 
 
 @contextmanager

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict
+
+from resnet_jax.moved import renamed_names
 
 Array = jax.Array
 Batch = Mapping[str, Any]  # image [N, H, W, C], label int [N] or float [N, K], mask float [N] (0: padding)
@@ -121,14 +123,6 @@ def check_is_array(images: Any, expected: str) -> None:
     raise TypeError(f"expected {expected}, got {got}{hint}")
 
 
-class NotFinite(ValueError):
-    """Weights have NaN or infinite values, or negative variances; `problem` is the message without advice."""
-
-    def __init__(self, problem: str) -> None:
-        super().__init__(f"{problem}; allow_nonfinite=True loads them")
-        self.problem = problem
-
-
 def flaw(leaf: str, value: Any) -> str | None:
     """Why no trained net has such an array, by the last part of its path; None: it may have."""
     if not np.isfinite(value).all():
@@ -140,3 +134,7 @@ def flaws(variables: Variables) -> list[str]:
     """Arrays that no trained net has, "path (why)" each."""
     flat = flatten_dict(variables)
     return [f"{'/'.join(path)} ({why})" for path, value in flat.items() if (why := flaw(path[-1], value))]
+
+
+if not TYPE_CHECKING:  # names of version 0.1.0
+    __getattr__ = renamed_names(__name__, {"NotFinite": "errors.NotFinite"})

@@ -17,9 +17,9 @@ BELOW_RUNS = (
     *("checkpoints", "distributed", "evaluation", "analysis"),
 )
 ALLOWED = {  # room: what it may import, by longest matching prefix
-    "types": (),
-    "errors": (),
-    "extras": (),
+    "types": ("moved",),
+    "errors": ("moved",),
+    "extras": ("errors",),
     "moved": (),
     "files": ("errors",),
     "config": ("errors", "files", "config"),

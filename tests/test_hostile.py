@@ -28,10 +28,11 @@ from safetensors.numpy import save
 from resnet_jax.cli.arguments import make_parser
 from resnet_jax.cli.main import parse
 from resnet_jax.config import Config, check_config, check_types, from_dict, load_config, to_dict
-from resnet_jax.data import DataError, open_source
+from resnet_jax.data import open_source
 from resnet_jax.data.loading.decoding import centre_crop, random_resized_crop, read_image
 from resnet_jax.data.sources.formats import open_path, read_idx
 from resnet_jax.data.sources.image_files import ImageFileSource
+from resnet_jax.errors import DataError
 from resnet_jax.runs.directory import read_config
 from resnet_jax.weights.readers import read_state
 

@@ -61,3 +61,22 @@ def test_statements_import_old_paths_and_the_package_itself_warns_of_nothing():
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    "module, old, new",
+    [
+        ("errors", "nearest", "did_you_mean"),
+        ("checkpoints.checksums", "Damaged", "CorruptedCheckpoint"),
+        ("data", "Unreadable", "UnreadableImage"),
+        ("data.loading.decoding", "Unreadable", "UnreadableImage"),
+        ("data.loading.decoding", "DataError", "DataError"),
+        ("runs.trainer", "SetupError", "SetupError"),
+        ("types", "NotFinite", "NotFinite"),
+        ("weights.pretrained", "Misfit", "WeightsMismatch"),
+        ("extras", "MissingExtra", "MissingExtra"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_errors_are_caught_under_their_old_names(module, old, new):
+    assert getattr(import_module(f"resnet_jax.{module}"), old) is getattr(import_module("resnet_jax.errors"), new)

@@ -162,6 +162,6 @@ def test_arguments_out_of_range_are_named(call, said):
 
 
 def test_case_does_not_hide_a_name():
-    with pytest.raises(ValueError, match="close: resnet18$"):
+    with pytest.raises(ValueError, match="did you mean resnet18.$"):
         resnet_jax.create_model("RESNET18")
     assert resnet_jax.list_models("RESNET18*") == resnet_jax.list_models("resnet18*")

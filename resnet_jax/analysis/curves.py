@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from resnet_jax.errors import nearest
+from resnet_jax.errors import did_you_mean
 from resnet_jax.models import natural
 
 WANTED = '{"step": 10, "split": "train" or "test", "loss": 1.5, "top1": 0.25, ...}'
@@ -80,7 +80,7 @@ def read_records(folder: Path) -> list[dict[str, Any]]:
         lines = _read_text(file).split("\n")[:-1]  # the last is empty, or torn
     except (FileNotFoundError, NotADirectoryError):
         beside = sorted(run.parent.name for run in folder.parent.glob("*/metrics.jsonl"))
-        close = nearest(folder.name, beside, None if beside else "no run is beside it")
+        close = did_you_mean(folder.name, beside, None if beside else "no run is beside it")
         if inside := sorted(run.parent.name for run in folder.glob("*/metrics.jsonl")):
             close = f"runs in it: {', '.join(inside[:5])}{', ...' if len(inside) > 5 else ''}"
         raise FileNotFoundError(f"no metrics.jsonl in {folder}; wanted the folder of a run; {close}") from None

@@ -10,27 +10,17 @@ import os
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 
+from resnet_jax.errors import CorruptedCheckpoint, MissingChecksums
 from resnet_jax.files import replace_file
+from resnet_jax.moved import renamed_names
 
 FILE = "checksums.json"
 CHUNK = 2**20
-
-
-class Damaged(ValueError):
-    """A checkpoint that is not what was saved."""
-
-
-class SealBroken(Damaged):
-    """Its checksums.json is missing, or not one of ours."""
-
-
-class SaveFailed(RuntimeError):
-    """A checkpoint, or a record of a run, could not be written; the checkpoints before it are as they were."""
 
 
 def array_checksums(tree: Any) -> dict[str, str]:
@@ -75,11 +65,11 @@ def read_seal(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
     """The checksums of arrays and files.
 
     Raises:
-      SealBroken: it is missing, or not what was written.
+      MissingChecksums: it is missing, or not what was written.
       OSError: it cannot be read.
     """
     if not (folder / FILE).exists():
-        raise SealBroken(f"{folder} has no {FILE}: its save was interrupted")
+        raise MissingChecksums(f"{folder} has no {FILE}: its save was interrupted")
     intact = (folder / FILE).is_file()
     try:
         text = (folder / FILE).read_text() if intact else ""
@@ -89,7 +79,7 @@ def read_seal(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
     except (ValueError, KeyError, TypeError):
         intact = False
     if not intact:
-        raise SealBroken(f"{folder} is damaged: {FILE} is not what was written")
+        raise MissingChecksums(f"{folder} is damaged: {FILE} is not what was written")
     return arrays, files
 
 
@@ -97,24 +87,26 @@ def check_files(folder: Path, files: Mapping[str, str]) -> None:
     """Compares files with their checksums.
 
     Raises:
-      Damaged: which file, and how.
+      CorruptedCheckpoint: which file, and how.
       OSError: a file is there, and cannot be read.
     """
     for name, wanted in files.items():
         if not (folder / name).is_file():
-            raise Damaged(f"{folder} is damaged: {name} is missing")
+            raise CorruptedCheckpoint(f"{folder} is damaged: {name} is missing")
         found = _file_checksum(folder / name)
         if found != wanted:
-            raise Damaged(f"{folder} is damaged: {name} is {found}, and was written as {wanted} (bytes, CRC-32)")
+            raise CorruptedCheckpoint(
+                f"{folder} is damaged: {name} is {found}, and was written as {wanted} (bytes, CRC-32)"
+            )
 
 
 def check_arrays(folder: Path, tree: Any, wanted: Mapping[str, str]) -> None:
-    """Raises Damaged for an array that is missing, or not the one that was saved."""
+    """Raises CorruptedCheckpoint for an array that is missing, or not the one that was saved."""
     found = array_checksums(tree)
     for name in sorted(found.keys() | wanted.keys()):
         if found.get(name) != wanted.get(name):
             got, saved = found.get(name, "missing"), wanted.get(name, "nothing")
-            raise Damaged(f"{folder} is damaged: array {name} is {got}, and was saved as {saved}")
+            raise CorruptedCheckpoint(f"{folder} is damaged: array {name} is {got}, and was saved as {saved}")
 
 
 def _file_checksum(file: Path, *, sync: bool = False) -> str:
@@ -130,3 +122,14 @@ def _file_checksum(file: Path, *, sync: bool = False) -> str:
 def _sealed(record: dict[str, Any]) -> str:
     own = f"{zlib.crc32(json.dumps(record).encode()):08x}"
     return json.dumps({"crc32": own, **record}, indent=0)
+
+
+if not TYPE_CHECKING:  # names of version 0.1.0
+    __getattr__ = renamed_names(
+        __name__,
+        {
+            "Damaged": "errors.CorruptedCheckpoint",
+            "SealBroken": "errors.MissingChecksums",
+            "SaveFailed": "errors.SaveFailed",
+        },
+    )

@@ -30,9 +30,6 @@ from orbax.checkpoint.checkpoint_managers import FixedIntervalPolicy
 from resnet_jax.checkpoints.best import SIGNS, score
 from resnet_jax.checkpoints.checksums import (
     FILE,
-    Damaged,
-    SaveFailed,
-    SealBroken,
     array_checksums,
     check_arrays,
     check_files,
@@ -42,11 +39,19 @@ from resnet_jax.checkpoints.checksums import (
     write_checksums,
 )
 from resnet_jax.distributed import processes as distributed
-from resnet_jax.errors import described, listed
+from resnet_jax.errors import (
+    CorruptedCheckpoint,
+    MissingChecksums,
+    NotFinite,
+    RemovedCheckpoint,
+    SaveFailed,
+    described,
+    listed,
+)
 from resnet_jax.files import expanded, replace_file
 from resnet_jax.models import create_model
 from resnet_jax.training.state import TrainState
-from resnet_jax.types import NotFinite, Preprocess, Pretrained, flaws
+from resnet_jax.types import Preprocess, Pretrained, flaws
 
 FORMAT = 2  # 1 had no checksums, and is read without
 ITEMS = ("state", "meta")
@@ -363,7 +368,7 @@ def open_checkpoint(path: str | Path, step: str | int = "latest") -> Checkpoint:
     for _ in range(READINGS):
         try:
             return _open(folder, step, str(path))
-        except _Removed:  # by the run, which saves meanwhile: it has a newer one
+        except RemovedCheckpoint:  # by the run, which saves meanwhile: it has a newer one
             if step not in ("latest", "best"):
                 raise
     return _open(folder, step, str(path))
@@ -391,23 +396,19 @@ def _open(folder: Path, step: str | int, asked: str) -> Checkpoint:
                 with _may_be_removed(folder / str(candidate)):
                     rank = _score_of(folder / str(candidate), measure)
                 ranks[candidate] = (-math.inf if rank is None else rank, candidate)  # of equal ones the latest
-            except Damaged as error:
+            except CorruptedCheckpoint as error:
                 told.append(str(error))
         steps = sorted(ranks, key=lambda step: ranks[step])
     for candidate in reversed(steps):
         try:
             found = _read(folder / str(candidate))
-        except Damaged as error:
+        except CorruptedCheckpoint as error:
             told.append(str(error))
             continue
         for reason in told:
             warnings.warn(f"{reason}; taking step {candidate}", stacklevel=4)
         return found
-    raise Damaged("; ".join(told))
-
-
-class _Removed(FileNotFoundError):
-    """A checkpoint that was there, and was removed while it was read."""
+    raise CorruptedCheckpoint("; ".join(told))
 
 
 def newest_sound(folder: Path) -> tuple[Checkpoint | None, list[str]]:
@@ -416,7 +417,7 @@ def newest_sound(folder: Path) -> tuple[Checkpoint | None, list[str]]:
     Newer ones, which are damaged, are moved to `damaged` beside `folder`; what a dead process has left half done goes.
 
     Raises:
-      Damaged: there are checkpoints, and none is sound; they stay where they are.
+      CorruptedCheckpoint: there are checkpoints, and none is sound; they stay where they are.
       ValueError: a format this version does not know.
       OSError: one cannot be read; that is no damage.
     """
@@ -425,11 +426,11 @@ def newest_sound(folder: Path) -> tuple[Checkpoint | None, list[str]]:
         try:
             found = _read(folder / str(step))
             break
-        except Damaged as error:
+        except CorruptedCheckpoint as error:
             damaged.append((step, str(error)))
     if damaged and found is None:
         hint = f"choose another --workdir, or move {folder} away to begin again"
-        raise Damaged(f"no checkpoint is sound: {'; '.join(reason for _, reason in damaged)}; {hint}")
+        raise CorruptedCheckpoint(f"no checkpoint is sound: {'; '.join(reason for _, reason in damaged)}; {hint}")
     for step, reason in damaged:
         place = _free(folder.parent / "damaged" / str(step))
         if place.parent.exists() and not place.parent.is_dir():
@@ -467,22 +468,22 @@ def read_meta(folder: Path) -> dict[str, Any]:
     """What was saved beside the state, unverified.
 
     Raises:
-      Damaged: it is not there, or nothing of ours.
+      CorruptedCheckpoint: it is not there, or nothing of ours.
       ValueError: a format this version does not know.
       OSError: it cannot be read.
     """
     file = folder / "meta" / "metadata"
     if not file.is_file():
-        raise Damaged(f"{folder} is damaged: meta/metadata is missing")
+        raise CorruptedCheckpoint(f"{folder} is damaged: meta/metadata is missing")
     try:
         meta = json.loads(file.read_text())
         number = meta["format"]
     except (ValueError, KeyError, TypeError) as error:
-        raise Damaged(f"{folder} is damaged: meta/metadata is no JSON of ours: {error!r}") from None
+        raise CorruptedCheckpoint(f"{folder} is damaged: meta/metadata is no JSON of ours: {error!r}") from None
     if not isinstance(number, int) or not 1 <= number <= FORMAT:
         raise ValueError(f"{folder} has format {number}, of a newer version; this one reads 1 to {FORMAT}")
     if missing := [name for name in ("model", "classes", "preprocess") if name not in meta]:
-        raise Damaged(f"{folder} is damaged: meta/metadata has no {', '.join(missing)}")
+        raise CorruptedCheckpoint(f"{folder} is damaged: meta/metadata has no {', '.join(missing)}")
     return meta
 
 
@@ -490,9 +491,9 @@ def _read(folder: Path) -> Checkpoint:
     """Everything in a checkpoint, verified: first its files, then every array.
 
     Raises:
-      Damaged: it is not what was saved.
+      CorruptedCheckpoint: it is not what was saved.
       ValueError: a format this version does not know; files that are as written, and cannot be read.
-      OSError: one cannot be read; `_Removed` where the whole checkpoint is there no more.
+      OSError: one cannot be read; `RemovedCheckpoint` where the whole checkpoint is there no more.
     """
     with _may_be_removed(folder):
         return _verified(folder)
@@ -500,12 +501,12 @@ def _read(folder: Path) -> Checkpoint:
 
 @contextmanager
 def _may_be_removed(folder: Path) -> Iterator[None]:
-    """Raises `_Removed` for an error in a checkpoint that is there no more."""
+    """Raises `RemovedCheckpoint` for an error in a checkpoint that is there no more."""
     try:
         yield
     except (ValueError, OSError) as error:
         if not folder.is_dir():
-            raise _Removed(f"{folder} was removed while it was read: its run has saved newer ones") from error
+            raise RemovedCheckpoint(f"{folder} was removed while it was read: its run has saved newer ones") from error
         raise
 
 
@@ -515,7 +516,7 @@ def _verified(folder: Path) -> Checkpoint:
         wanted, files = read_seal(folder)
         check_files(folder, files)
         meta = read_meta(folder)
-    except SealBroken:
+    except MissingChecksums:
         meta = read_meta(folder)  # it may be of a newer version, which seals otherwise
         if meta["format"] > 1 or (folder / FILE).exists():
             raise
@@ -526,13 +527,13 @@ def _verified(folder: Path) -> Checkpoint:
     except Exception as error:  # of any type, from below Orbax
         reason = str(error).partition("\n")[0]
         if wanted is None:
-            raise Damaged(f"{folder} is damaged: {reason}") from error
+            raise CorruptedCheckpoint(f"{folder} is damaged: {reason}") from error
         raise ValueError(f"{folder} cannot be read, though its files are what was written: {reason}") from error
     if wanted is not None:
         check_arrays(folder, arrays, wanted)
     saved_at = meta.get("data", {}).get("next_step")
     if isinstance(saved_at, int) and folder.name.isdigit() and saved_at != int(folder.name):  # a renamed copy
-        raise Damaged(f"{folder} is damaged: it was saved as step {saved_at}")
+        raise CorruptedCheckpoint(f"{folder} is damaged: it was saved as step {saved_at}")
     tested = _test_of(folder, files)
     return Checkpoint(folder, meta | ({"evaluation_due": False} if tested else {}), arrays, tested)
 
@@ -564,11 +565,11 @@ def _score_of(folder: Path, measure: str) -> float | None:
     """The test's result by `measure`, more is better; None: it was not tested, or measured nothing of the kind.
 
     Raises:
-      Damaged: the record of it.
+      CorruptedCheckpoint: the record of it.
     """
     try:
         files = read_seal(folder)[1]
-    except SealBroken:  # which is told if it comes to that
+    except MissingChecksums:  # which is told if it comes to that
         files = None
     means = _test_of(folder, files)
     return None if means is None else score(means, measure)
@@ -577,7 +578,7 @@ def _score_of(folder: Path, measure: str) -> float | None:
 def _known_score(folder: Path, measure: str) -> float | None:
     try:
         return _score_of(folder, measure)
-    except (Damaged, OSError):  # which is told to who reads it
+    except (CorruptedCheckpoint, OSError):  # which is told to who reads it
         return None
 
 
@@ -594,7 +595,7 @@ def _test_of(folder: Path, files: Mapping[str, str] | None) -> dict[str, float] 
     except (ValueError, TypeError, AttributeError):
         means = {}
     if not means.keys() & SIGNS.keys():
-        raise Damaged(f"{folder} is damaged: {TESTED} is no record of a test")
+        raise CorruptedCheckpoint(f"{folder} is damaged: {TESTED} is no record of a test")
     return means
 
 

@@ -19,7 +19,7 @@ from dataclasses import MISSING, Field, dataclass, fields, is_dataclass, replace
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from resnet_jax.errors import nearest
+from resnet_jax.errors import did_you_mean, one_of
 from resnet_jax.files import expanded
 
 PATHS = ("PATH", "RUN", "RUN ...", "IMAGE ...", "NAME|PATH")  # metavariables of paths
@@ -321,8 +321,8 @@ class Parser(argparse.ArgumentParser):
             return f"no option {flag}; {ours}"
         by_last = {known.lstrip("-").rpartition(".")[2]: known for known in shown}
         if "." not in name and (close := difflib.get_close_matches(last, by_last, n=3)):
-            return f"no option {flag}; close: {', '.join(by_last[word] for word in close)}"
-        return f"no option {flag}; {nearest(name, shown, f'see {self.prog} --help')}"
+            return f"no option {flag}; did you mean {one_of(by_last[word] for word in close)}?"
+        return f"no option {flag}; {did_you_mean(name, shown, f'see {self.prog} --help')}"
 
 
 class _Formatter(argparse.HelpFormatter):
@@ -530,8 +530,8 @@ class _Convert:
                 if text == str(choice):
                     return choice
             choices = [str(choice) for choice in get_args(self.hint)]
-            close = nearest(text, choices, "")
-            hint = "" if close.startswith("valid") else f"; {close}"
+            close = did_you_mean(text, choices, "")
+            hint = "" if close.startswith("expected") else f"; {close}"
             raise argparse.ArgumentTypeError(f"expected {' or '.join(choices)}, got {text!r}{hint}")
         if self.hint is int:
             return _whole(text)

@@ -21,15 +21,26 @@ from resnet_jax import data
 from resnet_jax.analysis.summary import summary, totals
 from resnet_jax.checkpoints.manager import Checkpoint, open_checkpoint
 from resnet_jax.config import LARGEST, SIDE, Config, DataConfig, check_data, place
-from resnet_jax.data import DataError, Unreadable
-from resnet_jax.data.loading.memory import NeedsImageSize, depth_note
+from resnet_jax.data.loading.memory import depth_note
 from resnet_jax.data.loading.streaming import Photographs
 from resnet_jax.data.sources.formats.labels import SUFFIXES
 from resnet_jax.data.sources.image_files import ImageFileSource
 from resnet_jax.data.sources.protocols import DataSource
 from resnet_jax.distributed import processes as distributed
 from resnet_jax.distributed.devices import Parallel
-from resnet_jax.errors import nearest
+from resnet_jax.errors import (
+    DataError,
+    Diverged,
+    NeedsImageSize,
+    NotFinite,
+    OutOfMemory,
+    PeerFailed,
+    Preempted,
+    SaveFailed,
+    SetupError,
+    UnreadableImage,
+    did_you_mean,
+)
 from resnet_jax.evaluation.predictions import image_files, predict
 from resnet_jax.evaluation.views import (
     Predictions,
@@ -51,17 +62,8 @@ from resnet_jax.runs.plan import keep_sides, open_dataset, open_split, record_of
 from resnet_jax.runs.recalibrate import recalibrate
 from resnet_jax.runs.replay import replay
 from resnet_jax.runs.survey import survey, verify
-from resnet_jax.runs.trainer import (
-    Diverged,
-    OutOfMemory,
-    PeerFailed,
-    Preempted,
-    SaveFailed,
-    SetupError,
-    cache_compilations,
-    train,
-)
-from resnet_jax.types import NotFinite, Preprocess, Pretrained
+from resnet_jax.runs.trainer import cache_compilations, train
+from resnet_jax.types import Preprocess, Pretrained
 
 __all__ = [
     "DataError",
@@ -104,9 +106,9 @@ def run(name: str, request: Any) -> None:
             if name in ("eval", "predict", "replay", "recalibrate", "data", "experiment"):
                 _check_devices()  # before anything else is blamed for there being none
             commands[name](request)
-    except Unreadable as error:
+    except UnreadableImage as error:
         skip = "" if name in ("replay", "recalibrate") else ", or skip such images: --data.unreadable skip"
-        raise Unreadable(f"{error}; repair it{skip}") from error
+        raise UnreadableImage(f"{error}; repair it{skip}") from error
     except (DataError, BrokenPipeError):
         raise
     except (jax.errors.JaxRuntimeError, MemoryError) as error:
@@ -500,7 +502,7 @@ def _check_experiment(request: Any, default: Config) -> None:
 def _models(request: Any) -> None:
     names = list_models(request.pattern)
     if not names:
-        close = nearest(request.pattern.strip("*"), list_models(), "see: resnet-jax models")
+        close = did_you_mean(request.pattern.strip("*"), list_models(), "see: resnet-jax models")
         raise ValueError(f"no model matches {request.pattern!r}; {close}")
     width = max(map(len, names))
     print(f"{'':{width}}{'parameters':>14}{'multiply-adds':>18}{'input':>12}")

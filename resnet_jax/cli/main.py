@@ -32,7 +32,7 @@ from resnet_jax.config import (
     place,
     to_dict,
 )
-from resnet_jax.errors import nearest
+from resnet_jax.errors import did_you_mean
 from resnet_jax.experiments.settings import DEFAULTS
 from resnet_jax.moved import CallableModule
 
@@ -266,7 +266,7 @@ def _main(name: str, arguments: list[str]) -> None:
             fail(f"expected a command before options, as resnet-jax train; {unknown}")
         fail(f"expected a command, got {name}; did you mean resnet-jax train {name}?")
     if name not in COMMANDS:
-        fail(f"no command {name!r}; {nearest(name, COMMANDS)}")
+        fail(f"no command {name!r}; {did_you_mean(name, COMMANDS)}")
     request = parse(arguments) if name == "train" else _request(name, arguments)
     from resnet_jax.cli import commands
 
@@ -353,7 +353,7 @@ def _print_help(name: str, arguments: Sequence[str]) -> None:
     groups = list(dict.fromkeys(name.partition(".")[0] for name in names if "." in name))
     asked = [after for flag, after in pairwise(arguments) if flag in ("-h", "--help") and not after.startswith("-")]
     if unknown := [group for group in asked if group not in groups]:
-        fail(f"no group {unknown[0]!r}; {nearest(unknown[0], groups)}")
+        fail(f"no group {unknown[0]!r}; {did_you_mean(unknown[0], groups)}")
     only = [name for name in names if name.partition(".")[0] in asked] or EVERYDAY
     _parser(name, _shown(name, arguments), only).print_help()
     print(MORE.format(count=len(names) - len(only), groups=", ".join(groups)))

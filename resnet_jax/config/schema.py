@@ -14,7 +14,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from resnet_jax.errors import nearest
+from resnet_jax.errors import did_you_mean
 from resnet_jax.files import expanded
 
 Place = Annotated[str, "PATH"]  # what the command line calls the value
@@ -235,7 +235,7 @@ def _config_file(path: Path) -> Path:
     if not path.is_file():
         names = sorted(other.stem for other in shipped_configs().glob("*.py"))
         beside = [other.name for other in path.parent.glob("*.py")]
-        close = nearest(path.name, beside, nearest(path.stem, names))
+        close = did_you_mean(path.name, beside, did_you_mean(path.stem, names))
         raise FileNotFoundError(f"no config file {str(path)!r}; {close}")
     if path.suffix not in (".py", ".json"):
         raise ValueError(f"config file {path}: expected a .py file with `config = Config(...)` or a run's config.json")
@@ -538,7 +538,7 @@ def _restored(values: dict[str, Any], kind: type) -> Any:
     hints = get_type_hints(kind)
     for name in values:
         if name not in hints:
-            raise ValueError(f"{kind.__name__} has no field {_short(name)}; {nearest(str(name), hints)}")
+            raise ValueError(f"{kind.__name__} has no field {_short(name)}; {did_you_mean(str(name), hints)}")
 
     def restore(name: str, value: Any) -> Any:
         if dataclasses.is_dataclass(hints[name]):

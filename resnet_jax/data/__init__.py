@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from resnet_jax.data.augment.device import make_augment
-from resnet_jax.data.loading.decoding import DataError, Unreadable
 from resnet_jax.data.loading.image_files import read_images
 from resnet_jax.data.loading.memory import InMemory, Order, Source, in_memory
 from resnet_jax.data.sources.class_names import places, rename_classes, with_class_names
 from resnet_jax.data.sources.held_out import TEST_SPLITS, default_splits
 from resnet_jax.data.sources.protocols import Dataset, DataSource
 from resnet_jax.data.sources.subsets import RelabelledSource, select_classes
+from resnet_jax.errors import DataError, UnreadableImage
+from resnet_jax.moved import renamed_names
 
 __all__ = [
     "TEST_SPLITS",
@@ -23,7 +24,7 @@ __all__ = [
     "InMemory",
     "Order",
     "Source",
-    "Unreadable",
+    "UnreadableImage",
     "default_splits",
     "load",
     "make_augment",
@@ -109,7 +110,7 @@ def open_source(
       known_classes: those of a trained net, whose labels the examples get, by the names of their classes.
 
     Raises:
-      Unreadable: an image that cannot be read (met here only if they are held in memory).
+      UnreadableImage: an image that cannot be read (met here only if they are held in memory).
       ValueError: no such split, images that differ in size, another number of class names.
     """
     examples = open_examples(dataset, split, class_names, classes, per_class, skip_unreadable=skip_unreadable)
@@ -161,3 +162,7 @@ def with_classes(source: Source, classes: tuple[str, ...]) -> Source:
 def load(name: str, split: str, *, data_dir: str | None = None) -> InMemory:
     """A split of a TFDS dataset of equal-sized images, in memory."""
     return in_memory(open_dataset(name, data_dir=data_dir).examples(split))
+
+
+if not TYPE_CHECKING:  # names of version 0.1.0
+    __getattr__ = renamed_names(__name__, {"Unreadable": "errors.UnreadableImage"})

@@ -13,6 +13,8 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from resnet_jax.errors import PeerFailed
+
 
 @ctypes.CFUNCTYPE(None, ctypes.c_int)
 def _aborted(number: int) -> None:
@@ -20,10 +22,6 @@ def _aborted(number: int) -> None:
     said = b"stopped: JAX has aborted this process, as it does when others of the job are lost or do not come; "
     os.write(2, said + b"start all again to go on from the last save\n")
     os._exit(1)
-
-
-class PeerFailed(RuntimeError):
-    """Another process of this job could not go on."""
 
 
 def start(

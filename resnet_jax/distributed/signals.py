@@ -15,6 +15,8 @@ from typing import Any
 import jax
 from jax.experimental import multihost_utils
 
+from resnet_jax.errors import Preempted
+
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 SAVING = (signal.SIGUSR1, signal.SIGUSR2)
 SIGNALS = (*ENDING, *SAVING)
@@ -22,14 +24,6 @@ LIBC: Any = ctypes.CDLL(None)
 LIBC.signal.restype = ctypes.c_void_p
 LIBC.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
 HANDLER = ctypes.CFUNCTYPE(None, ctypes.c_int)
-
-
-class Preempted(RuntimeError):
-    """A signal ended the run early; what was done is saved."""
-
-    def __init__(self, said: str, number: int) -> None:
-        super().__init__(said)
-        self.status = 128 + number  # as a shell has it: 143 after SIGTERM, 130 after Ctrl-C
 
 
 class Signals:

@@ -9,14 +9,11 @@ import jax
 
 from resnet_jax.data import Source
 from resnet_jax.distributed.devices import Parallel
+from resnet_jax.errors import EvaluationStopped
 from resnet_jax.metrics.confusion import Confusion
 from resnet_jax.training import metrics
 
 AHEAD = 3  # batches under way at most
-
-
-class Stopped(Exception):
-    """`stop` ended an evaluation before its end."""
 
 
 def evaluate(
@@ -35,12 +32,12 @@ def evaluate(
     processes each reads its share. With a `by_example` step, `confusion` counts each example.
 
     Raises:
-      Stopped: `stop`, which is asked before each batch, was true.
+      EvaluationStopped: `stop`, which is asked before each batch, was true.
     """
     sums: list[Any] = []
     for batch in parallel.prefetch(source.eval_batches(batch_size, share=parallel.share)):
         if stop():
-            raise Stopped
+            raise EvaluationStopped
         sums.append(step(state, batch))
         jax.block_until_ready(sums[-AHEAD:][0])
     sums = jax.device_get(sums)

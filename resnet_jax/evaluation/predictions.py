@@ -14,11 +14,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from resnet_jax.data.loading.decoding import DataError
 from resnet_jax.data.loading.streaming import Photographs
 from resnet_jax.data.sources.formats import image_files_below
 from resnet_jax.data.sources.image_files import ImageFileSource
 from resnet_jax.data.sources.label_kinds import Label
+from resnet_jax.errors import DataError
 from resnet_jax.files import expanded
 from resnet_jax.types import Pretrained
 

@@ -14,10 +14,10 @@ from resnet_jax.analysis.curves import read_curves
 from resnet_jax.analysis.plots import draw_ways
 from resnet_jax.config import Config, InitConfig
 from resnet_jax.data import default_splits, rename_classes
+from resnet_jax.errors import SetupError
 from resnet_jax.experiments.runs import run_all
 from resnet_jax.files import replace_file
 from resnet_jax.runs.plan import open_dataset
-from resnet_jax.runs.trainer import SetupError
 
 PER_CLASS, EPOCHS = 4, 60.0
 BACKBONE = "^(?!head/dense)"  # all but the classifier

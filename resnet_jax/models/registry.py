@@ -14,7 +14,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from resnet_jax.errors import check_type, described, nearest
+from resnet_jax.errors import check_type, described, did_you_mean
 from resnet_jax.models.options import feature_names, one_of, taken_apart, whole
 from resnet_jax.models.partials import Partial
 from resnet_jax.models.resnet import Outputs, ResNet, Stage
@@ -89,14 +89,16 @@ def create_model(name: str | None = None, /, **overrides: Any) -> nn.Module:
         )
     check_type(name, str, "a model name (str)", "see list_models()")
     if name not in MODELS:
-        raise ValueError(f"no model named {name!r}; {nearest(name, MODELS, 'see list_models(), or resnet-jax models')}")
+        raise ValueError(
+            f"no model named {name!r}; {did_you_mean(name, MODELS, 'see list_models(), or resnet-jax models')}"
+        )
     kind: Any = MODELS[name].func  # ResNet, or a skeleton of its kind
     fields = [field for field in kind.__dataclass_fields__ if field not in FLAX]
     for field in overrides:
         if field == "pretrained":
             raise TypeError('nothing is downloaded: load_pretrained("FILE.safetensors") reads a file of weights')
         if field not in fields and field not in FLAX:
-            raise TypeError(f"{name} has no option {field!r}; {nearest(field, fields)}")
+            raise TypeError(f"{name} has no option {field!r}; {did_you_mean(field, fields)}")
     if isinstance(stem := overrides.get("stem"), str):
         one_of("stem", stem, STEMS)
         own = getattr(MODELS[name].keywords.get("stem"), "keywords", {})

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from resnet_jax.checkpoints.manager import kept_steps, read_meta
 from resnet_jax.config import DEFAULT_WARMUP, Config, changes, from_dict, read_record, to_dict
-from resnet_jax.errors import listed, nearest
+from resnet_jax.errors import did_you_mean, listed
 from resnet_jax.files import expanded, replace_file
 from resnet_jax.metrics.confusion import FOLDER, remove_evaluation
 
@@ -212,7 +212,7 @@ def read_config(folder: str | Path) -> Config:
         if inside := sorted(path.parent.name for path in folder.glob("*/config.json")):
             raise FileNotFoundError(f"{folder} is no run; runs in it: {', '.join(inside[:10])}")
         raise FileNotFoundError(
-            f"{folder} {there}; wanted: the folder of a run; {nearest(folder.name, runs, 'see runs/')}"
+            f"{folder} {there}; wanted: the folder of a run; {did_you_mean(folder.name, runs, 'see runs/')}"
         )
     try:
         return _located(read_record(file), json.loads(file.read_text()).get("directory"))

@@ -7,13 +7,11 @@ import re
 
 import jax
 
+from resnet_jax.errors import OutOfMemory
+
 # As XLA's allocators, its TPU compiler and NumPy write it.
 AMOUNT = re.compile(r"(?:allocat\w*\D{1,20}|Used )([\d.]+)\s*(bytes|[KMGT]?i?B|[KMGT])\b")
 UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
-
-
-class OutOfMemory(RuntimeError):
-    """A device, or the machine, has no memory for what was to be computed."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -35,7 +35,7 @@ from resnet_jax.data.sources.held_out import HELD_OUT, Sides, shared
 from resnet_jax.data.sources.identity import MANY, Identity, differences, repaired
 from resnet_jax.data.sources.stored import StoredDataset
 from resnet_jax.data.sources.subsets import identify
-from resnet_jax.errors import composed, nearest
+from resnet_jax.errors import composed, did_you_mean
 from resnet_jax.files import expanded
 from resnet_jax.models import MODELS, create_model, in_order, list_models, shapes
 from resnet_jax.models.skipnet import SkipNet
@@ -202,7 +202,7 @@ def _weights_by_name(texts: tuple[str, ...], classes: tuple[str, ...]) -> tuple[
     weights = dict.fromkeys(map(composed, classes), 1.0)
     for name, weight in map(class_weight, texts):
         if composed(name) not in weights:
-            close = nearest(composed(name), weights, f"classes: {shortened(classes)}")
+            close = did_you_mean(composed(name), weights, f"classes: {shortened(classes)}")
             raise ValueError(f"optim.class_weights: no class {name!r}; {close}")
         weights[composed(name)] = weight
     if not sum(weights.values()):

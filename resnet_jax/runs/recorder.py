@@ -11,6 +11,7 @@ from typing import Any
 import jax
 
 from resnet_jax.checkpoints.manager import Checkpoints
+from resnet_jax.errors import Diverged
 from resnet_jax.runs.build import Session
 from resnet_jax.runs.reporter import Report
 from resnet_jax.training import metrics
@@ -19,10 +20,6 @@ from resnet_jax.types import Batch
 AHEAD = 3  # steps under way at most
 SHOWN = 3  # names of examples in a message
 ADVICE = "try a lower --optim.peak-lr, or --optim.clip-norm 1"
-
-
-class Diverged(RuntimeError):
-    """The loss or a gradient is not finite any more."""
 
 
 @dataclass

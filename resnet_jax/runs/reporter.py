@@ -19,7 +19,7 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from resnet_jax.checkpoints.checksums import SaveFailed
+from resnet_jax.errors import SaveFailed
 from resnet_jax.files import replace_file
 from resnet_jax.runs.writers import Writer
 

@@ -17,17 +17,23 @@ from typing import Any
 import jax
 
 from resnet_jax.checkpoints.best import BestTest
-from resnet_jax.checkpoints.checksums import SaveFailed
 from resnet_jax.checkpoints.manager import Checkpoint, Checkpoints, newest_sound, open_checkpoint
 from resnet_jax.config import Config, check_config, flat, place, to_dict
-from resnet_jax.data import DataError
 from resnet_jax.data.loading.sheet import as_seen
 from resnet_jax.data.sources.formats import is_image_folder
 from resnet_jax.distributed import processes as distributed
 from resnet_jax.distributed.devices import Parallel
-from resnet_jax.distributed.processes import PeerFailed
-from resnet_jax.distributed.signals import Preempted, Signals
-from resnet_jax.evaluation.evaluate import Stopped
+from resnet_jax.distributed.signals import Signals
+from resnet_jax.errors import (
+    DataError,
+    Diverged,
+    EvaluationStopped,
+    OutOfMemory,
+    PeerFailed,
+    Preempted,
+    SaveFailed,
+    SetupError,
+)
 from resnet_jax.extras import check_installed, install_command, is_installed
 from resnet_jax.files import expanded, replace_file
 from resnet_jax.metrics import confusion
@@ -45,7 +51,7 @@ from resnet_jax.runs.directory import (
 )
 from resnet_jax.runs.image_record import NO_RECORD, make_record, read_record, trained_on, write_record
 from resnet_jax.runs.lock import locked
-from resnet_jax.runs.memory import OutOfMemory, is_out_of_memory, out_of_memory
+from resnet_jax.runs.memory import is_out_of_memory, out_of_memory
 from resnet_jax.runs.numerics import NUMERICS, numerics_note
 from resnet_jax.runs.plan import (
     Plan,
@@ -62,7 +68,7 @@ from resnet_jax.runs.plan import (
     shared_note,
     with_recorded_classes,
 )
-from resnet_jax.runs.recorder import Diverged, Log
+from resnet_jax.runs.recorder import Log
 from resnet_jax.runs.reporter import Report
 from resnet_jax.runs.warm_start import Start, check_source, start_from
 from resnet_jax.runs.writers import TensorBoard, WandB, Writer
@@ -73,10 +79,6 @@ from resnet_jax.types import Batch
 __all__ = ["Diverged", "OutOfMemory", "PeerFailed", "Preempted", "SaveFailed", "SetupError", "train"]
 
 TESTING = "in the test"
-
-
-class SetupError(ValueError):
-    """The run cannot start as asked; nothing has been trained."""
 
 
 def train(config: Config) -> dict[str, float]:
@@ -470,7 +472,7 @@ class _Run:
         try:
             with report.testing():
                 means = self._session.test(self._state, self._signals.reached)
-        except Stopped:
+        except EvaluationStopped:
             self._checkpoints.wait()
             raise self._signals.preempted(step) from None
         log.check_test(step, means)

@@ -16,15 +16,14 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from resnet_jax.checkpoints.manager import open_checkpoint
-from resnet_jax.errors import composed, listed, nearest
+from resnet_jax.errors import AmbiguousWeights, NotFinite, WrongModel, composed, did_you_mean, listed
 from resnet_jax.files import expanded
 from resnet_jax.models import MODELS, shapes
 from resnet_jax.runs.directory import find_run_directory
-from resnet_jax.types import Array, NotFinite, Preprocess, Pretrained, Variables
+from resnet_jax.types import Array, Preprocess, Pretrained, Variables
 from resnet_jax.weights import classes_of, load_pretrained
 from resnet_jax.weights.pretrained import registered_name
-from resnet_jax.weights.readers import WEIGHT_FILES, RawAndAveraged
-from resnet_jax.weights.recognition import OtherNet
+from resnet_jax.weights.readers import WEIGHT_FILES
 
 CLASSIFIER = ("params", "head", "dense")
 PIECES = ("stages", "stem", "head", "conv", "norm", "act")  # that the same arrays would mean something else in
@@ -114,12 +113,13 @@ def check_source(source: str | Path) -> None:
     path = expanded(source)
     if path.exists():
         return
-    beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
-    close = nearest(path.name, beside, "wanted: ")
-    hint = "" if close == "wanted: " or str(path) in MODELS else f"{close}; "
-    raise FileNotFoundError(
-        f"nothing at {str(path)!r}; {hint}wanted: a run or a file of weights ({WEIGHT_FILES}); set --init.from"
-    )
+    beside = [other.name for other in path.parent.iterdir() if _is_source(other)] if path.parent.is_dir() else []
+    hint = did_you_mean(path.name, [] if str(path) in MODELS else beside, "set --init.from")
+    raise FileNotFoundError(f"nothing at {str(path)!r}; expected a run or a file of weights ({WEIGHT_FILES}); {hint}")
+
+
+def _is_source(path: Path) -> bool:
+    return (path / "config.json").is_file() or path.suffix in (".safetensors", ".pth", ".pt", ".bin")
 
 
 def _read_file(path: Path, model: nn.Module, *, kept: bool, ema: bool) -> tuple[Pretrained, int, str]:
@@ -127,12 +127,12 @@ def _read_file(path: Path, model: nn.Module, *, kept: bool, ema: bool) -> tuple[
     which, note = True if ema else None, ""
     try:
         has = classes_of(path, model, ema=which)
-    except RawAndAveraged:
+    except AmbiguousWeights:
         which, note = False, ", its raw weights (--init.ema takes the averaged ones)"
         has = classes_of(path, model, ema=which)
     try:
         loaded = load_pretrained(path, model=model, num_classes=has if kept else 0, ema=which)
-    except OtherNet as error:
+    except WrongModel as error:
         raise ValueError(f"{error.file} is {error.match}: --model.name {error.match.names[0]}") from None
     except NotFinite as error:
         raise ValueError(error.problem) from None

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import flax.linen as nn
 import jax
@@ -14,15 +14,16 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from resnet_jax.errors import listed
+from resnet_jax.errors import NotFinite, WeightsMismatch, WrongModel, listed
 from resnet_jax.files import expanded
 from resnet_jax.models import MODELS, Shapes, as_model, create_model, natural, shapes
 from resnet_jax.models.layers import BatchNorm, Dense
-from resnet_jax.types import NotFinite, Pretrained, Variables, at_least_float32, flaw
+from resnet_jax.moved import renamed_names
+from resnet_jax.types import Pretrained, Variables, at_least_float32, flaw
 from resnet_jax.weights.names import Names, has_net, tables
 from resnet_jax.weights.preprocessing import config_of, hub_config, preprocess_for
 from resnet_jax.weights.readers import not_floating, read_state
-from resnet_jax.weights.recognition import OtherNet, recognised
+from resnet_jax.weights.recognition import recognised
 
 # Torchvision's weights of these, and with them the norms' constants, are TensorFlow's; timm's are not.
 FROM_TENSORFLOW = ("efficientnet_b5", "efficientnet_b6", "efficientnet_b7")
@@ -54,7 +55,7 @@ def load_pretrained(
 
     Raises:
       FileNotFoundError: no such file.
-      OtherNet: the file is of another registered net.
+      WrongModel: the file is of another registered net.
       ValueError: an unknown model; entries that are missing, unexpected or of another shape; arrays that are not
         floating point or not finite; raw and averaged weights without `ema`.
     """
@@ -91,10 +92,10 @@ def load_pretrained(
             return Pretrained(model, variables, preprocess, name, _labels(config, classes))
         body = {key: value for key, value in state.items() if key not in classifier}
         variables = to_variables(body, model.clone(num_classes=0), names, allow_nonfinite=allow_nonfinite)
-    except Misfit as error:
+    except WeightsMismatch as error:
         match = recognised(state)
         if match is not None and name not in match.names:
-            raise OtherNet(path.name, match) from None
+            raise WrongModel(path.name, match) from None
         raise ValueError(f"{path.name}: {error}") from None
     except NotFinite as error:
         raise NotFinite(f"{path.name}: {error.problem}") from None
@@ -124,17 +125,13 @@ def _classifier(state: Mapping[str, np.ndarray], names: Names) -> tuple[list[str
     return entries, len(biases) if biases.ndim else 0  # a number alone is told of with the other shapes
 
 
-class Misfit(ValueError):
-    """Entries that are missing, unexpected or of another shape."""
-
-
 def to_variables(
     state: Mapping[str, np.ndarray], model: nn.Module, names: Names, *, allow_nonfinite: bool = False
 ) -> Variables:
     """A state dict as the variables of `model`; every entry must match.
 
     Raises:
-      Misfit: some do not.
+      WeightsMismatch: some do not.
       NotFinite: values that are not finite, variances below 0.
       ValueError: arrays that are not floating point.
     """
@@ -164,7 +161,7 @@ def to_variables(
     if any(problems.values()):
         found_wrong = {kind: sorted(keys, key=natural) for kind, keys in problems.items() if keys}
         lists = "; ".join(f"{len(keys)} {kind}: {listed(keys)}" for kind, keys in found_wrong.items())
-        raise Misfit(f"the weights do not fit the model: {lists}")
+        raise WeightsMismatch(f"the weights do not fit the model: {lists}")
     if odd:
         raise ValueError(not_floating(odd))
     if broken and not allow_nonfinite:
@@ -225,3 +222,7 @@ def _with_new_classifier(model: nn.Module, variables: Variables) -> Variables:
     dense = jax.tree.map(lambda x: np.asarray(x, at_least_float32(model.param_dtype)), dense)
     head = variables["params"].get("head", {}) | {"dense": dense}
     return variables | {"params": variables["params"] | {"head": head}}
+
+
+if not TYPE_CHECKING:  # names of version 0.1.0
+    __getattr__ = renamed_names(__name__, {"Misfit": "errors.WeightsMismatch"})

@@ -11,18 +11,15 @@ import re
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
-from resnet_jax.errors import listed
+from resnet_jax.errors import AmbiguousWeights, UnexpectedContents, listed
+from resnet_jax.moved import renamed_names
 
 WEIGHT_FILES = ".safetensors or .pth, of timm or torchvision; none is downloaded"  # for messages
-
-
-class RawAndAveraged(ValueError):
-    """The file has raw and averaged weights, and nothing says which are asked for."""
 
 
 def read_state(path: Path, ema: bool | None = None) -> dict[str, np.ndarray]:
@@ -34,7 +31,7 @@ def read_state(path: Path, ema: bool | None = None) -> dict[str, np.ndarray]:
 
     Raises:
       FileNotFoundError: no such file.
-      RawAndAveraged: it has both, and `ema` is None.
+      AmbiguousWeights: it has both, and `ema` is None.
       ValueError: another kind of file, a corrupted one, one that holds more than a state dict, arrays that are
         quantised or float8, or no averaged weights where those are asked for.
     """
@@ -167,13 +164,13 @@ def _select_state_dict(state: Any, ema: bool | None, path: Path) -> Any:
             continue
         if len(keys) == 2 and ema is None:
             reason = f"{path.name} has raw weights ({raw!r}) and averaged ones ({averaged!r})"
-            raise RawAndAveraged(f"{reason}; expected ema=False or ema=True")
+            raise AmbiguousWeights(f"{reason}; expected ema=False or ema=True")
         key = keys[0] if ema is None else averaged if ema else raw
         if key not in keys:
-            raise _UnexpectedContents(f"{path.name} has only {keys[0]!r}; expected {key!r} for ema={ema}")
+            raise UnexpectedContents(f"{path.name} has only {keys[0]!r}; expected {key!r} for ema={ema}")
         return state[key]
     if ema:
-        raise _UnexpectedContents(_no_averages(path))
+        raise UnexpectedContents(_no_averages(path))
     return state
 
 
@@ -187,23 +184,19 @@ def _torch(path: Path, ema: bool | None) -> dict[str, np.ndarray]:
             if not isinstance(state, dict) or not all(
                 type(name) is str and type(tensor) in (_Tensor, _Unreadable) for name, tensor in state.items()
             ):
-                raise _UnexpectedContents(f"{path.name} holds more than a state dict of tensors")
+                raise UnexpectedContents(f"{path.name} holds more than a state dict of tensors")
             if odd := [f"{name} ({x.kind})" for name, x in state.items() if type(x) is _Unreadable]:
-                raise _UnexpectedContents(f"{path.name}: {not_floating(odd)}")
+                raise UnexpectedContents(f"{path.name}: {not_floating(odd)}")
             return _arrays(state, archive, pickled.removesuffix("/data.pkl"), path)
-    except RawAndAveraged:
+    except AmbiguousWeights:
         raise
-    except _UnexpectedContents as error:
+    except UnexpectedContents as error:
         raise ValueError(str(error)) from None
     except zipfile.BadZipFile:
         raise ValueError(f"{path.name} is not a whole zip archive, as PyTorch writes since 1.6") from None
     except Exception as error:  # a damaged pickle can raise anything
         said = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"{path.name} is not a sound PyTorch state dict: {said}") from error
-
-
-class _UnexpectedContents(Exception):
-    """The file is readable, but does not hold what is expected."""
 
 
 def not_floating(arrays: list[str]) -> str:
@@ -241,3 +234,7 @@ def _arrays(state: dict[str, _Tensor], archive: zipfile.ZipFile, root: str, path
 
 
 READERS = {".safetensors": _safetensors, ".pth": _torch, ".pt": _torch, ".bin": _torch}
+
+
+if not TYPE_CHECKING:  # names of version 0.1.0
+    __getattr__ = renamed_names(__name__, {"RawAndAveraged": "errors.AmbiguousWeights"})

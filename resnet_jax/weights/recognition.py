@@ -7,11 +7,12 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from flax.traverse_util import flatten_dict
 
+from resnet_jax.moved import renamed_names
 from resnet_jax.types import Variables
 from resnet_jax.weights.names import CLASSIFIERS, Names
 
@@ -27,14 +28,6 @@ class Match(NamedTuple):
         others = f" (or {', '.join(self.names[1:4])}: same names and shapes)" if len(self.names) > 1 else ""
         article = "an" if self.names[0][0] in "aeiou" else "a"
         return f"{article} {self.names[0]}{others} with names of {' and '.join(self.layouts)}"
-
-
-class OtherNet(ValueError):
-    """The file is of another registered net."""
-
-    def __init__(self, file: str, match: Match) -> None:
-        super().__init__(f"{file} is {match}: pass model={match.names[0]!r}")
-        self.file, self.match = file, match
 
 
 def signature(shapes: Mapping[str, tuple[int, ...]]) -> str:
@@ -69,3 +62,7 @@ def recognised(state: Mapping[str, np.ndarray]) -> Match | None:
 @cache
 def _signatures() -> dict[str, dict[str, list[str]]]:
     return json.loads(FILE.read_text())
+
+
+if not TYPE_CHECKING:  # names of version 0.1.0
+    __getattr__ = renamed_names(__name__, {"OtherNet": "errors.WrongModel"})

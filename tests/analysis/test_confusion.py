@@ -8,7 +8,7 @@ from PIL import Image
 from resnet_jax.analysis import figures
 from resnet_jax.analysis.confusion import class_table, draw_confusion, draw_mistakes, reduced
 from resnet_jax.analysis.text import columns, fitted
-from resnet_jax.errors import nearest
+from resnet_jax.errors import did_you_mean
 
 
 def row(name, images=4, recall=0.5, mistaken_for=()):
@@ -78,5 +78,5 @@ def test_a_name_of_any_length_is_cut_at_once():
     """One letter at a time took minutes for a class name of 20,000."""
     start = time.perf_counter()
     assert fitted("a" * 200_000, 12) == "a" * 9 + "..."
-    assert nearest("b" * 200_000, ["b" * 199_999, "cat"]).startswith("close: b")
+    assert did_you_mean("b" * 200_000, ["b" * 199_999, "cat"]).startswith("did you mean b")
     assert time.perf_counter() - start < 2

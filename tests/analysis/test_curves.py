@@ -96,7 +96,7 @@ def test_a_config_that_cannot_be_read_names_no_net(tmp_path):
 
 def test_a_missing_run_is_named_with_the_nearest(tmp_path):
     run = make_run(tmp_path / "cifar_c20")
-    with pytest.raises(FileNotFoundError, match=r"no metrics\.jsonl in .*cifar_c2; wanted .*; close: cifar_c20"):
+    with pytest.raises(FileNotFoundError, match=r"no metrics\.jsonl in .*cifar_c2; wanted .*; did you mean cifar_c20"):
         read_curves([tmp_path / "cifar_c2"])
     with pytest.raises(FileNotFoundError, match="wanted the folder of a run; runs in it: cifar_c20$"):
         read_curves([tmp_path])

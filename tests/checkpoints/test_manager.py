@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from resnet_jax import create_model, load_checkpoint
 from resnet_jax.checkpoints import manager as checkpoint
-from resnet_jax.checkpoints.checksums import Damaged, SaveFailed
 from resnet_jax.checkpoints.manager import Checkpoints, newest_sound, open_checkpoint
 from resnet_jax.distributed.devices import Parallel
+from resnet_jax.errors import CorruptedCheckpoint, SaveFailed
 from resnet_jax.training import optim
 from resnet_jax.training.state import TrainState
 
@@ -176,7 +176,7 @@ def test_damage_of_any_file_is_found(run, draw):
     sound = file.read_bytes()
     try:
         file.write_bytes(damages(sound, draw.draw))
-        with pytest.raises(Damaged) as caught:
+        with pytest.raises(CorruptedCheckpoint) as caught:
             open_checkpoint(run, 5)
         assert str(folder) in str(caught.value) and "\n" not in str(caught.value)
     finally:
@@ -189,7 +189,7 @@ def test_a_missing_file_is_found_whichever_it_is(run, tmp_path):
     assert len(files) > 10
     for file in files:
         file.rename(tmp_path / "away")
-        with pytest.raises(Damaged, match="damaged|interrupted"):
+        with pytest.raises(CorruptedCheckpoint, match="damaged|interrupted"):
             open_checkpoint(run, 5)
         (tmp_path / "away").rename(file)
     assert open_checkpoint(run, 5).step == 5
@@ -205,7 +205,9 @@ def test_arrays_are_verified_too(run, monkeypatch):
         return arrays
 
     monkeypatch.setattr(checkpoint, "read_arrays", bent)
-    with pytest.raises(Damaged, match="5 is damaged: array key is uint32.2. .*, and was saved as uint32.2. "):
+    with pytest.raises(
+        CorruptedCheckpoint, match="5 is damaged: array key is uint32.2. .*, and was saved as uint32.2. "
+    ):
         load_checkpoint(run, 5)
 
 
@@ -217,7 +219,7 @@ def test_the_newest_sound_one_is_taken_and_the_damaged_one_set_aside(run, tmp_pa
     with pytest.warns(UserWarning, match="5 is damaged: state/manifest.ocdbt is missing; taking step 4"):
         loaded = load_checkpoint(tmp_path)
     jax.tree.map(np.testing.assert_array_equal, loaded.variables, recipe_variables(4))
-    with pytest.raises(Damaged):
+    with pytest.raises(CorruptedCheckpoint):
         load_checkpoint(tmp_path, 5)
     found, told = newest_sound(folder)
     assert found.step == 4 and sorted(path.name for path in folder.iterdir()) == ["2", "4"]
@@ -233,7 +235,9 @@ def test_where_none_is_sound_it_is_told_and_nothing_is_moved(run, tmp_path):
     shutil.copytree(run / "checkpoints", tmp_path / "checkpoints")
     for step in (2, 4, 5):
         (tmp_path / "checkpoints" / str(step) / "meta" / "metadata").write_text("")
-    with pytest.raises(Damaged, match="no checkpoint is sound: .*5 is damaged.*; .*2 is damaged.*; choose another"):
+    with pytest.raises(
+        CorruptedCheckpoint, match="no checkpoint is sound: .*5 is damaged.*; .*2 is damaged.*; choose another"
+    ):
         newest_sound(tmp_path / "checkpoints")
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["2", "4", "5"]
 
@@ -265,7 +269,7 @@ def test_meta_that_lacks_something_is_damaged(run, tmp_path):
     shutil.copytree(run / "checkpoints" / "5", tmp_path / "checkpoints" / "5")
     (tmp_path / "checkpoints" / "5" / "checksums.json").unlink()
     (tmp_path / "checkpoints" / "5" / "meta" / "metadata").write_text('{"format": 1}')
-    with pytest.raises(Damaged, match="5 is damaged: meta/metadata has no model, classes, preprocess"):
+    with pytest.raises(CorruptedCheckpoint, match="5 is damaged: meta/metadata has no model, classes, preprocess"):
         load_checkpoint(tmp_path)
 
 

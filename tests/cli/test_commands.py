@@ -20,8 +20,8 @@ from resnet_jax.checkpoints.manager import open_checkpoint
 from resnet_jax.cli import commands
 from resnet_jax.cli.main import COMMANDS, main
 from resnet_jax.config import Config, check_config
-from resnet_jax.data import Unreadable
 from resnet_jax.data.loading import streaming as photographs
+from resnet_jax.errors import UnreadableImage
 from resnet_jax.runs import evaluation_files as evaluation
 from resnet_jax.runs import warm_start as init
 
@@ -366,8 +366,8 @@ def test_event_files_lie_in_the_run(trained):
 
 def test_mistakes_are_one_line_each(trained, pictures, tmp_path, capsys):
     for arguments, wanted in (
-        (["evla", trained], "no command 'evla'; close: eval"),
-        (["eval", trained.parent / "mien"], "is not there; wanted: the folder of a run; close: mine"),
+        (["evla", trained], "no command 'evla'; did you mean eval"),
+        (["eval", trained.parent / "mien"], "is not there; wanted: the folder of a run; did you mean mine"),
         (["eval", trained, "--step", "7"], "no step 7"),
         (["eval", trained, "--step", "newest"], "step 'newest'; valid: latest, best or a number"),
         (["eval", trained, "--split", "tset"], "no split 'tset'"),
@@ -379,10 +379,10 @@ def test_mistakes_are_one_line_each(trained, pictures, tmp_path, capsys):
         (["predict", trained], "no image given; wanted: image files, or folders of them"),
         (["predict", trained / "config.json", trained], "the run comes first; did you mean: resnet-jax predict /"),
         (["eval", trained.parent], "is no run; runs in it: mine"),
-        (["models", "resnet5o"], "no model matches 'resnet5o'; close: resnet50"),
-        (["summary", "resnet5o"], "no model named 'resnet5o'; close: resnet50"),
+        (["models", "resnet5o"], "no model matches 'resnet5o'; did you mean resnet50"),
+        (["summary", "resnet5o"], "no model named 'resnet5o'; did you mean resnet50"),
         (["summary", "resnet18", "--image-size", "0"], "wanted: at least 1"),
-        (["data", "cifra10"], "TFDS has no dataset 'cifra10'; close: cifar10"),
+        (["data", "cifra10"], "TFDS has no dataset 'cifra10'; did you mean cifar10"),
         (["plot", tmp_path / "none"], "metrics.jsonl"),
         (["data", pictures, "--data.batch-size", "0"], "data.batch_size=0; wanted: at least 1"),
         (["data", pictures, "--batches", "0"], "--batches 0; wanted: at least 1"),
@@ -454,10 +454,10 @@ def test_advice_names_options_that_the_command_has(name, monkeypatch):
             raise error
 
         monkeypatch.setattr(commands, f"_{name}", command)
-        return pytest.raises((commands.OutOfMemory, commands.Unreadable), match="repair it|out of memory")
+        return pytest.raises((commands.OutOfMemory, commands.UnreadableImage), match="repair it|out of memory")
 
     has_data = any(field.name == "data" for field in fields(COMMANDS[name][0]))
-    for error in (MemoryError(), Unreadable("a.png: no image")):
+    for error in (MemoryError(), UnreadableImage("a.png: no image")):
         with fails(error) as caught:
             commands.run(name, None)
         assert ("--data." in str(caught.value)) == has_data

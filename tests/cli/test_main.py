@@ -103,7 +103,7 @@ def test_help_of_train_is_a_screen_that_leads_to_the_other_options(capsys, monke
     assert shown("--help", "--model.name", "resnet18").splitlines()[0] == "usage: resnet-jax train [options]"
     with pytest.raises(SystemExit) as exit:
         main(["train", "--help", "optimm"])
-    assert exit.value.code == 2 and "no group 'optimm'; close: optim" in capsys.readouterr().err
+    assert exit.value.code == 2 and "no group 'optimm'; did you mean optim" in capsys.readouterr().err
     whole = shown("--help-all")
     assert all(f"{flag}" in whole for flag in ("--log.wandb-project", "--optim.b2", "--distributed.coordinator"))
 
@@ -111,7 +111,7 @@ def test_help_of_train_is_a_screen_that_leads_to_the_other_options(capsys, monke
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--optim.peak-lrr", "0.2"], "no option --optim.peak-lrr; close: --optim.peak-lr"),
+        (["--optim.peak-lrr", "0.2"], "no option --optim.peak-lrr; did you mean --optim.peak-lr"),
         (["--optm.peak-lr=0.2"], "no option --optm.peak-lr; did you mean --optim.peak-lr?"),
         (["--optim.peak-lr", "fast"], "--optim.peak-lr: expected a number, got 'fast'"),
         (["--train.parallel", "jit"], "--train.parallel: expected pmap or shard_map, got 'jit'"),
@@ -120,7 +120,7 @@ def test_help_of_train_is_a_screen_that_leads_to_the_other_options(capsys, monke
         (["stray"], "unexpected argument 'stray'; see resnet-jax train --help"),
         (["--config"], "--config: expected FILE, got nothing"),
         (["--config", "configs/nothing.py"], "no config file 'configs/nothing.py'"),
-        (["--config", "folder_resnet1"], "no config file 'folder_resnet1'; close: folder_resnet18"),
+        (["--config", "folder_resnet1"], "no config file 'folder_resnet1'; did you mean folder_resnet18"),
         (["--config", "README.md"], "expected a .py file with `config = Config(...)` or a run's config.json"),
         (["--data.channels", "2"], "--data.channels: expected 1 or 3, got '2'"),
         (["--data.crop-area", "0.5"], "--data.crop-area: expected 2 values, got 0.5"),
@@ -132,8 +132,8 @@ def test_help_of_train_is_a_screen_that_leads_to_the_other_options(capsys, monke
         (["-q"], "no option -q; did you mean --train.log-every-steps?"),
         (["--log.tensorboard=maybe"], "--log.tensorboard: expected nothing, true or false, got 'maybe'"),
         (["--Optim.Peak-LR", "1"], "no option --Optim.Peak-LR; did you mean --optim.peak-lr?"),
-        (["--optim.optimizer", "ADAMW"], "expected sgd or adamw, got 'ADAMW'; close: adamw"),
-        (["--model.dtype", "bf16"], "expected float32 or bfloat16, got 'bf16'; close: bfloat16"),
+        (["--optim.optimizer", "ADAMW"], "expected sgd or adamw, got 'ADAMW'; did you mean adamw"),
+        (["--model.dtype", "bf16"], "expected float32 or bfloat16, got 'bf16'; did you mean bfloat16"),
     ],
 )
 def test_a_mistake_is_one_clear_line(capsys, arguments, said):
@@ -379,19 +379,19 @@ def test_a_net_is_found_without_its_prefix(capsys):
     for line in ("train --model.name resnet20", "summary resnet20", "models resnet20"):
         with pytest.raises(SystemExit):
             main(line.split())
-        assert "'resnet20'; close: cifar_resnet20, " in capsys.readouterr().err
+        assert "'resnet20'; did you mean cifar_resnet20, " in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(["train", "--model.name", "resnet18.a1_in1k"])
-    assert capsys.readouterr().err.endswith("; close: resnet18\n")
+    assert capsys.readouterr().err.endswith("; did you mean resnet18?\n")
 
 
 def test_a_shipped_config_names_the_option_it_needs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for line, error in {
-        "--config transfer_resnet18": "init.from: nothing at 'resnet18-f37072fd.pth'; wanted: a run or a file of "
+        "--config transfer_resnet18": "init.from: nothing at 'resnet18-f37072fd.pth'; expected a run or a file of "
         "weights (.safetensors or .pth, of timm or torchvision; none is downloaded); set --init.from",
         "--init.from runs/nope --data.path other": "init.from: nothing at 'runs/nope'; ",
-        "--init.from resnet18": "init.from: nothing at 'resnet18'; wanted: a run or a file of weights (",
+        "--init.from resnet18": "init.from: nothing at 'resnet18'; expected a run or a file of weights (",
         "--config folder_resnet18": "no file or folder 'pictures'; expected --data.path PATH, ",
         "--data.train-split train[:50]": "at most that many, as --data.batch-size 16",
     }.items():

@@ -38,7 +38,7 @@ def test_json_round_trip(rate, means, nesterov, group):
 def test_absent_fields_have_their_defaults_and_unknown_ones_are_named():
     assert from_dict({"optim": {"peak_lr": 0.5}}).optim.peak_lr == 0.5
     assert from_dict({}) == Config()
-    with pytest.raises(ValueError, match="OptimConfig has no field 'peaklr'; close: peak_lr"):
+    with pytest.raises(ValueError, match="OptimConfig has no field 'peaklr'; did you mean peak_lr"):
         from_dict({"optim": {"peaklr": 0.5}})
 
 
@@ -62,7 +62,7 @@ def test_files_that_are_no_configs_are_named(tmp_path, name, text, error, said):
     with pytest.raises(error) as caught:
         load_config(tmp_path / name)
     assert said in str(caught.value)
-    assert name == "a.py" or "close: a.py" in str(caught.value)
+    assert name == "a.py" or "did you mean a.py" in str(caught.value)
 
 
 def test_the_default_workdir_is_named_by_data_and_net(tmp_path, monkeypatch):

@@ -66,8 +66,8 @@ def test_reading_needs_no_tfds_and_writes_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("name", "split", "said"),
     [
-        ("digits", "tset", "digits has no split 'tset'; close: test"),
-        ("cifra10", "train", "TFDS has no dataset 'cifra10'; close: cifar10"),
+        ("digits", "tset", "digits has no split 'tset'; did you mean test"),
+        ("cifra10", "train", "TFDS has no dataset 'cifra10'; did you mean cifar10"),
         ("cifar10", "train", "run: tfds build cifar10 --file_format=array_record --data_dir="),
     ],
 )

@@ -122,7 +122,7 @@ def test_mistakes_are_told_before_anything_is_trained(tmp_path, tfds_dir, capsys
         ),
         (("transfer", "--data.per-class", "400"), "images of class '5'; wanted: 400 of each"),
         (("gradients", "--draw-only"), "run the experiment first, without --draw-only"),
-        (("transfer", "--data.name", "digit"), "TFDS has no dataset 'digit'; close: "),
+        (("transfer", "--data.name", "digit"), "TFDS has no dataset 'digit'; did you mean "),
         (("transfer", "--optim.freeze", "stem"), "--optim.freeze is not for transfer; one of its ways freezes"),
     ):
         with pytest.raises(SystemExit) as exit:

@@ -126,7 +126,7 @@ def test_feature_strides():
     imagenet = {"stem": (64, 2), "stage1": (256, 4), "stage2": (512, 8), "stage3": (1024, 16), "stage4": (2048, 32)}
     cifar = {"stem": (16, 1), "stage1": (16, 1), "stage2": (32, 2), "stage3": (64, 4)}
     assert feature_info(create_model("resnet50")) == feature_info("resnet50") == imagenet
-    with pytest.raises(ValueError, match="no model named 'resnet5o'; close: resnet50"):
+    with pytest.raises(ValueError, match="no model named 'resnet5o'; did you mean resnet50"):
         feature_info("resnet5o")
     assert list(feature_info(create_model("resnet50"))) == list(imagenet)
     assert feature_info(create_model("cifar_resnet20")) == cifar
@@ -228,7 +228,10 @@ def test_the_name_of_a_net_by_keyword_works_with_a_warning():
     with pytest.warns(FutureWarning, match=r'create_model\(name="resnet18"\) is now create_model\("resnet18"\)'):
         assert create_model(name="resnet18", num_classes=3) == create_model("resnet18", num_classes=3)
     assert create_model("resnet18", name="backbone").name == "backbone"
-    with pytest.warns(FutureWarning), pytest.raises(ValueError, match="no model named 'resnet5o'; close: resnet50"):
+    with (
+        pytest.warns(FutureWarning),
+        pytest.raises(ValueError, match="no model named 'resnet5o'; did you mean resnet50"),
+    ):
         create_model(name="resnet5o")
     with pytest.raises(TypeError, match="expected a model name"):
         create_model(num_classes=3)
@@ -237,9 +240,9 @@ def test_the_name_of_a_net_by_keyword_works_with_a_warning():
 @pytest.mark.parametrize(
     ("arguments", "error", "said"),
     [
-        (("resnet5o", {}), ValueError, "no model named 'resnet5o'; close: resnet50"),
+        (("resnet5o", {}), ValueError, "no model named 'resnet5o'; did you mean resnet50"),
         (("resnet50", {"pretrained": True}), TypeError, "nothing is downloaded: load_pretrained("),
-        (("resnet50", {"num_clases": 3}), TypeError, "no option 'num_clases'; close: num_classes"),
+        (("resnet50", {"num_clases": 3}), TypeError, "no option 'num_clases'; did you mean num_classes"),
         (("resnet50", {"stem": "cifr"}), ValueError, "stem: expected imagenet, cifar, deep or halving, got 'cifr'"),
         (("resnet50", {"remat": "all"}), ValueError, "remat: expected none, block or stage, got 'all'"),
         (("resnet50", {"dilation": "timn"}), ValueError, "dilation: expected timm or resample, got 'timn'"),

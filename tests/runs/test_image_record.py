@@ -390,7 +390,7 @@ def test_class_weights(images):
             (1.0,),
             "optim.class_weights has 1 numbers; expected 2, .*, in this order: cat, dog; or CLASS=WEIGHT",
         ),
-        (("dgo=1",), "optim.class_weights: no class 'dgo'; close: dog"),
+        (("dgo=1",), "optim.class_weights: no class 'dgo'; did you mean dog"),
         (("dog=0", "cat=0"), "optim.class_weights: expected one weight or more above 0, got 0 for each class"),
         ((1.0, "cat=2"), "optim.class_weights=.*; or CLASS=WEIGHT"),
         (("cat=-2",), "optim.class_weights=.*; or CLASS=WEIGHT"),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from resnet_jax.checkpoints.checksums import SaveFailed
+from resnet_jax.errors import SaveFailed
 from resnet_jax.runs.reporter import Report
 from resnet_jax.runs.writers import TensorBoard
 

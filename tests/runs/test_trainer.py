@@ -16,10 +16,8 @@ from resnet_jax.checkpoints.best import BestTest
 from resnet_jax.checkpoints.checksums import named_leaves
 from resnet_jax.checkpoints.manager import Checkpoints, kept_steps, open_checkpoint
 from resnet_jax.config import CheckpointConfig, Config, DataConfig, LogConfig, ModelConfig, OptimConfig, TrainConfig
-from resnet_jax.data import DataError
 from resnet_jax.distributed.devices import Parallel
-from resnet_jax.distributed.signals import Preempted
-from resnet_jax.evaluation.evaluate import Stopped
+from resnet_jax.errors import DataError, Diverged, EvaluationStopped, OutOfMemory, Preempted, SaveFailed, SetupError
 from resnet_jax.runs import trainer as loop
 from resnet_jax.runs.build import Session
 from resnet_jax.runs.directory import check_unchanged, config_of_steps, record_config, remove_reports
@@ -27,7 +25,7 @@ from resnet_jax.runs.image_record import read_record
 from resnet_jax.runs.numerics import NUMERICS, numerics_note
 from resnet_jax.runs.plan import make_plan
 from resnet_jax.runs.replay import replay
-from resnet_jax.runs.trainer import Diverged, OutOfMemory, SaveFailed, SetupError, train
+from resnet_jax.runs.trainer import train
 
 
 def config(workdir, tfds_dir, **changes):
@@ -238,7 +236,7 @@ def test_patience_ends_a_run_at_the_same_step_however_often_it_is_stopped(tmp_pa
                 os.kill(os.getpid(), signal.SIGTERM)
                 while not stop():
                     time.sleep(0.001)
-                raise Stopped
+                raise EvaluationStopped
             losses = [0.5, 0.4, 0.45, 0.47, 0.3, 0.2, 0.1, 0.1]
             return super().test(state) | {"loss": losses[step - 1], "top1": step / 10}
 
@@ -457,8 +455,8 @@ def test_metrics_are_read_an_interval_late(tmp_path, tfds_dir, monkeypatch):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"model__name": "resnet5o"}, "no model named 'resnet5o'; close: resnet50"),
-        ({"data__name": "digts"}, "TFDS has no dataset 'digts'; close: digits"),
+        ({"model__name": "resnet5o"}, "no model named 'resnet5o'; did you mean resnet50"),
+        ({"data__name": "digts"}, "TFDS has no dataset 'digts'; did you mean digits"),
         (
             {"data__batch_size": 100},
             "data.batch_size=100 cannot be split evenly into 8 (devices x accumulate)",

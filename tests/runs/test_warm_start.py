@@ -14,15 +14,16 @@ from resnet_jax import load_checkpoint, save_torch_state
 from resnet_jax.checkpoints.manager import open_checkpoint
 from resnet_jax.cli.main import parse
 from resnet_jax.config import Config, DataConfig, InitConfig, ModelConfig, OptimConfig, TrainConfig
+from resnet_jax.errors import AmbiguousWeights, SetupError
 from resnet_jax.models import create_model
 from resnet_jax.runs import trainer as loop
 from resnet_jax.runs.directory import find_run_directory
 from resnet_jax.runs.plan import make_plan
 from resnet_jax.runs.replay import replay
-from resnet_jax.runs.trainer import SetupError, train
+from resnet_jax.runs.trainer import train
 from resnet_jax.runs.warm_start import KERNELS, drawing, start_from
 from resnet_jax.weights import pretrained
-from resnet_jax.weights.readers import RawAndAveraged, read_state
+from resnet_jax.weights.readers import read_state
 
 FIVE, OTHERS = tuple("01234"), tuple("56789")
 
@@ -119,7 +120,7 @@ def test_of_raw_and_averaged_weights_in_a_file_it_says_which(tmp_path, monkeypat
 
     def both(path, ema=None):
         if ema is None:
-            raise RawAndAveraged
+            raise AmbiguousWeights
         asked.append(ema)
         return read_state(path)
 
@@ -157,7 +158,7 @@ def test_what_does_not_fit_is_told(begun, tmp_path, tfds_dir):
     with pytest.raises(ValueError, match="head='kep'; valid: new, keep"):
         start_from(begun, blurred, FIVE, head="kep")
     missing = config(tmp_path / "run", tfds_dir, FIVE, init=InitConfig(from_=str(tmp_path / "none")))
-    with pytest.raises(SetupError, match="init.from: nothing at '.*none'; wanted: a run or a file"):
+    with pytest.raises(SetupError, match="init.from: nothing at '.*none'; expected a run or a file"):
         train(missing)
     assert not (tmp_path / "run").exists()
 

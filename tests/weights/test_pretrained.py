@@ -12,11 +12,11 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from resnet_jax import Preprocess, Pretrained, create_model, load_pretrained, save_torch_state
+from resnet_jax.errors import WrongModel
 from resnet_jax.models import shapes
 from resnet_jax.models.layers import BatchNorm
 from resnet_jax.types import flaws
 from resnet_jax.weights.names import Names
-from resnet_jax.weights.recognition import OtherNet
 
 STATE = {name: x.astype(np.float32 if x.ndim else x.dtype) for name, x in recipe.torch_state("resnet18").items()}
 
@@ -208,7 +208,7 @@ def test_a_file_of_another_net_is_named(tmp_path):
     save_file(STATE | {"fc.weight": np.zeros((3, 512)), "fc.bias": np.zeros(3)}, path := tmp_path / "mine.safetensors")
     said = "is a resnet18 with names of timm and torchvision: pass model='resnet18'"
     for model in ("resnet34", create_model("efficientnet_b0", num_classes=3)):
-        with pytest.raises(OtherNet, match=f"^mine.safetensors {said}$"):
+        with pytest.raises(WrongModel, match=f"^mine.safetensors {said}$"):
             load_pretrained(path, model=model)
     with pytest.raises(ValueError, match=f"cannot tell the model from the name 'mine.safetensors'; it {said}"):
         load_pretrained(path)

@@ -9,8 +9,9 @@ import pytest
 import recipe
 from safetensors.numpy import save_file
 
+from resnet_jax.errors import AmbiguousWeights
 from resnet_jax.weights import readers
-from resnet_jax.weights.readers import RawAndAveraged, read_state
+from resnet_jax.weights.readers import read_state
 
 FILES = recipe.GOLDEN / "torch"
 WHOLE = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
@@ -106,7 +107,7 @@ def checkpoint(path, **entries):
 def test_raw_and_averaged_weights_are_asked_for(tmp_path, keys):
     path = checkpoint(tmp_path / "x.pth", **{key: tensor(str(number)) for number, key in enumerate(keys)})
     said = rf"^x.pth has raw weights \('{keys[0]}'\) and averaged ones \('{keys[1]}'\); expected ema=False or ema=True$"
-    with pytest.raises(RawAndAveraged, match=said):
+    with pytest.raises(AmbiguousWeights, match=said):
         read_state(path)
     assert [read_state(path, ema)["a"][0] for ema in (False, True)] == [1, 2]
     for number, key in enumerate(keys):  # the file has these alone

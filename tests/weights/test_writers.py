@@ -73,7 +73,7 @@ def test_a_head_of_any_size_or_none_is_written(tmp_path):
 @pytest.mark.parametrize(
     ("name", "layout", "said"),
     [
-        ("resnet19", "timm", "no model named 'resnet19'; close: resnet18"),
+        ("resnet19", "timm", "no model named 'resnet19'; did you mean resnet18"),
         ("resnet18", "keras", "layout='keras'; of this net there are: timm, torchvision"),
         ("resnet50_clip", "torchvision", "layout='torchvision'; of this net there are: timm, openai"),
         ("resnet18d", "timm", "missing: conv1.0.weight"),

@@ -8,9 +8,13 @@ import re
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+from resnet_jax.errors import UnreadableImage
+from resnet_jax.moved import renamed_names
 
 MAX_PIXELS = 2**27  # of one image: half a gigabyte once decoded. A small file can claim to hold far more.
 # Of all that Pillow reads: for PostScript it would run a program, and some decoders are little tried.
@@ -28,14 +32,6 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
-class DataError(ValueError):
-    """An example that cannot be trained or tested on. The message begins with its name."""
-
-
-class Unreadable(DataError):
-    """An image that cannot be read."""
-
-
 def read_image(data: bytes | np.ndarray, name: str, channels: int | None = None) -> Image.Image:
     """An encoded image as a viewer shows it, or pixels uint8 [H, W, C]; mode "L" (one channel) or "RGB" (three).
 
@@ -47,32 +43,32 @@ def read_image(data: bytes | np.ndarray, name: str, channels: int | None = None)
       channels: 1, 3, or None: 1 for a grey image, 3 for every other.
 
     Raises:
-      Unreadable: a file that is no image, damaged, cut off, of more than `MAX_PIXELS`, with a side above `MAX_SIDE`, or
-        of float or 32-bit pixels.
+      UnreadableImage: the file is not an image, is corrupted or truncated, has more than `MAX_PIXELS` or a side above
+        `MAX_SIDE`, or has float or 32-bit pixels.
     """
     if isinstance(data, np.ndarray):
         return _with_channels(Image.fromarray(data[..., 0] if data.shape[-1] == 1 else data), channels)
     if not data:
-        raise Unreadable(f"{name}: the file is empty")
+        raise UnreadableImage(f"{name}: the file is empty")
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise Unreadable(f"{name}: expected at most {MAX_PIXELS:,} pixels, got {_size(image)}")
+                raise UnreadableImage(f"{name}: expected at most {MAX_PIXELS:,} pixels, got {_size(image)}")
             if max(image.size) > MAX_SIDE:
-                raise Unreadable(f"{name}: expected sides of at most {MAX_SIDE:,} pixels, got {_size(image)}")
+                raise UnreadableImage(f"{name}: expected sides of at most {MAX_SIDE:,} pixels, got {_size(image)}")
             image.load()  # of one frame
             ImageOps.exif_transpose(image, in_place=True)  # else a copy, of what may be half a gigabyte
             return _with_channels(_eight_bits(image, name, image.format), channels)
-    except Unreadable:
+    except UnreadableImage:
         raise
     except Image.DecompressionBombError as error:
         count = re.search(r"\((\d+) pixels\)", str(error))
         got = f"{int(count[1]):,}" if count else "more"
-        raise Unreadable(f"{name}: expected at most {MAX_PIXELS:,} pixels, got {got}") from None
+        raise UnreadableImage(f"{name}: expected at most {MAX_PIXELS:,} pixels, got {got}") from None
     except Image.UnidentifiedImageError:
-        raise Unreadable(f"{name}: not an image in a format that is known here") from None
+        raise UnreadableImage(f"{name}: not an image in a format that is known here") from None
     except Exception as error:  # whatever a decoder says of a damaged file: Pillow's raise a dozen kinds
-        raise Unreadable(
+        raise UnreadableImage(
             f"{name}: cannot be decoded ({' '.join(str(error).split()) or type(error).__name__})"
         ) from None
 
@@ -96,13 +92,13 @@ def largest_of_16_bits(data: bytes | np.ndarray) -> int | None:
 
 def _eight_bits(image: Image.Image, name: str, format: str | None) -> Image.Image:
     if image.mode == "F":
-        raise Unreadable(f"{name}: has float pixels; wanted: 8 or 16 bits")
+        raise UnreadableImage(f"{name}: has float pixels; wanted: 8 or 16 bits")
     if image.mode.startswith("I"):
         if image.mode == "I" and format not in ("PNG", "PPM"):  # those have 16 bits in it
-            raise Unreadable(f"{name}: has pixels of 32 bits; wanted: 8 or 16 bits")
+            raise UnreadableImage(f"{name}: has pixels of 32 bits; wanted: 8 or 16 bits")
         values = np.asarray(image)
         if values.size and not 0 <= values.min() <= values.max() < 2**16:
-            raise Unreadable(f"{name}: has values outside 0 to 65535; wanted: 8 or 16 bits")
+            raise UnreadableImage(f"{name}: has values outside 0 to 65535; wanted: 8 or 16 bits")
         return Image.fromarray((values.astype(np.uint16) >> 8).astype(np.uint8))
     grey = image.mode in GREY
     if "A" in image.mode or "a" in image.mode or "transparency" in image.info:
@@ -225,3 +221,7 @@ def write_png(file: str | Path, picture: np.ndarray) -> None:
     """Writes uint8 [H, W, 3] to a file, whose folder is made where it is missing."""
     Path(file).parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(picture).save(file, "png")
+
+
+if not TYPE_CHECKING:  # names of version 0.1.0
+    __getattr__ = renamed_names(__name__, {"DataError": "errors.DataError", "Unreadable": "errors.UnreadableImage"})

@@ -24,7 +24,7 @@ def read_images(files: Iterable[str | Path], preprocess: Preprocess) -> np.ndarr
     Raises:
       ValueError: no files, or `preprocess` has no mean and deviation.
       OSError: a file cannot be opened.
-      Unreadable: a file is not a valid image.
+      UnreadableImage: a file is not a valid image.
     """
     if isinstance(files, str | Path):
         raise TypeError(f"expected a list of image files, got {str(files)!r}; did you mean [{str(files)!r}]?")

@@ -7,14 +7,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import count
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from resnet_jax.data.loading.decoding import Unreadable, largest_of_16_bits, pixels, read_image
+from resnet_jax.data.loading.decoding import largest_of_16_bits, pixels, read_image
 from resnet_jax.data.sources.array_source import ArraySource
 from resnet_jax.data.sources.label_kinds import Label, compact
 from resnet_jax.data.sources.protocols import DataSource
+from resnet_jax.errors import NeedsImageSize, UnreadableImage
+from resnet_jax.moved import renamed_names
 from resnet_jax.types import Batch
 
 MEMORY = 2**33  # bytes of pixels that are held at most
@@ -243,7 +245,7 @@ def depth_note(examples: DataSource) -> str | None:
     for i in np.linspace(0, len(examples) - 1, min(DEPTH_SAMPLE, len(examples))).astype(int):
         try:
             value = largest_of_16_bits(examples[int(i)][0])
-        except Unreadable:
+        except UnreadableImage:
             continue  # reported, or skipped, where it is served
         if value is None or value >= 2**12:
             return None
@@ -254,15 +256,11 @@ def depth_note(examples: DataSource) -> str | None:
     return f"{said}; multiply the values by {2**16 // (1 << largest.bit_length())} when you write the files"
 
 
-class NeedsImageSize(ValueError):
-    """Images that cannot be held in memory as they are, where no `data.image_size` is set."""
-
-
 def in_memory(examples: DataSource, *, channels: int | None = None, skip_unreadable: bool = False) -> InMemory:
     """Decodes a whole split of images of one size. With `channels` None: 1 if all are grey, else 3.
 
     Raises:
-      Unreadable: an image that cannot be read, unless they are skipped.
+      UnreadableImage: an image that cannot be read, unless they are skipped.
       NeedsImageSize: images that differ in size, or too many of them.
       ValueError: none that can be read.
     """
@@ -282,7 +280,7 @@ def in_memory(examples: DataSource, *, channels: int | None = None, skip_unreada
         try:
             data, label = examples[i]
             image = pixels(read_image(data, examples.name(i), channels))
-        except Unreadable as error:
+        except UnreadableImage as error:
             if not skip_unreadable:
                 raise
             skipped[examples.name(i)] = str(error)
@@ -312,3 +310,7 @@ def in_memory(examples: DataSource, *, channels: int | None = None, skip_unreada
         return examples.name(places[index])
 
     return InMemory(images[: len(labels)], compact(np.array(labels)), examples.classes, skipped, name, examples)
+
+
+if not TYPE_CHECKING:  # names of version 0.1.0
+    __getattr__ = renamed_names(__name__, {"NeedsImageSize": "errors.NeedsImageSize"})

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from resnet_jax.data.loading.decoding import Unreadable, read_image
+from resnet_jax.data.loading.decoding import read_image
 from resnet_jax.data.loading.streaming import Photographs, in_threads
 from resnet_jax.data.sources.label_kinds import LabelKind
 from resnet_jax.data.sources.protocols import DataSource
 from resnet_jax.data.sources.subsets import known_labels
+from resnet_jax.errors import UnreadableImage
 
 
 def class_counts(source: object, num_classes: int, label_kind: LabelKind = "class") -> np.ndarray | None:
@@ -42,7 +43,7 @@ def read_all(examples: DataSource, *, threads: int | None = None) -> Iterator[tu
             data, stored_label = examples[index]
             label = stored_label if isinstance(stored_label, int) else -1
             read_image(data, examples.name(index))
-        except Unreadable as error:
+        except UnreadableImage as error:
             return label, str(error)
         if isinstance(stored_label, int) and not 0 <= label < len(examples.classes):
             said = f"label {label}; labels of {len(examples.classes)} classes are 0 to {len(examples.classes) - 1}"

@@ -16,18 +16,12 @@ from typing import TypeVar
 
 import numpy as np
 
-from resnet_jax.data.loading.decoding import (
-    DataError,
-    Picture,
-    Unreadable,
-    centre_crop,
-    random_resized_crop,
-    read_image,
-)
+from resnet_jax.data.loading.decoding import Picture, centre_crop, random_resized_crop, read_image
 from resnet_jax.data.loading.memory import WHOLE, BalancedOrder, Order, check_balance, pixel_moments, rows
 from resnet_jax.data.sources.label_kinds import Label
 from resnet_jax.data.sources.protocols import DataSource
 from resnet_jax.data.sources.subsets import known_labels, labels_of
+from resnet_jax.errors import DataError, UnreadableImage
 from resnet_jax.extras import extra
 from resnet_jax.types import Batch
 
@@ -104,7 +98,7 @@ class Photographs:
             for further in range(self.num_examples):
                 if (row := self._example((own + further) % self.num_examples, rng)) is not None:
                     return row
-            raise Unreadable(f"none of {self.num_examples} images could be read; the last: {self._last_reason()}")
+            raise UnreadableImage(f"none of {self.num_examples} images could be read; the last: {self._last_reason()}")
 
         with extra():
             import grain
@@ -171,7 +165,7 @@ class Photographs:
             name = self.examples.name(index)
             data, label = self.examples[index]
             image = read_image(data, name, self.channels if convert else None)
-        except Unreadable as error:
+        except UnreadableImage as error:
             if not self.skip_unreadable:
                 raise
             self.skipped[name] = str(error)
@@ -205,7 +199,7 @@ def infer_channels(examples: DataSource) -> int:
         try:
             if len(read_image(examples[i][0], examples.name(i)).getbands()) == 3:
                 return 3
-        except Unreadable:
+        except UnreadableImage:
             continue  # told of, or skipped, where it is served
     return 1
 

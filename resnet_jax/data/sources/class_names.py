@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from resnet_jax.errors import composed, nearest
+from resnet_jax.errors import composed, did_you_mean
 
 
 def places(names: Sequence[str], classes: Sequence[str]) -> list[int]:
@@ -55,7 +55,7 @@ def _renamed(classes: Sequence[str], names: Sequence[str], by_class: dict[str, s
     known = {composed(name) for name in classes}
     for name in by_class:
         if composed(name) not in known:
-            raise ValueError(f"class_names: no class {name!r} to rename; {nearest(name, classes)}")
+            raise ValueError(f"class_names: no class {name!r} to rename; {did_you_mean(name, classes)}")
     if len(by_class) < len(names):
         raise ValueError(f"class_names {', '.join(names)}; expected each class once")
     if empty := next((name for name, new in by_class.items() if not new.strip()), None):

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from resnet_jax.data.loading.decoding import Unreadable
 from resnet_jax.data.sources.identity import (
     Identity,
     file_fingerprints,
@@ -17,6 +16,7 @@ from resnet_jax.data.sources.identity import (
     name_fingerprints,
 )
 from resnet_jax.data.sources.label_kinds import Label, label_codes, label_of
+from resnet_jax.errors import UnreadableImage
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,10 +36,10 @@ class ImageFileSource:
         path = self.paths[index]
         try:
             if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe would wait for ever
-                raise Unreadable(f"{path}: not a file")
+                raise UnreadableImage(f"{path}: not a file")
             return path.read_bytes(), label_of(self.labels, index)
         except OSError as error:
-            raise Unreadable(f"{path}: {error.strerror}") from None
+            raise UnreadableImage(f"{path}: {error.strerror}") from None
 
     def name(self, index: int) -> str:
         return str(self.paths[index])

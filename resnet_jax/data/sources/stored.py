@@ -15,7 +15,7 @@ from resnet_jax.data.sources.image_files import ImageFileSource
 from resnet_jax.data.sources.label_kinds import strata
 from resnet_jax.data.sources.slices import slice_bounds, spread
 from resnet_jax.data.sources.subsets import JoinedSource, identify
-from resnet_jax.errors import nearest
+from resnet_jax.errors import did_you_mean
 from resnet_jax.moved import renamed_names
 
 
@@ -90,7 +90,7 @@ class StoredDataset:
             if name in self.unlabelled:
                 raise ValueError(self.unlabelled[name])
             if name not in self.parts:
-                raise ValueError(f"{self.name} has no split {name!r}; {nearest(name, self.parts)}")
+                raise ValueError(f"{self.name} has no split {name!r}; {did_you_mean(name, self.parts)}")
             parts.append((name, self._places(name, part) if bracket else None))
         for name in {name for name, _ in parts} if len(parts) > 1 else ():
             count = len(self.parts[name])

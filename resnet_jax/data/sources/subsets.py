@@ -8,14 +8,13 @@ from functools import cached_property
 
 import numpy as np
 
-from resnet_jax.data.loading.decoding import Unreadable
 from resnet_jax.data.sources.array_source import ArraySource
 from resnet_jax.data.sources.class_names import places, shortened, split_names
 from resnet_jax.data.sources.identity import Identity
 from resnet_jax.data.sources.image_files import ImageFileSource
 from resnet_jax.data.sources.label_kinds import Label
 from resnet_jax.data.sources.protocols import DataSource
-from resnet_jax.errors import nearest
+from resnet_jax.errors import UnreadableImage, did_you_mean
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,10 +159,10 @@ def select_classes(
     """The examples of `classes` (None: all), numbered by them; the first `per_class` of each (None: all).
 
     Where the storage does not know its labels, every example is read once; with `skip_unreadable`, those that cannot be
-    read are dropped. Unreadable files and images in memory are known only when they are served, and count.
+    read are dropped. Files that cannot be read and images in memory are known only when they are served, and count.
 
     Raises:
-      Unreadable: an example that cannot be read, without `skip_unreadable`.
+      UnreadableImage: an example that cannot be read, without `skip_unreadable`.
       ValueError: labels that are not classes; an unknown class, or one given twice; no image of a class, or fewer than
         `per_class`.
     """
@@ -173,7 +172,7 @@ def select_classes(
     selected = places(names, source.classes)
     if -1 in selected:
         name = names[selected.index(-1)]
-        raise ValueError(f"no class {name!r}; {nearest(name, source.classes)}")
+        raise ValueError(f"no class {name!r}; {did_you_mean(name, source.classes)}")
     names = tuple(source.classes[label] for label in selected)
     if len(set(names)) < len(names):
         raise ValueError(f"classes {', '.join(names)}; expected each class once")
@@ -204,7 +203,7 @@ def labels_of(source: DataSource, *, skip_unreadable: bool = False) -> np.ndarra
     """int [n] or float32 [n, K]. Where the storage does not know them, each example is read; -1 for an unreadable one.
 
     Raises:
-      Unreadable: an example that cannot be read, without `skip_unreadable`.
+      UnreadableImage: an example that cannot be read, without `skip_unreadable`.
     """
     if (known := known_labels(source)) is not None:
         return known
@@ -212,7 +211,7 @@ def labels_of(source: DataSource, *, skip_unreadable: bool = False) -> np.ndarra
     for i in range(len(source)):
         try:
             labels[i] = source[i][1]
-        except Unreadable:
+        except UnreadableImage:
             if not skip_unreadable:
                 raise
     return labels

@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from resnet_jax.data.loading.decoding import Unreadable
 from resnet_jax.data.sources.identity import Identity, place_fingerprints
-from resnet_jax.errors import nearest
+from resnet_jax.errors import UnreadableImage, did_you_mean
 from resnet_jax.extras import extra
 from resnet_jax.files import expanded
 
@@ -37,7 +36,7 @@ class TfdsExamples:
         try:
             example = self.source[index]
         except Exception as error:  # a file that is gone or damaged: the readers raise what they like
-            raise Unreadable(f"{self.name(index)}: {_line(error)}") from None
+            raise UnreadableImage(f"{self.name(index)}: {_line(error)}") from None
         return example[self.image], int(example[self.label])
 
     def name(self, index: int) -> str:
@@ -73,7 +72,7 @@ class TfdsDataset:
         """
         name = split.partition("[")[0].partition("+")[0]
         if name not in self.splits:
-            raise ValueError(f"{self.name} has no split {name!r}; {nearest(name, self.splits)}")
+            raise ValueError(f"{self.name} has no split {name!r}; {did_you_mean(name, self.splits)}")
         info = self.builder.info
         parts = self._cut(split)
         if not sum(stop - start for _, start, stop in parts):
@@ -143,7 +142,9 @@ def _builder(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
         return tfds.builder(name, data_dir=data_dir, file_format="array_record", try_gcs=False)
     except tfds.core.DatasetNotFoundError:
         known = ["digits", *tfds.list_builders(with_community_datasets=False)]
-        raise ValueError(f"TFDS has no dataset {name!r}; {nearest(name, known, 'see tfds.list_builders()')}") from None
+        raise ValueError(
+            f"TFDS has no dataset {name!r}; {did_you_mean(name, known, 'see tfds.list_builders()')}"
+        ) from None
     except ImportError as error:
         raise ValueError(f"{name}: TFDS's own definition of it asks for a package that is missing ({error})") from None
     except Exception as error:  # a name, version or configuration that cannot be, a damaged description

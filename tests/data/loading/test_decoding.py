@@ -12,15 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from resnet_jax.data.loading.decoding import (
-    MAX_PIXELS,
-    MAX_SIDE,
-    Unreadable,
-    centre_crop,
-    pixels,
-    random_resized_crop,
-    read_image,
-)
+from resnet_jax.data.loading.decoding import MAX_PIXELS, MAX_SIDE, centre_crop, pixels, random_resized_crop, read_image
+from resnet_jax.errors import UnreadableImage
 
 RNG = np.random.default_rng(0)
 COLOUR = RNG.integers(0, 256, (6, 9, 3), np.uint8)
@@ -167,7 +160,7 @@ def test_of_an_animation_the_first_frame_is_taken(kind):
 
 def refused(data, name="folder/dog.png"):
     """What is said of it: one line that begins with the name."""
-    with pytest.raises(Unreadable) as caught:
+    with pytest.raises(UnreadableImage) as caught:
         read_image(data, name)
     said = str(caught.value)
     assert said.startswith(f"{name}: ") and "\n" not in said
@@ -234,7 +227,7 @@ def test_a_file_that_was_cut_off_is_unreadable(kind):
         try:
             np.testing.assert_array_equal(np.asarray(read_image(data[:cut], "name")), whole)
             served.append(cut)
-        except Unreadable as error:
+        except UnreadableImage as error:
             assert str(error).startswith("name: ") and "\n" not in str(error)
     assert all(cut >= len(data) - 20 for cut in served)
 
@@ -248,7 +241,7 @@ def test_a_damaged_file_is_an_image_or_unreadable(kind, place, value):
     data[first : first + len(value)] = value
     try:
         read_image(bytes(data), "name")
-    except Unreadable as error:
+    except UnreadableImage as error:
         assert str(error).startswith("name: ") and "\n" not in str(error)
 
 
@@ -267,10 +260,10 @@ def test_nothing_is_warned_of(tmp_path):
         (tmp_path / name).write_bytes(data)
     code = (
         "import pathlib\n"
-        "from resnet_jax.data.loading.decoding import Unreadable, read_image\n"
+        "from resnet_jax.data.loading.decoding import UnreadableImage, read_image\n"
         f"for file in sorted(pathlib.Path({str(tmp_path)!r}).iterdir()):\n"
         "    try: print(file.name, read_image(file.read_bytes(), file.name).size)\n"
-        "    except Unreadable as error: print(error)\n"
+        "    except UnreadableImage as error: print(error)\n"
     )
     done = subprocess.run([sys.executable, "-W", "always", "-c", code], capture_output=True, text=True, check=True)
     lines = done.stdout.splitlines()

@@ -3,8 +3,9 @@ import pytest
 from PIL import Image
 
 from resnet_jax import Preprocess
-from resnet_jax.data import Unreadable, read_images
+from resnet_jax.data import read_images
 from resnet_jax.data.loading.decoding import centre_crop, read_image
+from resnet_jax.errors import UnreadableImage
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -20,7 +21,7 @@ def test_files_are_resized_and_cropped_as_evaluation_does(tmp_path, channels):
 def test_mistakes_are_named(tmp_path):
     preprocess = Preprocess(8, 8, (0.5,), (0.5,))
     (tmp_path / "a.png").write_text("no image")
-    with pytest.raises(Unreadable, match="a.png"):
+    with pytest.raises(UnreadableImage, match="a.png"):
         read_images([tmp_path / "a.png"], preprocess)
     with pytest.raises(TypeError, match=r"expected a list of image files, got 'a.png'"):
         read_images("a.png", preprocess)

@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from resnet_jax.data import InMemory, Unreadable
+from resnet_jax.data import InMemory
 from resnet_jax.data.loading import memory as sources
 from resnet_jax.data.loading.memory import BalancedOrder, Order, depth_note, in_memory
 from resnet_jax.data.sources.array_source import ArraySource
 from resnet_jax.data.sources.image_files import ImageFileSource
+from resnet_jax.errors import UnreadableImage
 
 
 def numbered(n, classes=10):
@@ -188,7 +189,7 @@ def test_images_that_differ_in_size_are_named():
 def test_an_unreadable_image_stops_or_is_skipped_and_counted():
     images = [encoded(picture(n, 1)) for n in range(6)]
     images[0], images[4] = b"", images[4][:-30]
-    with pytest.raises(Unreadable, match="^set.parquet, image 0: the file is empty"):
+    with pytest.raises(UnreadableImage, match="^set.parquet, image 0: the file is empty"):
         in_memory(stored(images))
     source = in_memory(stored(images), skip_unreadable=True)
     assert source.num_examples == 4 and list(source.skipped) == ["set.parquet, image 0", "set.parquet, image 4"]

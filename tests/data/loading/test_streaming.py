@@ -11,12 +11,13 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from resnet_jax.data import Unreadable, open_dataset, open_source
+from resnet_jax.data import open_dataset, open_source
 from resnet_jax.data.loading.decoding import centre_crop, read_image
 from resnet_jax.data.loading.memory import Order, pixel_moments
 from resnet_jax.data.loading.streaming import Photographs, infer_channels, sample
 from resnet_jax.data.sources.array_source import ArraySource
 from resnet_jax.data.sources.image_files import ImageFileSource
+from resnet_jax.errors import UnreadableImage
 
 NUMBER = 23  # a prime
 
@@ -184,7 +185,7 @@ def test_an_unreadable_image_stops_the_run_and_is_named(tmp_path, threads):
     examples = files(tmp_path, broken=[11])
     source = served(examples, threads)
     for batches in (source.eval_batches(5), source.batches(0, batch_size=5)):
-        with pytest.raises(Unreadable, match=f"^{re.escape(str(tmp_path / '11.png'))}: ") as caught:
+        with pytest.raises(UnreadableImage, match=f"^{re.escape(str(tmp_path / '11.png'))}: ") as caught:
             take(batches, 10)
         assert "\n" not in str(caught.value)
     assert not source.skipped
@@ -195,7 +196,7 @@ def test_an_unreadable_image_stops_the_run_and_is_named(tmp_path, threads):
 def test_a_file_that_has_gone_is_unreadable(tmp_path):
     examples = files(tmp_path)
     (tmp_path / "03.png").unlink()
-    with pytest.raises(Unreadable, match="/03.png: No such file"):
+    with pytest.raises(UnreadableImage, match="/03.png: No such file"):
         take(served(examples).eval_batches(5), 1)
     source = served(examples, skip_unreadable=True)
     assert take(source.eval_batches(5), 1)[0]["mask"].tolist() == [1, 1, 1, 0, 1]
@@ -238,7 +239,7 @@ def test_if_none_can_be_read_it_is_said(tmp_path):
     source = served(files(tmp_path, range(NUMBER)), skip_unreadable=True)
     with pytest.raises(ValueError, match=r"none of 23 images could be read: .*\d\d.png: "):
         source.moments()
-    with pytest.raises(Unreadable, match=r"none of 23 images could be read; the last: .*\d\d.png: "):
+    with pytest.raises(UnreadableImage, match=r"none of 23 images could be read; the last: .*\d\d.png: "):
         next(source.batches(0, batch_size=5))
 
 
@@ -343,7 +344,7 @@ def test_a_process_ends_at_once_while_batches_are_read_ahead(tmp_path, end):
     assert done.stdout.startswith("reading ")
     assert ended - float(done.stdout.split()[1]) < 5
     if end[0] == "n":
-        assert re.search(r"Unreadable: .*/bad/\d\d.png: ", done.stderr)
+        assert re.search(r"UnreadableImage: .*/bad/\d\d.png: ", done.stderr)
     else:
         assert not done.stderr
 

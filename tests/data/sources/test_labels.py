@@ -63,7 +63,9 @@ def test_another_file_is_read_when_it_is_named_and_its_columns_too(tmp_path, mon
     assert "files of labels that are not read: sample_submission.csv; to read one: --data.labels sample_subm" in said
     said = refused(tmp_path / "D", labels="train.csv")
     assert "train.csv has the columns id, breed, weight, none of them known for labels; name it: --data.label-c" in said
-    assert "has no column 'bread'; close: breed" in refused(tmp_path / "D", labels="train.csv", label_column="bread")
+    assert "has no column 'bread'; did you mean breed" in refused(
+        tmp_path / "D", labels="train.csv", label_column="bread"
+    )
     monkeypatch.chdir(tmp_path)
     for labels in ("train.csv", "D/train.csv", tmp_path / "D" / "train.csv"):
         data = open_all("D", labels=labels, label_column="breed")

@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resnet_jax.data import Unreadable, default_splits
+from resnet_jax.data import default_splits
 from resnet_jax.data.sources.array_source import ArraySource
 from resnet_jax.data.sources.class_names import rename_classes
 from resnet_jax.data.sources.image_files import ImageFileSource
 from resnet_jax.data.sources.slices import spread
 from resnet_jax.data.sources.stored import LazySplit, StoredDataset
 from resnet_jax.data.sources.subsets import RelabelledSource, select_classes
+from resnet_jax.errors import UnreadableImage
 
 
 def stored(labels, splits=("train",)):
@@ -124,7 +125,7 @@ def test_files_are_read_when_they_are_asked_for(tmp_path):
     paths[1].write_bytes(b"one")
     files = ImageFileSource(paths, np.arange(4), tuple("abcd")).take(np.array([1, 3]))
     assert files[0] == (b"one", 1) and files.name(0) == str(paths[1]) and len(files) == 2
-    with pytest.raises(Unreadable, match=re.escape(f"{paths[3]}: No such file or directory")):
+    with pytest.raises(UnreadableImage, match=re.escape(f"{paths[3]}: No such file or directory")):
         files[1]
 
 
@@ -232,11 +233,11 @@ def test_what_cannot_be_read_has_no_class():
 
         def __getitem__(self, index):
             if index == 1:
-                raise Unreadable("x.npz, image 1: torn")
+                raise UnreadableImage("x.npz, image 1: torn")
             return super().__getitem__(index)
 
     torn = Torn((np.zeros((1, 1, 1), np.uint8), label) for label in (0, 0, 1))
-    with pytest.raises(Unreadable, match="image 1: torn"):
+    with pytest.raises(UnreadableImage, match="image 1: torn"):
         select_classes(torn, ("a",), None)
     found = select_classes(torn, ("a",), None, skip_unreadable=True)
     assert [found.name(i) for i in range(len(found))] == ["x.npz, image 0"]

@@ -9,10 +9,11 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from resnet_jax.data import Unreadable, default_splits, open_dataset, open_source
+from resnet_jax.data import default_splits, open_dataset, open_source
 from resnet_jax.data.loading.decoding import read_image
 from resnet_jax.data.sources.held_out import shared
 from resnet_jax.data.sources.tfds import open_tfds
+from resnet_jax.errors import UnreadableImage
 
 COUNTS = {"train": 50, "validation": 7, "test": 10}
 
@@ -154,8 +155,8 @@ def test_parts(data_dir):
 @pytest.mark.parametrize(
     "split, said",
     [
-        ("trian", "our_pngs has no split 'trian'; close: train"),
-        ("trian[:5]", "our_pngs has no split 'trian'; close: train"),
+        ("trian", "our_pngs has no split 'trian'; did you mean train"),
+        ("trian[:5]", "our_pngs has no split 'trian'; did you mean train"),
         ("train+tset", "our_pngs: split 'train+tset' cannot be understood: "),
         ("train[5:5]", "our_pngs: 'train[5:5]' is empty; 'train' has 50 images"),
         ("train[:0%]", "our_pngs: 'train[:0%]' is empty; 'train' has 50 images"),
@@ -165,7 +166,7 @@ def test_parts(data_dir):
         ("train+", "our_pngs: split 'train+' cannot be understood: "),
         ("train[::2]", "our_pngs: split 'train[::2]' cannot be understood: "),
         ("train[:500]", "our_pngs: split 'train[:500]' cannot be understood: "),
-        ("", "our_pngs has no split ''; valid: train, validation, test"),
+        ("", "our_pngs has no split ''; expected train, validation or test"),
     ],
 )
 def test_a_split_that_cannot_be_is_told_in_one_line(data_dir, split, said):
@@ -206,7 +207,7 @@ def test_what_is_not_prepared_is_told_with_the_command_that_does_it(tmp_path, na
 @pytest.mark.parametrize(
     "name, said",
     [
-        ("cifra10", "TFDS has no dataset 'cifra10'; close: cifar10"),
+        ("cifra10", "TFDS has no dataset 'cifra10'; did you mean cifar10"),
         ("no_such_thing_at_all", "TFDS has no dataset 'no_such_thing_at_all'; see tfds.list_builders()"),
         ("cifar10:0.0.1", "TFDS cannot open 'cifar10:0.0.1': "),
         ("cifar10/no_config", "TFDS cannot open 'cifar10/no_config': "),
@@ -263,7 +264,7 @@ def test_a_damaged_file_makes_its_examples_unreadable(tmp_path):
         damage()
         examples = open_tfds("our_damaged", str(tmp_path)).examples("train")
         assert isinstance(examples[0][0], bytes)
-        with pytest.raises(Unreadable, match="^our_damaged, train, example 49: ") as caught:
+        with pytest.raises(UnreadableImage, match="^our_damaged, train, example 49: ") as caught:
             examples[49]
         assert "\n" not in str(caught.value)
 

@@ -21,7 +21,7 @@ from resnet_jax.data.sources.formats.listing import list_images, notes_on
 from resnet_jax.data.sources.formats.splits import split_of
 from resnet_jax.data.sources.image_files import ImageFileSource
 from resnet_jax.data.sources.stored import LazySplit, StoredDataset
-from resnet_jax.errors import composed, nearest
+from resnet_jax.errors import composed, did_you_mean
 
 SUFFIXES = (".csv", ".tsv", ".jsonl")
 FOUND = tuple(f"metadata{suffix}" for suffix in SUFFIXES)  # read without being asked for, as Hugging Face names them
@@ -100,7 +100,7 @@ def choose_columns(file: Path, image_column: str | None = None, label_column: st
     chosen: list[str] = []
     for kind, asked, names in (("image", image_column, IMAGE_COLUMNS), ("label", label_column, LABEL_COLUMNS)):
         if asked is not None and asked not in columns:
-            raise ValueError(f"{file} has no column {asked!r}; {nearest(asked, columns)}")
+            raise ValueError(f"{file} has no column {asked!r}; {did_you_mean(asked, columns)}")
         found = asked or matching([name for name in columns if name not in chosen], names)
         if found is None:
             said = f"{file} has the columns {shortened(columns)}, none of them known for {kind}s"
