@@ -12,6 +12,7 @@ ROOT = Path(resnet_jax.__file__).parent
 BASE = ("types", "errors", "files", "extras", "moved")
 PARTS = ("branches", "shortcuts", "combine", "stems", "heads", "attention")
 MODEL_PARTS = tuple(f"models.{part}" for part in PARTS)
+BLOCK_BASE = tuple(f"models.{name}" for name in ("deprecated", "initializers", "layers", "context", "protocols"))
 BELOW_RUNS = (
     *("ops", "metrics", "models", "data", "weights", "training"),
     *("checkpoints", "distributed", "evaluation", "analysis"),
@@ -26,13 +27,17 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     "ops": ("types", "ops"),
     "metrics": (*BASE, "metrics"),
     "models.partials": ("ops",),
-    "models.layers": ("types", "ops", "models.partials"),
-    **{part: ("types", "ops", "models.layers") for part in MODEL_PARTS},
-    "models.branches": ("types", "ops", "models.layers", "models.attention"),
-    "models.blocks": ("types", "models.layers", "models.partials", *MODEL_PARTS),
+    "models.deprecated": (),
+    "models.initializers": ("types",),
+    "models.layers": ("types", "ops", "models.deprecated", "models.initializers"),
+    "models.context": ("types", "ops", "models.deprecated", "models.partials", "models.initializers", "models.layers"),
+    "models.protocols": ("types", "models.initializers", "models.context"),
+    **{part: ("types", "ops", *BLOCK_BASE) for part in MODEL_PARTS},
+    "models.branches": ("types", "ops", *BLOCK_BASE, "models.attention"),
+    "models.blocks": ("types", "models.partials", *BLOCK_BASE, *MODEL_PARTS),
     "models.options": ("ops", "models.partials", "models.heads"),
-    "models.resnet": ("types", "ops", "models.layers", "models.options", "models.partials", *MODEL_PARTS),
-    "models.skipnet": ("types", "ops", "models.layers", "models.resnet", *MODEL_PARTS),
+    "models.resnet": ("types", "ops", "models.options", "models.partials", *BLOCK_BASE, *MODEL_PARTS),
+    "models.skipnet": ("types", "ops", *BLOCK_BASE, "models.resnet", *MODEL_PARTS),
     "models.zoo": ("ops", "models"),
     "models": (*BASE, "ops", "models"),
     "data": (*BASE, "ops", "data"),

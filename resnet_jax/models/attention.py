@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from resnet_jax import ops
-from resnet_jax.models.layers import Layers
+from resnet_jax.models.context import BlockContext
 from resnet_jax.types import Array
 
 
@@ -26,30 +26,34 @@ def per_channel(gate: Array, x: Array) -> Array:
 class SqueezeExcite(nn.Module):
     """x * sigmoid(W2 relu(W1 mean(x))), W1 of C * ratio rows (Hu et al. 2017, eq. 2 to 4)."""
 
-    layers: Layers
+    context: BlockContext
+    features: int
+    strides: int = 1  # of the block, taken before it
     ratio: float = 1 / 16
     reduced: int | None = None  # rows of W1, instead
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        channels, layers = x.shape[-1], self.layers
-        reduced = self.reduced or divisible(channels * self.ratio)
-        y = layers.act(layers.dense(reduced, name="fc1")(ops.global_pool(x)))
-        return per_channel(jax.nn.sigmoid(layers.dense(channels, name="fc2")(y)), x)
+        context = self.context
+        reduced = self.reduced or divisible(self.features * self.ratio)
+        y = context.act(context.dense(reduced, name="fc1")(ops.global_pool(x)))
+        return per_channel(jax.nn.sigmoid(context.dense(self.features, name="fc2")(y)), x)
 
 
 class EfficientChannelAttention(nn.Module):
     """x * sigmoid(k taps along the channels of mean(x)), k growing with log2 C (Wang et al. 2019, eq. 12)."""
 
-    layers: Layers
+    context: BlockContext
+    features: int
+    strides: int = 1  # of the block, taken before it
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        size = int((math.log2(x.shape[-1]) + 1) / 2)
+        size = int((math.log2(self.features) + 1) / 2)
         size = max(3, size if size % 2 else size + 1)
-        taps = self.param("kernel", nn.initializers.lecun_normal(), (size, 1, 1), self.layers.param_dtype)
+        taps = self.param("kernel", nn.initializers.lecun_normal(), (size, 1, 1), self.context.param_dtype)
         kernel = ops.gathered(taps)
-        means = ops.global_pool(x).astype(self.layers.dtype)
+        means = ops.global_pool(x).astype(self.context.dtype)
         return per_channel(jax.nn.sigmoid(ops.conv_channels(means, kernel)), x)
 
 
@@ -60,7 +64,7 @@ class SelectiveKernel(nn.Module):
     half of the input's channels, as in timm's nets of basic blocks.
     """
 
-    layers: Layers
+    context: BlockContext
     features: int
     strides: int = 1
     groups: int = 1
@@ -70,14 +74,14 @@ class SelectiveKernel(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        layers, paths = self.layers, []
+        context, paths = self.context, []
         for i, part in enumerate(jnp.split(x, 2, axis=-1) if self.split else (x, x)):
-            y = layers.conv(self.features, 3, self.strides, groups=self.groups, spread=i + 1, name=f"conv_{i}")(part)
-            paths.append(layers.act(layers.norm(name=f"norm_{i}")(y)))
+            y = context.conv(self.features, 3, self.strides, groups=self.groups, dilation=i + 1, name=f"conv_{i}")(part)
+            paths.append(context.act(context.norm(name=f"norm_{i}")(y)))
         mixed = paths[0] + paths[1]
         y = ops.over_space(ops.global_pool(mixed), mixed)
-        y = layers.conv(divisible(self.features * self.ratio, self.divisor), 1, name="reduce")(y)
-        y = layers.act(layers.norm(name="reduce_norm")(y))
-        logits = layers.conv(2 * self.features, 1, name="select")(y)
+        y = context.conv(divisible(self.features * self.ratio, self.divisor), 1, name="reduce")(y)
+        y = context.act(context.norm(name="reduce_norm")(y))
+        logits = context.conv(2 * self.features, 1, name="select")(y)
         gates = jax.nn.softmax(logits.reshape(*logits.shape[:-1], 2, self.features), axis=-2)
         return paths[0] * gates[..., 0, :] + paths[1] * gates[..., 1, :]

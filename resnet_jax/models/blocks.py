@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
-
 import flax.linen as nn
 
 from resnet_jax.models.branches import Basic, MBConv, PreActBasic
 from resnet_jax.models.combine import Add, HighwayGate
-from resnet_jax.models.layers import Layers
+from resnet_jax.models.context import BlockContext
+from resnet_jax.models.deprecated import make_component
 from resnet_jax.models.partials import Partial
-from resnet_jax.models.shortcuts import Project, Shortcut
+from resnet_jax.models.protocols import Attend, Branch, Combine, Shortcut
+from resnet_jax.models.shortcuts import Project
 from resnet_jax.types import Array
 
 
@@ -21,28 +20,28 @@ class Residual(nn.Module):
     He et al. 2015, figure 2.
     """
 
-    layers: Layers
+    context: BlockContext
     features: int
     strides: int = 1
-    branch: Callable[..., nn.Module] = Basic  # (layers, features, strides, name=) -> module: F(x)
-    shortcut: Callable[..., Shortcut] = Project  # same call, same output shape
-    combine: Callable[..., nn.Module] = Add  # (layers, name=) -> module(x, y, s)
-    attend: Callable[..., nn.Module] | None = None  # (layers, name=) -> module(y): attention over channels
+    branch: Branch = Basic
+    shortcut: Shortcut = Project
+    combine: Combine = Add
+    attend: Attend | None = None
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        shortcut = self.shortcut(self.layers, self.features, self.strides, name="shortcut")
-        combine = self.combine(replace(self.layers, block_strides=self.strides), name="combine")
+        shortcut = self.shortcut(self.context, self.features, self.strides, name="shortcut")
+        combine = make_component(self.combine, self.context, self.features, self.strides, name="combine")
         carried = shortcut.carries_signal and getattr(combine, "whole_shortcut", True)
-        layers = self.layers if carried else self.layers.without_zero_init()
-        y = self.branch(layers, self.features, self.strides, name="branch")(x)
+        context = self.context if carried else self.context.without_zero_init()
+        y = self.branch(context, self.features, self.strides, name="branch")(x)
         if self.attend is not None:
-            y = self.attend(layers, name="attend")(y)
-        if layers.drop_path is not None:
+            y = make_component(self.attend, context, self.features, self.strides, name="attend")(y)
+        if context.drop_path is not None:
             if not shortcut.carries_signal:
                 raise ValueError("drop_path needs shortcuts: in a plain net it would drop the image itself")
-            y = layers.drop_path(y)
-        return layers.act(combine(x, y, shortcut(x)))
+            y = context.drop_path(y)
+        return context.act(combine(x, y, shortcut(x)))
 
 
 class PreActResidual(nn.Module):
@@ -51,20 +50,20 @@ class PreActResidual(nn.Module):
     [N, H, W, Ci] -> [N, H/s, W/s, features]. He et al. 2016, "Identity Mappings in Deep Residual Networks", figure 4e.
     """
 
-    layers: Layers
+    context: BlockContext
     features: int
     strides: int = 1
-    branch: Callable[..., nn.Module] = PreActBasic
-    shortcut: Callable[..., Shortcut] = Partial(Project, normed=False)
+    branch: Branch = PreActBasic
+    shortcut: Shortcut = Partial(Project, normed=False)
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        layers = self.layers
-        z = layers.act(layers.norm(name="norm1")(x))
-        shortcut = self.shortcut(layers, self.features, self.strides, name="shortcut")
-        y = self.branch(layers, self.features, self.strides, name="branch")(z)
-        if layers.drop_path is not None:
-            y = layers.drop_path(y)
+        context = self.context
+        z = context.act(context.norm(name="norm1")(x))
+        shortcut = self.shortcut(context, self.features, self.strides, name="shortcut")
+        y = self.branch(context, self.features, self.strides, name="branch")(z)
+        if context.drop_path is not None:
+            y = context.drop_path(y)
         return y + (x if shortcut.keeps_shape(x) else shortcut(z))
 
 
@@ -74,28 +73,28 @@ class InvertedResidual(nn.Module):
     [N, H, W, Ci] -> [N, H/s, W/s, features].
     """
 
-    layers: Layers
+    context: BlockContext
     features: int
     strides: int = 1
-    branch: Callable[..., nn.Module] = MBConv
+    branch: Branch = MBConv
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        y = self.branch(self.layers, self.features, self.strides, name="branch")(x)
+        y = self.branch(self.context, self.features, self.strides, name="branch")(x)
         if self.strides > 1 or x.shape[-1] != self.features:
             return y
-        if self.layers.drop_path is not None:
-            y = self.layers.drop_path(y)
+        if self.context.drop_path is not None:
+            y = self.context.drop_path(y)
         return y + x
 
 
 class HighwayDense(nn.Module):
     """combine(x, act(dense(x)), x): [N, C] -> [N, C], the fully connected highway layer (Srivastava et al. 2015)."""
 
-    layers: Layers
-    combine: Callable[..., nn.Module] = HighwayGate
+    context: BlockContext
+    combine: Combine = HighwayGate
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        y = self.layers.act(self.layers.dense(x.shape[-1], name="dense")(x))
-        return self.combine(self.layers, name="combine")(x, y, x)
+        y = self.context.act(self.context.dense(x.shape[-1], name="dense")(x))
+        return make_component(self.combine, self.context, x.shape[-1], 1, name="combine")(x, y, x)

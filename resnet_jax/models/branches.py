@@ -11,7 +11,9 @@ import jax.numpy as jnp
 
 from resnet_jax import ops
 from resnet_jax.models.attention import SelectiveKernel, SqueezeExcite
-from resnet_jax.models.layers import CondConv, Layers, depthwise_normal
+from resnet_jax.models.context import BlockContext
+from resnet_jax.models.initializers import depthwise_normal
+from resnet_jax.models.layers import CondConv
 from resnet_jax.types import Array
 
 
@@ -23,17 +25,17 @@ def inner_width(features: int, base_width: int) -> int:
 class Basic(nn.Module):
     """Two 3x3 convolutions (He et al. 2015, figure 5 left). 18 C^2 weights at C = features, norms apart."""
 
-    layers: Layers
+    context: BlockContext
     features: int
     strides: int = 1
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        layers = self.layers
-        y = layers.conv(self.features, 3, self.strides, name="conv1")(x)
-        y = layers.act(layers.norm(name="norm1")(y))
-        y = layers.conv(self.features, 3, name="conv2")(y)
-        return layers.last_norm(name="norm2")(y)
+        context = self.context
+        y = context.conv(self.features, 3, self.strides, name="conv1")(x)
+        y = context.act(context.norm(name="norm1")(y))
+        y = context.conv(self.features, 3, name="conv2")(y)
+        return context.last_norm(name="norm2")(y)
 
 
 class Bottleneck(nn.Module):
@@ -42,7 +44,7 @@ class Bottleneck(nn.Module):
     With `groups` it is ResNeXt's (Xie et al. 2017, figure 3c): `base_width` channels a group where features is 256.
     """
 
-    layers: Layers
+    context: BlockContext
     features: int
     strides: int = 1
     groups: int = 1
@@ -54,18 +56,18 @@ class Bottleneck(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        layers, width = self.layers, inner_width(self.features, self.base_width) * self.groups
+        context, width = self.context, inner_width(self.features, self.base_width) * self.groups
         pooled = self.pool is not None and self.strides > 1
-        ends = self.pool_of_strides and layers.dilation_rule == "timm" and not layers.take_strides
+        ends = self.pool_of_strides and context.dilation_rule == "timm" and not context.take_strides
         first, second = (self.strides, 1) if self.strides_in_1x1 else (1, self.strides)
-        y = layers.conv(width, 1, first, name="conv1")(x)
-        y = layers.act(layers.norm(name="norm1")(y))
-        y = layers.conv(width, 3, second, groups=self.groups, pooled=pooled, name="conv2")(y)
-        y = layers.act(layers.norm(name="norm2")(y))
+        y = context.conv(width, 1, first, name="conv1")(x)
+        y = context.act(context.norm(name="norm1")(y))
+        y = context.conv(width, 3, second, groups=self.groups, strides_in_pool=pooled, name="conv2")(y)
+        y = context.act(context.norm(name="norm2")(y))
         if self.pool is not None and pooled and not ends:
-            y = layers.pooled(self.pool, y, self.strides)
-        y = layers.conv(self.features, 1, name="conv3")(y)
-        return layers.last_norm(name="norm3")(y)
+            y = context.pool(self.pool, y, self.strides)
+        y = context.conv(self.features, 1, name="conv3")(y)
+        return context.last_norm(name="norm3")(y)
 
 
 class Bottle2neck(nn.Module):
@@ -75,7 +77,7 @@ class Bottle2neck(nn.Module):
     the average counts the padding, as the published weights want it.
     """
 
-    layers: Layers
+    context: BlockContext
     features: int
     strides: int = 1
     base_width: int = 26
@@ -84,40 +86,40 @@ class Bottle2neck(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        layers, width = self.layers, inner_width(self.features, self.base_width) * self.groups
+        context, width = self.context, inner_width(self.features, self.base_width) * self.groups
         first = self.strides > 1 or x.shape[-1] != self.features
-        y = layers.conv(width * self.scale, 1, name="conv1")(x)
-        *slices, last = jnp.split(layers.act(layers.norm(name="norm1")(y)), self.scale, axis=-1)
+        y = context.conv(width * self.scale, 1, name="conv1")(x)
+        *slices, last = jnp.split(context.act(context.norm(name="norm1")(y)), self.scale, axis=-1)
         done: list[Array] = []
         for i, part in enumerate(slices):
             y = part if first or not done else done[-1] + part
-            y = layers.conv(width, 3, self.strides, groups=self.groups, name=f"conv2_{i}")(y)
-            done.append(layers.act(layers.norm(name=f"norm2_{i}")(y)))
+            y = context.conv(width, 3, self.strides, groups=self.groups, name=f"conv2_{i}")(y)
+            done.append(context.act(context.norm(name=f"norm2_{i}")(y)))
         if first:
-            last = layers.pooled(ops.avg_pool, last, self.strides, window=3, padding=(1, 1), count_padding=True)
-        y = layers.conv(self.features, 1, name="conv3")(jnp.concatenate([*done, last], axis=-1))
-        return layers.last_norm(name="norm3")(y)
+            last = context.pool(ops.avg_pool, last, self.strides, window=3, padding=(1, 1), count_padding=True)
+        y = context.conv(self.features, 1, name="conv3")(jnp.concatenate([*done, last], axis=-1))
+        return context.last_norm(name="norm3")(y)
 
 
 class SelectiveBasic(nn.Module):
     """A selective kernel, and a 3x3 convolution: timm's SK-ResNet-18 and 34."""
 
-    layers: Layers
+    context: BlockContext
     features: int
     strides: int = 1
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        layers = self.layers
-        mix = SelectiveKernel(layers, self.features, self.strides, split=True, ratio=1 / 8, divisor=16, name="conv1")
-        y = layers.conv(self.features, 3, name="conv2")(mix(x))
-        return layers.last_norm(name="norm2")(y)
+        context = self.context
+        mix = SelectiveKernel(context, self.features, self.strides, split=True, ratio=1 / 8, divisor=16, name="conv1")
+        y = context.conv(self.features, 3, name="conv2")(mix(x))
+        return context.last_norm(name="norm2")(y)
 
 
 class SelectiveBottleneck(nn.Module):
     """A bottleneck whose 3x3 is a selective kernel (Li et al. 2019, table 1, with ResNeXt's width)."""
 
-    layers: Layers
+    context: BlockContext
     features: int
     strides: int = 1
     groups: int = 32
@@ -125,43 +127,43 @@ class SelectiveBottleneck(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        layers, width = self.layers, inner_width(self.features, self.base_width) * self.groups
-        y = layers.act(layers.norm(name="norm1")(layers.conv(width, 1, name="conv1")(x)))
-        y = SelectiveKernel(layers, width, self.strides, groups=self.groups, name="conv2")(y)
-        y = layers.conv(self.features, 1, name="conv3")(y)
-        return layers.last_norm(name="norm3")(y)
+        context, width = self.context, inner_width(self.features, self.base_width) * self.groups
+        y = context.act(context.norm(name="norm1")(context.conv(width, 1, name="conv1")(x)))
+        y = SelectiveKernel(context, width, self.strides, groups=self.groups, name="conv2")(y)
+        y = context.conv(self.features, 1, name="conv3")(y)
+        return context.last_norm(name="norm3")(y)
 
 
 class PreActBasic(nn.Module):
     """Two 3x3 convolutions, of an input that its block has normalised (He et al. 2016, figure 4e)."""
 
-    layers: Layers
+    context: BlockContext
     features: int
     strides: int = 1
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        layers = self.layers
-        y = layers.conv(self.features, 3, self.strides, name="conv1")(x)
-        y = layers.act(layers.norm(name="norm2")(y))
-        return layers.last_conv(self.features, 3, name="conv2")(y)
+        context = self.context
+        y = context.conv(self.features, 3, self.strides, name="conv1")(x)
+        y = context.act(context.norm(name="norm2")(y))
+        return context.last_conv(self.features, 3, name="conv2")(y)
 
 
 class PreActBottleneck(nn.Module):
     """1x1, 3x3, 1x1, a quarter as wide inside, of an input its block has normalised. The stride sits on the 3x3."""
 
-    layers: Layers
+    context: BlockContext
     features: int
     strides: int = 1
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        layers, width = self.layers, self.features // 4
-        y = layers.conv(width, 1, name="conv1")(x)
-        y = layers.act(layers.norm(name="norm2")(y))
-        y = layers.conv(width, 3, self.strides, name="conv2")(y)
-        y = layers.act(layers.norm(name="norm3")(y))
-        return layers.last_conv(self.features, 1, name="conv3")(y)
+        context, width = self.context, self.features // 4
+        y = context.conv(width, 1, name="conv1")(x)
+        y = context.act(context.norm(name="norm2")(y))
+        y = context.conv(width, 3, self.strides, name="conv2")(y)
+        y = context.act(context.norm(name="norm3")(y))
+        return context.last_conv(self.features, 1, name="conv3")(y)
 
 
 class MBConv(nn.Module):
@@ -171,7 +173,7 @@ class MBConv(nn.Module):
     convolutions are sums of so many, routed once for the block (Yang et al. 2019, "CondConv", section 4).
     """
 
-    layers: Layers
+    context: BlockContext
     features: int
     strides: int = 1
     kernel_size: int = 3
@@ -181,18 +183,18 @@ class MBConv(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        layers, channels = self.layers, x.shape[-1]
+        context, channels = self.context, x.shape[-1]
         width, options = channels * self.expansion, dict[str, Any]()
         if self.experts is not None:
-            routes = jax.nn.sigmoid(layers.dense(self.experts, name="routing")(ops.global_pool(x)))
-            layers, options = layers.with_conv(CondConv, experts=self.experts), {"routes": routes}
+            routes = jax.nn.sigmoid(context.dense(self.experts, name="routing")(ops.global_pool(x)))
+            context, options = context.with_conv(CondConv, experts=self.experts), {"routes": routes}
         y = x
         if self.expansion > 1:
-            y = layers.act(layers.norm(name="norm1")(layers.conv(width, 1, name="conv1")(y, **options)))
-        depthwise = layers.conv(
+            y = context.act(context.norm(name="norm1")(context.conv(width, 1, name="conv1")(y, **options)))
+        depthwise = context.conv(
             width, self.kernel_size, self.strides, groups=width, kernel_init=depthwise_normal, name="conv2"
         )
-        y = layers.act(layers.norm(name="norm2")(depthwise(y, **options)))
+        y = context.act(context.norm(name="norm2")(depthwise(y, **options)))
         if self.squeeze is not None:
-            y = SqueezeExcite(layers, reduced=round(channels * self.squeeze), name="attend")(y)
-        return layers.norm(name="norm3")(layers.conv(self.features, 1, name="conv3")(y, **options))
+            y = SqueezeExcite(context, width, reduced=round(channels * self.squeeze), name="attend")(y)
+        return context.norm(name="norm3")(context.conv(self.features, 1, name="conv3")(y, **options))

@@ -1,4 +1,4 @@
-"""How F(x) meets the shortcut: modules called with (x, y, s): block input, branch output, shortcut output."""
+"""Combines: how F(x) meets the shortcut. Modules called (x, y, s): block input, branch output, shortcut output."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ import flax.linen as nn
 import jax
 
 from resnet_jax import ops
-from resnet_jax.models.layers import Layers
+from resnet_jax.models.context import BlockContext
 from resnet_jax.types import Array
 
 
 class Add(nn.Module):
     """y + s (He et al. 2015, eq. 1)."""
 
-    layers: Layers
+    context: BlockContext
+    features: int
+    strides: int = 1
 
-    whole_shortcut: ClassVar[bool] = True  # False: s alone does not carry the signal, so the branch starts as it is
+    whole_shortcut: ClassVar[bool] = True  # False: s alone does not carry the signal, so no zero initialisation
 
     def __call__(self, x: Array, y: Array, s: Array) -> Array:
         return y + s
@@ -30,7 +32,9 @@ class HighwayGate(nn.Module):
     only gates of their own can come near, gives the residual net. Feature maps have 3x3 gates, vectors dense ones.
     """
 
-    layers: Layers
+    context: BlockContext
+    features: int
+    strides: int = 1
     coupled: bool = True
     bias: float = -2.0  # of T at the start: the block begins as mostly its shortcut
 
@@ -38,14 +42,14 @@ class HighwayGate(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, y: Array, s: Array) -> Array:
-        t = self._gate("transform", x, y, self.bias)
-        c = 1 - t if self.coupled else self._gate("carry", x, y, -self.bias)
+        t = self._gate("transform", x, self.bias)
+        c = 1 - t if self.coupled else self._gate("carry", x, -self.bias)
         return y * t + s * c
 
-    def _gate(self, name: str, x: Array, y: Array, start: float) -> Array:
+    def _gate(self, name: str, x: Array, start: float) -> Array:
         if x.ndim == 2:
-            logits = self.layers.dense(y.shape[-1], name=name, bias_init=None)(x)
+            logits = self.context.dense(self.features, name=name, bias_init=None)(x)
         else:
-            logits = self.layers.conv(y.shape[-1], 3, self.layers.block_strides, name=name)(x)
-        bias = self.param(f"{name}_bias", nn.initializers.constant(start), (y.shape[-1],), self.layers.param_dtype)
+            logits = self.context.conv(self.features, 3, self.strides, name=name)(x)
+        bias = self.param(f"{name}_bias", nn.initializers.constant(start), (self.features,), self.context.param_dtype)
         return jax.nn.sigmoid(logits + ops.gathered(bias).astype(logits.dtype).reshape((1,) * (x.ndim - 1) + (-1,)))

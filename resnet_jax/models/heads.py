@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 
 from resnet_jax import ops
-from resnet_jax.models.layers import Dense, Layers
+from resnet_jax.models.context import BlockContext
+from resnet_jax.models.layers import Dense
 from resnet_jax.types import Array, at_least_float32
 
 Pooled = tuple[Array, Array]
@@ -22,15 +23,15 @@ Pooled = tuple[Array, Array]
 class Head(nn.Module):
     """The fields of every head, and the classifier at its end."""
 
-    layers: Layers
+    context: BlockContext
     num_classes: int
     pool: str = "avg"
 
     def classify(self, pooled: Array) -> Pooled:
         if not self.num_classes:
             return pooled, pooled[:, :0]
-        dense = Dense(self.num_classes, pooled.dtype, self.layers.param_dtype, name="dense")
-        return pooled, dense(self.layers.dropout(pooled))
+        dense = Dense(self.num_classes, pooled.dtype, self.context.param_dtype, name="dense")
+        return pooled, dense(self.context.dropout(pooled))
 
 
 class LinearHead(Head):
@@ -46,7 +47,7 @@ class NormHead(Head):
 
     @nn.compact
     def __call__(self, x: Array) -> Pooled:
-        x = self.layers.act(self.layers.norm(name="norm")(x))
+        x = self.context.act(self.context.norm(name="norm")(x))
         return self.classify(ops.global_pool(x, self.pool))
 
 
@@ -57,8 +58,8 @@ class ConvHead(Head):
 
     @nn.compact
     def __call__(self, x: Array) -> Pooled:
-        x = self.layers.conv(self.features, 1, name="conv")(x)
-        x = self.layers.act(self.layers.norm(name="norm")(x))
+        x = self.context.conv(self.features, 1, name="conv")(x)
+        x = self.context.act(self.context.norm(name="norm")(x))
         return self.classify(ops.global_pool(x, self.pool))
 
 
@@ -79,12 +80,12 @@ class AttentionPoolHead(Head):
         tokens = x.reshape(n, math.prod(sizes), channels).astype(wide)
         tokens = jnp.concatenate([tokens.mean(1, keepdims=True), tokens], axis=1)
         scale = nn.initializers.normal(channels**-0.5)
-        places = self.param("pos_embed", scale, (self.grid ** len(sizes) + 1, channels), self.layers.param_dtype)
+        places = self.param("pos_embed", scale, (self.grid ** len(sizes) + 1, channels), self.context.param_dtype)
         tokens = tokens + self._resized(ops.gathered(places).astype(wide), sizes)[None]
         heads = channels // self.head_features
 
         def project(name: str, x: Array) -> Array:
-            dense = Dense(channels, wide, self.layers.param_dtype, name=name)
+            dense = Dense(channels, wide, self.context.param_dtype, name=name)
             return dense(x).reshape(n, x.shape[1], heads, self.head_features)
 
         query, key, value = project("q", tokens[:, :1]), project("k", tokens), project("v", tokens)

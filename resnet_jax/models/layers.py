@@ -1,11 +1,9 @@
-"""Layers: the convolution, norm and dense modules, and the bundle of them that a block is built from."""
+"""Layers: convolution, norm and dense modules."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import flax.linen as nn
 import jax
@@ -13,32 +11,9 @@ import jax.numpy as jnp
 from jax import lax
 
 from resnet_jax import ops
-from resnet_jax.models.partials import Partial
-from resnet_jax.types import Array, at_least_float32
-
-Dtype = Any
-Initializer = Callable[..., Array]
-Activation = Callable[[Array], Array]
-
-
-def kaiming_normal(key: Array, shape: tuple[int, ...], dtype: Dtype = jnp.float32) -> Array:
-    """Normal with variance 2 / fan_out, fan_out = k * k * Co: He et al. 2015, "Delving Deep into Rectifiers", eq. 14.
-
-    Drawn flat: XLA takes several times as long to compile the same draw in four dimensions.
-    """
-    fan_out = math.prod(shape[:-2]) * shape[-1]
-    return jax.random.normal(key, (math.prod(shape),), dtype).reshape(shape) * math.sqrt(2 / fan_out)
-
-
-def depthwise_normal(key: Array, shape: tuple[int, ...], dtype: Dtype = jnp.float32) -> Array:
-    """`kaiming_normal` of one group: for depthwise kernels, whose outputs share no inputs, fan_out is k * k."""
-    return kaiming_normal(key, shape, dtype) * math.sqrt(shape[-1])
-
-
-def linear_uniform(key: Array, shape: tuple[int, int], dtype: Dtype = jnp.float32) -> Array:
-    """Uniform in +-1 / sqrt(fan_in), as PyTorch initialises its linear layers."""
-    bound = 1 / math.sqrt(shape[0])
-    return jax.random.uniform(key, (math.prod(shape),), dtype, -bound, bound).reshape(shape)
+from resnet_jax.models.deprecated import renamed
+from resnet_jax.models.initializers import Initializer, kaiming_normal, linear_uniform
+from resnet_jax.types import Array, Dtype, at_least_float32
 
 
 class Conv(nn.Module):
@@ -60,7 +35,7 @@ class Conv(nn.Module):
     kernel_init: Initializer = kaiming_normal
     same: bool = False  # padded as TensorFlow does, and not symmetrically
 
-    may_be_zero: ClassVar[bool] = True  # whether a kernel of zeros makes a map of zeros, with a gradient like another's
+    zero_init_is_safe: ClassVar[bool] = True  # zero output and a well-scaled gradient
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -96,7 +71,7 @@ class StandardizedConv(Conv):
 
     epsilon: float = 1e-8
 
-    may_be_zero: ClassVar[bool] = False  # divided by the deviation of zeros, a gradient is 10^4 times as large
+    zero_init_is_safe: ClassVar[bool] = False  # divided by the deviation of zeros, a gradient is 10^4 times as large
 
     def prepared(self, kernel: Array) -> Array:
         wide = kernel.astype(at_least_float32(self.param_dtype))
@@ -234,99 +209,9 @@ class Dense(nn.Module):
         return y + bias.astype(self.dtype).reshape((1,) * (x.ndim - 1) + (-1,))
 
 
-@dataclass(frozen=True)
-class Layers:
-    """What a block may use: layer constructors and per-call choices, already bound by the net.
-
-    `Layers()` is for a block on its own, in somebody else's module.
-
-    `dilation` and `take_strides` make a net of a smaller output stride (à trous, Chen et al. 2017, DeepLab): where
-    strides are not taken, the striding convolution samples as it did, and every later one is dilated instead.
-    (TensorFlow's padding depends on the strides: there it samples beside where it did.) `dilation_rule` is what then
-    becomes of pools: see `pooled`.
-    """
-
-    make_conv: Callable[..., nn.Module] = Conv
-    make_norm: Callable[..., nn.Module] = BatchNorm
-    act: Activation = ops.relu
-    use_batch_statistics: bool = False
-    dtype: Dtype = jnp.float32
-    param_dtype: Dtype = jnp.float32
-    drop_path: Activation | None = (
-        None  # stochastic depth on F(x), with this block's rate and draws; None: not asked for
-    )
-    dropout: Activation = lambda x: x  # before the classifier
-    zero_init: bool = True  # a branch ends with zeros: its last norm's scale, or a last convolution's kernel
-    dilation: int = 1
-    take_strides: bool = True
-    dilation_rule: str = "timm"
-    block_strides: int = 1  # what the table asks of the block: for pieces that are not told otherwise
-
-    def strides(self, strides: int) -> int:
-        """The strides a block really takes where its row asks for `strides`."""
-        return strides if self.take_strides else 1
-
-    def gap(self, strides: int) -> int:
-        """How far apart the pixels of a window of such strides are: what takes the strides samples as it did."""
-        return self.dilation if self.take_strides else self.dilation // strides
-
-    def pooled(self, pool: Callable[..., Array], x: Array, strides: int, **options: Any) -> Array:
-        """`pool` of stride 1 where the block takes no strides, with its windows as they are: timm's rule.
-
-        By the rule "resample" its windows are dilated as a convolution's in its place would be: at the places that the
-        ordinary net has, the net then gives the same numbers.
-        """
-        gap = self.gap(strides) if self.dilation_rule == "resample" else 1
-        return pool(x, strides=self.strides(strides), dilation=gap, **options)
-
-    def conv(
-        self,
-        features: int,
-        kernel_size: int,
-        strides: int = 1,
-        *,
-        name: str,
-        pooled: bool = False,
-        spread: int = 1,
-        **options: Any,
-    ) -> nn.Module:
-        """`pooled`: pooling behind it takes the strides in its place. `spread`: its own dilation, beside the net's."""
-        return self.make_conv(
-            features,
-            kernel_size,
-            strides=1 if pooled else self.strides(strides),
-            dilation=self.gap(strides) * spread if kernel_size > 1 else 1,
-            dtype=self.dtype,
-            param_dtype=self.param_dtype,
-            name=name,
-            **options,
-        )
-
-    def with_conv(self, kind: type[Conv], **options: Any) -> Layers:
-        """Convolutions of another kind, padded and drawn as these are."""
-        own = getattr(self.make_conv, "keywords", {})
-        kept = {name: own[name] for name in ("same", "kernel_init") if name in own}
-        return replace(self, make_conv=Partial(kind, **kept, **options))
-
-    def norm(self, *, name: str, **options: Any) -> Activation:
-        norm = self.make_norm(name=name, dtype=self.dtype, param_dtype=self.param_dtype, **options)
-        return lambda x: norm(x, use_batch_statistics=self.use_batch_statistics)
-
-    def dense(self, features: int, *, name: str, **options: Any) -> nn.Module:
-        return Dense(features, self.dtype, self.param_dtype, name=name, **options)
-
-    def last_norm(self, *, name: str) -> Activation:
-        """The last norm of a branch: zero-initialised, so that a residual block starts as its shortcut.
-
-        Goyal et al. 2017, "Accurate, Large Minibatch SGD", section 5.1.
-        """
-        return self.norm(name=name, scale_init=nn.initializers.zeros) if self.zero_init else self.norm(name=name)
-
-    def last_conv(self, features: int, kernel_size: int, *, name: str) -> nn.Module:
-        """The last convolution of a branch that ends without a norm: zero-initialised likewise, where it can be."""
-        can = getattr(getattr(self.make_conv, "func", self.make_conv), "may_be_zero", True)
-        init = nn.initializers.zeros if self.zero_init and can else kaiming_normal
-        return self.conv(features, kernel_size, name=name, kernel_init=init)
-
-    def without_zero_init(self) -> Layers:
-        return replace(self, zero_init=False)
+__getattr__ = renamed(
+    __name__,
+    Layers="resnet_jax.models.context.BlockContext",
+    Activation="resnet_jax.models.protocols.Activation",
+    depthwise_normal="resnet_jax.models.initializers.depthwise_normal",
+)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count
@@ -13,12 +13,14 @@ import jax
 import jax.numpy as jnp
 
 from resnet_jax import ops
+from resnet_jax.models.context import BlockContext
 from resnet_jax.models.heads import LinearHead
-from resnet_jax.models.layers import Activation, BatchNorm, Conv, Dtype, Layers
+from resnet_jax.models.layers import BatchNorm, Conv
 from resnet_jax.models.options import normalized, whole
 from resnet_jax.models.partials import Partial, comparable
+from resnet_jax.models.protocols import Activation, Block, ConvFactory, Head, NormFactory, Stem
 from resnet_jax.models.stems import ImageNetStem
-from resnet_jax.types import Array, check_is_array
+from resnet_jax.types import Array, Dtype, check_is_array
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Stage:
     depth: int
     features: int
     strides: int
-    block: Callable[..., nn.Module]  # (layers, features, strides, name=) -> module
+    block: Block
 
     def __post_init__(self) -> None:
         for name in ("depth", "features", "strides"):
@@ -49,7 +51,7 @@ class _Row:
 
     number: int  # in the net, from 0
     name: str
-    make: Callable[..., nn.Module]
+    make: Block
     features: int
     strides: int
     drop_rate: float
@@ -71,17 +73,17 @@ class ResNet(nn.Module):
     image_size: int = 224  # the published input side, pixels; the net takes any other
     # Defaults of fields that share their name with a submodule are not kept on the class: Flax's bridge to NNX would
     # take them for methods.
-    stem: Callable[..., nn.Module] = field(default_factory=lambda: ImageNetStem)  # (layers, features, name=) -> module
+    stem: Stem = field(default_factory=lambda: ImageNetStem)
     stem_features: int = 64
-    head: Callable[..., nn.Module] = field(default_factory=lambda: LinearHead)  # (layers, num_classes, pool, name=)
-    conv: Callable[..., nn.Module] = Conv
-    norm: Callable[..., nn.Module] = BatchNorm
+    head: Head = field(default_factory=lambda: LinearHead)
+    conv: ConvFactory = Conv
+    norm: NormFactory = BatchNorm
     act: Activation = ops.relu  # XLA on CPU may lose NaN in flax.linen.relu: see ops/activations.py
     global_pool: str = "avg"  # or "max"
     drop_rate: float = 0.0  # dropout before the head
     drop_path: float = 0.0  # stochastic depth: the rate of the last block; it grows linearly from the first
     output_stride: int | None = None  # 8 or 16: later strides become dilations; None: as the table says
-    dilation: str = "timm"  # or "resample": what becomes of pools whose strides are not taken (`Layers.pooled`)
+    dilation: str = "timm"  # or "resample": what becomes of pools whose strides are not taken (`BlockContext.pooled`)
     bn_axis: str | None = None  # mapped axis whose devices share batch statistics; None: each device its own
     bn_group_size: int | None = None  # with bn_axis: how many neighbouring devices share
     frozen_norms: tuple[
@@ -116,15 +118,15 @@ class ResNet(nn.Module):
         index = jnp.arange(images.shape[0]) if example_index is None else example_index
         drop_path_key = self.make_rng("drop_path") if train and self.drop_path else None
 
-        def bind(layers: Layers, row: _Row) -> Layers:
+        def bind(context: BlockContext, row: _Row) -> BlockContext:
             if not self.drop_path:
-                return layers
+                return context
             if drop_path_key is None:
-                return replace(layers, drop_path=lambda y: y)
+                return replace(context, drop_path=lambda y: y)
             key = jax.random.fold_in(drop_path_key, row.number)
-            return replace(layers, drop_path=partial(ops.drop_path, rate=row.drop_rate, key=key, index=index))
+            return replace(context, drop_path=partial(ops.drop_path, rate=row.drop_rate, key=key, index=index))
 
-        stem = self.stem(self._layers("stem", train), self.stem_features, name="stem")
+        stem = self.stem(self._context("stem", train), self.stem_features, name="stem")
         feature, x = stem(images.astype(self.dtype))
         if 0 in x.shape[1:-1]:
             raise self._too_small(images)
@@ -133,19 +135,19 @@ class ResNet(nn.Module):
         for name, stage, rows in self._rows():
             take = self.output_stride is None or strides * stage.strides <= self.output_stride
             strides, dilation = (strides * stage.strides, dilation) if take else (strides, dilation * stage.strides)
-            layers = replace(self._layers(name, train), dilation=dilation, take_strides=take)
+            context = replace(self._context(name, train), dilation=dilation, take_strides=take)
             for group in [[row] for row in rows] if self.remat == "block" else [rows]:
-                run = partial(_run, rows=[(row, bind(layers, row)) for row in group], train=train)
+                run = partial(_run, rows=[(row, bind(context, row)) for row in group], train=train)
                 run = run if self.remat == "none" else nn.remat(run)
                 x, memory = run(self, x, memory)
             features[name] = x
         if self.output_stride is not None and strides < self.output_stride:
             raise ValueError(f"output_stride={self.output_stride}, but the net's own stride is {strides}")
-        layers = self._layers("head", train)
+        context = self._context("head", train)
         if train and self.drop_rate:
             drop = partial(ops.dropout, rate=self.drop_rate, key=self.make_rng("dropout"), index=index)
-            layers = replace(layers, dropout=drop)
-        features["pool"], logits = self.head(layers, self.num_classes, self.global_pool, name="head")(x)
+            context = replace(context, dropout=drop)
+        features["pool"], logits = self.head(context, self.num_classes, self.global_pool, name="head")(x)
         return Outputs(logits, features)
 
     def first_memory(self, x: Array) -> Any:
@@ -181,7 +183,8 @@ class ResNet(nn.Module):
     def _too_small(self, images: Array) -> ValueError:
         def pixels(side: int) -> int:
             """Of the map that the first stage gets."""
-            stem = self.stem(self._layers("stem", False), self.stem_features, parent=None)
+            make: Any = self.stem  # `parent=None` is Flax's: a module by itself
+            stem = make(self._context("stem", False), self.stem_features, parent=None)
             image = jnp.zeros((1, *(side,) * (images.ndim - 2), self.in_channels), self.dtype)
             (_, x), _ = jax.eval_shape(stem.init_with_output, jax.random.key(0), image)
             return x.size
@@ -192,9 +195,9 @@ class ResNet(nn.Module):
         got = f"{images.shape[1]} x {images.shape[2]}"
         return ValueError(f"image too small: expected at least {least} x {least} pixels, got {got}")
 
-    def _layers(self, part: str, train: bool) -> Layers:
+    def _context(self, part: str, train: bool) -> BlockContext:
         frozen = "all" in self.frozen_norms or part in self.frozen_norms
-        return Layers(
+        return BlockContext(
             make_conv=self.conv,
             make_norm=Partial(self.norm, axis_name=self.bn_axis, group_size=self.bn_group_size),
             act=self.act,
@@ -205,8 +208,10 @@ class ResNet(nn.Module):
         )
 
 
-def _run(net: ResNet, x: Array, memory: Any, *, rows: list[tuple[_Row, Layers]], train: bool) -> tuple[Array, Any]:
-    for row, layers in rows:
-        block = row.make(layers, row.features, row.strides, name=row.name)
+def _run(
+    net: ResNet, x: Array, memory: Any, *, rows: list[tuple[_Row, BlockContext]], train: bool
+) -> tuple[Array, Any]:
+    for row, context in rows:
+        block = row.make(context, row.features, row.strides, name=row.name)
         x, memory = net.through(block, x, memory, train=train)
     return x, memory

@@ -8,14 +8,15 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from resnet_jax import ops
-from resnet_jax.models.layers import Layers
+from resnet_jax.models.context import BlockContext
+from resnet_jax.models.deprecated import OldShortcutNames, renamed
 from resnet_jax.types import Array
 
 
-class Shortcut(nn.Module):
+class BaseShortcut(OldShortcutNames, nn.Module):
     """The fields of every shortcut, and the test for an identity."""
 
-    layers: Layers
+    context: BlockContext
     features: int
     strides: int = 1
 
@@ -25,10 +26,10 @@ class Shortcut(nn.Module):
         return self.strides == 1 and x.shape[-1] == self.features
 
     def subsample(self, x: Array) -> Array:
-        return ops.subsample(x, self.layers.strides(self.strides))
+        return ops.subsample(x, self.context.effective_strides(self.strides))
 
 
-class Project(Shortcut):
+class Project(BaseShortcut):
     """Option B: x where the shape stays, a 1x1 convolution and norm where it changes. Option C with `always`."""
 
     always: bool = False
@@ -38,11 +39,11 @@ class Project(Shortcut):
     def __call__(self, x: Array) -> Array:
         if self.keeps_shape(x) and not self.always:
             return x
-        y = self.layers.conv(self.features, 1, self.strides, name="conv")(x)
-        return self.layers.norm(name="norm")(y) if self.normed else y
+        y = self.context.conv(self.features, 1, self.strides, name="conv")(x)
+        return self.context.norm(name="norm")(y) if self.normed else y
 
 
-class PooledProject(Shortcut):
+class PooledProject(BaseShortcut):
     """ResNet-D's: where the shape changes, 2x2 averages take the strides, then a 1x1 convolution and norm.
 
     He et al. 2018, "Bag of Tricks for Image Classification", section 4. At odd sizes the last window is half outside.
@@ -57,15 +58,16 @@ class PooledProject(Shortcut):
     def __call__(self, x: Array) -> Array:
         if self.keeps_shape(x):
             return x
-        layers = self.layers
-        as_in_timm = layers.dilation_rule == "timm" and not layers.take_strides
-        if self.strides > 1 and not (as_in_timm and self.dilated_only and layers.gap(self.strides) == 1):
-            x = layers.pooled(ops.avg_pool, x, self.strides, window=2, padding=(0, 1), count_padding=as_in_timm)
-        y = self.layers.conv(self.features, 1, name="conv")(x)
-        return self.layers.norm(name="norm")(y) if self.normed else y
+        context = self.context
+        as_in_timm = context.dilation_rule == "timm" and not context.take_strides
+        is_dilated = context.effective_dilation(self.strides) > 1
+        if self.strides > 1 and not (as_in_timm and self.dilated_only and not is_dilated):
+            x = context.pool(ops.avg_pool, x, self.strides, window=2, padding=(0, 1), count_padding=as_in_timm)
+        y = self.context.conv(self.features, 1, name="conv")(x)
+        return self.context.norm(name="norm")(y) if self.normed else y
 
 
-class ZeroPad(Shortcut):
+class ZeroPad(BaseShortcut):
     """Option A: every `strides`-th pixel, new channels zero; no parameters.
 
     The paper does not say where the zeros go: half on each side, or all `behind` (as in fb.resnet.torch).
@@ -82,7 +84,7 @@ class ZeroPad(Shortcut):
         return jnp.pad(self.subsample(x), (*[(0, 0)] * (x.ndim - 1), (before, new - before)))
 
 
-class Zero(Shortcut):
+class Zero(BaseShortcut):
     """No shortcut: the plain net."""
 
     carries_signal: ClassVar[bool] = False
@@ -90,3 +92,6 @@ class Zero(Shortcut):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         return jnp.zeros((*self.subsample(x).shape[:-1], self.features), x.dtype)
+
+
+__getattr__ = renamed(__name__, Shortcut="resnet_jax.models.shortcuts.BaseShortcut")

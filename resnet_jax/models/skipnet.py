@@ -16,10 +16,12 @@ from jax import lax
 
 from resnet_jax import ops
 from resnet_jax.models.branches import Basic
-from resnet_jax.models.layers import Dtype, Layers, linear_uniform
+from resnet_jax.models.context import BlockContext
+from resnet_jax.models.initializers import linear_uniform
+from resnet_jax.models.protocols import Branch, Shortcut
 from resnet_jax.models.resnet import ResNet
-from resnet_jax.models.shortcuts import Project, Shortcut
-from resnet_jax.types import Array
+from resnet_jax.models.shortcuts import Project
+from resnet_jax.types import Array, Dtype
 
 # soft: F(x) is multiplied by the gate's probability; hard: by 0 or 1, with the gradient of the probability
 # ("straight-through", Bengio et al. 2013, section 4); skip: hard, and what is closed is not computed.
@@ -34,18 +36,18 @@ class FeedForwardGate(nn.Module):
     Two of them are the paper's FFGate-I: the map is max-pooled, and the first has stride 1. One is FFGate-II.
     """
 
-    layers: Layers
+    context: BlockContext
     convs: int = 1
 
     @nn.compact
     def __call__(self, x: Array, memory: None) -> tuple[Array, None]:
-        layers, channels = self.layers, x.shape[-1]
+        context, channels = self.context, x.shape[-1]
         if self.convs > 1 and 1 not in x.shape[1:-1]:
             x = ops.max_pool(x, window=2, strides=2, padding=0)
         for i in range(1, self.convs + 1):
-            x = layers.conv(channels, 3, 2 if i == self.convs else 1, name=f"conv{i}")(x)
-            x = layers.act(layers.norm(name=f"norm{i}")(x))
-        return layers.dense(1, name="dense", bias_init=OPEN_AT_FIRST)(ops.global_pool(x))[:, 0], None
+            x = context.conv(channels, 3, 2 if i == self.convs else 1, name=f"conv{i}")(x)
+            x = context.act(context.norm(name=f"norm{i}")(x))
+        return context.dense(1, name="dense", bias_init=OPEN_AT_FIRST)(ops.global_pool(x))[:, 0], None
 
 
 class LSTM(NamedTuple):
@@ -84,15 +86,15 @@ class Memory(nn.Module):
 class RecurrentGate(nn.Module):
     """A global average, embedded, through the memory that all gates share (figure 3c): [N, H, W, C] -> logits [N]."""
 
-    layers: Layers
+    context: BlockContext
 
     @nn.compact
     def __call__(self, x: Array, memory: LSTM | None) -> tuple[Array, LSTM]:
         if memory is None:
             raise ValueError("recurrent gates share a memory, and the net has none; set memory_size, as to 10")
         size = memory.out.shape[-1]
-        out, memory = memory(self.layers.dense(size, name="embed")(ops.global_pool(x)))
-        return self.layers.dense(1, name="dense", bias_init=OPEN_AT_FIRST)(out)[:, 0], memory
+        out, memory = memory(self.context.dense(size, name="embed")(ops.global_pool(x)))
+        return self.context.dense(1, name="dense", bias_init=OPEN_AT_FIRST)(out)[:, 0], memory
 
 
 class SkipResidual(nn.Module):
@@ -102,30 +104,30 @@ class SkipResidual(nn.Module):
     "gates": 0 or 1, or a soft gate's probability.
     """
 
-    layers: Layers
+    context: BlockContext
     features: int
     strides: int = 1
-    branch: Callable[..., nn.Module] = Basic
-    shortcut: Callable[..., Shortcut] = Project
-    gate: Callable[..., nn.Module] = FeedForwardGate  # (layers, name=) -> module(x, memory): logits [N], memory
+    branch: Branch = Basic
+    shortcut: Shortcut = Project
+    gate: Callable[..., nn.Module] = FeedForwardGate  # (context, name=) -> module(x, memory): logits [N], memory
 
     @nn.compact
     def __call__(self, x: Array, memory: Any, gating: Gating) -> tuple[Array, Any]:
-        layers = self.layers
-        logits, memory = self.gate(layers, name="gate")(x, memory)
+        context = self.context
+        logits, memory = self.gate(context, name="gate")(x, memory)
         probability = jax.nn.sigmoid(logits)
         closer = (logits > 0).astype(logits.dtype)
         gate = probability if gating == "soft" else probability + lax.stop_gradient(closer - probability)
         if not self.is_initializing():
             self.sow("gates", "executed", gate)
-        s = self.shortcut(layers, self.features, self.strides, name="shortcut")(x)
-        branch = self.branch(layers, self.features, self.strides, name="branch")
+        s = self.shortcut(context, self.features, self.strides, name="shortcut")(x)
+        branch: Any = self.branch(context, self.features, self.strides, name="branch")
         if gating == "skip" and not self.is_initializing():
             y = run_for(branch, x, logits > 0, s)
         else:
             y = branch(x)
         y = y * jnp.expand_dims(gate.astype(y.dtype), tuple(range(1, y.ndim)))
-        return layers.act((y if layers.drop_path is None else layers.drop_path(y)) + s), memory
+        return context.act((y if context.drop_path is None else context.drop_path(y)) + s), memory
 
 
 def run_for(module: nn.Module, x: Array, wanted: Array, like: Array) -> Array:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
 
 from resnet_jax import ops
-from resnet_jax.models.layers import Layers
+from resnet_jax.models.context import BlockContext
+from resnet_jax.models.protocols import StemPool
 from resnet_jax.types import Array
 
 
 class MaxPool(nn.Module):
     """3x3 with stride 2."""
 
-    layers: Layers
+    context: BlockContext
 
     def __call__(self, x: Array) -> Array:
         return ops.max_pool(x)
@@ -25,7 +25,7 @@ class MaxPool(nn.Module):
 class AveragePool(nn.Module):
     """2x2 with stride 2."""
 
-    layers: Layers
+    context: BlockContext
 
     def __call__(self, x: Array) -> Array:
         return ops.avg_pool(x, window=2, strides=2)
@@ -34,7 +34,7 @@ class AveragePool(nn.Module):
 class MaxBlurPool(nn.Module):
     """The largest of 3x3 at every pixel, then blurred with stride 2 (Zhang 2019, section 3)."""
 
-    layers: Layers
+    context: BlockContext
 
     def __call__(self, x: Array) -> Array:
         return ops.blur_pool(ops.max_pool(x, strides=1), strides=2)
@@ -43,18 +43,18 @@ class MaxBlurPool(nn.Module):
 class ConvPool(nn.Module):
     """A 3x3 convolution of stride 2 in the place of pooling (Bello et al. 2021, "Revisiting ResNets", ResNet-RS)."""
 
-    layers: Layers
+    context: BlockContext
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        y = self.layers.conv(x.shape[-1], 3, 2, name="conv")(x)
-        return self.layers.act(self.layers.norm(name="norm")(y))
+        y = self.context.conv(x.shape[-1], 3, 2, name="conv")(x)
+        return self.context.act(self.context.norm(name="norm")(y))
 
 
 class PaddedMaxPool(nn.Module):
     """3x3 with stride 2, the border padded with zeros, which may win: BiT's, before any activation."""
 
-    layers: Layers
+    context: BlockContext
 
     def __call__(self, x: Array) -> Array:
         return ops.max_pool(jnp.pad(x, ((0, 0), *[(1, 1)] * (x.ndim - 2), (0, 0))), padding=0)
@@ -63,28 +63,28 @@ class PaddedMaxPool(nn.Module):
 class ImageNetStem(nn.Module):
     """7x7 convolution with stride 2, then 3x3 max-pooling with stride 2 (He et al. 2015, table 1)."""
 
-    layers: Layers
+    context: BlockContext
     features: int
-    pool: Callable[..., nn.Module] = MaxPool  # (layers, name=) -> module
+    pool: StemPool = MaxPool
     bare: bool = False  # before pre-activation blocks: without its last norm and activation
 
     total_strides: ClassVar[int] = 4
 
     @nn.compact
     def __call__(self, x: Array) -> tuple[Array, Array]:
-        x = self.layers.conv(self.features, 7, 2, name="conv")(x)
+        x = self.context.conv(self.features, 7, 2, name="conv")(x)
         if not self.bare:
-            x = self.layers.act(self.layers.norm(name="norm")(x))
-        return x, self.pool(self.layers, name="pool")(x)
+            x = self.context.act(self.context.norm(name="norm")(x))
+        return x, self.pool(self.context, name="pool")(x)
 
 
 class DeepStem(nn.Module):
     """Three 3x3 convolutions, the first with stride 2, then pooling (He et al. 2018, "Bag of Tricks", ResNet-C)."""
 
-    layers: Layers
+    context: BlockContext
     features: int
     widths: tuple[int, int] = (32, 32)  # of the first two
-    pool: Callable[..., nn.Module] = MaxPool
+    pool: StemPool = MaxPool
     bare: bool = False
 
     total_strides: ClassVar[int] = 4
@@ -92,16 +92,16 @@ class DeepStem(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> tuple[Array, Array]:
         for i, width in enumerate((*self.widths, self.features), 1):
-            x = self.layers.conv(width, 3, 2 if i == 1 else 1, name=f"conv{i}")(x)
+            x = self.context.conv(width, 3, 2 if i == 1 else 1, name=f"conv{i}")(x)
             if not (self.bare and i == 3):
-                x = self.layers.act(self.layers.norm(name=f"norm{i}")(x))
-        return x, self.pool(self.layers, name="pool")(x)
+                x = self.context.act(self.context.norm(name=f"norm{i}")(x))
+        return x, self.pool(self.context, name="pool")(x)
 
 
 class CifarStem(nn.Module):
     """One 3x3 convolution at full resolution (He et al. 2015, section 4.2)."""
 
-    layers: Layers
+    context: BlockContext
     features: int
     bare: bool = False
 
@@ -109,9 +109,9 @@ class CifarStem(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> tuple[Array, Array]:
-        x = self.layers.conv(self.features, 3, self.total_strides, name="conv")(x)
+        x = self.context.conv(self.features, 3, self.total_strides, name="conv")(x)
         if not self.bare:
-            x = self.layers.act(self.layers.norm(name="norm")(x))
+            x = self.context.act(self.context.norm(name="norm")(x))
         return x, x
 
 

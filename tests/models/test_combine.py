@@ -12,7 +12,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from resnet_jax.models import create_model
 from resnet_jax.models.blocks import HighwayDense, Residual
 from resnet_jax.models.combine import HighwayGate
-from resnet_jax.models.layers import Layers
+from resnet_jax.models.context import BlockContext
 from resnet_jax.models.shortcuts import Zero, ZeroPad
 
 DOUBLE = {"dtype": jnp.float64, "param_dtype": jnp.float64}
@@ -41,11 +41,11 @@ def drawn(module, x):
 
 @pytest.mark.parametrize("strides", [1, 2])
 def test_an_open_gate_gives_the_plain_block_a_closed_one_the_shortcut(x64, strides):
-    x, layers = jnp.asarray(MAP), Layers(**DOUBLE)
-    highway = Residual(layers, 8, strides, shortcut=ZeroPad, combine=HighwayGate)
+    x, context = jnp.asarray(MAP), BlockContext(**DOUBLE)
+    highway = Residual(context, 8, strides, shortcut=ZeroPad, combine=HighwayGate)
     variables = drawn(highway, x)
-    plain = Residual(layers, 8, strides, shortcut=Zero).apply(variables, x)
-    shortcut = ZeroPad(layers, 8, strides).apply({}, x)
+    plain = Residual(context, 8, strides, shortcut=Zero).apply(variables, x)
+    shortcut = ZeroPad(context, 8, strides).apply({}, x)
     opened = highway.apply(gated(variables, transform=SURE), x)
     closed = highway.apply(gated(variables, transform=-SURE), x)
     np.testing.assert_array_equal(opened, plain)
@@ -55,16 +55,16 @@ def test_an_open_gate_gives_the_plain_block_a_closed_one_the_shortcut(x64, strid
 
 
 def test_gates_of_their_own_both_open_give_the_residual_block(x64):
-    x, layers = jnp.asarray(MAP), Layers(**DOUBLE)
-    highway = Residual(layers, 8, shortcut=ZeroPad, combine=partial(HighwayGate, coupled=False))
+    x, context = jnp.asarray(MAP), BlockContext(**DOUBLE)
+    highway = Residual(context, 8, shortcut=ZeroPad, combine=partial(HighwayGate, coupled=False))
     variables = drawn(highway, x)
-    residual = Residual(layers, 8, shortcut=ZeroPad).apply(variables, x)
+    residual = Residual(context, 8, shortcut=ZeroPad).apply(variables, x)
     opened = highway.apply(gated(variables, transform=SURE, carry=SURE), x)
     np.testing.assert_array_equal(opened, residual)
 
 
 def test_the_fully_connected_block_is_the_papers_equation(x64):
-    x, block = jnp.asarray(VECTOR), HighwayDense(Layers(**DOUBLE))
+    x, block = jnp.asarray(VECTOR), HighwayDense(BlockContext(**DOUBLE))
     variables = drawn(block, x)
     p = jax.tree.map(np.asarray, variables["params"])
     h = np.maximum(VECTOR @ p["dense"]["kernel"] + p["dense"]["bias"], 0)

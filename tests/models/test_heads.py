@@ -4,15 +4,15 @@ import pytest
 import recipe
 
 from resnet_jax.models import create_model
+from resnet_jax.models.context import BlockContext
 from resnet_jax.models.heads import AttentionPoolHead
-from resnet_jax.models.layers import Layers
 
 
 @pytest.mark.parametrize("side", [5, 7, 9])
 def test_embeddings_of_places_are_interpolated_as_pytorch_does(x64, side):
     """Bicubic and antialiased; that of the mean stays as it is."""
     golden = np.load(recipe.GOLDEN / "timm" / "pos_embed.npz")
-    resized = AttentionPoolHead(Layers(), 0)._resized(jnp.asarray(golden["pos_embed"]), (side, side))
+    resized = AttentionPoolHead(BlockContext(), 0)._resized(jnp.asarray(golden["pos_embed"]), (side, side))
     np.testing.assert_allclose(resized, golden["pos_embed" if side == 7 else f"to_{side}"], rtol=0, atol=1e-13)
 
 

@@ -15,7 +15,8 @@ from resnet_jax.models import ResNet, Stage, create_model, feature_info, shapes
 from resnet_jax.models.blocks import Residual
 from resnet_jax.models.branches import Bottleneck
 from resnet_jax.models.combine import HighwayGate
-from resnet_jax.models.layers import Conv, Layers
+from resnet_jax.models.context import BlockContext
+from resnet_jax.models.layers import Conv
 from resnet_jax.models.shortcuts import ZeroPad
 from resnet_jax.ops import draw_per_example
 
@@ -208,11 +209,13 @@ def test_a_new_idea_is_a_new_piece():
     """A gate between branch and shortcut, without a change to the library."""
 
     class Gate(nn.Module):
-        layers: Layers
+        context: BlockContext
+        features: int
+        strides: int = 1
 
         @nn.compact
         def __call__(self, x, y, s):
-            gate = nn.sigmoid(self.layers.conv(y.shape[-1], 1, name="gate")(y))
+            gate = nn.sigmoid(self.context.conv(self.features, 1, name="gate")(y))
             return gate * y + (1 - gate) * s
 
     gated = partial(Residual, combine=Gate)
@@ -223,10 +226,10 @@ def test_a_new_idea_is_a_new_piece():
 
 
 class Bare:
-    """A Layers that hands out nothing: enough for shortcuts without parameters."""
+    """A context that hands out nothing: enough for shortcuts without parameters."""
 
     def __new__(cls, **fields):
-        bare = Layers(make_conv=Conv, make_norm=Conv, act=nn.relu, use_batch_statistics=False)
+        bare = BlockContext(make_conv=Conv, make_norm=Conv, act=nn.relu, use_batch_statistics=False)
         return replace(bare, **fields)
 
 

@@ -12,7 +12,7 @@ from flax.traverse_util import flatten_dict
 from resnet_jax.models import create_model
 from resnet_jax.models.blocks import Residual
 from resnet_jax.models.branches import Basic
-from resnet_jax.models.layers import Layers
+from resnet_jax.models.context import BlockContext
 from resnet_jax.models.shortcuts import ZeroPad
 from resnet_jax.models.skipnet import LSTM, FeedForwardGate, SkipResidual, run_for
 
@@ -22,8 +22,8 @@ NETS = ("cifar_skipnet110", "cifar_skipnet38_rnn")  # with each kind of gate
 
 @pytest.fixture
 def block(x64):
-    layers = Layers(dtype=jnp.float64, param_dtype=jnp.float64)
-    block = SkipResidual(layers, 3, shortcut=ZeroPad, gate=partial(FeedForwardGate, convs=2))
+    context = BlockContext(dtype=jnp.float64, param_dtype=jnp.float64)
+    block = SkipResidual(context, 3, shortcut=ZeroPad, gate=partial(FeedForwardGate, convs=2))
     x = jnp.asarray(X)
     shapes = jax.eval_shape(lambda: block.init(jax.random.key(0), x, None, "hard"))
     leaves, structure = jax.tree.flatten(shapes)
@@ -41,14 +41,14 @@ def biased(variables, bias):
 
 def test_an_open_gate_gives_the_residual_block_a_closed_one_its_shortcut(block):
     block, variables, x = block
-    residual = Residual(block.layers, 3, shortcut=ZeroPad).apply(variables, x)
+    residual = Residual(block.context, 3, shortcut=ZeroPad).apply(variables, x)
     np.testing.assert_array_equal(block.apply(biased(variables, 0.1), x, None, "hard")[0], residual)
     np.testing.assert_array_equal(block.apply(biased(variables, -0.1), x, None, "hard")[0], np.maximum(X, 0))
 
 
 def test_a_soft_gate_multiplies_the_branch_by_its_probability(block):
     block, variables, x = block
-    y = Basic(block.layers, 3).apply({name: tree["branch"] for name, tree in variables.items()}, x)
+    y = Basic(block.context, 3).apply({name: tree["branch"] for name, tree in variables.items()}, x)
     (out, _), sown = block.apply(biased(variables, -0.5), x, None, "soft", mutable="gates")
     probability = 1 / (1 + np.exp(0.5))
     np.testing.assert_allclose(out, np.maximum(X + probability * y, 0), rtol=1e-12)
@@ -59,7 +59,7 @@ def test_a_soft_gate_multiplies_the_branch_by_its_probability(block):
 def test_a_hard_gate_has_the_gradient_of_the_probability(block, bias):
     """d out / d bias = sigmoid'(bias) * branch(x) wherever the activation passes, though the gate is 0 or 1."""
     block, variables, x = block
-    y = Basic(block.layers, 3).apply({name: tree["branch"] for name, tree in variables.items()}, x)
+    y = Basic(block.context, 3).apply({name: tree["branch"] for name, tree in variables.items()}, x)
 
     def total(bias):
         return block.apply(biased(variables, bias), x, None, "hard")[0].sum()
@@ -80,7 +80,9 @@ def test_a_batch_is_run_for_the_images_that_want_it(x64, wanted):
 
     ran: list[int] = []
     mask = np.isin(np.arange(5), wanted)
-    y = jax.jit(lambda x, m: run_for(Doubled(Layers(), 3, parent=None), x, m, x))(jnp.asarray(X), jnp.asarray(mask))
+    y = jax.jit(lambda x, m: run_for(Doubled(BlockContext(), 3, parent=None), x, m, x))(
+        jnp.asarray(X), jnp.asarray(mask)
+    )
     jax.effects_barrier()
     np.testing.assert_array_equal(y[mask], 2 * X[mask])
     assert np.isfinite(y).all()

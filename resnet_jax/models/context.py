@@ -1,0 +1,138 @@
+"""Block context: layer factories and per-call choices, bound by the net and passed to every component of a block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from resnet_jax import ops
+from resnet_jax.models.deprecated import OldContextNames
+from resnet_jax.models.initializers import Initializer, kaiming_normal
+from resnet_jax.models.layers import BatchNorm, Conv, Dense
+from resnet_jax.models.partials import Partial
+from resnet_jax.types import Array, Dtype
+
+Activation = Callable[[Array], Array]
+
+
+class ConvFactory(Protocol):
+    """A convolution: `Conv`, a subclass or a partial of one."""
+
+    def __call__(
+        self,
+        features: int,
+        kernel_size: int,
+        *,
+        strides: int,
+        dilation: int,
+        groups: int = 1,
+        kernel_init: Initializer = kaiming_normal,
+        dtype: Dtype,
+        param_dtype: Dtype,
+        name: str,
+    ) -> nn.Module: ...
+
+
+class NormFactory(Protocol):
+    """A norm: a module called (x, use_batch_statistics=) -> array of the shape of x."""
+
+    def __call__(
+        self, *, scale_init: Initializer = nn.initializers.ones, dtype: Dtype, param_dtype: Dtype, name: str
+    ) -> nn.Module: ...
+
+
+@dataclass(frozen=True)
+class BlockContext(OldContextNames):
+    """Layer factories and per-call choices of a block. `BlockContext()` serves a block in a module of your own.
+
+    `dilation` and `take_strides` implement a smaller output stride (à trous, Chen et al. 2017, DeepLab): a convolution
+    whose strides are not taken samples the pixels that it sampled before, and every later one is dilated instead.
+    TensorFlow's padding depends on the strides, so there the sampled pixels move. `dilation_rule` decides about pools:
+    see `pool`.
+    """
+
+    make_conv: ConvFactory = Conv
+    make_norm: NormFactory = BatchNorm
+    act: Activation = ops.relu
+    use_batch_statistics: bool = False
+    dtype: Dtype = jnp.float32
+    param_dtype: Dtype = jnp.float32
+    drop_path: Activation | None = None  # stochastic depth on F(x), with this block's rate and key; None: not in use
+    dropout: Activation = lambda x: x  # before the classifier
+    zero_init: bool = True  # zero initialisation of a branch's last norm scale, or of its last convolution's kernel
+    dilation: int = 1
+    take_strides: bool = True
+    dilation_rule: str = "timm"
+
+    def effective_strides(self, strides: int) -> int:
+        """The strides that a block takes where its stage asks for `strides`."""
+        return strides if self.take_strides else 1
+
+    def effective_dilation(self, strides: int) -> int:
+        """The dilation of a window that takes `strides`: it samples the pixels of the net without output stride."""
+        return self.dilation if self.take_strides else self.dilation // strides
+
+    def pool(self, pool: Callable[..., Array], x: Array, strides: int, **options: Any) -> Array:
+        """`pool(x)` with effective strides.
+
+        By the rule "timm" its window is not dilated. By the rule "resample" it is dilated like a convolution in its
+        place, so that the net computes the same numbers wherever the net without output stride has a pixel.
+        """
+        dilation = self.effective_dilation(strides) if self.dilation_rule == "resample" else 1
+        return pool(x, strides=self.effective_strides(strides), dilation=dilation, **options)
+
+    def conv(
+        self,
+        features: int,
+        kernel_size: int,
+        strides: int = 1,
+        *,
+        name: str,
+        dilation: int = 1,
+        strides_in_pool: bool = False,
+        **options: Any,
+    ) -> Any:
+        """A convolution; `dilation` multiplies the net's. `strides_in_pool`: a pool behind it takes the strides."""
+        return self.make_conv(
+            features,
+            kernel_size,
+            strides=1 if strides_in_pool else self.effective_strides(strides),
+            dilation=self.effective_dilation(strides) * dilation if kernel_size > 1 else 1,
+            dtype=self.dtype,
+            param_dtype=self.param_dtype,
+            name=name,
+            **options,
+        )
+
+    def with_conv(self, kind: type[Conv], **options: Any) -> BlockContext:
+        """The context with convolutions of another kind, with the same padding and initialiser."""
+        current = getattr(self.make_conv, "keywords", {})
+        shared = {name: current[name] for name in ("same", "kernel_init") if name in current}
+        return replace(self, make_conv=Partial(kind, **shared, **options))
+
+    def norm(self, *, name: str, **options: Any) -> Activation:
+        norm: Any = self.make_norm(name=name, dtype=self.dtype, param_dtype=self.param_dtype, **options)
+        return lambda x: norm(x, use_batch_statistics=self.use_batch_statistics)
+
+    def dense(self, features: int, *, name: str, **options: Any) -> Dense:
+        return Dense(features, self.dtype, self.param_dtype, name=name, **options)
+
+    def last_norm(self, *, name: str) -> Activation:
+        """The last norm of a branch: zero-initialised, so that a residual block starts as its shortcut.
+
+        Goyal et al. 2017, "Accurate, Large Minibatch SGD", section 5.1.
+        """
+        return self.norm(name=name, scale_init=nn.initializers.zeros) if self.zero_init else self.norm(name=name)
+
+    def last_conv(self, features: int, kernel_size: int, *, name: str) -> Any:
+        """The last convolution of a branch that ends without a norm: zero-initialised where that is safe."""
+        is_safe = getattr(getattr(self.make_conv, "func", self.make_conv), "zero_init_is_safe", True)
+        init = nn.initializers.zeros if self.zero_init and is_safe else kaiming_normal
+        return self.conv(features, kernel_size, name=name, kernel_init=init)
+
+    def without_zero_init(self) -> BlockContext:
+        return replace(self, zero_init=False)

@@ -1,0 +1,110 @@
+"""Types of the slots: what a net, a stage and a block are built from.
+
+Every slot of a block is called `(context, features, strides, *, name)`: a Flax module whose first three fields have
+these names, or a partial of one. What the module is called with differs: see each protocol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar, Protocol
+
+import flax.linen as nn
+
+from resnet_jax.models.context import Activation, BlockContext, ConvFactory, NormFactory
+from resnet_jax.models.initializers import Initializer
+from resnet_jax.types import Array, Dtype
+
+__all__ = [
+    "Activation",
+    "Attend",
+    "Block",
+    "Branch",
+    "Combine",
+    "ConvFactory",
+    "Dtype",
+    "Head",
+    "Initializer",
+    "NormFactory",
+    "Shortcut",
+    "ShortcutModule",
+    "Stem",
+    "StemModule",
+    "StemPool",
+]
+
+
+class Block(Protocol):
+    """A whole block of a stage: a module [N, H, W, Ci] -> [N, H/s, W/s, features]."""
+
+    def __call__(self, context: BlockContext, features: int, strides: int, *, name: str) -> nn.Module: ...
+
+
+class Branch(Protocol):
+    """F(x): a module [N, H, W, Ci] -> [N, H/s, W/s, features]."""
+
+    def __call__(
+        self, context: BlockContext, features: int, strides: int, *, name: str
+    ) -> Callable[[Array], Array]: ...
+
+
+class ShortcutModule(Protocol):
+    carries_signal: ClassVar[bool]  # False: the branch is all there is, so it is not zero-initialised
+
+    def __call__(self, x: Array, /) -> Array: ...
+
+    def keeps_shape(self, x: Array) -> bool:
+        """Whether x already has the output's shape, so that the shortcut may be x itself."""
+        ...
+
+
+class Shortcut(Protocol):
+    """s: a module [N, H, W, Ci] -> [N, H/s, W/s, features], like the branch."""
+
+    def __call__(self, context: BlockContext, features: int, strides: int, *, name: str) -> ShortcutModule: ...
+
+
+class Combine(Protocol):
+    """A module called (x, y, s), block input, branch output and shortcut output: y + s, for example.
+
+    `whole_shortcut = False` on its class says that s alone does not carry the signal: then branches are not
+    zero-initialised.
+    """
+
+    def __call__(
+        self, context: BlockContext, features: int, strides: int, *, name: str
+    ) -> Callable[[Array, Array, Array], Array]: ...
+
+
+class Attend(Protocol):
+    """A module called with the branch's output, [N, H/s, W/s, features] -> the same shape."""
+
+    def __call__(
+        self, context: BlockContext, features: int, strides: int, *, name: str
+    ) -> Callable[[Array], Array]: ...
+
+
+class StemPool(Protocol):
+    """The pool of a stem: a module [N, H, W, C] -> [N, H/2, W/2, C]."""
+
+    def __call__(self, context: BlockContext, *, name: str) -> Callable[[Array], Array]: ...
+
+
+class StemModule(Protocol):
+    total_strides: ClassVar[int]  # input pixels per pixel of the map that stage 1 gets
+
+    def __call__(self, x: Array, /) -> tuple[Array, Array]: ...
+
+
+class Stem(Protocol):
+    """A module: images -> (the stem's feature map, the input of stage 1)."""
+
+    def __call__(self, context: BlockContext, features: int, *, name: str) -> StemModule: ...
+
+
+class Head(Protocol):
+    """A module: the last feature map -> (pooled features [N, C], logits [N, num_classes])."""
+
+    def __call__(
+        self, context: BlockContext, num_classes: int, pool: str, *, name: str
+    ) -> Callable[[Array], tuple[Array, Array]]: ...
