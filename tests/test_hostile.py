@@ -512,7 +512,7 @@ def test_pipes_and_devices_are_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "cat" / "a.png")
     with pytest.raises(DataError, match="cat/a.png: not a file$"):
         open_source(open_path(tmp_path), "train")
-    with pytest.raises(ValueError, match="^/dev/null is no dataset; wanted: "):
+    with pytest.raises(ValueError, match="^/dev/null is no dataset; expected "):
         open_path("/dev/null")
 
 

@@ -23,7 +23,7 @@ from resnet_jax.checkpoints.manager import Checkpoint, open_checkpoint
 from resnet_jax.config import LARGEST, SIDE, Config, DataConfig, check_data, place
 from resnet_jax.data.loading.memory import depth_note
 from resnet_jax.data.loading.streaming import Photographs
-from resnet_jax.data.sources.formats.labels import SUFFIXES
+from resnet_jax.data.sources.formats.tables import SUFFIXES
 from resnet_jax.data.sources.image_files import ImageFileSource
 from resnet_jax.data.sources.protocols import DataSource
 from resnet_jax.distributed import processes as distributed

@@ -120,7 +120,7 @@ def test_mistakes_are_told_before_anything_is_trained(tmp_path, tfds_dir, capsys
             ("gradients", "--model.name", "resnet18"),
             "--model.name is not for gradients; --kinds and --depths name its nets",
         ),
-        (("transfer", "--data.per-class", "400"), "images of class '5'; wanted: 400 of each"),
+        (("transfer", "--data.per-class", "400"), "class '5': expected 400 of its images"),
         (("gradients", "--draw-only"), "run the experiment first, without --draw-only"),
         (("transfer", "--data.name", "digit"), "TFDS has no dataset 'digit'; did you mean "),
         (("transfer", "--optim.freeze", "stem"), "--optim.freeze is not for transfer; one of its ways freezes"),

@@ -106,7 +106,7 @@ def mix(batch: Batch, key: Array, *, mixup: float, cutmix: float, num_classes: i
     images, index, mask = batch["image"], batch["index"], batch["mask"]
     n, height, width, _ = images.shape
     if n % 2:
-        raise ValueError(f"mixup and CutMix pair neighbours: wanted an even number of images a device; got {n}")
+        raise ValueError(f"mixup and CutMix pair neighbours: expected an even number of images a device, got {n}")
 
     def draw(k: Array) -> tuple[Array, Array, Array]:
         which, mixup_key, cutmix_key, centre = jax.random.split(k, 4)
@@ -143,7 +143,7 @@ def make_augment(
 ) -> Callable[[Batch, Array], Batch]:
     """augment(batch, key) -> batch: changes raw images, makes floats of them by `prepare` (a `Preprocess`), mixes.
 
-    `num_classes` is wanted with mixup or cutmix, after which labels are soft, [N, K].
+    `num_classes` is needed with mixup or cutmix, after which labels are soft, [N, K].
     """
 
     def augment(batch: Batch, key: Array) -> Batch:

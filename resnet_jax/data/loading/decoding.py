@@ -92,13 +92,13 @@ def largest_of_16_bits(data: bytes | np.ndarray) -> int | None:
 
 def _eight_bits(image: Image.Image, name: str, format: str | None) -> Image.Image:
     if image.mode == "F":
-        raise UnreadableImage(f"{name}: has float pixels; wanted: 8 or 16 bits")
+        raise UnreadableImage(f"{name}: has float pixels; expected 8 or 16 bits")
     if image.mode.startswith("I"):
         if image.mode == "I" and format not in ("PNG", "PPM"):  # those have 16 bits in it
-            raise UnreadableImage(f"{name}: has pixels of 32 bits; wanted: 8 or 16 bits")
+            raise UnreadableImage(f"{name}: has pixels of 32 bits; expected 8 or 16 bits")
         values = np.asarray(image)
         if values.size and not 0 <= values.min() <= values.max() < 2**16:
-            raise UnreadableImage(f"{name}: has values outside 0 to 65535; wanted: 8 or 16 bits")
+            raise UnreadableImage(f"{name}: has values outside 0 to 65535; expected 8 or 16 bits")
         return Image.fromarray((values.astype(np.uint16) >> 8).astype(np.uint8))
     grey = image.mode in GREY
     if "A" in image.mode or "a" in image.mode or "transparency" in image.info:

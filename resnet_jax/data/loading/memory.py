@@ -92,7 +92,7 @@ class Order:
     def __init__(self, num_examples: int, seed: int, batch_size: int) -> None:
         self._per_epoch, self._batch_size = num_examples // batch_size, batch_size
         if not self._per_epoch:
-            raise ValueError(f"a batch of {batch_size} from {num_examples} examples; wanted: at most that many")
+            raise ValueError(f"a batch of {batch_size} from {num_examples} examples; expected at most {num_examples}")
         # Two epochs: readers that work ahead cross from one into the next.
         self._epoch = lru_cache(maxsize=2)(lambda e: np.random.default_rng((seed, e)).permutation(num_examples))
 

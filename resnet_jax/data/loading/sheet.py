@@ -61,7 +61,7 @@ def grid(images: np.ndarray, columns: int = 8, gap: int = 2) -> np.ndarray:
       ValueError: not such images.
     """
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3) or not len(images):
-        raise ValueError(f"images are {images.dtype} {list(images.shape)}; wanted uint8 [n, H, W, 1 or 3], n >= 1")
+        raise ValueError(f"images are {images.dtype} {list(images.shape)}; expected uint8 [n, H, W, 1 or 3], n >= 1")
     n, height, width, _ = images.shape
     columns = min(columns, n)
     rows = math.ceil(n / columns)

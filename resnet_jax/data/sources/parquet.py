@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from resnet_jax.data.sources.array_source import ArraySource
-from resnet_jax.data.sources.formats.labels import LABEL_COLUMNS, matching
+from resnet_jax.data.sources.formats.arrays import checked_labels, column_names
+from resnet_jax.data.sources.formats.tables import LABEL_COLUMNS, matching
+from resnet_jax.data.sources.label_kinds import LabelKind
 from resnet_jax.data.sources.limits import MEMORY, check_size
 from resnet_jax.errors import composed
 from resnet_jax.extras import extra
@@ -35,14 +37,14 @@ def num_rows(files: Sequence[Path]) -> int:
     return sum(_read(file, pq.read_metadata).num_rows for file in files)
 
 
-def has_labels(files: Sequence[Path], column: str | None = None) -> bool:
-    """Whether there is a column of labels that are not all -1 or nothing, as competitions have them in a test split.
+def has_labels(files: Sequence[Path], label_column: tuple[str, ...] | None = None) -> bool:
+    """Whether there is a column of labels that are not all -1 or null, as in the test splits of competitions.
 
     Raises:
-      ValueError: a damaged file.
+      ValueError: a corrupted file.
     """
     schema = _read(files[0], pq.read_schema)
-    label = matching(schema.names, LABEL_COLUMNS) if column is None else column
+    label = matching(schema.names, LABEL_COLUMNS) if label_column is None else label_column[0]
     if label is None or label not in schema.names:
         return False
     for file in files:
@@ -56,12 +58,14 @@ def read(
     files: Sequence[Path],
     known: tuple[str, ...] | None = None,
     *,
-    label_column: str | None = None,
+    label_column: tuple[str, ...] | None = None,
     image_column: str | None = None,
+    label_kind: LabelKind = "class",
 ) -> ArraySource:
     """The rows of one split, encoded images held in memory.
 
-    Labels are whole numbers, named by the schema where it names them (a ClassLabel), or strings.
+    Classes are whole numbers, named by the schema if it names them (a ClassLabel), or strings; several per image are a
+    list of them, or a column of 0 and 1 for each class. Targets are a number, a list of numbers or several columns.
 
     Args:
       known: the classes of the split that is trained on; None: this is it.
@@ -74,10 +78,13 @@ def read(
     file = str(files[0]) if len(files) == 1 else f"{files[0]} to {files[-1].name}"
     schema = _read(files[0], pq.read_schema)
     image = _column(file, schema, image_column, IMAGE_COLUMNS, "image")
-    label = _column(file, schema, label_column, LABEL_COLUMNS, "label")
+    labels = [_column(file, schema, name, LABEL_COLUMNS, "label") for name in label_column or (None,)]
+    if label_kind == "class" and len(labels) > 1:
+        hint = "--task multilabel or regression has more"
+        raise ValueError(f"{file}: expected one column of labels, got {', '.join(labels)}; {hint}")
     tables: list[pa.Table] = []
     for one in files:
-        tables.append(_read(one, partial(_table, columns=[image, label])))
+        tables.append(_read(one, partial(_table, columns=[image, *labels])))
         if sum(table.nbytes for table in tables) > MEMORY:
             raise ValueError(f"{file} hold more than {MEMORY / 2**30:.0f} GiB, the most that is held in memory")
     try:
@@ -90,13 +97,23 @@ def read(
     if pa.types.is_struct(column.type) and column.type.get_field_index("bytes") >= 0:
         column = pc.struct_field(column, "bytes")
     if not (pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type)):
-        raise ValueError(f"{file}: column {image!r} is {column.type}; wanted: encoded images (binary)")
-    for name, values in ((image, column), (label, table[label])):
+        raise ValueError(f"{file}: column {image!r} is {column.type}; expected encoded images (binary)")
+    for name, values in ((image, column), *((label, table[label]) for label in labels)):
         if values.null_count:
             row = pc.index(pc.is_null(values), True).as_py()
             raise ValueError(f"{file}: row {row} has nothing in column {name!r}")
-    labels, classes = _labels(file, label, table[label], _names(schema, label), known)
-    return ArraySource(column.to_pylist(), labels, classes, file)
+    return ArraySource(column.to_pylist(), *_read_labels(file, schema, labels, table, known, label_kind), file)
+
+
+def _read_labels(
+    file: str, schema: pa.Schema, columns: list[str], table: pa.Table, known: tuple[str, ...] | None, kind: LabelKind
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Labels int [n] or float32 [n, K], and the names of classes or targets."""
+    if len(columns) > 1:
+        numbers = np.stack([_numbers(file, name, table[name]) for name in columns], axis=1)
+        return checked_labels(numbers, len(numbers), file, kind), tuple(columns)
+    read_labels = {"class": _class_labels, "multi-hot": _multi_hot, "targets": _targets}[kind]
+    return read_labels(file, columns[0], table[columns[0]], _names(schema, columns[0]), known)
 
 
 def _table(file: Path, columns: list[str]) -> pa.Table:
@@ -124,40 +141,101 @@ def _read(file: Path, reader: Callable[[Path], Any]) -> Any:
         raise ValueError(f"{file} cannot be read: {' '.join(str(error).split())}") from None
 
 
-def _column(file: str, schema: pa.Schema, asked: str | None, names: str, kind: str) -> str:
-    name = matching(schema.names, names) if asked is None else asked
+def _column(file: str, schema: pa.Schema, column: str | None, usual: str, kind: str) -> str:
+    name = matching(schema.names, usual) if column is None else column
     if name in schema.names:
         return str(name)
-    expected = ", ".join(names.split()) if asked is None else asked
-    said = f"{file} has the columns {', '.join(schema.names)}; wanted one of {expected}"
-    raise ValueError(f"{said}; name another: --data.{kind}-column NAME")
+    expected = ", ".join(usual.split()) if column is None else column
+    problem = f"{file} has the columns {', '.join(schema.names)}; expected one of {expected}"
+    raise ValueError(f"{problem}; name another: --data.{kind}-column NAME")
 
 
 def _names(schema: pa.Schema, label: str) -> tuple[str, ...] | None:
-    """Class names, where Hugging Face's `datasets` has written them."""
+    """Class names, if Hugging Face's `datasets` has written them: of a ClassLabel, or a list of them."""
     try:
-        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-        return tuple(composed(str(name)) for name in features[label]["names"])
-    except (KeyError, TypeError, ValueError, RecursionError):
+        feature = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"][label]
+        feature = feature[0] if isinstance(feature, list) else feature.get("feature", feature)
+        return tuple(composed(str(name)) for name in feature["names"])
+    except (KeyError, TypeError, ValueError, RecursionError, AttributeError, IndexError):
         return None
 
 
-def _labels(
+def _is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+
+
+def _class_labels(
     file: str, column: str, values: pa.ChunkedArray, names: tuple[str, ...] | None, known: tuple[str, ...] | None
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
+    if not (_is_text(values.type) or pa.types.is_integer(values.type)):
+        hint = "; --task multilabel reads lists of classes" * _is_list(values.type)
+        hint += "; --task regression predicts numbers" * pa.types.is_floating(values.type)
+        raise ValueError(f"{file}: column {column!r} is {values.type}; expected whole numbers or strings{hint}")
+    return _indices(file, values, names, known)
+
+
+def _multi_hot(
+    file: str, column: str, values: pa.ChunkedArray, names: tuple[str, ...] | None, known: tuple[str, ...] | None
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """A list of classes per image."""
+    inner = values.type.value_type if _is_list(values.type) else values.type
+    if not (_is_list(values.type) and (_is_text(inner) or pa.types.is_integer(inner))):
+        raise ValueError(f"{file}: column {column!r} is {values.type}; expected lists of classes")
+    values = values.combine_chunks()
+    flat, rows = pc.list_flatten(values), pc.list_parent_indices(values).to_numpy()
+    if flat.null_count or not len(flat):
+        raise ValueError(f"{file}: column {column!r} has {'nothing in a list' if len(flat) else 'no classes'}")
+    indices, classes = _indices(file, flat, names or known, known)
+    if indices.max() >= len(classes):
+        raise ValueError(f"{file}: column {column!r} has label {indices.max()}; expected 0 to {len(classes) - 1}")
+    labels = np.zeros((len(values), len(classes)), np.float32)
+    labels[rows, indices] = 1
+    return labels, classes
+
+
+def _targets(
+    file: str, column: str, values: pa.ChunkedArray, names: tuple[str, ...] | None, known: tuple[str, ...] | None
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """A number per image, or a list of equally many."""
+    if not _is_list(values.type):
+        numbers = _numbers(file, column, values)
+        return checked_labels(numbers, len(numbers), file, "targets"), (column,)
+    lengths = np.unique(np.asarray(pc.list_value_length(values)))
+    if len(lengths) > 1:
+        raise ValueError(f"{file}: column {column!r}: expected lists of one length, got {lengths.tolist()[:5]}")
+    numbers = _numbers(file, column, pc.list_flatten(values)).reshape(len(values), -1)
+    return checked_labels(numbers, len(numbers), file, "targets"), known or column_names(numbers.shape[1], "targets")
+
+
+def _numbers(file: str, column: str, values: pa.ChunkedArray) -> np.ndarray:
+    kind = values.type
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
+        raise ValueError(f"{file}: column {column!r} is {kind}; expected numbers")
+    if values.null_count:
+        raise ValueError(f"{file}: column {column!r} has nothing in a list")
+    numbers: np.ndarray = np.asarray(values)
+    return numbers
+
+
+def _indices(
+    file: str, values: pa.ChunkedArray, names: tuple[str, ...] | None, known: tuple[str, ...] | None
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Classes as int [n], and their names."""
+    if _is_text(values.type):
         texts = [composed(name) for name in values.to_pylist()]
-        there = sorted(set(texts))
-        names = tuple(there) if known is None else known
-        if strange := [name for name in there if name not in names]:
-            raise ValueError(f"{file} has classes that are not trained on: {', '.join(strange)}")
+        present = sorted(set(texts))
+        names = tuple(present) if known is None else known
+        if unknown := [name for name in present if name not in names]:
+            raise ValueError(f"{file} has classes that are not trained on: {', '.join(unknown)}")
         place = {name: i for i, name in enumerate(names)}
         return np.array([place[name] for name in texts]), names
     if names and known and names != known:
         raise ValueError(f"{file} has other classes than those trained on, or in another order")
-    if not pa.types.is_integer(values.type):
-        raise ValueError(f"{file}: column {column!r} is {values.type}; wanted: whole numbers or strings")
-    labels = values.to_numpy().astype(np.int64)
+    labels = np.asarray(values).astype(np.int64)
     if labels.min() < 0 or (names is None and labels.max() >= 2**16):
-        raise ValueError(f"{file}: labels run from {labels.min()} to {labels.max()}; wanted: 0 for the first class")
+        raise ValueError(f"{file}: labels run from {labels.min()} to {labels.max()}; expected 0 for the first class")
     return labels, tuple(str(i) for i in range(int(labels.max()) + 1)) if names is None else names

@@ -79,7 +79,7 @@ class TfdsDataset:
             raise ValueError(f"{self.name}: {split!r} is empty; {name!r} has {self.splits[name]} images")
         image, label = info.supervised_keys[:2]
         encoded = [key for key, feature in info.features.items() if isinstance(feature, tfds.features.Image)]
-        skip = dict.fromkeys(encoded, tfds.decode.SkipDecoding())  # another image, a mask say, is not wanted at all
+        skip = dict.fromkeys(encoded, tfds.decode.SkipDecoding())  # another image, a mask say, is not needed
         source = self.builder.as_data_source(split=split, decoders=skip)
         places = [(f"{info.full_name}/{name}", start, stop) for name, start, stop in parts]
         return TfdsExamples(source, image, label, tuple(self._pair[1].names), f"{self.name}, {split}", places)
@@ -137,7 +137,7 @@ def _builder(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
     if folders:
         found = _from_folder(folders[0]).info.file_format.value
         prepare = f"tfds convert_format --dataset_version_dir={folders[0]} --out_file_format=array_record"
-        raise ValueError(f"{name} lies in {folders[0]} as {found}; wanted: array_record; {_once(prepare)}")
+        raise ValueError(f"{name} lies in {folders[0]} as {found}; expected array_record; {_once(prepare)}")
     try:
         return tfds.builder(name, data_dir=data_dir, file_format="array_record", try_gcs=False)
     except tfds.core.DatasetNotFoundError:

@@ -266,7 +266,7 @@ def test_a_label_outside_the_classes_makes_its_pair_nan():
 
 
 def test_an_odd_number_of_images_cannot_be_mixed():
-    with pytest.raises(ValueError, match="wanted an even number of images a device; got 7"):
+    with pytest.raises(ValueError, match="expected an even number of images a device, got 7"):
         mixed(mixup=0.5, batch=marked(7))
 
 

@@ -34,7 +34,7 @@ def which(batch):
 def test_batch_k_is_a_function_of_seed_and_k(n, batch_size, seed, start):
     source = numbered(n)
     if batch_size > n:
-        with pytest.raises(ValueError, match="at most that many"):
+        with pytest.raises(ValueError, match="expected at most"):
             next(source.batches(seed, batch_size=batch_size))
         return
     straight = list(islice(source.batches(seed, batch_size=batch_size), start + 2))
@@ -92,7 +92,7 @@ def test_arrays_that_cannot_be_are_named(shape, labels, said):
 @given(n=st.integers(1, 100), batch_size=st.integers(1, 30), seed=st.integers(0, 5), epoch=st.integers(0, 3))
 def test_the_batches_of_an_epoch_are_a_permutation_without_its_rest(n, batch_size, seed, epoch):
     if batch_size > n:
-        with pytest.raises(ValueError, match=f"a batch of {batch_size} from {n} examples; wanted: at most that many"):
+        with pytest.raises(ValueError, match=f"a batch of {batch_size} from {n} examples; expected at most"):
             Order(n, seed, batch_size)
         return
     order, steps = Order(n, seed, batch_size), n // batch_size

@@ -18,7 +18,7 @@ def test_a_grid_is_filled_row_by_row_and_padded_with_black():
 
 @pytest.mark.parametrize("shape, dtype", [((4, 4, 3), np.uint8), ((1, 4, 4, 2), np.uint8), ((1, 4, 4, 3), np.float32)])
 def test_a_grid_wants_bytes_in_one_or_three_channels(shape, dtype):
-    with pytest.raises(ValueError, match=r"wanted uint8 \[n, H, W, 1 or 3\]"):
+    with pytest.raises(ValueError, match=r"expected uint8 \[n, H, W, 1 or 3\]"):
         grid(np.zeros(shape, dtype))
 
 

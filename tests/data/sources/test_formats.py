@@ -79,7 +79,7 @@ def test_folders_of_splits(tmp_path, names, splits):
         ("train/a/0.png val/a/x.txt", "/val has no images$"),
         ("Cat/0.png cat/1.png dog/2.png", "has classes whose names differ by case alone: Cat, cat$"),
         ("0.png 1.PNG", "has images, but no sub-folder of them per class, and no metadata.csv of labels$"),
-        ("notes.txt", "has no images; wanted: a folder of images, of IDX"),
+        ("notes.txt", "has no images; expected a folder of images, of IDX"),
         ("val/a/0.png", "has a folder 'val', but none of training images"),
     ],
 )
@@ -93,10 +93,10 @@ def test_folders_that_are_no_dataset_are_told_in_one_line(tmp_path, names, said)
 
 
 def test_nothing_and_no_dataset_are_told_in_one_line(tmp_path):
-    assert "has no images; wanted: a folder" in refused(tmp_path)
-    assert f"no file or folder '{tmp_path}/gone'; wanted: a folder" in refused(tmp_path / "gone", FileNotFoundError)
+    assert "has no images; expected a folder" in refused(tmp_path)
+    assert f"no file or folder '{tmp_path}/gone'; expected a folder" in refused(tmp_path / "gone", FileNotFoundError)
     (tmp_path / "notes.txt").write_text("hello")
-    assert "notes.txt is no dataset; wanted: a folder" in refused(tmp_path / "notes.txt")
+    assert "notes.txt is no dataset; expected a folder" in refused(tmp_path / "notes.txt")
 
 
 # IDX.
@@ -173,7 +173,7 @@ HUGE = (2**32 - 1,) * 3
             {"train_images_idx3_ubyte": idx(IMAGES[:0])},
             "/train-images-idx3-ubyte is cut off or damaged: 0 values for shape",
         ),
-        ({"train_images_idx3_ubyte": idx(LABELS)}, "/train-images-idx3-ubyte: images are uint8 .12.; wanted: uint8"),
+        ({"train_images_idx3_ubyte": idx(LABELS)}, "/train-images-idx3-ubyte: expected images .*, got uint8 .12."),
         ({"train_labels_idx1_ubyte": idx(LABELS[:7])}, "/train-images-idx3-ubyte: 12 images, but labels are uint8 .7."),
         (
             {"t10k_labels_idx1_ubyte": idx([0, 1, 2, 3, 0])},
@@ -248,25 +248,25 @@ def test_npz_of_grey_images_and_with_names(tmp_path):
 @pytest.mark.parametrize(
     "arrays, said",
     [
-        ({"x": X.astype(np.float32) / 255, "y": Y}, "images are float32 .10, 6, 5, 3.; wanted: uint8"),
-        ({"x": X.astype(int), "y": Y}, "images are int64 .10, 6, 5, 3.; wanted: uint8"),
-        ({"x": np.concatenate([X, X[..., :1]], -1), "y": Y}, "images are uint8 .10, 6, 5, 4.; wanted"),
-        ({"x": X[..., 0, 0], "y": Y}, "images are uint8 .10, 6.; wanted"),
+        ({"x": X.astype(np.float32) / 255, "y": Y}, "got float32 .10, 6, 5, 3."),
+        ({"x": X.astype(int), "y": Y}, "got int64 .10, 6, 5, 3."),
+        ({"x": np.concatenate([X, X[..., :1]], -1), "y": Y}, "got uint8 .10, 6, 5, 4."),
+        ({"x": X[..., 0, 0], "y": Y}, "got uint8 .10, 6."),
         ({"x": X, "y": Y.astype(np.float32)}, "10 images, but labels are float32 .10."),
         ({"x": X, "y": Y.astype(str)}, "10 images, but labels are <U21 .10."),
         ({"x": X, "y": Y[:9]}, "10 images, but labels are int64 .9."),
         ({"x": X, "y": np.eye(4, dtype=int)[Y]}, "10 images, but labels are int64 .10, 4."),
-        ({"x": X, "y": Y - 1}, "labels run from -1 to 2; wanted: 0 for the first class"),
-        ({"x": X, "y": Y + 70000}, "labels run from 70000 to 70003; wanted"),
+        ({"x": X, "y": Y - 1}, "labels run from -1 to 2; expected 0 for the first class"),
+        ({"x": X, "y": Y + 70000}, "labels run from 70000 to 70003; expected"),
         ({"x": X, "y": Y, "classes": np.array(["a", "b"])}, "image 2 of 'train' has label 2; labels of 2 classes are"),
         ({"x": X, "y": Y, "classes": np.array("a")}, "image 1 of 'train' has label 1; labels of 1 classes are 0 to 0"),
         ({"x_train": X, "y_train": Y, "x_test": X, "y_test": Y + 1}, "image 3 of 'test' has label 4; labels of 4"),
         ({"x": X, "y": Y, "classes": np.array(["a", "b", "c", "a"])}, "'classes' has the name 'a', empty or twice"),
         ({"x": X[:0], "y": Y[:0]}, "there are no images"),
         ({"x": X[:, :0], "y": Y}, "there are no images"),
-        ({"x_train": X}, "has the arrays x_train; wanted: x_train and y_train; or"),
-        ({"x_test": X, "y_test": Y}, "has the arrays x_test, y_test; wanted: x_train"),
-        ({}, "has the arrays .none.; wanted"),
+        ({"x_train": X}, "has the arrays x_train; expected x_train and y_train; or"),
+        ({"x_test": X, "y_test": Y}, "has the arrays x_test, y_test; expected x_train"),
+        ({}, "has the arrays .none.; expected"),
     ],
 )
 def test_npz_that_do_not_fit_are_told_in_one_line(tmp_path, arrays, said):
@@ -320,11 +320,11 @@ def test_other_files_called_npz_are_told_in_one_line(tmp_path):
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("x", b"hello")
         archive.writestr("y", b"hello")
-    assert "has the arrays (none); wanted: x_train" in refused(file)
+    assert "has the arrays (none); expected x_train" in refused(file)
     header = {"descr": "|u1", "fortran_order": False, "shape": (10**9, 10**9)}
     with zipfile.ZipFile(file, "w") as archive, archive.open("x.npy", "w") as member:
         np.lib.format.write_array_header_1_0(member, header)
-    assert "has the arrays x; wanted" in refused(file)
+    assert "has the arrays x; expected" in refused(file)
     with zipfile.ZipFile(file, "a") as archive, archive.open("y.npy", "w") as member:
         np.lib.format.write_array_header_1_0(member, header)
     refused(file)
@@ -334,7 +334,7 @@ def test_a_folder_called_like_a_split_among_classes_is_a_class_or_named(tmp_path
     pictures(tmp_path / "classes", "bus/1.png", "train/1.png", "valid/1.png")
     assert open_path(tmp_path / "classes").examples("train").classes == ("bus", "train", "valid")
     pictures(tmp_path / "mixed", "train/steam/1.png", "bus/1.png")
-    with pytest.raises(ValueError, match="mixed has the split 'train' beside bus; wanted: a folder per class"):
+    with pytest.raises(ValueError, match="mixed has the split 'train' beside bus; expected a folder per class"):
         open_path(tmp_path / "mixed")
 
 
@@ -501,7 +501,7 @@ def test_arrow_files_and_archives_are_told_what_to_do(tmp_path):
     (tmp_path / "D/train/data-00000-of-00001.arrow").touch()
     assert "holds Arrow files of Hugging Face's save_to_disk; expected Parquet: " in refused(tmp_path / "D")
     (tmp_path / "p.zip").touch()
-    assert "p.zip is no dataset; wanted: a folder of images" in refused(tmp_path / "p.zip")
+    assert "p.zip is no dataset; expected a folder of images" in refused(tmp_path / "p.zip")
     assert "unpack it first" in refused(tmp_path / "p.zip")
 
 

@@ -145,7 +145,7 @@ def test_files_that_cannot_be_used_are_told_in_one_line(tmp_path, text, said):
     "text, said",
     [
         ('{"file_name": "a.png", "label": ["cat", "dog"]}', "expected one text or number"),
-        ('{"file_name": "a.png", "label": ', "line 1 is no JSON: "),
+        ('{"file_name": "a.png", "label": ', "line 1 is not valid JSON: "),
         ("[1, 2]", "expected a JSON object, got '[1, 2]'"),
     ],
 )

@@ -118,10 +118,10 @@ def test_plain_binary_columns_of_other_names(tmp_path, names):
     [
         ([png(0), None, png(2)], [0, 1, 0], "row 1 has nothing in column 'image'"),
         ([png(0), png(1), png(2)], [0, 1, None], "row 2 has nothing in column 'label'"),
-        ([png(0), png(1)], [0, -1], "labels run from -1 to 0; wanted: 0 for the first class"),
-        ([png(0), png(1)], [0, 10**6], "labels run from 0 to 1000000; wanted"),
-        ([png(0), png(1)], [0.0, 1.0], "column 'label' is double; wanted: whole numbers or strings"),
-        ([png(0), png(1)], [[0], [1]], "column 'label' is list<.*>; wanted: whole numbers or strings"),
+        ([png(0), png(1)], [0, -1], "labels run from -1 to 0; expected 0 for the first class"),
+        ([png(0), png(1)], [0, 10**6], "labels run from 0 to 1000000; expected"),
+        ([png(0), png(1)], [0.0, 1.0], "column 'label' is double; expected whole numbers or strings"),
+        ([png(0), png(1)], [[0], [1]], "column 'label' is list<.*>; expected whole numbers or strings"),
         ([], pa.array([], pa.int64()), "has no rows"),
     ],
 )
@@ -132,11 +132,11 @@ def test_rows_that_cannot_be_used_are_told_in_one_line(tmp_path, images, labels,
 
 def test_columns_that_cannot_be_used_are_told_in_one_line(tmp_path):
     file = write(tmp_path / "a.parquet", map(png, range(2)), [0, 1], image="photo")
-    assert "has the columns photo, label; wanted one of image, img, images" in refused(file)
+    assert "has the columns photo, label; expected one of image, img, images" in refused(file)
     file = write(tmp_path / "a.parquet", map(png, range(2)), [0, 1], label="what")
-    assert "has the columns image, what; wanted one of label, labels" in refused(file)
+    assert "has the columns image, what; expected one of label, labels" in refused(file)
     pq.write_table(pa.table({"image": ["a.png", "b.png"], "label": [0, 1]}), file)
-    assert "column 'image' is string; wanted: encoded images (binary)" in refused(file)
+    assert "column 'image' is string; expected encoded images (binary)" in refused(file)
 
 
 def test_shards_that_differ_are_told_in_one_line(tmp_path):
@@ -225,7 +225,7 @@ def test_columns_are_chosen_by_name(tmp_path):
     train = open_all(tmp_path, image_column="photo", label_column="species").examples("train")
     assert values(train) == [(5, 1), (6, 0)] and train.classes == ("café", "cat")
     with pytest.raises(
-        ValueError, match="has the columns photo, species, label; wanted one of kind; name another: --data"
+        ValueError, match="has the columns photo, species, label; expected one of kind; name another: --data"
     ):
         open_all(tmp_path, image_column="photo", label_column="kind")
 

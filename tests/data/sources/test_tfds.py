@@ -232,7 +232,7 @@ def test_a_set_prepared_in_another_format_is_named(tmp_path, known):
     info = folder / "dataset_info.json"
     info.write_text(info.read_text().replace("array_record", "tfrecord"))
     said = refused(built.name, str(tmp_path))
-    assert said.startswith(f"{built.name} lies in {folder} as tfrecord; wanted: array_record; once, with TensorFlow")
+    assert said.startswith(f"{built.name} lies in {folder} as tfrecord; expected array_record; once, with TensorFlow")
     assert said.endswith(f"run: tfds convert_format --dataset_version_dir={folder} --out_file_format=array_record")
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from resnet_jax.data.sources.formats import cifar, idx, npz, shards
 from resnet_jax.data.sources.formats.folders import KINDS, open_folders, open_folders_as_0_1_0
 from resnet_jax.data.sources.formats.idx import read_idx
-from resnet_jax.data.sources.formats.labels import SUFFIXES, open_labels
+from resnet_jax.data.sources.formats.labels import open_labels
 from resnet_jax.data.sources.formats.listing import image_files_below, subfolders
+from resnet_jax.data.sources.formats.tables import SUFFIXES
+from resnet_jax.data.sources.label_kinds import LabelKind
 from resnet_jax.data.sources.stored import StoredDataset
 from resnet_jax.files import expanded
 
@@ -23,8 +27,9 @@ def open_path(
     path: str | Path,
     *,
     labels: str | Path | None = None,
-    label_column: str | None = None,
+    label_column: str | Sequence[str] | None = None,
     image_column: str | None = None,
+    label_kind: LabelKind = "class",
     classes: tuple[str, ...] | None = None,
     as_0_1_0: bool = False,
     skip_unreadable: bool = False,
@@ -41,7 +46,9 @@ def open_path(
     Args:
       labels: the file of labels, from the current folder or from `path`; None: metadata.csv there, where there are no
         class folders.
-      label_column, image_column: of that file or of Parquet; None: the first there of the usual names.
+      label_column, image_column: of that file or of Parquet; None: the first there of the usual names. Several label
+        columns are a target each, or a class each.
+      label_kind: "class" (one per image), "multi-hot" (several) or "targets" (numbers); see `label_kinds`.
       classes: those that will be chosen; where they are the names of sub-folders, these are classes, not splits.
       as_0_1_0: read class folders as version 0.1.0 did; see `folders.open_folders_as_0_1_0`.
       skip_unreadable: go without files that are missing (shards of Parquet, images of a file of labels).
@@ -54,33 +61,39 @@ def open_path(
         if value is not None and not str(value):
             raise ValueError(f"data.{option} is empty; expected a path, as . for the current folder")
     path = expanded(path)
-    columns = {"label_column": label_column, "image_column": image_column}
+    names = (label_column,) if isinstance(label_column, str) else label_column and tuple(label_column)
+    columns: dict[str, Any] = {"label_column": names, "image_column": image_column}
+    options: dict[str, Any] = {**columns, "label_kind": label_kind, "skip_unreadable": skip_unreadable}
     if not path.exists():
-        raise FileNotFoundError(f"no file or folder {str(path)!r}; wanted: {KINDS}")
+        raise FileNotFoundError(f"no file or folder {str(path)!r}; expected {KINDS}")
     if labels is not None or (path.is_file() and path.suffix.lower() in SUFFIXES):
         file = path if labels is None else _label_file(path, labels)
         root = path if path.is_dir() else path.parent
-        return open_labels(root, file, **columns, skip_unreadable=skip_unreadable)
+        return open_labels(root, file, **options)
     if path.is_file() and path.suffix == ".parquet":
-        return shards.open_tables(path, [path], **columns, skip_unreadable=skip_unreadable)
+        return shards.open_tables(path, [path], **options)
     if path.is_dir():
         names = sorted(entry.name for entry in path.iterdir())
         if cifar.is_cifar(names) or idx.is_idx(names):
             _refuse_columns(path, columns)
-            return cifar.open_cifar(path, names) if cifar.is_cifar(names) else idx.open_idx(path, names)
+            if not cifar.is_cifar(names):
+                return idx.open_idx(path, names, label_kind)
+            if label_kind != "class":
+                raise ValueError(f"{path} has the classes of CIFAR; expected --task classification")
+            return cifar.open_cifar(path, names)
         if tables := shards.tables_below(path):
-            return shards.open_tables(path, tables, **columns, skip_unreadable=skip_unreadable)
+            return shards.open_tables(path, tables, **options)
         _refuse_saved(path, names)
         _refuse_above(path)
-        if as_0_1_0:
+        if as_0_1_0 and label_kind == "class":
             with suppress(ValueError):  # a folder that no run of version 0.1.0 could have had
                 return open_folders_as_0_1_0(path)
-        return open_folders(path, classes, **columns, skip_unreadable=skip_unreadable)
+        return open_folders(path, classes, **options)
     if path.is_file() and path.suffix == ".npz":
         _refuse_columns(path, columns)
-        return npz.open_npz(path)
+        return npz.open_npz(path, label_kind)
     unpack = "; unpack it first" if path.suffix.lower() in ARCHIVES else ""
-    raise ValueError(f"{path} is no dataset; wanted: {KINDS}{unpack}")  # a pipe or a device would be read for ever
+    raise ValueError(f"{path} is no dataset; expected {KINDS}{unpack}")  # a pipe or a device would be read for ever
 
 
 def is_image_folder(path: Path) -> bool:
@@ -89,7 +102,7 @@ def is_image_folder(path: Path) -> bool:
     return path.is_dir() and not (cifar.is_cifar(names) or idx.is_idx(names) or shards.tables_below(path))
 
 
-def _refuse_columns(path: Path, columns: dict[str, str | None]) -> None:
+def _refuse_columns(path: Path, columns: dict[str, Any]) -> None:
     if asked := next((name for name, column in columns.items() if column is not None), None):
         raise ValueError(f"{path} has no columns; data.{asked} is for Parquet files and files of labels")
 

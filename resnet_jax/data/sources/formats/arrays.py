@@ -1,4 +1,4 @@
-"""Sets whose images and labels are arrays or columns: from what each file holds to checked splits."""
+"""Datasets whose images and labels are arrays or columns: from what each file holds to checked splits."""
 
 from __future__ import annotations
 
@@ -9,42 +9,90 @@ import numpy as np
 
 from resnet_jax.data.sources.array_source import ArraySource
 from resnet_jax.data.sources.class_names import shortened
+from resnet_jax.data.sources.label_kinds import LabelKind, compact
 from resnet_jax.data.sources.stored import LazySplit, StoredDataset
 
-MOST_CLASSES = 2**16  # where labels have no names: a damaged file may have any number
+MOST_CLASSES = 2**16  # where labels have no names: a corrupted file may have any number
 
 
 @dataclass(frozen=True)
-class Split:
+class UnreadSplit:
     """A split that is not read yet."""
 
     count: int
-    read: Callable[[tuple[str, ...] | None], ArraySource]  # of the training split's classes; None: this is it
+    read: Callable[[tuple[str, ...] | None], ArraySource]  # takes the training split's classes; None: this is it
 
 
-def as_items(
-    images: np.ndarray, labels: np.ndarray, file: str, classes: tuple[str, ...] | None = None, first: int = 0
+def as_source(
+    images: np.ndarray,
+    labels: np.ndarray,
+    file: str,
+    classes: tuple[str, ...] | None = None,
+    first: int = 0,
+    *,
+    label_kind: LabelKind = "class",
 ) -> ArraySource:
-    """Images [n, H, W] or [n, H, W, C] and labels [n] or [n, 1], counted from `first`.
+    """A source of images [n, H, W] or [n, H, W, C] and labels (see `checked_labels`), classes counted from `first`.
 
     Raises:
-      ValueError: arrays of another kind, or a label that cannot be.
+      ValueError: arrays of another kind, or an impossible label.
     """
     if images.dtype != np.uint8 or images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[-1] not in (1, 3)):
-        wanted = "uint8 [n, H, W], [n, H, W, 1] or [n, H, W, 3]"
-        raise ValueError(f"{file}: images are {images.dtype} {list(images.shape)}; wanted: {wanted}")
-    labels = flat_labels(labels, len(images))
-    if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
-        got = f"{len(images)} images, but labels are {labels.dtype} {list(labels.shape)}"
-        raise ValueError(f"{file}: {got}; wanted: whole numbers, one an image")
+        expected = "uint8 [n, H, W], [n, H, W, 1] or [n, H, W, 3]"
+        raise ValueError(f"{file}: expected images {expected}, got {images.dtype} {list(images.shape)}")
+    labels = checked_labels(labels, len(images), file, label_kind)
     if not len(images) or 0 in images.shape:
         raise ValueError(f"{file}: there are no images")
     images = images[..., None] if images.ndim == 3 else images
+    if label_kind != "class":
+        names = column_names(labels.shape[1], label_kind) if classes is None else classes
+        if len(names) != labels.shape[1]:
+            raise ValueError(f"{file}: expected {labels.shape[1]} names, one per column of labels, got {len(names)}")
+        return ArraySource(images, labels, names, file)
     if labels.min() < first or (classes is None and labels.max() >= MOST_CLASSES):
-        said = f"labels run from {labels.min()} to {labels.max()}"
-        raise ValueError(f"{file}: {said}; wanted: {first} for the first class")
+        raise ValueError(
+            f"{file}: labels run from {labels.min()} to {labels.max()}; expected {first} for the first class"
+        )
     classes = tuple(str(label) for label in range(first, int(labels.max()) + 1)) if classes is None else classes
     return ArraySource(images, labels.astype(np.int64) - first, classes, file)
+
+
+def checked_labels(labels: np.ndarray, count: int, file: str, label_kind: LabelKind) -> np.ndarray:
+    """Labels of `count` images: int [n] (or [n, 1]) classes, 0 or 1 in [n, K], or finite numbers [n] or [n, T].
+
+    Returns int [n], or float32 [n, K].
+
+    Raises:
+      ValueError: labels of another kind; the message names the task that has them.
+    """
+    problem = f"{file}: {count} images, but labels are {labels.dtype} {list(labels.shape)}"
+    is_number = np.issubdtype(labels.dtype, np.number) or labels.dtype == bool
+    rows = labels[:, None] if labels.ndim == 1 else labels
+    is_table = is_number and rows.ndim == 2 and len(rows) == count and rows.shape[1] > 0
+    is_multi_hot = is_table and labels.ndim == 2 and bool(np.isin(labels, (0, 1)).all())
+    if label_kind == "class":
+        labels = flat_labels(labels, count)
+        if labels.shape != (count,) or not np.issubdtype(labels.dtype, np.integer):
+            hint = "; --task multilabel has several classes per image" if is_multi_hot else ""
+            hint = hint or "; --task regression predicts numbers" * is_table
+            raise ValueError(f"{problem}; expected whole numbers, one per image{hint}")
+        return labels
+    if label_kind == "multi-hot":
+        if not is_multi_hot:
+            raise ValueError(f"{problem}; expected [n, K], 1 for each of K classes that an image has, else 0")
+        return compact(rows)
+    if not is_table:
+        raise ValueError(f"{problem}; expected numbers [n] or [n, T]")
+    if len(wrong := np.flatnonzero(~np.isfinite(compact(rows)).all(1))):
+        raise ValueError(f"{file}: expected finite targets, got {rows[wrong[0]].tolist()} for image {wrong[0]}")
+    return compact(rows)
+
+
+def column_names(count: int, label_kind: LabelKind) -> tuple[str, ...]:
+    """Names of the columns of labels that have none: 0, 1, ... or target, or target0, target1, ..."""
+    if label_kind == "targets":
+        return ("target",) if count == 1 else tuple(f"target{i}" for i in range(count))
+    return tuple(map(str, range(count)))
 
 
 def flat_labels(labels: np.ndarray, count: int) -> np.ndarray:
@@ -52,15 +100,23 @@ def flat_labels(labels: np.ndarray, count: int) -> np.ndarray:
     return labels[:, 0] if labels.shape == (count, 1) else labels
 
 
-def without_labels(labels: np.ndarray) -> bool:
-    """Whether every label is -1, as the splits of a competition have them."""
-    return bool(labels.size and np.issubdtype(labels.dtype, np.signedinteger) and (labels == -1).all())
+def lack_labels(labels: np.ndarray) -> bool:
+    """Whether every label is -1 or NaN, as in the test splits of competitions."""
+    if not labels.size:
+        return False
+    if np.issubdtype(labels.dtype, np.floating):
+        return bool(np.isnan(labels).all())
+    return bool(np.issubdtype(labels.dtype, np.signedinteger) and (labels == -1).all())
 
 
 def stored(
-    name: str, splits: Mapping[str, Split], *, notes: tuple[str, ...] = (), unlabelled: Mapping[str, str] | None = None
+    name: str,
+    splits: Mapping[str, UnreadSplit],
+    *,
+    notes: tuple[str, ...] = (),
+    unlabelled: Mapping[str, str] | None = None,
 ) -> StoredDataset:
-    """A dataset that reads a split when it is asked for, and checks it then.
+    """A dataset that reads a split at its first use, and checks it then.
 
     Raises:
       ValueError: there is nothing to train on.
@@ -78,26 +134,29 @@ def stored(
     return StoredDataset(name, parts, notes, unlabelled)
 
 
-def _training(items: ArraySource) -> ArraySource:
+def _training(source: ArraySource) -> ArraySource:
     """Raises ValueError for a label out of range, or a gap in labels that have no names."""
-    classes = items.classes
+    classes = source.classes
     numbered = any(classes == tuple(map(str, range(first, first + len(classes)))) for first in (0, 1))  # not named
-    if numbered and len(absent := np.setdiff1d(np.arange(len(classes)), items.labels)):
-        said = f"{items.file}: no image has label {shortened([classes[label] for label in absent], 5)}"
-        raise ValueError(f"{said}, but the labels go up to {classes[-1]}; wanted: 0, 1, 2, ... without gaps")
-    return _in_range(items, "train", classes)
+    if source.labels.ndim == 1 and numbered and len(absent := np.setdiff1d(np.arange(len(classes)), source.labels)):
+        problem = f"{source.file}: no image has label {shortened([classes[label] for label in absent], 5)}"
+        raise ValueError(f"{problem}, but the labels go up to {classes[-1]}; expected 0, 1, 2, ... without gaps")
+    return _in_range(source, "train", classes)
 
 
-def _within(items: ArraySource, split: str, train: LazySplit) -> ArraySource:
-    return _in_range(items, split, train.examples.classes)
+def _within(source: ArraySource, split: str, train: LazySplit) -> ArraySource:
+    return _in_range(source, split, train.examples.classes)
 
 
-def _in_range(items: ArraySource, split: str, classes: tuple[str, ...]) -> ArraySource:
-    outside = np.flatnonzero((items.labels >= len(classes)) | (items.labels < 0))
-    if len(outside):
+def _in_range(source: ArraySource, split: str, classes: tuple[str, ...]) -> ArraySource:
+    labels = source.labels
+    if labels.ndim == 2 and labels.shape[1] != len(classes):
+        expected = f"{len(classes)} columns of labels, as in 'train'"
+        raise ValueError(f"{source.file}: expected {expected}, got {labels.shape[1]} in {split!r}")
+    if labels.ndim == 1 and len(outside := np.flatnonzero((labels >= len(classes)) | (labels < 0))):
         bad = int(outside[0])
         raise ValueError(
-            f"{items.name(bad)} of {split!r} has label {items.labels[bad]}; labels of {len(classes)} classes are "
+            f"{source.name(bad)} of {split!r} has label {labels[bad]}; labels of {len(classes)} classes are "
             f"0 to {len(classes) - 1}"
         )
-    return ArraySource(items.images, items.labels.astype(np.int32), classes, items.file)
+    return ArraySource(source.images, compact(labels), classes, source.file)

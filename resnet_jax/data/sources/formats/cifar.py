@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from resnet_jax.data.sources.array_source import ArraySource
-from resnet_jax.data.sources.formats.arrays import Split, as_items, stored
+from resnet_jax.data.sources.formats.arrays import UnreadSplit, as_source, stored
 from resnet_jax.data.sources.stored import StoredDataset
 from resnet_jax.errors import listed
 
@@ -50,11 +50,11 @@ def open_cifar(path: Path, names: list[str]) -> StoredDataset:
         raise ValueError(f"{path / meta}: expected names of classes, each once, got {listed(classes) or 'none'}")
     files = {"train": train, "test": test}
     count = {split: sum((path / name).stat().st_size for name in files[split]) // (labels + PIXELS) for split in files}
-    readers = {split: partial(_items, path, files[split], labels, classes) for split in files}
-    return stored(str(path), {split: Split(count[split], readers[split]) for split in files})
+    readers = {split: partial(_read_split, path, files[split], labels, classes) for split in files}
+    return stored(str(path), {split: UnreadSplit(count[split], readers[split]) for split in files})
 
 
-def _items(
+def _read_split(
     path: Path, names: list[str], labels: int, classes: tuple[str, ...], _: tuple[str, ...] | None
 ) -> ArraySource:
     parts = []
@@ -69,4 +69,4 @@ def _items(
             raise ValueError(f"{path / name} is damaged: an image has {said}")
     rows = np.concatenate(parts)
     images = rows[:, labels:].reshape(-1, 3, SIDE, SIDE).transpose(0, 2, 3, 1)
-    return as_items(np.ascontiguousarray(images), rows[:, labels - 1], str(path / names[0]), classes)
+    return as_source(np.ascontiguousarray(images), rows[:, labels - 1], str(path / names[0]), classes)

@@ -12,7 +12,9 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 
 from resnet_jax.data.sources.class_names import places, shortened, split_names
-from resnet_jax.data.sources.formats import labels as label_files
+from resnet_jax.data.sources.formats import tables
+from resnet_jax.data.sources.formats.file_index import FileIndex, compare
+from resnet_jax.data.sources.formats.labels import DEFAULT_FILES, class_order, has_labels, open_labels
 from resnet_jax.data.sources.formats.listing import (
     IMAGES,
     Listing,
@@ -25,7 +27,9 @@ from resnet_jax.data.sources.formats.listing import (
 )
 from resnet_jax.data.sources.formats.splits import by_split, shared_folders, split_in, split_of
 from resnet_jax.data.sources.image_files import ImageFileSource
+from resnet_jax.data.sources.label_kinds import compact
 from resnet_jax.data.sources.stored import LazySplit, StoredDataset
+from resnet_jax.data.sources.subsets import RelabelledSource
 from resnet_jax.errors import composed
 
 KINDS = "a folder of images, of IDX files or of .parquet files, an .npz, .parquet, .csv, .tsv or .jsonl file"
@@ -99,16 +103,19 @@ def open_folders(path: Path, classes: Sequence[str] | None = None, **options: An
         rivals = [name for name in others if has_images(path / name)]
         if rivals and len(nested) == 1:
             said = f"has the split {nested[0]!r} beside {', '.join(rivals[:5])}"
-            raise ValueError(f"{path} {said}; wanted: a folder per class, or train, test, validation alone")
+            raise ValueError(f"{path} {said}; expected a folder per class, or train, test, validation alone")
         if nested or not rivals:
             return _open_splits(path, by_split(named), others, options)
     found = _list_classes(path, folders, path)
     with_images = [one for one in found if one.listing.paths]
-    candidates = [file for file in label_files.label_files(path) if label_files.has_columns(file, *_columns(options))]
-    if len(with_images) < 2 and not explicit:
+    candidates = _label_files(path, options)
+    has_classes = options["label_kind"] == "class"
+    if (len(with_images) < 2 and not explicit) or not has_classes:
         if file := _metadata(candidates):
-            return label_files.open_labels(path, file, **options)
+            return open_labels(path, file, **options)
         _refuse_unread(path, candidates)
+        if not has_classes:
+            _refuse_classes(path)
     if not folders:
         _refuse_flat(path)
     beside = [] if explicit else _check_shape(path, with_images, candidates)
@@ -134,11 +141,11 @@ def _open_splits(path: Path, splits: dict[str, str], others: list[str], options:
     """Of the folder of each split: class folders, or images with labels in a file."""
     if "train" not in splits:
         first = next(iter(splits.values()))
-        raise ValueError(f"{path} has a folder {first!r}, but none of training images; wanted beside it: 'train'")
+        raise ValueError(f"{path} has a folder {first!r}, but none of training images; expected beside it: 'train'")
     splits = {split: str(_inmost(path / folder).relative_to(path)) for split, folder in splits.items()}
     train = path / splits["train"]
     found = _list_classes(train, subfolders(train), path)
-    if not any(one.listing.paths for one in found) and has_images(train):
+    if (not any(one.listing.paths for one in found) and has_images(train)) or options["label_kind"] != "class":
         return _open_flat_splits(path, splits, options)
     _refuse_columns(path, options)
     if not found:
@@ -176,19 +183,21 @@ def _raise(error: ValueError) -> NoReturn:
 
 def _open_flat_splits(path: Path, splits: dict[str, str], options: dict[str, Any]) -> StoredDataset:
     """Splits whose images lie in no class folders: labels in one file for all, or in one in each."""
-    candidates = [file for file in label_files.label_files(path) if label_files.has_columns(file, *_columns(options))]
+    candidates = _label_files(path, options)
     if file := _metadata(candidates):
-        return label_files.open_labels(path, file, **options)
+        return open_labels(path, file, **options)
     opened, notes = {}, []
     for split, folder in splits.items():
         here = path / folder
-        inside = [file for file in label_files.label_files(here) if label_files.has_columns(file, *_columns(options))]
+        inside = _label_files(here, options)
         file = _metadata(inside)
-        if file and (split == "train" or label_files.has_labels(file, *_columns(options))):
-            opened[split] = label_files.open_labels(here, file, **options)
+        if file and (split == "train" or has_labels(file, *_columns(options), options["label_kind"])):
+            opened[split] = open_labels(here, file, **options)
             notes += [f"{folder}: {note}" for note in opened[split].notes]
         elif split == "train":
             _refuse_unread(path, [*candidates, *inside])
+            if options["label_kind"] != "class":
+                _refuse_classes(path)
             _refuse_flat(here)
     classes = opened["train"].examples("train").classes
 
@@ -197,9 +206,8 @@ def _open_flat_splits(path: Path, splits: dict[str, str], options: dict[str, Any
         if strange := [name for name in part.classes if name not in classes]:
             said = f"has classes that {path / splits['train']} has not: {shortened(strange)}"
             raise ValueError(f"{path / splits[split]} {said}")
-        return ImageFileSource(
-            part.paths, np.array(places(part.classes, classes), np.int32)[part.labels], classes, str(path)
-        )
+        labels = compact(RelabelledSource(part, classes).relabel(part.labels))
+        return ImageFileSource(part.paths, labels, classes, str(path))
 
     parts = {split: LazySplit(opened[split].splits["train"], partial(read, split)) for split in opened}
     unlabelled = {
@@ -211,13 +219,18 @@ def _open_flat_splits(path: Path, splits: dict[str, str], options: dict[str, Any
     return StoredDataset(str(path), parts, tuple(notes), unlabelled)
 
 
-def _columns(options: dict[str, Any]) -> tuple[str | None, str | None]:
+def _label_files(path: Path, options: dict[str, Any]) -> list[Path]:
+    """Files in a folder with the columns that are asked for."""
+    return [file for file in tables.label_files(path) if tables.has_columns(file, *_columns(options))]
+
+
+def _columns(options: dict[str, Any]) -> tuple[str | None, tuple[str, ...] | None]:
     return options["image_column"], options["label_column"]
 
 
 def _metadata(candidates: list[Path]) -> Path | None:
     """The file of labels that is read without being asked for."""
-    files = [file for file in candidates if file.name.lower() in label_files.FOUND]
+    files = [file for file in candidates if file.name.lower() in DEFAULT_FILES]
     if len(files) > 1:
         names = " and ".join(file.name for file in files)
         raise ValueError(f"{files[0].parent} has {names}; expected one; name it: --data.labels {files[0].name}")
@@ -231,18 +244,25 @@ def _refuse_unread(path: Path, candidates: list[Path]) -> None:
         raise ValueError(f"{path} has {said}; to read one: --data.labels {candidates[0].relative_to(path)}")
 
 
+def _refuse_classes(path: Path) -> NoReturn:
+    """Raises ValueError for a folder without the labels of several classes, or the targets, that a task needs."""
+    expected = "labels in a file: metadata.csv beside the images, or --data.labels FILE"
+    raise ValueError(f"{path}: expected {expected}; folders of classes are for --task classification")
+
+
 def _refuse_flat(path: Path) -> NoReturn:
     """Raises ValueError for a folder without class folders: what is there, and what was expected."""
     if _beside(path):
         raise ValueError(f"{path} has images, but no sub-folder of them per class, and no metadata.csv of labels")
-    raise ValueError(f"{path} has no images; wanted: {KINDS}")
+    raise ValueError(f"{path} has no images; expected {KINDS}")
 
 
 def _refuse_columns(path: Path, options: dict[str, Any]) -> None:
-    for name in ("label_column", "image_column"):
-        if options[name] is not None:
-            said = f"data.{name}={options[name]!r} is for Parquet files and files of labels"
-            raise ValueError(f"{path} has folders of classes; {said}; to read one: --data.labels FILE")
+    image_column, label_column = _columns(options)
+    names = {"image_column": image_column, "label_column": label_column and " ".join(label_column)}
+    if asked := next((name for name, column in names.items() if column is not None), None):
+        problem = f"data.{asked}={names[asked]!r} is for Parquet files and files of labels"
+        raise ValueError(f"{path} has folders of classes; {problem}; to read one: --data.labels FILE")
 
 
 def _list_classes(path: Path, folders: Iterable[str], root: Path) -> list[Class]:
@@ -275,11 +295,11 @@ def _check_shape(path: Path, found: list[Class], candidates: list[Path]) -> list
         raise ValueError(f"{path} has several links to one folder: {', '.join(linked)}; expected a folder per class")
     for file in candidates:
         classes = {image: one.folder for one in found for image in one.listing.paths}
-        columns = label_files.choose_columns(file)
-        if label_files.are_doubtful(columns):
+        columns = tables.choose_columns(file)
+        if tables.are_doubtful(columns):
             continue
-        rows = label_files.read_rows(file, columns)
-        relation = label_files.compare(rows, label_files.Index(path, file, list(classes)), classes)
+        rows = tables.read_rows(file, columns)
+        relation = compare(rows, FileIndex(path, file, list(classes)), classes)
         if relation in ("finer", "coarser"):
             notes.append(
                 f"{file.name} has {relation} labels than the folders; not read: --data.labels {file.name} reads it"
@@ -318,7 +338,7 @@ def _check_classes(path: Path, found: list[Class], *, every: bool) -> tuple[str,
     if every and (empty := next((one for one in found if not one.listing.paths), None)):
         there = "".join(f"; {note}" for note in notes_on(empty.listing.unread))
         raise ValueError(f"class folder {path / empty.folder} has no images ({', '.join(sorted(IMAGES))}){there}")
-    return label_files.class_order({one.name for one in found})
+    return class_order({one.name for one in found})
 
 
 def _files(root: Path, path: Path, found: list[Class], classes: tuple[str, ...]) -> ImageFileSource:

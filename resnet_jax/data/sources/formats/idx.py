@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from resnet_jax.data.sources.array_source import ArraySource
-from resnet_jax.data.sources.formats.arrays import Split, as_items, stored
+from resnet_jax.data.sources.formats.arrays import UnreadSplit, as_source, stored
 from resnet_jax.data.sources.formats.splits import WORDS
+from resnet_jax.data.sources.label_kinds import LabelKind
 from resnet_jax.data.sources.limits import check_size
 from resnet_jax.data.sources.stored import StoredDataset
 
@@ -32,7 +33,7 @@ def is_idx(names: list[str]) -> bool:
     return any(map(FILE.fullmatch, names))
 
 
-def open_idx(path: Path, names: list[str]) -> StoredDataset:
+def open_idx(path: Path, names: list[str], label_kind: LabelKind = "class") -> StoredDataset:
     """A folder of IDX files: a pair of images and labels for each split. Labels may be counted from 0 or from 1.
 
     Raises:
@@ -52,13 +53,15 @@ def open_idx(path: Path, names: list[str]) -> StoredDataset:
             there = next(iter(pair.values()))
             raise ValueError(f"{there} has no file of {missing.pop()} beside it")
         labels = read_idx(pair["labels"])
-        splits[split] = Split(len(labels), partial(_items, pair["images"], labels))
+        splits[split] = UnreadSplit(len(labels), partial(_read_split, pair["images"], labels, label_kind))
     return stored(str(path), splits)
 
 
-def _items(file: Path, labels: np.ndarray, known: tuple[str, ...] | None) -> ArraySource:
-    first = min(1, int(labels.min(initial=1))) if known is None else int(known[0])
-    return as_items(read_idx(file), labels, str(file), known, first)
+def _read_split(file: Path, labels: np.ndarray, label_kind: LabelKind, classes: tuple[str, ...] | None) -> ArraySource:
+    if label_kind != "class":
+        return as_source(read_idx(file), labels, str(file), label_kind=label_kind)
+    first = min(1, int(labels.min(initial=1))) if classes is None else int(classes[0])
+    return as_source(read_idx(file), labels, str(file), classes, first)
 
 
 def read_idx(file: Path) -> np.ndarray:
@@ -86,7 +89,7 @@ def _read_idx(file: Path, stream: Any) -> np.ndarray:
         there, header = 4 + len(sizes), 4 + 4 * dimensions
         raise ValueError(f"{file} is cut off or damaged: {there} bytes, and the header alone has {header}")
     if dimensions > 4:  # NumPy itself has a limit
-        raise ValueError(f"{file} is damaged: it claims to have {dimensions} dimensions; wanted: at most 4")
+        raise ValueError(f"{file} is damaged: it claims to have {dimensions} dimensions; expected at most 4")
     shape = np.frombuffer(sizes, ">u4").tolist()
     # In Python's whole numbers, and piece by piece: a damaged header may claim anything, and a small gzip hold as much.
     wanted, data = math.prod(shape), bytearray()

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.lib import format as npy
 
 from resnet_jax.data.sources.array_source import ArraySource
-from resnet_jax.data.sources.formats.arrays import Split, as_items, flat_labels, stored, without_labels
+from resnet_jax.data.sources.formats.arrays import UnreadSplit, as_source, flat_labels, lack_labels, stored
 from resnet_jax.data.sources.formats.splits import split_of
+from resnet_jax.data.sources.label_kinds import LabelKind
 from resnet_jax.data.sources.limits import check_size
 from resnet_jax.data.sources.stored import StoredDataset
 from resnet_jax.errors import composed
@@ -23,17 +24,18 @@ PAIRS = {"images": "labels", "image": "label", "x": "y"}  # an array's name and 
 LAYOUTS = "x_train and y_train; or train_images and train_labels; or images and labels; or image and label; or x and y"
 
 
-def open_npz(path: Path) -> StoredDataset:
+def open_npz(path: Path, label_kind: LabelKind = "class") -> StoredDataset:
     """An archive with x_train, y_train, x_test, y_test; or train_images, ...; or images, labels for training alone.
 
-    Class names may stand beside them in `classes`.
+    Labels are whole numbers [n], 0 or 1 in [n, K], or numbers [n] or [n, T], by `label_kind`. The names of classes or
+    targets may be in an array `classes`.
 
     Raises:
       ValueError: the file is damaged or has no such arrays, or images and labels do not fit.
     """
     if not zipfile.is_zipfile(path):  # of anything else NumPy thinks that it was pickled
         raise ValueError(f"{path} is no .npz file, or is cut off")
-    splits: dict[str, Split] = {}
+    splits: dict[str, UnreadSplit] = {}
     unlabelled: dict[str, str] = {}
     names = _names(path)
     classes = tuple(map(composed, map(str, _read(path, "classes").ravel()))) if "classes" in names else None
@@ -43,17 +45,24 @@ def open_npz(path: Path) -> StoredDataset:
         )
     for split, (x, y) in _pairs(path, names).items():
         labels = _read(path, y)
-        if split != "train" and without_labels(flat_labels(labels, len(labels))):
+        if split != "train" and lack_labels(flat_labels(labels, len(labels))):
             unlabelled[split] = f"{path}: {y} has no labels, it is -1 everywhere"
             continue
-        splits[split] = Split(len(labels) if labels.ndim else 0, partial(_items, path, x, labels, split, classes))
+        read = partial(_read_split, path, x, labels, split, classes, label_kind)
+        splits[split] = UnreadSplit(len(labels) if labels.ndim else 0, read)
     return stored(str(path), splits, unlabelled=unlabelled)
 
 
-def _items(
-    path: Path, x: str, labels: np.ndarray, split: str, classes: tuple[str, ...] | None, _: tuple[str, ...] | None
+def _read_split(
+    path: Path,
+    x: str,
+    labels: np.ndarray,
+    split: str,
+    classes: tuple[str, ...] | None,
+    label_kind: LabelKind,
+    _: tuple[str, ...] | None,
 ) -> ArraySource:
-    return as_items(_read(path, x), labels, f"{path}, {split}", classes)
+    return as_source(_read(path, x), labels, f"{path}, {split}", classes, label_kind=label_kind)
 
 
 def _pairs(path: Path, names: set[str]) -> dict[str, tuple[str, str]]:
@@ -73,7 +82,7 @@ def _pairs(path: Path, names: set[str]) -> dict[str, tuple[str, str]]:
     for x, y in PAIRS.items():
         if {x, y} <= names:
             return {"train": (x, y)}
-    raise ValueError(f"{path}: has the arrays {', '.join(sorted(names)) or '(none)'}; wanted: {LAYOUTS}")
+    raise ValueError(f"{path}: has the arrays {', '.join(sorted(names)) or '(none)'}; expected {LAYOUTS}")
 
 
 def _parted(name: str) -> list[tuple[str, str]]:
@@ -112,7 +121,7 @@ def _array(path: Path, archive: zipfile.ZipFile, name: str) -> np.ndarray:
     with archive.open(member) as stream:
         version = npy.read_magic(stream)
         if version not in ((1, 0), (2, 0)):
-            raise ValueError(f"array {name!r} is of version {version} of NumPy's format; wanted: 1.0 or 2.0")
+            raise ValueError(f"array {name!r} is of version {version} of NumPy's format; expected 1.0 or 2.0")
         read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         shape, _, dtype = read_header(stream)
         there = member.file_size - stream.tell()

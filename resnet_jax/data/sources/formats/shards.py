@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from resnet_jax.data.sources.array_source import ArraySource
-from resnet_jax.data.sources.formats.arrays import Split, stored
+from resnet_jax.data.sources.formats.arrays import UnreadSplit, stored
 from resnet_jax.data.sources.formats.splits import split_in, split_of
+from resnet_jax.data.sources.label_kinds import LabelKind
 from resnet_jax.data.sources.stored import StoredDataset
 
 ENTRIES = 100
@@ -38,8 +40,9 @@ def open_tables(
     path: Path,
     files: list[Path],
     *,
-    label_column: str | None = None,
+    label_column: tuple[str, ...] | None = None,
     image_column: str | None = None,
+    label_kind: LabelKind = "class",
     skip_unreadable: bool = False,
 ) -> StoredDataset:
     """The set of these files. A split that has no labels is not used; missing shards are an error, or (skipped) a note.
@@ -49,7 +52,7 @@ def open_tables(
     """
     from resnet_jax.data.sources import parquet
 
-    splits: dict[str, Split] = {}
+    splits: dict[str, UnreadSplit] = {}
     notes: list[str] = []
     unlabelled: dict[str, str] = {}
     for split, shards in _splits(path, files).items():
@@ -61,14 +64,12 @@ def open_tables(
         if split != "train" and not parquet.has_labels(shards, label_column):
             unlabelled[split] = f"{where} has no labels"
             continue
-        columns = {"label_column": label_column, "image_column": image_column}
-        splits[split] = Split(count, partial(_read, shards, "" if skip_unreadable else missing, columns))
+        columns = {"label_column": label_column, "image_column": image_column, "label_kind": label_kind}
+        splits[split] = UnreadSplit(count, partial(_read, shards, "" if skip_unreadable else missing, columns))
     return stored(str(path), splits, notes=tuple(notes), unlabelled=unlabelled)
 
 
-def _read(
-    shards: list[Path], missing: str, columns: dict[str, str | None], known: tuple[str, ...] | None
-) -> ArraySource:
+def _read(shards: list[Path], missing: str, columns: dict[str, Any], known: tuple[str, ...] | None) -> ArraySource:
     from resnet_jax.data.sources import parquet
 
     if missing:

@@ -1,0 +1,230 @@
+"""Files of labels as rows: CSV, TSV, or a JSON object per line, with a column of images and one or more of labels."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from resnet_jax.data.sources.class_names import shortened
+from resnet_jax.data.sources.label_kinds import LabelKind
+from resnet_jax.errors import composed, did_you_mean
+
+SUFFIXES = (".csv", ".tsv", ".jsonl")
+# Names of columns, without capitals, spaces and signs; the first that is there counts.
+IMAGE_COLUMNS = "filename file image imagename imagefile imagepath path filepath img imgname imgpath imageid id name"
+LABEL_COLUMNS = (
+    "label labels finelabel class classname classlabel category categoryname target labelname classid labelid "
+    "categoryid y"
+)
+DOUBTFUL = frozenset(("id", "name", "y"))  # files without labels, such as files of boxes, have these too
+SPLIT_COLUMNS = "split set subset partition"
+MOST_BYTES = 2**28  # of a file: some millions of rows
+
+
+class Columns(NamedTuple):
+    """Names of the columns to read."""
+
+    image: str
+    label: tuple[str, ...]
+    split: str | None
+
+    def __str__(self) -> str:
+        return f"images from column {self.image!r}, labels from {', '.join(map(repr, self.label))}" + (
+            f", splits from {self.split!r}" if self.split else ""
+        )
+
+
+class Row(NamedTuple):
+    """One image.
+
+    The label is the class as text ("": none); for several classes per image the names in the label column, or else the
+    values of the label columns.
+    """
+
+    line: int
+    image: str
+    label: str | tuple[str, ...]
+    split: str
+
+
+def label_files(folder: Path) -> list[Path]:
+    """Files in a folder that may hold labels: those with a column of images."""
+    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
+    return [file for file in files if matching(_columns_or_none(file), IMAGE_COLUMNS)]
+
+
+def _columns_or_none(file: Path) -> list[str]:
+    try:
+        return read_columns(file)
+    except ValueError:
+        return []
+
+
+def has_columns(file: Path, image_column: str | None, label_column: tuple[str, ...] | None) -> bool:
+    """Whether a file has a column of images and one of labels."""
+    try:
+        choose_columns(file, image_column, label_column)
+    except ValueError:
+        return False
+    return True
+
+
+def choose_columns(file: Path, image_column: str | None = None, label_column: tuple[str, ...] | None = None) -> Columns:
+    """The columns of images, of labels and (if there is one) of splits.
+
+    Raises:
+      ValueError: no such column; the message lists those that are there.
+    """
+    columns = read_columns(file)
+    image = _choose_column(file, columns, (), "image", image_column)
+    labels = tuple(_choose_column(file, columns, (image,), "label", name) for name in label_column or (None,))
+    return Columns(image, labels, matching([name for name in columns if name not in (image, *labels)], SPLIT_COLUMNS))
+
+
+def _choose_column(file: Path, columns: Sequence[str], taken: tuple[str, ...], kind: str, name: str | None) -> str:
+    if name is not None and name not in columns:
+        raise ValueError(f"{file} has no column {name!r}; {did_you_mean(name, columns)}")
+    usual = {"image": IMAGE_COLUMNS, "label": LABEL_COLUMNS}[kind]
+    column = name or matching([other for other in columns if other not in taken], usual)
+    if column is None:
+        problem = f"{file} has the columns {shortened(columns)}, none of them known for {kind}s"
+        raise ValueError(f"{problem}; name it: --data.{kind}-column NAME")
+    return column
+
+
+def are_doubtful(columns: Columns) -> bool:
+    """Whether columns chosen by default are hardly those of labels."""
+    return not DOUBTFUL.isdisjoint(map(_plain, (columns.image, *columns.label)))
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_-]", "", name).casefold()
+
+
+def matching(columns: Sequence[str], names: str) -> str | None:
+    """The first of `names` that is a column, as it is spelt there; None: there is none."""
+    plain = {_plain(name): name for name in reversed(columns)}
+    return next((plain[name] for name in names.split() if name in plain), None)
+
+
+def read_columns(file: Path) -> list[str]:
+    """Names of a file's columns: those in the first line of a table, those of all JSON objects.
+
+    Raises:
+      ValueError: the file is empty, too large, not text or of another type; a column of a table is there twice.
+    """
+    records = _records(file)
+    first = next(records, None)
+    if first is None:
+        raise ValueError(f"{file} is empty; expected a first line with the names of columns")
+    columns = dict.fromkeys(first[1])
+    if file.suffix.lower() == ".jsonl":
+        with suppress(ValueError):  # `read_rows` reports a corrupted line
+            for _, record in records:
+                columns |= dict.fromkeys(record)
+    return list(columns)
+
+
+def read_rows(file: Path, columns: Columns, label_kind: LabelKind = "class") -> Iterator[Row]:
+    """The rows of a file.
+
+    Raises:
+      ValueError: a line that is corrupted, or has no image.
+    """
+    records = _records(file)
+    if file.suffix.lower() != ".jsonl":
+        next(records)  # the names
+    for line, record in records:
+        image, split = (_text(file, line, record.get(name)) if name else "" for name in (columns.image, columns.split))
+        if not image:
+            raise ValueError(f"{file}, line {line}: nothing in column {columns.image!r}")
+        values = [record.get(name) for name in columns.label]
+        if label_kind == "multi-hot":
+            values = [int(value) if isinstance(value, bool) else value for value in values]
+        label: str | tuple[str, ...]
+        if label_kind == "multi-hot" and len(values) == 1:
+            label = tuple(dict.fromkeys(_whole_number(_text(file, line, name)) for name in _names(values[0])))
+        else:
+            label = tuple(_whole_number(_text(file, line, value)) for value in values)
+        yield Row(line, image, label[0] if label_kind == "class" else label, split)
+
+
+def _whole_number(text: str) -> str:
+    """ "1.0", as pandas writes 1, as "1"; other texts as they are."""
+    return re.sub(r"(?a:^(\d+)\.0+$)", r"\1", text)
+
+
+def _names(value: Any) -> list[Any]:
+    """Class names in one value: a JSON list (also as text), or text with ; or | between them."""
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        with suppress(ValueError, RecursionError):  # else it is text that begins with a bracket
+            value = json.loads(value)
+    if isinstance(value, list):
+        return value
+    if isinstance(value, str):
+        return [name for name in re.split(r"[;|]", value) if name.strip()]
+    return [] if value is None else [value]
+
+
+def _records(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Line numbers and values by column; the first record of a table has the names themselves."""
+    if file.suffix.lower() not in SUFFIXES:
+        raise ValueError(f"{file} is no file of labels; expected {', '.join(SUFFIXES)}")
+    if not file.is_file():  # a folder, or a pipe, which would block for ever
+        raise ValueError(f"{file} cannot be read: not a file")
+    if file.stat().st_size > MOST_BYTES:
+        raise ValueError(f"{file} has {file.stat().st_size:,} bytes; expected at most {MOST_BYTES:,} of labels")
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as stream:
+            yield from (_objects if file.suffix.lower() == ".jsonl" else _table)(file, stream)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file} is not UTF-8 text: {error.reason} at byte {error.start:,}") from None
+    except (OSError, csv.Error) as error:
+        raise ValueError(f"{file} cannot be read: {error}") from None
+
+
+def _table(file: Path, stream: Any) -> Iterator[tuple[int, dict[str, Any]]]:
+    header = stream.readline(2**16)
+    delimiter = "\t" if file.suffix.lower() == ".tsv" else next((c for c in ",;\t" if c in header), ",")
+    stream.seek(0)
+    reader = csv.reader(stream, delimiter=delimiter, strict=True)
+    names: list[str] = []
+    for values in reader:
+        if not any(values):
+            continue
+        values = [value.strip() for value in values]
+        if not names and (twice := next((name for name in values if name and values.count(name) > 1), None)):
+            raise ValueError(f"{file} has several columns {twice!r}; expected one of a name")
+        names = names or values
+        if len(values) != len(names):
+            raise ValueError(f"{file}, line {reader.line_num}: {len(values)} values for {len(names)} columns")
+        yield reader.line_num, dict(zip(names, values, strict=True))
+
+
+def _objects(file: Path, stream: Any) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, line in enumerate(stream, 1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{file}, line {number} is not valid JSON: {error}") from None
+        if not isinstance(record, dict):
+            raise ValueError(f"{file}, line {number}: expected a JSON object, got {str(record)[:50]!r}")
+        yield number, record
+
+
+def _text(file: Path, line: int, value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return composed(value.strip())
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(int(value)) if value == value // 1 else str(value)
+    hint = "; --task multilabel reads lists of classes" if isinstance(value, list) else ""
+    raise ValueError(f"{file}, line {line}: expected one text or number, got {str(value)[:50]!r}{hint}")

@@ -1,0 +1,168 @@
+"""Several classes per image and targets, from every format that can hold them; splits of them; what is refused."""
+
+import io
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pictures import pictures
+from PIL import Image
+
+from resnet_jax.data.sources.array_source import ArraySource
+from resnet_jax.data.sources.formats import open_path
+from resnet_jax.data.sources.label_kinds import label_codes, strata
+from resnet_jax.data.sources.stored import StoredDataset
+from resnet_jax.data.sources.subsets import RelabelledSource, identify, known_labels, select_classes
+
+N = 10
+IMAGES = np.arange(N * 16, dtype=np.uint8).reshape(N, 4, 4, 1)
+MULTI_HOT = np.array([[1, 0], [0, 1], [1, 1], [0, 0], [1, 0]] * 2)
+TARGETS = np.linspace(-1, 1, N)
+
+
+def npz(path, **arrays):
+    np.savez(path / "a.npz", **arrays)
+    return path / "a.npz"
+
+
+def table(path, name, text, columns=("a.png", "b.png", "c.png")):
+    pictures(path, *columns)
+    (path / name).write_text(text)
+    return path
+
+
+def png(value):
+    buffer = io.BytesIO()
+    Image.new("L", (4, 4), value).save(buffer, "png")
+    return buffer.getvalue()
+
+
+def parquet(path, **columns):
+    pq.write_table(pa.table({"image": [png(n) for n in range(3)], **columns}), path / "a.parquet")
+    return path / "a.parquet"
+
+
+def labels(path, kind, split="train", **options):
+    source = open_path(path, label_kind=kind, **options).examples(split)
+    return source.classes, source.labels.tolist()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, bool])
+def test_npz_of_several_classes_per_image(tmp_path, dtype):
+    file = npz(tmp_path, images=IMAGES, labels=MULTI_HOT.astype(dtype), classes=np.array(["cat", "dog"]))
+    assert labels(file, "multi-hot") == (("cat", "dog"), MULTI_HOT.tolist())
+
+
+@pytest.mark.parametrize("values", [TARGETS, np.arange(N), np.stack([TARGETS, -TARGETS], 1)])
+def test_npz_of_targets(tmp_path, values):
+    names, rows = labels(npz(tmp_path, images=IMAGES, labels=values), "targets")
+    assert names == (("target",) if values.ndim == 1 else ("target0", "target1"))
+    np.testing.assert_array_equal(rows, values.reshape(N, -1).astype(np.float32))
+
+
+@pytest.mark.parametrize("both, none", [("cat;dog", ""), ("cat|dog|", " "), ('"[""cat"", ""dog""]"', "[]")])
+def test_one_column_of_class_names(tmp_path, both, none):
+    table(tmp_path, "metadata.csv", f"file_name,label\na.png,{both}\nb.png,{none}\nc.png,dog\n")
+    assert labels(tmp_path, "multi-hot") == (("cat", "dog"), [[1, 1], [0, 0], [0, 1]])
+
+
+def test_lists_in_lines_of_json(tmp_path):
+    rows = [("a.png", ["dog", "cat"]), ("b.png", []), ("c.png", ["dog"])]
+    text = "\n".join(json.dumps({"file_name": name, "label": value}) for name, value in rows)
+    table(tmp_path, "metadata.jsonl", text)
+    assert labels(tmp_path, "multi-hot") == (("cat", "dog"), [[1, 1], [0, 0], [0, 1]])
+
+
+def test_a_column_of_zero_and_one_per_class(tmp_path):
+    table(tmp_path, "metadata.csv", "file_name,dog,cat\na.png,1,true\nb.png,0,0\nc.png,1.0,False\n")
+    found = labels(tmp_path, "multi-hot", label_column=("dog", "cat"))
+    assert found == (("dog", "cat"), [[1, 1], [0, 0], [1, 0]])
+
+
+def test_columns_of_targets(tmp_path):
+    table(tmp_path, "metadata.tsv", "file_name\tage\tweight\na.png\t3\t-1.5\nb.png\t4\t1e3\nc.png\t5\t.5\n")
+    assert labels(tmp_path, "targets", label_column="age") == (("age",), [[3], [4], [5]])
+    assert labels(tmp_path, "targets", label_column=("weight", "age"))[1] == [[-1.5, 3], [1000, 4], [0.5, 5]]
+
+
+def test_parquet(tmp_path):
+    lists = parquet(tmp_path, label=[["b"], [], ["a", "b"]])
+    assert labels(lists, "multi-hot") == (("a", "b"), [[0, 1], [0, 0], [1, 1]])
+    assert labels(parquet(tmp_path, label=[[1], [], [0, 1]]), "multi-hot")[1] == [[0, 1], [0, 0], [1, 1]]
+    assert labels(parquet(tmp_path, label=[1.5, 2, 3]), "targets") == (("label",), [[1.5], [2], [3]])
+    vectors = parquet(tmp_path, label=[[1.5, 2], [3, 4], [5, 6.0]])
+    assert labels(vectors, "targets") == (("target0", "target1"), [[1.5, 2], [3, 4], [5, 6]])
+    several = parquet(tmp_path, dog=[1, 0, 1], cat=[True, False, False])
+    assert labels(several, "multi-hot", label_column=("dog", "cat"))[1] == [[1, 1], [0, 0], [1, 0]]
+
+
+def test_classes_of_another_split_are_ordered_as_those_of_train(tmp_path):
+    for split, text in (("train", "b;a\n1.png,a"), ("test", "b\n1.png,b")):
+        table(tmp_path / split, "metadata.csv", f"file_name,label\n0.png,{text}\n", ("0.png", "1.png"))
+    assert labels(tmp_path, "multi-hot") == (("a", "b"), [[1, 1], [1, 0]])
+    assert labels(tmp_path, "multi-hot", "test") == (("a", "b"), [[0, 1], [0, 1]])
+
+
+def refused(path, kind="class", **options):
+    with pytest.raises(ValueError) as caught:
+        open_path(path, label_kind=kind, **options).examples("train")
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_labels_of_another_kind_name_the_task_that_has_them(tmp_path):
+    assert "; --task regression predicts numbers" in refused(npz(tmp_path, images=IMAGES, labels=TARGETS))
+    assert "; --task multilabel has several" in refused(npz(tmp_path, images=IMAGES, labels=MULTI_HOT))
+    assert "; --task regression predicts numbers" in refused(parquet(tmp_path, label=[1.5, 2, 3]))
+    assert "; --task multilabel reads lists of classes" in refused(parquet(tmp_path, label=[["a"], [], ["b"]]))
+    table(tmp_path / "csv", "metadata.csv", "file_name,label,n\na.png,1.5,1\nb.png,2.5,2\nc.png,3.5,x\n")
+    assert "; --task regression predicts other numbers" in refused(tmp_path / "csv")
+    assert "expected one column; --task multilabel or regr" in refused(tmp_path / "csv", label_column=("label", "n"))
+    assert "line 4: column 'n': expected a number, got 'x'" in refused(tmp_path / "csv", "targets", label_column="n")
+    assert "line 2: column 'n': expected a number, got ''" in refused(
+        table(tmp_path / "empty", "metadata.csv", "file_name,n\na.png,\n", ("a.png",)), "targets", label_column="n"
+    )
+    message = refused(tmp_path / "csv", "multi-hot", label_column=("n", "label"))
+    assert "line 2: column 'label': expected 0 or 1, got '1.5'" in message
+    pictures(tmp_path / "folders", "cat/1.png", "dog/2.png")
+    assert "folders of classes are for --task classification" in refused(tmp_path / "folders", "targets")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
+def test_targets_that_are_not_finite_are_named(tmp_path, value):
+    with np.errstate(over="ignore"):
+        message = refused(npz(tmp_path, images=IMAGES, labels=np.where(np.arange(N) == 3, value, TARGETS)), "targets")
+    assert "expected finite targets" in message and "for image 3" in message
+
+
+def dataset(rows):
+    return StoredDataset("set", {"train": ArraySource(IMAGES, np.asarray(rows, np.float32), ("a", "b"), "x")})
+
+
+def test_parts_of_a_split_hold_each_image_once():
+    data = dataset(MULTI_HOT)
+    for parts in (("train[training]", "train[held-out]"), ("train[:30%]", "train[30%:]")):
+        assert sorted(np.concatenate([data.places(part)["train"] for part in parts])) == list(range(N))
+    assert strata(MULTI_HOT).tolist() == [0] * N and strata(np.arange(3)).tolist() == [0, 1, 2]
+
+
+def test_another_label_is_another_identity():
+    changed = MULTI_HOT.copy()
+    changed[4] = [0, 1]
+    one, other = (identify(dataset(rows).examples("train"), "contents") for rows in (MULTI_HOT, changed))
+    assert (one.labels != other.labels).nonzero()[0].tolist() == [4] and one.labels.min() >= 0
+    assert label_codes(MULTI_HOT)[0] == label_codes(MULTI_HOT)[5]
+
+
+def test_columns_follow_the_classes_of_a_net():
+    source = RelabelledSource(dataset(MULTI_HOT).examples("train"), ("c", "b", "a"))
+    assert known_labels(source)[1].tolist() == source[1][1].tolist() == [0, 1, 0]
+    with pytest.raises(ValueError, match="unknown classes b; expected those of the net: a, c"):
+        RelabelledSource(dataset(MULTI_HOT).examples("train"), ("a", "c"))
+
+
+def test_classes_are_selected_only_where_each_image_has_one():
+    with pytest.raises(ValueError, match="are for one class per image, with --task classification"):
+        select_classes(dataset(MULTI_HOT).examples("train"), ("a",), None)
