@@ -74,7 +74,7 @@ def test_a_part_that_cannot_be_understood_is_named(split):
 
 @pytest.mark.parametrize("split", ["tarin", "tarin[:10%]", "", "[:10%]", "train]", "train+test"])
 def test_a_split_that_is_not_there_is_named(split):
-    with pytest.raises(ValueError, match="set has no split .*(close|valid): train"):
+    with pytest.raises(ValueError, match="set has no split .*(did you mean|expected) train"):
         count(split)
 
 
