@@ -1,0 +1,123 @@
+"""The contract of a task: what a run optimises, measures and predicts.
+
+A new kind of problem is a class with these members, registered in `TASKS` or passed to `runs.trainer.train`. `BaseTask`
+has defaults for all but the objective and the evaluator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, Self
+
+import flax.linen as nn
+import numpy as np
+
+from resnet_jax.metrics.evaluator import Evaluator
+from resnet_jax.metrics.typed import Metric
+from resnet_jax.models import create_model
+from resnet_jax.types import Array, Batch
+
+
+class Term(NamedTuple):
+    """A part of the objective: the step adds both numbers over microbatches and devices, then divides once."""
+
+    total: Array  # float []: weighted sum over the examples of a shard
+    weight: Array | None = None  # float []: sum of the weights; None: the number of examples of mask 1
+
+
+Terms = Mapping[str, Term]
+Rows = Mapping[str, np.ndarray]  # host arrays with a row per example
+
+
+@dataclass(frozen=True)
+class TaskOptions:
+    """What a config says about tasks. A task reads the fields it knows."""
+
+    label_smoothing: float = 0.0
+    class_weights: Literal["balanced"] | Sequence[float] | Mapping[str, float] | None = None
+
+
+class LabelledSource(Protocol):
+    """What a task may ask of the training data."""
+
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+
+    @property
+    def labels(self) -> np.ndarray:
+        """A row per example; -1 for a class that cannot be read."""
+        ...
+
+    @property
+    def num_examples(self) -> int: ...
+
+
+class Task(Protocol):
+    """What a run optimises and reports. A task is immutable."""
+
+    name: ClassVar[str]
+    measures: ClassVar[Mapping[str, int]]  # metrics by which "best" may be chosen: +1 if higher is better, else -1
+    titles: ClassVar[Mapping[str, str]]  # names of metrics for people, as "top-1"; a metric without one has its own
+
+    @property
+    def num_outputs(self) -> int:
+        """Size of the net's last layer."""
+        ...
+
+    def build(self, model_name: str, overrides: Mapping[str, Any], source: LabelledSource) -> nn.Module:
+        """The net for this data; `overrides` of `create_model` have `num_classes` = `num_outputs`.
+
+        Raises:
+          ValueError: no such net.
+        """
+        ...
+
+    def objective(self, outputs: Any, batch: Batch, axis_name: str | None) -> tuple[Terms, dict[str, Metric]]:
+        """What is minimised, the sum of the terms' weighted means, and other metrics to report.
+
+        Traced. `outputs` are the net's, for one shard of the batch (mapped over `axis_name`, if there is one);
+        `batch` has "image", "label", "mask" [N] (0: ignored) and "index" [N]. The sum of the terms is reported as "loss".
+        """
+        ...
+
+    def predictions(self, outputs: Any) -> dict[str, Array]:
+        """Arrays with a row per example that evaluation and `predict` read. Traced."""
+        ...
+
+    def average(self, predictions: Sequence[Rows]) -> Rows:
+        """Mean prediction over views of the same examples, or over nets."""
+        ...
+
+    def evaluator(self) -> Evaluator:
+        """A new evaluator; its `update` gets the rows of `predictions`."""
+        ...
+
+    def check_labels(self, source: LabelledSource) -> None:
+        """Raises ValueError for data without labels of this kind."""
+        ...
+
+
+class BaseTask:
+    """Defaults: one output per class of the data, predictions are the logits, views are averaged arithmetically."""
+
+    name: ClassVar[str] = "own"
+    measures: ClassVar[Mapping[str, int]] = {"loss": -1}
+    titles: ClassVar[Mapping[str, str]] = {}
+
+    @classmethod
+    def for_data(cls, source: LabelledSource, options: TaskOptions) -> Self:
+        """The task for a training source, as a config's options set it."""
+        return cls()
+
+    def build(self, model_name: str, overrides: Mapping[str, Any], source: LabelledSource) -> nn.Module:
+        return create_model(model_name, **overrides)
+
+    def predictions(self, outputs: Any) -> dict[str, Array]:
+        return {"output": outputs.logits}
+
+    def average(self, predictions: Sequence[Rows]) -> Rows:
+        return {name: np.mean([one[name] for one in predictions], axis=0) for name in predictions[0]}
+
+    def check_labels(self, source: LabelledSource) -> None:
+        pass
