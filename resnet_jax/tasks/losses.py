@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,7 @@ from resnet_jax.errors import check_type, described, listed
 from resnet_jax.ops import one_hot
 from resnet_jax.types import Array
 
+Loss = Callable[..., Array]  # (logits [N, K], labels int [N] or soft [N, K]) -> [N]
 ARRAYS = (np.ndarray, jax.Array)
 AS_ARRAY = "numpy.asarray makes an array of a list"
 

@@ -14,7 +14,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from resnet_jax.types import Array, at_least_float32
+from resnet_jax.metrics.typed import Metric
+from resnet_jax.training.core import Gradient, Gradients, MeanGradient, Totals, differentiate, over_examples
+from resnet_jax.training.state import TrainState
+from resnet_jax.types import Array, Batch, at_least_float32
 
 ACTIVATIONS, PARAMETERS = "activation_gradient/", "parameter_gradient/"
 
@@ -60,6 +63,38 @@ def _backward(token: Array, gradient: Array) -> tuple[Array, Array]:
 _tap.defvjp(_forward, _backward)
 
 
+def with_activations(totals: Totals) -> Gradient:
+    """The gradient of `totals` by the parameters, and the sums of squares of that by the blocks' outputs.
+
+    Raises:
+      ValueError: when traced, terms of several weights: squares of their gradients do not add up.
+    """
+
+    def gradient(params: Any, batch_stats: Any, batch: Batch, rngs: dict[str, Array]) -> Gradients:
+        def watched(both: Any, batch_stats: Any, batch: Batch, rngs: dict[str, Array]) -> Any:
+            with nn.intercept_methods(tapped(both[1])):
+                return totals(both[0], batch_stats, batch, rngs)
+
+        by_term, aux = differentiate(watched)((params, taps(params)), batch_stats, batch, rngs)
+        if len(by_term) > 1:
+            raise ValueError(f"gradient_flow expects terms of one weight, got {len(by_term)}: {', '.join(by_term)}")
+        ((name, (by_params, squares)),) = by_term.items()
+        return Gradients({name: by_params}, aux._replace(squares=squares))
+
+    return gradient
+
+
+def with_norms(gradient: MeanGradient) -> MeanGradient:
+    """`gradient`, whose metrics have the L2 norms of the mean gradient by the blocks' outputs and parameters."""
+
+    def measured(state: TrainState, batch: Batch, rngs: dict[str, Array]) -> tuple[Any, Any, dict[str, Metric]]:
+        mean, batch_stats, metrics = gradient(state, batch, rngs)
+        norms = {name: over_examples(norm, metrics["count"]) for name, norm in gradient_norms(mean).items()}
+        return mean, batch_stats, {**metrics, **norms}
+
+    return measured
+
+
 def gradient_norms(gradient: Mapping[str, Any]) -> dict[str, Array]:
-    """L2 norms by part of the net: "parameter_gradient/stem", ..."""
-    return {f"{PARAMETERS}{part}": optax.tree.norm(own) for part, own in gradient.items()}
+    """L2 norms by component of the net: "parameter_gradient/stem", ..."""
+    return {f"{PARAMETERS}{component}": optax.tree.norm(tree) for component, tree in gradient.items()}

@@ -13,7 +13,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from resnet_jax.models import in_order
 
-Chosen = Callable[[str], bool]  # by a parameter's path: "stage1_block0/branch/conv1/kernel"
+PathPredicate = Callable[[str], bool]  # of a parameter's path: "stage1_block0/branch/conv1/kernel"
 
 
 def warmup_cosine(
@@ -100,7 +100,7 @@ def adamw(
     return optax.chain(_clip(clip_norm), optax.adamw(learning_rate, b1, b2, weight_decay=weight_decay, mask=mask))
 
 
-def found_by(pattern: str) -> Chosen:
+def found_by(pattern: str) -> PathPredicate:
     """Whether the regular expression finds something in a parameter's path.
 
     Raises:
@@ -141,7 +141,7 @@ def with_rates(tx: optax.GradientTransformation, factors: Callable[[Any], Any]) 
     return optax.chain(tx, optax.stateless(scale))
 
 
-def without(tx: optax.GradientTransformation, frozen: Chosen) -> optax.GradientTransformation:
+def without(tx: optax.GradientTransformation, frozen: PathPredicate) -> optax.GradientTransformation:
     """`tx` without a state for the frozen parameters, whose updates are zeros."""
     return optax.chain(
         optax.masked(tx, lambda params: by_path(lambda path: not frozen(path), params)),

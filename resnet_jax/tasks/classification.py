@@ -1,0 +1,189 @@
+"""Single-label classification: cross-entropy, top-k accuracy, confusion matrix, calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from resnet_jax.errors import composed, listed, nearest
+from resnet_jax.metrics.classes import (
+    CALIBRATION_BINS,
+    calibration_gaps,
+    label_ranks,
+    predicted_classes,
+    reported_top_k,
+)
+from resnet_jax.metrics.confusion import Confusion
+from resnet_jax.metrics.typed import Mean, Metric
+from resnet_jax.tasks.losses import Loss, check_class_weights, cross_entropy, label_weights
+from resnet_jax.tasks.protocol import BaseTask, LabelledSource, Rows, TaskOptions, Term, Terms
+from resnet_jax.types import Array, Batch
+
+
+@dataclass(frozen=True)
+class Classification(BaseTask):
+    """One class per example: labels int [N], or in training soft targets float [N, K].
+
+    The loss is the mean of `loss` over the examples; with `class_weights`, which are passed to it, it is divided by the
+    weights of the labels instead of their number, as PyTorch's CrossEntropyLoss(weight=...) does.
+    """
+
+    classes: tuple[str, ...] = ()
+    loss: Loss = cross_entropy
+    label_smoothing: float = 0.0
+    class_weights: tuple[float, ...] | None = None
+
+    name: ClassVar[str] = "classification"
+    measures: ClassVar[Mapping[str, int]] = {"top1": 1, "loss": -1}
+    titles: ClassVar[Mapping[str, str]] = {"top1": "top-1", "top5": "top-5", "ece": "calibration error (ECE)"}
+
+    @classmethod
+    def for_data(cls, source: LabelledSource, options: TaskOptions) -> Self:
+        """Raises ValueError for class weights that do not fit the classes."""
+        weights = resolve_class_weights(options.class_weights, source)
+        return cls(source.classes, label_smoothing=options.label_smoothing, class_weights=weights)
+
+    @property
+    def num_outputs(self) -> int:
+        return len(self.classes)
+
+    def objective(self, outputs: Any, batch: Batch, axis_name: str | None) -> tuple[Terms, dict[str, Metric]]:
+        logits, labels, mask = outputs.logits, batch["label"], batch["mask"]
+        settings: dict[str, Any] = {}
+        if self.label_smoothing:
+            settings["label_smoothing"] = self.label_smoothing
+        if self.class_weights is not None:
+            check_class_weights(self.class_weights, logits.shape[-1])
+            settings["class_weights"] = self.class_weights
+        losses = self.loss(logits, labels, **settings)
+        if losses.shape != (len(logits),):
+            raise ValueError(f"expected a loss per example, float [{len(logits)}], got {list(losses.shape)}")
+        weight = None
+        if self.class_weights is not None:
+            weights = label_weights(labels, self.class_weights)
+            weight = jnp.sum(weights * mask.astype(weights.dtype))
+        return {"loss": Term(Mean.of(losses, mask).total, weight)}, accuracy(logits, labels, mask)
+
+    def predictions(self, outputs: Any) -> dict[str, Array]:
+        return {"log_probability": jax.nn.log_softmax(outputs.logits)}
+
+    def average(self, predictions: Sequence[Rows]) -> Rows:
+        """Logarithm of the mean probability, float64."""
+        each = [one["log_probability"].astype(np.float64) for one in predictions]
+        return {"log_probability": np.logaddexp.reduce(each) - np.log(len(each))}
+
+    def evaluator(self) -> ClassificationEvaluator:
+        return ClassificationEvaluator(self.classes)
+
+    def check_labels(self, source: LabelledSource) -> None:
+        if len(source.classes) < 2:
+            raise ValueError(f"expected two classes or more, got {source.classes}")
+
+
+def accuracy(logits: Array, labels: Array, mask: Array) -> dict[str, Metric]:
+    """"top1" and (with more than five classes) "top5": [N, K], int [N] or soft targets [N, K], [N].
+
+    The class of soft targets is their first maximum. {} with fewer than two classes, or for labels of another shape or
+    type.
+    """
+    n, classes = logits.shape
+    if classes < 2:
+        return {}
+    if labels.shape == (n,) and jnp.issubdtype(labels.dtype, jnp.integer):
+        hard = labels
+    elif labels.shape == (n, classes):
+        hard = jnp.where(jnp.isnan(labels).any(-1), -1, jnp.argmax(labels, -1))
+    else:
+        return {}
+    ranks = label_ranks(logits, hard)
+    return {f"top{k}": Mean.of((ranks < k).astype(mask.dtype), mask) for k in reported_top_k(classes)}
+
+
+class ClassificationEvaluator:
+    """Streaming loss, top-k accuracy, confusion matrix and calibration error of log probabilities [N, K]."""
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        self.confusion = Confusion(classes)
+        self._loss = 0.0
+        self._hits = dict.fromkeys(reported_top_k(len(classes)), 0)
+        self._gaps = np.zeros(CALIBRATION_BINS)
+        self._count = 0
+
+    def update(self, outputs: Rows, batch: Mapping[str, Any]) -> None:
+        """Raises ValueError for labels of real examples that are not int [N] in 0 .. K - 1."""
+        rows = np.asarray(batch["mask"]) != 0
+        log_probability, labels = np.asarray(outputs["log_probability"])[rows], np.asarray(batch["label"])[rows]
+        check_class_labels(labels, log_probability.shape)
+        ranks = label_ranks(log_probability, labels)
+        for k in self._hits:
+            self._hits[k] += int((ranks < k).sum())
+        self._loss -= float(np.take_along_axis(log_probability, labels[:, None], axis=1).sum(dtype=np.float64))
+        self._gaps += calibration_gaps(np.exp(log_probability.max(1)).astype(np.float64), ranks < 1)
+        self._count += len(labels)
+        self.confusion.add(labels, predicted_classes(log_probability, labels))
+
+    def result(self) -> dict[str, float]:
+        """"loss" (negative log-likelihood, nats), "top1", with more than five classes "top5".
+
+        Raises:
+          ValueError: there were no examples.
+        """
+        if not self._count:
+            raise ValueError("no examples to average over")
+        return {"loss": self._loss / self._count} | {f"top{k}": n / self._count for k, n in self._hits.items()}
+
+    @property
+    def calibration_error(self) -> float:
+        """Expected calibration error over 15 bins of equal width (Guo et al. 2017, eq. 3)."""
+        return float(np.abs(self._gaps).sum() / self._count)
+
+
+def check_class_labels(labels: np.ndarray, shape: tuple[int, ...]) -> None:
+    """Raises ValueError unless labels are int [n] in 0 .. K - 1, for predictions of `shape` [n, K]."""
+    n, classes = shape
+    if labels.shape != (n,) or not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(f"expected labels int [{n}], got {labels.dtype} {list(labels.shape)}")
+    if len(wrong := labels[(labels < 0) | (labels >= classes)]):
+        raise ValueError(f"expected labels from 0 to {classes - 1}, got {wrong[0]}")
+
+
+def resolve_class_weights(weights: Any, source: LabelledSource) -> tuple[float, ...] | None:
+    """The weight of each class: None, K numbers, {name: weight} (others 1), or "balanced", which is n / (K * n_k) as in
+    scikit-learn.
+
+    Raises:
+      ValueError: another number of weights than classes, an unknown class, or one without images.
+    """
+    if weights is None:
+        return None
+    classes = source.classes
+    if isinstance(weights, Mapping):
+        return _weights_by_name(weights, classes)
+    if weights != "balanced":
+        if len(weights) != len(classes):
+            problem = f"optim.class_weights has {len(weights)} numbers; expected {len(classes)}, one per class"
+            raise ValueError(f"{problem}, in this order: {listed(classes)}; or CLASS=WEIGHT")
+        return tuple(map(float, weights))
+    counts = np.bincount(source.labels[source.labels >= 0], minlength=len(classes))
+    if not counts.all():
+        name = classes[int(counts.argmin())]
+        raise ValueError(f"optim.class_weights=balanced: no training image of class {name!r}")
+    return tuple(map(float, counts.sum() / (len(classes) * counts)))
+
+
+def _weights_by_name(weights: Mapping[str, float], classes: Sequence[str]) -> tuple[float, ...]:
+    """{"cat": 2} for the classes cat and dog as (2.0, 1.0)."""
+    by_name = dict.fromkeys(map(composed, classes), 1.0)
+    for name, weight in weights.items():
+        if composed(name) not in by_name:
+            close = nearest(composed(name), by_name, f"classes: {listed(classes)}")
+            raise ValueError(f"optim.class_weights: no class {name!r}; {close}")
+        by_name[composed(name)] = weight
+    if not sum(by_name.values()):
+        raise ValueError("optim.class_weights: expected one weight or more above 0, got 0 for each class")
+    return tuple(by_name.values())

@@ -1,0 +1,231 @@
+"""One training step and one evaluation step: pure functions, written for one shard of the batch.
+
+The shards are the devices of a mapped axis (`distributed.devices` maps them). With `axis_name=None` there is one shard
+and no collective, so a plain `jax.jit(step)` will do.
+
+A training step is composed of functions, each in a file of its own:
+
+    totals    (params, batch_stats, batch, rngs) -> sums of the objective's terms      `forward_totals`
+              with frozen parameters                                                   `freeze.stop_gradients`
+    gradient  the same arguments -> Gradients, sums over a shard                       `differentiate`
+              of the activations too                                                   `gradient_flow.with_activations`
+              in microbatches                                                          `microbatch.accumulated`
+    step      (state, batch) -> (state, metrics): one reduction, one update            `core_step`
+              with averaged weights                                                    `ema.averaged`
+              with frozen parameters                                                   `freeze.keep_frozen`
+              that skips updates which are not finite                                  `nonfinite.skip_nonfinite`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+
+from resnet_jax.errors import check_type
+from resnet_jax.metrics.typed import Last, Mean, Metric, Sum, reduce
+from resnet_jax.training.batch import complete, without_ignored
+from resnet_jax.training.sown import SOWN, sown_loss, sown_metrics
+from resnet_jax.training.state import TrainState, threefry_key
+from resnet_jax.types import Array, Batch
+
+Terms = Mapping[str, Any]  # of `tasks.Term`s
+Objective = Callable[[Any, Batch, str | None], tuple[Terms, dict[str, Metric]]]
+Augment = Callable[[Batch, Array], Batch]
+TypedStep = Callable[[TrainState, Batch], tuple[TrainState, dict[str, Metric]]]
+
+EXAMPLES = ""  # the term of all that is averaged over examples
+
+
+class Aux(NamedTuple):
+    """What a forward pass yields beside the totals; sums over a shard."""
+
+    batch_stats: Any
+    weights: dict[str, Array]  # of the terms that have one of their own
+    losses: dict[str, Array]  # each of the objective's terms: its total, for the report
+    metrics: dict[str, Metric]
+    squares: dict[str, Array]  # squared norms of the total's gradient by activations; {} unless they are watched
+
+
+class Gradients(NamedTuple):
+    """Sums over a shard: of each term's total the gradient by the parameters."""
+
+    by_term: dict[str, Any]
+    aux: Aux
+
+
+Totals = Callable[[Any, Any, Batch, dict[str, Array]], tuple[dict[str, Array], Aux]]
+Gradient = Callable[[Any, Any, Batch, dict[str, Array]], Gradients]
+MeanGradient = Callable[[TrainState, Batch, dict[str, Array]], tuple[Any, Any, dict[str, Metric]]]
+Prepare = Callable[[Array], Array] | None
+
+
+def forward_totals(
+    model: nn.Module, objective: Objective, axis_name: str | None, gate_penalty: float = 0.0
+) -> Totals:
+    """totals(params, batch_stats, batch, rngs): the model's training pass and the objective's terms.
+
+    Terms that are averaged over examples and losses that modules have sown are one total, the others one each.
+    """
+
+    def totals(
+        params: Any, batch_stats: Any, batch: Batch, rngs: dict[str, Array]
+    ) -> tuple[dict[str, Array], Aux]:
+        outputs, updated = model.apply(
+            {"params": params, "batch_stats": batch_stats},
+            batch["image"],
+            train=True,
+            example_index=batch["index"],
+            mutable=["batch_stats", *SOWN],
+            rngs=rngs,
+        )
+        terms, metrics = objective(outputs, batch, axis_name)
+        sums: dict[str, Array] = {}
+        for name, term in terms.items():
+            key = EXAMPLES if term.weight is None else name
+            sums[key] = sums[key] + term.total if key in sums else term.total
+        metrics = {**metrics, **sown_metrics(updated, batch["mask"]), "count": Sum(jnp.sum(batch["mask"]))}
+        penalty = sown_loss(updated, batch["mask"], gate_penalty)
+        if penalty is not None:
+            sums[EXAMPLES] = sums[EXAMPLES] + penalty if EXAMPLES in sums else penalty
+        weights = {name: term.weight for name, term in terms.items() if term.weight is not None}
+        losses = {name: term.total for name, term in terms.items()}
+        return sums, Aux(updated.get("batch_stats", {}), weights, losses, metrics, {})
+
+    return totals
+
+
+def differentiate(totals: Totals) -> Gradient:
+    """The gradient of each total by the parameters: one forward pass, and a backward pass for each."""
+
+    def gradient(params: Any, batch_stats: Any, batch: Batch, rngs: dict[str, Array]) -> Gradients:
+        sums, pull_back, aux = jax.vjp(lambda params: totals(params, batch_stats, batch, rngs), params, has_aux=True)
+        by_term = {}
+        for name in sums:
+            ones = {other: jnp.ones_like(x) if other == name else jnp.zeros_like(x) for other, x in sums.items()}
+            (by_term[name],) = pull_back(ones)
+        return Gradients(by_term, aux)
+
+    return gradient
+
+
+def mean_gradient(gradient: Gradient, axis_name: str | None) -> MeanGradient:
+    """Gradient of the objective over the global batch, and its metrics: one reduction over the axis, one division."""
+
+    def reduced(state: TrainState, batch: Batch, rngs: dict[str, Array]) -> tuple[Any, Any, dict[str, Metric]]:
+        by_term, aux = gradient(state.params, state.batch_stats, batch, rngs)
+        batch_stats, weights, losses, metrics, squares = aux
+        if axis_name is not None:
+            # The only collective (synchronised BatchNorm has its own). Gradients are of sums: divided below, once.
+            # Statistics are averaged as moves, so that frozen ones stay as they are to the bit.
+            moves = jax.tree.map(jnp.subtract, batch_stats, state.batch_stats)
+            sums = {name: metric for name, metric in metrics.items() if not isinstance(metric, Last)}
+            by_term, moves, weights, losses, sums, squares = lax.psum(
+                (by_term, moves, weights, losses, sums, squares), axis_name
+            )
+            shards = lax.axis_size(axis_name)
+            batch_stats = jax.tree.map(lambda old, move: old + move / shards, state.batch_stats, moves)
+            metrics = {**metrics, **sums}
+        count = metrics["count"].value
+        divisor = jnp.maximum(count, 1)  # a batch without examples moves nothing but momentum and decay
+        # Divided by the count with the rest, a term becomes the mean by its own weight.
+        scales = {name: _ratio(divisor, weight) for name, weight in weights.items()}
+        scaled = [
+            jax.tree.map(lambda g, scale=scales[name]: g * scale.astype(g.dtype), term) if name in scales else term
+            for name, term in by_term.items()
+        ]
+        total = scaled[0] if len(scaled) == 1 else jax.tree.map(lambda *terms: sum(terms[1:], terms[0]), *scaled)
+        mean = jax.tree.map(lambda g: g / divisor.astype(g.dtype), total)
+        losses = {
+            name: x * scales[name].astype(x.dtype) if name in scales else x for name, x in losses.items()
+        }
+        if set(losses) != {"loss"}:
+            losses = {**losses, "loss": sum(losses.values())}
+        # Norms of the sum's gradient are those of the mean's times the count already.
+        roots = {name: jnp.sqrt(square) for name, square in squares.items()}
+        for scale in scales.values():
+            roots = {name: root * scale.astype(root.dtype) for name, root in roots.items()}
+        means = {name: Mean(x, count) for name, x in (losses | roots).items()}
+        return mean, batch_stats, {**metrics, **means}
+
+    return reduced
+
+
+def _ratio(count: Array, weight: Array) -> Array:
+    """count / weight; 0 where there is no weight."""
+    return jnp.where(weight > 0, count.astype(weight.dtype) / jnp.where(weight > 0, weight, 1), 0)
+
+
+def core_step(
+    gradient: MeanGradient,
+    tx: optax.GradientTransformation,
+    *,
+    axis_name: str | None,
+    augment: Augment | None = None,
+) -> TypedStep:
+    """step(state, batch) -> (state, metrics): augmentation, gradient, update.
+
+    Metrics are the gradient's and the L2 norms of mean gradient ("grad_norm") and parameters ("param_norm").
+    """
+
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Metric]]:
+        check_type(state, TrainState, "a TrainState")
+        augment_key, dropout, drop_path = step_keys(state.key, state.step)
+        batch = complete(batch, axis_name)
+        if augment is not None:
+            batch = augment(batch, augment_key)
+        rngs = {"dropout": dropout, "drop_path": drop_path}
+        mean, batch_stats, metrics = gradient(state, without_ignored(batch), rngs)
+        # Before clipping, and before the update.
+        norms = {"grad_norm": optax.tree.norm(mean), "param_norm": optax.tree.norm(state.params)}
+        metrics = {**metrics, **{name: over_examples(norm, metrics["count"]) for name, norm in norms.items()}}
+        with jax.numpy_dtype_promotion("standard"):  # which optax.adamw needs
+            updates, opt_state = tx.update(mean, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        new = replace(state, step=state.step + 1, params=params, batch_stats=batch_stats, opt_state=opt_state)
+        return new, metrics
+
+    return step
+
+
+def over_examples(value: Array, count: Sum) -> Mean:
+    """A number of a step as a mean over the step's examples, so that records weigh steps by them."""
+    return Mean(value.astype(count.value.dtype) * jnp.maximum(count.value, 1), count.value)
+
+
+def step_keys(key: Array, step: Array | int) -> tuple[Array, Array, Array]:
+    """Random keys of a step: for augmentation, dropout and drop path."""
+    augment, dropout, drop_path = jax.random.split(jax.random.fold_in(threefry_key(key), step), 3)
+    return augment, dropout, drop_path
+
+
+def forward_step(
+    model: nn.Module, predictions: Callable[[Any], dict[str, Array]], *, axis_name: str | None, prepare: Prepare
+) -> Callable[[TrainState, Batch], tuple[dict[str, Array], dict[str, Metric]]]:
+    """step(state, batch) -> (predictions of the global batch, metrics that modules have sown): the evaluation step.
+
+    Running statistics, no randomness. `prepare` makes the net's input from `batch["image"]` on the device.
+    """
+
+    def step(state: TrainState, batch: Batch) -> tuple[dict[str, Array], dict[str, Metric]]:
+        batch = complete(batch, axis_name)
+        outputs, metrics = forward(model, state, batch, prepare)
+        rows = predictions(outputs)
+        if axis_name is not None:
+            rows, metrics = lax.all_gather(rows, axis_name, tiled=True), reduce(metrics, axis_name)
+        return rows, metrics
+
+    return step
+
+
+def forward(model: nn.Module, state: TrainState, batch: Batch, prepare: Prepare) -> tuple[Any, dict[str, Metric]]:
+    """The model's outputs at inference, and the metrics that its modules have sown."""
+    images = batch["image"] if prepare is None else prepare(batch["image"])
+    outputs, sown = model.apply(state.variables, images, train=False, mutable=[*SOWN])
+    return outputs, sown_metrics(sown, batch["mask"])
