@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from resnet_jax import create_model, list_models
-from resnet_jax.training.losses import cross_entropy
+from resnet_jax.tasks.losses import cross_entropy
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # else idle threads of PyTorch's take time from ours
 try:

@@ -52,6 +52,7 @@ MOVED = {  # old: new, below `resnet_jax`
     "training.init": "runs.warm_start",
     "training.integrity": "checkpoints.checksums",
     "training.lock": "runs.lock",
+    "training.losses": "tasks.losses",
     "training.log": "runs.recorder",
     "training.loop": "runs.trainer",
     "training.memory": "runs.memory",

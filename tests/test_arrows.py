@@ -1,4 +1,4 @@
-"""Imports point one way: types, errors, files <- ops, metrics <- models <- training <- evaluation <- runs <- cli."""
+"""Imports point one way: errors, files <- metrics <- models <- tasks <- training <- evaluation <- runs <- cli."""
 
 import ast
 import sys
@@ -14,7 +14,7 @@ PARTS = ("branches", "shortcuts", "combine", "stems", "heads", "attention")
 MODEL_PARTS = tuple(f"models.{part}" for part in PARTS)
 BLOCK_BASE = tuple(f"models.{name}" for name in ("deprecated", "initializers", "layers", "context", "protocols"))
 BELOW_RUNS = (
-    *("ops", "metrics", "models", "data", "weights", "training"),
+    *("ops", "metrics", "models", "data", "weights", "tasks", "training"),
     *("checkpoints", "distributed", "evaluation", "analysis"),
 )
 ALLOWED = {  # room: what it may import, by longest matching prefix
@@ -43,10 +43,11 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     "data": (*BASE, "ops", "data"),
     "weights": (*BASE, "models", "weights"),
     "analysis": (*BASE, "ops", "metrics", "models", "analysis"),
-    "training": (*BASE, "ops", "metrics", "models", "training"),
+    "tasks": (*BASE, "ops", "metrics", "models", "tasks"),
+    "training": (*BASE, "ops", "metrics", "models", "tasks", "training"),
     "distributed": (*BASE, "distributed"),
     "checkpoints": (*BASE, "models", "training.state", "distributed", "checkpoints"),
-    "evaluation": (*BASE, "metrics", "training", "data", "distributed", "evaluation"),
+    "evaluation": (*BASE, "metrics", "tasks", "training", "data", "distributed", "evaluation"),
     "runs": (*BASE, "config", *BELOW_RUNS, "runs"),
     "experiments": (*BASE, "config", *BELOW_RUNS, "runs", "experiments"),
     "experiments.settings": ("config",),

@@ -11,7 +11,7 @@ import optax
 import pytest
 
 import resnet_jax
-from resnet_jax.training.losses import cross_entropy, label_weights
+from resnet_jax.tasks.losses import cross_entropy, label_weights
 
 LIBRARY = Path(__file__).parent / "library_use.py"
 

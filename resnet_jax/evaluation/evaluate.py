@@ -2,47 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
+import numpy as np
 
 from resnet_jax.data import Source
 from resnet_jax.distributed.devices import Parallel
 from resnet_jax.errors import EvaluationStopped
-from resnet_jax.metrics.confusion import Confusion
-from resnet_jax.training import metrics
+from resnet_jax.metrics.evaluator import Evaluator
+from resnet_jax.metrics.typed import Metric, merge, results
+from resnet_jax.training.core import Forward
+from resnet_jax.types import Batch
 
 AHEAD = 3  # batches under way at most
 
 
 def evaluate(
-    step: Callable[[Any, Any], Any],
+    step: Callable[[Any, Any], Forward],
     state: Any,
     source: Source,
+    evaluator: Evaluator,
     *,
     batch_size: int,
     parallel: Parallel,
     stop: Callable[[], bool] = lambda: False,
-    confusion: Confusion | None = None,
 ) -> dict[str, float]:
-    """Means over all examples of `source`, and how many "images" they are; for any batch size and number of devices.
+    """Metrics over all examples of `source` and their number, "images"; for any batch size and number of devices.
 
-    `step` is a mapped `make_eval_step`. The last batch is filled up with examples that count for nothing. Of several
-    processes each reads its share. With a `by_example` step, `confusion` counts each example.
+    They are the evaluator's and the means of what modules sow into "metrics". `step` is a mapped `forward_step`. The
+    last batch is filled up with examples that count for nothing. Of several processes each reads its share.
 
     Raises:
-      EvaluationStopped: `stop`, which is asked before each batch, was true.
+      EvaluationStopped: `stop`, which is called before each batch, returned true.
     """
-    sums: list[Any] = []
-    for batch in parallel.prefetch(source.eval_batches(batch_size, share=parallel.share)):
+    batches = parallel.prefetch(source.eval_batches(batch_size, share=parallel.share))
+    sown: dict[str, Metric] = {}
+    images = 0
+    for forward in in_flight(step, state, batches, stop):
+        evaluator.update(forward.predictions, forward.batch)
+        sown = merge(sown, forward.metrics)
+        images += int((np.asarray(forward.batch["mask"]) != 0).sum())
+    return {**evaluator.result(), **results(sown), "images": images}
+
+
+def in_flight(
+    step: Callable[[Any, Any], Forward], state: Any, batches: Iterable[Batch], stop: Callable[[], bool] = lambda: False
+) -> Iterator[Forward]:
+    """The step's results on the host, in order, while up to three batches are computed.
+
+    Raises:
+      EvaluationStopped: `stop` returned true.
+    """
+    under_way: deque[Forward] = deque()
+    for batch in batches:
         if stop():
             raise EvaluationStopped
-        sums.append(step(state, batch))
-        jax.block_until_ready(sums[-AHEAD:][0])
-    sums = jax.device_get(sums)
-    for one in sums:
-        labels, predicted = one.pop("label", None), one.pop("predicted", None)
-        if confusion is not None:
-            confusion.add(labels, predicted)
-    return metrics.mean(sums) | {"images": round(sum(float(one["count"]) for one in sums))}
+        under_way.append(step(state, batch))
+        if len(under_way) == AHEAD:
+            yield jax.device_get(under_way.popleft())
+    while under_way:
+        yield jax.device_get(under_way.popleft())

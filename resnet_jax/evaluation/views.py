@@ -24,8 +24,9 @@ from resnet_jax.data.loading.streaming import Photographs
 from resnet_jax.distributed.devices import Parallel
 from resnet_jax.files import replace_file
 from resnet_jax.metrics.confusion import Confusion
+from resnet_jax.tasks import Classification
+from resnet_jax.training.core import forward_step
 from resnet_jax.training.state import TrainState
-from resnet_jax.training.step import make_predict_step
 from resnet_jax.types import Batch, Pretrained
 
 Protocol = Literal["single", "flip", "ten-crop", "multi-scale"]
@@ -221,7 +222,7 @@ def evaluate_views(
 ) -> Predictions:
     """The mean of the net's softmax over each image's views. Images that cannot be read are left out."""
     state = parallel.replicate(TrainState.from_variables(net.variables, optax.identity(), jax.random.key(0)))
-    step = parallel.map(make_predict_step(net.model, prepare=net.preprocess))
+    step = parallel.map(forward_step(net.model, Classification().predictions, prepare=net.preprocess))
     number, labels, parts = [], [], []
 
     def all_views() -> Iterator[tuple[int, np.ndarray]]:
@@ -235,11 +236,11 @@ def evaluate_views(
     shares: dict[str, float] = defaultdict(float)
 
     def take(rows: list[int], outputs: Any) -> None:
-        outputs = jax.device_get(outputs)
-        for row, own in zip(rows, outputs.pop("log_probability").astype(np.float64), strict=False):
+        forward = jax.device_get(outputs)
+        for row, own in zip(rows, forward.predictions["log_probability"].astype(np.float64), strict=False):
             found[row] = np.logaddexp(found[row], own) if row in found else own
-        for name, value in outputs.items():
-            shares[name] += float(value)
+        for name, value in forward.metrics.items():
+            shares[name] += float(value.total)
 
     area = net.preprocess.image_size**2
     under_way: deque[tuple[list[int], Any]] = deque()

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 
+import flax.linen as nn
 import jax
 import numpy as np
 
 from resnet_jax.distributed.devices import Parallel
 from resnet_jax.evaluation.evaluate import evaluate
-from resnet_jax.metrics.confusion import Confusion
+from resnet_jax.metrics.evaluator import Evaluator
 from resnet_jax.runs.plan import Plan, eval_batch, frozen, make_augmentation, make_optimizer
 from resnet_jax.runs.warm_start import drawing, overlaid
-from resnet_jax.training.losses import cross_entropy
+from resnet_jax.training.core import forward_step
+from resnet_jax.training.metrics import as_sums
 from resnet_jax.training.state import TrainState
-from resnet_jax.training.step import make_eval_step, make_train_step
+from resnet_jax.training.step import make_step
 from resnet_jax.types import Batch, Metrics, Variables
 
 
@@ -25,11 +27,10 @@ class Session:
         config = plan.config
         self.augment = make_augmentation(config.data, plan.preprocess, len(plan.train.classes))
         self._tx = make_optimizer(config.optim, plan.schedule)
-        make_step = partial(
-            make_train_step,
+        self._compose = partial(
+            make_step,
             tx=self._tx,
-            loss=partial(cross_entropy, label_smoothing=config.optim.label_smoothing),
-            class_weights=plan.class_weights,
+            objective=plan.task.objective,
             augment=self.augment,
             accumulate=config.optim.accumulate,
             ema_decay=config.optim.ema_decay,
@@ -38,13 +39,22 @@ class Session:
             frozen=frozen(config.optim),
             gradient_flow=config.train.gradient_flow,
         )
-        self._hard_step = parallel.map(make_step(plan.model), donate_state=True)
+        self._hard_step = self._map_step(plan.model)
         if plan.soft_gate_steps:
-            self._soft_step = parallel.map(make_step(plan.model.clone(soft_gates=True)), donate_state=True)
-        self._eval_step = parallel.map(make_eval_step(plan.model, prepare=plan.preprocess, by_example=True))
-        self.confusion = Confusion(plan.train.classes)  # of the last test, by the raw weights
+            self._soft_step = self._map_step(plan.model.clone(soft_gates=True))
+        self._eval_step = parallel.map(forward_step(plan.model, plan.task.predictions, prepare=plan.preprocess))
+        self.evaluator: Evaluator | None = None  # of the last test, by the raw weights
         self._rate = jax.jit(plan.schedule)
         self._order = plan.train.order(config.train.seed, config.data.batch_size)
+
+    def _map_step(self, model: nn.Module) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
+        typed = self._compose(model)
+
+        def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+            state, metrics = typed(state, batch)
+            return state, as_sums(metrics)
+
+        return self.parallel.map(step, donate_state=True)
 
     def train_step(self, step: int, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """Makes `step` (1, 2, ...)."""
@@ -95,10 +105,10 @@ class Session:
             parallel=self.parallel,
             stop=stop,
         )
-        confusion = Confusion(self.plan.train.classes)
-        means = run(state, confusion=confusion)
-        self.confusion = confusion
+        evaluator = self.plan.task.evaluator()
+        means = run(state, evaluator=evaluator)
+        self.evaluator = evaluator
         if state.ema:
-            averaged = run(state.averaged)
+            averaged = run(state.averaged, evaluator=self.plan.task.evaluator())
             means |= {f"ema_{name}": value for name, value in averaged.items() if name != "images"}
         return means

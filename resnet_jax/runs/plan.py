@@ -41,8 +41,10 @@ from resnet_jax.models import MODELS, create_model, in_order, list_models, shape
 from resnet_jax.models.skipnet import SkipNet
 from resnet_jax.runs.directory import read_config
 from resnet_jax.runs.image_record import Record, make_record, read_record
+from resnet_jax.tasks import TASKS, Task, TaskOptions
 from resnet_jax.training import optim
-from resnet_jax.training.step import keeping_statistics
+from resnet_jax.training.freeze import keep_statistics
+from resnet_jax.training.sown import SOWN
 from resnet_jax.types import Preprocess
 
 
@@ -52,6 +54,7 @@ class Plan:
 
     config: Config
     splits: tuple[str, str]  # of training and of test images
+    task: Task
     model: nn.Module
     overrides: dict[str, Any]  # of create_model
     train: Source
@@ -64,7 +67,6 @@ class Plan:
     steps_per_epoch: int
     eval_every_steps: int
     soft_gate_steps: int  # the first ones
-    class_weights: tuple[float, ...] | None = None  # of the training loss
     notes: tuple[str, ...] = ()  # what a person should know of the data and of how the config was understood
     record: Record | None = None  # of a run that was begun: its images
 
@@ -83,11 +85,12 @@ class Plan:
         return train, test
 
 
-def make_plan(config: Config, record: Record | None = None) -> Plan:
+def make_plan(config: Config, record: Record | None = None, task: Task | None = None) -> Plan:
     """Checks a config, reads its data and builds its net; touches no device.
 
     Args:
       record: of the images of a run that is resumed: those it has keep their side, training or held out.
+      task: instead of the one that config.task names.
 
     Raises:
       ValueError, TypeError, OSError: what is wrong, with the nearest valid choice.
@@ -120,8 +123,9 @@ def make_plan(config: Config, record: Record | None = None) -> Plan:
     if height != width or test.image_shape != train.image_shape:
         sizes = " and ".join(" x ".join(map(str, source.image_shape)) for source in (train, test))
         raise ValueError(f"images of {dataset.name} are {sizes}; wanted: squares of one size; set data.image_size")
-    overrides = model_overrides(config.model, num_classes=len(train.classes), in_channels=channels)
-    model = create_model(config.model.name, **overrides)
+    task = make_task(config, train, task)
+    overrides = model_overrides(config.model, num_classes=task.num_outputs, in_channels=channels)
+    model = task.build(config.model.name, overrides, train)
     shapes(model, height)
     own = train.moments() if config.data.mean is None or config.data.std is None else ((), ())
     mean = own[0] if config.data.mean is None else config.data.mean
@@ -146,11 +150,11 @@ def make_plan(config: Config, record: Record | None = None) -> Plan:
         splits=splits,
         data_name=f"{dataset.name} ({splits[0]}; test: {splits[1]})",
         own_classes=own_classes,
+        task=task,
         model=model,
         overrides=overrides,
         train=train,
         test=test,
-        class_weights=class_weights(config.optim, train),
         preprocess=Preprocess(
             image_size=height,
             resize=train.resize,
@@ -174,40 +178,19 @@ def length(config: Config) -> str:
     return f"train.epochs={train.epochs}" if train.steps is None else f"train.steps={train.steps}"
 
 
-def class_weights(config: OptimConfig, train: Source) -> tuple[float, ...] | None:
-    """The weight of each class in the training loss; "balanced" is n / (K * n_k), as scikit-learn has it.
+def make_task(config: Config, train: Source, task: Task | None = None) -> Task:
+    """The task that a config names, or `task`, for this training data.
 
     Raises:
-      ValueError: another number of weights than classes, a class that is not there, or one without images.
+      ValueError: an unknown name, or data that the task is not for.
     """
-    given, classes = config.class_weights, len(train.classes)
-    if given is None:
-        return None
-    if given != "balanced":
-        if isinstance(given[0], str):
-            return _weights_by_name(cast(tuple[str, ...], given), train.classes)
-        if len(given) != classes:
-            said = f"optim.class_weights has {len(given)} numbers; expected {classes}, one per class"
-            raise ValueError(f"{said}, in this order: {shortened(train.classes)}; or CLASS=WEIGHT")
-        return tuple(map(float, given))
-    counts = np.bincount(train.labels[train.labels >= 0], minlength=classes)
-    if not counts.all():
-        name = train.classes[int(counts.argmin())]
-        raise ValueError(f"optim.class_weights=balanced: no training image of class {name!r}")
-    return tuple(map(float, counts.sum() / (classes * counts)))
-
-
-def _weights_by_name(texts: tuple[str, ...], classes: tuple[str, ...]) -> tuple[float, ...]:
-    """("cat=2",) for the classes cat and dog as (2.0, 1.0)."""
-    weights = dict.fromkeys(map(composed, classes), 1.0)
-    for name, weight in map(class_weight, texts):
-        if composed(name) not in weights:
-            close = did_you_mean(composed(name), weights, f"classes: {shortened(classes)}")
-            raise ValueError(f"optim.class_weights: no class {name!r}; {close}")
-        weights[composed(name)] = weight
-    if not sum(weights.values()):
-        raise ValueError("optim.class_weights: expected one weight or more above 0, got 0 for each class")
-    return tuple(weights.values())
+    if task is None and config.task not in TASKS:
+        raise ValueError(f"expected a task, got {config.task!r}; {did_you_mean(config.task, TASKS)}")
+    weights: Any = config.optim.class_weights
+    if weights is not None and isinstance(weights[0], str) and weights != "balanced":
+        weights = dict(map(class_weight, weights))
+    options = TaskOptions(label_smoothing=config.optim.label_smoothing, class_weights=weights)
+    return (TASKS[config.task] if task is None else task).for_data(train, options)
 
 
 def adopt_preprocess(plan: Plan, preprocess: Preprocess) -> Plan:
@@ -239,7 +222,7 @@ def with_recorded_classes(plan: Plan, meta: Mapping[str, Any]) -> Plan:
     if plan.config.data.classes is not None or plan.config.data.class_names is not None:  # an order that was asked for
         return plan
     train, test = (data.with_classes(source, recorded) for source in (plan.train, plan.test))
-    return replace(plan, train=train, test=test, class_weights=class_weights(plan.config.optim, train))
+    return replace(plan, train=train, test=test, task=make_task(plan.config, train, plan.task))
 
 
 def data_changes(
@@ -458,9 +441,9 @@ def check_values_per_channel(plan: Plan, devices: int) -> None:
     model = plan.model.clone(bn_axis=None, bn_group_size=None, drop_rate=0.0, drop_path=0.0)
     image = jax.ShapeDtypeStruct((1, *plan.train.image_shape), model.dtype)
     variables, kept = shapes(model, plan.train.image_shape[0]).variables, frozen(config.optim)
-    train = partial(model.apply, train=True, mutable=["batch_stats", "gates"])
+    train = partial(model.apply, train=True, mutable=["batch_stats", *SOWN])
     try:
-        with nn.intercept_methods(keeping_statistics(kept)) if kept else nullcontext():
+        with nn.intercept_methods(keep_statistics(kept)) if kept else nullcontext():
             jax.eval_shape(train, variables, image)
     except ValueError as error:
         said = str(error).partition("\n")[0]
@@ -545,7 +528,7 @@ def make_augmentation(config: DataConfig, preprocess: Preprocess, num_classes: i
     )
 
 
-def frozen(config: OptimConfig) -> optim.Chosen | None:
+def frozen(config: OptimConfig) -> optim.PathPredicate | None:
     """Which parameters stay as they are, by path; None: none."""
     return None if config.freeze is None else optim.found_by(config.freeze)
 

@@ -34,9 +34,12 @@ from resnet_jax.runs.plan import (
     make_plan,
     with_recorded_classes,
 )
-from resnet_jax.training.optim import Chosen
+from resnet_jax.training.batch import complete
+from resnet_jax.training.core import Augment, step_keys
+from resnet_jax.training.freeze import keep_statistics
+from resnet_jax.training.optim import PathPredicate
+from resnet_jax.training.sown import SOWN
 from resnet_jax.training.state import TrainState
-from resnet_jax.training.step import Augment, complete, keeping_statistics, step_keys
 from resnet_jax.types import Batch
 
 
@@ -48,7 +51,7 @@ def recalibrated(
     *,
     augment: Augment | None = None,
     accumulate: int = 1,
-    kept_norms: Chosen | None = None,
+    kept_norms: PathPredicate | None = None,
 ) -> Any:
     """Batch statistics with the mean and the variance of all that each norm is given, over all of `batches`.
 
@@ -75,7 +78,7 @@ def recalibrated(
         batch = batch if augment is None else augment(batch, augment_key)
         parts = jax.tree.map(lambda x: x.reshape(accumulate, -1, *x.shape[1:]), dict(batch))
         found = []
-        with nullcontext() if kept_norms is None else nn.intercept_methods(keeping_statistics(kept_norms)):
+        with nullcontext() if kept_norms is None else nn.intercept_methods(keep_statistics(kept_norms)):
             for i in range(accumulate):
                 part = jax.tree.map(lambda x: x[i], parts)  # noqa: B023
                 _, updated = taking.apply(
@@ -83,7 +86,7 @@ def recalibrated(
                     part["image"],
                     train=True,
                     example_index=part["index"],
-                    mutable=["batch_stats", "gates"],
+                    mutable=["batch_stats", *SOWN],
                     rngs={"dropout": dropout, "drop_path": drop_path},
                 )
                 found.append(updated["batch_stats"])

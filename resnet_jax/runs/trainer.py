@@ -72,6 +72,7 @@ from resnet_jax.runs.recorder import Log
 from resnet_jax.runs.reporter import Report
 from resnet_jax.runs.warm_start import Start, check_source, start_from
 from resnet_jax.runs.writers import TensorBoard, WandB, Writer
+from resnet_jax.tasks import Task
 from resnet_jax.training.state import TrainState
 from resnet_jax.training.step import step_keys
 from resnet_jax.types import Batch
@@ -81,8 +82,10 @@ __all__ = ["Diverged", "OutOfMemory", "PeerFailed", "Preempted", "SaveFailed", "
 TESTING = "in the test"
 
 
-def train(config: Config) -> dict[str, float]:
+def train(config: Config, task: Task | None = None) -> dict[str, float]:
     """Trains, or goes on training, the run that `config` describes; returns the means of its last evaluation.
+
+    `task` is used instead of the one that `config.task` names.
 
     Several processes call it with the same config, each with its own `distributed`. In the main thread it handles
     SIGTERM, SIGHUP and Ctrl-C while it runs, and SIGUSR1 and SIGUSR2, which make it save.
@@ -106,7 +109,7 @@ def train(config: Config) -> dict[str, float]:
         raise SetupError(str(error)) from error
     with Signals() as signals, ExitStack() as held:
         try:
-            return _train(config, signals, held)
+            return _train(config, task, signals, held)
         except (jax.errors.JaxRuntimeError, MemoryError) as error:
             if is_out_of_memory(error):
                 raise out_of_memory(error, "before the first step", _less_memory(config)) from error
@@ -118,9 +121,9 @@ def train(config: Config) -> dict[str, float]:
             ) from error
 
 
-def _train(config: Config, signals: Signals, held: ExitStack) -> dict[str, float]:
+def _train(config: Config, task: Task | None, signals: Signals, held: ExitStack) -> dict[str, float]:
     with _fail_together():
-        plan, parallel, folder, notes, found = _get_ready(config, held)
+        plan, parallel, folder, notes, found = _get_ready(config, task, held)
     start = distributed.first_says(found.step if found else 0)
     begun: Start | None = None
     try:
@@ -202,7 +205,9 @@ def _note_trained_images(start: Start, plan: Plan) -> list[str]:
     return notes if known else [*notes, f"whether {run} was trained on test images is not known: see its images.npz"]
 
 
-def _get_ready(config: Config, held: ExitStack) -> tuple[Plan, Parallel, Path, list[str], Checkpoint | None]:
+def _get_ready(
+    config: Config, task: Task | None, held: ExitStack
+) -> tuple[Plan, Parallel, Path, list[str], Checkpoint | None]:
     """All that can be wrong; the folder, which stays locked while `held` is; what there is to tell of it; and, in the
     first process, the checkpoint to go on from.
     """
@@ -215,7 +220,7 @@ def _get_ready(config: Config, held: ExitStack) -> tuple[Plan, Parallel, Path, l
             raise ValueError(f"init.from: {error}") from None
     typed = config.data.holdout
     config = adopt_holdout(folder, config)
-    plan = make_plan(config, read_record(folder) if has_results(folder) else None)
+    plan = make_plan(config, read_record(folder) if has_results(folder) else None, task)
     notes = list(plan.notes)
     if config.data.holdout != typed:
         notes.append(f"data.holdout={config.data.holdout}: images are read and held out as when this run began")
@@ -316,7 +321,7 @@ class _Run:
                 report.say(f"this run is finished: {_shown(means)}; choose another --workdir for a new one{early}")
                 return means
             self._checkpoints.wait()
-            self._by_class(self._made, means, report)
+            self._write_details(self._made, means, report)
             self._say_done(means, log, report)
             return means
 
@@ -336,8 +341,8 @@ class _Run:
         with report.testing():
             means = self._session.test(self._state)
         self._skipped.say()
-        if not (self._folder / confusion.FOLDER / confusion.FILE).exists():
-            self._by_class(self._start, means, report)
+        if not any((self._folder / confusion.FOLDER).glob("*.json")):
+            self._write_details(self._start, means, report)
         return means
 
     def _advance(self, due: bool, log: Log, report: Report) -> dict[str, float]:
@@ -483,20 +488,19 @@ class _Run:
         log.restart_clock()
         return means
 
-    def _by_class(self, step: int, means: dict[str, float], report: Report) -> None:
-        """Writes and reports the last test's numbers of each class."""
-        counts, folder = self._session.confusion, self._folder / confusion.FOLDER
+    def _write_details(self, step: int, means: dict[str, float], report: Report) -> None:
+        """Writes and reports the last test's details, such as the numbers of each class."""
+        if not distributed.is_first():
+            return
+        folder = self._folder / confusion.FOLDER
         facts = {"run": self._folder.name, "step": step, "ema": False, "data": self._plan.data_name}
-        if distributed.is_first():
-            try:
-                confusion.write_classes(folder, counts, {**facts, "protocol": "single", **means})
-            except OSError as error:
-                raise SaveFailed(
-                    f"{folder} cannot be written: {error}; the run's checkpoints are as they were"
-                ) from error
-        lowest = ", ".join(f"{counts.classes[k]!r} {counts.recall[k]:.4f}" for k in counts.worst()[:3])
-        file = Path(self._config.workdir) / confusion.FOLDER / confusion.FILE
-        report.say(f"test by class: lowest recall {lowest}; all in {file}")
+        metadata = {**facts, "protocol": "single", **means}
+        try:
+            details = self._plan.task.write_details(self._session.evaluator, folder, metadata)
+        except OSError as error:
+            raise SaveFailed(f"{folder} cannot be written: {error}; the run's checkpoints are as they were") from error
+        if details is not None:
+            report.say(f"{details.line}; all in {Path(self._config.workdir) / confusion.FOLDER / details.file.name}")
 
     def _due(self, step: int) -> bool:
         every = self._config.checkpoint

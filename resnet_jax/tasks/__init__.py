@@ -1,8 +1,8 @@
 """Kinds of problems: loss, metrics and predictions of each, by name."""
 
 from resnet_jax.tasks.classification import Classification
-from resnet_jax.tasks.protocol import BaseTask, Rows, Task, TaskOptions, Term, Terms
+from resnet_jax.tasks.protocol import BaseTask, Details, Rows, Task, TaskOptions, Term, Terms
 
-TASKS: dict[str, type[BaseTask]] = {Classification.name: Classification}
+TASKS: dict[str, Task] = {task.name: task for task in (Classification(),)}
 
-__all__ = ["TASKS", "BaseTask", "Classification", "Rows", "Task", "TaskOptions", "Term", "Terms"]
+__all__ = ["TASKS", "BaseTask", "Classification", "Details", "Rows", "Task", "TaskOptions", "Term", "Terms"]

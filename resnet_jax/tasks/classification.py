@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from resnet_jax.errors import composed, listed, nearest
+from resnet_jax.errors import composed, did_you_mean, listed
 from resnet_jax.metrics.classes import (
     CALIBRATION_BINS,
     calibration_gaps,
@@ -18,10 +19,10 @@ from resnet_jax.metrics.classes import (
     predicted_classes,
     reported_top_k,
 )
-from resnet_jax.metrics.confusion import Confusion
+from resnet_jax.metrics.confusion import Confusion, write_classes
 from resnet_jax.metrics.typed import Mean, Metric
 from resnet_jax.tasks.losses import Loss, check_class_weights, cross_entropy, label_weights
-from resnet_jax.tasks.protocol import BaseTask, LabelledSource, Rows, TaskOptions, Term, Terms
+from resnet_jax.tasks.protocol import BaseTask, Details, LabelledSource, Rows, TaskOptions, Term, Terms
 from resnet_jax.types import Array, Batch
 
 
@@ -36,17 +37,15 @@ class Classification(BaseTask):
     classes: tuple[str, ...] = ()
     loss: Loss = cross_entropy
     label_smoothing: float = 0.0
-    class_weights: tuple[float, ...] | None = None
+    class_weights: Sequence[float] | None = None
 
     name: ClassVar[str] = "classification"
     measures: ClassVar[Mapping[str, int]] = {"top1": 1, "loss": -1}
     titles: ClassVar[Mapping[str, str]] = {"top1": "top-1", "top5": "top-5", "ece": "calibration error (ECE)"}
 
-    @classmethod
-    def for_data(cls, source: LabelledSource, options: TaskOptions) -> Self:
-        """Raises ValueError for class weights that do not fit the classes."""
+    def for_data(self, source: LabelledSource, options: TaskOptions) -> Self:
         weights = resolve_class_weights(options.class_weights, source)
-        return cls(source.classes, label_smoothing=options.label_smoothing, class_weights=weights)
+        return replace(self, classes=source.classes, label_smoothing=options.label_smoothing, class_weights=weights)
 
     @property
     def num_outputs(self) -> int:
@@ -80,13 +79,15 @@ class Classification(BaseTask):
     def evaluator(self) -> ClassificationEvaluator:
         return ClassificationEvaluator(self.classes)
 
-    def check_labels(self, source: LabelledSource) -> None:
-        if len(source.classes) < 2:
-            raise ValueError(f"expected two classes or more, got {source.classes}")
+    def write_details(self, evaluator: Any, folder: Path, metadata: Mapping[str, Any]) -> Details:
+        counts: Confusion = evaluator.confusion
+        file = write_classes(folder, counts, metadata)
+        lowest = ", ".join(f"{counts.classes[k]!r} {counts.recall[k]:.4f}" for k in counts.worst()[:3])
+        return Details(file, f"test by class: lowest recall {lowest}")
 
 
 def accuracy(logits: Array, labels: Array, mask: Array) -> dict[str, Metric]:
-    """"top1" and (with more than five classes) "top5": [N, K], int [N] or soft targets [N, K], [N].
+    """ "top1" and (with more than five classes) "top5": [N, K], int [N] or soft targets [N, K], [N].
 
     The class of soft targets is their first maximum. {} with fewer than two classes, or for labels of another shape or
     type.
@@ -117,18 +118,23 @@ class ClassificationEvaluator:
     def update(self, outputs: Rows, batch: Mapping[str, Any]) -> None:
         """Raises ValueError for labels of real examples that are not int [N] in 0 .. K - 1."""
         rows = np.asarray(batch["mask"]) != 0
-        log_probability, labels = np.asarray(outputs["log_probability"])[rows], np.asarray(batch["label"])[rows]
+        log_probability: Any = np.asarray(outputs["log_probability"])[rows]
+        labels: Any = np.asarray(batch["label"])[rows]
         check_class_labels(labels, log_probability.shape)
-        ranks = label_ranks(log_probability, labels)
+        ranks: Any = label_ranks(log_probability, labels)
         for k in self._hits:
             self._hits[k] += int((ranks < k).sum())
         self._loss -= float(np.take_along_axis(log_probability, labels[:, None], axis=1).sum(dtype=np.float64))
-        self._gaps += calibration_gaps(np.exp(log_probability.max(1)).astype(np.float64), ranks < 1)
+        confidence = np.exp(log_probability.max(1).astype(np.float64))
+        if np.isnan(confidence).any():
+            self._gaps[:] = np.nan
+        else:
+            self._gaps += calibration_gaps(confidence, ranks < 1)
         self._count += len(labels)
-        self.confusion.add(labels, predicted_classes(log_probability, labels))
+        self.confusion.add(labels, np.asarray(predicted_classes(log_probability, labels)))
 
     def result(self) -> dict[str, float]:
-        """"loss" (negative log-likelihood, nats), "top1", with more than five classes "top5".
+        """ "loss" (negative log-likelihood, nats), "top1", with more than five classes "top5".
 
         Raises:
           ValueError: there were no examples.
@@ -181,7 +187,7 @@ def _weights_by_name(weights: Mapping[str, float], classes: Sequence[str]) -> tu
     by_name = dict.fromkeys(map(composed, classes), 1.0)
     for name, weight in weights.items():
         if composed(name) not in by_name:
-            close = nearest(composed(name), by_name, f"classes: {listed(classes)}")
+            close = did_you_mean(composed(name), by_name, f"classes: {listed(classes)}")
             raise ValueError(f"optim.class_weights: no class {name!r}; {close}")
         by_name[composed(name)] = weight
     if not sum(by_name.values()):

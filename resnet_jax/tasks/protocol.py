@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, Self
 
 import flax.linen as nn
@@ -28,6 +29,13 @@ class Term(NamedTuple):
 
 Terms = Mapping[str, Term]
 Rows = Mapping[str, np.ndarray]  # host arrays with a row per example
+
+
+class Details(NamedTuple):
+    """A file of details and a line that sums them up."""
+
+    file: Path
+    line: str
 
 
 @dataclass(frozen=True)
@@ -65,6 +73,14 @@ class Task(Protocol):
         """Size of the net's last layer."""
         ...
 
+    def for_data(self, source: LabelledSource, options: TaskOptions) -> Task:
+        """This task for a training source, as a config's options set it.
+
+        Raises:
+          ValueError: data without labels of this kind, or options that do not fit it.
+        """
+        ...
+
     def build(self, model_name: str, overrides: Mapping[str, Any], source: LabelledSource) -> nn.Module:
         """The net for this data; `overrides` of `create_model` have `num_classes` = `num_outputs`.
 
@@ -77,7 +93,7 @@ class Task(Protocol):
         """What is minimised, the sum of the terms' weighted means, and other metrics to report.
 
         Traced. `outputs` are the net's, for one shard of the batch (mapped over `axis_name`, if there is one);
-        `batch` has "image", "label", "mask" [N] (0: ignored) and "index" [N]. The sum of the terms is reported as "loss".
+        `batch` has "image", "label", "mask" [N] (0: ignored) and "index" [N]. The terms' sum is reported as "loss".
         """
         ...
 
@@ -93,22 +109,24 @@ class Task(Protocol):
         """A new evaluator; its `update` gets the rows of `predictions`."""
         ...
 
-    def check_labels(self, source: LabelledSource) -> None:
-        """Raises ValueError for data without labels of this kind."""
+    def write_details(self, evaluator: Any, folder: Path, metadata: Mapping[str, Any]) -> Details | None:
+        """Writes what the evaluator knows beyond its result, such as numbers of each class, into `folder`.
+
+        Raises:
+          OSError: it cannot be written.
+        """
         ...
 
 
 class BaseTask:
-    """Defaults: one output per class of the data, predictions are the logits, views are averaged arithmetically."""
+    """Defaults: predictions are the logits ("output"), averaged arithmetically; nothing depends on the data."""
 
     name: ClassVar[str] = "own"
     measures: ClassVar[Mapping[str, int]] = {"loss": -1}
     titles: ClassVar[Mapping[str, str]] = {}
 
-    @classmethod
-    def for_data(cls, source: LabelledSource, options: TaskOptions) -> Self:
-        """The task for a training source, as a config's options set it."""
-        return cls()
+    def for_data(self, source: LabelledSource, options: TaskOptions) -> Self:
+        return self
 
     def build(self, model_name: str, overrides: Mapping[str, Any], source: LabelledSource) -> nn.Module:
         return create_model(model_name, **overrides)
@@ -119,5 +137,5 @@ class BaseTask:
     def average(self, predictions: Sequence[Rows]) -> Rows:
         return {name: np.mean([one[name] for one in predictions], axis=0) for name in predictions[0]}
 
-    def check_labels(self, source: LabelledSource) -> None:
-        pass
+    def write_details(self, evaluator: Any, folder: Path, metadata: Mapping[str, Any]) -> Details | None:
+        return None

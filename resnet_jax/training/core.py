@@ -31,8 +31,9 @@ from jax import lax
 from resnet_jax.errors import check_type
 from resnet_jax.metrics.typed import Last, Mean, Metric, Sum, reduce
 from resnet_jax.training.batch import complete, without_ignored
+from resnet_jax.training.metrics import example_count, over_examples
 from resnet_jax.training.sown import SOWN, sown_loss, sown_metrics
-from resnet_jax.training.state import TrainState, threefry_key
+from resnet_jax.training.state import TrainState, check_model, threefry_key
 from resnet_jax.types import Array, Batch
 
 Terms = Mapping[str, Any]  # of `tasks.Term`s
@@ -60,23 +61,27 @@ class Gradients(NamedTuple):
     aux: Aux
 
 
+class Forward(NamedTuple):
+    """What the evaluation step yields for a global batch."""
+
+    predictions: dict[str, Array]  # a row per example
+    batch: dict[str, Array]  # "label" and "mask"
+    metrics: dict[str, Metric]  # that modules have sown
+
+
 Totals = Callable[[Any, Any, Batch, dict[str, Array]], tuple[dict[str, Array], Aux]]
 Gradient = Callable[[Any, Any, Batch, dict[str, Array]], Gradients]
 MeanGradient = Callable[[TrainState, Batch, dict[str, Array]], tuple[Any, Any, dict[str, Metric]]]
 Prepare = Callable[[Array], Array] | None
 
 
-def forward_totals(
-    model: nn.Module, objective: Objective, axis_name: str | None, gate_penalty: float = 0.0
-) -> Totals:
+def forward_totals(model: nn.Module, objective: Objective, axis_name: str | None, gate_penalty: float = 0.0) -> Totals:
     """totals(params, batch_stats, batch, rngs): the model's training pass and the objective's terms.
 
     Terms that are averaged over examples and losses that modules have sown are one total, the others one each.
     """
 
-    def totals(
-        params: Any, batch_stats: Any, batch: Batch, rngs: dict[str, Array]
-    ) -> tuple[dict[str, Array], Aux]:
+    def totals(params: Any, batch_stats: Any, batch: Batch, rngs: dict[str, Array]) -> tuple[dict[str, Array], Aux]:
         outputs, updated = model.apply(
             {"params": params, "batch_stats": batch_stats},
             batch["image"],
@@ -132,7 +137,7 @@ def mean_gradient(gradient: Gradient, axis_name: str | None) -> MeanGradient:
             shards = lax.axis_size(axis_name)
             batch_stats = jax.tree.map(lambda old, move: old + move / shards, state.batch_stats, moves)
             metrics = {**metrics, **sums}
-        count = metrics["count"].value
+        count = example_count(metrics)
         divisor = jnp.maximum(count, 1)  # a batch without examples moves nothing but momentum and decay
         # Divided by the count with the rest, a term becomes the mean by its own weight.
         scales = {name: _ratio(divisor, weight) for name, weight in weights.items()}
@@ -142,11 +147,10 @@ def mean_gradient(gradient: Gradient, axis_name: str | None) -> MeanGradient:
         ]
         total = scaled[0] if len(scaled) == 1 else jax.tree.map(lambda *terms: sum(terms[1:], terms[0]), *scaled)
         mean = jax.tree.map(lambda g: g / divisor.astype(g.dtype), total)
-        losses = {
-            name: x * scales[name].astype(x.dtype) if name in scales else x for name, x in losses.items()
-        }
+        losses = {name: x * scales[name].astype(x.dtype) if name in scales else x for name, x in losses.items()}
         if set(losses) != {"loss"}:
-            losses = {**losses, "loss": sum(losses.values())}
+            first, *others = losses.values()
+            losses = {**losses, "loss": sum(others, first)}
         # Norms of the sum's gradient are those of the mean's times the count already.
         roots = {name: jnp.sqrt(square) for name, square in squares.items()}
         for scale in scales.values():
@@ -183,8 +187,9 @@ def core_step(
         rngs = {"dropout": dropout, "drop_path": drop_path}
         mean, batch_stats, metrics = gradient(state, without_ignored(batch), rngs)
         # Before clipping, and before the update.
+        count = example_count(metrics)
         norms = {"grad_norm": optax.tree.norm(mean), "param_norm": optax.tree.norm(state.params)}
-        metrics = {**metrics, **{name: over_examples(norm, metrics["count"]) for name, norm in norms.items()}}
+        metrics = {**metrics, **{name: over_examples(norm, count) for name, norm in norms.items()}}
         with jax.numpy_dtype_promotion("standard"):  # which optax.adamw needs
             updates, opt_state = tx.update(mean, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
@@ -194,11 +199,6 @@ def core_step(
     return step
 
 
-def over_examples(value: Array, count: Sum) -> Mean:
-    """A number of a step as a mean over the step's examples, so that records weigh steps by them."""
-    return Mean(value.astype(count.value.dtype) * jnp.maximum(count.value, 1), count.value)
-
-
 def step_keys(key: Array, step: Array | int) -> tuple[Array, Array, Array]:
     """Random keys of a step: for augmentation, dropout and drop path."""
     augment, dropout, drop_path = jax.random.split(jax.random.fold_in(threefry_key(key), step), 3)
@@ -206,20 +206,26 @@ def step_keys(key: Array, step: Array | int) -> tuple[Array, Array, Array]:
 
 
 def forward_step(
-    model: nn.Module, predictions: Callable[[Any], dict[str, Array]], *, axis_name: str | None, prepare: Prepare
-) -> Callable[[TrainState, Batch], tuple[dict[str, Array], dict[str, Metric]]]:
-    """step(state, batch) -> (predictions of the global batch, metrics that modules have sown): the evaluation step.
+    model: nn.Module,
+    predictions: Callable[[Any], dict[str, Array]],
+    *,
+    axis_name: str | None = "data",
+    prepare: Prepare = None,
+) -> Callable[[TrainState, Batch], Forward]:
+    """step(state, batch) -> Forward: the one evaluation step, with running statistics and no randomness.
 
-    Running statistics, no randomness. `prepare` makes the net's input from `batch["image"]` on the device.
+    `predictions` is a task's: outputs -> arrays with a row per example. `prepare` makes the net's input from
+    `batch["image"]` on the device (a `Preprocess`); None: it is that already.
     """
+    check_model(model)
 
-    def step(state: TrainState, batch: Batch) -> tuple[dict[str, Array], dict[str, Metric]]:
+    def step(state: TrainState, batch: Batch) -> Forward:
         batch = complete(batch, axis_name)
         outputs, metrics = forward(model, state, batch, prepare)
-        rows = predictions(outputs)
+        rows = predictions(outputs), {"label": batch["label"], "mask": batch["mask"]}
         if axis_name is not None:
             rows, metrics = lax.all_gather(rows, axis_name, tiled=True), reduce(metrics, axis_name)
-        return rows, metrics
+        return Forward(*rows, metrics)
 
     return step
 

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from resnet_jax.metrics.typed import Metric
-from resnet_jax.training.state import TrainState
 from resnet_jax.training.core import TypedStep
+from resnet_jax.training.state import TrainState
 from resnet_jax.types import Batch
 
 

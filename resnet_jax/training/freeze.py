@@ -12,9 +12,9 @@ from jax import lax
 
 from resnet_jax.metrics.typed import Metric
 from resnet_jax.models.layers import BatchNorm
+from resnet_jax.training.core import Aux, Totals, TypedStep
 from resnet_jax.training.optim import PathPredicate, by_path
 from resnet_jax.training.state import TrainState
-from resnet_jax.training.core import Aux, Totals, TypedStep
 from resnet_jax.types import Array, Batch
 
 

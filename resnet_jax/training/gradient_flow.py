@@ -15,7 +15,8 @@ import jax.numpy as jnp
 import optax
 
 from resnet_jax.metrics.typed import Metric
-from resnet_jax.training.core import Gradient, Gradients, MeanGradient, Totals, differentiate, over_examples
+from resnet_jax.training.core import Gradient, Gradients, MeanGradient, Totals, differentiate
+from resnet_jax.training.metrics import example_count, over_examples
 from resnet_jax.training.state import TrainState
 from resnet_jax.types import Array, Batch, at_least_float32
 
@@ -89,7 +90,7 @@ def with_norms(gradient: MeanGradient) -> MeanGradient:
 
     def measured(state: TrainState, batch: Batch, rngs: dict[str, Array]) -> tuple[Any, Any, dict[str, Metric]]:
         mean, batch_stats, metrics = gradient(state, batch, rngs)
-        norms = {name: over_examples(norm, metrics["count"]) for name, norm in gradient_norms(mean).items()}
+        norms = {name: over_examples(norm, example_count(metrics)) for name, norm in gradient_norms(mean).items()}
         return mean, batch_stats, {**metrics, **norms}
 
     return measured

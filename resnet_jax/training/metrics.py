@@ -14,8 +14,20 @@ from resnet_jax.types import Array, Metrics
 
 def as_sums(metrics: Mapping[str, Metric]) -> Metrics:
     """Typed metrics as sums over the examples that metrics["count"] counts; a `Sum` stays as it is. Traced."""
-    count = metrics["count"].value
+    count = example_count(metrics)
     return {name: _as_sum(metric, count) for name, metric in metrics.items()}
+
+
+def example_count(metrics: Mapping[str, Metric]) -> Array:
+    """Number of examples of mask 1 in a step's metrics."""
+    count = metrics["count"]
+    assert isinstance(count, Sum)
+    return count.value
+
+
+def over_examples(value: Array, count: Array) -> Mean:
+    """A number of a step as a mean over the step's `count` examples, so that records weigh steps by them."""
+    return Mean(value.astype(count.dtype) * jnp.maximum(count, 1), count)
 
 
 def _as_sum(metric: Metric, count: Array) -> Array:

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import optax
 
 from resnet_jax.metrics.typed import Mean, Metric, Sum
-from resnet_jax.training.state import TrainState
 from resnet_jax.training.core import TypedStep
+from resnet_jax.training.state import TrainState
 from resnet_jax.types import Array, Batch
 
 

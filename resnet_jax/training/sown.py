@@ -24,7 +24,7 @@ def sown_loss(collections: Mapping[str, Any], mask: Array, gate_penalty: float =
     values = [x for sown in flatten_dict(collections.get("losses", {})).values() for x in sown]
     totals = [_mean(x, mask).total for x in values]
     if gate_penalty:
-        totals.append(gate_penalty * gate_rates(collections.get("gates", {}), mask)["executed"].total)
+        totals.append(gate_penalty * _gate_rates(collections.get("gates", {}), mask)["executed"].total)
     return sum(totals[1:], totals[0]) if totals else None
 
 
@@ -34,7 +34,7 @@ def sown_metrics(collections: Mapping[str, Any], mask: Array) -> dict[str, Metri
     for path, values in flatten_dict(collections.get("metrics", {})).items():
         for value in values:
             metrics = merge(metrics, {"/".join(path): _mean(value, mask)})
-    return metrics | gate_rates(collections.get("gates", {}), mask)
+    return metrics | _gate_rates(collections.get("gates", {}), mask)
 
 
 def _mean(values: Array, mask: Array) -> Mean:
@@ -42,7 +42,7 @@ def _mean(values: Array, mask: Array) -> Mean:
     return Mean.of(jnp.broadcast_to(values, mask.shape), mask)
 
 
-def gate_rates(gates: Mapping[str, Any], mask: Array) -> dict[str, Metric]:
+def _gate_rates(gates: Mapping[str, Any], mask: Array) -> dict[str, Mean]:
     """A SkipNet's gates: "executed", the mean of all blocks, and each block's. {} for a net without gates."""
     if not gates:
         return {}

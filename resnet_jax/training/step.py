@@ -7,7 +7,6 @@ classification in training loops of your own: their metrics are sums over exampl
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from types import NoneType
 from typing import Any
 
@@ -38,14 +37,14 @@ from resnet_jax.training.core import (
     step_keys,
 )
 from resnet_jax.training.ema import averaged
-from resnet_jax.training.freeze import keep_frozen, keep_statistics, stop_gradients
+from resnet_jax.training.freeze import keep_frozen, stop_gradients
 from resnet_jax.training.gradient_flow import with_activations, with_norms
 from resnet_jax.training.metrics import as_sums
 from resnet_jax.training.microbatch import accumulated
 from resnet_jax.training.nonfinite import skip_nonfinite as skipping_nonfinite
 from resnet_jax.training.optim import PathPredicate
 from resnet_jax.training.state import TrainState, check_model, check_optimizer
-from resnet_jax.types import Array, Batch, Metrics
+from resnet_jax.types import Batch, Metrics
 
 Step = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 
@@ -195,8 +194,8 @@ def make_eval_step(
     They are loss, top1, top5, count, and a SkipNet's shares of blocks that were run, as in training.
     Labels are as for `make_train_step`.
     `prepare` makes the net's input from `batch["image"]` on the device (a `Preprocess`); None: it is that already.
-    `by_example` adds "label" and "predicted", int32 [N] of the global batch (see `metrics.classes.predicted_classes`); the label of
-    padding is -1.
+    `by_example` adds "label" and "predicted", int32 [N] of the global batch; the label of padding is -1. A tie or NaN
+    counts against the label (`metrics.classes.predicted_classes`).
 
     Raises:
       TypeError: a net or a function of another type.

@@ -12,16 +12,30 @@ from resnet_jax.distributed import processes as distributed
 from resnet_jax.distributed.devices import Parallel
 from resnet_jax.evaluation.evaluate import evaluate
 from resnet_jax.metrics.confusion import Confusion
+from resnet_jax.metrics.typed import Mean, reduce
+from resnet_jax.training.core import Forward
 
 MOST = 131  # a prime
 MARKS = np.random.default_rng(0).integers(1, 10_000, (4, MOST)).astype(np.float32)  # sums of them are exact
 
 
 def step(state, batch):
-    sums = {str(i): (jax.numpy.asarray(MARKS)[i, batch["label"]] * batch["mask"]).sum() for i in range(len(MARKS))}
-    sums["count"] = batch["mask"].sum()
-    pairs = {"label": jax.numpy.where(batch["mask"] > 0, batch["label"], -1), "predicted": batch["label"]}
-    return jax.lax.psum(sums, "data") | jax.lax.all_gather(pairs, "data", tiled=True)
+    means = {str(i): Mean.of(jax.numpy.asarray(MARKS)[i, batch["label"]], batch["mask"]) for i in range(len(MARKS))}
+    rows = {"label": batch["label"], "mask": batch["mask"]}
+    return Forward({}, jax.lax.all_gather(rows, "data", tiled=True), reduce(means, "data"))
+
+
+class Counter:
+    """Counts the examples of each label."""
+
+    def __init__(self):
+        self.confusion = Confusion(tuple(map(str, range(MOST))))
+
+    def update(self, outputs, batch):
+        self.confusion.add(np.where(batch["mask"] > 0, batch["label"], -1), batch["label"])
+
+    def result(self):
+        return {}
 
 
 # Both processes draw the same: nothing of it is random.
@@ -30,9 +44,9 @@ def step(state, batch):
 def count(n, each):
     batch_size = each * len(PARALLEL.devices)
     source = InMemory(np.zeros((n, 1, 1, 1), np.uint8), np.arange(n, dtype=np.int32), tuple(map(str, range(MOST))))
-    confusion = Confusion(source.classes)
-    means = evaluate(MAPPED, STATE, source, batch_size=batch_size, parallel=PARALLEL, confusion=confusion)
-    np.testing.assert_array_equal(confusion.matrix, np.diag(np.arange(MOST) < n))
+    counter = Counter()
+    means = evaluate(MAPPED, STATE, source, counter, batch_size=batch_size, parallel=PARALLEL)
+    np.testing.assert_array_equal(counter.confusion.matrix, np.diag(np.arange(MOST) < n))
     assert means.pop("images") == n
     assert means == {str(i): marks[:n].sum() / n for i, marks in enumerate(MARKS)}, (n, batch_size)
 

@@ -6,13 +6,14 @@ import recipe
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resnet_jax import make_eval_step
 from resnet_jax.data import InMemory
 from resnet_jax.distributed.devices import Parallel
 from resnet_jax.evaluation.evaluate import evaluate
 from resnet_jax.metrics.confusion import Confusion
+from resnet_jax.tasks import Classification
+from resnet_jax.tasks.losses import cross_entropy
 from resnet_jax.training import optim
-from resnet_jax.training.losses import cross_entropy
+from resnet_jax.training.core import forward_step
 from resnet_jax.training.state import TrainState
 
 MODEL = recipe.small("cifar_resnet20", 1, num_classes=7, in_channels=1)
@@ -20,17 +21,12 @@ STATE = TrainState.from_variables(recipe.variables(MODEL), optim.sgd(0.1), jax.r
 IMAGES = np.random.default_rng(0).integers(0, 256, (61, 4, 4, 1), np.uint8)
 LABELS = np.random.default_rng(1).integers(0, 7, 61).astype(np.int32)
 LOGITS = MODEL.apply(STATE.variables, jnp.asarray(IMAGES / 255, jnp.float32), train=False).logits
+TASK = Classification(tuple("abcdefg"))
 SETUPS = {}
 for devices in (1, 3, 8):
     parallel = Parallel(devices=jax.devices()[:devices])
-    step = parallel.map(make_eval_step(MODEL, prepare=lambda x: x.astype(jnp.float32) / 255, by_example=True))
+    step = parallel.map(forward_step(MODEL, TASK.predictions, prepare=lambda x: x.astype(jnp.float32) / 255))
     SETUPS[devices] = (parallel, step, parallel.replicate(STATE))
-
-
-def test_predictions_of_each_example_are_no_means():
-    parallel, step, state = SETUPS[1]
-    source = InMemory(IMAGES[:4], LABELS[:4], tuple("abcdefg"))
-    assert set(evaluate(step, state, source, batch_size=4, parallel=parallel)) == {"loss", "top1", "top5", "images"}
 
 
 @pytest.mark.slow
@@ -40,8 +36,10 @@ def test_every_image_counts_once(n, share, devices):
     """For set sizes, batch sizes and device counts that do not divide one another."""
     parallel, step, state = SETUPS[devices]
     source = InMemory(IMAGES[:n], LABELS[:n], tuple("abcdefg"))
-    confusion = Confusion(source.classes)
-    means = evaluate(step, state, source, batch_size=share * devices, parallel=parallel, confusion=confusion)
+    evaluator = TASK.evaluator()
+    means = evaluate(step, state, source, evaluator, batch_size=share * devices, parallel=parallel)
+    assert set(means) == {"loss", "top1", "top5", "images"}
+    confusion = evaluator.confusion
     np.testing.assert_array_equal(confusion.matrix, Confusion(source.classes, LABELS[:n], LOGITS[:n].argmax(-1)).matrix)
     assert confusion.matrix.trace() / n == pytest.approx(means["top1"], abs=1e-12)
     assert means["images"] == n

@@ -12,8 +12,8 @@ import recipe
 
 from resnet_jax import TrainState, create_model, make_train_step
 from resnet_jax.models import shapes
+from resnet_jax.tasks.losses import cross_entropy
 from resnet_jax.training import metrics, optim
-from resnet_jax.training.losses import cross_entropy
 
 
 def test_a_deeper_net_with_zeroed_branches_is_the_shallow_one():

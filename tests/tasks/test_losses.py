@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from resnet_jax.training.losses import cross_entropy, label_weights
+from resnet_jax.tasks.losses import cross_entropy, label_weights
 
 LOGITS = np.random.default_rng(0).standard_normal((5, 7)).astype(np.float32)
 LABELS = np.array([0, 6, 3, 3, 1])

@@ -12,8 +12,8 @@ import recipe
 
 from resnet_jax import make_train_step
 from resnet_jax.distributed.devices import Parallel
+from resnet_jax.tasks.losses import cross_entropy
 from resnet_jax.training import metrics, optim
-from resnet_jax.training.losses import cross_entropy
 from resnet_jax.training.state import TrainState
 
 NETS = {

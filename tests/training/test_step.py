@@ -20,10 +20,13 @@ from resnet_jax.data.augment.device import make_augment
 from resnet_jax.distributed.devices import Parallel
 from resnet_jax.models import create_model
 from resnet_jax.models.layers import GroupNorm
+from resnet_jax.tasks import Classification
+from resnet_jax.tasks.losses import cross_entropy
 from resnet_jax.training import metrics, optim
-from resnet_jax.training.losses import cross_entropy
+from resnet_jax.training.batch import complete
+from resnet_jax.training.core import forward_step
 from resnet_jax.training.state import TrainState
-from resnet_jax.training.step import complete, make_predict_step, step_keys
+from resnet_jax.training.step import step_keys
 
 SMOOTH = partial(cross_entropy, label_smoothing=0.1)
 
@@ -394,7 +397,7 @@ def test_labels_with_a_second_axis_and_masks_are_refused_before_anything_is_comp
 @pytest.mark.parametrize("classes", [0, 1])
 def test_a_net_of_fewer_than_two_classes_wants_a_loss_of_its_own(classes):
     model = recipe.small("cifar_resnet20", 1, 1, num_classes=classes)
-    for make in (make_eval_step, make_predict_step, lambda net: make_train_step(net, TX, loss=SMOOTH)):
+    for make in (make_eval_step, lambda net: make_train_step(net, TX, loss=SMOOTH)):
         with pytest.raises(ValueError, match=f"num_classes of at least 2, or a loss of your own, got {classes}"):
             make(model)
     squares = make_train_step(model, TX, axis_name=None, loss=lambda logits, labels: (logits**2).sum(-1))
@@ -414,8 +417,9 @@ def test_steps_survive_strict_promotion_of_dtypes(strict_dtypes, dtype):
     state = jax.eval_shape(lambda k: TrainState.create(model, tx, k, batch["image"], ema=True), jax.random.key(0))
     options = {"ema_decay": 0.9, "skip_nonfinite": True, "accumulate": 2, "gate_penalty": 0.1, "gradient_flow": True}
     jax.eval_shape(make_train_step(model, tx, axis_name=None, augment=augment, **options), state, batch)
-    for make in (make_eval_step, make_predict_step):
-        jax.eval_shape(make(model, axis_name=None, prepare=prepare), state, batch)
+    jax.eval_shape(make_eval_step(model, axis_name=None, prepare=prepare), state, batch)
+    predictions = Classification().predictions
+    jax.eval_shape(forward_step(model, predictions, axis_name=None, prepare=prepare), state, batch)
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])

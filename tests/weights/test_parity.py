@@ -9,7 +9,7 @@ from flax.traverse_util import flatten_dict
 from safetensors.numpy import save_file
 
 from resnet_jax import load_pretrained
-from resnet_jax.training.losses import cross_entropy
+from resnet_jax.tasks.losses import cross_entropy
 from resnet_jax.weights.names import Names
 
 FILES = sorted(recipe.GOLDEN.glob("*/*-*.keys.json"))
