@@ -6,7 +6,7 @@ import json
 import math
 import zlib
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -55,3 +55,17 @@ def small(name: str, blocks: int = 2, stages: int | None = None, **overrides):
     """The net `name` with `blocks` blocks a stage, and the first `stages`: the same pieces, far less work."""
     model = create_model(name, **overrides)
     return model.clone(stages=tuple(replace(stage, depth=blocks) for stage in model.stages[:stages]))
+
+
+def atoms(value):
+    """Classes and functions inside a partial, and the switches they are called with: what makes nets differ in kind."""
+    if isinstance(value, partial):
+        switches = {(value.func, *item) for item in value.keywords.items() if isinstance(item[1], bool)}
+        return atoms(value.func).union(switches, *map(atoms, value.keywords.values()))
+    return {value} if callable(value) else set()
+
+
+def atoms_of_net(model):
+    """`atoms` of all components of a net."""
+    blocks = (stage.block for stage in model.stages)
+    return set().union(*map(atoms, (model.stem, model.head, model.conv, model.norm, model.act, *blocks)))

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from resnet_jax.errors import did_you_mean
-from resnet_jax.models import natural
+from resnet_jax.models import natural_key
 
 WANTED = '{"step": 10, "split": "train" or "test", "loss": 1.5, "top1": 0.25, ...}'
 
@@ -64,7 +64,7 @@ def read_curves(runs: Sequence[str | Path]) -> list[Curve]:
     if not runs:
         raise ValueError("no run to read; wanted the folder of one at least")
     paths = list(dict.fromkeys(Path(os.path.abspath(run)) for run in runs))
-    return sorted((_read(path, _label(path, paths)) for path in paths), key=lambda curve: natural(curve.label))
+    return sorted((_read(path, _label(path, paths)) for path in paths), key=lambda curve: natural_key(curve.label))
 
 
 def _label(path: Path, paths: Sequence[Path]) -> str:

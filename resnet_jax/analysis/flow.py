@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from resnet_jax.analysis.curves import read_records
-from resnet_jax.models import in_order
+from resnet_jax.models import sort_components
 
 ACTIVATIONS, PARAMETERS = "activation_gradient/", "parameter_gradient/"  # what the records' names begin with
 
@@ -31,7 +31,7 @@ def read_flow(run: str | Path) -> Flow:
         raise ValueError(f"{run} has no gradients by block; --train.gradient-flow records them")
 
     def columns(prefix: str) -> tuple[tuple[str, ...], np.ndarray]:
-        parts = in_order(name.removeprefix(prefix) for name in records[0] if name.startswith(prefix))
+        parts = sort_components(name.removeprefix(prefix) for name in records[0] if name.startswith(prefix))
         return tuple(parts), np.array([[record[prefix + part] for part in parts] for record in records], np.float64)
 
     outputs, activations = columns(ACTIVATIONS)

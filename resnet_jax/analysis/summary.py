@@ -10,11 +10,11 @@ from typing import Any
 import flax.linen as nn
 import jax
 
-from resnet_jax.models import as_model, create_model, natural, parts, shapes
+from resnet_jax.models import as_model, create_model, feature_names, natural_key, shapes
 
 
 @dataclass(frozen=True)
-class Row:
+class ComponentSummary:
     """One part of a net. `output` is the shape of its feature map for one image, [H, W, C], where it has one."""
 
     name: str
@@ -31,9 +31,9 @@ class Summary:
 
     name: str
     image_size: int
-    total: Row
-    stages: dict[str, Row]
-    blocks: dict[str, Row]
+    total: ComponentSummary
+    stages: dict[str, ComponentSummary]
+    blocks: dict[str, ComponentSummary]
 
     @property
     def parameters(self) -> int:
@@ -79,11 +79,13 @@ def summary(name: str | nn.Module, image_size: int | None = None) -> Summary:
     outputs, variables, macs, other = shapes(model, size)
     params, stats = variables["params"], variables.get("batch_stats", {})
     blocks = {
-        child: Row(child, _size(params[child]), _size(stats.get(child, {})), _of(child, macs), _of(child, other))
-        for child in sorted(params, key=natural)
+        child: ComponentSummary(
+            child, _size(params[child]), _size(stats.get(child, {})), _of(child, macs), _of(child, other)
+        )
+        for child in sorted(params, key=natural_key)
     }
     stages = {}
-    known = (*parts(model), "head")
+    known = (*feature_names(model), "head")
     others = [child for child in blocks if "_block" not in child and child not in known]
     for part in (*known, *others):
         rows = [row for child, row in blocks.items() if child == part or child.startswith(f"{part}_")]
@@ -116,9 +118,9 @@ def _size(tree: Any) -> int:
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
 
 
-def _sum(name: str, rows: Iterable[Row], output: tuple[int, ...] = ()) -> Row:
+def _sum(name: str, rows: Iterable[ComponentSummary], output: tuple[int, ...] = ()) -> ComponentSummary:
     rows = list(rows)
-    return Row(
+    return ComponentSummary(
         name,
         parameters=sum(row.parameters for row in rows),
         statistics=sum(row.statistics for row in rows),

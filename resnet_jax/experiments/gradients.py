@@ -19,7 +19,7 @@ from resnet_jax.config import Config
 from resnet_jax.experiments.degradation import KINDS, WORDS
 from resnet_jax.experiments.runs import check_all, net, run_all
 from resnet_jax.files import replace_file
-from resnet_jax.models import in_order
+from resnet_jax.models import sort_components
 from resnet_jax.runs.plan import make_augmentation, make_plan
 from resnet_jax.runs.warm_start import KERNELS, drawing
 from resnet_jax.training import metrics
@@ -92,7 +92,7 @@ def at_initialisation(config: Config, seeds: Sequence[int]) -> dict[str, dict[st
 
 
 def _ends(norms: dict[str, float]) -> dict[str, float]:
-    blocks = [part for part in in_order(norms) if "_block" in part]
+    blocks = [part for part in sort_components(norms) if "_block" in part]
     return {"first": norms[blocks[0]], "last": norms[blocks[-1]]}
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 import flax.linen as nn
 import jax
@@ -26,6 +27,8 @@ class Head(nn.Module):
     context: BlockContext
     num_classes: int
     pool: str = "avg"
+
+    pools_by_attention: ClassVar[bool] = False
 
     def classify(self, pooled: Array) -> Pooled:
         if not self.num_classes:
@@ -72,6 +75,8 @@ class AttentionPoolHead(Head):
 
     grid: int = 7
     head_features: int = 64  # channels of one attention head
+
+    pools_by_attention: ClassVar[bool] = True
 
     @nn.compact
     def __call__(self, x: Array) -> Pooled:

@@ -1,53 +1,53 @@
-"""Options of a net: converted to one form, and checked, whichever way a net is made."""
+"""Options of a net, checked and converted to one form however the net is made."""
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Collection, Hashable, Iterable, Iterator
-from functools import partial
+from collections.abc import Collection, Hashable, Iterable
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
-from resnet_jax.models.heads import AttentionPoolHead
 from resnet_jax.models.partials import comparable
 from resnet_jax.ops.pooling import POOLS
 
 REMAT = ("none", "block", "stage")
 OUTPUT_STRIDES = (8, 16, 32)
 DILATIONS = ("timm", "resample")
-PIECES = ("stem", "head", "conv", "norm", "act")  # fields that hold a module's class or a function
+COMPONENTS = ("stem", "head", "conv", "norm", "act")  # fields that hold a module class or a function
 LEAST = {"num_classes": 0, "in_channels": 1, "image_size": 1, "stem_features": 1}
 RATES = ("drop_rate", "drop_path")
 
 
 def normalized(model: Any) -> dict[str, Any]:
-    """Fields of a `ResNet` that are kept in another form than they were given in, and that form.
+    """Fields of a `ResNet` that are stored in another form than they were passed in, and that form.
 
     `jax.nn.relu` becomes `ops.relu`, other compiled functions `NamedFunction`s, plain partials `Partial`s, integers of
     NumPy `int`, dtypes scalar types ("bfloat16" too), lists tuples.
 
     Raises:
-      ValueError: a value that no net can have. The message has the valid ones.
+      ValueError: a value that no net can have. The message lists the valid ones.
     """
-    fields = {field: comparable(getattr(model, field)) for field in PIECES}
-    for field, piece in fields.items():
-        if not callable(piece):
-            raise ValueError(f"{field}: expected a module's class or a function (resnet_jax.models), got {piece!r}")
+    fields = {field: comparable(getattr(model, field)) for field in COMPONENTS}
+    for field, component in fields.items():
+        if not callable(component):
+            raise ValueError(
+                f"{field}: expected a module class or a function, got {component!r}; see resnet_jax.models"
+            )
     fields |= {field: whole(field, getattr(model, field), least) for field, least in LEAST.items()}
     fields |= {field: _floating(field, getattr(model, field)) for field in ("dtype", "param_dtype")}
     frozen = model.frozen_norms
-    fields["frozen_norms"] = _sequence("frozen_norms", [frozen] if isinstance(frozen, str) else frozen, "parts")
+    fields["frozen_norms"] = _sequence("frozen_norms", [frozen] if isinstance(frozen, str) else frozen, "stage names")
     fields["stages"] = _sequence("stages", model.stages, "Stage(...)s")
     one_of("remat", model.remat, REMAT)
     one_of("global_pool", model.global_pool, POOLS)
-    if model.global_pool != "avg" and AttentionPoolHead in taken_apart([fields["head"]]):
-        raise ValueError(f"global_pool: expected avg, as this net pools by attention, got {model.global_pool!r}")
+    if model.global_pool != "avg" and getattr(fields["head"], "pools_by_attention", False):
+        raise ValueError(f"global_pool: expected avg for a head that pools by attention, got {model.global_pool!r}")
     one_of("output_stride", model.output_stride, (None, *OUTPUT_STRIDES))
     one_of("dilation", model.dilation, DILATIONS)
-    for part in fields["frozen_norms"]:
-        one_of("frozen_norms", part, ("all", *feature_names(fields["stages"]), "head"))
+    for name in fields["frozen_norms"]:
+        one_of("frozen_norms", name, ("all", *stage_names(fields["stages"]), "head"))
     for field in RATES:
         rate = getattr(model, field)
         if not (isinstance(rate, (int, float, np.number)) and 0 <= rate < 1):
@@ -55,7 +55,7 @@ def normalized(model: Any) -> dict[str, Any]:
     if model.bn_group_size is not None:
         if model.bn_axis is None:
             raise ValueError(
-                f"bn_group_size={model.bn_group_size!r} is a number of devices along bn_axis; expected bn_axis too"
+                f"bn_group_size={model.bn_group_size!r} counts devices along bn_axis; expected bn_axis, got None"
             )
         fields["bn_group_size"] = whole("bn_group_size", model.bn_group_size, 1)
     return fields
@@ -68,7 +68,7 @@ def _sequence(field: str, values: Any, kind: str) -> tuple[Any, ...]:
 
 
 def whole(field: str, value: Any, least: int) -> int:
-    """`value` as an `int`: of Python or NumPy, no boolean, and no less than `least`."""
+    """`value` as an `int`. Raises ValueError unless it is an integer of Python or NumPy of at least `least`."""
     try:
         number = operator.index(value)
     except TypeError:
@@ -79,6 +79,7 @@ def whole(field: str, value: Any, least: int) -> int:
 
 
 def one_of(field: str, value: Any, valid: Collection[Any]) -> None:
+    """Raises ValueError unless `value` is one of `valid`."""
     if not isinstance(value, Hashable) or value not in valid:
         *others, last = map(str, valid)
         raise ValueError(f"{field}: expected {', '.join(others)} or {last}, got {value!r}")
@@ -94,17 +95,6 @@ def _floating(field: str, dtype: Any) -> Any:
     return kind.type
 
 
-def feature_names(stages: Collection[Any]) -> tuple[str, ...]:
-    """The parts of a net that have a feature map, in order: "stem", "stage1", ..."""
+def stage_names(stages: Collection[Any]) -> tuple[str, ...]:
+    """Names of the feature maps of a net with these stages, in order: "stem", "stage1", ..."""
     return ("stem", *(f"stage{number}" for number in range(1, len(stages) + 1)))
-
-
-def taken_apart(values: list[Any]) -> Iterator[Any]:
-    """The classes and functions among `values`, the partials taken apart: ImageNetStem, Bottleneck, ..."""
-    values = list(values)
-    while values:
-        value = values.pop()
-        if isinstance(value, partial):
-            values += [value.func, *value.keywords.values()]
-        elif callable(value):
-            yield value

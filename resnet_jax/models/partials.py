@@ -1,4 +1,4 @@
-"""Partials and functions that compare by their parts: equal nets are equal, hash alike and survive pickling."""
+"""Partials and functions that compare by value: equal nets are equal, hash alike and survive pickling."""
 
 from __future__ import annotations
 
@@ -16,20 +16,27 @@ from resnet_jax import ops
 
 T = TypeVar("T")
 
-# Those of jax.nn lose NaN in compiled code on a CPU: see ops/activations.py.
+# In compiled code on a CPU, jax.nn's lose NaN: see ops/activations.py.
 ACTIVATIONS = {jax.nn.relu: ops.relu, jax.nn.relu6: ops.relu6, jax.nn.silu: ops.silu}
-PICKLED = (type, FunctionType, BuiltinFunctionType)  # pickle finds these by name itself
+PICKLED_BY_NAME = (type, FunctionType, BuiltinFunctionType)
 
 
 class Partial(partial[T]):
-    """`functools.partial` with equality and hash of function and arguments, where `partial` has those of the object.
+    """`functools.partial` that compares and hashes by its function and arguments instead of by identity.
 
-    Without it a pickled or copied net differs from the original, and is compiled again as a static argument of
+    Without it a pickled or copied net would differ from the original, and be compiled again as a static argument of
     `jax.jit`. Plain partials among the arguments are converted too.
+
+    Keyword arguments, and attributes of the function, read as attributes: `Partial(Conv, same=True).same` is True.
     """
 
     def __new__(cls, func: Callable[..., T], /, *args: Any, **keywords: Any) -> Partial[T]:
         return super().__new__(cls, comparable(func), *map(comparable, args), **_values(keywords))
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return self.keywords[name] if name in self.keywords else getattr(self.func, name)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Partial):
@@ -42,7 +49,7 @@ class Partial(partial[T]):
 
 @dataclass(frozen=True)
 class NamedFunction:
-    """A function by its place, for the objects of `jax.jit` and `jax.custom_jvp`: they cannot be pickled or copied."""
+    """A function by module and name: results of `jax.jit` and `jax.custom_jvp` cannot be pickled or copied."""
 
     module: str
     name: str
@@ -52,10 +59,10 @@ class NamedFunction:
 
 
 def comparable(value: Any) -> Any:
-    """`value`, or what stands for it: a `Partial`, an activation that keeps NaN, a `NamedFunction`."""
+    """`value`, or its replacement that compares by value: a `Partial`, an activation of `ops`, a `NamedFunction`."""
     if isinstance(value, partial):
         return value if isinstance(value, Partial) else Partial(value.func, *value.args, **value.keywords)
-    if not callable(value) or not isinstance(value, Hashable) or isinstance(value, PICKLED):
+    if not callable(value) or not isinstance(value, Hashable) or isinstance(value, PICKLED_BY_NAME):
         return value
     if value in ACTIVATIONS:
         return ACTIVATIONS[value]
@@ -71,7 +78,7 @@ def _values(keywords: dict[str, Any]) -> dict[str, Any]:
 
 
 def _hash(value: Any) -> int:
-    """Lists and arrays are valid arguments of a partial, and have no hash: there the type alone counts."""
+    """Hash of an argument; lists and arrays, which have none, hash by type."""
     try:
         return hash(value)
     except TypeError:

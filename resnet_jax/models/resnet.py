@@ -92,6 +92,7 @@ class ResNet(nn.Module):
     remat: str = "none"  # "block" or "stage": recompute activations in the backward pass
     dtype: Dtype = jnp.float32  # of the arithmetic; statistics, pooling and logits are at least float32
     param_dtype: Dtype = jnp.float32
+    registry_name: str | None = field(default=None, compare=False, repr=False)  # set by `create_model`
 
     def __post_init__(self) -> None:
         for name, value in normalized(self).items():

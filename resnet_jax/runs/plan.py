@@ -37,7 +37,7 @@ from resnet_jax.data.sources.stored import StoredDataset
 from resnet_jax.data.sources.subsets import identify
 from resnet_jax.errors import composed, did_you_mean
 from resnet_jax.files import expanded
-from resnet_jax.models import MODELS, create_model, in_order, list_models, shapes
+from resnet_jax.models import MODELS, create_model, list_models, shapes, sort_components
 from resnet_jax.models.skipnet import SkipNet
 from resnet_jax.runs.directory import read_config
 from resnet_jax.runs.image_record import Record, make_record, read_record
@@ -104,7 +104,7 @@ def make_plan(config: Config, record: Record | None = None, task: Task | None = 
         ("train.soft_gate_epochs", config.train.soft_gate_epochs),
     ):
         if value and not isinstance(named, SkipNet):
-            gated = ", ".join(known for known in list_models() if MODELS[known].func is SkipNet)
+            gated = ", ".join(known for known in list_models() if MODELS[known].family == "skipnet")
             raise ValueError(f"{name}={value} is for SkipNets; {config.model.name} has no gates; valid: {gated}")
     if config.optim.freeze is not None or config.optim.lr_multiplier:
         check_patterns(config.optim, shapes(named, named.image_size).variables["params"])
@@ -563,7 +563,7 @@ def check_patterns(config: OptimConfig, params: Any) -> None:
                 raise ValueError(f"{name}: {pattern!r} is found in no path that an earlier one has left")
             left = [path for path in left if not holds(path)]
             if not any(map(holds, paths)):
-                parts = ", ".join(in_order(params))
+                parts = ", ".join(sort_components(params))
                 raise ValueError(f"{name}: {pattern!r} is found in no parameter's path; the net's parts: {parts}")
             if name == "optim.freeze" and all(map(holds, paths)):
                 raise ValueError(f"{name}: {pattern!r} is found in every parameter's path: nothing would be trained")

@@ -18,11 +18,10 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from resnet_jax.checkpoints.manager import open_checkpoint
 from resnet_jax.errors import AmbiguousWeights, NotFinite, WrongModel, composed, did_you_mean, listed
 from resnet_jax.files import expanded
-from resnet_jax.models import MODELS, shapes
+from resnet_jax.models import MODELS, registered_name, shapes
 from resnet_jax.runs.directory import find_run_directory
 from resnet_jax.types import Array, Preprocess, Pretrained, Variables
 from resnet_jax.weights import classes_of, load_pretrained
-from resnet_jax.weights.pretrained import registered_name
 from resnet_jax.weights.readers import WEIGHT_FILES
 
 CLASSIFIER = ("params", "head", "dense")

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optax
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from resnet_jax.models import in_order
+from resnet_jax.models import sort_components
 
 PathPredicate = Callable[[str], bool]  # of a parameter's path: "stage1_block0/branch/conv1/kernel"
 
@@ -122,7 +122,7 @@ def rate_factors(params: Any, multipliers: Sequence[tuple[str, float]] = (), lay
         the whole rate, and so has what blocks share (Clark et al. 2020, ELECTRA, appendix A).
     """
     chosen = [(found_by(pattern), factor) for pattern, factor in multipliers]
-    layers = [part for part in in_order(params) if part == "stem" or "_block" in part]
+    layers = [part for part in sort_components(params) if part == "stem" or "_block" in part]
     depth = {part: len(layers) - number for number, part in enumerate(layers)}
 
     def factor(path: str) -> float:

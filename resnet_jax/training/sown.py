@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from flax.traverse_util import flatten_dict
 
 from resnet_jax.metrics.typed import Mean, Metric, merge
-from resnet_jax.models import natural
+from resnet_jax.models import natural_key
 from resnet_jax.types import Array, at_least_float32
 
 SOWN = ("losses", "metrics", "gates")
@@ -48,7 +48,7 @@ def _gate_rates(gates: Mapping[str, Any], mask: Array) -> dict[str, Mean]:
         return {}
     sown = {"/".join(path[:-1]): values[0] for path, values in flatten_dict(gates).items()}
     blocks = {name: _mean(gate, mask) for name, gate in sown.items()}
-    by_block = {f"executed/{name}": blocks[name] for name in sorted(blocks, key=natural)}
+    by_block = {f"executed/{name}": blocks[name] for name in sorted(blocks, key=natural_key)}
     count = next(iter(blocks.values())).count
     total = sum((one.total for one in blocks.values()), start=jnp.zeros_like(next(iter(blocks.values())).total))
     return {"executed": Mean(total / len(blocks), count), **by_block}

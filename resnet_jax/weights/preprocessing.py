@@ -1,11 +1,9 @@
-"""How images are prepared for published weights: by the file of the weights, where it is known."""
+"""Preprocessing of images for a file of weights."""
 
 from __future__ import annotations
 
-import json
 import math
 import re
-import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,91 +11,32 @@ from typing import Any
 
 import flax.linen as nn
 
-from resnet_jax.models import MODELS, pieces
-from resnet_jax.models.heads import AttentionPoolHead, ConvHead, NormHead
+from resnet_jax.models import ModelSpec
+from resnet_jax.models.spec import IMAGENET
 from resnet_jax.types import Preprocess
 
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # means and standard deviations of R, G, B in [0, 1]
-OPENAI = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
-HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-# torchvision's weights by the checksum in the file's name: net, crop, shorter side before it, interpolation. Means and
-# deviations are ImageNet's. `python tests/weights/test_preprocessing.py` prints it.
-TORCHVISION = {
-    "7f5810bc": ("efficientnet_b0", 224, 256, "bicubic"),
-    "bac287d4": ("efficientnet_b1", 240, 256, "bicubic"),
-    "c27df63c": ("efficientnet_b1", 240, 255, "bilinear"),
-    "c35c1473": ("efficientnet_b2", 288, 288, "bicubic"),
-    "b3899882": ("efficientnet_b3", 300, 320, "bicubic"),
-    "23ab8bcd": ("efficientnet_b4", 380, 384, "bicubic"),
-    "1a07897c": ("efficientnet_b5", 456, 456, "bicubic"),
-    "24a108a5": ("efficientnet_b6", 528, 528, "bicubic"),
-    "c5b4e57e": ("efficientnet_b7", 600, 600, "bicubic"),
-    "63fe2227": ("resnet101", 224, 256, "bilinear"),
-    "cd907fc2": ("resnet101", 224, 232, "bilinear"),
-    "394f9c45": ("resnet152", 224, 256, "bilinear"),
-    "f82ba261": ("resnet152", 224, 232, "bilinear"),
-    "f37072fd": ("resnet18", 224, 256, "bilinear"),
-    "b627a593": ("resnet34", 224, 256, "bilinear"),
-    "0676ba61": ("resnet50", 224, 256, "bilinear"),
-    "11ad3fa6": ("resnet50", 224, 232, "bilinear"),
-    "8ba56ff5": ("resnext101_32x8d", 224, 256, "bilinear"),
-    "110c445d": ("resnext101_32x8d", 224, 232, "bilinear"),
-    "173b62eb": ("resnext101_64x4d", 224, 232, "bilinear"),
-    "7cdf4587": ("resnext50_32x4d", 224, 256, "bilinear"),
-    "1a0047aa": ("resnext50_32x4d", 224, 232, "bilinear"),
-    "32ee1156": ("wide_resnet101_2", 224, 256, "bilinear"),
-    "d733dc28": ("wide_resnet101_2", 224, 232, "bilinear"),
-    "95faca4d": ("wide_resnet50_2", 224, 256, "bilinear"),
-    "9ba9bcbe": ("wide_resnet50_2", 224, 232, "bilinear"),
-}
 
+def preprocess_for(
+    model: nn.Module, spec: ModelSpec | None, name: str, layout: str, file: Path, config: Mapping[str, Any]
+) -> Preprocess:
+    """Preprocessing of images for the weights in `file`; its `source` says where the values come from.
 
-def hub_config(file: Path) -> dict[str, Any]:
-    """timm's configuration in a `config.json` beside the file; {} if there is none.
-
-    A file that is not valid JSON is ignored with a warning, another kind of configuration without one.
-    """
-    path = file.with_name("config.json")
-    if not path.is_file():
-        return {}
-    try:
-        config = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        warnings.warn(f"{path} is not valid JSON and is ignored: {error}", stacklevel=3)
-        return {}
-    if not isinstance(config, dict) or not config.keys() & {"architecture", "pretrained_cfg"}:
-        return {}
-    return config if isinstance(config.get("architecture", ""), str) else {}
-
-
-def config_of(name: str, config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """`config`, if it is that of the net `name`: its architecture is this one, an equal one or absent; otherwise {}."""
-    architecture = config.get("architecture", name)
-    if architecture == name:
-        return config
-    is_equal = name in MODELS and architecture in MODELS and MODELS[architecture]() == MODELS[name]()
-    return config if is_equal else {}
-
-
-def preprocess_for(model: nn.Module, name: str, layout: str, file: Path, config: Mapping[str, Any]) -> Preprocess:
-    """How images are prepared for the weights in `file`; `source` says where that is known from.
-
-    A net of one channel has the averages of the means and deviations; a net of other numbers of channels has none.
+    A net of one channel gets the averages of the means and deviations, a net of another number of channels gets none.
 
     Args:
-      config: timm's configuration of this net (`config_of`), or {}.
+      spec: the row of the net; None: it has none.
+      config: timm's configuration of this net (`config_for`), or {}.
 
     Raises:
       ValueError: `config` has values that a `Preprocess` cannot have.
     """
     checksum = re.search(r"-([0-9a-f]{8})(?![0-9a-f])", file.name)
-    known = TORCHVISION.get(checksum[1]) if checksum else None
-    if known and known[0] == name:
-        preprocess = _torchvision(known, f"torchvision, {checksum[0][1:] if checksum else ''}")
+    if checksum and spec is not None and checksum[1] in spec.pretrained:
+        preprocess = spec.pretrained[checksum[1]]
     elif config:
         preprocess = _timm(config, str(file.with_name("config.json")))
     else:
-        preprocess = _assumed(model, name, layout)
+        preprocess = _assumed(model, spec, name, layout)
     channels, mean, std = model.in_channels, preprocess.mean, preprocess.std
     if channels == len(mean):
         return preprocess
@@ -106,16 +45,24 @@ def preprocess_for(model: nn.Module, name: str, layout: str, file: Path, config:
     return replace(preprocess, mean=(math.fsum(mean) / len(mean),), std=(math.fsum(std) / len(std),))
 
 
-def _torchvision(known: tuple[str, int, int, Any], source: str) -> Preprocess:
-    _, size, resize, interpolation = known
-    return Preprocess(size, resize, *IMAGENET, interpolation=interpolation, source=source)
+def _assumed(model: nn.Module, spec: ModelSpec | None, name: str, layout: str) -> Preprocess:
+    """That of the first published weights of the net; without a row or weights, the usual one for ImageNet."""
+    if spec is not None and layout == "torchvision" and spec.pretrained:
+        published = next(iter(spec.pretrained.values()))
+    elif spec is not None and spec.preprocess is not None:
+        published = spec.preprocess
+    else:
+        size = model.image_size
+        source = f"assumed: no weights of {name} are published; these are the usual values for ImageNet"
+        return Preprocess(size, round(size / 0.875), *IMAGENET, source=source)
+    return replace(published, source=f"assumed: unknown file; these are the values of the first weights of {name}")
 
 
 def _timm(config: Mapping[str, Any], source: str) -> Preprocess:
-    """As timm's evaluation has it: at the size for testing, where there is one. What is absent has timm's defaults.
+    """Preprocessing of timm's evaluation: at the test size, if there is one. Absent values have timm's defaults.
 
     Raises:
-      ValueError: values of another type, shape or range than timm's.
+      ValueError: values of another type, shape or range.
     """
 
     def check(valid: bool, expected: str, got: Any) -> None:
@@ -140,7 +87,7 @@ def _timm(config: Mapping[str, Any], source: str) -> Preprocess:
     for key, values in {"mean": mean, "std": std}.items():
         is_valid = _are_numbers(values) and len(values) in (size[0], 3) and all(0 <= x <= 1 for x in values)
         check(is_valid, f"{key} to be {size[0]} numbers from 0 to 1, one per channel", values)
-    check(len(mean) == len(std) and min(std) > 0, "as many deviations above 0 as means", f"{mean}, {std}")
+    check(len(mean) == len(std) and min(std) > 0, "std to be above 0, one value per mean", f"{mean}, {std}")
     return Preprocess(size[1], math.floor(size[1] / crop), tuple(mean), tuple(std), interpolation, source + note)
 
 
@@ -148,19 +95,3 @@ def _are_numbers(values: Any) -> bool:
     return isinstance(values, list | tuple) and all(
         isinstance(x, int | float) and not isinstance(x, bool) and math.isfinite(x) for x in values
     )
-
-
-def _assumed(model: nn.Module, name: str, layout: str) -> Preprocess:
-    source = f"assumed: the file is not known; these are the first published weights' of {name}"
-    first = next((row for row in TORCHVISION.values() if row[0] == name), None)
-    size, has = model.image_size, set(pieces(model))
-    if first is not None and (layout == "torchvision" or ConvHead not in has):
-        return _torchvision(first, source)
-    if ConvHead in has:  # 32 pixels around the crop, as in the paper's code
-        mean_std = HALF if "_cc_" in name else IMAGENET
-        return Preprocess(size, size + 32, *mean_std, interpolation="bicubic", source=source)
-    if AttentionPoolHead in has:
-        return Preprocess(size, size, *OPENAI, interpolation="bicubic", source=source)
-    if NormHead in has:
-        return Preprocess(size, size, *HALF, source=source)
-    return Preprocess(size, round(size / 0.875), *IMAGENET, source=source)

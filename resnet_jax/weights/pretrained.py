@@ -1,10 +1,9 @@
-"""PyTorch state dicts into our variables, strictly."""
+"""Files of PyTorch weights as nets with their variables."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,21 +11,20 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax.traverse_util import flatten_dict, unflatten_dict
+from flax.traverse_util import flatten_dict
 
-from resnet_jax.errors import NotFinite, WeightsMismatch, WrongModel, listed
+from resnet_jax.errors import NotFinite, WeightsMismatch, WrongModel
 from resnet_jax.files import expanded
-from resnet_jax.models import MODELS, Shapes, as_model, create_model, natural, shapes
-from resnet_jax.models.layers import BatchNorm, Dense
+from resnet_jax.models import MODELS, ModelSpec, as_model, create_model, get_spec, registered_name
+from resnet_jax.models.layers import Dense
 from resnet_jax.moved import renamed_names
-from resnet_jax.types import Pretrained, Variables, at_least_float32, flaw
-from resnet_jax.weights.names import Names, has_net, tables
-from resnet_jax.weights.preprocessing import config_of, hub_config, preprocess_for
-from resnet_jax.weights.readers import not_floating, read_state
-from resnet_jax.weights.recognition import recognised
-
-# Torchvision's weights of these, and with them the norms' constants, are TensorFlow's; timm's are not.
-FROM_TENSORFLOW = ("efficientnet_b5", "efficientnet_b6", "efficientnet_b7")
+from resnet_jax.types import Pretrained, Variables, at_least_float32
+from resnet_jax.weights.convert import float32_shapes, shared_prefix, to_variables
+from resnet_jax.weights.hub_config import config_for, label_names, read_hub_config
+from resnet_jax.weights.names import Names, names_for
+from resnet_jax.weights.preprocessing import preprocess_for
+from resnet_jax.weights.readers import read_state
+from resnet_jax.weights.recognition import recognise
 
 
 def load_pretrained(
@@ -40,18 +38,18 @@ def load_pretrained(
 ) -> Pretrained:
     """Reads a PyTorch checkpoint with torchvision's, timm's or (CLIP's image towers) OpenAI's names, without PyTorch.
 
-    `preprocess` is that of the file, if its name has the checksum of torchvision's weights or timm's `config.json` of
+    `preprocess` comes from the file, if its name has the checksum of torchvision's weights or timm's `config.json` of
     this net lies beside it. Otherwise it is assumed to be that of the net's first published weights;
-    `preprocess.source` says which. `classes` are those that this `config.json` names.
+    `preprocess.source` says which. `classes` are the class names in this `config.json`.
 
     Args:
       source: a .safetensors file, or a .pth file as PyTorch writes them since 1.6.
       model: a name of `list_models()`, or a net. None: taken from the file's name, as in "resnet50-0676ba61".
-      num_classes: of the returned net; None: those of the file, or of `model` where that is a net. Where the number
-        differs from the file's, the head is new (0: there is none).
+      num_classes: of the returned net; None: as the file, or as `model` where that is a net. If the number differs
+        from the file's, the head is new (0: no head).
       dtype: of the net's arithmetic. Variables are at least float32; with float64 they keep a file's float64 values.
-      ema: take the averaged weights of a training checkpoint, or (False) the raw ones; None: those that it has.
-      allow_nonfinite: load weights with NaN or infinite values and negative variances, too.
+      ema: True loads the averaged weights of a training checkpoint, False the raw ones, None the only ones.
+      allow_nonfinite: also load weights with NaN or infinite values and negative variances.
 
     Raises:
       FileNotFoundError: no such file.
@@ -63,37 +61,32 @@ def load_pretrained(
     if model is not None:
         as_model(model)
     state = read_state(path, ema)
-    config: Mapping[str, Any] = hub_config(path)
-    name = (
-        model
-        if isinstance(model, str)
-        else _file_model(path, config, state)
-        if model is None
-        else registered_name(model)
-    )
-    config = config_of(name, config)
+    config: Mapping[str, Any] = read_hub_config(path)
+    if model is None:
+        model = _model_of_file(path, config, state)
     overrides = {} if dtype is None else {"dtype": dtype, "param_dtype": at_least_float32(dtype)}
     if isinstance(model, nn.Module):
         num_classes = model.num_classes if num_classes is None else num_classes
-        model = model.clone(**overrides)
+        net = model.clone(**overrides)
     else:
-        model = create_model(name, **overrides)
-    names = _names(model, state, name)
-    if names.layout == "torchvision" and name in FROM_TENSORFLOW:
-        model = model.clone(norm=partial(BatchNorm, epsilon=1e-3, decay=0.99))
-    if names.layout == "openai":  # beside the text's tower
-        state = {key: value for key, value in state.items() if key.startswith("visual.")}
-    preprocess = preprocess_for(model, name, names.layout, path, config)
-    classifier, classes = _classifier(state, names)
+        net = create_model(model, **overrides)
+    spec, name = _row(net)
+    config = config_for(name, config)
+    names = _names(net, spec, state)
+    net = net.clone(**names.table.overrides)
+    preprocess = preprocess_for(net, spec, name, names.layout, path, config)
+    bias, kernel = names.classifier()
+    classes = _classes(state, bias)
+    is_new = num_classes is not None and num_classes != classes
+    net = net.clone(num_classes=num_classes if is_new else classes)
     try:
-        if num_classes is None or num_classes == classes:
-            model = model.clone(num_classes=classes)
-            variables = to_variables(state, model, names, allow_nonfinite=allow_nonfinite)
-            return Pretrained(model, variables, preprocess, name, _labels(config, classes))
-        body = {key: value for key, value in state.items() if key not in classifier}
-        variables = to_variables(body, model.clone(num_classes=0), names, allow_nonfinite=allow_nonfinite)
+        if not is_new:
+            variables = _variables(state, net, names, allow_nonfinite)
+            return Pretrained(net, variables, preprocess, name, label_names(config, classes))
+        body = {key: value for key, value in state.items() if key not in (bias, kernel)}
+        variables = _variables(body, net.clone(num_classes=0), names, allow_nonfinite)
     except WeightsMismatch as error:
-        match = recognised(state)
+        match = recognise(state)
         if match is not None and name not in match.names:
             raise WrongModel(path.name, match) from None
         raise ValueError(f"{path.name}: {error}") from None
@@ -101,123 +94,63 @@ def load_pretrained(
         raise NotFinite(f"{path.name}: {error.problem}") from None
     except ValueError as error:
         raise ValueError(f"{path.name}: {error}") from None
-    model = model.clone(num_classes=num_classes)
-    return Pretrained(model, _with_new_classifier(model, variables), preprocess, name)
-
-
-def _labels(config: Mapping[str, Any], classes: int) -> tuple[str, ...] | None:
-    """The names of the classes in timm's configuration, if there are as many."""
-    nested = config.get("pretrained_cfg")
-    names = config.get("label_names") or (nested.get("label_names") if isinstance(nested, dict) else None)
-    return tuple(map(str, names)) if isinstance(names, list) and len(names) == classes else None
+    return Pretrained(net, _with_new_classifier(net, variables), preprocess, name)
 
 
 def classes_of(source: str | Path, model: nn.Module, *, ema: bool | None = None) -> int:
-    """How many classes the file's classifier has, for a net of this kind; 0: there is none. Raises as the others do."""
+    """Number of classes of the file's classifier, for a net of this kind; 0: no classifier. Raises as `read_state`."""
     state = read_state(expanded(source), ema)
-    return _classifier(state, _names(model, state, registered_name(model)))[1]
+    return _classes(state, _names(model, _row(model)[0], state).classifier()[0])
 
 
-def _classifier(state: Mapping[str, np.ndarray], names: Names) -> tuple[list[str], int]:
-    """The names of the classifier's entries, and of how many classes it is."""
-    entries = [names.entry(("params", "head", "dense", leaf))[0] for leaf in ("bias", "kernel")]
-    biases = state.get(entries[0], np.zeros(0))
-    return entries, len(biases) if biases.ndim else 0  # a number alone is told of with the other shapes
+def _row(model: nn.Module) -> tuple[ModelSpec | None, str]:
+    """The net's row and name in the registry; None and the name of its class for a net that is not registered."""
+    name = registered_name(model)
+    return (None, type(model).__name__) if name is None else (get_spec(name), name)
 
 
-def to_variables(
-    state: Mapping[str, np.ndarray], model: nn.Module, names: Names, *, allow_nonfinite: bool = False
-) -> Variables:
-    """A state dict as the variables of `model`; every entry must match.
-
-    Raises:
-      WeightsMismatch: some do not.
-      NotFinite: values that are not finite, variances below 0.
-      ValueError: arrays that are not floating point.
-    """
-    wanted = _shapes(model).variables
-    dtype = np.dtype(at_least_float32(model.param_dtype))  # not the traced one, which is float32 without x64
-    found: dict[tuple[str, ...], np.ndarray] = {}
-    left = {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
-    missing, misshapen, odd, broken = [], [], [], []
-    for path, shape in flatten_dict(wanted).items():
-        key, layout = names.entry(path)
-        if key not in left:
-            missing.append(key)
-            continue
-        value = left.pop(key)
-        if not (np.issubdtype(value.dtype, np.floating) or value.dtype == jnp.bfloat16):
-            odd.append(f"{key} ({value.dtype})")
-            continue
-        value = layout.to_ours(value, shape.shape)
-        if value.shape != shape.shape:
-            misshapen.append(f"{key} (as {list(value.shape)} for {list(shape.shape)})")
-            continue
-        with np.errstate(over="ignore"):  # what overflows is infinite, and listed
-            found[path] = value.astype(dtype)
-        if why := flaw(path[-1], found[path]):
-            broken.append(f"{key} ({why})")
-    problems = {"missing": missing, "unexpected": list(left), "of another shape": misshapen}
-    if any(problems.values()):
-        found_wrong = {kind: sorted(keys, key=natural) for kind, keys in problems.items() if keys}
-        lists = "; ".join(f"{len(keys)} {kind}: {listed(keys)}" for kind, keys in found_wrong.items())
-        raise WeightsMismatch(f"the weights do not fit the model: {lists}")
-    if odd:
-        raise ValueError(not_floating(odd))
-    if broken and not allow_nonfinite:
-        raise NotFinite(f"expected finite weights, got {listed(broken, 3)}")
-    return unflatten_dict(found)
-
-
-def _shapes(model: nn.Module) -> Shapes:
-    """In float32: names and shapes are the same, and a float64 trace would ask for x64."""
-    return shapes(model.clone(dtype=jnp.float32, param_dtype=jnp.float32), model.image_size)
-
-
-def registered_name(model: nn.Module) -> str:
-    """The name under which a net of these stages is registered, the most alike in its other fields; or its class's."""
-    alike: dict[str, int] = {}
-    for name, make in MODELS.items():
-        known: Any = make()
-        if known.stages == model.stages:
-            alike[name] = sum(getattr(known, key) == getattr(model, key, None) for key in known.__dataclass_fields__)
-    return max(alike, key=alike.__getitem__) if alike else type(model).__name__
-
-
-def _file_model(path: Path, config: Mapping[str, Any], state: Mapping[str, np.ndarray]) -> str:
+def _model_of_file(path: Path, config: Mapping[str, Any], state: Mapping[str, np.ndarray]) -> str:
     name = re.sub(r"_(rwightman|lukemelas)$", "", re.split(r"[-.]", path.name)[0])  # torchvision's EfficientNets
     if name in MODELS:
         return name
     if config.get("architecture") in MODELS:
         return str(config["architecture"])
-    match = recognised(state)
-    hint = f"it is {match}: pass model={match.names[0]!r}" if match else "pass model=..., one of list_models()"
+    match, prefix = recognise(state), shared_prefix(state)
+    if match is not None:
+        hint = f"it is {match}: pass model={match.names[0]!r}"
+    else:
+        hint = "pass model=..., one of list_models()"
+        hint += f"; all names in the file begin with {prefix!r}" if prefix else ""
     raise ValueError(f"cannot tell the model from the name {path.name!r}; {hint}")
 
 
-def _names(model: nn.Module, state: Mapping[str, np.ndarray], name: str) -> Names:
-    """The layout that most of the file's entries have.
+def _names(model: nn.Module, spec: ModelSpec | None, state: Mapping[str, np.ndarray]) -> Names:
+    """The names that most of the file's entries have."""
+    paths = flatten_dict(float32_shapes(model).variables)
 
-    A library that has such nets, but not this one, is skipped: its files would give other numbers. For a net that is
-    not registered every layout of its kind is tried.
-    """
-    paths = flatten_dict(_shapes(model).variables)
-    layouts = [layout for layout in tables(model) if name in MODELS and has_net(layout, name)]
-    candidates = [Names(model, layout) for layout in layouts or tables(model)]
-
-    def fitting(names: Names) -> int:
+    def count_matches(names: Names) -> int:
         try:
             return sum(names.entry(path)[0] in state for path in paths)
         except ValueError:  # that library has no such net
             return -1
 
-    return max(candidates, key=fitting)
+    return max(names_for(spec), key=count_matches)
+
+
+def _classes(state: Mapping[str, np.ndarray], bias: str) -> int:
+    values = state.get(bias, np.zeros(0))
+    return len(values) if values.ndim else 0  # a scalar is reported with the other misfits
+
+
+def _variables(state: Mapping[str, np.ndarray], model: nn.Module, names: Names, allow_nonfinite: bool) -> Variables:
+    state = {key: value for key, value in state.items() if key.startswith(names.table.prefix)}
+    return to_variables(state, model, names, allow_nonfinite=allow_nonfinite)
 
 
 def _with_new_classifier(model: nn.Module, variables: Variables) -> Variables:
     if not model.num_classes:
         return variables
-    pooled = _shapes(model).outputs.features["pool"]
+    pooled = float32_shapes(model).outputs.features["pool"]
     dense = Dense(model.num_classes).init(jax.random.key(0), jnp.zeros(pooled.shape, pooled.dtype))["params"]
     dense = jax.tree.map(lambda x: np.asarray(x, at_least_float32(model.param_dtype)), dense)
     head = variables["params"].get("head", {}) | {"dense": dense}

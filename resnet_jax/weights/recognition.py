@@ -9,19 +9,20 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import jax
 import numpy as np
-from flax.traverse_util import flatten_dict
 
 from resnet_jax.moved import renamed_names
 from resnet_jax.types import Variables
-from resnet_jax.weights.names import CLASSIFIERS, Names
+from resnet_jax.weights.convert import to_state
+from resnet_jax.weights.names import Names, known_tables
 
 # {signature: {layout: names of nets}}; `PYTHONPATH=tests python tests/models/test_registry.py` writes it.
 FILE = Path(__file__).with_name("signatures.json")
 
 
 class Match(NamedTuple):
-    names: tuple[str, ...]  # of nets whose arrays have these names and shapes, the shortest first
+    names: tuple[str, ...]  # nets whose arrays have these names and shapes, the shortest name first
     layouts: tuple[str, ...]
 
     def __str__(self) -> str:
@@ -35,28 +36,31 @@ def signature(shapes: Mapping[str, tuple[int, ...]]) -> str:
     lines = sorted(
         f"{name} {list(shape)}"
         for name, shape in shapes.items()
-        if name.rpartition(".")[0] not in CLASSIFIERS and not name.endswith("num_batches_tracked")
+        if name not in _classifiers() and not name.endswith("num_batches_tracked")
     )
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
-def signature_of(variables: Variables, names: Names) -> str:
-    """That of the state dict in which these variables (or their shapes) have these names."""
-    theirs = {}
-    for path, x in flatten_dict(variables).items():
-        name, layout = names.entry(path)
-        theirs[name] = layout.to_theirs(np.broadcast_to(np.float32(0), x.shape)).shape
-    return signature(theirs)
+def signature_for(variables: Variables, names: Names) -> str:
+    """Signature of the state dict of these variables (arrays or shapes) in a library."""
+    zeros = jax.tree.map(lambda x: np.broadcast_to(np.float32(0), x.shape), variables)
+    return signature({name: x.shape for name, x in to_state(zeros, names).items()})
 
 
-def recognised(state: Mapping[str, np.ndarray]) -> Match | None:
+def recognise(state: Mapping[str, np.ndarray]) -> Match | None:
     """The registered nets that this state dict fits, except for the number of classes; None if there are none."""
-    images = {name: x for name, x in state.items() if name.startswith("visual.")}  # beside the text tower of CLIP
-    layouts = _signatures().get(signature({name: x.shape for name, x in (images or state).items()}))
+    for prefix in {table.prefix for _, table in known_tables()} - {""}:
+        state = {name: x for name, x in state.items() if name.startswith(prefix)} or state
+    layouts = _signatures().get(signature({name: x.shape for name, x in state.items()}))
     if layouts is None:
         return None
     names = {name for group in layouts.values() for name in group}
     return Match(tuple(sorted(names, key=lambda name: (len(name), name))), tuple(layouts))
+
+
+@cache
+def _classifiers() -> frozenset[str]:
+    return frozenset(name for layout, table in known_tables() for name in Names(layout, table).classifier())
 
 
 @cache

@@ -17,5 +17,5 @@ def test_embeddings_of_places_are_interpolated_as_pytorch_does(x64, side):
 
 
 def test_another_pooling_is_refused_where_attention_pools():
-    with pytest.raises(ValueError, match="global_pool: expected avg, as this net pools by attention, got 'max'"):
+    with pytest.raises(ValueError, match="global_pool: expected avg for a head that pools by attention, got 'max'"):
         create_model("resnet50_clip", global_pool="max")

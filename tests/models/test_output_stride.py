@@ -7,9 +7,9 @@ import jax
 import numpy as np
 import pytest
 import recipe
-from flax.traverse_util import flatten_dict, unflatten_dict
 
-from resnet_jax.models import create_model, shapes
+from resnet_jax.models import create_model, get_spec, shapes
+from resnet_jax.weights.convert import to_state, to_variables
 from resnet_jax.weights.names import Names
 
 GOLDEN = recipe.GOLDEN / "timm" / "output_stride.npz"
@@ -18,14 +18,11 @@ FAMILIES = ("resnet50d", "resnetaa50", "resnetblur50", "resnetrs50", "resnetv2_5
 CASES = [(name, 8) for name in FAMILIES] + [("resnet50d", 16)]
 
 
-def by_timms_names(net):
-    """Recipe weights, drawn by the names and shapes that they have there."""
-    names, found = Names(net, "timm"), {}
-    for path, leaf in flatten_dict(shapes(net, 64).variables).items():
-        entry, layout = names.entry(path)
-        theirs = layout.to_theirs(np.zeros(leaf.shape)).shape
-        found[path] = layout.to_ours(recipe.array(entry, theirs), leaf.shape)
-    return unflatten_dict(found)
+def by_timms_names(net, name):
+    """Recipe weights by timm's names and shapes."""
+    zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape), shapes(net, 64).variables)
+    state = to_state(zeros, names := Names("timm", get_spec(name).name_tables["timm"]))
+    return to_variables({entry: recipe.array(entry, x.shape) for entry, x in state.items()}, net, names)
 
 
 @pytest.mark.parametrize(("name", "stride"), CASES)
@@ -33,6 +30,6 @@ def test_pools_are_timms(x64, name, stride):
     net = create_model(name, num_classes=7, output_stride=stride, dtype="float64", param_dtype="float64")
     net = net.clone(stages=tuple(replace(stage, depth=depth) for stage, depth in zip(net.stages, DEPTHS, strict=True)))
     x = np.random.default_rng(0).standard_normal((2, 3, 33, 49)).transpose(0, 2, 3, 1)
-    variables, wanted = by_timms_names(net), np.load(GOLDEN)[f"{name}_{stride}"]
+    variables, wanted = by_timms_names(net, name), np.load(GOLDEN)[f"{name}_{stride}"]
     logits = jax.jit(partial(net.apply, train=False))(variables, x).logits
     assert np.linalg.norm(logits - wanted) < 1e-12 * np.linalg.norm(wanted)

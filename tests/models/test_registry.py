@@ -4,11 +4,13 @@ Parameter names are public: checkpoints carry them. To accept new ones:
 `PYTHONPATH=tests python tests/models/test_registry.py`.
 """
 
+import copy
 import hashlib
 import json
+import pickle
 import re
 import sys
-from functools import cache, partial
+from functools import cache
 
 import jax
 import jax.numpy as jnp
@@ -17,16 +19,25 @@ import pytest
 import recipe
 from flax.traverse_util import flatten_dict
 
-from resnet_jax import summary
-from resnet_jax.models import create_model, feature_info, list_models, natural, pieces, shapes
+from resnet_jax import models, summary
+from resnet_jax.models import (
+    components,
+    create_model,
+    feature_info,
+    get_spec,
+    list_models,
+    natural_key,
+    registered_name,
+    shapes,
+)
 from resnet_jax.models.blocks import InvertedResidual, PreActResidual
 from resnet_jax.models.combine import HighwayGate
 from resnet_jax.models.layers import BatchNorm, StandardizedConv
 from resnet_jax.models.shortcuts import Zero
 from resnet_jax.models.zoo.efficientnet import efficientnet
 from resnet_jax.weights import recognition
-from resnet_jax.weights.names import Names, has_net, tables
-from resnet_jax.weights.recognition import signature_of
+from resnet_jax.weights.names import Names
+from resnet_jax.weights.recognition import signature_for
 
 HUGE = re.compile("1202|1001")
 NAMES = list_models()
@@ -36,28 +47,14 @@ COUNTS = json.loads((recipe.GOLDEN / "counts.json").read_text())
 READABLE = ("cifar_resnet20", "cifar_resnet20_c", "cifar_plain20", "resnet18", "resnet50", "resnet50_v1")
 
 
-def atoms(value):
-    """What a net is made of: classes and functions, and the switches they are called with. The rest is numbers."""
-    if isinstance(value, partial):
-        switches = {(value.func, *item) for item in value.keywords.items() if isinstance(item[1], bool)}
-        return atoms(value.func).union(switches, *map(atoms, value.keywords.values()))
-    return {value} if callable(value) else set()
-
-
 def covering(names):
-    """Few nets that have between them all there is: always the one that adds the most, of equals the first."""
-    fields = ("stem", "head", "conv", "norm")
-    left = {}
-    for name in names:
-        model = create_model(name)
-        left[name] = set().union(
-            *(atoms(getattr(model, field)) for field in fields), *(atoms(stage.block) for stage in model.stages)
-        )
-    while any(left.values()):
-        best = max(left, key=lambda name: len(left[name]))
+    """Few nets that together have all components: the one that adds most comes next, the first of equals."""
+    uncovered = {name: recipe.atoms_of_net(create_model(name)) for name in names}
+    while any(uncovered.values()):
+        best = max(uncovered, key=lambda name: len(uncovered[name]))
         yield best
-        found = left[best]
-        left = {name: has - found for name, has in left.items()}
+        covered = uncovered[best]
+        uncovered = {name: atoms - covered for name, atoms in uncovered.items()}
 
 
 SMALL = sorted(covering(NAMES))
@@ -92,11 +89,11 @@ def test_shapes_and_names(name):
     assert outputs.logits.shape == (1, model.num_classes)
     assert outputs.logits.dtype == jnp.float32
     assert outputs.features["pool"].shape == (1, variables["params"]["head"]["dense"]["kernel"].shape[0])
-    strides = getattr(model.stem, "func", model.stem).total_strides
+    strides = model.stem.total_strides
     for stage, feature in zip(model.stages, list(feature_info(model, size).values())[1:], strict=True):
         strides *= stage.strides
         assert feature == (stage.features, strides)
-    assert set(variables) == {"params"} | ({"batch_stats"} if BatchNorm in pieces(model) else set())
+    assert set(variables) == {"params"} | ({"batch_stats"} if BatchNorm in components(model) else set())
 
 
 @pytest.mark.parametrize("name", [param for param in WHOLE if param.values[0] in COUNTS])
@@ -113,12 +110,12 @@ def test_counts_equal_the_published_ones(name):
 def test_other_libraries_have_a_name_of_its_own_for_every_array(name):
     model = create_model(name)
     paths = list(flatten_dict(traced(model)[1].variables))
-    has = [layout for layout in tables(model) if has_net(layout, name)]
-    assert bool(has) != (name.startswith(("plain", "skipnet")) or name.endswith(("_v1", "_a", "_b", "_c")))
-    for layout in has:
-        names = Names(model, layout)
+    tables = get_spec(name).name_tables
+    assert bool(tables) != (name.startswith(("plain", "skipnet")) or name.endswith(("_v1", "_a", "_b", "_c")))
+    for layout, table in tables.items():
+        names = Names(layout, table)
         assert len({names.entry(path)[0] for path in paths}) == len(paths)
-        known = json.loads(recognition.FILE.read_text())[signature_of(traced(model)[1].variables, names)]
+        known = json.loads(recognition.FILE.read_text())[signature_for(traced(model)[1].variables, names)]
         assert name in known[layout]
 
 
@@ -194,8 +191,9 @@ def test_a_fresh_net_carries_the_signal(x64, name):
     variables = jax.jit(lambda key: model.init(key, images(model), train=False))(jax.random.key(0))
     logits = passes(variables)[1]
     assert np.abs(logits[0] - logits[1]).max() > 1e-3
-    branch, has = variables["params"]["stage1_block1"]["branch"], set(pieces(model))
-    last = max((leaf for leaf in branch if leaf.startswith("conv" if PreActResidual in has else "norm")), key=natural)
+    branch, has = variables["params"]["stage1_block1"]["branch"], components(model)
+    kind = "conv" if PreActResidual in has else "norm"
+    last = max((leaf for leaf in branch if leaf.startswith(kind)), key=natural_key)
     (kind,) = {"kernel", "scale"} & set(branch[last])
     if StandardizedConv in has:  # of a kernel of zeros there is no standard
         assert np.abs(branch[last][kind]).max() > 0
@@ -216,6 +214,36 @@ def test_equal_arguments_give_equal_modules():
     assert hash(create_model("resnet50")) == hash(create_model("resnet50", dtype="float32"))
     assert create_model("resnet50") != create_model("resnet50_v1")
     assert create_model("cifar_resnet20") == create_model("cifar_resnet20_a")
+
+
+def test_the_row_of_a_net_is_found_by_name_and_by_module():
+    spec, net = get_spec("resnetv2_50"), create_model("resnetv2_50", num_classes=3, dtype="bfloat16")
+    assert (spec.family, spec.image_size, list(spec.name_tables)) == ("resnetv2", 224, ["timm"])
+    for module in (net, net.clone(norm=BatchNorm), pickle.loads(pickle.dumps(net)), copy.deepcopy(net)):
+        assert get_spec(module) is spec and registered_name(module) == "resnetv2_50"
+    assert spec.build() == create_model("resnetv2_50")
+    assert registered_name(create_model("resnet18_b")) == "resnet18_b"  # equal to resnet18
+    other = net.clone(stages=net.stages[:2])
+    assert registered_name(other) is None
+    with pytest.raises(ValueError, match="^ResNet is not a registered net; expected a net of create_model$"):
+        get_spec(other)
+    with pytest.raises(ValueError, match="no model named 'resnet5o'; did you mean resnet50"):
+        get_spec("resnet5o")
+
+
+def test_published_weights_have_names_and_preprocessing():
+    for name in NAMES:
+        spec = get_spec(name)
+        assert set(spec.name_tables) <= {"timm", "torchvision", "openai"}
+        assert bool(spec.name_tables) == (spec.preprocess is not None)
+        assert bool(spec.pretrained) == ("torchvision" in spec.name_tables)
+        assert create_model(name).image_size == spec.image_size
+
+
+def test_names_of_0_1_0_work_with_a_warning():
+    for old, new in (("in_order", "sort_components"), ("natural", "natural_key"), ("pieces", "components")):
+        with pytest.warns(DeprecationWarning, match=rf"resnet_jax.models.{old} is now resnet_jax.models.\w+.{new}"):
+            assert getattr(models, old) is getattr(models, new)
 
 
 def test_listing():
@@ -250,16 +278,16 @@ def test_the_name_of_a_net_by_keyword_works_with_a_warning():
         (("resnet50", {"frozen_norms": ("stage5",)}), ValueError, "frozen_norms: expected all, stem, stage1"),
         (("resnet50", {"drop_path": 1.0}), ValueError, "drop_path: expected a rate in [0, 1), got 1.0"),
         (("resnet50", {"num_classes": -1}), ValueError, "num_classes: expected a whole number, at least 0, got -1"),
-        (("resnet50", {"bn_group_size": 2}), ValueError, "expected bn_axis too"),
+        (("resnet50", {"bn_group_size": 2}), ValueError, "counts devices along bn_axis; expected bn_axis, got None"),
         (("resnet50", {"dtype": "float23"}), ValueError, "float16 or float64, got 'float23'"),
         (("resnet50", {"dtype": "int32"}), ValueError, "dtype: expected float32, bfloat16"),
         (("resnet50", {"dtype": None}), ValueError, "dtype: expected float32, bfloat16, float16 or float64, got None"),
         (("resnet50", {"num_classes": 2.5}), ValueError, "num_classes: expected a whole number, at least 0, got 2.5"),
         (("resnet50", {"drop_rate": "0.1"}), ValueError, "drop_rate: expected a rate in [0, 1), got '0.1'"),
-        (("resnet50", {"frozen_norms": None}), ValueError, "frozen_norms: expected a sequence of parts, got None"),
+        (("resnet50", {"frozen_norms": None}), ValueError, "frozen_norms: expected a sequence of stage names, got None"),
         (("resnet50", {"stages": None}), ValueError, "stages: expected a sequence of Stage(...)s, got None"),
         (("resnet50", {"output_stride": np.array([16])}), ValueError, "output_stride: expected None, 8, 16 or 32, got"),
-        (("resnet50", {"conv": "CondConv"}), ValueError, "conv: expected a module's class or a function"),
+        (("resnet50", {"conv": "CondConv"}), ValueError, "conv: expected a module class or a function, got 'CondConv'"),
     ],
 )
 def test_what_cannot_be_is_told_with_the_nearest_choice(arguments, error, said):
@@ -290,10 +318,9 @@ def write_signatures():
     found = {}
     for name in NAMES:
         model = create_model(name)
-        for layout in tables(model):
-            if has_net(layout, name):
-                key = signature_of(traced(model)[1].variables, Names(model, layout))
-                found.setdefault(key, {}).setdefault(layout, []).append(name)
+        for layout, table in get_spec(name).name_tables.items():
+            key = signature_for(traced(model)[1].variables, Names(layout, table))
+            found.setdefault(key, {}).setdefault(layout, []).append(name)
     recognition.FILE.write_text(json.dumps(found, indent=0) + "\n")
 
 

@@ -9,7 +9,7 @@ import pytest
 import recipe
 
 from resnet_jax import make_eval_step, make_train_step
-from resnet_jax.models import list_models, pieces
+from resnet_jax.models import list_models
 from resnet_jax.training import optim
 from resnet_jax.training.state import TrainState
 from resnet_jax.training.step import make_predict_step
@@ -89,9 +89,9 @@ def test_compiled_training_skips_it(setting, probe):
 def representatives():
     """Nets that together have every stem, pool, block, branch, norm, activation and head of the registry."""
     seen, chosen = set(), []
-    for name in sorted(list_models(), key=lambda name: -len(set(pieces(recipe.small(name, 1))))):
+    for name in sorted(list_models(), key=lambda name: -len(recipe.atoms_of_net(recipe.small(name, 1)))):
         model = recipe.small(name, 1)
-        new = {model.act, model.global_pool, *pieces(model)} - seen
+        new = {model.global_pool, *recipe.atoms_of_net(model)} - seen
         if new:
             seen |= new
             chosen.append(name)

@@ -4,7 +4,7 @@ import numpy as np
 import optax
 import pytest
 
-from resnet_jax.models import in_order
+from resnet_jax.models import sort_components
 from resnet_jax.training import optim
 
 PARAMS = {"conv": {"kernel": jnp.array([[1.0, -2.0]])}, "norm": {"scale": jnp.array([3.0]), "bias": jnp.array([4.0])}}
@@ -89,7 +89,7 @@ def test_rates_by_pattern_and_by_depth():
     }
     decayed = factors([("stem", 3.0)], 0.5)
     assert list(decayed.values()) == [3 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0] and list(decayed) == list(NET)
-    assert in_order(reversed(NET)) == list(NET)
+    assert sort_components(reversed(NET)) == list(NET)
     shared = optim.rate_factors(NET | {"memory": {"kernel": jnp.ones(2)}}, (), 0.5)  # of a SkipNet's gates
     assert shared["memory"]["kernel"] == 1.0 and shared["stem"]["kernel"] == 1 / 16
 

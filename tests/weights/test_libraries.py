@@ -16,8 +16,7 @@ import pytest
 import recipe
 
 from resnet_jax import create_model, list_models, load_pretrained, save_torch_state
-from resnet_jax.models import pieces
-from resnet_jax.models.heads import AttentionPoolHead
+from resnet_jax.models import get_spec
 
 pytestmark = pytest.mark.parity
 NAMES = [name for name in list_models() if fnmatchcase(name, os.environ.get("PARITY_NETS", "*"))]
@@ -62,7 +61,7 @@ def test_timm(x64, name, torch, timm, tmp_path):
     if not timm.is_model(name):
         pytest.skip("timm has no such net")
     model = create_model(name)
-    size = model.image_size if AttentionPoolHead in pieces(model) else 64
+    size = model.image_size if get_spec(model).family == "clip" else 64
     compare(name, "timm", timm.create_model(name), torch, tmp_path, size)
 
 

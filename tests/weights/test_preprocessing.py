@@ -8,12 +8,14 @@ import pytest
 
 from resnet_jax import create_model
 from resnet_jax.models import MODELS
-from resnet_jax.weights.names import has_net
-from resnet_jax.weights.preprocessing import IMAGENET, TORCHVISION, config_of, hub_config, preprocess_for
+from resnet_jax.models.spec import IMAGENET
+from resnet_jax.models.zoo.torchvision import WEIGHTS
+from resnet_jax.weights.hub_config import config_for, read_hub_config
+from resnet_jax.weights.preprocessing import preprocess_for
 
 
 def of(name, file, layout="timm", config=None, **overrides):
-    return preprocess_for(create_model(name, **overrides), name, layout, Path(file), config or {})
+    return preprocess_for(create_model(name, **overrides), MODELS[name], name, layout, Path(file), config or {})
 
 
 @pytest.mark.parametrize(
@@ -42,7 +44,7 @@ def test_what_is_assumed_says_so_and_is_equal_all_the_same():
         ("resnext101_64x4d", "mine.pth", 232),
     ):
         found = of(name, file)
-        assert found.resize == resize and found.source.startswith("assumed: the file is not known; these are")
+        assert found.resize == resize and found.source.startswith("assumed: unknown file; these are")
     assert of("resnet50", "mine.pth") == of("resnet50", "resnet50-0676ba61.pth")
 
 
@@ -60,13 +62,13 @@ def test_timms_configuration_beside_the_file_is_read(tmp_path):
         ({"model": {"name": "resnet50"}, "mean": [0.5] * 3}, (224, 256, IMAGENET[0], "bilinear")),  # of a run of ours
     ):
         (tmp_path / "config.json").write_text(json.dumps(config))
-        found = of("resnet50", file, config=config_of("resnet50", hub_config(file)))
+        found = of("resnet50", file, config=config_for("resnet50", read_hub_config(file)))
         assert (found.image_size, found.resize, found.mean, found.interpolation) == wanted
         assert found.source.startswith("assumed") == (wanted[1:] == (256, IMAGENET[0], "bilinear"))
-    assert config_of("resnet18", config := {"architecture": "resnet18_b"}) is config  # the same net
+    assert config_for("resnet18", config := {"architecture": "resnet18_b"}) is config  # the same net
     (tmp_path / "config.json").write_text("{")
     with pytest.warns(UserWarning, match="config.json is not valid JSON and is ignored"):
-        assert hub_config(file) == {}
+        assert read_hub_config(file) == {}
 
 
 @pytest.mark.parametrize(
@@ -79,7 +81,7 @@ def test_timms_configuration_beside_the_file_is_read(tmp_path):
         ({"mean": [0.5] * 2}, r"mean to be 3 numbers from 0 to 1, one per channel, got \[0.5, 0.5\]"),
         ({"mean": [123.7, 116.3, 103.5]}, r"mean to be 3 numbers from 0 to 1, one per channel, got \[123.7"),
         ({"std": [float("nan")] * 3}, r"std to be 3 numbers from 0 to 1, one per channel, got \[nan"),
-        ({"std": [0.0, 0.5, 0.5]}, "as many deviations above 0 as means"),
+        ({"std": [0.0, 0.5, 0.5]}, "std to be above 0, one value per mean"),
         ("a string", "pretrained_cfg to be an object, got 'a string'"),
     ],
 )
@@ -102,7 +104,7 @@ def test_grey_nets_get_the_mean_over_the_channels_and_others_none():
 def torchvision_table():
     models = pytest.importorskip("torchvision.models")
     rows = {}
-    for name in filter(lambda name: has_net("torchvision", name), models.list_models()):
+    for name in (name for name, spec in MODELS.items() if "torchvision" in spec.name_tables):
         for weights in models.get_model_weights(name):
             used = weights.transforms()
             assert (tuple(used.mean), tuple(used.std)) == IMAGENET
@@ -113,13 +115,13 @@ def torchvision_table():
 
 @pytest.mark.parity
 def test_torchvisions_table_is_its_own():
-    assert torchvision_table() == TORCHVISION
+    assert torchvision_table() == WEIGHTS
 
 
 @pytest.mark.parity
 def test_timms_configurations_are_read_as_timm_does():
     timm = pytest.importorskip("timm")
-    for name in filter(lambda name: has_net("timm", name), MODELS):
+    for name in (name for name, spec in MODELS.items() if "timm" in spec.name_tables):
         cfg = timm.get_pretrained_cfg(name)
         wanted = timm.data.resolve_data_config(pretrained_cfg=cfg.to_dict(), use_test_size=True)
         found = of(name, "x.safetensors", config={"architecture": name, "pretrained_cfg": cfg.to_dict()})

@@ -74,16 +74,14 @@ def test_a_head_of_any_size_or_none_is_written(tmp_path):
     ("name", "layout", "said"),
     [
         ("resnet19", "timm", "no model named 'resnet19'; did you mean resnet18"),
-        ("resnet18", "keras", "layout='keras'; of this net there are: timm, torchvision"),
-        ("resnet50_clip", "torchvision", "layout='torchvision'; of this net there are: timm, openai"),
+        ("resnet18", "keras", "layout: expected timm or torchvision for resnet18, got 'keras'"),
+        ("resnet50_clip", "torchvision", "layout: expected timm or openai for resnet50_clip, got 'torchvision'"),
         ("resnet18d", "timm", "missing: conv1.0.weight"),
-        ("resnet50_v1", "torchvision", "torchvision has no resnet50_v1; nothing there would give its numbers"),
-        ("resnetblur50", "torchvision", "torchvision has no resnetblur50"),
-        ("tf_efficientnet_b0", "torchvision", "torchvision has no tf_efficientnet_b0"),
-        ("cifar_resnet20", "timm", "timm has no cifar_resnet20"),
-        ("cifar_resnet20", "keras", "layout='keras'; of this net there are: none, as no library has cifar_resnet20"),
-        ("tf_efficientnet_b0", "keras", "layout='keras'; of this net there are: timm$"),
-        ("cifar_skipnet38", "timm", "timm has no cifar_skipnet38"),
+        ("resnet50_v1", "torchvision", "no library has a net with the numbers of resnet50_v1"),
+        ("resnetblur50", "torchvision", "layout: expected timm for resnetblur50, got 'torchvision'"),
+        ("tf_efficientnet_b0", "torchvision", "layout: expected timm for tf_efficientnet_b0, got"),
+        ("cifar_resnet20", "timm", "layout='timm': no library has a net with the numbers of cifar_resnet20"),
+        ("cifar_skipnet38", "keras", "layout='keras': no library has a net with the numbers of cifar_skipnet38"),
     ],
 )
 def test_what_cannot_be_written_is_told_and_nothing_is(tmp_path, name, layout, said):
@@ -91,6 +89,6 @@ def test_what_cannot_be_written_is_told_and_nothing_is(tmp_path, name, layout, s
     variables = jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), shapes(model, 224).variables)
     with pytest.raises(ValueError, match=said):
         save_torch_state(variables, name, tmp_path / "x.safetensors", layout=layout)
-    with pytest.raises(ValueError, match=r"x.pth: wanted a name that ends in .safetensors"):
+    with pytest.raises(ValueError, match=r"expected a file name that ends in .safetensors, got x.pth"):
         save_torch_state(variables, "resnet18", tmp_path / "x.pth")
     assert list(tmp_path.iterdir()) == []

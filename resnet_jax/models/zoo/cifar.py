@@ -9,6 +9,9 @@ Small nets to try a paper's idea beside its twin: cifar_condconv20 (Yang et al. 
 cifar_resnet20, cifar_res2net29 (Gao et al. 2019, four slices) beside cifar_resnet29, both of bottlenecks.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from typing import Any
 
 from resnet_jax.models.blocks import Residual
@@ -17,6 +20,7 @@ from resnet_jax.models.combine import HighwayGate
 from resnet_jax.models.layers import CondConv
 from resnet_jax.models.partials import Partial
 from resnet_jax.models.resnet import ResNet, Stage
+from resnet_jax.models.spec import ModelSpec
 from resnet_jax.models.stems import CifarStem
 from resnet_jax.models.zoo.imagenet import (
     BASIC_A,
@@ -29,29 +33,35 @@ from resnet_jax.models.zoo.imagenet import (
     net,
 )
 
-CIFAR: dict[str, Any] = {"num_classes": 10, "image_size": 32, "stem": CifarStem}
+CIFAR: dict[str, Any] = {"num_classes": 10, "stem": CifarStem}
 
 
-def _net(layers: int, block, features=(16, 32, 64), convs=2, **fields) -> Partial[ResNet]:
+def _net(
+    family: str, layers: int, block: Any, features: Sequence[int] = (16, 32, 64), convs: int = 2, **fields: Any
+) -> ModelSpec:
+    """`convs`: convolutions in a block, of which there are (layers - 2) / (3 convs) in each stage."""
     depth = (layers - 2) // (3 * convs)
     stages = tuple(Stage(depth, width, strides, block) for width, strides in zip(features, (1, 2, 2), strict=True))
-    return Partial(ResNet, stages=stages, stem_features=16, **CIFAR, **fields)
+    return ModelSpec(Partial(ResNet, stages=stages, stem_features=16, **CIFAR, **fields), family, image_size=32)
 
 
 RESNETS = (8, 20, 32, 38, 44, 56, 74, 110, 1202)
 PLAINS = (20, 32, 44, 56, 110)
 HIGHWAYS = (20, 32, 56)
 OPTIONS = {"": BASIC_A, "_a": BASIC_A, "_b": BASIC_B, "_c": BASIC_C}
+HIGHWAY = Partial(BASIC_A, combine=HighwayGate)
+WIDE: dict[str, Any] = {"features": (64, 128, 256), "convs": 3}
 
-MODELS = {f"cifar_plain{layers}": _net(layers, PLAIN) for layers in PLAINS} | {
-    f"cifar_resnet{layers}{option}": _net(layers, block) for layers in RESNETS for option, block in OPTIONS.items()
-}
-MODELS |= {f"cifar_highway{layers}": _net(layers, Partial(BASIC_A, combine=HighwayGate)) for layers in HIGHWAYS}
-
-WIDE = {"features": (64, 128, 256), "convs": 3}
+MODELS = {f"cifar_plain{layers}": _net("plain", layers, PLAIN) for layers in PLAINS}
 MODELS |= {
-    "cifar_resnet18": net(R18, BASIC_FEATURES, BASIC_B, **CIFAR),
-    "cifar_resnet29": _net(29, BOTTLENECK, **WIDE),
-    "cifar_res2net29": _net(29, Partial(Residual, branch=Bottle2neck), **WIDE),
-    "cifar_condconv20": _net(20, BASIC_A, conv=CondConv),
+    f"cifar_resnet{layers}{option}": _net("resnet", layers, block)
+    for layers in RESNETS
+    for option, block in OPTIONS.items()
+}
+MODELS |= {f"cifar_highway{layers}": _net("highway", layers, HIGHWAY) for layers in HIGHWAYS}
+MODELS |= {
+    "cifar_resnet18": ModelSpec(net(R18, BASIC_FEATURES, BASIC_B, **CIFAR), "resnet", image_size=32),
+    "cifar_resnet29": _net("resnet", 29, BOTTLENECK, **WIDE),
+    "cifar_res2net29": _net("res2net", 29, Partial(Residual, branch=Bottle2neck), **WIDE),
+    "cifar_condconv20": _net("condconv", 20, BASIC_A, conv=CondConv),
 }

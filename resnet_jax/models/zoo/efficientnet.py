@@ -5,7 +5,10 @@ TensorFlow does, with its epsilon, at the paper's sizes. tf_efficientnet_cc_*: C
 three stages.
 """
 
+from __future__ import annotations
+
 import math
+from dataclasses import replace
 from typing import Any
 
 from resnet_jax import ops
@@ -16,7 +19,10 @@ from resnet_jax.models.heads import ConvHead
 from resnet_jax.models.layers import BatchNorm, Conv
 from resnet_jax.models.partials import Partial
 from resnet_jax.models.resnet import ResNet, Stage
+from resnet_jax.models.spec import HALF, IMAGENET, MeanStd, ModelSpec, ModuleName, NameTable
 from resnet_jax.models.stems import HalvingStem
+from resnet_jax.models.zoo.torchvision import in_torchvision
+from resnet_jax.types import Preprocess
 
 # Table 1: depth, features, strides, kernel, expansion.
 ROWS = (
@@ -80,11 +86,72 @@ SCALES = (
     (2.0, 3.1, 600, 600),
 )
 
-MODELS = {f"efficientnet_b{i}": efficientnet(w, d, size) for i, (w, d, size, _) in enumerate(SCALES)}
-MODELS |= {f"tf_efficientnet_b{i}": efficientnet(w, d, size, **TENSORFLOW) for i, (w, d, _, size) in enumerate(SCALES)}
+# Names of timm's efficientnet.py. The first stage has no expansion, and numbers its norms without it.
+TIMM = NameTable(
+    (
+        ModuleName("conv_stem", "stem/conv"),
+        ModuleName("bn1", "stem/norm"),
+        ModuleName("blocks.0.{i}.conv_dw", "stage1_block{i}/branch/conv2"),
+        ModuleName("blocks.0.{i}.bn1", "stage1_block{i}/branch/norm2"),
+        ModuleName("blocks.0.{i}.conv_pw", "stage1_block{i}/branch/conv3"),
+        ModuleName("blocks.0.{i}.bn2", "stage1_block{i}/branch/norm3"),
+        ModuleName("blocks.{t}.{i}.conv_pw", "stage{s}_block{i}/branch/conv1"),
+        ModuleName("blocks.{t}.{i}.conv_dw", "stage{s}_block{i}/branch/conv2"),
+        ModuleName("blocks.{t}.{i}.conv_pwl", "stage{s}_block{i}/branch/conv3"),
+        ModuleName("blocks.{t}.{i}.bn{k}", "stage{s}_block{i}/branch/norm{k}"),
+        ModuleName("blocks.{t}.{i}.se.conv_reduce", "stage{s}_block{i}/branch/attend/fc1", is_conv1x1=True),
+        ModuleName("blocks.{t}.{i}.se.conv_expand", "stage{s}_block{i}/branch/attend/fc2", is_conv1x1=True),
+        ModuleName("blocks.{t}.{i}.routing_fn", "stage{s}_block{i}/branch/routing"),
+        ModuleName("conv_head", "head/conv"),
+        ModuleName("bn2", "head/norm"),
+        ModuleName("classifier", "head/dense"),
+    )
+)
+TORCHVISION = NameTable(
+    (
+        ModuleName("features.0.0", "stem/conv"),
+        ModuleName("features.0.1", "stem/norm"),
+        ModuleName("features.1.{i}.block.0.0", "stage1_block{i}/branch/conv2"),
+        ModuleName("features.1.{i}.block.0.1", "stage1_block{i}/branch/norm2"),
+        ModuleName("features.1.{i}.block.1.fc{k}", "stage1_block{i}/branch/attend/fc{k}", is_conv1x1=True),
+        ModuleName("features.1.{i}.block.2.0", "stage1_block{i}/branch/conv3"),
+        ModuleName("features.1.{i}.block.2.1", "stage1_block{i}/branch/norm3"),
+        ModuleName("features.{s}.{i}.block.0.0", "stage{s}_block{i}/branch/conv1"),
+        ModuleName("features.{s}.{i}.block.0.1", "stage{s}_block{i}/branch/norm1"),
+        ModuleName("features.{s}.{i}.block.1.0", "stage{s}_block{i}/branch/conv2"),
+        ModuleName("features.{s}.{i}.block.1.1", "stage{s}_block{i}/branch/norm2"),
+        ModuleName("features.{s}.{i}.block.2.fc{k}", "stage{s}_block{i}/branch/attend/fc{k}", is_conv1x1=True),
+        ModuleName("features.{s}.{i}.block.3.0", "stage{s}_block{i}/branch/conv3"),
+        ModuleName("features.{s}.{i}.block.3.1", "stage{s}_block{i}/branch/norm3"),
+        ModuleName("features.8.0", "head/conv"),
+        ModuleName("features.8.1", "head/norm"),
+        ModuleName("classifier.1", "head/dense"),
+    )
+)
+# torchvision's weights of B5 to B7 are TensorFlow's, and so are the constants of the norms; timm's are not.
+TORCHVISION_LARGE = replace(TORCHVISION, overrides={"norm": Partial(BatchNorm, epsilon=1e-3, decay=0.99)})
+
+
+def _spec(build: Partial[ResNet], image_size: int, mean_std: MeanStd = IMAGENET) -> ModelSpec:
+    """The crop leaves out 16 pixels at each side, as in the paper's code."""
+    preprocess = Preprocess(image_size, image_size + 32, *mean_std, interpolation="bicubic")
+    return ModelSpec(build, "efficientnet", image_size, {"timm": TIMM}, preprocess)
+
+
+def _cc(width: float, depth: float, image_size: int, experts: int) -> ModelSpec:
+    return _spec(efficientnet(width, depth, image_size, experts=experts, **TENSORFLOW), image_size, HALF)
+
+
+MODELS = {f"efficientnet_b{i}": _spec(efficientnet(w, d, size), size) for i, (w, d, size, _) in enumerate(SCALES)}
+LARGE = {name: MODELS[name] for name in ("efficientnet_b5", "efficientnet_b6", "efficientnet_b7")}
+MODELS = in_torchvision(MODELS, TORCHVISION) | in_torchvision(LARGE, TORCHVISION_LARGE)
 MODELS |= {
-    "tf_efficientnet_cc_b0_4e": efficientnet(1.0, 1.0, 224, experts=4, **TENSORFLOW),
-    "tf_efficientnet_cc_b0_8e": efficientnet(1.0, 1.0, 224, experts=8, **TENSORFLOW),
-    "tf_efficientnet_cc_b1_8e": efficientnet(1.0, 1.1, 240, experts=8, **TENSORFLOW),
-    "efficientnet_lite0": efficientnet(1.0, 1.0, 224, squeeze=None, act=ops.relu6),  # for phones
+    f"tf_efficientnet_b{i}": _spec(efficientnet(w, d, size, **TENSORFLOW), size)
+    for i, (w, d, _, size) in enumerate(SCALES)
+}
+MODELS |= {
+    "tf_efficientnet_cc_b0_4e": _cc(1.0, 1.0, 224, experts=4),
+    "tf_efficientnet_cc_b0_8e": _cc(1.0, 1.0, 224, experts=8),
+    "tf_efficientnet_cc_b1_8e": _cc(1.0, 1.1, 240, experts=8),
+    "efficientnet_lite0": _spec(efficientnet(1.0, 1.0, 224, squeeze=None, act=ops.relu6), 224),  # for phones
 }

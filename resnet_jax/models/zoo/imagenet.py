@@ -5,11 +5,19 @@ in the first 1x1, the same parameters, 6 % fewer multiply-adds. resnet18/34 have
 say the option.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 from resnet_jax.models.blocks import Residual
 from resnet_jax.models.branches import Bottleneck
 from resnet_jax.models.partials import Partial
 from resnet_jax.models.resnet import ResNet, Stage
 from resnet_jax.models.shortcuts import Project, Zero, ZeroPad
+from resnet_jax.models.spec import IMAGENET, ModelSpec, ModuleName, NameTable
+from resnet_jax.models.zoo.torchvision import in_torchvision
+from resnet_jax.types import Preprocess
 
 BASIC_A = Partial(Residual, shortcut=ZeroPad)
 BASIC_B = Partial(Residual)
@@ -21,32 +29,75 @@ BOTTLENECK_V1 = Partial(Residual, branch=Partial(Bottleneck, strides_in_1x1=True
 BASIC_FEATURES = (64, 128, 256, 512)
 BOTTLENECK_FEATURES = (256, 512, 1024, 2048)
 
-
 R18, R34, R50 = (2, 2, 2, 2), (3, 4, 6, 3), (3, 4, 6, 3)
 R101, R152 = (3, 4, 23, 3), (3, 8, 36, 3)
 
+# Names of torchvision's resnet.py.
+TORCHVISION_MODULES = (
+    ModuleName("conv1", "stem/conv"),
+    ModuleName("bn1", "stem/norm"),
+    ModuleName("layer{s}.{i}.downsample.0", "stage{s}_block{i}/shortcut/conv"),
+    ModuleName("layer{s}.{i}.downsample.1", "stage{s}_block{i}/shortcut/norm"),
+    ModuleName("layer{s}.{i}.conv{k}", "stage{s}_block{i}/branch/conv{k}"),
+    ModuleName("layer{s}.{i}.bn{k}", "stage{s}_block{i}/branch/norm{k}"),
+    ModuleName("fc", "head/dense"),
+)
+# timm's resnet.py has the same, and more for deep stems, strided convolutions in place of the stem's pool, slices of
+# Res2Net and attention over channels.
+TIMM_MODULES = (
+    ModuleName("conv1.0", "stem/conv1"),
+    ModuleName("conv1.1", "stem/norm1"),
+    ModuleName("conv1.3", "stem/conv2"),
+    ModuleName("conv1.4", "stem/norm2"),
+    ModuleName("conv1.6", "stem/conv3"),
+    ModuleName("bn1", "stem/norm3"),
+    ModuleName("maxpool.0", "stem/pool/conv"),
+    ModuleName("maxpool.1", "stem/pool/norm"),
+    ModuleName("layer{s}.{i}.convs.{p}", "stage{s}_block{i}/branch/conv2_{p}"),
+    ModuleName("layer{s}.{i}.bns.{p}", "stage{s}_block{i}/branch/norm2_{p}"),
+    ModuleName("layer{s}.{i}.se.fc{k}", "stage{s}_block{i}/attend/fc{k}", is_conv1x1=True),
+    ModuleName("layer{s}.{i}.se.conv", "stage{s}_block{i}/attend"),
+    *TORCHVISION_MODULES,
+)
+TORCHVISION, TIMM = NameTable(TORCHVISION_MODULES), NameTable(TIMM_MODULES)
 
-def net(depths, features, block, **fields) -> Partial[ResNet]:
+
+def net(depths: Sequence[int], features: Sequence[int], block: Any, **fields: Any) -> Partial[ResNet]:
+    """The builder of a net of four stages; all but the first halve the side."""
     rows = zip(depths, features, (1, 2, 2, 2), strict=True)
     stages = tuple(Stage(depth, width, strides, block) for depth, width, strides in rows)
     return Partial(ResNet, stages=stages, **fields)
 
 
+def timm_spec(
+    build: Partial[ResNet],
+    family: str,
+    *,
+    image_size: int = 224,
+    table: NameTable = TIMM,
+    preprocess: Preprocess | None = None,
+) -> ModelSpec:
+    """The row of a net of timm's resnet.py, with timm's usual preprocessing unless another is given."""
+    usual = Preprocess(image_size, round(image_size / 0.875), *IMAGENET)
+    return ModelSpec(build, family, image_size, {"timm": table}, preprocess or usual)
+
+
 MODELS = {
-    "plain18": net(R18, BASIC_FEATURES, PLAIN),
-    "plain34": net(R34, BASIC_FEATURES, PLAIN),
-    "resnet18": net(R18, BASIC_FEATURES, BASIC_B),
-    "resnet18_a": net(R18, BASIC_FEATURES, BASIC_A),
-    "resnet18_b": net(R18, BASIC_FEATURES, BASIC_B),
-    "resnet18_c": net(R18, BASIC_FEATURES, BASIC_C),
-    "resnet34": net(R34, BASIC_FEATURES, BASIC_B),
-    "resnet34_a": net(R34, BASIC_FEATURES, BASIC_A),
-    "resnet34_b": net(R34, BASIC_FEATURES, BASIC_B),
-    "resnet34_c": net(R34, BASIC_FEATURES, BASIC_C),
-    "resnet50": net(R50, BOTTLENECK_FEATURES, BOTTLENECK),
-    "resnet101": net(R101, BOTTLENECK_FEATURES, BOTTLENECK),
-    "resnet152": net(R152, BOTTLENECK_FEATURES, BOTTLENECK),
-    "resnet50_v1": net(R50, BOTTLENECK_FEATURES, BOTTLENECK_V1),
-    "resnet101_v1": net(R101, BOTTLENECK_FEATURES, BOTTLENECK_V1),
-    "resnet152_v1": net(R152, BOTTLENECK_FEATURES, BOTTLENECK_V1),
+    "plain18": ModelSpec(net(R18, BASIC_FEATURES, PLAIN), "plain"),
+    "plain34": ModelSpec(net(R34, BASIC_FEATURES, PLAIN), "plain"),
+    "resnet18": timm_spec(net(R18, BASIC_FEATURES, BASIC_B), "resnet"),
+    "resnet18_a": ModelSpec(net(R18, BASIC_FEATURES, BASIC_A), "resnet"),
+    "resnet18_b": ModelSpec(net(R18, BASIC_FEATURES, BASIC_B), "resnet"),
+    "resnet18_c": ModelSpec(net(R18, BASIC_FEATURES, BASIC_C), "resnet"),
+    "resnet34": timm_spec(net(R34, BASIC_FEATURES, BASIC_B), "resnet"),
+    "resnet34_a": ModelSpec(net(R34, BASIC_FEATURES, BASIC_A), "resnet"),
+    "resnet34_b": ModelSpec(net(R34, BASIC_FEATURES, BASIC_B), "resnet"),
+    "resnet34_c": ModelSpec(net(R34, BASIC_FEATURES, BASIC_C), "resnet"),
+    "resnet50": timm_spec(net(R50, BOTTLENECK_FEATURES, BOTTLENECK), "resnet"),
+    "resnet101": timm_spec(net(R101, BOTTLENECK_FEATURES, BOTTLENECK), "resnet"),
+    "resnet152": timm_spec(net(R152, BOTTLENECK_FEATURES, BOTTLENECK), "resnet"),
+    "resnet50_v1": ModelSpec(net(R50, BOTTLENECK_FEATURES, BOTTLENECK_V1), "resnet"),
+    "resnet101_v1": ModelSpec(net(R101, BOTTLENECK_FEATURES, BOTTLENECK_V1), "resnet"),
+    "resnet152_v1": ModelSpec(net(R152, BOTTLENECK_FEATURES, BOTTLENECK_V1), "resnet"),
 }
+MODELS = in_torchvision(MODELS, TORCHVISION)

@@ -5,29 +5,43 @@ recurrent gates, which share a memory of ten numbers: `_rnn`, and those for Imag
 convolutions in gates.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 from resnet_jax.models.branches import Bottleneck
 from resnet_jax.models.partials import Partial
 from resnet_jax.models.resnet import Stage
 from resnet_jax.models.shortcuts import ZeroPad
 from resnet_jax.models.skipnet import FeedForwardGate, RecurrentGate, SkipNet, SkipResidual
+from resnet_jax.models.spec import ModelSpec
 from resnet_jax.models.stems import CifarStem
 from resnet_jax.models.zoo.imagenet import BOTTLENECK_FEATURES, R50, R101
 
 
-def _net(depths, features, strides, block, gate, **fields) -> Partial[SkipNet]:
-    block = Partial(block, gate=gate)
-    rows = zip(depths, features, strides, strict=True)
+def _net(
+    depths: Sequence[int],
+    features: Sequence[int],
+    strides: Sequence[int],
+    block: Any,
+    gate: Any,
+    *,
+    image_size: int = 224,
+    **fields: Any,
+) -> ModelSpec:
+    stages = tuple(Stage(*row, Partial(block, gate=gate)) for row in zip(depths, features, strides, strict=True))
     memory = 10 if gate is RecurrentGate else None
-    return Partial(SkipNet, stages=tuple(Stage(*row, block) for row in rows), memory_size=memory, **fields)
+    return ModelSpec(Partial(SkipNet, stages=stages, memory_size=memory, **fields), "skipnet", image_size)
 
 
-def _cifar(layers: int, gate) -> Partial[SkipNet]:
+def _cifar(layers: int, gate: Any) -> ModelSpec:
     depths, block = 3 * [(layers - 2) // 6], Partial(SkipResidual, shortcut=ZeroPad)
-    fields = {"num_classes": 10, "image_size": 32, "stem": CifarStem, "stem_features": 16}
-    return _net(depths, (16, 32, 64), (1, 2, 2), block, gate, **fields)
+    fields = {"num_classes": 10, "stem": CifarStem, "stem_features": 16}
+    return _net(depths, (16, 32, 64), (1, 2, 2), block, gate, image_size=32, **fields)
 
 
-def _imagenet(depths) -> Partial[SkipNet]:
+def _imagenet(depths: Sequence[int]) -> ModelSpec:
     return _net(depths, BOTTLENECK_FEATURES, (1, 2, 2, 2), Partial(SkipResidual, branch=Bottleneck), RecurrentGate)
 
 

@@ -4,14 +4,19 @@ c, d, t: the stems and shortcuts of He et al. 2018, "Bag of Tricks": c a deep st
 tiered deep stem (24, 32, 64 channels) with d's shortcuts. aa, blur: anti-aliased. The others: see the rows.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 from resnet_jax import ops
 from resnet_jax.models.attention import EfficientChannelAttention, SqueezeExcite
 from resnet_jax.models.blocks import Residual
 from resnet_jax.models.branches import Bottle2neck, Bottleneck, SelectiveBasic, SelectiveBottleneck
 from resnet_jax.models.layers import GroupNorm
 from resnet_jax.models.partials import Partial
-from resnet_jax.models.resnet import ResNet
 from resnet_jax.models.shortcuts import PooledProject
+from resnet_jax.models.spec import IMAGENET, ModelSpec, ModuleName, NameTable
 from resnet_jax.models.stems import AveragePool, ConvPool, DeepStem, ImageNetStem, MaxBlurPool
 from resnet_jax.models.zoo.imagenet import BASIC_B as BASIC
 from resnet_jax.models.zoo.imagenet import (
@@ -23,8 +28,14 @@ from resnet_jax.models.zoo.imagenet import (
     R50,
     R101,
     R152,
+    TIMM,
+    TIMM_MODULES,
+    TORCHVISION,
     net,
+    timm_spec,
 )
+from resnet_jax.models.zoo.torchvision import in_torchvision
+from resnet_jax.types import Preprocess
 
 R26 = (2, 2, 2, 2)
 
@@ -32,12 +43,50 @@ TIERED = Partial(DeepStem, widths=(24, 32))
 AVERAGED = Partial(Bottleneck, pool=Partial(ops.avg_pool, window=2, padding=(0, 1)), pool_of_strides=True)
 
 
-def _basic(depths, block=BASIC, **fields) -> Partial[ResNet]:
-    return net(depths, BASIC_FEATURES, block, **fields)
+# Names of timm's resnet.py where shortcuts pool first.
+POOLED = NameTable(
+    (
+        ModuleName("layer{s}.{i}.downsample.1", "stage{s}_block{i}/shortcut/conv"),
+        ModuleName("layer{s}.{i}.downsample.2", "stage{s}_block{i}/shortcut/norm"),
+        *TIMM_MODULES,
+    )
+)
+# Names of timm's selective_kernel.py.
+SELECTIVE = NameTable(
+    (
+        ModuleName("layer{s}.{i}.conv{k}.paths.{p}.conv", "stage{s}_block{i}/branch/conv{k}/conv_{p}"),
+        ModuleName("layer{s}.{i}.conv{k}.paths.{p}.bn", "stage{s}_block{i}/branch/conv{k}/norm_{p}"),
+        ModuleName("layer{s}.{i}.conv{k}.attn.fc_reduce", "stage{s}_block{i}/branch/conv{k}/reduce"),
+        ModuleName("layer{s}.{i}.conv{k}.attn.bn", "stage{s}_block{i}/branch/conv{k}/reduce_norm"),
+        ModuleName("layer{s}.{i}.conv{k}.attn.fc_select", "stage{s}_block{i}/branch/conv{k}/select"),
+        ModuleName("layer{s}.{i}.conv{k}.conv", "stage{s}_block{i}/branch/conv{k}"),
+        ModuleName("layer{s}.{i}.conv{k}.bn", "stage{s}_block{i}/branch/norm{k}"),
+        *TIMM_MODULES,
+    )
+)
 
 
-def _bottleneck(depths, block=BOTTLENECK, **fields) -> Partial[ResNet]:
-    return net(depths, BOTTLENECK_FEATURES, block, **fields)
+def _spec(
+    family: str,
+    depths: Sequence[int],
+    features: Sequence[int],
+    block: Any,
+    *,
+    image_size: int = 224,
+    table: NameTable = TIMM,
+    preprocess: Preprocess | None = None,
+    **fields: Any,
+) -> ModelSpec:
+    build = net(depths, features, block, **fields)
+    return timm_spec(build, family, image_size=image_size, table=table, preprocess=preprocess)
+
+
+def _basic(family: str, depths: Sequence[int], block: Any = BASIC, **options: Any) -> ModelSpec:
+    return _spec(family, depths, BASIC_FEATURES, block, **options)
+
+
+def _bottleneck(family: str, depths: Sequence[int], block: Any = BOTTLENECK, **options: Any) -> ModelSpec:
+    return _spec(family, depths, BOTTLENECK_FEATURES, block, **options)
 
 
 def _d(block) -> Partial[Residual]:
@@ -65,49 +114,50 @@ _AA = Partial(Residual, branch=AVERAGED)
 _BLURRED = Partial(Residual, branch=Partial(Bottleneck, pool=ops.blur_pool))
 
 MODELS = {
-    "resnet18d": _basic(R18, _d(BASIC), stem=DeepStem),
-    "resnet26d": _bottleneck(R26, _d(BOTTLENECK), stem=DeepStem),
-    "resnet26t": _bottleneck(R26, _d(BOTTLENECK), stem=TIERED, image_size=256),
-    "resnet34d": _basic(R34, _d(BASIC), stem=DeepStem),
-    "resnet50c": _bottleneck(R50, stem=DeepStem),
-    "resnet50d": _bottleneck(R50, _d(BOTTLENECK), stem=DeepStem),
-    "resnet50t": _bottleneck(R50, _d(BOTTLENECK), stem=TIERED),
-    "resnet101d": _bottleneck(R101, _d(BOTTLENECK), stem=DeepStem, image_size=256),
-    "resnet152d": _bottleneck(R152, _d(BOTTLENECK), stem=DeepStem, image_size=256),
-    "resnet50_gn": _bottleneck(R50, norm=GroupNorm),
-    "resnetaa50": _bottleneck(R50, _AA, stem=Partial(ImageNetStem, pool=AveragePool)),
-    "resnetaa50d": _bottleneck(R50, _d(_AA), stem=Partial(DeepStem, pool=AveragePool)),
-    "resnetblur50": _bottleneck(R50, _BLURRED, stem=Partial(ImageNetStem, pool=MaxBlurPool)),
-    "resnetrs50": _bottleneck(R50, _RS, stem=_RS_STEM, image_size=160),
-    "resnetrs101": _bottleneck(R101, _RS, stem=_RS_STEM, image_size=192),
-    "resnext50_32x4d": _bottleneck(R50, _grouped(32, 4)),
-    "resnext50d_32x4d": _bottleneck(R50, _d(_grouped(32, 4)), stem=DeepStem),
-    "resnext101_32x4d": _bottleneck(R101, _grouped(32, 4)),
-    "resnext101_32x8d": _bottleneck(R101, _grouped(32, 8)),
-    "resnext101_64x4d": _bottleneck(R101, _grouped(64, 4)),
-    "wide_resnet50_2": _bottleneck(R50, _WIDE),
-    "wide_resnet101_2": _bottleneck(R101, _WIDE),
-    "seresnet18": _basic(R18, _SE_BASIC),
-    "seresnet34": _basic(R34, _SE_BASIC),
-    "seresnet50": _bottleneck(R50, _SE),
-    "seresnet101": _bottleneck(R101, _SE),
-    "seresnet152": _bottleneck(R152, _SE),
-    "seresnext50_32x4d": _bottleneck(R50, _grouped(32, 4, attend=SqueezeExcite)),
-    "seresnext101_32x4d": _bottleneck(R101, _grouped(32, 4, attend=SqueezeExcite)),
-    "seresnext101_32x8d": _bottleneck(R101, _grouped(32, 8, attend=SqueezeExcite)),
-    "seresnext101_64x4d": _bottleneck(R101, _grouped(64, 4, attend=SqueezeExcite)),
-    "ecaresnet50d": _bottleneck(R50, _ECA_D, stem=DeepStem),
-    "ecaresnet101d": _bottleneck(R101, _ECA_D, stem=DeepStem),
-    "skresnet18": _basic(R18, Partial(Residual, branch=SelectiveBasic)),
-    "skresnet34": _basic(R34, Partial(Residual, branch=SelectiveBasic)),
-    "skresnext50_32x4d": _bottleneck(R50, Partial(Residual, branch=SelectiveBottleneck)),
-    "res2net50_26w_4s": _bottleneck(R50, _res2(26, 4)),
-    "res2net50_26w_6s": _bottleneck(R50, _res2(26, 6)),
-    "res2net50_26w_8s": _bottleneck(R50, _res2(26, 8)),
-    "res2net50_48w_2s": _bottleneck(R50, _res2(48, 2)),
-    "res2net50_14w_8s": _bottleneck(R50, _res2(14, 8)),
-    "res2net101_26w_4s": _bottleneck(R101, _res2(26, 4)),
-    "res2net50d": _bottleneck(R50, _res2(26, 4, shortcut=PooledProject), stem=DeepStem),
-    "res2net101d": _bottleneck(R101, _res2(26, 4, shortcut=PooledProject), stem=DeepStem),
-    "res2next50": _bottleneck(R50, _res2(4, 4, groups=8)),
+    "resnet18d": _basic("resnet", R18, _d(BASIC), stem=DeepStem, table=POOLED),
+    "resnet26d": _bottleneck("resnet", R26, _d(BOTTLENECK), stem=DeepStem, table=POOLED),
+    "resnet26t": _bottleneck("resnet", R26, _d(BOTTLENECK), stem=TIERED, image_size=256, table=POOLED),
+    "resnet34d": _basic("resnet", R34, _d(BASIC), stem=DeepStem, table=POOLED),
+    "resnet50c": _bottleneck("resnet", R50, stem=DeepStem),
+    "resnet50d": _bottleneck("resnet", R50, _d(BOTTLENECK), stem=DeepStem, table=POOLED),
+    "resnet50t": _bottleneck("resnet", R50, _d(BOTTLENECK), stem=TIERED, table=POOLED),
+    "resnet101d": _bottleneck("resnet", R101, _d(BOTTLENECK), stem=DeepStem, image_size=256, table=POOLED),
+    "resnet152d": _bottleneck("resnet", R152, _d(BOTTLENECK), stem=DeepStem, image_size=256, table=POOLED),
+    "resnet50_gn": _bottleneck("resnet", R50, norm=GroupNorm),
+    "resnetaa50": _bottleneck("resnet", R50, _AA, stem=Partial(ImageNetStem, pool=AveragePool)),
+    "resnetaa50d": _bottleneck("resnet", R50, _d(_AA), stem=Partial(DeepStem, pool=AveragePool), table=POOLED),
+    "resnetblur50": _bottleneck("resnet", R50, _BLURRED, stem=Partial(ImageNetStem, pool=MaxBlurPool)),
+    "resnetrs50": _bottleneck("resnet_rs", R50, _RS, stem=_RS_STEM, image_size=160, table=POOLED),
+    "resnetrs101": _bottleneck("resnet_rs", R101, _RS, stem=_RS_STEM, image_size=192, table=POOLED),
+    "resnext50_32x4d": _bottleneck("resnext", R50, _grouped(32, 4)),
+    "resnext50d_32x4d": _bottleneck("resnext", R50, _d(_grouped(32, 4)), stem=DeepStem, table=POOLED),
+    "resnext101_32x4d": _bottleneck("resnext", R101, _grouped(32, 4)),
+    "resnext101_32x8d": _bottleneck("resnext", R101, _grouped(32, 8)),
+    "resnext101_64x4d": _bottleneck("resnext", R101, _grouped(64, 4), preprocess=Preprocess(224, 232, *IMAGENET)),
+    "wide_resnet50_2": _bottleneck("wide_resnet", R50, _WIDE),
+    "wide_resnet101_2": _bottleneck("wide_resnet", R101, _WIDE),
+    "seresnet18": _basic("senet", R18, _SE_BASIC),
+    "seresnet34": _basic("senet", R34, _SE_BASIC),
+    "seresnet50": _bottleneck("senet", R50, _SE),
+    "seresnet101": _bottleneck("senet", R101, _SE),
+    "seresnet152": _bottleneck("senet", R152, _SE),
+    "seresnext50_32x4d": _bottleneck("senet", R50, _grouped(32, 4, attend=SqueezeExcite)),
+    "seresnext101_32x4d": _bottleneck("senet", R101, _grouped(32, 4, attend=SqueezeExcite)),
+    "seresnext101_32x8d": _bottleneck("senet", R101, _grouped(32, 8, attend=SqueezeExcite)),
+    "seresnext101_64x4d": _bottleneck("senet", R101, _grouped(64, 4, attend=SqueezeExcite)),
+    "ecaresnet50d": _bottleneck("ecanet", R50, _ECA_D, stem=DeepStem, table=POOLED),
+    "ecaresnet101d": _bottleneck("ecanet", R101, _ECA_D, stem=DeepStem, table=POOLED),
+    "skresnet18": _basic("sknet", R18, Partial(Residual, branch=SelectiveBasic), table=SELECTIVE),
+    "skresnet34": _basic("sknet", R34, Partial(Residual, branch=SelectiveBasic), table=SELECTIVE),
+    "skresnext50_32x4d": _bottleneck("sknet", R50, Partial(Residual, branch=SelectiveBottleneck), table=SELECTIVE),
+    "res2net50_26w_4s": _bottleneck("res2net", R50, _res2(26, 4)),
+    "res2net50_26w_6s": _bottleneck("res2net", R50, _res2(26, 6)),
+    "res2net50_26w_8s": _bottleneck("res2net", R50, _res2(26, 8)),
+    "res2net50_48w_2s": _bottleneck("res2net", R50, _res2(48, 2)),
+    "res2net50_14w_8s": _bottleneck("res2net", R50, _res2(14, 8)),
+    "res2net101_26w_4s": _bottleneck("res2net", R101, _res2(26, 4)),
+    "res2net50d": _bottleneck("res2net", R50, _res2(26, 4, shortcut=PooledProject), stem=DeepStem, table=POOLED),
+    "res2net101d": _bottleneck("res2net", R101, _res2(26, 4, shortcut=PooledProject), stem=DeepStem, table=POOLED),
+    "res2next50": _bottleneck("res2net", R50, _res2(4, 4, groups=8)),
 }
+MODELS = in_torchvision(MODELS, TORCHVISION)

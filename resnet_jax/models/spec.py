@@ -1,0 +1,57 @@
+"""Rows of the registry: how a net is built, and what other libraries call its arrays and publish for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+
+from resnet_jax.models.partials import Partial
+from resnet_jax.types import Preprocess
+
+MeanStd = tuple[tuple[float, ...], tuple[float, ...]]  # of R, G, B in [0, 1]
+IMAGENET: MeanStd = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+OPENAI: MeanStd = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
+HALF: MeanStd = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+
+
+class ModuleName(NamedTuple):
+    """Name of a module in another library and here.
+
+    `{s}` is the stage from 1, `{t}` the stage from 0, `{i}` the block from 0, `{k}` and `{p}` any other number.
+    """
+
+    theirs: str  # "layer{s}.{i}.conv{k}"
+    ours: str  # "stage{s}_block{i}/branch/conv{k}"
+    is_conv1x1: bool = False  # their module is a 1x1 convolution, ours a dense layer
+
+
+@dataclass(frozen=True)
+class NameTable:
+    """Names that one library gives to the modules of a net. The first matching row of `modules` applies."""
+
+    modules: tuple[ModuleName, ...]
+    prefix: str = ""  # of the net's arrays; arrays without it belong to other nets in the same file and are ignored
+    overrides: Mapping[str, Any] = field(default_factory=dict)  # fields of the net that differ in this library
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Everything the package knows about a registered net.
+
+    `image_size` is passed to `build`, so that a table states it once.
+    """
+
+    build: Callable[..., nn.Module]  # called with fields of the net to override
+    family: str  # "resnet", "efficientnet", ...
+    image_size: int = 224  # published input side, pixels
+    name_tables: Mapping[str, NameTable] = field(default_factory=dict)  # by library, for those that have this net
+    preprocess: Preprocess | None = None  # of the first published weights; None: no library publishes weights
+    pretrained: Mapping[str, Preprocess] = field(
+        default_factory=dict
+    )  # by the checksum in the name of the weights' file
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "build", Partial(self.build, image_size=self.image_size))

@@ -1,0 +1,113 @@
+"""State dicts of PyTorch <-> variables of our nets, strictly: every array must match."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from resnet_jax.errors import NotFinite, WeightsMismatch, listed
+from resnet_jax.models import Shapes, natural_key, shapes
+from resnet_jax.types import Variables, at_least_float32, flaw
+from resnet_jax.weights.names import Names
+from resnet_jax.weights.readers import not_floating
+
+
+def to_variables(
+    state: Mapping[str, np.ndarray], model: nn.Module, names: Names, *, allow_nonfinite: bool = False
+) -> Variables:
+    """A state dict as the variables of `model`; every entry must match.
+
+    Raises:
+      WeightsMismatch: some do not.
+      NotFinite: NaN or infinite values, variances below 0.
+      ValueError: arrays that are not floating point.
+    """
+    expected = flatten_dict(float32_shapes(model).variables)
+    dtype = np.dtype(at_least_float32(model.param_dtype))  # not the traced one, which is float32 without x64
+    variables: dict[tuple[str, ...], np.ndarray] = {}
+    unused = {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
+    missing, misshapen, not_float, broken = [], [], [], []
+    for path, struct in expected.items():
+        key, is_conv1x1 = names.entry(path)
+        if key not in unused:
+            missing.append(key)
+            continue
+        value = unused.pop(key)
+        if not (np.issubdtype(value.dtype, np.floating) or value.dtype == jnp.bfloat16):
+            not_float.append(f"{key} ({value.dtype})")
+            continue
+        value = _to_ours(value, struct.shape, path[-1], is_conv1x1)
+        if value.shape != struct.shape:
+            misshapen.append(f"{key} (as {list(value.shape)} for {list(struct.shape)})")
+            continue
+        with np.errstate(over="ignore"):  # overflow becomes infinite, and is reported below
+            variables[path] = value.astype(dtype)
+        if why := flaw(path[-1], variables[path]):
+            broken.append(f"{key} ({why})")
+    problems = {"missing": missing, "unexpected": list(unused), "of another shape": misshapen}
+    if any(problems.values()):
+        by_kind = {kind: sorted(keys, key=natural_key) for kind, keys in problems.items() if keys}
+        lists = "; ".join(f"{len(keys)} {kind}: {listed(keys)}" for kind, keys in by_kind.items())
+        hint = prefix_hint(unused, missing)
+        raise WeightsMismatch(f"the weights do not fit the model: {lists}{f'; {hint}' if hint else ''}")
+    if not_float:
+        raise ValueError(not_floating(not_float))
+    if broken and not allow_nonfinite:
+        raise NotFinite(f"expected finite weights, got {listed(broken, 3)}")
+    return unflatten_dict(variables)
+
+
+def to_state(variables: Variables, names: Names) -> dict[str, np.ndarray]:
+    """Variables as a state dict, without PyTorch's counters of batches: `to_variables` backwards."""
+    state = {}
+    for path, value in flatten_dict(variables).items():
+        key, is_conv1x1 = names.entry(path)
+        state[key] = _to_theirs(np.asarray(value), path[-1], is_conv1x1)
+    return state
+
+
+def float32_shapes(model: nn.Module) -> Shapes:
+    """`shapes` at the published image size. In float32, because tracing float64 asks for x64."""
+    return shapes(model.clone(dtype=jnp.float32, param_dtype=jnp.float32), model.image_size)
+
+
+def shared_prefix(names: Iterable[str]) -> str:
+    """The first part of all names, as "module."; "" if they differ."""
+    first = {name.partition(".")[0] for name in names}
+    return f"{first.pop()}." if len(first) == 1 else ""
+
+
+def prefix_hint(names: Iterable[str], expected: Iterable[str]) -> str:
+    """How to rename arrays whose names have a wrapper's prefix before the expected ones; "" if they do not."""
+    names = list(names)
+    prefix = shared_prefix(names)
+    if not prefix or not {name.removeprefix(prefix) for name in names} & set(expected):
+        return ""
+    return f"all names begin with {prefix!r}: save {{name.removeprefix({prefix!r}): x for name, x in state.items()}}"
+
+
+def _to_ours(x: np.ndarray, shape: tuple[int, ...], leaf: str, is_conv1x1: bool) -> np.ndarray:
+    """[Co, Ci, ...] -> [..., Ci, Co] for kernels; another rank than theirs is returned as it is, and reported."""
+    if leaf != "kernel":
+        return x
+    if is_conv1x1:
+        return x[:, :, 0, 0].T if x.ndim == 4 else x
+    if len(shape) == 5 and x.ndim == 2 and x.size == np.prod(shape):  # experts: [E, Co * Ci * H * W]
+        experts, height, width, channels, features = shape
+        return x.reshape(experts, features, channels, height, width).transpose(0, 3, 4, 2, 1)
+    return np.moveaxis(x, (0, 1), (-1, -2)) if x.ndim > 1 else x
+
+
+def _to_theirs(x: np.ndarray, leaf: str, is_conv1x1: bool) -> np.ndarray:
+    """[..., Ci, Co] -> [Co, Ci, ...] for kernels."""
+    if leaf != "kernel":
+        return x
+    if is_conv1x1:
+        return x.T[..., None, None]
+    if x.ndim == 5:
+        return x.transpose(0, 4, 3, 1, 2).reshape(len(x), -1)
+    return np.moveaxis(x, (-1, -2), (0, 1))
