@@ -16,6 +16,7 @@ from resnet_jax.data.sources.protocols import Dataset, DataSource
 from resnet_jax.data.sources.subsets import RelabelledSource, select_classes
 from resnet_jax.errors import DataError, UnreadableImage
 from resnet_jax.moved import renamed_names
+from resnet_jax.types import LabelKind
 
 __all__ = [
     "TEST_SPLITS",
@@ -42,8 +43,9 @@ def open_dataset(
     path: str | None = None,
     data_dir: str | None = None,
     labels: str | None = None,
-    label_column: str | None = None,
+    label_column: str | tuple[str, ...] | None = None,
     image_column: str | None = None,
+    label_kind: LabelKind = "class",
     classes: tuple[str, ...] | None = None,
     as_0_1_0: bool = False,
     skip_unreadable: bool = False,
@@ -51,6 +53,7 @@ def open_dataset(
     """The TFDS dataset `name`, or what lies at `path`: a folder of images, of IDX or Parquet files, an .npz.
 
     Args:
+      label_kind: what is read as a label: the class of an image, several classes, or targets.
       labels, label_column, image_column, classes, as_0_1_0, skip_unreadable: of data at a path; see
         `formats.open_path`.
 
@@ -66,6 +69,7 @@ def open_dataset(
             labels=labels,
             label_column=label_column,
             image_column=image_column,
+            label_kind=label_kind,
             classes=classes,
             as_0_1_0=as_0_1_0,
             skip_unreadable=skip_unreadable,
@@ -76,9 +80,11 @@ def open_dataset(
     if name == "digits":
         from resnet_jax.data.digits import open_digits
 
-        return open_digits()
+        return open_digits(label_kind)
     from resnet_jax.data.sources import tfds
 
+    if label_kind != "class":
+        raise ValueError(f"data.name={name} has one class per image; expected --task classification")
     return tfds.open_tfds(name, data_dir)
 
 

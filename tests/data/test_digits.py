@@ -89,3 +89,14 @@ def test_sub_splits(tfds_dir):
     for split, first, last in (("train[:10%]", 0, 144), ("train[-30%:-10%]", 1006, 1293), ("train[1400:]", 1400, 1437)):
         np.testing.assert_array_equal(data.load("digits", split, data_dir=tfds_dir).images, whole[first:last])
     assert data.load("digits", "train[:10%]+test[5:9]", data_dir=tfds_dir).num_examples == 148
+
+
+def test_labels_of_other_kinds_are_derived_from_the_digit():
+    digits = data.open_dataset("digits").examples("train").labels
+    attributes = data.open_dataset("digits", label_kind="multi-hot").examples("train")
+    assert attributes.classes == ("even", "prime", "loop", "large") and attributes.labels.dtype == np.float32
+    np.testing.assert_array_equal(attributes.labels[:, 0], digits % 2 == 0)
+    np.testing.assert_array_equal(attributes.labels[:, 3], digits >= 5)
+    values = data.open_dataset("digits", label_kind="targets").examples("train")
+    assert values.classes == ("value",)
+    np.testing.assert_array_equal(values.labels[:, 0], digits)

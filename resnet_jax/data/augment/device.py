@@ -97,7 +97,7 @@ def _within(length: int, start: Array, size: Array | int) -> Array:
 
 
 def mix(batch: Batch, key: Array, *, mixup: float, cutmix: float, num_classes: int) -> Batch:
-    """Mixes examples 2k and 2k+1 of the global batch, images and labels: label int [N] -> float [N, K].
+    """Mixes examples 2k and 2k+1 of the global batch, images and labels: label int [N] or float [N, K] -> float [N, K].
 
     mixup: Zhang et al. 2018, section 2: l * a + (1 - l) * b, l from Beta(mixup, mixup). CutMix: Yun et al. 2019,
     section 3.1: in a, a box of b, of the share 1 - l before it is cut off at the edges. With both above 0, each pair
@@ -125,7 +125,7 @@ def mix(batch: Batch, key: Array, *, mixup: float, cutmix: float, num_classes: i
     mixed = jnp.where(
         cut.reshape(-1, 1, 1, 1), jnp.where(box[..., None], other, images), blend * images + (1 - blend) * other
     )
-    labels = one_hot(batch["label"], num_classes)
+    labels = one_hot(batch["label"], num_classes) if batch["label"].ndim == 1 else batch["label"]
     labels = kept[:, None] * labels + (1 - kept[:, None]) * swap_neighbours(labels)
     return {**batch, "image": mixed, "label": labels, "mask": mask * swap_neighbours(mask)}
 
@@ -143,7 +143,7 @@ def make_augment(
 ) -> Callable[[Batch, Array], Batch]:
     """augment(batch, key) -> batch: changes raw images, makes floats of them by `prepare` (a `Preprocess`), mixes.
 
-    `num_classes` is needed with mixup or cutmix, after which labels are soft, [N, K].
+    `num_classes` is needed to mix labels int [N], which become soft, float [N, K].
     """
 
     def augment(batch: Batch, key: Array) -> Batch:

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from resnet_jax.data.loading.decoding import caption
-from resnet_jax.types import Array, Batch, Preprocess
+from resnet_jax.types import Array, Batch, LabelKind, Preprocess
 
 SHOWN = 64  # images in a picture
 LEGIBLE = 80  # pixels of an image's width that its name has room below
@@ -21,10 +21,11 @@ def as_seen(
     key: Array,
     preprocess: Preprocess,
     classes: Sequence[str] | None = None,
+    label_kind: LabelKind = "class",
 ) -> np.ndarray:
-    """A batch's first images as the net gets them when `augment` draws from `key`: one picture, uint8 [H, W, 3].
+    """A batch's first images as the net sees them, augmented under `key`: one picture, uint8 [H, W, 3].
 
-    With the names of the `classes` each image has its own below it, and small ones are enlarged.
+    With the names of `classes` each image has its label below it, and small images are enlarged.
     """
     some = {name: x[:SHOWN] for name, x in batch.items()}
     some["index"] = np.arange(len(some["label"]))
@@ -33,7 +34,7 @@ def as_seen(
     if classes is None:
         return grid(images)
     times = math.ceil(LEGIBLE / images.shape[2])
-    names = [_name(label, classes) for label in np.asarray(augmented["label"])]
+    names = [label_text(label, classes, label_kind) for label in np.asarray(augmented["label"])]
     return grid(_captioned(images.repeat(times, 1).repeat(times, 2), names), gap=4)
 
 
@@ -44,9 +45,18 @@ def _captioned(images: np.ndarray, names: Sequence[str]) -> np.ndarray:
     return np.concatenate([colored, np.stack(captions)], axis=1)
 
 
-def _name(label: np.ndarray, classes: Sequence[str]) -> str:
-    """The class of a label, int [] or soft [K]; of mixed images those with a tenth or more, the larger first."""
-    chosen = [int(label)] if not label.ndim else [k for k in np.argsort(-label, kind="stable")[:2] if label[k] >= 0.1]
+def label_text(label: np.ndarray, classes: Sequence[str], label_kind: LabelKind = "class") -> str:
+    """A label in a caption: the class of int [] or soft [K]; all classes of multi-hot [K]; the numbers of targets [T].
+
+    For mixed images the classes with a share of a tenth or more, the larger first.
+    """
+    if label_kind == "targets":
+        return ", ".join(f"{value:.4g}" for value in label)
+    if label_kind == "multi-hot":
+        chosen = list(np.flatnonzero(label >= 0.5))
+    else:
+        order = np.argsort(-label, kind="stable")[:2] if label.ndim else [int(label)]
+        chosen = [k for k in order if not label.ndim or label[k] >= 0.1]
     return " + ".join(classes[k] if _is_latin(classes[k]) else f"class {k}" for k in chosen)
 
 

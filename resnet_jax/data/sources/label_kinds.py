@@ -7,11 +7,10 @@ source's `classes` name the columns.
 from __future__ import annotations
 
 import hashlib
-from typing import Literal
-
 import numpy as np
 
-LabelKind = Literal["class", "multi-hot", "targets"]
+from resnet_jax.types import LabelKind as LabelKind
+
 Label = int | np.ndarray  # a class, or float32 [K]
 
 

@@ -297,3 +297,17 @@ def test_a_balanced_source_serves_by_that_order():
     batch = next(source.batches(3, 2, batch_size=6))
     np.testing.assert_array_equal(batch["image"].ravel(), source.order(3, 6).batch(2))
     assert type(dataclasses.replace(source, balance=False).order(3, 6)) is Order
+
+
+@pytest.mark.parametrize("image_size", [None, 4])
+def test_labels_that_are_rows_are_served_as_they_are(image_size):
+    labels = np.array([[0.5, 1], [2, 3], [4, 5]], np.float32)
+    dataset = StoredDataset("set", {"train": ArraySource(np.zeros((3, 4, 4, 1), np.uint8), labels, ("a", "b"), "x")})
+    source = open_source(dataset, "train", image_size=image_size, threads=1)
+    first, last = source.eval_batches(2)
+    assert first["label"].dtype == np.float32 and last["mask"].tolist() == [1, 0]
+    np.testing.assert_array_equal(first["label"], labels[:2])
+    np.testing.assert_array_equal(last["label"][0], labels[2])
+    assert next(source.batches(0, batch_size=2))["label"].shape == (2, 2)
+    with pytest.raises(ValueError, match="data.balance is for one class per image"):
+        dataclasses.replace(source, balance=True).order(0, 2)

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from resnet_jax.data.loading.decoding import caption
-from resnet_jax.data.loading.sheet import as_seen, grid
+from resnet_jax.data.loading.sheet import as_seen, grid, label_text
 from resnet_jax.types import Preprocess
 
 
@@ -42,3 +42,11 @@ def test_each_image_has_the_name_of_its_class_below_it(soft):
 def test_a_caption_is_shortened_to_its_width():
     np.testing.assert_array_equal(caption("a" * 300, 50)[:, 48:], 0)
     assert caption("a" * 300, 50).any() and not caption("wide", 1).any()
+
+
+def test_captions_of_labels_of_each_kind():
+    names = ("cat", "dog", "owl")
+    assert label_text(np.array(1), names) == "dog"
+    assert label_text(np.array([0.05, 0.35, 0.6]), names) == "owl + dog"
+    assert label_text(np.array([1, 0, 1.0]), names, "multi-hot") == "cat + owl"
+    assert label_text(np.array([0.12345, -2]), names[:2], "targets") == "0.1234, -2"
