@@ -17,7 +17,7 @@ import numpy as np
 from resnet_jax.metrics.evaluator import Evaluator
 from resnet_jax.metrics.typed import Metric
 from resnet_jax.models import create_model
-from resnet_jax.types import Array, Batch
+from resnet_jax.types import Array, Batch, LabelKind
 
 
 class Term(NamedTuple):
@@ -38,12 +38,16 @@ class Details(NamedTuple):
     line: str
 
 
+RegressionLoss = Literal["l1", "l2", "huber"]
+
+
 @dataclass(frozen=True)
 class TaskOptions:
     """What a config says about tasks. A task reads the fields it knows."""
 
     label_smoothing: float = 0.0
     class_weights: Literal["balanced"] | Sequence[float] | Mapping[str, float] | None = None
+    regression_loss: RegressionLoss = "l2"
 
 
 class LabelledSource(Protocol):
@@ -65,6 +69,7 @@ class Task(Protocol):
     """What a run optimises and reports. A task is immutable."""
 
     name: ClassVar[str]
+    label_kind: ClassVar[LabelKind]  # what is read from the data as a label
     measures: ClassVar[Mapping[str, int]]  # metrics by which "best" may be chosen: +1 if higher is better, else -1
     titles: ClassVar[Mapping[str, str]]  # names of metrics for people, as "top-1"; a metric without one has its own
 
@@ -109,6 +114,14 @@ class Task(Protocol):
         """A new evaluator; its `update` gets the rows of `predictions`."""
         ...
 
+    def record(self) -> dict[str, Any]:
+        """What predictions need of the training data beside the classes, as JSON: saved with each checkpoint."""
+        ...
+
+    def restored(self, record: Mapping[str, Any]) -> Task:
+        """This task with what `record` returned when a checkpoint was saved."""
+        ...
+
     def write_details(self, evaluator: Any, folder: Path, metadata: Mapping[str, Any]) -> Details | None:
         """Writes what the evaluator knows beyond its result, such as numbers of each class, into `folder`.
 
@@ -122,6 +135,7 @@ class BaseTask:
     """Defaults: predictions are the logits ("output"), averaged arithmetically; nothing depends on the data."""
 
     name: ClassVar[str] = "own"
+    label_kind: ClassVar[LabelKind] = "class"
     measures: ClassVar[Mapping[str, int]] = {"loss": -1}
     titles: ClassVar[Mapping[str, str]] = {}
 
@@ -137,5 +151,28 @@ class BaseTask:
     def average(self, predictions: Sequence[Rows]) -> Rows:
         return {name: np.mean([one[name] for one in predictions], axis=0) for name in predictions[0]}
 
+    def record(self) -> dict[str, Any]:
+        return {}
+
+    def restored(self, record: Mapping[str, Any]) -> Self:
+        return self
+
     def write_details(self, evaluator: Any, folder: Path, metadata: Mapping[str, Any]) -> Details | None:
         return None
+
+
+def check_rows(source: LabelledSource, task: str) -> None:
+    """Raises ValueError for labels that are not float [n, K], K the number of the source's classes or targets."""
+    expected = (source.num_examples, len(source.classes))
+    labels = source.labels
+    if labels.shape != expected:
+        raise ValueError(
+            f"--task {task}: expected labels float {list(expected)}, got {labels.dtype} {list(labels.shape)}"
+        )
+
+
+def refuse_options(options: TaskOptions, task: str) -> None:
+    """Raises ValueError for options that only classification reads."""
+    for name in ("label_smoothing", "class_weights"):
+        if getattr(options, name) not in (None, 0.0):
+            raise ValueError(f"optim.{name} is for --task classification, got --task {task}")

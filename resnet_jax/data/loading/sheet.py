@@ -53,10 +53,11 @@ def label_text(label: np.ndarray, classes: Sequence[str], label_kind: LabelKind 
     if label_kind == "targets":
         return ", ".join(f"{value:.4g}" for value in label)
     if label_kind == "multi-hot":
-        chosen = list(np.flatnonzero(label >= 0.5))
+        chosen = np.flatnonzero(label >= 0.5).tolist()
+    elif label.ndim:
+        chosen = [k for k in np.argsort(-label, kind="stable")[:2].tolist() if label[k] >= 0.1]
     else:
-        order = np.argsort(-label, kind="stable")[:2] if label.ndim else [int(label)]
-        chosen = [k for k in order if not label.ndim or label[k] >= 0.1]
+        chosen = [int(label)]
     return " + ".join(classes[k] if _is_latin(classes[k]) else f"class {k}" for k in chosen)
 
 

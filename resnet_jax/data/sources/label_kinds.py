@@ -7,6 +7,7 @@ source's `classes` name the columns.
 from __future__ import annotations
 
 import hashlib
+
 import numpy as np
 
 from resnet_jax.types import LabelKind as LabelKind

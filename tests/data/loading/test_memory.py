@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from resnet_jax.data import InMemory
+from resnet_jax.data import InMemory, open_source
 from resnet_jax.data.loading import memory as sources
 from resnet_jax.data.loading.memory import BalancedOrder, Order, depth_note, in_memory
 from resnet_jax.data.sources.array_source import ArraySource
 from resnet_jax.data.sources.image_files import ImageFileSource
+from resnet_jax.data.sources.stored import StoredDataset
 from resnet_jax.errors import UnreadableImage
 
 

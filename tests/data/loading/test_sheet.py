@@ -49,4 +49,4 @@ def test_captions_of_labels_of_each_kind():
     assert label_text(np.array(1), names) == "dog"
     assert label_text(np.array([0.05, 0.35, 0.6]), names) == "owl + dog"
     assert label_text(np.array([1, 0, 1.0]), names, "multi-hot") == "cat + owl"
-    assert label_text(np.array([0.12345, -2]), names[:2], "targets") == "0.1234, -2"
+    assert label_text(np.array([0.12344, -2]), names[:2], "targets") == "0.1234, -2"

@@ -1,0 +1,148 @@
+"""Multi-label classification: any number of classes per image; binary cross-entropy, average precision, F1."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from resnet_jax.files import replace_file
+from resnet_jax.metrics.confusion import FILE, remove_evaluation
+from resnet_jax.metrics.multilabel import MultiLabelMetrics, average_precision, best_thresholds, f1_scores
+from resnet_jax.metrics.typed import Mean, Metric
+from resnet_jax.tasks.protocol import (
+    BaseTask,
+    Details,
+    LabelledSource,
+    Rows,
+    TaskOptions,
+    Term,
+    Terms,
+    check_rows,
+    refuse_options,
+)
+from resnet_jax.types import Array, Batch, LabelKind
+
+
+def binary_cross_entropy(logits: Array, targets: Array) -> Array:
+    """mean_k -t_k log s(z_k) - (1 - t_k) log (1 - s(z_k)), s the sigmoid: [N, K], float [N, K] in [0, 1] -> [N]."""
+    targets = targets.astype(logits.dtype)
+    losses = -targets * jax.nn.log_sigmoid(logits) - (1 - targets) * jax.nn.log_sigmoid(-logits)
+    return jnp.mean(losses, axis=-1)
+
+
+@dataclass(frozen=True)
+class MultiLabel(BaseTask):
+    """Any number of classes per image: labels 0 or 1 (in mixed images shares) in float [N, K].
+
+    The loss is the mean of `binary_cross_entropy`. A class is predicted if its probability is at least its threshold.
+    """
+
+    classes: tuple[str, ...] = ()
+    thresholds: tuple[float, ...] | None = None  # probabilities; None: one half for each class
+
+    name: ClassVar[str] = "multilabel"
+    label_kind: ClassVar[LabelKind] = "multi-hot"
+    measures: ClassVar[Mapping[str, int]] = {"map": 1, "f1_macro": 1, "f1_micro": 1, "loss": -1}
+    titles: ClassVar[Mapping[str, str]] = {
+        "map": "mean average precision (mAP)",
+        "f1_macro": "macro F1",
+        "f1_micro": "micro F1",
+    }
+
+    def for_data(self, source: LabelledSource, options: TaskOptions) -> Self:
+        refuse_options(options, self.name)
+        check_rows(source, self.name)
+        return replace(self, classes=source.classes)
+
+    @property
+    def num_outputs(self) -> int:
+        return len(self.classes)
+
+    def objective(self, outputs: Any, batch: Batch, axis_name: str | None) -> tuple[Terms, dict[str, Metric]]:
+        losses = binary_cross_entropy(outputs.logits, batch["label"])
+        return {"loss": Term(Mean.of(losses, batch["mask"]).total)}, {}
+
+    def predictions(self, outputs: Any) -> dict[str, Array]:
+        return {"logit": outputs.logits}
+
+    def average(self, predictions: Sequence[Rows]) -> Rows:
+        """Logit of the mean probability, float64."""
+        positive, negative = (
+            np.logaddexp.reduce([-np.logaddexp(0, -sign * one["logit"].astype(np.float64)) for one in predictions])
+            for sign in (1, -1)
+        )
+        return {"logit": positive - negative}
+
+    def evaluator(self) -> MultiLabelEvaluator:
+        return MultiLabelEvaluator(self.thresholds)
+
+    def write_details(self, evaluator: Any, folder: Path, metadata: Mapping[str, Any]) -> Details:
+        """Writes classes.json: of each class its images, average precision, F1, and the threshold of the highest F1.
+
+        That threshold is chosen on the evaluated images, so "best_f1" is optimistic: it is for other images.
+        """
+        rows = class_rows(self.classes, evaluator)
+        folder.mkdir(parents=True, exist_ok=True)
+        remove_evaluation(folder)
+        record = {name: None if value != value else value for name, value in metadata.items()}  # JSON has no NaN
+        replace_file(folder / FILE, json.dumps({**record, "classes": rows}, indent=1) + "\n")
+        tested = sorted((row for row in rows if row["images"]), key=lambda row: row["average_precision"] or 0.0)
+        lowest = ", ".join(f"{row['class']!r} {row['average_precision'] or math.nan:.4f}" for row in tested[:3])
+        return Details(folder / FILE, f"test by class: lowest average precision {lowest}")
+
+
+class MultiLabelEvaluator:
+    """Streaming loss, mean average precision and F1 of logits [N, K]."""
+
+    def __init__(self, thresholds: Sequence[float] | None = None) -> None:
+        self.metrics = MultiLabelMetrics(0.0 if thresholds is None else logit(np.asarray(thresholds, np.float64)))
+        self._loss = self._count = 0.0
+
+    def update(self, outputs: Rows, batch: Mapping[str, Any]) -> None:
+        logits, labels, mask = (np.asarray(x) for x in (outputs["logit"], batch["label"], batch["mask"]))
+        self.metrics.update(logits, labels, mask)
+        rows = mask != 0
+        z, t = logits[rows].astype(np.float64), labels[rows].astype(np.float64)
+        self._loss += float((t * np.logaddexp(0, -z) + (1 - t) * np.logaddexp(0, z)).mean(-1).sum())
+        self._count += int(rows.sum())
+
+    def result(self) -> dict[str, float]:
+        """ "loss", "map", "f1_macro" and "f1_micro". Raises ValueError if there were no examples."""
+        results = self.metrics.result()
+        return {"loss": self._loss / self._count, **results}
+
+
+def logit(probability: np.ndarray) -> np.ndarray:
+    """log(p / (1 - p)), with infinities for 0 and 1 (and a threshold above 1, which is never reached)."""
+    with np.errstate(divide="ignore"):
+        p = np.clip(probability, 0, 1)
+        return np.log(p) - np.log1p(-p)
+
+
+def class_rows(classes: Sequence[str], evaluator: MultiLabelEvaluator) -> list[dict[str, Any]]:
+    """A record of each class: "class", "images", "average_precision", "f1", "threshold" (a probability), "best_f1".
+
+    None where a number is not defined.
+    """
+    scores, targets = evaluator.metrics.scores, evaluator.metrics.targets
+    thresholds = best_thresholds(scores, targets)
+    columns = {
+        "average_precision": average_precision(scores, targets),
+        "f1": f1_scores(scores, targets, evaluator.metrics.thresholds),
+        "threshold": np.where(np.isinf(thresholds), np.nan, 1 / (1 + np.exp(-thresholds))),
+        "best_f1": f1_scores(scores, targets, thresholds),
+    }
+    numbers = zip(*(values.tolist() for values in columns.values()), strict=True)
+    return [
+        {"class": name, "images": int(images)}
+        | {key: None if math.isnan(value) else value for key, value in zip(columns, row, strict=True)}
+        for name, images, row in zip(classes, targets.sum(0), numbers, strict=True)
+    ]

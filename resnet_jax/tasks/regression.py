@@ -1,0 +1,117 @@
+"""Regression: one or more numbers per image; L1, L2 or Huber loss; MAE, RMSE and R2."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
+
+import jax.numpy as jnp
+import numpy as np
+
+from resnet_jax.metrics.regression import RegressionMetrics
+from resnet_jax.metrics.typed import Mean, Metric
+from resnet_jax.tasks.protocol import (
+    BaseTask,
+    LabelledSource,
+    RegressionLoss,
+    Rows,
+    TaskOptions,
+    Term,
+    Terms,
+    check_rows,
+    refuse_options,
+)
+from resnet_jax.types import Array, Batch, LabelKind
+
+# Of errors in standard deviations, float -> float. Huber (1964), with delta 1: e^2 / 2 up to 1, |e| - 1/2 beyond.
+LOSSES: dict[str, Callable[[Array], Array]] = {
+    "l1": jnp.abs,
+    "l2": jnp.square,
+    "huber": lambda error: jnp.where(jnp.abs(error) < 1, error**2 / 2, jnp.abs(error) - 0.5),
+}
+
+
+@dataclass(frozen=True)
+class Regression(BaseTask):
+    """Numbers per image: labels float [N, T].
+
+    The net predicts targets normalised by the training data's mean and standard deviation; the loss is the mean over
+    examples and targets. Metrics and predictions are in the targets' own units.
+    """
+
+    targets: tuple[str, ...] = ()
+    mean: tuple[float, ...] = ()  # of the training targets
+    deviation: tuple[float, ...] = ()
+    loss: RegressionLoss = "l2"
+
+    name: ClassVar[str] = "regression"
+    label_kind: ClassVar[LabelKind] = "targets"
+    measures: ClassVar[Mapping[str, int]] = {"mae": -1, "rmse": -1, "r2": 1, "loss": -1}
+    titles: ClassVar[Mapping[str, str]] = {
+        "mae": "mean absolute error (MAE)",
+        "rmse": "root mean squared error (RMSE)",
+        "r2": "R2",
+    }
+
+    def for_data(self, source: LabelledSource, options: TaskOptions) -> Self:
+        refuse_options(options, self.name)
+        check_rows(source, self.name)
+        values = source.labels.astype(np.float64)
+        deviation = values.std(0)
+        return replace(
+            self,
+            targets=source.classes,
+            mean=tuple(values.mean(0).tolist()),
+            deviation=tuple(np.where(deviation > 0, deviation, 1.0).tolist()),
+            loss=options.regression_loss,
+        )
+
+    @property
+    def num_outputs(self) -> int:
+        return len(self.targets)
+
+    def objective(self, outputs: Any, batch: Batch, axis_name: str | None) -> tuple[Terms, dict[str, Metric]]:
+        predicted = outputs.logits
+        scale = jnp.asarray(self.deviation, predicted.dtype)[None]
+        targets = (batch["label"].astype(predicted.dtype) - jnp.asarray(self.mean, predicted.dtype)[None]) / scale
+        errors = predicted - targets
+        losses = jnp.mean(LOSSES[self.loss](errors), axis=-1)
+        absolute = jnp.mean(jnp.abs(errors) * scale, axis=-1)
+        return {"loss": Term(Mean.of(losses, batch["mask"]).total)}, {"mae": Mean.of(absolute, batch["mask"])}
+
+    def predictions(self, outputs: Any) -> dict[str, Array]:
+        """ "prediction": float [N, T], in the targets' units."""
+        normalised = outputs.logits
+        mean, deviation = (jnp.asarray(x, normalised.dtype)[None] for x in (self.mean, self.deviation))
+        return {"prediction": normalised * deviation + mean}
+
+    def evaluator(self) -> RegressionEvaluator:
+        return RegressionEvaluator(self)
+
+    def record(self) -> dict[str, Any]:
+        return {"mean": list(self.mean), "deviation": list(self.deviation)}
+
+    def restored(self, record: Mapping[str, Any]) -> Self:
+        return replace(self, mean=tuple(record["mean"]), deviation=tuple(record["deviation"]))
+
+
+class RegressionEvaluator:
+    """Streaming loss, MAE, RMSE and R2 of predictions [N, T]."""
+
+    def __init__(self, task: Regression) -> None:
+        self.metrics = RegressionMetrics()
+        self._task, self._loss, self._count = task, 0.0, 0
+
+    def update(self, outputs: Rows, batch: Mapping[str, Any]) -> None:
+        predictions, labels = np.asarray(outputs["prediction"]), np.asarray(batch["label"])
+        self.metrics.update(predictions, labels, batch["mask"])
+        rows = np.asarray(batch["mask"]) != 0
+        errors = (predictions[rows].astype(np.float64) - labels[rows]) / np.asarray(self._task.deviation)
+        self._loss += float(np.asarray(LOSSES[self._task.loss](errors), np.float64).mean(-1).sum())
+        self._count += int(rows.sum())
+
+    def result(self) -> dict[str, float]:
+        """ "loss", "mae", "rmse" and "r2". Raises ValueError if there were no examples."""
+        results = self.metrics.result()
+        return {"loss": self._loss / self._count, **results}

@@ -1,0 +1,90 @@
+"""Binary cross-entropy as optax has it; evaluation, averages over views, thresholds and details of each class."""
+
+import json
+from types import SimpleNamespace
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from resnet_jax.metrics.multilabel import average_precision, f1_scores
+from resnet_jax.tasks import TASKS, MultiLabel, TaskOptions
+from resnet_jax.tasks.multilabel import binary_cross_entropy, logit
+
+RNG = np.random.default_rng(0)
+LOGITS = RNG.standard_normal((24, 3)).astype(np.float32)
+TARGETS = (RNG.random((24, 3)) < 0.4).astype(np.float32)
+TASK = MultiLabel(classes=("a", "b", "c"))
+
+
+def evaluated(task=TASK, mask=None):
+    evaluator = task.evaluator()
+    evaluator.update({"logit": LOGITS}, {"label": TARGETS, "mask": np.ones(24) if mask is None else mask})
+    return evaluator
+
+
+def test_the_loss_is_the_mean_binary_cross_entropy(strict_dtypes):
+    expected = optax.sigmoid_binary_cross_entropy(LOGITS, TARGETS).mean(-1)
+    np.testing.assert_allclose(binary_cross_entropy(jnp.asarray(LOGITS), jnp.asarray(TARGETS)), expected, rtol=1e-6)
+    extreme = binary_cross_entropy(jnp.array([[200.0, -200.0]]), jnp.array([[0.0, 1.0]]))
+    assert extreme.tolist() == [200.0]
+
+
+def test_masked_examples_add_nothing():
+    mask = np.arange(24) < 20
+    batch = {"label": jnp.asarray(TARGETS), "mask": jnp.asarray(mask, jnp.float32)}
+    terms, _ = TASK.objective(SimpleNamespace(logits=jnp.asarray(LOGITS)), batch, None)
+    expected = optax.sigmoid_binary_cross_entropy(LOGITS[:20], TARGETS[:20]).mean()
+    assert terms["loss"].total / 20 == pytest.approx(float(expected), rel=1e-6)
+    assert evaluated(mask=mask).result()["loss"] == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_results_are_those_of_the_metrics():
+    results = evaluated().result()
+    assert results["map"] == pytest.approx(average_precision(LOGITS, TARGETS).mean())
+    assert results["f1_macro"] == pytest.approx(f1_scores(LOGITS, TARGETS, 0.0).mean())
+    assert set(TASK.measures) == set(results)
+
+
+def test_thresholds_are_probabilities():
+    strict = evaluated(MultiLabel(classes=TASK.classes, thresholds=(0.9, 0.5, 2.0))).result()
+    expected = f1_scores(LOGITS, TARGETS, np.array([np.log(9), 0, np.inf]))
+    assert strict["f1_macro"] == pytest.approx(expected.mean())
+    assert logit(np.array([0.0, 1.0, 2.0])).tolist() == [-np.inf, np.inf, np.inf]
+
+
+def test_views_are_averaged_as_probabilities():
+    views = [np.array([[0.0, 2.0]]), np.array([[1.0, -3.0]])]
+    averaged = TASK.average([{"logit": view} for view in views])["logit"]
+    expected = np.mean([1 / (1 + np.exp(-view)) for view in views], axis=0)
+    np.testing.assert_allclose(1 / (1 + np.exp(-averaged)), expected)
+    np.testing.assert_allclose(TASK.average([{"logit": views[0]}])["logit"], views[0], atol=1e-12)
+
+
+def test_details_hold_the_threshold_with_the_highest_f1_of_each_class(tmp_path):
+    details = TASK.write_details(evaluated(), tmp_path / "evaluation", {"step": 3, "map": float("nan")})
+    record = json.loads(details.file.read_text())
+    assert record["step"] == 3 and record["map"] is None
+    for k, row in enumerate(record["classes"]):
+        best = f1_scores(LOGITS[:, [k]], TARGETS[:, [k]], float(logit(np.array(row["threshold"]))))[0]
+        assert row["best_f1"] == pytest.approx(best) and row["best_f1"] >= row["f1"]
+        assert row["images"] == TARGETS[:, k].sum()
+    assert details.line.startswith("test by class: lowest average precision '")
+
+
+def test_a_class_without_positives_has_no_numbers(tmp_path):
+    evaluator = TASK.evaluator()
+    evaluator.update({"logit": LOGITS}, {"label": TARGETS * [1, 1, 0], "mask": np.ones(24)})
+    row = json.loads(TASK.write_details(evaluator, tmp_path, {}).file.read_text())["classes"][2]
+    assert row["average_precision"] is row["threshold"] is None
+
+
+def test_options_of_classification_are_refused():
+    source = SimpleNamespace(classes=("a", "b", "c"), labels=TARGETS, num_examples=24)
+    assert TASKS["multilabel"].for_data(source, TaskOptions()).num_outputs == 3
+    with pytest.raises(ValueError, match="optim.label_smoothing is for --task classification, got --task multilabel"):
+        TASKS["multilabel"].for_data(source, TaskOptions(label_smoothing=0.1))
+    with pytest.raises(ValueError, match=r"expected labels float \[24, 2\], got float32 \[24, 3\]"):
+        source.classes = ("a", "b")
+        TASKS["multilabel"].for_data(source, TaskOptions())

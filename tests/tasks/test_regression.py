@@ -1,0 +1,65 @@
+"""Losses as optax has them, of normalised targets; predictions and metrics in the targets' own units."""
+
+from types import SimpleNamespace
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from resnet_jax.tasks import TASKS, Regression, TaskOptions
+
+RNG = np.random.default_rng(0)
+TARGETS = (RNG.standard_normal((24, 2)) * [2, 50] + [10, 1000]).astype(np.float32)
+SOURCE = SimpleNamespace(classes=("age", "weight"), labels=TARGETS, num_examples=24)
+OUTPUTS = RNG.standard_normal((24, 2)).astype(np.float32)
+LOSSES = {"l1": lambda e: abs(e), "l2": lambda e: e**2, "huber": lambda e: optax.huber_loss(e, delta=1.0)}
+
+
+def task(loss="l2"):
+    return TASKS["regression"].for_data(SOURCE, TaskOptions(regression_loss=loss))
+
+
+def terms(made, mask):
+    batch = {"label": jnp.asarray(TARGETS), "mask": jnp.asarray(mask, jnp.float32)}
+    return made.objective(SimpleNamespace(logits=jnp.asarray(OUTPUTS)), batch, None)
+
+
+def test_targets_are_normalised_by_the_training_data():
+    made = task()
+    np.testing.assert_allclose(made.mean, TARGETS.mean(0), rtol=1e-6)
+    np.testing.assert_allclose(made.deviation, TARGETS.std(0), rtol=1e-6)
+    constant = SimpleNamespace(classes=("a",), labels=np.full((5, 1), 3, np.float32), num_examples=5)
+    assert TASKS["regression"].for_data(constant, TaskOptions()).deviation == (1.0,)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_the_loss_in_training_is_that_of_evaluation(loss, strict_dtypes):
+    made, mask = task(loss), np.arange(24) < 20
+    errors = OUTPUTS - (TARGETS - TARGETS.mean(0)) / TARGETS.std(0)
+    expected = float(np.mean(LOSSES[loss](errors[:20])))
+    trained, metrics = terms(made, mask)
+    assert trained["loss"].total / 20 == pytest.approx(expected, rel=1e-5)
+    evaluator = made.evaluator()
+    predictions = made.predictions(SimpleNamespace(logits=jnp.asarray(OUTPUTS)))
+    evaluator.update(predictions, {"label": TARGETS, "mask": mask})
+    results = evaluator.result()
+    assert results["loss"] == pytest.approx(expected, rel=1e-4)
+    assert results["mae"] == pytest.approx(float(metrics["mae"].total / metrics["mae"].count), rel=1e-4)
+    assert set(made.measures) == set(results)
+
+
+def test_predictions_are_in_the_units_of_the_targets():
+    predictions = task().predictions(SimpleNamespace(logits=jnp.zeros((3, 2))))["prediction"]
+    np.testing.assert_allclose(predictions, np.tile(TARGETS.mean(0), (3, 1)), rtol=1e-6)
+
+
+def test_the_record_restores_the_normalisation():
+    made = task()
+    restored = Regression(targets=made.targets).restored(made.record())
+    assert restored == made
+
+
+def test_options_of_classification_are_refused():
+    with pytest.raises(ValueError, match="optim.class_weights is for --task classification, got --task regression"):
+        TASKS["regression"].for_data(SOURCE, TaskOptions(class_weights="balanced"))
