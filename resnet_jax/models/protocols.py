@@ -7,7 +7,7 @@ these names, or a partial of one. What the module is called with differs: see ea
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import flax.linen as nn
 
@@ -26,6 +26,7 @@ __all__ = [
     "Head",
     "Initializer",
     "NormFactory",
+    "RunBlock",
     "Shortcut",
     "ShortcutModule",
     "Stem",
@@ -35,9 +36,15 @@ __all__ = [
 
 
 class Block(Protocol):
-    """A whole block of a stage: a module [N, H, W, Ci] -> [N, H/s, W/s, features]."""
+    """A block of a stage: a module [N, H, W, Ci] -> [N, H/s, W/s, features]."""
 
     def __call__(self, context: BlockContext, features: int, strides: int, *, name: str) -> nn.Module: ...
+
+
+class RunBlock(Protocol):
+    """Runs a block: (block, x, carry) -> its output, and the carry for the next block."""
+
+    def __call__(self, block: Any, x: Array, carry: Any) -> tuple[Array, Any]: ...
 
 
 class Branch(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count
@@ -18,7 +18,7 @@ from resnet_jax.models.heads import LinearHead
 from resnet_jax.models.layers import BatchNorm, Conv
 from resnet_jax.models.options import normalized, whole
 from resnet_jax.models.partials import Partial, comparable
-from resnet_jax.models.protocols import Activation, Block, ConvFactory, Head, NormFactory, Stem
+from resnet_jax.models.protocols import Activation, Block, ConvFactory, Head, NormFactory, RunBlock, Stem
 from resnet_jax.models.stems import ImageNetStem
 from resnet_jax.types import Array, Dtype, check_is_array
 
@@ -45,9 +45,8 @@ class Outputs(NamedTuple):
     features: dict[str, Array]  # "stem", "stage1", ...: [N, H/s, W/s, C]; "pool": [N, C]
 
 
-@dataclass(frozen=True)
-class _Row:
-    """One block as it will be built."""
+class _BlockSpec(NamedTuple):
+    """A block, before it is built."""
 
     number: int  # in the net, from 0
     name: str
@@ -83,7 +82,7 @@ class ResNet(nn.Module):
     drop_rate: float = 0.0  # dropout before the head
     drop_path: float = 0.0  # stochastic depth: the rate of the last block; it grows linearly from the first
     output_stride: int | None = None  # 8 or 16: later strides become dilations; None: as the table says
-    dilation: str = "timm"  # or "resample": what becomes of pools whose strides are not taken (`BlockContext.pooled`)
+    dilation: str = "timm"  # or "resample": what becomes of pools whose strides are not taken (`BlockContext.pool`)
     bn_axis: str | None = None  # mapped axis whose devices share batch statistics; None: each device its own
     bn_group_size: int | None = None  # with bn_axis: how many neighbouring devices share
     frozen_norms: tuple[
@@ -108,6 +107,92 @@ class ResNet(nn.Module):
 
     @nn.compact
     def __call__(self, images: Array, train: bool, example_index: Array | None = None) -> Outputs:
+        outputs, _ = self.forward_with_carry(
+            images, train, example_index, initial_carry=lambda x: None, run_block=lambda block, x, _: (block(x), None)
+        )
+        return outputs
+
+    @nn.nowrap
+    def forward_with_carry(
+        self,
+        images: Array,
+        train: bool,
+        example_index: Array | None,
+        *,
+        initial_carry: Callable[[Array], Any],
+        run_block: RunBlock,
+    ) -> tuple[Outputs, Any]:
+        """The skeleton of every net: stem, stages, head, with a carry that passes from block to block.
+
+        `initial_carry` gives the first block's carry, a pytree, for that block's input. Returns the outputs and the
+        last block's carry. For the compact `__call__` of a subclass; its blocks decide what the carry is.
+        """
+        self._check(images)
+        index = jnp.arange(images.shape[0]) if example_index is None else example_index
+        stem = self.stem(self._context("stem", train), self.stem_features, name="stem")
+        feature, x = stem(images.astype(self.dtype))
+        if 0 in x.shape[1:-1]:
+            raise self._too_small(images)
+        features, carry = {"stem": feature}, initial_carry(x)
+        for name, blocks in self._stages(stem.total_strides, train, index):
+            for group in [[block] for block in blocks] if self.remat == "block" else [blocks]:
+                run = partial(_run_blocks, blocks=group, run_block=run_block)
+                x, carry = (run if self.remat == "none" else nn.remat(run))(self, x, carry)
+            features[name] = x
+        context = self._context("head", train)
+        if train and self.drop_rate:
+            drop = partial(ops.dropout, rate=self.drop_rate, key=self.make_rng("dropout"), index=index)
+            context = replace(context, dropout=drop)
+        features["pool"], logits = self.head(context, self.num_classes, self.global_pool, name="head")(x)
+        return Outputs(logits, features), carry
+
+    def _stages(
+        self, total_strides: int, train: bool, index: Array
+    ) -> Iterator[tuple[str, list[tuple[_BlockSpec, BlockContext]]]]:
+        """Each stage's name and blocks, with the context of each; `total_strides` are the stem's."""
+        drop_path_key = self.make_rng("drop_path") if train and self.drop_path else None
+
+        def bind(context: BlockContext, spec: _BlockSpec) -> BlockContext:
+            if not self.drop_path:
+                return context
+            if drop_path_key is None:
+                return replace(context, drop_path=lambda y: y)
+            key = jax.random.fold_in(drop_path_key, spec.number)
+            return replace(context, drop_path=partial(ops.drop_path, rate=spec.drop_rate, key=key, index=index))
+
+        strides, dilation = total_strides, 1
+        for name, stage, specs in self._block_specs():
+            take = self.output_stride is None or strides * stage.strides <= self.output_stride
+            strides, dilation = (strides * stage.strides, dilation) if take else (strides, dilation * stage.strides)
+            context = replace(self._context(name, train), dilation=dilation, take_strides=take)
+            yield name, [(spec, bind(context, spec)) for spec in specs]
+        if self.output_stride is not None and strides < self.output_stride:
+            raise ValueError(f"output_stride={self.output_stride}, but the net's own stride is {strides}")
+
+    def block_names(self) -> list[str]:
+        """Names of the blocks in order: "stage1_block0", ..."""
+        return [spec.name for _, _, specs in self._block_specs() for spec in specs]
+
+    def _block_specs(self) -> Iterator[tuple[str, Stage, list[_BlockSpec]]]:
+        """Each stage's name and blocks. Drop path grows linearly: block l of L has l / L of the last one's rate."""
+        total, first = sum(stage.depth for stage in self.stages), 0
+        for number, stage in enumerate(self.stages, 1):
+            name = f"stage{number}"
+            specs = [
+                _BlockSpec(
+                    number=first + i,
+                    name=f"{name}_block{i}",
+                    make=stage.block,
+                    features=stage.features,
+                    strides=stage.strides if i == 0 else 1,
+                    drop_rate=self.drop_path * (first + i + 1) / total,
+                )
+                for i in range(stage.depth)
+            ]
+            yield name, stage, specs
+            first += stage.depth
+
+    def _check(self, images: Array) -> None:
         expected = f"images float [N, H, W, {self.in_channels}] or series [N, L, {self.in_channels}]"
         check_is_array(images, expected)
         if images.ndim not in (3, 4) or images.shape[-1] != self.in_channels:
@@ -116,70 +201,6 @@ class ResNet(nn.Module):
             raise TypeError(f"images are normalised floats; got {images.dtype} (see Preprocess)")
         if 0 in images.shape[1:-1]:
             raise self._too_small(images)
-        index = jnp.arange(images.shape[0]) if example_index is None else example_index
-        drop_path_key = self.make_rng("drop_path") if train and self.drop_path else None
-
-        def bind(context: BlockContext, row: _Row) -> BlockContext:
-            if not self.drop_path:
-                return context
-            if drop_path_key is None:
-                return replace(context, drop_path=lambda y: y)
-            key = jax.random.fold_in(drop_path_key, row.number)
-            return replace(context, drop_path=partial(ops.drop_path, rate=row.drop_rate, key=key, index=index))
-
-        stem = self.stem(self._context("stem", train), self.stem_features, name="stem")
-        feature, x = stem(images.astype(self.dtype))
-        if 0 in x.shape[1:-1]:
-            raise self._too_small(images)
-        features = {"stem": feature}
-        strides, dilation, memory = stem.total_strides, 1, self.first_memory(x)
-        for name, stage, rows in self._rows():
-            take = self.output_stride is None or strides * stage.strides <= self.output_stride
-            strides, dilation = (strides * stage.strides, dilation) if take else (strides, dilation * stage.strides)
-            context = replace(self._context(name, train), dilation=dilation, take_strides=take)
-            for group in [[row] for row in rows] if self.remat == "block" else [rows]:
-                run = partial(_run, rows=[(row, bind(context, row)) for row in group], train=train)
-                run = run if self.remat == "none" else nn.remat(run)
-                x, memory = run(self, x, memory)
-            features[name] = x
-        if self.output_stride is not None and strides < self.output_stride:
-            raise ValueError(f"output_stride={self.output_stride}, but the net's own stride is {strides}")
-        context = self._context("head", train)
-        if train and self.drop_rate:
-            drop = partial(ops.dropout, rate=self.drop_rate, key=self.make_rng("dropout"), index=index)
-            context = replace(context, dropout=drop)
-        features["pool"], logits = self.head(context, self.num_classes, self.global_pool, name="head")(x)
-        return Outputs(logits, features)
-
-    def first_memory(self, x: Array) -> Any:
-        """What blocks hand on beside their maps, before the first of them: nothing, in this skeleton."""
-        return None
-
-    def through(self, block: nn.Module, x: Array, memory: Any, *, train: bool) -> tuple[Array, Any]:
-        """A block's map, and what it hands on."""
-        return block(x), memory
-
-    def _rows(self) -> Iterator[tuple[str, Stage, list[_Row]]]:
-        """Each stage's name and blocks. Drop path grows linearly: block l of L has l / L of the last one's rate."""
-        total, done = sum(stage.depth for stage in self.stages), 0
-        for number, stage in enumerate(self.stages, 1):
-            name = f"stage{number}"
-            yield (
-                name,
-                stage,
-                [
-                    _Row(
-                        number=done + i,
-                        name=f"{name}_block{i}",
-                        make=stage.block,
-                        features=stage.features,
-                        strides=stage.strides if i == 0 else 1,
-                        drop_rate=self.drop_path * (done + i + 1) / total,
-                    )
-                    for i in range(stage.depth)
-                ],
-            )
-            done += stage.depth
 
     def _too_small(self, images: Array) -> ValueError:
         def pixels(side: int) -> int:
@@ -209,10 +230,9 @@ class ResNet(nn.Module):
         )
 
 
-def _run(
-    net: ResNet, x: Array, memory: Any, *, rows: list[tuple[_Row, BlockContext]], train: bool
+def _run_blocks(
+    net: ResNet, x: Array, carry: Any, *, blocks: list[tuple[_BlockSpec, BlockContext]], run_block: RunBlock
 ) -> tuple[Array, Any]:
-    for row, context in rows:
-        block = row.make(context, row.features, row.strides, name=row.name)
-        x, memory = net.through(block, x, memory, train=train)
-    return x, memory
+    for spec, context in blocks:
+        x, carry = run_block(spec.make(context, spec.features, spec.strides, name=spec.name), x, carry)
+    return x, carry

@@ -7,7 +7,7 @@ paper's code the first block of the net has none.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 import flax.linen as nn
 import jax
@@ -19,15 +19,21 @@ from resnet_jax.models.branches import Basic
 from resnet_jax.models.context import BlockContext
 from resnet_jax.models.initializers import linear_uniform
 from resnet_jax.models.protocols import Branch, Shortcut
-from resnet_jax.models.resnet import ResNet
+from resnet_jax.models.resnet import Outputs, ResNet
 from resnet_jax.models.shortcuts import Project
-from resnet_jax.types import Array, Dtype
+from resnet_jax.types import Array, Dtype, at_least_float32
 
 # soft: F(x) is multiplied by the gate's probability; hard: by 0 or 1, with the gradient of the probability
 # ("straight-through", Bengio et al. 2013, section 4); skip: hard, and what is closed is not computed.
 Gating = Literal["soft", "hard", "skip"]
 OPEN_AT_FIRST = nn.initializers.constant(1.0)  # logits: a fresh net runs its blocks
 SIZES = 4  # into how many parts a batch is cut to run only as many as are needed
+
+
+class Gate(Protocol):
+    """The gate of a block: a module called (x, memory) -> logits [N], memory."""
+
+    def __call__(self, context: BlockContext, *, name: str) -> Callable[..., tuple[Array, Any]]: ...
 
 
 class FeedForwardGate(nn.Module):
@@ -40,14 +46,14 @@ class FeedForwardGate(nn.Module):
     convs: int = 1
 
     @nn.compact
-    def __call__(self, x: Array, memory: None) -> tuple[Array, None]:
+    def __call__(self, x: Array, memory: LSTM | None) -> tuple[Array, LSTM | None]:
         context, channels = self.context, x.shape[-1]
         if self.convs > 1 and 1 not in x.shape[1:-1]:
             x = ops.max_pool(x, window=2, strides=2, padding=0)
         for i in range(1, self.convs + 1):
             x = context.conv(channels, 3, 2 if i == self.convs else 1, name=f"conv{i}")(x)
             x = context.act(context.norm(name=f"norm{i}")(x))
-        return context.dense(1, name="dense", bias_init=OPEN_AT_FIRST)(ops.global_pool(x))[:, 0], None
+        return context.dense(1, name="dense", bias_init=OPEN_AT_FIRST)(ops.global_pool(x))[:, 0], memory
 
 
 class LSTM(NamedTuple):
@@ -97,11 +103,17 @@ class RecurrentGate(nn.Module):
         return self.context.dense(1, name="dense", bias_init=OPEN_AT_FIRST)(out)[:, 0], memory
 
 
+class GateCarry(NamedTuple):
+    """What blocks pass on beside their maps."""
+
+    memory: LSTM | None  # of recurrent gates
+    gates: tuple[Array, ...]  # [N] of each block so far: 0 or 1, or a soft gate's probability
+
+
 class SkipResidual(nn.Module):
     """act(g(x) * branch(x) + shortcut(x)), g in {0, 1}: a closed gate leaves the shortcut (section 3.1).
 
-    [N, H, W, Ci] -> [N, H/s, W/s, features]. The gate of each image, [N], is sown as "executed" in the collection
-    "gates": 0 or 1, or a soft gate's probability.
+    [N, *spatial, Ci] -> [N, *spatial/s, features], and the carry with the memory and the gate of each image.
     """
 
     context: BlockContext
@@ -109,17 +121,17 @@ class SkipResidual(nn.Module):
     strides: int = 1
     branch: Branch = Basic
     shortcut: Shortcut = Project
-    gate: Callable[..., nn.Module] = FeedForwardGate  # (context, name=) -> module(x, memory): logits [N], memory
+    gate: Gate = FeedForwardGate
 
     @nn.compact
-    def __call__(self, x: Array, memory: Any, gating: Gating) -> tuple[Array, Any]:
+    def __call__(self, x: Array, carry: GateCarry, gating: Gating) -> tuple[Array, GateCarry]:
         context = self.context
-        logits, memory = self.gate(context, name="gate")(x, memory)
+        logits, memory = self.gate(context, name="gate")(x, carry.memory)
         probability = jax.nn.sigmoid(logits)
         closer = (logits > 0).astype(logits.dtype)
         gate = probability if gating == "soft" else probability + lax.stop_gradient(closer - probability)
         if not self.is_initializing():
-            self.sow("gates", "executed", gate)
+            self.sow("gates", "executed", gate)  # until the training step reads "metrics" and "losses"
         s = self.shortcut(context, self.features, self.strides, name="shortcut")(x)
         branch: Any = self.branch(context, self.features, self.strides, name="branch")
         if gating == "skip" and not self.is_initializing():
@@ -127,7 +139,8 @@ class SkipResidual(nn.Module):
         else:
             y = branch(x)
         y = y * jnp.expand_dims(gate.astype(y.dtype), tuple(range(1, y.ndim)))
-        return context.act((y if context.drop_path is None else context.drop_path(y)) + s), memory
+        y = context.act((y if context.drop_path is None else context.drop_path(y)) + s)
+        return y, GateCarry(memory, (*carry.gates, gate))
 
 
 def run_for(module: nn.Module, x: Array, wanted: Array, like: Array) -> Array:
@@ -165,18 +178,66 @@ class SkipNet(ResNet):
     In training F(x) is multiplied by its gate, hard or soft. At inference gates are hard; with `skipping`, branches
     are computed for the images whose gates are open (and a few more: see `run_for`). What that saves depends on the
     device, the batch and how many are open; benchmarks/skipping.py measures it.
+
+    The net sows into the collection "metrics", [N] each, the share of blocks that an image runs ("executed") and each
+    block's gate ("executed/stage1_block0", ...), and in training into "losses" that share times `gate_penalty`
+    (section 3.2, with every block of the same cost).
     """
 
     memory_size: int | None = None  # of the LSTM that recurrent gates share
     soft_gates: bool = False
     skipping: bool = False
+    gate_penalty: float = 0.0
 
-    def first_memory(self, x: Array) -> LSTM | None:
-        if self.memory_size is None:
-            return None
-        return Memory(self.memory_size, self.dtype, self.param_dtype, name="memory")(x)
-
-    def through(self, block: nn.Module, x: Array, memory: Any, *, train: bool) -> tuple[Array, Any]:
+    @nn.compact
+    def __call__(self, images: Array, train: bool, example_index: Array | None = None) -> Outputs:
         inference: Gating = "skip" if self.skipping else "hard"
         training: Gating = "soft" if self.soft_gates else "hard"
-        return block(x, memory, training if train else inference)
+        gating = training if train else inference
+
+        def initial_carry(x: Array) -> GateCarry:
+            if self.memory_size is None:
+                return GateCarry(None, ())
+            return GateCarry(Memory(self.memory_size, self.dtype, self.param_dtype, name="memory")(x), ())
+
+        outputs, carry = self.forward_with_carry(
+            images,
+            train,
+            example_index,
+            initial_carry=initial_carry,
+            run_block=lambda block, x, carry: block(x, carry, gating),
+        )
+        if not self.is_initializing():
+            self._sow(carry.gates, train)
+        return outputs
+
+    def _sow(self, gates: tuple[Array, ...], train: bool) -> None:
+        gates = tuple(gate.astype(at_least_float32(gate.dtype)) for gate in gates)
+        total = sum(gates[1:], start=gates[0])
+        self.sow("metrics", "executed", total / len(gates))
+        for name, gate in zip(self.block_names(), gates, strict=True):
+            self.sow("metrics", f"executed/{name}", gate)
+        if train and self.gate_penalty:
+            self.sow("losses", "gate_penalty", self.gate_penalty / len(gates) * total)
+
+
+class Phase(NamedTuple):
+    """A net, and the first step of a run (1, 2, ...) that trains it."""
+
+    first_step: int
+    model: nn.Module
+
+
+def training_phases(model: nn.Module, *, gate_penalty: float = 0.0, soft_gate_steps: int = 0) -> tuple[Phase, ...]:
+    """The nets of a run: a SkipNet with soft gates, then with hard ones; any other net from the first step to the last.
+
+    Raises:
+      ValueError: options of gates for a net without gates.
+    """
+    if not isinstance(model, SkipNet):
+        if gate_penalty or soft_gate_steps:
+            raise ValueError("expected a SkipNet for gate_penalty and soft_gate_steps; this net has no gates")
+        return (Phase(1, model),)
+    model = model.clone(gate_penalty=gate_penalty)
+    soft = (Phase(1, model.clone(soft_gates=True)),) if soft_gate_steps else ()
+    return (*soft, Phase(soft_gate_steps + 1, model))

@@ -114,7 +114,7 @@ def test_drop_path_and_dropout_follow_the_global_index_and_not_the_shard():
 
 
 def test_drop_path_rates_grow_linearly_to_the_last_block():
-    rates = [row.drop_rate for _, _, rows in create_model("resnet18", drop_path=0.4)._rows() for row in rows]
+    rates = [spec.drop_rate for _, _, specs in create_model("resnet18", drop_path=0.4)._block_specs() for spec in specs]
     np.testing.assert_allclose(rates, 0.4 * np.arange(1, 9) / 8)
 
 
@@ -346,3 +346,31 @@ def test_a_net_in_ones_own_module_takes_a_name_and_its_class_can_be_lifted():
     saving = nn.remat(ResNet, static_argnums=(2,))(**fields)
     outputs, _ = jax.eval_shape(lambda v, x: saving.apply(v, x, True, mutable=["batch_stats"]), VARIABLES, x)
     assert outputs.logits.shape == (2, 10)
+
+
+def test_a_skeleton_of_ones_own_passes_a_carry_from_block_to_block():
+    """A net whose blocks know how many came before, without a change to the library; under remat too."""
+
+    class Scaled(Residual):
+        @nn.compact
+        def __call__(self, x, before):
+            return Residual(self.context, self.features, self.strides, name="block")(x) / (1 + before), before + 1
+
+    class Counting(ResNet):
+        @nn.compact
+        def __call__(self, images, train, example_index=None):
+            outputs, blocks = self.forward_with_carry(
+                images,
+                train,
+                example_index,
+                initial_carry=lambda x: jnp.zeros(()),
+                run_block=lambda block, x, carry: block(x, carry),
+            )
+            return outputs._replace(features={**outputs.features, "count": blocks})
+
+    for remat in ("none", "block", "stage"):
+        net = Counting(stages=(Stage(2, 8, 1, Scaled), Stage(1, 8, 2, Scaled)), stem_features=4, remat=remat)
+        outputs, variables = net.init_with_output(jax.random.key(0), X, train=False)
+        assert outputs.features["count"] == 3
+        assert net.block_names() == ["stage1_block0", "stage1_block1", "stage2_block0"]
+        assert set(variables["params"]) == {"stem", *net.block_names(), "head"}

@@ -14,9 +14,10 @@ from resnet_jax.models.blocks import Residual
 from resnet_jax.models.branches import Basic
 from resnet_jax.models.context import BlockContext
 from resnet_jax.models.shortcuts import ZeroPad
-from resnet_jax.models.skipnet import LSTM, FeedForwardGate, SkipResidual, run_for
+from resnet_jax.models.skipnet import LSTM, FeedForwardGate, GateCarry, SkipResidual, run_for, training_phases
 
 X = np.random.default_rng(0).standard_normal((5, 9, 8, 3))
+EMPTY = GateCarry(None, ())
 NETS = ("cifar_skipnet110", "cifar_skipnet38_rnn")  # with each kind of gate
 
 
@@ -25,7 +26,7 @@ def block(x64):
     context = BlockContext(dtype=jnp.float64, param_dtype=jnp.float64)
     block = SkipResidual(context, 3, shortcut=ZeroPad, gate=partial(FeedForwardGate, convs=2))
     x = jnp.asarray(X)
-    shapes = jax.eval_shape(lambda: block.init(jax.random.key(0), x, None, "hard"))
+    shapes = jax.eval_shape(lambda: block.init(jax.random.key(0), x, EMPTY, "hard"))
     leaves, structure = jax.tree.flatten(shapes)
     rng = np.random.default_rng(1)
     variables = structure.unflatten([jnp.asarray(rng.standard_normal(leaf.shape) ** 2) for leaf in leaves])
@@ -42,17 +43,17 @@ def biased(variables, bias):
 def test_an_open_gate_gives_the_residual_block_a_closed_one_its_shortcut(block):
     block, variables, x = block
     residual = Residual(block.context, 3, shortcut=ZeroPad).apply(variables, x)
-    np.testing.assert_array_equal(block.apply(biased(variables, 0.1), x, None, "hard")[0], residual)
-    np.testing.assert_array_equal(block.apply(biased(variables, -0.1), x, None, "hard")[0], np.maximum(X, 0))
+    np.testing.assert_array_equal(block.apply(biased(variables, 0.1), x, EMPTY, "hard")[0], residual)
+    np.testing.assert_array_equal(block.apply(biased(variables, -0.1), x, EMPTY, "hard")[0], np.maximum(X, 0))
 
 
 def test_a_soft_gate_multiplies_the_branch_by_its_probability(block):
     block, variables, x = block
     y = Basic(block.context, 3).apply({name: tree["branch"] for name, tree in variables.items()}, x)
-    (out, _), sown = block.apply(biased(variables, -0.5), x, None, "soft", mutable="gates")
+    out, carry = block.apply(biased(variables, -0.5), x, EMPTY, "soft")
     probability = 1 / (1 + np.exp(0.5))
     np.testing.assert_allclose(out, np.maximum(X + probability * y, 0), rtol=1e-12)
-    np.testing.assert_allclose(sown["gates"]["executed"][0], np.full(5, probability), rtol=1e-12)
+    np.testing.assert_allclose(carry.gates[0], np.full(5, probability), rtol=1e-12)
 
 
 @pytest.mark.parametrize("bias", [-0.3, 0.3])
@@ -62,7 +63,7 @@ def test_a_hard_gate_has_the_gradient_of_the_probability(block, bias):
     y = Basic(block.context, 3).apply({name: tree["branch"] for name, tree in variables.items()}, x)
 
     def total(bias):
-        return block.apply(biased(variables, bias), x, None, "hard")[0].sum()
+        return block.apply(biased(variables, bias), x, EMPTY, "hard")[0].sum()
 
     p = 1 / (1 + np.exp(-bias))
     passes = X + (bias > 0) * np.asarray(y) > 0
@@ -99,10 +100,11 @@ def test_skipping_changes_no_number(x64, name, n):
         if "gate" in block:
             block["gate"]["dense"]["bias"] = np.zeros(1)
     x = jnp.asarray(X[:n])
-    outputs, sown = jax.jit(partial(hard.apply, train=False, mutable="gates"))(variables, x)
+    outputs, sown = jax.jit(partial(hard.apply, train=False, mutable="metrics"))(variables, x)
     again = jax.jit(partial(skipping.apply, train=False))(variables, x)
-    executed = np.stack([gates["executed"][0] for gates in sown["gates"].values()])
-    assert set(np.unique(executed)) == {0, 1}
+    gates = np.stack([sown["metrics"][f"executed/{name}"][0] for name in hard.block_names()])
+    assert set(np.unique(gates)) == {0, 1}
+    np.testing.assert_allclose(sown["metrics"]["executed"][0], gates.mean(0), rtol=1e-12)
     np.testing.assert_allclose(again.logits, outputs.logits, rtol=0, atol=1e-10 * np.abs(outputs.logits).max())
 
 
@@ -133,7 +135,7 @@ def test_training_with_soft_and_with_hard_gates_under_remat(x64):
     @partial(jax.jit, static_argnums=0)
     def gradient(net, params):
         def loss(params):
-            outputs, _ = net.apply({**variables, "params": params}, x, train=True, mutable=["batch_stats", "gates"])
+            outputs, _ = net.apply({**variables, "params": params}, x, train=True, mutable=["batch_stats"])
             return (outputs.logits**2).sum()
 
         return jax.grad(loss)(params)
@@ -159,6 +161,33 @@ def test_a_fresh_net_runs_every_block_and_has_the_usual_variables():
     x = jnp.asarray(X[:1], jnp.float32)
     variables = jax.jit(partial(net.init, train=False))(jax.random.key(0), x)
     assert set(variables) == {"params", "batch_stats"}
-    _, sown = jax.jit(partial(net.apply, train=False, mutable="gates"))(variables, x)
-    assert len(sown["gates"]) == 3
-    assert all(np.all(gates["executed"][0] == 1) for gates in sown["gates"].values())
+    _, sown = jax.jit(partial(net.apply, train=False, mutable="metrics"))(variables, x)
+    names = ("stage1_block0", "stage2_block0", "stage3_block0")
+    assert set(sown["metrics"]) == {"executed", *(f"executed/{name}" for name in names)}
+    assert all(np.all(values[0] == 1) for values in sown["metrics"].values())
+
+
+def test_the_penalty_is_sown_in_training_alone_and_is_proportional_to_the_mean_gate(x64):
+    net = recipe.small("cifar_skipnet38", 1, dtype="float64", param_dtype="float64", gate_penalty=0.3)
+    variables, x = recipe.variables(net, np.float64), jnp.asarray(X)
+
+    @partial(jax.jit, static_argnums=(0, 2))
+    def sown(net, x, train):
+        return net.apply(variables, x, train=train, mutable=["losses", "metrics", "batch_stats"])[1]
+
+    training = sown(net.clone(soft_gates=True), x, True)
+    np.testing.assert_allclose(training["losses"]["gate_penalty"][0], 0.3 * training["metrics"]["executed"][0])
+    assert "losses" not in sown(net, x, False)
+    assert "losses" not in sown(net.clone(gate_penalty=0.0), x, True)
+
+
+def test_phases_of_training_are_soft_gates_then_hard_ones():
+    net = recipe.small("cifar_skipnet38", 1)
+    soft, hard = training_phases(net, gate_penalty=0.5, soft_gate_steps=7)
+    assert soft == (1, net.clone(gate_penalty=0.5, soft_gates=True))
+    assert hard == (8, net.clone(gate_penalty=0.5))
+    assert training_phases(net) == ((1, net),)
+    other = create_model("cifar_resnet8")
+    assert training_phases(other) == ((1, other),)
+    with pytest.raises(ValueError, match="expected a SkipNet for gate_penalty and soft_gate_steps; this net has no"):
+        training_phases(other, gate_penalty=0.5)
