@@ -162,10 +162,13 @@ class BaseTask:
 
 
 def check_rows(source: LabelledSource, task: str) -> None:
-    """Raises ValueError for labels that are not float [n, K], K the number of the source's classes or targets."""
+    """Raises ValueError for labels that are not float [n, K], K the number of the source's classes or targets.
+
+    A source without examples stands for the data of a checkpoint, and may have any labels.
+    """
     expected = (source.num_examples, len(source.classes))
     labels = source.labels
-    if labels.shape != expected:
+    if source.num_examples and labels.shape != expected:
         raise ValueError(
             f"--task {task}: expected labels float {list(expected)}, got {labels.dtype} {list(labels.shape)}"
         )

@@ -57,6 +57,8 @@ class Regression(BaseTask):
     def for_data(self, source: LabelledSource, options: TaskOptions) -> Self:
         refuse_options(options, self.name)
         check_rows(source, self.name)
+        if not source.num_examples:
+            return replace(self, targets=source.classes, loss=options.regression_loss)
         values = source.labels.astype(np.float64)
         deviation = values.std(0)
         return replace(

@@ -63,3 +63,8 @@ def test_the_record_restores_the_normalisation():
 def test_options_of_classification_are_refused():
     with pytest.raises(ValueError, match="optim.class_weights is for --task classification, got --task regression"):
         TASKS["regression"].for_data(SOURCE, TaskOptions(class_weights="balanced"))
+
+
+def test_without_examples_the_normalisation_is_restored():
+    empty = SimpleNamespace(classes=SOURCE.classes, labels=np.zeros(0, np.int32), num_examples=0)
+    assert TASKS["regression"].for_data(empty, TaskOptions()).restored(task().record()) == task()
