@@ -1,4 +1,4 @@
-"""Which classes a net takes for which: a table in the terminal, a picture of the matrix, and one of the mistakes."""
+"""Confusion between classes: a table for the terminal, a picture of the matrix, a sheet of mistakes."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ import numpy as np
 from resnet_jax.analysis.figures import save_figure, shorten, title
 from resnet_jax.analysis.text import columns, fitted, printable
 
-ROWS = 10  # classes of a table that is cut
-CELLS = 30  # classes of a picture that is cut
+ROWS = 10  # classes in a shortened table
+CELLS = 30  # classes in a reduced matrix
 SHEET = 24  # mistakes in a sheet
 COLUMNS = 6
-SHARES = (0, 5, 10, 20, 40, 60, 80, 100)  # per cent, at the bar of colours
+SHARES = (0, 5, 10, 20, 40, 60, 80, 100)  # per cent, ticks of the colour bar
 
 
 def class_table(rows: Sequence[Mapping[str, Any]], macro: Mapping[str, float], *, width: int, all_in: str) -> list[str]:
-    """Lines of at most `width` columns: the classes with the lowest recall first, and the macro averages.
+    """Table of at most `width` columns: classes by increasing recall, then the macro averages.
 
     Args:
-      rows: a record of each class: "class", "images", "recall", "precision", "f1", "mistaken_for".
-      all_in: where the classes are that a long table leaves out.
+      rows: one record per class: "class", "images", "recall", "precision", "f1", "mistaken_for".
+      all_in: a note on where to find the classes that a long table omits.
     """
     tested = sorted((row for row in rows if row["images"]), key=lambda row: (row["recall"], -row["images"]))
-    cut = len(tested) > ROWS + 2
-    shown = tested[:ROWS] if cut else tested
+    is_long = len(tested) > ROWS + 2
+    shown = tested[:ROWS] if is_long else tested
     average = f"mean of {len(tested):,} classes"
     names = [printable(row["class"]) for row in shown]
     keys = ("recall", "precision", "f1") if width >= 50 else ("recall",)
@@ -37,7 +37,7 @@ def class_table(rows: Sequence[Mapping[str, Any]], macro: Mapping[str, float], *
     )
     numbers = f"{'images':>9}{''.join(heads[key] for key in keys)}"
     room = min(max(columns(name) for name in [*names, average]), max(10, width - len(numbers)))
-    aside = width - room - len(numbers) - 2  # columns for what it is mistaken for
+    aside = width - room - len(numbers) - 2  # columns for "mistaken for"
     aside = aside if aside >= 12 else 0
 
     def line(name: str, images: int, values: Mapping[str, Any], others: str = "") -> str:
@@ -47,7 +47,7 @@ def class_table(rows: Sequence[Mapping[str, Any]], macro: Mapping[str, float], *
     lines = [f"{fitted('class', room)}{numbers}{'  mistaken for' * bool(aside)}"]
     for name, row in zip(names, shown, strict=True):
         lines.append(line(name, row["images"], row, _others(row["mistaken_for"], aside) if aside else ""))
-    if cut:
+    if is_long:
         lines.append(f"... and {len(tested) - ROWS:,} classes with higher recall{all_in}")
     lines.append(line(average, sum(row["images"] for row in tested), macro))
     if untested := len(rows) - len(tested):
@@ -56,7 +56,7 @@ def class_table(rows: Sequence[Mapping[str, Any]], macro: Mapping[str, float], *
 
 
 def _others(counts: Mapping[str, int], width: int) -> str:
-    """ "dog (3), owl (1)": as many of the first as have room."""
+    """ "dog (3), owl (1)": the first entries that fit into `width` columns."""
     shown = ""
     for name, count in counts.items():
         longer = f"{shown}{', ' * bool(shown)}{printable(name)} ({count})"
@@ -67,9 +67,9 @@ def _others(counts: Mapping[str, int], width: int) -> str:
 
 
 def draw_confusion(matrix: np.ndarray, classes: Sequence[str], out: str | Path, *, heading: str) -> list[Path]:
-    """Counts by true (rows) and predicted class, int [K, K], coloured by the share of the row; to OUT.png and OUT.svg.
+    """Draws counts by true class (rows) and predicted class, int [K, K], to OUT.png and OUT.svg.
 
-    Of more than 30 classes, the 30 with the most mistakes, and all others together.
+    Colours show the share of the row. More than 30 classes are reduced to the 30 with the most mistakes and the rest.
 
     Raises:
       ValueError: matplotlib is not installed.
@@ -83,7 +83,7 @@ def draw_confusion(matrix: np.ndarray, classes: Sequence[str], out: str | Path, 
     def draw(figure: Any) -> None:
         title(figure, heading)
         axes = figure.subplots()
-        picture = axes.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=1)  # the root, so that rare mistakes are seen
+        picture = axes.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=1)  # the root shows rare mistakes
         labels = [shorten(name, 18) for name in names]
         upright = 90 if size * max(map(len, labels)) > 60 else 0
         axes.set_xticks(range(size), labels, fontsize=font + 0.5, rotation=upright, parse_math=False)
@@ -103,9 +103,9 @@ def draw_confusion(matrix: np.ndarray, classes: Sequence[str], out: str | Path, 
 
 
 def reduced(matrix: np.ndarray, names: Sequence[str], most: int = CELLS) -> tuple[np.ndarray, list[str]]:
-    """The `most` classes with the most mistakes (as true or predicted class), in their order, and the others as one.
+    """The matrix of the `most` classes with the most mistakes, the other classes merged: int [K, K] -> int [k, k].
 
-    int [K, K] -> int [k, k], and the names of its classes. The counts add up to the same number of images.
+    Mistakes count for the true and for the predicted class. Returns the names too. The sum of the counts is unchanged.
     """
     if len(names) <= most + 1:
         return matrix, list(names)
@@ -121,7 +121,7 @@ def reduced(matrix: np.ndarray, names: Sequence[str], most: int = CELLS) -> tupl
 def draw_mistakes(
     images: Sequence[np.ndarray], captions: Sequence[tuple[str, str, float]], out: str | Path, *, heading: str
 ) -> list[Path]:
-    """Images uint8 [H, W, 1 or 3] with their true class, predicted class and its probability; to OUT.png.
+    """Draws images uint8 [H, W, 1 or 3] with true class, predicted class and its probability to OUT.png.
 
     Raises:
       ValueError: matplotlib is not installed.

@@ -1,4 +1,4 @@
-"""The curves of runs, from their metrics.jsonl."""
+"""Reads the curves of runs from metrics.jsonl."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ import numpy as np
 from resnet_jax.errors import did_you_mean
 from resnet_jax.models import natural_key
 
-WANTED = '{"step": 10, "split": "train" or "test", "loss": 1.5, "top1": 0.25, ...}'
+RECORD = '{"step": 10, "split": "train" or "test", "loss": 1.5, "top1": 0.25, ...}'
 
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """What one run has measured: float64 [records of a split] each, top-1 in [0, 1]; empty before the first record.
+    """Measurements of one run: float64 [records of a split] each, top-1 in [0, 1]; empty before the first record.
 
-    Where all steps of a record were skipped, as not finite, loss and top-1 are nan. Epochs are nan where a record has
-    none. What the run's folder does not say of its net, data and number of classes is "" or None.
+    Loss and top-1 are nan where all steps of a record were skipped as non-finite. Epochs are nan where a record has
+    none. Net and data are "" and classes None where the run directory does not name them.
     """
 
     label: str
@@ -41,7 +41,7 @@ class Curve:
     classes: int | None = None
 
     def progress(self, split: str, x: str) -> np.ndarray:
-        """The "epochs" or "steps" (`x`) of the records of "train" or "test"."""
+        """Epochs or steps (`x`) of the records of "train" or "test"."""
         values: np.ndarray = getattr(self, f"{split}_{x}")
         return values
 
@@ -51,18 +51,17 @@ class Curve:
 
 
 def read_curves(runs: Sequence[str | Path]) -> list[Curve]:
-    """One curve a run's folder, labelled with the shortest end of its path that no other has; a repeat is left out.
+    """One curve per run directory, in natural order of the labels; repeated directories count once.
 
-    They come in the order of their labels, as a person sorts them, whatever the order of `runs`.
-
-    The last line of a metrics.jsonl that is being written, or was when its run was killed, is left out.
+    A label is the shortest end of the path that no other run has. An incomplete last line of metrics.jsonl, which a
+    running or killed process leaves, is ignored.
 
     Raises:
-      FileNotFoundError: no metrics.jsonl in a folder.
-      ValueError: no run; a line that is no record; a run that has written none yet.
+      FileNotFoundError: no metrics.jsonl in a directory.
+      ValueError: no run, a run without records, or a line that is not a record.
     """
     if not runs:
-        raise ValueError("no run to read; wanted the folder of one at least")
+        raise ValueError("expected at least one run directory, got none")
     paths = list(dict.fromkeys(Path(os.path.abspath(run)) for run in runs))
     return sorted((_read(path, _label(path, paths)) for path in paths), key=lambda curve: natural_key(curve.label))
 
@@ -74,16 +73,16 @@ def _label(path: Path, paths: Sequence[Path]) -> str:
 
 
 def read_records(folder: Path) -> list[dict[str, Any]]:
-    """The lines of a run's metrics.jsonl. Raises what `read_curves` does."""
+    """Records of a run's metrics.jsonl. Raises the errors of `read_curves`."""
     file = folder / "metrics.jsonl"
     try:
-        lines = _read_text(file).split("\n")[:-1]  # the last is empty, or torn
+        lines = _read_text(file).split("\n")[:-1]  # the last one is empty or incomplete
     except (FileNotFoundError, NotADirectoryError):
         beside = sorted(run.parent.name for run in folder.parent.glob("*/metrics.jsonl"))
-        close = did_you_mean(folder.name, beside, None if beside else "no run is beside it")
+        close = did_you_mean(folder.name, beside, None if beside else "there is no run beside it")
         if inside := sorted(run.parent.name for run in folder.glob("*/metrics.jsonl")):
             close = f"runs in it: {', '.join(inside[:5])}{', ...' if len(inside) > 5 else ''}"
-        raise FileNotFoundError(f"no metrics.jsonl in {folder}; wanted the folder of a run; {close}") from None
+        raise FileNotFoundError(f"no metrics.jsonl in {folder}; expected a run directory; {close}") from None
     records = []
     for number, line in enumerate(lines, 1):
         try:
@@ -93,9 +92,9 @@ def read_records(folder: Path) -> list[dict[str, Any]]:
             for key in ("step", "loss", "top1"):
                 _number(record[key])
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
-            raise ValueError(f"{file}, line {number} is no record: {line[:80]!r}; wanted {WANTED}") from None
+            raise ValueError(f"{file}, line {number}: expected {RECORD}, got {line[:80]!r}") from None
     if not lines:
-        raise ValueError(f"{file} has no record yet; wait for the run's first")
+        raise ValueError(f"{file} has no record yet; wait for the first record of the run")
     return records
 
 
@@ -105,19 +104,19 @@ def _read(folder: Path, label: str) -> Curve:
         numbers = [_number(record[key]) for key in ("step", "loss", "top1")]
         points[record["split"]].append([*numbers, _number(record.get("epoch"))])
     train, test = (np.array(points[split], np.float64).reshape(-1, 4).T for split in ("train", "test"))
-    facts: tuple[Any, ...] = (*_net_and_data(folder), _num_classes(folder))
-    return Curve(label, *train, *test, *facts)
+    details: tuple[Any, ...] = (*_net_and_data(folder), _num_classes(folder))
+    return Curve(label, *train, *test, *details)
 
 
 def _read_text(file: Path) -> str:
-    """Raises ValueError for what is there and is no file: of a pipe one would wait for ever."""
+    """The text of a file. Raises ValueError for a pipe or a device, which would block."""
     if file.exists() and not file.is_file():
         raise ValueError(f"{file} cannot be read: not a file")
     return file.read_text(errors="replace")
 
 
 def _net_and_data(folder: Path) -> tuple[str, str]:
-    """The names of a run's net and data, from its config.json: "" where it does not say."""
+    """Names of net and data in config.json; "" if it has none."""
     with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
         config = json.loads(_read_text(folder / "config.json"))["config"]
         data = config["data"]
@@ -126,7 +125,7 @@ def _net_and_data(folder: Path) -> tuple[str, str]:
 
 
 def _num_classes(folder: Path) -> int | None:
-    """From the metadata of a checkpoint."""
+    """Number of classes in the metadata of a checkpoint; None if there is none."""
     for file in sorted(folder.glob("checkpoints/*/meta/metadata")):
         with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
             return len(json.loads(_read_text(file))["classes"])
@@ -134,7 +133,7 @@ def _num_classes(folder: Path) -> int | None:
 
 
 def _number(value: object) -> float:
-    if value is None:  # of steps whose losses were not finite, all of them
+    if value is None:  # all steps of the record were non-finite
         return math.nan
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(value)

@@ -1,4 +1,4 @@
-"""Figures: files, sizes, colours and axes. The only file that imports matplotlib."""
+"""Figure files, sizes, colours and axes. The only file that imports matplotlib."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import numpy as np
 from resnet_jax.analysis.text import printable
 from resnet_jax.extras import extra
 
-# Okabe & Ito's colours, told apart by colour-blind eyes too, less the yellow that white paper swallows.
+# Okabe and Ito's colours, which colour-blind readers can distinguish, without the yellow, which is pale on white.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-STYLES = ("-", "--", ":", "-.")  # one a round of the colours
-INCHES, DPI = 8, 160  # the width of a page's text; 1,280 pixels
+STYLES = ("-", "--", ":", "-.")  # the next one for each round of colours
+INCHES, DPI = 8, 160  # a column of text; 1,280 pixels
 INSTALL = "pip install 'flax-resnets[plots]'"
-# For names that matplotlib's own font has no letters for, where they are installed.
+# Fallback fonts, if installed, for letters that matplotlib's default font lacks.
 FONTS = (
     "Noto Sans CJK JP",
     "Noto Sans CJK SC",
@@ -29,7 +29,7 @@ FONTS = (
 
 
 def can_draw() -> bool:
-    """Whether matplotlib is installed, and can be imported."""
+    """Whether matplotlib can be imported."""
     try:
         import matplotlib.figure  # noqa: F401
     except ImportError:
@@ -40,9 +40,9 @@ def can_draw() -> bool:
 def save_figure(
     out: str | Path, draw: Callable[[Any], None], *, height: float, width: float = INCHES, kinds: Sequence[str]
 ) -> list[Path]:
-    """Saves what `draw` puts into a figure, inches, as OUT.KIND for each of `kinds` ("png", "svg"); their paths.
+    """Saves the figure that `draw` fills as OUT.KIND for each of `kinds` ("png", "svg"); returns the paths.
 
-    A .png or .svg at the end of `out` is dropped. The same numbers give the same files.
+    `width` and `height` are in inches. A suffix .png or .svg of `out` is ignored. Equal numbers give equal files.
 
     Raises:
       ValueError: matplotlib is not installed.
@@ -57,7 +57,7 @@ def save_figure(
     look: Any = {
         "font.size": 10,
         "font.family": ["DejaVu Sans", *(name for name in FONTS if name in installed)],
-        "svg.fonttype": "none",  # text stays text
+        "svg.fonttype": "none",  # keep text as text
         "svg.hashsalt": "curves",
         "figure.constrained_layout.w_pad": 0.12,  # inches
     }
@@ -66,7 +66,7 @@ def save_figure(
     out.parent.mkdir(parents=True, exist_ok=True)
     paths = [Path(f"{out}.{kind}") for kind in kinds]
     with matplotlib.rc_context(look), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")  # it is drawn as a box
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")  # a missing letter appears as a box
         figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
         FigureCanvasAgg(figure)
         draw(figure)
@@ -76,14 +76,14 @@ def save_figure(
 
 
 def plain(axes: Any) -> None:
-    """A light grid, and no frame."""
+    """Draws a light grid and removes the frame."""
     axes.grid(color="0.9")
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
 
 
 def against_progress(axes: Any, x: str) -> None:
-    """`x` ("steps" or "epochs") along the x axis, from 0 on."""
+    """Sets up the x axis for `x`, "steps" or "epochs", starting at 0."""
     from matplotlib.ticker import EngFormatter, MaxNLocator
 
     axes.set_xlabel(x)
@@ -95,19 +95,20 @@ def against_progress(axes: Any, x: str) -> None:
 
 
 def whole_numbers(axis: Any) -> None:
+    """Puts the ticks of an axis on integers."""
     from matplotlib.ticker import MaxNLocator
 
     axis.set_major_locator(MaxNLocator(integer=True))
 
 
 def title(figure: Any, text: str) -> None:
-    """Above everything, as it is: a name is no formula."""
+    """Sets the title of a figure, without parsing it as a formula."""
     if text:
         figure.suptitle("\n".join(map(printable, text.split("\n"))), fontsize=10.5, parse_math=False, wrap=True)
 
 
 def mark_chance(axes: Any, height: float, text: str = "chance") -> None:
-    """A dotted line with its name at the right end; none where it is farther from all lines than they are apart."""
+    """Draws a dotted line with `text` at its right end, unless the line would lie far from all data."""
     low, high = axes.dataLim.intervaly
     if not low - (high - low) <= height <= high + (high - low):
         return
@@ -125,29 +126,29 @@ Line = tuple[Any, Any]  # xs, ys
 def hidden_under(
     lines: Sequence[Line], *, span: float | None = None, share: float = 0.75, tolerance: float = 0.01
 ) -> list[int]:
-    """How many later lines each line lies under, and so has to be drawn wider by.
+    """How many later lines cover each line; a covered line must be drawn wider to stay visible.
 
-    One is under another if at least `share` of its points are closer to it than `tolerance` of `span`, the range of the
-    axis (None: of all ys).
+    A line is covered if at least `share` of its points are closer to a later line than `tolerance` of `span`, the range
+    of the axis (None: the range of all ys).
     """
     near = tolerance * (span_of(lines) if span is None else span)
 
     def covers(under: Line, over: Line) -> bool:
         if not len(under[0]) or not len(over[0]):
             return False
-        there = np.interp(under[0], over[0], over[1], left=np.nan, right=np.nan)
-        return float(np.mean(np.abs(there - under[1]) <= near)) >= share
+        heights = np.interp(under[0], over[0], over[1], left=np.nan, right=np.nan)
+        return float(np.mean(np.abs(heights - under[1]) <= near)) >= share
 
     return [sum(covers(line, other) for other in lines[i + 1 :]) for i, line in enumerate(lines)]
 
 
 def span_of(lines: Iterable[Line]) -> float:
-    """The range of all finite ys."""
+    """Range of all finite ys; 0 if there are none."""
     values = np.concatenate([np.zeros(0), *(np.asarray(ys, float) for _, ys in lines)])
     values = values[np.isfinite(values)]
     return float(np.ptp(values)) if values.size else 0.0
 
 
 def shorten(text: str, length: int) -> str:
-    """The end of a text that is too long."""
+    """The text, or its end after "..." if it has more than `length` letters."""
     return text if len(text) <= length else "..." + text[3 - length :]

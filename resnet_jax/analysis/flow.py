@@ -1,4 +1,4 @@
-"""The gradients that runs have recorded (`train.gradient_flow`), from their metrics.jsonl."""
+"""Reads the gradient norms that a run with `train.gradient_flow` records in metrics.jsonl."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ import numpy as np
 from resnet_jax.analysis.curves import read_records
 from resnet_jax.models import sort_components
 
-ACTIVATIONS, PARAMETERS = "activation_gradient/", "parameter_gradient/"  # what the records' names begin with
+ACTIVATIONS, PARAMETERS = "activation_gradient/", "parameter_gradient/"  # prefixes of the names in records
 
 
 @dataclass(frozen=True, eq=False)
 class Flow:
-    """L2 norms of the mean loss's gradient along a net: float64 [records, parts] each, from the image on."""
+    """L2 norms of the gradient of the mean loss along a net, from input to output: float64 [records, parts] each."""
 
     steps: np.ndarray  # int [records]
-    outputs: tuple[str, ...]  # "stem", "stage1_block0", ...: whose outputs
-    activations: np.ndarray  # by those
-    parts: tuple[str, ...]  # the same, and "head": whose parameters
-    parameters: np.ndarray
+    outputs: tuple[str, ...]  # "stem", "stage1_block0", ...: columns of `activations`
+    activations: np.ndarray  # gradient with respect to these outputs
+    parts: tuple[str, ...]  # the same and "head": columns of `parameters`
+    parameters: np.ndarray  # gradient with respect to the parameters
 
 
 def read_flow(run: str | Path) -> Flow:
-    """Raises what `read_curves` does, and ValueError where gradients were not recorded."""
+    """Gradient norms of a run. Raises the errors of `read_curves`, and ValueError if none were recorded."""
     records = [record for record in read_records(Path(run)) if f"{PARAMETERS}head" in record]
     if not records:
-        raise ValueError(f"{run} has no gradients by block; --train.gradient-flow records them")
+        raise ValueError(f"{run} has no gradients by block; train with --train.gradient-flow to record them")
 
     def columns(prefix: str) -> tuple[tuple[str, ...], np.ndarray]:
         parts = sort_components(name.removeprefix(prefix) for name in records[0] if name.startswith(prefix))

@@ -1,4 +1,4 @@
-"""Drawing of what the other files here compute: training curves, layer responses, gradients, experiments."""
+"""Draws training curves, layer responses, gradients and the results of experiments."""
 
 from __future__ import annotations
 
@@ -31,19 +31,17 @@ Progress = Literal["epochs", "steps"]
 TRAIN: dict[str, Any] = {"linestyle": (0, (4, 1.5)), "linewidth": 1}
 TEST: dict[str, Any] = {"linestyle": "-", "linewidth": 1.8, "markersize": 4}
 MARKERS = ("o", "s", "^", "D")
-WIDER = 2.0  # points, for each line that one lies under
+WIDER = 2.0  # points of width for each line that covers a line
 
 
 def draw_curves(curves: Sequence[Curve], out: str | Path, *, x: Progress | None = None) -> list[Path]:
-    """Loss and top-1 of training (dashed) and tests (solid), to OUT.png and OUT.svg (see `figures.save_figure`).
-
-    The curves are drawn in their order, which `read_curves` gives them.
+    """Draws loss and top-1 of training (dashed) and tests (solid) to OUT.png and OUT.svg; returns the paths.
 
     Args:
-      x: what the x axis counts; None: epochs where every record has its epoch, else steps.
+      x: the unit of the x axis; None: epochs if every record has them, else steps.
 
     Raises:
-      ValueError: matplotlib is not installed, as in all functions here; epochs of a run whose records have none.
+      ValueError: matplotlib is not installed, as in all functions here; x="epochs" for a run without epochs.
     """
     lacking = [curve.label for curve in curves if not curve.has_epochs]
     if x == "epochs" and lacking:
@@ -51,7 +49,7 @@ def draw_curves(curves: Sequence[Curve], out: str | Path, *, x: Progress | None 
     axis = x or ("steps" if lacking else "epochs")
     heading, labels = title_and_labels(curves)
     labels = [shorten(printable(label), 76) for label in labels]
-    columns = max(1, min(len(labels), 84 // (max(map(len, labels)) + 8)))  # what a line holds
+    columns = max(1, min(len(labels), 84 // (max(map(len, labels)) + 8)))  # entries in a line of the legend
     rows = math.ceil(len(labels) / columns) if len(curves) > 1 else 0
     numbers = {curve.classes for curve in curves}
     chance = 1 / count if len(numbers) == 1 and (count := numbers.pop()) else None
@@ -59,20 +57,20 @@ def draw_curves(curves: Sequence[Curve], out: str | Path, *, x: Progress | None 
     def draw(figure: Any) -> None:
         title(figure, heading)
         panels = figure.subplots(1, 2)
-        wide = _wide(curves)
+        wide = _needs_log_axis(curves)
         for axes, name in zip(panels, ("loss", "top1"), strict=True):
             for split, look in (("train", TRAIN), ("test", TEST)):
                 lines = [(curve.progress(split, axis), getattr(curve, f"{split}_{name}")) for curve in curves]
                 logs = [(xs, np.log(ys) if wide and name == "loss" else ys) for xs, ys in lines]
                 for i, ((xs, ys), under) in enumerate(zip(lines, hidden_under(logs), strict=True)):
-                    own: dict[str, Any] = look | _look(i, len(curves), split)
-                    own["linewidth"] += WIDER * under
-                    # Above every dashed line, the narrow ones above the wide; a dozen markers, as more run together.
-                    own["zorder"] = (3 if split == "test" else 2) - 0.1 * under
-                    own["markevery"] = math.ceil(max(1, len(xs)) / 12)
+                    style: dict[str, Any] = look | _look(i, len(curves), split)
+                    style["linewidth"] += WIDER * under
+                    # Solid above dashed, narrow above wide. More than a dozen markers would merge.
+                    style["zorder"] = (3 if split == "test" else 2) - 0.1 * under
+                    style["markevery"] = math.ceil(max(1, len(xs)) / 12)
                     if len(xs) == 1:
-                        own.setdefault("marker", ".")
-                    axes.plot(xs, 100 * ys if name == "top1" else ys, **own)
+                        style.setdefault("marker", ".")
+                    axes.plot(xs, 100 * ys if name == "top1" else ys, **style)
             against_progress(axes, axis)
         panels[0].set_ylabel("loss (nats)")
         panels[0].set_yscale("log" if wide else "linear")
@@ -93,7 +91,7 @@ def draw_curves(curves: Sequence[Curve], out: str | Path, *, x: Progress | None 
                 fontsize=9, handlelength=3, frameon=False,
             )  # fmt: skip
             for text, label in zip(legend.get_texts(), labels, strict=True):
-                # Set here, as a name is no formula ("$") and is not left out ("_run").
+                # Set here: matplotlib would parse "$" as a formula and hide a label that starts with "_".
                 text.set_parse_math(False)
                 text.set_text(label)
 
@@ -101,24 +99,24 @@ def draw_curves(curves: Sequence[Curve], out: str | Path, *, x: Progress | None 
 
 
 def _handle(axes: Any, look: Mapping[str, Any]) -> Any:
-    """A line for a legend alone."""
+    """A line for the legend only."""
     return axes.plot([], [], **look)[0]
 
 
 def _look(i: int, runs: int, split: str) -> dict[str, Any]:
-    """The colour of run `i` (of a single run: of its split), and its marker in tests, another each round of colours."""
+    """Colour of run `i` (of the split, for a single run), and the marker of its tests."""
     color = COLORS[(split == "test") if runs == 1 else i % len(COLORS)]
     return {"color": color} | ({"marker": MARKERS[i // len(COLORS) % len(MARKERS)]} if split == "test" else {})
 
 
 def title_and_labels(curves: Sequence[Curve]) -> tuple[str, list[str]]:
-    """What a title says of all curves, and a legend of each: nets and data where they differ."""
+    """Title for all curves, and a label for each with its net and data where they differ."""
     nets, sets = {curve.net for curve in curves}, {curve.data for curve in curves}
     common = " on ".join(name for names in (nets, sets) if len(names) == 1 for name in names if name)
-    own = [[curve.net] * (len(nets) > 1) + [curve.data] * (len(sets) > 1) for curve in curves]
+    details = [[curve.net] * (len(nets) > 1) + [curve.data] * (len(sets) > 1) for curve in curves]
     labels = [
         f"{curve.label} ({', '.join(filter(None, names))})" if any(names) else curve.label
-        for curve, names in zip(curves, own, strict=True)
+        for curve, names in zip(curves, details, strict=True)
     ]
     if len(curves) == 1:
         return f"{shorten(curves[0].label, 60)}{f': {common}' if common else ''}", labels
@@ -128,10 +126,12 @@ def title_and_labels(curves: Sequence[Curve]) -> tuple[str, list[str]]:
 def draw_errors(
     kinds: Mapping[str, Mapping[int, Sequence[Curve]]], out: str | Path, *, chance: float | None = None
 ) -> list[Path]:
-    """Training error (dashed) and test error against epochs, a panel a kind of net, a colour a depth.
+    """Draws training error (dashed) and test error against epochs, one panel per kind of net, one colour per depth.
 
-    Means over the curves of a depth, which are of several seeds. He et al. 2015, figures 1 and 6. `chance` is the error
-    of guessing.
+    Each line is the mean over the curves of a depth, one per seed. He et al. 2015, figures 1 and 6.
+
+    Args:
+      chance: the error of guessing.
     """
 
     every = sorted({depth for depths in kinds.values() for depth in depths})
@@ -147,10 +147,10 @@ def draw_errors(
                 ]
                 unders = hidden_under(lines, span=100)
                 for (depth, _), (xs, ys), under in zip(ordered, lines, unders, strict=True):
-                    own = look | {"color": color[depth], "zorder": (3 if split == "test" else 2) - 0.1 * under}
-                    own["linewidth"] += WIDER * under
-                    own["marker"] = "o" if split == "test" else "." if len(xs) == 1 else ""
-                    axes.plot(xs, ys, **own)
+                    style = look | {"color": color[depth], "zorder": (3 if split == "test" else 2) - 0.1 * under}
+                    style["linewidth"] += WIDER * under
+                    style["marker"] = "o" if split == "test" else "." if len(xs) == 1 else ""
+                    axes.plot(xs, ys, **style)
             axes.set_title(kind, fontsize=11)
             against_progress(axes, "epochs")
             if chance is not None:
@@ -163,7 +163,7 @@ def draw_errors(
             handles=handles, loc="outside lower center", ncols=len(handles), fontsize=9, handlelength=3, frameon=False
         )
         panels[0].set_ylabel("error (%)")
-        panels[0].set_ylim(bottom=-1)  # a line at 0 is seen whole
+        panels[0].set_ylim(bottom=-1)  # a line at 0 stays visible
 
     return save_figure(out, draw, height=3.9, kinds=("png", "svg"))
 
@@ -174,19 +174,19 @@ def _error(curve: Curve, split: str) -> np.ndarray:
 
 
 def draw_responses(kinds: Mapping[str, Mapping[int, Sequence[float]]], out: str | Path) -> list[Path]:
-    """Standard deviations of layer responses by kind and depth: in the order of the layers, and by size.
+    """Draws the standard deviations of layer responses, in the order of the layers and sorted by size.
 
-    He et al. 2015, figure 7; on a logarithmic axis, a panel a kind of net.
+    One panel per kind of net, with a logarithmic axis. He et al. 2015, figure 7.
     """
 
     def draw(figure: Any) -> None:
         grid = figure.subplots(2, len(kinds), sharex="col", sharey=True, squeeze=False)
-        span = span_of([((), _log(own)) for depths in kinds.values() for own in depths.values()])
+        span = span_of([((), _log(layers)) for depths in kinds.values() for layers in depths.values()])
         for column, (kind, depths) in enumerate(kinds.items()):
             for axes, by_size in ((grid[0, column], False), (grid[1, column], True)):
                 ordered = sorted(depths.items())
-                values = [sorted(own, reverse=True) if by_size else list(own) for _, own in ordered]
-                lines = [(np.arange(1, len(own) + 1), _log(own)) for own in values]
+                values = [sorted(layers, reverse=True) if by_size else list(layers) for _, layers in ordered]
+                lines = [(np.arange(1, len(layers) + 1), _log(layers)) for layers in values]
                 for i, ((xs, _), ys, under) in enumerate(
                     zip(lines, values, hidden_under(lines, span=span), strict=True)
                 ):
@@ -205,33 +205,33 @@ def draw_responses(kinds: Mapping[str, Mapping[int, Sequence[float]]], out: str 
         ticks = [tick for tick in ticks if low <= tick <= high]
         grid[0, 0].set_yticks(ticks, [f"{tick:g}" for tick in ticks])
         grid[0, 0].minorticks_off()
-        grid[0, 0].set_ylabel("standard deviation of the\nresponse, from the image on")
+        grid[0, 0].set_ylabel("standard deviation of the\nresponse, by layer")
         grid[1, 0].set_ylabel("standard deviation of the\nresponse, by size")
 
     return save_figure(out, draw, height=5.2, kinds=("png", "svg"))
 
 
 def draw_flow(flow: Flow, out: str | Path, heading: str = "") -> list[Path]:
-    """Norms of gradients by the outputs of blocks, depth against steps; and by the parameters, means over records."""
+    """Draws gradient norms: with respect to block outputs, depth against steps; to parameters, mean over records."""
 
     def draw(figure: Any) -> None:
         heat, means = figure.subplots(1, 2, width_ratios=(3, 2))
         values = np.where(flow.activations > 0, flow.activations, np.nan)
-        # A record is of the steps since the one before it.
+        # A record covers the steps since the previous one.
         picture = heat.pcolormesh([0, *flow.steps], np.arange(len(flow.outputs) + 1) - 0.5, values.T, norm="log")
         low, high = picture.get_clim()
         bar = figure.colorbar(picture, ax=heat, label="norm of dL / d output", location="top", format="{x:.2g}")
         bar.set_ticks(np.geomspace(low, high, 5))
         bar.minorticks_off()
-        heat.set_ylabel("block, from the image on")
-        _ticked(heat, flow.outputs)
+        heat.set_ylabel("block, from input to output")
+        _label_rows(heat, flow.outputs)
         against_progress(heat, "steps")
         heat.grid(False)
         means.plot(np.nanmean(flow.parameters, axis=0), range(len(flow.parts)), "o-", markersize=4, color=COLORS[0])
         means.set_xlabel("norm of dL / d parameters, mean")
         means.set_xscale("log")
         means.set_ylim(-0.5, len(flow.parts) - 0.5)
-        _ticked(means, flow.parts)
+        _label_rows(means, flow.parts)
         plain(means)
         title(figure, heading)
 
@@ -247,7 +247,7 @@ def draw_lines(
     columns: int = 3,
     level: float | None = None,
 ) -> list[Path]:
-    """A panel each of lines by name, (xs, ys); the ys on one logarithmic axis, with a line at `level`."""
+    """Draws panels of named lines (xs, ys) with one logarithmic y axis and a dotted line at `level`."""
     rows = math.ceil(len(panels) / columns)
 
     def draw(figure: Any) -> None:
@@ -278,7 +278,7 @@ def draw_lines(
 def draw_ways(
     ways: Mapping[str, Sequence[float]], out: str | Path, *, y: str, heading: str, chance: float | None = None
 ) -> list[Path]:
-    """Shares in per cent: a dot for each seed, and a bar for their mean; `chance` is the share of guessing."""
+    """Draws percentages: a dot per seed, a bar for their mean, a line at `chance`, the share of guessing."""
 
     def draw(figure: Any) -> None:
         axes = figure.subplots()
@@ -307,20 +307,20 @@ def _log(values: Any) -> np.ndarray:
 
 
 def _mean(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    """At the places that all (places, values) have."""
-    places = reduce(np.intersect1d, [places for places, _ in curves])
-    return places, np.mean([values[np.isin(own, places)] for own, values in curves], axis=0)
+    """Mean of curves (xs, ys) at the xs that all of them have."""
+    common = reduce(np.intersect1d, [xs for xs, _ in curves])
+    return common, np.mean([ys[np.isin(xs, common)] for xs, ys in curves], axis=0)
 
 
-def _ticked(axes: Any, names: Sequence[str]) -> None:
-    """Names along the y axis, a dozen at most."""
+def _label_rows(axes: Any, names: Sequence[str]) -> None:
+    """Writes names along the y axis, a dozen at most."""
     every = range(0, len(names), math.ceil(len(names) / 12))
     axes.set_yticks(list(every), [names[i].replace("_block", ".") for i in every], fontsize=8)
     axes.invert_yaxis()
 
 
-def _wide(curves: Sequence[Curve]) -> bool:
-    """Whether the losses span more than two decades, and all have a logarithm."""
+def _needs_log_axis(curves: Sequence[Curve]) -> bool:
+    """Whether the losses are positive and span more than two decades."""
     losses = np.concatenate([loss for curve in curves for loss in (curve.train_loss, curve.test_loss)])
     losses = losses[np.isfinite(losses)]
     return losses.size > 0 and losses.min() > 0 and losses.max() > 100 * losses.min()

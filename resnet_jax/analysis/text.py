@@ -1,4 +1,4 @@
-"""Text for terminals: names of any script, in columns."""
+"""Text for terminals: names in any script, aligned in columns."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 
-LISTED = 20  # classes of a table that is not cut
+LISTED = 20  # the most classes that a table shows without shortening
 
 
 def printable(name: str) -> str:
-    """A name in one line, whatever it holds: what cannot be printed is escaped."""
+    """The name with unprintable characters escaped."""
     return "".join(x if x.isprintable() else x.encode("unicode_escape", "surrogatepass").decode() for x in name)
 
 
 def columns(text: str) -> int:
-    """How many columns of a terminal a text takes."""
+    """Width of a text in terminal columns."""
     wide = sum(unicodedata.east_asian_width(x) in "WF" for x in text)
     return len(text) + wide - sum(unicodedata.combining(x) > 0 for x in text)
 
 
 def fitted(text: str, width: int) -> str:
-    """A text in exactly `width` columns: filled up with blanks, or cut."""
+    """The text padded or shortened to exactly `width` columns."""
     if columns(text) > width:
         ends = accumulate(map(columns, text))
         text = text[: sum(end <= width - 3 for end in ends)] + "..."
@@ -29,13 +29,13 @@ def fitted(text: str, width: int) -> str:
 
 
 def count_table(classes: Sequence[str], counts: Mapping[str, Sequence[int]], *, width: int) -> list[str]:
-    """Images of each class in each split, in lines of about `width` columns.
+    """Table of the images of each class in each split, about `width` columns wide.
 
-    Of more than 20 classes, the eight with the most images in the first split and the eight with the fewest.
+    With more than 20 classes it shows the eight largest and the eight smallest classes of the first split.
     """
     first = list(next(iter(counts.values())))
     order = list(range(len(classes)))
-    if cut := len(order) > LISTED:
+    if is_long := len(order) > LISTED:
         order.sort(key=lambda k: -first[k])
         order = [*order[:8], *order[-8:]]
     widths = {split: max(len(split), 9) + 2 for split in counts}
@@ -44,6 +44,6 @@ def count_table(classes: Sequence[str], counts: Mapping[str, Sequence[int]], *, 
     lines = [fitted("class", room) + "".join(f"{split:>{w}}" for split, w in widths.items())]
     for k, name in zip(order, names, strict=True):
         lines.append(fitted(name, room) + "".join(f"{counts[split][k]:>{w},}" for split, w in widths.items()))
-    if cut:
+    if is_long:
         lines.insert(9, f"... {len(classes) - 16:,} more classes ...")
     return lines

@@ -1,1 +1,1 @@
-"""The experiments that made residual networks famous: ordinary runs, what they have in common, and its pictures."""
+"""The experiments behind residual networks: ordinary runs, a table of their results, figures."""

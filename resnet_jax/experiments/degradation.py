@@ -15,27 +15,26 @@ from resnet_jax.analysis.curves import Curve, read_curves
 from resnet_jax.analysis.plots import draw_errors, draw_responses
 from resnet_jax.analysis.responses import layer_responses
 from resnet_jax.config import Config
-from resnet_jax.experiments.runs import net, run_all, trained
+from resnet_jax.experiments.runs import load_trained, net_name, run_all
 from resnet_jax.files import replace_file
 
 ENDS = ("train_loss", "train_error", "test_loss", "test_error")
 KINDS = ("plain", "resnet", "highway")
-WORDS = {"plain": "plain", "resnet": "residual", "highway": "Highway"}  # in tables and pictures
+WORDS = {"plain": "plain", "resnet": "residual", "highway": "Highway"}  # in tables and figures
 
 
 def degradation(config: Config, depths: Sequence[int], seeds: Sequence[int], kinds: Sequence[str] = KINDS) -> Path:
-    """Trains CIFAR nets of every kind and depth on the same data, with the same seeds and steps.
+    """Trains CIFAR nets of every kind and depth on the same data; returns the path of results.json in the workdir.
 
-    The runs are `config`'s, in folders of its workdir: "plain20_seed0", ... Those that are finished are not made again.
-    Returns the file of what they have in common, results.json in that workdir: of each run the loss and error of
-    training (over the last epoch) and of the test (None where it diverged); and of the first seed's nets the layer
-    responses.
+    Each run uses `config` with a directory of its own in the workdir: "plain20_seed0", ... Finished runs are not
+    repeated. results.json has loss and error of each run, in training (mean over the last epoch) and in the test (None
+    for a diverged run), and the layer responses of the first seed's nets.
     """
     runs = {
         (kind, depth, seed): replace(
             config,
             workdir=f"{config.workdir}/{kind}{depth}_seed{seed}",
-            model=replace(config.model, name=net(kind, depth)),
+            model=replace(config.model, name=net_name(kind, depth)),
             train=replace(config.train, seed=seed),
         )
         for kind in kinds
@@ -45,14 +44,14 @@ def degradation(config: Config, depths: Sequence[int], seeds: Sequence[int], kin
     diverged = run_all(runs.values())
     table: list[dict[str, Any]] = []
     responses = {}
-    for (kind, depth, seed), own in runs.items():
-        lost = own.workdir in diverged
-        found = dict.fromkeys(ENDS) if lost else _end(read_curves([own.workdir])[0], own.train.epochs)
-        table.append({"kind": kind, "depth": depth, "seed": seed, **found})
-        if seed == seeds[0] and not lost:
-            loaded, test = trained(own)
-            images = loaded.preprocess(jnp.asarray(next(test.eval_batches(min(256, test.num_examples)))["image"]))
-            deviations = layer_responses(loaded.model, loaded.variables, images)
+    for (kind, depth, seed), run in runs.items():
+        has_diverged = run.workdir in diverged
+        ends = dict.fromkeys(ENDS) if has_diverged else _end(read_curves([run.workdir])[0], run.train.epochs)
+        table.append({"kind": kind, "depth": depth, "seed": seed, **ends})
+        if seed == seeds[0] and not has_diverged:
+            net, test = load_trained(run)
+            images = net.preprocess(jnp.asarray(next(test.eval_batches(min(256, test.num_examples)))["image"]))
+            deviations = layer_responses(net.model, net.variables, images)
             responses[f"{kind}-{depth}"] = [value for path, value in deviations.items() if path.startswith("stage")]
     results = Path(config.workdir) / "results.json"
     replace_file(
@@ -62,6 +61,7 @@ def degradation(config: Config, depths: Sequence[int], seeds: Sequence[int], kin
 
 
 def _end(curve: Curve, epochs: float) -> dict[str, float]:
+    """Loss and error of a run: training over the last epoch, and the last test."""
     last = curve.train_steps > curve.train_steps[-1] - round(curve.train_steps[-1] / max(1, epochs))
     return {
         "train_loss": float(np.nanmean(curve.train_loss[last])),
@@ -72,8 +72,8 @@ def _end(curve: Curve, epochs: float) -> dict[str, float]:
 
 
 def table(results: dict[str, Any]) -> str:
-    """The errors of each kind and depth, a seed beside the other."""
-    lines = [f"{'':14}{'training error, training loss; test error (one seed after the other)'}"]
+    """Errors by kind and depth, one column per seed."""
+    lines = [f"{'':14}{'training error, training loss; test error (one column per seed)'}"]
     groups: dict[str, list[str]] = {}
     for run in results["runs"]:
         shown = "diverged"
@@ -84,7 +84,7 @@ def table(results: dict[str, Any]) -> str:
 
 
 def draw(workdir: str | Path) -> list[Path]:
-    """errors.png and responses.png (and .svg) from what `degradation` has left in its folder."""
+    """Draws errors and responses (.png, .svg) from the results of `degradation` in its workdir; returns the paths."""
     folder = Path(workdir)
     results = json.loads((folder / "results.json").read_text())
     kinds: dict[str, dict[int, list[Curve]]] = {}
@@ -94,7 +94,7 @@ def draw(workdir: str | Path) -> list[Path]:
         (curve,) = read_curves([folder / f"{run['kind']}{run['depth']}_seed{run['seed']}"])
         kinds.setdefault(WORDS[run["kind"]], {}).setdefault(run["depth"], []).append(curve)
     if not kinds:
-        raise ValueError(f"every run in {folder} has diverged; there is nothing to draw")
+        raise ValueError(f"expected a run with finite losses to draw, got none: every run in {folder} has diverged")
     responses: dict[str, dict[int, list[float]]] = {}
     for name, values in results["responses"].items():
         kind, _, depth = name.rpartition("-")

@@ -17,7 +17,7 @@ from resnet_jax.analysis.flow import read_flow
 from resnet_jax.analysis.plots import draw_flow, draw_lines
 from resnet_jax.config import Config
 from resnet_jax.experiments.degradation import KINDS, WORDS
-from resnet_jax.experiments.runs import check_all, net, run_all
+from resnet_jax.experiments.runs import check_all, net_name, run_all
 from resnet_jax.files import replace_file
 from resnet_jax.models import sort_components
 from resnet_jax.runs.plan import make_augmentation, make_plan
@@ -30,18 +30,17 @@ from resnet_jax.training.step import make_train_step
 
 
 def gradients(config: Config, depths: Sequence[int], seeds: Sequence[int], kinds: Sequence[str] = KINDS) -> Path:
-    """Norms of the gradient by each block's parameters, for CIFAR nets of every kind and depth.
+    """Measures gradient norms in CIFAR nets of every kind and depth; returns the path of results.json in the workdir.
 
-    At initialisation: of the first batch, with kernels drawn in each way of `init.kernels`, means over the seeds. In
-    training: of the runs "plain20", ... in `config`'s workdir, of the first seed, which record their gradients.
-    Returns the file results.json there: "initial" by way, kind and depth, "training" by kind and depth (of runs that
-    have not diverged); each {"first": ..., "last": ...} block.
+    "initial" in results.json: on the first batch, for each initialisation of `init.kernels`, mean over the seeds.
+    "training": in the runs "plain20", ... of the first seed, mean over their records; diverged runs are missing. Each
+    entry has the norms with respect to the parameters of the "first" and the "last" block.
     """
     runs = {
         (kind, depth): replace(
             config,
             workdir=f"{config.workdir}/{kind}{depth}",
-            model=replace(config.model, name=net(kind, depth)),
+            model=replace(config.model, name=net_name(kind, depth)),
             train=replace(config.train, seed=seeds[0], gradient_flow=True),
         )
         for kind in kinds
@@ -50,13 +49,13 @@ def gradients(config: Config, depths: Sequence[int], seeds: Sequence[int], kinds
     check_all(runs.values())
     initial: dict[str, Any] = {way: {kind: {} for kind in kinds} for way in KERNELS}
     training: dict[str, Any] = {kind: {} for kind in kinds}
-    for (kind, depth), own in runs.items():
-        for way, ends in at_initialisation(own, seeds).items():
+    for (kind, depth), run in runs.items():
+        for way, ends in at_initialisation(run, seeds).items():
             initial[way][kind][depth] = ends
     diverged = run_all(runs.values())
-    for (kind, depth), own in runs.items():
-        if own.workdir not in diverged:
-            flow = read_flow(own.workdir)
+    for (kind, depth), run in runs.items():
+        if run.workdir not in diverged:
+            flow = read_flow(run.workdir)
             training[kind][depth] = _ends(dict(zip(flow.parts, np.nanmean(flow.parameters, 0).tolist(), strict=True)))
     results = Path(config.workdir) / "results.json"
     replace_file(
@@ -66,17 +65,17 @@ def gradients(config: Config, depths: Sequence[int], seeds: Sequence[int], kinds
 
 
 def at_initialisation(config: Config, seeds: Sequence[int]) -> dict[str, dict[str, float]]:
-    """By each way of drawing kernels: the first and the last block's norms, on the first batch, means over seeds.
+    """Gradient norms of the first and the last block on the first batch, by initialisation, mean over seeds.
 
-    Every norm's scale is 1, as in the paper: with our residual nets' zeros for the last scales of branches, no kernel
-    of a branch would have a gradient at first.
+    All norms have scale 1, as in the paper. Our residual nets initialise the last scale of a branch to 0, and then the
+    kernels of the branch have no gradient at first.
     """
     plan = make_plan(config)
     tx = optax.set_to_zero()
     augment = make_augmentation(config.data, plan.preprocess, len(plan.train.classes))
     model = plan.model.clone(bn_axis=None, bn_group_size=None)
     step = jax.jit(make_train_step(model, tx, axis_name=None, augment=augment, gradient_flow=True))
-    found: dict[str, dict[str, float]] = {}
+    norms: dict[str, dict[str, float]] = {}
     for way in KERNELS:
         each = []
         for seed in seeds:
@@ -87,8 +86,8 @@ def at_initialisation(config: Config, seeds: Sequence[int]) -> dict[str, dict[st
             state = replace(state, params=params)
             means = metrics.mean([jax.device_get(step(state, batch)[1])])
             each.append(_ends({name.removeprefix(PARAMETERS): x for name, x in means.items() if PARAMETERS in name}))
-        found[way] = {end: sum(ends[end] for ends in each) / len(each) for end in each[0]}
-    return found
+        norms[way] = {end: sum(ends[end] for ends in each) / len(each) for end in each[0]}
+    return norms
 
 
 def _ends(norms: dict[str, float]) -> dict[str, float]:
@@ -102,11 +101,11 @@ def _places(results: dict[str, Any]) -> dict[str, Any]:
 
 
 def table(results: dict[str, Any]) -> str:
-    """The first block's gradient over the last one's, by way of drawing, kind and depth."""
+    """Gradient of the first block divided by that of the last, by initialisation, kind and depth."""
     places = _places(results)
     depths = list(next(iter(results["initial"]["fan_out"].values())))
-    said = "norm of the gradient by the first block's parameters, over that by the last block's"
-    lines = [said, f"{'by kernels drawn as':22}{'layers':10}{''.join(f'{depth:>12}' for depth in depths)}"]
+    heading = "gradient norm of the first block's parameters, divided by that of the last block's"
+    lines = [heading, f"{'initial kernels':22}{'layers':10}{''.join(f'{depth:>12}' for depth in depths)}"]
     for place, kinds in places.items():
         for kind, by_depth in kinds.items():
             ends = [by_depth.get(depth) for depth in depths]
@@ -116,7 +115,7 @@ def table(results: dict[str, Any]) -> str:
 
 
 def draw(workdir: str | Path) -> list[Path]:
-    """first_block.png, and of each run flow_plain20.png, ... (and .svg), from what `gradients` has left."""
+    """Draws first_block and, for each run, flow_plain20, ... (.png, .svg) from the results of `gradients`."""
     folder = Path(workdir)
     results = json.loads((folder / "results.json").read_text())
     places = _places(results)
@@ -128,7 +127,7 @@ def draw(workdir: str | Path) -> list[Path]:
         for place, kinds in places.items()
     }
     paths = draw_lines(
-        panels, folder / "first_block", x="layers", y="gradient of the first block,\nover the last one's", level=1
+        panels, folder / "first_block", x="layers", y="gradient of the first block,\ndivided by the last one's", level=1
     )
     for kind, by_depth in results["training"].items():
         for depth in by_depth:

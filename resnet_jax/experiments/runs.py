@@ -1,4 +1,4 @@
-"""What the experiments share: nets by kind and depth, runs made one after the other, and what they have learned."""
+"""Parts that the experiments share: names of nets, training of several runs, trained nets."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from resnet_jax.runs.trainer import train
 from resnet_jax.types import Pretrained
 
 
-def net(kind: str, depth: int) -> str:
-    """The CIFAR net of a kind ("plain", "resnet", "highway") and depth.
+def net_name(kind: str, depth: int) -> str:
+    """Name of the CIFAR net of a kind ("plain", "resnet", "highway") and depth.
 
     Raises:
-      SetupError: there is none.
+      SetupError: there is no such net.
     """
     name = f"cifar_{kind}{depth}"
     if name not in list_models():
         depths = [known.removeprefix(f"cifar_{kind}") for known in list_models(f"cifar_{kind}*")]
-        valid = ", ".join(depth for depth in depths if depth.isdecimal())
-        raise SetupError(f"no {kind} net of {depth} layers; valid: {valid or 'no net of that kind'}")
+        expected = ", ".join(depth for depth in depths if depth.isdecimal())
+        raise SetupError(f"expected {kind} nets of {expected} layers, got {depth}")
     return name
 
 
 def check_all(configs: Iterable[Config]) -> None:
-    """Everything that can be wrong with any of the runs, and whether pictures can be drawn.
+    """Checks all runs, and that figures can be drawn, before any training.
 
     Raises:
-      SetupError: something is; nothing has been trained.
+      SetupError: a run cannot be trained, or matplotlib is missing.
     """
     for config in configs:
         try:
@@ -47,9 +47,9 @@ def check_all(configs: Iterable[Config]) -> None:
 
 
 def run_all(configs: Iterable[Config]) -> set[str]:
-    """Trains each, or goes on with it; all are checked before the first one starts.
+    """Trains or resumes each run after checking all of them; returns the workdirs of the runs that diverged.
 
-    Returns the folders of those whose loss was not finite: they are told of, and the others go on.
+    A diverged run is reported, and the remaining runs continue.
     """
     configs = list(configs)
     check_all(configs)
@@ -63,6 +63,6 @@ def run_all(configs: Iterable[Config]) -> set[str]:
     return diverged
 
 
-def trained(config: Config) -> tuple[Pretrained, Source]:
-    """The net of a finished run, and its test images."""
+def load_trained(config: Config) -> tuple[Pretrained, Source]:
+    """Net and test images of a finished run."""
     return load_checkpoint(config.workdir, allow_nonfinite=True), open_data(config.data)[3]

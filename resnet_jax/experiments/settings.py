@@ -1,4 +1,4 @@
-"""What each experiment is by default: on the digits, in minutes on two CPU cores."""
+"""Default settings of each experiment: the digits, minutes on two CPU cores."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from resnet_jax.config import Config, DataConfig, LogConfig, ModelConfig, OptimC
 
 @dataclass(frozen=True)
 class Settings:
-    """An experiment; `config` is the one all its runs start from, whose workdir is the folder they are in."""
+    """Depths and seeds of an experiment; all its runs start from `config` and lie in its workdir."""
 
     config: Config
     depths: tuple[int, ...] = ()

@@ -1,4 +1,4 @@
-"""Transfer: what weights learned on some classes are worth for others of which there are few images."""
+"""Transfer: from weights trained on some classes to other classes with few images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from resnet_jax.files import replace_file
 from resnet_jax.runs.plan import open_dataset
 
 PER_CLASS, EPOCHS = 4, 60.0
-BACKBONE = "^(?!head/dense)"  # all but the classifier
+BACKBONE = "^(?!head/dense)"  # everything except the classifier
 WAYS: dict[str, dict[str, Any]] = {  # fields of OptimConfig
     "scratch": {},
     "frozen": {"freeze": BACKBONE},  # a linear probe
@@ -30,22 +30,22 @@ WAYS: dict[str, dict[str, Any]] = {  # fields of OptimConfig
 
 
 def transfer(config: Config, seeds: Sequence[int], *, epochs: float = EPOCHS) -> Path:
-    """Trains on the first half of the data's classes, then on few images of each of the others, in four ways.
+    """Trains on half of the classes, then in four ways on few images of the others; returns the path of results.json.
 
-    Of each they are `data.per_class` (4, where that is not set), and `epochs` are made with them. Each of ten seeds in
-    succession has images of its own, a tenth of the split; of a part of one that was asked for, all have the same.
+    The first run, "source", learns the first half of the classes. The others start as follows: "scratch" from initial
+    weights, "frozen" trains a new classifier only, "fine-tuned" trains everything, "discriminative" trains the backbone
+    at a tenth of the rate. Each run uses `config` with a directory of its own in the workdir: "frozen_seed0", ...
+    results.json has the test top-1 by way and seed (None for a diverged run).
 
-    "scratch" starts from drawn weights, the others from those of the first run: "frozen" trains the classifier alone,
-    "fine-tuned" everything, "discriminative" everything, the backbone at a tenth of the rate. The runs are `config`'s,
-    in folders of its workdir: "source", "frozen_seed0", ... Returns results.json there: test top-1 by way and seed
-    (None where it diverged).
+    The second half has `data.per_class` images per class (default 4) and trains for `epochs`. Ten successive seeds use
+    disjoint tenths of the training split; if `data.train_split` is a part of a split, all seeds use that part.
 
     Raises:
-      SetupError: something asked for cannot be; nothing has been trained.
+      SetupError: the settings are invalid. Nothing has been trained.
     """
     try:
         dataset = open_dataset(config.data)
-        # Each seed takes a slice of the training images, so without a test split a slice of them is held out too.
+        # Each seed takes a slice of the training images by position, so the test images must be a slice too.
         rule: Any = "position" if config.data.test_split is None else "digest"
         train, test = default_splits(dataset, config.data.train_split, config.data.test_split, rule)
         classes = dataset.examples(train).classes
@@ -54,7 +54,7 @@ def transfer(config: Config, seeds: Sequence[int], *, epochs: float = EPOCHS) ->
     except (ValueError, OSError) as error:
         raise SetupError(str(error)) from error
     if len(classes) < 4:
-        raise SetupError(f"{dataset.name} has {len(classes)} classes; wanted: 4 or more, half of them to move to")
+        raise SetupError(f"expected 4 classes or more, half of them new, got {len(classes)} in {dataset.name}")
     known, new = classes[: len(classes) // 2], classes[len(classes) // 2 :]
     data = replace(config.data, train_split=train, test_split=test)
     per_class, devices = config.data.per_class or PER_CLASS, jax.device_count()
@@ -68,49 +68,50 @@ def transfer(config: Config, seeds: Sequence[int], *, epochs: float = EPOCHS) ->
             config,
             workdir=f"{config.workdir}/{way}_seed{seed}",
             init=InitConfig() if way == "scratch" else InitConfig(from_=source.workdir),
-            data=replace(few, train_split=_part(train, seed)),
-            optim=replace(config.optim, **own),
+            data=replace(few, train_split=_slice(train, seed)),
+            optim=replace(config.optim, **changes),
             train=replace(config.train, seed=seed, epochs=epochs, eval_every_epochs=epochs / 4),
         )
-        for way, own in WAYS.items()
+        for way, changes in WAYS.items()
         for seed in seeds
     }
     diverged = run_all([source, *runs.values()])
-    found: dict[str, list[float | None]] = {way: [] for way in WAYS}
-    for (way, _), own in runs.items():
-        lost = own.workdir in diverged
-        found[way].append(None if lost else float(read_curves([own.workdir])[0].test_top1[-1]))
+    test_top1: dict[str, list[float | None]] = {way: [] for way in WAYS}
+    for (way, _), run in runs.items():
+        has_diverged = run.workdir in diverged
+        test_top1[way].append(None if has_diverged else float(read_curves([run.workdir])[0].test_top1[-1]))
     results = Path(config.workdir) / "results.json"
-    facts = {
+    record = {
         "experiment": "transfer",
         "classes": list(new),
         "per_class": per_class,
         "seeds": list(seeds),
-        "test_top1": found,
+        "test_top1": test_top1,
     }
-    replace_file(results, json.dumps(facts, indent=1) + "\n")
+    replace_file(results, json.dumps(record, indent=1) + "\n")
     return results
 
 
-def _part(split: str, seed: int) -> str:
+def _slice(split: str, seed: int) -> str:
+    """The tenth of a split that a seed trains on; the split itself if it cannot be cut."""
     name, _, rest = split.partition("[")
-    # Of the whole, or of what is left when a fifth is held out; of several splits together none can be cut.
+    # 8 % each where a fifth is held out. Several splits joined by + cannot be cut.
     share = None if "+" in name else {"": 10, ":80%]": 8}.get(rest)
     return split if share is None else f"{name}[{seed % 10 * share}%:{(seed % 10 + 1) * share}%]"
 
 
 def table(results: dict[str, Any]) -> str:
-    """Test top-1 of each way, one seed after the other, and their mean."""
+    """Test top-1 by way: mean, and one column per seed."""
     lines = [f"{'':16}mean    seeds {' '.join(map(str, results['seeds']))}"]
     for way, values in results["test_top1"].items():
-        ended = [value for value in values if value is not None]
-        mean = f"{sum(ended) / len(ended):.4f}" if ended else f"{'-':6}"
+        finite = [value for value in values if value is not None]
+        mean = f"{sum(finite) / len(finite):.4f}" if finite else f"{'-':6}"
         lines.append(f"{way:16}{mean}  {'  '.join('-     ' if x is None else f'{x:.4f}' for x in values)}")
     return "\n".join(lines)
 
 
 def draw(workdir: str | Path) -> list[Path]:
-    """transfer.png (and .svg) from results.json in the experiment's folder."""
+    """Draws transfer (.png, .svg) from results.json in the workdir of the experiment; returns the paths."""
     folder = Path(workdir)
     results = json.loads((folder / "results.json").read_text())
     title = f"trained on {results['per_class']} images of each of {len(results['classes'])} classes"

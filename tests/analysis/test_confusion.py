@@ -21,7 +21,7 @@ def row(name, images=4, recall=0.5, mistaken_for=()):
 MACRO = {"recall": 0.5, "precision": 0.0, "f1": 0.25}
 
 
-def test_the_lowest_recall_comes_first_and_a_long_table_is_cut():
+def test_the_lowest_recall_comes_first_and_a_long_table_is_shortened():
     rows = [row("cat", 4, 1.0), row("dog", 2, 0.25, {"cat": 3, "owl": 1}), row("bat", 0, None), row("owl", 9, 0.25)]
     lines = class_table(rows, MACRO, width=80, all_in="")
     assert [line.split()[0] for line in lines] == ["class", "owl", "dog", "cat", "mean", "1"]
@@ -39,16 +39,16 @@ def test_names_of_any_length_and_script_fit_the_terminal(width):
     assert columns(fitted("猫猫猫猫", 7)) == 7 and fitted("cat", 5) == "cat  "
 
 
-def test_of_many_classes_those_with_the_most_mistakes_are_drawn_and_no_image_is_lost():
+def test_a_reduced_matrix_keeps_the_classes_with_the_most_mistakes_and_every_image():
     matrix = np.diag(np.full(50, 9))
     matrix[7, 40], matrix[3, 2] = 5, 1
     small, names = reduced(matrix, [f"c{k}" for k in range(50)], most=3)
     assert names == ["c2", "c7", "c40", "47 others"] and small.sum() == matrix.sum()
     assert small.tolist() == [[9, 0, 0, 0], [0, 9, 5, 0], [0, 0, 9, 0], [1, 0, 0, 47 * 9]]
-    assert reduced(matrix, names=[""] * 50, most=49)[0].shape == (50, 50)  # one other is no group
+    assert reduced(matrix, names=[""] * 50, most=49)[0].shape == (50, 50)  # a single other class is not merged
 
 
-def test_pictures_of_the_matrix_and_of_the_mistakes(tmp_path):
+def test_pictures_of_the_matrix_and_the_mistakes(tmp_path):
     pytest.importorskip("matplotlib")
     png, svg = draw_confusion(
         np.array([[3, 1], [0, 4]]), ["_c$at$", "猫\n"], tmp_path / "new/confusion", heading="a $b$"
@@ -61,21 +61,21 @@ def test_pictures_of_the_matrix_and_of_the_mistakes(tmp_path):
     assert sheet.name == "mistakes.png" and (pixels == 0).sum() > 10_000 and (pixels == 200).sum() > 10_000
 
 
-def test_without_matplotlib_nothing_can_be_drawn(monkeypatch):
+def test_can_draw_needs_matplotlib(monkeypatch):
     assert figures.can_draw()
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     assert not figures.can_draw()
 
 
-def test_a_line_that_another_hides_is_found():
+def test_covered_lines_are_counted():
     xs = np.arange(10.0)
     same, close, other = (xs, xs), (xs, xs + 0.01), (xs, 9 - xs)
     assert figures.hidden_under([same, other, close, same]) == [2, 0, 1, 0]
     assert figures.hidden_under([(xs, np.full(10, np.nan)), ([], []), same]) == [0, 0, 0]
 
 
-def test_a_name_of_any_length_is_cut_at_once():
-    """One letter at a time took minutes for a class name of 20,000."""
+def test_a_long_name_is_shortened_quickly():
+    """Removing one letter at a time took minutes for a name of 20,000 letters."""
     start = time.perf_counter()
     assert fitted("a" * 200_000, 12) == "a" * 9 + "..."
     assert did_you_mean("b" * 200_000, ["b" * 199_999, "cat"]).startswith("did you mean b")

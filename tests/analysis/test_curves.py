@@ -23,7 +23,7 @@ def make_run(folder, text=None):
     return folder
 
 
-def test_records_are_split_into_train_and_test_and_a_torn_line_is_left_out(tmp_path):
+def test_records_are_split_into_train_and_test_and_an_incomplete_line_is_ignored(tmp_path):
     lines = [record(10, "train", 2.5, 0.125), record(20, "train", 2.0, 0.25), record(20, "test", 1.5, 0.5)]
     (curve,) = read_curves([make_run(tmp_path / "c20", "".join(lines) + '{"step": 30, "spl')])
     assert curve.label == "c20"
@@ -37,13 +37,13 @@ def test_a_run_before_its_first_evaluation_has_an_empty_test_curve(tmp_path):
     assert curve.test_steps.shape == curve.test_loss.shape == curve.test_top1.shape == (0,)
 
 
-def test_a_record_of_steps_that_were_all_skipped_is_nan(tmp_path):
+def test_a_record_whose_steps_were_all_skipped_is_nan(tmp_path):
     lines = record(10, "train").replace("1.0", "null") + record(20, "train") + record(20, "test")
     (curve,) = read_curves([make_run(tmp_path / "c20", lines)])
     np.testing.assert_array_equal(curve.train_loss, [np.nan, 1.0])
 
 
-def test_the_mean_of_runs_is_over_the_steps_that_all_have(tmp_path):
+def test_the_mean_of_runs_covers_the_steps_they_share(tmp_path):
     often = [record(step, "train", top1=0.1) for step in (10, 20, 30, 40)] + [record(40, "test")]
     seldom = [record(step, "train", top1=0.3) for step in (20, 40)] + [record(40, "test")]
     curves = read_curves([make_run(tmp_path / name, "".join(lines)) for name, lines in (("a", often), ("b", seldom))])
@@ -53,12 +53,12 @@ def test_the_mean_of_runs_is_over_the_steps_that_all_have(tmp_path):
     assert png.exists() and "plain" in svg.read_text()
 
 
-def test_labels_are_the_shortest_ends_that_tell_runs_apart(tmp_path, monkeypatch):
+def test_labels_are_the_shortest_ends_that_distinguish_runs(tmp_path, monkeypatch):
     for name in ("c20", "a/run", "b/run", "run"):
         make_run(tmp_path / "all" / name)
     monkeypatch.chdir(tmp_path)
     runs = ["all/c20", tmp_path / "all" / "a" / "run", "all/b/run/", "all/b/../run", "all/c20"]
-    labels = ["a/run", "all/run", "b/run", "c20"]  # in an order of their own: the same colours whatever `runs` are
+    labels = ["a/run", "all/run", "b/run", "c20"]  # sorted: the same colours in whatever order the runs are given
     assert [curve.label for curve in read_curves(runs)] == [curve.label for curve in read_curves(runs[::-1])] == labels
 
 
@@ -75,18 +75,18 @@ def test_labels_are_the_shortest_ends_that_tell_runs_apart(tmp_path, monkeypatch
         "[" * 100_000 + "\n",
     ],
 )
-def test_a_line_that_is_no_record_is_named(tmp_path, line):
+def test_an_invalid_line_is_named(tmp_path, line):
     run = make_run(tmp_path / "c20", record(10, "train") + line + record(20, "test"))
-    with pytest.raises(ValueError, match=r"c20/metrics\.jsonl, line 2 is no record.*wanted"):
+    with pytest.raises(ValueError, match=r"c20/metrics\.jsonl, line 2: expected .*, got "):
         read_curves([run])
 
 
-def test_a_config_that_cannot_be_read_names_no_net(tmp_path):
+def test_an_unreadable_config_gives_no_net(tmp_path):
     run = make_run(tmp_path / "c20")
     (run / "config.json").write_text("[" * 100_000)
     assert read_curves([run])[0].net == ""
     (run / "config.json").unlink()
-    os.mkfifo(run / "config.json")  # is not waited for
+    os.mkfifo(run / "config.json")  # reading it would block
     assert read_curves([run])[0].net == ""
     (run / "metrics.jsonl").unlink()
     os.mkfifo(run / "metrics.jsonl")
@@ -96,18 +96,18 @@ def test_a_config_that_cannot_be_read_names_no_net(tmp_path):
 
 def test_a_missing_run_is_named_with_the_nearest(tmp_path):
     run = make_run(tmp_path / "cifar_c20")
-    with pytest.raises(FileNotFoundError, match=r"no metrics\.jsonl in .*cifar_c2; wanted .*; did you mean cifar_c20"):
+    with pytest.raises(FileNotFoundError, match=r"cifar_c2; expected a run directory; did you mean cifar_c20"):
         read_curves([tmp_path / "cifar_c2"])
-    with pytest.raises(FileNotFoundError, match="wanted the folder of a run; runs in it: cifar_c20$"):
+    with pytest.raises(FileNotFoundError, match="expected a run directory; runs in it: cifar_c20$"):
         read_curves([tmp_path])
-    with pytest.raises(FileNotFoundError, match="no run is beside it"):
+    with pytest.raises(FileNotFoundError, match="there is no run beside it"):
         read_curves([run / "metrics.jsonl"])
 
 
-def test_no_run_and_a_run_without_a_record_are_refused(tmp_path):
+def test_no_run_and_a_run_without_records_raise(tmp_path):
     with pytest.raises(ValueError, match="no record yet"):
         read_curves([make_run(tmp_path / "c20", '{"step"')])
-    with pytest.raises(ValueError, match="no run to read"):
+    with pytest.raises(ValueError, match="expected at least one run directory"):
         read_curves([])
 
 
@@ -115,7 +115,7 @@ def text(svg):
     return [element.text for element in ET.parse(svg).iter("{http://www.w3.org/2000/svg}text")]
 
 
-def test_one_png_as_wide_as_a_page_and_one_svg_with_its_text(tmp_path):
+def test_a_png_of_1280_pixels_and_an_svg_with_text(tmp_path):
     pytest.importorskip("matplotlib")
     curves = read_curves([make_run(tmp_path / name) for name in ("c20", "_c$20$", "c" * 120, "\udce9\n")])
     png, svg = draw_curves(curves, tmp_path / "plots" / "v1.5.png")
@@ -125,11 +125,10 @@ def test_one_png_as_wide_as_a_page_and_one_svg_with_its_text(tmp_path):
         text(svg)
     )
     again = draw_curves(curves, tmp_path / "again")[1].read_text()
-    assert again == svg.read_text()  # the same curves give the same file
+    assert again == svg.read_text()  # equal curves give equal files
 
 
-def test_the_title_has_net_and_data_and_chance_is_marked(tmp_path):
-    """As far as the folder says them; a legend says what differs."""
+def test_the_title_names_net_and_data_and_chance_is_marked(tmp_path):
     pytest.importorskip("matplotlib")
     for name, net in (("a", "cifar_resnet8"), ("b", "cifar_resnet20")):
         run = make_run(tmp_path / name, record(10, "train", 2.5, 0.05) + record(20, "test", 0.8, 0.6))
@@ -142,11 +141,11 @@ def test_the_title_has_net_and_data_and_chance_is_marked(tmp_path):
     both = text(draw_curves(read_curves([tmp_path / "a", tmp_path / "b"]), tmp_path / "both", x="steps")[1])
     assert {"my pets", "a (cifar_resnet8)", "b (cifar_resnet20)", "steps"} <= set(both)
     fine = make_run(tmp_path / "a/fine", record(10, "train", 0.3, 0.93) + record(20, "test", 0.2, 0.95))
-    (fine / "checkpoints").symlink_to(tmp_path / "a/checkpoints")  # chance is far below: it would flatten the lines
+    (fine / "checkpoints").symlink_to(tmp_path / "a/checkpoints")  # a line far below would flatten the curves
     assert "chance" not in text(draw_curves(read_curves([fine]), tmp_path / "fine")[1])
 
 
-def test_epochs_are_drawn_where_all_records_have_them(tmp_path):
+def test_epochs_are_the_x_axis_if_all_records_have_them(tmp_path):
     pytest.importorskip("matplotlib")
     old = make_run(tmp_path / "old", record(10, "train").replace('"epoch"', '"else"'))
     assert "steps" in text(draw_curves(read_curves([old, make_run(tmp_path / "new")]), tmp_path / "curves")[1])
@@ -154,7 +153,7 @@ def test_epochs_are_drawn_where_all_records_have_them(tmp_path):
         draw_curves(read_curves([old]), tmp_path / "curves", x="epochs")
 
 
-def test_the_loss_is_logarithmic_from_two_decades_on(tmp_path):
+def test_the_loss_axis_is_logarithmic_beyond_two_decades(tmp_path):
     pytest.importorskip("matplotlib")
     for last, wide in ((0.03, False), (0.01, True), (0.0, False)):  # zero has no logarithm
         run = make_run(tmp_path / str(last), record(10, "train", 2.5) + record(20, "test", last))
@@ -162,7 +161,7 @@ def test_the_loss_is_logarithmic_from_two_decades_on(tmp_path):
         assert bool(re.search(r"10</tspan>|mathdefault\{10\^", svg)) == wide
 
 
-def test_missing_matplotlib_is_named_with_its_install(tmp_path, monkeypatch):
+def test_missing_matplotlib_is_named_with_its_install_command(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ValueError, match=r"pip install 'flax-resnets\[plots\]'"):
         draw_curves(read_curves([make_run(tmp_path / "c20")]), tmp_path / "curves")

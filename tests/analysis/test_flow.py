@@ -15,7 +15,7 @@ def record(step, scale):
     return {"step": step, "split": "train", "loss": 1.0, "top1": 0.5, **dict(sorted(values.items()))}
 
 
-def test_what_a_run_has_recorded_comes_in_the_nets_order(tmp_path):
+def test_recorded_gradients_are_in_the_order_of_the_net(tmp_path):
     tested = {"step": 10, "split": "test", "loss": 1.0, "top1": 0.5}
     lines = [record(10, 1.0), tested, record(20, 3.0)]
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"step": 40, "spl')
@@ -27,7 +27,7 @@ def test_what_a_run_has_recorded_comes_in_the_nets_order(tmp_path):
     np.testing.assert_array_equal(flow.parameters, np.outer([2, 6], range(6)))
 
 
-def test_one_record_is_a_picture_too(tmp_path):
+def test_one_record_gives_a_picture(tmp_path):
     (tmp_path / "metrics.jsonl").write_text(json.dumps(record(50, 1.0)) + "\n")
     png, _ = draw_flow(read_flow(tmp_path), tmp_path / "flow")
     with Image.open(png) as picture:
@@ -35,9 +35,9 @@ def test_one_record_is_a_picture_too(tmp_path):
     assert len(np.unique(heat, axis=0)) >= 4  # a band for each block
 
 
-def test_runs_without_are_told(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"no metrics.jsonl in .*; wanted the folder of a run"):
+def test_a_run_without_gradients_raises(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no metrics.jsonl in .*; expected a run directory"):
         read_flow(tmp_path)
     (tmp_path / "metrics.jsonl").write_text('{"step": 1, "split": "train", "loss": 1.0, "top1": 0.5}\n')
-    with pytest.raises(ValueError, match="has no gradients by block; --train.gradient-flow records them"):
+    with pytest.raises(ValueError, match="has no gradients by block; train with --train.gradient-flow"):
         read_flow(tmp_path)

@@ -1,4 +1,4 @@
-"""The arguments that residual networks rest on, as numbers."""
+"""The arguments for residual networks, checked in numbers."""
 
 from functools import partial
 
@@ -21,14 +21,14 @@ def test_a_deeper_net_with_zeroed_branches_is_the_shallow_one():
     shallow = create_model("cifar_resnet8")
     variables = recipe.variables(shallow)
     images = jnp.asarray(np.random.default_rng(0).standard_normal((2, 16, 16, 3)), jnp.float32)
-    wanted = jax.jit(partial(shallow.apply, train=False))(variables, images)
+    expected = jax.jit(partial(shallow.apply, train=False))(variables, images)
     for depth in (20, 32, 44):
         deep = create_model(f"cifar_resnet{depth}")
         params = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes(deep, 32).variables)
         variables_of_deep = {group: {**params[group], **variables[group]} for group in params}
         outputs = jax.jit(partial(deep.apply, train=False))(variables_of_deep, images)
-        np.testing.assert_array_equal(outputs.logits, wanted.logits)
-        np.testing.assert_array_equal(outputs.features["stage3"], wanted.features["stage3"])
+        np.testing.assert_array_equal(outputs.logits, expected.logits)
+        np.testing.assert_array_equal(outputs.features["stage3"], expected.features["stage3"])
 
 
 def test_signals_and_gradients_pass_a_preactivation_net_as_a_sum(x64):
@@ -39,7 +39,7 @@ def test_signals_and_gradients_pass_a_preactivation_net_as_a_sum(x64):
     images, labels = jnp.asarray(rng.standard_normal((3, 8, 8, 3))), jnp.array([1, 5, 7])
 
     def run(x, first, last):
-        """The net with `x` in the place of block `first`'s input: the loss, block `last`'s input, and each F."""
+        """Runs the net with `x` as the input of block `first`: the loss, the input of block `last`, each F."""
         inputs, branches = {}, {}
 
         def watch(step, args, kwargs, context):
@@ -67,16 +67,16 @@ def test_signals_and_gradients_pass_a_preactivation_net_as_a_sum(x64):
     through = jax.jit(jax.vjp(lambda x: sum(run(x, first, last)[2][i] for i in range(first, last)), x_l)[1])
     (bent,) = through(arriving)
     np.testing.assert_allclose(whole, arriving + bent, rtol=0, atol=1e-15 + 1e-14 * np.abs(whole).max())
-    assert optax.tree.norm(bent) > 0.01 * optax.tree.norm(arriving)  # the sum is not the whole of it
+    assert optax.tree.norm(bent) > 0.01 * optax.tree.norm(arriving)  # the branches matter
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["plain", "resnet"])
 def test_deeper_plain_nets_train_worse_and_deeper_residual_nets_do_not(digits, kind):
-    """On real digits, with three seeds: the training error after as many steps."""
+    """On real digits, with three seeds: the training error after the same number of steps."""
     images = (digits.images / 16 - 0.3).astype(np.float32)
     tx = optim.sgd(optim.warmup_cosine(peak_lr=0.1, steps=60, warmup_steps=6), weight_decay=5e-4)
-    quick = {"xla_backend_optimization_level": 1}  # of what then runs: sixty steps are too many for the tests' own 0
+    quick = {"xla_backend_optimization_level": 1}  # sixty steps are too slow without optimisation
     error = {}
     for depth in (20, 32):
         model = create_model(f"cifar_{kind}{depth}", in_channels=1)
@@ -87,8 +87,8 @@ def test_deeper_plain_nets_train_worse_and_deeper_residual_nets_do_not(digits, k
             order = np.random.default_rng(seed)
             sums = []
             for _ in range(60):
-                chosen = order.integers(0, len(images), 32)
-                state, one = step(state, {"image": images[chosen], "label": digits.labels[chosen]})
+                index = order.integers(0, len(images), 32)
+                state, one = step(state, {"image": images[index], "label": digits.labels[index]})
                 sums.append(one)
             error[depth, seed] = 1 - metrics.mean(jax.device_get(sums[-10:]))["top1"]
     for seed in range(3):
