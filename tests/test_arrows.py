@@ -75,7 +75,7 @@ ONE_FILE = {  # heavy packages, and the one place that imports each
     "matplotlib": {"analysis/figures.py"},
     "shtab": {"cli/arguments.py"},
     "rich": {"runs/reporter.py"},
-    "safetensors": {"weights/readers.py"},
+    "safetensors": {"weights/safetensors_file.py"},
 }
 SEE_CONFIG = {"config", "runs", "experiments", "cli"}
 FILES = sorted(ROOT.rglob("*.py"))

@@ -408,28 +408,28 @@ def traps():
         "rows.parquet": (repeated(10**6, bytes(MEBIBYTE)), "damaged, or a trap"),
         "small.parquet": (repeated(3 * 10**6, b"little"), "damaged, or a trap"),
         "length.safetensors": (struct.pack("<Q", 2**40) + b"{}", "header too large"),
-        "claims.safetensors": (header_of("F32", [2**40], 2**42), "is not a sound .safetensors file: .*"),
-        "none.safetensors": (header_of("F32", [2**62, 0], 0), "is not a sound .safetensors file: .*too big"),
-        "ones.safetensors": (header_of("U8", [1] * 99, 1) + b"a", "is not a sound .safetensors file: .*99"),
+        "claims.safetensors": (header_of("F32", [2**40], 2**42), "is not a valid .safetensors file: .*"),
+        "none.safetensors": (header_of("F32", [2**62, 0], 0), "is not a valid .safetensors file: .*too big"),
+        "ones.safetensors": (header_of("U8", [1] * 99, 1) + b"a", "is not a valid .safetensors file: .*99"),
         "tiny.safetensors": (header_of("F8_E4M3", [1], 1) + b"a", "expected floating-point weights, got a .F8_E4M3."),
         "memo.pth": (zipped({"x/data.pkl": b"\x80\x02}r\xff\xff\xff\x7f."}), "a memo of 2,147,483,647 objects in 9 b"),
         "bytes.pth": (zipped({"x/data.pkl": b"\x80\x04\x8e" + struct.pack("<Q", 2**40) + b"."}), "but only 1 remain"),
         "array.pth": (zipped({"x/data.pkl": b"\x80\x05\x96" + struct.pack("<Q", 2**40) + b"."}), "but only 1 remain"),
-        "frame.pth": (zipped({"x/data.pkl": b"\x80\x04\x95" + struct.pack("<Q", 2**40) + b"}."}), "not a sound"),
+        "frame.pth": (zipped({"x/data.pkl": b"\x80\x04\x95" + struct.pack("<Q", 2**40) + b"}."}), "not a valid"),
         "stride.pth": (state(tensor((10**6, 10**6), (0, 0))), "a tensor reaches beyond its storage of 2 values"),
         "beyond.pth": (state(tensor((1, 2), (1, 2))), "a tensor reaches beyond its storage of 2 values"),
-        "many.pth": (state(tensor((1,) * 99, (1,) * 99)), "not a sound PyTorch state dict: .*99"),
+        "many.pth": (state(tensor((1,) * 99, (1,) * 99)), "not a valid PyTorch state dict: .*99"),
         "twice.pth": (state(tensor((5,), (1,), tensor((5, 0), (1, 1)))), "tensor 'a' has no storage"),
-        "no_name.pth": (state(tensor((2,), (1,)), b"K\x03"), "holds more than a state dict of tensors"),
+        "no_name.pth": (state(tensor((2,), (1,)), b"K\x03"), "has other contents than a state dict of tensors"),
         "zeros.pth": (
             zipped(
                 {"x/data.pkl": b"\x80\x02}" + text("a") + tensor((2,), (1,)) + b"s.", "x/data/0": bytes(2**20)},
                 **deflate,
             ),
-            "x/data/0 claims 1,048,576 bytes, more than the file has",
+            "x/data/0 has 1,048,576 bytes by its header, more than the file",
         ),
-        "dots.pth": (zipped({"x/data.pkl": b"." * 2**20}, **deflate), "x/data.pkl claims 1,048,576 bytes"),
-        "empty.pth": (zipped({}), "there is no data.pkl in it"),
+        "dots.pth": (zipped({"x/data.pkl": b"." * 2**20}, **deflate), "x/data.pkl has 1,048,576 bytes by its header"),
+        "empty.pth": (zipped({}), "it has no data.pkl"),
         "a.ppm": (b"P6 100000 100000 255\n" + bytes(99), "exceeds limit"),
         "a.bmp": (encoded("bmp")[:18] + struct.pack("<ii", 10**5, 10**5) + encoded("bmp")[26:], "exceeds limit"),
         "a.gif": (encoded("gif")[:6] + b"\xff" * 4 + encoded("gif")[10:], "exceeds limit"),
@@ -504,7 +504,7 @@ def test_no_other_name_is_given_to_a_pickle(tmp_path_factory, module, name, use)
     file.write_bytes(zipped({"x/data.pkl": b"\x80\x04}" + text("a") + called + b"s."}))
     said = exam(file, weights)
     if (module, name) != ("collections", "OrderedDict"):
-        assert "no part of a state dict" in said
+        assert "not part of a state dict" in said
 
 
 def test_pipes_and_devices_are_not_waited_for(tmp_path):

@@ -13,7 +13,7 @@ from resnet_jax import ops
 from resnet_jax.models.deprecated import OldContextNames
 from resnet_jax.models.initializers import Initializer, kaiming_normal
 from resnet_jax.models.layers import BatchNorm, Conv, Dense
-from resnet_jax.models.partials import Partial
+from resnet_jax.models.partials import Partial, comparable
 from resnet_jax.types import Array, Dtype
 
 Activation = Callable[[Array], Array]
@@ -68,6 +68,9 @@ class BlockContext(OldContextNames):
     take_strides: bool = True
     dilation_rule: str = "timm"
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "make_conv", comparable(self.make_conv))  # bound arguments read as attributes
+
     def effective_strides(self, strides: int) -> int:
         """The strides that a block takes where its stage asks for `strides`."""
         return strides if self.take_strides else 1
@@ -110,8 +113,9 @@ class BlockContext(OldContextNames):
 
     def with_conv(self, kind: type[Conv], **options: Any) -> BlockContext:
         """The context with convolutions of another kind, with the same padding and initialiser."""
-        current = getattr(self.make_conv, "keywords", {})
-        shared = {name: current[name] for name in ("same", "kernel_init") if name in current}
+        shared = {
+            name: getattr(self.make_conv, name) for name in ("same", "kernel_init") if hasattr(self.make_conv, name)
+        }
         return replace(self, make_conv=Partial(kind, **shared, **options))
 
     def norm(self, *, name: str, **options: Any) -> Activation:
@@ -130,7 +134,7 @@ class BlockContext(OldContextNames):
 
     def last_conv(self, features: int, kernel_size: int, *, name: str) -> Any:
         """The last convolution of a branch that ends without a norm: zero-initialised where that is safe."""
-        is_safe = getattr(getattr(self.make_conv, "func", self.make_conv), "zero_init_is_safe", True)
+        is_safe = getattr(self.make_conv, "zero_init_is_safe", True)
         init = nn.initializers.zeros if self.zero_init and is_safe else kaiming_normal
         return self.conv(features, kernel_size, name=name, kernel_init=init)
 

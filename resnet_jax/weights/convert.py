@@ -12,8 +12,8 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from resnet_jax.errors import NotFinite, WeightsMismatch, listed
 from resnet_jax.models import Shapes, natural_key, shapes
 from resnet_jax.types import Variables, at_least_float32, flaw
+from resnet_jax.weights.messages import not_floating
 from resnet_jax.weights.names import Names
-from resnet_jax.weights.readers import not_floating
 
 
 def to_variables(

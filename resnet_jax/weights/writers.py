@@ -14,7 +14,7 @@ from resnet_jax.models import create_model, get_spec
 from resnet_jax.types import Variables
 from resnet_jax.weights.convert import to_state, to_variables
 from resnet_jax.weights.names import Names
-from resnet_jax.weights.readers import write_safetensors
+from resnet_jax.weights.safetensors_file import write_safetensors
 
 
 def save_torch_state(variables: Variables, name: str, path: str | Path, layout: str = "timm") -> None:

@@ -157,8 +157,8 @@ def test_one_error_lists_all_that_does_not_fit(tmp_path):
     ("name", "content", "error", "said"),
     [
         ("missing.safetensors", None, FileNotFoundError, "no file"),
-        ("resnet18.safetensors", b"\x10\0\0\0\0\0\0\0{not json", ValueError, "not a sound .safetensors file"),
-        ("resnet18.h5", b"", ValueError, "weights are read from .safetensors"),
+        ("resnet18.safetensors", b"\x10\0\0\0\0\0\0\0{not json", ValueError, "not a valid .safetensors file"),
+        ("resnet18.h5", b"", ValueError, "expected a file of weights (.safetensors"),
         ("model.safetensors", None, ValueError, "cannot tell the model from the name 'model.safetensors'"),
     ],
 )

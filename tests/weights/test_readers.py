@@ -10,7 +10,7 @@ import recipe
 from safetensors.numpy import save_file
 
 from resnet_jax.errors import AmbiguousWeights
-from resnet_jax.weights import readers
+from resnet_jax.weights import torch_file
 from resnet_jax.weights.readers import read_state
 
 FILES = recipe.GOLDEN / "torch"
@@ -46,10 +46,10 @@ def archive(path, content):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (pickle.dumps({"a": Attack()}), "system, which is no part of a state dict"),
-        (pickle.dumps({"a": 3}), "holds more than a state dict of tensors"),
-        (pickle.dumps([1]), "holds more than a state dict of tensors"),
-        (b"\x80\x04", "not a sound PyTorch state dict"),
+        (pickle.dumps({"a": Attack()}), "system, which is not part of a state dict"),
+        (pickle.dumps({"a": 3}), "has other contents than a state dict of tensors"),
+        (pickle.dumps([1]), "has other contents than a state dict of tensors"),
+        (b"\x80\x04", "not a valid PyTorch state dict"),
     ],
 )
 def test_a_file_that_is_no_state_dict_is_refused_and_none_of_its_code_is_run(tmp_path, monkeypatch, content, said):
@@ -63,14 +63,14 @@ def test_a_file_that_is_no_state_dict_is_refused_and_none_of_its_code_is_run(tmp
 def test_a_truncated_file_is_named(tmp_path):
     path = tmp_path / "x.pth"
     path.write_bytes((FILES / "tiny.pth").read_bytes()[:-100])
-    with pytest.raises(ValueError, match="x.pth is not a whole zip archive"):
+    with pytest.raises(ValueError, match="x.pth is not a complete zip archive"):
         read_state(path)
 
 
 @pytest.mark.parametrize(("offset", "size", "stride"), [(0, (2, 2), (-4, 5)), (-1, (1,), (1,)), (8, (3,), (1,))])
 def test_no_memory_outside_a_storage_is_read(offset, size, stride):
     with pytest.raises(ValueError, match="beyond its storage of 10 values"):
-        readers._array(np.arange(10.0), offset, size, stride)
+        torch_file._array(np.arange(10.0), offset, size, stride)
 
 
 def test_a_tensor_cannot_reach_beyond_its_storage(tmp_path):
