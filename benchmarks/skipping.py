@@ -55,9 +55,9 @@ def main() -> None:
     variables = jax.device_put(variables)
     print(jax.devices()[0].device_kind, "jax", jax.__version__, name, f"{len(images)} images of {images.shape[1:]}")
 
-    apply = jax.jit(partial(model.apply, train=False, mutable=["gates"]))
+    apply = jax.jit(partial(model.apply, train=False, mutable=["metrics"]))
     outputs, sown = apply(variables, jnp.asarray(images))
-    gates = {block: np.asarray(values["executed"][0]) for block, values in sown["gates"].items()}
+    gates = {block: np.asarray(sown["metrics"][f"executed/{block}"][0]) for block in model.block_names()}
     print(f"top-1 {np.mean(outputs.logits.argmax(-1) == labels):.4f}, blocks run {np.mean(list(gates.values())):.3f}")
     macs = shapes(model, images.shape[1]).macs
     total, closed = sum(macs.values()), sum((1 - gates[block].mean()) * macs[f"{block}/branch"] for block in gates)

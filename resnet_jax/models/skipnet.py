@@ -130,8 +130,6 @@ class SkipResidual(nn.Module):
         probability = jax.nn.sigmoid(logits)
         closer = (logits > 0).astype(logits.dtype)
         gate = probability if gating == "soft" else probability + lax.stop_gradient(closer - probability)
-        if not self.is_initializing():
-            self.sow("gates", "executed", gate)  # until the training step reads "metrics" and "losses"
         s = self.shortcut(context, self.features, self.strides, name="shortcut")(x)
         branch: Any = self.branch(context, self.features, self.strides, name="branch")
         if gating == "skip" and not self.is_initializing():

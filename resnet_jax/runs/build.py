@@ -12,6 +12,7 @@ import numpy as np
 from resnet_jax.distributed.devices import Parallel
 from resnet_jax.evaluation.evaluate import evaluate
 from resnet_jax.metrics.evaluator import Evaluator
+from resnet_jax.models.skipnet import training_phases
 from resnet_jax.runs.plan import Plan, eval_batch, frozen, make_augmentation, make_optimizer
 from resnet_jax.runs.warm_start import drawing, overlaid
 from resnet_jax.training.core import forward_step
@@ -35,13 +36,13 @@ class Session:
             accumulate=config.optim.accumulate,
             ema_decay=config.optim.ema_decay,
             skip_nonfinite=config.train.nonfinite == "skip",
-            gate_penalty=config.optim.gate_penalty,
             frozen=frozen(config.optim),
             gradient_flow=config.train.gradient_flow,
         )
-        self._hard_step = self._map_step(plan.model)
-        if plan.soft_gate_steps:
-            self._soft_step = self._map_step(plan.model.clone(soft_gates=True))
+        phases = training_phases(
+            plan.model, gate_penalty=config.optim.gate_penalty, soft_gate_steps=plan.soft_gate_steps
+        )
+        self._steps = [(phase.first_step, self._map_step(phase.model)) for phase in phases]
         self._eval_step = parallel.map(forward_step(plan.model, plan.task.predictions, prepare=plan.preprocess))
         self.evaluator: Evaluator | None = None  # of the last test, by the raw weights
         self._rate = jax.jit(plan.schedule)
@@ -58,7 +59,7 @@ class Session:
 
     def train_step(self, step: int, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         """Makes `step` (1, 2, ...)."""
-        run = self._soft_step if step <= self.plan.soft_gate_steps else self._hard_step
+        run = [run for first_step, run in self._steps if first_step <= step][-1]
         return run(state, batch)
 
     @jax.transfer_guard("allow")  # for users who forbid implicit transfers in the loop
@@ -93,7 +94,7 @@ class Session:
 
     def compiles(self, step: int, start: int) -> bool:
         """Whether `step` is the first of a run that begins after step `start` to call its program."""
-        return step == start + 1 or step == self.plan.soft_gate_steps + 1 > start + 1
+        return step == start + 1 or any(step == first_step > start for first_step, _ in self._steps)
 
     def test(self, state: TrainState, stop: Callable[[], bool] = lambda: False) -> dict[str, float]:
         """Means over the test images; of the averaged weights too, as "ema_loss", ..., where there are any."""

@@ -75,7 +75,7 @@ MeanGradient = Callable[[TrainState, Batch, dict[str, Array]], tuple[Any, Any, d
 Prepare = Callable[[Array], Array] | None
 
 
-def forward_totals(model: nn.Module, objective: Objective, axis_name: str | None, gate_penalty: float = 0.0) -> Totals:
+def forward_totals(model: nn.Module, objective: Objective, axis_name: str | None) -> Totals:
     """totals(params, batch_stats, batch, rngs): the model's training pass and the objective's terms.
 
     Terms that are averaged over examples and losses that modules have sown are one total, the others one each.
@@ -96,7 +96,7 @@ def forward_totals(model: nn.Module, objective: Objective, axis_name: str | None
             key = EXAMPLES if term.weight is None else name
             sums[key] = sums[key] + term.total if key in sums else term.total
         metrics = {**metrics, **sown_metrics(updated, batch["mask"]), "count": Sum(jnp.sum(batch["mask"]))}
-        penalty = sown_loss(updated, batch["mask"], gate_penalty)
+        penalty = sown_loss(updated, batch["mask"])
         if penalty is not None:
             sums[EXAMPLES] = sums[EXAMPLES] + penalty if EXAMPLES in sums else penalty
         weights = {name: term.weight for name, term in terms.items() if term.weight is not None}

@@ -61,7 +61,6 @@ def make_step(
     accumulate: int = 1,
     ema_decay: float | None = None,
     skip_nonfinite: bool = False,
-    gate_penalty: float = 0.0,
     frozen: PathPredicate | None = None,
     gradient_flow: bool = False,
 ) -> TypedStep:
@@ -80,9 +79,7 @@ def make_step(
     if ema_decay is not None and not 0 <= ema_decay <= 1:
         raise ValueError(f"expected ema_decay in [0, 1], got {ema_decay}")
     _check_axis(model, axis_name)
-    if gate_penalty and not hasattr(model, "soft_gates"):
-        raise ValueError(f"gate_penalty={gate_penalty} is for SkipNets; this net has no gates")
-    totals = forward_totals(model, objective, axis_name, gate_penalty)
+    totals = forward_totals(model, objective, axis_name)
     if frozen is not None:
         totals = stop_gradients(totals, frozen)
     gradient: Gradient = with_activations(totals) if gradient_flow else differentiate(totals)
@@ -113,8 +110,8 @@ def make_train_step(
     """step(state, batch) -> (state, metrics), the metrics being sums over the global batch (see `metrics.mean`).
 
     They are loss, top1, top5 (with more than five classes), count, and the L2 norms of gradient and parameters
-    (grad_norm, param_norm) times the count; of a SkipNet also its gates, the share of blocks that were run: "executed"
-    in all and "executed/stage1_block0", ... each (with soft gates, the mean of their probabilities).
+    (grad_norm, param_norm) times the count; and what the net sows into the collection "metrics", such as a SkipNet's
+    shares of blocks that were run, "executed" and "executed/stage1_block0", ...
 
     The batch has "image" [N, H, W, C], "label" int [N] in 0 .. K - 1 (or soft targets float [N, K]) and optionally
     "mask" [N], bool, int or float, which is 0 for examples to ignore. A label outside the classes makes loss and
@@ -134,8 +131,7 @@ def make_train_step(
         ExponentialMovingAverage with num_updates: the first weights are soon forgotten.
       skip_nonfinite: a step whose loss or gradient is not finite changes nothing but the step count and the schedule's.
         It counts as no examples, and as 1 in the metric "skipped".
-      gate_penalty: what is minimised is the loss plus this times the mean of a SkipNet's gates, after Wang et al. 2018,
-        section 3.2, with every block of the same cost. The metric loss is without it.
+      gate_penalty: the net's field of this name, such as `SkipNet.gate_penalty`. The metric loss is without it.
       frozen: parameters that stay as they are, and in `state.ema` too; no gradient is computed of them. Norms all of
         whose parameters are frozen use and keep their running statistics. `tx` should leave them out (`optim.without`).
       gradient_flow: more metrics of every block: the L2 norms of the mean loss's gradient by its output
@@ -159,6 +155,10 @@ def make_train_step(
     _check_classes(model, loss)
     if gate_penalty and class_weights is not None:
         raise ValueError(f"gate_penalty={gate_penalty} cannot be combined with class_weights; expected one of them")
+    if gate_penalty:
+        if not hasattr(model, "gate_penalty"):
+            raise ValueError(f"gate_penalty={gate_penalty}: expected a net with gates, got {type(model).__name__}")
+        model = model.clone(gate_penalty=gate_penalty)
     task = Classification(loss=loss, class_weights=class_weights)
     typed = make_step(
         model,
@@ -169,7 +169,6 @@ def make_train_step(
         accumulate=accumulate,
         ema_decay=ema_decay,
         skip_nonfinite=skip_nonfinite,
-        gate_penalty=gate_penalty,
         frozen=frozen,
         gradient_flow=gradient_flow,
     )

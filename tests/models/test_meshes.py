@@ -44,7 +44,7 @@ def passes(name):
     def run(variables, x):
         def loss(params):
             both = {**variables, "params": params}
-            outputs, updated = net.apply(both, x, train=True, mutable=["batch_stats", "gates"], rngs=keys)
+            outputs, updated = net.apply(both, x, train=True, mutable=["batch_stats", "metrics"], rngs=keys)
             return (outputs.logits**2).mean(), updated.get("batch_stats", {})
 
         gradient, updated = jax.grad(loss, has_aux=True)(variables["params"])

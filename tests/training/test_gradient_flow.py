@@ -48,7 +48,7 @@ def by_added_maps(model, state, data):
 
         with nn.intercept_methods(add):
             variables = {"params": params, "batch_stats": state.batch_stats}
-            outputs, _ = model.apply(variables, images, train=True, mutable=["batch_stats", "gates"])
+            outputs, _ = model.apply(variables, images, train=True, mutable=["batch_stats"])
         return cross_entropy(outputs.logits, data["label"]).mean()
 
     depths = jax.eval_shape(partial(model.apply, train=False), state.variables, images).features

@@ -504,8 +504,8 @@ def test_the_penalty_is_on_the_share_of_blocks_that_are_run(x64):
     @jax.jit
     def share(params):
         variables = {**fresh(model, tx).variables, "params": params}
-        _, sown = model.apply(variables, images, train=True, mutable=["batch_stats", "gates"])
-        return jnp.stack([gates["executed"][0] for gates in sown["gates"].values()]).mean()
+        _, sown = model.apply(variables, images, train=True, mutable=["batch_stats", "metrics"])
+        return jnp.stack([sown["metrics"][f"executed/{name}"][0] for name in model.block_names()]).mean()
 
     (plain, sums), (pressed, _) = stepped(0.0), stepped(3.0)
     value, gradient = jax.value_and_grad(share)(fresh(model, tx).params)
@@ -522,15 +522,15 @@ def test_evaluation_counts_the_blocks_that_are_run_for_examples_alone(x64):
     step = jax.jit(make_eval_step(GATED, axis_name=None))
     sums = step(fresh(GATED), batch(4) | {"mask": np.float32([1, 1, 1, 0])})
     images = jnp.asarray(batch(4)["image"])
-    apply = jax.jit(partial(GATED.apply, train=False, mutable="gates"))
+    apply = jax.jit(partial(GATED.apply, train=False, mutable="metrics"))
     _, sown = apply(fresh(GATED).variables, images)
-    for name, gates in sown["gates"].items():
-        assert sums[f"executed/{name}"] == gates["executed"][0][:3].sum()
+    for name, (values,) in sown["metrics"].items():
+        np.testing.assert_allclose(sums[name], values[:3].sum(), rtol=1e-12)
     assert sums["count"] == 3
 
 
 def test_a_penalty_on_a_net_without_gates_is_refused():
-    with pytest.raises(ValueError, match=r"gate_penalty=0.1 is for SkipNets; this net has no gates"):
+    with pytest.raises(ValueError, match="gate_penalty=0.1: expected a net with gates, got ResNet"):
         make_train_step(MODEL, TX, gate_penalty=0.1)
 
 
