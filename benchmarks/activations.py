@@ -1,10 +1,10 @@
-"""Training steps with our activations against those of `jax.nn`: python benchmarks/activations.py [NAME ...]
+"""Times training steps with our activations and with those of `jax.nn`: python benchmarks/activations.py [NAME ...]
 
-The lowest of twenty steps of 8 images of 128 pixels, taken in turn in one process: milliseconds, and milliseconds of
-processor time, which other work on the machine disturbs less.
+Prints the fastest of twenty steps of 8 images of 128 pixels, measured alternately in one process: milliseconds, and
+milliseconds of processor time, which other work on the machine affects less.
 
-Two cores of an AMD EPYC (AVX-512), 2026-11-26, a machine busy with other work: processor time of a step with `jax.nn`
-and with ours, resnet18 229 and 235 ms (jax 0.10.1: 252 and 256), resnet50 634 and 634 ms; no difference to speak of.
+Two cores of an AMD EPYC (AVX-512), 2026-11-26, a busy machine: processor time of a step with `jax.nn` and with ours,
+resnet18 229 and 235 ms (jax 0.10.1: 252 and 256), resnet50 634 and 634 ms; no significant difference.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ def main() -> None:
     print(f"{'':20}{'jax.nn':>9}{'busy':>9}{'ours':>9}{'busy':>9}{'ratio':>8}{'busy':>8}")
     for name in sys.argv[1:] or ("resnet18", "resnet50", "efficientnet_b0", "efficientnet_lite0"):
         ours = create_model(name).act
-        # A function around it: a net given an activation of jax.nn takes ours.
+        # The lambda hides the activation: create_model would replace one of jax.nn by ours.
         steps = [compiled_step(name, act) for act in (lambda x, act=OF_JAX[ours]: act(x), ours)]
         times = []
         for turn in range(TIMES + 1):
             for step in steps:
                 start, busy = time.perf_counter(), time.process_time()
                 step()
-                if turn:  # the first one compiles
+                if turn:  # the first turn compiles
                     times.append((time.perf_counter() - start, time.process_time() - busy))
         lowest = np.array(times).reshape(TIMES, 2, 2).min(0)
         columns = "".join(f"{value * 1e3:9.0f}" for value in lowest.ravel())

@@ -1,8 +1,7 @@
-"""What a CondConv costs beside the ordinary convolution: python benchmarks/conditional.py
+"""Times CondConv and the ordinary convolution: python benchmarks/conditional.py
 
-For each shape the lowest of ten times in milliseconds, taken in turn: the ordinary convolution; kernels per example in
-one grouped call, as the library has it; and the same as a loop over examples. First the forward pass, then with the
-gradient by everything.
+Prints the fastest of ten alternate calls in milliseconds for each shape: the ordinary convolution, kernels per example
+in one grouped call (as in `CondConv`), and a loop over examples. First the forward pass, then with all gradients.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ EXPERTS = 4
 def lowest(functions, times: int = 10) -> list[float]:
     seconds: list[list[float]] = [[] for _ in functions]
     for _ in range(times + 1):
-        for function, own in zip(functions, seconds, strict=True):
+        for function, times_of in zip(functions, seconds, strict=True):
             began = time.perf_counter()
             jax.block_until_ready(function())
-            own.append(time.perf_counter() - began)
-    return [min(own[1:]) * 1e3 for own in seconds]  # the first one compiles
+            times_of.append(time.perf_counter() - began)
+    return [min(times_of[1:]) * 1e3 for times_of in seconds]  # the first one compiles
 
 
 def looped(variables, x):
@@ -45,9 +44,9 @@ def main() -> None:
     for n, size, channels, k in SHAPES:
         x = jnp.asarray(rng.standard_normal((n, size, size, channels)), jnp.float32)
         ordinary, conditional = Conv(channels, k), CondConv(channels, k, experts=EXPERTS)
-        own = jax.jit(conditional.init)(jax.random.key(0), x)
+        variables = jax.jit(conditional.init)(jax.random.key(0), x)
         plain = jax.jit(ordinary.init)(jax.random.key(0), x)
-        pairs = [(ordinary.apply, plain), (conditional.apply, own), (looped, own)]
+        pairs = [(ordinary.apply, plain), (conditional.apply, variables), (looped, variables)]
         forward = [jax.jit(apply) for apply, _ in pairs]
         backward = [jax.jit(jax.grad(lambda v, x, f=f: (f(v, x) ** 2).sum(), argnums=(0, 1))) for f, _ in pairs]
         calls = [

@@ -1,6 +1,7 @@
-"""Where other lowerings beat XLA's convolution on this machine: python benchmarks/conv_lowering.py
+"""Times lowerings of convolutions: XLA's, matrix products, narrow ones: python benchmarks/conv_lowering.py
 
-For each shape the lowest of twenty times in milliseconds: forward, gradient of the input, gradient of the kernel.
+Prints the fastest of twenty calls in milliseconds for each shape: forward, gradient of the input, gradient of the
+kernel.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""How fast images are read: decoders side by side, then the library's own paths.
+"""Times image decoders, then the loaders of this package.
 
-    python benchmarks/data_throughput.py            (OpenCV and simplejpeg are tried where they are installed)
+    python benchmarks/data_throughput.py            (includes OpenCV and simplejpeg if they are installed)
 
-The JPEGs are 500 x 375 pixels of 1/f noise at quality 90, about as large as ImageNet's. Every figure is the best of a
-few rounds, in which all candidates take turns, so that ratios hold on a noisy machine.
+The JPEGs are 500 x 375 pixels of 1/f noise at quality 90, about as large as ImageNet's. Each number is the best of
+several rounds in which all candidates take turns, so that ratios hold on a noisy machine.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def optional(name: str) -> Any:
 
 
 def decoders() -> dict[str, Callable[[bytes, tuple[int, int, int, int]], Any]]:
-    """Name -> (jpeg, crop box) -> anything."""
+    """Functions of (JPEG bytes, crop box) by name."""
     cv2, simplejpeg = optional("cv2"), optional("simplejpeg")
 
     def antialiased(image: Image.Image, box: tuple[int, int, int, int]) -> np.ndarray:
@@ -57,7 +57,7 @@ def decoders() -> dict[str, Callable[[bytes, tuple[int, int, int, int]], Any]]:
         left, top, width, height = box
         return cv2.resize(pixels[top : top + height, left : left + width], (SIZE, SIZE), interpolation=how)
 
-    found: dict[str, Callable[[bytes, tuple[int, int, int, int]], Any]] = {
+    candidates: dict[str, Callable[[bytes, tuple[int, int, int, int]], Any]] = {
         "decode: Pillow": lambda jpeg, box: np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB")),
         "decode with all checks (read_image)": lambda jpeg, box: read_image(jpeg, "x", 3),
         "decode and crop: Pillow": lambda jpeg, box: antialiased(Image.open(io.BytesIO(jpeg)).convert("RGB"), box),
@@ -69,19 +69,18 @@ def decoders() -> dict[str, Callable[[bytes, tuple[int, int, int, int]], Any]]:
         ),
     }
     if simplejpeg:
-        found["decode: simplejpeg"] = lambda jpeg, box: simplejpeg.decode_jpeg(jpeg)
-        found["decode and crop: simplejpeg, Pillow"] = lambda jpeg, box: antialiased(
+        candidates["decode: simplejpeg"] = lambda jpeg, box: simplejpeg.decode_jpeg(jpeg)
+        candidates["decode and crop: simplejpeg, Pillow"] = lambda jpeg, box: antialiased(
             Image.fromarray(simplejpeg.decode_jpeg(jpeg)), box
         )
     if cv2:
         cv2.setNumThreads(0)
-        found["decode: OpenCV"] = lambda jpeg, box: cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+        candidates["decode: OpenCV"] = lambda jpeg, box: cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
     if cv2 and simplejpeg:
         for how in ("INTER_LINEAR", "INTER_AREA"):
-            found[f"decode and crop: simplejpeg, OpenCV {how} (another filter)"] = lambda jpeg, box, how=how: cv2_crop(
-                simplejpeg.decode_jpeg(jpeg), box, getattr(cv2, how)
-            )
-    return found
+            name = f"decode and crop: simplejpeg, OpenCV {how} (another filter)"
+            candidates[name] = lambda jpeg, box, how=how: cv2_crop(simplejpeg.decode_jpeg(jpeg), box, getattr(cv2, how))
+    return candidates
 
 
 def main() -> None:
@@ -101,7 +100,7 @@ def main() -> None:
                 decode(jpeg, box)
             best[name] = min(best.get(name, np.inf), (time.perf_counter() - began) / COUNT)
     for name, seconds in sorted(best.items()):
-        print(f"{name:62} {1e3 * seconds:6.2f} ms an image")
+        print(f"{name:62} {1e3 * seconds:6.2f} ms per image")
 
     items = ArraySource(jpegs, np.zeros(COUNT, np.int32), ("one",), "noise")
     rates: dict[str, float] = {}
@@ -112,7 +111,7 @@ def main() -> None:
             began = time.perf_counter()
             for _ in range(10):
                 next(batches)
-            # What was read ahead while the clock stood is read ahead again when it stops.
+            # Prefetching before the clock starts equals prefetching when it stops.
             name = f"Photographs.batches, {threads} thread{'s' if threads > 1 else ''}"
             rates[name] = max(rates.get(name, 0), 320 / (time.perf_counter() - began))
         images = np.zeros((50_000, 32, 32, 3), np.uint8)

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# What a machine with a GPU should run before its figures go into the README:
+# Checks for a machine with a GPU, to run before its numbers go into docs/performance.md:
 #   benchmarks/gpu_checks.sh                       everything, some 15 minutes
-#   benchmarks/gpu_checks.sh runs deterministic    these parts alone
-# runs: the default run in both modes of --train.parallel, timed. deterministic: the same run twice in deterministic
-# mode, the second one stopped on the way and resumed, to the same bits. pool: the max pool's gradient. modes: a training
+#   benchmarks/gpu_checks.sh runs deterministic    only these parts
+# runs: times the default run in both modes of --train.parallel. deterministic: runs it twice in deterministic
+# mode, the second one interrupted and resumed, and compares the bits. pool: the gradient of the max pool. modes: a training
 # step of ResNet-50 in both modes. steps: ours beside torchvision's.
 # Needs `pip install -e ".[train,cuda12]"` (or cuda13) first. PYTHON names another interpreter than `python`.
 set -euo pipefail
@@ -19,7 +19,7 @@ for part in "${parts[@]}"; do
       ;;
   esac
 done
-if [[ ${#parts[@]} -gt 1 ]]; then # each in a process: one that fails does not keep the others from running
+if [[ ${#parts[@]} -gt 1 ]]; then # one process each, so that the others run after a failure
   failed=()
   for part in "${parts[@]}"; do
     bash benchmarks/gpu_checks.sh "$part" || failed+=("$part")
@@ -33,7 +33,7 @@ export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
 python=${PYTHON:-$(command -v python || command -v python3)}
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-platform=${GPU_CHECKS_PLATFORM:-gpu} # cpu tries the script itself out
+platform=${GPU_CHECKS_PLATFORM:-gpu} # cpu tests this script
 "$python" - "$platform" <<'END'
 import sys
 import jax

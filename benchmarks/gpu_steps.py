@@ -1,16 +1,16 @@
-"""Training and inference steps of ours (NHWC) and of torchvision's (channels_last) on one device, by default a GPU.
+"""Times training and inference steps of our nets (NHWC) and torchvision's (channels_last) on one device.
 
     python benchmarks/gpu_steps.py --nets resnet50 --dtypes bfloat16 --batch-size 256
 
 Prints one JSON line for each net, dtype, phase and implementation: the median and the lowest seconds of a step over
-some rounds, which the implementations take in turn. A round queues its steps and waits for the last one, as a training
-loop does. One that fails (out of memory, no compiler for torch.compile) has the line's "error" in place of numbers.
-Without torch and torchvision, or where torch finds no GPU and JAX does, ours alone.
+several rounds, in which the implementations take turns. A round queues its steps and waits for the last one, as a
+training loop does. An implementation that fails (out of memory, no compiler for torch.compile) prints "error" instead
+of numbers. Only ours is timed without torch and torchvision, or if JAX finds a GPU and torch does not.
 
-A training step is forward pass, cross-entropy, backward pass and SGD with momentum and weight decay, of random images
-that are on the device and normalised. Ours also computes top-1, top-5 and the norms of gradient and parameters.
-bfloat16 is mixed precision with parameters in float32: `dtype` of ours, autocast of PyTorch's. float32 may use TF32 on
-a GPU in both: the default of XLA, and switched on for PyTorch.
+A training step is the forward pass, cross-entropy, the backward pass and SGD with momentum and weight decay on random
+normalised images that are on the device. Our step also computes top-1, top-5 and the norms of gradient and parameters.
+bfloat16 is mixed precision with float32 parameters: `dtype` in our nets, autocast in PyTorch. float32 may use TF32 on a
+GPU in both: it is XLA's default, and switched on for PyTorch.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from collections.abc import Callable
 from datetime import date
 from typing import Any
 
-os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # else JAX takes the memory that PyTorch needs
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # otherwise JAX takes the memory that PyTorch needs
 
 import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
@@ -42,7 +42,7 @@ except ImportError:
 
 NETS, DTYPES, PHASES = ("resnet50", "resnet18"), ("bfloat16", "float32"), ("train", "inference")
 LR, MOMENTUM, DECAY = 0.1, 0.9, 1e-4
-Steps = Callable[[int], None]  # runs so many steps, and waits for the last one
+Steps = Callable[[int], None]  # runs this number of steps and waits for the last one
 
 
 def our_steps(net: str, dtype: str, phase: str, images: np.ndarray, labels: np.ndarray) -> Steps:
@@ -166,7 +166,7 @@ def main() -> None:
 
     makers: dict[str, Callable[..., Steps]] = {"ours, NHWC": our_steps}
     if (problem := torch_problem()) is not None:
-        print(f"ours alone: {problem}", flush=True)
+        print(f"only ours: {problem}", flush=True)
     else:
         makers["torchvision, channels_last"] = lambda *case: torch_steps(False, *case)
         if not options.no_compile:

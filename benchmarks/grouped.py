@@ -1,9 +1,9 @@
-"""Training steps of the nets with grouped convolutions, beside PyTorch's: python benchmarks/grouped.py [NAME ...]
+"""Times nets with grouped convolutions, ours and PyTorch's: python benchmarks/grouped.py [NAME ...]
 
-Forward and backward pass of 8 images of 128 pixels on two threads, the lowest of five, taken in turn: seconds, and
-seconds of processor time, which other work on the machine disturbs less. Without torch and timm, ours alone.
+Prints the fastest of five alternate forward and backward passes of 8 images of 128 pixels on two threads: seconds, and
+seconds of processor time, which other work on the machine affects less. Without torch and timm, only ours.
 
-Two cores of an AMD EPYC (AVX-512), 2026-11-26, jax 0.10.2, torch 2.14.1, a machine busy with other work: processor
+Two cores of an AMD EPYC (AVX-512), 2026-11-26, jax 0.10.2, torch 2.14.1, a busy machine: processor
 seconds of ours and of PyTorch's, resnext50_32x4d 0.70 and 0.56, seresnext50_32x4d 0.69 and 0.59, res2next50 0.65 and
 0.62, skresnext50_32x4d 0.91 and 0.83, resnext101_64x4d 2.38 and 1.75, resnext101_32x8d 2.49 and 1.79. With XLA's own
 gradient resnext50_32x4d took 34.8 s on a quiet machine, PyTorch 1.0. Compiling it takes 20 s of processor time.
@@ -26,7 +26,7 @@ import numpy as np
 from resnet_jax import create_model, list_models
 from resnet_jax.tasks.losses import cross_entropy
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # else idle threads of PyTorch's take time from ours
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # otherwise PyTorch's idle threads take processor time from ours
 try:
     import timm
     import torch
@@ -66,7 +66,7 @@ def torch_step(name: str, images: np.ndarray, labels: np.ndarray) -> Callable[[]
 
 
 def measure(step: Callable[[], None]) -> tuple[float, float]:
-    """Seconds, and seconds of processor time."""
+    """Seconds and seconds of processor time of one call."""
     start, busy = time.perf_counter(), time.process_time()
     step()
     return time.perf_counter() - start, time.process_time() - busy

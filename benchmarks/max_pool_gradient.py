@@ -1,7 +1,7 @@
-"""Our gradient of the max pool against XLA's on this machine: python benchmarks/max_pool_gradient.py
+"""Times our gradient of the max pool and XLA's: python benchmarks/max_pool_gradient.py
 
-For each shape the lowest of twenty times in milliseconds, taken in turn: the forward pass, then with XLA's gradient,
-then with ours.
+Prints the fastest of twenty alternate calls in milliseconds for each shape: forward pass, with XLA's gradient, with
+ours.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ def lowest(functions, *arguments, times: int = 20) -> list[float]:
     compiled = [jax.jit(function) for function in functions]
     seconds = [[] for _ in compiled]
     for _ in range(times + 1):
-        for function, own in zip(compiled, seconds, strict=True):
+        for function, times_of in zip(compiled, seconds, strict=True):
             start = time.perf_counter()
             jax.block_until_ready(function(*arguments))
-            own.append(time.perf_counter() - start)
-    return [min(own[1:]) * 1e3 for own in seconds]  # the first one compiles
+            times_of.append(time.perf_counter() - start)
+    return [min(times_of[1:]) * 1e3 for times_of in seconds]  # the first one compiles
 
 
 def main() -> None:
@@ -48,7 +48,7 @@ def main() -> None:
     print(f"{'N':>4}{'H':>5}{'W':>5}{'C':>4}{'forward':>10}{'XLA':>10}{'ours':>10}")
     for shape in SHAPES:
         x = jnp.asarray(rng.standard_normal(shape), jnp.float32)
-        x = jnp.maximum(x, 0)  # as the stem's: half of the pixels are equal
+        x = jnp.maximum(x, 0)  # as after the stem's relu: half of the pixels are equal
         g = jnp.asarray(rng.standard_normal(xla_max_pool(x).shape), jnp.float32)
         functions = (lambda x, g: xla_max_pool(x), both_passes(xla_max_pool), both_passes(max_pool))
         times = "".join(f"{ms:10.2f}" for ms in lowest(functions, x, g))

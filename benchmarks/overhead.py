@@ -1,10 +1,10 @@
-"""What logging and checkpoints cost: their share of the time that training steps take, in the default run.
+"""Measures the cost of logging and checkpoints in the default run, as a share of the time of the training steps.
 
     python benchmarks/overhead.py [--epochs 40]
 
-The default run is made as `train.py` makes it, with a stopwatch around everything that writes: records, curves,
-progress, the part of saves that the loop waits for, and the wait for the last one at the end. Then the parts of a save,
-in a row: checksums of the arrays, Orbax, checksums of the files. Ends with status 1 where the share is above 2 %.
+Trains the default run as `train.py` does, with a timer around everything that writes: records, curves, progress, the
+part of saves that the loop waits for, and the wait for the last save. Then times the parts of a save: checksums of the
+arrays, Orbax, checksums of the files. Exits with status 1 if the share is above 2 %.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from resnet_jax.runs.build import Session
 SECONDS: Counter[str] = Counter()
 CALLS: Counter[str] = Counter()
 LAST = "wait for the last save"
-NESTED: list[str] = []  # what is under way: a wait within a save is counted with that
+NESTED: list[str] = []  # labels of running calls: a wait inside a save counts as the save
 
 
 def watch(owner: Any, name: str, label: str) -> None:
@@ -54,7 +54,7 @@ def watch(owner: Any, name: str, label: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=float, default=40.0)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     watch(jax, "block_until_ready", "waits for steps")
     for name in ("advance", "train", "test", "sync", "say"):
         watch(loop.Report, name, f"report.{name}")
@@ -63,7 +63,7 @@ def main() -> None:
     watch(Session, "test", "evaluation")
     with tempfile.TemporaryDirectory() as name:
         config = dataclasses.replace(Config(), workdir=f"{name}/run")
-        config = dataclasses.replace(config, train=dataclasses.replace(config.train, epochs=asked.epochs))
+        config = dataclasses.replace(config, train=dataclasses.replace(config.train, epochs=options.epochs))
         ready: list[float] = []
         add = loop.Log.add
 

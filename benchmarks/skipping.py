@@ -50,7 +50,7 @@ def main() -> None:
     (batch,) = test.eval_batches(test.num_examples)
     model, variables, preprocess, name = load_checkpoint(options.run, step="latest")
     if not isinstance(model, SkipNet):
-        raise SystemExit(f"{options.run} has {name}, which has no gates; wanted: a run of a SkipNet")
+        raise SystemExit(f"expected a run of a SkipNet, got {name} in {options.run}, which has no gates")
     images, labels = np.asarray(preprocess(batch["image"])), batch["label"]
     variables = jax.device_put(variables)
     print(jax.devices()[0].device_kind, "jax", jax.__version__, name, f"{len(images)} images of {images.shape[1:]}")
@@ -58,12 +58,13 @@ def main() -> None:
     apply = jax.jit(partial(model.apply, train=False, mutable=["metrics"]))
     outputs, sown = apply(variables, jnp.asarray(images))
     gates = {block: np.asarray(sown["metrics"][f"executed/{block}"][0]) for block in model.block_names()}
-    print(f"top-1 {np.mean(outputs.logits.argmax(-1) == labels):.4f}, blocks run {np.mean(list(gates.values())):.3f}")
+    top1, executed = np.mean(outputs.logits.argmax(-1) == labels), np.mean(list(gates.values()))
+    print(f"top-1 {top1:.4f}, blocks executed {executed:.3f}")
     macs = shapes(model, images.shape[1]).macs
     total, closed = sum(macs.values()), sum((1 - gates[block].mean()) * macs[f"{block}/branch"] for block in gates)
     twin = create_model(options.twin, num_classes=model.num_classes, in_channels=model.in_channels)
     others = sum(shapes(twin, images.shape[1]).macs.values())
-    print(f"multiply-adds {total:,}, of which run {total - closed:,.0f}; {options.twin}: {others:,}")
+    print(f"multiply-adds {total:,}, of which executed {total - closed:,.0f}; {options.twin}: {others:,}")
 
     def logits_of(net):
         return jax.jit(lambda v, x: net.apply(v, x, train=False).logits)

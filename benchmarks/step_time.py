@@ -1,9 +1,9 @@
-"""Time of one training step on this machine's devices.
+"""Times one training step on the devices of this machine.
 
     python benchmarks/step_time.py --model resnet50 --image-size 224 --batch-size 256 --dtype bfloat16
 
-Prints one JSON object: device, first call (compilation included), and the median, lowest and highest step in seconds,
-each step waited for. Random images: only the time means anything.
+Prints one JSON object: the device, the first call (with compilation), and the median, lowest and highest step in
+seconds, each measured until it ends. The images are random.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
-"""The plain 56-layer twin of ResNet-56 on CIFAR-10, which degrades: He et al. 2015, Figures 1 and 6 left.
+"""The plain twin of ResNet-56 on CIFAR-10, which degrades: He et al. 2015, figures 1 and 6 (left).
 
-    tfds build cifar10 --file_format=array_record              (once, where TensorFlow is installed)
+    tfds build cifar10 --file_format=array_record              (once; needs TensorFlow)
     python train.py --config configs/cifar10_plain56.py
 
 Batch 128, 64,000 steps, learning rate 0.1 divided by 10 at 32,000 and 48,000, weight decay 1e-4 on every parameter,
-pad-4 crops and flips. The paper subtracts the per-pixel mean; this subtracts the mean per channel and divides by the
-standard deviation.
+pad-4 crops and flips. The paper subtracts the mean per pixel; this config subtracts the mean per channel and divides
+by the standard deviation.
 
-Device: one accelerator; 8.2 million images, the time of three ResNet-20 runs. The paper prints its curve only, above
-13 % test error, and with a higher training error than 20 layers. Not run here: the data could not be downloaded.
+Device: one accelerator; 8.2 million images, the time of three ResNet-20 runs. The paper shows only the curve: above
+13 % test error, and a higher training error than 20 layers. Not run: the data was not available.
 """
 
 from dataclasses import replace

@@ -1,14 +1,14 @@
 """ResNet-56 on CIFAR-10 by the recipe of He et al. 2015, section 4.2, with option A shortcuts.
 
-    tfds build cifar10 --file_format=array_record              (once, where TensorFlow is installed)
+    tfds build cifar10 --file_format=array_record              (once; needs TensorFlow)
     python train.py --config configs/cifar10_resnet56.py
 
 Batch 128, 64,000 steps, learning rate 0.1 divided by 10 at 32,000 and 48,000, weight decay 1e-4 on every parameter,
-pad-4 crops and flips. The paper subtracts the per-pixel mean; this subtracts the mean per channel and divides by the
-standard deviation.
+pad-4 crops and flips. The paper subtracts the mean per pixel; this config subtracts the mean per channel and divides
+by the standard deviation.
 
-Device: one accelerator; 8.2 million images, the time of three ResNet-20 runs. Published test error: 6.97 %. Not run
-here: the data could not be downloaded.
+Device: one accelerator; 8.2 million images, the time of three ResNet-20 runs. Published test error: 6.97 %. Not run:
+the data was not available.
 """
 
 from dataclasses import replace

@@ -1,13 +1,13 @@
-"""ResNet-20 on Fashion-MNIST (Xiao et al. 2017): 60,000 and 10,000 grey images of 28 x 28 pixels.
+"""ResNet-20 on Fashion-MNIST (Xiao et al. 2017): 60,000 training and 10,000 test images, grey, 28 x 28 pixels.
 
     apt install dataset-fashion-mnist
     python train.py --config configs/fashion_mnist_resnet20.py
 
-The data is where Debian's package puts it; elsewhere, say --data.path FOLDER of the four IDX files. Pad-2 crops and
-flips, cutout of 8 pixels, a cosine from 0.1.
+The Debian package installs the data where this config expects it. Elsewhere, --data.path names the folder of the four
+IDX files. Pad-2 crops and flips, cutout of 8 pixels, cosine schedule from 0.1.
 
-Device: any; on two CPU cores about three and a half hours, at the 150 images/s measured there. Not run here at full
-length. One and a half epochs (seed 0, two busy cores, 14 minutes; jax 0.10.2, 2026-11-22) give a test top-1 of
+Device: any; two CPU cores take about three and a half hours, at the 150 images/s measured there. Not run at full
+length. One and a half epochs (seed 0, two busy cores, 14 minutes; jax 0.10.2, 2026-11-22) reach a test top-1 of
 0.9057:
 
     --train.epochs 1.5 --train.eval-every-epochs 1.5 --data.batch-size 32 --optim.peak-lr 0.05

@@ -1,14 +1,14 @@
-"""ResNet-18, from weights trained on ImageNet to your own images: a folder with a sub-folder of images per class.
+"""ResNet-18 with ImageNet weights, fine-tuned on your own images: a folder with a sub-folder of images per class.
 
     python train.py --config configs/transfer_resnet18.py --init.from resnet18-f37072fd.pth --data.path PICTURES \\
         --workdir runs/mine
 
-The file is torchvision's, which you download yourself; without it the config refuses to start. Any file that
-`load_pretrained` reads will do, and so will the folder of a run; --init.from None starts from scratch. Its classifier
-is drawn anew, images are normalised as its weights have learned them, and the backbone learns at a tenth of the head's
-rate. Few images: --optim.freeze "^(?!head/dense)" trains the head alone. Twenty epochs, a batch of 64, no mixup.
+The file is torchvision's; download it yourself. Any file that `load_pretrained` reads works, and so does a run
+directory; without the file the config does not start, unless --init.from None starts from scratch. The classifier is
+initialised from scratch, images are normalised as the weights expect, and the backbone learns at a tenth of the head's
+rate. For few images, --optim.freeze '^(?!head/dense)' trains the head only. Twenty epochs, batch 64, no mixup.
 
-Device: an accelerator. Not run here: ImageNet's weights could not be downloaded. `resnet-jax experiment transfer` does
+Device: an accelerator. Not run: ImageNet weights were not available. `resnet-jax experiment transfer` does
 the same with digits, in minutes on two CPU cores.
 """
 

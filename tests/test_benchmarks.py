@@ -1,4 +1,4 @@
-"""Benchmarks run: what they measure is for the machine they are meant for."""
+"""Benchmarks run. Their numbers are for the machines that they are meant for."""
 
 import json
 import os
@@ -30,7 +30,7 @@ def test_gpu_steps_prints_a_line_for_each_case():
     )
     assert done.returncode == 0, done.stderr
     reason, line = done.stdout.splitlines()
-    assert reason == "ours alone: torch or torchvision is not installed"
+    assert reason == "only ours: torch or torchvision is not installed"
     record = json.loads(line)
     assert record["implementation"] == "ours, NHWC" and record["images_per_second"] > 0
     assert record["torch"] is None and record["device"]

@@ -67,7 +67,7 @@ def test_the_package_keeps_the_phrases_out(room):
     check(sorted(place.rglob("*.py")) if place.is_dir() else [place])
 
 
-@pytest.mark.parametrize("folder", ["examples", "docs"])
+@pytest.mark.parametrize("folder", ["configs", "benchmarks", "examples", "docs"])
 def test_pages_and_programs_keep_the_phrases_out(folder):
     check(sorted(file for file in (ROOT / folder).rglob("*") if file.suffix in (".py", ".md", ".sh")))
 

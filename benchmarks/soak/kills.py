@@ -1,11 +1,11 @@
-"""A hundred SIGKILLs, at random moments and inside saves: every run must end as the one that nothing killed.
+"""Kills runs a hundred times, at random moments and inside saves; each must end like an uninterrupted run.
 
     python benchmarks/soak/kills.py [--kills 100] [--path memory|decoded]        (about 20 minutes for each path)
 
-Runs are killed until they have ended by themselves, and then compared with the straight one: every record of
-metrics.jsonl, and every array of the last checkpoint, to the bit. A third of the kills come at any moment of a start, a
-third some time after its first save, and a third wait for a save to be under way; half of those have the newest
-checkpoint cut short besides, as a disk that lost its power may leave it.
+A run is killed and restarted until it ends by itself, and is then compared with an uninterrupted run: every record of
+metrics.jsonl and every array of the last checkpoint, bit for bit. A third of the kills happen at any moment of a start,
+a third after its first save, and a third during a save. Half of the last third also truncate a file of the newest
+checkpoint, as a power failure may do.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ OPTIONS = (
     "--optim.ema-decay 0.9 --optim.accumulate 2"
 ).split()
 PATHS = {"memory": [], "decoded": "--data.image-size 8 --data.threads 2".split()}
-LONGEST = 4.0  # seconds to a start's death from its first line, or its first save
+LONGEST = 4.0  # seconds from the first line of a start, or from its first save, to the kill
 
 
 def start(folder: Path, options: list[str]) -> subprocess.Popen[str]:
@@ -54,7 +54,7 @@ def saving(folder: Path) -> bool:
 
 
 def kill(process: subprocess.Popen[str], folder: Path, rng: random.Random) -> str | None:
-    """Waits for the moment, and kills; returns what was done, or None if the run ended before."""
+    """Waits and kills; returns the kind of the kill, or None if the run ended first."""
     how, wait = rng.choice(["at any moment", "after a save", "in a save"]), rng.random() * LONGEST
     before, began = kept_steps(folder / "checkpoints")[-1:], time.monotonic()
     while process.poll() is None:
@@ -70,12 +70,12 @@ def kill(process: subprocess.Popen[str], folder: Path, rng: random.Random) -> st
     process.send_signal(signal.SIGKILL)
     if process.wait() != -signal.SIGKILL:
         return None
-    if how != "in a save" or rng.random() < 0.5 or len(kept := kept_steps(folder / "checkpoints")) < 2:
+    if how != "in a save" or rng.random() < 0.5 or len(steps := kept_steps(folder / "checkpoints")) < 2:
         return how
-    files = sorted(path for path in (folder / "checkpoints" / str(kept[-1])).rglob("*") if path.is_file())
+    files = sorted(path for path in (folder / "checkpoints" / str(steps[-1])).rglob("*") if path.is_file())
     victim = rng.choice(files)
     os.truncate(victim, rng.randrange(victim.stat().st_size + 1) // 2)
-    return "in a save, a file cut short"
+    return "in a save, with a truncated file"
 
 
 def main() -> None:
@@ -83,37 +83,37 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--path", choices=PATHS, default="memory")
     parser.add_argument("--seed", type=int, default=0)
-    asked = parser.parse_args()
-    options, rng = [*OPTIONS, *PATHS[asked.path]], random.Random(asked.seed)
+    arguments = parser.parse_args()
+    options, rng = [*OPTIONS, *PATHS[arguments.path]], random.Random(arguments.seed)
     done: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as name:
         straight = Path(name) / "straight"
-        said, _ = (process := start(straight, options)).communicate()
-        assert process.returncode == 0, said
+        output, _ = (process := start(straight, options)).communicate()
+        assert process.returncode == 0, output
         expected, reference = open_checkpoint(straight), numbers(straight)
         runs, began, damaged = 0, time.monotonic(), 0
-        while done.total() < asked.kills:
+        while done.total() < arguments.kills:
             folder, ended = Path(name) / f"run{runs}", False
             while not ended:
                 process = start(folder, options)
-                # Not before it has got so far: a start that is killed as it imports shows nothing.
-                said = ""
+                # A start that is killed while it imports tests nothing.
+                output = ""
                 while (line := process.stdout.readline()) and f"steps in {folder}" not in line:  # type: ignore[union-attr]
-                    said += line
+                    output += line
                 how = kill(process, folder, rng)
                 rest = process.stdout.read()  # type: ignore[union-attr]
-                damaged += said.count("set aside") + rest.count("set aside")
+                damaged += output.count("set aside") + rest.count("set aside")
                 ended = how is None
-                assert not ended or process.returncode == 0, said + rest
+                assert not ended or process.returncode == 0, output + rest
                 done.update([how] if how else [])
-            found = open_checkpoint(folder)
+            last = open_checkpoint(folder)
             assert numbers(folder) == reference, f"{folder}: other records"
-            jax.tree.map(np.testing.assert_array_equal, found.arrays, expected.arrays)
+            jax.tree.map(np.testing.assert_array_equal, last.arrays, expected.arrays)
             runs += 1
-            print(f"{done.total()} kills, {runs} runs ended as the straight one, {time.monotonic() - began:.0f} s")
+            print(f"{done.total()} kills, {runs} runs ended without a difference, {time.monotonic() - began:.0f} s")
         kinds = ", ".join(f"{count} {how}" for how, count in sorted(done.items()))
-        print(f"{asked.path}: {done.total()} kills ({kinds}) of {runs} runs of {expected.step} steps; "
-              f"{damaged} damaged checkpoints set aside; all ended bit-identical")  # fmt: skip
+        print(f"{arguments.path}: {done.total()} kills ({kinds}) of {runs} runs of {expected.step} steps; "
+              f"{damaged} corrupted checkpoints moved away; all ended bit for bit equal")  # fmt: skip
 
 
 if __name__ == "__main__":
