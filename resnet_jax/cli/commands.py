@@ -41,21 +41,27 @@ from resnet_jax.errors import (
     UnreadableImage,
     did_you_mean,
 )
+from resnet_jax.evaluation.prediction_files import check_file, write_predictions
 from resnet_jax.evaluation.predictions import image_files, predict
 from resnet_jax.evaluation.views import (
-    Predictions,
     Views,
-    check_file,
     ensemble,
-    evaluate_views,
     make_views,
+    predict_views,
     shorter_sides,
 )
 from resnet_jax.experiments.settings import DEFAULTS
 from resnet_jax.files import expanded
 from resnet_jax.models import list_models
 from resnet_jax.runs.directory import read_config
-from resnet_jax.runs.evaluation_files import evaluation_folder, evaluation_lines, joined_name, write_evaluation
+from resnet_jax.runs.evaluation_files import (
+    Evaluation,
+    evaluation_folder,
+    evaluation_lines,
+    joined_name,
+    make_evaluation,
+    write_evaluation,
+)
 from resnet_jax.runs.image_record import Record, has_trained_images, select, trained_on
 from resnet_jax.runs.memory import is_out_of_memory, out_of_memory
 from resnet_jax.runs.plan import keep_sides, open_dataset, open_split, record_of
@@ -63,6 +69,7 @@ from resnet_jax.runs.recalibrate import recalibrate
 from resnet_jax.runs.replay import replay
 from resnet_jax.runs.survey import survey, verify
 from resnet_jax.runs.trainer import cache_compilations, train
+from resnet_jax.tasks import Task, task_of_checkpoint
 from resnet_jax.types import Preprocess, Pretrained
 
 __all__ = [
@@ -162,6 +169,7 @@ class _Net:
     """A net with the images it is evaluated on, preprocessed as it has learned them."""
 
     net: Pretrained
+    task: Task
     source: Photographs
     views: Views
 
@@ -177,18 +185,21 @@ def _eval(request: Any) -> None:
         check_file(request.out)
     if note:
         print(f"note: {note}", file=sys.stderr)
-    folder = evaluation_folder(request.runs, request.out_dir, _what_else(images))
+    folder = evaluation_folder(request.runs, request.out_dir, (*_what_else(images), *_variant(request, checkpoints)))
     cache_compilations()
     asked = images.config.eval_batch_size or images.config.batch_size
     batch = -(-asked // len(parallel.devices)) * len(parallel.devices)
-    found = ensemble(
-        [evaluate_views(one.net, one.source, one.views, batch_size=batch, parallel=parallel) for one in nets]
-    )
+    task = nets[0].task
+    each = [predict_views(one.net, task, one.source, one.views, batch_size=batch, parallel=parallel) for one in nets]
+    # Of an ensemble, what modules have sown is of no single net.
+    predictions = ensemble(task, [predictions for predictions, _ in each])
+    evaluation = make_evaluation(task, predictions, each[0][1] if len(each) == 1 else {})
     source = nets[-1].source
     steps = [saved.step for saved in checkpoints]
-    facts, heading = _describe(request, images, source, steps, len(found.labels))
-    facts |= {"skipped": len(source.skipped), **trained, "images": len(found.labels), **found.metrics()}
-    _write_results(request, found, source, facts, heading, folder)
+    count = len(predictions.labels)
+    facts, heading = _describe(request, images, source, steps, count)
+    facts |= {"skipped": len(source.skipped), **trained, "images": count, **evaluation.metrics}
+    _write_results(request, evaluation, source, facts, heading, folder)
 
 
 def _choose_images(request: Any, record: Record | None) -> _Images:
@@ -227,6 +238,14 @@ def _what_else(images: _Images) -> tuple[str, ...]:
     return () if images.split == tested else (images.split,)
 
 
+def _variant(request: Any, checkpoints: list[Checkpoint]) -> list[str]:
+    """Names of what differs from the test at the end of a run: views, an earlier step, averaged weights."""
+    views = [request.protocol] if request.protocol != "single" else []
+    saved = checkpoints[0]
+    step = [f"step-{saved.step}"] if saved.step < max(kept_steps(saved.folder.parent)) else []
+    return [*views, *step, *(["ema"] if request.ema else [])]
+
+
 def _load_nets(
     request: Any, checkpoints: list[Checkpoint], images: _Images, records: list[Record | None]
 ) -> tuple[list[_Net], dict[str, int | None], str]:
@@ -246,7 +265,8 @@ def _load_nets(
             mask, trained, note = _held_out(request, source.examples, images.config, images.is_own, records)
         source = select(source, mask)
         views = make_views(request.protocol, source, request.scales)
-        nets.append(_Net(saved.pretrained(ema=request.ema, allow_nonfinite=True), source, views))
+        net = saved.pretrained(ema=request.ema, allow_nonfinite=True)
+        nets.append(_Net(net, task_of_checkpoint(saved.meta), source, views))
     return nets, trained, note
 
 
@@ -267,23 +287,22 @@ def _describe(
 
 
 def _write_results(
-    request: Any, found: Predictions, source: Photographs, facts: dict[str, Any], heading: str, folder: Path
+    request: Any, evaluation: Evaluation, source: Photographs, facts: dict[str, Any], heading: str, folder: Path
 ) -> None:
     """Writes the files, and prints the numbers."""
-    files, notes = write_evaluation(folder, found, source, facts, heading) if request.pictures else ([], [])
+    files, notes = write_evaluation(folder, evaluation, source, facts, heading) if request.pictures else ([], [])
     if request.json:
-        classes = found.confusion()
-        by_class = {"macro": classes.macro(), "classes": classes.rows(), "files": list(map(str, files))}
-        print(json.dumps({**facts, **by_class}))
+        details = evaluation.task.details(evaluation.evaluator)
+        print(json.dumps({**facts, **details, "files": list(map(str, files))}))
     else:
         width = shutil.get_terminal_size((120, 24)).columns
-        for line in evaluation_lines(found, source, heading, files, width):
+        for line in evaluation_lines(evaluation, source, heading, files, width):
             # A terminal would break it inside of a word or a number.
             print(textwrap.fill(line, width, break_on_hyphens=False) if sys.stdout.isatty() else line)
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
     if request.out is not None:
-        found.write(request.out)
+        write_predictions(request.out, evaluation.predictions, evaluation.task)
 
 
 def _photographs(
@@ -390,7 +409,9 @@ def _predict(request: Any) -> None:
         warnings.warn(note, stacklevel=2)
     cache_compilations()
     failed = 0
-    for prediction in predict(net, saved.meta["classes"], files, batch_size=request.batch_size, top=request.top):
+    for prediction in predict(
+        net, task_of_checkpoint(saved.meta), files, batch_size=request.batch_size, top=request.top
+    ):
         failed += prediction.error is not None
         if request.json:
             print(json.dumps(prediction.record()), flush=True)
