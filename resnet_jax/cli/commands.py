@@ -19,7 +19,7 @@ import numpy as np
 
 from resnet_jax import data
 from resnet_jax.analysis.summary import summary, totals
-from resnet_jax.checkpoints.manager import Checkpoint, open_checkpoint
+from resnet_jax.checkpoints.manager import Checkpoint, kept_steps, open_checkpoint
 from resnet_jax.config import LARGEST, SIDE, Config, DataConfig, check_data, place
 from resnet_jax.data.loading.memory import depth_note
 from resnet_jax.data.loading.streaming import Photographs

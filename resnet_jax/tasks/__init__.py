@@ -37,7 +37,8 @@ def task_of_checkpoint(metadata: Mapping[str, Any]) -> Task:
     Raises:
       ValueError: a task of your own, which is not in `TASKS`.
     """
-    return get_task(metadata.get("task", Classification.name)).for_data(_Classes(metadata), TaskOptions())
+    task = get_task(metadata.get("task", Classification.name)).for_data(_Classes(metadata), TaskOptions())
+    return task.restored(metadata["task_record"]) if "task_record" in metadata else task
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ from resnet_jax.cli.main import COMMANDS, main
 from resnet_jax.config import Config, check_config
 from resnet_jax.data.loading import streaming as photographs
 from resnet_jax.errors import UnreadableImage
-from resnet_jax.tasks import classification
 from resnet_jax.runs import warm_start as init
+from resnet_jax.tasks import classification
 
 pytestmark = pytest.mark.slow
 SHORT = (
@@ -127,7 +127,9 @@ def test_a_run_ends_with_its_numbers_by_class_and_eval_draws_them(trained, tmp_p
         and f"nothing is written to {trained}/evaluation: File exists; --out-dir names" in err
     )
     (trained / "evaluation").unlink()
-    monkeypatch.setattr(classification, "draw_confusion", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "No space")))
+    monkeypatch.setattr(
+        classification, "draw_confusion", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "No space"))
+    )
     main(["eval", str(trained)])
     assert f"note: only classes.json is written to {trained}/evaluation: No space; --out-dir" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
