@@ -19,8 +19,8 @@ from resnet_jax import Outputs, Preprocess, load_pretrained, make_eval_step, mak
 from resnet_jax.checkpoints.manager import Checkpoints, open_checkpoint
 from resnet_jax.data.augment.device import make_augment
 from resnet_jax.distributed.devices import Parallel
-from resnet_jax.models import create_model
 from resnet_jax.metrics.typed import Last, results
+from resnet_jax.models import create_model
 from resnet_jax.models.layers import GroupNorm
 from resnet_jax.tasks import Classification, Term
 from resnet_jax.tasks.losses import cross_entropy
