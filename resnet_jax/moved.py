@@ -16,7 +16,7 @@ PACKAGE = "resnet_jax"
 MOVED = {  # old: new, below `resnet_jax`
     "arguments": "cli.arguments",
     "cli": "cli.main",
-    "commands": "cli.commands",
+    "commands": "cli.process",
     "evaluation": "runs.evaluation_files",
     "nearest": "errors",
     "survey": "runs.survey",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml  # comes with flax
 
-from resnet_jax.cli.main import parse
+from resnet_jax.cli.train import parse
 from resnet_jax.config import check_config
 
 ROOT = Path(__file__).parents[1]

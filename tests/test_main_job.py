@@ -134,7 +134,7 @@ def test_stopped_by_signals_it_saves_at_once_and_goes_on_to_the_same_end(straigh
 
 def test_a_mistake_is_one_line_and_leaves_nothing(tmp_path, tfds_dir):
     for arguments, said in (
-        (["--data.batch-size", "100"], "error: data.batch_size=100 cannot be split evenly into 8"),
+        (["--data.batch-size", "100"], "error: --data.batch-size 100 cannot be split evenly into 8"),
         (["--model.name", "resnet5o"], "error: no model named 'resnet5o'; did you mean resnet50"),
         (["--modle.name", "resnet50"], "error: no option --modle.name; did you mean --model.name?"),
     ):

@@ -1,12 +1,23 @@
 """A run as plain data. It needs the standard library alone."""
 
+from resnet_jax.config.checks import check_config, check_data, check_moments, check_types
+from resnet_jax.config.fields import LARGEST, SIDE, argument, class_weight, option
+from resnet_jax.config.io import (
+    changes,
+    default_workdir,
+    flat,
+    from_dict,
+    load_config,
+    place,
+    read_config_json,
+    to_dict,
+)
 from resnet_jax.config.schema import (
     DEFAULT_WARMUP,
-    LARGEST,
-    SIDE,
     CheckpointConfig,
     Config,
     DataConfig,
+    DistributedConfig,
     InitConfig,
     LogConfig,
     ModelConfig,
@@ -14,19 +25,6 @@ from resnet_jax.config.schema import (
     Place,
     ResumeConfig,
     TrainConfig,
-    changes,
-    check_config,
-    check_data,
-    check_moments,
-    check_types,
-    class_weight,
-    default_workdir,
-    flat,
-    from_dict,
-    load_config,
-    place,
-    read_record,
-    to_dict,
 )
 
 __all__ = [
@@ -34,6 +32,7 @@ __all__ = [
     "Config",
     "DEFAULT_WARMUP",
     "DataConfig",
+    "DistributedConfig",
     "InitConfig",
     "LARGEST",
     "LogConfig",
@@ -43,6 +42,7 @@ __all__ = [
     "ResumeConfig",
     "SIDE",
     "TrainConfig",
+    "argument",
     "changes",
     "check_config",
     "check_data",
@@ -53,7 +53,8 @@ __all__ = [
     "flat",
     "from_dict",
     "load_config",
+    "option",
     "place",
-    "read_record",
+    "read_config_json",
     "to_dict",
 ]

@@ -166,13 +166,7 @@ def with_classes(source: Source, classes: tuple[str, ...]) -> Source:
 
 
 def load(name: str, split: str, *, data_dir: str | None = None) -> InMemory:
-    """A split of a dataset of equal-sized images, in memory: the digits, or a prepared TFDS dataset.
-
-    Raises:
-      ValueError: a path instead of a name (`open_dataset(path=...)` reads paths), or no such dataset or split.
-    """
-    if name.startswith(("/", ".", "~")):
-        raise ValueError(f"expected the name of a dataset, got {name!r}; open_dataset(path={name!r}) reads a path")
+    """A split of a TFDS dataset of equal-sized images, in memory."""
     return in_memory(open_dataset(name, data_dir=data_dir).examples(split))
 
 

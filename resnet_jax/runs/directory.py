@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from resnet_jax.checkpoints.manager import kept_steps, read_meta
-from resnet_jax.config import DEFAULT_WARMUP, Config, changes, from_dict, read_record, to_dict
+from resnet_jax.config import DEFAULT_WARMUP, Config, changes, from_dict, read_config_json, to_dict
 from resnet_jax.errors import did_you_mean, listed
 from resnet_jax.files import expanded, replace_file
 from resnet_jax.metrics.confusion import FOLDER, remove_evaluation
@@ -215,7 +215,7 @@ def read_config(folder: str | Path) -> Config:
             f"{folder} {there}; wanted: the folder of a run; {did_you_mean(folder.name, runs, 'see runs/')}"
         )
     try:
-        return _located(read_record(file), json.loads(file.read_text()).get("directory"))
+        return _located(read_config_json(file), json.loads(file.read_text()).get("directory"))
     except (ValueError, RecursionError) as error:  # the second of brackets nested too deep
         raise ValueError(f"{file} is not the config of a run: {error}") from None
 

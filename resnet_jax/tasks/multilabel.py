@@ -21,7 +21,6 @@ from resnet_jax.tasks.protocol import (
     BaseTask,
     Details,
     LabelledSource,
-    Predictions,
     Rows,
     TaskOptions,
     Term,
@@ -85,9 +84,7 @@ class MultiLabel(BaseTask):
     def evaluator(self) -> MultiLabelEvaluator:
         return MultiLabelEvaluator(self.thresholds)
 
-    def write_details(
-        self, evaluator: Any, folder: Path, metadata: Mapping[str, Any], predictions: Predictions | None = None
-    ) -> Details:
+    def write_details(self, evaluator: Any, folder: Path, metadata: Mapping[str, Any]) -> Details:
         """Writes classes.json: of each class its images, average precision, F1, and the threshold of the highest F1.
 
         That threshold is chosen on the evaluated images, so "best_f1" is optimistic: it is for other images.

@@ -16,14 +16,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from resnet_jax.checkpoints import manager
 from resnet_jax.checkpoints.manager import open_checkpoint
-from resnet_jax.cli import commands
-from resnet_jax.cli.main import COMMANDS, main
+from resnet_jax.cli import process
+from resnet_jax.cli.commands import command
+from resnet_jax.cli.main import main
 from resnet_jax.config import Config, check_config
 from resnet_jax.data.loading import streaming as photographs
-from resnet_jax.errors import UnreadableImage
+from resnet_jax.errors import OutOfMemory, UnreadableImage
+from resnet_jax.runs import evaluation, evaluation_files
 from resnet_jax.runs import warm_start as init
-from resnet_jax.tasks import classification
 
 pytestmark = pytest.mark.slow
 SHORT = (
@@ -89,10 +91,8 @@ def test_eval_gives_the_numbers_of_the_run(trained, pictures, capsys):
         ([], "val"),
         (["--split", "val[:9]"], "val[:9]"),
         (["--data.path", pictures / "val"], "val-train"),
-        (["--protocol", "flip"], "flip"),
     ):
-        # Only what the run's last test was goes to "evaluation".
-        found = json.loads(said(capsys, "eval", trained, "--json", *at))
+        found = json.loads(said(capsys, "eval", trained, "--json", *at))  # only the run's own images go to "evaluation"
         folder = trained / (f"evaluation-{name}" if at else "evaluation")
         assert found["files"][0] == f"{folder}/classes.json"
         assert at == [] or (trained / "evaluation/classes.json").read_text() == kept
@@ -128,7 +128,7 @@ def test_a_run_ends_with_its_numbers_by_class_and_eval_draws_them(trained, tmp_p
     )
     (trained / "evaluation").unlink()
     monkeypatch.setattr(
-        classification, "draw_confusion", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "No space"))
+        evaluation_files, "draw_confusion", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "No space"))
     )
     main(["eval", str(trained)])
     assert f"note: only classes.json is written to {trained}/evaluation: No space; --out-dir" in capsys.readouterr().err
@@ -148,7 +148,7 @@ def test_a_diverged_run_is_evaluated_and_predicts_nothing(trained, pictures, tmp
             saved, arrays=saved.arrays | {"params": jax.tree.map(lambda x: x * np.nan, saved.arrays["params"])}
         )
 
-    for module in (commands, init):
+    for module in (evaluation, init, manager):
         monkeypatch.setattr(module, "open_checkpoint", diverged)
     found = json.loads(said(capsys, "eval", trained, "--json", "--out-dir", tmp_path / "out"))
     assert np.isnan(found["loss"]) and found["top1"] == 0
@@ -376,22 +376,25 @@ def test_mistakes_are_one_line_each(trained, pictures, tmp_path, capsys):
         (["eval", trained, "--step", "newest"], "step 'newest'; valid: latest, best or a number"),
         (["eval", trained, "--split", "tset"], "no split 'tset'"),
         (["eval", trained, "--out", "found.txt"], "wanted: a .csv or .json file"),
-        (["eval"], "no run given; wanted: the folder of a run"),
+        (["eval"], "no run given; expected the folder of a run"),
         (["eval", trained, "--protocol", "tencrop"], "ten-crop"),
         (["predict", trained, tmp_path / "nothing.png"], "no image or folder"),
         (["predict", trained, pictures / "val", "--top", "0"], "top=0; wanted: at least 1"),
-        (["predict", trained], "no image given; wanted: image files, or folders of them"),
-        (["predict", trained / "config.json", trained], "the run comes first; did you mean: resnet-jax predict /"),
+        (["predict", trained], "expected image files, or folders of them, got none"),
+        (["predict", trained / "config.json", trained], "expected the run first; did you mean resnet-jax predict /"),
         (["eval", trained.parent], "is no run; runs in it: mine"),
         (["models", "resnet5o"], "no model matches 'resnet5o'; did you mean resnet50"),
         (["summary", "resnet5o"], "no model named 'resnet5o'; did you mean resnet50"),
-        (["summary", "resnet18", "--image-size", "0"], "wanted: at least 1"),
+        (["summary", "resnet18", "--image-size", "0"], "--image-size: expected at least 1"),
         (["data", "cifra10"], "TFDS has no dataset 'cifra10'; did you mean cifar10"),
         (["plot", tmp_path / "none"], "metrics.jsonl"),
-        (["data", pictures, "--data.batch-size", "0"], "data.batch_size=0; wanted: at least 1"),
-        (["data", pictures, "--batches", "0"], "--batches 0; wanted: at least 1"),
+        (
+            ["data", pictures, "--data.batch-size", "0"],
+            "--data.batch-size: expected at least 1, at most 1,000",
+        ),
+        (["data", pictures, "--batches", "0"], "--batches: expected at least 1"),
         (["data", "./pictuers"], "no file or folder 'pictuers'"),
-        (["data", "digits", "--data.color-jitter", *"1110"], "data.color_jitter is for three channels"),
+        (["data", "digits", "--data.color-jitter", *"1110"], "--data.color-jitter is for three channels"),
         (["train", "--data.path", pictures, "--workdir", tmp_path / "w"], "images differ in size"),
     ):
         assert wanted in mistake(capsys, *arguments)
@@ -423,7 +426,7 @@ def test_an_unreadable_image_stops_training_with_its_name_or_is_skipped(tmp_path
     # Going on with other images would mix what was trained on into what is tested on.
     write_classes(tmp_path / "set", digits, (2,), 0, 10)
     at[at.index("straight") + 1 : at.index("straight") + 1] = ["bent"]
-    assert "data.class_names was" in mistake(capsys, *arguments[:3], *at, *arguments[-6:])
+    assert "--data.class-names was" in mistake(capsys, *arguments[:3], *at, *arguments[-6:])
     shutil.rmtree(tmp_path / "set" / "digit2")
     broken.unlink()
     assert "the data has changed since this run began: images" in mistake(capsys, *arguments)
@@ -454,16 +457,16 @@ def test_a_missing_backend_is_no_fault_of_the_checkpoint(tmp_path, capsys, monke
 @pytest.mark.parametrize("name", ["replay", "recalibrate", "eval"])
 def test_advice_names_options_that_the_command_has(name, monkeypatch):
     def fails(error):
-        def command(_):
+        def stop(_):
             raise error
 
-        monkeypatch.setattr(commands, f"_{name}", command)
-        return pytest.raises((commands.OutOfMemory, commands.UnreadableImage), match="repair it|out of memory")
+        monkeypatch.setattr(command(name), "run", stop)
+        return pytest.raises((OutOfMemory, UnreadableImage), match="repair it|out of memory")
 
-    has_data = any(field.name == "data" for field in fields(COMMANDS[name][0]))
+    has_data = any(field.name == "data" for field in fields(command(name).Request))
     for error in (MemoryError(), UnreadableImage("a.png: no image")):
         with fails(error) as caught:
-            commands.run(name, None)
+            process.run(name, None)
         assert ("--data." in str(caught.value)) == has_data
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from resnet_jax.cli.main import COMMANDS, _parser, _request, main, parse
+from resnet_jax.cli.commands import COMMANDS, make_request, parser
+from resnet_jax.cli.main import main
+from resnet_jax.cli.train import parse
 from resnet_jax.config import Config, DataConfig, ModelConfig, OptimConfig, to_dict
 
 
@@ -60,7 +62,7 @@ def test_a_length_in_steps_takes_the_place_of_epochs_and_the_folder_is_named_by_
         assert short.optim.warmup_shrinks and short.optim.warmup_epochs == 2
         assert not parse(["--config", "folder_resnet18", *length, "--optim.warmup-epochs", "2"]).optim.warmup_shrinks
         assert not parse(length).optim.warmup_shrinks
-        assert _request("experiment", ["degradation", *length]).optim.warmup_shrinks
+        assert make_request("experiment", ["degradation", *length]).optim.warmup_shrinks
     with pytest.raises(SystemExit):
         parse(["--train.steps", "7", "--train.epochs", "2"])
     assert "two lengths of one run; set one of them" in capsys.readouterr().err
@@ -169,7 +171,7 @@ def test_help_of_a_command_describes_every_option_as_people_type_it(name, capsys
         assert max(map(len, shown.splitlines())) <= min(int(columns), 120)
         assert not re.search(r"None|\(default: \)|\[\[|from_|STR", shown)
     assert shown.startswith(f"usage: resnet-jax {name} ")
-    for option in _parser(name).options.values():
+    for option in parser(name).options.values():
         assert option.help is None or re.match(r"\w", option.help), option.name
 
 
@@ -303,14 +305,14 @@ def test_a_config_may_import_its_neighbours(tmp_path):
 
 def test_paths_have_the_home_folder_and_addresses_stay(monkeypatch):
     monkeypatch.setenv("HOME", "/home/her")
-    request = _request("predict", ["~/w", "~/a.png", "https://example.org/b.png", "--", "-c.png"])
+    request = make_request("predict", ["~/w", "~/a.png", "https://example.org/b.png", "--", "-c.png"])
     assert request.run == "/home/her/w"
     assert request.images == ("/home/her/a.png", "https://example.org/b.png", "-c.png")
-    assert _request("plot", ["~/w", "--out=~/x"]).out == "/home/her/x"
+    assert make_request("plot", ["~/w", "--out=~/x"]).out == "/home/her/x"
 
 
 def test_options_without_effect_are_accepted_with_a_warning(capsys):
-    assert _request("data", ["digits", "--data.eval-batch-size", "3"]).data.eval_batch_size == 3
+    assert make_request("data", ["digits", "--data.eval-batch-size", "3"]).data.eval_batch_size == 3
     assert capsys.readouterr().err == "warning: --data.eval-batch-size has no effect on data\n"
 
 
@@ -349,7 +351,8 @@ def test_fine_tuning_takes_net_and_data_of_the_run_where_nothing_is_said(tmp_pat
     tuned = parse(["--init.from", "other", "--workdir", "new"])
     assert (tuned.model, tuned.data, tuned.optim) == (source.model, source.data, Config().optim)
     said = capsys.readouterr().out
-    assert said.startswith("taken from other: model.name='resnet18', model.stem='cifar', ") and said.count("\n") == 1
+    assert said.startswith("taken from other: --model.name 'resnet18', --model.stem 'cifar', ")
+    assert said.count("\n") == 1
 
     # What is said counts, a default value too; settings that are of one dataset alone are not those of another.
     data = parse("--init.from other --data.path mine --data.interpolation bilinear".split()).data
@@ -372,7 +375,7 @@ def test_fine_tuning_takes_net_and_data_of_the_run_where_nothing_is_said(tmp_pat
     (tmp_path / "other" / "config.json").write_text("{")
     with pytest.raises(SystemExit):
         parse(["--init.from", "other"])
-    assert "error: init.from: other/config.json is not the config of a run" in capsys.readouterr().err
+    assert "error: --init.from: other/config.json is not the config of a run" in capsys.readouterr().err
 
 
 def test_a_net_is_found_without_its_prefix(capsys):

@@ -12,7 +12,7 @@ from flax.traverse_util import flatten_dict
 
 from resnet_jax import load_checkpoint, save_torch_state
 from resnet_jax.checkpoints.manager import open_checkpoint
-from resnet_jax.cli.main import parse
+from resnet_jax.cli.train import parse
 from resnet_jax.config import Config, DataConfig, InitConfig, ModelConfig, OptimConfig, TrainConfig
 from resnet_jax.errors import AmbiguousWeights, SetupError
 from resnet_jax.models import create_model
@@ -174,7 +174,7 @@ def test_what_does_not_fit_is_told(begun, tmp_path, tfds_dir):
         ({"freeze": "("}, "'(' is no regular expression"),
         ({"lr_multiplier": ("stem",)}, "optim.lr_multiplier='stem'; wanted: PATTERN=FACTOR, as 'stem|stage=0.1'"),
         ({"lr_multiplier": ("hed=2",)}, "optim.lr_multiplier: 'hed' is found in no parameter's path"),
-        ({"layer_decay": 1.5}, "optim.layer_decay=1.5; wanted: a number above 0, at most 1"),
+        ({"layer_decay": 1.5}, "optim.layer_decay: expected a number above 0, at most 1"),
     ],
 )
 def test_patterns_that_cannot_be_meant_are_told(optim, said, tmp_path, tfds_dir):

@@ -1,1 +1,1 @@
-"""Tables of the papers: a file per family, rows of `ModelSpec` by name."""
+"""Tables: each family's nets, by name."""

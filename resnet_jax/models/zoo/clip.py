@@ -1,7 +1,6 @@
-"""Image towers of CLIP (Radford et al. 2021, section 2.4 and table 19), with timm's names.
+"""The image towers of CLIP (Radford et al. 2021, section 2.4 and table 19), as timm names them.
 
-They have the stem and shortcuts of ResNet-D, average pooling before every stride, and attention pooling in the head.
-The logits are CLIP's image embedding.
+ResNet-D's ideas, averages before every stride, and attention for the last pool. The logits are CLIP's image embedding.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ TIMM = NameTable(
         *(ModuleName(f"head.{projection}", f"head/{projection}") for projection in "qkv"),
     )
 )
-# Names of OpenAI's model.py, also used by open_clip. The file also has the text tower.
+# Names of OpenAI's model.py, which open_clip keeps. The file holds the text tower, too.
 OPENAI = NameTable(
     (
         ModuleName("visual.conv{k}", "stem/conv{k}"),

@@ -1,0 +1,99 @@
+"""resnet-jax data: a look at a dataset before training."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any
+
+from resnet_jax.cli.arguments import fill
+from resnet_jax.cli.messages import as_typed
+from resnet_jax.cli.shared import load_base
+from resnet_jax.config import LARGEST, DataConfig, Place, argument, check_data, option
+from resnet_jax.errors import NeedsImageSize
+from resnet_jax.files import expanded
+
+NEEDS_DEVICES = True
+SUFFIXES = (".npz", ".parquet", ".csv", ".tsv", ".jsonl")  # of files of data
+UNUSED = ("data.name", "data.path", "data.eval_batch_size")
+
+
+@dataclass(frozen=True)
+class Request:
+    """Look at a dataset: splits, images of each class, a sheet of images as training sees them, the speed of reading.
+
+    With --verify every image of every split is read once. Those that cannot be used are listed, and the exit status is
+    then 1.
+    """
+
+    name: Annotated[str, "NAME|PATH"] = argument("a TFDS dataset, or a folder or file of your own")
+    sheet: Place = option("contact_sheet.png", "file for the picture")
+    batches: int = option(20, "number of batches to read for the throughput")
+    verify: bool = option(False, "read every image of every split once, and list those that cannot be used")
+    json: bool = option(False, "print one JSON object")
+    data: DataConfig = field(default_factory=DataConfig)
+
+
+def make_request(values: dict[str, Any]) -> Request:
+    base = load_base(values.pop("config", None))
+    request = Request(**{name: values[name] for name in values if "." not in name})
+    return fill(replace(request, data=base.data), {name: value for name, value in values.items() if "." in name})
+
+
+def run(request: Request) -> None:
+    from resnet_jax.runs.survey import survey, verify
+
+    if not 1 <= request.batches <= LARGEST:
+        raise ValueError(f"--batches: expected at least 1, at most {LARGEST:,}, got {request.batches}")
+    path = request.name if _is_path(request.name) else None
+    config = replace(request.data, name=request.name, path=path)
+    check_data(config)
+    verified = verify(config, progress=_progress()) if request.verify else None
+    broken = verified.broken if verified else []
+    record: dict[str, Any] = {"broken": broken}
+    lines: list[str] = []
+    if not broken or config.unreadable == "skip":  # otherwise the survey would stop at the first of them
+        try:
+            result = survey(config, sheet=request.sheet, batches=request.batches, verified=verified)
+            record, lines = result.record(), result.lines(shutil.get_terminal_size((120, 24)).columns)
+        except NeedsImageSize as error:
+            if verified is None:
+                raise
+            lines = [f"not shown as training sees them: {as_typed(str(error))}"]
+            record["notes"] = lines
+    if request.json:
+        print(json.dumps(record))
+    else:
+        for line in [*lines, *(verified.lines() if verified else ())]:
+            print(line)
+    if broken:
+        raise SystemExit(1)
+
+
+def _progress() -> Callable[[int, int], None]:
+    """A function that prints how many images of how many are read: over one line of a terminal, rarely in a log."""
+    is_terminal = sys.stderr.isatty()
+    started = printed = time.monotonic()
+
+    def report(done: int, total: int) -> None:
+        nonlocal printed
+        now = time.monotonic()
+        if done == total and is_terminal:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+        elif now - printed > (0.2 if is_terminal else 30):
+            printed = now
+            line = f"{done:,} of {total:,} images read, {done / (now - started):,.0f} a second"
+            end = "" if is_terminal else "\n"
+            print(f"\r{line}\x1b[K" if is_terminal else line, end=end, file=sys.stderr, flush=True)
+
+    return report
+
+
+def _is_path(name: str) -> bool:
+    """Whether a name is a path. TFDS's names may have a slash too, "name/config": those are paths where one exists."""
+    path = expanded(name)
+    return path.exists() or name.startswith((".", "/", "~")) or path.suffix in SUFFIXES

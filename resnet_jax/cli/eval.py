@@ -1,0 +1,123 @@
+"""resnet-jax eval: runs over a split, together and by class."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
+from types import SimpleNamespace
+from typing import Any, Literal
+
+from resnet_jax.cli.arguments import fill
+from resnet_jax.cli.messages import fail
+from resnet_jax.cli.shared import Run, check_is_run, ema_option, step_option, with_named_data
+from resnet_jax.config import DataConfig, Place, argument, option, place
+
+NEEDS_DEVICES = True
+LESS_MEMORY = "a lower --data.eval-batch-size or --data.batch-size uses less"
+UNUSED = tuple(
+    f"data.{name}"
+    for name in (
+        "per_class", "channels", "crop_area", "interpolation", "padding", "horizontal_flip", "color_jitter",
+        "cutout", "mixup", "cutmix", "mean", "std", "balance",
+    )
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Request:
+    """Evaluate a run, or several together: loss, top-1, top-5 and calibration error over a split, and each class.
+
+    The data is that of the (first) run, unless --data options say otherwise, preprocessed as in each run's training.
+    Probabilities are means over an image's views, and over the runs.
+    """
+
+    runs: tuple[Run, ...] = argument("folders of runs")
+    protocol: Literal["single", "flip", "ten-crop", "multi-scale"] = option("single", "the views of each image")
+    scales: tuple[int, ...] | None = option(
+        None,
+        "with multi-scale: shorter sides in pixels",
+        none="224 256 384 480 640 times the net's pixels / 224",
+    )
+    out: Place | None = option(None, "write each image's class and predictions to this .csv or .json file")
+    out_dir: Place | None = option(
+        None, "folder for classes.json and pictures", none="RUN/evaluation; several: evaluation-A-B"
+    )
+    pictures: bool = option(True, "write those files into that folder")
+    step: str = step_option()
+    ema: bool = ema_option()
+    split: str | None = option(
+        None, "split to evaluate", none="as the run was tested; of other data the test split, else all"
+    )
+    json: bool = option(False, "print one JSON object")
+    data: DataConfig = field(default_factory=DataConfig)
+
+
+def defaults(_: Sequence[str]) -> Any:
+    """None are shown for the data: they are the run's."""
+    return SimpleNamespace(data=SimpleNamespace(**dict.fromkeys((field.name for field in fields(DataConfig)), "")))
+
+
+def make_request(values: dict[str, Any]) -> Request:
+    """With the data of the first run, except for typed values."""
+    from resnet_jax.runs.directory import read_config
+
+    request = Request(**{name: values[name] for name in values if "." not in name})
+    if not request.runs:
+        fail("no run given; expected the folder of a run, or of several")
+    try:
+        for path in request.runs:
+            check_is_run(path)
+        trained = read_config(request.runs[0]).data
+    except (ValueError, OSError) as error:
+        fail(str(error))
+    typed = {name: value for name, value in values.items() if "." in name}
+    result = fill(replace(request, data=with_named_data(values, trained)), typed)
+    if place(result.data) == place(trained):
+        return result
+    # These fields describe the run's own data, and no other.
+    names = ("class_names", "classes", "labels", "label_column", "image_column")
+    return fill(result, dict.fromkeys(f"data.{name}" for name in names if f"data.{name}" not in values))
+
+
+def run(request: Request) -> None:
+    from resnet_jax.evaluation.views import check_file
+    from resnet_jax.runs.evaluation import open_evaluation
+    from resnet_jax.runs.evaluation_files import evaluation_folder, evaluation_lines, write_evaluation
+    from resnet_jax.runs.trainer import cache_compilations
+
+    evaluation = open_evaluation(
+        request.runs,
+        request.data,
+        step=request.step,
+        split=request.split,
+        protocol=request.protocol,
+        scales=request.scales,
+        ema=request.ema,
+    )
+    if request.out is not None:
+        check_file(request.out)
+    if evaluation.note:
+        print(f"note: {evaluation.note}", file=sys.stderr)
+    folder = evaluation_folder(request.runs, request.out_dir, evaluation.other_images())
+    cache_compilations()
+    predictions = evaluation.predictions()
+    record, heading = evaluation.record(predictions), evaluation.heading(len(predictions.labels))
+    source = evaluation.source
+    files, notes = write_evaluation(folder, predictions, source, record, heading) if request.pictures else ([], [])
+    if request.json:
+        classes = predictions.confusion()
+        by_class = {"macro": classes.macro(), "classes": classes.rows(), "files": list(map(str, files))}
+        print(json.dumps({**record, **by_class}))
+    else:
+        width = shutil.get_terminal_size((120, 24)).columns
+        for line in evaluation_lines(predictions, source, heading, files, width):
+            # A terminal would break it inside of a word or a number.
+            print(textwrap.fill(line, width, break_on_hyphens=False) if sys.stdout.isatty() else line)
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+    if request.out is not None:
+        predictions.write(request.out)

@@ -1,0 +1,73 @@
+"""resnet-jax predict: the likeliest classes of images."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from dataclasses import dataclass
+from typing import Annotated
+
+from resnet_jax.cli.shared import Run, check_is_run, ema_option, step_option
+from resnet_jax.config import argument, option
+from resnet_jax.errors import NotFinite, SetupError
+from resnet_jax.files import expanded
+
+NEEDS_DEVICES = True
+LESS_MEMORY = "a lower --batch-size uses less"
+
+
+@dataclass(frozen=True)
+class Request:
+    """Classify images with a run: the five likeliest classes of each, a line an image."""
+
+    run: Run = argument("folder of a run")
+    images: tuple[Annotated[str, "IMAGE"], ...] = argument("image files, folders of them, or - for standard input")
+    step: str = step_option()
+    ema: bool = ema_option()
+    top: int = option(5, "number of classes to print for each image")
+    batch_size: int = option(32, "images at a time")
+    json: bool = option(False, "print one JSON object a line")
+
+
+def run(request: Request) -> None:
+    import numpy as np
+
+    from resnet_jax.checkpoints.manager import open_checkpoint
+    from resnet_jax.data.loading.memory import depth_note
+    from resnet_jax.data.sources.image_files import ImageFileSource
+    from resnet_jax.evaluation.predictions import image_files, predict
+    from resnet_jax.runs.trainer import cache_compilations
+
+    _check_order(request)
+    saved = open_checkpoint(request.run, request.step)
+    try:
+        net = saved.pretrained(ema=request.ema)
+    except NotFinite as error:
+        raise ValueError(f"{error.problem}; --step takes another checkpoint") from None
+    files = image_files(request.images)
+    if (note := depth_note(ImageFileSource(files, np.zeros(len(files), np.int32), ()))) is not None:
+        warnings.warn(note, stacklevel=2)
+    cache_compilations()
+    unreadable = 0
+    for prediction in predict(net, saved.meta["classes"], files, batch_size=request.batch_size, top=request.top):
+        unreadable += prediction.error is not None
+        if request.json:
+            print(json.dumps(prediction.record()), flush=True)
+        else:
+            print(prediction, flush=True)
+    if unreadable:
+        raise SetupError(f"{unreadable} of {len(files)} images could not be read")
+
+
+def _check_order(request: Request) -> None:
+    """Raises ValueError unless a run comes first, then images."""
+    check_is_run(request.run)
+    if not request.images:
+        raise ValueError("expected image files, or folders of them, got none")
+    if expanded(request.run).is_file() and (run := next(filter(_is_run, request.images), None)):
+        images = [request.run, *(image for image in request.images if image != run)]
+        raise ValueError(f"expected the run first; did you mean resnet-jax predict {' '.join([run, *images])}?")
+
+
+def _is_run(path: str) -> bool:
+    return (expanded(path) / "checkpoints").is_dir()

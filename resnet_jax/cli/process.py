@@ -1,0 +1,95 @@
+"""A command in this process: its devices, its warnings, and how each error ends it. It imports JAX."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import traceback
+import warnings
+from typing import Any, NoReturn
+
+import jax
+
+from resnet_jax.cli.commands import command
+from resnet_jax.cli.messages import as_typed
+from resnet_jax.distributed import processes
+from resnet_jax.errors import (
+    DataError,
+    Diverged,
+    OutOfMemory,
+    PeerFailed,
+    Preempted,
+    SaveFailed,
+    SetupError,
+    UnreadableImage,
+)
+from resnet_jax.runs.memory import is_out_of_memory, out_of_memory
+
+
+def run(name: str, request: Any) -> None:
+    """Runs the command `name`; `request` is an instance of its `Request`.
+
+    Raises:
+      SetupError: the request is invalid.
+      DataError, Diverged, Preempted, SaveFailed, PeerFailed, OutOfMemory: errors that end a run.
+    """
+    module = command(name)
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = _warn  # type: ignore[assignment]
+            if getattr(module, "NEEDS_DEVICES", False):
+                _check_devices()  # first, so that nothing else is blamed for their absence
+            module.run(request)
+    except UnreadableImage as error:
+        has_data = any(field.name == "data" for field in dataclasses.fields(module.Request))
+        skip = ", or skip such images: --data.unreadable skip" if has_data else ""
+        raise UnreadableImage(f"{error}; repair it{skip}") from error
+    except (DataError, BrokenPipeError):
+        raise
+    except (jax.errors.JaxRuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        advice = getattr(module, "LESS_MEMORY", "a lower --data.batch-size uses less")
+        raise out_of_memory(error, f"in {name}", advice) from error
+    except (ValueError, OSError) as error:
+        if name in ("train", "experiment"):  # they distinguish mistakes from faults themselves
+            raise
+        raise SetupError(str(error)) from error
+
+
+def run_and_exit(name: str, request: Any) -> None:
+    """Runs a command; an error of the user, the data or the machine is one line and an exit status."""
+    try:
+        run(name, request)
+    except Preempted as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(error.status) from None
+    except (SetupError, DataError) as error:
+        _leave(f"error: {as_typed(str(error))}", 2)
+    except (Diverged, SaveFailed, PeerFailed, OutOfMemory) as error:
+        _leave(f"stopped: {error}", 1)
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # a log on a full disk: other errors name their purpose
+        _leave(f"stopped: {error}", 1)
+    except Exception:
+        processes.leave(1, traceback.format_exc())  # of several processes, this one ends now; alone, it raises
+        raise
+
+
+def _check_devices() -> None:
+    try:
+        processes.devices()
+    except ValueError as error:
+        raise SetupError(str(error)) from error
+
+
+def _warn(message: Warning | str, *_: Any) -> None:
+    print(f"warning: {as_typed(str(message))}", file=sys.stderr)
+
+
+def _leave(message: str, status: int) -> NoReturn:
+    """Prints why, in one line, and ends the process."""
+    processes.leave(status, message)
+    print(message, file=sys.stderr, flush=True)
+    raise SystemExit(status)

@@ -1,0 +1,46 @@
+"""resnet-jax recalibrate: new running statistics for trained weights."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from resnet_jax.cli.shared import THE_RUNS_BATCHES, Run, ema_option, step_option
+from resnet_jax.config import Place, argument, option
+
+NEEDS_DEVICES = True
+LESS_MEMORY = THE_RUNS_BATCHES
+
+
+@dataclass(frozen=True)
+class Request:
+    """Estimate running statistics again, as averages over training images with the weights as they are, in a new run.
+
+    Tests before and after. The run itself does not change.
+    """
+
+    run: Run = argument("folder of a run")
+    out: Place | None = option(None, "folder of the new run", none="RUN-recalibrated")
+    step: str = step_option()
+    ema: bool = ema_option()
+    batches: int | None = option(None, "number of batches of training images", none="an epoch of full batches")
+    json: bool = option(False, "print one JSON object")
+
+
+def run(request: Request) -> None:
+    from resnet_jax.runs.recalibrate import recalibrate
+    from resnet_jax.runs.trainer import cache_compilations
+
+    cache_compilations()
+    out = request.out or f"{Path(request.run)}-recalibrated"
+    record = recalibrate(request.run, out, step=request.step, ema=request.ema, batches=request.batches)
+    if request.json:
+        print(json.dumps({"run": request.run, "out": out, "ema": request.ema, **record}))
+        return
+    weights = ", averaged weights" if request.ema else ""
+    images = f"over {record['images']:,} training images in full batches"
+    print(f"{request.run}, step {record['step']}{weights}, {images}, now in {out}")
+    for when in ("before", "after"):
+        means = record[when]
+        print(f"{when}: test top-1 {means['top1']:.4f}, loss {means['loss']:.4f} ({means['images']} images)")

@@ -1,0 +1,277 @@
+"""Evaluation of runs over a split: which images, which nets, and what is held out. Nothing is printed here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from resnet_jax import data
+from resnet_jax.checkpoints.manager import Checkpoint, open_checkpoint
+from resnet_jax.config import DataConfig, check_data, place
+from resnet_jax.data.loading.streaming import Photographs
+from resnet_jax.data.sources.protocols import DataSource
+from resnet_jax.distributed.devices import Parallel
+from resnet_jax.evaluation.views import (
+    Predictions,
+    Protocol,
+    Views,
+    ensemble,
+    evaluate_views,
+    make_views,
+    shorter_sides,
+)
+from resnet_jax.files import expanded
+from resnet_jax.runs.directory import read_config
+from resnet_jax.runs.image_record import Record, has_trained_images, select, trained_on
+from resnet_jax.runs.plan import keep_sides, open_dataset, open_split, record_of
+from resnet_jax.types import Preprocess, Pretrained
+
+
+@dataclass(frozen=True)
+class TestImages:
+    """The images to evaluate."""
+
+    __test__ = False  # not a class of tests
+    dataset: data.Dataset
+    config: DataConfig
+    run_config: DataConfig  # of the first run
+    split: str
+    is_own: bool  # whether they are the first run's data
+
+
+@dataclass(frozen=True)
+class _Net:
+    """A net with the images it is evaluated on, preprocessed as in its training."""
+
+    net: Pretrained
+    source: Photographs
+    views: Views
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Runs that are ready to be evaluated together."""
+
+    runs: Sequence[str]
+    steps: Sequence[int]
+    ema: bool
+    protocol: Protocol
+    scales: Sequence[int] | None
+    images: TestImages
+    nets: Sequence[_Net]
+    counts: dict[str, int | None]  # images "dropped" and "trained_on"; None: not known
+    note: str  # for a person; "" for none
+
+    @property
+    def source(self) -> Photographs:
+        return self.nets[-1].source
+
+    def predictions(self) -> Predictions:
+        """Class probabilities of every image, as means over its views and over the nets."""
+        parallel = Parallel()
+        config = self.images.config
+        devices = len(parallel.devices)
+        batch = -(-(config.eval_batch_size or config.batch_size) // devices) * devices
+        return ensemble(
+            [evaluate_views(one.net, one.source, one.views, batch_size=batch, parallel=parallel) for one in self.nets]
+        )
+
+    def record(self, predictions: Predictions) -> dict[str, Any]:
+        """What was evaluated, and the metrics, as JSON holds them."""
+        one = {"run": self.runs[0], "step": self.steps[0]}
+        several = {"runs": self.runs, "steps": self.steps}
+        where = {
+            "ema": self.ema,
+            "data": self.images.dataset.name,
+            "split": self.images.split,
+            "protocol": self.protocol,
+        }
+        if self.protocol == "multi-scale":
+            where["scales"] = shorter_sides(self.source.image_size, self.scales)
+        count = {"skipped": len(self.source.skipped), **self.counts, "images": len(predictions.labels)}
+        return {**(one if len(self.steps) == 1 else several), **where, **count, **predictions.metrics()}
+
+    def heading(self, count: int) -> str:
+        """What was evaluated, for a person; `count` images."""
+        heading = " + ".join(f"{run}, step {step}" for run, step in zip(self.runs, self.steps, strict=True))
+        heading += ", averaged weights" if self.ema else ""
+        if self.protocol != "single":
+            heading += f", {self.protocol}"
+        if self.protocol == "multi-scale":
+            sides = shorter_sides(self.source.image_size, self.scales)
+            heading += f" ({' '.join(map(str, sides))} pixels)"
+        return f"{heading}, on {self.images.dataset.name} ({self.images.split}), {count} images"
+
+    def other_images(self) -> tuple[str, ...]:
+        """Names of the data and the split where they differ from what the run was tested on."""
+        images = self.images
+        if not images.is_own:
+            return Path(os.path.abspath(images.dataset.name)).name, images.split
+        own = images.run_config
+        try:
+            tested = data.default_splits(images.dataset, own.train_split, own.test_split, own.holdout)[1]
+        except ValueError:  # the dataset has other splits by now
+            return (images.split,)
+        return () if images.split == tested else (images.split,)
+
+
+def open_evaluation(
+    runs: Sequence[str],
+    config: DataConfig,
+    *,
+    step: str = "latest",
+    split: str | None = None,
+    protocol: Protocol = "single",
+    scales: Sequence[int] | None = None,
+    ema: bool = False,
+) -> Evaluation:
+    """Opens runs and images, and checks that they fit; evaluates nothing yet.
+
+    Args:
+      runs: folders of runs with the same classes.
+      config: the images: the data of the first run, or other data.
+      split: to evaluate; None: as the first run was tested; of other data the test split, else all.
+      step, ema: the weights; see `load_checkpoint`.
+
+    Raises:
+      ValueError, OSError: runs, images or options are missing, invalid or do not fit each other.
+    """
+    check_data(config)
+    checkpoints = [open_checkpoint(run, step) for run in runs]
+    records = [record_of(run, saved.meta) for run, saved in zip(runs, checkpoints, strict=True)]
+    images = _choose_images(runs[0], config, split, records[0])
+    nets: list[_Net] = []
+    for saved in checkpoints:
+        if saved.meta["classes"] != checkpoints[0].meta["classes"]:
+            raise ValueError(f"expected runs with the classes of {runs[0]}, got {saved.folder.parent.parent}")
+        source = _photographs(images, saved)
+        if not nets:
+            mask, counts, note = _held_out(runs, source.examples, images, bool(split), records)
+        source = select(source, mask)
+        views = make_views(protocol, source, scales)
+        nets.append(_Net(saved.pretrained(ema=ema, allow_nonfinite=True), source, views))
+    steps = [saved.step for saved in checkpoints]
+    return Evaluation(runs, steps, ema, protocol, scales, images, nets, counts, note)
+
+
+def _choose_images(run: str, config: DataConfig, split: str | None, record: Record | None) -> TestImages:
+    """The dataset and the split: those of the run, which has this `record`, unless others are named.
+
+    Raises:
+      ValueError, OSError: they do not exist, or it is not known which of them the run was trained on.
+    """
+    own = read_config(run).data
+    if config.per_class != own.per_class:
+        raise ValueError("--data.per-class is for training; name a part of the split: --split 'test[:100]'")
+    config = replace(config, per_class=None)
+    dataset = _open_for(run, config, own)
+    if is_own := place(config) == place(own) or _has_moved(dataset, config, own, record):
+        # The command line has dropped these for data at another place.
+        config = replace(
+            config, class_names=config.class_names or own.class_names, classes=config.classes or own.classes
+        )
+        dataset = keep_sides(dataset, record)
+    is_default = split is None
+    split = split or _default_split(dataset, config, own, is_own)
+    if is_own and is_default:
+        _check_held_out(run, dataset, config, split, record)
+    return TestImages(dataset, config, own, split, is_own)
+
+
+def _photographs(images: TestImages, saved: Checkpoint) -> Photographs:
+    """The split under the labels of a trained net, preprocessed as in its training."""
+    config, preprocess, known = images.config, saved.preprocess, tuple(saved.meta["classes"])
+    channels: Any = len(preprocess.mean)
+    if config.image_size is None:  # otherwise they are cropped to its size
+        source = open_split(replace(config, channels=channels), images.dataset, images.split, known)
+        _check_size(source, preprocess, images.dataset.name)
+    cropped = replace(
+        config,
+        channels=channels,
+        image_size=preprocess.image_size,
+        resize=preprocess.resize if config.resize in (None, images.run_config.resize) else config.resize,
+        interpolation=preprocess.interpolation,
+    )
+    check_data(cropped)
+    result: Any = open_split(cropped, images.dataset, images.split, known)
+    return result
+
+
+def _check_size(source: data.Source, preprocess: Preprocess, name: str) -> None:
+    size = preprocess.image_size
+    if source.image_shape[:2] != (size, size):
+        shape = " x ".join(map(str, source.image_shape))
+        raise ValueError(
+            f"{name}: expected images of {size} x {size} pixels, got {shape}; --data.image-size {size} resizes them"
+        )
+
+
+def _open_for(run: str, config: DataConfig, own: DataConfig) -> data.Dataset:
+    """The dataset; where the run's own is not there, the error says whose path it is."""
+    try:
+        return open_dataset(config)
+    except FileNotFoundError as error:
+        if place(config) != place(own):
+            raise
+        if own.path and expanded(own.path).exists():
+            said = f"{error}; {run} was trained with this file"
+            raise FileNotFoundError(f"{said}; name where it is now: --data.labels") from None
+        said = f"{error}; this is the path of the images that {run} was trained with"
+        raise FileNotFoundError(f"{said}; name where they are now: --data.path") from None
+
+
+def _has_moved(dataset: data.Dataset, config: DataConfig, own: DataConfig, record: Record | None) -> bool:
+    """Whether the dataset is the run's own at another place: most of the images it was trained on are there."""
+    base = own.train_split.partition("[")[0]
+    if record is None or not config.path or base not in dataset.splits:
+        return False
+    try:
+        examples = data.open_examples(dataset, base, own.class_names, own.classes)
+    except ValueError:  # other classes
+        return False
+    return has_trained_images(examples, record)
+
+
+def _check_held_out(run: str, dataset: data.Dataset, config: DataConfig, split: str, record: Record | None) -> None:
+    """Raises ValueError where a held-out part by place is not the one that a run without a record had."""
+    train = data.default_splits(dataset, config.train_split, config.test_split, config.holdout)[0]
+    if record is None and not {*dataset.places(train)}.isdisjoint(dataset.places(split)):
+        said = f"{dataset.name} has changed since {run} was trained, which has no record of its images"
+        raise ValueError(
+            f"{said}: what it was not trained on cannot be told; name other data by --data.path or --split"
+        )
+
+
+def _held_out(
+    runs: Sequence[str], examples: DataSource, images: TestImages, is_explicit: bool, records: list[Record | None]
+) -> tuple[np.ndarray, dict[str, int | None], str]:
+    """Which images to test on, bool [n]; how many were "dropped" and "trained_on" (None: not known); and a note.
+
+    Images that a run was trained on are dropped, unless the split or the data was asked for.
+    """
+    at_home = [images.is_own, *(place(read_config(run).data) == place(images.config) for run in runs[1:])]
+    mask, known = trained_on(examples, list(zip(records, at_home, strict=True)))
+    count, total = int(mask.sum()), len(examples)
+    asked = is_explicit or not images.is_own
+    if count == total and not asked:
+        raise ValueError(f"all of the {count:,} images were trained on; name other images by --split or --data.path")
+    notes = [f"{count:,} of {total:,} images were trained on{'' if asked else ', and are not tested on'}"] * bool(count)
+    if not known:
+        runs = " and ".join(run for run, record in zip(runs, records, strict=True) if record is None)
+        reason = f"{runs} has no record of its images" if runs else "the record of its images does not tell"
+        notes.append(f"whether {'others' if count else 'images'} were trained on is not known: {reason}")
+    left = count if asked else 0
+    facts = {"dropped": count - left, "trained_on": left if known else None}
+    return (np.ones_like(mask) if asked else ~mask), facts, "; ".join(notes)
+
+
+def _default_split(dataset: data.Dataset, config: DataConfig, own: DataConfig, is_own: bool) -> str:
+    """Of the run's own data, what it was tested on; of any other, its test split, or all of it."""
+    if is_own or config.test_split != own.test_split:
+        return data.default_splits(dataset, config.train_split, config.test_split, config.holdout)[1]
+    return next((name for name in data.TEST_SPLITS if name in dataset.splits), "train")
