@@ -1,4 +1,4 @@
-"""Attention over channels, applied to F(x) before it meets the shortcut. [N, *spatial, C] -> the same shape."""
+"""Attention over channels, applied to F(x) before the shortcut is added. [N, *spatial, C] -> the same shape."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from resnet_jax.types import Array
 
 
 def divisible(channels: float, by: int = 8) -> int:
-    """The nearest multiple of `by`, and no less than that."""
+    """The multiple of `by` nearest to `channels`, at least `by`."""
     return max(by, int(channels + by / 2) // by * by)
 
 
 def per_channel(gate: Array, x: Array) -> Array:
-    """[N, C], [N, *spatial, C] -> x with every channel of every example multiplied."""
+    """x with each channel of each example multiplied by its gate: [N, C], [N, *spatial, C] -> [N, *spatial, C]."""
     return x * ops.over_space(gate, x).astype(x.dtype)
 
 
@@ -28,9 +28,9 @@ class SqueezeExcite(nn.Module):
 
     context: BlockContext
     features: int
-    strides: int = 1  # of the block, taken before it
+    strides: int = 1  # of the block; its branch has taken them
     ratio: float = 1 / 16
-    reduced: int | None = None  # rows of W1, instead
+    reduced: int | None = None  # rows of W1, in place of `ratio`
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -45,7 +45,7 @@ class EfficientChannelAttention(nn.Module):
 
     context: BlockContext
     features: int
-    strides: int = 1  # of the block, taken before it
+    strides: int = 1  # of the block; its branch has taken them
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -60,8 +60,8 @@ class EfficientChannelAttention(nn.Module):
 class SelectiveKernel(nn.Module):
     """Two 3x3 convolutions, one of them dilated, mixed per channel by a softmax (Li et al. 2019, section 3.1).
 
-    [N, *spatial, Ci] -> [N, *spatial/s, features], norms and activations included. With `split` each convolution has
-    half of the input's channels, as in timm's nets of basic blocks.
+    [N, *spatial, Ci] -> [N, *spatial/s, features], with norms and activations. With `split` each convolution gets half
+    of the input's channels, as in timm's nets of basic blocks.
     """
 
     context: BlockContext

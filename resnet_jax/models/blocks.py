@@ -1,4 +1,4 @@
-"""Blocks: the order of operations around a branch and its shortcut."""
+"""Blocks: a branch and its shortcut, with the norms and activations around them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from resnet_jax.types import Array
 
 
 class Residual(nn.Module):
-    """act(combine(x, attend(branch(x)), shortcut(x))): [N, H, W, Ci] -> [N, H/s, W/s, features].
+    """act(combine(x, attend(branch(x)), shortcut(x))): [N, *spatial, Ci] -> [N, *spatial/s, features].
 
     He et al. 2015, figure 2.
     """
@@ -32,22 +32,23 @@ class Residual(nn.Module):
     def __call__(self, x: Array) -> Array:
         shortcut = self.shortcut(self.context, self.features, self.strides, name="shortcut")
         combine = make_component(self.combine, self.context, self.features, self.strides, name="combine")
-        carried = shortcut.carries_signal and getattr(combine, "whole_shortcut", True)
-        context = self.context if carried else self.context.without_zero_init()
+        starts_as_shortcut = shortcut.carries_signal and getattr(combine, "whole_shortcut", True)
+        context = self.context if starts_as_shortcut else self.context.without_zero_init()
         y = self.branch(context, self.features, self.strides, name="branch")(x)
         if self.attend is not None:
             y = make_component(self.attend, context, self.features, self.strides, name="attend")(y)
         if context.drop_path is not None:
             if not shortcut.carries_signal:
-                raise ValueError("drop_path needs shortcuts: in a plain net it would drop the image itself")
+                raise ValueError("drop_path needs shortcuts; a plain net would drop the image itself")
             y = context.drop_path(y)
         return context.act(combine(x, y, shortcut(x)))
 
 
 class PreActResidual(nn.Module):
-    """branch(z) + shortcut(x) with z = act(norm(x)); where the shape changes the shortcut too is of z.
+    """branch(z) + shortcut(x), z = act(norm(x)); where the shape changes, branch(z) + shortcut(z).
 
-    [N, H, W, Ci] -> [N, H/s, W/s, features]. He et al. 2016, "Identity Mappings in Deep Residual Networks", figure 4e.
+    [N, *spatial, Ci] -> [N, *spatial/s, features].
+    He et al. 2016, "Identity Mappings in Deep Residual Networks", figure 4e.
     """
 
     context: BlockContext
@@ -68,9 +69,9 @@ class PreActResidual(nn.Module):
 
 
 class InvertedResidual(nn.Module):
-    """x + branch(x) where the shape stays, else branch(x); no activation (Sandler et al. 2018, section 3.3).
+    """branch(x) + x where the shape stays, else branch(x); no activation (Sandler et al. 2018, section 3.3).
 
-    [N, H, W, Ci] -> [N, H/s, W/s, features].
+    [N, *spatial, Ci] -> [N, *spatial/s, features].
     """
 
     context: BlockContext

@@ -1,8 +1,7 @@
-"""Branches: F(x), what a block learns beside its shortcut. [N, H, W, Ci] -> [N, H/s, W/s, features]."""
+"""Branches: F(x), the learnt part of a block. [N, *spatial, Ci] -> [N, *spatial/s, features]."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -11,19 +10,19 @@ import jax.numpy as jnp
 
 from resnet_jax import ops
 from resnet_jax.models.attention import SelectiveKernel, SqueezeExcite
-from resnet_jax.models.context import BlockContext
+from resnet_jax.models.context import BlockContext, Pool
 from resnet_jax.models.initializers import depthwise_normal
 from resnet_jax.models.layers import CondConv
 from resnet_jax.types import Array
 
 
 def inner_width(features: int, base_width: int) -> int:
-    """Channels of one group inside a bottleneck: `base_width` at 256 features, in proportion elsewhere."""
+    """Channels of one group inside a bottleneck: `base_width` at 256 features, proportional elsewhere."""
     return features // 4 * base_width // 64
 
 
 class Basic(nn.Module):
-    """Two 3x3 convolutions (He et al. 2015, figure 5 left). 18 C^2 weights at C = features, norms apart."""
+    """Two 3x3 convolutions (He et al. 2015, figure 5 left). 18 C^2 weights at C = features, without norms."""
 
     context: BlockContext
     features: int
@@ -39,9 +38,9 @@ class Basic(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3, 1x1, a quarter as wide inside (He et al. 2015, figure 5 right). 17/16 C^2 weights at C = features.
+    """1x1, 3x3 and 1x1 convolutions, a quarter as wide inside (He et al. 2015, figure 5 right). 17/16 C^2 weights.
 
-    With `groups` it is ResNeXt's (Xie et al. 2017, figure 3c): `base_width` channels a group where features is 256.
+    With `groups` it is ResNeXt's (Xie et al. 2017, figure 3c): `base_width` channels per group at 256 features.
     """
 
     context: BlockContext
@@ -51,30 +50,30 @@ class Bottleneck(nn.Module):
     base_width: int = 64
     # v1.5: the stride sits on the 3x3, not on the first 1x1 as in the paper ("v1"). Worth about half a point of top-1.
     strides_in_1x1: bool = False
-    pool: Callable[..., Array] | None = None  # (x, strides=, dilation=): takes the strides, behind a 3x3 of stride 1
-    pool_of_strides: bool = False  # its windows are as large as its strides: by timm's rule it ends with them
+    pool: Pool | None = None  # takes the strides, after a 3x3 of stride 1
+    pool_of_strides: bool = False  # its window is as large as its strides: timm's rule skips it if they are not taken
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         context, width = self.context, inner_width(self.features, self.base_width) * self.groups
-        pooled = self.pool is not None and self.strides > 1
-        ends = self.pool_of_strides and context.dilation_rule == "timm" and not context.take_strides
+        strides_in_pool = self.pool is not None and self.strides > 1
+        skips_pool = self.pool_of_strides and context.dilation_rule == "timm" and not context.take_strides
         first, second = (self.strides, 1) if self.strides_in_1x1 else (1, self.strides)
         y = context.conv(width, 1, first, name="conv1")(x)
         y = context.act(context.norm(name="norm1")(y))
-        y = context.conv(width, 3, second, groups=self.groups, strides_in_pool=pooled, name="conv2")(y)
+        y = context.conv(width, 3, second, groups=self.groups, strides_in_pool=strides_in_pool, name="conv2")(y)
         y = context.act(context.norm(name="norm2")(y))
-        if self.pool is not None and pooled and not ends:
+        if self.pool is not None and strides_in_pool and not skips_pool:
             y = context.pool(self.pool, y, self.strides)
         y = context.conv(self.features, 1, name="conv3")(y)
         return context.last_norm(name="norm3")(y)
 
 
 class Bottle2neck(nn.Module):
-    """A bottleneck whose 3x3 works on `scale` slices, each with the result of the one before (Gao et al. 2019, eq. 1).
+    """A bottleneck whose 3x3 works on `scale` slices, each added to the output before it (Gao et al. 2019, eq. 1).
 
-    In the first block of a stage the slices are not chained, and the last, which passes, is averaged over 3x3 pixels;
-    the average counts the padding, as the published weights want it.
+    The last slice has no convolution. In the first block of a stage slices are not added to each other, and the last
+    one is averaged over 3x3 pixels; the average counts the padding, as the published weights expect.
     """
 
     context: BlockContext
@@ -87,22 +86,22 @@ class Bottle2neck(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         context, width = self.context, inner_width(self.features, self.base_width) * self.groups
-        first = self.strides > 1 or x.shape[-1] != self.features
+        is_first = self.strides > 1 or x.shape[-1] != self.features
         y = context.conv(width * self.scale, 1, name="conv1")(x)
         *slices, last = jnp.split(context.act(context.norm(name="norm1")(y)), self.scale, axis=-1)
-        done: list[Array] = []
+        outputs: list[Array] = []
         for i, part in enumerate(slices):
-            y = part if first or not done else done[-1] + part
+            y = part if is_first or not outputs else outputs[-1] + part
             y = context.conv(width, 3, self.strides, groups=self.groups, name=f"conv2_{i}")(y)
-            done.append(context.act(context.norm(name=f"norm2_{i}")(y)))
-        if first:
+            outputs.append(context.act(context.norm(name=f"norm2_{i}")(y)))
+        if is_first:
             last = context.pool(ops.avg_pool, last, self.strides, window=3, padding=(1, 1), count_padding=True)
-        y = context.conv(self.features, 1, name="conv3")(jnp.concatenate([*done, last], axis=-1))
+        y = context.conv(self.features, 1, name="conv3")(jnp.concatenate([*outputs, last], axis=-1))
         return context.last_norm(name="norm3")(y)
 
 
 class SelectiveBasic(nn.Module):
-    """A selective kernel, and a 3x3 convolution: timm's SK-ResNet-18 and 34."""
+    """A selective kernel, then a 3x3 convolution: timm's SK-ResNet-18 and 34."""
 
     context: BlockContext
     features: int
@@ -111,8 +110,10 @@ class SelectiveBasic(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         context = self.context
-        mix = SelectiveKernel(context, self.features, self.strides, split=True, ratio=1 / 8, divisor=16, name="conv1")
-        y = context.conv(self.features, 3, name="conv2")(mix(x))
+        kernel = SelectiveKernel(
+            context, self.features, self.strides, split=True, ratio=1 / 8, divisor=16, name="conv1"
+        )
+        y = context.conv(self.features, 3, name="conv2")(kernel(x))
         return context.last_norm(name="norm2")(y)
 
 
@@ -135,7 +136,7 @@ class SelectiveBottleneck(nn.Module):
 
 
 class PreActBasic(nn.Module):
-    """Two 3x3 convolutions, of an input that its block has normalised (He et al. 2016, figure 4e)."""
+    """Two 3x3 convolutions; the block has normalised the input (He et al. 2016, figure 4e)."""
 
     context: BlockContext
     features: int
@@ -150,7 +151,7 @@ class PreActBasic(nn.Module):
 
 
 class PreActBottleneck(nn.Module):
-    """1x1, 3x3, 1x1, a quarter as wide inside, of an input its block has normalised. The stride sits on the 3x3."""
+    """1x1, 3x3 with the stride and 1x1 convolutions, a quarter as wide inside; the block has normalised the input."""
 
     context: BlockContext
     features: int
@@ -167,10 +168,10 @@ class PreActBottleneck(nn.Module):
 
 
 class MBConv(nn.Module):
-    """1x1 to `expansion` times the channels, depthwise, squeeze-excite, 1x1 without activation.
+    """1x1 to `expansion` times the channels, depthwise, squeeze-excite, 1x1 without activation: EfficientNet's branch.
 
-    Tan and Le 2019, "EfficientNet", table 1; Sandler et al. 2018, "MobileNetV2", figure 4d. With `experts` all three
-    convolutions are sums of so many, routed once for the block (Yang et al. 2019, "CondConv", section 4).
+    Tan and Le 2019, "EfficientNet", table 1; Sandler et al. 2018, "MobileNetV2", figure 4d. With `experts` the
+    kernel of each convolution is a sum of this many, with one routing per block (Yang et al. 2019, "CondConv").
     """
 
     context: BlockContext

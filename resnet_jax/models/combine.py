@@ -19,24 +19,25 @@ class Add(nn.Module):
     features: int
     strides: int = 1
 
-    whole_shortcut: ClassVar[bool] = True  # False: s alone does not carry the signal, so no zero initialisation
+    whole_shortcut: ClassVar[bool] = True  # False: s alone does not carry the signal; no zero initialisation
 
     def __call__(self, x: Array, y: Array, s: Array) -> Array:
         return y + s
 
 
 class HighwayGate(nn.Module):
-    """y*T + s*C, with T in (0, 1) computed from x, and C = 1 - T (Srivastava et al. 2015, eq. 2 and 3).
+    """y*T + s*C with gates T(x) in (0, 1) and C = 1 - T (Srivastava et al. 2015, eq. 2 and 3).
 
-    With `coupled` False C is a gate of its own. T open gives the plain net, T closed the shortcut; T = C = 1, which
-    only gates of their own can come near, gives the residual net. Feature maps have 3x3 gates, vectors dense ones.
+    `coupled=False` makes C a gate with its own weights. T = 1 is the plain net, T = 0 the shortcut; T = C = 1, which
+    only uncoupled gates approach, is the residual net. The gate is a 3x3 convolution of a map, a dense layer of a
+    vector.
     """
 
     context: BlockContext
     features: int
     strides: int = 1
     coupled: bool = True
-    bias: float = -2.0  # of T at the start: the block begins as mostly its shortcut
+    bias: float = -2.0  # initial bias of T: the block starts mostly as its shortcut
 
     whole_shortcut: ClassVar[bool] = False
 
@@ -46,10 +47,11 @@ class HighwayGate(nn.Module):
         c = 1 - t if self.coupled else self._gate("carry", x, -self.bias)
         return y * t + s * c
 
-    def _gate(self, name: str, x: Array, start: float) -> Array:
+    def _gate(self, name: str, x: Array, initial_bias: float) -> Array:
         if x.ndim == 2:
             logits = self.context.dense(self.features, name=name, bias_init=None)(x)
         else:
             logits = self.context.conv(self.features, 3, self.strides, name=name)(x)
-        bias = self.param(f"{name}_bias", nn.initializers.constant(start), (self.features,), self.context.param_dtype)
+        init = nn.initializers.constant(initial_bias)
+        bias = self.param(f"{name}_bias", init, (self.features,), self.context.param_dtype)
         return jax.nn.sigmoid(logits + ops.gathered(bias).astype(logits.dtype).reshape((1,) * (x.ndim - 1) + (-1,)))

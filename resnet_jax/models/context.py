@@ -45,6 +45,12 @@ class NormFactory(Protocol):
     ) -> nn.Module: ...
 
 
+class Pool(Protocol):
+    """A pool of `resnet_jax.ops`, or a partial of one."""
+
+    def __call__(self, x: Array, /, *args: Any, **options: Any) -> Array: ...  # options: strides, dilation, its own
+
+
 @dataclass(frozen=True)
 class BlockContext(OldContextNames):
     """Layer factories and per-call choices of a block. `BlockContext()` serves a block in a module of your own.
@@ -79,7 +85,7 @@ class BlockContext(OldContextNames):
         """The dilation of a window that takes `strides`: it samples the pixels of the net without output stride."""
         return self.dilation if self.take_strides else self.dilation // strides
 
-    def pool(self, pool: Callable[..., Array], x: Array, strides: int, **options: Any) -> Array:
+    def pool(self, pool: Pool, x: Array, strides: int, **options: Any) -> Array:
         """`pool(x)` with effective strides.
 
         By the rule "timm" its window is not dilated. By the rule "resample" it is dilated like a convolution in its

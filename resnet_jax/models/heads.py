@@ -1,4 +1,4 @@
-"""Heads: the last feature map to (pooled features, logits). [N, H, W, C] -> [N, C], [N, K], in at least float32.
+"""Heads: the last feature map to pooled features and logits. [N, *spatial, C] -> ([N, C], [N, K]), at least float32.
 
 Logits are linear in the pooled features, after dropout. With `num_classes` 0 there is no classifier: [N, 0].
 """
@@ -15,14 +15,15 @@ import jax.numpy as jnp
 
 from resnet_jax import ops
 from resnet_jax.models.context import BlockContext
+from resnet_jax.models.deprecated import renamed
 from resnet_jax.models.layers import Dense
 from resnet_jax.types import Array, at_least_float32
 
 Pooled = tuple[Array, Array]
 
 
-class Head(nn.Module):
-    """The fields of every head, and the classifier at its end."""
+class BaseHead(nn.Module):
+    """Fields of every head, and the classifier at its end."""
 
     context: BlockContext
     num_classes: int
@@ -37,16 +38,16 @@ class Head(nn.Module):
         return pooled, dense(self.context.dropout(pooled))
 
 
-class LinearHead(Head):
-    """Global pooling, and one dense layer."""
+class LinearHead(BaseHead):
+    """Global pooling and a dense layer."""
 
     @nn.compact
     def __call__(self, x: Array) -> Pooled:
         return self.classify(ops.global_pool(x, self.pool))
 
 
-class NormHead(Head):
-    """A norm and activation, which pre-activation blocks leave to the end, then as `LinearHead` (He et al. 2016)."""
+class NormHead(BaseHead):
+    """A norm and an activation, which pre-activation blocks need at the end, then `LinearHead` (He et al. 2016)."""
 
     @nn.compact
     def __call__(self, x: Array) -> Pooled:
@@ -54,8 +55,8 @@ class NormHead(Head):
         return self.classify(ops.global_pool(x, self.pool))
 
 
-class ConvHead(Head):
-    """A 1x1 convolution to `features` channels, with norm and activation, then as `LinearHead` (EfficientNet)."""
+class ConvHead(BaseHead):
+    """A 1x1 convolution to `features` channels, a norm and an activation, then `LinearHead` (EfficientNet)."""
 
     features: int = 1280
 
@@ -66,11 +67,11 @@ class ConvHead(Head):
         return self.classify(ops.global_pool(x, self.pool))
 
 
-class AttentionPoolHead(Head):
-    """CLIP's: an attention whose query is the mean of the map (Radford et al. 2021, section 2.4); `pool` means nothing.
+class AttentionPoolHead(BaseHead):
+    """CLIP's head: attention whose query is the mean of the map (Radford et al. 2021, section 2.4). It ignores `pool`.
 
-    Every pixel, and their mean, gets a learnt embedding of its place; for maps of another size than `grid` pixels a
-    side these are interpolated. `num_classes` is the size of CLIP's embedding; the pooled features are the attention's.
+    Each pixel and the mean have a learnt position embedding. They are interpolated for maps that are not `grid` pixels
+    a side. `num_classes` is the size of CLIP's embedding; the pooled features are the attention's output.
     """
 
     grid: int = 7
@@ -85,8 +86,8 @@ class AttentionPoolHead(Head):
         tokens = x.reshape(n, math.prod(sizes), channels).astype(wide)
         tokens = jnp.concatenate([tokens.mean(1, keepdims=True), tokens], axis=1)
         scale = nn.initializers.normal(channels**-0.5)
-        places = self.param("pos_embed", scale, (self.grid ** len(sizes) + 1, channels), self.context.param_dtype)
-        tokens = tokens + self._resized(ops.gathered(places).astype(wide), sizes)[None]
+        embeddings = self.param("pos_embed", scale, (self.grid ** len(sizes) + 1, channels), self.context.param_dtype)
+        tokens = tokens + self._resized(ops.gathered(embeddings).astype(wide), sizes)[None]
         heads = channels // self.head_features
 
         def project(name: str, x: Array) -> Array:
@@ -99,11 +100,14 @@ class AttentionPoolHead(Head):
         pooled = jnp.einsum("nhqk,nkhc->nqhc", jax.nn.softmax(weights, axis=-1), value)
         return self.classify(pooled[:, 0].reshape(n, channels))
 
-    def _resized(self, places: Array, sizes: Sequence[int]) -> Array:
-        """Embeddings of the mean and of `grid` positions a side -> of the mean and of prod(sizes) positions."""
+    def _resized(self, embeddings: Array, sizes: Sequence[int]) -> Array:
+        """Position embeddings of the mean and of a grid of these sizes: [1 + grid**rank, C] -> [1 + prod(sizes), C]."""
         grid = [self.grid] * len(sizes)
         if list(sizes) == grid:
-            return places
-        cube = places[1:].reshape(*grid, -1)
+            return embeddings
+        cube = embeddings[1:].reshape(*grid, -1)
         resized = jax.image.resize(cube, (*sizes, cube.shape[-1]), "cubic", antialias=True)
-        return jnp.concatenate([places[:1], resized.reshape(math.prod(sizes), -1)])
+        return jnp.concatenate([embeddings[:1], resized.reshape(math.prod(sizes), -1)])
+
+
+__getattr__ = renamed(__name__, Head="resnet_jax.models.heads.BaseHead")

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Protocol
 
 import flax.linen as nn
 
-from resnet_jax.models.context import Activation, BlockContext, ConvFactory, NormFactory
+from resnet_jax.models.context import Activation, BlockContext, ConvFactory, NormFactory, Pool
 from resnet_jax.models.initializers import Initializer
 from resnet_jax.types import Array, Dtype
 
@@ -26,6 +26,7 @@ __all__ = [
     "Head",
     "Initializer",
     "NormFactory",
+    "Pool",
     "RunBlock",
     "Shortcut",
     "ShortcutModule",
@@ -36,7 +37,7 @@ __all__ = [
 
 
 class Block(Protocol):
-    """A block of a stage: a module [N, H, W, Ci] -> [N, H/s, W/s, features]."""
+    """A block of a stage: a module [N, *spatial, Ci] -> [N, *spatial/s, features]."""
 
     def __call__(self, context: BlockContext, features: int, strides: int, *, name: str) -> nn.Module: ...
 
@@ -48,7 +49,7 @@ class RunBlock(Protocol):
 
 
 class Branch(Protocol):
-    """F(x): a module [N, H, W, Ci] -> [N, H/s, W/s, features]."""
+    """F(x): a module [N, *spatial, Ci] -> [N, *spatial/s, features]."""
 
     def __call__(
         self, context: BlockContext, features: int, strides: int, *, name: str
@@ -56,7 +57,9 @@ class Branch(Protocol):
 
 
 class ShortcutModule(Protocol):
-    carries_signal: ClassVar[bool]  # False: the branch is all there is, so it is not zero-initialised
+    """A module that a `Shortcut` slot makes."""
+
+    carries_signal: ClassVar[bool]  # False: without the branch there is no signal, so it has no zero initialisation
 
     def __call__(self, x: Array, /) -> Array: ...
 
@@ -66,7 +69,7 @@ class ShortcutModule(Protocol):
 
 
 class Shortcut(Protocol):
-    """s: a module [N, H, W, Ci] -> [N, H/s, W/s, features], like the branch."""
+    """s: a module [N, *spatial, Ci] -> [N, *spatial/s, features], like the branch."""
 
     def __call__(self, context: BlockContext, features: int, strides: int, *, name: str) -> ShortcutModule: ...
 
@@ -74,8 +77,8 @@ class Shortcut(Protocol):
 class Combine(Protocol):
     """A module called (x, y, s), block input, branch output and shortcut output: y + s, for example.
 
-    `whole_shortcut = False` on its class says that s alone does not carry the signal: then branches are not
-    zero-initialised.
+    A class attribute `whole_shortcut = False` means that s alone does not carry the signal; the branch then has no
+    zero initialisation.
     """
 
     def __call__(
@@ -84,7 +87,7 @@ class Combine(Protocol):
 
 
 class Attend(Protocol):
-    """A module called with the branch's output, [N, H/s, W/s, features] -> the same shape."""
+    """A module called with the branch's output, [N, *spatial/s, features] -> the same shape."""
 
     def __call__(
         self, context: BlockContext, features: int, strides: int, *, name: str
@@ -92,12 +95,14 @@ class Attend(Protocol):
 
 
 class StemPool(Protocol):
-    """The pool of a stem: a module [N, H, W, C] -> [N, H/2, W/2, C]."""
+    """The pool of a stem: a module [N, *spatial, C] -> [N, *spatial/2, C]."""
 
     def __call__(self, context: BlockContext, *, name: str) -> Callable[[Array], Array]: ...
 
 
 class StemModule(Protocol):
+    """A module that a `Stem` slot makes."""
+
     total_strides: ClassVar[int]  # input pixels per pixel of the map that stage 1 gets
 
     def __call__(self, x: Array, /) -> tuple[Array, Array]: ...

@@ -1,4 +1,4 @@
-"""Shortcuts: what F(x) is added to. [N, H, W, Ci] -> [N, H/s, W/s, features]. He et al. 2015, section 4.1."""
+"""Shortcuts: what F(x) is added to. [N, *spatial, Ci] -> [N, *spatial/s, features]. He et al. 2015, section 4.1."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from resnet_jax.types import Array
 
 
 class BaseShortcut(OldShortcutNames, nn.Module):
-    """The fields of every shortcut, and the test for an identity."""
+    """Fields and helpers of every shortcut."""
 
     context: BlockContext
     features: int
     strides: int = 1
 
-    carries_signal: ClassVar[bool] = True  # False: the branch is all there is, so it must not start at zero
+    carries_signal: ClassVar[bool] = True  # False: there is no signal without the branch; no zero initialisation
 
     def keeps_shape(self, x: Array) -> bool:
         return self.strides == 1 and x.shape[-1] == self.features
@@ -30,7 +30,7 @@ class BaseShortcut(OldShortcutNames, nn.Module):
 
 
 class Project(BaseShortcut):
-    """Option B: x where the shape stays, a 1x1 convolution and norm where it changes. Option C with `always`."""
+    """Option B: x where the shape stays, a 1x1 convolution and a norm where it changes. Option C with `always`."""
 
     always: bool = False
     normed: bool = True
@@ -44,11 +44,11 @@ class Project(BaseShortcut):
 
 
 class PooledProject(BaseShortcut):
-    """ResNet-D's: where the shape changes, 2x2 averages take the strides, then a 1x1 convolution and norm.
+    """ResNet-D's shortcut: where the shape changes, 2x2 averages take the strides before a 1x1 convolution and a norm.
 
     He et al. 2018, "Bag of Tricks for Image Classification", section 4. At odd sizes the last window is half outside.
-    By timm's rule for an output stride, a mean whose strides are not taken counts the padding, and is left out by
-    CLIP's towers (`dilated_only`) where the block's first 3x3 is not dilated.
+    With an output stride and timm's rule, an average that does not take its strides counts the padding; CLIP's towers
+    (`dilated_only`) have no average where the block's first 3x3 is not dilated.
     """
 
     normed: bool = True
@@ -59,10 +59,10 @@ class PooledProject(BaseShortcut):
         if self.keeps_shape(x):
             return x
         context = self.context
-        as_in_timm = context.dilation_rule == "timm" and not context.take_strides
-        is_dilated = context.effective_dilation(self.strides) > 1
-        if self.strides > 1 and not (as_in_timm and self.dilated_only and not is_dilated):
-            x = context.pool(ops.avg_pool, x, self.strides, window=2, padding=(0, 1), count_padding=as_in_timm)
+        follows_timm = context.dilation_rule == "timm" and not context.take_strides
+        skips_pool = follows_timm and self.dilated_only and context.effective_dilation(self.strides) == 1
+        if self.strides > 1 and not skips_pool:
+            x = context.pool(ops.avg_pool, x, self.strides, window=2, padding=(0, 1), count_padding=follows_timm)
         y = self.context.conv(self.features, 1, name="conv")(x)
         return self.context.norm(name="norm")(y) if self.normed else y
 
@@ -70,7 +70,7 @@ class PooledProject(BaseShortcut):
 class ZeroPad(BaseShortcut):
     """Option A: every `strides`-th pixel, new channels zero; no parameters.
 
-    The paper does not say where the zeros go: half on each side, or all `behind` (as in fb.resnet.torch).
+    The paper does not say where the zeros go: half on each side, or all `behind` the channels (as in fb.resnet.torch).
     """
 
     behind: bool = False
@@ -79,7 +79,7 @@ class ZeroPad(BaseShortcut):
     def __call__(self, x: Array) -> Array:
         new = self.features - x.shape[-1]
         if new < 0:
-            raise ValueError(f"a zero-padding shortcut cannot go from {x.shape[-1]} to {self.features} channels")
+            raise ValueError(f"zero padding: expected at least {x.shape[-1]} output channels, got {self.features}")
         before = 0 if self.behind else new // 2
         return jnp.pad(self.subsample(x), (*[(0, 0)] * (x.ndim - 1), (before, new - before)))
 

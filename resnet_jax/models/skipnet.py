@@ -1,7 +1,7 @@
-"""SkipNet: blocks whose branch is run for some images only, as a gate decides from the block's input.
+"""SkipNet: a gate in each block decides from the block's input which images run the branch.
 
 Wang et al. 2018, "SkipNet: Learning Dynamic Routing in Convolutional Networks". Every block has a gate here; in the
-paper's code the first block of the net has none.
+paper's code the first block has none.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from resnet_jax.models.resnet import Outputs, ResNet
 from resnet_jax.models.shortcuts import Project
 from resnet_jax.types import Array, Dtype, at_least_float32
 
-# soft: F(x) is multiplied by the gate's probability; hard: by 0 or 1, with the gradient of the probability
-# ("straight-through", Bengio et al. 2013, section 4); skip: hard, and what is closed is not computed.
+# soft: F(x) is multiplied by the gate's probability. hard: by 0 or 1, with the gradient of the probability
+# ("straight-through", Bengio et al. 2013, section 4). skip: hard, and closed branches are not computed.
 Gating = Literal["soft", "hard", "skip"]
-OPEN_AT_FIRST = nn.initializers.constant(1.0)  # logits: a fresh net runs its blocks
-SIZES = 4  # into how many parts a batch is cut to run only as many as are needed
+INITIALLY_OPEN = nn.initializers.constant(1.0)  # bias of the gate's logit: a new net runs its blocks
+BATCH_PARTS = 4  # branches run on 0, 1/4, 1/2, 3/4 or all of a batch
 
 
 class Gate(Protocol):
@@ -37,9 +37,9 @@ class Gate(Protocol):
 
 
 class FeedForwardGate(nn.Module):
-    """Convolutions of stride 2, a global average, one number (figure 3a and b): [N, H, W, C] -> logits [N].
+    """Convolutions, a global average and a dense layer (figure 3a and b): [N, *spatial, C] -> logits [N].
 
-    Two of them are the paper's FFGate-I: the map is max-pooled, and the first has stride 1. One is FFGate-II.
+    Two convolutions are the paper's FFGate-I: max pooling, then strides 1 and 2. One, of stride 2, is FFGate-II.
     """
 
     context: BlockContext
@@ -53,28 +53,28 @@ class FeedForwardGate(nn.Module):
         for i in range(1, self.convs + 1):
             x = context.conv(channels, 3, 2 if i == self.convs else 1, name=f"conv{i}")(x)
             x = context.act(context.norm(name=f"norm{i}")(x))
-        return context.dense(1, name="dense", bias_init=OPEN_AT_FIRST)(ops.global_pool(x))[:, 0], memory
+        return context.dense(1, name="dense", bias_init=INITIALLY_OPEN)(ops.global_pool(x))[:, 0], memory
 
 
 class LSTM(NamedTuple):
-    """A long short-term memory: what all gates share of it, and its state for each image."""
+    """A long short-term memory: the weights that all gates share, and the state of each image."""
 
-    kernel: Array  # [E + M, 4M]: of an embedding and the last output
+    kernel: Array  # [E + M, 4M], for an embedding and the last output
     bias: Array  # [4M]
     out: Array  # [N, M]
-    cell: Array
+    cell: Array  # [N, M]
 
     def __call__(self, x: Array) -> tuple[Array, LSTM]:
-        """[N, E] -> [N, M], and the memory after it."""
+        """The output and the new state: [N, E] -> [N, M]."""
         z = ops.dense(jnp.concatenate([x, self.out], axis=-1), self.kernel) + self.bias[None]
-        enter, forget, leave, new = jnp.split(z, 4, axis=-1)
-        cell = jax.nn.sigmoid(forget) * self.cell + jax.nn.sigmoid(enter) * jnp.tanh(new)
+        enter, forget, leave, candidate = jnp.split(z, 4, axis=-1)
+        cell = jax.nn.sigmoid(forget) * self.cell + jax.nn.sigmoid(enter) * jnp.tanh(candidate)
         out = jax.nn.sigmoid(leave) * jnp.tanh(cell)
         return out, self._replace(out=out, cell=cell)
 
 
 class Memory(nn.Module):
-    """The parameters of the gates' LSTM, as the memory of images [N, ...] of which nothing is known yet."""
+    """The gates' LSTM with a state of zeros for each image of [N, ...]."""
 
     size: int
     dtype: Dtype = jnp.float32
@@ -85,35 +85,37 @@ class Memory(nn.Module):
         kernel = self.param("kernel", linear_uniform, (2 * self.size, 4 * self.size), self.param_dtype)
         bias = self.param("bias", nn.initializers.zeros, (4 * self.size,), self.param_dtype)
         corner = x[(slice(None), *(0,) * (x.ndim - 2), slice(1))]  # [N, 1], sharded as the batch is
-        nothing = jnp.broadcast_to(jnp.zeros_like(corner, self.dtype), (x.shape[0], self.size))
-        return LSTM(ops.gathered(kernel).astype(self.dtype), ops.gathered(bias).astype(self.dtype), nothing, nothing)
+        zeros = jnp.broadcast_to(jnp.zeros_like(corner, self.dtype), (x.shape[0], self.size))
+        return LSTM(ops.gathered(kernel).astype(self.dtype), ops.gathered(bias).astype(self.dtype), zeros, zeros)
 
 
 class RecurrentGate(nn.Module):
-    """A global average, embedded, through the memory that all gates share (figure 3c): [N, H, W, C] -> logits [N]."""
+    """A global average, an embedding and the LSTM that all gates share (figure 3c): [N, *spatial, C] -> logits [N]."""
 
     context: BlockContext
 
     @nn.compact
     def __call__(self, x: Array, memory: LSTM | None) -> tuple[Array, LSTM]:
         if memory is None:
-            raise ValueError("recurrent gates share a memory, and the net has none; set memory_size, as to 10")
+            raise ValueError(
+                "recurrent gates: expected memory_size, the size of their LSTM (10, for example), got None"
+            )
         size = memory.out.shape[-1]
         out, memory = memory(self.context.dense(size, name="embed")(ops.global_pool(x)))
-        return self.context.dense(1, name="dense", bias_init=OPEN_AT_FIRST)(out)[:, 0], memory
+        return self.context.dense(1, name="dense", bias_init=INITIALLY_OPEN)(out)[:, 0], memory
 
 
 class GateCarry(NamedTuple):
-    """What blocks pass on beside their maps."""
+    """The carry from block to block."""
 
     memory: LSTM | None  # of recurrent gates
-    gates: tuple[Array, ...]  # [N] of each block so far: 0 or 1, or a soft gate's probability
+    gates: tuple[Array, ...]  # one [N] per block so far: 0 or 1, or a soft gate's probability
 
 
 class SkipResidual(nn.Module):
     """act(g(x) * branch(x) + shortcut(x)), g in {0, 1}: a closed gate leaves the shortcut (section 3.1).
 
-    [N, *spatial, Ci] -> [N, *spatial/s, features], and the carry with the memory and the gate of each image.
+    [N, *spatial, Ci] -> [N, *spatial/s, features], and the carry with this block's gate added.
     """
 
     context: BlockContext
@@ -128,12 +130,13 @@ class SkipResidual(nn.Module):
         context = self.context
         logits, memory = self.gate(context, name="gate")(x, carry.memory)
         probability = jax.nn.sigmoid(logits)
-        closer = (logits > 0).astype(logits.dtype)
-        gate = probability if gating == "soft" else probability + lax.stop_gradient(closer - probability)
+        is_open = logits > 0
+        hard = probability + lax.stop_gradient(is_open.astype(logits.dtype) - probability)
+        gate = probability if gating == "soft" else hard
         s = self.shortcut(context, self.features, self.strides, name="shortcut")(x)
         branch: Any = self.branch(context, self.features, self.strides, name="branch")
         if gating == "skip" and not self.is_initializing():
-            y = run_for(branch, x, logits > 0, s)
+            y = run_for(branch, x, is_open, s)
         else:
             y = branch(x)
         y = y * jnp.expand_dims(gate.astype(y.dtype), tuple(range(1, y.ndim)))
@@ -141,50 +144,50 @@ class SkipResidual(nn.Module):
         return y, GateCarry(memory, (*carry.gates, gate))
 
 
-def run_for(module: nn.Module, x: Array, wanted: Array, like: Array) -> Array:
-    """module(x) where `wanted` [N] is true, and anything finite elsewhere; computed for few more images than that.
+def run_for(module: nn.Module, x: Array, selected: Array, like: Array) -> Array:
+    """module(x) for the images where `selected` [N] is true, and unspecified finite numbers for the others.
 
-    Of a batch, the wanted images are gathered into the smallest of `SIZES` sizes that holds them, each of which is
-    compiled; of one image the module is run or not. So it is of a whole batch whose size is a symbol (`jax.export`) or
-    that is sharded over an explicit axis. `like` has the shape and type of the result.
+    The selected images are gathered into the smallest of a few batch sizes that holds them; each size is compiled. A
+    single image, a batch of symbolic size (`jax.export`) and a batch sharded over an explicit axis run as a whole or
+    not at all. `like` has the shape and type of the result.
     """
     n = x.shape[0]
     if not isinstance(n, int) or ops.is_sharded(x):
-        sizes, smallest, order = [0, n], wanted.any().astype(jnp.int32), wanted  # the order is not used
+        sizes, smallest, order = [0, n], selected.any().astype(jnp.int32), selected  # the order is not used
     else:
-        sizes = sorted({-(-n * part // SIZES) for part in range(SIZES + 1)})
-        smallest = jnp.searchsorted(jnp.array(sizes), wanted.sum())
-        order = jnp.argsort(~wanted, stable=True)
+        sizes = sorted({-(-n * part // BATCH_PARTS) for part in range(BATCH_PARTS + 1)})
+        smallest = jnp.searchsorted(jnp.array(sizes), selected.sum())
+        order = jnp.argsort(~selected, stable=True)
 
-    def of(size: int) -> Callable[..., Array]:
+    def for_size(size: int) -> Callable[..., Array]:
         def run(module: nn.Module, x: Array, order: Array) -> Array:
             if not size:
                 return jnp.zeros_like(like)
             if size == n:
                 return module(x)
-            chosen = order[:size]
-            return jnp.zeros_like(like).at[chosen].set(module(x[chosen]), unique_indices=True)
+            images = order[:size]
+            return jnp.zeros_like(like).at[images].set(module(x[images]), unique_indices=True)
 
         return run
 
-    return nn.switch(smallest, [of(size) for size in sizes], module, x, order)
+    return nn.switch(smallest, [for_size(size) for size in sizes], module, x, order)
 
 
 class SkipNet(ResNet):
     """A ResNet of gated blocks (`SkipResidual`).
 
-    In training F(x) is multiplied by its gate, hard or soft. At inference gates are hard; with `skipping`, branches
-    are computed for the images whose gates are open (and a few more: see `run_for`). What that saves depends on the
-    device, the batch and how many are open; benchmarks/skipping.py measures it.
+    Training multiplies F(x) by its gate, soft or hard. At inference gates are hard; with `skipping`, branches are
+    computed for the images with open gates alone (and a few more: see `run_for`). benchmarks/skipping.py measures what
+    that saves; it depends on the device, the batch and the gates.
 
-    The net sows into the collection "metrics", [N] each, the share of blocks that an image runs ("executed") and each
-    block's gate ("executed/stage1_block0", ...), and in training into "losses" that share times `gate_penalty`
-    (section 3.2, with every block of the same cost).
+    The net sows into the collection "metrics" the share of blocks that each image runs ("executed", [N]) and each
+    block's gate ("executed/stage1_block0", ..., [N]). In training it sows into "losses" that share times
+    `gate_penalty` (section 3.2, with the same cost for every block).
     """
 
     memory_size: int | None = None  # of the LSTM that recurrent gates share
-    soft_gates: bool = False
-    skipping: bool = False
+    soft_gates: bool = False  # in training
+    skipping: bool = False  # at inference
     gate_penalty: float = 0.0
 
     @nn.compact
@@ -220,17 +223,17 @@ class SkipNet(ResNet):
 
 
 class Phase(NamedTuple):
-    """A net, and the first step of a run (1, 2, ...) that trains it."""
+    """A net, and the first step (1, 2, ...) that trains it."""
 
     first_step: int
     model: nn.Module
 
 
 def training_phases(model: nn.Module, *, gate_penalty: float = 0.0, soft_gate_steps: int = 0) -> tuple[Phase, ...]:
-    """The nets of a run: a SkipNet with soft gates, then with hard ones; any other net from the first step to the last.
+    """The nets of a run in order: a SkipNet with soft gates, then with hard ones; another net is the only one.
 
     Raises:
-      ValueError: options of gates for a net without gates.
+      ValueError: a penalty or soft gates for a net without gates.
     """
     if not isinstance(model, SkipNet):
         if gate_penalty or soft_gate_steps:

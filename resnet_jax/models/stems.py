@@ -1,4 +1,4 @@
-"""Stems: what comes before the first stage. [N, H, W, C] -> (the stem's feature map, the input of stage 1)."""
+"""Stems: the layers before stage 1. [N, *spatial, C] -> (the stem's feature map, the input of stage 1)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from resnet_jax.types import Array
 
 
 class MaxPool(nn.Module):
-    """3x3 with stride 2."""
+    """3x3 max pooling with stride 2."""
 
     context: BlockContext
 
@@ -23,7 +23,7 @@ class MaxPool(nn.Module):
 
 
 class AveragePool(nn.Module):
-    """2x2 with stride 2."""
+    """2x2 average pooling with stride 2."""
 
     context: BlockContext
 
@@ -32,7 +32,7 @@ class AveragePool(nn.Module):
 
 
 class MaxBlurPool(nn.Module):
-    """The largest of 3x3 at every pixel, then blurred with stride 2 (Zhang 2019, section 3)."""
+    """3x3 max pooling with stride 1, then a blur with stride 2 (Zhang 2019, section 3)."""
 
     context: BlockContext
 
@@ -41,7 +41,7 @@ class MaxBlurPool(nn.Module):
 
 
 class ConvPool(nn.Module):
-    """A 3x3 convolution of stride 2 in the place of pooling (Bello et al. 2021, "Revisiting ResNets", ResNet-RS)."""
+    """A 3x3 convolution with stride 2 in place of pooling (Bello et al. 2021, "Revisiting ResNets", ResNet-RS)."""
 
     context: BlockContext
 
@@ -52,7 +52,7 @@ class ConvPool(nn.Module):
 
 
 class PaddedMaxPool(nn.Module):
-    """3x3 with stride 2, the border padded with zeros, which may win: BiT's, before any activation."""
+    """3x3 max pooling with stride 2 and zeros at the border, which may be the maximum: BiT pools before activations."""
 
     context: BlockContext
 
@@ -66,7 +66,7 @@ class ImageNetStem(nn.Module):
     context: BlockContext
     features: int
     pool: StemPool = MaxPool
-    bare: bool = False  # before pre-activation blocks: without its last norm and activation
+    bare: bool = False  # without the last norm and activation, for pre-activation blocks
 
     total_strides: ClassVar[int] = 4
 

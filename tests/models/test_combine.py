@@ -1,4 +1,4 @@
-"""Highway gates at their ends: open, closed, and both open."""
+"""Highway gates: open, closed, and both gates open."""
 
 from functools import partial
 
@@ -18,11 +18,11 @@ from resnet_jax.models.shortcuts import Zero, ZeroPad
 DOUBLE = {"dtype": jnp.float64, "param_dtype": jnp.float64}
 RNG = np.random.default_rng(0)
 MAP, VECTOR = RNG.standard_normal((2, 6, 7, 3)), RNG.standard_normal((5, 4))
-SURE = 1e4  # a logit whose sigmoid is 1 to the bit, and that of its negative 0
+SURE = 1e4  # a logit with a sigmoid of exactly 1; -SURE gives exactly 0
 
 
 def gated(variables, **logits):
-    """The gates' kernels set to 0 and their biases to `logits`, by gate."""
+    """Variables with gate kernels of 0 and gate biases of `logits`, by the gate's name."""
     flat = flatten_dict(variables)
     for path in flat:
         for name, logit in logits.items():
@@ -33,8 +33,8 @@ def gated(variables, **logits):
     return unflatten_dict(flat)
 
 
-def drawn(module, x):
-    """Random weights, the norms' too."""
+def random_variables(module, x):
+    """Random weights, for the norms too."""
     shapes = flatten_dict(jax.eval_shape(lambda: module.init(jax.random.key(0), x)))
     return unflatten_dict({path: jnp.asarray(RNG.random(shape.shape)) for path, shape in shapes.items()})
 
@@ -43,7 +43,7 @@ def drawn(module, x):
 def test_an_open_gate_gives_the_plain_block_a_closed_one_the_shortcut(x64, strides):
     x, context = jnp.asarray(MAP), BlockContext(**DOUBLE)
     highway = Residual(context, 8, strides, shortcut=ZeroPad, combine=HighwayGate)
-    variables = drawn(highway, x)
+    variables = random_variables(highway, x)
     plain = Residual(context, 8, strides, shortcut=Zero).apply(variables, x)
     shortcut = ZeroPad(context, 8, strides).apply({}, x)
     opened = highway.apply(gated(variables, transform=SURE), x)
@@ -54,10 +54,10 @@ def test_an_open_gate_gives_the_plain_block_a_closed_one_the_shortcut(x64, strid
     assert np.abs(between - opened).max() > 1e-3 < np.abs(between - closed).max()
 
 
-def test_gates_of_their_own_both_open_give_the_residual_block(x64):
+def test_uncoupled_gates_that_are_open_give_the_residual_block(x64):
     x, context = jnp.asarray(MAP), BlockContext(**DOUBLE)
     highway = Residual(context, 8, shortcut=ZeroPad, combine=partial(HighwayGate, coupled=False))
-    variables = drawn(highway, x)
+    variables = random_variables(highway, x)
     residual = Residual(context, 8, shortcut=ZeroPad).apply(variables, x)
     opened = highway.apply(gated(variables, transform=SURE, carry=SURE), x)
     np.testing.assert_array_equal(opened, residual)
@@ -65,7 +65,7 @@ def test_gates_of_their_own_both_open_give_the_residual_block(x64):
 
 def test_the_fully_connected_block_is_the_papers_equation(x64):
     x, block = jnp.asarray(VECTOR), HighwayDense(BlockContext(**DOUBLE))
-    variables = drawn(block, x)
+    variables = random_variables(block, x)
     p = jax.tree.map(np.asarray, variables["params"])
     h = np.maximum(VECTOR @ p["dense"]["kernel"] + p["dense"]["bias"], 0)
     t = 1 / (1 + np.exp(-(VECTOR @ p["combine"]["transform"]["kernel"] + p["combine"]["transform_bias"])))
@@ -74,8 +74,8 @@ def test_the_fully_connected_block_is_the_papers_equation(x64):
     np.testing.assert_array_equal(block.apply(gated(variables, transform=-SURE), x), VECTOR)
 
 
-def test_gates_begin_nearly_closed_and_branches_as_they_are():
-    """Zero-initialised, as in a residual net, a branch would leave (1 - T) ** depth of the signal."""
+def test_gates_start_nearly_closed_and_branches_without_zero_initialisation():
+    """A zero-initialised branch, as in a residual net, would leave (1 - T) ** depth of the signal."""
     net = recipe.small("cifar_highway20", 1)
     variables = jax.jit(partial(net.init, train=False))(jax.random.key(0), jnp.zeros((1, 8, 8, 3)))
     block = variables["params"]["stage2_block0"]

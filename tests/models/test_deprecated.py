@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import pytest
 
 from resnet_jax import ops
-from resnet_jax.models import ResNet, Stage, shortcuts
+from resnet_jax.models import ResNet, Stage, heads, shortcuts
 from resnet_jax.models.attention import SqueezeExcite
 from resnet_jax.models.blocks import Residual
 from resnet_jax.models.context import BlockContext
@@ -26,6 +26,7 @@ X = jnp.zeros((1, 8, 8, 3))
         ("layers", "Activation", Activation),
         ("layers", "depthwise_normal", depthwise_normal),
         ("shortcuts", "Shortcut", shortcuts.BaseShortcut),
+        ("heads", "Head", heads.BaseHead),
     ],
 )
 def test_old_names_give_the_new_objects(module, name, now):

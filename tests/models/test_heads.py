@@ -9,8 +9,8 @@ from resnet_jax.models.heads import AttentionPoolHead
 
 
 @pytest.mark.parametrize("side", [5, 7, 9])
-def test_embeddings_of_places_are_interpolated_as_pytorch_does(x64, side):
-    """Bicubic and antialiased; that of the mean stays as it is."""
+def test_position_embeddings_are_interpolated_as_in_pytorch(x64, side):
+    """Bicubic and antialiased; the embedding of the mean does not change."""
     golden = np.load(recipe.GOLDEN / "timm" / "pos_embed.npz")
     resized = AttentionPoolHead(BlockContext(), 0)._resized(jnp.asarray(golden["pos_embed"]), (side, side))
     np.testing.assert_allclose(resized, golden["pos_embed" if side == 7 else f"to_{side}"], rtol=0, atol=1e-13)

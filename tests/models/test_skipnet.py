@@ -1,4 +1,4 @@
-"""SkipNet: what gates do to a block, in training and at inference."""
+"""SkipNet: gates in training and at inference, the penalty, the phases of a run."""
 
 from functools import partial
 
@@ -18,7 +18,7 @@ from resnet_jax.models.skipnet import LSTM, FeedForwardGate, GateCarry, SkipResi
 
 X = np.random.default_rng(0).standard_normal((5, 9, 8, 3))
 EMPTY = GateCarry(None, ())
-NETS = ("cifar_skipnet110", "cifar_skipnet38_rnn")  # with each kind of gate
+NETS = ("cifar_skipnet110", "cifar_skipnet38_rnn")  # one net of each kind of gate
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def block(x64):
 
 
 def biased(variables, bias):
-    """The logits all `bias`."""
+    """Variables that make every gate's logit `bias`."""
     dense = {"kernel": jnp.zeros_like(variables["params"]["gate"]["dense"]["kernel"]), "bias": jnp.full((1,), bias)}
     gate = variables["params"]["gate"] | {"dense": dense}
     return variables | {"params": variables["params"] | {"gate": gate}}
@@ -70,24 +70,23 @@ def test_a_hard_gate_has_the_gradient_of_the_probability(block, bias):
     np.testing.assert_allclose(jax.grad(total)(bias), p * (1 - p) * (y * passes).sum(), rtol=1e-10)
 
 
-@pytest.mark.parametrize("wanted", [[], [0], [2, 4], [0, 1, 3], [0, 1, 2, 3, 4]])
-def test_a_batch_is_run_for_the_images_that_want_it(x64, wanted):
-    """In the smallest of the sizes 0, 2, 3, 4 and 5 that holds them; one image is run or not."""
+@pytest.mark.parametrize("selected", [[], [0], [2, 4], [0, 1, 3], [0, 1, 2, 3, 4]])
+def test_a_module_runs_for_the_selected_images(x64, selected):
+    """In the smallest of the batch sizes 0, 2, 3, 4 and 5 that holds them."""
 
     class Doubled(Basic):
         def __call__(self, x):
-            jax.debug.callback(lambda n: ran.append(int(n)), x.shape[0])
+            jax.debug.callback(lambda n: sizes.append(int(n)), x.shape[0])
             return 2 * x
 
-    ran: list[int] = []
-    mask = np.isin(np.arange(5), wanted)
-    y = jax.jit(lambda x, m: run_for(Doubled(BlockContext(), 3, parent=None), x, m, x))(
-        jnp.asarray(X), jnp.asarray(mask)
-    )
+    sizes: list[int] = []
+    mask = np.isin(np.arange(5), selected)
+    doubled = Doubled(BlockContext(), 3, parent=None)
+    y = jax.jit(lambda x, m: run_for(doubled, x, m, x))(jnp.asarray(X), jnp.asarray(mask))
     jax.effects_barrier()
     np.testing.assert_array_equal(y[mask], 2 * X[mask])
     assert np.isfinite(y).all()
-    assert ran == {0: [], 1: [2], 2: [2], 3: [3], 5: [5]}[len(wanted)]
+    assert sizes == {0: [], 1: [2], 2: [2], 3: [3], 5: [5]}[len(selected)]
 
 
 @pytest.mark.parametrize("n", [1, 5])
@@ -96,39 +95,39 @@ def test_skipping_changes_no_number(x64, name, n):
     options = {"dtype": "float64", "param_dtype": "float64"}
     hard, skipping = (recipe.small(name, 1, **options, skipping=skipping) for skipping in (False, True))
     variables = recipe.variables(hard, np.float64)
-    for block in variables["params"].values():  # so that some are open and some closed
+    for block in variables["params"].values():  # some gates open, some closed
         if "gate" in block:
             block["gate"]["dense"]["bias"] = np.zeros(1)
     x = jnp.asarray(X[:n])
     outputs, sown = jax.jit(partial(hard.apply, train=False, mutable="metrics"))(variables, x)
-    again = jax.jit(partial(skipping.apply, train=False))(variables, x)
+    skipped = jax.jit(partial(skipping.apply, train=False))(variables, x)
     gates = np.stack([sown["metrics"][f"executed/{name}"][0] for name in hard.block_names()])
     assert set(np.unique(gates)) == {0, 1}
     np.testing.assert_allclose(sown["metrics"]["executed"][0], gates.mean(0), rtol=1e-12)
-    np.testing.assert_allclose(again.logits, outputs.logits, rtol=0, atol=1e-10 * np.abs(outputs.logits).max())
+    np.testing.assert_allclose(skipped.logits, outputs.logits, rtol=0, atol=1e-10 * np.abs(outputs.logits).max())
 
 
-def test_the_memory_is_an_lstm_of_all_gates(x64):
-    """Against its equations, and one set of parameters for the net."""
+def test_all_gates_share_one_lstm(x64):
+    """It follows the LSTM's equations, and the net has one set of its parameters."""
     rng = np.random.default_rng(2)
     kernel, bias, out, cell, x = (rng.standard_normal(shape) for shape in ((5, 12), (12,), (4, 3), (4, 3), (4, 2)))
-    got, memory = LSTM(*map(jnp.asarray, (kernel, bias, out, cell)))(jnp.asarray(x))
+    output, memory = LSTM(*map(jnp.asarray, (kernel, bias, out, cell)))(jnp.asarray(x))
     z = x @ kernel[:2] + out @ kernel[2:] + bias
     i, f, o = (1 / (1 + np.exp(-z[:, part : part + 3])) for part in (0, 3, 6))
-    new = f * cell + i * np.tanh(z[:, 9:])
-    np.testing.assert_allclose(memory.cell, new, rtol=1e-12)
-    np.testing.assert_allclose(got, o * np.tanh(new), rtol=1e-12)
-    np.testing.assert_array_equal(memory.out, got)
+    new_cell = f * cell + i * np.tanh(z[:, 9:])
+    np.testing.assert_allclose(memory.cell, new_cell, rtol=1e-12)
+    np.testing.assert_allclose(output, o * np.tanh(new_cell), rtol=1e-12)
+    np.testing.assert_array_equal(memory.out, output)
     net = create_model("cifar_skipnet38_rnn")
     params = jax.eval_shape(lambda: net.init(jax.random.key(0), jnp.zeros((1, 8, 8, 3)), train=False))["params"]
     assert {name: leaf.shape for name, leaf in params["memory"].items()} == {"kernel": (20, 40), "bias": (40,)}
-    own = [path for path in flatten_dict(params) if "gate" in path]
-    assert len(own) == 4 * 18 and {path[-2] for path in own} == {"embed", "dense"}
+    gate_paths = [path for path in flatten_dict(params) if "gate" in path]
+    assert len(gate_paths) == 4 * 18 and {path[-2] for path in gate_paths} == {"embed", "dense"}
 
 
 @pytest.mark.slow
 def test_training_with_soft_and_with_hard_gates_under_remat(x64):
-    """Recomputing changes no number, though a memory passes through; and the two kinds of training differ."""
+    """Recomputation changes no number, though a carry passes through; soft and hard gates give different gradients."""
     net = recipe.small("cifar_skipnet38_rnn", 1, dtype="float64", param_dtype="float64")
     variables, x = recipe.variables(net, np.float64), jnp.asarray(X)
 
@@ -150,13 +149,13 @@ def test_training_with_soft_and_with_hard_gates_under_remat(x64):
     assert np.abs(soft["stem"]["conv"]["kernel"] - plain["stem"]["conv"]["kernel"]).max() > 1e-6
 
 
-def test_recurrent_gates_without_a_memory_are_told():
+def test_recurrent_gates_without_a_memory_raise_an_error():
     net = create_model("cifar_skipnet38_rnn", memory_size=None)
-    with pytest.raises(ValueError, match="recurrent gates share a memory, and the net has none; set memory_size"):
+    with pytest.raises(ValueError, match="recurrent gates: expected memory_size, the size of their LSTM"):
         jax.eval_shape(partial(net.init, train=False), jax.random.key(0), jnp.zeros((1, 8, 8, 3)))
 
 
-def test_a_fresh_net_runs_every_block_and_has_the_usual_variables():
+def test_a_new_net_runs_every_block_and_has_parameters_and_statistics_alone():
     net = recipe.small("cifar_skipnet38", 1)
     x = jnp.asarray(X[:1], jnp.float32)
     variables = jax.jit(partial(net.init, train=False))(jax.random.key(0), x)
