@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from resnet_jax.data import InMemory
+from resnet_jax.data import MemoryLoader
 from resnet_jax.data.loading.decoding import centre_crop, random_box, random_resized_crop, read_image
-from resnet_jax.data.loading.streaming import Photographs
+from resnet_jax.data.loading.streaming import StreamingLoader
 from resnet_jax.data.sources.array_source import ArraySource
 
 COUNT, ROUNDS, SIZE = 64, 5, 224
@@ -106,21 +106,21 @@ def main() -> None:
     rates: dict[str, float] = {}
     for _ in range(ROUNDS):
         for threads in (1, 2):
-            batches = Photographs(items, SIZE, 256, threads=threads).batches(0, batch_size=32)
+            batches = StreamingLoader(items, SIZE, 256, threads=threads).batches(0, batch_size=32)
             next(batches)
             began = time.perf_counter()
             for _ in range(10):
                 next(batches)
             # Prefetching before the clock starts equals prefetching when it stops.
-            name = f"Photographs.batches, {threads} thread{'s' if threads > 1 else ''}"
+            name = f"StreamingLoader.batches, {threads} thread{'s' if threads > 1 else ''}"
             rates[name] = max(rates.get(name, 0), 320 / (time.perf_counter() - began))
         images = np.zeros((50_000, 32, 32, 3), np.uint8)
-        memory = InMemory(images, np.zeros(50_000, np.int32), ("one",)).batches(0, batch_size=128)
+        memory = MemoryLoader(images, np.zeros(50_000, np.int32), ("one",)).batches(0, batch_size=128)
         next(memory)
         began = time.perf_counter()
         for _ in range(300):
             next(memory)
-        name = "InMemory.batches, 32 x 32 x 3"
+        name = "MemoryLoader.batches, 32 x 32 x 3"
         rates[name] = max(rates.get(name, 0), 300 * 128 / (time.perf_counter() - began))
     for name, rate in rates.items():
         print(f"{name:62} {rate:10,.0f} images/s")

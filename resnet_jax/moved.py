@@ -37,7 +37,7 @@ MOVED = {  # old: new, below `resnet_jax`
     "data.parquet": "data.sources.parquet",
     "data.photographs": "data.loading.streaming",
     "data.reading": "data.loading.reading",
-    "data.sheet": "data.loading.sheet",
+    "data.sheet": "data.contact_sheet",
     "data.sources": "data.loading.memory",
     "data.tfds": "data.sources.tfds",
     "ops.conv_cpu_grouped": "ops.conv_cpu",

@@ -28,7 +28,7 @@ from safetensors.numpy import save
 from resnet_jax.cli.arguments import make_parser
 from resnet_jax.cli.train import parse
 from resnet_jax.config import Config, check_config, check_types, from_dict, load_config, to_dict
-from resnet_jax.data import open_source
+from resnet_jax.data import open_loader
 from resnet_jax.data.loading.decoding import centre_crop, random_resized_crop, read_image
 from resnet_jax.data.sources.formats import open_path, read_idx
 from resnet_jax.data.sources.image_files import ImageFileSource
@@ -511,7 +511,7 @@ def test_pipes_and_devices_are_not_waited_for(tmp_path):
     (tmp_path / "cat").mkdir()
     os.mkfifo(tmp_path / "cat" / "a.png")
     with pytest.raises(DataError, match="cat/a.png: not a file$"):
-        open_source(open_path(tmp_path), "train")
+        open_loader(open_path(tmp_path), "train")
     with pytest.raises(ValueError, match="^/dev/null is no dataset; expected "):
         open_path("/dev/null")
 

@@ -33,7 +33,7 @@ def run(request: Request) -> None:
     import numpy as np
 
     from resnet_jax.checkpoints.manager import open_checkpoint
-    from resnet_jax.data.loading.memory import depth_note
+    from resnet_jax.data.loading.statistics import depth_note
     from resnet_jax.data.sources.image_files import ImageFileSource
     from resnet_jax.evaluation.predictions import image_files, predict
     from resnet_jax.runs.trainer import cache_compilations

@@ -1,19 +1,21 @@
-"""Where examples come from, how they are augmented, and in what order they are served."""
+"""Images and labels: data sources, loaders that serve them in batches, augmentation on the device."""
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from resnet_jax.data.augment.device import make_augment
 from resnet_jax.data.loading.image_files import read_images
-from resnet_jax.data.loading.memory import InMemory, Order, Source, in_memory
-from resnet_jax.data.sources.class_names import places, rename_classes, with_class_names
+from resnet_jax.data.loading.loader import Loader
+from resnet_jax.data.loading.memory import MemoryLoader, load_into_memory
+from resnet_jax.data.loading.samplers import ShuffleSampler
+from resnet_jax.data.sources.class_names import rename_classes, with_class_names
 from resnet_jax.data.sources.held_out import TEST_SPLITS, default_splits
+from resnet_jax.data.sources.label_kinds import compact
 from resnet_jax.data.sources.protocols import Dataset, DataSource
-from resnet_jax.data.sources.subsets import RelabelledSource, select_classes
+from resnet_jax.data.sources.subsets import RelabelledSource, relabel, select_classes
 from resnet_jax.errors import DataError, UnreadableImage
 from resnet_jax.moved import renamed_names
 from resnet_jax.types import LabelKind
@@ -21,16 +23,17 @@ from resnet_jax.types import LabelKind
 __all__ = [
     "TEST_SPLITS",
     "DataError",
+    "DataSource",
     "Dataset",
-    "InMemory",
-    "Order",
-    "Source",
+    "Loader",
+    "MemoryLoader",
+    "ShuffleSampler",
     "UnreadableImage",
     "default_splits",
     "load",
     "make_augment",
     "open_dataset",
-    "open_source",
+    "open_loader",
     "read_images",
     "rename_classes",
     "with_classes",
@@ -88,13 +91,13 @@ def open_dataset(
     return tfds.open_tfds(name, data_dir)
 
 
-def open_source(
+def open_loader(
     dataset: Dataset,
     split: str,
     *,
     image_size: int | None = None,
     resize: int | None = None,
-    area: tuple[float, float] = (0.08, 1.0),
+    crop_area: tuple[float, float] = (0.08, 1.0),
     interpolation: str = "bilinear",
     threads: int | None = None,
     channels: int | None = None,
@@ -103,40 +106,49 @@ def open_source(
     per_class: int | None = None,
     known_classes: tuple[str, ...] | None = None,
     skip_unreadable: bool = False,
-) -> Source:
-    """A split, ready to be served: held in memory, or (with `image_size`) decoded and cropped as it is needed.
+) -> Loader:
+    """The loader of a split: in memory, or (with `image_size`) streaming, decoded and cropped as it is needed.
 
     Args:
       image_size: side of the crops, pixels; None: images of one size, as they are.
       resize: shorter side before the centre crop of evaluation; None: 8/7 of `image_size`, as 256 is of 224.
-      area, interpolation, threads: see `Photographs`; without `image_size` they mean nothing.
+      crop_area, interpolation, threads: see `StreamingLoader`; ignored without `image_size`.
       channels: 1, 3, or None: as the images are.
       class_names: instead of the data's own; see `rename_classes`.
-      classes, per_class: only these classes, in this order, and so many images of each; None: all.
-      known_classes: those of a trained net, whose labels the examples get, by the names of their classes.
+      classes, per_class: only these classes, in this order, and at most this number of images of each; None: all.
+      known_classes: the classes of a trained net, whose labels the examples get, by name.
 
     Raises:
-      UnreadableImage: an image that cannot be read (met here only if they are held in memory).
-      ValueError: no such split, images that differ in size, another number of class names.
+      UnreadableImage: an image that cannot be read (a streaming loader raises it when the image is served).
+      ValueError: no such split, images that differ in size, another number of class names, unknown classes.
     """
-    examples = open_examples(dataset, split, class_names, classes, per_class, skip_unreadable=skip_unreadable)
-    if known_classes is not None and known_classes != examples.classes:
-        examples = RelabelledSource(examples, known_classes)
+    source = open_examples(dataset, split, class_names, classes, per_class, skip_unreadable=skip_unreadable)
+    if known_classes is not None and known_classes != source.classes:
+        source = RelabelledSource(source, known_classes)
     if image_size is None:
-        return in_memory(examples, channels=channels, skip_unreadable=skip_unreadable)
-    from resnet_jax.data.loading.streaming import Photographs, infer_channels
+        return load_into_memory(source, channels=channels, skip_unreadable=skip_unreadable)
+    from resnet_jax.data.loading.statistics import infer_channels
+    from resnet_jax.data.loading.streaming import StreamingLoader
 
-    return Photographs(
-        examples,
+    return StreamingLoader(
+        source,
         image_size,
         resize=round(image_size * 8 / 7) if resize is None else resize,
-        channels=infer_channels(examples) if channels is None else channels,
+        channels=infer_channels(source) if channels is None else channels,
         to_grey=channels is not None,
-        area=area,
+        crop_area=crop_area,
         interpolation=interpolation,
         threads=threads,
         skip_unreadable=skip_unreadable,
     )
+
+
+def open_source(dataset: Dataset, split: str, *, area: tuple[float, float] | None = None, **settings: Any) -> Loader:
+    """Deprecated: the name of `open_loader`, and of its `crop_area`, in version 0.1.0."""
+    warnings.warn("open_source(area=...) is now open_loader(crop_area=...)", DeprecationWarning, stacklevel=2)
+    if area is not None:
+        settings["crop_area"] = area
+    return open_loader(dataset, split, **settings)
 
 
 def open_examples(
@@ -148,27 +160,39 @@ def open_examples(
     *,
     skip_unreadable: bool = False,
 ) -> DataSource:
-    """The examples of a split as they are stored, of the classes that are asked for; see `open_source`."""
-    examples: Any = dataset.examples(split)
+    """The data source of a split, with the selected classes; see `open_loader`."""
+    source: Any = dataset.examples(split)
     if class_names is not None:
-        examples = with_class_names(examples, class_names)
-    return select_classes(examples, classes, per_class, skip_unreadable=skip_unreadable)
+        source = with_class_names(source, class_names)
+    return select_classes(source, classes, per_class, skip_unreadable=skip_unreadable)
 
 
-def with_classes(source: Source, classes: tuple[str, ...]) -> Source:
-    """The source under labels by the place of each class's name in `classes`, which has all of them."""
-    if isinstance(source, InMemory):
-        return replace(
-            source, labels=np.array(places(source.classes, classes), np.int32)[source.labels], classes=classes
-        )
-    served: Any = source
-    return replace(served, examples=RelabelledSource(served.examples, classes))
+def with_classes(loader: Loader, classes: tuple[str, ...]) -> Loader:
+    """The loader with labels by the position of each class's name in `classes`, which has all of them."""
+    if isinstance(loader, MemoryLoader):
+        return replace(loader, labels=compact(relabel(loader.labels, loader.classes, classes)), classes=classes)
+    streaming: Any = loader
+    return replace(streaming, examples=RelabelledSource(streaming.examples, classes))
 
 
-def load(name: str, split: str, *, data_dir: str | None = None) -> InMemory:
-    """A split of a TFDS dataset of equal-sized images, in memory."""
-    return in_memory(open_dataset(name, data_dir=data_dir).examples(split))
+def load(name: str, split: str, *, data_dir: str | None = None) -> MemoryLoader:
+    """A split of a dataset of equal-sized images, in memory: the digits, or a prepared TFDS dataset.
+
+    Raises:
+      ValueError: a path instead of a name (`open_dataset(path=...)` reads paths), or no such dataset or split.
+    """
+    if name.startswith(("/", ".", "~")):
+        raise ValueError(f"expected the name of a dataset, got {name!r}; open_dataset(path={name!r}) reads a path")
+    return load_into_memory(open_dataset(name, data_dir=data_dir).examples(split))
 
 
 if not TYPE_CHECKING:  # names of version 0.1.0
-    __getattr__ = renamed_names(__name__, {"Unreadable": "errors.UnreadableImage"})
+    __getattr__ = renamed_names(
+        __name__,
+        {
+            "InMemory": "data.loading.memory.MemoryLoader",
+            "Order": "data.loading.samplers.ShuffleSampler",
+            "Source": "data.loading.loader.Loader",
+            "Unreadable": "errors.UnreadableImage",
+        },
+    )

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from resnet_jax.data import Source
+from resnet_jax.data import Loader
 from resnet_jax.distributed.devices import Parallel
 from resnet_jax.errors import EvaluationStopped
 from resnet_jax.metrics.evaluator import Evaluator
@@ -23,7 +23,7 @@ AHEAD = 3  # batches under way at most
 def evaluate(
     step: Callable[[Any, Any], Forward],
     state: Any,
-    source: Source,
+    source: Loader,
     evaluator: Evaluator,
     *,
     batch_size: int,

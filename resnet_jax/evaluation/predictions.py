@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from resnet_jax.data.loading.streaming import Photographs
+from resnet_jax.data.loading.streaming import StreamingLoader
 from resnet_jax.data.sources.formats import image_files_below
 from resnet_jax.data.sources.image_files import ImageFileSource
 from resnet_jax.data.sources.label_kinds import Label
@@ -104,7 +104,7 @@ def predict(
         if not 1 <= value <= MOST:
             raise ValueError(f"{name}={value}; wanted: at least 1, at most {MOST:,}")
     preprocess, variables = net.preprocess, jax.device_put(net.variables)
-    source = Photographs(
+    source = StreamingLoader(
         _Images(files, np.zeros(len(files), np.int32), tuple(classes)),
         preprocess.image_size,
         resize=preprocess.resize,

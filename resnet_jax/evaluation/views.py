@@ -20,7 +20,7 @@ import numpy as np
 import optax
 
 from resnet_jax.data.loading.decoding import Picture, centre_crop, mirrored, ten_crops, whole
-from resnet_jax.data.loading.streaming import Photographs
+from resnet_jax.data.loading.streaming import StreamingLoader
 from resnet_jax.distributed.devices import Parallel
 from resnet_jax.files import replace_file
 from resnet_jax.metrics.confusion import Confusion
@@ -38,7 +38,7 @@ AHEAD = 3  # batches under way at most
 Views = Callable[[Picture], list[np.ndarray]]
 
 
-def make_views(protocol: Protocol, source: Photographs, scales: Sequence[int] | None = None) -> Views:
+def make_views(protocol: Protocol, source: StreamingLoader, scales: Sequence[int] | None = None) -> Views:
     """What a net sees of an image, as evaluation resizes it: uint8 [H, W, C] each.
 
     "single": the middle. "flip": that and its mirror image. "ten-crop": the corners and the middle, and their mirror
@@ -218,7 +218,7 @@ def check_file(path: str | Path) -> None:
 
 
 def evaluate_views(
-    net: Pretrained, source: Photographs, views: Views, *, batch_size: int, parallel: Parallel
+    net: Pretrained, source: StreamingLoader, views: Views, *, batch_size: int, parallel: Parallel
 ) -> Predictions:
     """The mean of the net's softmax over each image's views. Images that cannot be read are left out."""
     state = parallel.replicate(TrainState.from_variables(net.variables, optax.identity(), jax.random.key(0)))

@@ -8,7 +8,7 @@ import jax
 
 from resnet_jax.checkpoints.manager import load_checkpoint
 from resnet_jax.config import Config
-from resnet_jax.data import Source
+from resnet_jax.data import Loader
 from resnet_jax.errors import Diverged, SetupError
 from resnet_jax.extras import check_installed
 from resnet_jax.models import list_models
@@ -63,6 +63,6 @@ def run_all(configs: Iterable[Config]) -> set[str]:
     return diverged
 
 
-def load_trained(config: Config) -> tuple[Pretrained, Source]:
+def load_trained(config: Config) -> tuple[Pretrained, Loader]:
     """Net and test images of a finished run."""
     return load_checkpoint(config.workdir, allow_nonfinite=True), open_data(config.data)[3]

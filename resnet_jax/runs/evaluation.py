@@ -13,7 +13,7 @@ import numpy as np
 from resnet_jax import data
 from resnet_jax.checkpoints.manager import Checkpoint, open_checkpoint
 from resnet_jax.config import DataConfig, check_data, place
-from resnet_jax.data.loading.streaming import Photographs
+from resnet_jax.data.loading.streaming import StreamingLoader
 from resnet_jax.data.sources.protocols import DataSource
 from resnet_jax.distributed.devices import Parallel
 from resnet_jax.evaluation.views import (
@@ -49,7 +49,7 @@ class _Net:
     """A net with the images it is evaluated on, preprocessed as in its training."""
 
     net: Pretrained
-    source: Photographs
+    source: StreamingLoader
     views: Views
 
 
@@ -68,7 +68,7 @@ class Evaluation:
     note: str  # for a person; "" for none
 
     @property
-    def source(self) -> Photographs:
+    def source(self) -> StreamingLoader:
         return self.nets[-1].source
 
     def predictions(self) -> Predictions:
@@ -183,7 +183,7 @@ def _choose_images(run: str, config: DataConfig, split: str | None, record: Reco
     return TestImages(dataset, config, own, split, is_own)
 
 
-def _photographs(images: TestImages, saved: Checkpoint) -> Photographs:
+def _photographs(images: TestImages, saved: Checkpoint) -> StreamingLoader:
     """The split under the labels of a trained net, preprocessed as in its training."""
     config, preprocess, known = images.config, saved.preprocess, tuple(saved.meta["classes"])
     channels: Any = len(preprocess.mean)
@@ -202,7 +202,7 @@ def _photographs(images: TestImages, saved: Checkpoint) -> Photographs:
     return result
 
 
-def _check_size(source: data.Source, preprocess: Preprocess, name: str) -> None:
+def _check_size(source: data.Loader, preprocess: Preprocess, name: str) -> None:
     size = preprocess.image_size
     if source.image_shape[:2] != (size, size):
         shape = " x ".join(map(str, source.image_shape))

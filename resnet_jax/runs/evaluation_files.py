@@ -9,7 +9,7 @@ from typing import Any
 
 from resnet_jax.analysis.confusion import SHEET, class_table, draw_confusion, draw_mistakes
 from resnet_jax.analysis.figures import INSTALL, can_draw, shorten
-from resnet_jax.data.loading.streaming import Photographs
+from resnet_jax.data.loading.streaming import StreamingLoader
 from resnet_jax.evaluation.views import Predictions, check_file
 from resnet_jax.metrics.confusion import FILE, FOLDER, write_classes
 
@@ -41,7 +41,7 @@ def joined_name(names: Iterable[str]) -> str:
 
 
 def evaluation_lines(
-    found: Predictions, source: Photographs, heading: str, files: Sequence[Path], width: int
+    found: Predictions, source: StreamingLoader, heading: str, files: Sequence[Path], width: int
 ) -> list[str]:
     """The numbers of all images, then those of each class, in lines of at most `width` columns; and the files."""
     numbers = "  ".join(f"{METRIC_NAMES.get(name, name)} {value:.4f}" for name, value in found.metrics().items())
@@ -55,7 +55,7 @@ def evaluation_lines(
 
 
 def write_evaluation(
-    folder: Path, found: Predictions, source: Photographs, facts: Mapping[str, Any], heading: str
+    folder: Path, found: Predictions, source: StreamingLoader, facts: Mapping[str, Any], heading: str
 ) -> tuple[list[Path], list[str]]:
     """Writes classes.json, and what can be drawn: confusion.png, confusion.svg, and mistakes.png where there are some.
 

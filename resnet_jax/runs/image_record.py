@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from resnet_jax.checkpoints.manager import kept_steps, read_meta
-from resnet_jax.data.loading.streaming import Photographs
+from resnet_jax.data.loading.streaming import StreamingLoader
 from resnet_jax.data.sources.identity import MANY, Identity
 from resnet_jax.data.sources.protocols import DataSource
 from resnet_jax.data.sources.subsets import Subset, identify
@@ -150,7 +150,7 @@ def trained_on(examples: DataSource, records: Sequence[tuple[Record | None, bool
     return mask, known
 
 
-def select(source: Photographs, mask: np.ndarray) -> Photographs:
+def select(source: StreamingLoader, mask: np.ndarray) -> StreamingLoader:
     """The images for which `mask`, bool [n], is true."""
     return source if mask.all() else replace(source, examples=Subset(source.examples, np.flatnonzero(mask)))
 

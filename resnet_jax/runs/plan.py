@@ -28,8 +28,8 @@ from resnet_jax.config import (
     check_moments,
     class_weight,
 )
-from resnet_jax.data import Dataset, Source
-from resnet_jax.data.loading.memory import depth_note
+from resnet_jax.data import Dataset, Loader
+from resnet_jax.data.loading.statistics import depth_note
 from resnet_jax.data.sources.class_names import shortened
 from resnet_jax.data.sources.held_out import HELD_OUT, Sides, shared
 from resnet_jax.data.sources.identity import MANY, Identity, differences, repaired
@@ -57,8 +57,8 @@ class Plan:
     task: Task
     model: nn.Module
     overrides: dict[str, Any]  # of create_model
-    train: Source
-    test: Source
+    train: Loader
+    test: Loader
     data_name: str
     own_classes: tuple[str, ...]  # the data's class names, in the order of their labels, before they were renamed
     preprocess: Preprocess
@@ -178,7 +178,7 @@ def length(config: Config) -> str:
     return f"train.epochs={train.epochs}" if train.steps is None else f"train.steps={train.steps}"
 
 
-def make_task(config: Config, train: Source, task: Task | None = None) -> Task:
+def make_task(config: Config, train: Loader, task: Task | None = None) -> Task:
     """The task that a config names, or `task`, for this training data.
 
     Raises:
@@ -347,7 +347,7 @@ def data_notes(config: DataConfig, dataset: Dataset, split: str) -> tuple[str, .
     return tuple(notes)
 
 
-def open_data(config: DataConfig, record: Record | None = None) -> tuple[Dataset, tuple[str, str], Source, Source]:
+def open_data(config: DataConfig, record: Record | None = None) -> tuple[Dataset, tuple[str, str], Loader, Loader]:
     """The dataset, its splits to train and to test on, and those two, ready to be served.
 
     Args:
@@ -380,14 +380,14 @@ def open_data(config: DataConfig, record: Record | None = None) -> tuple[Dataset
 
 def open_split(
     config: DataConfig, dataset: Dataset, split: str, known_classes: tuple[str, ...] | None = None
-) -> Source:
-    """A split of a dataset, as `config` has images served; see `data.open_source`."""
-    return data.open_source(
+) -> Loader:
+    """A split of a dataset, as `config` has images served; see `data.open_loader`."""
+    return data.open_loader(
         dataset,
         split,
         image_size=config.image_size,
         resize=config.resize,
-        area=config.crop_area,
+        crop_area=config.crop_area,
         interpolation=config.interpolation,
         threads=config.threads,
         channels=config.channels,

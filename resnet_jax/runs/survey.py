@@ -13,9 +13,8 @@ import numpy as np
 from resnet_jax import data
 from resnet_jax.analysis.text import count_table, printable
 from resnet_jax.config import DataConfig
-from resnet_jax.data.loading.decoding import write_png
+from resnet_jax.data.contact_sheet import as_seen, write_png
 from resnet_jax.data.loading.reading import class_counts, read_all
-from resnet_jax.data.loading.sheet import as_seen
 from resnet_jax.runs.plan import data_notes, make_augmentation, open_data, open_dataset
 from resnet_jax.types import Preprocess
 
@@ -143,7 +142,7 @@ def survey(config: DataConfig, *, sheet: str, batches: int, verified: Verified |
       ValueError, OSError: what training would stop at.
     """
     dataset, splits, train, test = open_data(config)
-    served: dict[str, data.Source] = dict(zip(splits, (train, test), strict=True))
+    served: dict[str, data.Loader] = dict(zip(splits, (train, test), strict=True))
     mean, std = train.moments()
     size = min(config.batch_size, train.num_examples)
     reading = train.batches(0, 0, batch_size=size)
@@ -170,7 +169,7 @@ def survey(config: DataConfig, *, sheet: str, batches: int, verified: Verified |
 
 
 def _counts(
-    dataset: data.Dataset, served: Mapping[str, data.Source], read: Mapping[str, np.ndarray]
+    dataset: data.Dataset, served: Mapping[str, data.Loader], read: Mapping[str, np.ndarray]
 ) -> dict[str, list[int]]:
     """In the splits to train and test on, then in the others; of those whose labels are known."""
     classes = next(iter(served.values())).classes

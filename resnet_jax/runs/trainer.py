@@ -19,7 +19,7 @@ import jax
 from resnet_jax.checkpoints.best import BestTest
 from resnet_jax.checkpoints.manager import Checkpoint, Checkpoints, newest_sound, open_checkpoint
 from resnet_jax.config import Config, check_config, flat, place, to_dict
-from resnet_jax.data.loading.sheet import as_seen
+from resnet_jax.data.contact_sheet import as_seen
 from resnet_jax.data.sources.formats import is_image_folder
 from resnet_jax.distributed import processes as distributed
 from resnet_jax.distributed.devices import Parallel

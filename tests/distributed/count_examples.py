@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resnet_jax.data import InMemory
+from resnet_jax.data import MemoryLoader
 from resnet_jax.distributed import processes as distributed
 from resnet_jax.distributed.devices import Parallel
 from resnet_jax.evaluation.evaluate import evaluate
@@ -43,7 +43,7 @@ class Counter:
 @given(n=st.integers(1, MOST) | st.sampled_from([1, 2, 3, 5, 7, 127, MOST]), each=st.sampled_from([1, 2, 3, 5, 7, 11]))
 def count(n, each):
     batch_size = each * len(PARALLEL.devices)
-    source = InMemory(np.zeros((n, 1, 1, 1), np.uint8), np.arange(n, dtype=np.int32), tuple(map(str, range(MOST))))
+    source = MemoryLoader(np.zeros((n, 1, 1, 1), np.uint8), np.arange(n, dtype=np.int32), tuple(map(str, range(MOST))))
     counter = Counter()
     means = evaluate(MAPPED, STATE, source, counter, batch_size=batch_size, parallel=PARALLEL)
     np.testing.assert_array_equal(counter.confusion.matrix, np.diag(np.arange(MOST) < n))

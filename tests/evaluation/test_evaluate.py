@@ -6,7 +6,7 @@ import recipe
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resnet_jax.data import InMemory
+from resnet_jax.data import MemoryLoader
 from resnet_jax.distributed.devices import Parallel
 from resnet_jax.evaluation.evaluate import evaluate
 from resnet_jax.metrics.confusion import Confusion
@@ -35,7 +35,7 @@ for devices in (1, 3, 8):
 def test_every_image_counts_once(n, share, devices):
     """For set sizes, batch sizes and device counts that do not divide one another."""
     parallel, step, state = SETUPS[devices]
-    source = InMemory(IMAGES[:n], LABELS[:n], tuple("abcdefg"))
+    source = MemoryLoader(IMAGES[:n], LABELS[:n], tuple("abcdefg"))
     evaluator = TASK.evaluator()
     means = evaluate(step, state, source, evaluator, batch_size=share * devices, parallel=parallel)
     assert set(means) == {"loss", "top1", "top5", "images"}

@@ -13,7 +13,7 @@ import recipe
 from PIL import Image
 
 from resnet_jax.data.loading.decoding import whole
-from resnet_jax.data.loading.streaming import Photographs
+from resnet_jax.data.loading.streaming import StreamingLoader
 from resnet_jax.data.sources.array_source import ArraySource
 from resnet_jax.distributed.devices import Parallel
 from resnet_jax.evaluation.views import Predictions, ensemble, evaluate_views, make_views
@@ -39,7 +39,7 @@ def pictures(digits):
 @pytest.fixture(scope="module")
 def source(pictures):
     images, labels = pictures
-    return Photographs(ArraySource(images, labels, tuple("0123456789"), "some.npz"), SIZE, RESIZE)
+    return StreamingLoader(ArraySource(images, labels, tuple("0123456789"), "some.npz"), SIZE, RESIZE)
 
 
 def resized_by_hand(image, short):

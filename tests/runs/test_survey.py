@@ -11,7 +11,7 @@ from PIL import Image
 from resnet_jax.cli.main import main
 from resnet_jax.config import DataConfig
 from resnet_jax.data.loading.reading import class_counts, read_all
-from resnet_jax.data.loading.streaming import Photographs
+from resnet_jax.data.loading.streaming import StreamingLoader
 from resnet_jax.data.sources.array_source import ArraySource
 from resnet_jax.data.sources.subsets import Subset
 from resnet_jax.runs import survey as survey_room
@@ -54,11 +54,11 @@ def test_labels_that_the_storage_does_not_know_are_not_read_to_be_counted():
             return 3
 
     unread: Any = Unread()
-    assert class_counts(Photographs(unread, 8, 8), 2) is None
+    assert class_counts(StreamingLoader(unread, 8, 8), 2) is None
     known = Subset(
         ArraySource(np.zeros((3, 8, 8, 1), np.uint8), np.array([0, 1, 1]), ("a", "b"), "x"), np.array([0, 2])
     )
-    assert class_counts(Photographs(known, 8, 8), 2).tolist() == [1, 1]
+    assert class_counts(StreamingLoader(known, 8, 8), 2).tolist() == [1, 1]
 
 
 def test_a_file_of_labels_that_is_not_there_is_no_tfds_name(capsys):

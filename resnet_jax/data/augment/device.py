@@ -125,9 +125,13 @@ def mix(batch: Batch, key: Array, *, mixup: float, cutmix: float, num_classes: i
     mixed = jnp.where(
         cut.reshape(-1, 1, 1, 1), jnp.where(box[..., None], other, images), blend * images + (1 - blend) * other
     )
-    labels = one_hot(batch["label"], num_classes) if batch["label"].ndim == 1 else batch["label"]
+    labels = batch["label"] if _is_soft(batch["label"]) else one_hot(batch["label"], num_classes)
     labels = kept[:, None] * labels + (1 - kept[:, None]) * swap_neighbours(labels)
     return {**batch, "image": mixed, "label": labels, "mask": mask * swap_neighbours(mask)}
+
+
+def _is_soft(labels: Array) -> bool:
+    return labels.ndim == 2 and jnp.issubdtype(labels.dtype, jnp.floating)
 
 
 def make_augment(

@@ -1,4 +1,4 @@
-"""Encoded images to pixels, and the crops that need the whole picture. The only file here that knows image formats."""
+"""Encoded images to pixels, and the crops that need the whole picture. The only file that decodes images."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ import math
 import re
 import warnings
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageOps
 
 from resnet_jax.errors import UnreadableImage
 from resnet_jax.moved import renamed_names
@@ -176,7 +175,7 @@ def random_resized_crop(
     *,
     size: int,
     rng: np.random.Generator,
-    area: tuple[float, float] = (0.08, 1.0),
+    crop_area: tuple[float, float] = (0.08, 1.0),
     ratio: tuple[float, float] = (3 / 4, 4 / 3),
     interpolation: str = "bilinear",
 ) -> np.ndarray:
@@ -185,17 +184,17 @@ def random_resized_crop(
     Its share of the area is uniform, its width over height log-uniform; after ten tries that do not fit, the middle
     (Szegedy et al. 2015, section 6, as in torchvision).
     """
-    left, top, width, height = random_box(image.width, image.height, rng, area, ratio)
+    left, top, width, height = random_box(image.width, image.height, rng, crop_area, ratio)
     crop = image.crop((left, top, left + width, top + height))  # first: a resize with a box looks beyond its edges
     return pixels(crop.resize((size, size), FILTERS[interpolation]))
 
 
 def random_box(
-    width: int, height: int, rng: np.random.Generator, area: tuple[float, float], ratio: tuple[float, float]
+    width: int, height: int, rng: np.random.Generator, crop_area: tuple[float, float], ratio: tuple[float, float]
 ) -> tuple[int, int, int, int]:
     """(left, top, width, height) of a random crop, pixels; see `random_resized_crop`."""
     for _ in range(TRIES):
-        target = width * height * rng.uniform(*area)
+        target = width * height * rng.uniform(*crop_area)
         aspect = math.exp(rng.uniform(math.log(ratio[0]), math.log(ratio[1])))
         w, h = round(math.sqrt(target * aspect)), round(math.sqrt(target / aspect))
         if 0 < w <= width and 0 < h <= height:
@@ -203,24 +202,6 @@ def random_box(
     w = min(width, max(1, round(height * ratio[1])))
     h = min(height, max(1, round(width / ratio[0])))
     return (width - w) // 2, (height - h) // 2, w, h
-
-
-def caption(text: str, width: int, height: int = 16) -> np.ndarray:
-    """A line of white text on black, shortened to fit: uint8 [height, width, 3]. Its font has Latin letters alone."""
-    font = ImageFont.load_default(height * 0.7)
-    shown = text
-    while shown and font.getlength(shown) > width:
-        text = text[:-1]
-        shown = f"{text}..." if text else ""
-    picture = Image.new("RGB", (width, height))
-    ImageDraw.Draw(picture).text((0, height // 2), shown, font=font, anchor="lm")
-    return np.asarray(picture)
-
-
-def write_png(file: str | Path, picture: np.ndarray) -> None:
-    """Writes uint8 [H, W, 3] to a file, whose folder is made where it is missing."""
-    Path(file).parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture).save(file, "png")
 
 
 if not TYPE_CHECKING:  # names of version 0.1.0

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from resnet_jax.data.loading.decoding import read_image
-from resnet_jax.data.loading.streaming import Photographs, in_threads
+from resnet_jax.data.loading.streaming import StreamingLoader
+from resnet_jax.data.loading.threads import in_threads
 from resnet_jax.data.sources.label_kinds import LabelKind
 from resnet_jax.data.sources.protocols import DataSource
 from resnet_jax.data.sources.subsets import known_labels
@@ -20,7 +21,7 @@ def class_counts(source: object, num_classes: int, label_kind: LabelKind = "clas
     Args:
       source: examples, or what serves them.
     """
-    if isinstance(source, Photographs):  # whose own labels are read where the storage does not know them
+    if isinstance(source, StreamingLoader):  # whose own labels are read where the storage does not know them
         labels = known_labels(source.examples)
     else:
         labels = getattr(source, "labels", None)

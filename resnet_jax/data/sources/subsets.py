@@ -25,11 +25,16 @@ class RelabelledSource:
     classes: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        """Raises ValueError for a class that `classes` does not have."""
+        """Raises ValueError for a class that `classes` does not have, or missing targets."""
         unknown = [name for name, place in zip(self.examples.classes, self._places, strict=True) if place < 0]
         if unknown:
             expected = shortened(self.classes)
             raise ValueError(f"unknown classes {', '.join(unknown[:20])}; expected those of the net: {expected}")
+        labels = known_labels(self.examples)
+        if labels is not None and labels.ndim == 2 and len(self._places) < len(self.classes):
+            if not np.isin(labels, (0, 1)).all():  # an absent class is 0, an absent target unknown
+                expected, got = shortened(self.classes), shortened(self.examples.classes)
+                raise ValueError(f"expected the targets {expected}, got {got}")
 
     @cached_property
     def _places(self) -> list[int]:
@@ -41,18 +46,10 @@ class RelabelledSource:
     def __getitem__(self, index: int) -> tuple[bytes | np.ndarray, Label]:
         data, label = self.examples[index]
         if isinstance(label, np.ndarray):
-            return data, self.relabel(label[None])[0]
+            return data, relabel(label[None], self.examples.classes, self.classes)[0]
         if not 0 <= label < len(self.examples.classes):
             return data, -1  # the loader reports it
         return data, self._places[label]
-
-    def relabel(self, labels: np.ndarray) -> np.ndarray:
-        """Labels of `examples` by the new classes: int [n], or float [n, K] -> [n, K'] with 0 for the other classes."""
-        if labels.ndim == 1:
-            return np.array(self._places)[labels]
-        columns = np.zeros((len(labels), len(self.classes)), labels.dtype)
-        columns[:, self._places] = labels
-        return columns
 
     def name(self, index: int) -> str:
         return self.examples.name(index)
@@ -148,6 +145,16 @@ class JoinedSource:
         return part, index
 
 
+def relabel(labels: np.ndarray, names: Sequence[str], classes: Sequence[str]) -> np.ndarray:
+    """Labels by `names` as labels by `classes`: int [n] -> int [n]; float [n, K] -> [n, K'], 0 for other classes."""
+    index = places(names, classes)
+    if labels.ndim == 1:
+        return np.array(index)[labels]
+    columns = np.zeros((len(labels), len(classes)), labels.dtype)
+    columns[:, index] = labels
+    return columns
+
+
 def identify(source: DataSource, kind: str) -> Identity:
     """Identity of all images; `kind` is "contents", or "names" for files that should not be read."""
     return source.identity(np.arange(len(source)), kind)
@@ -196,7 +203,9 @@ def known_labels(source: DataSource) -> np.ndarray | None:
         return source.labels
     if not isinstance(source, Subset | RelabelledSource) or (labels := known_labels(source.examples)) is None:
         return None
-    return labels[source.index] if isinstance(source, Subset) else source.relabel(labels)
+    if isinstance(source, Subset):
+        return labels[source.index]
+    return relabel(labels, source.examples.classes, source.classes)
 
 
 def labels_of(source: DataSource, *, skip_unreadable: bool = False) -> np.ndarray:

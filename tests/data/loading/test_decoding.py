@@ -374,7 +374,7 @@ class Placed:
 
 
 def test_areas_and_ratios_of_random_crops_are_spread_as_asked():
-    left, top, right, bottom = crops(400, 400, 3000, area=(0.1, 0.5)).T
+    left, top, right, bottom = crops(400, 400, 3000, crop_area=(0.1, 0.5)).T
     width, height = right - left, bottom - top
     assert left.min() >= 0 and top.min() >= 0 and right.max() <= 400 and bottom.max() <= 400
     share, ratio = width * height / 400**2, np.log(width / height)
@@ -395,5 +395,5 @@ def test_areas_and_ratios_of_random_crops_are_spread_as_asked():
     "size, wanted", [((1000, 10), (493, 0, 506, 10)), ((10, 1000), (0, 493, 10, 506)), ((1, 900), (0, 449, 1, 450))]
 )
 def test_where_no_crop_fits_it_is_the_middle_one_of_an_allowed_ratio(size, wanted):
-    boxes = crops(*size, 20, area=(0.9, 1.0))
+    boxes = crops(*size, 20, crop_area=(0.9, 1.0))
     np.testing.assert_array_equal(boxes, np.broadcast_to(wanted, boxes.shape))

@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from resnet_jax.data import InMemory, open_source
-from resnet_jax.data.loading import memory as sources
-from resnet_jax.data.loading.memory import BalancedOrder, Order, depth_note, in_memory
+from resnet_jax.data import MemoryLoader, open_loader
+from resnet_jax.data.loading import memory
+from resnet_jax.data.loading.memory import load_into_memory
+from resnet_jax.data.loading.samplers import BalancedSampler, ShuffleSampler
+from resnet_jax.data.loading.statistics import depth_note
 from resnet_jax.data.sources.array_source import ArraySource
 from resnet_jax.data.sources.image_files import ImageFileSource
 from resnet_jax.data.sources.stored import StoredDataset
@@ -23,7 +25,7 @@ from resnet_jax.errors import UnreadableImage
 def numbered(n, classes=10):
     """Images whose pixel says which one it is."""
     images = np.arange(n, dtype=np.uint16).view(np.uint8).reshape(n, 1, 2, 1)
-    return InMemory(images, (np.arange(n) % classes).astype(np.int32), tuple(map(str, range(classes))))
+    return MemoryLoader(images, (np.arange(n) % classes).astype(np.int32), tuple(map(str, range(classes))))
 
 
 def which(batch):
@@ -68,7 +70,7 @@ def test_evaluation_shows_every_image_once(n, batch_size):
 
 def test_moments():
     images = np.random.default_rng(0).integers(0, 256, (50, 4, 4, 3), np.uint8)
-    mean, std = InMemory(images, np.zeros(50, np.int32), ("a",)).moments()
+    mean, std = MemoryLoader(images, np.zeros(50, np.int32), ("a",)).moments()
     np.testing.assert_allclose(mean, (images / 255).mean((0, 1, 2)))
     np.testing.assert_allclose(std, (images / 255).std((0, 1, 2)))
 
@@ -83,7 +85,7 @@ def test_moments():
 )
 def test_arrays_that_cannot_be_are_named(shape, labels, said):
     with pytest.raises(ValueError, match=said):
-        InMemory(np.zeros(shape, np.uint8), np.array(labels), ("a", "b"))
+        MemoryLoader(np.zeros(shape, np.uint8), np.array(labels), ("a", "b"))
 
 
 # The order of examples.
@@ -94,9 +96,9 @@ def test_arrays_that_cannot_be_are_named(shape, labels, said):
 def test_the_batches_of_an_epoch_are_a_permutation_without_its_rest(n, batch_size, seed, epoch):
     if batch_size > n:
         with pytest.raises(ValueError, match=f"a batch of {batch_size} from {n} examples; expected at most"):
-            Order(n, seed, batch_size)
+            ShuffleSampler(n, seed, batch_size)
         return
-    order, steps = Order(n, seed, batch_size), n // batch_size
+    order, steps = ShuffleSampler(n, seed, batch_size), n // batch_size
     shown = np.concatenate([order.batch(epoch * steps + k) for k in range(steps)])
     assert len(set(shown)) == len(shown) == steps * batch_size and set(shown) <= set(range(n))
     permutation = np.random.default_rng((seed, epoch)).permutation(n)
@@ -104,14 +106,14 @@ def test_the_batches_of_an_epoch_are_a_permutation_without_its_rest(n, batch_siz
 
 
 def test_the_order_is_the_same_by_example_and_in_any_sequence():
-    order = Order(23, 1, 5)
+    order = ShuffleSampler(23, 1, 5)
     straight = np.concatenate([order.batch(k) for k in range(12)])
     for number in np.random.default_rng(0).permutation(60):  # as threads ask, also back across epochs
-        assert Order(23, 1, 5).example(int(number)) == order.example(int(number)) == straight[number]
+        assert ShuffleSampler(23, 1, 5).example(int(number)) == order.example(int(number)) == straight[number]
 
 
 def test_what_an_epoch_leaves_over_is_shown_in_another():
-    order = Order(23, 0, 5)
+    order = ShuffleSampler(23, 0, 5)
     shown = {int(i) for k in range(40) for i in order.batch(k)}
     assert shown == set(range(23))
 
@@ -136,7 +138,7 @@ def stored(images, classes=("a", "b")):
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_images_of_one_size_are_decoded(channels):
-    source = in_memory(stored([encoded(picture(n, channels)) for n in range(6)]))
+    source = load_into_memory(stored([encoded(picture(n, channels)) for n in range(6)]))
     assert source.image_shape == (4, 5, channels) and source.num_examples == 6 and source.resize == 4
     wanted = np.stack([picture(n, channels) for n in range(6)]).reshape(6, 4, 5, channels)
     np.testing.assert_array_equal(source.images, wanted)
@@ -148,39 +150,39 @@ def test_images_of_one_size_are_decoded(channels):
 def test_grey_and_coloured_images_become_three_channels(colourful):
     """In whichever order they come."""
     images = [picture(n, 3 if n in colourful else 1) for n in range(6)]
-    source = in_memory(stored([encoded(image) for image in images]))
+    source = load_into_memory(stored([encoded(image) for image in images]))
     wanted = [image if image.ndim == 3 else np.stack([image] * 3, -1) for image in images]
     np.testing.assert_array_equal(source.images, wanted)
 
 
 def test_examples_have_names_also_behind_one_that_was_skipped():
-    source = in_memory(stored([encoded(picture(0)), b"broken", encoded(picture(2))]), skip_unreadable=True)
+    source = load_into_memory(stored([encoded(picture(0)), b"broken", encoded(picture(2))]), skip_unreadable=True)
     assert [source.name(i) for i in range(2)] == ["set.parquet, image 0", "set.parquet, image 2"]
     assert list(source.skipped) == ["set.parquet, image 1"]
 
 
 def test_channels_are_made_on_request():
     grey, colour = ([encoded(picture(n, channels)) for n in range(3)] for channels in (1, 3))
-    assert in_memory(stored(grey), channels=3).image_shape == (4, 5, 3)
-    source = in_memory(stored(colour), channels=1)
+    assert load_into_memory(stored(grey), channels=3).image_shape == (4, 5, 3)
+    source = load_into_memory(stored(colour), channels=1)
     assert source.image_shape == (4, 5, 1)
     luma = np.stack([picture(n) for n in range(3)]) @ [0.299, 0.587, 0.114]
     np.testing.assert_allclose(source.images[..., 0], luma, atol=1)
     pixels = np.stack([picture(n) for n in range(3)])
-    np.testing.assert_array_equal(in_memory(stored(pixels), channels=1).images, source.images)
+    np.testing.assert_array_equal(load_into_memory(stored(pixels), channels=1).images, source.images)
 
 
 def test_pixels_are_taken_as_they_are():
     images = np.stack([picture(n) for n in range(4)])
     for channels in (None, 3):
-        source = in_memory(stored(images), channels=channels)
+        source = load_into_memory(stored(images), channels=channels)
         assert source.images is images and source.labels.dtype == np.int32
 
 
 def test_images_that_differ_in_size_are_named():
     images = [encoded(picture(n)) for n in range(3)] + [encoded(picture(3, size=(7, 6)))]
     with pytest.raises(ValueError) as caught:
-        in_memory(stored(images))
+        load_into_memory(stored(images))
     assert str(caught.value) == (
         "images differ in size: set.parquet, image 0 has 5 x 4 pixels, set.parquet, image 3 6 x 7; "
         "set data.image_size to crop them to one, as --data.image-size 128 or --config folder_resnet18 does"
@@ -191,26 +193,26 @@ def test_an_unreadable_image_stops_or_is_skipped_and_counted():
     images = [encoded(picture(n, 1)) for n in range(6)]
     images[0], images[4] = b"", images[4][:-30]
     with pytest.raises(UnreadableImage, match="^set.parquet, image 0: the file is empty"):
-        in_memory(stored(images))
-    source = in_memory(stored(images), skip_unreadable=True)
+        load_into_memory(stored(images))
+    source = load_into_memory(stored(images), skip_unreadable=True)
     assert source.num_examples == 4 and list(source.skipped) == ["set.parquet, image 0", "set.parquet, image 4"]
     assert all(said.startswith(name) for name, said in source.skipped.items())
     np.testing.assert_array_equal(source.images[..., 0], [picture(n, 1) for n in (1, 2, 3, 5)])
     np.testing.assert_array_equal(source.labels, [1, 0, 1, 1])
     assert sum(batch["mask"].sum() for batch in source.eval_batches(3)) == 4
     with pytest.raises(ValueError, match="none of 2 images could be read: set.parquet, image 0: the file is empty"):
-        in_memory(stored([b"", b"text"]), skip_unreadable=True)
+        load_into_memory(stored([b"", b"text"]), skip_unreadable=True)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_more_than_fits_is_told_before_it_is_taken(monkeypatch, channels):
     examples = stored([encoded(picture(n, channels)) for n in range(6)])
-    monkeypatch.setattr(sources, "MEMORY", 6 * 4 * 5 * channels)
-    assert in_memory(examples).num_examples == 6
-    monkeypatch.setattr(sources, "MEMORY", 6 * 4 * 5 * channels - 1)
+    monkeypatch.setattr(memory, "MEMORY", 6 * 4 * 5 * channels)
+    assert load_into_memory(examples).num_examples == 6
+    monkeypatch.setattr(memory, "MEMORY", 6 * 4 * 5 * channels - 1)
     monkeypatch.setattr(np, "empty", lambda shape, *_: pytest.fail("taken") if math.prod(shape) else np.zeros(shape))
     with pytest.raises(ValueError) as caught:
-        in_memory(examples)
+        load_into_memory(examples)
     assert str(caught.value) == (
         "6 images of 5 x 4 pixels are too many for memory; set data.image_size, and they are decoded as they are needed"
     )
@@ -218,14 +220,14 @@ def test_more_than_fits_is_told_before_it_is_taken(monkeypatch, channels):
 
 def test_a_label_out_of_range_is_told():
     with pytest.raises(ValueError, match=r"expected labels from 0 to 0, got \[0 1\]"):
-        in_memory(stored([encoded(picture(n)) for n in range(2)], classes=("a",)))
+        load_into_memory(stored([encoded(picture(n)) for n in range(2)], classes=("a",)))
 
 
 @settings(deadline=None, derandomize=True)
 @given(n=st.integers(1, 60), each=st.integers(1, 7), processes=st.sampled_from([1, 2, 3]))
 def test_shares_of_several_processes_are_the_batches_of_one(n, each, processes):
     """For set sizes and batch sizes that do not divide one another: each example once."""
-    source = InMemory(np.arange(n, dtype=np.uint8).reshape(n, 1, 1, 1), np.zeros(n, np.int32), ("a",))
+    source = MemoryLoader(np.arange(n, dtype=np.uint8).reshape(n, 1, 1, 1), np.zeros(n, np.int32), ("a",))
     size = each * processes
 
     def joined(share_of):
@@ -246,7 +248,7 @@ def test_shares_of_several_processes_are_the_batches_of_one(n, each, processes):
 
 
 def test_a_batch_that_cannot_be_shared_is_told():
-    source = InMemory(np.zeros((9, 1, 1, 1), np.uint8), np.zeros(9, np.int32), ("a",))
+    source = MemoryLoader(np.zeros((9, 1, 1, 1), np.uint8), np.zeros(9, np.int32), ("a",))
     with pytest.raises(ValueError, match="a batch of 9 cannot be shared evenly by 2 processes"):
         next(source.batches(0, batch_size=9, share=(0, 2)))
 
@@ -275,7 +277,7 @@ def test_images_of_12_bits_in_16_are_told_of(tmp_path):
 def test_a_balanced_order_serves_each_class_equally_often():
     """Whatever their numbers, over any epochs; the examples of a class too; a function of seed and step."""
     labels = np.repeat([0, 1, 2], [70, 3, 30])
-    order = BalancedOrder(labels, 5, 10)
+    order = BalancedSampler(labels, 5, 10)
     served = np.concatenate([order._epoch(e) for e in range(9)])
     for epochs in range(1, 10):
         counts = np.bincount(labels[served[: 103 * epochs]])
@@ -284,27 +286,27 @@ def test_a_balanced_order_serves_each_class_equally_often():
         times = np.bincount(served, minlength=103)[labels == label]
         assert np.ptp(times) <= 1 and times.sum() == 309 and len(times) == most
     assert len(set(served[:10])) > 5 and (labels[served[:103]] != np.sort(labels[served[:103]])).any()
-    again = BalancedOrder(labels, 5, 10)
+    again = BalancedSampler(labels, 5, 10)
     for step in (25, 3, 0, 11):
         np.testing.assert_array_equal(again.batch(step), order.batch(step))
         assert again.example(step * 10 + 7) == order.batch(step)[7]
-    assert (BalancedOrder(labels, 6, 10).batch(0) != order.batch(0)).any()
-    assert set(BalancedOrder(np.where(labels == 1, -1, labels), 5, 10)._epoch(0)).isdisjoint({70, 71, 72})
+    assert (BalancedSampler(labels, 6, 10).batch(0) != order.batch(0)).any()
+    assert set(BalancedSampler(np.where(labels == 1, -1, labels), 5, 10)._epoch(0)).isdisjoint({70, 71, 72})
 
 
 def test_a_balanced_source_serves_by_that_order():
     images = np.arange(13, dtype=np.uint8).reshape(13, 1, 1, 1)
-    source = InMemory(images, np.repeat([0, 1], [10, 3]).astype(np.int32), ("a", "b"), balance=True)
+    source = MemoryLoader(images, np.repeat([0, 1], [10, 3]).astype(np.int32), ("a", "b"), balance=True)
     batch = next(source.batches(3, 2, batch_size=6))
     np.testing.assert_array_equal(batch["image"].ravel(), source.order(3, 6).batch(2))
-    assert type(dataclasses.replace(source, balance=False).order(3, 6)) is Order
+    assert type(dataclasses.replace(source, balance=False).order(3, 6)) is ShuffleSampler
 
 
 @pytest.mark.parametrize("image_size", [None, 4])
 def test_labels_that_are_rows_are_served_as_they_are(image_size):
     labels = np.array([[0.5, 1], [2, 3], [4, 5]], np.float32)
     dataset = StoredDataset("set", {"train": ArraySource(np.zeros((3, 4, 4, 1), np.uint8), labels, ("a", "b"), "x")})
-    source = open_source(dataset, "train", image_size=image_size, threads=1)
+    source = open_loader(dataset, "train", image_size=image_size, threads=1)
     first, last = source.eval_batches(2)
     assert first["label"].dtype == np.float32 and last["mask"].tolist() == [1, 0]
     np.testing.assert_array_equal(first["label"], labels[:2])

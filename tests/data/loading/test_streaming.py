@@ -11,10 +11,11 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from resnet_jax.data import open_dataset, open_source
+from resnet_jax.data import open_dataset, open_loader
 from resnet_jax.data.loading.decoding import centre_crop, read_image
-from resnet_jax.data.loading.memory import Order, pixel_moments
-from resnet_jax.data.loading.streaming import Photographs, infer_channels, sample
+from resnet_jax.data.loading.samplers import ShuffleSampler
+from resnet_jax.data.loading.statistics import infer_channels, pixel_moments, sample
+from resnet_jax.data.loading.streaming import StreamingLoader
 from resnet_jax.data.sources.array_source import ArraySource
 from resnet_jax.data.sources.image_files import ImageFileSource
 from resnet_jax.errors import UnreadableImage
@@ -84,7 +85,7 @@ def storage(tmp_path_factory):
 
 
 def served(examples, threads=1, **options):
-    return Photographs(examples, 6, 7, threads=threads, **options)
+    return StreamingLoader(examples, 6, 7, threads=threads, **options)
 
 
 def assert_same(some, others):
@@ -125,7 +126,7 @@ def test_seeds_and_epochs_differ_and_an_epoch_has_no_image_twice():
     source = served(items())
     one, other = (take(source.batches(seed, batch_size=5), 8) for seed in (0, 1))
     assert all((a["image"] != b["image"]).any() for a, b in zip(one, other, strict=True))
-    order = Order(NUMBER, 0, 5)
+    order = ShuffleSampler(NUMBER, 0, 5)
     for k, batch in enumerate(one):
         np.testing.assert_array_equal(batch["label"], order.batch(k) % 3)
     assert len({int(i) for k in range(4) for i in order.batch(k)}) == 20
@@ -225,7 +226,7 @@ def test_in_training_the_next_image_that_can_be_read_stands_in(tmp_path):
     for threads in (1, 8):
         source = served(files(tmp_path, broken), threads, skip_unreadable=True)
         for k, (batch, other) in enumerate(zip(take(source.batches(3, batch_size=5), 9), whole, strict=True)):
-            order = Order(NUMBER, 3, 5).batch(k)
+            order = ShuffleSampler(NUMBER, 3, 5).batch(k)
             gone = np.isin(order, broken)
             np.testing.assert_array_equal(batch["image"][~gone], other["image"][~gone])
             stand_in = {2: 3, 11: 13, 12: 13, 22: 0}
@@ -269,7 +270,7 @@ def test_channels_are_inferred_and_made_on_request(tmp_path):
         (grey, 1, 1),
         (colour, 3, 3),
     ):
-        source = open_source(Whole(examples), "train", image_size=6, resize=7, channels=channels, threads=1)
+        source = open_loader(Whole(examples), "train", image_size=6, resize=7, channels=channels, threads=1)
         assert source.image_shape == (6, 6, wanted)
         batch = next(source.eval_batches(NUMBER))
         assert batch["image"].shape == (NUMBER, 6, 6, wanted)
@@ -287,11 +288,11 @@ def test_one_coloured_image_among_grey_ones_makes_three_channels(tmp_path):
 
 def test_a_colour_that_was_not_expected_is_an_error_that_names_the_image(tmp_path):
     examples = files(tmp_path, channels=1)
-    source = open_source(Whole(examples), "train", image_size=6, threads=1)
+    source = open_loader(Whole(examples), "train", image_size=6, threads=1)
     examples.paths[20].write_bytes(encoded(picture(20)))  # as if it had not been looked at
     with pytest.raises(ValueError, match=r"^/.*/20.png has colours, .* are grey: --data.channels 1 "):
         list(source.eval_batches(5))
-    source = open_source(Whole(examples), "train", image_size=6, threads=1, skip_unreadable=True)
+    source = open_loader(Whole(examples), "train", image_size=6, threads=1, skip_unreadable=True)
     assert source.image_shape == (6, 6, 3)
 
 
@@ -308,7 +309,7 @@ def test_a_label_out_of_range_is_named(label):
 def test_pixels_are_cropped_too():
     """A .npz of images larger than they are wanted."""
     images = np.random.default_rng(0).integers(0, 256, (5, 12, 10, 1), np.uint8)
-    source = open_source(
+    source = open_loader(
         Whole(ArraySource(images, np.zeros(5, int), ("a",), "a.npz")), "train", image_size=6, threads=1
     )
     assert source.image_shape == (6, 6, 1) and source.resize == 7
@@ -328,10 +329,10 @@ def test_a_process_ends_at_once_while_batches_are_read_ahead(tmp_path, end):
         "import pathlib, sys, time\n"
         "import numpy as np\n"
         "from resnet_jax.data.sources.image_files import ImageFileSource\n"
-        "from resnet_jax.data.loading.streaming import Photographs\n"
+        "from resnet_jax.data.loading.streaming import StreamingLoader\n"
         "def source(folder):\n"
         "    paths = sorted(pathlib.Path(folder).iterdir())\n"
-        "    return Photographs(ImageFileSource(paths, np.zeros(len(paths), int), ('a',)), 64, 70, threads=8)\n"
+        "    return StreamingLoader(ImageFileSource(paths, np.zeros(len(paths), int), ('a',)), 64, 70, threads=8)\n"
         f"bad = source({str(bad.paths[0].parent)!r})\n"
         f"batches = source({str(good.paths[0].parent)!r}).batches(0, batch_size=20)\n"
         "next(batches)\n"

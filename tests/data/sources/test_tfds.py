@@ -9,7 +9,7 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from resnet_jax.data import default_splits, open_dataset, open_source
+from resnet_jax.data import default_splits, open_dataset, open_loader
 from resnet_jax.data.loading.decoding import read_image
 from resnet_jax.data.sources.held_out import shared
 from resnet_jax.data.sources.tfds import open_tfds
@@ -31,7 +31,7 @@ def encoded(image, kind):
 
 
 class Pictures(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """Photographs of different sizes."""
+    """StreamingLoader of different sizes."""
 
     VERSION = tfds.core.Version("1.0.0")
     pkg_dir_path = None
@@ -274,8 +274,8 @@ def test_images_of_different_sizes_are_cropped_to_one(data_dir):
     with pytest.raises(
         ValueError, match="images differ in size: our_pngs, test, example 0 has .*; set data.image_size"
     ):
-        open_source(data, "test")
-    source = open_source(data, "test", image_size=6, threads=1)
+        open_loader(data, "test")
+    source = open_loader(data, "test", image_size=6, threads=1)
     batches = list(source.eval_batches(4))
     assert [batch["image"].shape for batch in batches] == [(4, 6, 6, 3)] * 3
     assert sum(batch["mask"].sum() for batch in batches) == 10

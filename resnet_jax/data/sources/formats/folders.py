@@ -29,7 +29,7 @@ from resnet_jax.data.sources.formats.splits import by_split, shared_folders, spl
 from resnet_jax.data.sources.image_files import ImageFileSource
 from resnet_jax.data.sources.label_kinds import compact
 from resnet_jax.data.sources.stored import LazySplit, StoredDataset
-from resnet_jax.data.sources.subsets import RelabelledSource
+from resnet_jax.data.sources.subsets import relabel
 from resnet_jax.errors import composed
 
 KINDS = "a folder of images, of IDX files or of .parquet files, an .npz, .parquet, .csv, .tsv or .jsonl file"
@@ -206,7 +206,7 @@ def _open_flat_splits(path: Path, splits: dict[str, str], options: dict[str, Any
         if strange := [name for name in part.classes if name not in classes]:
             said = f"has classes that {path / splits['train']} has not: {shortened(strange)}"
             raise ValueError(f"{path / splits[split]} {said}")
-        labels = compact(RelabelledSource(part, classes).relabel(part.labels))
+        labels = compact(relabel(part.labels, part.classes, classes))
         return ImageFileSource(part.paths, labels, classes, str(path))
 
     parts = {split: LazySplit(opened[split].splits["train"], partial(read, split)) for split in opened}

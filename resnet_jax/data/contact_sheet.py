@@ -1,18 +1,19 @@
-"""Batches as pictures, to be looked at."""
+"""Contact sheets: a batch as one picture, with a caption below each image."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import jax
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
-from resnet_jax.data.loading.decoding import caption
 from resnet_jax.types import Array, Batch, LabelKind, Preprocess
 
 SHOWN = 64  # images in a picture
-LEGIBLE = 80  # pixels of an image's width that its name has room below
+LEGIBLE = 80  # least width of an image with a caption, pixels
 
 
 def as_seen(
@@ -66,13 +67,13 @@ def _is_latin(name: str) -> bool:
 
 
 def grid(images: np.ndarray, columns: int = 8, gap: int = 2) -> np.ndarray:
-    """One picture of many, row by row, `gap` black pixels apart: uint8 [n, H, W, C] -> uint8 [H', W', 3], C 1 or 3.
+    """One picture of many images, row by row, `gap` black pixels apart: uint8 [n, H, W, 1 or 3] -> uint8 [H', W', 3].
 
     Raises:
       ValueError: not such images.
     """
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3) or not len(images):
-        raise ValueError(f"images are {images.dtype} {list(images.shape)}; expected uint8 [n, H, W, 1 or 3], n >= 1")
+        raise ValueError(f"expected images uint8 [n, H, W, 1 or 3], n >= 1, got {images.dtype} {list(images.shape)}")
     n, height, width, _ = images.shape
     columns = min(columns, n)
     rows = math.ceil(n / columns)
@@ -81,3 +82,21 @@ def grid(images: np.ndarray, columns: int = 8, gap: int = 2) -> np.ndarray:
         y, x = i // columns * (height + gap), i % columns * (width + gap)
         picture[y : y + height, x : x + width] = image
     return picture
+
+
+def caption(text: str, width: int, height: int = 16) -> np.ndarray:
+    """A line of white text on black, shortened to fit: uint8 [height, width, 3]. The font has Latin letters only."""
+    font = ImageFont.load_default(height * 0.7)
+    shown = text
+    while shown and font.getlength(shown) > width:
+        text = text[:-1]
+        shown = f"{text}..." if text else ""
+    picture = Image.new("RGB", (width, height))
+    ImageDraw.Draw(picture).text((0, height // 2), shown, font=font, anchor="lm")
+    return np.asarray(picture)
+
+
+def write_png(file: str | Path, picture: np.ndarray) -> None:
+    """Writes uint8 [H, W, 3] to a file; makes its folder if it is missing."""
+    Path(file).parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture).save(file, "png")

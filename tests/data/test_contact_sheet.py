@@ -2,8 +2,7 @@ import jax
 import numpy as np
 import pytest
 
-from resnet_jax.data.loading.decoding import caption
-from resnet_jax.data.loading.sheet import as_seen, grid, label_text
+from resnet_jax.data.contact_sheet import as_seen, caption, grid, label_text
 from resnet_jax.types import Preprocess
 
 
@@ -18,7 +17,7 @@ def test_a_grid_is_filled_row_by_row_and_padded_with_black():
 
 @pytest.mark.parametrize("shape, dtype", [((4, 4, 3), np.uint8), ((1, 4, 4, 2), np.uint8), ((1, 4, 4, 3), np.float32)])
 def test_a_grid_wants_bytes_in_one_or_three_channels(shape, dtype):
-    with pytest.raises(ValueError, match=r"expected uint8 \[n, H, W, 1 or 3\]"):
+    with pytest.raises(ValueError, match=r"expected images uint8 \[n, H, W, 1 or 3\]"):
         grid(np.zeros(shape, dtype))
 
 
