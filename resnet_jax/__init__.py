@@ -11,7 +11,7 @@ from resnet_jax import moved
 if TYPE_CHECKING:
     from resnet_jax.analysis.summary import Summary, summary
     from resnet_jax.checkpoints.saving import save_checkpoint
-    from resnet_jax.models import Feature, Outputs, create_model, feature_info, list_models
+    from resnet_jax.models import Feature, ModelSpec, Outputs, create_model, feature_info, get_spec, list_models
     from resnet_jax.training.state import TrainState
     from resnet_jax.training.step import make_eval_step, make_train_step
     from resnet_jax.types import Preprocess, Pretrained
@@ -21,6 +21,7 @@ __version__ = "0.2.0.dev0"
 
 __all__ = [
     "Feature",
+    "ModelSpec",
     "Outputs",
     "Preprocess",
     "Pretrained",
@@ -28,6 +29,7 @@ __all__ = [
     "TrainState",
     "create_model",
     "feature_info",
+    "get_spec",
     "list_models",
     "load_checkpoint",
     "load_pretrained",
@@ -41,7 +43,8 @@ __all__ = [
 # Imported at first use, so that the command line starts, and answers --help and mistakes, without JAX.
 _MODULES = {
     **dict.fromkeys(("Summary", "summary"), "analysis"),
-    **dict.fromkeys(("Feature", "Outputs", "create_model", "feature_info", "list_models"), "models"),
+    **dict.fromkeys(("Feature", "ModelSpec", "Outputs"), "models"),
+    **dict.fromkeys(("create_model", "feature_info", "get_spec", "list_models"), "models"),
     "TrainState": "training.state",
     **dict.fromkeys(("make_eval_step", "make_train_step"), "training.step"),
     **dict.fromkeys(("Preprocess", "Pretrained"), "types"),

@@ -50,7 +50,7 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     "data": (*BASE, "ops", "data"),
     "weights": (*BASE, "models", "weights"),
     "analysis": (*BASE, "ops", "metrics", "models", "analysis"),
-    "tasks": (*BASE, "ops", "metrics", "models", "tasks"),
+    "tasks": (*BASE, "ops", "metrics", "models", "analysis.confusion", "tasks"),
     "training": (*BASE, "ops", "metrics", "models", "tasks", "training"),
     "distributed": (*BASE, "distributed"),
     "checkpoints": (*BASE, "models", "training.state", "distributed", "checkpoints"),

@@ -396,17 +396,17 @@ def traps():
         ),
         "lies.npz": (
             lying_zip(npy_header((2**28, 2, 2)), 2**30),
-            "damaged, or a trap: its .* bytes claim to hold 1,07",
+            "corrupted or malicious: its .* bytes claim to hold 1,07",
         ),
         "zeros.npz": (
             zipped({"x.npy": npy_header((2**17, 24, 24)) + bytes(2**17 * 24**2), "y.npy": five}, **deflate),
-            "damaged, or a trap",
+            "corrupted or malicious",
         ),
-        "zeros-idx3-ubyte.gz": (b"\x1f\x8b\x08" + bytes(7) + deflated(start) + zeros(2**8), "damaged, or a trap"),
+        "zeros-idx3-ubyte.gz": (b"\x1f\x8b\x08" + bytes(7) + deflated(start) + zeros(2**8), "corrupted or malicious"),
         "claims-idx3-ubyte": (b"\0\0\x08\x03" + b"\xff" * 12 + b"few", "3 values for shape .4294967295"),
         "ones-idx1-ubyte": (b"\0\0\x08\x64" + b"\0\0\0\x01" * 100 + b"a", "claims to have 100 dimensions"),
-        "rows.parquet": (repeated(10**6, bytes(MEBIBYTE)), "damaged, or a trap"),
-        "small.parquet": (repeated(3 * 10**6, b"little"), "damaged, or a trap"),
+        "rows.parquet": (repeated(10**6, bytes(MEBIBYTE)), "corrupted or malicious"),
+        "small.parquet": (repeated(3 * 10**6, b"little"), "corrupted or malicious"),
         "length.safetensors": (struct.pack("<Q", 2**40) + b"{}", "header too large"),
         "claims.safetensors": (header_of("F32", [2**40], 2**42), "is not a valid .safetensors file: .*"),
         "none.safetensors": (header_of("F32", [2**62, 0], 0), "is not a valid .safetensors file: .*too big"),
@@ -430,10 +430,10 @@ def traps():
         ),
         "dots.pth": (zipped({"x/data.pkl": b"." * 2**20}, **deflate), "x/data.pkl has 1,048,576 bytes by its header"),
         "empty.pth": (zipped({}), "it has no data.pkl"),
-        "a.ppm": (b"P6 100000 100000 255\n" + bytes(99), "exceeds limit"),
-        "a.bmp": (encoded("bmp")[:18] + struct.pack("<ii", 10**5, 10**5) + encoded("bmp")[26:], "exceeds limit"),
-        "a.gif": (encoded("gif")[:6] + b"\xff" * 4 + encoded("gif")[10:], "exceeds limit"),
-        "a.tiff": (tiff, "exceeds limit"),
+        "a.ppm": (b"P6 100000 100000 255\n" + bytes(99), "expected at most"),
+        "a.bmp": (encoded("bmp")[:18] + struct.pack("<ii", 10**5, 10**5) + encoded("bmp")[26:], "expected at most"),
+        "a.gif": (encoded("gif")[:6] + b"\xff" * 4 + encoded("gif")[10:], "expected at most"),
+        "a.tiff": (tiff, "expected at most"),
     }
 
 

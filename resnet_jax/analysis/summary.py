@@ -15,14 +15,14 @@ from resnet_jax.models import as_model, create_model, feature_names, natural_key
 
 @dataclass(frozen=True)
 class ComponentSummary:
-    """One part of a net. `output` is the shape of its feature map for one image, [H, W, C], where it has one."""
+    """Parameters, statistics and multiply-adds of one stage or block."""
 
     name: str
-    parameters: int  # trained ones
+    parameters: int  # trainable
     statistics: int  # running means and variances
     macs: int  # multiply-adds of convolutions and dense layers, one image
     other_macs: int  # fixed filters, convolutions along channels, products of activations, kernels made per example
-    output: tuple[int, ...] = ()
+    output: tuple[int, ...] = ()  # shape of the feature map for one image, [H, W, C]; () without one
 
 
 @dataclass(frozen=True)
@@ -52,79 +52,84 @@ class Summary:
         return self.total.statistics
 
     def __str__(self) -> str:
-        rows = [*self.stages.values(), self.total]
+        components = [*self.stages.values(), self.total]
         lines = [f"{self.name}, {self.image_size} x {self.image_size} pixels"]
         lines.append(f"{'':8}{'output':>16}{'parameters':>16}{'statistics':>12}{'multiply-adds':>18}")
-        for row in rows:
-            output = " x ".join(map(str, row.output))
-            lines.append(f"{row.name:8}{output:>16}{row.parameters:>16,}{row.statistics:>12,}{row.macs:>18,}")
+        for one in components:
+            output = " x ".join(map(str, one.output))
+            lines.append(f"{one.name:8}{output:>16}{one.parameters:>16,}{one.statistics:>12,}{one.macs:>18,}")
         if self.other_macs:
-            lines.append(f"and {self.other_macs:,} multiply-adds that published counts leave out:")
+            lines.append(f"and {self.other_macs:,} multiply-adds that published counts exclude:")
             lines.append("fixed filters, attention along channels, products of activations, kernels made per example")
         return "\n".join(lines)
 
 
 def summary(name: str | nn.Module, image_size: int | None = None) -> Summary:
-    """Counts for one image of `image_size` pixels a side (default: the size the net was published with).
+    """Parameters and multiply-adds of a net, for one image of `image_size` pixels a side (default: the published size).
 
-    Nothing is computed: the net is traced, and its multiply-adds are counted where convolutions and dense layers are
-    called.
+    The net is traced, and multiply-adds are counted where convolutions and dense layers are called. No array is
+    computed.
 
     Raises:
       TypeError: neither a name nor a net.
-      ValueError: no such model, or an image size below 1.
+      ValueError: no model of this name, or an image size below 1.
     """
     model = as_model(name)
     size = model.image_size if image_size is None else image_size
-    outputs, variables, macs, other = shapes(model, size)
+    outputs, variables, macs, other_macs = shapes(model, size)
     params, stats = variables["params"], variables.get("batch_stats", {})
-    blocks = {
+    components = {
         child: ComponentSummary(
-            child, _size(params[child]), _size(stats.get(child, {})), _of(child, macs), _of(child, other)
+            name=child,
+            parameters=_size(params[child]),
+            statistics=_size(stats.get(child, {})),
+            macs=_macs_of(child, macs),
+            other_macs=_macs_of(child, other_macs),
         )
         for child in sorted(params, key=natural_key)
     }
+    maps = outputs.features | {"head": outputs.logits}
+    names = (*feature_names(model), "head")
+    others = [child for child in components if "_block" not in child and child not in names]
     stages = {}
-    known = (*feature_names(model), "head")
-    others = [child for child in blocks if "_block" not in child and child not in known]
-    for part in (*known, *others):
-        rows = [row for child, row in blocks.items() if child == part or child.startswith(f"{part}_")]
-        maps = outputs.features | {"head": outputs.logits}
-        stages[part] = _sum(part, rows, tuple(maps[part].shape[1:]) if part in maps else ())
-    total = _sum("total", stages.values())
+    for stage in (*names, *others):
+        members = [one for child, one in components.items() if child == stage or child.startswith(f"{stage}_")]
+        stages[stage] = _sum(stage, members, tuple(maps[stage].shape[1:]) if stage in maps else ())
     label = name if isinstance(name, str) else type(name).__name__
-    return Summary(label, size, total, stages, {child: row for child, row in blocks.items() if "_block" in child})
+    blocks = {child: one for child, one in components.items() if "_block" in child}
+    return Summary(label, size, _sum("total", stages.values()), stages, blocks)
 
 
 def totals(name: str) -> Summary:
-    """`summary(name)` without its tables, for nets of any depth in the same time.
+    """`summary(name)` without stages and blocks, for nets of any depth in the same time.
 
-    Only the first two blocks of each stage are traced: the others are as the second.
+    Only the first two blocks of each stage are traced: the others equal the second.
     """
     model = create_model(name)
     short = model.clone(stages=tuple(replace(stage, depth=min(stage.depth, 2)) for stage in model.stages))
-    counted = summary(short)
-    rows = [counted.total]
+    traced = summary(short)
+    components = [traced.total]
     for number, stage in enumerate(model.stages, start=1):
-        rows += [counted.blocks[f"stage{number}_block1"]] * (stage.depth - 2) if stage.depth > 2 else []
-    return Summary(name, counted.image_size, _sum("total", rows), {}, {})
+        if stage.depth > 2:
+            components += [traced.blocks[f"stage{number}_block1"]] * (stage.depth - 2)
+    return Summary(name, traced.image_size, _sum("total", components), {}, {})
 
 
-def _of(child: str, macs: Mapping[str, int]) -> int:
-    return sum(count for part, count in macs.items() if part.partition("/")[0] == child)
+def _macs_of(child: str, macs: Mapping[str, int]) -> int:
+    return sum(count for path, count in macs.items() if path.partition("/")[0] == child)
 
 
 def _size(tree: Any) -> int:
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
 
 
-def _sum(name: str, rows: Iterable[ComponentSummary], output: tuple[int, ...] = ()) -> ComponentSummary:
-    rows = list(rows)
+def _sum(name: str, components: Iterable[ComponentSummary], output: tuple[int, ...] = ()) -> ComponentSummary:
+    components = list(components)
     return ComponentSummary(
         name,
-        parameters=sum(row.parameters for row in rows),
-        statistics=sum(row.statistics for row in rows),
-        macs=sum(row.macs for row in rows),
-        other_macs=sum(row.other_macs for row in rows),
+        parameters=sum(one.parameters for one in components),
+        statistics=sum(one.statistics for one in components),
+        macs=sum(one.macs for one in components),
+        other_macs=sum(one.other_macs for one in components),
         output=output,
     )

@@ -301,7 +301,8 @@ class Checkpoint:
     @property
     def preprocess(self) -> Preprocess:
         numbers = self.meta["preprocess"]
-        return Preprocess(**numbers | {"mean": tuple(numbers["mean"]), "std": tuple(numbers["std"])})
+        source = numbers.get("source") or "the run that wrote the checkpoint"
+        return Preprocess(**numbers | {"mean": tuple(numbers["mean"]), "std": tuple(numbers["std"]), "source": source})
 
     def state(self, like: TrainState) -> TrainState:
         """The state, with the structure of `like`, as numpy arrays.

@@ -84,7 +84,7 @@ def make_request(values: dict[str, Any]) -> Request:
 
 
 def run(request: Request) -> None:
-    from resnet_jax.evaluation.views import check_file
+    from resnet_jax.evaluation.prediction_files import check_file, write_predictions
     from resnet_jax.runs.evaluation import open_evaluation
     from resnet_jax.runs.evaluation_files import evaluation_folder, evaluation_lines, write_evaluation
     from resnet_jax.runs.trainer import cache_compilations
@@ -102,22 +102,21 @@ def run(request: Request) -> None:
         check_file(request.out)
     if evaluation.note:
         print(f"note: {evaluation.note}", file=sys.stderr)
-    folder = evaluation_folder(request.runs, request.out_dir, evaluation.other_images())
+    folder = evaluation_folder(request.runs, request.out_dir, evaluation.variant())
     cache_compilations()
-    predictions = evaluation.predictions()
-    record, heading = evaluation.record(predictions), evaluation.heading(len(predictions.labels))
+    result = evaluation.evaluate()
+    record, heading = evaluation.record(result), evaluation.heading(len(result.predictions.labels))
     source = evaluation.source
-    files, notes = write_evaluation(folder, predictions, source, record, heading) if request.pictures else ([], [])
+    files, notes = write_evaluation(folder, result, source, record, heading) if request.pictures else ([], [])
     if request.json:
-        classes = predictions.confusion()
-        by_class = {"macro": classes.macro(), "classes": classes.rows(), "files": list(map(str, files))}
-        print(json.dumps({**record, **by_class}))
+        details = result.task.details(result.evaluator)
+        print(json.dumps({**record, **details, "files": list(map(str, files))}))
     else:
         width = shutil.get_terminal_size((120, 24)).columns
-        for line in evaluation_lines(predictions, source, heading, files, width):
+        for line in evaluation_lines(result, source, heading, files, width):
             # A terminal would break it inside of a word or a number.
             print(textwrap.fill(line, width, break_on_hyphens=False) if sys.stdout.isatty() else line)
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
     if request.out is not None:
-        predictions.write(request.out)
+        write_predictions(request.out, result.predictions, result.task)

@@ -37,6 +37,7 @@ def run(request: Request) -> None:
     from resnet_jax.data.sources.image_files import ImageFileSource
     from resnet_jax.evaluation.predictions import image_files, predict
     from resnet_jax.runs.trainer import cache_compilations
+    from resnet_jax.tasks import task_of_checkpoint
 
     _check_order(request)
     saved = open_checkpoint(request.run, request.step)
@@ -49,7 +50,8 @@ def run(request: Request) -> None:
         warnings.warn(note, stacklevel=2)
     cache_compilations()
     unreadable = 0
-    for prediction in predict(net, saved.meta["classes"], files, batch_size=request.batch_size, top=request.top):
+    task = task_of_checkpoint(saved.meta)
+    for prediction in predict(net, task, files, batch_size=request.batch_size, top=request.top):
         unreadable += prediction.error is not None
         if request.json:
             print(json.dumps(prediction.record()), flush=True)

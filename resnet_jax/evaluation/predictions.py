@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,34 +13,36 @@ from typing import Any
 
 import jax
 import numpy as np
+import optax
 
 from resnet_jax.data.loading.streaming import StreamingLoader
 from resnet_jax.data.sources.formats import image_files_below
 from resnet_jax.data.sources.image_files import ImageFileSource
 from resnet_jax.data.sources.label_kinds import Label
 from resnet_jax.errors import DataError
+from resnet_jax.evaluation.evaluate import in_flight
 from resnet_jax.files import expanded
+from resnet_jax.tasks import Task
+from resnet_jax.training.core import forward_step
+from resnet_jax.training.state import TrainState
 from resnet_jax.types import Pretrained
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """The likeliest classes of an image with their probabilities; or why it could not be read."""
+    """A task's prediction for an image, or why it could not be read."""
 
     image: str
-    top: tuple[tuple[str, float], ...] = ()
+    values: Mapping[str, Any]  # as JSON holds them
+    text: str  # for people
     error: str | None = None
 
     def __str__(self) -> str:
-        if self.error is not None:
-            return f"unreadable: {self.error}"
-        return f"{self.image}: {', '.join(f'{name} {share:.4f}' for name, share in self.top)}"
+        return f"{self.image}: {self.text}" if self.error is None else f"unreadable: {self.error}"
 
     def record(self) -> dict[str, Any]:
         """As JSON holds it."""
-        if self.error is not None:
-            return {"image": self.image, "error": self.error}
-        return {"image": self.image, "top": [{"class": name, "probability": share} for name, share in self.top]}
+        return {"image": self.image, **(self.values if self.error is None else {"error": self.error})}
 
 
 STDIN = Path("-")
@@ -88,13 +90,12 @@ def image_files(paths: Sequence[str | Path]) -> list[Path]:
 
 
 def predict(
-    net: Pretrained, classes: Sequence[str], files: Sequence[Path], *, batch_size: int = 32, top: int = 5
+    net: Pretrained, task: Task, files: Sequence[Path], *, batch_size: int = 32, top: int = 5
 ) -> Iterator[Prediction]:
-    """What `net` takes each file for, in their order. The images are resized and cropped as for its evaluation.
+    """The net's prediction for each file, in their order. Images are resized and cropped as for its evaluation.
 
     Args:
-      classes: their names, in the order of the net's outputs.
-      top: how many classes an image; at most all.
+      top: number of candidates (such as classes) an image; at most all.
 
     Raises:
       ValueError: a number below 1 or above a million.
@@ -102,29 +103,25 @@ def predict(
     """
     for name, value in (("batch_size", batch_size), ("top", top)):
         if not 1 <= value <= MOST:
-            raise ValueError(f"{name}={value}; wanted: at least 1, at most {MOST:,}")
-    preprocess, variables = net.preprocess, jax.device_put(net.variables)
+            raise ValueError(f"expected {name} from 1 to {MOST:,}, got {value}")
+    preprocess = net.preprocess
     source = StreamingLoader(
-        _Images(files, np.zeros(len(files), np.int32), tuple(classes)),
+        _Images(files, np.zeros(len(files), np.int32), ("",)),
         preprocess.image_size,
         resize=preprocess.resize,
         channels=len(preprocess.mean),
         interpolation=preprocess.interpolation,
         skip_unreadable=True,
     )
-
-    @jax.jit
-    def probabilities(variables: Any, images: Any) -> Any:
-        outputs: Any = net.model.apply(variables, preprocess(images), train=False)
-        return jax.nn.softmax(outputs.logits)
-
+    step = jax.jit(forward_step(net.model, task.predictions, axis_name=None, prepare=preprocess))
+    variables = jax.device_put(net.variables)
+    state = TrainState.from_variables(variables, optax.identity(), jax.random.key(0))
     names = iter(files)
-    for batch in source.eval_batches(batch_size):
-        shares = np.asarray(probabilities(variables, batch["image"]))
-        likeliest = np.argsort(-shares, axis=-1, kind="stable")[:, :top]
+    for forward in in_flight(step, state, source.eval_batches(batch_size)):
         # The files last: zip must not take one more than the batch has.
-        for mask, own, order, file in zip(batch["mask"], shares, likeliest, names, strict=False):
+        for i, (mask, file) in enumerate(zip(forward.batch["mask"], names, strict=False)):
             if mask:
-                yield Prediction(str(file), tuple((classes[i], float(own[i])) for i in order))
+                row = {name: np.asarray(x[i]) for name, x in forward.predictions.items()}
+                yield Prediction(str(file), task.describe(row, top), task.format(row, top))
             else:
-                yield Prediction(str(file), error=source.skipped[str(file)])
+                yield Prediction(str(file), {}, "", source.skipped[str(file)])

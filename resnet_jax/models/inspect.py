@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from resnet_jax.models.options import stage_names, whole
+from resnet_jax.models.options import check_integer, stage_names
 from resnet_jax.models.registry import as_model
 from resnet_jax.models.resnet import Outputs
 from resnet_jax.ops import tally_macs
@@ -53,7 +53,7 @@ def feature_info(model: str | nn.Module, image_size: int = 224) -> dict[str, Fea
     Raises:
       ValueError: no model of this name.
     """
-    net, image_size = as_model(model), whole("image_size", image_size, 1)
+    net, image_size = as_model(model), check_integer("image_size", image_size, 1)
     side = -(-image_size // 32) * 32  # divisible by the strides, so that no map is rounded up
     features = shapes(net, side).outputs.features
     sizes = {name: features[name].shape for name in feature_names(net)}
@@ -61,7 +61,7 @@ def feature_info(model: str | nn.Module, image_size: int = 224) -> dict[str, Fea
 
 
 def _trace(model: nn.Module, image_size: int) -> tuple[Shapes, frozenset[type[nn.Module]]]:
-    return _cached_trace(model, whole("image_size", image_size, 1), jax.dtypes.canonicalize_dtype(float))
+    return _cached_trace(model, check_integer("image_size", image_size, 1), jax.dtypes.canonicalize_dtype(float))
 
 
 @cache

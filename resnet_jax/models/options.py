@@ -16,11 +16,11 @@ REMAT = ("none", "block", "stage")
 OUTPUT_STRIDES = (8, 16, 32)
 DILATIONS = ("timm", "resample")
 COMPONENTS = ("stem", "head", "conv", "norm", "act")  # fields that hold a module class or a function
-LEAST = {"num_classes": 0, "in_channels": 1, "image_size": 1, "stem_features": 1}
+MINIMA = {"num_classes": 0, "in_channels": 1, "image_size": 1, "stem_features": 1}
 RATES = ("drop_rate", "drop_path")
 
 
-def normalized(model: Any) -> dict[str, Any]:
+def normalized_fields(model: Any) -> dict[str, Any]:
     """Fields of a `ResNet` that are stored in another form than they were passed in, and that form.
 
     `jax.nn.relu` becomes `ops.relu`, other compiled functions `NamedFunction`s, plain partials `Partial`s, integers of
@@ -35,19 +35,19 @@ def normalized(model: Any) -> dict[str, Any]:
             raise ValueError(
                 f"{field}: expected a module class or a function, got {component!r}; see resnet_jax.models"
             )
-    fields |= {field: whole(field, getattr(model, field), least) for field, least in LEAST.items()}
-    fields |= {field: _floating(field, getattr(model, field)) for field in ("dtype", "param_dtype")}
+    fields |= {field: check_integer(field, getattr(model, field), least) for field, least in MINIMA.items()}
+    fields |= {field: _float_type(field, getattr(model, field)) for field in ("dtype", "param_dtype")}
     frozen = model.frozen_norms
     fields["frozen_norms"] = _sequence("frozen_norms", [frozen] if isinstance(frozen, str) else frozen, "stage names")
     fields["stages"] = _sequence("stages", model.stages, "Stage(...)s")
-    one_of("remat", model.remat, REMAT)
-    one_of("global_pool", model.global_pool, POOLS)
+    check_choice("remat", model.remat, REMAT)
+    check_choice("global_pool", model.global_pool, POOLS)
     if model.global_pool != "avg" and getattr(fields["head"], "pools_by_attention", False):
         raise ValueError(f"global_pool: expected avg for a head that pools by attention, got {model.global_pool!r}")
-    one_of("output_stride", model.output_stride, (None, *OUTPUT_STRIDES))
-    one_of("dilation", model.dilation, DILATIONS)
+    check_choice("output_stride", model.output_stride, (None, *OUTPUT_STRIDES))
+    check_choice("dilation", model.dilation, DILATIONS)
     for name in fields["frozen_norms"]:
-        one_of("frozen_norms", name, ("all", *stage_names(fields["stages"]), "head"))
+        check_choice("frozen_norms", name, ("all", *stage_names(fields["stages"]), "head"))
     for field in RATES:
         rate = getattr(model, field)
         if not (isinstance(rate, (int, float, np.number)) and 0 <= rate < 1):
@@ -57,7 +57,7 @@ def normalized(model: Any) -> dict[str, Any]:
             raise ValueError(
                 f"bn_group_size={model.bn_group_size!r} counts devices along bn_axis; expected bn_axis, got None"
             )
-        fields["bn_group_size"] = whole("bn_group_size", model.bn_group_size, 1)
+        fields["bn_group_size"] = check_integer("bn_group_size", model.bn_group_size, 1)
     return fields
 
 
@@ -67,8 +67,8 @@ def _sequence(field: str, values: Any, kind: str) -> tuple[Any, ...]:
     return tuple(values)
 
 
-def whole(field: str, value: Any, least: int) -> int:
-    """`value` as an `int`. Raises ValueError unless it is an integer of Python or NumPy of at least `least`."""
+def check_integer(field: str, value: Any, least: int) -> int:
+    """`value` as an `int`. Raises ValueError unless it is an integer of Python or NumPy and at least `least`."""
     try:
         number = operator.index(value)
     except TypeError:
@@ -78,14 +78,15 @@ def whole(field: str, value: Any, least: int) -> int:
     return number
 
 
-def one_of(field: str, value: Any, valid: Collection[Any]) -> None:
+def check_choice(field: str, value: Any, valid: Collection[Any]) -> None:
     """Raises ValueError unless `value` is one of `valid`."""
     if not isinstance(value, Hashable) or value not in valid:
         *others, last = map(str, valid)
         raise ValueError(f"{field}: expected {', '.join(others)} or {last}, got {value!r}")
 
 
-def _floating(field: str, dtype: Any) -> Any:
+def _float_type(field: str, dtype: Any) -> Any:
+    """The scalar type of `dtype`. Raises ValueError unless it is floating point."""
     try:
         kind = jnp.dtype("object" if dtype is None else dtype)
     except TypeError:

@@ -9,7 +9,7 @@ from typing import Any
 import flax.linen as nn
 
 from resnet_jax.errors import check_type, described, did_you_mean
-from resnet_jax.models.options import one_of
+from resnet_jax.models.options import check_choice
 from resnet_jax.models.partials import Partial
 from resnet_jax.models.sorting import natural_key
 from resnet_jax.models.spec import ModelSpec
@@ -22,7 +22,7 @@ NOT_OPTIONS = ("parent", "name", "registry_name")  # fields of every net that ar
 
 
 def list_models(pattern: str = "*") -> list[str]:
-    """Registered names that match a shell pattern ("*resnet*_v1"), whatever its case; numbers in numeric order."""
+    """Registered names that match a shell pattern ("*resnet*_v1"), ignoring case, with numbers in numeric order."""
     check_type(pattern, str, "a pattern of model names (str)")
     return sorted((name for name in MODELS if fnmatchcase(name.casefold(), pattern.casefold())), key=natural_key)
 
@@ -58,13 +58,13 @@ def registered_name(model: nn.Module) -> str | None:
 def create_model(name: str | None = None, /, **overrides: Any) -> nn.Module:
     """The net called `name`, with fields of `ResNet` overridden: num_classes, in_channels, dtype, drop_path, ...
 
-    `stem` may be "imagenet", "cifar", "deep" or "halving", dtypes strings ("bfloat16"). Equal arguments give equal
-    (hashable) modules. Flax's own fields `name` and `parent` may be given too: the name of a submodule.
+    `stem` may be "imagenet", "cifar", "deep" or "halving"; dtypes may be strings ("bfloat16"). Equal arguments give
+    equal, hashable modules. Flax's `name` and `parent` may be given, too: the name of a submodule.
 
-    `output_stride` 8 or 16 keeps the last maps finer: strides beyond it become dilations. `dilation` says what then
-    becomes of the pools in branches and shortcuts (the D, T, anti-aliased, RS and Res2Net nets, CLIP's towers). "timm":
-    they stay undilated, or end, so that timm's weights give timm's numbers. "resample": they are dilated too, so that
-    the net computes the same features as the ordinary one, on a finer grid.
+    `output_stride` 8 or 16 keeps the last maps finer: later strides become dilations. `dilation` is the rule for the
+    pools in branches and shortcuts (D, T, anti-aliased, RS and Res2Net nets, CLIP's towers): "timm" does not dilate
+    them, so that timm's weights give timm's numbers; "resample" dilates them, so that the net computes the features of
+    the ordinary net on a finer grid.
 
     Raises:
       ValueError: an unknown name, or a value that no net can have. The message has the nearest valid choice.
@@ -88,17 +88,17 @@ def create_model(name: str | None = None, /, **overrides: Any) -> nn.Module:
         if field not in fields and field not in ("parent", "name"):
             raise TypeError(f"{name} has no option {field!r}; {did_you_mean(field, fields)}")
     if isinstance(stem := overrides.get("stem"), str):
-        one_of("stem", stem, STEMS)
+        check_choice("stem", stem, STEMS)
         overrides["stem"] = Partial(STEMS[stem], bare=True) if getattr(default.stem, "bare", False) else STEMS[stem]
     return spec.build(registry_name=name, **overrides)
 
 
 def as_model(model: str | nn.Module) -> Any:
-    """The net, or that of a name.
+    """The net itself, or the net of a name.
 
     Raises:
       TypeError: neither a name nor a net with the fields of `ResNet`.
-      ValueError: no such model.
+      ValueError: no model of this name.
     """
     expected = "a model name (str) or a net of create_model"
     if isinstance(model, str):

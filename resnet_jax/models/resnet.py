@@ -16,7 +16,7 @@ from resnet_jax import ops
 from resnet_jax.models.context import BlockContext
 from resnet_jax.models.heads import LinearHead
 from resnet_jax.models.layers import BatchNorm, Conv
-from resnet_jax.models.options import normalized, whole
+from resnet_jax.models.options import check_integer, normalized_fields
 from resnet_jax.models.partials import Partial, comparable
 from resnet_jax.models.protocols import Activation, Block, ConvFactory, Head, NormFactory, RunBlock, Stem
 from resnet_jax.models.stems import ImageNetStem
@@ -34,7 +34,7 @@ class Stage:
 
     def __post_init__(self) -> None:
         for name in ("depth", "features", "strides"):
-            object.__setattr__(self, name, whole(name, getattr(self, name), 1))
+            object.__setattr__(self, name, check_integer(name, getattr(self, name), 1))
         object.__setattr__(self, "block", comparable(self.block))
 
 
@@ -94,7 +94,7 @@ class ResNet(nn.Module):
     registry_name: str | None = field(default=None, compare=False, repr=False)  # set by `create_model`
 
     def __post_init__(self) -> None:
-        for name, value in normalized(self).items():
+        for name, value in normalized_fields(self).items():
             setattr(self, name, value)
         super().__post_init__()
 

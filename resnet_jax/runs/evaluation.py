@@ -11,24 +11,25 @@ from typing import Any
 import numpy as np
 
 from resnet_jax import data
-from resnet_jax.checkpoints.manager import Checkpoint, open_checkpoint
+from resnet_jax.checkpoints.manager import Checkpoint, kept_steps, open_checkpoint
 from resnet_jax.config import DataConfig, check_data, place
 from resnet_jax.data.loading.streaming import StreamingLoader
 from resnet_jax.data.sources.protocols import DataSource
 from resnet_jax.distributed.devices import Parallel
 from resnet_jax.evaluation.views import (
-    Predictions,
     Protocol,
     Views,
     ensemble,
-    evaluate_views,
     make_views,
+    predict_views,
     shorter_sides,
 )
 from resnet_jax.files import expanded
 from resnet_jax.runs.directory import read_config
+from resnet_jax.runs.evaluation_files import EvaluationResult, measure
 from resnet_jax.runs.image_record import Record, has_trained_images, select, trained_on
 from resnet_jax.runs.plan import keep_sides, open_dataset, open_split, record_of
+from resnet_jax.tasks import Task, task_of_checkpoint
 from resnet_jax.types import Preprocess, Pretrained
 
 
@@ -63,7 +64,9 @@ class Evaluation:
     protocol: Protocol
     scales: Sequence[int] | None
     images: TestImages
+    task: Task
     nets: Sequence[_Net]
+    is_newest: bool  # whether the weights are those of the first run's newest checkpoint
     counts: dict[str, int | None]  # images "dropped" and "trained_on"; None: not known
     note: str  # for a person; "" for none
 
@@ -71,17 +74,21 @@ class Evaluation:
     def source(self) -> StreamingLoader:
         return self.nets[-1].source
 
-    def predictions(self) -> Predictions:
-        """Class probabilities of every image, as means over its views and over the nets."""
+    def evaluate(self) -> EvaluationResult:
+        """Predictions for every image, as means over its views and over the nets, and their metrics."""
         parallel = Parallel()
         config = self.images.config
         devices = len(parallel.devices)
         batch = -(-(config.eval_batch_size or config.batch_size) // devices) * devices
-        return ensemble(
-            [evaluate_views(one.net, one.source, one.views, batch_size=batch, parallel=parallel) for one in self.nets]
-        )
+        each = [
+            predict_views(one.net, self.task, one.source, one.views, batch_size=batch, parallel=parallel)
+            for one in self.nets
+        ]
+        predictions = ensemble(self.task, [predictions for predictions, _ in each])
+        # Metrics that a net sows are of that net, not of an ensemble.
+        return measure(self.task, predictions, each[0][1] if len(each) == 1 else {})
 
-    def record(self, predictions: Predictions) -> dict[str, Any]:
+    def record(self, result: EvaluationResult) -> dict[str, Any]:
         """What was evaluated, and the metrics, as JSON holds them."""
         one = {"run": self.runs[0], "step": self.steps[0]}
         several = {"runs": self.runs, "steps": self.steps}
@@ -93,8 +100,8 @@ class Evaluation:
         }
         if self.protocol == "multi-scale":
             where["scales"] = shorter_sides(self.source.image_size, self.scales)
-        count = {"skipped": len(self.source.skipped), **self.counts, "images": len(predictions.labels)}
-        return {**(one if len(self.steps) == 1 else several), **where, **count, **predictions.metrics()}
+        count = {"skipped": len(self.source.skipped), **self.counts, "images": len(result.predictions.labels)}
+        return {**(one if len(self.steps) == 1 else several), **where, **count, **result.metrics}
 
     def heading(self, count: int) -> str:
         """What was evaluated, for a person; `count` images."""
@@ -107,8 +114,13 @@ class Evaluation:
             heading += f" ({' '.join(map(str, sides))} pixels)"
         return f"{heading}, on {self.images.dataset.name} ({self.images.split}), {count} images"
 
-    def other_images(self) -> tuple[str, ...]:
-        """Names of the data and the split where they differ from what the run was tested on."""
+    def variant(self) -> tuple[str, ...]:
+        """Names of what differs from the test at the end of the run: images, views, step, averaged weights."""
+        views = () if self.protocol == "single" else (self.protocol,)
+        step = () if self.is_newest else (f"step-{self.steps[0]}",)
+        return (*self._other_images(), *views, *step, *(("ema",) if self.ema else ()))
+
+    def _other_images(self) -> tuple[str, ...]:
         images = self.images
         if not images.is_own:
             return Path(os.path.abspath(images.dataset.name)).name, images.split
@@ -156,7 +168,9 @@ def open_evaluation(
         views = make_views(protocol, source, scales)
         nets.append(_Net(saved.pretrained(ema=ema, allow_nonfinite=True), source, views))
     steps = [saved.step for saved in checkpoints]
-    return Evaluation(runs, steps, ema, protocol, scales, images, nets, counts, note)
+    task = task_of_checkpoint(checkpoints[0].meta)
+    is_newest = steps[0] == max(kept_steps(checkpoints[0].folder.parent))
+    return Evaluation(runs, steps, ema, protocol, scales, images, task, nets, is_newest, counts, note)
 
 
 def _choose_images(run: str, config: DataConfig, split: str | None, record: Record | None) -> TestImages:

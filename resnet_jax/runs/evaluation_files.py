@@ -1,25 +1,47 @@
-"""What an evaluation leaves: lines for a terminal, classes.json, and pictures of the classes and the mistakes."""
+"""What an evaluation leaves: its metrics, lines for a terminal, and files of details and pictures."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from resnet_jax.analysis.confusion import SHEET, class_table, draw_confusion, draw_mistakes
+import numpy as np
+
 from resnet_jax.analysis.figures import INSTALL, can_draw, shorten
 from resnet_jax.data.loading.streaming import StreamingLoader
-from resnet_jax.evaluation.views import Predictions, check_file
-from resnet_jax.metrics.confusion import FILE, FOLDER, write_classes
+from resnet_jax.evaluation.prediction_files import check_file
+from resnet_jax.metrics.confusion import FILE, FOLDER
+from resnet_jax.metrics.evaluator import Evaluator
+from resnet_jax.tasks import Predictions, Task
 
-METRIC_NAMES = {"top1": "top-1", "top5": "top-5", "ece": "calibration error (ECE)"}  # for people; records have the keys
+
+@dataclass(frozen=True)
+class EvaluationResult:
+    """Predictions with their metrics."""
+
+    task: Task
+    predictions: Predictions
+    evaluator: Evaluator
+    metrics: dict[str, float]
 
 
-def evaluation_folder(runs: Sequence[str], out_dir: str | None, images: Sequence[str] = ()) -> Path:
-    """Where the files go: `out_dir`, else "evaluation" in the run's folder, of several runs "evaluation-A-B" here.
+def measure(task: Task, predictions: Predictions, sown: Mapping[str, float]) -> EvaluationResult:
+    """The metrics of predictions, and `sown`, those that modules of the net have sown."""
+    evaluator = task.evaluator()
+    labels = predictions.labels
+    evaluator.update(predictions.outputs, {"label": labels, "mask": np.ones(len(labels))})
+    metrics = {**evaluator.result(), **task.more_metrics(evaluator), **sown}
+    return EvaluationResult(task, predictions, evaluator, metrics)
 
-    `images` are the names of other data and splits than those that the run was tested on: "evaluation-DATA-SPLIT".
+
+def evaluation_folder(runs: Sequence[str], out_dir: str | None, variant: Sequence[str] = ()) -> Path:
+    """Where the files go: `out_dir`, else "evaluation" in the run's directory, of several runs "evaluation-A-B" here.
+
+    `variant` names what differs from the test at the end of the run, such as other data, a split, views, a step or
+    averaged weights: "evaluation-DATA-SPLIT".
 
     Raises:
       ValueError: `out_dir` cannot be written to.
@@ -29,8 +51,8 @@ def evaluation_folder(runs: Sequence[str], out_dir: str | None, images: Sequence
         return Path(out_dir)
     paths = [Path(os.path.abspath(run)) for run in runs]
     if len(set(paths)) == 1:
-        return Path(runs[0]) / (f"{FOLDER}-{joined_name(images)}" if images else FOLDER)
-    return Path(f"{FOLDER}-{joined_name([*(path.name for path in paths), *images])}")
+        return Path(runs[0]) / (f"{FOLDER}-{joined_name(variant)}" if variant else FOLDER)
+    return Path(f"{FOLDER}-{joined_name([*(path.name for path in paths), *variant])}")
 
 
 def joined_name(names: Iterable[str]) -> str:
@@ -41,41 +63,36 @@ def joined_name(names: Iterable[str]) -> str:
 
 
 def evaluation_lines(
-    found: Predictions, source: StreamingLoader, heading: str, files: Sequence[Path], width: int
+    result: EvaluationResult, source: StreamingLoader, heading: str, files: Sequence[Path], width: int
 ) -> list[str]:
-    """The numbers of all images, then those of each class, in lines of at most `width` columns; and the files."""
-    numbers = "  ".join(f"{METRIC_NAMES.get(name, name)} {value:.4f}" for name, value in found.metrics().items())
-    classes = found.confusion()
+    """The metrics of all images, then the task's table, in lines of at most `width` columns; and the files."""
+    task, metrics = result.task, result.metrics
+    numbers = "  ".join(f"{task.titles.get(name, name)} {value:.4f}" for name, value in metrics.items())
     return [
         *(f"skipped {reason}" for reason in source.skipped.values()),
         f"{heading}: {numbers}",
-        *class_table(classes.rows(), classes.macro(), width=width, all_in=f": {files[0]}" if files else ""),
+        *task.table(result.evaluator, width, str(files[0]) if files else ""),
         *([f"{files[0].parent}: {', '.join(file.name for file in files)}"] if files else []),
     ]
 
 
 def write_evaluation(
-    folder: Path, found: Predictions, source: StreamingLoader, facts: Mapping[str, Any], heading: str
+    folder: Path, result: EvaluationResult, source: StreamingLoader, metadata: Mapping[str, Any], heading: str
 ) -> tuple[list[Path], list[str]]:
-    """Writes classes.json, and what can be drawn: confusion.png, confusion.svg, and mistakes.png where there are some.
+    """Writes the task's details and, with matplotlib, its pictures.
 
-    Returns the files, and a note on each thing that is missing: a folder that cannot be written to loses no numbers.
+    Returns the files, and a note on each thing that is missing: a folder that cannot be written to loses no metrics.
     """
-    classes, mistakes = found.confusion(), found.mistakes(SHEET)
+    task, evaluator, predictions = result.task, result.evaluator, result.predictions
     files: list[Path] = []
     try:
-        files += [write_classes(folder, classes, facts, mistakes=[one.record() for one in mistakes])]
+        details = task.write_details(evaluator, folder, metadata, predictions)
+        if details is None:
+            return files, []
+        files.append(details.file)
         if not can_draw():
             return files, [f"no pictures, as matplotlib is not installed: {INSTALL}"]
-        heading = f"{heading}: top-1 {facts['top1']:.4f}"
-        files += draw_confusion(classes.matrix, classes.classes, folder / "confusion", heading=heading)
-        images = [(source.eval_image(one.index), one) for one in mistakes]
-        seen = [(image, (one.label, one.predicted, one.confidence)) for image, one in images if image is not None]
-        if seen:
-            pictures, captions = zip(*seen, strict=True)
-            number = len(found.labels) - classes.matrix.trace()
-            heading += f"\nthe most confident of {number:,} mistakes: true class → predicted class, its probability"
-            files += draw_mistakes(pictures, captions, folder / "mistakes", heading=heading)
+        files.extend(task.draw(evaluator, folder, heading, predictions, source.eval_image))
         return files, []
     except OSError as error:
         what = f"only {', '.join(file.name for file in files)}" if files else "nothing"

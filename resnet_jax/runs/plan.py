@@ -35,13 +35,13 @@ from resnet_jax.data.sources.held_out import HELD_OUT, Sides, shared
 from resnet_jax.data.sources.identity import MANY, Identity, differences, repaired
 from resnet_jax.data.sources.stored import StoredDataset
 from resnet_jax.data.sources.subsets import identify
-from resnet_jax.errors import composed, did_you_mean
+from resnet_jax.errors import composed
 from resnet_jax.files import expanded
 from resnet_jax.models import MODELS, create_model, list_models, shapes, sort_components
 from resnet_jax.models.skipnet import SkipNet
 from resnet_jax.runs.directory import read_config
 from resnet_jax.runs.image_record import Record, make_record, read_record
-from resnet_jax.tasks import TASKS, Task, TaskOptions
+from resnet_jax.tasks import Task, TaskOptions, get_task
 from resnet_jax.training import optim
 from resnet_jax.training.freeze import keep_statistics
 from resnet_jax.training.sown import SOWN
@@ -184,13 +184,11 @@ def make_task(config: Config, train: Loader, task: Task | None = None) -> Task:
     Raises:
       ValueError: an unknown name, or data that the task is not for.
     """
-    if task is None and config.task not in TASKS:
-        raise ValueError(f"expected a task, got {config.task!r}; {did_you_mean(config.task, TASKS)}")
     weights: Any = config.optim.class_weights
     if weights is not None and isinstance(weights[0], str) and weights != "balanced":
         weights = dict(map(class_weight, weights))
     options = TaskOptions(label_smoothing=config.optim.label_smoothing, class_weights=weights)
-    return (TASKS[config.task] if task is None else task).for_data(train, options)
+    return (get_task(config.task) if task is None else task).for_data(train, options)
 
 
 def adopt_preprocess(plan: Plan, preprocess: Preprocess) -> Plan:

@@ -621,6 +621,8 @@ def _shown(means: dict[str, float]) -> str:
 
 def _meta(plan: Plan, step: int) -> dict[str, Any]:
     return {
+        "task": plan.task.name,
+        "task_record": plan.task.record(),
         "model": {"name": plan.config.model.name, "overrides": plan.overrides},
         "classes": list(plan.train.classes),
         "preprocess": asdict(plan.preprocess),

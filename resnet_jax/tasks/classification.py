@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -11,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from resnet_jax.analysis.confusion import SHEET, class_table, draw_confusion, draw_mistakes
 from resnet_jax.errors import composed, did_you_mean, listed
 from resnet_jax.metrics.classes import (
     CALIBRATION_BINS,
@@ -22,7 +24,17 @@ from resnet_jax.metrics.classes import (
 from resnet_jax.metrics.confusion import Confusion, write_classes
 from resnet_jax.metrics.typed import Mean, Metric
 from resnet_jax.tasks.losses import Loss, check_class_weights, cross_entropy, label_weights
-from resnet_jax.tasks.protocol import BaseTask, Details, LabelledSource, Rows, TaskOptions, Term, Terms
+from resnet_jax.tasks.protocol import (
+    BaseTask,
+    Details,
+    ImageReader,
+    LabelledSource,
+    Predictions,
+    Rows,
+    TaskOptions,
+    Term,
+    Terms,
+)
 from resnet_jax.types import Array, Batch
 
 
@@ -79,11 +91,87 @@ class Classification(BaseTask):
     def evaluator(self) -> ClassificationEvaluator:
         return ClassificationEvaluator(self.classes)
 
-    def write_details(self, evaluator: Any, folder: Path, metadata: Mapping[str, Any]) -> Details:
+    def describe(self, prediction: Mapping[str, np.ndarray], top: int) -> dict[str, Any]:
+        return {"top": [{"class": name, "probability": p} for name, p in self._likeliest(prediction, top)]}
+
+    def format(self, prediction: Mapping[str, np.ndarray], top: int) -> str:
+        return ", ".join(f"{name} {p:.4f}" for name, p in self._likeliest(prediction, top))
+
+    def _likeliest(self, prediction: Mapping[str, np.ndarray], top: int) -> list[tuple[str, float]]:
+        log_probability = prediction["log_probability"]
+        order = np.argsort(-log_probability, kind="stable")[:top]
+        return [(self.classes[k], float(np.exp(log_probability[k]))) for k in order]
+
+    def label_name(self, label: Any) -> Any:
+        return self.classes[int(label)]
+
+    def more_metrics(self, evaluator: Any) -> dict[str, float]:
+        return {"ece": evaluator.calibration_error}
+
+    def details(self, evaluator: Any) -> dict[str, Any]:
+        return {"macro": evaluator.confusion.macro(), "classes": evaluator.confusion.rows()}
+
+    def table(self, evaluator: Any, width: int, file: str) -> list[str]:
+        classes: Confusion = evaluator.confusion
+        return class_table(classes.rows(), classes.macro(), width=width, all_in=f": {file}" if file else "")
+
+    def write_details(
+        self, evaluator: Any, folder: Path, metadata: Mapping[str, Any], predictions: Predictions | None = None
+    ) -> Details:
+        """Writes classes.json: metrics of each class, the confusion matrix, and the most confident mistakes."""
         counts: Confusion = evaluator.confusion
-        file = write_classes(folder, counts, metadata)
+        more = {}
+        if predictions is not None:
+            more["mistakes"] = [mistake.record() for mistake in confident_mistakes(predictions, self.classes, SHEET)]
+        file = write_classes(folder, counts, metadata, **more)
         lowest = ", ".join(f"{counts.classes[k]!r} {counts.recall[k]:.4f}" for k in counts.worst()[:3])
         return Details(file, f"test by class: lowest recall {lowest}")
+
+    def draw(
+        self, evaluator: Any, folder: Path, heading: str, predictions: Predictions, image: ImageReader
+    ) -> Iterator[Path]:
+        """confusion.png, confusion.svg, and mistakes.png where there are some."""
+        counts: Confusion = evaluator.confusion
+        heading = f"{heading}: top-1 {evaluator.result()['top1']:.4f}"
+        yield from draw_confusion(counts.matrix, counts.classes, folder / "confusion", heading=heading)
+        mistakes = confident_mistakes(predictions, self.classes, SHEET)
+        images = [(image(mistake.index), mistake) for mistake in mistakes]
+        readable = [(x, (one.label, one.predicted, one.confidence)) for x, one in images if x is not None]
+        if readable:
+            pictures, captions = zip(*readable, strict=True)
+            number = len(predictions.labels) - counts.matrix.trace()
+            heading += f"\nthe most confident of {number:,} mistakes: true class → predicted class, its probability"
+            yield from draw_mistakes(pictures, captions, folder / "mistakes", heading=heading)
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """An image that is predicted as another class than its label."""
+
+    index: int  # in its source
+    image: str
+    label: str
+    predicted: str
+    confidence: float  # probability of the predicted class
+
+    def record(self) -> dict[str, Any]:
+        """As JSON holds it: a confidence of NaN is None."""
+        record = {name: value for name, value in asdict(self).items() if name != "index"}
+        return record | {"confidence": None if math.isnan(self.confidence) else self.confidence}
+
+
+def confident_mistakes(predictions: Predictions, classes: Sequence[str], most: int) -> list[Mistake]:
+    """At most `most` images that are predicted as another class, the most confident predictions first."""
+    log_probability: Any = predictions.outputs["log_probability"]
+    labels: Any = predictions.labels
+    predicted = np.asarray(predicted_classes(log_probability, labels))
+    wrong = np.flatnonzero(predicted != labels)
+    confidence = np.exp(log_probability[wrong, predicted[wrong]])
+    order = sorted(zip(wrong.tolist(), confidence.tolist(), strict=True), key=lambda pair: -pair[1])[:most]
+    return [
+        Mistake(predictions.indices[i], predictions.names[i], classes[labels[i]], classes[predicted[i]], p)
+        for i, p in order
+    ]
 
 
 def accuracy(logits: Array, labels: Array, mask: Array) -> dict[str, Metric]:

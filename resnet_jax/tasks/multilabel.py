@@ -21,6 +21,7 @@ from resnet_jax.tasks.protocol import (
     BaseTask,
     Details,
     LabelledSource,
+    Predictions,
     Rows,
     TaskOptions,
     Term,
@@ -84,7 +85,9 @@ class MultiLabel(BaseTask):
     def evaluator(self) -> MultiLabelEvaluator:
         return MultiLabelEvaluator(self.thresholds)
 
-    def write_details(self, evaluator: Any, folder: Path, metadata: Mapping[str, Any]) -> Details:
+    def write_details(
+        self, evaluator: Any, folder: Path, metadata: Mapping[str, Any], predictions: Predictions | None = None
+    ) -> Details:
         """Writes classes.json: of each class its images, average precision, F1, and the threshold of the highest F1.
 
         That threshold is chosen on the evaluated images, so "best_f1" is optimistic: it is for other images.

@@ -6,7 +6,7 @@ has defaults for all but the objective and the evaluator.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, Self
@@ -29,6 +29,19 @@ class Term(NamedTuple):
 
 Terms = Mapping[str, Term]
 Rows = Mapping[str, np.ndarray]  # host arrays with a row per example
+
+
+ImageReader = Callable[[int], np.ndarray | None]  # an example's index -> uint8 [H, W, C], or None: unreadable
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """Predictions for n examples."""
+
+    names: Sequence[str]
+    labels: np.ndarray  # [n, ...]
+    outputs: Rows  # what `Task.predictions` names, averaged over views and nets
+    indices: Sequence[int]  # of the examples in their source
 
 
 class Details(NamedTuple):
@@ -79,7 +92,7 @@ class Task(Protocol):
         ...
 
     def for_data(self, source: LabelledSource, options: TaskOptions) -> Task:
-        """This task for a training source, as a config's options set it.
+        """This task for a training source, as a config's options set it; without options only `classes` is read.
 
         Raises:
           ValueError: data without labels of this kind, or options that do not fit it.
@@ -122,8 +135,44 @@ class Task(Protocol):
         """This task with what `record` returned when a checkpoint was saved."""
         ...
 
-    def write_details(self, evaluator: Any, folder: Path, metadata: Mapping[str, Any]) -> Details | None:
+    def describe(self, prediction: Mapping[str, np.ndarray], top: int) -> dict[str, Any]:
+        """The prediction of one example as JSON holds it; of a list of candidates the first `top`."""
+        ...
+
+    def format(self, prediction: Mapping[str, np.ndarray], top: int) -> str:
+        """The prediction of one example for people."""
+        ...
+
+    def label_name(self, label: Any) -> Any:
+        """The label of one example as JSON holds it."""
+        ...
+
+    def more_metrics(self, evaluator: Any) -> dict[str, float]:
+        """What an evaluation reports beyond the evaluator's result, which every test of a run reports."""
+        ...
+
+    def details(self, evaluator: Any) -> dict[str, Any]:
+        """Records beyond the metrics, as JSON holds them: numbers of each class."""
+        ...
+
+    def table(self, evaluator: Any, width: int, file: str) -> list[str]:
+        """Lines of at most `width` columns that follow an evaluation's metrics; `file` has all of the details."""
+        ...
+
+    def write_details(
+        self, evaluator: Any, folder: Path, metadata: Mapping[str, Any], predictions: Predictions | None = None
+    ) -> Details | None:
         """Writes what the evaluator knows beyond its result, such as numbers of each class, into `folder`.
+
+        Raises:
+          OSError: it cannot be written.
+        """
+        ...
+
+    def draw(
+        self, evaluator: Any, folder: Path, heading: str, predictions: Predictions, image: ImageReader
+    ) -> Iterator[Path]:
+        """Draws pictures of an evaluation into `folder`, and yields each file.
 
         Raises:
           OSError: it cannot be written.
@@ -157,8 +206,33 @@ class BaseTask:
     def restored(self, record: Mapping[str, Any]) -> Self:
         return self
 
-    def write_details(self, evaluator: Any, folder: Path, metadata: Mapping[str, Any]) -> Details | None:
+    def describe(self, prediction: Mapping[str, np.ndarray], top: int) -> dict[str, Any]:
+        return {name: x.tolist() for name, x in prediction.items()}
+
+    def format(self, prediction: Mapping[str, np.ndarray], top: int) -> str:
+        return "  ".join(f"{name} {' '.join(f'{x:.4f}' for x in np.ravel(own))}" for name, own in prediction.items())
+
+    def label_name(self, label: Any) -> Any:
+        return np.asarray(label).tolist()
+
+    def more_metrics(self, evaluator: Any) -> dict[str, float]:
+        return {}
+
+    def details(self, evaluator: Any) -> dict[str, Any]:
+        return {}
+
+    def table(self, evaluator: Any, width: int, file: str) -> list[str]:
+        return []
+
+    def write_details(
+        self, evaluator: Any, folder: Path, metadata: Mapping[str, Any], predictions: Predictions | None = None
+    ) -> Details | None:
         return None
+
+    def draw(
+        self, evaluator: Any, folder: Path, heading: str, predictions: Predictions, image: ImageReader
+    ) -> Iterator[Path]:
+        return iter(())
 
 
 def check_rows(source: LabelledSource, task: str) -> None:

@@ -26,7 +26,7 @@ def sown_loss(collections: Mapping[str, Any], mask: Array) -> Array | None:
 
 
 def sown_metrics(collections: Mapping[str, Any], mask: Array) -> dict[str, Metric]:
-    """The means of what modules have sown, by path: "stage1_block0/name"."""
+    """Means of what modules have sown, by path: "stage1_block0/name"."""
     metrics: dict[str, Metric] = {}
     for path, values in flatten_dict(collections.get("metrics", {})).items():
         for value in values:

@@ -19,7 +19,7 @@ from jax import lax
 from resnet_jax.errors import check_type, described
 from resnet_jax.metrics.classes import predicted_classes
 from resnet_jax.metrics.typed import Mean, Sum
-from resnet_jax.models.options import whole
+from resnet_jax.models.options import check_integer
 from resnet_jax.tasks.classification import Classification
 from resnet_jax.tasks.losses import Loss, cross_entropy
 from resnet_jax.training.batch import complete, without_ignored
@@ -74,7 +74,7 @@ def make_step(
     check_model(model)
     check_optimizer(tx)
     _check_callable(objective=objective, **_not_none(augment=augment, frozen=frozen))
-    accumulate = whole("accumulate", accumulate, 1)
+    accumulate = check_integer("accumulate", accumulate, 1)
     check_type(ema_decay, (int, float, np.number, NoneType), "ema_decay (a number in [0, 1], or None)")
     if ema_decay is not None and not 0 <= ema_decay <= 1:
         raise ValueError(f"expected ema_decay in [0, 1], got {ema_decay}")

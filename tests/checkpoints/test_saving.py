@@ -25,6 +25,7 @@ def test_a_state_of_another_loop_loads_as_a_run_does(tmp_path):
     for step in (3, 7):
         loaded = load_checkpoint(tmp_path / "run", step)
         assert (loaded.model, loaded.preprocess, loaded.classes) == (model, PREPROCESS, ("cat", "dog"))
+        assert loaded.preprocess.source == "the run that wrote the checkpoint"
         jax.tree.map(np.testing.assert_array_equal, loaded.variables, state.variables)
     with pytest.raises(ValueError, match=r"expected a state of cifar_resnet8 with {}; other arrays: .*dense/bias"):
         save_checkpoint(tmp_path / "other", state, "cifar_resnet8", preprocess=PREPROCESS, classes=("cat", "dog"))

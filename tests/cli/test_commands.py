@@ -24,8 +24,9 @@ from resnet_jax.cli.main import main
 from resnet_jax.config import Config, check_config
 from resnet_jax.data.loading import streaming as photographs
 from resnet_jax.errors import OutOfMemory, UnreadableImage
-from resnet_jax.runs import evaluation, evaluation_files
+from resnet_jax.runs import evaluation
 from resnet_jax.runs import warm_start as init
+from resnet_jax.tasks import classification
 
 pytestmark = pytest.mark.slow
 SHORT = (
@@ -91,8 +92,10 @@ def test_eval_gives_the_numbers_of_the_run(trained, pictures, capsys):
         ([], "val"),
         (["--split", "val[:9]"], "val[:9]"),
         (["--data.path", pictures / "val"], "val-train"),
+        (["--protocol", "flip"], "flip"),
     ):
-        found = json.loads(said(capsys, "eval", trained, "--json", *at))  # only the run's own images go to "evaluation"
+        # Only what the run's last test was goes to "evaluation".
+        found = json.loads(said(capsys, "eval", trained, "--json", *at))
         folder = trained / (f"evaluation-{name}" if at else "evaluation")
         assert found["files"][0] == f"{folder}/classes.json"
         assert at == [] or (trained / "evaluation/classes.json").read_text() == kept
@@ -128,7 +131,7 @@ def test_a_run_ends_with_its_numbers_by_class_and_eval_draws_them(trained, tmp_p
     )
     (trained / "evaluation").unlink()
     monkeypatch.setattr(
-        evaluation_files, "draw_confusion", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "No space"))
+        classification, "draw_confusion", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "No space"))
     )
     main(["eval", str(trained)])
     assert f"note: only classes.json is written to {trained}/evaluation: No space; --out-dir" in capsys.readouterr().err

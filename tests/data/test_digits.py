@@ -100,3 +100,9 @@ def test_labels_of_other_kinds_are_derived_from_the_digit():
     values = data.open_dataset("digits", label_kind="targets").examples("train")
     assert values.classes == ("value",)
     np.testing.assert_array_equal(values.labels[:, 0], digits)
+
+
+@pytest.mark.parametrize("path", ["/data/pets", "../pets", "~/pets"])
+def test_a_path_leads_to_open_dataset(path):
+    with pytest.raises(ValueError, match=rf"expected the name of a dataset, got '{path}'; open_dataset\(path="):
+        data.load(path, "train")

@@ -309,7 +309,7 @@ def test_efficientnets_of_any_scale():
         assert tuple(stage.depth for stage in model.stages) == depths
         assert model.image_size == scales[2]
     for scales in ((0, 1, 224), (1.0, -1.0, 224), (1.0, 1.0, 0)):
-        with pytest.raises(ValueError, match=r"wanted: above 0"):
+        with pytest.raises(ValueError, match="expected (width|depth|resolution) above 0, got"):
             efficientnet(*scales)
 
 

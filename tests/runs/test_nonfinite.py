@@ -10,9 +10,10 @@ import recipe
 
 from resnet_jax import make_eval_step, make_train_step
 from resnet_jax.models import list_models
+from resnet_jax.tasks import Classification
 from resnet_jax.training import optim
+from resnet_jax.training.core import forward_step
 from resnet_jax.training.state import TrainState
-from resnet_jax.training.step import make_predict_step
 
 N, SIDE = 4, 64
 LAST = ("params", "stage4_block0", "branch", "conv2", "kernel")
@@ -56,13 +57,13 @@ def test_compiled_evaluation_and_prediction_show_it(setting):
     model, _, state, image = setting
     label = jnp.arange(N)
     evaluate = jax.jit(make_eval_step(model, axis_name=None))
-    predict = jax.jit(make_predict_step(model, axis_name=None))
+    predict = jax.jit(forward_step(model, Classification().predictions, axis_name=None))
     assert np.isfinite(evaluate(state, {"image": image, "label": label})["loss"])
     for place, poke in PLACES.items():
         bad, images = poke(state, image)
         sums, own = (step(bad, {"image": images, "label": label}) for step in (evaluate, predict))
         assert np.isnan(sums["loss"]) and sums["top1"] <= (N - 1 if place == "pixel" else 0), place
-        lost = np.isnan(own["log_probability"]).all(-1)
+        lost = np.isnan(own.predictions["log_probability"]).all(-1)
         assert lost.tolist() == [place != "pixel" or i == 1 for i in range(N)], place
 
 

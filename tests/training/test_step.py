@@ -1,5 +1,6 @@
 """The training step against PyTorch's trajectory, and against itself."""
 
+from dataclasses import replace
 from functools import partial
 from importlib import resources
 
@@ -18,15 +19,16 @@ from resnet_jax import Outputs, Preprocess, load_pretrained, make_eval_step, mak
 from resnet_jax.checkpoints.manager import Checkpoints, open_checkpoint
 from resnet_jax.data.augment.device import make_augment
 from resnet_jax.distributed.devices import Parallel
+from resnet_jax.metrics.typed import Last, results
 from resnet_jax.models import create_model
 from resnet_jax.models.layers import GroupNorm
-from resnet_jax.tasks import Classification
+from resnet_jax.tasks import Classification, Term
 from resnet_jax.tasks.losses import cross_entropy
 from resnet_jax.training import metrics, optim
 from resnet_jax.training.batch import complete
 from resnet_jax.training.core import forward_step
 from resnet_jax.training.state import TrainState
-from resnet_jax.training.step import step_keys
+from resnet_jax.training.step import make_step, step_keys
 
 SMOOTH = partial(cross_entropy, label_smoothing=0.1)
 
@@ -570,3 +572,46 @@ def test_a_batch_that_is_none_is_named():
             complete(batch | wrong, None)
     with pytest.raises(ValueError, match="expected a batch with image and label, got one without label"):
         complete({"image": batch["image"]}, None)
+
+
+class Sowing(nn.Module):
+    """Logits w * x, with a loss and a metric of its own."""
+
+    @nn.compact
+    def __call__(self, images, train, example_index=None):
+        w = self.param("w", nn.initializers.ones, (2,))
+        self.sow("losses", "decay", 0.5 * jnp.sum(w**2))
+        self.sow("metrics", "size", jnp.abs(images).sum((1, 2, 3)))
+        return Outputs(images.reshape(len(images), 2) * w[None], {})
+
+
+def test_terms_of_several_weights_and_sown_losses_add_up(x64):
+    """w follows the gradient of mean_n a_n + sum_n k_n b_n / sum_n k_n + w^2 / 2, on one device or in two parts."""
+    rng = np.random.default_rng(0)
+    x, k, mask = rng.standard_normal((4, 1, 2, 1)), np.array([1.0, 3.0, 2.0, 9.0]), np.array([1.0, 1.0, 1.0, 0.0])
+
+    def objective(outputs, batch, axis_name):
+        first, second = outputs.logits[:, 0], outputs.logits[:, 1] ** 2
+        weights = batch["label"] * batch["mask"]
+        terms = {"first": Term((first * batch["mask"]).sum()), "second": Term((second * weights).sum(), weights.sum())}
+        return terms, {"largest": Last(jnp.float64(7))}
+
+    state = TrainState.create(Sowing(), optax.sgd(1.0), jax.random.key(0), x)
+    state = replace(state, params={"w": jnp.ones(2)})
+    flat, used = x.reshape(4, 2)[:3], k[:3] / k[:3].sum()
+    gradient = np.array([flat[:, 0].mean(), 2 * (flat[:, 1] ** 2 * used).sum()]) + 1
+    for accumulate in (1, 2):
+        step = make_step(Sowing(), optax.sgd(1.0), objective, axis_name=None, accumulate=accumulate)
+        new, found = jax.jit(step)(state, {"image": x, "label": k, "mask": mask})
+        np.testing.assert_allclose(new.params["w"], 1 - gradient, rtol=1e-12)
+        means = results(found)
+        expected = {"first": flat[:, 0].mean(), "second": (flat[:, 1] ** 2 * used).sum(), "largest": 7.0, "count": 3.0}
+        assert {name: means[name] for name in expected} == pytest.approx(expected, rel=1e-12)
+        assert means["loss"] == pytest.approx(expected["first"] + expected["second"], rel=1e-12)
+        assert means["size"] == pytest.approx(np.abs(flat).sum(1).mean(), rel=1e-12)
+    with pytest.raises(ValueError, match="gradient_flow expects terms of one weight, got 2"):
+        jax.eval_shape(
+            make_step(Sowing(), optax.sgd(1.0), objective, axis_name=None, gradient_flow=True),
+            state,
+            {"image": x, "label": k},
+        )

@@ -1,1 +1,1 @@
-"""Tables: each family's nets, by name."""
+"""Tables of the papers: a file per family, rows of `ModelSpec` by name."""

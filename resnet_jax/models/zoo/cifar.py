@@ -1,12 +1,12 @@
-"""The CIFAR nets of He et al. 2015, section 4.2 and table 6: 6n + 2 layers, three stages of 16, 32 and 64 channels.
+"""CIFAR nets of He et al. 2015, section 4.2 and table 6: 6n + 2 layers, three stages of 16, 32 and 64 channels.
 
-cifar_resnet20 and the others have the paper's parameter-free shortcut (option A); `_a`, `_b`, `_c` say the option.
+cifar_resnet20 and the like have the paper's parameter-free shortcut (option A); `_a`, `_b`, `_c` name the option.
 cifar_resnet8 (n = 1) is not in the paper; it is the usual small student of distillation (Tian et al. 2020). 38 and 74
-are the twins of SkipNet's. cifar_highway: the same stages with highway gates (Srivastava et al. 2015) where the others
-add. cifar_resnet18: ImageNet's, with a 3x3 stem and no pooling, as articles on CIFAR mean it.
+are the twins of SkipNet's. cifar_highway has highway gates (Srivastava et al. 2015) instead of additions.
+cifar_resnet18 is ImageNet's with a 3x3 stem and no pooling, the usual net of articles on CIFAR.
 
-Small nets to try a paper's idea beside its twin: cifar_condconv20 (Yang et al. 2019, four experts a convolution) beside
-cifar_resnet20, cifar_res2net29 (Gao et al. 2019, four slices) beside cifar_resnet29, both of bottlenecks.
+Small nets with a paper's idea, each with a twin without it: cifar_condconv20 (Yang et al. 2019, four experts a
+convolution) and cifar_resnet20; cifar_res2net29 (Gao et al. 2019, four slices) and cifar_resnet29, both of bottlenecks.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""The image towers of CLIP (Radford et al. 2021, section 2.4 and table 19), as timm names them.
+"""Image towers of CLIP (Radford et al. 2021, section 2.4 and table 19), with timm's names.
 
-ResNet-D's ideas, averages before every stride, and attention for the last pool. The logits are CLIP's image embedding.
+They have the stem and shortcuts of ResNet-D, average pooling before every stride, and attention pooling in the head.
+The logits are CLIP's image embedding.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ TIMM = NameTable(
         *(ModuleName(f"head.{projection}", f"head/{projection}") for projection in "qkv"),
     )
 )
-# Names of OpenAI's model.py, which open_clip keeps. The file holds the text tower, too.
+# Names of OpenAI's model.py, also used by open_clip. The file also has the text tower.
 OPENAI = NameTable(
     (
         ModuleName("visual.conv{k}", "stem/conv{k}"),

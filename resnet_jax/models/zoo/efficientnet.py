@@ -1,8 +1,8 @@
-"""EfficientNet (Tan and Le 2019) and its kin, as timm names and sizes them.
+"""EfficientNet (Tan and Le 2019) and variants, with timm's names and image sizes.
 
-efficientnet_b0 to b7 pad symmetrically, as PyTorch does, with BatchNorm's usual epsilon; tf_efficientnet_* as
-TensorFlow does, with its epsilon, at the paper's sizes. tf_efficientnet_cc_*: CondConv (Yang et al. 2019) in the last
-three stages.
+efficientnet_b0 to b7 have PyTorch's symmetric padding and BatchNorm's usual epsilon; tf_efficientnet_* have
+TensorFlow's padding and epsilon and the paper's image sizes. tf_efficientnet_cc_* have CondConv (Yang et al. 2019) in
+the last three stages.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ TENSORFLOW: dict[str, Any] = {"conv": Partial(Conv, same=True), "norm": Partial(
 
 
 def widened(channels: int, width: float) -> int:
-    """A multiple of 8 near channels * width, and no less than nine tenths of it."""
+    """The multiple of 8 nearest to channels * width, but at least nine tenths of channels * width."""
     rounded = divisible(channels * width)
     return rounded + 8 if rounded < 0.9 * channels * width else rounded
 
@@ -52,16 +52,20 @@ def efficientnet(
     squeeze: float | None = 1 / 4,
     **fields: Any,
 ) -> Partial[ResNet]:
-    """The compound scaling of eq. 2 and 3: channels by `width`, blocks by `depth`, images of `resolution` pixels.
+    """Builder of a net by the compound scaling of eq. 2 and 3.
 
-    `experts`: of the convolutions in the last three stages. `squeeze`: of squeeze-excite; None: without.
+    Args:
+      width, depth: multiply the channels and the blocks of B0.
+      resolution: published image side, pixels.
+      experts: number of experts per convolution in the last three stages; None: ordinary convolutions.
+      squeeze: squeeze-excite ratio; None: no squeeze-excite.
 
     Raises:
       ValueError: a scale that is not above 0.
     """
     for scale, value in (("width", width), ("depth", depth), ("resolution", resolution)):
         if value <= 0:
-            raise ValueError(f"{scale}={value!r}; wanted: above 0, as efficientnet(1.0, 1.1, 240), which is B1")
+            raise ValueError(f"expected {scale} above 0, got {value!r}; efficientnet(1.0, 1.1, 240) is B1")
     stages = []
     for number, (blocks, channels, strides, kernel, expansion) in enumerate(ROWS):
         branch = Partial(MBConv, kernel_size=kernel, expansion=expansion, squeeze=squeeze)
@@ -74,7 +78,7 @@ def efficientnet(
     return Partial(ResNet, stages=tuple(stages), image_size=resolution, **(own | fields))
 
 
-# Width, depth, the sizes of timm's weights and the paper's (pixels).
+# Width, depth, image sizes of timm's weights and of the paper (pixels).
 SCALES = (
     (1.0, 1.0, 224, 224),
     (1.0, 1.1, 240, 240),
@@ -86,7 +90,7 @@ SCALES = (
     (2.0, 3.1, 600, 600),
 )
 
-# Names of timm's efficientnet.py. The first stage has no expansion, and numbers its norms without it.
+# Names of timm's efficientnet.py. The first stage has no expansion, so its norms have smaller numbers.
 TIMM = NameTable(
     (
         ModuleName("conv_stem", "stem/conv"),
@@ -133,7 +137,7 @@ TORCHVISION_LARGE = replace(TORCHVISION, overrides={"norm": Partial(BatchNorm, e
 
 
 def _spec(build: Partial[ResNet], image_size: int, mean_std: MeanStd = IMAGENET) -> ModelSpec:
-    """The crop leaves out 16 pixels at each side, as in the paper's code."""
+    """The crop is 32 pixels smaller than the resized image, as in the paper's code."""
     preprocess = Preprocess(image_size, image_size + 32, *mean_std, interpolation="bicubic")
     return ModelSpec(build, "efficientnet", image_size, {"timm": TIMM}, preprocess)
 

@@ -1,8 +1,8 @@
-"""The ImageNet nets of He et al. 2015, "Deep Residual Learning for Image Recognition", table 1.
+"""ImageNet nets of He et al. 2015, "Deep Residual Learning for Image Recognition", table 1.
 
-resnet50/101/152 are v1.5, as torchvision and timm have them: stride in the 3x3. The `_v1` nets are the paper's: stride
-in the first 1x1, the same parameters, 6 % fewer multiply-adds. resnet18/34 have shortcut option B; `_a`, `_b` and `_c`
-say the option.
+resnet50/101/152 are v1.5, as in torchvision and timm: the stride is in the 3x3. The `_v1` nets are the paper's: the
+stride is in the first 1x1; same parameters, 6 % fewer multiply-adds. resnet18/34 have shortcut option B; `_a`, `_b` and
+`_c` name the option.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ TORCHVISION_MODULES = (
     ModuleName("layer{s}.{i}.bn{k}", "stage{s}_block{i}/branch/norm{k}"),
     ModuleName("fc", "head/dense"),
 )
-# timm's resnet.py has the same, and more for deep stems, strided convolutions in place of the stem's pool, slices of
-# Res2Net and attention over channels.
+# Names of timm's resnet.py: the same, and those of deep stems, convolutions in place of the stem's pool, slices of
+# Res2Net, and channel attention.
 TIMM_MODULES = (
     ModuleName("conv1.0", "stem/conv1"),
     ModuleName("conv1.1", "stem/norm1"),
@@ -63,7 +63,7 @@ TORCHVISION, TIMM = NameTable(TORCHVISION_MODULES), NameTable(TIMM_MODULES)
 
 
 def net(depths: Sequence[int], features: Sequence[int], block: Any, **fields: Any) -> Partial[ResNet]:
-    """The builder of a net of four stages; all but the first halve the side."""
+    """Builder of a net of four stages; all but the first halve the side of the map."""
     rows = zip(depths, features, (1, 2, 2, 2), strict=True)
     stages = tuple(Stage(depth, width, strides, block) for depth, width, strides in rows)
     return Partial(ResNet, stages=stages, **fields)
@@ -77,7 +77,7 @@ def timm_spec(
     table: NameTable = TIMM,
     preprocess: Preprocess | None = None,
 ) -> ModelSpec:
-    """The row of a net of timm's resnet.py, with timm's usual preprocessing unless another is given."""
+    """Row of a net in timm's resnet.py; `preprocess` defaults to timm's usual one."""
     usual = Preprocess(image_size, round(image_size / 0.875), *IMAGENET)
     return ModelSpec(build, family, image_size, {"timm": table}, preprocess or usual)
 

@@ -1,8 +1,9 @@
-"""Pre-activation nets: He et al. 2016, "Identity Mappings in Deep Residual Networks", and what was built on them.
+"""Pre-activation nets of He et al. 2016, "Identity Mappings in Deep Residual Networks", and their successors.
 
-resnetv2_*: for ImageNet, as timm builds and names them; `_bit`: Kolesnikov et al. 2019, "Big Transfer", with group
-norms and standardised kernels, x2 and x3 times as wide. cifar_preresnet: the paper's nets, 110 of basic blocks, 164
-and 1001 of bottlenecks. cifar_wrnD_K: Zagoruyko and Komodakis 2016, "Wide Residual Networks", D layers, K times wider.
+resnetv2_* are timm's nets for ImageNet; `_bit` are those of Kolesnikov et al. 2019, "Big Transfer", with group norms
+and standardised kernels, x2 and x3 times as wide. cifar_preresnet are the paper's nets: 110 of basic blocks, 164 and
+1001 of bottlenecks. cifar_wrnD_K are those of Zagoruyko and Komodakis 2016, "Wide Residual Networks": D layers, K times
+as wide.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """SkipNets (Wang et al. 2018): gated blocks on the CIFAR ResNets with shortcut option A, and on ResNet-50 and 101.
 
-cifar_skipnet38, 74 and 110 have feed-forward gates, of two convolutions each, the deepest of one. The others have
-recurrent gates, which share a memory of ten numbers: `_rnn`, and those for ImageNet, whose blocks are too wide for
-convolutions in gates.
+cifar_skipnet38, 74 and 110 have feed-forward gates: of two convolutions each, of one in the deepest net. `_rnn` and the
+nets for ImageNet, whose blocks are too wide for convolutions in gates, have recurrent gates that share a memory of ten
+numbers.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from typing import Any
 from resnet_jax.models.spec import IMAGENET, ModelSpec, NameTable
 from resnet_jax.types import Preprocess
 
-# By the checksum in the file's name: net, crop and shorter side before it (pixels), interpolation.
+# By the checksum in the file name: net, crop, shorter side before the crop (pixels), interpolation.
 WEIGHTS: dict[str, tuple[str, int, int, Any]] = {
     "7f5810bc": ("efficientnet_b0", 224, 256, "bicubic"),
     "bac287d4": ("efficientnet_b1", 240, 256, "bicubic"),
@@ -44,7 +44,7 @@ WEIGHTS: dict[str, tuple[str, int, int, Any]] = {
 
 
 def in_torchvision(models: Mapping[str, ModelSpec], table: NameTable) -> dict[str, ModelSpec]:
-    """`models`, those that torchvision has with its names and its published weights."""
+    """`models` with torchvision's names and published weights for the nets that torchvision has."""
     return {name: _row(name, spec, table) for name, spec in models.items()}
 
 

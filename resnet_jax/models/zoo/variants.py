@@ -1,7 +1,7 @@
-"""Nets of ResNet's stages with one thing changed, as timm (and torchvision, where it has them) builds and names them.
+"""Variants of ResNet's stages, with the names of timm and torchvision.
 
-c, d, t: the stems and shortcuts of He et al. 2018, "Bag of Tricks": c a deep stem, d pooled shortcuts besides, t a
-tiered deep stem (24, 32, 64 channels) with d's shortcuts. aa, blur: anti-aliased. The others: see the rows.
+c, d and t have the stems and shortcuts of He et al. 2018, "Bag of Tricks": c a deep stem, d also pooled shortcuts, t a
+tiered deep stem (24, 32, 64 channels) and d's shortcuts. aa and blur are anti-aliased.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def _grouped(groups: int, base_width: int, **slots) -> Partial[Residual]:
 
 
 def _res2(base_width: int, scale: int, groups: int = 1, **slots) -> Partial[Residual]:
-    """Gao et al. 2019, "Res2Net", table 1: width at 256 features, and scale."""
+    """Res2Net: Gao et al. 2019, "Res2Net", table 1; `base_width` is the width of a slice at 256 features."""
     return Partial(Residual, branch=Partial(Bottle2neck, base_width=base_width, scale=scale, groups=groups), **slots)
 
 
