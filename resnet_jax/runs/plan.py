@@ -528,7 +528,7 @@ def make_augmentation(config: DataConfig, preprocess: Preprocess, num_classes: i
 
 def frozen(config: OptimConfig) -> optim.PathPredicate | None:
     """Which parameters stay as they are, by path; None: none."""
-    return None if config.freeze is None else optim.found_by(config.freeze)
+    return None if config.freeze is None else optim.match_path(config.freeze)
 
 
 def _multipliers(config: OptimConfig) -> list[tuple[str, float]]:
@@ -554,7 +554,7 @@ def check_patterns(config: OptimConfig, params: Any) -> None:
         left = paths
         for pattern in given:
             try:
-                holds = optim.found_by(pattern)
+                holds = optim.match_path(pattern)
             except ValueError as error:
                 raise ValueError(f"{name}: {error}") from None
             if not any(map(holds, left)) and any(map(holds, paths)):

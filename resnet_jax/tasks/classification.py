@@ -228,7 +228,7 @@ class ClassificationEvaluator:
           ValueError: there were no examples.
         """
         if not self._count:
-            raise ValueError("no examples to average over")
+            raise ValueError("expected at least one example, got none")
         return {"loss": self._loss / self._count} | {f"top{k}": n / self._count for k, n in self._hits.items()}
 
     @property
@@ -260,13 +260,13 @@ def resolve_class_weights(weights: Any, source: LabelledSource) -> tuple[float, 
         return _weights_by_name(weights, classes)
     if weights != "balanced":
         if len(weights) != len(classes):
-            problem = f"optim.class_weights has {len(weights)} numbers; expected {len(classes)}, one per class"
-            raise ValueError(f"{problem}, in this order: {listed(classes)}; or CLASS=WEIGHT")
+            expected = f"expected optim.class_weights to have {len(classes)} numbers, one per class, got {len(weights)}"
+            raise ValueError(f"{expected}; the order of the classes: {listed(classes)}; or CLASS=WEIGHT")
         return tuple(map(float, weights))
     counts = np.bincount(source.labels[source.labels >= 0], minlength=len(classes))
     if not counts.all():
         name = classes[int(counts.argmin())]
-        raise ValueError(f"optim.class_weights=balanced: no training image of class {name!r}")
+        raise ValueError(f"optim.class_weights=balanced: expected training images of every class, got none of {name!r}")
     return tuple(map(float, counts.sum() / (len(classes) * counts)))
 
 

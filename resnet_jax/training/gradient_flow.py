@@ -1,7 +1,7 @@
-"""How large gradients are along a net: by the outputs of its blocks, and by their parameters.
+"""Gradient norms along a net: by the outputs of its blocks, and by their parameters.
 
-In one backward pass: each block's output passes through an identity whose gradient rule also gives, as the gradient of
-a number that counts for nothing, the sum of squares of what flows back through it.
+They cost no further backward pass: each block's output goes through an identity with an unused scalar input, whose
+"gradient" is the sum of squares of the output's gradient.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ ACTIVATIONS, PARAMETERS = "activation_gradient/", "parameter_gradient/"
 
 
 def taps(params: Mapping[str, Any]) -> dict[str, Array]:
-    """A number for the stem and each block: differentiate by it."""
+    """An unused scalar for the stem and each block, to differentiate by: [] each."""
     dtype = at_least_float32(jax.tree.leaves(params)[0].dtype)
     return {f"{ACTIVATIONS}{part}": jnp.zeros((), dtype) for part in params if part == "stem" or "_block" in part}
 
 
 def tapped(tokens: Mapping[str, Array]) -> Callable[..., Any]:
-    """An interceptor (`flax.linen.intercept_methods`): the gradient by each of `tokens` is that sum of squares."""
+    """An interceptor of `flax.linen`: the gradient by each token is the sum of squares of its block's gradient."""
 
     def call(run: Callable[..., Any], args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
         outputs, path = run(*args, **kwargs), context.module.path
@@ -39,7 +39,7 @@ def tapped(tokens: Mapping[str, Array]) -> Callable[..., Any]:
             return outputs
         if not isinstance(outputs, tuple):
             return _tap(outputs, token)
-        # A stem returns its feature and what the blocks get, a gated block its map and what it hands on.
+        # A stem returns its feature and the blocks' input, a block with a carry its map and the carry.
         at = -1 if path == ("stem",) else 0
         several = list(outputs)
         several[at] = _tap(several[at], token)

@@ -43,22 +43,22 @@ def _as_sum(metric: Metric, count: Array) -> Array:
 
 
 def total(batches: Iterable[Mapping[str, Any]]) -> dict[str, float]:
-    """Sums of batches, added one after the other, on the host, in float64: so a total may be added to later."""
-    added: dict[str, float] = {}
+    """The batches' sums added on the host, in order and in float64, so that more can be added later."""
+    totals: dict[str, float] = {}
     for sums in batches:
         for name, value in sums.items():
-            added[name] = added.get(name, 0.0) + float(np.float64(value))
-    return added
+            totals[name] = totals.get(name, 0.0) + float(np.float64(value))
+    return totals
 
 
 def mean(batches: Iterable[Mapping[str, Any]]) -> dict[str, float]:
-    """Sums of one or more batches -> means over their examples.
+    """Means over the examples of one or more batches, from their sums.
 
     Raises:
       ValueError: there were no examples.
     """
-    added = total(batches)
-    count = added.pop("count", 0.0)
+    totals = total(batches)
+    count = totals.pop("count", 0.0)
     if not count:
-        raise ValueError("no examples to average over")
-    return {name: value / count for name, value in added.items()}
+        raise ValueError("expected at least one example to average over, got none")
+    return {name: value / count for name, value in totals.items()}

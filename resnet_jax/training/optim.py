@@ -52,9 +52,9 @@ def step_decay(
     return schedule
 
 
-def by_path(of: Callable[[str], Any], params: Any) -> Any:
-    """A tree like `params`, of what `of` makes of each path."""
-    return unflatten_dict({path: of(path) for path in flatten_dict(params, sep="/")}, sep="/")
+def by_path(function: Callable[[str], Any], params: Any) -> Any:
+    """A tree like `params` of function(path)."""
+    return unflatten_dict({path: function(path) for path in flatten_dict(params, sep="/")}, sep="/")
 
 
 def kernels(params: Any) -> Any:
@@ -75,9 +75,9 @@ def sgd(
     decay_all: bool = False,
     clip_norm: float | None = None,
 ) -> optax.GradientTransformation:
-    """v = momentum * v + g + weight_decay * w; w -= learning_rate * v, as PyTorch and Caffe have it.
+    """v = momentum * v + g + weight_decay * w; w -= learning_rate * v, as in PyTorch and Caffe.
 
-    Decay is on kernels only, or on every parameter with `decay_all` (as the paper). The clipped norm is of g alone.
+    Decay applies to kernels only, or with `decay_all` to every parameter (as in the paper). Only g is clipped.
     """
     return optax.chain(
         _clip(clip_norm),
@@ -95,45 +95,45 @@ def adamw(
     decay_all: bool = False,
     clip_norm: float | None = None,
 ) -> optax.GradientTransformation:
-    """Adam with decoupled weight decay (Loshchilov and Hutter 2019); decay and clipping as in `sgd`."""
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019); options are as for `sgd`."""
     mask = None if decay_all else kernels
     return optax.chain(_clip(clip_norm), optax.adamw(learning_rate, b1, b2, weight_decay=weight_decay, mask=mask))
 
 
-def found_by(pattern: str) -> PathPredicate:
-    """Whether the regular expression finds something in a parameter's path.
+def match_path(pattern: str) -> PathPredicate:
+    """Whether a regular expression matches somewhere in a parameter's path.
 
     Raises:
-      ValueError: it is none.
+      ValueError: an invalid expression.
     """
     try:
         compiled = re.compile(pattern)
     except re.error as error:
-        raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+        raise ValueError(f"expected a regular expression, got {pattern!r}: {error}") from None
     return lambda path: compiled.search(path) is not None
 
 
 def rate_factors(params: Any, multipliers: Sequence[tuple[str, float]] = (), layer_decay: float | None = None) -> Any:
-    """By what the learning rate of each parameter is multiplied: a tree of numbers.
+    """Factor of each parameter's learning rate: a tree of numbers.
 
     Args:
-      multipliers: (pattern, factor): the first whose pattern finds something in the path counts; 1 where none does.
-      layer_decay: d, times d for the last block, d ** 2 for the one before, ...; the stem comes last. The head has
-        the whole rate, and so has what blocks share (Clark et al. 2020, ELECTRA, appendix A).
+      multipliers: (pattern, factor) pairs: the first pattern that matches the path counts; 1 if none does.
+      layer_decay: d: the last block's rate is multiplied by d, the one before by d ** 2, ..., the stem comes last. The
+        head and what blocks share have factor 1 (Clark et al. 2020, ELECTRA, appendix A).
     """
-    chosen = [(found_by(pattern), factor) for pattern, factor in multipliers]
+    rules = [(match_path(pattern), factor) for pattern, factor in multipliers]
     layers = [part for part in sort_components(params) if part == "stem" or "_block" in part]
     depth = {part: len(layers) - number for number, part in enumerate(layers)}
 
     def factor(path: str) -> float:
-        own = next((factor for holds, factor in chosen if holds(path)), 1.0)
-        return own * (1.0 if layer_decay is None else layer_decay ** depth.get(path.partition("/")[0], 0))
+        multiplier = next((factor for matches, factor in rules if matches(path)), 1.0)
+        return multiplier * (1.0 if layer_decay is None else layer_decay ** depth.get(path.partition("/")[0], 0))
 
     return by_path(factor, params)
 
 
 def with_rates(tx: optax.GradientTransformation, factors: Callable[[Any], Any]) -> optax.GradientTransformation:
-    """`tx` with each parameter's update multiplied by its own number of the tree factors(params)."""
+    """`tx` with each parameter's update multiplied by its number in the tree factors(params)."""
 
     def scale(updates: Any, params: Any) -> Any:
         return jax.tree.map(lambda update, factor: update * factor, updates, factors(params))
@@ -142,7 +142,7 @@ def with_rates(tx: optax.GradientTransformation, factors: Callable[[Any], Any]) 
 
 
 def without(tx: optax.GradientTransformation, frozen: PathPredicate) -> optax.GradientTransformation:
-    """`tx` without a state for the frozen parameters, whose updates are zeros."""
+    """`tx` without state for the frozen parameters, whose updates are zero."""
     return optax.chain(
         optax.masked(tx, lambda params: by_path(lambda path: not frozen(path), params)),
         optax.masked(optax.set_to_zero(), lambda params: by_path(frozen, params)),

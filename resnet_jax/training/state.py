@@ -1,4 +1,4 @@
-"""TrainState: everything a run is, as arrays."""
+"""TrainState: parameters, statistics, optimiser state, averages, step and random key."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from resnet_jax.types import Array, Variables
 
 
 def threefry_key(key: Array) -> Array:
-    """A typed threefry key of a key, typed or raw words, whatever `jax_default_prng_impl` is.
+    """The typed threefry key of a key (typed, or raw words), whatever `jax_default_prng_impl` is.
 
-    Of an implementation of more than two words the first two count. JAX's "rbg" and "unsafe_rbg" begin with the words
-    of threefry: `jax.random.key(seed)` gives the same run with each of the three.
+    The first two words count. JAX's "rbg" and "unsafe_rbg" keys begin with the words of threefry, so that
+    `jax.random.key(seed)` gives the same run with each of the three.
 
     Raises:
-      TypeError: no array.
-      ValueError: not one key.
+      TypeError: not an array.
+      ValueError: not a single key.
     """
     check_type(key, (jax.Array, np.ndarray), "a key, as jax.random.key(0) gives")
     words = jax.random.key_data(key) if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else key
@@ -35,39 +35,41 @@ def threefry_key(key: Array) -> Array:
 
 
 def check_model(model: Any) -> None:
-    """Raises TypeError for what is no net: create_model makes one of a name."""
+    """Raises TypeError unless `model` is a net; `create_model` makes one from a name."""
     hint = f"create_model({model!r}) makes one" if isinstance(model, str) else ""
     check_type(model, nn.Module, "a net (flax.linen.Module)", hint)
 
 
 def check_optimizer(tx: Any) -> None:
-    """Raises TypeError for what is no optimiser of Optax."""
+    """Raises TypeError unless `tx` is an optimiser of Optax."""
     if not (callable(getattr(tx, "init", None)) and callable(getattr(tx, "update", None))):
         raise TypeError(f"expected an optimiser, as optax.sgd(0.1), got {described(tx)}")
 
 
 @struct.dataclass
 class TrainState:
-    """Arrays only: what is checkpointed is what there is."""
+    """Arrays only; a checkpoint holds all of them."""
 
     step: Array  # int32 []: updates made so far
     params: Any
     batch_stats: Any  # {} in a net without BatchNorm
     opt_state: Any
-    ema: Any  # averaged parameters and statistics; {} while there are none
-    key: Array  # uint32 [2], the words of a threefry key: every random draw of the run is folded out of it
+    ema: Any  # averaged parameters and statistics; {} without averages
+    key: Array  # uint32 [2], the words of a threefry key, from which every random number of the run is derived
 
     @classmethod
     def create(
         cls, model: nn.Module, tx: optax.GradientTransformation, key: Array, sample: Any, *, ema: bool = False
     ) -> TrainState:
-        """A fresh state; `sample` is an array of images [N, H, W, C], of which only shape and dtype count.
+        """A state with initialised weights.
 
-        With `ema` it has room for averaged weights, which start as copies (see `make_train_step`). Of a key of another
-        implementation than threefry ("rbg") the first two words are taken: `threefry_key`.
+        Args:
+          key: `threefry_key` is applied to it.
+          sample: images [N, H, W, C]; only their shape and dtype count.
+          ema: whether the state has averaged weights, which start as copies (see `make_train_step`).
 
         Raises:
-          TypeError: a name instead of a net, of an optimiser or of images.
+          TypeError: not a net, an optimiser or images.
         """
         check_model(model)
         check_optimizer(tx)
@@ -82,11 +84,11 @@ class TrainState:
     def from_variables(
         cls, variables: Variables, tx: optax.GradientTransformation, key: Array, *, ema: bool = False
     ) -> TrainState:
-        """A state that starts from given weights, such as `load_pretrained(...).variables`.
+        """A state with the weights `variables`, such as `load_pretrained(...).variables`.
 
         Raises:
-          TypeError: no variables, or no optimiser.
-          ValueError: no "params" among the variables; no key, or several.
+          TypeError: not variables, or not an optimiser.
+          ValueError: variables without "params"; no key, or several.
         """
         check_type(variables, Mapping, 'variables (a dict with "params")')
         if "params" not in variables:
@@ -111,11 +113,11 @@ class TrainState:
 
     @property
     def averaged(self) -> TrainState:
-        """The state with the averaged weights and statistics in the place of the others.
+        """The state with the averaged weights and statistics instead of the latest.
 
         Raises:
-          ValueError: it has none.
+          ValueError: the state has no averages.
         """
         if not self.ema:
-            raise ValueError("the state has no averaged weights; TrainState.create(..., ema=True) makes room for them")
+            raise ValueError("the state has no averaged weights; TrainState.create(..., ema=True) adds them")
         return replace(self, **self.ema)

@@ -67,9 +67,10 @@ def make_step(
     """step(state, batch) -> (state, typed metrics): "loss", "count", "grad_norm", "param_norm", the objective's, and
     those that modules sow into the collection "metrics".
 
-    `objective` is a task's (`tasks.Task.objective`): (outputs, batch, axis_name) -> (terms, metrics). What is minimised
-    is the sum of the terms' weighted means and of the mean of the losses that modules sow into "losses"; the metric
-    "loss" is without these. Other arguments and errors are as for `make_train_step`.
+    `objective` is a task's: (outputs, batch, axis_name) -> (terms, metrics); see `tasks.Task.objective`. The step
+    minimises the sum of the terms' weighted means and of the mean of the losses that modules sow into "losses"; the
+    metric "loss" is without the latter. Each term with a weight of its own costs a backward pass. Other arguments and
+    errors are as for `make_train_step`.
     """
     check_model(model)
     check_optimizer(tx)
@@ -107,48 +108,46 @@ def make_train_step(
     gradient_flow: bool = False,
     class_weights: Sequence[float] | None = None,
 ) -> Step:
-    """step(state, batch) -> (state, metrics), the metrics being sums over the global batch (see `metrics.mean`).
+    """step(state, batch) -> (state, metrics): a training step whose metrics are sums over the global batch.
 
-    They are loss, top1, top5 (with more than five classes), count, and the L2 norms of gradient and parameters
-    (grad_norm, param_norm) times the count; and what the net sows into the collection "metrics", such as a SkipNet's
-    shares of blocks that were run, "executed" and "executed/stage1_block0", ...
+    `metrics.mean` divides the sums by "count", the number of examples. They are "loss", "top1", "top5" (with more than
+    five classes), the L2 norms of gradient and parameters ("grad_norm", "param_norm") times the count, and what the
+    net sows into the collection "metrics", such as a SkipNet's rates of executed blocks.
 
-    The batch has "image" [N, H, W, C], "label" int [N] in 0 .. K - 1 (or soft targets float [N, K]) and optionally
+    A batch has "image" [N, H, W, C], "label" int [N] in 0 .. K - 1 (or soft targets float [N, K]) and optionally
     "mask" [N], bool, int or float, which is 0 for examples to ignore. A label outside the classes makes loss and
-    gradient NaN; with mask 0 any label is accepted, such as -1. Batch statistics still include masked images, which
-    must be finite. A `loss` of your own may take other labels, one row per example; top1 and top5 are reported for int
+    gradient NaN; with mask 0 any label is accepted, such as -1. Batch statistics include masked images, which must be
+    finite. With a `loss` of your own labels may be anything with a row per example; top1 and top5 are reported for int
     [N] and any [N, K].
 
     Args:
-      loss: (logits, labels) -> one number per example; what is minimised is its mean over the examples of mask 1.
-      axis_name: the mapped axis over which gradients, statistics and metrics are averaged; None: there is none.
-      augment: (batch, key) -> batch, on the device, before anything else. The batch it gets has an `index` int [n]:
-        each example's place in the global batch. The key is the same on every device.
-      accumulate: this many equal parts of the shard are run one after the other, their gradients added, and one update
-        made. Batch statistics are those of a part, and the running ones move once for each.
-      ema_decay: averages parameters and statistics into `state.ema` (made by `TrainState.create(..., ema=True)`), by
+      loss: (logits, labels) -> one number per example; its mean over the examples of mask 1 is minimised.
+      axis_name: the mapped axis over which gradients, statistics and metrics are reduced; None: no axis.
+      augment: (batch, key) -> batch, applied first, on the device. Its batch has "index" int [N], each example's place
+        in the global batch. The key is the same on every device.
+      accumulate: the shard is run in this many equal parts, whose gradients are added before the one update. Batch
+        statistics are computed per part, and the running ones move once for each.
+      ema_decay: averages parameters and statistics into `state.ema` (see `TrainState.create(..., ema=True)`) by
         ema += (1 - d) * (new - ema), d = min(ema_decay, (1 + step) / (10 + step)), as TensorFlow's
-        ExponentialMovingAverage with num_updates: the first weights are soon forgotten.
-      skip_nonfinite: a step whose loss or gradient is not finite changes nothing but the step count and the schedule's.
-        It counts as no examples, and as 1 in the metric "skipped".
-      gate_penalty: the net's field of this name, such as `SkipNet.gate_penalty`. The metric loss is without it.
-      frozen: parameters that stay as they are, and in `state.ema` too; no gradient is computed of them. Norms all of
-        whose parameters are frozen use and keep their running statistics. `tx` should leave them out (`optim.without`).
-      gradient_flow: more metrics of every block: the L2 norms of the mean loss's gradient by its output
-        ("activation_gradient/stem", "activation_gradient/stage1_block0", ...) and by its parameters
-        ("parameter_gradient/..."; also of the head), both times the count. With them the backward pass goes through
-        frozen parts too, whose parameters' are 0.
-      class_weights: one weight per class, passed to `loss` as its keyword of this name. The sum of the losses is
-        divided by the weights of the examples' labels (`losses.label_weights`) and not by their number, as PyTorch's
-        CrossEntropyLoss(weight=...) does. The metric loss is that weighted mean, times the count.
+        ExponentialMovingAverage with num_updates does, so that early weights are soon forgotten.
+      skip_nonfinite: a step with a loss or gradient that is not finite changes nothing but the step count and the
+        schedule's. It counts as no examples, and as 1 in the metric "skipped".
+      gate_penalty: sets the net's field of this name (`SkipNet.gate_penalty`). The metric "loss" is without it.
+      frozen: whether a parameter, by its path, keeps its value, also in `state.ema`; it gets no gradient. Norms whose
+        parameters are all frozen use and keep their running statistics. `optim.without` makes a `tx` to match.
+      gradient_flow: adds metrics of every block, times the count: the L2 norms of the mean loss's gradient by its
+        output ("activation_gradient/stem", "activation_gradient/stage1_block0", ...) and by its parameters
+        ("parameter_gradient/..."; also of the head). The backward pass then goes through frozen blocks too, whose
+        parameters' norms are 0.
+      class_weights: one weight per class, passed to `loss` as a keyword of this name. The sum of the losses is divided
+        by the sum of the labels' weights (`label_weights`) instead of their number, as in PyTorch's
+        CrossEntropyLoss(weight=...). The metric "loss" is this weighted mean, times the count.
 
     Raises:
-      TypeError: a net, an optimiser, a function or a number of another type; when the step is traced, such a state or
-        batch.
-      ValueError: the net synchronises its BatchNorm over another axis, has no gates to be penalised, or has fewer than
-        two classes and no loss of its own; `accumulate` is below 1, `ema_decay` outside [0, 1]. When the step is
-        traced: labels, losses, class weights or a mask of the wrong shape, or class weights that are not finite or
-        below 0.
+      TypeError: an argument of another type; when the step is traced, such a state or batch.
+      ValueError: the net synchronises its BatchNorm over another axis, has no gates to penalise, or has fewer than two
+        classes with the default loss; `accumulate` is below 1, `ema_decay` outside [0, 1]. When the step is traced:
+        labels, losses, class weights or a mask of the wrong shape, or class weights that are not finite or below 0.
     """
     check_model(model)
     _check_callable(loss=loss)
@@ -188,18 +187,19 @@ def make_eval_step(
     prepare: Prepare = None,
     by_example: bool = False,
 ) -> Callable[[TrainState, Batch], Metrics]:
-    """step(state, batch) -> metrics: sums over the examples of mask 1, with running statistics and no randomness.
+    """step(state, batch) -> metrics: an evaluation step, with running statistics and no randomness.
 
-    They are loss, top1, top5, count, and a SkipNet's shares of blocks that were run, as in training.
-    Labels are as for `make_train_step`.
-    `prepare` makes the net's input from `batch["image"]` on the device (a `Preprocess`); None: it is that already.
-    `by_example` adds "label" and "predicted", int32 [N] of the global batch; the label of padding is -1. A tie or NaN
-    counts against the label (`metrics.classes.predicted_classes`).
+    Metrics are sums over the examples of mask 1, as in training: "loss", "top1", "top5", "count", and what the net
+    sows into "metrics". Batches are as for `make_train_step`.
+
+    Args:
+      prepare: makes the net's input from `batch["image"]` on the device, such as a `Preprocess`; None: it is prepared.
+      by_example: adds "label" and "predicted", int32 [N] of the global batch; the label of padding is -1. Ties and NaN
+        count against the label (`metrics.classes.predicted_classes`).
 
     Raises:
-      TypeError: a net or a function of another type.
-      ValueError: the net has fewer than two classes, and the loss is the default one. When the step is traced: labels
-        of the wrong shape.
+      TypeError: an argument of another type.
+      ValueError: fewer than two classes with the default loss. When the step is traced: labels of the wrong shape.
     """
     check_model(model)
     _check_callable(loss=loss, **_not_none(prepare=prepare))
@@ -215,7 +215,7 @@ def make_eval_step(
         pairs = {}
         if by_example:
             if batch["label"].ndim != 1:
-                raise ValueError(f"by_example expects labels int [N], got {list(batch['label'].shape)}")
+                raise ValueError(f"by_example: expected labels int [N], got {list(batch['label'].shape)}")
             pairs["label"] = jnp.where(batch["mask"] > 0, batch["label"], -1)
             pairs["predicted"] = predicted_classes(outputs.logits, batch["label"])
         if axis_name is None:
@@ -238,7 +238,7 @@ def _check_callable(**functions: Any) -> None:
 def _check_axis(model: nn.Module, axis_name: str | None) -> None:
     bn_axis = getattr(model, "bn_axis", None)
     if bn_axis is not None and bn_axis != axis_name:
-        raise ValueError(f"the net shares batch statistics over axis {bn_axis!r}; the step is for axis {axis_name!r}")
+        raise ValueError(f"expected a net with bn_axis {axis_name!r} (the step's axis_name), got {bn_axis!r}")
 
 
 def _check_classes(model: nn.Module, loss: Loss) -> None:

@@ -378,17 +378,17 @@ def test_class_weights(images):
         whole = config(images, train_split="train", test_split="train", holdout="position")
         return make_plan(dataclasses.replace(whole, optim=OptimConfig(warmup_epochs=0.0, class_weights=weights)))
 
-    assert weighted(None).class_weights is None
-    assert weighted("balanced").class_weights == pytest.approx((15 / (2 * 3), 15 / (2 * 12)))  # n / (K * n_k)
-    assert weighted((1.0, 0.0)).class_weights == (1.0, 0.0)
-    assert weighted(("dog=2.5",)).class_weights == (1.0, 2.5)
-    assert weighted(("dog=0", "cat=3")).class_weights == (3.0, 0.0)
+    assert weighted(None).task.class_weights is None
+    assert weighted("balanced").task.class_weights == pytest.approx((15 / (2 * 3), 15 / (2 * 12)))  # n / (K * n_k)
+    assert weighted((1.0, 0.0)).task.class_weights == (1.0, 0.0)
+    assert weighted(("dog=2.5",)).task.class_weights == (1.0, 2.5)
+    assert weighted(("dog=0", "cat=3")).task.class_weights == (3.0, 0.0)
     plan = with_recorded_classes(weighted("balanced"), {"classes": ["dog", "cat"]})
-    assert plan.class_weights == pytest.approx((15 / (2 * 12), 15 / (2 * 3)))
+    assert plan.task.class_weights == pytest.approx((15 / (2 * 12), 15 / (2 * 3)))
     for weights, said in (
         (
             (1.0,),
-            "optim.class_weights has 1 numbers; expected 2, .*, in this order: cat, dog; or CLASS=WEIGHT",
+            "expected optim.class_weights to have 2 numbers, one per class, got 1; .*: cat, dog; or CLASS=WEIGHT",
         ),
         (("dgo=1",), "optim.class_weights: no class 'dgo'; did you mean dog"),
         (("dog=0", "cat=0"), "optim.class_weights: expected one weight or more above 0, got 0 for each class"),

@@ -63,7 +63,7 @@ def test_norms_that_training_kept_are_kept(x64, how):
     parallel = Parallel(devices=jax.devices()[:1])
     before = state(parallel)
     model, kept = (
-        (MODEL.clone(frozen_norms=("stem",)), None) if how == "by the net" else (MODEL, optim.found_by("^stem"))
+        (MODEL.clone(frozen_norms=("stem",)), None) if how == "by the net" else (MODEL, optim.match_path("^stem"))
     )
     after = recalibrated(model, before, batches(2, 4), parallel, kept_norms=kept)
     old, new = (flatten_dict(jax.device_get(tree), sep="/") for tree in (before.batch_stats, after))

@@ -171,7 +171,7 @@ def test_what_does_not_fit_is_told(begun, tmp_path, tfds_dir):
             "optim.freeze: 'stage9' is found in no parameter's path; the net's parts: stem, ",
         ),
         ({"freeze": "."}, "optim.freeze: '.' is found in every parameter's path: nothing would be trained"),
-        ({"freeze": "("}, "'(' is no regular expression"),
+        ({"freeze": "("}, "expected a regular expression, got '('"),
         ({"lr_multiplier": ("stem",)}, "optim.lr_multiplier='stem'; wanted: PATTERN=FACTOR, as 'stem|stage=0.1'"),
         ({"lr_multiplier": ("hed=2",)}, "optim.lr_multiplier: 'hed' is found in no parameter's path"),
         ({"layer_decay": 1.5}, "optim.layer_decay: expected a number above 0, at most 1"),

@@ -61,7 +61,7 @@ def test_batches_add_up_and_padding_is_ignored():
         rows = np.arange(start, start + 150) % 200
         evaluator.update({"log_probability": x[rows]}, {"label": np.where(mask, labels[rows], -1), "mask": mask})
     assert evaluator.result() == pytest.approx(evaluated(x, labels, tuple("abcdefg")).result(), rel=1e-12)
-    with pytest.raises(ValueError, match="no examples"):
+    with pytest.raises(ValueError, match="expected at least one example"):
         Classification(("x", "y")).evaluator().result()
 
 

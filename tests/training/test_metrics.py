@@ -19,5 +19,5 @@ def test_sums_over_examples_are_means_times_the_count():
 
 
 def test_no_examples_is_an_error():
-    with pytest.raises(ValueError, match="no examples"):
+    with pytest.raises(ValueError, match="expected at least one example"):
         metrics.mean([])

@@ -109,9 +109,9 @@ def test_a_factor_is_one_of_the_rate(make):
 
 
 def test_what_is_left_out_has_no_state():
-    tx = optim.without(optim.sgd(0.1, weight_decay=0.1), optim.found_by("^norm"))
+    tx = optim.without(optim.sgd(0.1, weight_decay=0.1), optim.match_path("^norm"))
     assert [x.shape for x in jax.tree.leaves(tx.init(PARAMS)) if x.ndim] == [(1, 2)]
     updates, _ = tx.update(GRADS, tx.init(PARAMS), PARAMS)
     assert not any(update.any() for update in jax.tree.leaves(updates["norm"])) and updates["conv"]["kernel"].all()
-    with pytest.raises(ValueError, match="'\\(' is no regular expression: missing"):
-        optim.found_by("(")
+    with pytest.raises(ValueError, match="expected a regular expression, got '\\(': missing"):
+        optim.match_path("(")

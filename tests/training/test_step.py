@@ -152,7 +152,7 @@ def test_accumulation_moves_running_statistics_once_for_each_part(x64):
 
 def test_what_is_frozen_stays_to_the_bit(x64):
     """Parameters, their averages and their norms' statistics: no decay, no momentum, whatever the optimiser does."""
-    frozen = optim.found_by("stem|stage1")
+    frozen = optim.match_path("stem|stage1")
     options = {"axis_name": None, "ema_decay": 0.5, "frozen": frozen}
     for tx in (optim.without(TX, frozen), TX):  # also where the optimiser does not know
         step = jax.jit(make_train_step(MODEL, tx, **options))
@@ -167,7 +167,7 @@ def test_what_is_frozen_stays_to_the_bit(x64):
 
 
 def test_what_is_frozen_stays_on_devices_in_parts_and_with_adamw(x64):
-    frozen, parallel = optim.found_by("stem|stage1"), Parallel("pmap", jax.devices()[:2])
+    frozen, parallel = optim.match_path("stem|stage1"), Parallel("pmap", jax.devices()[:2])
     tx = optim.without(optim.adamw(0.1, weight_decay=0.1), frozen)
     step = parallel.map(make_train_step(MODEL, tx, frozen=frozen, accumulate=2))
     before = fresh(tx=tx)
@@ -183,7 +183,7 @@ def test_what_is_frozen_stays_on_devices_in_parts_and_with_adamw(x64):
 @pytest.mark.parametrize("remat", ["none", "block"])
 def test_frozen_norms_are_those_of_frozen_parts(x64, remat):
     """The rest is trained as if the net itself had kept those norms."""
-    model, frozen = MODEL.clone(remat=remat), optim.found_by("^(stem|stage1)")
+    model, frozen = MODEL.clone(remat=remat), optim.match_path("^(stem|stage1)")
     state, sums = jax.jit(make_train_step(model, TX, axis_name=None, frozen=frozen))(fresh(), batch(8))
     kept = MODEL.clone(frozen_norms=("stem", "stage1"))
     wanted, others = jax.jit(make_train_step(kept, TX, axis_name=None))(fresh(), batch(8))
@@ -320,7 +320,7 @@ def test_state_holds_arrays_alone():
 
 
 def test_a_step_for_another_axis_than_the_nets_is_refused():
-    with pytest.raises(ValueError, match="shares batch statistics over axis 'data'; the step is for axis None"):
+    with pytest.raises(ValueError, match="expected a net with bn_axis None .*, got 'data'"):
         make_train_step(MODEL.clone(bn_axis="data"), TX, axis_name=None)
 
 
@@ -365,7 +365,7 @@ def test_a_loss_of_ones_own_takes_other_labels():
         new, sums = step(state, {"image": images, "label": labels})
         assert np.any(new.params["dense"]["bias"] != 0) and ("top1" in sums) == hits
     evaluate = make_eval_step(Linear(), loss=binary, axis_name=None, by_example=True)
-    with pytest.raises(ValueError, match=r"by_example expects labels int \[N\], got \[4, 3\]"):
+    with pytest.raises(ValueError, match=r"by_example: expected labels int \[N\], got \[4, 3\]"):
         evaluate(state, {"image": images, "label": several})
 
 
