@@ -19,7 +19,7 @@ from resnet_jax.types import Array, Dtype, at_least_float32
 class Conv(nn.Module):
     """Convolution without bias: [N, *spatial, Ci] -> [N, *ceil(spatial / s), features].
 
-    The kernel is [k, Ci/groups, features] for inputs [N, L, Ci] and [k, k, Ci/groups, features] for [N, H, W, Ci].
+    The input's rank decides the kernel's: [k, Ci/groups, features] for [N, L, Ci], [k, k, ...] for [N, H, W, Ci].
 
     Raises:
       ValueError: the parameters are for inputs of another rank.
@@ -54,10 +54,11 @@ class Conv(nn.Module):
         ops.check_layout(x)
         kernel = self.get_variable("params", "kernel") if self.has_variable("params", "kernel") else None
         if kernel is not None and kernel.ndim - leading != x.ndim:
+            hint = "; x[None] is a batch of one" if kernel.ndim - leading == x.ndim + 1 else ""
             layouts = {rank + 2: layout for rank, layout in enumerate(ops.LAYOUTS, 1)}
             raise ValueError(
                 f"expected {layouts[kernel.ndim - leading]}, which the parameters of {'/'.join(self.path)} are for, "
-                f"got {layouts[x.ndim]}: {list(x.shape)}"
+                f"got {layouts[x.ndim]}: {list(x.shape)}{hint}"
             )
         return (*(self.kernel_size,) * (x.ndim - 2), x.shape[-1] // self.groups, self.features)
 

@@ -59,7 +59,8 @@ class _BlockSpec(NamedTuple):
 class ResNet(nn.Module):
     """Images [N, H, W, in_channels], normalised floats -> Outputs. He et al. 2015, "Deep Residual Learning".
 
-    Series [N, L, in_channels] make it a 1-D net: kernels [k, Ci, Co] instead of [k, k, Ci, Co], under the same names.
+    Series [N, L, in_channels] make it a 1-D net, and volumes [N, D, H, W, in_channels] a 3-D one: it has kernels
+    [k, Ci, Co] or [k, k, k, Ci, Co] instead of [k, k, Ci, Co], under the same names.
 
     `train` turns on batch statistics, dropout and stochastic depth. The last two draw from the random collections
     "dropout" and "drop_path", one draw per example, keyed by `example_index` int [N]: the place of each image in the
@@ -193,9 +194,10 @@ class ResNet(nn.Module):
             first += stage.depth
 
     def _check(self, images: Array) -> None:
-        expected = f"images float [N, H, W, {self.in_channels}] or series [N, L, {self.in_channels}]"
+        channels = self.in_channels
+        expected = f"images float [N, H, W, {channels}], series [N, L, {channels}] or volumes [N, D, H, W, {channels}]"
         check_is_array(images, expected)
-        if images.ndim not in (3, 4) or images.shape[-1] != self.in_channels:
+        if images.ndim not in (3, 4, 5) or images.shape[-1] != channels:
             raise ValueError(f"expected {expected}, got {images.dtype} {list(images.shape)}")
         if not jnp.issubdtype(images.dtype, jnp.floating):
             raise TypeError(f"images are normalised floats; got {images.dtype} (see Preprocess)")
@@ -204,7 +206,7 @@ class ResNet(nn.Module):
 
     def _too_small(self, images: Array) -> ValueError:
         def pixels(side: int) -> int:
-            """Of the map that the first stage gets."""
+            """Size of the first stage's input for an input of `side` pixels along each spatial axis."""
             make: Any = self.stem  # `parent=None` is Flax's: a module by itself
             stem = make(self._context("stem", False), self.stem_features, parent=None)
             image = jnp.zeros((1, *(side,) * (images.ndim - 2), self.in_channels), self.dtype)
@@ -212,10 +214,8 @@ class ResNet(nn.Module):
             return x.size
 
         least = next(side for side in count(1) if pixels(side))
-        if images.ndim == 3:
-            return ValueError(f"series too short: expected at least {least} positions, got {images.shape[1]}")
-        got = f"{images.shape[1]} x {images.shape[2]}"
-        return ValueError(f"image too small: expected at least {least} x {least} pixels, got {got}")
+        expected, got = (" x ".join(map(str, sizes)) for sizes in ([least] * (images.ndim - 2), images.shape[1:-1]))
+        return ValueError(f"input too small: expected at least {expected} pixels, got {got}")
 
     def _context(self, part: str, train: bool) -> BlockContext:
         frozen = "all" in self.frozen_norms or part in self.frozen_norms

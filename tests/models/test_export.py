@@ -51,3 +51,13 @@ def test_training_with_a_symbolic_batch():
     train = jax.jit(partial(net.apply, train=True, mutable=["batch_stats"]))
     program = export.export(train)(recipe.variables(net), jax.ShapeDtypeStruct((n, 8, 8, 3), jnp.float32))
     assert program.out_avals[0].shape[0] == n
+
+
+def test_series_of_every_length():
+    net = recipe.small("resnet18", 1, stages=2)
+    x = jnp.asarray(np.random.default_rng(0).standard_normal((2, 50, 3)), jnp.float32)
+    variables = jax.jit(partial(net.init, train=False))(jax.random.key(0), x)
+    forward = jax.jit(lambda variables, x: net.apply(variables, x, train=False).logits)
+    series = jax.ShapeDtypeStruct((*export.symbolic_shape("n, l"), 3), jnp.float32)
+    program = export.export(forward)(variables, series)
+    np.testing.assert_allclose(program.call(variables, x), forward(variables, x), rtol=1e-4, atol=1e-5)

@@ -5,28 +5,25 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from resnet_jax.ops import conv, conv_per_example, tally_macs
+from resnet_jax.ops import conv, conv_channels, conv_per_example, tally_macs
 from resnet_jax.ops.conv_cpu import banded_product, narrow_conv, patch_product, slice_count
 from resnet_jax.ops.conv_library import library_conv
 from resnet_jax.ops.windows import padding
 
 
 def direct(x, kernel, strides, dilation, groups):
-    """The definition, one output value at a time."""
-    n, h, w, _ = x.shape
-    k, _, per_group, out = kernel.shape
-    pad = dilation * ((k - 1) // 2), dilation * (k // 2)  # of an even kernel more lies behind
-    padded = np.pad(x, ((0, 0), pad, pad, (0, 0)))
-    y = np.zeros((n, -(-h // strides), -(-w // strides), out))
-    for i in range(y.shape[1]):
-        for j in range(y.shape[2]):
-            for a in range(k):
-                for b in range(k):
-                    pixel = padded[:, i * strides + a * dilation, j * strides + b * dilation]
-                    for g in range(groups):
-                        ins = slice(g * per_group, (g + 1) * per_group)
-                        outs = slice(g * out // groups, (g + 1) * out // groups)
-                        y[:, i, j, outs] += pixel[:, ins] @ kernel[a, b, :, outs]
+    """The definition, one output value at a time, for any spatial rank."""
+    *sides, per_group, features = kernel.shape
+    pads = [(dilation * ((k - 1) // 2), dilation * (k // 2)) for k in sides]  # with an even kernel, more lies after
+    padded = np.pad(x, ((0, 0), *pads, (0, 0)))
+    y = np.zeros((x.shape[0], *(-(-size // strides) for size in x.shape[1:-1]), features))
+    for place in np.ndindex(y.shape[1:-1]):
+        for tap in np.ndindex(*sides):
+            value = padded[(slice(None), *(i * strides + a * dilation for i, a in zip(place, tap, strict=True)))]
+            for g in range(groups):
+                inputs = slice(g * per_group, (g + 1) * per_group)
+                outputs = slice(g * features // groups, (g + 1) * features // groups)
+                y[(slice(None), *place, outputs)] += value[:, inputs] @ kernel[tap][:, outputs]
     return y
 
 
@@ -62,6 +59,50 @@ def test_equals_its_definition(x64, size, k, strides, dilation, groups):
             jnp.asarray(x), jnp.stack([kernel] * 2), strides=strides, dilation=dilation, groups=groups
         )
         np.testing.assert_allclose(each, y, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("size", "sides", "strides", "dilation", "groups"),
+    [
+        ((40,), (7,), 2, 1, 1),
+        ((40,), (3,), 1, 1, 1),
+        ((41,), (4,), 1, 2, 1),
+        ((9,), (3,), 2, 1, 1),  # patches
+        ((40,), (1,), 2, 1, 1),
+        ((41,), (3,), 2, 1, 2),
+        ((41,), (5,), 1, 2, 4),  # depthwise
+        ((6, 7), (3, 1), 1, 1, 1),
+        ((5, 6, 7), (3, 3, 3), 2, 1, 1),
+        ((3, 4, 5), (2, 2, 2), 1, 1, 4),
+    ],
+)
+def test_other_ranks_equal_the_definition_with_their_gradients(x64, size, sides, strides, dilation, groups):
+    """Series, volumes, and images with an oblong kernel; the same with a kernel for each example."""
+    rng = np.random.default_rng(0)
+    x, kernel = (jnp.asarray(rng.standard_normal(shape)) for shape in ((2, *size, 4), (*sides, 4 // groups, 4)))
+    options = {"strides": strides, "dilation": dilation, "groups": groups}
+    expected = direct(np.asarray(x), np.asarray(kernel), **options)
+    np.testing.assert_allclose(conv(x, kernel, **options), expected, rtol=0, atol=1e-12)
+    each = conv_per_example(x, jnp.stack([kernel, 2 * kernel]), **options)
+    np.testing.assert_allclose(each, [expected[0], 2 * expected[1]], rtol=0, atol=1e-12)
+    weight = rng.standard_normal(expected.shape)
+    gradients = jax.grad(lambda x, kernel: (conv(x, kernel, **options) * weight).sum(), (0, 1))(x, kernel)
+    library = partial(library_conv, pads=padding(x, sides, strides=strides, dilation=dilation, same=False), **options)
+    theirs = jax.grad(lambda x, kernel: (library(x, kernel) * weight).sum(), (0, 1))(x, kernel)
+    for a, b in zip(gradients, theirs, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("x", "kernel", "message"),
+    [
+        ((4, 8), (3, 8, 8), r"expected \[N, L, C\], \[N, H, W, C\] or \[N, D, H, W, C\], got \[4, 8\]"),
+        ((4, 9, 8), (3, 3, 8, 8), r"expected a kernel of 3 axes for \[4, 9, 8\], got \[3, 3, 8, 8\]"),
+    ],
+)
+def test_a_wrong_rank_gets_one_message(x, kernel, message):
+    with pytest.raises(ValueError, match=message):
+        conv(jnp.zeros(x), jnp.zeros(kernel))
 
 
 @pytest.mark.parametrize(("size", "k", "strides", "dilation"), [(2, 3, 1, 1), (7, 3, 2, 1), (5, 3, 1, 2), (6, 1, 2, 1)])
@@ -136,6 +177,15 @@ def test_the_narrow_convolution_and_its_derivatives_are_the_librarys(x64, height
     for other in results[1:]:
         for a, b in zip(results[0], other, strict=True):
             np.testing.assert_allclose(a, b, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("size", [3, 5])
+def test_a_convolution_along_the_channels_is_numpys(x64, size):
+    rng = np.random.default_rng(0)
+    x, kernel = rng.standard_normal((3, 9)), rng.standard_normal(size)
+    expected = [np.convolve(row, kernel[::-1], "same") for row in x]
+    got = conv_channels(jnp.asarray(x), jnp.asarray(kernel).reshape(size, 1, 1))
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-13)
 
 
 def test_counts_its_multiply_adds(strict_dtypes):

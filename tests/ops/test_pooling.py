@@ -8,7 +8,7 @@ import pytest
 from jax import lax
 from jax.sharding import PartitionSpec as P
 
-from resnet_jax.ops import global_pool, max_pool
+from resnet_jax.ops import avg_pool, global_pool, max_pool
 
 
 def xla_max_pool(x, window=3, strides=2, padding=1):
@@ -137,3 +137,21 @@ def test_global_pool_is_at_least_float32(strict_dtypes):
     np.testing.assert_allclose(global_pool(x), exact.mean((1, 2)), rtol=1e-6)
     np.testing.assert_array_equal(global_pool(x, "max"), exact.max((1, 2)))
     assert global_pool(x).dtype == jnp.float32
+
+
+@pytest.mark.parametrize("size", [(1, 10), (10, 1), (1, 1, 10), (3, 1, 7), (1,)], ids=str)
+def test_windows_over_one_pixel_and_padding_are_averaged_right(strict_dtypes, size):
+    """XLA's sums of them are wrong on a CPU, of many channels."""
+    x = np.random.default_rng(0).standard_normal((2, *size, 256)).astype(np.float32)
+    means = x
+    for axis in range(1, x.ndim - 1):
+        starts = range(0, x.shape[axis], 2)
+        means = np.stack([np.take(means, range(i, min(i + 2, x.shape[axis])), axis).mean(axis) for i in starts], axis)
+    for dilation in (1, 3):
+        if dilation == 1 or set(size) == {1}:
+            pooled = avg_pool(jnp.asarray(x), window=2, strides=2, padding=(0, 1), dilation=dilation)
+            np.testing.assert_allclose(pooled, means, rtol=0, atol=1e-6)
+    halves = avg_pool(jnp.asarray(x), window=2, strides=2, padding=(0, 1), count_padding=True)
+    whole = [slice(0, n // 2) if n > 1 else slice(None) for n in size]
+    share = 0.5 ** size.count(1)
+    np.testing.assert_allclose(halves[(slice(None), *whole)], share * means[(slice(None), *whole)], rtol=0, atol=1e-6)

@@ -72,7 +72,7 @@ def test_images_that_are_not_bytes_of_the_right_shape_are_refused(images, error,
     with pytest.raises(error, match=rf"expected images uint8 \[N, H, W, 3\] with values 0 to 255, {said}"):
         Preprocess(4, 4, (0.5,) * 3, (0.5,) * 3)(images)
     if error is TypeError:
-        with pytest.raises(error, match=rf"expected images float \[N, H, W, 3\] or series \[N, L, 3\], {said}"):
+        with pytest.raises(error, match=rf"expected images float \[N, H, W, 3\], .*, {said}"):
             create_model("cifar_resnet8").apply({"params": {}}, images, train=False)
 
 
