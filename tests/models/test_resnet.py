@@ -184,7 +184,7 @@ def test_a_stem_by_name_ends_as_the_nets_own_does():
     ("images", "error", "said"),
     [
         (jnp.zeros((1, 8, 8, 1)), ValueError, r"expected images float \[N, H, W, 3\], .*, got float32 \[1, 8, 8, 1\]"),
-        (jnp.zeros((8, 8, 3)), ValueError, r"got \[8, 8, 3\]"),
+        (jnp.zeros((8, 8, 3)), ValueError, r"got \[N, L, C\]: \[8, 8, 3\]; x\[None\] is a batch of one"),
         (jnp.zeros((1, 8, 8, 3), jnp.uint8), TypeError, "normalised floats; got uint8"),
     ],
 )
