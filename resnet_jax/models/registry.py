@@ -80,7 +80,7 @@ def create_model(name: str | None = None, /, **overrides: Any) -> nn.Module:
         )
     check_type(name, str, "a model name (str)", "see list_models()")
     spec = get_spec(name)
-    default: Any = spec.build()
+    default: Any = spec.build(parent=None)  # inside a compact method it must not become a submodule
     fields = [field for field in default.__dataclass_fields__ if field not in NOT_OPTIONS]
     for field in overrides:
         if field == "pretrained":
