@@ -16,7 +16,8 @@ from PIL import Image
 from torch_file import write_torch_file
 
 from resnet_jax import Preprocess, TrainState, create_model, list_models, save_checkpoint, save_torch_state
-from resnet_jax.cli.main import _request, parse
+from resnet_jax.cli.commands import make_request
+from resnet_jax.cli.train import parse
 from resnet_jax.config import Config, flat, to_dict
 from resnet_jax.weights.readers import read_state
 
@@ -125,7 +126,7 @@ def check_command(words):
     command, *options = arguments
     if command.startswith("-") or {"--help", "--help-all"} & {*options}:
         return
-    parse(options) if command == "train" else _request(command, options)
+    parse(options) if command == "train" else make_request(command, options)
 
 
 def test_options_in_the_text_exist():

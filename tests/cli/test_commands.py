@@ -181,7 +181,7 @@ def test_eval_takes_other_data_by_the_names_of_its_classes(trained, tmp_path, di
     assert part["images"] == 6
     write_classes(tmp_path / "other", digits, (4,), 0, 3)
     error = mistake(capsys, "eval", trained, "--data.path", tmp_path / "other", "--split", "train")
-    assert "the net does not know the classes digit4; it knows digit0, digit1, digit7" in error
+    assert "unknown classes digit4; expected those of the net: digit0, digit1, digit7" in error
 
 
 def test_eval_over_views_and_several_runs(trained, tmp_path, capsys):
@@ -305,6 +305,7 @@ def test_without_extras_a_run_is_restored_and_predicts_and_the_rest_is_one_line(
         train = f"train --data.path {pictures} --workdir new --data.image-size 8 --data.batch-size 8"
         for line, extra in (
             (train, "train"),
+            (f"{train} --log.no-tensorboard", "train"),
             (f"{train} --log.no-tensorboard --log.wandb offline", "wandb"),
             (f"data {pictures} --data.image-size 8", "train"),
             ("data cifar10", "train"),
@@ -364,7 +365,7 @@ def test_models_and_summary_print_tables(capsys):
     assert said(capsys, "summary", "resnet18").splitlines()[-1].split()[:2] == ["total", "11,689,512"]
     marked = said(capsys, "models", "cifar_*20").splitlines()
     assert [line.split()[0] for line in marked if line.endswith("*")] == ["cifar_condconv20"]
-    assert marked[-1] == "* and multiply-adds that published counts leave out: resnet-jax summary NAME"
+    assert marked[-1] == "* and multiply-adds that published counts do not include: resnet-jax summary NAME"
 
 
 def test_event_files_lie_in_the_run(trained):
