@@ -31,6 +31,7 @@ def value_of(hint: Any, name: str) -> Value:
     metavar: str | None = None
     optional = False
     words: tuple[str, ...] = ()
+    is_single = False
     while True:
         if get_origin(hint) is Annotated:
             hint, *marks = get_args(hint)
@@ -40,7 +41,9 @@ def value_of(hint: Any, name: str) -> Value:
             either = [kind for kind in get_args(hint) if kind is not NoneType]
             if len(either) > 1:  # a word, or a list
                 words = tuple(word for kind in either if get_origin(kind) is Literal for word in get_args(kind))
-            (hint,) = (kind for kind in either if len(either) == 1 or get_origin(kind) is not Literal)
+            lists = [kind for kind in either if get_origin(kind) is tuple]
+            is_single = len(lists) == 1 and len(either) > 1 and not words  # one value is that value, not a list of it
+            (hint,) = lists if is_single else (kind for kind in either if not words or get_origin(kind) is not Literal)
         else:
             break
     if hint is bool:
@@ -61,7 +64,7 @@ def value_of(hint: Any, name: str) -> Value:
     shown = one if not is_list else f"{one} ..." if count is None else " ".join([one] * count)
     if count is not None and metavar is not None:  # it names each value
         shown = metavar
-    convert = Convert(hint, one, optional, is_list, count, words)
+    convert = Convert(hint, one, optional, is_list, count, words, is_single)
     return Value("|".join([*words, shown]), "*" if is_list else None, convert)
 
 
@@ -75,6 +78,7 @@ class Convert:
     is_list: bool
     count: int | None
     words: tuple[str, ...] = ()  # one of which may stand in the place of a list
+    is_single: bool = False  # whether a list of one value is that value
 
     def __call__(self, text: str) -> Any:
         if not self.is_list:
@@ -91,7 +95,7 @@ class Convert:
         """The values of a list."""
         if values == [None]:
             return None
-        if len(values) == 1 and values[0] in self.words:
+        if len(values) == 1 and (values[0] in self.words or self.is_single):
             return values[0]
         mixed = any(value is None or value in self.words for value in values)
         if mixed or (self.count is not None and len(values) != self.count):

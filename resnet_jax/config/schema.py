@@ -84,8 +84,8 @@ class DataConfig:
     labels: Place | None = option(
         None, "with path: a .csv, .tsv or .jsonl file of images and labels", none="metadata.csv there"
     )
-    label_column: Annotated[str, "NAME"] | None = option(
-        None, "column of labels in Parquet or that file", none="label, ..."
+    label_column: str | tuple[Annotated[str, "NAME"], ...] | None = option(
+        None, "column of labels in Parquet or that file; several: one per target or class", none="label, ..."
     )
     image_column: Annotated[str, "NAME"] | None = option(None, "column of images", none="image, file_name, ...")
     data_dir: Place | None = option(None, "folder of prepared TFDS sets", none="TFDS's own choice")
@@ -177,6 +177,9 @@ class OptimConfig:
         "of the training loss: in the order of the classes, or by name, the others 1",
         CLASS_WEIGHTS,
         none="1 each",
+    )
+    regression_loss: Literal["l1", "l2", "huber"] = option(
+        "l2", "with --task regression: loss of the normalised targets; huber is quadratic up to one deviation"
     )
     label_smoothing: float = option(0.0, "share of each label that is spread over all classes", SHARE)
     clip_norm: float | None = option(None, "greatest global norm of the gradient", RATE, none="not clipped")

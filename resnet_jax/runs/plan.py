@@ -187,7 +187,7 @@ def make_task(config: Config, train: Loader, task: Task | None = None) -> Task:
     weights: Any = config.optim.class_weights
     if weights is not None and isinstance(weights[0], str) and weights != "balanced":
         weights = dict(map(class_weight, weights))
-    options = TaskOptions(label_smoothing=config.optim.label_smoothing, class_weights=weights)
+    options = TaskOptions(config.optim.label_smoothing, weights, config.optim.regression_loss)
     return (get_task(config.task) if task is None else task).for_data(train, options)
 
 
