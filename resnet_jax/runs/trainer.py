@@ -228,6 +228,8 @@ def _get_ready(
         check_installed("tensorboardX")
     if config.log.wandb != "off":
         check_installed("wandb")
+    if config.data.image_size is not None:  # the streaming loader
+        check_installed("grain")
     parallel = Parallel(config.train.parallel)
     check_split(config, len(parallel.devices), parallel.share[1])
     check_values_per_channel(plan, len(parallel.devices))
