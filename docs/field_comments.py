@@ -13,7 +13,13 @@ class FieldComments(griffe.Extension):
     def on_attribute(self, *, attr: griffe.Attribute, **_: Any) -> None:
         if attr.docstring or not attr.parent.is_class or attr.lineno is None:
             return
-        lines = attr.parent.lines_collection[attr.filepath][attr.lineno - 1 : attr.endlineno]
-        comments = [line.split("  # ", 1)[1].strip() for line in lines if "  # " in line]
+        lines = attr.parent.lines_collection[attr.filepath][
+            attr.lineno - 1 : attr.endlineno
+        ]
+        comments = [
+            line.split("  # ", 1)[1].strip() for line in lines if "  # " in line
+        ]
         if comments and "type: ignore" not in comments[-1]:
-            attr.docstring = griffe.Docstring(comments[-1], lineno=attr.lineno, parent=attr)
+            attr.docstring = griffe.Docstring(
+                comments[-1], lineno=attr.lineno, parent=attr
+            )

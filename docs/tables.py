@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from resnet_jax import create_model, list_models, summary
+from resnet_jax import get_spec, list_models, summary
 from resnet_jax.analysis.summary import totals
 
 PAGE = Path(__file__).parent / "networks.md"
@@ -54,17 +54,23 @@ def groups() -> dict[str, list[str]]:
     """
     names: dict[str, list[str]] = {title: [] for title, _, _ in GROUPS}
     for name in list_models():
-        title = next((title for title, _, pattern in GROUPS if re.fullmatch(pattern, name)), None)
+        title = next(
+            (title for title, _, pattern in GROUPS if re.fullmatch(pattern, name)),
+            None,
+        )
         if title is None:
-            raise ValueError(f"expected a group for {name}, got none; add one to GROUPS in {__file__}")
+            raise ValueError(
+                f"expected a group for {name}, got none; add one to GROUPS in {__file__}"
+            )
         names[title].append(name)
     return names
 
 
 def row(name: str) -> str:
     counts = totals(name)
-    macs = f"{counts.total.macs / 1e9:.2f} G" if counts.total.macs >= 1e9 else f"{counts.total.macs / 1e6:.1f} M"
-    return f"| `{name}` | {counts.total.parameters:,} | {macs} | {create_model(name).image_size} |"
+    millions, parameters = counts.total.macs / 1e6, counts.total.parameters
+    macs = f"{millions / 1000:.2f} G" if millions >= 1000 else f"{millions:.1f} M"
+    return f"| `{name}` | {parameters:,} | {macs} | {get_spec(name).image_size} |"
 
 
 def tables() -> Iterator[str]:
