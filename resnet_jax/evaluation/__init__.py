@@ -1,4 +1,4 @@
-"""Every example of a source once: metrics, views, predictions."""
+"""Evaluation and prediction: one forward step for tests of a run, test-time augmentation and image files."""
 
 from resnet_jax.moved import moved_names
 

@@ -1,4 +1,4 @@
-"""Evaluation: every example of a source once."""
+"""Metrics over all examples of a loader."""
 
 from __future__ import annotations
 
@@ -17,28 +17,32 @@ from resnet_jax.metrics.typed import Metric, merge, results
 from resnet_jax.training.core import Forward
 from resnet_jax.types import Batch
 
-AHEAD = 3  # batches under way at most
+MAX_IN_FLIGHT = 3  # batches on the devices
 
 
 def evaluate(
     step: Callable[[Any, Any], Forward],
     state: Any,
-    source: Loader,
+    loader: Loader,
     evaluator: Evaluator,
     *,
     batch_size: int,
     parallel: Parallel,
     stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, float]:
-    """Metrics over all examples of `source` and their number, "images"; for any batch size and number of devices.
+    """Metrics over all examples of a loader, each counted once, and their number "images".
 
-    They are the evaluator's and the means of what modules sow into "metrics". `step` is a mapped `forward_step`. The
-    last batch is filled up with examples that count for nothing. Of several processes each reads its share.
+    The metrics are the evaluator's and the means of what modules sow into "metrics". They do not depend on batch size
+    and number of devices: the last batch is padded with examples of mask 0. Each of several processes reads its share.
+
+    Args:
+      step: a mapped `forward_step`.
+      stop: called before each batch.
 
     Raises:
-      EvaluationStopped: `stop`, which is called before each batch, returned true.
+      EvaluationStopped: `stop` returned true.
     """
-    batches = parallel.prefetch(source.eval_batches(batch_size, share=parallel.share))
+    batches = parallel.prefetch(loader.eval_batches(batch_size, share=parallel.share))
     sown: dict[str, Metric] = {}
     images = 0
     for forward in in_flight(step, state, batches, stop):
@@ -51,17 +55,17 @@ def evaluate(
 def in_flight(
     step: Callable[[Any, Any], Forward], state: Any, batches: Iterable[Batch], stop: Callable[[], bool] = lambda: False
 ) -> Iterator[Forward]:
-    """The step's results on the host, in order, while up to three batches are computed.
+    """The step's results on the host, in order, while the devices compute the next batches.
 
     Raises:
       EvaluationStopped: `stop` returned true.
     """
-    under_way: deque[Forward] = deque()
+    pending: deque[Forward] = deque()
     for batch in batches:
         if stop():
             raise EvaluationStopped
-        under_way.append(step(state, batch))
-        if len(under_way) == AHEAD:
-            yield jax.device_get(under_way.popleft())
-    while under_way:
-        yield jax.device_get(under_way.popleft())
+        pending.append(step(state, batch))
+        if len(pending) == MAX_IN_FLIGHT:
+            yield jax.device_get(pending.popleft())
+    while pending:
+        yield jax.device_get(pending.popleft())

@@ -1,4 +1,4 @@
-"""Predictions for image files, in batches, as they come."""
+"""Predictions for image files, in batches."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Prediction:
 
 
 STDIN = Path("-")
-MOST = 10**6  # images at a time
+MAX_BATCH = 10**6  # images
 
 
 class _Images(ImageFileSource):
@@ -59,15 +59,15 @@ class _Images(ImageFileSource):
     def _stdin(self) -> bytes:
         data = sys.stdin.buffer.read()
         if not data and len(self.paths) == 1:
-            raise DataError("expected an image on standard input, got nothing; as: predict RUN - < photo.jpg")
+            raise DataError("expected an image on standard input, got nothing; try: predict RUN - < photo.jpg")
         return data
 
 
 def image_files(paths: Sequence[str | Path]) -> list[Path]:
-    """Files as they are named, those that a pattern ("*.jpg") matches, and those below folders; "-" is standard input.
+    """The files named by paths, by patterns ("*.jpg") and by folders, which are searched; "-" is standard input.
 
     Raises:
-      FileNotFoundError: nothing there.
+      FileNotFoundError: no such file, or no match.
       ValueError: a folder without images, or a web address.
     """
     files: list[Path] = []
@@ -78,7 +78,7 @@ def image_files(paths: Sequence[str | Path]) -> list[Path]:
         elif path.exists():
             inside = sorted(image_files_below(path)) if path.is_dir() else [path]
             if not inside:
-                raise ValueError(f"{path} has no images")
+                raise ValueError(f"expected images in {path}, got none")
             files += inside
         elif re.match(r"[a-z]+://", str(name)):
             raise ValueError(f"expected an image file or a folder, got the address {name}; nothing is downloaded")
@@ -92,18 +92,18 @@ def image_files(paths: Sequence[str | Path]) -> list[Path]:
 def predict(
     net: Pretrained, task: Task, files: Sequence[Path], *, batch_size: int = 32, top: int = 5
 ) -> Iterator[Prediction]:
-    """The net's prediction for each file, in their order. Images are resized and cropped as for its evaluation.
+    """The net's prediction for each file, in their order. Images are resized and cropped as in its evaluation.
 
     Args:
-      top: number of candidates (such as classes) an image; at most all.
+      top: number of candidates (such as classes) for each image.
 
     Raises:
       ValueError: a number below 1 or above a million.
       DataError: standard input is the only image, and empty.
     """
     for name, value in (("batch_size", batch_size), ("top", top)):
-        if not 1 <= value <= MOST:
-            raise ValueError(f"expected {name} from 1 to {MOST:,}, got {value}")
+        if not 1 <= value <= MAX_BATCH:
+            raise ValueError(f"expected {name} from 1 to {MAX_BATCH:,}, got {value}")
     preprocess = net.preprocess
     source = StreamingLoader(
         _Images(files, np.zeros(len(files), np.int32), ("",)),

@@ -45,22 +45,22 @@ def make_views(protocol: Protocol, source: StreamingLoader, scales: Sequence[int
     if scales is not None and protocol != "multi-scale":
         raise ValueError(f"scales are for the protocol multi-scale, got {protocol}")
     size = source.image_size
-    look: dict[str, Any] = {"interpolation": source.interpolation}
+    options: dict[str, Any] = {"interpolation": source.interpolation}
     if protocol == "single":
-        return lambda image: [centre_crop(image, resize=source.resize, size=size, **look)]
+        return lambda image: [centre_crop(image, resize=source.resize, size=size, **options)]
     if protocol == "flip":
 
         def both(image: Picture) -> list[np.ndarray]:
-            crop = centre_crop(image, resize=source.resize, size=size, **look)
+            crop = centre_crop(image, resize=source.resize, size=size, **options)
             return [crop, mirrored(crop)]
 
         return both
     if protocol == "ten-crop":
         resize = source.resize if source.resize > size else round(size * 8 / 7)
-        return partial(ten_crops, resize=resize, size=size, **look)
+        return partial(ten_crops, resize=resize, size=size, **options)
     if protocol == "multi-scale":
         sides = shorter_sides(size, scales)
-        return lambda image: [whole(image, resize=side, **look) for side in sides]
+        return lambda image: [whole(image, resize=side, **options) for side in sides]
     raise ValueError(f"expected a protocol, got {protocol!r}; {did_you_mean(protocol, get_args(Protocol))}")
 
 
@@ -100,19 +100,19 @@ def predict_views(
             counts.append(len(images))
             yield from ((row, image) for image in images)
 
-    under_way: deque[list[int]] = deque()  # the image of each view in a batch
+    pending: deque[list[int]] = deque()  # the image of each view in a batch
 
     def sharded() -> Iterator[Batch]:
         area = net.preprocess.image_size**2
         for rows, batch in _batches(all_views(), batch_size, area, len(parallel.devices)):
-            under_way.append(rows)
+            pending.append(rows)
             yield parallel.shard(batch)
 
     parts: dict[int, list[Rows]] = defaultdict(list)
     means: dict[int, Rows] = {}
     sown: dict[str, Metric] = {}
     for forward in in_flight(step, state, sharded()):
-        for place, row in enumerate(under_way.popleft()):
+        for place, row in enumerate(pending.popleft()):
             parts[row].append({name: np.asarray(x[place]) for name, x in forward.predictions.items()})
             if len(parts[row]) == counts[row]:
                 means[row] = task.average(parts.pop(row))

@@ -101,7 +101,7 @@ class Session:
         run = partial(
             evaluate,
             self._eval_step,
-            source=self.plan.test,
+            loader=self.plan.test,
             batch_size=eval_batch(self.plan.config),
             parallel=self.parallel,
             stop=stop,

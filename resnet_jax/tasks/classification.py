@@ -86,7 +86,8 @@ class Classification(BaseTask):
     def average(self, predictions: Sequence[Rows]) -> Rows:
         """Logarithm of the mean probability, float64."""
         each = [one["log_probability"].astype(np.float64) for one in predictions]
-        return {"log_probability": np.logaddexp.reduce(each) - np.log(len(each))}
+        with np.errstate(invalid="ignore"):  # NaN of a diverged net is a value like others
+            return {"log_probability": np.logaddexp.reduce(each) - np.log(len(each))}
 
     def evaluator(self) -> ClassificationEvaluator:
         return ClassificationEvaluator(self.classes)

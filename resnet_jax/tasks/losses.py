@@ -1,4 +1,4 @@
-"""Losses: (logits [N, K], labels) -> float [N], one number per example."""
+"""Losses of classification: (logits [N, K], labels) -> float [N], one number per example."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from resnet_jax.types import Array
 
 Loss = Callable[..., Array]  # (logits [N, K], labels int [N] or soft [N, K]) -> [N]
 ARRAYS = (np.ndarray, jax.Array)
-AS_ARRAY = "numpy.asarray makes an array of a list"
+AS_ARRAY = "numpy.asarray converts a list"
 
 
 def cross_entropy(
@@ -23,13 +23,13 @@ def cross_entropy(
     """-sum_k w_k t_k log softmax(logits)_k: [N, K], int [N] or soft targets float [N, K] -> [N].
 
     t is one-hot or soft; smoothing makes it (1 - s) * t + s / K (Szegedy et al. 2016, section 7). w are the K
-    `class_weights`, or 1. For PyTorch's weighted mean divide the sum by that of `label_weights`. A label outside
-    0 .. K - 1 has a loss and a gradient of NaN. To ignore examples, give them mask 0 (see `make_train_step`).
+    `class_weights`, or 1. PyTorch's weighted mean is the sum divided by that of `label_weights`. A label outside
+    0 .. K - 1 has loss and gradient NaN. To ignore examples, give them mask 0 (see `make_train_step`).
 
     Raises:
-      TypeError: logits or labels that are no arrays, logits that are not floating point, a smoothing that is no number.
+      TypeError: logits or labels that are not arrays, logits that are not floating point, a smoothing of another type.
       ValueError: labels of another type or shape, class weights that are not K finite numbers of at least 0, a
-        smoothing outside [0, 1], or fewer than two classes, whose loss would always be 0.
+        smoothing outside [0, 1], or fewer than two classes, whose loss is always 0.
     """
     check_labels(logits, labels)
     check_type(label_smoothing, (int, float, np.number, *ARRAYS), "label_smoothing (a number in [0, 1])")
@@ -63,7 +63,7 @@ def check_class_weights(class_weights: Sequence[float], classes: int) -> None:
         raise TypeError(f"expected class_weights (a list of {classes} numbers), got {described(class_weights)}")
     if len(weights) != classes:
         raise ValueError(f"expected {classes} class weights, one per class, got {len(weights)}")
-    with np.errstate(over="ignore"):  # those too large for float32 are infinite, and refused
+    with np.errstate(over="ignore"):  # weights too large for float32 become infinite, an error
         single = weights.astype(np.float32)
     if not (np.isfinite(single).all() and (weights >= 0).all() and weights.any()):
         raise ValueError(f"expected finite class weights of at least 0, not all 0, got {listed(map(str, weights), 5)}")
@@ -72,7 +72,7 @@ def check_class_weights(class_weights: Sequence[float], classes: int) -> None:
 def check_labels(logits: Array, labels: Array) -> None:
     """Raises ValueError unless `labels` are int [N] or soft targets float [N, K] for float logits [N, K] of K >= 2."""
     check_type(logits, ARRAYS, "logits float [N, K]", AS_ARRAY)
-    if not jnp.issubdtype(logits.dtype, jnp.floating):  # soft targets of whole numbers would all be 0
+    if not jnp.issubdtype(logits.dtype, jnp.floating):  # soft targets cast to integers would all be 0
         raise TypeError(f"expected logits float [N, K], got {logits.dtype} {list(logits.shape)}")
     if logits.ndim != 2:
         raise ValueError(f"expected logits [N, K], got {list(logits.shape)}")

@@ -76,10 +76,11 @@ class MultiLabel(BaseTask):
 
     def average(self, predictions: Sequence[Rows]) -> Rows:
         """Logit of the mean probability, float64."""
-        positive, negative = (
-            np.logaddexp.reduce([-np.logaddexp(0, -sign * one["logit"].astype(np.float64)) for one in predictions])
-            for sign in (1, -1)
-        )
+        with np.errstate(invalid="ignore"):  # NaN of a diverged net is a value like others
+            positive, negative = (
+                np.logaddexp.reduce([-np.logaddexp(0, -sign * one["logit"].astype(np.float64)) for one in predictions])
+                for sign in (1, -1)
+            )
         return {"logit": positive - negative}
 
     def evaluator(self) -> MultiLabelEvaluator:

@@ -1,7 +1,7 @@
 """The contract of a task: what a run optimises, measures and predicts.
 
-A new kind of problem is a class with these members, registered in `TASKS` or passed to `runs.trainer.train`. `BaseTask`
-has defaults for all but the objective and the evaluator.
+A new kind of problem is a subclass of `BaseTask` with `num_outputs`, `objective` and `evaluator`; everything else has a
+default. It is registered in `TASKS` or passed to `runs.trainer.train(config, task=...)`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from resnet_jax.types import Array, Batch, LabelKind
 
 
 class Term(NamedTuple):
-    """A part of the objective: the step adds both numbers over microbatches and devices, then divides once."""
+    """A term of the objective. The step adds both numbers over microbatches and devices, then divides once."""
 
     total: Array  # float []: weighted sum over the examples of a shard
     weight: Array | None = None  # float []: sum of the weights; None: the number of examples of mask 1
@@ -56,7 +56,7 @@ RegressionLoss = Literal["l1", "l2", "huber"]
 
 @dataclass(frozen=True)
 class TaskOptions:
-    """What a config says about tasks. A task reads the fields it knows."""
+    """Options of all tasks; each task reads those it knows."""
 
     label_smoothing: float = 0.0
     class_weights: Literal["balanced"] | Sequence[float] | Mapping[str, float] | None = None
@@ -64,7 +64,7 @@ class TaskOptions:
 
 
 class LabelledSource(Protocol):
-    """What a task may ask of the training data."""
+    """What tasks read of the training data."""
 
     @property
     def classes(self) -> tuple[str, ...]: ...
@@ -79,12 +79,12 @@ class LabelledSource(Protocol):
 
 
 class Task(Protocol):
-    """What a run optimises and reports. A task is immutable."""
+    """What a run optimises and reports. Tasks are immutable."""
 
     name: ClassVar[str]
-    label_kind: ClassVar[LabelKind]  # what is read from the data as a label
-    measures: ClassVar[Mapping[str, int]]  # metrics by which "best" may be chosen: +1 if higher is better, else -1
-    titles: ClassVar[Mapping[str, str]]  # names of metrics for people, as "top-1"; a metric without one has its own
+    label_kind: ClassVar[LabelKind]  # of the labels that are read from the data
+    measures: ClassVar[Mapping[str, int]]  # metrics that "best" may be chosen by: 1 if higher is better, else -1
+    titles: ClassVar[Mapping[str, str]]  # metrics' names for people, such as "top-1"; default: the metric's own name
 
     @property
     def num_outputs(self) -> int:
@@ -92,7 +92,7 @@ class Task(Protocol):
         ...
 
     def for_data(self, source: LabelledSource, options: TaskOptions) -> Task:
-        """This task for a training source, as a config's options set it; without options only `classes` is read.
+        """This task for training data, with these options; the default options read `source.classes` alone.
 
         Raises:
           ValueError: data without labels of this kind, or options that do not fit it.
@@ -100,7 +100,7 @@ class Task(Protocol):
         ...
 
     def build(self, model_name: str, overrides: Mapping[str, Any], source: LabelledSource) -> nn.Module:
-        """The net for this data; `overrides` of `create_model` have `num_classes` = `num_outputs`.
+        """The net for this data. `overrides` are `create_model`'s, with `num_classes` = `num_outputs`.
 
         Raises:
           ValueError: no such net.
@@ -108,19 +108,19 @@ class Task(Protocol):
         ...
 
     def objective(self, outputs: Any, batch: Batch, axis_name: str | None) -> tuple[Terms, dict[str, Metric]]:
-        """What is minimised, the sum of the terms' weighted means, and other metrics to report.
+        """The terms, the sum of whose weighted means is minimised and reported as "loss", and other metrics.
 
-        Traced. `outputs` are the net's, for one shard of the batch (mapped over `axis_name`, if there is one);
-        `batch` has "image", "label", "mask" [N] (0: ignored) and "index" [N]. The terms' sum is reported as "loss".
+        Traced. `outputs` are the net's for one shard of the batch, mapped over `axis_name` (None: there is one shard).
+        `batch` has "image", "label", "mask" [N] (0: ignored) and "index" [N].
         """
         ...
 
     def predictions(self, outputs: Any) -> dict[str, Array]:
-        """Arrays with a row per example that evaluation and `predict` read. Traced."""
+        """Arrays with a row per example, for evaluation and `predict`. Traced."""
         ...
 
     def average(self, predictions: Sequence[Rows]) -> Rows:
-        """Mean prediction over views of the same examples, or over nets."""
+        """The mean prediction over views of the same examples, or over nets."""
         ...
 
     def evaluator(self) -> Evaluator:
@@ -128,19 +128,19 @@ class Task(Protocol):
         ...
 
     def record(self) -> dict[str, Any]:
-        """What predictions need of the training data beside the classes, as JSON: saved with each checkpoint."""
+        """Facts of the training data that predictions need beside the classes, as JSON for checkpoints."""
         ...
 
     def restored(self, record: Mapping[str, Any]) -> Task:
-        """This task with what `record` returned when a checkpoint was saved."""
+        """This task with the facts that `record` returned when a checkpoint was saved."""
         ...
 
     def describe(self, prediction: Mapping[str, np.ndarray], top: int) -> dict[str, Any]:
-        """The prediction of one example as JSON holds it; of a list of candidates the first `top`."""
+        """The prediction for one example as JSON holds it; the first `top` of its candidates."""
         ...
 
     def format(self, prediction: Mapping[str, np.ndarray], top: int) -> str:
-        """The prediction of one example for people."""
+        """The prediction for one example as text for people."""
         ...
 
     def label_name(self, label: Any) -> Any:
@@ -148,21 +148,21 @@ class Task(Protocol):
         ...
 
     def more_metrics(self, evaluator: Any) -> dict[str, float]:
-        """What an evaluation reports beyond the evaluator's result, which every test of a run reports."""
+        """Metrics of `eval` beyond the evaluator's result, which every test of a run reports."""
         ...
 
     def details(self, evaluator: Any) -> dict[str, Any]:
-        """Records beyond the metrics, as JSON holds them: numbers of each class."""
+        """Details beyond the metrics as JSON holds them, such as metrics of each class."""
         ...
 
     def table(self, evaluator: Any, width: int, file: str) -> list[str]:
-        """Lines of at most `width` columns that follow an evaluation's metrics; `file` has all of the details."""
+        """Lines of at most `width` columns to print below the metrics; `file` has all details ("": no file)."""
         ...
 
     def write_details(
         self, evaluator: Any, folder: Path, metadata: Mapping[str, Any], predictions: Predictions | None = None
     ) -> Details | None:
-        """Writes what the evaluator knows beyond its result, such as numbers of each class, into `folder`.
+        """Writes details beyond the metrics, such as metrics of each class, into `folder`; None: there are none.
 
         Raises:
           OSError: it cannot be written.
@@ -210,7 +210,7 @@ class BaseTask:
         return {name: x.tolist() for name, x in prediction.items()}
 
     def format(self, prediction: Mapping[str, np.ndarray], top: int) -> str:
-        return "  ".join(f"{name} {' '.join(f'{x:.4f}' for x in np.ravel(own))}" for name, own in prediction.items())
+        return "  ".join(f"{name} {' '.join(f'{x:.4f}' for x in np.ravel(row))}" for name, row in prediction.items())
 
     def label_name(self, label: Any) -> Any:
         return np.asarray(label).tolist()
@@ -249,7 +249,7 @@ def check_rows(source: LabelledSource, task: str) -> None:
 
 
 def refuse_options(options: TaskOptions, task: str) -> None:
-    """Raises ValueError for options that only classification reads."""
+    """Raises ValueError for options that are for classification."""
     for name in ("label_smoothing", "class_weights"):
         if getattr(options, name) not in (None, 0.0):
             raise ValueError(f"optim.{name} is for --task classification, got --task {task}")

@@ -1,1 +1,1 @@
-"""Training: state, steps, what runs them on devices, and the loop around them."""
+"""Training as pure functions: state, steps, optimisers. No files, no configs."""

@@ -141,7 +141,7 @@ def test_a_run_ends_with_its_numbers_by_class_and_eval_draws_them(trained, tmp_p
     assert [path.name for path in (tmp_path / "both").iterdir()] == ["classes.json"]
     (tmp_path / "file").write_text("")
     error = mistake(capsys, "eval", trained, "--out-dir", "file")
-    assert "predictions to 'file/classes.json'" in error
+    assert "'file/classes.json' cannot be written: " in error
 
 
 def test_a_diverged_run_is_evaluated_and_predicts_nothing(trained, pictures, tmp_path, capsys, monkeypatch):
@@ -197,7 +197,7 @@ def test_eval_over_views_and_several_runs(trained, tmp_path, capsys):
     line = said(capsys, "eval", trained, "--protocol", "multi-scale", "--scales", "16", "24")
     assert ", multi-scale (16 24 pixels), on " in line and " calibration error (ECE) " in line
     blocked = trained / "config.json" / "found.csv"
-    assert "wanted: a file that can be made" in mistake(capsys, "eval", trained, "--out", blocked)
+    assert f"'{blocked}' cannot be written: " in mistake(capsys, "eval", trained, "--out", blocked)
 
 
 def test_recalibrate_writes_a_run_of_its_own(trained, capsys):
