@@ -38,6 +38,11 @@ def torch_state(model: str, library: str = "torchvision") -> dict[str, np.ndarra
     return state | counters
 
 
+def float32_state(model: str, library: str = "torchvision") -> dict[str, np.ndarray]:
+    """`torch_state` with weights in float32."""
+    return {name: x.astype(np.float32 if x.ndim else x.dtype) for name, x in torch_state(model, library).items()}
+
+
 def variables(model, dtype=np.float32):
     """Recipe weights for any net of ours, drawn by our own names."""
     wanted = shapes(model, model.image_size).variables

@@ -59,7 +59,7 @@ def create_model(name: str | None = None, /, **overrides: Any) -> nn.Module:
     """The net called `name`, with fields of `ResNet` overridden: num_classes, in_channels, dtype, drop_path, ...
 
     `stem` may be "imagenet", "cifar", "deep" or "halving"; dtypes may be strings ("bfloat16"). Equal arguments give
-    equal, hashable modules. Flax's `name` and `parent` may be given, too: the name of a submodule.
+    equal, hashable modules. Flax's `name` and `parent` are valid, too: the name of a submodule.
 
     `output_stride` 8 or 16 keeps the last maps finer: later strides become dilations. `dilation` is the rule for the
     pools in branches and shortcuts (D, T, anti-aliased, RS and Res2Net nets, CLIP's towers): "timm" does not dilate

@@ -11,8 +11,8 @@ from resnet_jax.models import create_model
 COUNTS = json.loads((recipe.GOLDEN / "counts.json").read_text())  # test_registry compares them
 
 
-# Of nets that nobody has published: by their twins, whose counts are.
-CONVS = [(16, 16)] * 7 + [(16, 32)] + [(32, 32)] * 5 + [(32, 64)] + [(64, 64)] * 5  # of cifar_resnet20, the stem apart
+# Counts of nets without published ones follow from those of their twins.
+CONVS = [(16, 16)] * 7 + [(16, 32)] + [(32, 32)] * 5 + [(32, 64)] + [(64, 64)] * 5  # cifar_resnet20 without its stem
 
 
 def published(name):
@@ -20,7 +20,7 @@ def published(name):
 
 
 def gates(blocks, convs):
-    """Of feed-forward gates in a CIFAR net of so many blocks a stage: 3x3 convolutions with norms, one dense layer."""
+    """Parameters of feed-forward gates in a CIFAR net: 3x3 convolutions with norms, and one dense layer, per block."""
     inputs = [16] * (blocks + 1) + [32] * blocks + [64] * (blocks - 1)
     return sum(convs * (9 * c * c + 2 * c) + c + 1 for c in inputs)
 
@@ -38,7 +38,7 @@ def highway(layers):
 
 
 def between(near, far, share, option=""):
-    """Counts grow evenly with depth."""
+    """Counts grow linearly with depth."""
     a, b = published(f"cifar_resnet{near}{option}"), published(f"cifar_resnet{far}{option}")
     return a + (b - a) * share
 
@@ -76,7 +76,7 @@ CLOSED = {
     **{f"cifar_highway{layers}": highway(layers) for layers in (20, 32, 56)},
     "cifar_res2net29": STEM + slices((64, 128, 256)) + HEAD29,
     "cifar_resnet29": STEM + bottlenecks((64, 128, 256)) + HEAD29,
-    # Four kernels in the place of one, and a routing of each.
+    # Four kernels instead of one, and their routing.
     "cifar_condconv20": published("cifar_resnet20")
     + sum(3 * 9 * ci * co + 4 * (ci + 1) for ci, co in [(3, 16), *CONVS[1:]]),
     "cifar_skipnet38": between(32, 44, 1 / 2) + gates(6, 2),
@@ -94,11 +94,11 @@ CLOSED = {
 
 
 @pytest.mark.parametrize("name", CLOSED)
-def test_counts_follow_from_those_of_the_twin(name):
+def test_parameters_follow_from_those_of_the_twin(name):
     assert totals(name).parameters == CLOSED[name]
 
 
-def test_every_net_has_a_count_or_equals_one_that_has():
+def test_every_net_or_an_equal_one_has_a_count():
     models = {create_model(name) for name in (*COUNTS, *CLOSED)}
     assert [name for name in list_models() if create_model(name) not in models] == []
 
@@ -142,18 +142,18 @@ def test_the_table_is_readable():
     assert "25,557,032" in text and "4,089,184,256" in text and "56 x 56 x 256" in text
 
 
-def test_input_size_is_the_published_one_unless_given():
+def test_the_default_image_size_is_the_published_one():
     assert summary("cifar_resnet20").image_size == 32
     assert summary("resnet18", image_size=64).macs < summary("resnet18").macs / 10
 
 
-def test_what_counts_of_layers_leave_out_is_reported_apart():
-    """Conditional kernels cost what the twin's cost, and four times a kernel to be made; the routing is dense."""
-    twin, own = summary("cifar_resnet20"), summary("cifar_condconv20")
+def test_multiply_adds_that_published_counts_exclude_are_reported_apart():
+    """Conditional convolutions cost those of the twin, and four kernels per example; the routing is dense."""
+    twin, conditional = summary("cifar_resnet20"), summary("cifar_condconv20")
     made = sum(4 * 9 * ci * co for ci, co in [(3, 16), *CONVS[1:]])
-    assert own.other_macs == twin.macs - 640 + made
-    assert own.macs == 640 + sum(4 * ci for ci, _ in [(3, 16), *CONVS[1:]])
-    assert f"and {own.other_macs:,} multiply-adds" in str(own)
+    assert conditional.other_macs == twin.macs - 640 + made
+    assert conditional.macs == 640 + sum(4 * ci for ci, _ in [(3, 16), *CONVS[1:]])
+    assert f"and {conditional.other_macs:,} multiply-adds" in str(conditional)
     assert twin.other_macs == summary("resnet50").other_macs == 0
     assert summary("ecaresnet50d").other_macs == sum(
         n * c * k for n, c, k in ((3, 256, 5), (4, 512, 5), (6, 1024, 5), (3, 2048, 7))
@@ -161,7 +161,7 @@ def test_what_counts_of_layers_leave_out_is_reported_apart():
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50", "plain18", "cifar_resnet44_b", "skipnet50", "resnet50d"])
-def test_totals_of_short_nets_are_those_of_the_whole(name):
+def test_totals_equal_the_summary(name):
     whole, short = summary(name), totals(name)
     assert replace(short.total, output=()) == replace(whole.total, output=())
     assert short.image_size == whole.image_size

@@ -1,4 +1,4 @@
-"""A net is a value: equal arguments, copies and pickled nets are equal, and none is compiled twice."""
+"""A net is a value: equal arguments, copies and pickles give equal nets, and none is compiled twice."""
 
 import copy
 import pickle
@@ -40,7 +40,7 @@ def test_a_copy_is_not_compiled_again():
     assert len(traced) == 1
 
 
-def test_plain_partials_and_activations_that_are_given_compare_by_their_parts():
+def test_plain_partials_and_activations_compare_by_value():
     def net():
         block = partial(partial(Residual, branch=partial(Bottleneck, groups=2)), features=8)
         return ResNet(
@@ -57,9 +57,17 @@ def test_plain_partials_and_activations_that_are_given_compare_by_their_parts():
     assert net().clone(norm=partial(BatchNorm, epsilon=1e-3)) == net()
 
 
-def test_compiled_functions_are_kept_by_name():
-    given = (jax.nn.leaky_relu, jax.nn.mish, jax.nn.hard_swish, jax.nn.softplus, jnp.tanh, jax.nn.gelu, jax.nn.relu)
-    for act in (*given, *(partial(act) for act in given), partial(nn.leaky_relu, negative_slope=0.2)):
+def test_compiled_functions_are_stored_by_name():
+    functions = (
+        jax.nn.leaky_relu,
+        jax.nn.mish,
+        jax.nn.hard_swish,
+        jax.nn.softplus,
+        jnp.tanh,
+        jax.nn.gelu,
+        jax.nn.relu,
+    )
+    for act in (*functions, *(partial(act) for act in functions), partial(nn.leaky_relu, negative_slope=0.2)):
         net = create_model("cifar_resnet8", act=act)
         for again in (pickle.loads(pickle.dumps(net)), copy.deepcopy(net), create_model("cifar_resnet8", act=act)):
             assert again == net and hash(again) == hash(net), act
@@ -70,11 +78,14 @@ def test_compiled_functions_are_kept_by_name():
     assert create_model("cifar_resnet8", act=local).act is local
 
 
-def test_a_partial_is_what_it_holds():
+def test_a_partial_compares_by_its_arguments_and_has_them_as_attributes():
     assert Partial(Partial(dict, a=1), b=2) == Partial(dict, b=2, a=1) != Partial(dict, a=1)
     assert Partial(dict, a=1) != partial(dict, a=1)
     assert Partial(dict, a=1)(b=2) == {"a": 1, "b": 2}
     assert hash(Partial(dict, [1])) == hash(Partial(dict, [1]))
+    stem = Partial(Partial(DeepStem, bare=True), widths=(4, 4))
+    assert (stem.bare, stem.widths, stem.total_strides) == (True, (4, 4), 4)
+    assert not hasattr(stem, "wdths") and not hasattr(Partial(abs), "bare")
 
 
 @pytest.mark.parametrize("field", ["num_classes", "in_channels", "image_size", "stem_features"])
@@ -90,7 +101,7 @@ def test_numpys_integers_are_integers_and_booleans_are_not(field):
 
 def test_options_are_checked_however_a_net_is_made():
     net = create_model("cifar_resnet8")
-    for options, said in (
+    for options, message in (
         ({"drop_path": 1.0}, "drop_path: expected a rate"),
         ({"dtype": "int8"}, "dtype: expected float32"),
         ({"dilation": "torch"}, "dilation: expected timm or resample"),
@@ -101,7 +112,7 @@ def test_options_are_checked_however_a_net_is_made():
         ),
         ({"bn_axis": "data", "bn_group_size": True}, "bn_group_size: expected a whole number, at least 1, got True"),
     ):
-        with pytest.raises(ValueError, match=said):
+        with pytest.raises(ValueError, match=message):
             net.clone(**options)
     with pytest.raises(ValueError, match="strides: expected a whole number, at least 1, got 0"):
         Stage(1, 8, 0, Residual)

@@ -1,6 +1,6 @@
-"""The exam every registered net passes: values on nets cut to two blocks a stage, shapes and names on the whole.
+"""The exam of every registered net: values with two blocks a stage, shapes and names of the whole net.
 
-Parameter names are public: checkpoints carry them. To accept new ones:
+Parameter names are public: checkpoints have them. To accept new ones:
 `PYTHONPATH=tests python tests/models/test_registry.py`.
 """
 
@@ -41,7 +41,8 @@ from resnet_jax.weights.recognition import signature_for
 
 HUGE = re.compile("1202|1001")
 NAMES = list_models()
-WHOLE = [pytest.param(name, marks=pytest.mark.parity if HUGE.search(name) else ()) for name in NAMES]  # for time
+# The huge nets take long to trace.
+WHOLE = [pytest.param(name, marks=pytest.mark.parity if HUGE.search(name) else ()) for name in NAMES]
 GOLDEN = recipe.GOLDEN / "names.json"
 COUNTS = json.loads((recipe.GOLDEN / "counts.json").read_text())
 READABLE = ("cifar_resnet20", "cifar_resnet20_c", "cifar_plain20", "resnet18", "resnet50", "resnet50_v1")
@@ -67,12 +68,12 @@ def images(model, n=2):
 
 
 def traced(model):
-    size = -(-model.image_size // 32) * 32  # feature_info's, so that the net is traced once
+    size = -(-model.image_size // 32) * 32  # the size of feature_info, so that the net is traced once
     return size, shapes(model, size)
 
 
-def described(name, variables):
-    """Every array's path and shape: in full for some nets, as a digest for the others."""
+def describe(name, variables):
+    """Path and shape of every array: in full for some nets, as a digest for the others."""
     lines = sorted(f"{'/'.join(path)} {list(x.shape)}" for path, x in flatten_dict(variables).items())
     if name in READABLE:
         return lines
@@ -85,7 +86,7 @@ def test_shapes_and_names(name):
     size, (outputs, variables, *_) = traced(model)
     accepted = json.loads(GOLDEN.read_text())
     assert name in accepted, "a new net; to accept its names: PYTHONPATH=tests python tests/models/test_registry.py"
-    assert described(name, variables) == accepted[name]
+    assert describe(name, variables) == accepted[name]
     assert outputs.logits.shape == (1, model.num_classes)
     assert outputs.logits.dtype == jnp.float32
     assert outputs.features["pool"].shape == (1, variables["params"]["head"]["dense"]["kernel"].shape[0])
@@ -98,16 +99,16 @@ def test_shapes_and_names(name):
 
 @pytest.mark.parametrize("name", [param for param in WHOLE if param.values[0] in COUNTS])
 def test_counts_equal_the_published_ones(name):
-    wanted = dict(COUNTS[name])
-    got = summary(name, wanted.pop("at", None) if "macs" in str(wanted) else traced(create_model(name))[0])
+    published = dict(COUNTS[name])
+    counts = summary(name, published.pop("at", None) if "macs" in str(published) else traced(create_model(name))[0])
     for unit, digits, key in ((1e9, 3, "gmacs"), (1e6, 2, "mmacs")):
-        if key in wanted:
-            assert f"{got.macs / unit:.{digits}f}" == f"{wanted.pop(key):.{digits}f}"
-    assert {key: getattr(got, key) for key in wanted} == wanted
+        if key in published:
+            assert f"{counts.macs / unit:.{digits}f}" == f"{published.pop(key):.{digits}f}"
+    assert {key: getattr(counts, key) for key in published} == published
 
 
 @pytest.mark.parametrize("name", [param for param in WHOLE if not param.values[0].startswith("cifar")])
-def test_other_libraries_have_a_name_of_its_own_for_every_array(name):
+def test_other_libraries_have_a_distinct_name_for_every_array(name):
     model = create_model(name)
     paths = list(flatten_dict(traced(model)[1].variables))
     tables = get_spec(name).name_tables
@@ -119,21 +120,10 @@ def test_other_libraries_have_a_name_of_its_own_for_every_array(name):
         assert name in known[layout]
 
 
-def test_feature_strides():
-    imagenet = {"stem": (64, 2), "stage1": (256, 4), "stage2": (512, 8), "stage3": (1024, 16), "stage4": (2048, 32)}
-    cifar = {"stem": (16, 1), "stage1": (16, 1), "stage2": (32, 2), "stage3": (64, 4)}
-    assert feature_info(create_model("resnet50")) == feature_info("resnet50") == imagenet
-    with pytest.raises(ValueError, match="no model named 'resnet5o'; did you mean resnet50"):
-        feature_info("resnet5o")
-    assert list(feature_info(create_model("resnet50"))) == list(imagenet)
-    assert feature_info(create_model("cifar_resnet20")) == cifar
-    assert feature_info(create_model("resnet50"), 225) == imagenet  # whatever the size
-
-
 @cache
 def program(name):
-    """A small net, and one compiled function of its variables: logits at inference and in training, the statistics
-    that training leaves, and the gradient."""
+    """A small net, and a compiled function of its variables: logits at inference and in training, updated statistics,
+    gradient."""
     model = recipe.small(name, stages=2, dtype="float64", param_dtype="float64")
     x = images(model)
 
@@ -151,7 +141,7 @@ def program(name):
 
 
 @cache
-def drawn(name):
+def recipe_pass(name):
     model, passes = program(name)
     variables = recipe.variables(model, np.float64)
     for part in variables["params"].values():
@@ -162,7 +152,7 @@ def drawn(name):
 
 @pytest.mark.parametrize("name", SMALL)
 def test_logits_depend_on_the_image_and_train_differs_from_eval_by_the_statistics_alone(x64, name):
-    variables, (logits, train_logits, updated, _) = drawn(name)
+    variables, (logits, train_logits, updated, _) = recipe_pass(name)
     assert np.isfinite(logits).all()
     assert np.abs(logits[0] - logits[1]).max() > 1e-4
     if "batch_stats" not in variables:
@@ -178,7 +168,7 @@ def test_logits_depend_on_the_image_and_train_differs_from_eval_by_the_statistic
 
 @pytest.mark.parametrize("name", SMALL)
 def test_gradients_are_finite_and_none_is_dead(x64, name):
-    gradient = drawn(name)[1][3]
+    gradient = recipe_pass(name)[1][3]
     for path, g in flatten_dict(gradient).items():
         assert np.isfinite(g).all(), path
         assert np.abs(g).max() > 0, path
@@ -186,23 +176,23 @@ def test_gradients_are_finite_and_none_is_dead(x64, name):
 
 @pytest.mark.parametrize("name", SMALL)
 def test_a_fresh_net_carries_the_signal(x64, name):
-    """Branches begin as zeros, and a block as its shortcut; but not where there is none, or not all of it."""
+    """Branches start at zero, so that a block starts as its shortcut, except where the shortcut loses the signal."""
     model, passes = program(name)
     variables = jax.jit(lambda key: model.init(key, images(model), train=False))(jax.random.key(0))
     logits = passes(variables)[1]
     assert np.abs(logits[0] - logits[1]).max() > 1e-3
-    branch, has = variables["params"]["stage1_block1"]["branch"], components(model)
-    kind = "conv" if PreActResidual in has else "norm"
+    branch, classes = variables["params"]["stage1_block1"]["branch"], components(model)
+    kind = "conv" if PreActResidual in classes else "norm"
     last = max((leaf for leaf in branch if leaf.startswith(kind)), key=natural_key)
     (kind,) = {"kernel", "scale"} & set(branch[last])
-    if StandardizedConv in has:  # of a kernel of zeros there is no standard
+    if StandardizedConv in classes:  # a kernel of zeros cannot be standardised
         assert np.abs(branch[last][kind]).max() > 0
     else:
-        np.testing.assert_array_equal(branch[last][kind], 1 if has & {Zero, HighwayGate, InvertedResidual} else 0)
+        np.testing.assert_array_equal(branch[last][kind], 1 if classes & {Zero, HighwayGate, InvertedResidual} else 0)
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_bfloat16_is_of_the_arithmetic_alone(name):
+def test_bfloat16_changes_the_arithmetic_alone(name):
     outputs, variables, *_ = shapes(recipe.small(name, 1, stages=2, dtype="bfloat16"), 64)
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
     assert outputs.features["stage2"].dtype == jnp.bfloat16
@@ -246,13 +236,13 @@ def test_names_of_0_1_0_work_with_a_warning():
             assert getattr(models, old) is getattr(models, new)
 
 
-def test_listing():
+def test_names_are_listed_in_numeric_order():
     assert list_models("resnet*_v1") == ["resnet50_v1", "resnet101_v1", "resnet152_v1"]
     assert list_models("nothing") == []
     assert len(NAMES) == 154
 
 
-def test_the_name_of_a_net_by_keyword_works_with_a_warning():
+def test_the_model_name_as_a_keyword_works_with_a_warning():
     with pytest.warns(FutureWarning, match=r'create_model\(name="resnet18"\) is now create_model\("resnet18"\)'):
         assert create_model(name="resnet18", num_classes=3) == create_model("resnet18", num_classes=3)
     assert create_model("resnet18", name="backbone").name == "backbone"
@@ -266,7 +256,7 @@ def test_the_name_of_a_net_by_keyword_works_with_a_warning():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "error", "said"),
+    ("arguments", "error", "message"),
     [
         (("resnet5o", {}), ValueError, "no model named 'resnet5o'; did you mean resnet50"),
         (("resnet50", {"pretrained": True}), TypeError, "nothing is downloaded: load_pretrained("),
@@ -290,15 +280,15 @@ def test_the_name_of_a_net_by_keyword_works_with_a_warning():
         (("resnet50", {"conv": "CondConv"}), ValueError, "conv: expected a module class or a function, got 'CondConv'"),
     ],
 )
-def test_what_cannot_be_is_told_with_the_nearest_choice(arguments, error, said):
+def test_an_invalid_option_raises_with_the_nearest_choice(arguments, error, message):
     name, overrides = arguments
     with pytest.raises(error) as caught:
         create_model(name, **overrides)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_efficientnets_of_any_scale():
-    """Table 1 of the paper, widened and deepened; the last is B7."""
+    """Table 1 of the paper, wider and deeper; the last is B7."""
     for scales, features, depths in (
         ((1.0, 1.0, 224), (16, 24, 40, 80, 112, 192, 320), (1, 2, 2, 3, 3, 4, 1)),
         ((1.5, 1.2, 224), (24, 40, 64, 120, 168, 288, 480), (2, 3, 3, 4, 4, 5, 2)),
@@ -314,20 +304,18 @@ def test_efficientnets_of_any_scale():
 
 
 def write_signatures():
-    """By which a file's net is recognised: of every net that another library has."""
-    found = {}
+    """Writes the signatures by which files are recognised, for every net of another library."""
+    signatures = {}
     for name in NAMES:
         model = create_model(name)
         for layout, table in get_spec(name).name_tables.items():
             key = signature_for(traced(model)[1].variables, Names(layout, table))
-            found.setdefault(key, {}).setdefault(layout, []).append(name)
-    recognition.FILE.write_text(json.dumps(found, indent=0) + "\n")
+            signatures.setdefault(key, {}).setdefault(layout, []).append(name)
+    recognition.FILE.write_text(json.dumps(signatures, indent=0) + "\n")
 
 
 if __name__ == "__main__":
-    found = {name: described(name, traced(create_model(name))[1].variables) for name in NAMES}
-    GOLDEN.write_text(json.dumps(found, indent=0) + "\n")
+    descriptions = {name: describe(name, traced(create_model(name))[1].variables) for name in NAMES}
+    GOLDEN.write_text(json.dumps(descriptions, indent=0) + "\n")
     write_signatures()
-    sys.exit(
-        f"wrote {GOLDEN} and {recognition.FILE}: look at the difference, and say in the changelog what was renamed"
-    )
+    sys.exit(f"wrote {GOLDEN} and {recognition.FILE}: check the difference, and list renamed arrays in the changelog")

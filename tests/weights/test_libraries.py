@@ -1,8 +1,8 @@
-"""Every net that timm or torchvision has, in the library itself: our file is loaded strictly, and logits compared.
+"""Every net of timm and torchvision: the library loads our file strictly, and logits are compared.
 
-Run when asked for: `pytest -m parity`, after `pip install torch==2.13.0 timm` and `pip install --no-deps torchvision`.
+Run by `pytest -m parity`, after `pip install torch==2.13.0 timm` and `pip install --no-deps torchvision`.
 
-`PARITY_NETS` may hold a pattern of names ("resnet5*").
+`PARITY_NETS` may be a pattern of names ("resnet5*").
 """
 
 import os
@@ -31,7 +31,7 @@ def torch():
 def timm(torch):
     try:
         import torchvision  # noqa: F401
-    except RuntimeError:  # built for another torch: it lacks these, and asks for them when imported
+    except RuntimeError:  # built for another torch: its import needs these operators
         library = torch.library.Library("torchvision", "DEF")
         for name in ("nms", "qnms"):
             library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
@@ -39,7 +39,7 @@ def timm(torch):
 
 
 def compare(name, layout, theirs, torch, tmp_path, size, **constants):
-    """`theirs` with our file, in float64, against our net. `size` is a side in pixels, or height and width."""
+    """Compares `theirs`, with our file, and our net in float64. `size` is a side in pixels, or height and width."""
     model = create_model(name, dtype="float64", param_dtype="float64").clone(**constants)
     variables, path = recipe.variables(model, np.float64), tmp_path / f"{name}.safetensors"
     save_torch_state(variables, name, path, layout=layout)
@@ -50,10 +50,10 @@ def compare(name, layout, theirs, torch, tmp_path, size, **constants):
     theirs.load_state_dict(theirs.state_dict() | state, strict=True)
     images = np.random.default_rng(0).standard_normal((2, 3, *(size if isinstance(size, tuple) else (size, size))))
     with torch.no_grad():
-        wanted = theirs(torch.from_numpy(images)).numpy()
+        expected = theirs(torch.from_numpy(images)).numpy()
     path.unlink()
     logits = jax.jit(partial(model.apply, train=False))(variables, jnp.asarray(images.transpose(0, 2, 3, 1))).logits
-    assert np.linalg.norm(logits - wanted) < 1e-8 * np.linalg.norm(wanted)
+    assert np.linalg.norm(logits - expected) < 1e-8 * np.linalg.norm(expected)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -73,7 +73,7 @@ DILATED += ["resnetv2_50", "resnetv2_50d", "resnetv2_50x1_bit", "efficientnet_b0
 @pytest.mark.parametrize("stride", [8, 16])
 @pytest.mark.parametrize("name", [name for name in DILATED if name in NAMES])
 def test_timm_with_an_output_stride(x64, name, stride, torch, timm, tmp_path):
-    """At an odd size; a pool that is not strided has other borders there."""
+    """At an odd size, where a pool without strides has other borders."""
     theirs = timm.create_model(name, output_stride=stride)
     compare(name, "timm", theirs, torch, tmp_path, (65, 97), output_stride=stride)
 
@@ -90,16 +90,16 @@ def test_torchvision(x64, name, torch, timm, tmp_path):
     source.unlink()
     images = np.random.default_rng(1).standard_normal((2, 3, 64, 64))
     with torch.no_grad():
-        wanted = theirs.double().eval()(torch.from_numpy(images)).numpy()
-    own = jax.jit(partial(loaded.model.apply, train=False))
-    logits = own(loaded.variables, jnp.asarray(images.transpose(0, 2, 3, 1))).logits
-    assert np.linalg.norm(logits - wanted) < 1e-8 * np.linalg.norm(wanted)
+        expected = theirs.double().eval()(torch.from_numpy(images)).numpy()
+    apply = jax.jit(partial(loaded.model.apply, train=False))
+    logits = apply(loaded.variables, jnp.asarray(images.transpose(0, 2, 3, 1))).logits
+    assert np.linalg.norm(logits - expected) < 1e-8 * np.linalg.norm(expected)
     compare(name, "torchvision", theirs, torch, tmp_path, 64, norm=loaded.model.norm)
 
 
 @pytest.mark.parametrize("size", [224, 160, 288])
 def test_clips_towers_for_other_image_sizes(x64, size, torch, timm, tmp_path):
-    """Embeddings of places are interpolated as timm does when it makes the net for another size."""
+    """Position embeddings are interpolated as by timm for another image size."""
     theirs = timm.create_model("resnet50_clip", img_size=size) if size != 224 else timm.create_model("resnet50_clip")
     model = create_model("resnet50_clip", dtype="float64", param_dtype="float64")
     variables, path = recipe.variables(model, np.float64), tmp_path / "clip.safetensors"
@@ -113,7 +113,7 @@ def test_clips_towers_for_other_image_sizes(x64, size, torch, timm, tmp_path):
     theirs.load_state_dict(state | {"head.pos_embed": places}, strict=True)
     images = np.random.default_rng(0).standard_normal((2, 3, size, size))
     with torch.no_grad():
-        wanted = theirs(torch.from_numpy(images)).numpy()
+        expected = theirs(torch.from_numpy(images)).numpy()
     logits = jax.jit(partial(model.apply, train=False))(variables, jnp.asarray(images.transpose(0, 2, 3, 1))).logits
     # timm interpolates in float32.
-    assert np.linalg.norm(logits - wanted) < 1e-6 * np.linalg.norm(wanted)
+    assert np.linalg.norm(logits - expected) < 1e-6 * np.linalg.norm(expected)

@@ -15,14 +15,14 @@ from resnet_jax.weights.names import Names
 
 FILES = sorted(recipe.GOLDEN.glob("*/*-*.keys.json"))
 NAMES = [file.name.removesuffix(".keys.json") for file in FILES]
-# The others are these with other numbers, or have a piece more; they are run when asked for, as they take long.
+# The others have other numbers, or one component more; they run with `-m parity`, because they take long.
 ALWAYS = {
     "torchvision-resnet50",
     *(f"timm-{name}" for name in ("resnet18d", "skresnet18", "res2net50_26w_4s", "resnetv2_50x1_bit")),
     *(f"timm-{name}" for name in ("resnet50_clip", "tf_efficientnet_cc_b0_4e")),
 }
 NAMES = [pytest.param(name, marks=pytest.mark.slow if name in ALWAYS else pytest.mark.parity) for name in NAMES]
-# The stages whose outputs are features there; 0 is the stem.
+# Stages whose outputs are features of the library; 0 is the stem.
 STAGES = {"torchvision": (1, 2, 3, 4), "timm": (0, 1, 2, 3, 4)}
 SIZES = {"timm-resnet50_clip": 224}  # pixels; the others: 64
 LABELS = jnp.array([1, 7, 123, 999])
@@ -42,7 +42,7 @@ def file(request, tmp_path):
     path.unlink()
 
 
-def given(file):
+def images_for(file):
     size = SIZES.get(file.stem, 64)
     return np.random.default_rng(0).standard_normal((4, 3, size, size)).transpose(0, 2, 3, 1)
 
@@ -57,28 +57,28 @@ def relative(a, b):
 
 @pytest.mark.parametrize("file", NAMES, indirect=True)
 def test_equals_the_library(x64, file):
-    wanted = golden(file.stem)
+    expected = golden(file.stem)
     loaded = load(file, dtype="float64")
     library = file.stem.partition("-")[0]
     names = Names(library, get_spec(loaded.model).name_tables[library])
-    images = jnp.asarray(given(file))
+    images = jnp.asarray(images_for(file))
 
     outputs = jax.jit(lambda v: loaded.model.apply(v, images, train=False))(loaded.variables)
-    assert relative(outputs.logits, wanted["eval_logits"]) < EXACT
+    assert relative(outputs.logits, expected["eval_logits"]) < EXACT
     stages = (1, 2, 3, 5, 7) if "efficientnet" in file.stem else STAGES[file.stem.partition("-")[0]]
-    for i in range(sum(key.endswith("shape_nchw") for key in wanted.files)):
+    for i in range(sum(key.endswith("shape_nchw") for key in expected.files)):
         number = stages[i]
         feature = outputs.features[f"stage{number}" if number else "stem"]
-        n, c, h, w = wanted[f"feature{i}_shape_nchw"]
+        n, c, h, w = expected[f"feature{i}_shape_nchw"]
         assert feature.shape == (n, h, w, c)
-        assert relative(feature[:, 0, 0], wanted[f"feature{i}_corner"]) < EXACT
+        assert relative(feature[:, 0, 0], expected[f"feature{i}_corner"]) < EXACT
 
     single = loaded.model.clone(dtype=jnp.float32, param_dtype=jnp.float32)
     narrow = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), (loaded.variables, images))
     logits = jax.jit(lambda v, x: single.apply(v, x, train=False).logits)(*narrow)
     assert logits.dtype == jnp.float32
     # BiT's weights, of variance 1, make its features grow from block to block.
-    assert relative(logits, wanted["eval_logits"]) < (5e-5 if "bit" in file.stem else 2e-6)
+    assert relative(logits, expected["eval_logits"]) < (5e-5 if "bit" in file.stem else 2e-6)
 
     @jax.jit
     def train(variables):
@@ -93,11 +93,11 @@ def test_equals_the_library(x64, file):
         return value, aux, jax.tree.map(lambda g: jnp.sqrt((g**2).sum()), gradient)
 
     value, (outputs, stats), norms = train(loaded.variables)
-    assert relative(value, wanted["train_loss"]) < EXACT
-    assert relative(outputs.logits, wanted["train_logits"]) < EXACT
+    assert relative(value, expected["train_loss"]) < EXACT
+    assert relative(outputs.logits, expected["train_logits"]) < EXACT
 
     ours = {names.entry(("params", *path))[0]: float(norm) for path, norm in flatten_dict(norms).items()}
-    theirs = dict(zip(wanted["grad_norm_names"], wanted["grad_norms"], strict=True))
+    theirs = dict(zip(expected["grad_norm_names"], expected["grad_norms"], strict=True))
     assert set(ours) == set(theirs)
     floor = np.median(list(theirs.values()))
     for name, norm in theirs.items():
@@ -106,15 +106,15 @@ def test_equals_the_library(x64, file):
     flat = {names.entry(("batch_stats", *path))[0]: (path[0], np.asarray(x)) for path, x in flatten_dict(stats).items()}
     library, _, model = file.stem.partition("-")
     before = recipe.torch_state(model, library)
-    checked = [key for key in wanted.files if key.startswith("after_train/")]
+    checked = [key for key in expected.files if key.startswith("after_train/")]
     assert len(checked) == (4 if stats else 0)
     for i, key in enumerate(checked):
         name = key.removeprefix("after_train/")
         child, moved = flat[name]
-        if name.endswith("running_var"):  # torch's is the unbiased one: n / (n - 1) times the part that is new
-            # Two are of the first norm, in the stem or the first block, and two of the last.
+        if name.endswith("running_var"):  # torch's is unbiased: the new part is n / (n - 1) times ours
+            # Two belong to the first norm, in the stem or the first block, and two to the last.
             part = child.partition("_")[0] if i < 2 else f"stage{len(loaded.model.stages)}"
             size = outputs.features[part].shape
             n = size[0] * size[1] * size[2]
             moved = 0.9 * before[name] + (moved - 0.9 * before[name]) * n / (n - 1)
-        assert relative(moved, wanted[key]) < EXACT, name
+        assert relative(moved, expected[key]) < EXACT, name

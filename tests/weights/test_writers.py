@@ -1,4 +1,4 @@
-"""Files for PyTorch: what is read, written and read again is the very same."""
+"""Files for PyTorch: arrays that are read, written and read again are the same."""
 
 import jax
 import numpy as np
@@ -11,7 +11,7 @@ from safetensors.numpy import load_file, save_file
 from resnet_jax import create_model, load_pretrained, save_torch_state
 from resnet_jax.models import shapes
 
-# One net of each kind of name.
+# One net of each kind of names.
 NETS = [
     ("torchvision", "resnet18"), ("torchvision", "efficientnet_b0"), ("timm", "resnet18d"), ("timm", "skresnet18"),
     ("timm", "resnetrs50"), ("timm", "ecaresnet50d"), ("timm", "res2net50_26w_4s"), ("timm", "resnetv2_50x1_bit"),
@@ -41,8 +41,8 @@ def test_load_save_load_is_bit_identical(tmp_path, layout, name):
         assert file.metadata() == {"format": "pt"}  # which transformers asks for
 
 
-def test_the_text_tower_of_openais_clip_is_left_out(tmp_path):
-    """Their names, from our own variables; in a file with the text's arrays the images' are found."""
+def test_the_text_tower_of_openais_clip_is_ignored(tmp_path):
+    """A file with arrays of the text tower, too, loads the image tower."""
     model = create_model("resnet50_clip")
     variables = jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), shapes(model, 224).variables)
     path = tmp_path / "resnet50_clip.safetensors"
@@ -60,7 +60,7 @@ def test_the_text_tower_of_openais_clip_is_left_out(tmp_path):
     np.testing.assert_allclose(loaded.preprocess.mean, (0.48145466, 0.4578275, 0.40821073))
 
 
-def test_a_head_of_any_size_or_none_is_written(tmp_path):
+def test_a_head_of_any_size_is_written(tmp_path):
     path = tmp_path / "resnet18.safetensors"
     for classes in (7, 0):
         model = create_model("resnet18", num_classes=classes)
@@ -71,7 +71,7 @@ def test_a_head_of_any_size_or_none_is_written(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "layout", "said"),
+    ("name", "layout", "message"),
     [
         ("resnet19", "timm", "no model named 'resnet19'; did you mean resnet18"),
         ("resnet18", "keras", "layout: expected timm or torchvision for resnet18, got 'keras'"),
@@ -84,10 +84,10 @@ def test_a_head_of_any_size_or_none_is_written(tmp_path):
         ("cifar_skipnet38", "keras", "layout='keras': no library has a net with the numbers of cifar_skipnet38"),
     ],
 )
-def test_what_cannot_be_written_is_told_and_nothing_is(tmp_path, name, layout, said):
+def test_an_unknown_layout_or_net_raises_and_writes_nothing(tmp_path, name, layout, message):
     model = create_model("resnet18", num_classes=3)
     variables = jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), shapes(model, 224).variables)
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         save_torch_state(variables, name, tmp_path / "x.safetensors", layout=layout)
     with pytest.raises(ValueError, match=r"expected a file name that ends in .safetensors, got x.pth"):
         save_torch_state(variables, "resnet18", tmp_path / "x.pth")

@@ -74,8 +74,8 @@ def efficientnet(
         block = Partial(InvertedResidual, branch=branch)
         stages.append(Stage(math.ceil(blocks * depth), widened(channels, width), strides, block))
     head = Partial(ConvHead, features=widened(1280, width))
-    own: dict[str, Any] = {"stem": HalvingStem, "stem_features": widened(32, width), "head": head, "act": ops.silu}
-    return Partial(ResNet, stages=tuple(stages), image_size=resolution, **(own | fields))
+    defaults: dict[str, Any] = {"stem": HalvingStem, "stem_features": widened(32, width), "head": head, "act": ops.silu}
+    return Partial(ResNet, stages=tuple(stages), image_size=resolution, **(defaults | fields))
 
 
 # Width, depth, image sizes of timm's weights and of the paper (pixels).

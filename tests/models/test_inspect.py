@@ -1,0 +1,38 @@
+"""Feature maps and components of a net, without computing anything."""
+
+import jax
+import pytest
+
+from resnet_jax.models import components, create_model, feature_info, feature_names, shapes
+from resnet_jax.models.blocks import PreActResidual, Residual
+from resnet_jax.models.branches import Bottleneck
+from resnet_jax.models.layers import BatchNorm, Conv, GroupNorm
+from resnet_jax.models.stems import DeepStem, MaxPool
+
+
+def test_feature_strides():
+    imagenet = {"stem": (64, 2), "stage1": (256, 4), "stage2": (512, 8), "stage3": (1024, 16), "stage4": (2048, 32)}
+    cifar = {"stem": (16, 1), "stage1": (16, 1), "stage2": (32, 2), "stage3": (64, 4)}
+    assert feature_info(create_model("resnet50")) == feature_info("resnet50") == imagenet
+    with pytest.raises(ValueError, match="no model named 'resnet5o'; did you mean resnet50"):
+        feature_info("resnet5o")
+    assert list(feature_info(create_model("resnet50"))) == list(imagenet)
+    assert feature_info(create_model("cifar_resnet20")) == cifar
+    assert feature_info(create_model("resnet50"), 225) == imagenet  # whatever the size
+
+
+def test_components_are_the_classes_of_the_modules_that_are_called():
+    assert {DeepStem, MaxPool, Residual, Bottleneck, Conv, BatchNorm} <= components(create_model("resnet50c"))
+    assert not {PreActResidual, GroupNorm} & components(create_model("resnet50c"))
+    assert GroupNorm in components(create_model("resnet18", norm=GroupNorm))
+
+
+def test_shapes_of_one_image():
+    model = create_model("cifar_resnet8", num_classes=3, in_channels=1)
+    outputs, variables, macs, other_macs = shapes(model, 16)
+    assert outputs.logits.shape == (1, 3) and outputs.features["stage3"].shape == (1, 4, 4, 64)
+    assert feature_names(model) == ("stem", "stage1", "stage2", "stage3")
+    assert macs["stem/conv"] == 16 * 16 * 9 * 16 and not other_macs
+    assert all(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(variables))
+    with pytest.raises(ValueError, match="image_size: expected a whole number, at least 1, got 0"):
+        shapes(model, 0)
