@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnet_jax.cli.shared import THE_RUNS_BATCHES, Run, ema_option, step_option
+from resnet_jax.cli.shared import THE_RUNS_BATCHES, Run, check_data_exists, ema_option, step_option
 from resnet_jax.config import Place, argument, option
 
 NEEDS_DEVICES = True
@@ -32,6 +32,7 @@ def run(request: Request) -> None:
     from resnet_jax.runs.recalibrate import recalibrate
     from resnet_jax.runs.trainer import cache_compilations
 
+    check_data_exists(request.run)
     cache_compilations()
     out = request.out or f"{Path(request.run)}-recalibrated"
     record = recalibrate(request.run, out, step=request.step, ema=request.ema, batches=request.batches)

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Annotated
 
-from resnet_jax.cli.shared import THE_RUNS_BATCHES, Run
+from resnet_jax.cli.shared import THE_RUNS_BATCHES, Run, check_data_exists
 from resnet_jax.config import argument, option
 
 NEEDS_DEVICES = True
@@ -30,6 +30,7 @@ def run(request: Request) -> None:
     from resnet_jax.runs.replay import replay
     from resnet_jax.runs.trainer import cache_compilations
 
+    check_data_exists(request.run)
     cache_compilations()
     record = replay(request.run, request.at)
     if request.json:

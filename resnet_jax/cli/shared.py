@@ -24,6 +24,17 @@ def ema_option() -> Any:
     return option(False, "use the averaged weights")
 
 
+def check_data_exists(run: str) -> None:
+    """Raises FileNotFoundError where the images of a run have moved, for commands that read those and no others."""
+    from resnet_jax.runs.directory import read_config
+
+    path = read_config(run).data.path
+    if path is not None and not expanded(path).exists():
+        raise FileNotFoundError(
+            f"no file or folder {path!r}, where {run} read its images; move them back, or link to them"
+        )
+
+
 def load_base(config: str | None) -> Config:
     """The config that --config names, or the default; exits with one line for a mistake."""
     try:

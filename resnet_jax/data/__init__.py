@@ -79,7 +79,8 @@ def open_dataset(
         )
     for option, value in {"labels": labels, "label_column": label_column, "image_column": image_column}.items():
         if value is not None:
-            raise ValueError(f"data.{option}={value!r} is for data at data.path, which is not set")
+            hint = "expected --data.path too, the folder of the images"
+            raise ValueError(f"data.{option}={value!r} describes data at a path; {hint}")
     if name == "digits":
         from resnet_jax.data.digits import open_digits
 

@@ -86,7 +86,8 @@ def create_model(name: str | None = None, /, **overrides: Any) -> nn.Module:
         if field == "pretrained":
             raise TypeError('nothing is downloaded: load_pretrained("FILE.safetensors") reads a file of weights')
         if field not in fields and field not in ("parent", "name"):
-            raise TypeError(f"{name} has no option {field!r}; {did_you_mean(field, fields)}")
+            hint = "a net always returns them: model.apply(...).features" if field == "features_only" else ""
+            raise TypeError(f"{name} has no option {field!r}; {hint or did_you_mean(field, fields)}")
     if isinstance(stem := overrides.get("stem"), str):
         check_choice("stem", stem, STEMS)
         overrides["stem"] = Partial(STEMS[stem], bare=True) if getattr(default.stem, "bare", False) else STEMS[stem]

@@ -47,6 +47,8 @@ from resnet_jax.training.freeze import keep_statistics
 from resnet_jax.training.sown import SOWN
 from resnet_jax.types import Preprocess
 
+PACKAGES = {"/usr/share/datasets/fashion-mnist": "dataset-fashion-mnist"}  # of Debian, by the folder they fill
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -110,7 +112,8 @@ def make_plan(config: Config, record: Record | None = None, task: Task | None = 
         check_patterns(config.optim, shapes(named, named.image_size).variables["params"])
     if config.data.path is not None and not (path := expanded(config.data.path)).exists():
         wanted = "a folder with a sub-folder of images per class, or a file of images"
-        raise FileNotFoundError(f"no file or folder {str(path)!r}; expected --data.path PATH, {wanted}")
+        hint = f"; Debian and Ubuntu have it in the package {PACKAGES[str(path)]}" if str(path) in PACKAGES else ""
+        raise FileNotFoundError(f"no file or folder {str(path)!r}; expected --data.path PATH, {wanted}{hint}")
     dataset, splits, train, test = open_data(config.data, record)
     batch_size = config.data.batch_size
     if batch_size > train.num_examples:
@@ -167,7 +170,11 @@ def make_plan(config: Config, record: Record | None = None, task: Task | None = 
         steps_per_epoch=steps_per_epoch,
         soft_gate_steps=soft_gate_steps,
         eval_every_steps=max(1, round(config.train.eval_every_epochs * steps_per_epoch)),
-        notes=(*data_notes(config.data, dataset, splits[0]), *_warmup(config.optim, steps_per_epoch, steps)[1]),
+        notes=(
+            *data_notes(config.data, dataset, splits[0]),
+            *_warmup(config.optim, steps_per_epoch, steps)[1],
+            *_frozen_note(config.optim, shapes(model, height).variables["params"]),
+        ),
         record=record,
     )
 
@@ -524,6 +531,16 @@ def make_augmentation(config: DataConfig, preprocess: Preprocess, num_classes: i
         cutmix=config.cutmix,
         num_classes=num_classes,
     )
+
+
+def _frozen_note(config: OptimConfig, params: Any) -> tuple[str, ...]:
+    """Number and components of the parameters that stay as they are."""
+    if (is_frozen := frozen(config)) is None:
+        return ()
+    sizes = {"/".join(path): math.prod(leaf.shape) for path, leaf in flatten_dict(params).items()}
+    kept = {path: size for path, size in sizes.items() if is_frozen(path)}
+    components = shortened(sorted({path.partition("/")[0] for path in kept}))
+    return (f"frozen: {sum(kept.values()):,} of {sum(sizes.values()):,} parameters, in {components}",)
 
 
 def frozen(config: OptimConfig) -> optim.PathPredicate | None:

@@ -15,9 +15,11 @@ from resnet_jax.analysis.text import count_table, printable
 from resnet_jax.config import DataConfig
 from resnet_jax.data.contact_sheet import as_seen, write_png
 from resnet_jax.data.loading.reading import class_counts, read_all
+from resnet_jax.data.sources.protocols import DataSource
 from resnet_jax.runs.plan import data_notes, make_augmentation, open_data, open_dataset
 from resnet_jax.types import Preprocess
 
+SHOWN = 10  # copies in the lines for a person
 UNBALANCED = 3  # times the images of the smallest class that the largest may have, without a word
 
 
@@ -28,43 +30,68 @@ class Verified:
     images: int
     broken: list[dict[str, str]]  # each with its "split" and the "reason"
     labels: dict[str, np.ndarray]  # of each split that can be opened: int [n], -1 for an image that cannot be read
+    copies: list[str] = field(default_factory=list)  # images whose contents are in several classes, a line each
 
     def lines(self) -> list[str]:
+        lines = self.copies[:SHOWN]
+        if len(self.copies) > SHOWN:
+            lines.append(f"and {len(self.copies) - SHOWN:,} more copies in other classes")
         if not self.broken:
-            return [f"all {self.images:,} images can be read"]
-        listed = [f"{printable(one['split'])}: {one['reason']}" for one in self.broken]
-        return [*listed, f"{len(listed):,} of {self.images:,} cannot be used: repair or remove them, or train with "
-                "--data.unreadable skip"]  # fmt: skip
+            return [*lines, f"all {self.images:,} images can be read"]
+        lines += [f"{printable(one['split'])}: {one['reason']}" for one in self.broken]
+        count = f"{len(self.broken):,} of {self.images:,} cannot be used"
+        return [*lines, f"{count}: repair or remove them, or train with --data.unreadable skip"]
 
 
 def verify(config: DataConfig, *, progress: Callable[[int, int], None] = lambda done, total: None) -> Verified:
     """Reads and decodes every image of every split once, in threads.
 
     Args:
-      progress: is told how many of how many images are read.
+      progress: called with the number of images read, and of all.
 
     Raises:
-      ValueError, OSError: there is no such dataset.
+      ValueError, OSError: the dataset does not exist.
     """
     dataset = open_dataset(config)
     total, done = sum(dataset.splits.values()), 0
     broken: list[dict[str, str]] = []
-    labels = {}
+    labels: dict[str, np.ndarray] = {}
+    copies = _Copies()
     for split in dataset.splits:
         try:
             examples = dataset.examples(split)
         except ValueError as error:
             broken.append({"split": split, "reason": str(error)})
             continue
-        own = []
+        classes = []
         for label, reason in read_all(examples, threads=config.threads):
-            own.append(label)
+            classes.append(label)
             if reason is not None:
                 broken.append({"split": split, "reason": reason})
             done += 1
             progress(done, total)
-        labels[split] = np.array(own)
-    return Verified(total, broken, labels)
+        labels[split] = np.array(classes)
+        copies.add(examples, classes)
+    return Verified(total, broken, labels, copies.lines)
+
+
+class _Copies:
+    """Finds images with the same contents in several classes."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self._first: dict[int, tuple[str, str]] = {}  # by fingerprint: class and name of the first image
+
+    def add(self, examples: DataSource, labels: Sequence[int]) -> None:
+        fingerprints = examples.identity(np.arange(len(examples)), "contents").fingerprints.tolist()
+        for index, (fingerprint, label) in enumerate(zip(fingerprints, labels, strict=True)):
+            if not 0 <= label < len(examples.classes):
+                continue
+            own, name = examples.classes[label], examples.name(index)
+            other, first = self._first.setdefault(fingerprint, (own, name))
+            if own != other:
+                images = f"{printable(first)} ({printable(other)}) and {printable(name)} ({printable(own)})"
+                self.lines.append(f"{images} are the same image in two classes")
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +134,7 @@ class Survey:
             "sheet": self.sheet,
             "skipped": self.skipped,
             "notes": self.notes,
-            **({} if self.verified is None else {"broken": self.verified.broken}),
+            **({} if self.verified is None else {"broken": self.verified.broken, "copies": self.verified.copies}),
         }
 
     def lines(self, width: int) -> list[str]:

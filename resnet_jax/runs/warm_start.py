@@ -92,7 +92,7 @@ def start_from(
         wanted = {at: x for at, x in wanted.items() if at[:3] != CLASSIFIER}
     problems = _misfits({at: x.shape for at, x in found.items()}, {at: x.shape for at, x in wanted.items()})
     if problems and path.is_dir() and loaded.name != registered_name(model):
-        raise ValueError(f"{path} is a run of {loaded.name}: --model.name {loaded.name}")
+        raise ValueError(f"{path} is a run of {loaded.name}; choose its net: --model.name {loaded.name}")
     if problems:
         raise ValueError(f"the weights of {path} ({loaded.name}) do not fit the net: {listed(problems, 3)}")
     for piece in PIECES:
@@ -132,7 +132,8 @@ def _read_file(path: Path, model: nn.Module, *, kept: bool, ema: bool) -> tuple[
     try:
         loaded = load_pretrained(path, model=model, num_classes=has if kept else 0, ema=which)
     except WrongModel as error:
-        raise ValueError(f"{error.file} is {error.match}: --model.name {error.match.names[0]}") from None
+        hint = f"choose its net: --model.name {error.match.names[0]}"
+        raise ValueError(f"{error.file} is {error.match}; {hint}") from None
     except NotFinite as error:
         raise ValueError(error.problem) from None
     return loaded, has, f"{has} classes{note}"

@@ -9,6 +9,7 @@ import pytest
 
 from resnet_jax.cli.commands import COMMANDS, make_request, parser
 from resnet_jax.cli.main import main
+from resnet_jax.cli.messages import as_typed
 from resnet_jax.cli.train import parse
 from resnet_jax.config import Config, DataConfig, ModelConfig, OptimConfig, to_dict
 
@@ -248,6 +249,82 @@ def test_options_of_other_trainers_lead_to_ours(ours, capsys):
             with pytest.raises(SystemExit):
                 main([command, other, "0.1"])
             assert capsys.readouterr().err == f"error: no option {other}; did you mean {ours}?\n"
+
+
+SUGGESTIONS = {
+    "train --val_dir D": "--data.path names the folder that holds train and val",
+    "train --resume-from R": "the same command on the same --workdir resumes",
+    "train --checkpoint-dir D": "did you mean --workdir?",
+    "train --evaluate": "resnet-jax eval RUN evaluates a run",
+    "train --test-only": "resnet-jax eval RUN evaluates a run",
+    "train --crop-pct 0.9": "did you mean --data.resize?",
+    "train --print-freq 5": "did you mean --train.log-every-steps?",
+    "train --no-aug": "did you mean --data.padding 0?",
+    "train --world-size 2": "did you mean --distributed.processes?",
+    "train --local_rank 0": "did you mean --distributed.process-id?",
+    "train --cpu": "JAX_PLATFORMS=cpu chooses",
+    "train --loss mse": "did you mean --task?",
+    "train --verbose": "did you mean --train.log-every-steps?",
+    "train --root D": "did you mean --data.path?",
+    "predict --model X": "the run is an argument without a flag",
+    "eval --model X": "the run is an argument without a flag",
+    "summary --model X": "the net is an argument without a flag",
+    "predict --checkpoint 3": "did you mean --step?",
+    "predict --csv F": "did you mean --json?",
+    "eval --csv F": "did you mean --out FILE.csv?",
+    "predict --output F": "did you mean --json?",
+}
+
+
+@pytest.mark.parametrize("line", SUGGESTIONS)
+def test_suggestions_fit_the_command(line, capsys):
+    with pytest.raises(SystemExit):
+        main(line.split())
+    error = capsys.readouterr().err
+    assert SUGGESTIONS[line] in error and error.count("\n") == 1, error
+
+
+def test_messages_name_options_as_they_are_typed():
+    for message, typed in {
+        "data.batch_size=128, but": "--data.batch-size 128, but",
+        "set data.image_size": "set --data.image-size",
+        "init.from: nothing": "--init.from: nothing",
+        "set --init.from; data/data.path/x 'data.path' my.data.path train.stepsize": None,
+        "the best (checkpoint.best).": "the best (--checkpoint.best).",
+    }.items():
+        assert as_typed(message) == (typed or message)
+
+
+def test_a_file_of_weights_is_not_a_run(tmp_path, capsys):
+    file = tmp_path / "r18.safetensors"
+    file.write_bytes(b"")
+    for line in (["eval", str(file)], ["predict", str(file), "x.png"]):
+        with pytest.raises(SystemExit):
+            main(line)
+        assert "got " in (error := capsys.readouterr().err) and "load_pretrained reads it" in error
+
+
+def test_a_summary_of_a_run_leads_to_the_list_of_nets(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["summary", str(tmp_path)])
+    error = capsys.readouterr().err
+    assert "expected the name of a net, as resnet-jax models lists them" in error and "list_models" not in error
+
+
+def test_commands_that_need_the_runs_images_say_so(tmp_path, capsys):
+    config = dataclasses.replace(Config(), data=DataConfig(path=str(tmp_path / "gone")))
+    (tmp_path / "config.json").write_text(json.dumps({"config": to_dict(config)}))
+    for line in (["replay", str(tmp_path), "1"], ["recalibrate", str(tmp_path)]):
+        with pytest.raises(SystemExit):
+            main(line)
+        assert f"gone', where {tmp_path} read its images; move them back" in capsys.readouterr().err
+
+
+def test_the_package_of_a_dataset_is_named(capsys):
+    if not Path("/usr/share/datasets/fashion-mnist").exists():
+        with pytest.raises(SystemExit):
+            main(["train", "--config", "fashion_mnist_resnet20"])
+        assert capsys.readouterr().err.endswith("have it in the package dataset-fashion-mnist\n")
 
 
 def test_what_no_option_of_ours_does_is_said(capsys):

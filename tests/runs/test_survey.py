@@ -98,7 +98,10 @@ def test_images_of_several_sizes_are_verified_without_a_common_one(pictures, tmp
     Image.new("RGB", (5, 4)).save(pictures / "train/cat/wide.png")
     main(["data", str(pictures), "--verify"])
     differ, last = capsys.readouterr().out.splitlines()
-    assert differ.startswith("not shown as training sees them: images differ in size") and "image_size" in differ
+    assert (
+        differ.startswith("not shown as training sees them: images differ in size")
+        and "set --data.image-size" in differ
+    )
     assert last == "all 19 images can be read"
     main(["data", str(pictures), "--verify", "--json"])
     assert json.loads(capsys.readouterr().out) == {"broken": [], "notes": [differ]}
@@ -131,3 +134,12 @@ def test_a_split_that_cannot_be_opened_is_listed(monkeypatch):
     found = verify(DataConfig(), progress=lambda *counts: told.append(counts))
     assert found.broken == [{"split": "test", "reason": "test has no labels"}] and told == [(1, 5), (2, 5), (3, 5)]
     assert found.labels["train"].tolist() == [0, 1, 1]
+
+
+def test_an_image_in_two_classes_is_named(pictures, capsys):
+    (pictures / "train" / "dog" / "copy.png").write_bytes((pictures / "val" / "cat" / "0.png").read_bytes())
+    main(["data", str(pictures), "--verify", "--data.image-size", "8", "--sheet", str(pictures.parent / "s.png")])
+    *_, line, end = capsys.readouterr().out.splitlines()
+    first, second = pictures / "train/dog/copy.png", pictures / "val/cat/0.png"
+    assert line == f"{first} (dog) and {second} (cat) are the same image in two classes"
+    assert end == "all 19 images can be read"

@@ -108,7 +108,7 @@ def test_a_file_gives_its_backbone(tmp_path):
     assert new.preprocess.mean == (0.485, 0.456, 0.406) and "(resnet18, 7 classes; images of mean 0.485" in new.said
     with pytest.raises(ValueError, match="has a classifier of 7 classes, wanted: 3; init.head=new draws one"):
         start_from(path, model.clone(num_classes=3), "abc", head="keep")
-    said = "^weights.safetensors is a resnet18 with names of timm and torchvision: --model.name resnet18$"
+    said = "^weights.safetensors is a resnet18 with .* and torchvision; choose its net: --model.name resnet18$"
     with pytest.raises(ValueError, match=said):
         start_from(path, create_model("resnet34", num_classes=3), "abc")
 
@@ -147,7 +147,7 @@ def test_a_run_its_checkpoints_and_one_step_are_the_same_source(begun, tmp_path,
 
 def test_what_does_not_fit_is_told(begun, tmp_path, tfds_dir):
     deeper = create_model("cifar_resnet20", num_classes=5, in_channels=1)
-    with pytest.raises(ValueError, match="run is a run of cifar_resnet8: --model.name cifar_resnet8$"):
+    with pytest.raises(ValueError, match="run is a run of cifar_resnet8; choose its net: --model.name cifar_resnet8$"):
         start_from(begun, deeper, FIVE)
     coloured = create_model("cifar_resnet8", num_classes=5)
     with pytest.raises(ValueError, match=r"params/stem/conv/kernel is \[3, 3, 1, 16\], wanted: \[3, 3, 3, 16\]"):

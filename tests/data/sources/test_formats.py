@@ -78,7 +78,10 @@ def test_folders_of_splits(tmp_path, names, splits):
         ("train/a/0.png train/b/x.txt", "^class folder .*/train/b has no images"),
         ("train/a/0.png val/a/x.txt", "/val has no images$"),
         ("Cat/0.png cat/1.png dog/2.png", "has classes whose names differ by case alone: Cat, cat$"),
-        ("0.png 1.PNG", "has images, but no sub-folder of them per class, and no metadata.csv of labels$"),
+        (
+            "0.png 1.PNG",
+            "has images, but no sub-folder of them per class, and no metadata.csv of labels; --data.labels",
+        ),
         ("notes.txt", "has no images; expected a folder of images, of IDX"),
         ("val/a/0.png", "has a folder 'val', but none of training images"),
     ],

@@ -132,7 +132,11 @@ def test_each_split_may_have_its_own_file_and_a_split_without_labels_is_not_used
         ("file_name,label\na.png,cat\nx.png,dog\ny.png,dog\n", "2 of 3 images of 'train' are missing, the first x.png"),
         ("file_name,label\nx.png,cat\n", "none of its 1 images is there, as x.png of line 2"),
         ('file_name,label\na.png,"cat\n', "cannot be read: unexpected end of data"),
-        ("a.png,cat\nb.png,dog\n", "has the columns a.png, cat, none of them known for images; name it: --data.image-"),
+        (
+            "a.png,cat\nb.png,dog\n",
+            "has the columns a.png, cat, none of them known for images; name it: --data.image-column "
+            "NAME, or add a first line of column names",
+        ),
     ],
 )
 def test_files_that_cannot_be_used_are_told_in_one_line(tmp_path, text, said):

@@ -59,7 +59,8 @@ class FileIndex:
                 return self._by_place.setdefault(self._place(path), Path(path))
         matches = self._loose.get(posixpath.normpath(name.replace("\\", "/")), [])
         if len(matches) > 1:
-            raise ValueError(f"{name!r} may be {matches[0]} or {matches[1]}; expected paths, with extensions")
+            problem = f"{name!r} may be {matches[0]} or {matches[1]}; expected paths from the folder of the images"
+            raise ValueError(f"{problem}, which --data.path names, with this file as --data.labels")
         return matches[0] if matches else None
 
 

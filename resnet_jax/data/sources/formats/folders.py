@@ -253,7 +253,8 @@ def _refuse_classes(path: Path) -> NoReturn:
 def _refuse_flat(path: Path) -> NoReturn:
     """Raises ValueError for a folder without class folders: what is there, and what was expected."""
     if _beside(path):
-        raise ValueError(f"{path} has images, but no sub-folder of them per class, and no metadata.csv of labels")
+        problem = f"{path} has images, but no sub-folder of them per class, and no metadata.csv of labels"
+        raise ValueError(f"{problem}; --data.labels names another file of labels")
     raise ValueError(f"{path} has no images; expected {KINDS}")
 
 

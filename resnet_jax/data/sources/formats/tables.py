@@ -93,7 +93,9 @@ def _choose_column(file: Path, columns: Sequence[str], taken: tuple[str, ...], k
     column = name or matching([other for other in columns if other not in taken], usual)
     if column is None:
         problem = f"{file} has the columns {shortened(columns)}, none of them known for {kind}s"
-        raise ValueError(f"{problem}; name it: --data.{kind}-column NAME")
+        is_header = not any("." in name or name.isdecimal() for name in columns)
+        hint = "" if is_header else ", or add a first line of column names, as image,label"
+        raise ValueError(f"{problem}; name it: --data.{kind}-column NAME{hint}")
     return column
 
 
