@@ -86,7 +86,7 @@ deterministic() (
   "$python" - "$folder" <<'END'
 import sys
 import jax, numpy as np
-from resnet_jax.checkpoints.manager import open_checkpoint
+from resnet_jax.checkpoints.reader import open_checkpoint
 straight, stopped = (open_checkpoint(f"{sys.argv[1]}/{name}") for name in ("straight", "stopped"))
 assert straight.step == stopped.step, (straight.step, stopped.step)
 jax.tree.map(np.testing.assert_array_equal, straight.arrays, stopped.arrays)

@@ -21,12 +21,15 @@ from typing import Any
 
 import jax
 
-from resnet_jax.checkpoints import manager as checkpoint
 from resnet_jax.checkpoints.checksums import array_checksums, file_checksums
-from resnet_jax.checkpoints.manager import open_checkpoint
+from resnet_jax.checkpoints.manager import Checkpoints
+from resnet_jax.checkpoints.reader import open_checkpoint
 from resnet_jax.config import Config
-from resnet_jax.runs import trainer as loop
 from resnet_jax.runs.build import Session
+from resnet_jax.runs.loop import TrainingLoop
+from resnet_jax.runs.recorder import MetricsRecorder
+from resnet_jax.runs.reporter import RunReporter
+from resnet_jax.runs.trainer import train
 
 SECONDS: Counter[str] = Counter()
 CALLS: Counter[str] = Counter()
@@ -56,30 +59,30 @@ def main() -> None:
     parser.add_argument("--epochs", type=float, default=40.0)
     options = parser.parse_args()
     watch(jax, "block_until_ready", "waits for steps")
-    for name in ("advance", "train", "test", "sync", "say"):
-        watch(loop.Report, name, f"report.{name}")
-    watch(loop._Run, "_save", "saves, until they return")
-    watch(loop.Checkpoints, "wait", LAST)
+    for name in ("advance", "train", "test", "sync", "print"):
+        watch(RunReporter, name, f"report.{name}")
+    watch(TrainingLoop, "_save", "saves, until they return")
+    watch(Checkpoints, "wait", LAST)
     watch(Session, "test", "evaluation")
     with tempfile.TemporaryDirectory() as name:
         config = dataclasses.replace(Config(), workdir=f"{name}/run")
         config = dataclasses.replace(config, train=dataclasses.replace(config.train, epochs=options.epochs))
         ready: list[float] = []
-        add = loop.Log.add
+        add = MetricsRecorder.add
 
         def noted(self: Any, step: int, sums: Any) -> None:
             add(self, step, sums)
             ready.append(time.perf_counter())
 
-        loop.Log.add = noted  # type: ignore[method-assign]
-        loop.train(config)
+        MetricsRecorder.add = noted  # type: ignore[method-assign]
+        train(config)
         end = time.perf_counter()
         training = end - ready[0] - SECONDS["evaluation"]
         print(f"\n{len(ready)} steps in {training:.2f} s, from the first on, without evaluation")
         total = 0.0
         for label, seconds in SECONDS.most_common():
             share = seconds / training
-            total += share if label.startswith(("report", "saves", LAST)) and "say" not in label else 0
+            total += share if label.startswith(("report", "saves", LAST)) and "print" not in label else 0
             print(f"{label:48}{CALLS[label]:6} calls  {seconds:8.4f} s  {100 * share:6.2f} %")
         print(f"logging and checkpoints: {100 * total:.2f} % of the time of the steps")
         parts_of_a_save(Path(name))
@@ -91,13 +94,13 @@ def parts_of_a_save(folder: Path) -> None:
     size = sum(x.nbytes for x in jax.tree.leaves(saved.arrays)) / 2**20
     times: Counter[str] = Counter()
     rounds = 10
-    with checkpoint.Checkpoints(folder / "again") as checkpoints:
+    with Checkpoints(folder / "again") as checkpoints:
         for i in range(rounds):
             state = jax.device_put(jax.tree.map(lambda x: x.copy(), saved.arrays))
             began = time.perf_counter()
             array_checksums(saved.arrays)
             arrays = time.perf_counter()
-            checkpoints.save(i + 1, state, saved.meta)
+            checkpoints.save(i + 1, state, saved.metadata)
             returned = time.perf_counter()
             checkpoints.wait()
             ended = time.perf_counter()

@@ -10,8 +10,8 @@ from resnet_jax import moved
 
 if TYPE_CHECKING:
     from resnet_jax.analysis.summary import Summary, summary
-    from resnet_jax.checkpoints.saving import save_checkpoint
     from resnet_jax.models import Feature, ModelSpec, Outputs, create_model, feature_info, get_spec, list_models
+    from resnet_jax.runs.pretrained import save_checkpoint
     from resnet_jax.training.state import TrainState
     from resnet_jax.training.step import make_eval_step, make_train_step
     from resnet_jax.types import Preprocess, Pretrained
@@ -48,7 +48,7 @@ _MODULES = {
     "TrainState": "training.state",
     **dict.fromkeys(("make_eval_step", "make_train_step"), "training.step"),
     **dict.fromkeys(("Preprocess", "Pretrained"), "types"),
-    "save_checkpoint": "checkpoints.saving",
+    "save_checkpoint": "runs.pretrained",
     **dict.fromkeys(("load_pretrained", "save_torch_state"), "weights"),
 }
 _PACKAGES = (
@@ -80,7 +80,7 @@ def __dir__() -> list[str]:
 def load_checkpoint(
     path: str | Path, step: str | int = "latest", *, ema: bool = False, allow_nonfinite: bool = False
 ) -> Pretrained:
-    """See `resnet_jax.checkpoints.manager.load_checkpoint`; imports Orbax only when called."""
-    from resnet_jax.checkpoints import manager as checkpoint
+    """See `resnet_jax.runs.pretrained.load_checkpoint`; imports Orbax only when called."""
+    from resnet_jax.runs import pretrained
 
-    return checkpoint.load_checkpoint(path, step, ema=ema, allow_nonfinite=allow_nonfinite)
+    return pretrained.load_checkpoint(path, step, ema=ema, allow_nonfinite=allow_nonfinite)

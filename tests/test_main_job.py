@@ -12,7 +12,7 @@ import jax
 import numpy as np
 import pytest
 
-from resnet_jax.checkpoints.manager import open_checkpoint
+from resnet_jax.checkpoints.reader import open_checkpoint
 
 ROOT = Path(__file__).parents[1]
 SHORT = "--train.epochs 12 --train.eval-every-epochs 2 --optim.warmup-epochs 2 --train.log-every-steps 11".split()

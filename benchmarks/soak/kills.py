@@ -26,7 +26,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from resnet_jax.checkpoints.manager import kept_steps, open_checkpoint
+from resnet_jax.checkpoints.reader import kept_steps, open_checkpoint
 
 ROOT = Path(__file__).parents[2]
 OPTIONS = (

@@ -1,64 +1,74 @@
-"""The best test so far, and the number of tests since: for the checkpoint that is kept, and for early stopping."""
+"""The best test of a run, by one measure: for the checkpoint that is kept and for early stopping."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-SIGNS = {"top1": 1, "loss": -1, "ema_top1": 1, "ema_loss": -1}  # +1 where more is better
-NAMES = {
-    "top1": "top-1",
-    "loss": "loss",
-    "ema_top1": "averaged weights' top-1",
-    "ema_loss": "averaged weights' loss",
-}
+
+@dataclass(frozen=True)
+class Measure:
+    """A test result by which states are compared; of equal results the first one stays the best."""
+
+    name: str  # "top1", "loss", "ema_top1", ...
+    sign: int  # 1: higher is better; -1: lower is better
+
+    @classmethod
+    def of(cls, name: str) -> Measure:
+        """A measure by its name alone: losses are better when lower, others when higher."""
+        return cls(name, -1 if name.endswith("loss") else 1)
+
+    def score(self, results: Mapping[str, float]) -> float | None:
+        """The result of a test, higher is better; None if it has no such result."""
+        return self.sign * float(results[self.name]) if self.name in results else None
 
 
-def score(means: Mapping[str, float], measure: str) -> float | None:
-    """A test's result by `measure`, more is better; None: the test did not measure it."""
-    return SIGNS[measure] * float(means[measure]) if measure in means else None
+def best_step(scores: Mapping[int, float | None]) -> int | None:
+    """The step with the highest score, of equal ones the first; None if no step has a score."""
+    ranks = [(-score, step) for step, score in scores.items() if score is not None]
+    return min(ranks)[1] if ranks else None
 
 
 @dataclass
 class BestTest:
-    """The best test by `measure`: its value and step (of equal ones the latest), and the number of tests that were no
-    better than all before them, up to now.
-    """
+    """The best test so far: its value and step, and the number of tests since then."""
 
-    measure: str = "top1"
+    measure: Measure
     value: float | None = None
     step: int | None = None
     tests_since: int = 0
 
-    def add(self, step: int, means: Mapping[str, float]) -> bool:
-        """Takes the result of a test; returns whether it is better than every test before."""
-        new = score(means, self.measure)
-        if new is None:
+    def add(self, step: int, results: Mapping[str, float]) -> bool:
+        """Adds the results of a test; returns whether it is better than every earlier one."""
+        score = self.measure.score(results)
+        if score is None:
             return False
-        before = -math.inf if self.value is None else SIGNS[self.measure] * self.value
-        if new >= before:
-            self.value, self.step = float(means[self.measure]), step
-        better = new > before
-        self.tests_since = 0 if better else self.tests_since + 1
-        return better
+        is_better = self.value is None or score > self.measure.sign * self.value
+        if is_better:
+            self.value, self.step = self.measure.sign * score, step
+        self.tests_since = 0 if is_better else self.tests_since + 1
+        return is_better
 
     def saved(self) -> dict[str, Any]:
-        """As JSON holds it, for `restore`."""
-        return asdict(self)
+        """This object as JSON holds it, for `restore`."""
+        return {
+            "measure": self.measure.name,
+            "sign": self.measure.sign,
+            "value": self.value,
+            "step": self.step,
+            "tests_since": self.tests_since,
+        }
 
     def restore(self, saved: Mapping[str, Any]) -> None:
-        """Continues from what an earlier start saved, by the same measure."""
+        """Restores what an earlier start saved, by the same measure."""
         self.value, self.step, self.tests_since = saved["value"], saved["step"], saved["tests_since"]
 
     def restore_scores(self, scores: Mapping[int, float | None], every: int) -> None:
-        """Continues from the `score` of each checkpoint that was kept, by step; tests were `every` steps apart."""
-        ranks = {step: rank for step, rank in scores.items() if rank is not None}
-        if ranks:
-            steps = [step for step, rank in ranks.items() if rank == max(ranks.values())]
-            self.value, self.step = SIGNS[self.measure] * ranks[steps[0]], max(steps)
-            self.tests_since = -(-(max(ranks) - min(steps)) // every)
-
-    def __str__(self) -> str:
-        return f"{NAMES[self.measure]} {self.value:.4f} at step {self.step}"
+        """Restores from the scores of the kept checkpoints, by step; tests were `every` steps apart."""
+        if (step := best_step(scores)) is not None:
+            score = scores[step]
+            assert score is not None
+            last = max(step for step, score in scores.items() if score is not None)
+            self.value, self.step = self.measure.sign * score, step
+            self.tests_since = -(-(last - step) // every)

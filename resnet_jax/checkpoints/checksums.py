@@ -1,6 +1,6 @@
-"""Checksums of a checkpoint, CRC-32: of each array as it was in memory, and of each file as it lies on disk.
+"""CRC-32 checksums of a checkpoint: of each array in memory and of each file on disk.
 
-A folder without its checksums.json is one whose save was interrupted: it is written last.
+checksums.json is written last: a directory without it is a save that was interrupted.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from resnet_jax.files import replace_file
 from resnet_jax.moved import renamed_names
 
 FILE = "checksums.json"
-CHUNK = 2**20
-
-
-def array_checksums(tree: Any) -> dict[str, str]:
-    """{"params/stem/conv/kernel": "float32[3,3,3,16] 1a2b3c4d", ...} of numpy arrays."""
-    return {name: _array_checksum(leaf) for name, leaf in named_leaves(tree)}
+CHUNK = 2**20  # bytes read at a time
 
 
 def named_leaves(tree: Any) -> list[tuple[str, Any]]:
-    """[("params/stem/conv/kernel", leaf), ...], the same for a state and for what Orbax makes of it."""
+    """[("params/stem/conv/kernel", leaf), ...], the same for a TrainState and for the dicts that Orbax restores."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     return [(jax.tree_util.keystr(path, simple=True, separator="/"), leaf) for path, leaf in leaves]
+
+
+def array_checksums(tree: Any) -> dict[str, str]:
+    """{"params/stem/conv/kernel": "float32[3,3,3,16] 1a2b3c4d", ...} of a pytree of NumPy arrays."""
+    return {name: _array_checksum(leaf) for name, leaf in named_leaves(tree)}
 
 
 def _array_checksum(x: np.ndarray) -> str:
@@ -39,74 +39,18 @@ def _array_checksum(x: np.ndarray) -> str:
     return f"{x.dtype}[{shape}] {zlib.crc32(np.ascontiguousarray(x).reshape(-1).view(np.uint8).data):08x}"
 
 
-def write_checksums(folder: Path, arrays: Mapping[str, str], files: Mapping[str, str]) -> None:
-    """Seals a folder: from here on, any change to `files`, or to checksums.json itself, is found.
+def file_checksums(directory: Path, known: Mapping[str, str] | None = None) -> dict[str, str]:
+    """{"state/manifest.ocdbt": "116 1a2b3c4d", ...} of every file but checksums.json, after flushing it to disk.
 
-    Raises:
-      OSError: it cannot be written.
-    """
-    replace_file(folder / FILE, _sealed({"arrays": dict(arrays), "files": dict(files)}))
-
-
-def file_checksums(folder: Path, known: Mapping[str, str] | None = None) -> dict[str, str]:
-    """{"state/manifest.ocdbt": "116 1a2b3c4d", ...} of every file but checksums.json; those `known` are not read again.
-
-    The files are on the disk when this returns.
+    Args:
+      known: checksums of files that need not be read again.
 
     Raises:
       OSError: a file cannot be read.
     """
-    found = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     known = known or {}
-    return {name: known.get(name) or _file_checksum(folder / name, sync=True) for name in found if name != FILE}
-
-
-def read_seal(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
-    """The checksums of arrays and files.
-
-    Raises:
-      MissingChecksums: it is missing, or not what was written.
-      OSError: it cannot be read.
-    """
-    if not (folder / FILE).exists():
-        raise MissingChecksums(f"{folder} has no {FILE}: its save was interrupted")
-    intact = (folder / FILE).is_file()
-    try:
-        text = (folder / FILE).read_text() if intact else ""
-        record = json.loads(text)
-        arrays, files = record["arrays"], record["files"]
-        intact = isinstance(files, dict) and text == _sealed({"arrays": arrays, "files": files})
-    except (ValueError, KeyError, TypeError):
-        intact = False
-    if not intact:
-        raise MissingChecksums(f"{folder} is damaged: {FILE} is not what was written")
-    return arrays, files
-
-
-def check_files(folder: Path, files: Mapping[str, str]) -> None:
-    """Compares files with their checksums.
-
-    Raises:
-      CorruptedCheckpoint: which file, and how.
-      OSError: a file is there, and cannot be read.
-    """
-    for name, wanted in files.items():
-        if not (folder / name).is_file():
-            raise CorruptedCheckpoint(f"{folder} is damaged: {name} is missing")
-        found = _file_checksum(folder / name)
-        if found != wanted:
-            raise CorruptedCheckpoint(
-                f"{folder} is damaged: {name} is {found}, and was written as {wanted} (bytes, CRC-32)"
-            )
-
-
-def check_arrays(folder: Path, tree: Any, wanted: Mapping[str, str]) -> None:
-    """Raises CorruptedCheckpoint for an array that is missing, or not the one that was saved."""
-    found = array_checksums(tree)
-    for name in sorted(found.keys() | wanted.keys()):
-        if found.get(name) != wanted.get(name):
-            got, saved = found.get(name, "missing"), wanted.get(name, "nothing")
-            raise CorruptedCheckpoint(f"{folder} is damaged: array {name} is {got}, and was saved as {saved}")
+    names = sorted(path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file())
+    return {name: known.get(name) or _file_checksum(directory / name, sync=True) for name in names if name != FILE}
 
 
 def _file_checksum(file: Path, *, sync: bool = False) -> str:
@@ -119,9 +63,65 @@ def _file_checksum(file: Path, *, sync: bool = False) -> str:
     return f"{size} {crc:08x}"
 
 
-def _sealed(record: dict[str, Any]) -> str:
-    own = f"{zlib.crc32(json.dumps(record).encode()):08x}"
-    return json.dumps({"crc32": own, **record}, indent=0)
+def write_checksums(directory: Path, arrays: Mapping[str, str], files: Mapping[str, str]) -> None:
+    """Writes checksums.json, which has a checksum of its own.
+
+    Raises:
+      OSError: it cannot be written.
+    """
+    replace_file(directory / FILE, _encode({"arrays": dict(arrays), "files": dict(files)}))
+
+
+def _encode(record: dict[str, Any]) -> str:
+    crc = f"{zlib.crc32(json.dumps(record).encode()):08x}"
+    return json.dumps({"crc32": crc, **record}, indent=0)
+
+
+def read_checksums(directory: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """The checksums of the arrays and of the files.
+
+    Raises:
+      MissingChecksums: checksums.json is missing or was changed.
+      OSError: it cannot be read.
+    """
+    if not (directory / FILE).exists():
+        raise MissingChecksums(f"{directory} has no {FILE}: its save was interrupted")
+    is_valid = (directory / FILE).is_file()
+    try:
+        text = (directory / FILE).read_text() if is_valid else ""
+        record = json.loads(text)
+        arrays, files = record["arrays"], record["files"]
+        is_valid = isinstance(files, dict) and text == _encode({"arrays": arrays, "files": files})
+    except (ValueError, KeyError, TypeError):
+        is_valid = False
+    if not is_valid:
+        raise MissingChecksums(f"{directory} is corrupted: {FILE} is not what was written")
+    return arrays, files
+
+
+def verify_files(directory: Path, expected: Mapping[str, str]) -> None:
+    """Compares files with their checksums.
+
+    Raises:
+      CorruptedCheckpoint: names the first file that differs.
+      OSError: a file exists and cannot be read.
+    """
+    for name, checksum in expected.items():
+        if not (directory / name).is_file():
+            raise CorruptedCheckpoint(f"{directory} is corrupted: {name} is missing")
+        actual = _file_checksum(directory / name)
+        if actual != checksum:
+            numbers = f"expected {checksum}, got {actual} (bytes, CRC-32)"
+            raise CorruptedCheckpoint(f"{directory} is corrupted: {name}: {numbers}")
+
+
+def verify_arrays(directory: Path, tree: Any, expected: Mapping[str, str]) -> None:
+    """Raises CorruptedCheckpoint for an array that is missing or differs from the saved one."""
+    actual = array_checksums(tree)
+    for name in sorted(actual.keys() | expected.keys()):
+        if actual.get(name) != expected.get(name):
+            numbers = f"expected {expected.get(name, 'nothing')}, got {actual.get(name, 'nothing')}"
+            raise CorruptedCheckpoint(f"{directory} is corrupted: array {name}: {numbers}")
 
 
 if not TYPE_CHECKING:  # names of version 0.1.0

@@ -32,17 +32,18 @@ class Request:
 def run(request: Request) -> None:
     import numpy as np
 
-    from resnet_jax.checkpoints.manager import open_checkpoint
     from resnet_jax.data.loading.statistics import depth_note
     from resnet_jax.data.sources.image_files import ImageFileSource
     from resnet_jax.evaluation.predictions import image_files, predict
-    from resnet_jax.runs.trainer import cache_compilations
+    from resnet_jax.runs.compilation import cache_compilations
+    from resnet_jax.runs.opening import open_run
+    from resnet_jax.runs.pretrained import pretrained
     from resnet_jax.tasks import task_of_checkpoint
 
     _check_order(request)
-    saved = open_checkpoint(request.run, request.step)
+    checkpoint = open_run(request.run, request.step).checkpoint
     try:
-        net = saved.pretrained(ema=request.ema)
+        net = pretrained(checkpoint, ema=request.ema)
     except NotFinite as error:
         raise ValueError(f"{error.problem}; --step takes another checkpoint") from None
     files = image_files(request.images)
@@ -50,7 +51,7 @@ def run(request: Request) -> None:
         warnings.warn(note, stacklevel=2)
     cache_compilations()
     unreadable = 0
-    task = task_of_checkpoint(saved.meta)
+    task = task_of_checkpoint(checkpoint.metadata)
     for prediction in predict(net, task, files, batch_size=request.batch_size, top=request.top):
         unreadable += prediction.error is not None
         if request.json:

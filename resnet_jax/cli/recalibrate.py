@@ -30,7 +30,7 @@ class Request:
 
 def run(request: Request) -> None:
     from resnet_jax.runs.recalibrate import recalibrate
-    from resnet_jax.runs.trainer import cache_compilations
+    from resnet_jax.runs.compilation import cache_compilations
 
     check_data_exists(request.run)
     cache_compilations()
@@ -40,7 +40,7 @@ def run(request: Request) -> None:
         print(json.dumps({"run": request.run, "out": out, "ema": request.ema, **record}))
         return
     weights = ", averaged weights" if request.ema else ""
-    images = f"over {record['images']:,} training images in full batches"
+    images = f"over {record['images']:,} of {record['training_images']:,} training images, in full batches"
     print(f"{request.run}, step {record['step']}{weights}, {images}, now in {out}")
     for when in ("before", "after"):
         means = record[when]

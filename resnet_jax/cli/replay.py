@@ -28,7 +28,7 @@ class Request:
 
 def run(request: Request) -> None:
     from resnet_jax.runs.replay import replay
-    from resnet_jax.runs.trainer import cache_compilations
+    from resnet_jax.runs.compilation import cache_compilations
 
     check_data_exists(request.run)
     cache_compilations()

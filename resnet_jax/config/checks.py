@@ -40,9 +40,10 @@ def check_config(config: Config) -> None:
     if config.train.steps is not None and config.train.epochs != TrainConfig.epochs:
         lengths = f"train.steps={config.train.steps} and train.epochs={config.train.epochs}"
         raise ValueError(f"{lengths} are two lengths of one run; set one of them")
-    if config.checkpoint.best.startswith("ema_") and config.optim.ema_decay is None:
-        reason = f"checkpoint.best={config.checkpoint.best!r} is a result of averaged weights"
-        raise ValueError(f"{reason}; set --optim.ema-decay, or --checkpoint.best {config.checkpoint.best[4:]}")
+    best = config.checkpoint.best or ""
+    if best.startswith("ema_") and config.optim.ema_decay is None:
+        reason = f"checkpoint.best={best!r} is a result of averaged weights"
+        raise ValueError(f"{reason}; set --optim.ema-decay, or --checkpoint.best {best[4:]}")
     if config.optim.gate_penalty and config.optim.class_weights is not None:
         reason = f"optim.gate_penalty={config.optim.gate_penalty} cannot be combined with optim.class_weights"
         raise ValueError(f"{reason}; set --optim.gate-penalty 0 or remove --optim.class-weights")

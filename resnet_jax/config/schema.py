@@ -223,8 +223,10 @@ class CheckpointConfig:
     """When the state is saved beside each evaluation, and which checkpoints are kept."""
 
     keep_latest: int = option(2, "number of the latest checkpoints to keep", COUNT)
-    best: Literal["top1", "loss", "ema_top1", "ema_loss"] = option(
-        "top1", "test result by which the best is chosen and kept"
+    best: Annotated[str, "RESULT"] | None = option(
+        None,
+        "test result by which the best is chosen and kept: top1, loss, ema_top1, ...",
+        none="the first of the task: top1",
     )
     every_steps: int | None = option(None, "steps between two saves", COUNT, none="with each evaluation alone")
     every_minutes: float | None = option(

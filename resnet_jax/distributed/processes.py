@@ -1,4 +1,4 @@
-"""Several processes that train one net: how they find each other, and agree."""
+"""Several processes that train one model: joining, sharing values and failing together."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ import json
 import os
 import signal
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
 from resnet_jax.errors import PeerFailed
+from resnet_jax.moved import renamed_names
 
 
 @ctypes.CFUNCTYPE(None, ctypes.c_int)
-def _aborted(number: int) -> None:
-    """JAX aborts a process that has lost others, from a thread of its own; a stack trace would be the last word."""
-    said = b"stopped: JAX has aborted this process, as it does when others of the job are lost or do not come; "
-    os.write(2, said + b"start all again to go on from the last save\n")
+def _on_abort(number: int) -> None:
+    """Prints one line instead of a stack trace when JAX, in a thread, aborts a process that has lost others."""
+    reason = b"stopped: JAX aborted this process, as it does when other processes of the job are lost or missing; "
+    os.write(2, reason + b"start all of them again to resume from the last save\n")
     os._exit(1)
 
 
@@ -33,19 +34,19 @@ def start(
     process_id: int | None = None,
     heartbeat_seconds: int = 100,
 ) -> None:
-    """Finds the devices; before, joins the other processes, if there are to be any.
+    """Joins the other processes, if any are configured, and initialises the devices.
 
     Args:
-      auto: coordinator, processes and process_id are those of the scheduler that JAX finds, or of `method`.
+      auto: take coordinator, processes and process_id from the scheduler that JAX detects, or from `method`.
 
     Raises:
-      ValueError: no scheduler is found, or the others are not; or no device.
+      ValueError: no scheduler, no other processes or no device was found.
     """
     if auto or coordinator is not None:
         _join(auto, method, coordinator, processes, process_id, heartbeat_seconds)
     devices()
     if jax.process_count() > 1:
-        # Now, for they may come to their next common operation minutes apart: more than a first one waits for.
+        # Their next collective operation may start minutes apart, which is more than a first one waits.
         try:
             multihost_utils.sync_global_devices("start")
         except jax.errors.JaxRuntimeError as error:
@@ -53,10 +54,10 @@ def start(
 
 
 def devices() -> list[jax.Device]:
-    """Of all processes.
+    """The devices of all processes.
 
     Raises:
-      ValueError: JAX finds none.
+      ValueError: JAX finds no device.
     """
     try:
         return jax.devices()
@@ -64,7 +65,7 @@ def devices() -> list[jax.Device]:
         platforms = os.environ.get("JAX_PLATFORMS") or "not set"
         reason = str(error).partition("\n")[0] or "its backend does not start"
         hint = "" if platforms == "not set" else "; JAX_PLATFORMS=cpu uses the processor"
-        raise ValueError(f"JAX has no device to use (JAX_PLATFORMS is {platforms}): {reason}{hint}") from error
+        raise ValueError(f"JAX found no device (JAX_PLATFORMS is {platforms}): {reason}{hint}") from error
 
 
 def _not_found(error: Exception) -> ValueError:
@@ -81,10 +82,10 @@ def _join(
 ) -> None:
     libc = ctypes.CDLL(None)
     libc.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
-    libc.signal(signal.SIGABRT, ctypes.cast(_aborted, ctypes.c_void_p))
+    libc.signal(signal.SIGABRT, ctypes.cast(_on_abort, ctypes.c_void_p))
     if not auto:
-        said = f"process {process_id}: waiting for all {processes} at {coordinator}, for five minutes at most"
-        print(said, file=sys.stderr, flush=True)
+        message = f"process {process_id}: waiting for all {processes} at {coordinator}, at most five minutes"
+        print(message, file=sys.stderr, flush=True)
     try:
         jax.distributed.initialize(
             coordinator,
@@ -92,63 +93,74 @@ def _join(
             process_id,
             cluster_detection_method=method if auto else "deactivate",
             heartbeat_timeout_seconds=heartbeat_seconds,
-            # One that fails waits for the others as it leaves; they wait for it in a collective.
+            # A failing process waits for the others before it ends, while they wait for it in a collective.
             shutdown_timeout_seconds=heartbeat_seconds,
         )
     except ImportError as error:
-        raise ValueError(f"distributed.method {method}: {error}; pip install {error.name}") from error
+        raise ValueError(f"--distributed.method {method}: {error}; pip install {error.name}") from error
     except KeyError as error:
-        raise ValueError(f"distributed.method {method}: this is no such job, {error} is not set") from error
+        raise ValueError(f"--distributed.method {method}: the variable {error} of such a job is not set") from error
     except (ValueError, RuntimeError) as error:
         if "should be defined" in str(error) or "must be defined" in str(error):
-            known = "Slurm, Cloud TPU, GKE and Open MPI"
             raise ValueError(
-                f"distributed.auto: no scheduler found that JAX knows ({known}); wanted: "
+                "--distributed.auto: expected Slurm, Cloud TPU, GKE or Open MPI, found none; name the processes: "
                 "--distributed.coordinator HOST:PORT --distributed.processes N --distributed.process-id I"
             ) from None
         raise _not_found(error) from error
 
 
-def leave(status: int, said: str = "") -> None:
-    """Ends this process as one of several that has failed, and says why; alone, it does nothing.
+def leave(status: int, message: str = "") -> None:
+    """Prints why and ends this process, if it is one of several; does nothing if it is the only one.
 
-    In an orderly end it would wait for the others, which wait for it in a collective; so they miss its heartbeat.
+    An orderly exit would wait for the others, which wait for this process in a collective: they notice its missing
+    heartbeat.
     """
     if jax.distributed.is_initialized():
-        if said:
-            print(said, file=sys.stderr, flush=True)
+        if message:
+            print(message, file=sys.stderr, flush=True)
         sys.stdout.flush()
         os._exit(status)
 
 
 def is_first() -> bool:
-    """Of the processes, the one that writes logs, metadata and pictures."""
+    """Whether this process writes logs, metadata and pictures: the first or only one."""
     return jax.process_index() == 0
 
 
-def first_says(value: int) -> int:
-    """The first process's value, in all of them. All must ask."""
+def broadcast_int(value: int) -> int:
+    """The first process's value. Collective: every process must call it."""
     if jax.process_count() == 1:
         return value
     return int(multihost_utils.broadcast_one_to_all(np.int32(value)))
 
 
-def share(value: Any) -> Any:
-    """The first process's value, which JSON can hold, in all of them. Collective: every process must call it."""
+def broadcast(value: Any) -> Any:
+    """The first process's value, which JSON can hold. Collective: every process must call it."""
     if jax.process_count() == 1:
         return value
     text = json.dumps(value).encode()
-    sent = np.zeros(first_says(len(text)), np.uint8)
+    buffer = np.zeros(broadcast_int(len(text)), np.uint8)
     if is_first():
-        sent[:] = np.frombuffer(text, np.uint8)
-    return json.loads(np.asarray(multihost_utils.broadcast_one_to_all(sent), np.uint8).tobytes())
+        buffer[:] = np.frombuffer(text, np.uint8)
+    return json.loads(np.asarray(multihost_utils.broadcast_one_to_all(buffer), np.uint8).tobytes())
 
 
-def together(error: Exception | None) -> None:
-    """Waits until all processes have come here. Raises `error`; where there is none, PeerFailed if another has one."""
+def fail_together(error: Exception | None) -> None:
+    """Waits for all processes, then raises `error`, or PeerFailed if another process has an error. Collective."""
     if jax.process_count() > 1:
         failed = np.flatnonzero(multihost_utils.process_allgather(np.array([error is not None])))
         if error is None and len(failed):
-            raise PeerFailed(f"process {failed[0]} of {jax.process_count()} could not start; see what it says")
+            raise PeerFailed(f"process {failed[0]} of {jax.process_count()} could not start; see its message")
     if error is not None:
         raise error
+
+
+if not TYPE_CHECKING:  # names of version 0.1.0
+    __getattr__ = renamed_names(
+        __name__,
+        {
+            "first_says": "distributed.processes.broadcast_int",
+            "share": "distributed.processes.broadcast",
+            "together": "distributed.processes.fail_together",
+        },
+    )

@@ -1,5 +1,5 @@
-"""Signals that ask a run to save: SIGTERM, as schedulers send it before they take a machine away, SIGHUP, as a terminal
-sends it when it closes, and Ctrl-C end it; SIGUSR1 and SIGUSR2 do not.
+"""Signals that make a run save. SIGTERM (from a scheduler), SIGHUP (from a closed terminal) and Ctrl-C then end it;
+after SIGUSR1 and SIGUSR2 it continues.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ import ctypes
 import os
 import signal
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import Any
@@ -27,31 +28,32 @@ HANDLER = ctypes.CFUNCTYPE(None, ctypes.c_int)
 
 
 class Signals:
-    """with Signals() as signals: the first signal is noted, for `reached`; a second one ends the process at once.
+    """Context manager that records signals: `stop_requested` and `save_requested` report them.
 
-    So does a first one while there is nothing to lose (`at_stake` is False): before the first step. SIGUSR1 and SIGUSR2
-    are noted for `save_asked`. SIGHUP stays ignored where it is, as under nohup.
+    A second ending signal ends the process at once. So does the first one while `has_progress` is False, before the
+    first step: `before_exit` is called first. An ignored SIGHUP stays ignored, as under nohup.
 
-    Python's own handlers run between two bytecodes of the main thread, which may compile for minutes; so a thread
-    listens. Outside the main thread signals cannot be had, and are left as they are.
+    Python runs its handlers between two bytecodes of the main thread, which may compile for minutes, so a thread
+    listens. Outside the main thread no handlers can be set, and signals keep theirs.
     """
 
     def __init__(self) -> None:
-        self.number = 0
-        self.at_stake = False
-        self._save_asked = False
-        self._asked = 0
+        self.number = 0  # of the ending signal; 0: none
+        self.has_progress = False  # whether steps were made that can be saved
+        self.before_exit: Callable[[], None] = lambda: None
+        self._save_requested = False
+        self._queries = 0
         self._restore: list[Any] = []
-        self._tell_jax: Any = None
+        self._notify_jax: Any = None
 
     def __enter__(self) -> Signals:
         if threading.current_thread() is not threading.main_thread():
             return self
         if jax.process_count() > 1:
-            # JAX's own handler, which tells the other processes; it is not Python's, and is called by ours.
+            # JAX's handler, which notifies the other processes. It was set from C++, and ours calls it.
             address = LIBC.signal(signal.SIGTERM, None)
             LIBC.signal(signal.SIGTERM, address)
-            self._tell_jax = HANDLER(address) if address else None
+            self._notify_jax = HANDLER(address) if address else None
         read, write = os.pipe()
         os.set_blocking(write, False)
         threading.Thread(target=self._listen, args=(read,), name="signals", daemon=True).start()
@@ -67,46 +69,49 @@ class Signals:
         for undo, arguments in self._restore:
             undo(*arguments)
 
-    def reached(self) -> bool:
-        """Whether to save and leave. Several processes ask equally often, and are told so at the same asking."""
-        self._asked += 1
+    def stop_requested(self) -> bool:
+        """Whether to save and stop. Several processes call it equally often and get the same answer at each call."""
+        self._queries += 1
         if jax.process_count() > 1:
-            return multihost_utils.reached_preemption_sync_point(self._asked)
+            return multihost_utils.reached_preemption_sync_point(self._queries)
         return bool(self.number)
 
-    def save_asked(self) -> bool:
-        """Whether this process was asked to save and to go on, since it was last asked here."""
-        asked, self._save_asked = self._save_asked, False
-        return asked
+    def save_requested(self) -> bool:
+        """Whether SIGUSR1 or SIGUSR2 has come to this process since the last call."""
+        requested, self._save_requested = self._save_requested, False
+        return requested
 
     def preempted(self, step: int) -> Preempted:
         name = signal.Signals(self.number).name if self.number else "a signal to another process"
-        said = f"stopped by {name} at step {step}, which is saved; the same command resumes from there"
-        return Preempted(said, self.number or signal.SIGTERM)
+        message = f"stopped by {name} at step {step}, which is saved; the same command resumes from there"
+        return Preempted(message, self.number or signal.SIGTERM)
 
     def _listen(self, read: int) -> None:
         with os.fdopen(read, "rb", buffering=0) as pipe:
-            while got := pipe.read(1):
-                number = got[0]
-                if number not in SIGNALS:
-                    continue
-                name = signal.Signals(number).name
-                if number in SAVING:
-                    self._save_asked = self.at_stake
-                    _print(f"{name}: {'saving' if self.at_stake else 'no step is made yet that could be saved'}")
-                    continue
-                if self.number or not self.at_stake:
-                    _print(f"stopped by {name} at once; the same command resumes from the last save, if any", last=True)
-                    os._exit(128 + number)
-                self.number = number
-                _print(f"{name}: ending the step and saving; once more to leave at once")
-                if self._tell_jax is not None:
-                    self._tell_jax(signal.SIGTERM)
+            while byte := pipe.read(1):
+                if byte[0] in SIGNALS:
+                    self._handle(byte[0])
+
+    def _handle(self, number: int) -> None:
+        name = signal.Signals(number).name
+        if number in SAVING:
+            self._save_requested = self.has_progress
+            _print(f"{name}: {'saving' if self.has_progress else 'there is no step to save yet'}")
+            return
+        if self.number or not self.has_progress:
+            if not self.has_progress:
+                self.before_exit()
+            _print(f"stopped by {name} at once; the same command resumes from the last save, if any", last=True)
+            os._exit(128 + number)
+        self.number = number
+        _print(f"{name}: saving after this step; send it again to stop at once")
+        if self._notify_jax is not None:
+            self._notify_jax(signal.SIGTERM)
 
 
 def _print(line: str, *, last: bool = False) -> None:
-    """Writes to stderr past Python, whose main thread may be busy; over a progress bar, which draws itself anew."""
+    """Writes to stderr past Python, whose main thread may be busy, over a progress bar, which is printed again."""
     clear = "\r\x1b[K" if os.isatty(2) and os.environ.get("TERM", "dumb") != "dumb" else ""
-    cursor = "\x1b[?25h" if clear and last else ""  # which the bar has hidden
-    with suppress(OSError):  # the terminal is gone
+    cursor = "\x1b[?25h" if clear and last else ""  # the progress bar has hidden it
+    with suppress(OSError):  # the terminal is closed
         os.write(2, f"{clear}{line}\n{cursor}".encode())

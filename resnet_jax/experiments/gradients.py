@@ -20,8 +20,9 @@ from resnet_jax.experiments.degradation import KINDS, WORDS
 from resnet_jax.experiments.runs import check_all, net_name, run_all
 from resnet_jax.files import replace_file
 from resnet_jax.models import sort_components
-from resnet_jax.runs.plan import make_augmentation, make_plan
-from resnet_jax.runs.warm_start import KERNELS, drawing
+from resnet_jax.runs.datasets import make_augmentation
+from resnet_jax.runs.plan import make_plan
+from resnet_jax.runs.warm_start import KERNELS, with_kernels
 from resnet_jax.training import metrics
 from resnet_jax.training.gradient_flow import PARAMETERS
 from resnet_jax.training.optim import by_path
@@ -80,7 +81,7 @@ def at_initialisation(config: Config, seeds: Sequence[int]) -> dict[str, dict[st
         each = []
         for seed in seeds:
             batch = next(plan.train.batches(seed, batch_size=config.data.batch_size))
-            state = TrainState.create(drawing(model, way), tx, jax.random.key(seed), batch["image"][:1])
+            state = TrainState.create(with_kernels(model, way), tx, jax.random.key(seed), batch["image"][:1])
             ones = by_path(lambda path: path.endswith("/scale"), state.params)
             params = jax.tree.map(lambda one, x: jnp.ones_like(x) if one else x, ones, state.params)
             state = replace(state, params=params)

@@ -6,13 +6,15 @@ from collections.abc import Iterable
 
 import jax
 
-from resnet_jax.checkpoints.manager import load_checkpoint
 from resnet_jax.config import Config
 from resnet_jax.data import Loader
 from resnet_jax.errors import Diverged, SetupError
 from resnet_jax.extras import check_installed
 from resnet_jax.models import list_models
-from resnet_jax.runs.plan import check_split, make_plan, open_data
+from resnet_jax.runs.checks import check_split
+from resnet_jax.runs.datasets import open_data
+from resnet_jax.runs.plan import make_plan
+from resnet_jax.runs.pretrained import load_checkpoint
 from resnet_jax.runs.trainer import train
 from resnet_jax.types import Pretrained
 

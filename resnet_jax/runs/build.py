@@ -13,8 +13,11 @@ from resnet_jax.distributed.devices import Parallel
 from resnet_jax.evaluation.evaluate import evaluate
 from resnet_jax.metrics.evaluator import Evaluator
 from resnet_jax.models.skipnet import training_phases
-from resnet_jax.runs.plan import Plan, eval_batch, frozen, make_augmentation, make_optimizer
-from resnet_jax.runs.warm_start import drawing, overlaid
+from resnet_jax.runs.checks import eval_batch_size
+from resnet_jax.runs.datasets import make_augmentation
+from resnet_jax.runs.optimizer import frozen, make_optimizer
+from resnet_jax.runs.plan import RunPlan
+from resnet_jax.runs.warm_start import overlay, with_kernels
 from resnet_jax.training.core import forward_step
 from resnet_jax.training.metrics import as_sums
 from resnet_jax.training.state import TrainState
@@ -23,7 +26,7 @@ from resnet_jax.types import Batch, Metrics, Variables
 
 
 class Session:
-    def __init__(self, plan: Plan, parallel: Parallel) -> None:
+    def __init__(self, plan: RunPlan, parallel: Parallel) -> None:
         self.plan, self.parallel = plan, parallel
         config = plan.config
         self.augment = make_augmentation(config.data, plan.preprocess, len(plan.train.classes))
@@ -67,10 +70,10 @@ class Session:
         """The state before the first step, with the weights of `start` as far as it has them."""
         config, sample = self.plan.config, np.zeros((1, *self.plan.train.image_shape), np.uint8)
         key, ema = jax.random.key(config.train.seed), config.optim.ema_decay is not None
-        drawn = TrainState.create(drawing(self.plan.model, config.init.kernels), self._tx, key, sample, ema=ema)
+        drawn = TrainState.create(with_kernels(self.plan.model, config.init.kernels), self._tx, key, sample, ema=ema)
         if start is None:
             return drawn
-        variables = overlaid(drawn.variables, start)
+        variables = overlay(drawn.variables, start)
         return TrainState.from_variables(variables, self._tx, drawn.key, ema=ema)
 
     def batches(self, done: int) -> Iterator[Batch]:
@@ -102,7 +105,7 @@ class Session:
             evaluate,
             self._eval_step,
             loader=self.plan.test,
-            batch_size=eval_batch(self.plan.config),
+            batch_size=eval_batch_size(self.plan.config),
             parallel=self.parallel,
             stop=stop,
         )

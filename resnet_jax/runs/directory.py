@@ -1,4 +1,4 @@
-"""The folder of a run: its config.json, and what a checkpoint says of where it came from."""
+"""A run directory: its config.json, and the versions that wrote it."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
-from resnet_jax.checkpoints.manager import kept_steps, read_meta
+from resnet_jax.checkpoints.reader import kept_steps, read_metadata
 from resnet_jax.config import DEFAULT_WARMUP, Config, changes, from_dict, read_config_json, to_dict
 from resnet_jax.errors import did_you_mean, listed
 from resnet_jax.files import expanded, replace_file
 from resnet_jax.metrics.confusion import FOLDER, remove_evaluation
 
-# Fields, and groups of them, that may change between the starts of one run: they change no step that is made.
+# Fields, and groups of fields, that may change when a run resumes, because they do not affect training.
 FREE = (
     "workdir",
-    "data.path",  # the images themselves are compared, with their labels
+    "data.path",  # the images and their labels are compared
     "data.labels",
     "data.data_dir",
     "data.threads",
     "data.eval_batch_size",
     "data.unreadable",
-    "optim.warmup_shrinks",  # without it a warmup that it would change is an error
+    "optim.warmup_shrinks",  # without it, a warmup that it would change is an error
     "train.parallel",
     "train.log_every_steps",
     "train.patience",
@@ -40,19 +40,19 @@ FREE = (
 )
 
 
-LOCATED = ("path", "labels", "data_dir")  # fields of data that are paths
+PATHS = ("path", "labels", "data_dir")  # fields of data that are paths
 
 
-def make_folder(folder: Path) -> None:
-    """Raises ValueError where it cannot be made."""
+def make_directory(directory: Path) -> None:
+    """Raises ValueError if it cannot be made."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ValueError(f"cannot make the run's folder {folder}: {error.strerror}") from None
+        raise ValueError(f"cannot make the run directory {directory}: {error.strerror}") from None
 
 
 def find_run_directory(path: str | Path) -> Path:
-    """The run's directory, from its own path, that of its `checkpoints`, or that of one step in there."""
+    """The run directory of a path to it, to its `checkpoints` or to one step in there."""
     path = expanded(path)
     if (path / "checkpoints").is_dir():
         return path
@@ -61,8 +61,8 @@ def find_run_directory(path: str | Path) -> Path:
 
 
 def remove_empty_run(folder: Path) -> None:
-    """Removes the folder of a run, which this process has locked, if nothing has been written there."""
-    with suppress(OSError):  # what is there stays
+    """Removes a run directory that this process has locked, if it is empty."""
+    with suppress(OSError):  # a directory with files stays
         (folder / "checkpoints").rmdir()
         if [path.name for path in folder.iterdir()] == ["lock"]:
             (folder / "lock").unlink()
@@ -70,7 +70,7 @@ def remove_empty_run(folder: Path) -> None:
 
 
 def remove_reports(folder: Path) -> None:
-    """Removes what an earlier start reported on its data and its tests, as a run that starts from scratch does."""
+    """Removes reports of earlier starts on data and tests; for a run that starts from scratch."""
     for file in folder.glob("skipped*.jsonl"):
         file.unlink()
     for evaluated in (folder / FOLDER, *folder.glob(f"{FOLDER}-*")):  # of other images too
@@ -78,58 +78,58 @@ def remove_reports(folder: Path) -> None:
 
 
 def check_unchanged(folder: Path, config: Config, saved: dict[str, Any] | None = None) -> list[str]:
-    """That the run in `folder`, if there is one, has this config; with `resume.allow_changes`, what there is to tell.
+    """Checks that the run in `folder`, if any, has this config; returns notes on changes that are allowed.
 
-    `saved`: the config in its checkpoint, which counts where config.json is gone.
+    Args:
+      saved: the config of its checkpoint, which is compared if config.json is missing.
 
     Raises:
-      ValueError: a run of another config, or a file that is none.
+      ValueError: the configs differ, and resume.allow_changes is off; or config.json is invalid.
     """
     if not has_results(folder):
-        return _corrected(folder, config)
-    differ = _changed(folder, config, saved)
-    if differ and not config.resume.allow_changes:
-        said = f"{folder} holds a run of another config: {listed(_described(differ), 6)}"
+        return _note_replaced(folder, config)
+    changed = _changed(folder, config, saved)
+    if changed and not config.resume.allow_changes:
+        problem = f"{folder} holds a run of another config: {listed(_described(changed), 6)}"
         raise ValueError(
-            f"{said}; --config {shlex.quote(str(folder))} has the run's own; else choose another --workdir, "
+            f"{problem}; --config {shlex.quote(str(folder))} takes the run's config; or choose another --workdir, "
             f"or --resume.allow-changes"
         )
-    return [f"going on with another config: {', '.join(_described(differ))}"] if differ else []
+    return [f"resuming with another config: {', '.join(_described(changed))}"] if changed else []
 
 
 def has_results(folder: Path) -> bool:
-    """Whether a run has left anything that another config would overwrite: a checkpoint, or the record of a test."""
+    """Whether the directory has results that another config would overwrite: a checkpoint or the record of a test."""
     if any(path.name.removesuffix(".replaced").isdigit() for path in folder.glob("checkpoints/*")):
         return True
     file = folder / "metrics.jsonl"
     return file.is_file() and '"split": "test"' in file.read_text(errors="replace")
 
 
-def _corrected(folder: Path, config: Config) -> list[str]:
-    """A note on how this config differs from that of an earlier start, which has left no checkpoint."""
+def _note_replaced(folder: Path, config: Config) -> list[str]:
+    """A note on how this config differs from that of an earlier start, which saved no checkpoint."""
     try:
-        differ = _changed(folder, config)
+        changed = _changed(folder, config)
     except ValueError:
-        return [f"{folder / 'config.json'} is replaced: it cannot be read, and no checkpoint was saved with it"]
-    return (
-        [f"no checkpoint was saved before, so the config may change: {', '.join(_described(differ))}"] if differ else []
-    )
+        return [f"{folder / 'config.json'} is replaced: it is invalid, and no checkpoint was saved with it"]
+    reason = "no checkpoint was saved yet, so the config may change"
+    return [f"{reason}: {', '.join(_described(changed))}"] if changed else []
 
 
-def _described(differ: dict[str, tuple[Any, Any]]) -> list[str]:
-    return [f"{name.rstrip('_')} was {old!r}, now {new!r}" for name, (old, new) in differ.items()]
+def _described(changed: dict[str, tuple[Any, Any]]) -> list[str]:
+    return [f"{name.rstrip('_')} was {old!r}, now {new!r}" for name, (old, new) in changed.items()]
 
 
 def adopt_holdout(folder: Path, config: Config) -> Config:
-    """`config` with the rule of splits that the run in `folder` began with, if it began with version 0.1.0.
+    """`config` with the holdout rule of version 0.1.0, if that version began the run in `folder`.
 
-    So the same command resumes it. Other values of `data.holdout` are compared as every field is.
+    So the same command resumes it. Other values of `data.holdout` are compared like every field.
     """
     try:
         if (folder / "config.json").exists():
             rule = read_config(folder).data.holdout
         elif steps := kept_steps(folder / "checkpoints"):
-            rule = from_dict(read_meta(folder / "checkpoints" / str(steps[-1]))["config"]).data.holdout
+            rule = from_dict(read_metadata(folder / "checkpoints" / str(steps[-1]))["config"]).data.holdout
         else:
             return config
     except (ValueError, OSError, KeyError):  # reported where the run's config and checkpoints are read
@@ -138,13 +138,13 @@ def adopt_holdout(folder: Path, config: Config) -> Config:
 
 
 def record_config(folder: Path, config: Config, step: int) -> None:
-    """Writes config.json, if there is none or a changed one: the one before is kept in its list "before".
+    """Writes config.json, if there is none or the config has changed. Earlier configs stay in its list "before".
 
-    There "until" is the last step that was made with it: `step`.
+    `step` is the last step made with the earlier config, and is recorded there as "until".
     """
     record: dict[str, Any] = {
         "config": to_dict(config),
-        "directory": os.getcwd(),  # that relative paths start from
+        "directory": os.getcwd(),  # base of relative paths
         "versions": versions(),
         "commit": _commit(),
     }
@@ -152,7 +152,7 @@ def record_config(folder: Path, config: Config, step: int) -> None:
     if file.exists() and (step or has_results(folder)):
         last = json.loads(file.read_text())
         if not _changed(folder, config):
-            paths = {name: value for name in LOCATED if (value := getattr(config.data, name))}
+            paths = {name: value for name in PATHS if (value := getattr(config.data, name))}
             moved = any(last["config"]["data"].get(name) != value for name, value in paths.items())
             if paths and (moved or last.get("directory") != os.getcwd()):
                 last["config"]["data"] |= paths
@@ -164,14 +164,18 @@ def record_config(folder: Path, config: Config, step: int) -> None:
 
 
 def _earlier(file: Path, record: dict[str, Any]) -> list[dict[str, Any]]:
-    """Takes from the record in `file` those of earlier configs, the oldest first; raises ValueError for others."""
+    """Removes the list of earlier configs, the oldest first, from the record in `file`, and returns it.
+
+    Raises:
+      ValueError: it is not a list of configs.
+    """
     earlier = record.pop("before", [])
-    sound = isinstance(earlier, list) and all(
-        isinstance(one, dict) and isinstance(one.get("until"), int) and isinstance(one.get("config"), dict)
-        for one in earlier
+    is_valid = isinstance(earlier, list) and all(
+        isinstance(entry, dict) and isinstance(entry.get("until"), int) and isinstance(entry.get("config"), dict)
+        for entry in earlier
     )
-    if not sound:
-        raise ValueError(f"{file} is not the config of a run: expected a list of earlier ones in 'before'")
+    if not is_valid:
+        raise ValueError(f"{file} is not the config of a run: expected a list of earlier configs in 'before'")
     return cast(list[dict[str, Any]], earlier)
 
 
@@ -185,15 +189,15 @@ def _changed(folder: Path, config: Config, saved: dict[str, Any] | None = None) 
             return {}
     except ValueError as error:
         raise ValueError(
-            f"{error}; choose another --workdir, or remove the file: a checkpoint has the config too"
+            f"{error}; choose another --workdir, or remove the file: checkpoints have the config too"
         ) from None
-    differ = changes(before, to_dict(config))
-    if set(differ.get("optim.warmup_epochs", ())) == {None, DEFAULT_WARMUP}:  # a run as long as that has it either way
-        del differ["optim.warmup_epochs"]
-    return {name: pair for name, pair in differ.items() if not _free(name)}
+    changed = changes(before, to_dict(config))
+    if set(changed.get("optim.warmup_epochs", ())) == {None, DEFAULT_WARMUP}:  # the same warmup either way
+        del changed["optim.warmup_epochs"]
+    return {name: pair for name, pair in changed.items() if not _is_free(name)}
 
 
-def _free(name: str) -> bool:
+def _is_free(name: str) -> bool:
     return name in FREE or name.partition(".")[0] in FREE
 
 
@@ -201,58 +205,57 @@ def read_config(folder: str | Path) -> Config:
     """The config of a run.
 
     Raises:
-      FileNotFoundError: no such folder, or no run in it.
-      ValueError: its config.json is something else.
+      FileNotFoundError: no such directory, or no run in it.
+      ValueError: its config.json is invalid.
     """
     folder = expanded(folder)
     file = folder / "config.json"
     if not file.is_file():
         runs = [path.parent.name for path in folder.parent.glob("*/config.json")]
-        there = "has no config.json" if folder.is_dir() else "is not there"
+        problem = "has no config.json" if folder.is_dir() else "does not exist"
         if inside := sorted(path.parent.name for path in folder.glob("*/config.json")):
-            raise FileNotFoundError(f"{folder} is no run; runs in it: {', '.join(inside[:10])}")
-        raise FileNotFoundError(
-            f"{folder} {there}; wanted: the folder of a run; {did_you_mean(folder.name, runs, 'see runs/')}"
-        )
+            raise FileNotFoundError(f"expected a run directory, got {folder} with the runs {', '.join(inside[:10])}")
+        hint = did_you_mean(folder.name, runs, "see runs/")
+        raise FileNotFoundError(f"expected a run directory; {folder} {problem}; {hint}")
     try:
-        return _located(read_config_json(file), json.loads(file.read_text()).get("directory"))
-    except (ValueError, RecursionError) as error:  # the second of brackets nested too deep
+        return _resolve_paths(read_config_json(file), json.loads(file.read_text()).get("directory"))
+    except (ValueError, RecursionError) as error:  # the second for deeply nested brackets
         raise ValueError(f"{file} is not the config of a run: {error}") from None
 
 
-def _located(config: Config, directory: Any) -> Config:
-    """With the data's relative paths made to start from where the run was started, if something is there."""
+def _resolve_paths(config: Config, directory: Any) -> Config:
+    """The config with relative paths of data resolved against the run's working directory, if they exist there."""
     if not isinstance(directory, str) or directory == os.getcwd():
         return config
-    paths = {name: value for name in LOCATED if (value := getattr(config.data, name))}
-    there = {name: Path(directory) / expanded(value) for name, value in paths.items()}
-    located: dict[str, Any] = {name: str(path) for name, path in there.items() if path.exists()}
-    return replace(config, data=replace(config.data, **located))
+    paths = {name: value for name in PATHS if (value := getattr(config.data, name))}
+    resolved = {name: Path(directory) / expanded(value) for name, value in paths.items()}
+    existing: dict[str, Any] = {name: str(path) for name, path in resolved.items() if path.exists()}
+    return replace(config, data=replace(config.data, **existing))
 
 
 def config_of_steps(folder: str | Path, first: int, last: int) -> Config:
-    """With what config a run has made, or would make, its steps from `first` to `last` (1, 2, ...).
+    """The config of a run's steps from `first` to `last` (1, 2, ...), completed or not.
 
     Raises:
-      FileNotFoundError, ValueError: no run; or the config was changed on the way.
+      FileNotFoundError, ValueError: no run; or the config was changed between these steps.
     """
     now, file = read_config(folder), expanded(folder) / "config.json"
     for earlier in _earlier(file, json.loads(file.read_text())):
         until = earlier["until"]
         if first <= until < last:
-            raise ValueError(f"{folder} was given another config after step {until}, whose checkpoint is gone")
+            raise ValueError(f"the config of {folder} was changed after step {until}, whose checkpoint is deleted")
         if last <= until:
-            then, here = earlier["config"], to_dict(now)
-            for name in filter(_free, changes(then, here)):  # where the data lies may have changed since
+            old, new = earlier["config"], to_dict(now)
+            for name in filter(_is_free, changes(old, new)):  # the data may have moved since
                 group, _, field = name.rpartition(".")
-                (then[group] if group else then)[field] = (here[group] if group else here)[field]
-            return from_dict(then)
+                (old[group] if group else old)[field] = (new[group] if group else new)[field]
+            return from_dict(old)
     return now
 
 
 @cache
 def versions() -> dict[str, str | None]:
-    """Of each package: None where it runs from its source and is not installed."""
+    """The version of each package; None if it runs from source and is not installed."""
 
     def version(name: str) -> str | None:
         try:
@@ -265,7 +268,7 @@ def versions() -> dict[str, str | None]:
 
 
 def _commit() -> str | None:
-    """The commit of the source tree this runs from ("-dirty" if it was changed), or None for an installed package."""
+    """The commit of the source tree ("-dirty" if it was changed); None for an installed package."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None

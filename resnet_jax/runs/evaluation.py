@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from resnet_jax import data
-from resnet_jax.checkpoints.manager import Checkpoint, kept_steps, open_checkpoint
+from resnet_jax.checkpoints.reader import Checkpoint, kept_steps
 from resnet_jax.config import DataConfig, check_data, place
 from resnet_jax.data.loading.streaming import StreamingLoader
 from resnet_jax.data.sources.protocols import DataSource
@@ -25,10 +25,11 @@ from resnet_jax.evaluation.views import (
     shorter_sides,
 )
 from resnet_jax.files import expanded
-from resnet_jax.runs.directory import read_config
+from resnet_jax.runs.datasets import keep_sides, open_dataset, open_split
 from resnet_jax.runs.evaluation_files import EvaluationResult, measure
 from resnet_jax.runs.image_record import Record, has_trained_images, select, trained_on
-from resnet_jax.runs.plan import keep_sides, open_dataset, open_split, record_of
+from resnet_jax.runs.opening import SavedRun, open_run
+from resnet_jax.runs.pretrained import pretrained
 from resnet_jax.tasks import Task, task_of_checkpoint
 from resnet_jax.types import Preprocess, Pretrained
 
@@ -154,32 +155,32 @@ def open_evaluation(
       ValueError, OSError: runs, images or options are missing, invalid or do not fit each other.
     """
     check_data(config)
-    checkpoints = [open_checkpoint(run, step) for run in runs]
-    records = [record_of(run, saved.meta) for run, saved in zip(runs, checkpoints, strict=True)]
-    images = _choose_images(runs[0], config, split, records[0])
+    opened = [open_run(run, step) for run in runs]
+    first = opened[0].checkpoint
+    images = _choose_images(runs[0], opened[0], config, split)
     nets: list[_Net] = []
-    for saved in checkpoints:
-        if saved.meta["classes"] != checkpoints[0].meta["classes"]:
-            raise ValueError(f"expected runs with the classes of {runs[0]}, got {saved.folder.parent.parent}")
-        source = _photographs(images, saved)
+    for saved in opened:
+        if saved.checkpoint.metadata["classes"] != first.metadata["classes"]:
+            raise ValueError(f"expected runs with the classes of {runs[0]}, got {saved.directory}")
+        source = _open_images(images, saved.checkpoint)
         if not nets:
-            mask, counts, note = _held_out(runs, source.examples, images, bool(split), records)
+            mask, counts, note = _held_out(runs, opened, source.examples, images, bool(split))
         source = select(source, mask)
         views = make_views(protocol, source, scales)
-        nets.append(_Net(saved.pretrained(ema=ema, allow_nonfinite=True), source, views))
-    steps = [saved.step for saved in checkpoints]
-    task = task_of_checkpoint(checkpoints[0].meta)
-    is_newest = steps[0] == max(kept_steps(checkpoints[0].folder.parent))
+        nets.append(_Net(pretrained(saved.checkpoint, ema=ema, allow_nonfinite=True), source, views))
+    steps = [saved.checkpoint.step for saved in opened]
+    task = task_of_checkpoint(first.metadata)
+    is_newest = steps[0] == max(kept_steps(first.path.parent))
     return Evaluation(runs, steps, ema, protocol, scales, images, task, nets, is_newest, counts, note)
 
 
-def _choose_images(run: str, config: DataConfig, split: str | None, record: Record | None) -> TestImages:
-    """The dataset and the split: those of the run, which has this `record`, unless others are named.
+def _choose_images(run: str, saved: SavedRun, config: DataConfig, split: str | None) -> TestImages:
+    """The dataset and the split: those of the run, unless others are named.
 
     Raises:
       ValueError, OSError: they do not exist, or it is not known which of them the run was trained on.
     """
-    own = read_config(run).data
+    own, record = saved.config.data, saved.record
     if config.per_class != own.per_class:
         raise ValueError("--data.per-class is for training; name a part of the split: --split 'test[:100]'")
     config = replace(config, per_class=None)
@@ -197,9 +198,9 @@ def _choose_images(run: str, config: DataConfig, split: str | None, record: Reco
     return TestImages(dataset, config, own, split, is_own)
 
 
-def _photographs(images: TestImages, saved: Checkpoint) -> StreamingLoader:
+def _open_images(images: TestImages, checkpoint: Checkpoint) -> StreamingLoader:
     """The split under the labels of a trained net, preprocessed as in its training."""
-    config, preprocess, known = images.config, saved.preprocess, tuple(saved.meta["classes"])
+    config, preprocess, known = images.config, checkpoint.preprocess, tuple(checkpoint.metadata["classes"])
     channels: Any = len(preprocess.mean)
     if config.image_size is None:  # otherwise they are cropped to its size
         source = open_split(replace(config, channels=channels), images.dataset, images.split, known)
@@ -226,21 +227,21 @@ def _check_size(source: data.Loader, preprocess: Preprocess, name: str) -> None:
 
 
 def _open_for(run: str, config: DataConfig, own: DataConfig) -> data.Dataset:
-    """The dataset; where the run's own is not there, the error says whose path it is."""
+    """The dataset. If that of the run is missing, the error names the option for its new path."""
     try:
         return open_dataset(config)
     except FileNotFoundError as error:
         if place(config) != place(own):
             raise
         if own.path and expanded(own.path).exists():
-            said = f"{error}; {run} was trained with this file"
-            raise FileNotFoundError(f"{said}; name where it is now: --data.labels") from None
-        said = f"{error}; this is the path of the images that {run} was trained with"
-        raise FileNotFoundError(f"{said}; name where they are now: --data.path") from None
+            problem = f"{error}; {run} was trained with this file"
+            raise FileNotFoundError(f"{problem}; name where it is now: --data.labels") from None
+        problem = f"{error}; this is the path of the images that {run} was trained with"
+        raise FileNotFoundError(f"{problem}; name where they are now: --data.path") from None
 
 
 def _has_moved(dataset: data.Dataset, config: DataConfig, own: DataConfig, record: Record | None) -> bool:
-    """Whether the dataset is the run's own at another place: most of the images it was trained on are there."""
+    """Whether the dataset is that of the run at another path: it has most of its training images."""
     base = own.train_split.partition("[")[0]
     if record is None or not config.path or base not in dataset.splits:
         return False
@@ -252,40 +253,39 @@ def _has_moved(dataset: data.Dataset, config: DataConfig, own: DataConfig, recor
 
 
 def _check_held_out(run: str, dataset: data.Dataset, config: DataConfig, split: str, record: Record | None) -> None:
-    """Raises ValueError where a held-out part by place is not the one that a run without a record had."""
+    """Raises ValueError if a part held out by position may not be the one of a run without a record."""
     train = data.default_splits(dataset, config.train_split, config.test_split, config.holdout)[0]
     if record is None and not {*dataset.places(train)}.isdisjoint(dataset.places(split)):
-        said = f"{dataset.name} has changed since {run} was trained, which has no record of its images"
-        raise ValueError(
-            f"{said}: what it was not trained on cannot be told; name other data by --data.path or --split"
-        )
+        problem = f"{dataset.name} has changed since {run} was trained, which has no record of its images"
+        raise ValueError(f"{problem}: its held-out images are not known; name other data by --data.path or --split")
 
 
 def _held_out(
-    runs: Sequence[str], examples: DataSource, images: TestImages, is_explicit: bool, records: list[Record | None]
+    runs: Sequence[str], opened: Sequence[SavedRun], examples: DataSource, images: TestImages, is_explicit: bool
 ) -> tuple[np.ndarray, dict[str, int | None], str]:
-    """Which images to test on, bool [n]; how many were "dropped" and "trained_on" (None: not known); and a note.
+    """Which images to test on, bool [n]; the numbers "dropped" and "trained_on" (None: not known); and a note.
 
-    Images that a run was trained on are dropped, unless the split or the data was asked for.
+    Images that a run was trained on are dropped, unless the user named the split or the data.
     """
-    at_home = [images.is_own, *(place(read_config(run).data) == place(images.config) for run in runs[1:])]
-    mask, known = trained_on(examples, list(zip(records, at_home, strict=True)))
+    records = [saved.record for saved in opened]
+    is_own = [images.is_own, *(place(saved.config.data) == place(images.config) for saved in opened[1:])]
+    mask, known = trained_on(examples, list(zip(records, is_own, strict=True)))
     count, total = int(mask.sum()), len(examples)
-    asked = is_explicit or not images.is_own
-    if count == total and not asked:
+    is_chosen = is_explicit or not images.is_own
+    if count == total and not is_chosen:
         raise ValueError(f"all of the {count:,} images were trained on; name other images by --split or --data.path")
-    notes = [f"{count:,} of {total:,} images were trained on{'' if asked else ', and are not tested on'}"] * bool(count)
+    notes = [f"{count:,} of {total:,} images were trained on{'' if is_chosen else ', and are not tested on'}"] * bool(count)
     if not known:
-        runs = " and ".join(run for run, record in zip(runs, records, strict=True) if record is None)
-        reason = f"{runs} has no record of its images" if runs else "the record of its images does not tell"
+        names = " and ".join(run for run, record in zip(runs, records, strict=True) if record is None)
+        reason = f"{names} has no record of its images" if names else "the record of its images is incomplete"
         notes.append(f"whether {'others' if count else 'images'} were trained on is not known: {reason}")
-    left = count if asked else 0
-    facts = {"dropped": count - left, "trained_on": left if known else None}
-    return (np.ones_like(mask) if asked else ~mask), facts, "; ".join(notes)
+    remaining = count if is_chosen else 0
+    counts = {"dropped": count - remaining, "trained_on": remaining if known else None}
+    return (np.ones_like(mask) if is_chosen else ~mask), counts, "; ".join(notes)
 
 
 def _default_split(dataset: data.Dataset, config: DataConfig, own: DataConfig, is_own: bool) -> str:
-    """Of the run's own data, what it was tested on; of any other, its test split, or all of it."""
+    """The split that the run was tested on; of other data the test split, or all of it."""
     if is_own or config.test_split != own.test_split:
         return data.default_splits(dataset, config.train_split, config.test_split, config.holdout)[1]
     return next((name for name in data.TEST_SPLITS if name in dataset.splits), "train")

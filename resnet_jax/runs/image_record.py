@@ -1,4 +1,4 @@
-"""Which images a run was trained on: images.npz in its folder, fingerprints of 8 bytes each."""
+"""Record of the images that a run was trained on: images.npz in its directory, with fingerprints of 8 bytes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from resnet_jax.checkpoints.manager import kept_steps, read_meta
+from resnet_jax.checkpoints.reader import kept_steps, read_metadata
 from resnet_jax.data.loading.streaming import StreamingLoader
 from resnet_jax.data.sources.identity import MANY, Identity
 from resnet_jax.data.sources.protocols import DataSource
@@ -24,22 +24,22 @@ NO_RECORD = "this run has no record of its images, as none of version 0.1.0 has:
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """The images of a run."""
+    """Training and test images of a run."""
 
     train: Identity
     test: Identity
-    earlier: np.ndarray  # uint64 [m]: fingerprints of other images, trained on before the data was changed
+    earlier: np.ndarray  # uint64 [m]: fingerprints of images trained on before the data was changed
     complete: bool = True  # False: the run may have been trained on images that are not recorded
-    history: tuple[str, ...] = ()  # digests of the sets that the run had before its data was changed
+    history: tuple[str, ...] = ()  # digests of the sets before the data was changed
 
     @property
     def digest(self) -> str:
-        """Of the sets of training and test images."""
+        """Digest of the sets of training and test images."""
         return _digest({"train": self.train.digests, "test": self.test.digests})
 
     @property
     def trained(self) -> np.ndarray:
-        """Fingerprints of all images that the run was ever trained on: uint64 [n], sorted, each once."""
+        """Fingerprints of all images that the run was ever trained on: uint64 [n], sorted and unique."""
         return np.union1d(self.train.fingerprints, self.earlier)
 
 
@@ -58,9 +58,9 @@ def make_record(
     """The record of a run from now on.
 
     Args:
-      before: the record until now, of a run that has made steps.
-      complete: False for a run that was trained on other images, of which it has no record.
-      meta: of the checkpoint that the run resumes from.
+      before: the earlier record of a run that resumes.
+      complete: False for a run that was also trained on images without a record.
+      meta: metadata of the checkpoint that the run resumes from.
     """
     digests = (meta or {}).get("data", {}).get("digests")
     history = {*(() if before is None else (before.digest, *before.history)), *([_digest(digests)] if digests else [])}
@@ -72,7 +72,7 @@ def make_record(
 
 
 def write_record(run: str | Path, record: Record) -> None:
-    """Writes images.npz, if there is none or another one. Raises OSError where it cannot be written."""
+    """Writes images.npz, if it is missing or differs. Raises OSError if it cannot be written."""
     arrays = {f"{part}_{name}": getattr(getattr(record, part), name) for part in ("train", "test") for name in FIELDS}
     file, buffer = Path(run) / FILE, io.BytesIO()
     kind, complete = np.array(record.train.kind), np.array(record.complete)
@@ -83,16 +83,16 @@ def write_record(run: str | Path, record: Record) -> None:
 
 
 def read_record(run: str | Path) -> Record | None:
-    """None: the run has none, as those of version 0.1.0.
+    """The record of a run; None if it has none, as runs of version 0.1.0.
 
     Raises:
-      ValueError: it is corrupted, or another run's.
+      ValueError: it is corrupted, or belongs to another run.
     """
     file, newest = Path(run) / FILE, _newest_digest(Path(run) / "checkpoints")
     if not file.exists():
         return None
     try:
-        if not file.is_file():  # of a pipe one would wait for ever
+        if not file.is_file():  # reading a pipe would block
             raise ValueError("not a file")
         with np.load(file, allow_pickle=False) as stored:
             kind = str(stored["kind"])
@@ -100,42 +100,43 @@ def read_record(run: str | Path) -> Record | None:
             history = tuple(map(str, stored["history"])) if "history" in stored else None
             record = Record(train, test, stored["earlier"], bool(stored["complete"]), history or ())
         _check(record)
-    except Exception as error:  # of a damaged archive zipfile, zlib and NumPy say a dozen kinds
-        said = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"{file} is corrupted ({said}); move it away to go on without it") from None
+    except Exception as error:  # zipfile, zlib and NumPy raise a dozen types for a corrupted archive
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{file} is corrupted ({reason}); move it away to continue without it") from None
     if newest is not None and history is not None and newest not in (record.digest, *record.history):
         reason = "the newest checkpoint was trained on other images"
-        raise ValueError(f"{file} is not of this run: {reason}; put its own back, or move it away to go on without it")
+        hint = "restore the right one, or move this one away to continue without it"
+        raise ValueError(f"{file} belongs to another run: {reason}; {hint}")
     return record
 
 
 def _newest_digest(folder: Path) -> str | None:
-    """Digest of the images of the newest checkpoint; None: there is none, or it does not say."""
+    """Digest of the images of the newest checkpoint; None if it is unknown."""
     for step in reversed(kept_steps(folder)):
         try:
-            digests = read_meta(folder / str(step)).get("data", {}).get("digests")
+            digests = read_metadata(folder / str(step)).get("data", {}).get("digests")
             return _digest(digests) if digests else None
-        except (ValueError, KeyError, TypeError, AttributeError, OSError):  # reported where it is read
+        except (ValueError, KeyError, TypeError, AttributeError, OSError):  # reported when the checkpoint is read
             continue
     return None
 
 
 def _check(record: Record) -> None:
-    """Raises ValueError for arrays that no record has."""
+    """Raises ValueError for arrays of unexpected types or shapes."""
     wrong = record.earlier.dtype != np.uint64 or record.earlier.ndim != 1
-    for own in (record.train, record.test):
-        arrays = own.fingerprints, own.names, own.labels
-        wrong |= len({array.shape for array in arrays}) > 1 or own.labels.ndim != 1
+    for identity in (record.train, record.test):
+        arrays = identity.fingerprints, identity.names, identity.labels
+        wrong |= len({array.shape for array in arrays}) > 1 or identity.labels.ndim != 1
         wrong |= [array.dtype for array in arrays] != [np.uint64, np.uint64, np.int32]
     if wrong:
-        raise ValueError("its arrays are no fingerprints, names and labels of images")
+        raise ValueError("expected fingerprints, names and labels of images")
 
 
 def trained_on(examples: DataSource, records: Sequence[tuple[Record | None, bool]]) -> tuple[np.ndarray, bool]:
-    """Which of the images one of the runs was trained on, bool [n]; and whether that is all that is to be known.
+    """Which of the images any of the runs was trained on, bool [n]; and whether the records are complete.
 
     Args:
-      records: of each run, and whether the images are of its own dataset. File names say nothing of another one.
+      records: each run's record, and whether the images are from its dataset. File names identify no others.
     """
     mask, known = np.zeros(len(examples), bool), True
     identities: dict[str, Identity] = {}
@@ -151,15 +152,16 @@ def trained_on(examples: DataSource, records: Sequence[tuple[Record | None, bool
 
 
 def select(source: StreamingLoader, mask: np.ndarray) -> StreamingLoader:
-    """The images for which `mask`, bool [n], is true."""
+    """The images for which `mask`, bool [n], is True."""
     return source if mask.all() else replace(source, examples=Subset(source.examples, np.flatnonzero(mask)))
 
 
 def has_trained_images(examples: DataSource, record: Record) -> bool:
-    """Whether most of the run's training images are among these with their labels, as after a dataset was moved."""
-    if len(examples) > max(MANY, 4 * len(record.trained)):  # reading so many for this would take long
+    """Whether most of the run's training images are among these, with their labels: the dataset was moved."""
+    if len(examples) > max(MANY, 4 * len(record.trained)):  # reading them all would take long
         return False
-    here, own = identify(examples, record.train.kind), record.train
-    labels = dict(zip(here.fingerprints.tolist(), here.labels.tolist(), strict=True))
-    same = [labels.get(one) == label for one, label in zip(own.fingerprints.tolist(), own.labels.tolist(), strict=True)]
-    return 2 * sum(same) > len(same)
+    found, expected = identify(examples, record.train.kind), record.train
+    labels = dict(zip(found.fingerprints.tolist(), found.labels.tolist(), strict=True))
+    pairs = zip(expected.fingerprints.tolist(), expected.labels.tolist(), strict=True)
+    matches = [labels.get(fingerprint) == label for fingerprint, label in pairs]
+    return 2 * sum(matches) > len(matches)

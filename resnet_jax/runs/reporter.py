@@ -1,4 +1,4 @@
-"""What a person and a program see of a run: a progress bar, or lines; metrics.jsonl; and the curves of writers."""
+"""Reports a run: a progress bar or lines, metrics.jsonl, and the curves of writers."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, TextIO
 
 import numpy as np
@@ -24,48 +24,53 @@ from resnet_jax.files import replace_file
 from resnet_jax.runs.writers import Writer
 
 
-class Report:
+class RunReporter:
     """Writes one JSON object a line to metrics.jsonl, and shows progress on a terminal (a line per record elsewhere).
 
-    The numbers go to `writers` too, as "train/loss", "test/top1", ... Without a folder it writes and shows nothing.
-    With `test_due` the test of `start_step` is still to be made. Where nobody reads what is printed any more (a pipe,
-    a terminal that was closed), printing ends and nothing else does.
+    The numbers go to `writers` too, as "train/loss", "test/top1", ... If stdout is closed (a pipe, a terminal),
+    printing ends and the run continues.
+
+    Args:
+      directory: the run directory; None: nothing is written or shown.
+      titles: the metrics that are shown beside the loss, with their names for people; a training line has the first.
+      test_due: the test of `start_step` is still to be made.
 
     Raises:
-      ValueError: a file of an earlier start that is damaged.
-      SaveFailed: something cannot be written; by every method that writes.
+      ValueError: a corrupted file of an earlier start.
+      SaveFailed: a file cannot be written; by every method that writes.
     """
 
     def __init__(
         self,
-        folder: Path | None,
+        directory: Path | None,
         *,
         start_step: int,
         total_steps: int,
         steps_per_epoch: int | None = None,
         batch_size: int | None = None,
+        titles: Mapping[str, str] = MappingProxyType({"top1": "top-1", "top5": "top-5"}),
         test_due: bool = False,
         writers: Sequence[Writer] = (),
         console: Console | None = None,
     ) -> None:
-        self._folder, self._writers = folder, writers
-        self._console = console or _console(quiet=folder is None)
+        self._directory, self._writers, self._titles = directory, writers, titles
+        self._console = console or _console(quiet=directory is None)
         self._file = self._nonfinite = None
-        if folder is not None:
-            file, self._nonfinite = folder / "metrics.jsonl", folder / "nonfinite.jsonl"
+        if directory is not None:
+            file, self._nonfinite = directory / "metrics.jsonl", directory / "nonfinite.jsonl"
             for written in (file, self._nonfinite):
                 _drop_after(written, start_step, test_due)
             self._file = file.open("a")
         self._total, self._steps_per_epoch, self._step = total_steps, steps_per_epoch, start_step
         self._batch_size = batch_size
         self._began = time.monotonic()
-        self._timed = (self._began, start_step)  # from when, and which step, the pace is taken
-        self._doing: tuple[str, float] | None = None  # what goes on beside training steps, and since when
-        self._numbers: tuple[str, str] = ("", "")  # loss and pace of the last record
-        self._live = self._console.is_interactive and folder is not None
+        self._timed = (self._began, start_step)  # the time and the step from which the rate is measured
+        self._activity: tuple[str, float] | None = None  # what runs instead of training steps, and since when
+        self._numbers: tuple[str, str] = ("", "")  # loss and rate of the last record
+        self._live = self._console.is_interactive and directory is not None
         self._bar = Live(get_renderable=self._line, console=self._console, refresh_per_second=5, transient=True)
 
-    def __enter__(self) -> Report:
+    def __enter__(self) -> RunReporter:
         if self._live:
             self._bar.start()
         return self
@@ -74,13 +79,13 @@ class Report:
         if self._live:
             self._bar.stop()
         try:
-            with self._writing(), ExitStack() as stack:  # each is closed, whatever another raises
+            with self._writing(), ExitStack() as stack:  # each is closed, even if another raises
                 if self._file is not None:
                     stack.callback(self._file.close)
                 for writer in self._writers:
                     stack.callback(writer.close)
         except SaveFailed:
-            if error is None:  # else that one is told
+            if error is None:  # an earlier error is the one to report
                 raise
 
     def advance(self, step: int) -> None:
@@ -88,83 +93,87 @@ class Report:
 
     @contextmanager
     def compiling(self, what: str) -> Iterator[None]:
-        """While `what` is compiled and run for the first time; the pace is that of the steps after it."""
+        """Reports that `what` is compiled and run for the first time; the rate is measured from its end."""
         if not self._live:
-            self.say(f"compiling {what}")
+            self.print(f"compiling {what}")
         began = time.monotonic()
         with self._busy(f"compiling {what}"):
             yield
-        self.say(f"compiled {what} in {time.monotonic() - began:.1f} s")
+        self.print(f"compiled {what} in {time.monotonic() - began:.1f} s")
         self._timed = (time.monotonic(), self._step)
 
     @contextmanager
     def testing(self) -> Iterator[None]:
-        """While test images are classified."""
+        """Reports that test images are evaluated."""
         with self._busy("testing"):
             yield
 
     @contextmanager
     def _busy(self, what: str) -> Iterator[None]:
-        self._doing = (what, time.monotonic())
+        self._activity = (what, time.monotonic())
         try:
             yield
         finally:
-            self._doing = None
+            self._activity = None
             if self._live:
                 self._bar.refresh()
 
     def train(self, step: int, values: dict[str, Any]) -> None:
-        """Means over the steps since the last record; `images_per_second` is None before it is known."""
+        """Records means over the steps since the last record; a value is None if it is unknown."""
         rate = values["images_per_second"]
         pace = f"{rate:,.0f} images/s" if rate else "- images/s"
-        loss, top1 = ("-" if values[name] is None else f"{values[name]:.4f}" for name in ("loss", "top1"))
-        self._numbers = (f"loss {loss}", pace)
+        shown = self.shown(values).split("  ")[:2]
+        self._numbers = (shown[0], pace)
         if not self._live:
             times = f"elapsed {_span(time.monotonic() - self._began)}  remaining {self._remaining(step)}"
-            self.say(f"{self._place(step)}  loss {loss}  top-1 {top1}  {pace}  {times}")
+            self.print("  ".join([self._place(step), *shown, pace, times]))
         self._write({"step": step, "split": "train", **values})
 
     def test(self, step: int, values: dict[str, Any], *, best: bool = False) -> None:
-        """Means over the test images, and their number, "images". `best`: better than every test before."""
+        """Records the results of a test and their number of "images". `best`: better than every earlier test."""
         place, note = self._place(step), ", the best so far" if best else ""
-        self.say(f"{place}  test: {_means(values)}  ({values['images']} images{note})")
+        self.print(f"{place}  test: {self.shown(values)}  ({values['images']} images{note})")
         if "ema_loss" in values:
-            self.say(f"{place}  test, averaged weights: {_means(values, 'ema_')}")
+            self.print(f"{place}  test, averaged weights: {self.shown(values, 'ema_')}")
         self._write({"step": step, "split": "test", **values})
 
     def nonfinite(self, step: int, examples: Sequence[int], names: Sequence[str] = ()) -> None:
-        """A step whose loss or gradient is not finite, and its batch's training examples (with their `names`, where
-        there are any): in nonfinite.jsonl.
-        """
+        """Records a step whose loss or gradient is not finite in nonfinite.jsonl, with the examples of its batch."""
         if self._nonfinite is not None:
             record = {"step": step, "examples": list(examples)} | ({"names": list(names)} if names else {})
             with self._writing(), self._nonfinite.open("a") as file:
                 file.write(json.dumps(record) + "\n")
 
     def sync(self) -> None:
-        """What was written is on the disk when this returns."""
+        """Flushes metrics.jsonl to disk."""
         if self._file is not None:
             with self._writing():
                 os.fsync(self._file.fileno())
 
     @property
-    def draws(self) -> bool:
-        """Whether anybody looks at `image`."""
+    def shows_images(self) -> bool:
+        """Whether `image` has an effect."""
         return bool(self._writers)
 
     def image(self, step: int, name: str, pixels: np.ndarray) -> None:
-        """A picture, uint8 [H, W, 3], for writers that show one."""
+        """Shows a picture, uint8 [H, W, 3], in the writers."""
         with self._writing():
             for writer in self._writers:
                 writer.image(step, name, pixels)
 
-    def say(self, text: str) -> None:
-        """One line, as it is; a terminal breaks it between words."""
+    def shown(self, values: Mapping[str, Any], prefix: str = "") -> str:
+        """The loss and the titled metrics: "loss 0.1234  top-1 0.9876"."""
+        names = {"loss": "loss", **self._titles}
+        numbers = {title: values.get(f"{prefix}{name}") for name, title in names.items() if f"{prefix}{name}" in values}
+        return "  ".join(f"{title} {'-' if x is None else format(x, '.4f')}" for title, x in numbers.items())
+
+    def print(self, text: str) -> None:
+        """Prints a line; a terminal breaks it between words."""
         self._console.print(text, highlight=False, markup=False, soft_wrap=not self._console.is_terminal)
 
     @property
     def elapsed(self) -> str:
-        """Since this start: "1:05"."""
+        """Time since this start: "1:05"."""
         return _span(time.monotonic() - self._began)
 
     def _place(self, step: int) -> str:
@@ -176,34 +185,34 @@ class Report:
         return [f"epoch {step / self._steps_per_epoch:.2f}/{round(self._total / self._steps_per_epoch, 2):g}"]
 
     def _remaining(self, step: int) -> str:
-        """By the steps of this start, with the tests and saves among them."""
+        """Remaining time, estimated from the steps, tests and saves of this start."""
         since, first = self._timed
         if step <= first:
             return "-"
         return _span((self._total - step) * (time.monotonic() - since) / (step - first))
 
     def _line(self) -> Table:
-        """The bar: one line, of which a narrow terminal leaves out what matters least."""
-        step, room = self._step, self._console.width - 1
+        """The progress bar: one line; a narrow terminal drops the least important items."""
+        step, width = self._step, self._console.width - 1
         loss, pace = self._numbers
         since, first = self._timed
         if not pace and self._batch_size and step > first:  # before the first record
             pace = f"{(step - first) * self._batch_size / (time.monotonic() - since):,.0f} images/s"
-        parts = [(1, text) for text in self._epoch(step)]  # with their importance, 0 first
+        parts = [(1, text) for text in self._epoch(step)]  # with their priority, 0 first
         parts += [(2, f"{100 * step // self._total}%"), (3, f"remaining {self._remaining(step)}")]
         parts += [(5, f"elapsed {self.elapsed}"), (4, pace), (6, loss)]
-        if self._doing is not None:
-            what, since = self._doing
+        if self._activity is not None:
+            what, since = self._activity
             parts = [(0, f"{what} {_span(time.monotonic() - since)}"), *parts[:-2]]
         shown: set[tuple[int, str]] = set()
         for part in sorted(parts):
-            if part[1] and _width([*shown, part]) <= room:
+            if part[1] and _width([*shown, part]) <= width:
                 shown.add(part)
-        left = room - _width(shown) - 2
-        bar = [ProgressBar(self._total, step, width=min(30, left))] if left >= 5 else []
-        left_most, *others = [part[1] for part in parts if part in shown] or [""]
+        remaining = width - _width(shown) - 2
+        bar = [ProgressBar(self._total, step, width=min(30, remaining))] if remaining >= 5 else []
+        first_text, *other_texts = [part[1] for part in parts if part in shown] or [""]
         line = Table.grid(padding=(0, 2, 0, 0))
-        line.add_row(left_most, *bar, *others)
+        line.add_row(first_text, *bar, *other_texts)
         for column in line.columns:
             column.no_wrap, column.overflow = True, "crop"
         return line
@@ -225,11 +234,12 @@ class Report:
         try:
             yield
         except OSError as error:
-            raise SaveFailed(f"{self._folder} cannot be written: {error}; its checkpoints are as they were") from error
+            problem = f"{self._directory} cannot be written: {error}"
+            raise SaveFailed(f"{problem}; its checkpoints are unchanged") from error
 
 
 class _Output:
-    """A stream whose reader may go away: from then on what is written is dropped, and the run goes on."""
+    """A stream that drops its output once its reader has closed it, so that the run continues."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream, self._gone = stream, False
@@ -256,24 +266,19 @@ class _Output:
             if error.errno not in (errno.EPIPE, errno.EIO):
                 raise
             self._gone = True
-            # What Python still holds of it would fail once more as the process ends.
+            # Output that Python still buffers would fail again when the process ends.
             os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
 
 
 def _console(quiet: bool) -> Console:
-    """A terminal only where stdout is one, whatever FORCE_COLOR says; a notebook gets lines, as a file does."""
+    """A terminal only if stdout is one, even with FORCE_COLOR; a notebook gets lines, as a file does."""
     terminal = sys.stdout.isatty()
     output: Any = _Output(sys.stdout)
     return Console(file=output, quiet=quiet, force_terminal=terminal, force_jupyter=False)
 
 
-def _means(values: dict[str, Any], prefix: str = "") -> str:
-    tops = [f"top-{k} {values[f'{prefix}top{k}']:.4f}" for k in (1, 5) if f"{prefix}top{k}" in values]
-    return "  ".join([f"loss {values[f'{prefix}loss']:.4f}", *tops])
-
-
 def _width(parts: Iterable[tuple[int, str]]) -> int:
-    """Columns of these texts beside each other."""
+    """Columns that these texts take, side by side."""
     return sum(len(text) + 2 for _, text in parts) - 2
 
 
@@ -284,18 +289,18 @@ def _span(seconds: float) -> str:
 
 
 def _drop_after(file: Path, step: int, test_due: bool) -> None:
-    """Removes what a run wrote after the checkpoint that it goes on from, and a line that was cut off."""
+    """Removes records made after the checkpoint of `step`, and an incomplete last line."""
     if not file.exists():
         return
 
-    def stays(record: dict[str, Any]) -> bool:
-        again = test_due and record.get("split") == "test"
-        return record["step"] < step or (record["step"] == step and not again)
+    def is_valid(record: dict[str, Any]) -> bool:
+        is_repeated = test_due and record.get("split") == "test"
+        return record["step"] < step or (record["step"] == step and not is_repeated)
 
     lines = file.read_text(errors="replace").splitlines(keepends=True)
     try:
-        kept = [line for line in lines if line.endswith("\n") and stays(json.loads(line))]
+        valid = [line for line in lines if line.endswith("\n") and is_valid(json.loads(line))]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{file} has a line that is no record ({error!r}); mend it, or move the file away") from None
-    if kept != lines:
-        replace_file(file, "".join(kept))
+        raise ValueError(f"{file} has an invalid line ({error!r}); repair it or move the file away") from None
+    if valid != lines:
+        replace_file(file, "".join(valid))

@@ -16,7 +16,7 @@ from resnet_jax.config import DataConfig
 from resnet_jax.data.contact_sheet import as_seen, write_png
 from resnet_jax.data.loading.reading import class_counts, read_all
 from resnet_jax.data.sources.protocols import DataSource
-from resnet_jax.runs.plan import data_notes, make_augmentation, open_data, open_dataset
+from resnet_jax.runs.datasets import data_notes, make_augmentation, open_data, open_dataset
 from resnet_jax.types import Preprocess
 
 SHOWN = 10  # copies in the lines for a person

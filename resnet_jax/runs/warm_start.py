@@ -1,4 +1,4 @@
-"""What a run's weights are at first: those of another run or of a file, or drawn in one of several ways."""
+"""Initial weights of a run: those of another run or of a file, or initialised in one of several ways."""
 
 from __future__ import annotations
 
@@ -15,31 +15,37 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from resnet_jax.checkpoints.manager import open_checkpoint
+from resnet_jax.checkpoints.reader import open_checkpoint
+from resnet_jax.config import OptimConfig, place
 from resnet_jax.errors import AmbiguousWeights, NotFinite, WrongModel, composed, did_you_mean, listed
 from resnet_jax.files import expanded
 from resnet_jax.models import MODELS, registered_name, shapes
-from resnet_jax.runs.directory import find_run_directory
+from resnet_jax.runs.data_changes import record_of
+from resnet_jax.runs.directory import find_run_directory, read_config
+from resnet_jax.runs.image_record import trained_on
+from resnet_jax.runs.plan import RunPlan
+from resnet_jax.runs.pretrained import pretrained
 from resnet_jax.types import Array, Preprocess, Pretrained, Variables
 from resnet_jax.weights import classes_of, load_pretrained
 from resnet_jax.weights.readers import WEIGHT_FILES
 
 CLASSIFIER = ("params", "head", "dense")
-PIECES = ("stages", "stem", "head", "conv", "norm", "act")  # that the same arrays would mean something else in
+COMPONENTS = ("stages", "stem", "head", "conv", "norm", "act")  # in other components the same arrays mean another net
+HIGH_RATE = 0.05  # of SGD with momentum; fine-tuning usually takes 0.001 to 0.02
 
 
-class Start(NamedTuple):
-    """Weights to begin with; those of the classifier are left out where it is to be drawn."""
+class WarmStart(NamedTuple):
+    """Weights to start from; without those of a classifier that is to be initialised."""
 
     variables: Variables
-    preprocess: Preprocess  # what they were trained with
-    step: int | None  # of the run; None: they are a file's
-    said: str
-    run: Path | None = None  # the run's directory; None: they are a file's
-    meta: Mapping[str, Any] = MappingProxyType({})  # of the run's checkpoint
+    preprocess: Preprocess  # that they were trained with
+    step: int | None  # of the run; None for a file
+    message: str  # for the user
+    run: Path | None = None  # the run's directory; None for a file
+    metadata: Mapping[str, Any] = MappingProxyType({})  # of the run's checkpoint
 
 
-def start_from(
+def warm_start(
     source: str | Path,
     model: nn.Module,
     classes: Sequence[str],
@@ -47,68 +53,69 @@ def start_from(
     head: Literal["new", "keep"] | None = None,
     step: str | int = "latest",
     ema: bool = False,
-) -> Start:
-    """The weights of a run, or of a file of PyTorch's, for `model`.
+) -> WarmStart:
+    """The weights of a run or of a PyTorch file, for `model`.
 
     Args:
-      source: a run's folder, or what `load_pretrained` reads.
-      classes: that `model` is to tell apart.
-      head: whether the classifier is kept; None: that of a run is, if its classes are these very ones, and no other.
-        Its outputs are reordered as `classes`.
-      step, ema: which of a run's weights, as for `load_checkpoint`. A file may have averaged weights, too.
+      source: a run directory, or a file that `load_pretrained` reads.
+      classes: names of the outputs of `model`.
+      head: keep the classifier or initialise a new one; None: keep that of a run with the same classes. Kept outputs
+        are reordered as `classes`.
+      step, ema: which weights of a run, as for `load_checkpoint`. A file may have averaged weights, too.
 
     Raises:
       FileNotFoundError: there is no such run or file.
-      ValueError: its arrays do not fit the net, or are of a net of other pieces; the classifier to be kept is of
-        another number of classes; a step of a file; averaged weights that are not there.
+      ValueError: the arrays do not fit the model, or belong to one with other components; the kept classifier has
+        another number of classes; a step of a file; missing averaged weights.
     """
     if head not in (None, "new", "keep"):
-        raise ValueError(f"head={head!r}; valid: new, keep")
+        raise ValueError(f"expected head new or keep, got {head!r}")
     check_source(source)
-    path, number, order, run, meta = expanded(source), None, None, None, {}
+    path, number, order, run, metadata = expanded(source), None, None, None, {}
     if path.is_file():
         if step != "latest":
-            raise ValueError(f"{path} is a file; steps are those of a run")
-        kept = head == "keep"
-        loaded, has, whose = _read_file(path, model, kept=kept, ema=ema)
+            raise ValueError(f"{path} is a file; only runs have steps")
+        keeps_head = head == "keep"
+        loaded, count, described = _read_file(path, model, keeps_head=keeps_head, ema=ema)
     else:
-        saved = open_checkpoint(path, step)
-        run, meta = find_run_directory(path), saved.meta
-        number, has = saved.step, len(meta["classes"])
+        checkpoint = open_checkpoint(path, step)
+        run, metadata = find_run_directory(path), checkpoint.metadata
+        number, count = checkpoint.step, len(metadata["classes"])
         try:
-            loaded = saved.pretrained(ema=ema)
+            loaded = pretrained(checkpoint, ema=ema)
         except NotFinite as error:
             raise ValueError(f"{error.problem}; --init.step takes another checkpoint") from None
-        whose = f"step {number}, {has} classes"
-        order = _order(meta["classes"], classes)
-        kept = head == "keep" or (head is None and order is not None)
-    if kept and has != len(classes):
-        raise ValueError(f"{path} has a classifier of {has} classes, wanted: {len(classes)}; init.head=new draws one")
-    found = {at: x for at, x in flatten_dict(loaded.variables).items() if kept or at[:3] != CLASSIFIER}
-    if order is not None:  # the outputs follow the classes' names
-        found = {at: x[..., np.array(order)] if at[:3] == CLASSIFIER else x for at, x in found.items()}
-    wanted = {at: x for at, x in flatten_dict(shapes(model, model.image_size).variables).items()}
-    if not kept:
-        wanted = {at: x for at, x in wanted.items() if at[:3] != CLASSIFIER}
-    problems = _misfits({at: x.shape for at, x in found.items()}, {at: x.shape for at, x in wanted.items()})
+        described = f"step {number}, {count} classes"
+        order = _order(metadata["classes"], classes)
+        keeps_head = head == "keep" or (head is None and order is not None)
+    if keeps_head and count != len(classes):
+        problem = f"expected a classifier of {len(classes)} classes, got one of {count} in {path}"
+        raise ValueError(f"{problem}; --init.head new initialises one")
+    variables = {at: x for at, x in flatten_dict(loaded.variables).items() if keeps_head or at[:3] != CLASSIFIER}
+    if order is not None:  # reorder the outputs by the classes' names
+        variables = {at: x[..., np.array(order)] if at[:3] == CLASSIFIER else x for at, x in variables.items()}
+    expected = {at: x for at, x in flatten_dict(shapes(model, model.image_size).variables).items()}
+    if not keeps_head:
+        expected = {at: x for at, x in expected.items() if at[:3] != CLASSIFIER}
+    problems = _mismatches({at: x.shape for at, x in variables.items()}, {at: x.shape for at, x in expected.items()})
     if problems and path.is_dir() and loaded.name != registered_name(model):
         raise ValueError(f"{path} is a run of {loaded.name}; choose its net: --model.name {loaded.name}")
     if problems:
-        raise ValueError(f"the weights of {path} ({loaded.name}) do not fit the net: {listed(problems, 3)}")
-    for piece in PIECES:
-        theirs, ours = (getattr(net, piece) for net in (loaded.model, model))
+        raise ValueError(f"the weights of {path} ({loaded.name}) do not fit the model: {listed(problems, 3)}")
+    for name in COMPONENTS:
+        theirs, ours = (getattr(net, name) for net in (loaded.model, model))
         if theirs != ours:
-            which = f"{piece} {_named(theirs)}, here {_named(ours)}"
-            raise ValueError(f"the weights of {path} ({loaded.name}) are of another net: {which}")
+            problem = f"expected {name} {_named(ours)}, got {_named(theirs)}"
+            raise ValueError(f"the weights of {path} ({loaded.name}) are of another model: {problem}")
     mean, std = (" ".join(f"{x:.3f}" for x in values) for values in (loaded.preprocess.mean, loaded.preprocess.std))
     images = f"images of mean {mean}, deviation {std}" if mean else "images of unknown mean and deviation"
-    what = f"weights of {source} ({loaded.name}, {whose}; {images})"
-    report = f"{what}; {'its' if kept else 'a new'} classifier"
-    return Start(unflatten_dict(found), loaded.preprocess, number, report, run, meta)
+    weights = f"weights of {source} ({loaded.name}, {described}; {images})"
+    message = f"{weights}; {'its' if keeps_head else 'a new'} classifier"
+    return WarmStart(unflatten_dict(variables), loaded.preprocess, number, message, run, metadata)
 
 
 def check_source(source: str | Path) -> None:
-    """Raises FileNotFoundError where there is neither a run nor a file of weights."""
+    """Raises FileNotFoundError if there is neither a run nor a file of weights."""
     path = expanded(source)
     if path.exists():
         return
@@ -121,22 +128,46 @@ def _is_source(path: Path) -> bool:
     return (path / "config.json").is_file() or path.suffix in (".safetensors", ".pth", ".pt", ".bin")
 
 
-def _read_file(path: Path, model: nn.Module, *, kept: bool, ema: bool) -> tuple[Pretrained, int, str]:
-    """The net of a file (`kept`: with its classifier), its number of classes, and a description for the report."""
+def note_trained_images(start: WarmStart, plan: RunPlan) -> list[str]:
+    """A note on test images that the source run was trained on, if there are any or if that is not known.
+
+    Raises:
+      ValueError: the record of the source's images is corrupted.
+    """
+    if start.run is None:
+        return []
+    record = record_of(start.run, start.metadata)
+    is_own = record is not None and place(plan.config.data) == place(read_config(start.run).data)
+    mask, known = trained_on(plan.test.examples, [(record, is_own)])
+    images, run = f"{int(mask.sum()):,} of the {len(mask):,} test images", plan.config.init.from_
+    notes = [f"{run} was trained on {images}: their test results are too good"] if mask.any() else []
+    return notes if known else [*notes, f"whether {run} was trained on test images is unknown: see its images.npz"]
+
+
+def note_default_rate(config: OptimConfig) -> list[str]:
+    """A note if pretrained weights are to be trained at a rate that usually destroys them."""
+    if config.optimizer != "sgd" or config.peak_lr < HIGH_RATE or config.freeze is not None:
+        return []
+    rate = f"--optim.peak-lr {config.peak_lr:g} is high for weights that are already trained"
+    return [f"{rate}; fine-tuning usually takes 0.001 to 0.02"]
+
+
+def _read_file(path: Path, model: nn.Module, *, keeps_head: bool, ema: bool) -> tuple[Pretrained, int, str]:
+    """The model of a file (`keeps_head`: with its classifier), its number of classes and a description for messages."""
     which, note = True if ema else None, ""
     try:
-        has = classes_of(path, model, ema=which)
+        count = classes_of(path, model, ema=which)
     except AmbiguousWeights:
         which, note = False, ", its raw weights (--init.ema takes the averaged ones)"
-        has = classes_of(path, model, ema=which)
+        count = classes_of(path, model, ema=which)
     try:
-        loaded = load_pretrained(path, model=model, num_classes=has if kept else 0, ema=which)
+        loaded = load_pretrained(path, model=model, num_classes=count if keeps_head else 0, ema=which)
     except WrongModel as error:
         hint = f"choose its net: --model.name {error.match.names[0]}"
         raise ValueError(f"{error.file} is {error.match}; {hint}") from None
     except NotFinite as error:
         raise ValueError(error.problem) from None
-    return loaded, has, f"{has} classes{note}"
+    return loaded, count, f"{count} classes{note}"
 
 
 def _order(theirs: Sequence[str], ours: Sequence[str]) -> list[int] | None:
@@ -146,22 +177,22 @@ def _order(theirs: Sequence[str], ours: Sequence[str]) -> list[int] | None:
     return order if sorted(order) == list(range(len(theirs))) else None
 
 
-def _named(piece: Any) -> str:
-    return getattr(piece, "__name__", None) or repr(piece)
+def _named(component: Any) -> str:
+    return getattr(component, "__name__", None) or repr(component)
 
 
-def _misfits(actual: dict[Any, Any], expected: dict[Any, Any]) -> list[str]:
+def _mismatches(actual: dict[Any, Any], expected: dict[Any, Any]) -> list[str]:
     return [
-        f"{'/'.join(at)} is {list(actual[at]) if at in actual else 'not there'}, wanted: "
-        f"{list(expected[at]) if at in expected else 'nothing of this name'}"
+        f"{'/'.join(at)}: expected {list(expected[at]) if at in expected else 'nothing'}, "
+        f"got {list(actual[at]) if at in actual else 'nothing'}"
         for at in sorted(actual.keys() | expected.keys())
         if actual.get(at) != expected.get(at)
     ]
 
 
-def overlaid(drawn: Variables, start: Variables) -> Variables:
-    """`drawn` variables, with those of `start` in the place of theirs."""
-    return unflatten_dict({**flatten_dict(drawn), **flatten_dict(start)})
+def overlay(initial: Variables, start: Variables) -> Variables:
+    """`initial` variables, replaced by those of `start` where it has them."""
+    return unflatten_dict({**flatten_dict(initial), **flatten_dict(start)})
 
 
 def _normal(variance: Callable[[int, int], float], key: Array, shape: tuple[int, ...], dtype: Any) -> Array:
@@ -170,7 +201,7 @@ def _normal(variance: Callable[[int, int], float], key: Array, shape: tuple[int,
     return jax.random.normal(key, (math.prod(shape),), dtype).reshape(shape) * jnp.asarray(scale, dtype)
 
 
-# Kernels of convolutions [k, k, Ci, Co], normal: the variance by fan_in = k * k * Ci and fan_out = k * k * Co.
+# Normal initialisers of convolution kernels [k, k, Ci, Co]; fan_in = k * k * Ci and fan_out = k * k * Co.
 KERNELS: dict[str, Callable[..., Array]] = {
     name: partial(_normal, variance)
     for name, variance in {
@@ -183,6 +214,6 @@ KERNELS: dict[str, Callable[..., Array]] = {
 }
 
 
-def drawing(model: nn.Module, kernels: str | None) -> nn.Module:
-    """The net, with its convolutions' kernels drawn as `kernels` says; those that a block draws its own way stay so."""
+def with_kernels(model: nn.Module, kernels: str | None) -> nn.Module:
+    """The model with kernels of convolutions initialised as `kernels` names, unless a block has an initialiser."""
     return model if kernels is None else model.clone(conv=partial(model.conv, kernel_init=KERNELS[kernels]))

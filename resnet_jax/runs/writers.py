@@ -1,49 +1,51 @@
-"""Where the curves of a run go beside metrics.jsonl: event files for TensorBoard, and Weights & Biases."""
+"""Writers of a run's curves, beside metrics.jsonl: TensorBoard event files and Weights & Biases."""
 
 from __future__ import annotations
 
 import math
-import os
 import time
 import uuid
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from resnet_jax.config import Config, flat, to_dict
 from resnet_jax.extras import extra
+from resnet_jax.files import replace_file
 
 
 class Writer(Protocol):
-    """Takes numbers by name ("train/loss", "test/top1", "train/learning_rate") and pictures, each at a step."""
+    """Writes numbers by name ("train/loss", "test/top1", "train/learning_rate") and pictures, each at a step."""
 
     def scalars(self, step: int, values: Mapping[str, float | None]) -> None:
-        """Values that are None or not finite are left out."""
+        """Ignores values that are None or not finite."""
 
     def image(self, step: int, name: str, pixels: np.ndarray) -> None:
         """`pixels`: uint8 [H, W, 3] or [H, W, 1]."""
 
     def close(self) -> None:
-        """Writes what is still held. Nothing may be written after it."""
+        """Writes buffered values. Nothing may be written after it."""
 
 
 class TensorBoard:
-    """Event files in `folder`. Of what stands there already, TensorBoard drops what came after `start_step`.
+    """Event files in `directory`. TensorBoard then ignores events of earlier starts after `start_step`.
 
     `hyperparameters`, by name ("optim.peak_lr"), are in its table of runs, with test/top1 and test/loss.
     """
 
-    def __init__(self, folder: Path, *, start_step: int, hyperparameters: Mapping[str, Any]) -> None:
-        # Not its SummaryWriter: that one's thread dies of a full disk, and then every call waits for it for ever.
+    def __init__(self, directory: Path, *, start_step: int, hyperparameters: Mapping[str, Any]) -> None:
+        # Not its SummaryWriter: a full disk ends its thread, and then every call waits for the thread forever.
         with extra():
             from tensorboardX import summary
             from tensorboardX.event_file_writer import EventsWriter
             from tensorboardX.proto.event_pb2 import Event, SessionLog
 
-        folder.mkdir(exist_ok=True)
-        # The suffix keeps a start within the same second from overwriting the file of the one before.
-        self._writer = EventsWriter(str(folder / "events"), f".{start_step}")
+        directory.mkdir(exist_ok=True)
+        # Without the suffix a start within the same second would overwrite the file of the one before.
+        self._writer = EventsWriter(str(directory / "events"), f".{start_step}")
         self._event, self._summary = Event, summary
         self._write(Event(step=start_step + 1, session_log=SessionLog(status=SessionLog.START)))
         if start_step == 0:
@@ -52,11 +54,11 @@ class TensorBoard:
                 self._write(Event(summary=part))
 
     def scalars(self, step: int, values: Mapping[str, float | None]) -> None:
-        together = self._event(step=step)
+        event = self._event(step=step)
         for name, value in _finite(values).items():
-            together.summary.MergeFrom(self._summary.scalar(name, value))
-        if together.HasField("summary"):
-            self._write(together)  # at once: each write is put on the disk
+            event.summary.MergeFrom(self._summary.scalar(name, value))
+        if event.HasField("summary"):
+            self._write(event)  # one event for all values: each write is flushed to disk
 
     def image(self, step: int, name: str, pixels: np.ndarray) -> None:
         self._write(self._event(step=step, summary=self._summary.image(name, pixels, dataformats="HWC")))
@@ -71,10 +73,10 @@ class TensorBoard:
 
 
 class WandB:
-    """A run of Weights & Biases, kept in `folder`/wandb. A later start goes on with the run named in wandb_id there.
+    """A run of Weights & Biases in `directory`/wandb. A later start resumes the run that the file wandb_id names.
 
-    Every chart has "step" as its x axis: W&B's own counter cannot go back to the checkpoint that a run goes on from.
-    Offline runs are sent with `wandb sync`.
+    Every chart has "step" as its x axis: W&B's own counter cannot go back to the checkpoint of a resumed run. Offline
+    runs are uploaded with `wandb sync`.
 
     Raises:
       ValueError: it does not start (no login, no network).
@@ -82,7 +84,7 @@ class WandB:
 
     def __init__(
         self,
-        folder: Path,
+        directory: Path,
         *,
         name: str,
         project: str,
@@ -92,11 +94,11 @@ class WandB:
         with extra():
             import wandb
 
-        file = folder / "wandb_id"
+        file = directory / "wandb_id"
         known = file.read_text().strip() if file.exists() else ""
         try:
             self._run = wandb.init(
-                dir=str(folder),
+                dir=str(directory),
                 id=known or uuid.uuid4().hex[:8],
                 name=_text(name),
                 project=project,
@@ -110,9 +112,7 @@ class WandB:
         except wandb.Error as error:
             raise ValueError(f"wandb does not start: {error}; log in with `wandb login`, or go offline") from None
         if not known:
-            new = folder / "wandb_id.new"
-            new.write_text(self._run.id + "\n")
-            os.replace(new, file)
+            replace_file(file, f"{self._run.id}\n")
         self._run.define_metric("*", step_metric="step")
         self._picture = wandb.Image
 
@@ -126,15 +126,30 @@ class WandB:
         self._run.finish()
 
 
+def open_writers(config: Config, directory: Path, start: int) -> list[Writer]:
+    """The writers that a config asks for. Raises ValueError or OSError if one cannot start."""
+    fields = flat(to_dict(config))
+    with ExitStack() as stack:  # if one fails, those before it are closed
+        writers: list[Writer] = []
+        if config.log.tensorboard:
+            writers.append(TensorBoard(directory / "tensorboard", start_step=start, hyperparameters=fields))
+            stack.callback(writers[-1].close)
+        if config.log.wandb != "off":
+            mode, project = config.log.wandb, config.log.wandb_project
+            writers.append(WandB(directory, name=directory.name, project=project, mode=mode, hyperparameters=fields))
+        stack.pop_all()
+        return writers
+
+
 def _finite(values: Mapping[str, float | None]) -> dict[str, float]:
     return {name: float(value) for name, value in values.items() if value is not None and math.isfinite(value)}
 
 
 def _cell(value: Any) -> Any:
-    """What the table of hyperparameters can hold; it leaves None out, and names of files may be no text."""
+    """A value that the table of hyperparameters can hold; it ignores None, and file names may be invalid UTF-8."""
     return value if value is None or isinstance(value, bool | int | float) else _text(str(value))
 
 
 def _text(name: str) -> str:
-    """With bytes that are no UTF-8 escaped."""
+    """The name with bytes that are invalid UTF-8 escaped."""
     return name.encode(errors="backslashreplace").decode()

@@ -13,10 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resnet_jax import create_model, load_checkpoint
-from resnet_jax.checkpoints import manager as checkpoint
-from resnet_jax.checkpoints.manager import Checkpoints, newest_sound, open_checkpoint
+from resnet_jax.checkpoints import manager, reader
+from resnet_jax.checkpoints.manager import Checkpoints
+from resnet_jax.checkpoints.reader import open_checkpoint
+from resnet_jax.checkpoints.recovery import recover
 from resnet_jax.distributed.devices import Parallel
 from resnet_jax.errors import CorruptedCheckpoint, SaveFailed
+from resnet_jax.runs.pretrained import pretrained
 from resnet_jax.training import optim
 from resnet_jax.training.state import TrainState
 
@@ -43,7 +46,7 @@ def run(tmp_path_factory):
     with Checkpoints(folder / "checkpoints", keep_latest=2) as checkpoints:
         for step, top1 in enumerate([0.1, 0.9, 0.3, 0.2, 0.4], 1):
             checkpoints.save(step, Parallel().replicate(state(step)), META, test_due=True)
-            checkpoints.tested(step, {"top1": top1, "loss": 1 - top1 / 2, "images": 10})
+            checkpoints.record_test(step, {"top1": top1, "loss": 1 - top1 / 2, "images": 10})
         checkpoints.wait()
         assert checkpoints.latest_step == 5
         with pytest.raises(RuntimeError, match="step 4 was not saved: .* already has step 5"):
@@ -83,13 +86,16 @@ def test_a_net_comes_back_from_a_run_or_a_step(run, inner, step, wanted):
 
 
 def test_weights_that_no_trained_net_has_are_refused_by_name(run):
-    saved = open_checkpoint(run, 5)
-    stats = {**saved.arrays["batch_stats"], "stem": {"norm": {"mean": np.float32([np.inf]), "var": np.float32([-1])}}}
-    broken = replace(saved, arrays={**saved.arrays, "batch_stats": stats})
+    checkpoint = open_checkpoint(run, 5)
+    stats = {
+        **checkpoint.arrays["batch_stats"],
+        "stem": {"norm": {"mean": np.float32([np.inf]), "var": np.float32([-1])}},
+    }
+    broken = replace(checkpoint, arrays={**checkpoint.arrays, "batch_stats": stats})
     said = r"checkpoints/5: expected finite weights, got batch_stats/stem/norm/mean \(not finite\), .* below 0"
     with pytest.raises(ValueError, match=said):
-        broken.pretrained()
-    assert broken.pretrained(allow_nonfinite=True).variables["batch_stats"] is stats
+        pretrained(broken)
+    assert pretrained(broken, allow_nonfinite=True).variables["batch_stats"] is stats
 
 
 def recipe_variables(step):
@@ -116,10 +122,10 @@ def test_orbax_alone_reads_it(run):
 @pytest.mark.parametrize(
     ("path", "step", "said"),
     [
-        ("nowhere", "latest", "no run or checkpoint folder"),
+        ("nowhere", "latest", "no run or checkpoint directory"),
         ("empty", "latest", "no checkpoints in"),
-        ("run", 3, "no step 3 in .*; valid: 2, 4, 5"),
-        ("run", "newest", "step 'newest'; valid: latest, best or a number"),
+        ("run", 3, "no step 3 in .*; expected one of 2, 4, 5"),
+        ("run", "newest", "expected step latest, best or a number, got 'newest'"),
     ],
 )
 def test_what_is_not_there_is_told(run, tmp_path, path, step, said):
@@ -133,8 +139,8 @@ def test_a_newer_format_is_refused_and_left_where_it_is(tmp_path):
     with Checkpoints(tmp_path / "checkpoints") as checkpoints:
         checkpoints.save(1, {"params": np.zeros(1), "batch_stats": np.zeros(1)}, META | {"format": 99})
     for _ in range(2):
-        for look in (load_checkpoint, lambda folder: newest_sound(folder / "checkpoints")):
-            with pytest.raises(ValueError, match="has format 99, of a newer version; this one reads 1 to 2"):
+        for look in (load_checkpoint, lambda folder: recover(folder / "checkpoints")):
+            with pytest.raises(ValueError, match="has format 99, of a newer version; this version reads 1 to 2"):
                 look(tmp_path)
         (tmp_path / "checkpoints" / "1" / "checksums.json").write_text('{"sha256": {}}')
     assert (tmp_path / "checkpoints" / "1").is_dir()
@@ -144,14 +150,14 @@ def test_format_1_which_had_no_checksums_is_read(run, tmp_path):
     shutil.copytree(run / "checkpoints" / "5", tmp_path / "checkpoints" / "5")
     (tmp_path / "checkpoints" / "5" / "checksums.json").unlink()
     (tmp_path / "checkpoints" / "5" / "meta" / "metadata").write_text(json.dumps({"format": 1, **META}))
-    found, told = newest_sound(tmp_path / "checkpoints")
+    found, told = recover(tmp_path / "checkpoints")
     assert found.step == 5 and told == []
     jax.tree.map(np.testing.assert_array_equal, load_checkpoint(tmp_path).variables, recipe_variables(5))
 
 
 def test_a_state_of_another_net_or_optimiser_is_told_by_its_arrays(run):
     other = TrainState.from_variables(recipe.variables(MODEL), optim.adamw(0.1), jax.random.key(0))
-    with pytest.raises(ValueError, match="5 has other arrays than this config: opt_state/.* is .*, wanted .* more"):
+    with pytest.raises(ValueError, match="5 has other arrays than this config: opt_state/.*: expected .*, got .* more"):
         open_checkpoint(run, 5).state(other)
 
 
@@ -189,7 +195,7 @@ def test_a_missing_file_is_found_whichever_it_is(run, tmp_path):
     assert len(files) > 10
     for file in files:
         file.rename(tmp_path / "away")
-        with pytest.raises(CorruptedCheckpoint, match="damaged|interrupted"):
+        with pytest.raises(CorruptedCheckpoint, match="corrupted|interrupted"):
             open_checkpoint(run, 5)
         (tmp_path / "away").rename(file)
     assert open_checkpoint(run, 5).step == 5
@@ -197,34 +203,32 @@ def test_a_missing_file_is_found_whichever_it_is(run, tmp_path):
 
 def test_arrays_are_verified_too(run, monkeypatch):
     """Even if every file were as it was written: all of them, not only what is returned."""
-    read = checkpoint.read_arrays
+    read = reader.read_arrays
 
     def bent(folder):
         arrays = read(folder)
         arrays["key"] = arrays["key"] ^ 1
         return arrays
 
-    monkeypatch.setattr(checkpoint, "read_arrays", bent)
-    with pytest.raises(
-        CorruptedCheckpoint, match="5 is damaged: array key is uint32.2. .*, and was saved as uint32.2. "
-    ):
+    monkeypatch.setattr(reader, "read_arrays", bent)
+    with pytest.raises(CorruptedCheckpoint, match="5 is corrupted: array key: expected uint32.2. .*, got uint32.2. "):
         load_checkpoint(run, 5)
 
 
-def test_the_newest_sound_one_is_taken_and_the_damaged_one_set_aside(run, tmp_path):
+def test_the_recover_one_is_taken_and_the_damaged_one_set_aside(run, tmp_path):
     shutil.copytree(run / "checkpoints", tmp_path / "checkpoints")
     folder = tmp_path / "checkpoints"
     (folder / "5" / "state" / "manifest.ocdbt").unlink()
     (folder / "7.orbax-checkpoint-tmp").mkdir()
-    with pytest.warns(UserWarning, match="5 is damaged: state/manifest.ocdbt is missing; taking step 4"):
+    with pytest.warns(UserWarning, match="5 is corrupted: state/manifest.ocdbt is missing; step 4 is read instead"):
         loaded = load_checkpoint(tmp_path)
     jax.tree.map(np.testing.assert_array_equal, loaded.variables, recipe_variables(4))
     with pytest.raises(CorruptedCheckpoint):
         load_checkpoint(tmp_path, 5)
-    found, told = newest_sound(folder)
+    found, told = recover(folder)
     assert found.step == 4 and sorted(path.name for path in folder.iterdir()) == ["2", "4"]
-    assert told[0] == "the save of step 7 was interrupted" and told[1].endswith(f"set aside in {tmp_path}/damaged/5")
-    assert (tmp_path / "damaged" / "5" / "checksums.json").exists() and not (folder / "5").exists()
+    assert told[0] == "the save of step 7 was interrupted" and told[1].endswith(f"moved to {tmp_path}/corrupted/5")
+    assert (tmp_path / "corrupted" / "5" / "checksums.json").exists() and not (folder / "5").exists()
     with Checkpoints(folder) as checkpoints:
         assert checkpoints.latest_step == 4
         checkpoints.save(5, Parallel().replicate(state(5)), META)
@@ -236,24 +240,24 @@ def test_where_none_is_sound_it_is_told_and_nothing_is_moved(run, tmp_path):
     for step in (2, 4, 5):
         (tmp_path / "checkpoints" / str(step) / "meta" / "metadata").write_text("")
     with pytest.raises(
-        CorruptedCheckpoint, match="no checkpoint is sound: .*5 is damaged.*; .*2 is damaged.*; choose another"
+        CorruptedCheckpoint, match="no checkpoint is valid: .*5 is corrupted.*; .*2 is corrupted.*; choose another"
     ):
-        newest_sound(tmp_path / "checkpoints")
+        recover(tmp_path / "checkpoints")
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["2", "4", "5"]
 
 
 @pytest.mark.parametrize(
-    ("where", "error"), [("read_arrays", MemoryError("full")), ("check_files", OSError(5, "Input/output error"))]
+    ("where", "error"), [("read_arrays", MemoryError("full")), ("verify_files", OSError(5, "Input/output error"))]
 )
 def test_what_cannot_be_read_just_now_is_not_damaged(run, monkeypatch, where, error):
     def fails(*_):
         raise error
 
-    monkeypatch.setattr(checkpoint, where, fails)
-    for look in (open_checkpoint, lambda folder: newest_sound(folder / "checkpoints")):
+    monkeypatch.setattr(reader, where, fails)
+    for look in (open_checkpoint, lambda folder: recover(folder / "checkpoints")):
         with pytest.raises(type(error)):
             look(run)
-    assert (run / "checkpoints" / "5").is_dir() and not (run / "damaged").exists()
+    assert (run / "checkpoints" / "5").is_dir() and not (run / "corrupted").exists()
 
 
 def test_the_best_is_not_another_one_without_a_word(run, tmp_path):
@@ -261,7 +265,7 @@ def test_the_best_is_not_another_one_without_a_word(run, tmp_path):
         folder = tmp_path / str(len(text))
         shutil.copytree(run / "checkpoints", folder)
         (folder / "2" / "metrics" / "metrics").write_text(text)
-        with pytest.warns(UserWarning, match="2 is damaged: metrics/metrics is .*; taking step 5"):
+        with pytest.warns(UserWarning, match="2 is corrupted: metrics/metrics: .*; step 5 is read instead"):
             assert open_checkpoint(folder, "best").step == 5
 
 
@@ -269,7 +273,7 @@ def test_meta_that_lacks_something_is_damaged(run, tmp_path):
     shutil.copytree(run / "checkpoints" / "5", tmp_path / "checkpoints" / "5")
     (tmp_path / "checkpoints" / "5" / "checksums.json").unlink()
     (tmp_path / "checkpoints" / "5" / "meta" / "metadata").write_text('{"format": 1}')
-    with pytest.raises(CorruptedCheckpoint, match="5 is damaged: meta/metadata has no model, classes, preprocess"):
+    with pytest.raises(CorruptedCheckpoint, match="5 is corrupted: meta/metadata has no model, classes, preprocess"):
         load_checkpoint(tmp_path)
 
 
@@ -282,13 +286,13 @@ def test_a_state_is_saved_before_its_test_and_takes_no_place_until_it_has_passed
             if step > 1:
                 assert checkpoints.steps[-2:] == [step - 1, step]  # the one before stays
             found = open_checkpoint(tmp_path)
-            assert found.step == step and found.meta["evaluation_due"] and found.tested is None
-            checkpoints.tested(step, {"top1": 0.5, "loss": loss})
+            assert found.step == step and found.metadata["evaluation_due"] and found.test_results is None
+            checkpoints.record_test(step, {"top1": 0.5, "loss": loss})
             checkpoints.wait()
             found = open_checkpoint(tmp_path)
-            assert not found.meta["evaluation_due"] and found.tested == {"top1": 0.5, "loss": loss}
+            assert not found.metadata["evaluation_due"] and found.test_results == {"top1": 0.5, "loss": loss}
         checkpoints.save(4, state(4), META, test_due=True)
-        checkpoints.drop(4)  # its test was not finite
+        checkpoints.discard(4)  # its test was not finite
         assert checkpoints.latest_step == 3
     assert sorted(path.name for path in folder.iterdir()) == ["2", "3"]
     with Checkpoints(folder, keep_latest=1, best="loss") as checkpoints:  # a later start knows the tests before it
@@ -309,29 +313,29 @@ def test_the_best_is_by_what_the_run_says(tmp_path, measure, best):
     with Checkpoints(tmp_path / "checkpoints", keep_latest=4, best=measure or "top1") as checkpoints:
         for step, (top1, loss, ema) in enumerate([(0.1, 0.1, 0.2), (0.9, 0.2, 0.1), (0.2, 0.3, 0.9), (0, 9, 0)], 1):
             checkpoints.save(step, state(step), meta)
-            checkpoints.tested(step, {"top1": top1, "loss": loss, "ema_top1": ema})
+            checkpoints.record_test(step, {"top1": top1, "loss": loss, "ema_top1": ema})
     assert open_checkpoint(tmp_path, "best").step == best
 
 
 def test_what_a_replaced_one_has_left_in_0_1_0_comes_back(run, tmp_path):
     shutil.copytree(run / "checkpoints" / "5", tmp_path / "5.replaced")
-    assert newest_sound(tmp_path)[0].step == 5 and [path.name for path in tmp_path.iterdir()] == ["5"]
+    assert recover(tmp_path)[0].step == 5 and [path.name for path in tmp_path.iterdir()] == ["5"]
 
 
 def test_a_run_is_read_while_it_saves(run, tmp_path, monkeypatch):
     """The reader's checkpoint is removed under its hands: it takes the newest, and of a number it says so."""
     shutil.copytree(run / "checkpoints", tmp_path / "checkpoints")
-    read = checkpoint.read_arrays
+    read = reader.read_arrays
 
     def moving(folder):
         if folder.parent.name in ("5", "2"):
             shutil.move(folder.parent, tmp_path / f"gone{folder.parent.name}")
         return read(folder)
 
-    monkeypatch.setattr(checkpoint, "read_arrays", moving)
+    monkeypatch.setattr(reader, "read_arrays", moving)
     assert open_checkpoint(tmp_path).step == 4
     shutil.copytree(run / "checkpoints" / "5", tmp_path / "checkpoints" / "5")
-    score = checkpoint._score_of
+    score = reader.read_score
 
     def removed(folder, measure):
         if folder.name == "5":
@@ -339,8 +343,8 @@ def test_a_run_is_read_while_it_saves(run, tmp_path, monkeypatch):
         return score(folder, measure)
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "_score_of", removed)
-        patch.setattr(checkpoint, "read_arrays", read)
+        patch.setattr(reader, "read_score", removed)
+        patch.setattr(reader, "read_arrays", read)
         assert open_checkpoint(tmp_path, "best").step == 2
     with pytest.raises(FileNotFoundError, match="2 was removed while it was read: its run has saved newer ones"):
         open_checkpoint(tmp_path, 2)
@@ -353,9 +357,9 @@ def test_a_result_that_cannot_be_written_fails(tmp_path, monkeypatch):
     with pytest.raises(SaveFailed, match="No space left"), Checkpoints(tmp_path / "checkpoints") as checkpoints:
         checkpoints.save(1, state(1), META, test_due=True)
         checkpoints.wait()
-        monkeypatch.setattr(checkpoint, "replace_file", full)
-        checkpoints.tested(1, {"top1": 0.5})
-    assert open_checkpoint(tmp_path).tested is None
+        monkeypatch.setattr(manager, "replace_file", full)
+        checkpoints.record_test(1, {"top1": 0.5})
+    assert open_checkpoint(tmp_path).test_results is None
 
 
 def test_a_seal_that_cannot_be_written_fails_the_save(tmp_path, monkeypatch):
@@ -367,10 +371,10 @@ def test_a_seal_that_cannot_be_written_fails_the_save(tmp_path, monkeypatch):
             def full(*_):
                 raise OSError(28, "No space left on device")
 
-            monkeypatch.setattr(checkpoint, "write_checksums", full)
+            monkeypatch.setattr(manager, "write_checksums", full)
             checkpoints.save(2, state(2), META)
             checkpoints.wait()
-    assert newest_sound(tmp_path / "checkpoints")[0].step == 1
+    assert recover(tmp_path / "checkpoints")[0].step == 1
 
 
 @pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
@@ -391,7 +395,9 @@ def test_a_save_that_fails_leaves_the_earlier_ones(tmp_path):
 
 
 def test_a_checkpoint_that_cannot_be_deleted_is_named(tmp_path, monkeypatch):
-    with pytest.raises(SaveFailed, match="checkpoint 1 could not be deleted in .*: denied; there is none before it"):
+    with pytest.raises(
+        SaveFailed, match="checkpoint 1 could not be deleted in .*: denied; there is no earlier checkpoint"
+    ):
         with Checkpoints(tmp_path / "checkpoints") as checkpoints:
             checkpoints.save(1, state(1), META, test_due=True)
 
@@ -399,11 +405,11 @@ def test_a_checkpoint_that_cannot_be_deleted_is_named(tmp_path, monkeypatch):
                 raise OSError("denied")
 
             monkeypatch.setattr(checkpoints._manager, "delete", denied)
-            checkpoints.drop(1)
+            checkpoints.discard(1)
 
 
 def test_a_folder_that_is_gone_is_told(tmp_path):
-    with pytest.raises(SaveFailed, match="checkpoint 2 could not be written in .*: .*; there is none before it"):
+    with pytest.raises(SaveFailed, match="checkpoint 2 could not be written in .*: .*; there is no earlier checkpoint"):
         with Checkpoints(tmp_path / "checkpoints") as checkpoints:
             checkpoints.save(1, state(1), META)
             checkpoints.wait()
@@ -426,7 +432,7 @@ def test_the_averaged_weights_come_back(tmp_path):
 
 
 def test_averaged_weights_that_are_not_there_are_told(run):
-    with pytest.raises(ValueError, match="has no averaged weights; optim.ema_decay keeps some"):
+    with pytest.raises(ValueError, match="has no averaged weights; --optim.ema-decay keeps them"):
         load_checkpoint(run, ema=True)
 
 
@@ -436,13 +442,13 @@ def test_a_copy_of_another_step_is_damaged(tmp_path):
         for step in (1, 2):
             checkpoints.save(step, state(step), META | {"data": {"next_step": step}})
     shutil.copytree(tmp_path / "1", tmp_path / "3")
-    with pytest.warns(UserWarning, match="3 is damaged: it was saved as step 1; taking step 2"):
+    with pytest.warns(UserWarning, match="3 is corrupted: it was saved as step 1; step 2 is read instead"):
         assert open_checkpoint(tmp_path).step == 2
 
 
 def test_a_file_where_damaged_checkpoints_go_is_named(run, tmp_path):
     shutil.copytree(run, tmp_path / "run")
     (tmp_path / "run" / "checkpoints" / "5" / "meta" / "metadata").unlink()
-    (tmp_path / "run" / "damaged").touch()
-    with pytest.raises(ValueError, match="5 is damaged: .*damaged is a file: move it away"):
-        newest_sound(tmp_path / "run" / "checkpoints")
+    (tmp_path / "run" / "corrupted").touch()
+    with pytest.raises(ValueError, match="5 is corrupted: .*corrupted is a file; move that file away"):
+        recover(tmp_path / "run" / "checkpoints")

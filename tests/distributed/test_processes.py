@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from resnet_jax.checkpoints.manager import open_checkpoint
+from resnet_jax.checkpoints.reader import open_checkpoint
 
 ROOT = Path(__file__).parents[2]
 QUICK = "--xla_backend_optimization_level=0"
@@ -83,7 +83,7 @@ def test_two_processes_train_as_one_and_back(tmp_path, tfds_dir, digits):
         assert all(line["step"] <= last for line in records(folder))
     statuses, said = ended(processes(folder, tfds_dir, 2, "shard_map", auto=True), folder)
     assert statuses == [0, 0], said
-    assert f"in 2 processes: 16 steps in {folder}, going on from step {last}" in said[0]
+    assert f"in 2 processes: 16 steps in {folder}, resuming from step {last}" in said[0]
     assert "steps in" not in said[1]  # process 0 speaks for both
     for one, other in zip(records(straight), records(folder), strict=True):
         assert (one["step"], one["split"], one.get("images")) == (other["step"], other["split"], other.get("images"))
@@ -127,9 +127,10 @@ def test_a_lost_process_ends_the_others_with_a_line(tmp_path, tfds_dir, digits):
 TROUBLED = """
 import sys, time
 from resnet_jax import cli
-from resnet_jax.training import checkpoint, loop
+from resnet_jax.checkpoints import manager
+from resnet_jax.runs import trainer
 
-make_plan, write_checksums, written = loop.make_plan, checkpoint.write_checksums, []
+make_plan, write_checksums, written = trainer.make_plan, manager.write_checksums, []
 
 def slowly(config, *record):
     time.sleep(33 * config.distributed.process_id)
@@ -141,7 +142,7 @@ def until_full(folder, *checksums):
         raise OSError(28, "No space left on device")
     write_checksums(folder, *checksums)
 
-loop.make_plan, checkpoint.write_checksums = slowly, until_full
+trainer.make_plan, manager.write_checksums = slowly, until_full
 cli.main(["train", *sys.argv[1:]])
 """
 
@@ -162,5 +163,8 @@ def test_without_a_scheduler_auto_says_what_to_give(tmp_path, tfds_dir):
     started = processes(tmp_path / "run", tfds_dir, 1, "pmap", "--distributed.auto")
     statuses, said = ended(started, tmp_path / "run")
     assert statuses == [2]
-    assert "distributed.auto: no scheduler found that JAX knows" in said[0] and said[0].count("\n") == 1
+    assert (
+        "--distributed.auto: expected Slurm, Cloud TPU, GKE or Open MPI, found none" in said[0]
+        and said[0].count("\n") == 1
+    )
     assert not (tmp_path / "run").exists()

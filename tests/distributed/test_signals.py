@@ -9,10 +9,10 @@ LISTEN = """
 import sys, time
 from resnet_jax.distributed.signals import Signals
 with Signals() as signals:
-    signals.at_stake = sys.argv[1] == "yes"
+    signals.has_progress = sys.argv[1] == "yes"
     print("ready", flush=True)
-    while not signals.reached():
-        if signals.save_asked():
+    while not signals.stop_requested():
+        if signals.save_requested():
             print("save", flush=True)
         time.sleep(0.01)
     print("noted", signals.number, signals.preempted(7), flush=True)
@@ -40,14 +40,14 @@ def test_the_first_signal_is_noted_and_the_second_ends_at_once(number, status):
     process.send_signal(number)
     assert process.wait(timeout=10) == status
     said = process.stderr.read()
-    assert f"{number.name}: ending the step and saving; once more to leave at once" in said
+    assert f"{number.name}: saving after this step; send it again to stop at once" in said
     assert f"stopped by {number.name} at once" in said
 
 
 def test_with_nothing_at_stake_the_first_one_ends_at_once():
     process = listener("no")
     process.send_signal(signal.SIGUSR1)
-    assert process.stderr.readline() == "SIGUSR1: no step is made yet that could be saved\n"
+    assert process.stderr.readline() == "SIGUSR1: there is no step to save yet\n"
     began = time.monotonic()
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=10) == 143 and time.monotonic() - began < 5
@@ -67,5 +67,5 @@ def test_handlers_are_as_they_were_afterwards():
     before = [signal.getsignal(number) for number in SIGNALS]
     with Signals() as signals:
         assert [signal.getsignal(number) for number in SIGNALS] != before
-        assert not signals.reached()
+        assert not signals.stop_requested()
     assert [signal.getsignal(number) for number in SIGNALS] == before

@@ -15,6 +15,7 @@ from resnet_jax.config import Config, DataConfig, ModelConfig, OptimConfig, from
 from resnet_jax.data.sources.identity import MANY
 from resnet_jax.runs import image_record as data_record
 from resnet_jax.runs import plan as planning
+from resnet_jax.runs.data_changes import data_changes, record_of, shared_note, with_recorded_classes
 from resnet_jax.runs.directory import adopt_holdout, check_unchanged, read_config, record_config
 from resnet_jax.runs.image_record import (
     has_trained_images,
@@ -23,7 +24,8 @@ from resnet_jax.runs.image_record import (
     trained_on,
     write_record,
 )
-from resnet_jax.runs.plan import data_changes, data_facts, make_plan, record_of, shared_note, with_recorded_classes
+from resnet_jax.runs.metadata import data_metadata
+from resnet_jax.runs.plan import make_plan
 
 
 def write_images(folder, classes=("cat", "dog"), first=0, last=12):
@@ -68,7 +70,7 @@ def test_images_stay_held_out_when_others_come_and_go_or_are_renamed(images):
 
 def test_what_has_changed_in_the_data_is_said(images, tmp_path):
     before = make_plan(config(images))
-    meta, record = {"data": data_facts(before)}, make_record(*before.identities)
+    meta, record = {"data": data_metadata(before)}, make_record(*before.identities)
     same = ([], [])
     assert data_changes(make_plan(config(f"{images}/")), meta, record) == same
     shutil.copytree(images, tmp_path / "moved" / "set")
@@ -77,8 +79,8 @@ def test_what_has_changed_in_the_data_is_said(images, tmp_path):
     first, last = sorted(images.glob("cat/*.png"))[:: len(names(before.train)) // 2 - 1][:2]
     chosen = next(file for file in sorted(images.glob("cat/*")) if f"cat/{file.name}" in names(before.train))
     chosen.rename(chosen.with_name("zzz.png"))
-    said = "the data has changed since this run began: train images in another order (1 renamed), so that batches are"
-    assert data_changes(make_plan(config(images)), meta, record) == ([f"{said} others"], [])
+    said = "the data has changed since this run began: train images in another order (1 renamed), which changes the batches"
+    assert data_changes(make_plan(config(images)), meta, record) == ([said], [])
     chosen.with_name("zzz.png").rename(chosen)
     assert data_changes(make_plan(config(images)), meta, record) == same
 
@@ -104,16 +106,16 @@ def test_many_files_are_not_read(images, monkeypatch):
     """Of those with a split to test on: names and sizes say which they are."""
     assert MANY > 10_000
     monkeypatch.setattr(planning, "MANY", 10)
-    monkeypatch.setattr("resnet_jax.data.sources.stored.file_fingerprints", None)
+    monkeypatch.setattr("resnet_jax.data.sources.image_files.file_fingerprints", None)
     write_images(images.parent / "both" / "train")
     write_images(images.parent / "both" / "val", first=12, last=15)
     before = make_plan(config(images.parent / "both"))
     assert {own.kind for own in before.identities} == {"names"}
-    meta = {"data": data_facts(before)}
+    meta = {"data": data_metadata(before)}
     (images.parent / "both" / "val" / "dog" / "im012.png").rename(images.parent / "both" / "val" / "dog" / "x.png")
     record = make_record(*before.identities)
     changes, (said,) = data_changes(make_plan(config(images.parent / "both")), meta, record)
-    assert changes == [] and said.startswith("the test images are others than before (1 added, 1 removed)")
+    assert changes == [] and said.startswith("the test images have changed (1 added, 1 removed)")
     monkeypatch.setattr(planning, "MANY", 1000)  # as after images were removed
     assert make_plan(config(images.parent / "both"), record).identities[0].kind == "names"
 
@@ -150,7 +152,7 @@ def test_a_repaired_image_is_no_other_image(images, part):
         open(file, "wb").write(whole[file][:-9])
     plan = broken if part != "held-out" else make_plan(config(images), make_record(*broken.identities))
     broken = make_plan(config(images), make_record(*plan.identities))
-    meta, record = {"data": data_facts(broken)}, make_record(*broken.identities)
+    meta, record = {"data": data_metadata(broken)}, make_record(*broken.identities)
     for file in files:
         open(file, "wb").write(whole[file])
     repaired = make_plan(config(images), record)
@@ -164,7 +166,7 @@ def test_a_repaired_image_is_no_other_image(images, part):
 
 def test_exchanged_classes_and_other_images_of_the_same_names_are_no_repair(images):
     plan = make_plan(config(images, train_split="train", test_split="train", holdout="position"))
-    meta, record = {"data": data_facts(plan)}, make_record(*plan.identities)
+    meta, record = {"data": data_metadata(plan)}, make_record(*plan.identities)
     (images / "cat").rename(images / "x")
     (images / "dog").rename(images / "cat")
     (images / "x").rename(images / "dog")
@@ -223,7 +225,7 @@ def test_images_are_identified_once_for_several_runs(images, monkeypatch):
         ({"test_split": "train[75%:]"}, (18, 6)),
         ({"test_split": "train[:25%]"}, (18, 6)),
         ({"test_split": "train[25%:50%]"}, (18, 6)),
-        ({"test_split": "train"}, "data.train_split='train' and data.test_split='train' share 24 images of"),
+        ({"test_split": "train"}, "--data.train-split 'train' and --data.test-split 'train' share 24 images of"),
         ({"train_split": "train[:90%]", "test_split": "train[50%:]"}, "share 10 images of"),
         ({"train_split": "train[:50%]", "test_split": "train[50%:]"}, (12, 12)),
     ],
@@ -289,7 +291,7 @@ def test_the_record_of_a_run(images, tmp_path):
             os.mkfifo(file)
         else:
             file.write_bytes(damaged)
-        with pytest.raises(ValueError, match="images.npz is corrupted .*; move it away to go on without it"):
+        with pytest.raises(ValueError, match="images.npz is corrupted .*; move it away to continue without it"):
             read_record(tmp_path)
 
 
@@ -429,7 +431,7 @@ def test_another_runs_record_is_refused(images, tmp_path):
     plans = [make_plan(config(folder)) for folder in (images, tmp_path / "others")]
 
     def save(step, plan):
-        meta = {"format": 2, "model": {}, "classes": [], "preprocess": {}, "data": data_facts(plan)}
+        meta = {"format": 2, "model": {}, "classes": [], "preprocess": {}, "data": data_metadata(plan)}
         file = tmp_path / "run" / "checkpoints" / str(step) / "meta" / "metadata"
         file.parent.mkdir(parents=True)
         file.write_text(json.dumps(meta))
@@ -440,7 +442,9 @@ def test_another_runs_record_is_refused(images, tmp_path):
     write_record(run, own)
     assert read_record(run).digest == own.digest
     write_record(run, other)
-    with pytest.raises(ValueError, match="images.npz is not of this run: the newest checkpoint was trained on other"):
+    with pytest.raises(
+        ValueError, match="images.npz belongs to another run: the newest checkpoint was trained on other"
+    ):
         read_record(run)
     # The data was changed on purpose, and no checkpoint has been saved since.
     write_record(run, make_record(*plans[1].identities, own))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from resnet_jax.checkpoints.checksums import named_leaves
-from resnet_jax.checkpoints.manager import open_checkpoint
+from resnet_jax.checkpoints.reader import open_checkpoint
 from resnet_jax.distributed import processes
 from resnet_jax.runs.directory import read_config
 from resnet_jax.runs.trainer import train

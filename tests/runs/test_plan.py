@@ -8,14 +8,10 @@ from pictures import pictures
 
 from resnet_jax.config import Config, DataConfig, OptimConfig
 from resnet_jax.models import create_model
-from resnet_jax.runs.plan import (
-    check_deterministic,
-    check_values_per_channel,
-    data_changes,
-    data_facts,
-    make_plan,
-    with_recorded_classes,
-)
+from resnet_jax.runs.checks import check_deterministic, check_values_per_channel
+from resnet_jax.runs.data_changes import data_changes, with_recorded_classes
+from resnet_jax.runs.metadata import data_metadata
+from resnet_jax.runs.plan import make_plan
 
 NUMBERS = ("0", "1", "2", "10")
 
@@ -58,7 +54,7 @@ def test_names_by_place_hold_for_one_order_of_the_folders(numbered):
     assert now.notes == ("classes renamed: 0=zero, 1=one, 2=two, 10=ten",)
     joined = replace(now.config.data, train_split="train[:50%]+train[50%:75%]", test_split="train[75%:]")
     assert make_plan(replace(now.config, data=joined)).train.classes == names
-    facts = data_facts(now)
+    facts = data_metadata(now)
     assert data_changes(now, {"classes": names, "data": facts}) == ([], [])
     old = plan(numbered, class_names=names, holdout="position")
     assert old.notes == ("classes renamed: 0=zero, 1=one, 10=two, 2=ten",)  # as 0.1.0, whose runs go on so
@@ -70,12 +66,14 @@ def test_names_by_place_hold_for_one_order_of_the_folders(numbered):
 def test_one_value_per_channel_is_told_before_work(numbered):
     now = plan(numbered, image_size=8)
     one = replace(now, config=replace(now.config, data=replace(now.config.data, batch_size=1)))
-    check_values_per_channel(one, 1)  # the default net's last map has four pixels
+    check_values_per_channel(one.config, one.model, one.train.image_shape, 1)
     deep = replace(one, model=create_model("resnet18", in_channels=now.train.image_shape[-1]))
-    with pytest.raises(ValueError, match="data.batch_size=1 is one image at a time: .*one value per channel"):
-        check_values_per_channel(deep, 1)
-    check_values_per_channel(replace(deep, model=deep.model.clone(frozen_norms="all")), 1)
-    check_values_per_channel(replace(deep, config=now.config), 1)
+    with pytest.raises(
+        ValueError, match="--data.batch-size 1 is one image at a time on each device: .*one value per channel"
+    ):
+        check_values_per_channel(deep.config, deep.model, deep.train.image_shape, 1)
+    check_values_per_channel(deep.config, deep.model.clone(frozen_norms="all"), deep.train.image_shape, 1)
+    check_values_per_channel(now.config, deep.model, deep.train.image_shape, 1)
 
 
 def test_class_names_in_another_unicode_form_are_the_run_s(tmp_path):

@@ -65,7 +65,7 @@ def test_norms_that_training_kept_are_kept(x64, how):
     model, kept = (
         (MODEL.clone(frozen_norms=("stem",)), None) if how == "by the net" else (MODEL, optim.match_path("^stem"))
     )
-    after = recalibrated(model, before, batches(2, 4), parallel, kept_norms=kept)
+    after = recalibrated(model, before, batches(2, 4), parallel, frozen_norms=kept)
     old, new = (flatten_dict(jax.device_get(tree), sep="/") for tree in (before.batch_stats, after))
     assert {path for path in old if old[path].tobytes() == new[path].tobytes()} == {"stem/norm/mean", "stem/norm/var"}
 
@@ -74,5 +74,5 @@ def test_what_cannot_be_is_told(x64):
     parallel = Parallel(devices=jax.devices()[:1])
     with pytest.raises(ValueError, match="no batch to average over"):
         recalibrated(MODEL, state(parallel), [], parallel)
-    with pytest.raises(ValueError, match="keeps no running statistics"):
+    with pytest.raises(ValueError, match="has no running statistics"):
         recalibrated(MODEL, dataclasses.replace(state(parallel), batch_stats={}), [], parallel)

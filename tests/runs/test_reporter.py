@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from resnet_jax.errors import SaveFailed
-from resnet_jax.runs.reporter import Report
+from resnet_jax.runs.reporter import RunReporter
 from resnet_jax.runs.writers import TensorBoard
 
 VALUES = {"loss": 1.5, "top1": 0.25, "learning_rate": 0.1, "images_per_second": 4.0}
@@ -18,7 +18,9 @@ VALUES = {"loss": 1.5, "top1": 0.25, "learning_rate": 0.1, "images_per_second": 
 
 def report(folder, terminal=False, start=0, width=100, term="xterm"):
     console = Console(file=io.StringIO(), force_terminal=terminal, width=width, _environ={"TERM": term})
-    return console, Report(folder, start_step=start, total_steps=100, steps_per_epoch=10, batch_size=8, console=console)
+    return console, RunReporter(
+        folder, start_step=start, total_steps=100, steps_per_epoch=10, batch_size=8, console=console
+    )
 
 
 def records(file):
@@ -44,7 +46,7 @@ def test_a_terminal_breaks_lines_between_words_and_a_file_has_whole_ones(tmp_pat
     said = " ".join(f"word{i}" for i in range(10))
     for terminal in (True, False):
         console, written = report(tmp_path, terminal=terminal, width=20)
-        written.say(said)
+        written.print(said)
         lines = console.file.getvalue().splitlines()
         assert [word for line in lines for word in line.split()] == said.split()
         assert max(map(len, lines)) <= 20 if terminal else lines == [said]
@@ -77,7 +79,7 @@ def test_a_terminal_gets_a_bar_of_one_line_above_which_all_is_said(tmp_path, wid
         written._bar.refresh()
         with written.testing():
             written._bar.refresh()
-        written.say("a line")
+        written.print("a line")
         lines = shown(console)
         assert all(len(line) <= max(width, len("compiled the training step in 0.0 s")) for line in lines)
     if width >= 40:
@@ -104,7 +106,7 @@ def test_elsewhere_there_are_lines_without_control_codes(tmp_path, terminal, ter
 def test_colours_that_are_forced_make_no_terminal_of_a_file(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm-256color")
-    with Report(tmp_path, start_step=0, total_steps=9) as written:
+    with RunReporter(tmp_path, start_step=0, total_steps=9) as written:
         written.train(3, VALUES)
     out = capsys.readouterr().out
     assert "\x1b" not in out and out.startswith("step 3/9  loss 1.5000")
@@ -114,7 +116,7 @@ def test_without_a_reader_the_records_are_still_written(tmp_path, monkeypatch):
     read, write = os.pipe()
     with os.fdopen(write, "w") as pipe:
         monkeypatch.setattr(sys, "stdout", pipe)
-        with Report(tmp_path, start_step=0, total_steps=9) as written:
+        with RunReporter(tmp_path, start_step=0, total_steps=9) as written:
             written.train(1, VALUES)
             os.close(read)
             for step in (2, 3):
@@ -126,7 +128,7 @@ def test_long_lines_and_brackets_are_left_as_they_are(tmp_path):
     console, written = report(tmp_path)
     line = "runs/[lr=0.1]/[/x] " + "very " * 40 + "long"
     with written:
-        written.say(line)
+        written.print(line)
         written.train(10, VALUES | {"images_per_second": None})
     assert console.file.getvalue().splitlines()[0] == line
     assert console.file.getvalue().splitlines()[1].endswith("- images/s  elapsed 0:00  remaining 0:00")
@@ -143,9 +145,7 @@ def test_going_on_drops_what_came_after_the_checkpoint_and_a_torn_line(tmp_path)
 
 def test_a_line_that_is_no_record_is_told(tmp_path):
     (tmp_path / "metrics.jsonl").write_text('{"step": 10}\n{"stXp": 20}\n')
-    with pytest.raises(
-        ValueError, match="metrics.jsonl has a line that is no record .*; mend it, or move the file away"
-    ):
+    with pytest.raises(ValueError, match="metrics.jsonl has an invalid line .*; repair it or move the file away"):
         report(tmp_path)
 
 
@@ -165,11 +165,11 @@ def test_an_interval_without_examples_and_steps_that_are_not_finite(tmp_path):
 
 
 def test_one_of_several_processes_writes_and_shows_nothing(tmp_path, capsys):
-    with Report(None, start_step=0, total_steps=9) as written:
+    with RunReporter(None, start_step=0, total_steps=9) as written:
         written.train(3, VALUES)
         written.nonfinite(3, [1])
         written.sync()
-        written.say("hidden")
+        written.print("hidden")
     assert capsys.readouterr().out == "" and not any(tmp_path.iterdir())
 
 
@@ -189,7 +189,7 @@ def test_numbers_and_pictures_go_to_every_writer_and_they_are_closed(tmp_path):
 
     writers = [Recorder(), Recorder()]
     console = Console(file=io.StringIO())
-    with Report(tmp_path, start_step=0, total_steps=9, writers=writers, console=console) as written:
+    with RunReporter(tmp_path, start_step=0, total_steps=9, writers=writers, console=console) as written:
         written.image(0, "train/images", np.zeros((2, 3, 3), np.uint8))
         written.train(3, VALUES | {"images_per_second": None})
         written.test(3, {"loss": 1.0, "top1": 0.5, "images": 9})
@@ -207,16 +207,16 @@ def test_numbers_and_pictures_go_to_every_writer_and_they_are_closed(tmp_path):
 def test_a_full_disk_is_told_at_once(tmp_path, curves):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     writers = [TensorBoard(tmp_path / "tensorboard", start_step=0, hyperparameters={})] if curves else []
-    written = Report(tmp_path, start_step=0, total_steps=100, writers=writers, console=Console(quiet=True))
+    written = RunReporter(tmp_path, start_step=0, total_steps=100, writers=writers, console=Console(quiet=True))
     try:
-        with pytest.raises(SaveFailed, match=f"{tmp_path} cannot be written: .*; its checkpoints are as they were"):
+        with pytest.raises(SaveFailed, match=f"{tmp_path} cannot be written: .*; its checkpoints are unchanged"):
             with written:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
                 for step in range(1, 101):
                     written.train(step, VALUES)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    with Report(tmp_path, start_step=10, total_steps=100, console=Console(quiet=True)):
+    with RunReporter(tmp_path, start_step=10, total_steps=100, console=Console(quiet=True)):
         pass
     kept = [line["step"] for line in records(tmp_path / "metrics.jsonl")]
     assert kept and kept == list(range(1, kept[-1] + 1))

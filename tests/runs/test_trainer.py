@@ -5,6 +5,7 @@ import shutil
 import signal
 import time
 from contextlib import ExitStack
+from pathlib import Path
 from types import SimpleNamespace
 
 import jax
@@ -12,13 +13,14 @@ import numpy as np
 import pytest
 
 from resnet_jax import load_checkpoint
-from resnet_jax.checkpoints.best import BestTest
+from resnet_jax.checkpoints.best import BestTest, Measure
 from resnet_jax.checkpoints.checksums import named_leaves
-from resnet_jax.checkpoints.manager import Checkpoints, kept_steps, open_checkpoint
+from resnet_jax.checkpoints.manager import Checkpoints
+from resnet_jax.checkpoints.reader import kept_steps, open_checkpoint
 from resnet_jax.config import CheckpointConfig, Config, DataConfig, LogConfig, ModelConfig, OptimConfig, TrainConfig
 from resnet_jax.distributed.devices import Parallel
 from resnet_jax.errors import DataError, Diverged, EvaluationStopped, OutOfMemory, Preempted, SaveFailed, SetupError
-from resnet_jax.runs import trainer as loop
+from resnet_jax.runs import compilation, loop, messages, metadata, trainer
 from resnet_jax.runs.build import Session
 from resnet_jax.runs.directory import check_unchanged, config_of_steps, record_config, remove_reports
 from resnet_jax.runs.image_record import read_record
@@ -97,7 +99,7 @@ def test_a_finished_run_says_so_and_writes_nothing(finished, tfds_dir, capsys):
     folder, means = finished
     before = [(folder / name).read_bytes() for name in ("metrics.jsonl", "config.json")]
     assert train(config(folder, tfds_dir)) == pytest.approx(means)
-    assert "this run is finished: test top-1" in capsys.readouterr().out
+    assert "this run is finished: test loss" in capsys.readouterr().out
     assert [(folder / name).read_bytes() for name in ("metrics.jsonl", "config.json")] == before
 
 
@@ -106,7 +108,7 @@ def test_stopped_while_it_tests_it_goes_on_to_the_same_numbers(finished, tmp_pat
     """SIGTERM in the first test; saves by the clock too. Goes on under shard_map."""
     seen = []
 
-    class Counting(loop.Report):
+    class Counting(loop.RunReporter):
         def advance(self, step):
             seen.append(step)
             super().advance(step)
@@ -118,10 +120,10 @@ def test_stopped_while_it_tests_it_goes_on_to_the_same_numbers(finished, tmp_pat
                 time.sleep(0.001)
             return super().test(state, stop)
 
-    monkeypatch.setattr(loop, "Report", Counting)
+    monkeypatch.setattr(loop, "RunReporter", Counting)
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "Session", Terminated)
-        patch.setattr(loop, "NUMERICS", 1)  # as version 0.1.0, whose last digits differ
+        patch.setattr(trainer, "Session", Terminated)
+        patch.setattr(metadata, "NUMERICS", 1)  # as version 0.1.0, whose last digits differ
         with pytest.raises(Preempted, match="stopped by SIGTERM at step 4, which is saved") as caught:
             train(config(tmp_path, tfds_dir, checkpoint__every_minutes=1e-6))
     assert caught.value.status == 143
@@ -132,8 +134,8 @@ def test_stopped_while_it_tests_it_goes_on_to_the_same_numbers(finished, tmp_pat
     means = train(config(tmp_path, tfds_dir, train__parallel="shard_map"))
     assert seen == [1, 2, 3, 4, 5, 6, 7, 8]
     printed = " ".join(capsys.readouterr().out.split())
-    assert "going on from step 4" in printed and printed.count(numerics_note({})[0]) == 1
-    assert open_checkpoint(tmp_path).meta["numerics"] == NUMERICS
+    assert "resuming from step 4" in printed and printed.count(numerics_note({})[0]) == 1
+    assert open_checkpoint(tmp_path).metadata["numerics"] == NUMERICS
     folder, straight = finished
     assert means == straight
     assert without_clock(records(tmp_path)) == without_clock(records(folder))
@@ -148,9 +150,9 @@ EXHAUSTED = "RESOURCE_EXHAUSTED: Out of memory allocating 133089445696 bytes."
 def test_errors_of_the_data_and_the_device_save_what_was_made(finished, tmp_path, tfds_dir, monkeypatch, capsys):
     """An image that cannot be read, memory that ends in a step and in a test; SIGUSR1 on the way."""
     run, saves = config(tmp_path, tfds_dir), []
-    save = loop.Checkpoints.save
+    save = Checkpoints.save
     monkeypatch.setattr(
-        loop.Checkpoints, "save", lambda self, step, *a, **k: saves.append(step) or save(self, step, *a, **k)
+        Checkpoints, "save", lambda self, step, *a, **k: saves.append(step) or save(self, step, *a, **k)
     )
 
     class Failing(Session):
@@ -180,9 +182,9 @@ def test_errors_of_the_data_and_the_device_save_what_was_made(finished, tmp_path
             raise SaveFailed("skipped.jsonl cannot be written: No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "Session", Failing)
+        patch.setattr(trainer, "Session", Failing)
         with pytest.raises(DataError, match="^im019.jpg: cannot be decoded$"), monkeypatch.context() as disk:
-            disk.setattr(loop._Skipped, "say", full)
+            disk.setattr(loop.SkippedImages, "update", full)
             train(run)
         assert saves == [2, 3]  # batches are read ahead
         out = capsys.readouterr().out
@@ -209,20 +211,20 @@ def test_errors_of_the_data_and_the_device_save_what_was_made(finished, tmp_path
     assert train(run) == straight and saves[-1] == 8  # tested without another save
     assert without_clock(records(tmp_path)) == without_clock(records(folder))
     jax.tree.map(np.testing.assert_array_equal, open_checkpoint(folder).arrays, open_checkpoint(tmp_path).arrays)
-    assert open_checkpoint(tmp_path).tested == pytest.approx(straight)
+    assert open_checkpoint(tmp_path).test_results == pytest.approx(straight)
     with pytest.raises(OutOfMemory, match=r"in the test .* a lower --data.eval-batch-size"):
-        monkeypatch.setattr(loop, "Session", Failing)
+        monkeypatch.setattr(trainer, "Session", Failing)
         train(run)
 
 
 def test_next_commands_install_what_they_need(monkeypatch):
-    monkeypatch.setattr(loop, "is_installed", lambda package: False)
-    assert loop.next_commands("my run", "latest") == (
+    monkeypatch.setattr(messages, "is_installed", lambda package: False)
+    assert messages.next_commands("my run", "latest") == (
         "resnet-jax predict 'my run' IMAGE, resnet-jax eval 'my run', "
         "resnet-jax plot 'my run' (after pip install 'flax-resnets[plots]')"
     )
-    monkeypatch.setattr(loop, "is_installed", lambda package: True)
-    assert loop.next_commands("a", "best").endswith("resnet-jax eval a --step best, resnet-jax plot a")
+    monkeypatch.setattr(messages, "is_installed", lambda package: True)
+    assert messages.next_commands("a", "best").endswith("resnet-jax eval a --step best, resnet-jax plot a")
 
 
 @pytest.mark.slow
@@ -240,20 +242,20 @@ def test_patience_ends_a_run_at_the_same_step_however_often_it_is_stopped(tmp_pa
             losses = [0.5, 0.4, 0.45, 0.47, 0.3, 0.2, 0.1, 0.1]
             return super().test(state) | {"loss": losses[step - 1], "top1": step / 10}
 
-    monkeypatch.setattr(loop, "Session", Scripted)
+    monkeypatch.setattr(trainer, "Session", Scripted)
     patient = {"train__eval_every_epochs": 0.25, "checkpoint__best": "loss", "checkpoint__keep_latest": 1}
     with pytest.raises(Preempted):
         train(config(tmp_path, tfds_dir, **patient, train__patience=2))
     Scripted.stopped = None
     assert train(config(tmp_path, tfds_dir, **patient, train__patience=2))["loss"] == 0.47
     *_, why, last = capsys.readouterr().out.splitlines()
-    said = "stopped early at step 4, after 2 tests without a better result (train.patience)"
+    said = "stopped early at step 4, after 2 tests without a better result (--train.patience)"
     assert why == f"{said}; the best: loss 0.4000 at step 2"
     assert last.startswith("done in 0:") and last.endswith(f"next: resnet-jax predict {tmp_path} IMAGE --step best, "
         f"resnet-jax eval {tmp_path} --step best, resnet-jax plot {tmp_path}")  # fmt: skip
     assert kept_steps(tmp_path / "checkpoints") == [2, 4] and open_checkpoint(tmp_path, "best").step == 2
     train(config(tmp_path, tfds_dir, **patient, train__patience=2))
-    assert "this run is finished: test top-1 0.4000, loss 0.4700; " in capsys.readouterr().out
+    assert "this run is finished: test loss 0.4700  top-1 0.4000" in capsys.readouterr().out
     train(config(tmp_path, tfds_dir, **patient, train__patience=3))
     assert [line["step"] for line in records(tmp_path, "test")] == list(range(1, 9))
     assert kept_steps(tmp_path / "checkpoints") == [8]
@@ -261,20 +263,20 @@ def test_patience_ends_a_run_at_the_same_step_however_often_it_is_stopped(tmp_pa
 
 def test_processes_agree_before_each_part_of_the_start_ends(monkeypatch):
     agreed = []
-    monkeypatch.setattr(loop.distributed, "together", agreed.append)
+    monkeypatch.setattr(trainer.processes, "fail_together", agreed.append)
     for error in (None, DataError("a.png"), SetupError("b"), OSError("c")):
-        with loop._fail_together():
+        with trainer._all_or_none():
             if error is not None:
                 raise error
     assert agreed[0] is None and [type(one) for one in agreed[1:]] == [DataError, SetupError, SetupError]
 
 
 def test_the_best_test_is_taken_from_the_kept_checkpoints():
-    best = BestTest("loss")
+    best = BestTest(Measure.of("loss"))
     best.restore_scores({4: None}, every=2)
     assert (best.value, best.tests_since) == (None, 0)
     best.restore_scores({4: -0.5, 6: -0.3, 8: -0.3, 11: None, 12: -0.4}, every=2)
-    assert (best.value, best.step, best.tests_since) == (0.3, 8, 3)  # an equal test is no better
+    assert (best.value, best.step, best.tests_since) == (0.3, 6, 3)  # an equal later test is no better
     assert not best.add(14, {"loss": 0.35}) and best.tests_since == 4
 
 
@@ -291,10 +293,10 @@ def test_a_start_from_scratch_removes_earlier_reports_and_keeps_other_files(tmp_
 
 def test_skipped_images_follow_a_line_that_was_cut_off(tmp_path):
     source = SimpleNamespace(skipped={"a.png": "a.png: no image"})
-    plan, report = SimpleNamespace(train=source, test=SimpleNamespace(skipped={})), SimpleNamespace(say=lambda _: None)
+    reporter = SimpleNamespace(print=lambda _: None)
     file, whole = tmp_path / "skipped.jsonl", '{"split": "test"}\n'
     file.write_text(whole + '{"split": "tr')
-    loop._Skipped(plan, report, tmp_path)
+    loop.SkippedImages({"train": source}, reporter, tmp_path)
     line = json.dumps({"split": "train", "image": "a.png", "reason": "a.png: no image"})
     assert file.read_text() == f"{whole}{line}\n"
 
@@ -308,7 +310,7 @@ def test_class_weights_and_gates_are_refused_together_and_leave_no_folder(tmp_pa
     def refuses(*_):
         raise ValueError("no such step")
 
-    monkeypatch.setattr(loop, "Session", refuses)  # whatever else a step refuses
+    monkeypatch.setattr(trainer, "Session", refuses)  # whatever else a step refuses
     with pytest.raises(SetupError, match="^no such step$"):
         train(config(tmp_path / "run", tfds_dir))
     assert not (tmp_path / "run").exists()
@@ -349,7 +351,7 @@ def test_changes_that_are_allowed_are_told_and_kept_and_nothing_is_compiled_twic
     assert f"going on with another config: {said}" in out and "averaged weights" in out
     assert "going on from step 8" in out and records(folder)[-1] == {"step": 16, "split": "test", "epoch": 4.0, **means}
     losses = [line["loss"] for line in records(folder, "test")[:-1]]
-    assert open_checkpoint(folder).meta["best"]["value"] == min(losses)  # of tests before the change, too
+    assert open_checkpoint(folder).metadata["best"]["value"] == min(losses)  # of tests before the change, too
     saved = json.loads((folder / "config.json").read_text())
     assert saved["config"]["train"]["epochs"] == 4.0 and saved["before"][0]["config"]["train"]["epochs"] == 2.0
     # A mapped function is called so: that of the eight steps, and that of the tests.
@@ -436,7 +438,7 @@ def test_eight_devices_four_two_and_one_do_one_run(tmp_path, tfds_dir):
 def test_metrics_are_read_an_interval_late(tmp_path, tfds_dir, monkeypatch):
     """The host asks for the numbers of an interval only when the next one has been given to the device."""
     events = []
-    read, add = loop.Log._read, loop.Log.add
+    read, add = loop.MetricsRecorder._read, loop.MetricsRecorder.add
 
     def noted_add(self, step, sums):
         events.append(("add", step))
@@ -446,8 +448,8 @@ def test_metrics_are_read_an_interval_late(tmp_path, tfds_dir, monkeypatch):
         events.append(("read", [step for step, _ in self._ended.unread] if self._ended else []))
         read(self, rate)
 
-    monkeypatch.setattr(loop.Log, "add", noted_add)
-    monkeypatch.setattr(loop.Log, "_read", noted_read)
+    monkeypatch.setattr(loop.MetricsRecorder, "add", noted_add)
+    monkeypatch.setattr(loop.MetricsRecorder, "_read", noted_read)
     train(config(tmp_path, tfds_dir, train__eval_every_epochs=2.0))
     assert events.index(("read", [1, 2, 3])) > events.index(("add", 6))
 
@@ -459,18 +461,18 @@ def test_metrics_are_read_an_interval_late(tmp_path, tfds_dir, monkeypatch):
         ({"data__name": "digts"}, "TFDS has no dataset 'digts'; did you mean digits"),
         (
             {"data__batch_size": 100},
-            "data.batch_size=100 cannot be split evenly into 8 (devices x accumulate)",
+            "--data.batch-size to be a multiple of 8 (devices x --optim.accumulate), got 100",
         ),
-        ({"optim__accumulate": 3}, "(devices x accumulate); close: 72, 96"),
-        ({"data__eval_batch_size": 12}, "data.eval_batch_size=12 cannot be split evenly into 8"),
-        ({"data__batch_size": 4000}, "data.batch_size=4000, but digits (train[:25%]) has 359 images; wanted: at most"),
-        ({"optim__warmup_epochs": 2.0}, "optim.warmup_epochs=2.0 is 8 steps of a run of 8"),
+        ({"optim__accumulate": 3}, "got 88; did you mean 72 or 96?"),
+        ({"data__eval_batch_size": 12}, "--data.eval-batch-size to be a multiple of 8 devices, got 12"),
+        ({"data__batch_size": 4000}, "expected --data.batch-size of at most 359, the images of digits"),
+        ({"optim__warmup_epochs": 2.0}, "--optim.warmup-epochs 2.0 is 8 steps of a run of 8"),
         ({"train__patience": 0}, "train.patience: expected at least 1"),
         ({"checkpoint__best": "ema_top1"}, "set --optim.ema-decay, or --checkpoint.best top1"),
-        ({"optim__schedule": "step"}, "optim.schedule=step wants optim.decay_epochs"),
-        ({"train__epochs": 1e9}, "train.epochs=1000000000.0 is 4,000,000,000 steps, and an epoch has 4"),
-        ({"train__epochs": 0.01, "optim__warmup_epochs": 0.0}, "train.epochs=0.01 is no step at all; an epoch has 4"),
-        ({"optim__schedule": "step", "optim__decay_epochs": (1.0, 3.0)}, "are [4, 12] steps of a run of 8"),
+        ({"optim__schedule": "step"}, "--optim.schedule step needs --optim.decay-epochs"),
+        ({"train__epochs": 1e9}, "--train.epochs 1000000000.0 is 4,000,000,000 steps, an epoch has 4"),
+        ({"train__epochs": 0.01, "optim__warmup_epochs": 0.0}, "--train.epochs 0.01 gives no step: an epoch has 4"),
+        ({"optim__schedule": "step", "optim__decay_epochs": (1.0, 3.0)}, "are steps [4, 12]; expected"),
         ({"train__epochs": 0.0}, "train.epochs: expected more than 0"),
         ({"train__epochs": float("inf")}, "train.epochs: expected a finite number"),
         ({"train__seed": 10**20}, "train.seed: expected at least 0 and less than 2**63"),
@@ -501,7 +503,7 @@ def test_what_cannot_be_is_refused_before_any_work(tmp_path, tfds_dir, changes, 
 
 def test_a_workdir_that_cannot_be_is_named(tmp_path, tfds_dir):
     (tmp_path / "file").write_text("")
-    for workdir, said in ((" ", "workdir is empty"), (tmp_path / "file" / "run", "cannot make the run's folder")):
+    for workdir, said in ((" ", "workdir is empty"), (tmp_path / "file" / "run", "cannot make the run directory")):
         with pytest.raises(SetupError, match=said):
             train(config(workdir, tfds_dir))
 
@@ -511,13 +513,13 @@ def test_a_folder_without_a_checkpoint_takes_another_config(tmp_path, tfds_dir):
     (tmp_path / "checkpoints" / "4.orbax-checkpoint-tmp").mkdir(parents=True)  # a save that was interrupted
     (tmp_path / "metrics.jsonl").write_text('{"step": 3, "split": "train"}\n')
     changed = config(tmp_path, tfds_dir, optim__peak_lr=0.2)
-    wanted = "no checkpoint was saved before, so the config may change: optim.peak_lr was 0.1, now 0.2"
+    wanted = "no checkpoint was saved yet, so the config may change: optim.peak_lr was 0.1, now 0.2"
     assert check_unchanged(tmp_path, changed) == [wanted]
     record_config(tmp_path, changed, 0)
     saved = json.loads((tmp_path / "config.json").read_text())
     assert saved["config"]["optim"]["peak_lr"] == 0.2 and "before" not in saved
     (tmp_path / "config.json").write_text("{}")
-    assert "it cannot be read, and no checkpoint was saved" in check_unchanged(tmp_path, changed)[0]
+    assert "it is invalid, and no checkpoint was saved" in check_unchanged(tmp_path, changed)[0]
     record_config(tmp_path, changed, 0)
     (tmp_path / "metrics.jsonl").write_text('{"step": 3, "split": "test"}\n')  # a result: its checkpoints were removed
     with pytest.raises(ValueError, match="holds a run of another config"):
@@ -529,8 +531,8 @@ def test_a_folder_of_another_run_is_refused_and_unharmed(tmp_path, tfds_dir):
     (tmp_path / "checkpoints" / "4").mkdir(parents=True)
     before = (tmp_path / "config.json").read_bytes()
     said = (
-        f"another config: optim.peak_lr was 0.1, now 0.2; --config {tmp_path} has the run's own; "
-        "else choose another --workdir, or --resume.allow-changes"
+        f"another config: optim.peak_lr was 0.1, now 0.2; --config {tmp_path} takes the run's config; "
+        "or choose another --workdir, or --resume.allow-changes"
     )
     with pytest.raises(SetupError, match=said):
         train(config(tmp_path, tfds_dir, optim__peak_lr=0.2))
@@ -541,13 +543,13 @@ def test_a_folder_of_another_run_is_refused_and_unharmed(tmp_path, tfds_dir):
 def test_a_change_that_cannot_be_leaves_the_run_its_config(finished, tmp_path, tfds_dir):
     shutil.copytree(finished[0], tmp_path / "run")
     before = (tmp_path / "run" / "config.json").read_bytes()
-    with pytest.raises(SetupError, match="train.epochs=1.0 is 4 steps, and the run in .* has made 8"):
+    with pytest.raises(SetupError, match="--train.epochs 1.0 is 4 steps, and the run in .* has completed 8"):
         train(config(tmp_path / "run", tfds_dir, train__epochs=1.0, resume__allow_changes=True))
     with pytest.raises(SetupError, match="8 has other arrays than this config: opt_state"):
         train(config(tmp_path / "run", tfds_dir, optim__optimizer="adamw", resume__allow_changes=True))
     records_before = (tmp_path / "run" / "metrics.jsonl").read_text()
     (tmp_path / "run" / "metrics.jsonl").write_text(records_before + "junk\n")
-    with pytest.raises(SetupError, match="metrics.jsonl has a line that is no record"):
+    with pytest.raises(SetupError, match="metrics.jsonl has an invalid line"):
         train(config(tmp_path / "run", tfds_dir, train__epochs=3.0, resume__allow_changes=True))
     (tmp_path / "run" / "metrics.jsonl").write_text(records_before)
     assert (tmp_path / "run" / "config.json").read_bytes() == before
@@ -583,7 +585,7 @@ def test_each_step_has_the_config_it_was_made_with(tmp_path, tfds_dir):
         return found.optim.peak_lr
 
     assert [rate(1, 8), rate(9, 9), rate(9, 20), rate(21, 99)] == [0.1, 0.3, 0.3, 0.4]
-    with pytest.raises(ValueError, match="was given another config after step 8, whose checkpoint is gone"):
+    with pytest.raises(ValueError, match="was changed after step 8, whose checkpoint is deleted"):
         rate(5, 9)
 
 
@@ -609,7 +611,7 @@ def test_the_default_warmup_shrinks_in_a_short_run_and_one_that_is_given_does_no
     assert plan(train__epochs=40.0, train__steps=2).steps == 2
     with pytest.raises(ValueError, match="train.steps=7 and train.epochs=2.0 are two lengths of one run; set one"):
         plan(train__steps=7)
-    with pytest.raises(ValueError, match="optim.warmup_epochs=5.0 is 20 steps of a run of 8; .*lower, or leave it out"):
+    with pytest.raises(ValueError, match="--optim.warmup-epochs 5.0 is 20 steps of a run of 8; .*lower it or omit it"):
         plan(optim__warmup_epochs=5.0)
 
 
@@ -618,13 +620,15 @@ def test_a_workdir_in_the_images_is_refused_before_it_is_made(tmp_path, inside):
     images = tmp_path / "images"
     (images / "cat").mkdir(parents=True)
     run = dataclasses.replace(Config(), workdir=str(images / inside), data=DataConfig(path=str(images)))
-    with pytest.raises(SetupError, match=f"workdir .* is inside of data.path {images}; expected a folder outside, as "):
+    with pytest.raises(
+        SetupError, match=f"workdir .* is inside --data.path {images}; expected a directory outside, as "
+    ):
         train(run)
     assert [path.name for path in images.rglob("*")] == ["cat"]
     (images / inside / "checkpoints" / "1").mkdir(parents=True)  # a run that was begun there may go on
-    loop._check_outside(images / inside, str(images))
+    trainer._check_outside_images(images / inside, str(images))
     (images / "train-images-idx3-ubyte").touch()  # nor does a run disturb files of arrays
-    loop._check_outside(images / "new", str(images))
+    trainer._check_outside_images(images / "new", str(images))
 
 
 def test_a_run_of_version_0_1_0_says_that_it_keeps_its_splits(tmp_path, tfds_dir):
@@ -634,9 +638,9 @@ def test_a_run_of_version_0_1_0_says_that_it_keeps_its_splits(tmp_path, tfds_dir
         tmp_path / "run", dataclasses.replace(first, data=dataclasses.replace(first.data, holdout="position")), 0
     )
     with ExitStack() as held:
-        plan, _, _, notes, _ = loop._get_ready(first, held)
+        plan, _, _, notes, _ = trainer._open(first, None, SimpleNamespace(), held)
     assert plan.config.data.holdout == "position"
-    assert "data.holdout=position: images are read and held out as when this run began" in notes
+    assert "--data.holdout position: images are read and held out as when this run began" in notes
 
 
 def test_without_a_home_nothing_is_cached_and_it_is_said(tmp_path, monkeypatch):
@@ -649,15 +653,15 @@ def test_without_a_home_nothing_is_cached_and_it_is_said(tmp_path, monkeypatch):
         raise RuntimeError("Could not determine home directory.")
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop.Path, "expanduser", nobody)
-        with pytest.warns(UserWarning, match="not kept for the next start: there is no home directory; JAX_COMP"):
-            loop.cache_compilations()
+        patch.setattr(Path, "expanduser", nobody)
+        with pytest.warns(UserWarning, match="not cached for the next start: there is no home directory; JAX_COMP"):
+            compilation.cache_compilations()
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    with pytest.warns(UserWarning, match="not kept for the next start: .*Not a directory"):
-        loop.cache_compilations()
+    with pytest.warns(UserWarning, match="not cached for the next start: .*Not a directory"):
+        compilation.cache_compilations()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    loop.cache_compilations()
+    compilation.cache_compilations()
     assert jax.config.values[place] == str(tmp_path / "cache" / "resnet_jax" / "jax")
     jax.config.update(place, before)
 
@@ -697,14 +701,14 @@ def test_gates_are_soft_for_so_many_epochs_and_then_hard(tmp_path, tfds_dir):
 
 @pytest.mark.parametrize(("change", "value"), [("optim__gate_penalty", 0.1), ("train__soft_gate_epochs", 1.0)])
 def test_options_of_skipnets_are_refused_for_other_nets(tmp_path, tfds_dir, change, value):
-    name = change.replace("__", ".")
-    said = rf"^{name}={value} is for SkipNets; cifar_resnet8 has no gates; valid: cifar_skipnet38,"
+    option = change.replace("__", ".").replace("_", "-")
+    said = rf"^--{option} {value} needs gates, and cifar_resnet8 has none; expected cifar_skipnet38,"
     with pytest.raises(ValueError, match=said):
         make_plan(config(tmp_path, tfds_dir, **{change: value}))
 
 
 def test_a_run_does_not_end_with_soft_gates(tmp_path, tfds_dir):
-    with pytest.raises(ValueError, match=r"soft_gate_epochs=2.0 is 8 steps of a run of 8; wanted: less"):
+    with pytest.raises(ValueError, match=r"soft-gate-epochs 2.0 is 8 of 8 steps; expected fewer"):
         make_plan(config(tmp_path, tfds_dir, model__name="cifar_skipnet38", train__soft_gate_epochs=2.0))
 
 
@@ -712,10 +716,10 @@ def test_a_run_directory_that_is_removed_ends_the_run(tmp_path, monkeypatch):
     class Removing(Session):
         def train_step(self, step, *arguments):
             if step == 2:
-                shutil.rmtree(tmp_path / "run")
+                (tmp_path / "run").rename(tmp_path / "elsewhere")
             return super().train_step(step, *arguments)
 
-    monkeypatch.setattr(loop, "Session", Removing)
+    monkeypatch.setattr(trainer, "Session", Removing)
     removed = Config(
         workdir=str(tmp_path / "run"),
         model=ModelConfig(name="cifar_resnet8"),
@@ -725,5 +729,5 @@ def test_a_run_directory_that_is_removed_ends_the_run(tmp_path, monkeypatch):
         checkpoint=CheckpointConfig(every_steps=2),  # no save is under way when it is removed
         log=LogConfig(tensorboard=False),
     )
-    with pytest.raises(SaveFailed, match="run was removed or moved while it was trained in"):
+    with pytest.raises(SaveFailed, match="run was removed or moved during training"):
         train(removed)

@@ -16,7 +16,8 @@ from jax.sharding import NamedSharding, PartitionSpec
 from safetensors.numpy import save_file
 
 from resnet_jax import Outputs, Preprocess, load_pretrained, make_eval_step, make_train_step
-from resnet_jax.checkpoints.manager import Checkpoints, open_checkpoint
+from resnet_jax.checkpoints.manager import Checkpoints
+from resnet_jax.checkpoints.reader import open_checkpoint
 from resnet_jax.data.augment.device import make_augment
 from resnet_jax.distributed.devices import Parallel
 from resnet_jax.metrics.typed import Last, results

@@ -1,4 +1,4 @@
-"""Checkpoints of training loops outside this package."""
+"""Models from checkpoints, and checkpoints of training loops outside this package."""
 
 from __future__ import annotations
 
@@ -10,11 +10,52 @@ from typing import Any
 from flax.traverse_util import flatten_dict
 
 from resnet_jax.checkpoints.manager import Checkpoints
-from resnet_jax.errors import check_type, listed
+from resnet_jax.checkpoints.reader import Checkpoint, open_checkpoint
+from resnet_jax.errors import NotFinite, check_type, listed
 from resnet_jax.files import expanded
 from resnet_jax.models import create_model, shapes
 from resnet_jax.training.state import TrainState
-from resnet_jax.types import Preprocess
+from resnet_jax.types import Preprocess, Pretrained, flaws
+
+
+def load_checkpoint(
+    path: str | Path, step: str | int = "latest", *, ema: bool = False, allow_nonfinite: bool = False
+) -> Pretrained:
+    """The trained model of a run directory, its `checkpoints` directory, or one step in that.
+
+    Every array of the step is verified. If the latest or best one is corrupted, a warning names it and the next latest
+    or best one is read. The run may be training meanwhile.
+
+    Args:
+      step: "latest", "best" (by the run's checkpoint.best) or a number; ignored if `path` is a step.
+      ema: load the averaged weights and statistics.
+      allow_nonfinite: load weights with NaN or infinite values and negative variances, too.
+
+    Raises:
+      FileNotFoundError: there is no checkpoint, or no such step.
+      ValueError: the format is newer than this version, every checkpoint is corrupted, there are no averaged weights,
+        weights are not finite, or `step` is another word.
+      TypeError: a path or a step of another type.
+    """
+    return pretrained(open_checkpoint(path, step), ema=ema, allow_nonfinite=allow_nonfinite)
+
+
+def pretrained(checkpoint: Checkpoint, *, ema: bool = False, allow_nonfinite: bool = False) -> Pretrained:
+    """The model of a checkpoint with its weights and statistics, or (`ema`) the averaged ones.
+
+    Raises:
+      NotFinite: weights are not finite, and `allow_nonfinite` is False.
+      ValueError: there are no averaged weights.
+    """
+    if ema and not checkpoint.arrays["ema"]:
+        raise ValueError(f"{checkpoint.path} has no averaged weights; --optim.ema-decay keeps them")
+    name, overrides = checkpoint.metadata["model"]["name"], checkpoint.metadata["model"]["overrides"]
+    arrays = checkpoint.arrays["ema"] if ema else checkpoint.arrays
+    variables = {collection: arrays[collection] for collection in ("params", "batch_stats")}
+    if not allow_nonfinite and (broken := flaws(variables)):
+        raise NotFinite(f"{checkpoint.path}: expected finite weights, got {listed(broken, 3)}")
+    classes = checkpoint.metadata.get("classes")
+    return Pretrained(create_model(name, **overrides), variables, checkpoint.preprocess, name, classes)
 
 
 def save_checkpoint(
