@@ -85,9 +85,9 @@ def make_request(values: dict[str, Any]) -> Request:
 
 def run(request: Request) -> None:
     from resnet_jax.evaluation.prediction_files import check_file, write_predictions
+    from resnet_jax.runs.compilation import cache_compilations
     from resnet_jax.runs.evaluation import open_evaluation
     from resnet_jax.runs.evaluation_files import evaluation_folder, evaluation_lines, write_evaluation
-    from resnet_jax.runs.compilation import cache_compilations
 
     evaluation = open_evaluation(
         request.runs,

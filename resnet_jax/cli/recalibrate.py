@@ -29,8 +29,8 @@ class Request:
 
 
 def run(request: Request) -> None:
-    from resnet_jax.runs.recalibrate import recalibrate
     from resnet_jax.runs.compilation import cache_compilations
+    from resnet_jax.runs.recalibrate import recalibrate
 
     check_data_exists(request.run)
     cache_compilations()

@@ -274,7 +274,9 @@ def _held_out(
     is_chosen = is_explicit or not images.is_own
     if count == total and not is_chosen:
         raise ValueError(f"all of the {count:,} images were trained on; name other images by --split or --data.path")
-    notes = [f"{count:,} of {total:,} images were trained on{'' if is_chosen else ', and are not tested on'}"] * bool(count)
+    notes = [f"{count:,} of {total:,} images were trained on{'' if is_chosen else ', and are not tested on'}"] * bool(
+        count
+    )
     if not known:
         names = " and ".join(run for run, record in zip(runs, records, strict=True) if record is None)
         reason = f"{names} has no record of its images" if names else "the record of its images is incomplete"
