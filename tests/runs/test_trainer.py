@@ -488,8 +488,8 @@ def test_metrics_are_read_an_interval_late(tmp_path, tfds_dir, monkeypatch):
         ({"model__drop_path": 0.1, "model__name": "cifar_plain20"}, "drop_path needs shortcuts"),
         ({"data__batch_size": 0}, "data.batch_size: expected at least 1"),
         ({"optim__label_smoothing": 1.5}, "optim.label_smoothing: expected a number in [0, 1)"),
-        ({"data__mean": (0.1, 0.2), "data__std": (1.0, 1.0)}, "wanted: 1 numbers each"),
-        ({"model__bn_group_size": 3}, "model.bn_group_size=3 does not divide 8 devices"),
+        ({"data__mean": (0.1, 0.2), "data__std": (1.0, 1.0)}, "expected 1 numbers, one per channel"),
+        ({"model__bn_group_size": 3}, "expected --model.bn-group-size to divide 8 devices, got 3"),
         ({"model__frozen_norms": ("stage7",)}, "frozen_norms: expected all, stem, stage1"),
     ],
 )
@@ -503,7 +503,7 @@ def test_what_cannot_be_is_refused_before_any_work(tmp_path, tfds_dir, changes, 
 
 def test_a_workdir_that_cannot_be_is_named(tmp_path, tfds_dir):
     (tmp_path / "file").write_text("")
-    for workdir, said in ((" ", "workdir is empty"), (tmp_path / "file" / "run", "cannot make the run directory")):
+    for workdir, said in ((" ", "workdir: expected a folder for the run"), (tmp_path / "file" / "run", "cannot make the run directory")):
         with pytest.raises(SetupError, match=said):
             train(config(workdir, tfds_dir))
 
