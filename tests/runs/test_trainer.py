@@ -503,7 +503,10 @@ def test_what_cannot_be_is_refused_before_any_work(tmp_path, tfds_dir, changes, 
 
 def test_a_workdir_that_cannot_be_is_named(tmp_path, tfds_dir):
     (tmp_path / "file").write_text("")
-    for workdir, said in ((" ", "workdir: expected a folder for the run"), (tmp_path / "file" / "run", "cannot make the run directory")):
+    for workdir, said in (
+        (" ", "workdir: expected a folder for the run"),
+        (tmp_path / "file" / "run", "cannot make the run directory"),
+    ):
         with pytest.raises(SetupError, match=said):
             train(config(workdir, tfds_dir))
 
