@@ -52,7 +52,7 @@ class EfficientChannelAttention(nn.Module):
         size = int((math.log2(self.features) + 1) / 2)
         size = max(3, size if size % 2 else size + 1)
         taps = self.param("kernel", nn.initializers.lecun_normal(), (size, 1, 1), self.context.param_dtype)
-        kernel = ops.gathered(taps)
+        kernel = ops.unshard(taps)
         means = ops.global_pool(x).astype(self.context.dtype)
         return per_channel(jax.nn.sigmoid(ops.conv_channels(means, kernel)), x)
 

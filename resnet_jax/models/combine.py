@@ -54,4 +54,4 @@ class HighwayGate(nn.Module):
             logits = self.context.conv(self.features, 3, self.strides, name=name)(x)
         init = nn.initializers.constant(initial_bias)
         bias = self.param(f"{name}_bias", init, (self.features,), self.context.param_dtype)
-        return jax.nn.sigmoid(logits + ops.gathered(bias).astype(logits.dtype).reshape((1,) * (x.ndim - 1) + (-1,)))
+        return jax.nn.sigmoid(logits + ops.unshard(bias).astype(logits.dtype).reshape((1,) * (x.ndim - 1) + (-1,)))

@@ -87,7 +87,7 @@ class AttentionPoolHead(BaseHead):
         tokens = jnp.concatenate([tokens.mean(1, keepdims=True), tokens], axis=1)
         scale = nn.initializers.normal(channels**-0.5)
         embeddings = self.param("pos_embed", scale, (self.grid ** len(sizes) + 1, channels), self.context.param_dtype)
-        tokens = tokens + self._resized(ops.gathered(embeddings).astype(wide), sizes)[None]
+        tokens = tokens + self._resized(ops.unshard(embeddings).astype(wide), sizes)[None]
         heads = channels // self.head_features
 
         def project(name: str, x: Array) -> Array:

@@ -26,14 +26,14 @@ class Conv(nn.Module):
     """
 
     features: int
-    kernel_size: int = 1  # an even one is padded (k - 1) // 2 before and k // 2 behind
+    kernel_size: int = 1  # an even kernel is padded by (k - 1) // 2 before and k // 2 after
     strides: int = 1
     dilation: int = 1
     groups: int = 1
     dtype: Dtype = jnp.float32
     param_dtype: Dtype = jnp.float32
     kernel_init: Initializer = kaiming_normal
-    same: bool = False  # padded as TensorFlow does, and not symmetrically
+    same: bool = False  # TensorFlow's padding instead of the symmetric one
 
     zero_init_is_safe: ClassVar[bool] = True  # zero output and a well-scaled gradient
 
@@ -42,7 +42,7 @@ class Conv(nn.Module):
         kernel = self.param("kernel", self.kernel_init, self.kernel_shape(x), self.param_dtype)
         return ops.conv(
             x.astype(self.dtype),
-            self.prepared(ops.gathered(kernel)).astype(self.dtype),
+            self.transform_kernel(ops.unshard(kernel)).astype(self.dtype),
             strides=self.strides,
             dilation=self.dilation,
             groups=self.groups,
@@ -62,19 +62,19 @@ class Conv(nn.Module):
             )
         return (*(self.kernel_size,) * (x.ndim - 2), x.shape[-1] // self.groups, self.features)
 
-    def prepared(self, kernel: Array) -> Array:
-        """The kernel that is applied, of the one that is kept."""
+    def transform_kernel(self, kernel: Array) -> Array:
+        """The kernel that the input is convolved with, computed from the parameter."""
         return kernel
 
 
 class StandardizedConv(Conv):
-    """A convolution by kernels of mean 0 and variance 1 per output channel (Qiao et al. 2019, eq. 5; BiT's epsilon)."""
+    """Convolution with kernels of mean 0 and variance 1 per output channel (Qiao et al. 2019, eq. 5; BiT's epsilon)."""
 
     epsilon: float = 1e-8
 
-    zero_init_is_safe: ClassVar[bool] = False  # divided by the deviation of zeros, a gradient is 10^4 times as large
+    zero_init_is_safe: ClassVar[bool] = False  # the deviation of zeros divides the gradient: 10^4 times as large
 
-    def prepared(self, kernel: Array) -> Array:
+    def transform_kernel(self, kernel: Array) -> Array:
         wide = kernel.astype(at_least_float32(self.param_dtype))
         axes = tuple(range(kernel.ndim - 1))
         mean, var = wide.mean(axes, keepdims=True), wide.var(axes, keepdims=True)
@@ -82,9 +82,9 @@ class StandardizedConv(Conv):
 
 
 class CondConv(Conv):
-    """A convolution whose kernel is, for each example, a sum of `experts` kernels (Yang et al. 2019, eq. 1 and 2).
+    """Convolution whose kernel is a weighted sum of `experts` kernels per example (Yang et al. 2019, eq. 1 and 2).
 
-    The weights of the sum are `routes` [N, experts], or sigmoid(W mean(x)) with a W of its own.
+    The weights are `routes` [N, experts], by default sigmoid(W mean(x)) with the layer's parameter W.
     """
 
     experts: int = 4
@@ -95,7 +95,7 @@ class CondConv(Conv):
             dense = Dense(self.experts, self.dtype, self.param_dtype, name="routing")
             routes = jax.nn.sigmoid(dense(ops.global_pool(x)))
         shape = (self.experts, *self.kernel_shape(x, leading=1))
-        kernels = ops.gathered(self.param("kernel", self._experts, shape, self.param_dtype))
+        kernels = ops.unshard(self.param("kernel", self._init_experts, shape, self.param_dtype))
         ops.add_macs(x.shape[0] * kernels.size, other=True)
         return ops.conv_per_example(
             x.astype(self.dtype),
@@ -106,24 +106,24 @@ class CondConv(Conv):
             same=self.same,
         )
 
-    def _experts(self, key: Array, shape: tuple[int, ...], dtype: Dtype) -> Array:
+    def _init_experts(self, key: Array, shape: tuple[int, ...], dtype: Dtype) -> Array:
         return jax.vmap(lambda k: self.kernel_init(k, shape[1:], dtype))(jax.random.split(key, shape[0]))
 
 
 class BatchNorm(nn.Module):
     """Batch normalisation over batch and space (Ioffe and Szegedy 2015): [N, *spatial, C] -> the same shape.
 
-    Statistics are kept and computed in at least float32. The running ones move by 1 - `decay` each step and hold the
+    Statistics are stored and computed in at least float32. The running ones move by 1 - `decay` each step and hold the
     biased variance (PyTorch holds n / (n - 1) times it).
 
     Raises:
-      ValueError: batch statistics of one value per channel; a group of devices that does not divide the axis.
+      ValueError: there is one value per channel to normalise; `group_size` does not divide the axis.
     """
 
     epsilon: float = 1e-5
-    decay: float = 0.9  # of the running statistics: torch's momentum 0.1
-    axis_name: str | None = None  # the mapped axis whose devices share their statistics; None: each has its own
-    group_size: int | None = None  # how many neighbouring devices of that axis share; None: all of them
+    decay: float = 0.9  # of the running statistics; PyTorch's momentum is 1 - decay
+    axis_name: str | None = None  # mapped axis whose devices share statistics; None: each device has its own
+    group_size: int | None = None  # neighbouring devices of that axis that share; None: all
     scale_init: Initializer = nn.initializers.ones
     dtype: Dtype = jnp.float32
     param_dtype: Dtype = jnp.float32
@@ -134,10 +134,10 @@ class BatchNorm(nn.Module):
         wide = at_least_float32(self.param_dtype)
         mean = self.variable("batch_stats", "mean", jnp.zeros, shape, wide)
         var = self.variable("batch_stats", "var", jnp.ones, shape, wide)
-        scale = ops.gathered(self.param("scale", self.scale_init, shape, self.param_dtype)).astype(wide)
-        bias = ops.gathered(self.param("bias", nn.initializers.zeros, shape, self.param_dtype)).astype(wide)
-        if not use_batch_statistics or x.size == 0:  # no images leave the statistics as they are
-            running = ops.gathered(mean.value), ops.gathered(var.value)
+        scale = ops.unshard(self.param("scale", self.scale_init, shape, self.param_dtype)).astype(wide)
+        bias = ops.unshard(self.param("bias", nn.initializers.zeros, shape, self.param_dtype)).astype(wide)
+        if not use_batch_statistics or x.size == 0:  # an empty batch leaves the statistics unchanged
+            running = ops.unshard(mean.value), ops.unshard(var.value)
             y = ops.normalize(x, *running, scale, bias, epsilon=self.epsilon)
             return y.astype(self.dtype)
         axis_name = None if self.is_initializing() else self.axis_name
@@ -152,27 +152,31 @@ class BatchNorm(nn.Module):
         return y.astype(self.dtype)
 
     def _check_count(self, x: Array, axis_name: str | None) -> None:
-        """The mean of a single value is the value: the output would not depend on the image."""
+        """Raises ValueError for one value per channel: it is its own mean, so the output would not depend on it."""
         devices = 1 if axis_name is None else self.group_size or lax.axis_size(axis_name)
         if math.prod(x.shape[:-1]) * devices == 1:
             raise ValueError(
                 f"training with one value per channel: batch normalisation at {'/'.join(self.path)} expected more than "
-                f"one image or pixel a device, got {list(x.shape)}; use a larger batch, larger images or frozen_norms"
+                f"one image or pixel per device, got {list(x.shape)}; use a larger batch, larger images or frozen_norms"
             )
 
     def _groups(self, axis_name: str | None) -> list[list[int]] | None:
+        """Indices of the devices that share statistics, group by group; None: all devices share."""
         if axis_name is None or self.group_size is None:
             return None
         devices, size = lax.axis_size(axis_name), self.group_size
         if devices % size:
-            raise ValueError(f"bn_group_size={size} does not divide the {devices} devices of axis {axis_name!r}")
+            raise ValueError(
+                f"bn_group_size: expected a divisor of the {devices} devices of axis {axis_name!r}, got {size}"
+            )
         return [list(range(first, first + size)) for first in range(0, devices, size)]
 
 
 class GroupNorm(nn.Module):
-    """Group normalisation (Wu and He 2018): [N, *spatial, C] -> the same shape. It keeps no statistics.
+    """Group normalisation (Wu and He 2018): [N, *spatial, C] -> the same shape.
 
-    Each example is normalised alone, so that `axis_name`, `group_size` and `use_batch_statistics` change nothing.
+    Each example is normalised alone and there are no running statistics: `axis_name`, `group_size` and
+    `use_batch_statistics` have no effect; they make it a drop-in for `BatchNorm`.
     """
 
     groups: int = 32
@@ -187,13 +191,13 @@ class GroupNorm(nn.Module):
     def __call__(self, x: Array, *, use_batch_statistics: bool) -> Array:
         shape = (x.shape[-1],)
         wide = at_least_float32(self.param_dtype)
-        scale = ops.gathered(self.param("scale", self.scale_init, shape, self.param_dtype)).astype(wide)
-        bias = ops.gathered(self.param("bias", nn.initializers.zeros, shape, self.param_dtype)).astype(wide)
+        scale = ops.unshard(self.param("scale", self.scale_init, shape, self.param_dtype)).astype(wide)
+        bias = ops.unshard(self.param("bias", nn.initializers.zeros, shape, self.param_dtype)).astype(wide)
         return ops.group_norm(x, scale, bias, groups=self.groups, epsilon=self.epsilon).astype(self.dtype)
 
 
 class Dense(nn.Module):
-    """[..., Ci] -> [..., features]."""
+    """Fully connected layer: [..., Ci] -> [..., features]."""
 
     features: int
     dtype: Dtype = jnp.float32
@@ -202,11 +206,11 @@ class Dense(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        kernel = ops.gathered(self.param("kernel", linear_uniform, (x.shape[-1], self.features), self.param_dtype))
+        kernel = ops.unshard(self.param("kernel", linear_uniform, (x.shape[-1], self.features), self.param_dtype))
         y = ops.dense(x.astype(self.dtype), kernel.astype(self.dtype))
         if self.bias_init is None:
             return y
-        bias = ops.gathered(self.param("bias", self.bias_init, (self.features,), self.param_dtype))
+        bias = ops.unshard(self.param("bias", self.bias_init, (self.features,), self.param_dtype))
         return y + bias.astype(self.dtype).reshape((1,) * (x.ndim - 1) + (-1,))
 
 

@@ -86,7 +86,7 @@ class Memory(nn.Module):
         bias = self.param("bias", nn.initializers.zeros, (4 * self.size,), self.param_dtype)
         corner = x[(slice(None), *(0,) * (x.ndim - 2), slice(1))]  # [N, 1], sharded as the batch is
         zeros = jnp.broadcast_to(jnp.zeros_like(corner, self.dtype), (x.shape[0], self.size))
-        return LSTM(ops.gathered(kernel).astype(self.dtype), ops.gathered(bias).astype(self.dtype), zeros, zeros)
+        return LSTM(ops.unshard(kernel).astype(self.dtype), ops.unshard(bias).astype(self.dtype), zeros, zeros)
 
 
 class RecurrentGate(nn.Module):

@@ -12,8 +12,8 @@ from resnet_jax.ops.labels import at_least_int32, one_hot
 from resnet_jax.ops.lowering import plain_lowering
 from resnet_jax.ops.norm import batch_norm, group_norm, normalize
 from resnet_jax.ops.pooling import avg_pool, blur_pool, global_pool, max_pool
-from resnet_jax.ops.random import draw_per_example, drop_path, dropout
-from resnet_jax.ops.sharding import gathered, is_sharded, sharded_with, split_batch, swap_neighbours
+from resnet_jax.ops.random import drop_path, dropout, sample_per_example
+from resnet_jax.ops.sharding import is_sharded, shard_like, split_batch, swap_neighbours, unshard
 from resnet_jax.ops.tally import add_macs, tally_macs
 from resnet_jax.ops.windows import LAYOUTS, check_layout, has_known_size, over_space, spatial_axes, subsample
 
@@ -29,10 +29,8 @@ __all__ = [
     "conv_channels",
     "conv_per_example",
     "dense",
-    "draw_per_example",
     "drop_path",
     "dropout",
-    "gathered",
     "global_pool",
     "group_norm",
     "has_known_size",
@@ -44,20 +42,30 @@ __all__ = [
     "plain_lowering",
     "relu",
     "relu6",
-    "sharded_with",
+    "sample_per_example",
+    "shard_like",
     "silu",
     "spatial_axes",
     "split_batch",
     "subsample",
     "swap_neighbours",
     "tally_macs",
+    "unshard",
 ]
 
-RENAMED = {"conv2d": "conv", "conv2d_per_example": "conv_per_example"}  # old names, for one version
+RENAMED = {  # names of 0.1.0, which work for one more version
+    "conv2d": "conv",
+    "conv2d_per_example": "conv_per_example",
+    "draw_per_example": "sample_per_example",
+}
 
 
 def __getattr__(name: str) -> Any:
     if name not in RENAMED:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    warnings.warn(f"ops.{name} is now ops.{RENAMED[name]}", DeprecationWarning, stacklevel=2)
+    warnings.warn(
+        f"ops.{name} is now ops.{RENAMED[name]}; the old name goes with the next version",
+        DeprecationWarning,
+        stacklevel=2,
+    )
     return globals()[RENAMED[name]]

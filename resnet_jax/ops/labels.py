@@ -11,15 +11,15 @@ from resnet_jax.types import Array
 
 
 def at_least_int32(labels: Array) -> Array:
-    """Integer labels in a type that the number of classes fits in, which uint8 need not be."""
+    """Integer labels in a type that holds any number of classes, unlike uint8."""
     return labels.astype(jnp.int32) if labels.dtype.itemsize < 4 else labels
 
 
 def one_hot(labels: Array, num_classes: int, dtype: Any = jnp.float32) -> Array:
-    """int [N] -> [N, num_classes]; a label outside 0 .. num_classes - 1 becomes a row of NaN, not of zeros.
+    """int [N] -> [N, num_classes]; a label outside 0 .. num_classes - 1 gives a row of NaN, not of zeros.
 
     Raises:
-      ValueError: labels of another type or rank.
+      ValueError: the labels have another type or rank.
     """
     if labels.ndim != 1 or not jnp.issubdtype(labels.dtype, jnp.integer):
         raise ValueError(f"expected labels int [N], got {labels.dtype} {list(labels.shape)}")

@@ -1,4 +1,4 @@
-"""Counting multiply-adds where they are asked for, so that the count does not depend on how they are lowered."""
+"""Multiply-adds (MACs), counted by the operations themselves: the count does not depend on their lowering."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _record: ContextVar[Callable[[int, bool], None] | None] = ContextVar("record", d
 
 @contextmanager
 def tally_macs(record: Callable[[int, bool], None]) -> Iterator[None]:
-    """While open, calls `record(macs, other)` for what is traced, whole batch.
+    """Calls `record(macs, other)` for every operation traced inside, with the MACs of the whole batch.
 
-    `other` is False for convolutions and dense layers, which published counts are of, and True for what these leave
-    out: fixed filters, convolutions along the channels, products of activations, kernels made per example.
+    `other` is False for convolutions and dense layers, which published numbers count, and True for what those skip:
+    fixed filters, convolutions along the channels, products of activations, kernels made per example.
     """
     token = _record.set(record)
     try:
@@ -24,6 +24,7 @@ def tally_macs(record: Callable[[int, bool], None]) -> Iterator[None]:
 
 
 def add_macs(macs: int, *, other: bool = False) -> None:
+    """Reports an operation's MACs to the innermost `tally_macs`, if one is open."""
     record = _record.get()
     if record is not None:
         record(macs, other)

@@ -50,7 +50,7 @@ def test_statistics_are_shared_by_the_group(x64, group, sharing):
 
 
 def test_a_group_that_does_not_divide_the_axis_is_refused():
-    with pytest.raises(ValueError, match="bn_group_size=3 does not divide the 4 devices"):
+    with pytest.raises(ValueError, match="bn_group_size: expected a divisor of the 4 devices of axis 'data', got 3"):
         moved(BatchNorm(axis_name="data", group_size=3), X, devices=4)
 
 

@@ -18,7 +18,7 @@ from resnet_jax.models.combine import HighwayGate
 from resnet_jax.models.context import BlockContext
 from resnet_jax.models.layers import Conv
 from resnet_jax.models.shortcuts import ZeroPad
-from resnet_jax.ops import draw_per_example
+from resnet_jax.ops import sample_per_example
 
 X = jnp.asarray(np.random.default_rng(0).standard_normal((4, 16, 16, 3)), jnp.float32)
 KEYS = {"dropout": jax.random.key(1), "drop_path": jax.random.key(2)}
@@ -123,7 +123,7 @@ def test_each_block_draws_for_itself(monkeypatch):
     masks = []
 
     def spy(x, rate, key, index):
-        kept = draw_per_example(lambda k: jax.random.bernoulli(k, 0.5), key, index)
+        kept = sample_per_example(lambda k: jax.random.bernoulli(k, 0.5), key, index)
         masks.append(np.asarray(kept))
         return x
 

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from resnet_jax.ops import draw_per_example, one_hot, sharded_with, swap_neighbours
+from resnet_jax.ops import one_hot, sample_per_example, shard_like, swap_neighbours
 from resnet_jax.types import Array, Batch
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's and torchvision's grey
@@ -22,8 +22,8 @@ def pad_crop(images: Array, padding: int, key: Array, index: Array) -> Array:
 
     He et al. 2015, section 4.2 (padding 4 at 32 pixels).
     """
-    corners = draw_per_example(lambda k: jax.random.randint(k, (2,), 0, 2 * padding + 1), key, index)
-    corners = sharded_with(corners, images)
+    corners = sample_per_example(lambda k: jax.random.randint(k, (2,), 0, 2 * padding + 1), key, index)
+    corners = shard_like(corners, images)
     padded = jnp.pad(images, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
     size = images.shape[1:]
     return jax.vmap(lambda image, corner: lax.dynamic_slice(image, (corner[0], corner[1], 0), size))(padded, corners)
@@ -31,7 +31,7 @@ def pad_crop(images: Array, padding: int, key: Array, index: Array) -> Array:
 
 def flip(images: Array, key: Array, index: Array) -> Array:
     """Mirrors left and right with probability one half: [N, H, W, C] -> [N, H, W, C]."""
-    flipped = draw_per_example(jax.random.bernoulli, key, index)
+    flipped = sample_per_example(jax.random.bernoulli, key, index)
     return jnp.where(flipped[:, None, None, None], images[:, :, ::-1], images)
 
 
@@ -45,7 +45,7 @@ def color_jitter(images: Array, strengths: tuple[float, float, float, float], ke
     order_key, draw_key = jax.random.split(key)
     low = jnp.array([max(0.0, 1 - s) for s in factors] + [-hue], jnp.float32)
     high = jnp.array([1 + s for s in factors] + [hue], jnp.float32)
-    drawn = draw_per_example(lambda k: jax.random.uniform(k, (4,), jnp.float32, low, high), draw_key, index)
+    drawn = sample_per_example(lambda k: jax.random.uniform(k, (4,), jnp.float32, low, high), draw_key, index)
     changes = [
         lambda x, by: jnp.clip(x * by, 0, 1),
         lambda x, by: jnp.clip(x * by + _grey(x).mean((1, 2, 3), keepdims=True) * (1 - by), 0, 1),
@@ -85,7 +85,7 @@ def cutout(images: Array, size: int, key: Array, index: Array) -> Array:
     DeVries and Taylor 2017, section 3.2. On normalised images 0 is the mean.
     """
     height, width = images.shape[1:3]
-    centres = draw_per_example(lambda k: jax.random.randint(k, (2,), 0, jnp.array([height, width])), key, index)
+    centres = sample_per_example(lambda k: jax.random.randint(k, (2,), 0, jnp.array([height, width])), key, index)
     rows, columns = (_within(n, centres[:, i] - size // 2, size) for i, n in enumerate((height, width)))
     return jnp.where((rows[:, :, None] & columns[:, None, :])[..., None], 0, images)
 
@@ -115,7 +115,7 @@ def mix(batch: Batch, key: Array, *, mixup: float, cutmix: float, num_classes: i
         share = jnp.where(cut, drawn[-1], drawn[0])
         return cut, share, jax.random.randint(centre, (2,), 0, jnp.array([height, width]))
 
-    cut, share, centre = draw_per_example(draw, key, index // 2)
+    cut, share, centre = sample_per_example(draw, key, index // 2)
     other = swap_neighbours(images)
     sides = [jnp.floor(length * jnp.sqrt(1 - share)).astype(jnp.int32) for length in (height, width)]
     rows, columns = (_within(n, centre[:, i] - sides[i] // 2, sides[i]) for i, n in enumerate((height, width)))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from resnet_jax.data import make_augment
 from resnet_jax.data.augment.device import color_jitter, cutout, flip, mix, pad_crop, shift_hue
-from resnet_jax.ops import draw_per_example
+from resnet_jax.ops import sample_per_example
 
 KEY = jax.random.key(5)
 IMAGES = jnp.asarray(np.random.default_rng(0).integers(1, 256, (64, 4, 5, 2), np.uint8))
@@ -82,7 +82,7 @@ def jitter_by_hand(images, strengths, key, index):
     order = np.asarray(jax.random.permutation(order_key, jnp.array(used)))
     low = jnp.array([max(0, 1 - s) for s in strengths[:3]] + [-strengths[3]])
     high = jnp.array([1 + s for s in strengths[:3]] + [strengths[3]])
-    factors = draw_per_example(lambda k: jax.random.uniform(k, (4,), minval=low, maxval=high), draw_key, index)
+    factors = sample_per_example(lambda k: jax.random.uniform(k, (4,), minval=low, maxval=high), draw_key, index)
     out = []
     for image, own in zip(images / 255, np.asarray(factors, np.float64), strict=True):
         for which in order:
