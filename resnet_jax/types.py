@@ -18,6 +18,8 @@ from flax.traverse_util import flatten_dict
 from resnet_jax.moved import renamed_names
 
 Array = jax.Array
+ARRAYS = (np.ndarray, jax.Array)  # for checks of types
+AS_ARRAY = "numpy.asarray converts a list"  # the hint of their messages
 Dtype = Any  # what jnp.dtype takes: jnp.bfloat16, "bfloat16", ...
 Batch = Mapping[str, Any]  # image [N, H, W, C], label int [N] or float [N, K], mask float [N] (0: padding)
 Variables = dict[str, Any]  # {"params": ..., "batch_stats": ...}; no "batch_stats" in a net without BatchNorm

@@ -10,11 +10,9 @@ import numpy as np
 
 from resnet_jax.errors import check_type, described, listed
 from resnet_jax.ops import one_hot
-from resnet_jax.types import Array
+from resnet_jax.types import ARRAYS, AS_ARRAY, Array
 
 Loss = Callable[..., Array]  # (logits [N, K], labels int [N] or soft [N, K]) -> [N]
-ARRAYS = (np.ndarray, jax.Array)
-AS_ARRAY = "numpy.asarray converts a list"
 
 
 def cross_entropy(

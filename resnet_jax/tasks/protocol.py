@@ -16,7 +16,7 @@ import numpy as np
 
 from resnet_jax.metrics.evaluator import Evaluator
 from resnet_jax.metrics.typed import Metric
-from resnet_jax.models import create_model
+from resnet_jax.models.registry import create_model
 from resnet_jax.types import Array, Batch, LabelKind
 
 

@@ -8,8 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from resnet_jax.errors import check_type
-from resnet_jax.tasks.losses import ARRAYS, AS_ARRAY
-from resnet_jax.types import Array, Batch
+from resnet_jax.types import ARRAYS, AS_ARRAY, Array, Batch
 
 
 def complete(batch: Batch, axis_name: str | None) -> dict[str, Array]:

@@ -75,6 +75,21 @@ MeanGradient = Callable[[TrainState, Batch, dict[str, Array]], tuple[Any, Any, d
 Prepare = Callable[[Array], Array] | None
 
 
+def training_pass(
+    model: nn.Module, params: Any, batch_stats: Any, batch: Batch, rngs: dict[str, Array]
+) -> tuple[Any, Mapping[str, Any]]:
+    """The model's outputs in training, and the collections that it updates: "batch_stats" and what modules sow."""
+    outputs, updated = model.apply(
+        {"params": params, "batch_stats": batch_stats},
+        batch["image"],
+        train=True,
+        example_index=batch["index"],
+        mutable=["batch_stats", *SOWN],
+        rngs=rngs,
+    )
+    return outputs, updated
+
+
 def forward_totals(model: nn.Module, objective: Objective, axis_name: str | None) -> Totals:
     """totals(params, batch_stats, batch, rngs): the model's training pass and the objective's terms.
 
@@ -82,14 +97,7 @@ def forward_totals(model: nn.Module, objective: Objective, axis_name: str | None
     """
 
     def totals(params: Any, batch_stats: Any, batch: Batch, rngs: dict[str, Array]) -> tuple[dict[str, Array], Aux]:
-        outputs, updated = model.apply(
-            {"params": params, "batch_stats": batch_stats},
-            batch["image"],
-            train=True,
-            example_index=batch["index"],
-            mutable=["batch_stats", *SOWN],
-            rngs=rngs,
-        )
+        outputs, updated = training_pass(model, params, batch_stats, batch, rngs)
         terms, metrics = objective(outputs, batch, axis_name)
         sums: dict[str, Array] = {}
         for name, term in terms.items():

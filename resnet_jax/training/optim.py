@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optax
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from resnet_jax.models import sort_components
+from resnet_jax.models.sorting import sort_components
 
 PathPredicate = Callable[[str], bool]  # of a parameter's path: "stage1_block0/branch/conv1/kernel"
 
