@@ -33,7 +33,7 @@ for devices in (1, 3, 8):
 @settings(deadline=None, max_examples=15)
 @given(n=st.integers(1, 61), share=st.sampled_from([1, 5]), devices=st.sampled_from(sorted(SETUPS)))
 def test_every_image_counts_once(n, share, devices):
-    """For set sizes, batch sizes and device counts that do not divide one another."""
+    """Also where set size, batch size and number of devices do not divide one another."""
     parallel, step, state = SETUPS[devices]
     source = MemoryLoader(IMAGES[:n], LABELS[:n], tuple("abcdefg"))
     evaluator = TASK.evaluator()

@@ -26,13 +26,13 @@ PREPROCESS = Preprocess(SIZE, RESIZE, (0.4, 0.5, 0.6), (0.2, 0.3, 0.4))
 @pytest.fixture(scope="module")
 def pictures(digits):
     """Digits as photographs: wide and high ones of several sizes, in three unequal channels."""
-    found = []
+    images = []
     for i in range(11):
         grey = Image.fromarray(digits.images[i, ..., 0] * 15)
         width, height = 20 + 7 * (i % 3), 20 + 30 * (i % 2)
         colour = np.asarray(grey.resize((width, height)))[..., None] // np.array([1, 2, 3], np.uint8)
-        found.append(colour.astype(np.uint8))
-    return found, digits.labels[:11]
+        images.append(colour.astype(np.uint8))
+    return images, digits.labels[:11]
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def resized_by_hand(image, short):
 
 
 def by_hand(image, protocol):
-    """The views of an image, with nothing but Pillow's resize and slices."""
+    """The views of an image by Pillow's resize and slices."""
     if protocol == "multi-scale":
         views = []
         for scale in (16, 40):
@@ -72,11 +72,11 @@ def test_each_protocol_is_the_mean_over_its_views(x64, protocol, pictures, sourc
     apply = jax.jit(partial(MODEL.apply, train=False))
     expected = []
     for image in pictures[0]:
-        shares = []
+        probabilities = []
         for view in by_hand(image, protocol):
             logits = np.asarray(apply(variables, PREPROCESS(jnp.asarray(view[None]))).logits)[0]
-            shares.append(np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum())
-        expected.append(np.mean(shares, axis=0))
+            probabilities.append(np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum())
+        expected.append(np.mean(probabilities, axis=0))
     net = Pretrained(MODEL, variables, PREPROCESS, "small")
     got, _ = predict_views(
         net,
@@ -100,7 +100,7 @@ def test_metrics_that_a_net_sows_are_means_over_views(source):
     assert all(share * 22 == round(share * 22) for share in blocks)
 
 
-def test_a_strip_is_seen_at_three_times_its_width_at_most():
+def test_views_of_a_strip_are_at_most_three_times_its_width():
     strip = Image.fromarray(np.arange(2000, dtype=np.uint16).view(np.uint8).reshape(4, 1000))
     assert whole(strip, resize=40).shape == (40, 104, 1)
     assert whole(strip.rotate(90, expand=True), resize=40).shape == (104, 40, 1)

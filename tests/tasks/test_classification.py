@@ -19,14 +19,14 @@ def evaluated(outputs, labels, classes):
 def metrics(logits, labels, loss, mask):
     """Totals of the objective's terms and metrics for losses as given."""
     task = Classification(loss=lambda *_: jnp.asarray(loss))
-    terms, own = task.objective(Outputs(logits, {}), {"label": jnp.asarray(labels), "mask": mask}, None)
-    return {"loss": float(terms["loss"].total)} | {name: float(metric.total) for name, metric in own.items()}
+    terms, others = task.objective(Outputs(logits, {}), {"label": jnp.asarray(labels), "mask": mask}, None)
+    return {"loss": float(terms["loss"].total)} | {name: float(metric.total) for name, metric in others.items()}
 
 
 def test_metrics_are_those_of_their_definitions():
-    found, probabilities = predictions()
-    labels = found.labels
-    evaluator = evaluated(found.outputs["log_probability"], labels, tuple("abcdefg"))
+    predicted, probabilities = predictions()
+    labels = predicted.labels
+    evaluator = evaluated(predicted.outputs["log_probability"], labels, tuple("abcdefg"))
     means = evaluator.result()
     assert means["loss"] == pytest.approx(-np.mean(np.log(probabilities[np.arange(200), labels])), rel=1e-12)
     assert means["top1"] == np.mean(probabilities.argmax(1) == labels)
@@ -53,8 +53,8 @@ def test_ties_and_nan_count_against_the_label():
 
 
 def test_batches_add_up_and_padding_is_ignored():
-    found, _ = predictions()
-    x, labels = found.outputs["log_probability"], found.labels
+    predicted, _ = predictions()
+    x, labels = predicted.outputs["log_probability"], predicted.labels
     evaluator = Classification(tuple("abcdefg")).evaluator()
     for start in (0, 150):
         mask = (np.arange(start, start + 150) < 200).astype(np.float32)
@@ -72,18 +72,18 @@ def test_labels_outside_the_classes_are_refused(labels):
 
 
 def test_the_most_confident_mistakes_come_first():
-    found, probabilities = predictions()
-    wrong = [i for i in range(200) if probabilities[i].argmax() != found.labels[i]]
+    predicted, probabilities = predictions()
+    wrong = [i for i in range(200) if probabilities[i].argmax() != predicted.labels[i]]
     best = sorted(wrong, key=lambda i: -probabilities[i].max())[:5]
-    mistakes = confident_mistakes(found, "abcdefg", 5)
+    mistakes = confident_mistakes(predicted, "abcdefg", 5)
     assert [one.index for one in mistakes] == best and [one.image for one in mistakes] == [f"image {i}" for i in best]
     assert mistakes[0].record() == {
         "image": f"image {best[0]}",
-        "label": "abcdefg"[found.labels[best[0]]],
+        "label": "abcdefg"[predicted.labels[best[0]]],
         "predicted": "abcdefg"[probabilities[best[0]].argmax()],
         "confidence": pytest.approx(probabilities[best[0]].max(), rel=1e-12),
     }
-    assert len(confident_mistakes(found, "abcdefg", 1000)) == len(wrong)
+    assert len(confident_mistakes(predicted, "abcdefg", 1000)) == len(wrong)
 
 
 def test_training_metrics_count_only_examples_of_mask_1():

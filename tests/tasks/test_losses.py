@@ -21,26 +21,26 @@ def test_equals_the_definition(strict_dtypes):
 def test_smoothing_and_soft_targets(strict_dtypes):
     one_hot = np.eye(7, dtype=np.float32)[LABELS]
     smooth = one_hot * 0.9 + 0.1 / 7
-    wanted = -(smooth * log_softmax(LOGITS.astype(float))).sum(-1)
+    expected = -(smooth * log_softmax(LOGITS.astype(float))).sum(-1)
     for labels in (LABELS, one_hot):
         ours = cross_entropy(jnp.asarray(LOGITS), jnp.asarray(labels), label_smoothing=0.1)
-        np.testing.assert_allclose(ours, wanted, rtol=1e-6)
+        np.testing.assert_allclose(ours, expected, rtol=1e-6)
 
 
 def test_class_weights(strict_dtypes):
     """As PyTorch's CrossEntropyLoss(weight=..., label_smoothing=...), whose mean is divided by the labels' weights."""
     weights = np.array([1.0, 0.0, 2.0, 0.5, 1.0, 3.0, 4.0])
-    given = tuple(weights)
+    class_weights = tuple(weights)
     one_hot = np.eye(7, dtype=np.float32)[LABELS]
-    own = -log_softmax(LOGITS.astype(float))
-    smooth = 0.9 * weights[LABELS] * own[range(5), LABELS] + 0.1 / 7 * (own @ weights)
+    losses = -log_softmax(LOGITS.astype(float))
+    smooth = 0.9 * weights[LABELS] * losses[range(5), LABELS] + 0.1 / 7 * (losses @ weights)
     for labels in (LABELS, one_hot):
         ours = cross_entropy(
             jnp.asarray(LOGITS), jnp.asarray(labels), label_smoothing=0.1, class_weights=tuple(weights)
         )
         np.testing.assert_allclose(ours, smooth, rtol=1e-6)
-        np.testing.assert_allclose(label_weights(jnp.asarray(labels), given), weights[LABELS], rtol=1e-7)
-    mixed = label_weights(jnp.asarray((one_hot + one_hot[::-1]) / 2), given)
+        np.testing.assert_allclose(label_weights(jnp.asarray(labels), class_weights), weights[LABELS], rtol=1e-7)
+    mixed = label_weights(jnp.asarray((one_hot + one_hot[::-1]) / 2), class_weights)
     np.testing.assert_allclose(mixed, (weights[LABELS] + weights[LABELS[::-1]]) / 2, rtol=1e-7)
 
 
@@ -51,7 +51,7 @@ def test_large_logits_do_not_overflow(strict_dtypes):
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_labels_outside_the_classes_give_nan_to_their_own_example_alone(strict_dtypes, smoothing):
-    """Also as uint8, where the number of classes does not fit."""
+    """Also as uint8, which is too small for the number of classes."""
     for logits, labels, bad in (
         (LOGITS, np.int32([0, 7, 3, -1, 1]), [1, 3]),
         (np.zeros((2, 1000), np.float32), np.uint8([255, 0]), []),
@@ -66,7 +66,7 @@ def test_labels_outside_the_classes_give_nan_to_their_own_example_alone(strict_d
 
 
 @pytest.mark.parametrize(
-    ("labels", "said"),
+    ("labels", "message"),
     [
         (np.zeros((5, 1), np.int32), r"got int32 \[5, 1\]; labels\[:, 0\] has the shape"),
         (np.zeros(5, np.float32), r"got float32 \[5\]; labels.astype\('int32'\)"),
@@ -78,8 +78,8 @@ def test_labels_outside_the_classes_give_nan_to_their_own_example_alone(strict_d
         (np.zeros((), np.int32), r"got int32 \[\]$"),
     ],
 )
-def test_labels_of_another_type_or_shape_are_refused(labels, said):
-    with pytest.raises(ValueError, match=r"^expected labels int \[5\] or soft targets float \[5, 7\], " + said):
+def test_labels_of_another_type_or_shape_are_refused(labels, message):
+    with pytest.raises(ValueError, match=r"^expected labels int \[5\] or soft targets float \[5, 7\], " + message):
         cross_entropy(jnp.asarray(LOGITS), jnp.asarray(labels))
 
 

@@ -64,7 +64,7 @@ def two_devices(monkeypatch):
     monkeypatch.setattr(processes, "devices", lambda: jax.devices()[:2])
 
 
-def test_a_task_of_ones_own_trains_and_resumes_on_two_devices(tmp_path, two_devices, capsys):
+def test_an_own_task_trains_and_resumes_on_two_devices(tmp_path, two_devices, capsys):
     config = Config(
         workdir=str(tmp_path / "whole"),
         model=ModelConfig(name="cifar_resnet8"),

@@ -41,10 +41,10 @@ def by_added_maps(model, state, data):
             outputs = run(*args, **kwargs)
             if len(context.module.path) != 1 or context.module.path[0] not in maps:
                 return outputs
-            own = maps[context.module.path[0]]
+            added = maps[context.module.path[0]]
             if context.module.path == ("stem",):  # which also gives a feature that nothing here uses
-                return outputs[0], outputs[1] + own
-            return (outputs[0] + own, outputs[1]) if isinstance(outputs, tuple) else outputs + own
+                return outputs[0], outputs[1] + added
+            return (outputs[0] + added, outputs[1]) if isinstance(outputs, tuple) else outputs + added
 
         with nn.intercept_methods(add):
             variables = {"params": params, "batch_stats": state.batch_stats}
@@ -55,8 +55,8 @@ def by_added_maps(model, state, data):
     maps = {name: jnp.zeros(depths[name.partition("_")[0]].shape) for name in names}
     params, maps = jax.jit(jax.grad(loss, (0, 1)))(state.params, maps)
     return {
-        **{f"activation_gradient/{name}": optax.tree.norm(own) for name, own in maps.items()},
-        **{f"parameter_gradient/{name}": optax.tree.norm(own) for name, own in params.items()},
+        **{f"activation_gradient/{name}": optax.tree.norm(gradient) for name, gradient in maps.items()},
+        **{f"parameter_gradient/{name}": optax.tree.norm(gradient) for name, gradient in params.items()},
     }
 
 
@@ -67,9 +67,9 @@ def test_the_norms_are_those_of_the_gradients(x64, name):
     state = fresh(model)
     step = jax.jit(make_train_step(model, optim.sgd(0.1), axis_name=None, gradient_flow=True))
     new, sums = step(state, data)
-    means, wanted = metrics.mean([sums]), by_added_maps(model, state, data)
-    assert {name for name in means if "_gradient/" in name} == wanted.keys()
-    np.testing.assert_allclose([means[name] for name in wanted], list(wanted.values()), rtol=1e-9)
+    means, expected = metrics.mean([sums]), by_added_maps(model, state, data)
+    assert {name for name in means if "_gradient/" in name} == expected.keys()
+    np.testing.assert_allclose([means[name] for name in expected], list(expected.values()), rtol=1e-9)
     squares = sum(value**2 for name, value in means.items() if name.startswith("parameter_gradient"))
     assert means["grad_norm"] == pytest.approx(squares**0.5, rel=1e-12)
     plain, _ = jax.jit(make_train_step(model, optim.sgd(0.1), axis_name=None))(state, data)
@@ -77,10 +77,10 @@ def test_the_norms_are_those_of_the_gradients(x64, name):
 
 
 @pytest.mark.slow
-def test_they_are_the_same_in_parts_on_devices_and_recomputed(x64):
+def test_norms_are_the_same_in_microbatches_on_devices_and_with_remat(x64):
     model, data = NETS["resnet"].clone(frozen_norms=("all",)), batch(16)
     once = make_train_step(model, optim.sgd(0.1), axis_name=None, gradient_flow=True)
-    wanted = metrics.mean([jax.jit(once)(fresh(model), data)[1]])
+    expected = metrics.mean([jax.jit(once)(fresh(model), data)[1]])
     parts = make_train_step(
         model.clone(remat="block"), optim.sgd(0.1), axis_name=None, gradient_flow=True, accumulate=2
     )
@@ -88,18 +88,18 @@ def test_they_are_the_same_in_parts_on_devices_and_recomputed(x64):
     mapped = parallel.map(make_train_step(model, optim.sgd(0.1), gradient_flow=True))
     for _, sums in (jax.jit(parts)(fresh(model), data), mapped(parallel.replicate(fresh(model)), parallel.shard(data))):
         got = metrics.mean([jax.device_get(sums)])
-        assert got.keys() == wanted.keys()
-        for name, value in wanted.items():
+        assert got.keys() == expected.keys()
+        for name, value in expected.items():
             assert got[name] == pytest.approx(value, rel=1e-9), name
 
 
-def test_with_shared_statistics_and_padding_devices_change_nothing(x64):
+def test_norms_with_shared_statistics_and_padding_do_not_depend_on_devices(x64):
     model = NETS["resnet"]
     data = batch(8) | {"mask": np.array([1.0, 1, 0, 1, 1, 0, 0, 1])}
     alone = make_train_step(model, optim.sgd(0.1), axis_name=None, gradient_flow=True)
-    wanted = metrics.mean([jax.jit(alone)(fresh(model), data)[1]])
+    expected = metrics.mean([jax.jit(alone)(fresh(model), data)[1]])
     parallel = Parallel("shard_map", jax.devices()[:2])
     step = parallel.map(make_train_step(model.clone(bn_axis="data"), optim.sgd(0.1), gradient_flow=True))
     got = metrics.mean([jax.device_get(step(parallel.replicate(fresh(model)), parallel.shard(data))[1])])
-    for name, value in wanted.items():
+    for name, value in expected.items():
         assert got[name] == pytest.approx(value, rel=1e-9), name

@@ -30,17 +30,17 @@ def by_hand(w, g, decay, nesterov, rates):
 
 @pytest.mark.parametrize("nesterov", [False, True])
 @pytest.mark.parametrize("decay_all", [False, True])
-def test_sgd_is_pytorchs(nesterov, decay_all):
+def test_sgd_equals_pytorch(nesterov, decay_all):
     rates = [0.1, 0.05]
     tx = optim.sgd(lambda i: jnp.asarray(rates)[i], nesterov=nesterov, weight_decay=0.1, decay_all=decay_all)
     got = after(tx)
     for layer, leaf in (("conv", "kernel"), ("norm", "scale"), ("norm", "bias")):
         decay = 0.1 if leaf == "kernel" or decay_all else 0.0
-        wanted = by_hand(np.asarray(PARAMS[layer][leaf]), np.asarray(GRADS[layer][leaf]), decay, nesterov, rates)
-        np.testing.assert_allclose(got[layer][leaf], wanted, rtol=1e-6)
+        expected = by_hand(np.asarray(PARAMS[layer][leaf]), np.asarray(GRADS[layer][leaf]), decay, nesterov, rates)
+        np.testing.assert_allclose(got[layer][leaf], expected, rtol=1e-6)
 
 
-def test_adamw_decays_kernels_apart_from_the_gradient():
+def test_adamw_decays_kernels_separately_from_the_gradient():
     with_decay, without = after(optim.adamw(0.1, weight_decay=0.5), 1), after(optim.adamw(0.1), 1)
     np.testing.assert_allclose(
         with_decay["conv"]["kernel"], without["conv"]["kernel"] - 0.05 * PARAMS["conv"]["kernel"]
@@ -50,7 +50,7 @@ def test_adamw_decays_kernels_apart_from_the_gradient():
     assert (everything["norm"]["scale"] != without["norm"]["scale"]).all()
 
 
-def test_clipping_is_of_the_global_norm_before_decay():
+def test_the_global_norm_is_clipped_before_decay():
     got = after(optim.sgd(1.0, momentum=0.0, clip_norm=1.0, weight_decay=0.1), 1)
     norm = np.sqrt(0.5**2 + 0.25**2 + 1 + 4)
     np.testing.assert_allclose(got["norm"]["bias"], 4 - 2 / norm, rtol=1e-6)
@@ -59,9 +59,9 @@ def test_clipping_is_of_the_global_norm_before_decay():
 
 def test_warmup_then_cosine():
     schedule = optim.warmup_cosine(peak_lr=0.4, steps=20, warmup_steps=5, final_lr=0.1)
-    wanted = [0.4 * i / 5 for i in range(5)]
-    wanted += [0.1 + 0.15 * (1 + np.cos(np.pi * i / 15)) for i in range(16)]
-    np.testing.assert_allclose([schedule(i) for i in range(21)], wanted, rtol=1e-5)
+    expected = [0.4 * i / 5 for i in range(5)]
+    expected += [0.1 + 0.15 * (1 + np.cos(np.pi * i / 15)) for i in range(16)]
+    np.testing.assert_allclose([schedule(i) for i in range(21)], expected, rtol=1e-5)
     assert float(optim.warmup_cosine(peak_lr=0.4, steps=20)(0)) == pytest.approx(0.4)
 
 
@@ -77,8 +77,8 @@ NET = {part: {"kernel": jnp.ones(2)} for part in ("stem", "stage1_block0", "stag
 
 
 def test_rates_by_pattern_and_by_depth():
-    def factors(*given):
-        return {part: leaves["kernel"] for part, leaves in optim.rate_factors(NET, *given).items()}
+    def factors(*arguments):
+        return {part: leaves["kernel"] for part, leaves in optim.rate_factors(NET, *arguments).items()}
 
     assert factors([("stage1", 0.5), ("stage|stem", 0.1)]) == {
         "stem": 0.1,
@@ -95,20 +95,20 @@ def test_rates_by_pattern_and_by_depth():
 
 
 @pytest.mark.parametrize("make", [optim.sgd, optim.adamw])
-def test_a_factor_is_one_of_the_rate(make):
-    """As if the parameter had an optimiser of its own with that rate, decay included."""
+def test_a_factor_multiplies_the_learning_rate(make):
+    """As an optimiser with that rate for the one parameter, decay included."""
     factor = {"conv": {"kernel": 0.1}, "norm": {"scale": 1.0, "bias": 2.0}}
     got = after(optim.with_rates(make(0.5, weight_decay=0.1), lambda params: factor))
-    for (layer, leaf), own in (
+    for (layer, leaf), multiplier in (
         (("conv", "kernel"), 0.1),
         (("norm", "scale"), 1.0),
         (("norm", "bias"), 2.0),
     ):
-        wanted = after(make(0.5 * own, weight_decay=0.1))[layer][leaf]
-        np.testing.assert_allclose(got[layer][leaf], wanted, rtol=1e-6)
+        expected = after(make(0.5 * multiplier, weight_decay=0.1))[layer][leaf]
+        np.testing.assert_allclose(got[layer][leaf], expected, rtol=1e-6)
 
 
-def test_what_is_left_out_has_no_state():
+def test_frozen_parameters_have_no_optimiser_state():
     tx = optim.without(optim.sgd(0.1, weight_decay=0.1), optim.match_path("^norm"))
     assert [x.shape for x in jax.tree.leaves(tx.init(PARAMS)) if x.ndim] == [(1, 2)]
     updates, _ = tx.update(GRADS, tx.init(PARAMS), PARAMS)

@@ -55,13 +55,13 @@ def torch_resnet18(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["jit", "pmap"])  # shard_map's numbers are pmap's: test_parallel
-def test_twenty_steps_are_pytorchs(x64, enlarged_digits, torch_resnet18, mode):
-    wanted = np.load(recipe.GOLDEN / "torchvision" / "trajectory-resnet18.npz")
+def test_twenty_steps_equal_pytorch(x64, enlarged_digits, torch_resnet18, mode):
+    reference = np.load(recipe.GOLDEN / "torchvision" / "trajectory-resnet18.npz")
     images, labels = enlarged_digits
     loaded = load_pretrained(torch_resnet18, dtype="float64")
     model = loaded.model.clone(bn_axis=None if mode == "jit" else "data")
     schedule = optim.warmup_cosine(peak_lr=0.01, steps=20, warmup_steps=5)
-    np.testing.assert_allclose([schedule(i) for i in range(20)], wanted["learning_rate"], rtol=1e-12, atol=1e-18)
+    np.testing.assert_allclose([schedule(i) for i in range(20)], reference["learning_rate"], rtol=1e-12, atol=1e-18)
     tx = optim.sgd(schedule, momentum=0.9, weight_decay=1e-4)
     state = TrainState.from_variables(loaded.variables, tx, jax.random.key(0))
     if mode == "jit":
@@ -75,10 +75,10 @@ def test_twenty_steps_are_pytorchs(x64, enlarged_digits, torch_resnet18, mode):
         part = slice(i * 32, (i + 1) * 32)
         state, sums = step(state, put({"image": images[part], "label": labels[part]}))
         losses.append(metrics.mean([sums])["loss"])
-    np.testing.assert_allclose(losses, wanted["loss"], rtol=1e-8)
+    np.testing.assert_allclose(losses, reference["loss"], rtol=1e-8)
     variables = jax.tree.map(np.asarray, state.variables)
     logits = jax.jit(partial(loaded.model.apply, train=False))(variables, jnp.asarray(images[-64:])).logits
-    np.testing.assert_allclose(logits, wanted["final_eval_logits"], rtol=0, atol=1e-8 * np.abs(logits).max())
+    np.testing.assert_allclose(logits, reference["final_eval_logits"], rtol=0, atol=1e-8 * np.abs(logits).max())
 
 
 MODEL = recipe.small("cifar_resnet20", 1, 2, num_classes=10, dtype="float64", param_dtype="float64")
@@ -98,7 +98,7 @@ def close(a, b, tolerance=1e-10):
     jax.tree.map(partial(np.testing.assert_allclose, rtol=0, atol=tolerance), a, b)
 
 
-def test_masked_examples_count_for_nothing(x64):
+def test_masked_examples_have_no_effect(x64):
     model = MODEL.clone(frozen_norms=("all",))  # batch statistics see every example
     step = jax.jit(make_train_step(model, TX, axis_name=None))
     few, many = batch(4), batch(4)
@@ -109,24 +109,24 @@ def test_masked_examples_count_for_nothing(x64):
 
 
 @pytest.mark.slow
-def test_a_weighted_loss_is_divided_by_the_weights(x64):
+def test_a_weighted_loss_is_divided_by_the_sum_of_weights(x64):
     """On four devices, whose sums of weights differ: the gradient of PyTorch's weighted mean."""
     weights = (1.0, 0.0, 2.0, 0.5, 1.0, 3.0, 4.0, 1.0, 0.25, 2.0)
     model = MODEL.clone(frozen_norms=("all",))
-    own, start, parallel = batch(8), fresh(model), Parallel(devices=jax.devices()[:4])
-    each = np.array(weights)[own["label"]]
+    data, start, parallel = batch(8), fresh(model), Parallel(devices=jax.devices()[:4])
+    each = np.array(weights)[data["label"]]
 
     def mean(params):
-        logits = model.apply(start.variables | {"params": params}, own["image"], train=False).logits
-        return jnp.sum(cross_entropy(logits, own["label"]) * each) / each.sum()
+        logits = model.apply(start.variables | {"params": params}, data["image"], train=False).logits
+        return jnp.sum(cross_entropy(logits, data["label"]) * each) / each.sum()
 
     value, gradient = jax.jit(jax.value_and_grad(mean))(start.params)
     updates, _ = TX.update(gradient, TX.init(start.params), start.params)
     step = parallel.map(make_train_step(model, TX, class_weights=weights))
-    state, sums = step(parallel.replicate(start), parallel.shard(own))
-    found = metrics.mean([jax.device_get(sums)])  # by a float32 mask
-    assert "weight" not in found and found["loss"] == pytest.approx(float(value), rel=1e-6)
-    assert found["grad_norm"] == pytest.approx(float(optax.tree.norm(gradient)), rel=1e-6)
+    state, sums = step(parallel.replicate(start), parallel.shard(data))
+    means = metrics.mean([jax.device_get(sums)])  # by a float32 mask
+    assert "weight" not in means and means["loss"] == pytest.approx(float(value), rel=1e-6)
+    assert means["grad_norm"] == pytest.approx(float(optax.tree.norm(gradient)), rel=1e-6)
     close(state.params, optax.apply_updates(start.params, updates))
     with pytest.raises(ValueError, match="cannot be combined with class_weights"):
         make_train_step(create_model("cifar_skipnet38"), TX, gate_penalty=0.1, class_weights=weights)
@@ -151,7 +151,7 @@ def test_accumulation_moves_running_statistics_once_for_each_part(x64):
     close(state.batch_stats, stats)
 
 
-def test_what_is_frozen_stays_to_the_bit(x64):
+def test_frozen_parameters_keep_their_value_to_the_bit(x64):
     """Parameters, their averages and their norms' statistics: no decay, no momentum, whatever the optimiser does."""
     frozen = optim.match_path("stem|stage1")
     options = {"axis_name": None, "ema_decay": 0.5, "frozen": frozen}
@@ -167,7 +167,7 @@ def test_what_is_frozen_stays_to_the_bit(x64):
     assert np.isfinite(sums["grad_norm"])
 
 
-def test_what_is_frozen_stays_on_devices_in_parts_and_with_adamw(x64):
+def test_frozen_parameters_keep_their_value_on_devices_in_microbatches_and_with_adamw(x64):
     frozen, parallel = optim.match_path("stem|stage1"), Parallel("pmap", jax.devices()[:2])
     tx = optim.without(optim.adamw(0.1, weight_decay=0.1), frozen)
     step = parallel.map(make_train_step(MODEL, tx, frozen=frozen, accumulate=2))
@@ -182,32 +182,32 @@ def test_what_is_frozen_stays_on_devices_in_parts_and_with_adamw(x64):
 
 
 @pytest.mark.parametrize("remat", ["none", "block"])
-def test_frozen_norms_are_those_of_frozen_parts(x64, remat):
-    """The rest is trained as if the net itself had kept those norms."""
+def test_norms_with_frozen_parameters_are_frozen(x64, remat):
+    """The other parameters train as if the net itself had frozen those norms."""
     model, frozen = MODEL.clone(remat=remat), optim.match_path("^(stem|stage1)")
     state, sums = jax.jit(make_train_step(model, TX, axis_name=None, frozen=frozen))(fresh(), batch(8))
-    kept = MODEL.clone(frozen_norms=("stem", "stage1"))
-    wanted, others = jax.jit(make_train_step(kept, TX, axis_name=None))(fresh(), batch(8))
+    frozen_model = MODEL.clone(frozen_norms=("stem", "stage1"))
+    reference, others = jax.jit(make_train_step(frozen_model, TX, axis_name=None))(fresh(), batch(8))
     assert sums["loss"] == pytest.approx(float(others["loss"]), rel=1e-12)
     assert sums["grad_norm"] < others["grad_norm"]  # no gradient of the frozen ones
     for part in ("stage2_block0", "head"):
-        close(state.params[part], wanted.params[part], 1e-12)
-    close(state.batch_stats, wanted.batch_stats, 1e-12)
+        close(state.params[part], reference.params[part], 1e-12)
+    close(state.batch_stats, reference.batch_stats, 1e-12)
 
 
-def test_a_part_that_does_not_divide_the_shard_is_refused(x64):
+def test_microbatches_that_do_not_divide_the_shard_are_refused(x64):
     with pytest.raises(ValueError, match="accumulate=3 does not divide the 8 examples of a shard"):
         jax.eval_shape(make_train_step(MODEL, TX, axis_name=None, accumulate=3), fresh(), batch(8))
 
 
-def test_soft_targets_are_taken(x64):
+def test_soft_targets_train(x64):
     hard = batch(4)
     soft = hard | {"label": np.eye(10)[hard["label"]]}
     step = jax.jit(make_train_step(MODEL, TX, axis_name=None))
     close(step(fresh(), hard)[0].params, step(fresh(), soft)[0].params)
 
 
-def test_augmentation_gets_the_place_of_each_example_and_a_key_for_each_step(x64):
+def test_augmentation_gets_the_index_of_each_example_and_a_key_for_each_step(x64):
     seen = []
 
     def augment(batch, key):
@@ -233,8 +233,8 @@ def test_evaluation_uses_running_statistics_and_prepares_on_the_device(x64):
     assert float(sums["count"]) == 4
 
 
-def test_a_run_is_the_same_whatever_the_keys_implementation():
-    """Typed, raw, of threefry and of rbg: old checkpoints hold threefry's two words, and go on to the bit."""
+def test_training_does_not_depend_on_the_implementation_of_keys():
+    """Typed and raw keys, threefry and rbg: old checkpoints hold the two words of threefry, and resume to the bit."""
     model, x = recipe.small("cifar_resnet8", 1, stages=1, drop_rate=0.3), jnp.ones((4, 8, 8, 3))
 
     def words(key):
@@ -242,11 +242,11 @@ def test_a_run_is_the_same_whatever_the_keys_implementation():
         keys = jax.tree.map(jax.random.key_data, step_keys(state.key, 3))
         return jax.device_get((state.key, keys, state.params["stem"]))
 
-    wanted = words(jax.random.PRNGKey(7))
-    np.testing.assert_array_equal(wanted[0], jax.random.split(jax.random.PRNGKey(7))[1])
-    np.testing.assert_array_equal(wanted[1][0], jax.random.split(jax.random.fold_in(wanted[0], 3), 3)[0])
+    reference = words(jax.random.PRNGKey(7))
+    np.testing.assert_array_equal(reference[0], jax.random.split(jax.random.PRNGKey(7))[1])
+    np.testing.assert_array_equal(reference[1][0], jax.random.split(jax.random.fold_in(reference[0], 3), 3)[0])
     for impl in ("threefry2x32", "rbg", "unsafe_rbg"):
-        same = partial(jax.tree.map, np.testing.assert_array_equal, wanted)
+        same = partial(jax.tree.map, np.testing.assert_array_equal, reference)
         same(words(jax.random.key(7, impl=impl)))
         with jax.default_prng_impl(impl), jax.legacy_prng_key("error"):
             same(words(jax.random.key(7)))
@@ -254,8 +254,8 @@ def test_a_run_is_the_same_whatever_the_keys_implementation():
         TrainState.from_variables({"params": {}}, TX, jax.random.split(jax.random.key(0), 3))
 
 
-def test_parts_and_pairs_that_a_mesh_does_not_divide_are_traced():
-    """Explicit axes: four devices, parts of two images, and pairs of one image a device."""
+def test_microbatches_and_pairs_that_a_mesh_does_not_divide_are_traced():
+    """Explicit axes: four devices, microbatches of two images, and pairs of one image per device."""
     model = recipe.small("cifar_resnet8", 1, stages=1, num_classes=8)
     mesh = jax.make_mesh((4,), ("data",), devices=jax.devices()[:4])
     for n, accumulate, mixup in ((8, 4, 0.0), (4, 1, 0.2)):
@@ -269,8 +269,8 @@ def test_parts_and_pairs_that_a_mesh_does_not_divide_are_traced():
 
 
 @pytest.mark.slow
-def test_on_a_mesh_of_explicit_axes_the_step_gives_one_devices_numbers(x64):
-    """Sharded batch and parameters, accumulation, averages, frozen parts, gradient flow, augmentation; evaluation."""
+def test_a_step_on_a_mesh_with_explicit_axes_equals_one_device(x64):
+    """Sharded batch and parameters, accumulation, averages, frozen parameters, gradient flow, augmentation."""
     options = {"dtype": "float64", "param_dtype": "float64", "drop_rate": 0.2, "drop_path": 0.2}
     model = recipe.small("cifar_resnet8", 1, stages=2, num_classes=8, **options)
     rng = np.random.default_rng(0)
@@ -307,11 +307,13 @@ def test_on_a_mesh_of_explicit_axes_the_step_gives_one_devices_numbers(x64):
     got = run(
         sharded, {name: jax.device_put(x, NamedSharding(mesh, PartitionSpec("data"))) for name, x in batch.items()}
     )
-    wanted = run(state, batch)
-    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-9, atol=1e-9), jax.device_get(got), jax.device_get(wanted))
+    reference = run(state, batch)
+    jax.tree.map(
+        partial(np.testing.assert_allclose, rtol=1e-9, atol=1e-9), jax.device_get(got), jax.device_get(reference)
+    )
 
 
-def test_state_holds_arrays_alone():
+def test_the_state_holds_only_arrays():
     model, sample = recipe.small("cifar_resnet20"), np.zeros((1, 8, 8, 3), np.uint8)
     state = TrainState.create(model, TX, jax.random.key(0), sample)
     assert all(isinstance(leaf, jax.Array) and leaf.dtype != object for leaf in jax.tree.leaves(state))
@@ -320,7 +322,7 @@ def test_state_holds_arrays_alone():
     jax.tree.map(np.testing.assert_array_equal, state, TrainState.create(model, TX, jax.random.PRNGKey(0), sample))
 
 
-def test_a_step_for_another_axis_than_the_nets_is_refused():
+def test_an_axis_other_than_the_nets_is_refused():
     with pytest.raises(ValueError, match="expected a net with bn_axis None .*, got 'data'"):
         make_train_step(MODEL.clone(bn_axis="data"), TX, axis_name=None)
 
@@ -333,7 +335,7 @@ class Linear(nn.Module):
         return Outputs(nn.Dense(3, name="dense")(images.reshape(len(images), -1)), {})
 
 
-def test_a_label_outside_the_classes_is_nan_and_with_mask_0_counts_for_nothing():
+def test_a_label_outside_the_classes_gives_nan_and_with_mask_0_has_no_effect():
     rng = np.random.default_rng(0)
     images, tx = rng.standard_normal((4, 2, 2, 1)).astype(np.float32), optax.sgd(0.1)
     state = TrainState.create(Linear(), tx, jax.random.key(0), images)
@@ -343,8 +345,8 @@ def test_a_label_outside_the_classes_is_nan_and_with_mask_0_counts_for_nothing()
     for label in (-1, 3):
         ignored = {"image": images, "label": np.int32([0, 2, label, 1]), "mask": np.array([True, True, False, True])}
         few = {name: np.delete(x, 2, 0) for name, x in ignored.items()}
-        (got, sums), (wanted, others) = step(state, ignored), step(state, few)
-        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-6, atol=1e-7), (got, sums), (wanted, others))
+        (got, sums), (reference, others) = step(state, ignored), step(state, few)
+        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-6, atol=1e-7), (got, sums), (reference, others))
         counted = ignored | {"mask": np.ones(4, bool)}
         got, sums = step(state, counted)
         assert sums["skipped"] == 1 and sums["loss"] == 0
@@ -352,8 +354,8 @@ def test_a_label_outside_the_classes_is_nan_and_with_mask_0_counts_for_nothing()
         assert np.isnan(evaluate(state, counted)["loss"]) and np.isfinite(evaluate(state, ignored)["loss"])
 
 
-def test_a_loss_of_ones_own_takes_other_labels():
-    """Several classes per image, as whole numbers or bools; [N, 1]; and predictions of each example need int [N]."""
+def test_an_own_loss_takes_other_labels():
+    """Several classes per image, as integers or bools; [N, 1]; predictions of each example need int [N]."""
     images = np.zeros((4, 2, 2, 1), np.float32)
     state = TrainState.create(Linear(), optax.sgd(0.1), jax.random.key(0), images)
 
@@ -370,8 +372,8 @@ def test_a_loss_of_ones_own_takes_other_labels():
         evaluate(state, {"image": images, "label": several})
 
 
-def test_class_weights_are_given_once_and_checked():
-    """The step hands them to the loss; equal ones change nothing."""
+def test_class_weights_are_passed_to_the_loss_and_checked():
+    """Equal class weights change nothing."""
     images, labels = np.eye(4, dtype=np.float32).reshape(4, 2, 2, 1), np.int32([0, 1, 2, 1])
     state = TrainState.create(Linear(), optax.sgd(0.1), jax.random.key(0), images)
 
@@ -386,7 +388,7 @@ def test_class_weights_are_given_once_and_checked():
             run(class_weights=weights, loss=lambda logits, labels, class_weights: logits.sum(-1))
 
 
-def test_labels_with_a_second_axis_and_masks_are_refused_before_anything_is_computed():
+def test_labels_and_masks_with_a_second_axis_are_refused_before_the_step_runs():
     images = np.zeros((4, 2, 2, 1), np.float32)
     state = TrainState.create(Linear(), optax.sgd(0.1), jax.random.key(0), images)
     good = {"image": images, "label": np.zeros(4, np.int32)}
@@ -398,7 +400,7 @@ def test_labels_with_a_second_axis_and_masks_are_refused_before_anything_is_comp
 
 
 @pytest.mark.parametrize("classes", [0, 1])
-def test_a_net_of_fewer_than_two_classes_wants_a_loss_of_its_own(classes):
+def test_a_net_with_fewer_than_two_classes_needs_an_own_loss(classes):
     model = recipe.small("cifar_resnet20", 1, 1, num_classes=classes)
     for make in (make_eval_step, lambda net: make_train_step(net, TX, loss=SMOOTH)):
         with pytest.raises(ValueError, match=f"num_classes of at least 2, or a loss of your own, got {classes}"):
@@ -411,7 +413,7 @@ def test_a_net_of_fewer_than_two_classes_wants_a_loss_of_its_own(classes):
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_steps_survive_strict_promotion_of_dtypes(strict_dtypes, dtype):
-    """With SkipNet's metrics, averages, parts, mixed labels and Optax's AdamW."""
+    """With SkipNet's metrics, averages, microbatches, mixed labels and Optax's AdamW."""
     prepare = Preprocess(8, 8, (0.5,) * 3, (0.2,) * 3)
     augment = make_augment(prepare, padding=1, horizontal_flip=True, jitter=(0.1,) * 4, mixup=0.2, num_classes=7)
     model = recipe.small("cifar_skipnet38", 1, 2, num_classes=7, dtype=dtype, drop_path=0.1)
@@ -445,7 +447,7 @@ def test_norms_are_of_the_mean_gradient_and_of_the_parameters_before_the_update(
 
 
 def ordinary(**options):
-    """A small net with dropout of nothing: its state, its step and a batch of 8."""
+    """State, step and batch of 8 for a small net without dropout."""
     model = recipe.small("cifar_resnet20", 1, 2, num_classes=7, in_channels=1)
     tx = optim.sgd(optim.warmup_cosine(peak_lr=0.1, steps=100, warmup_steps=2), momentum=0.9)
     variables = jax.tree.map(lambda x: jnp.asarray(x, float), recipe.variables(model))
@@ -458,23 +460,23 @@ def ordinary(**options):
 @pytest.mark.slow
 def test_averaged_weights_follow_the_closed_form(x64):
     state, step, batch = ordinary(ema_decay=0.3)
-    wanted = {"params": state.params, "batch_stats": state.batch_stats}
+    reference = {"params": state.params, "batch_stats": state.batch_stats}
     for n in range(4):
         state, _ = step(state, batch)
         decay = min(0.3, (1 + n) / (10 + n))
         new = {"params": state.params, "batch_stats": state.batch_stats}
-        wanted = jax.tree.map(lambda old, x, d=decay: d * old + (1 - d) * x, wanted, new)
-        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-12, atol=1e-13), state.ema, wanted)
+        reference = jax.tree.map(lambda old, x, d=decay: d * old + (1 - d) * x, reference, new)
+        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-12, atol=1e-13), state.ema, reference)
     jax.tree.map(np.testing.assert_array_equal, state.averaged.variables, state.ema)
 
 
-def test_a_state_without_room_for_averages_is_told():
+def test_a_state_without_averages_is_an_error():
     with pytest.raises(ValueError, match="has no averaged weights; TrainState.create.*ema=True"):
         _ = TrainState.from_variables({"params": {"w": jnp.ones(2)}}, optax.identity(), jax.random.key(0)).averaged
 
 
 @pytest.mark.slow
-def test_a_step_that_is_not_finite_changes_nothing_but_the_place_in_the_run(x64):
+def test_a_nonfinite_step_changes_only_the_step_counts(x64):
     state, step, batch = ordinary(ema_decay=0.9, skip_nonfinite=True)
     before, sums = step(state, batch)
     assert sums["skipped"] == 0 and sums["count"] == 8
@@ -496,8 +498,8 @@ GATED = recipe.small("cifar_skipnet38_rnn", 1, 2, num_classes=10, dtype="float64
 
 
 @pytest.mark.slow
-def test_the_penalty_is_on_the_share_of_blocks_that_are_run(x64):
-    """By its gradient: the step with it differs by the learning rate times that of the mean of the gates."""
+def test_the_penalty_is_on_the_mean_of_the_gates(x64):
+    """The step with the penalty differs by learning rate times penalty times the gradient of the mean gate."""
     tx, model, images = optax.sgd(0.1), GATED.clone(soft_gates=True), jnp.asarray(batch(4)["image"])
 
     def stepped(penalty):
@@ -520,8 +522,8 @@ def test_the_penalty_is_on_the_share_of_blocks_that_are_run(x64):
     np.testing.assert_allclose([means["executed"], np.mean([means[name] for name in blocks])], value, rtol=1e-6)
 
 
-def test_evaluation_counts_the_blocks_that_are_run_for_examples_alone(x64):
-    """Gates are hard there, and what fills a batch up is not counted."""
+def test_evaluation_ignores_padding_in_sown_metrics(x64):
+    """Gates are hard in evaluation."""
     step = jax.jit(make_eval_step(GATED, axis_name=None))
     sums = step(fresh(GATED), batch(4) | {"mask": np.float32([1, 1, 1, 0])})
     images = jnp.asarray(batch(4)["image"])
@@ -532,13 +534,13 @@ def test_evaluation_counts_the_blocks_that_are_run_for_examples_alone(x64):
     assert sums["count"] == 3
 
 
-def test_a_penalty_on_a_net_without_gates_is_refused():
+def test_a_gate_penalty_needs_a_net_with_gates():
     with pytest.raises(ValueError, match="gate_penalty=0.1: expected a net with gates, got ResNet"):
         make_train_step(MODEL, TX, gate_penalty=0.1)
 
 
 def test_a_net_without_batch_statistics_is_trained_averaged_and_saved(x64, tmp_path):
-    """Group norms keep none: in the state and in checkpoints their place is empty."""
+    """With group norms, state and checkpoints have empty batch statistics."""
     norm = partial(GroupNorm, groups=8)
     model = recipe.small("cifar_resnet20", 1, 2, num_classes=10, norm=norm, dtype="float64", param_dtype="float64")
     state = TrainState.from_variables(recipe.variables(model, np.float64), TX, jax.random.key(0), ema=True)
@@ -562,14 +564,14 @@ def test_a_mask_of_any_type_ignores_examples(kind):
     assert complete({"image": images, "label": jnp.zeros(4, int), "mask": shown}, None)["mask"].tolist() == [1, 0, 1, 0]
 
 
-def test_a_batch_that_is_none_is_named():
+def test_an_invalid_batch_is_named():
     batch = {"image": jnp.ones((2, 8, 8, 3)), "label": jnp.zeros(2, int)}
-    for wrong, said in (
+    for wrong, message in (
         ({"mask": None}, "expected a mask .an array., got None"),
         ({"mask": np.ones(2, complex)}, "expected a mask of bool, int or float, got complex"),
         ({"label": [0, 1]}, "expected labels .an array., got list"),
     ):
-        with pytest.raises(TypeError, match=said):
+        with pytest.raises(TypeError, match=message):
             complete(batch | wrong, None)
     with pytest.raises(ValueError, match="expected a batch with image and label, got one without label"):
         complete({"image": batch["image"]}, None)
@@ -603,9 +605,9 @@ def test_terms_of_several_weights_and_sown_losses_add_up(x64):
     gradient = np.array([flat[:, 0].mean(), 2 * (flat[:, 1] ** 2 * used).sum()]) + 1
     for accumulate in (1, 2):
         step = make_step(Sowing(), optax.sgd(1.0), objective, axis_name=None, accumulate=accumulate)
-        new, found = jax.jit(step)(state, {"image": x, "label": k, "mask": mask})
+        new, typed = jax.jit(step)(state, {"image": x, "label": k, "mask": mask})
         np.testing.assert_allclose(new.params["w"], 1 - gradient, rtol=1e-12)
-        means = results(found)
+        means = results(typed)
         expected = {"first": flat[:, 0].mean(), "second": (flat[:, 1] ** 2 * used).sum(), "largest": 7.0, "count": 3.0}
         assert {name: means[name] for name in expected} == pytest.approx(expected, rel=1e-12)
         assert means["loss"] == pytest.approx(expected["first"] + expected["second"], rel=1e-12)
