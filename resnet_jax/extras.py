@@ -1,4 +1,4 @@
-"""Packages that come with extras of the distribution: flax-resnets[train], and so on. Standard library only."""
+"""Packages that extras of the distribution install: flax-resnets[train], and others. Standard library only."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ EXTRAS = {
 
 @contextmanager
 def extra() -> Iterator[None]:
-    """Around imports of such packages.
+    """Context for imports of such packages.
 
     Raises:
-      MissingExtra: one is not installed; the message has the command that installs it.
+      MissingExtra: a package is not installed; the message has the command that installs it.
     """
     try:
         yield

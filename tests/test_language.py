@@ -30,7 +30,7 @@ PHRASES = {  # pattern: what to write instead
 }
 BANNED = re.compile("|".join(f"(?:{pattern})" for pattern in PHRASES), re.IGNORECASE)
 PENDING = (  # rooms that are not rewritten yet
-    "analysis", "checkpoints", "cli", "config", "data", "distributed",
+    "analysis", "checkpoints", "data", "distributed",
     "evaluation", "models", "ops", "runs", "training", "weights",
 )  # fmt: skip
 ROOMS = sorted({file.relative_to(ROOT / "resnet_jax").parts[0] for file in (ROOT / "resnet_jax").rglob("*.py")})

@@ -32,17 +32,17 @@ class Option:
 
 
 def fill(default: Kind, values: Mapping[str, Any]) -> Kind:
-    """`default` with these values of its fields, by dotted names: {"optim.peak_lr": 0.2}."""
-    values_here: dict[str, Any] = {}
+    """A copy of `default` with these values of fields, by dotted names: {"optim.peak_lr": 0.2}."""
+    direct: dict[str, Any] = {}
     groups: dict[str, dict[str, Any]] = {}
     for name, value in values.items():
         group, _, rest = name.partition(".")
         if rest:
             groups.setdefault(group, {})[rest] = value
         else:
-            values_here[name] = value
-    values_here |= {group: fill(getattr(default, group), inner) for group, inner in groups.items()}
-    return replace(default, **values_here)
+            direct[name] = value
+    direct |= {group: fill(getattr(default, group), inner) for group, inner in groups.items()}
+    return replace(default, **direct)
 
 
 def make_parser(
@@ -100,7 +100,7 @@ def completion(parsers: Mapping[str, Parser], shell: str) -> str:
 
 
 class Parser(argparse.ArgumentParser):
-    """`argparse` without abbreviations, with our messages, and with what is typed alone in its result."""
+    """`argparse` without abbreviations, with messages of one line; its result holds typed values alone."""
 
     def __init__(self, prog: str, description: str) -> None:
         super().__init__(
@@ -173,9 +173,9 @@ class Parser(argparse.ArgumentParser):
         return f"usage: {self.usage}\n"
 
     def values(self, arguments: Sequence[str]) -> dict[str, Any]:
-        """What is typed, by dotted names of fields. Exits with status 2 and one line for a mistake.
+        """Typed values, by dotted names of fields. Exits with status 2 and one line for a mistake.
 
-        Paths have the home folder in place of ~, but for those of a config's groups: they are expanded when used.
+        Paths have the home folder in place of ~, except those of a config's groups, which are expanded when used.
         """
         values = {name: () for name in self._lists} | vars(self.parse_intermixed_args(self._as_flags(arguments)))
         for action in self._actions:
@@ -211,16 +211,17 @@ class Parser(argparse.ArgumentParser):
                 continue
             if not equals and words and is_switch_value(words[0], dotted="." in name):
                 equals, value = "=", words.pop(0)
-            if equals:
-                if value.casefold() not in SWITCH:
-                    fail(f"{name}: expected nothing, true or false, got {value!r}")
-                head, no, last = name.partition("no-") if name not in self._positive() else (name, "", "")
-                on = SWITCH[value.casefold()] != bool(no)
-                name = self._flag_of(option, on)
-            result.append(name)
+            result.append(self._switch(option, name, value) if equals else name)
         if unknown:
             fail("; ".join(dict.fromkeys(unknown)).replace("?; no", "? no"))
         return result
+
+    def _switch(self, option: Option, name: str, value: str) -> str:
+        """The flag of a switch with a value: --log.no-tensorboard for --log.tensorboard off."""
+        if value.casefold() not in SWITCH:
+            fail(f"{name}: expected nothing, true or false, got {value!r}")
+        is_off = name not in self._positive()
+        return self._flag_of(option, SWITCH[value.casefold()] != is_off)
 
     def unknown(self, flag: str) -> str | None:
         """The error for a flag that is not an option; None: it is one."""
@@ -245,7 +246,7 @@ class Parser(argparse.ArgumentParser):
 
 
 class _Formatter(argparse.HelpFormatter):
-    """Metavariables as they are, paragraphs kept, at most 120 columns."""
+    """Formats help with unchanged metavariables and paragraphs, in at most 120 columns."""
 
     def __init__(self, prog: str) -> None:
         width = max(60, min(shutil.get_terminal_size().columns, 120))

@@ -86,8 +86,8 @@ def run(request: Request) -> None:
     kinds = request.kinds or degradation.KINDS
     room: Any = {"degradation": degradation, "gradients": gradients, "transfer": transfer}[request.name]
     file = Path(config.workdir) / "results.json"
-    if (whose := _results(file).get("experiment", request.name)) != request.name:
-        raise SetupError(f"{file} is of the experiment {whose}; choose another --workdir")
+    if (other := _results(file).get("experiment", request.name)) != request.name:
+        raise SetupError(f"{file} holds results of the experiment {other}; choose another --workdir")
     if not request.draw_only and room is transfer:
         epochs = transfer.EPOCHS if request.target_epochs is None else request.target_epochs
         print(transfer.transfer(config, seeds, epochs=epochs))
@@ -99,41 +99,38 @@ def run(request: Request) -> None:
     try:
         for path in room.draw(config.workdir):
             print(path)
-    except (ValueError, OSError) as error:  # a run's records are gone, or damaged
+    except (ValueError, OSError) as error:  # records of a run are missing or corrupted
         raise SetupError(str(error)) from error
 
 
 def _results(file: Path) -> Any:
-    """What an experiment has left; of none, nothing. Raises SetupError for another file."""
+    """The results of an experiment; {} where there are none yet. Raises SetupError for another file."""
     try:
         return json.loads(file.read_text()) if file.exists() else {}
     except (ValueError, OSError) as error:
-        raise SetupError(f"{file} is no experiment's: {error}") from error
+        raise SetupError(f"{file} does not hold results of an experiment: {error}") from error
 
 
 def _check_experiment(request: Request, default: Config) -> None:
-    """Raises SetupError for options that an experiment has no use for."""
+    """Raises SetupError for options that have no use in an experiment."""
     for name in ("depths", "kinds", "seeds"):
         if getattr(request, name) == ():
-            raise SetupError(f"--{name} is empty; wanted: one or more")
+            raise SetupError(f"--{name}: expected one or more, got none")
         if request.draw_only and getattr(request, name) is not None:
-            raise SetupError(f"--{name} is not for --draw-only, which draws all that results.json holds")
+            raise SetupError(f"--{name} is not for --draw-only, which draws all results in results.json")
     of_transfer = request.name == "transfer"
-    for name, given, wanted in (
+    names_net = not of_transfer and request.model.name != default.model.name
+    for name, is_set, hint in (
         ("depths", of_transfer and request.depths, "--model.name names its net"),
         ("kinds", of_transfer and request.kinds, "--model.name names its net"),
-        ("target-epochs", not of_transfer and request.target_epochs is not None, "--train.epochs is"),
-        (
-            "model.name",
-            not of_transfer and request.model.name != default.model.name,
-            "--kinds and --depths name its nets",
-        ),
-        ("train.seed", request.train.seed != default.train.seed, "--seeds are"),
-        ("train.steps", request.train.steps is not None, "--train.epochs is"),
-        ("train.patience", request.train.patience is not None, "its nets are compared after equally many epochs"),
-        ("data.classes", of_transfer and request.data.classes, "it parts all of the data's classes in two halves"),
-        ("optim.freeze", of_transfer and request.optim.freeze, "one of its ways freezes"),
-        ("optim.lr-multiplier", of_transfer and request.optim.lr_multiplier, "one of its ways has some"),
+        ("target-epochs", not of_transfer and request.target_epochs is not None, "use --train.epochs"),
+        ("model.name", names_net, "--kinds and --depths name its nets"),
+        ("train.seed", request.train.seed != default.train.seed, "use --seeds"),
+        ("train.steps", request.train.steps is not None, "use --train.epochs"),
+        ("train.patience", request.train.patience is not None, "its nets are compared after equal numbers of epochs"),
+        ("data.classes", of_transfer and request.data.classes, "it divides all classes of the data into two halves"),
+        ("optim.freeze", of_transfer and request.optim.freeze, "one of its ways freezes parameters"),
+        ("optim.lr-multiplier", of_transfer and request.optim.lr_multiplier, "one of its ways sets multipliers"),
     ):
-        if given:
-            raise SetupError(f"--{name} is not for {request.name}; {wanted}")
+        if is_set:
+            raise SetupError(f"--{name} is not for {request.name}; {hint}")

@@ -8,8 +8,10 @@ from typing import NoReturn
 
 from resnet_jax.config import Config, flat, to_dict
 
-FIELDS = [name.rstrip("_") for name in flat(to_dict(Config())) if "." in name]
-FIELD = re.compile(rf"(?<![\w./'\"-])({'|'.join(map(re.escape, FIELDS))})(?!\w|\.\w)(=)?")
+NAMES = [re.escape(name.rstrip("_")) for name in flat(to_dict(Config()))]
+IN_GROUPS, OTHERS = ("|".join(name for name in NAMES if ("." in name) == dotted) for dotted in (True, False))
+# "workdir" and "task" are words of sentences too.
+FIELD = re.compile(rf"(?<![\w./'\"-])((?:{IN_GROUPS})(?!\w|\.\w)|(?:{OTHERS})(?==|: expected))(=)?")
 
 
 def fail(message: str) -> NoReturn:

@@ -27,7 +27,7 @@ class Value:
 
 
 def value_of(hint: Any, name: str) -> Value:
-    """How a field of this type is typed; a list has spaces or commas between its values."""
+    """The way to type a field of this type; values of a list have spaces or commas between them."""
     metavar: str | None = None
     optional = False
     words: tuple[str, ...] = ()
@@ -70,7 +70,7 @@ def value_of(hint: Any, name: str) -> Value:
 
 @dataclass(frozen=True)
 class Convert:
-    """From text to a value of a type. Raises ArgumentTypeError with what is expected."""
+    """Converts text to a value of a type. Raises ArgumentTypeError with what is expected."""
 
     hint: Any
     metavar: str
@@ -92,7 +92,7 @@ class Convert:
         return tuple(self._one(part.strip()) for part in text.strip("()[]").split(",") if part.strip())
 
     def join(self, values: list[Any], flag: str | None) -> tuple[Any, ...] | str | None:
-        """The values of a list."""
+        """The value of a list, from the values of its words."""
         if values == [None]:
             return None
         if len(values) == 1 and (values[0] in self.words or self.is_single):
@@ -131,7 +131,7 @@ class Convert:
 
 
 def _whole_number(text: str) -> int:
-    """A whole number; 64.0 and 1e2 are some too."""
+    """The whole number that the text stands for, also as 64.0 or 1e2."""
     try:
         return int(text)
     except ValueError:
@@ -139,7 +139,7 @@ def _whole_number(text: str) -> int:
             number = float(text)
         except ValueError:
             number = math.nan
-    if not number.is_integer():  # nor is one that is not finite
+    if not number.is_integer():  # false for nan and inf too
         raise argparse.ArgumentTypeError(f"expected a whole number, got {text!r}")
     return int(number)
 

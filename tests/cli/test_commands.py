@@ -529,7 +529,7 @@ def test_no_command_takes_trained_images_for_held_out_ones(tmp_path, digits, cap
     assert found["dropped"] + found["images"] == 12 and found["trained_on"] == 0
     (run / "images.npz").unlink()  # as version 0.1.0 left it
     (tmp_path / "moved").rename(tmp_path / "set")
-    assert "has no record of its images: what it was not trained on cannot be told" in mistake(capsys, "eval", run)
+    assert "has no record of its images: its held-out images are not known" in mistake(capsys, "eval", run)
     main(["eval", str(run), "--json", "--no-pictures", "--split", "train"])
     out, note = capsys.readouterr()
     assert json.loads(out)["trained_on"] is None

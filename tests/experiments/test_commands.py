@@ -95,7 +95,9 @@ def test_a_diverged_run_is_reported_and_the_others_continue(tmp_path, tfds_dir, 
     assert json.loads((tmp_path / "results.json").read_text())["runs"][0]["train_error"] is None
     with pytest.raises(SystemExit):
         main(["experiment", "gradients", "--workdir", str(tmp_path)])
-    assert "results.json is of the experiment degradation; choose another --workdir" in capsys.readouterr().err
+    assert (
+        "results.json holds results of the experiment degradation; choose another --workdir" in capsys.readouterr().err
+    )
 
 
 def test_seeds_use_disjoint_images():
@@ -114,8 +116,8 @@ def test_mistakes_are_reported_before_training(tmp_path, tfds_dir, capsys):
     for options, message in (
         (("degradation", "--depths", "21"), "expected plain nets of 20, 32, 44, 56, 110 layers, got 21"),
         (("transfer", "--depths", "20"), "--depths is not for transfer; --model.name names its net"),
-        (("gradients", "--train.seed", "2"), "--train.seed is not for gradients; --seeds are"),
-        (("gradients", "--train.steps", "2"), "--train.steps is not for gradients; --train.epochs is"),
+        (("gradients", "--train.seed", "2"), "--train.seed is not for gradients; use --seeds"),
+        (("gradients", "--train.steps", "2"), "--train.steps is not for gradients; use --train.epochs"),
         (
             ("gradients", "--model.name", "resnet18"),
             "--model.name is not for gradients; --kinds and --depths name its nets",
