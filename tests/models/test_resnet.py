@@ -13,10 +13,8 @@ import recipe
 from resnet_jax import ops
 from resnet_jax.models import ResNet, Stage, create_model, feature_info, shapes
 from resnet_jax.models.blocks import Residual
-from resnet_jax.models.branches import Bottleneck
 from resnet_jax.models.combine import HighwayGate
 from resnet_jax.models.context import BlockContext
-from resnet_jax.models.layers import Conv
 from resnet_jax.models.shortcuts import ZeroPad
 from resnet_jax.ops import sample_per_example
 
@@ -223,48 +221,6 @@ def test_a_new_idea_is_a_new_piece():
     outputs, variables = net.init_with_output(jax.random.key(0), X, train=False)
     assert outputs.logits.shape == (4, 3)
     assert variables["params"]["stage2_block0"]["combine"]["gate"]["kernel"].shape == (1, 1, 128, 128)
-
-
-class Bare:
-    """A context that hands out nothing: enough for shortcuts without parameters."""
-
-    def __new__(cls, **fields):
-        bare = BlockContext(make_conv=Conv, make_norm=Conv, act=nn.relu, use_batch_statistics=False)
-        return replace(bare, **fields)
-
-
-@pytest.mark.parametrize(("behind", "first"), [(False, 1), (True, 0)])
-def test_zero_padding_goes_half_on_each_side_or_all_behind(behind, first):
-    y = ZeroPad(Bare(), 5, 2, behind=behind).apply({}, X)
-    assert y.shape == (4, 8, 8, 5)
-    np.testing.assert_array_equal(y[..., first : first + 3], X[:, ::2, ::2])
-    np.testing.assert_array_equal(np.delete(y, range(first, first + 3), axis=-1), 0)
-
-
-def test_zero_padding_cannot_take_channels_away():
-    with pytest.raises(ValueError, match="zero padding: expected at least 3 output channels, got 2"):
-        ZeroPad(Bare(), 2).apply({}, X)
-
-
-@pytest.mark.parametrize(("in_1x1", "conv1"), [(False, (4, 16, 16, 8)), (True, (4, 8, 8, 8))])
-def test_where_the_bottleneck_strides(in_1x1, conv1):
-    seen = {}
-
-    class Spy(Conv):
-        @nn.compact
-        def __call__(self, x):
-            y = Conv.__call__(self, x)
-            seen[self.name] = y.shape
-            return y
-
-    net = ResNet(
-        stages=(Stage(1, 32, 2, partial(Residual, branch=partial(Bottleneck, strides_in_1x1=in_1x1))),),
-        stem=create_model("cifar_resnet20").stem,
-        conv=Spy,
-    )
-    jax.eval_shape(lambda: net.init(jax.random.key(0), X, train=False))
-    assert seen["conv1"] == conv1
-    assert seen["conv2"] == (4, 8, 8, 8)
 
 
 FAMILIES = ["cifar_condconv20", "cifar_skipnet38_rnn", "resnet50_clip", "resnet50_gn", "resnetaa50", "skresnet18"]
