@@ -25,7 +25,7 @@ from resnet_jax.checkpoints.checksums import array_checksums, file_checksums
 from resnet_jax.checkpoints.manager import Checkpoints
 from resnet_jax.checkpoints.reader import open_checkpoint
 from resnet_jax.config import Config
-from resnet_jax.runs.build import Session
+from resnet_jax.runs.build import Trainer
 from resnet_jax.runs.loop import TrainingLoop
 from resnet_jax.runs.recorder import MetricsRecorder
 from resnet_jax.runs.reporter import RunReporter
@@ -63,7 +63,7 @@ def main() -> None:
         watch(RunReporter, name, f"report.{name}")
     watch(TrainingLoop, "_save", "saves, until they return")
     watch(Checkpoints, "wait", LAST)
-    watch(Session, "test", "evaluation")
+    watch(Trainer, "test", "evaluation")
     with tempfile.TemporaryDirectory() as name:
         config = dataclasses.replace(Config(), workdir=f"{name}/run")
         config = dataclasses.replace(config, train=dataclasses.replace(config.train, epochs=options.epochs))

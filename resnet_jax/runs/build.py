@@ -1,9 +1,10 @@
-"""A plan on its devices: the compiled steps, the batches, and the state to begin with. The loop and `replay` use it."""
+"""A run plan on its devices: compiled steps, batches and the initial state."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import TYPE_CHECKING
 
 import flax.linen as nn
 import jax
@@ -13,6 +14,7 @@ from resnet_jax.distributed.devices import Parallel
 from resnet_jax.evaluation.evaluate import evaluate
 from resnet_jax.metrics.evaluator import Evaluator
 from resnet_jax.models.skipnet import training_phases
+from resnet_jax.moved import renamed_names
 from resnet_jax.runs.checks import eval_batch_size
 from resnet_jax.runs.datasets import make_augmentation
 from resnet_jax.runs.optimizer import frozen, make_optimizer
@@ -25,7 +27,9 @@ from resnet_jax.training.step import make_step
 from resnet_jax.types import Batch, Metrics, Variables
 
 
-class Session:
+class Trainer:
+    """Trains and tests what a run plan describes; the loop, `replay` and `recalibrate` call it."""
+
     def __init__(self, plan: RunPlan, parallel: Parallel) -> None:
         self.plan, self.parallel = plan, parallel
         config = plan.config
@@ -47,7 +51,7 @@ class Session:
         )
         self._steps = [(phase.first_step, self._map_step(phase.model)) for phase in phases]
         self._eval_step = parallel.map(forward_step(plan.model, plan.task.predictions, prepare=plan.preprocess))
-        self.evaluator: Evaluator | None = None  # of the last test, by the raw weights
+        self.evaluator: Evaluator | None = None  # of the last test, with the raw weights
         self._rate = jax.jit(plan.schedule)
         self._order = plan.train.order(config.train.seed, config.data.batch_size)
 
@@ -61,26 +65,26 @@ class Session:
         return self.parallel.map(step, donate_state=True)
 
     def train_step(self, step: int, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        """Makes `step` (1, 2, ...)."""
+        """The state and metrics after `step` (1, 2, ...); the metrics are sums over examples."""
         run = [run for first_step, run in self._steps if first_step <= step][-1]
         return run(state, batch)
 
     @jax.transfer_guard("allow")  # for users who forbid implicit transfers in the loop
     def fresh(self, start: Variables | None = None) -> TrainState:
-        """The state before the first step, with the weights of `start` as far as it has them."""
+        """The state before the first step, with the weights of `start` where it has them."""
         config, sample = self.plan.config, np.zeros((1, *self.plan.train.image_shape), np.uint8)
         key, ema = jax.random.key(config.train.seed), config.optim.ema_decay is not None
-        drawn = TrainState.create(with_kernels(self.plan.model, config.init.kernels), self._tx, key, sample, ema=ema)
+        state = TrainState.create(with_kernels(self.plan.model, config.init.kernels), self._tx, key, sample, ema=ema)
         if start is None:
-            return drawn
-        variables = overlay(drawn.variables, start)
-        return TrainState.from_variables(variables, self._tx, drawn.key, ema=ema)
+            return state
+        variables = overlay(state.variables, start)
+        return TrainState.from_variables(variables, self._tx, state.key, ema=ema)
 
-    def batches(self, done: int) -> Iterator[Batch]:
-        """This process's share of the batches of steps `done` + 1, ..., on the host."""
+    def batches(self, completed: int) -> Iterator[Batch]:
+        """This process's share of the batches of steps `completed` + 1, ..., on the host."""
         config = self.plan.config
         return self.plan.train.batches(
-            config.train.seed, done, batch_size=config.data.batch_size, share=self.parallel.share
+            config.train.seed, completed, batch_size=config.data.batch_size, share=self.parallel.share
         )
 
     def rate(self, step: int) -> float:
@@ -88,19 +92,19 @@ class Session:
         return float(jax.device_get(self._rate(jax.device_put(step - 1))))
 
     def examples(self, step: int) -> list[int]:
-        """Which training examples make the global batch of `step` (1, 2, ...)."""
+        """Indices of the training examples in the global batch of `step` (1, 2, ...)."""
         return self._order.batch(step - 1).tolist()
 
     def names(self, step: int) -> list[str]:
-        """What those examples are called: paths, or places in files."""
+        """Names of these examples: paths, or positions in files."""
         return [self.plan.train.name(i) for i in self.examples(step)]
 
     def compiles(self, step: int, start: int) -> bool:
-        """Whether `step` is the first of a run that begins after step `start` to call its program."""
+        """Whether `step` is the first to run its program in a run that starts after step `start`."""
         return step == start + 1 or any(step == first_step > start for first_step, _ in self._steps)
 
     def test(self, state: TrainState, stop: Callable[[], bool] = lambda: False) -> dict[str, float]:
-        """Means over the test images; of the averaged weights too, as "ema_loss", ..., where there are any."""
+        """Metrics over the test images, and those of averaged weights, if any, as "ema_loss", ..."""
         run = partial(
             evaluate,
             self._eval_step,
@@ -110,9 +114,13 @@ class Session:
             stop=stop,
         )
         evaluator = self.plan.task.evaluator()
-        means = run(state, evaluator=evaluator)
+        results = run(state, evaluator=evaluator)
         self.evaluator = evaluator
         if state.ema:
             averaged = run(state.averaged, evaluator=self.plan.task.evaluator())
-            means |= {f"ema_{name}": value for name, value in averaged.items() if name != "images"}
-        return means
+            results |= {f"ema_{name}": value for name, value in averaged.items() if name != "images"}
+        return results
+
+
+if not TYPE_CHECKING:  # names of version 0.1.0
+    __getattr__ = renamed_names(__name__, {"Session": "runs.build.Trainer"})

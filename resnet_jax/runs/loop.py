@@ -19,7 +19,7 @@ from resnet_jax.distributed import processes
 from resnet_jax.distributed.signals import Signals
 from resnet_jax.errors import Diverged, EvaluationStopped, Preempted, SaveFailed, SetupError
 from resnet_jax.metrics import confusion
-from resnet_jax.runs.build import Session
+from resnet_jax.runs.build import Trainer
 from resnet_jax.runs.checks import eval_batch_size, length_option
 from resnet_jax.runs.data_changes import shared_note
 from resnet_jax.runs.directory import record_config, remove_reports
@@ -44,11 +44,11 @@ class TrainingLoop:
     """A run whose directory is locked: `start` restores or initialises its state, `run` trains it to its end."""
 
     def __init__(
-        self, session: Session, directory: Path, checkpoints: Checkpoints, signals: Signals, start: int
+        self, trainer: Trainer, directory: Path, checkpoints: Checkpoints, signals: Signals, start: int
     ) -> None:
-        self._session, self._plan, self._parallel = session, session.plan, session.parallel
+        self._trainer, self._plan, self._parallel = trainer, trainer.plan, trainer.parallel
         self._directory, self._checkpoints, self._signals = directory, checkpoints, signals
-        self._config = session.plan.config
+        self._config = trainer.plan.config
         self._best = BestTest(self._plan.best)
         self._warm_started: dict[str, Any] | None = None  # source of the run's first weights
         self._start = self._saved = self._completed = start  # steps
@@ -65,7 +65,7 @@ class TrainingLoop:
           SetupError: the checkpoint does not fit the config.
           ValueError, OSError: a file of the run is corrupted or cannot be written.
         """
-        state, metadata = self._session.fresh(None if begin is None else begin.variables), {}
+        state, metadata = self._trainer.fresh(None if begin is None else begin.variables), {}
         self._warm_started = None if begin is None else {"from": self._config.init.from_, "step": begin.step}
         if checkpoint is not None:
             metadata = checkpoint.metadata
@@ -90,7 +90,7 @@ class TrainingLoop:
                 remove_reports(self._directory)
         self._state = self._parallel.replicate(state)
         self._recorder = MetricsRecorder(
-            self._session, self._reporter, self._checkpoints, self._start, metadata.get("log", {})
+            self._trainer, self._reporter, self._checkpoints, self._start, metadata.get("log", {})
         )
 
     def _resume_notes(self, metadata: dict[str, Any]) -> list[str]:
@@ -164,9 +164,9 @@ class TrainingLoop:
                 return results
         for step, batch in enumerate(self._batches(), self._start + 1):
             self._activity = f"in step {step}"
-            compiles = self._session.compiles(step, self._start)
+            compiles = self._trainer.compiles(step, self._start)
             with self._reporter.compiling("the training step") if compiles else nullcontext():
-                self._state, sums = self._session.train_step(step, self._state, batch)
+                self._state, sums = self._trainer.train_step(step, self._state, batch)
                 self._recorder.add(step, sums)
             self._completed, self._signals.has_progress = step, True
             if step % self._plan.eval_every_steps == 0 or step == self._plan.steps:
@@ -184,12 +184,12 @@ class TrainingLoop:
 
     def _batches(self) -> Iterator[Batch]:
         """Batches on the devices for all remaining steps."""
-        host = self._session.batches(self._start)
+        host = self._trainer.batches(self._start)
         if self._reporter.shows_images and self._start < self._plan.steps:
             first = next(host)
             with jax.transfer_guard("allow"):
                 key = step_keys(jax.device_get(self._state.key), self._start)[0]
-                images = as_seen(first, self._session.augment, key, self._plan.preprocess)
+                images = as_seen(first, self._trainer.augment, key, self._plan.preprocess)
             self._reporter.image(self._start, "train/images", images)
             host = chain([first], host)
         batches = self._parallel.prefetch(host)
@@ -208,7 +208,7 @@ class TrainingLoop:
         self._activity = TESTING
         try:
             with self._reporter.testing():
-                results = self._session.test(self._state, self._signals.stop_requested)
+                results = self._trainer.test(self._state, self._signals.stop_requested)
         except EvaluationStopped:
             self._checkpoints.wait()
             raise self._signals.preempted(step) from None
@@ -223,7 +223,7 @@ class TrainingLoop:
     def _test_finished_run(self) -> dict[str, float]:
         self._activity = TESTING
         with self._reporter.testing():
-            results = self._session.test(self._state)
+            results = self._trainer.test(self._state)
         self._skipped.update()
         if not any((self._directory / confusion.FOLDER).glob("*.json")):
             self._write_details(self._start, results)
@@ -237,7 +237,7 @@ class TrainingLoop:
         facts = {"run": self._directory.name, "step": step, "ema": False, "data": self._plan.data_name}
         metadata = {**facts, "protocol": "single", **results}
         try:
-            details = self._plan.task.write_details(self._session.evaluator, directory, metadata)
+            details = self._plan.task.write_details(self._trainer.evaluator, directory, metadata)
         except OSError as error:
             problem = f"{directory} cannot be written: {error}"
             raise SaveFailed(f"{problem}; the run's checkpoints are unchanged") from error

@@ -14,7 +14,7 @@ from resnet_jax.checkpoints.reader import Checkpoint, open_checkpoint
 from resnet_jax.config import Config
 from resnet_jax.distributed.devices import Parallel
 from resnet_jax.files import expanded
-from resnet_jax.runs.build import Session
+from resnet_jax.runs.build import Trainer
 from resnet_jax.runs.checks import check_split
 from resnet_jax.runs.data_changes import data_changes, record_of, with_recorded_classes
 from resnet_jax.runs.directory import config_of_steps, find_run_directory, read_config
@@ -64,7 +64,7 @@ class RestoredRun:
 
     checkpoint: Checkpoint
     record: Record | None
-    session: Session
+    trainer: Trainer
     state: TrainState  # NumPy arrays
 
 
@@ -86,8 +86,8 @@ def restore_run(directory: str | Path, step: str | int, last_step: int | None = 
         warnings.warn(note, stacklevel=3)
     parallel = Parallel(plan.config.train.parallel)
     check_split(plan.config, len(parallel.devices))
-    session = Session(plan, parallel)
-    return RestoredRun(checkpoint, record, session, checkpoint.state(session.fresh()))
+    trainer = Trainer(plan, parallel)
+    return RestoredRun(checkpoint, record, trainer, checkpoint.state(trainer.fresh()))
 
 
 def restore_state(checkpoint: Checkpoint, like: TrainState, *, may_change_ema: bool = False) -> TrainState:

@@ -27,10 +27,9 @@ from resnet_jax.runs.image_record import write_record
 from resnet_jax.runs.opening import restore_run
 from resnet_jax.runs.optimizer import frozen
 from resnet_jax.training.batch import complete
-from resnet_jax.training.core import Augment, step_keys
+from resnet_jax.training.core import Augment, step_keys, training_pass
 from resnet_jax.training.freeze import keep_statistics
 from resnet_jax.training.optim import PathPredicate
-from resnet_jax.training.sown import SOWN
 from resnet_jax.training.state import TrainState
 from resnet_jax.types import Batch
 
@@ -69,18 +68,12 @@ def recalibrated(
         batch = complete(batch, AXIS)
         batch = batch if augment is None else augment(batch, augment_key)
         parts = jax.tree.map(lambda x: x.reshape(accumulate, -1, *x.shape[1:]), dict(batch))
+        rngs = {"dropout": dropout, "drop_path": drop_path}
         statistics = []
         with nullcontext() if frozen_norms is None else nn.intercept_methods(keep_statistics(frozen_norms)):
             for i in range(accumulate):
                 part = jax.tree.map(lambda x: x[i], parts)  # noqa: B023
-                _, updated = current.apply(
-                    state.variables,
-                    part["image"],
-                    train=True,
-                    example_index=part["index"],
-                    mutable=["batch_stats", *SOWN],
-                    rngs={"dropout": dropout, "drop_path": drop_path},
-                )
+                _, updated = training_pass(current, state.params, state.batch_stats, part, rngs)
                 statistics.append(updated["batch_stats"])
         stacked = jax.tree.map(lambda *x: jax.numpy.stack(x), *statistics)
         return lax.all_gather(stacked, AXIS, tiled=True)
@@ -134,8 +127,8 @@ def recalibrate(
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise ValueError(f"expected an empty or new directory for the recalibrated run, got {out}, which has files")
     restored = restore_run(run, step)
-    checkpoint, session, host = restored.checkpoint, restored.session, restored.state
-    plan, parallel = session.plan, session.parallel
+    checkpoint, trainer, host = restored.checkpoint, restored.trainer, restored.state
+    plan, parallel = trainer.plan, trainer.parallel
     if ema and not host.ema:
         raise ValueError(f"{checkpoint.path} has no averaged weights; --optim.ema-decay keeps them")
     if not host.batch_stats:
@@ -145,18 +138,18 @@ def recalibrate(
         directory = Path(temporary) / "run"
         make_directory(directory / "checkpoints")
         state = parallel.replicate(host.averaged if ema else host)
-        before = session.test(replace(state, ema={}))
+        before = trainer.test(replace(state, ema={}))
         number = plan.steps_per_epoch if batches is None else batches
         stats = recalibrated(
             plan.model,
             state,
-            islice(session.batches(checkpoint.step), number),
+            islice(trainer.batches(checkpoint.step), number),
             parallel,
-            augment=session.augment,
+            augment=trainer.augment,
             accumulate=plan.config.optim.accumulate,
             frozen_norms=frozen(plan.config.optim),
         )
-        after = session.test(replace(state, ema={}, batch_stats=parallel.replicate(stats)))
+        after = trainer.test(replace(state, ema={}, batch_stats=parallel.replicate(stats)))
         new = replace(host, ema={**host.ema, "batch_stats": stats}) if ema else replace(host, batch_stats=stats)
         config = replace(plan.config, workdir=str(out))
         metadata = {

@@ -12,7 +12,7 @@ import jax
 
 from resnet_jax.checkpoints.manager import Checkpoints
 from resnet_jax.errors import Diverged
-from resnet_jax.runs.build import Session
+from resnet_jax.runs.build import Trainer
 from resnet_jax.runs.reporter import RunReporter
 from resnet_jax.training import metrics
 from resnet_jax.types import Batch
@@ -40,12 +40,12 @@ class MetricsRecorder:
     """
 
     def __init__(
-        self, session: Session, reporter: RunReporter, checkpoints: Checkpoints, start: int, totals: dict[str, float]
+        self, trainer: Trainer, reporter: RunReporter, checkpoints: Checkpoints, start: int, totals: dict[str, float]
     ) -> None:
-        plan = session.plan
+        plan = trainer.plan
         self._every, self._batch_size = plan.config.train.log_every_steps, plan.config.data.batch_size
         self._steps_per_epoch = plan.steps_per_epoch
-        self._session, self._reporter, self._checkpoints = session, reporter, checkpoints
+        self._trainer, self._reporter, self._checkpoints = trainer, reporter, checkpoints
         self._ended: Interval | None = None
         self._last = start  # the last step of `_ended`
         self._open = Interval(dict(totals))
@@ -69,7 +69,7 @@ class MetricsRecorder:
         self._open.unread.append((step, sums))
         self._running.append(sums)
         self._reporter.advance(step)
-        if self._session.compiles(step, self._start):
+        if self._trainer.compiles(step, self._start):
             jax.block_until_ready(sums)  # the rate excludes compilation
             self._timed = step
             self.restart_clock()
@@ -128,7 +128,7 @@ class MetricsRecorder:
         skipped = {"skipped": round(totals.pop("skipped"))} if "skipped" in totals else {}
         # None if every step was skipped.
         means = metrics.mean([totals]) if totals["count"] else dict.fromkeys(totals.keys() - {"count"})
-        values = means | skipped | {"learning_rate": self._session.rate(self._last), **pace}
+        values = means | skipped | {"learning_rate": self._trainer.rate(self._last), **pace}
         self._reporter.train(self._last, {"epoch": self._last / self._steps_per_epoch, **values})
 
     def _absorb(self, interval: Interval) -> None:
@@ -145,8 +145,8 @@ class MetricsRecorder:
         skipped = bool(sums.get("skipped", 0))
         if math.isfinite(loss) and math.isfinite(norm) and not skipped:
             return
-        examples = self._session.examples(step)
-        names = self._session.names(step)
+        examples = self._trainer.examples(step)
+        names = self._trainer.names(step)
         self._reporter.nonfinite(step, examples, names)
         shown = f"{', '.join(names[:SHOWN])}{', ...' if len(names) > SHOWN else ''}"
         if skipped:
@@ -156,7 +156,7 @@ class MetricsRecorder:
         problem = f"training loss is {loss / float(sums['count'] or 1)}"
         if math.isfinite(loss):
             problem = f"the gradient's norm is {norm}"
-        where = f"at step {step}, learning rate {self._session.rate(step):.4g}"
+        where = f"at step {step}, learning rate {self._trainer.rate(step):.4g}"
         examples_note = f"training examples {shown} (all in nonfinite.jsonl)"
         raise Diverged(f"{problem} {where}; {examples_note}; {self._newest()}; {ADVICE}")
 

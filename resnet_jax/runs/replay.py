@@ -27,12 +27,12 @@ def replay(run: str | Path, step: int) -> dict[str, Any]:
     """
     directory = expanded(run)
     restored = restore_run(directory, _checkpoint_before(directory, step), last_step=step)
-    checkpoint, session = restored.checkpoint, restored.session
-    parallel = session.parallel
+    checkpoint, trainer = restored.checkpoint, restored.trainer
+    parallel = trainer.parallel
     state = parallel.replicate(restored.state)
-    batches = parallel.prefetch(session.batches(checkpoint.step))
+    batches = parallel.prefetch(trainer.batches(checkpoint.step))
     for number in range(checkpoint.step + 1, step + 1):
-        state, sums = session.train_step(number, state, next(batches))
+        state, sums = trainer.train_step(number, state, next(batches))
     sums = jax.device_get(sums)
     means = metrics.mean([sums]) if sums["count"] else dict.fromkeys(sums.keys() - {"count"})
     return {
@@ -40,9 +40,9 @@ def replay(run: str | Path, step: int) -> dict[str, Any]:
         "checkpoint": checkpoint.step,
         "devices": {"run": checkpoint.metadata.get("devices"), "here": len(parallel.devices)},
         **means,
-        "learning_rate": session.rate(step),
-        "examples": session.examples(step),
-        "names": session.names(step),
+        "learning_rate": trainer.rate(step),
+        "examples": trainer.examples(step),
+        "names": trainer.names(step),
     }
 
 

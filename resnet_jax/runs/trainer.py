@@ -24,7 +24,7 @@ from resnet_jax.distributed.signals import Signals
 from resnet_jax.errors import DataError, Diverged, OutOfMemory, PeerFailed, Preempted, SaveFailed, SetupError
 from resnet_jax.extras import check_installed
 from resnet_jax.files import expanded
-from resnet_jax.runs.build import Session
+from resnet_jax.runs.build import Trainer
 from resnet_jax.runs.checks import check_deterministic, check_split, check_values_per_channel
 from resnet_jax.runs.compilation import cache_compilations
 from resnet_jax.runs.directory import adopt_holdout, check_unchanged, has_results, make_directory, remove_empty_run
@@ -108,7 +108,7 @@ def _train(config: Config, task: Task | None, signals: Signals, stack: ExitStack
                 notes += [*changes, *data_notes]
             elif begin is not None:
                 notes += [begin.message, *note_trained_images(begin, plan), *note_default_rate(config.optim)]
-            session = Session(plan, parallel)
+            trainer = Trainer(plan, parallel)
     except (DataError, SetupError, PeerFailed):
         if processes.is_first():
             remove_empty_run(directory)
@@ -121,7 +121,7 @@ def _train(config: Config, task: Task | None, signals: Signals, stack: ExitStack
         first=processes.is_first(),
     )
     with checkpoints:
-        loop = TrainingLoop(session, directory, checkpoints, signals, start)
+        loop = TrainingLoop(trainer, directory, checkpoints, signals, start)
         with _all_or_none():
             loop.start(checkpoint, begin, notes, is_data_changed=bool(changes))
         return loop.run()

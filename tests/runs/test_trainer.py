@@ -21,7 +21,7 @@ from resnet_jax.config import CheckpointConfig, Config, DataConfig, LogConfig, M
 from resnet_jax.distributed.devices import Parallel
 from resnet_jax.errors import DataError, Diverged, EvaluationStopped, OutOfMemory, Preempted, SaveFailed, SetupError
 from resnet_jax.runs import compilation, loop, messages, metadata, trainer
-from resnet_jax.runs.build import Session
+from resnet_jax.runs.build import Trainer
 from resnet_jax.runs.directory import check_unchanged, config_of_steps, record_config, remove_reports
 from resnet_jax.runs.image_record import read_record
 from resnet_jax.runs.numerics import NUMERICS, numerics_note
@@ -113,7 +113,7 @@ def test_stopped_while_it_tests_it_goes_on_to_the_same_numbers(finished, tmp_pat
             seen.append(step)
             super().advance(step)
 
-    class Terminated(Session):
+    class Terminated(Trainer):
         def test(self, state, stop):
             os.kill(os.getpid(), signal.SIGTERM)
             while not stop():
@@ -122,7 +122,7 @@ def test_stopped_while_it_tests_it_goes_on_to_the_same_numbers(finished, tmp_pat
 
     monkeypatch.setattr(loop, "RunReporter", Counting)
     with monkeypatch.context() as patch:
-        patch.setattr(trainer, "Session", Terminated)
+        patch.setattr(trainer, "Trainer", Terminated)
         patch.setattr(metadata, "NUMERICS", 1)  # as version 0.1.0, whose last digits differ
         with pytest.raises(Preempted, match="stopped by SIGTERM at step 4, which is saved") as caught:
             train(config(tmp_path, tfds_dir, checkpoint__every_minutes=1e-6))
@@ -155,7 +155,7 @@ def test_errors_of_the_data_and_the_device_save_what_was_made(finished, tmp_path
         Checkpoints, "save", lambda self, step, *a, **k: saves.append(step) or save(self, step, *a, **k)
     )
 
-    class Failing(Session):
+    class Failing(Trainer):
         fails, error = ("batch", 6), None
 
         def batches(self, done):
@@ -182,7 +182,7 @@ def test_errors_of_the_data_and_the_device_save_what_was_made(finished, tmp_path
             raise SaveFailed("skipped.jsonl cannot be written: No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(trainer, "Session", Failing)
+        patch.setattr(trainer, "Trainer", Failing)
         with pytest.raises(DataError, match="^im019.jpg: cannot be decoded$"), monkeypatch.context() as disk:
             disk.setattr(loop.SkippedImages, "update", full)
             train(run)
@@ -213,7 +213,7 @@ def test_errors_of_the_data_and_the_device_save_what_was_made(finished, tmp_path
     jax.tree.map(np.testing.assert_array_equal, open_checkpoint(folder).arrays, open_checkpoint(tmp_path).arrays)
     assert open_checkpoint(tmp_path).test_results == pytest.approx(straight)
     with pytest.raises(OutOfMemory, match=r"in the test .* a lower --data.eval-batch-size"):
-        monkeypatch.setattr(trainer, "Session", Failing)
+        monkeypatch.setattr(trainer, "Trainer", Failing)
         train(run)
 
 
@@ -229,7 +229,7 @@ def test_next_commands_install_what_they_need(monkeypatch):
 
 @pytest.mark.slow
 def test_patience_ends_a_run_at_the_same_step_however_often_it_is_stopped(tmp_path, tfds_dir, monkeypatch, capsys):
-    class Scripted(Session):
+    class Scripted(Trainer):
         stopped = 3
 
         def test(self, state, stop=None):
@@ -242,7 +242,7 @@ def test_patience_ends_a_run_at_the_same_step_however_often_it_is_stopped(tmp_pa
             losses = [0.5, 0.4, 0.45, 0.47, 0.3, 0.2, 0.1, 0.1]
             return super().test(state) | {"loss": losses[step - 1], "top1": step / 10}
 
-    monkeypatch.setattr(trainer, "Session", Scripted)
+    monkeypatch.setattr(trainer, "Trainer", Scripted)
     patient = {"train__eval_every_epochs": 0.25, "checkpoint__best": "loss", "checkpoint__keep_latest": 1}
     with pytest.raises(Preempted):
         train(config(tmp_path, tfds_dir, **patient, train__patience=2))
@@ -310,7 +310,7 @@ def test_class_weights_and_gates_are_refused_together_and_leave_no_folder(tmp_pa
     def refuses(*_):
         raise ValueError("no such step")
 
-    monkeypatch.setattr(trainer, "Session", refuses)  # whatever else a step refuses
+    monkeypatch.setattr(trainer, "Trainer", refuses)  # whatever else a step refuses
     with pytest.raises(SetupError, match="^no such step$"):
         train(config(tmp_path / "run", tfds_dir))
     assert not (tmp_path / "run").exists()
@@ -413,16 +413,16 @@ def test_eight_devices_four_two_and_one_do_one_run(tmp_path, tfds_dir):
         )
     )
 
-    def session(devices, mode):
-        return Session(plan, Parallel(mode, devices=jax.devices()[:devices]))
+    def trainer(devices, mode):
+        return Trainer(plan, Parallel(mode, devices=jax.devices()[:devices]))
 
-    eight = session(8, "pmap")
+    eight = trainer(8, "pmap")
     state = like = jax.device_get(eight.fresh())
     straight = eight.parallel.replicate(state)
     for step, batch in zip(range(1, 6), eight.parallel.prefetch(eight.batches(0)), strict=False):
         straight, _ = eight.train_step(step, straight, batch)
     with Checkpoints(tmp_path / "checkpoints") as checkpoints:
-        others = [session(4, "shard_map"), session(2, "pmap"), session(1, "shard_map"), session(8, "shard_map")]
+        others = [trainer(4, "shard_map"), trainer(2, "pmap"), trainer(1, "shard_map"), trainer(8, "shard_map")]
         for step, on in enumerate([eight, *others], 1):
             batch = on.parallel.shard(next(on.batches(step - 1)))
             moved, _ = on.train_step(step, on.parallel.replicate(state), batch)
@@ -690,11 +690,11 @@ def test_gates_are_soft_for_so_many_epochs_and_then_hard(tmp_path, tfds_dir):
     )
     assert plan.soft_gate_steps == 2
     small = plan.model.clone(stages=tuple(dataclasses.replace(stage, depth=1) for stage in plan.model.stages))
-    session = Session(dataclasses.replace(plan, model=small), Parallel("pmap", devices=jax.devices()[:1]))
-    state = session.parallel.replicate(session.fresh())
+    trainer = Trainer(dataclasses.replace(plan, model=small), Parallel("pmap", devices=jax.devices()[:1]))
+    state = trainer.parallel.replicate(trainer.fresh())
     executed = []
-    for step, batch in zip(range(1, 4), session.parallel.prefetch(session.batches(0)), strict=False):
-        state, sums = session.train_step(step, state, batch)
+    for step, batch in zip(range(1, 4), trainer.parallel.prefetch(trainer.batches(0)), strict=False):
+        state, sums = trainer.train_step(step, state, batch)
         executed.append({name: float(value) for name, value in sums.items() if name.startswith("executed/")})
     assert all(len(blocks) == 3 for blocks in executed)
     whole = [all(value == round(value) for value in blocks.values()) for blocks in executed]
@@ -716,13 +716,13 @@ def test_a_run_does_not_end_with_soft_gates(tmp_path, tfds_dir):
 
 
 def test_a_run_directory_that_is_removed_ends_the_run(tmp_path, monkeypatch):
-    class Removing(Session):
+    class Removing(Trainer):
         def train_step(self, step, *arguments):
             if step == 2:
                 (tmp_path / "run").rename(tmp_path / "elsewhere")
             return super().train_step(step, *arguments)
 
-    monkeypatch.setattr(trainer, "Session", Removing)
+    monkeypatch.setattr(trainer, "Trainer", Removing)
     removed = Config(
         workdir=str(tmp_path / "run"),
         model=ModelConfig(name="cifar_resnet8"),
