@@ -52,7 +52,8 @@ def registered_name(model: nn.Module) -> str | None:
     name = getattr(model, "registry_name", None)
     if name not in MODELS:
         return None
-    return name if getattr(model, "stages", None) == getattr(MODELS[name].build(), "stages", None) else None
+    original = MODELS[name].build(parent=None)  # inside a compact method it must not become a submodule
+    return name if getattr(model, "stages", None) == getattr(original, "stages", None) else None
 
 
 def create_model(name: str | None = None, /, **overrides: Any) -> nn.Module:

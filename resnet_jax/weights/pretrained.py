@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,20 +72,35 @@ def load_pretrained(
     else:
         net = create_model(model, **overrides)
     spec, name = _row(net)
-    config = config_for(name, config)
     names = _names(net, spec, state)
     net = net.clone(**names.table.overrides)
+    config = config_for(name, config)
     preprocess = preprocess_for(net, spec, name, names.layout, path, config)
     bias, kernel = names.classifier()
-    classes = _classes(state, bias)
-    is_new = num_classes is not None and num_classes != classes
-    net = net.clone(num_classes=num_classes if is_new else classes)
-    try:
-        if not is_new:
+    classes = _class_count(state, bias)
+    if num_classes is None or num_classes == classes:
+        net = net.clone(num_classes=classes)
+        with _errors_with_file(path, state, name):
             variables = _variables(state, net, names, allow_nonfinite)
-            return Pretrained(net, variables, preprocess, name, label_names(config, classes))
-        body = {key: value for key, value in state.items() if key not in (bias, kernel)}
+        return Pretrained(net, variables, preprocess, name, label_names(config, classes))
+    body = {key: value for key, value in state.items() if key not in (bias, kernel)}
+    with _errors_with_file(path, state, name):
         variables = _variables(body, net.clone(num_classes=0), names, allow_nonfinite)
+    net = net.clone(num_classes=num_classes)
+    return Pretrained(net, _with_new_classifier(net, variables), preprocess, name)
+
+
+def classes_of(source: str | Path, model: nn.Module, *, ema: bool | None = None) -> int:
+    """Number of classes of the file's classifier, for a net of this kind; 0: no classifier. Raises as `read_state`."""
+    state = read_state(expanded(source), ema)
+    return _class_count(state, _names(model, _row(model)[0], state).classifier()[0])
+
+
+@contextmanager
+def _errors_with_file(path: Path, state: Mapping[str, np.ndarray], name: str) -> Iterator[None]:
+    """Puts the file's name before messages; a mismatch becomes `WrongModel` if the file fits another registered net."""
+    try:
+        yield
     except WeightsMismatch as error:
         match = recognise(state)
         if match is not None and name not in match.names:
@@ -94,13 +110,6 @@ def load_pretrained(
         raise NotFinite(f"{path.name}: {error.problem}") from None
     except ValueError as error:
         raise ValueError(f"{path.name}: {error}") from None
-    return Pretrained(net, _with_new_classifier(net, variables), preprocess, name)
-
-
-def classes_of(source: str | Path, model: nn.Module, *, ema: bool | None = None) -> int:
-    """Number of classes of the file's classifier, for a net of this kind; 0: no classifier. Raises as `read_state`."""
-    state = read_state(expanded(source), ema)
-    return _classes(state, _names(model, _row(model)[0], state).classifier()[0])
 
 
 def _row(model: nn.Module) -> tuple[ModelSpec | None, str]:
@@ -137,7 +146,7 @@ def _names(model: nn.Module, spec: ModelSpec | None, state: Mapping[str, np.ndar
     return max(names_for(spec), key=count_matches)
 
 
-def _classes(state: Mapping[str, np.ndarray], bias: str) -> int:
+def _class_count(state: Mapping[str, np.ndarray], bias: str) -> int:
     values = state.get(bias, np.zeros(0))
     return len(values) if values.ndim else 0  # a scalar is reported with the other misfits
 

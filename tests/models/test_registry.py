@@ -12,6 +12,7 @@ import re
 import sys
 from functools import cache
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -219,6 +220,18 @@ def test_the_row_of_a_net_is_found_by_name_and_by_module():
         get_spec(other)
     with pytest.raises(ValueError, match="no model named 'resnet5o'; did you mean resnet50"):
         get_spec("resnet5o")
+
+
+def test_rows_are_found_inside_a_compact_method():
+    class Wrapper(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            net = create_model("cifar_resnet8", name="net")
+            assert registered_name(net) == "cifar_resnet8"
+            return net(x, train=False).logits
+
+    variables = jax.eval_shape(Wrapper().init, jax.random.key(0), jnp.zeros((1, 8, 8, 3)))
+    assert list(variables["params"]) == ["net"]
 
 
 def test_published_weights_have_names_and_preprocessing():
