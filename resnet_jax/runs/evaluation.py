@@ -51,6 +51,7 @@ class _Net:
     """A net with the images it is evaluated on, preprocessed as in its training."""
 
     net: Pretrained
+    task: Task  # with what it keeps of the net's training data
     source: StreamingLoader
     views: Views
 
@@ -65,7 +66,6 @@ class Evaluation:
     protocol: Protocol
     scales: Sequence[int] | None
     images: TestImages
-    task: Task
     nets: Sequence[_Net]
     is_newest: bool  # whether the weights are those of the first run's newest checkpoint
     counts: dict[str, int | None]  # images "dropped" and "trained_on"; None: not known
@@ -82,12 +82,13 @@ class Evaluation:
         devices = len(parallel.devices)
         batch = -(-(config.eval_batch_size or config.batch_size) // devices) * devices
         each = [
-            predict_views(one.net, self.task, one.source, one.views, batch_size=batch, parallel=parallel)
+            predict_views(one.net, one.task, one.source, one.views, batch_size=batch, parallel=parallel)
             for one in self.nets
         ]
-        predictions = ensemble(self.task, [predictions for predictions, _ in each])
+        task = self.nets[0].task
+        predictions = ensemble(task, [predictions for predictions, _ in each])
         # Metrics that a net sows are of that net, not of an ensemble.
-        return measure(self.task, predictions, each[0][1] if len(each) == 1 else {})
+        return measure(task, predictions, each[0][1] if len(each) == 1 else {})
 
     def record(self, result: EvaluationResult) -> dict[str, Any]:
         """What was evaluated, and the metrics, as JSON holds them."""
@@ -167,11 +168,11 @@ def open_evaluation(
             mask, counts, note = _held_out(runs, opened, source.examples, images, bool(split))
         source = select(source, mask)
         views = make_views(protocol, source, scales)
-        nets.append(_Net(pretrained(saved.checkpoint, ema=ema, allow_nonfinite=True), source, views))
+        net = pretrained(saved.checkpoint, ema=ema, allow_nonfinite=True)
+        nets.append(_Net(net, task_of_checkpoint(saved.checkpoint.metadata), source, views))
     steps = [saved.checkpoint.step for saved in opened]
-    task = task_of_checkpoint(first.metadata)
     is_newest = steps[0] == max(kept_steps(first.path.parent))
-    return Evaluation(runs, steps, ema, protocol, scales, images, task, nets, is_newest, counts, note)
+    return Evaluation(runs, steps, ema, protocol, scales, images, nets, is_newest, counts, note)
 
 
 def _choose_images(run: str, saved: SavedRun, config: DataConfig, split: str | None) -> TestImages:
