@@ -1,4 +1,4 @@
-"""Paths as people type them, and files that survive a crash. Standard library only: every room may use it."""
+"""Paths as users type them, and files that survive a crash. It needs the standard library alone."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from resnet_jax.errors import check_type
 
 
 def expanded(path: str | Path) -> Path:
-    """With the home folder in place of ~; as it is where there is no such user.
+    """The path with ~ replaced by the home directory; unchanged if there is no such user.
 
     Raises:
-      TypeError: no path at all.
-      ValueError: an empty one, which would be the current folder; one with a null character.
+      TypeError: not a path.
+      ValueError: an empty path, which would be the current directory, or one with a null character.
     """
     check_type(path, (str, os.PathLike), "a path (str or Path)")
     if "\0" in str(path):
         raise ValueError(f"expected a path, got {str(path)!r}, which has a null character")
     if not str(path):
-        raise ValueError("the path is empty; expected a file or a folder, as . for the current one")
+        raise ValueError("expected a file or a folder, as . for the current one, got an empty path")
     try:
         return Path(path).expanduser()
     except RuntimeError:
@@ -27,7 +27,7 @@ def expanded(path: str | Path) -> Path:
 
 
 def replace_file(file: Path, text: str | bytes) -> None:
-    """Writes a file whole: whatever happens, there is the old one or the new one, and on the disk.
+    """Replaces a file atomically: after a crash the old or the new contents are on disk, whole.
 
     Raises:
       OSError: it cannot be written.

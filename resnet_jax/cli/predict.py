@@ -14,6 +14,7 @@ from resnet_jax.files import expanded
 
 NEEDS_DEVICES = True
 LESS_MEMORY = "a lower --batch-size uses less"
+COMPARED = 20  # images that are compared with those of the training
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Request:
 def run(request: Request) -> None:
     import numpy as np
 
-    from resnet_jax.data.loading.statistics import depth_note
+    from resnet_jax.data.loading.statistics import depth_note, infer_channels
     from resnet_jax.data.sources.image_files import ImageFileSource
     from resnet_jax.evaluation.predictions import image_files, predict
     from resnet_jax.runs.compilation import cache_compilations
@@ -47,8 +48,13 @@ def run(request: Request) -> None:
     except NotFinite as error:
         raise ValueError(f"{error.problem}; --step takes another checkpoint") from None
     files = image_files(request.images)
-    if (note := depth_note(ImageFileSource(files, np.zeros(len(files), np.int32), ()))) is not None:
+    sample = [file for file in files if file.is_file()][:COMPARED]
+    source = ImageFileSource(sample, np.zeros(len(sample), np.int32), ())
+    if (note := depth_note(source)) is not None:
         warnings.warn(note, stacklevel=2)
+    if len(net.preprocess.mean) == 1 and infer_channels(source) == 3:
+        size = net.preprocess.image_size
+        warnings.warn(f"coloured images become grey and {size} x {size} pixels, as the net was trained", stacklevel=2)
     cache_compilations()
     unreadable = 0
     task = task_of_checkpoint(checkpoint.metadata)

@@ -11,13 +11,14 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from resnet_jax.checkpoints.reader import kept_steps, read_metadata
 from resnet_jax.config import DEFAULT_WARMUP, Config, changes, from_dict, read_config_json, to_dict
 from resnet_jax.errors import did_you_mean, listed
 from resnet_jax.files import expanded, replace_file
 from resnet_jax.metrics.confusion import FOLDER, remove_evaluation
+from resnet_jax.moved import renamed_names
 
 # Fields, and groups of fields, that may change when a run resumes, because they do not affect training.
 FREE = (
@@ -60,25 +61,25 @@ def find_run_directory(path: str | Path) -> Path:
     return next((one.parent for one in (inner, inner.parent) if one.name == "checkpoints"), path)
 
 
-def remove_empty_run(folder: Path) -> None:
+def remove_empty_run(directory: Path) -> None:
     """Removes a run directory that this process has locked, if it is empty."""
     with suppress(OSError):  # a directory with files stays
-        (folder / "checkpoints").rmdir()
-        if [path.name for path in folder.iterdir()] == ["lock"]:
-            (folder / "lock").unlink()
-            folder.rmdir()
+        (directory / "checkpoints").rmdir()
+        if [path.name for path in directory.iterdir()] == ["lock"]:
+            (directory / "lock").unlink()
+            directory.rmdir()
 
 
-def remove_reports(folder: Path) -> None:
+def remove_reports(directory: Path) -> None:
     """Removes reports of earlier starts on data and tests; for a run that starts from scratch."""
-    for file in folder.glob("skipped*.jsonl"):
+    for file in directory.glob("skipped*.jsonl"):
         file.unlink()
-    for evaluated in (folder / FOLDER, *folder.glob(f"{FOLDER}-*")):  # of other images too
+    for evaluated in (directory / FOLDER, *directory.glob(f"{FOLDER}-*")):  # of other images too
         remove_evaluation(evaluated)
 
 
-def check_unchanged(folder: Path, config: Config, saved: dict[str, Any] | None = None) -> list[str]:
-    """Checks that the run in `folder`, if any, has this config; returns notes on changes that are allowed.
+def check_unchanged(directory: Path, config: Config, saved: dict[str, Any] | None = None) -> list[str]:
+    """Checks that the run in `directory`, if any, has this config; returns notes on changes that are allowed.
 
     Args:
       saved: the config of its checkpoint, which is compared if config.json is missing.
@@ -86,32 +87,32 @@ def check_unchanged(folder: Path, config: Config, saved: dict[str, Any] | None =
     Raises:
       ValueError: the configs differ, and resume.allow_changes is off; or config.json is invalid.
     """
-    if not has_results(folder):
-        return _note_replaced(folder, config)
-    changed = _changed(folder, config, saved)
+    if not has_results(directory):
+        return _note_replaced(directory, config)
+    changed = _changed(directory, config, saved)
     if changed and not config.resume.allow_changes:
-        problem = f"{folder} holds a run of another config: {listed(_described(changed), 6)}"
+        problem = f"{directory} holds a run of another config: {listed(_described(changed), 6)}"
         raise ValueError(
-            f"{problem}; --config {shlex.quote(str(folder))} takes the run's config; or choose another --workdir, "
+            f"{problem}; --config {shlex.quote(str(directory))} takes the run's config; or choose another --workdir, "
             f"or --resume.allow-changes"
         )
     return [f"resuming with another config: {', '.join(_described(changed))}"] if changed else []
 
 
-def has_results(folder: Path) -> bool:
+def has_results(directory: Path) -> bool:
     """Whether the directory has results that another config would overwrite: a checkpoint or the record of a test."""
-    if any(path.name.removesuffix(".replaced").isdigit() for path in folder.glob("checkpoints/*")):
+    if any(path.name.removesuffix(".replaced").isdigit() for path in directory.glob("checkpoints/*")):
         return True
-    file = folder / "metrics.jsonl"
+    file = directory / "metrics.jsonl"
     return file.is_file() and '"split": "test"' in file.read_text(errors="replace")
 
 
-def _note_replaced(folder: Path, config: Config) -> list[str]:
+def _note_replaced(directory: Path, config: Config) -> list[str]:
     """A note on how this config differs from that of an earlier start, which saved no checkpoint."""
     try:
-        changed = _changed(folder, config)
+        changed = _changed(directory, config)
     except ValueError:
-        return [f"{folder / 'config.json'} is replaced: it is invalid, and no checkpoint was saved with it"]
+        return [f"{directory / 'config.json'} is replaced: it is invalid, and no checkpoint was saved with it"]
     reason = "no checkpoint was saved yet, so the config may change"
     return [f"{reason}: {', '.join(_described(changed))}"] if changed else []
 
@@ -120,16 +121,16 @@ def _described(changed: dict[str, tuple[Any, Any]]) -> list[str]:
     return [f"{name.rstrip('_')} was {old!r}, now {new!r}" for name, (old, new) in changed.items()]
 
 
-def adopt_holdout(folder: Path, config: Config) -> Config:
-    """`config` with the holdout rule of version 0.1.0, if that version began the run in `folder`.
+def adopt_holdout(directory: Path, config: Config) -> Config:
+    """`config` with the holdout rule of version 0.1.0, if that version began the run in `directory`.
 
     So the same command resumes it. Other values of `data.holdout` are compared like every field.
     """
     try:
-        if (folder / "config.json").exists():
-            rule = read_config(folder).data.holdout
-        elif steps := kept_steps(folder / "checkpoints"):
-            rule = from_dict(read_metadata(folder / "checkpoints" / str(steps[-1]))["config"]).data.holdout
+        if (directory / "config.json").exists():
+            rule = read_config(directory).data.holdout
+        elif steps := kept_steps(directory / "checkpoints"):
+            rule = from_dict(read_metadata(directory / "checkpoints" / str(steps[-1]))["config"]).data.holdout
         else:
             return config
     except (ValueError, OSError, KeyError):  # reported where the run's config and checkpoints are read
@@ -137,7 +138,7 @@ def adopt_holdout(folder: Path, config: Config) -> Config:
     return replace(config, data=replace(config.data, holdout=rule)) if rule == "position" else config
 
 
-def record_config(folder: Path, config: Config, step: int) -> None:
+def record_config(directory: Path, config: Config, step: int) -> None:
     """Writes config.json, if there is none or the config has changed. Earlier configs stay in its list "before".
 
     `step` is the last step made with the earlier config, and is recorded there as "until".
@@ -148,10 +149,10 @@ def record_config(folder: Path, config: Config, step: int) -> None:
         "versions": versions(),
         "commit": _commit(),
     }
-    file = folder / "config.json"
-    if file.exists() and (step or has_results(folder)):
+    file = directory / "config.json"
+    if file.exists() and (step or has_results(directory)):
         last = json.loads(file.read_text())
-        if not _changed(folder, config):
+        if not _changed(directory, config):
             paths = {name: value for name in PATHS if (value := getattr(config.data, name))}
             moved = any(last["config"]["data"].get(name) != value for name, value in paths.items())
             if paths and (moved or last.get("directory") != os.getcwd()):
@@ -179,10 +180,10 @@ def _earlier(file: Path, record: dict[str, Any]) -> list[dict[str, Any]]:
     return cast(list[dict[str, Any]], earlier)
 
 
-def _changed(folder: Path, config: Config, saved: dict[str, Any] | None = None) -> dict[str, tuple[Any, Any]]:
+def _changed(directory: Path, config: Config, saved: dict[str, Any] | None = None) -> dict[str, tuple[Any, Any]]:
     try:
-        if (folder / "config.json").exists():
-            before = to_dict(read_config(folder))
+        if (directory / "config.json").exists():
+            before = to_dict(read_config(directory))
         elif saved is not None:
             before = to_dict(from_dict(saved))
         else:
@@ -201,22 +202,22 @@ def _is_free(name: str) -> bool:
     return name in FREE or name.partition(".")[0] in FREE
 
 
-def read_config(folder: str | Path) -> Config:
+def read_config(directory: str | Path) -> Config:
     """The config of a run.
 
     Raises:
       FileNotFoundError: no such directory, or no run in it.
       ValueError: its config.json is invalid.
     """
-    folder = expanded(folder)
-    file = folder / "config.json"
+    directory = expanded(directory)
+    file = directory / "config.json"
     if not file.is_file():
-        runs = [path.parent.name for path in folder.parent.glob("*/config.json")]
-        problem = "has no config.json" if folder.is_dir() else "does not exist"
-        if inside := sorted(path.parent.name for path in folder.glob("*/config.json")):
-            raise FileNotFoundError(f"expected a run directory, got {folder} with the runs {', '.join(inside[:10])}")
-        hint = did_you_mean(folder.name, runs, "see runs/")
-        raise FileNotFoundError(f"expected a run directory; {folder} {problem}; {hint}")
+        runs = [path.parent.name for path in directory.parent.glob("*/config.json")]
+        problem = "has no config.json" if directory.is_dir() else "does not exist"
+        if inside := sorted(path.parent.name for path in directory.glob("*/config.json")):
+            raise FileNotFoundError(f"expected a run directory, got {directory} with the runs {', '.join(inside[:10])}")
+        hint = did_you_mean(directory.name, runs, "see runs/")
+        raise FileNotFoundError(f"expected a run directory; {directory} {problem}; {hint}")
     try:
         return _resolve_paths(read_config_json(file), json.loads(file.read_text()).get("directory"))
     except (ValueError, RecursionError) as error:  # the second for deeply nested brackets
@@ -233,17 +234,17 @@ def _resolve_paths(config: Config, directory: Any) -> Config:
     return replace(config, data=replace(config.data, **existing))
 
 
-def config_of_steps(folder: str | Path, first: int, last: int) -> Config:
+def config_of_steps(directory: str | Path, first: int, last: int) -> Config:
     """The config of a run's steps from `first` to `last` (1, 2, ...), completed or not.
 
     Raises:
       FileNotFoundError, ValueError: no run; or the config was changed between these steps.
     """
-    now, file = read_config(folder), expanded(folder) / "config.json"
+    now, file = read_config(directory), expanded(directory) / "config.json"
     for earlier in _earlier(file, json.loads(file.read_text())):
         until = earlier["until"]
         if first <= until < last:
-            raise ValueError(f"the config of {folder} was changed after step {until}, whose checkpoint is deleted")
+            raise ValueError(f"the config of {directory} was changed after step {until}, whose checkpoint is deleted")
         if last <= until:
             old, new = earlier["config"], to_dict(now)
             for name in filter(_is_free, changes(old, new)):  # the data may have moved since
@@ -277,3 +278,12 @@ def _commit() -> str | None:
         return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+if not TYPE_CHECKING:  # names of version 0.1.0
+    __getattr__ = renamed_names(
+        __name__,
+        {
+            "make_folder": "runs.directory.make_directory",
+        },
+    )

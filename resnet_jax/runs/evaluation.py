@@ -1,4 +1,4 @@
-"""Evaluation of runs over a split: which images, which nets, and what is held out. Nothing is printed here."""
+"""Evaluates runs over a split: chooses the images and the nets. Nothing is printed here."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from resnet_jax.types import Preprocess, Pretrained
 
 @dataclass(frozen=True)
 class TestImages:
-    """The images to evaluate."""
+    """A split of a dataset, to evaluate on."""
 
     __test__ = False  # not a class of tests
     dataset: data.Dataset
@@ -58,7 +58,7 @@ class _Net:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Runs that are ready to be evaluated together."""
+    """Runs to evaluate together, opened and checked."""
 
     runs: Sequence[str]
     steps: Sequence[int]
@@ -106,7 +106,7 @@ class Evaluation:
         return {**(one if len(self.steps) == 1 else several), **where, **count, **result.metrics}
 
     def heading(self, count: int) -> str:
-        """What was evaluated, for a person; `count` images."""
+        """One line on what was evaluated; `count` images."""
         heading = " + ".join(f"{run}, step {step}" for run, step in zip(self.runs, self.steps, strict=True))
         heading += ", averaged weights" if self.ema else ""
         if self.protocol != "single":
@@ -126,9 +126,9 @@ class Evaluation:
         images = self.images
         if not images.is_own:
             return Path(os.path.abspath(images.dataset.name)).name, images.split
-        own = images.run_config
+        trained = images.run_config
         try:
-            tested = data.default_splits(images.dataset, own.train_split, own.test_split, own.holdout)[1]
+            tested = data.default_splits(images.dataset, trained.train_split, trained.test_split, trained.holdout)[1]
         except ValueError:  # the dataset has other splits by now
             return (images.split,)
         return () if images.split == tested else (images.split,)
@@ -181,22 +181,22 @@ def _choose_images(run: str, saved: SavedRun, config: DataConfig, split: str | N
     Raises:
       ValueError, OSError: they do not exist, or it is not known which of them the run was trained on.
     """
-    own, record = saved.config.data, saved.record
-    if config.per_class != own.per_class:
+    trained, record = saved.config.data, saved.record
+    if config.per_class != trained.per_class:
         raise ValueError("--data.per-class is for training; name a part of the split: --split 'test[:100]'")
     config = replace(config, per_class=None)
-    dataset = _open_for(run, config, own)
-    if is_own := place(config) == place(own) or _has_moved(dataset, config, own, record):
+    dataset = _open_for(run, config, trained)
+    if is_own := place(config) == place(trained) or _has_moved(dataset, config, trained, record):
         # The command line has dropped these for data at another place.
         config = replace(
-            config, class_names=config.class_names or own.class_names, classes=config.classes or own.classes
+            config, class_names=config.class_names or trained.class_names, classes=config.classes or trained.classes
         )
         dataset = keep_sides(dataset, record)
     is_default = split is None
-    split = split or _default_split(dataset, config, own, is_own)
+    split = split or _default_split(dataset, config, trained, is_own)
     if is_own and is_default:
         _check_held_out(run, dataset, config, split, record)
-    return TestImages(dataset, config, own, split, is_own)
+    return TestImages(dataset, config, trained, split, is_own)
 
 
 def _open_images(images: TestImages, checkpoint: Checkpoint) -> StreamingLoader:
@@ -227,27 +227,27 @@ def _check_size(source: data.Loader, preprocess: Preprocess, name: str) -> None:
         )
 
 
-def _open_for(run: str, config: DataConfig, own: DataConfig) -> data.Dataset:
+def _open_for(run: str, config: DataConfig, trained: DataConfig) -> data.Dataset:
     """The dataset. If that of the run is missing, the error names the option for its new path."""
     try:
         return open_dataset(config)
     except FileNotFoundError as error:
-        if place(config) != place(own):
+        if place(config) != place(trained):
             raise
-        if own.path and expanded(own.path).exists():
+        if trained.path and expanded(trained.path).exists():
             problem = f"{error}; {run} was trained with this file"
             raise FileNotFoundError(f"{problem}; name where it is now: --data.labels") from None
         problem = f"{error}; this is the path of the images that {run} was trained with"
         raise FileNotFoundError(f"{problem}; name where they are now: --data.path") from None
 
 
-def _has_moved(dataset: data.Dataset, config: DataConfig, own: DataConfig, record: Record | None) -> bool:
+def _has_moved(dataset: data.Dataset, config: DataConfig, trained: DataConfig, record: Record | None) -> bool:
     """Whether the dataset is that of the run at another path: it has most of its training images."""
-    base = own.train_split.partition("[")[0]
+    base = trained.train_split.partition("[")[0]
     if record is None or not config.path or base not in dataset.splits:
         return False
     try:
-        examples = data.open_examples(dataset, base, own.class_names, own.classes)
+        examples = data.open_examples(dataset, base, trained.class_names, trained.classes)
     except ValueError:  # other classes
         return False
     return has_trained_images(examples, record)
@@ -275,9 +275,8 @@ def _held_out(
     is_chosen = is_explicit or not images.is_own
     if count == total and not is_chosen:
         raise ValueError(f"all of the {count:,} images were trained on; name other images by --split or --data.path")
-    notes = [f"{count:,} of {total:,} images were trained on{'' if is_chosen else ', and are not tested on'}"] * bool(
-        count
-    )
+    ending = "" if is_chosen else ", and are not tested on"
+    notes = [f"{count:,} of {total:,} images were trained on{ending}"] if count else []
     if not known:
         names = " and ".join(run for run, record in zip(runs, records, strict=True) if record is None)
         reason = f"{names} has no record of its images" if names else "the record of its images is incomplete"
@@ -287,8 +286,8 @@ def _held_out(
     return (np.ones_like(mask) if is_chosen else ~mask), counts, "; ".join(notes)
 
 
-def _default_split(dataset: data.Dataset, config: DataConfig, own: DataConfig, is_own: bool) -> str:
+def _default_split(dataset: data.Dataset, config: DataConfig, trained: DataConfig, is_own: bool) -> str:
     """The split that the run was tested on; of other data the test split, or all of it."""
-    if is_own or config.test_split != own.test_split:
+    if is_own or config.test_split != trained.test_split:
         return data.default_splits(dataset, config.train_split, config.test_split, config.holdout)[1]
     return next((name for name in data.TEST_SPLITS if name in dataset.splits), "train")

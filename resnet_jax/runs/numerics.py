@@ -1,11 +1,11 @@
-"""The version of the arithmetic that a run's checkpoints are made with."""
+"""The version of the arithmetic, which checkpoints record."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-# 1: version 0.1.0, which did not record it. Raised whenever the same step gives other digits.
+# 1 is version 0.1.0, which did not record it. Increment it when the same step gives other digits.
 NUMERICS = 2
 CHANGES = {
     2: (
@@ -16,8 +16,8 @@ CHANGES = {
 
 
 def numerics_note(meta: Mapping[str, Any]) -> list[str]:
-    """One line on what changed since the checkpoint of this metadata was written; none if nothing did."""
+    """One line on changes since the checkpoint with this metadata was written, if there are any."""
     before = meta.get("numerics", 1)
-    changes = "; ".join(what for number, what in CHANGES.items() if number > before)
+    changes = "; ".join(change for number, change in CHANGES.items() if number > before)
     since = "version 0.1.0" if before == 1 else f"numerics {before}"
     return [f"the last digits differ from those of {since}, which wrote the checkpoint: {changes}"] if changes else []

@@ -192,6 +192,8 @@ if not TYPE_CHECKING:  # names of version 0.1.0, whose module did all of this
         __name__,
         {
             "Plan": "runs.plan.RunPlan",
+            "eval_batch": "runs.checks.eval_batch_size",
+            "data_facts": "runs.metadata.data_metadata",
             **{name: f"runs.{module}.{name}" for module, names in _MOVED.items() for name in names},
         },
     )

@@ -49,15 +49,15 @@ def replay(run: str | Path, step: int) -> dict[str, Any]:
 def _checkpoint_before(directory: Path, step: int) -> int:
     """The newest kept step before `step`. Raises ValueError with the steps that can be replayed."""
     last = make_plan(read_config(directory), read_record(directory)).steps
-    kept = kept_steps(directory / "checkpoints")
-    if (before := [saved for saved in kept if saved < step]) and step <= last:
+    saved = kept_steps(directory / "checkpoints")
+    if (before := [one for one in saved if one < step]) and step <= last:
         return before[-1]
     if not 1 <= step <= last:
         raise ValueError(f"step {step} of {directory} cannot be replayed; expected a step from 1 to {last}")
-    if not kept or kept[0] >= last:
+    if not saved or saved[0] >= last:
         hint = "--checkpoint.every-steps and --checkpoint.keep-latest keep more"
         raise ValueError(f"no step of {directory} can be replayed: there is no checkpoint before the last step; {hint}")
     raise ValueError(
         f"step {step} of {directory} cannot be replayed: its checkpoints are those of steps "
-        f"{', '.join(map(str, kept))}; expected a step from {kept[0] + 1} to {last}"
+        f"{', '.join(map(str, saved))}; expected a step from {saved[0] + 1} to {last}"
     )

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 from rich.console import Console
@@ -21,6 +21,7 @@ from rich.table import Table
 
 from resnet_jax.errors import SaveFailed
 from resnet_jax.files import replace_file
+from resnet_jax.moved import renamed_names
 from resnet_jax.runs.writers import Writer
 
 
@@ -304,3 +305,12 @@ def _drop_after(file: Path, step: int, test_due: bool) -> None:
         raise ValueError(f"{file} has an invalid line ({error!r}); repair it or move the file away") from None
     if valid != lines:
         replace_file(file, "".join(valid))
+
+
+if not TYPE_CHECKING:  # names of version 0.1.0
+    __getattr__ = renamed_names(
+        __name__,
+        {
+            "Report": "runs.reporter.RunReporter",
+        },
+    )

@@ -1,4 +1,4 @@
-"""A look at data before training: what is in it, what training sees of it, and whether every image can be read."""
+"""Inspects data before training: its contents, the images as training sees them, and unreadable images."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from resnet_jax.runs.datasets import data_notes, make_augmentation, open_data, o
 from resnet_jax.types import Preprocess
 
 SHOWN = 10  # copies in the lines for a person
-UNBALANCED = 3  # times the images of the smallest class that the largest may have, without a word
+UNBALANCED = 3  # ratio of the largest to the smallest class that is reported
 
 
 @dataclass(frozen=True, eq=False)
 class Verified:
-    """What reading every image has shown."""
+    """Results of reading every image."""
 
     images: int
-    broken: list[dict[str, str]]  # each with its "split" and the "reason"
-    labels: dict[str, np.ndarray]  # of each split that can be opened: int [n], -1 for an image that cannot be read
+    broken: list[dict[str, str]]  # {"split": ..., "reason": ...}
+    labels: dict[str, np.ndarray]  # by split, of those that can be opened: int [n], -1 for an unreadable image
     copies: list[str] = field(default_factory=list)  # images whose contents are in several classes, a line each
 
     def lines(self) -> list[str]:
@@ -87,22 +87,22 @@ class _Copies:
         for index, (fingerprint, label) in enumerate(zip(fingerprints, labels, strict=True)):
             if not 0 <= label < len(examples.classes):
                 continue
-            own, name = examples.classes[label], examples.name(index)
-            other, first = self._first.setdefault(fingerprint, (own, name))
-            if own != other:
-                images = f"{printable(first)} ({printable(other)}) and {printable(name)} ({printable(own)})"
+            class_name, name = examples.classes[label], examples.name(index)
+            other, first = self._first.setdefault(fingerprint, (class_name, name))
+            if class_name != other:
+                images = f"{printable(first)} ({printable(other)}) and {printable(name)} ({printable(class_name)})"
                 self.lines.append(f"{images} are the same image in two classes")
 
 
 @dataclass(frozen=True, eq=False)
 class Survey:
-    """A dataset as training serves it."""
+    """A dataset as training reads it."""
 
     name: str
     splits: Mapping[str, int]
-    served: Mapping[str, int]  # images of the splits to train and to test on
+    served: Mapping[str, int]  # images of the training and the test split
     classes: tuple[str, ...]
-    counts: Mapping[str, Sequence[int]]  # of each split whose labels are known, the images of each class
+    counts: Mapping[str, Sequence[int]]  # images of each class, by split, if its labels are known
     image_shape: tuple[int, int, int]
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -114,10 +114,10 @@ class Survey:
     verified: Verified | None = field(default=None)
 
     def record(self) -> dict[str, Any]:
-        """As JSON holds it."""
+        """This object as JSON holds it."""
         train, test = list(self.served)[0], list(self.served)[-1]
         classes = [
-            {"class": name, "images": {split: int(own[k]) for split, own in self.counts.items()}}
+            {"class": name, "images": {split: int(count[k]) for split, count in self.counts.items()}}
             for k, name in enumerate(self.classes)
         ]
         return {
@@ -149,11 +149,11 @@ class Survey:
         ]
         if self.counts:
             lines += count_table(self.classes, self.counts, width=width)
-            split, own = next(iter(self.counts.items()))
-            if max(own) >= UNBALANCED * min(own):
-                lines.append(f"unbalanced: {min(own):,} to {max(own):,} images of a class in {split}")
+            split, sizes = next(iter(self.counts.items()))
+            if max(sizes) >= UNBALANCED * min(sizes):
+                lines.append(f"unbalanced: {min(sizes):,} to {max(sizes):,} images of a class in {split}")
         else:
-            lines.append("the images of each class are not known before all are read: --verify")
+            lines.append("the number of images of each class is not known before all are read: --verify")
         lines += [
             f"mean {_shown(self.mean)}, standard deviation {_shown(self.std)}",
             f"{self.sheet}: images as training sees them, with their classes",
@@ -163,7 +163,7 @@ class Survey:
 
 
 def survey(config: DataConfig, *, sheet: str, batches: int, verified: Verified | None = None) -> Survey:
-    """Opens a dataset as training does, draws its first images into the file `sheet`, and times so many `batches`.
+    """Opens a dataset as training does, writes its first images to the file `sheet`, and times `batches` batches.
 
     Raises:
       ValueError, OSError: what training would stop at.
@@ -198,7 +198,7 @@ def survey(config: DataConfig, *, sheet: str, batches: int, verified: Verified |
 def _counts(
     dataset: data.Dataset, served: Mapping[str, data.Loader], read: Mapping[str, np.ndarray]
 ) -> dict[str, list[int]]:
-    """In the splits to train and test on, then in the others; of those whose labels are known."""
+    """Images of each class, by split: training, test, then the others. Splits with unknown labels are left off."""
     classes = next(iter(served.values())).classes
     counts = {split: class_counts(source, len(classes)) for split, source in served.items()}
     used = {part.partition("[")[0] for split in served for part in split.split("+")}
@@ -208,9 +208,10 @@ def _counts(
         elif split not in used:
             try:
                 counts[split] = class_counts(dataset.examples(split), len(classes))
-            except ValueError:  # training does not open it either; --verify says what is wrong with it
+            except ValueError:  # training does not open it either; --verify reports it
                 continue
-    return {split: own.tolist() for split, own in counts.items() if own is not None and len(own) == len(classes)}
+    known = {split: count for split, count in counts.items() if count is not None and len(count) == len(classes)}
+    return {split: count.tolist() for split, count in known.items()}
 
 
 def _rate(batches: Iterator[Any], count: int, size: int) -> float:

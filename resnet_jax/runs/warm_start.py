@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -20,6 +20,7 @@ from resnet_jax.config import OptimConfig, place
 from resnet_jax.errors import AmbiguousWeights, NotFinite, WrongModel, composed, did_you_mean, listed
 from resnet_jax.files import expanded
 from resnet_jax.models import MODELS, registered_name, shapes
+from resnet_jax.moved import renamed_names
 from resnet_jax.runs.data_changes import record_of
 from resnet_jax.runs.directory import find_run_directory, read_config
 from resnet_jax.runs.image_record import trained_on
@@ -217,3 +218,15 @@ KERNELS: dict[str, Callable[..., Array]] = {
 def with_kernels(model: nn.Module, kernels: str | None) -> nn.Module:
     """The model with kernels of convolutions initialised as `kernels` names, unless a block has an initialiser."""
     return model if kernels is None else model.clone(conv=partial(model.conv, kernel_init=KERNELS[kernels]))
+
+
+if not TYPE_CHECKING:  # names of version 0.1.0
+    __getattr__ = renamed_names(
+        __name__,
+        {
+            "Start": "runs.warm_start.WarmStart",
+            "drawing": "runs.warm_start.with_kernels",
+            "overlaid": "runs.warm_start.overlay",
+            "start_from": "runs.warm_start.warm_start",
+        },
+    )
