@@ -1,4 +1,4 @@
-"""ResNet: stem -> stages -> head. The only loop over stages."""
+"""ResNet: stem, stages, head. The only loop over stages."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from resnet_jax.types import Array, Dtype, check_is_array
 
 @dataclass(frozen=True)
 class Stage:
-    """A row of a paper's table: `depth` blocks of `features` output channels; the first one takes `strides`."""
+    """A stage of a paper's table: `depth` blocks of `features` output channels; the first takes `strides`."""
 
     depth: int
     features: int
@@ -39,14 +39,14 @@ class Stage:
 
 
 class Outputs(NamedTuple):
-    """Unused entries cost nothing under jit."""
+    """Logits and feature maps of a net. Unused entries cost nothing under jit."""
 
     logits: Array  # [N, K], at least float32
-    features: dict[str, Array]  # "stem", "stage1", ...: [N, H/s, W/s, C]; "pool": [N, C]
+    features: dict[str, Array]  # "stem", "stage1", ...: [N, *spatial/s, C]; "pool": [N, C]
 
 
 class _BlockSpec(NamedTuple):
-    """A block, before it is built."""
+    """The arguments of a block, and its place in the net."""
 
     number: int  # in the net, from 0
     name: str
@@ -59,20 +59,20 @@ class _BlockSpec(NamedTuple):
 class ResNet(nn.Module):
     """Images [N, H, W, in_channels], normalised floats -> Outputs. He et al. 2015, "Deep Residual Learning".
 
-    Series [N, L, in_channels] make it a 1-D net, and volumes [N, D, H, W, in_channels] a 3-D one: it has kernels
-    [k, Ci, Co] or [k, k, k, Ci, Co] instead of [k, k, Ci, Co], under the same names.
+    The input's rank decides the kernels' rank: with series [N, L, in_channels] the net is 1-D, with volumes
+    [N, D, H, W, in_channels] 3-D. Parameter names do not change.
 
-    `train` turns on batch statistics, dropout and stochastic depth. The last two draw from the random collections
-    "dropout" and "drop_path", one draw per example, keyed by `example_index` int [N]: the place of each image in the
-    global batch (default: its place in `images`).
+    `train` turns on batch statistics, dropout and stochastic depth. Dropout and stochastic depth use the random
+    collections "dropout" and "drop_path" and sample once per example, keyed by `example_index` int [N]: the index of
+    each image in the global batch (default: its index in `images`).
     """
 
     stages: tuple[Stage, ...]
     num_classes: int = 1000  # 0: no head, logits [N, 0]
     in_channels: int = 3
     image_size: int = 224  # the published input side, pixels; the net takes any other
-    # Defaults of fields that share their name with a submodule are not kept on the class: Flax's bridge to NNX would
-    # take them for methods.
+    # A field that shares its name with a submodule has a default factory: Flax's bridge to NNX takes defaults that are
+    # attributes of the class for methods.
     stem: Stem = field(default_factory=lambda: ImageNetStem)
     stem_features: int = 64
     head: Head = field(default_factory=lambda: LinearHead)
@@ -81,16 +81,15 @@ class ResNet(nn.Module):
     act: Activation = ops.relu  # XLA on CPU may lose NaN in flax.linen.relu: see ops/activations.py
     global_pool: str = "avg"  # or "max"
     drop_rate: float = 0.0  # dropout before the head
-    drop_path: float = 0.0  # stochastic depth: the rate of the last block; it grows linearly from the first
-    output_stride: int | None = None  # 8 or 16: later strides become dilations; None: as the table says
-    dilation: str = "timm"  # or "resample": what becomes of pools whose strides are not taken (`BlockContext.pool`)
-    bn_axis: str | None = None  # mapped axis whose devices share batch statistics; None: each device its own
-    bn_group_size: int | None = None  # with bn_axis: how many neighbouring devices share
-    frozen_norms: tuple[
-        str, ...
-    ] = ()  # parts ("stem", "stage1", ..., "head"; "all") that keep running statistics in training
+    drop_path: float = 0.0  # stochastic depth: the last block's rate; rates grow linearly over the blocks
+    output_stride: int | None = None  # 8 or 16: later strides become dilations; None: the stages' strides
+    dilation: str = "timm"  # or "resample": the rule for pools that do not take their strides (`BlockContext.pool`)
+    bn_axis: str | None = None  # mapped axis whose devices share batch statistics; None: per device
+    bn_group_size: int | None = None  # number of neighbouring devices that share; None: all devices of bn_axis
+    # "stem", "stage1", ..., "head", or "all": stages whose norms use and keep running statistics in training
+    frozen_norms: tuple[str, ...] = ()
     remat: str = "none"  # "block" or "stage": recompute activations in the backward pass
-    dtype: Dtype = jnp.float32  # of the arithmetic; statistics, pooling and logits are at least float32
+    dtype: Dtype = jnp.float32  # of arithmetic; statistics, pooling and logits are at least float32
     param_dtype: Dtype = jnp.float32
     registry_name: str | None = field(default=None, compare=False, repr=False)  # set by `create_model`
 
@@ -123,10 +122,10 @@ class ResNet(nn.Module):
         initial_carry: Callable[[Array], Any],
         run_block: RunBlock,
     ) -> tuple[Outputs, Any]:
-        """The skeleton of every net: stem, stages, head, with a carry that passes from block to block.
+        """Outputs and the last carry: the skeleton of every net, with a carry passed from block to block.
 
-        `initial_carry` gives the first block's carry, a pytree, for that block's input. Returns the outputs and the
-        last block's carry. For the compact `__call__` of a subclass; its blocks decide what the carry is.
+        For the compact `__call__` of a subclass whose blocks take and return a carry, any pytree. `initial_carry`
+        makes the first one from the input of the first block.
         """
         self._check(images)
         index = jnp.arange(images.shape[0]) if example_index is None else example_index
@@ -150,7 +149,7 @@ class ResNet(nn.Module):
     def _stages(
         self, total_strides: int, train: bool, index: Array
     ) -> Iterator[tuple[str, list[tuple[_BlockSpec, BlockContext]]]]:
-        """Each stage's name and blocks, with the context of each; `total_strides` are the stem's."""
+        """Name and blocks of each stage, with the context of each block; `total_strides` are the stem's."""
         drop_path_key = self.make_rng("drop_path") if train and self.drop_path else None
 
         def bind(context: BlockContext, spec: _BlockSpec) -> BlockContext:
@@ -168,14 +167,14 @@ class ResNet(nn.Module):
             context = replace(self._context(name, train), dilation=dilation, take_strides=take)
             yield name, [(spec, bind(context, spec)) for spec in specs]
         if self.output_stride is not None and strides < self.output_stride:
-            raise ValueError(f"output_stride={self.output_stride}, but the net's own stride is {strides}")
+            raise ValueError(f"output_stride: expected at most {strides}, the net's stride, got {self.output_stride}")
 
     def block_names(self) -> list[str]:
-        """Names of the blocks in order: "stage1_block0", ..."""
+        """Names of the blocks, in order: "stage1_block0", ..."""
         return [spec.name for _, _, specs in self._block_specs() for spec in specs]
 
     def _block_specs(self) -> Iterator[tuple[str, Stage, list[_BlockSpec]]]:
-        """Each stage's name and blocks. Drop path grows linearly: block l of L has l / L of the last one's rate."""
+        """Name and blocks of each stage. Rates of drop path grow linearly: block l of L has l / L of the last one's."""
         total, first = sum(stage.depth for stage in self.stages), 0
         for number, stage in enumerate(self.stages, 1):
             name = f"stage{number}"
@@ -200,14 +199,14 @@ class ResNet(nn.Module):
         if images.ndim not in (3, 4, 5) or images.shape[-1] != channels:
             raise ValueError(f"expected {expected}, got {images.dtype} {list(images.shape)}")
         if not jnp.issubdtype(images.dtype, jnp.floating):
-            raise TypeError(f"images are normalised floats; got {images.dtype} (see Preprocess)")
+            raise TypeError(f"expected {expected}, normalised, got {images.dtype}; see Preprocess")
         if 0 in images.shape[1:-1]:
             raise self._too_small(images)
 
     def _too_small(self, images: Array) -> ValueError:
         def pixels(side: int) -> int:
             """Size of the first stage's input for an input of `side` pixels along each spatial axis."""
-            make: Any = self.stem  # `parent=None` is Flax's: a module by itself
+            make: Any = self.stem  # parent=None: not a submodule of this net
             stem = make(self._context("stem", False), self.stem_features, parent=None)
             image = jnp.zeros((1, *(side,) * (images.ndim - 2), self.in_channels), self.dtype)
             (_, x), _ = jax.eval_shape(stem.init_with_output, jax.random.key(0), image)
@@ -217,14 +216,15 @@ class ResNet(nn.Module):
         expected, got = (" x ".join(map(str, sizes)) for sizes in ([least] * (images.ndim - 2), images.shape[1:-1]))
         return ValueError(f"input too small: expected at least {expected} pixels, got {got}")
 
-    def _context(self, part: str, train: bool) -> BlockContext:
-        frozen = "all" in self.frozen_norms or part in self.frozen_norms
+    def _context(self, stage: str, train: bool) -> BlockContext:
+        """The context of "stem", "stage1", ..., "head", without output stride and random keys."""
+        is_frozen = "all" in self.frozen_norms or stage in self.frozen_norms
         return BlockContext(
             make_conv=self.conv,
             make_norm=Partial(self.norm, axis_name=self.bn_axis, group_size=self.bn_group_size),
             act=self.act,
             dilation_rule=self.dilation,
-            use_batch_statistics=train and not frozen,
+            use_batch_statistics=train and not is_frozen,
             dtype=self.dtype,
             param_dtype=self.param_dtype,
         )

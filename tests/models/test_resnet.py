@@ -1,4 +1,4 @@
-"""What the options of a net do."""
+"""Options of a net."""
 
 from dataclasses import replace
 from functools import cache, partial
@@ -84,8 +84,8 @@ def test_output_stride_computes_the_same_features_on_a_finer_grid(x64, name, out
     assert feature_info(fine)["stage4"].stride == output_stride
 
 
-def test_an_output_stride_beyond_the_nets_own_is_refused():
-    with pytest.raises(ValueError, match="output_stride=8, but the net's own stride is 4"):
+def test_an_output_stride_above_the_nets_stride_raises_an_error():
+    with pytest.raises(ValueError, match="output_stride: expected at most 4, the net's stride, got 8"):
         feature_info(create_model("cifar_resnet20", output_stride=8))
 
 
@@ -116,13 +116,13 @@ def test_drop_path_rates_grow_linearly_to_the_last_block():
     np.testing.assert_allclose(rates, 0.4 * np.arange(1, 9) / 8)
 
 
-def test_each_block_draws_for_itself(monkeypatch):
+def test_each_block_samples_its_own_drop_path(monkeypatch):
     """An image dropped in one block is not dropped in all that follow."""
     masks = []
 
     def spy(x, rate, key, index):
-        kept = sample_per_example(lambda k: jax.random.bernoulli(k, 0.5), key, index)
-        masks.append(np.asarray(kept))
+        keep = sample_per_example(lambda k: jax.random.bernoulli(k, 0.5), key, index)
+        masks.append(np.asarray(keep))
         return x
 
     monkeypatch.setattr(ops, "drop_path", spy)
@@ -131,16 +131,16 @@ def test_each_block_draws_for_itself(monkeypatch):
     net.apply(VARIABLES, x, train=True, example_index=index, mutable=["batch_stats"], rngs=KEYS)
     assert len(masks) == 6
     agreement = [np.mean(a == b) for i, a in enumerate(masks) for b in masks[:i]]
-    assert 0.3 < min(agreement) and max(agreement) < 0.7  # of fair coins, seven standard deviations
+    assert 0.3 < min(agreement) and max(agreement) < 0.7  # fair coins, seven standard deviations
 
 
-def test_drop_path_in_a_plain_net_is_refused():
+def test_drop_path_in_a_plain_net_raises_an_error():
     with pytest.raises(ValueError, match="drop_path needs shortcuts"):
         feature_info(create_model("cifar_plain20", drop_path=0.1))
 
 
 def test_randomness_is_off_in_evaluation_and_without_rates():
-    a = tiny(drop_path=0.5, drop_rate=0.5).apply(VARIABLES, X, train=False).logits  # no keys given
+    a = tiny(drop_path=0.5, drop_rate=0.5).apply(VARIABLES, X, train=False).logits  # without keys
     np.testing.assert_array_equal(a, tiny().apply(VARIABLES, X, train=False).logits)
 
 
@@ -171,23 +171,23 @@ def test_in_channels_num_classes_stem_and_pooling():
     assert feature_info(cifar, 32)["stem"] == (64, 1)
 
 
-def test_a_stem_by_name_ends_as_the_nets_own_does():
-    """Before pre-activation blocks without norm and activation."""
+def test_a_stem_by_name_ends_like_the_nets_stem():
+    """Stems of pre-activation nets have no norm and activation at the end."""
     for name, norms in (("resnet50", 1), ("resnetv2_50", 0)):
         params = shapes(create_model(name, stem="cifar"), 32).variables["params"]
         assert set(params["stem"]) == {"conv", *["norm"] * norms}
 
 
 @pytest.mark.parametrize(
-    ("images", "error", "said"),
+    ("images", "error", "message"),
     [
         (jnp.zeros((1, 8, 8, 1)), ValueError, r"expected images float \[N, H, W, 3\], .*, got float32 \[1, 8, 8, 1\]"),
         (jnp.zeros((8, 8, 3)), ValueError, r"got \[N, L, C\]: \[8, 8, 3\]; x\[None\] is a batch of one"),
-        (jnp.zeros((1, 8, 8, 3), jnp.uint8), TypeError, "normalised floats; got uint8"),
+        (jnp.zeros((1, 8, 8, 3), jnp.uint8), TypeError, "normalised, got uint8; see Preprocess"),
     ],
 )
-def test_images_that_cannot_be_are_named(images, error, said):
-    with pytest.raises(error, match=said):
+def test_images_of_another_shape_or_type_raise_an_error(images, error, message):
+    with pytest.raises(error, match=message):
         tiny().apply(VARIABLES, images, train=False)
 
 
@@ -203,8 +203,8 @@ def test_nets_are_modules_inside_other_modules():
     assert list(variables["params"]) == ["ResNet_0"]
 
 
-def test_a_new_idea_is_a_new_piece():
-    """A gate between branch and shortcut, without a change to the library."""
+def test_a_component_of_ones_own_needs_no_change_to_the_library():
+    """A gate between branch and shortcut."""
 
     class Gate(nn.Module):
         context: BlockContext
@@ -227,18 +227,18 @@ FAMILIES = ["cifar_condconv20", "cifar_skipnet38_rnn", "resnet50_clip", "resnet5
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_no_images_have_no_logits_and_move_no_statistics(name, strict_dtypes):
+def test_an_empty_batch_has_no_logits_and_moves_no_statistics(name, strict_dtypes):
     model = recipe.small(name, 1, stages=2, **({"skipping": True} if "skip" in name else {}))
-    variables, none = recipe.variables(model), jnp.zeros((0, 17, 20, 3))
-    assert model.apply(variables, none, train=False).logits.shape == (0, model.num_classes)
-    outputs, updated = model.apply(variables, none, train=True, mutable=["batch_stats"])
+    variables, empty = recipe.variables(model), jnp.zeros((0, 17, 20, 3))
+    assert model.apply(variables, empty, train=False).logits.shape == (0, model.num_classes)
+    outputs, updated = model.apply(variables, empty, train=True, mutable=["batch_stats"])
     assert outputs.logits.shape == (0, model.num_classes)
-    for moved in updated.values():
-        jax.tree.map(np.testing.assert_array_equal, moved, variables["batch_stats"])
+    for statistics in updated.values():
+        jax.tree.map(np.testing.assert_array_equal, statistics, variables["batch_stats"])
 
 
 @pytest.mark.parametrize(("name", "size", "least"), [("resnet50_clip", 2, 3), ("resnetaa50", 1, 3), ("resnet18", 0, 1)])
-def test_an_image_too_small_is_told_what_is_enough(name, size, least):
+def test_the_error_for_a_small_image_has_the_smallest_valid_size(name, size, least):
     def apply(size):
         model, image = create_model(name), jnp.zeros((1, size, size, 3))
         return jax.eval_shape(partial(model.init_with_output, train=False), jax.random.key(0), image)
@@ -249,8 +249,8 @@ def test_an_image_too_small_is_told_what_is_enough(name, size, least):
 
 
 @pytest.mark.parametrize("name", ["resnet18", "skresnet18"])
-def test_training_with_one_value_per_channel_is_refused(name):
-    """The mean of one number is the number: every image would have the same logits."""
+def test_training_with_one_value_per_channel_raises_an_error(name):
+    """The mean of one number is that number, so every image would have the same logits."""
     model = recipe.small(name, 1, num_classes=3)
 
     def train(model, n, side, mapped=None):
@@ -263,27 +263,27 @@ def test_training_with_one_value_per_channel_is_refused(name):
             return jax.eval_shape(run, x)
         return jax.eval_shape(jax.vmap(run, axis_name="data"), x[:, None].repeat(mapped, 1))
 
-    said = "one value per channel: .*stage.*use a larger batch, larger images or frozen_norms"
-    for n, side, mapped in ((1, 32, None), (2, 32, 1)):  # by devices: each has one
-        with pytest.raises(ValueError, match=said):
+    message = "one value per channel: .*stage.*use a larger batch, larger images or frozen_norms"
+    for n, side, mapped in ((1, 32, None), (2, 32, 1)):  # the second: one image per device
+        with pytest.raises(ValueError, match=message):
             train(model, n, side, mapped)
     train(model, 2, 32)
     train(model.clone(frozen_norms="all"), 1, 32)
     train(model.clone(bn_axis="data"), 2, 32, mapped=1)
     if name == "resnet18":
         train(model, 1, 33)
-    else:  # the selective kernels' attention normalises vectors, one for each image
+    else:  # selective kernels normalise one vector per image
         with pytest.raises(ValueError, match=r"reduce_norm .*got \[1, 1, 1, 16\]"):
             train(model, 1, 224)
 
 
-def test_a_net_in_ones_own_module_takes_a_name_and_its_class_can_be_lifted():
+def test_a_net_is_a_named_submodule_and_its_class_can_be_lifted():
     class Detector(nn.Module):
         @nn.compact
         def __call__(self, x):
             one = create_model("cifar_resnet8", num_classes=0, name="backbone")(x, False)
             two = tiny(num_classes=0).clone(name="other")(x, train=False)
-            tiny(num_classes=0).clone()  # of no name: of no parent
+            tiny(num_classes=0).clone()  # without a name it has no parent
             return one.features["pool"] + two.features["pool"]
 
     x = jnp.zeros((2, 8, 8, 3))
@@ -304,8 +304,8 @@ def test_a_net_in_ones_own_module_takes_a_name_and_its_class_can_be_lifted():
     assert outputs.logits.shape == (2, 10)
 
 
-def test_a_skeleton_of_ones_own_passes_a_carry_from_block_to_block():
-    """A net whose blocks know how many came before, without a change to the library; under remat too."""
+def test_a_subclass_passes_a_carry_from_block_to_block():
+    """A net whose blocks count the blocks before them, with and without remat."""
 
     class Scaled(Residual):
         @nn.compact
