@@ -21,7 +21,7 @@ def library_conv(
         x,
         kernel,
         (strides,) * rank,
-        "SAME" if is_symbolic else pads,  # the same numbers: JAX accepts no symbols here but its own
+        "SAME" if is_symbolic else pads,  # the same padding: JAX refuses symbolic numbers here
         rhs_dilation=(dilation,) * rank,
         dimension_numbers=LAYOUTS[rank - 1],
         feature_group_count=groups,

@@ -10,18 +10,18 @@ from jax import lax
 
 from resnet_jax.types import Array
 
-# A JAX user context is part of the keys of JAX's caches: a function that was compiled outside is traced again inside.
+# JAX's caches depend on the value of a user context: a function compiled outside is traced again inside.
 _plain = jax.make_user_context(False)
 
 
 @contextmanager
 def plain_lowering() -> Iterator[None]:
-    """Lowers everything traced inside to XLA's own operations, for `jax.export` and for converters of StableHLO.
+    """Traces XLA's own operations only, for `jax.export` and for converters of StableHLO.
 
     Convolutions of every kind become `stablehlo.convolution`, max pools `stablehlo.reduce_window` with XLA's gradient,
-    activations `maximum` and `clamp`. Results equal the default lowering's up to rounding, but for two things: where a
-    default keeps NaN (activations, global max pooling), XLA may lose it on a CPU, and ties in a global maximum share
-    their gradient. The context counts while a function is traced, not when the compiled function runs:
+    activations `maximum` and `clamp`. Results equal those of the default lowering up to rounding, except for NaN, which
+    XLA may drop in activations and maxima on a CPU. The context counts while a function is traced, not when the
+    compiled function runs:
 
         with ops.plain_lowering():
             program = jax.export.export(jax.jit(forward))(variables, images)

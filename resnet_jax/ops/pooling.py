@@ -50,8 +50,8 @@ def _reduce_window(
     return lax.reduce_window(x, np.asarray(fill, x.dtype), reduce, sizes, steps, padding, window_dilation=dilations)
 
 
-# XLA's own derivative is a select-and-scatter, which on a GPU adds in no fixed order. This one, of slices and choices
-# alone, is deterministic anywhere, and on a CPU takes about half the time (benchmarks/max_pool_gradient.py).
+# XLA's derivative is a select-and-scatter, which adds in no fixed order on a GPU. This one consists of slices and
+# selections: it is deterministic everywhere and takes about half the time on a CPU (benchmarks/max_pool_gradient.py).
 _max_pool = jax.custom_jvp(_reduced_max, nondiff_argnums=(1, 2, 3))
 
 
@@ -69,7 +69,7 @@ def _at_largest(x: Array, dx: Array, *, window: int, strides: int, padding: int)
     """The element of `dx` where `x` is largest in each window: along the last axis first, then among those largest.
 
     Among equals the first counts along every axis, hence the first in row-major order: as with XLA's derivative.
-    A value is compared with the best so far and not with the maximum of the forward pass: were only one of those two
+    Values are compared with the largest so far, not with the maximum of the forward pass: if only one of those two were
     rounded to bfloat16, no element might equal it. A NaN counts as largest.
     """
     for axis in reversed(spatial_axes(x)):

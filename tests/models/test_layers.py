@@ -81,7 +81,7 @@ SHAPES = {"1x1": {"kernel_size": 1}, "3x3": {"kernel_size": 3, "strides": 2}}
 SHAPES |= {"grouped": {"kernel_size": 3, "groups": 2}, "depthwise": {"kernel_size": 5, "groups": 6, "dilation": 2}}
 
 
-def drawn(module, *args):
+def random_variables(module, *args):
     rng = np.random.default_rng(3)
     shapes = jax.eval_shape(lambda: module.init(jax.random.key(0), *args))
     return jax.tree.map(lambda leaf: jnp.asarray(rng.standard_normal(leaf.shape)), shapes)
@@ -91,7 +91,7 @@ def drawn(module, *args):
 def test_one_expert_with_route_1_is_the_ordinary_convolution(x64, shape):
     x = jnp.asarray(np.random.default_rng(0).standard_normal((3, 7, 8, 6)))
     ordinary, conditional = Conv(6, **SHAPES[shape], **DOUBLE), CondConv(6, **SHAPES[shape], **DOUBLE, experts=1)
-    variables = drawn(ordinary, x)
+    variables = random_variables(ordinary, x)
     experts = jax.tree.map(lambda kernel: kernel[None], variables)
     got = conditional.apply(experts, x, jnp.ones((3, 1)))
     np.testing.assert_allclose(got, ordinary.apply(variables, x), rtol=0, atol=1e-12)
@@ -99,10 +99,10 @@ def test_one_expert_with_route_1_is_the_ordinary_convolution(x64, shape):
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_each_example_is_convolved_by_its_own_sum_of_experts(x64, shape):
-    """sigmoid(W mean(x)) is what the experts are weighted by (Yang et al. 2019, eq. 2)."""
+    """The experts' weights are sigmoid(W mean(x)) (Yang et al. 2019, eq. 2)."""
     x = jnp.asarray(np.random.default_rng(0).standard_normal((3, 7, 8, 6)))
     layer = CondConv(12, **SHAPES[shape], **DOUBLE, experts=4)
-    variables = drawn(layer, x)
+    variables = random_variables(layer, x)
     got = layer.apply(variables, x)
     params = jax.tree.map(np.asarray, variables["params"])
     kernels, routing = params["kernel"], params["routing"]
@@ -118,9 +118,9 @@ def test_kernels_per_example_are_one_grouped_convolution_whatever_the_batch():
 
     def operations(n):
         x = jnp.zeros((n, 8, 8, 4))
-        return str(jax.make_jaxpr(layer.apply)(drawn(layer, x), x)).count("conv_general_dilated[")
+        return str(jax.make_jaxpr(layer.apply)(random_variables(layer, x), x)).count("conv_general_dilated[")
 
-    assert operations(2) == operations(16) == 1  # on a CPU a product of matrices stands in its place
+    assert operations(2) == operations(16) == 1  # on a CPU, matrix products replace it
 
 
 def test_any_net_takes_conditional_convolutions():
@@ -133,29 +133,29 @@ def test_any_net_takes_conditional_convolutions():
 
 
 def test_standardised_kernels_have_mean_0_and_variance_1(x64):
-    """So neither a shift nor a scale of the kernel that is kept changes what is computed."""
+    """So neither shifting nor scaling the parameter changes the output."""
     x = jnp.asarray(X)
     layer = StandardizedConv(5, 3, **DOUBLE)
-    variables = drawn(layer, x)
+    variables = random_variables(layer, x)
     kernel = np.asarray(variables["params"]["kernel"])
-    own = (kernel - kernel.mean((0, 1, 2))) / np.sqrt(kernel.var((0, 1, 2)) + 1e-8)
-    plain = Conv(5, 3, **DOUBLE).apply({"params": {"kernel": jnp.asarray(own)}}, x)
+    standardized = (kernel - kernel.mean((0, 1, 2))) / np.sqrt(kernel.var((0, 1, 2)) + 1e-8)
+    plain = Conv(5, 3, **DOUBLE).apply({"params": {"kernel": jnp.asarray(standardized)}}, x)
     np.testing.assert_allclose(layer.apply(variables, x), plain, rtol=0, atol=1e-12)
     moved = {"params": {"kernel": jnp.asarray(3 * kernel + 2)}}
     np.testing.assert_allclose(layer.apply(moved, x), plain, rtol=1e-7, atol=1e-7)  # but for epsilon
 
 
-def test_group_norm_is_of_each_example_and_group(x64):
+def test_group_norm_normalises_each_example_and_group(x64):
     x = np.random.default_rng(1).standard_normal((3, 4, 5, 8)) * 2 + 1
     norm = GroupNorm(groups=4, **DOUBLE)
     variables = jax.tree.map(jnp.asarray, {"params": {"scale": np.arange(1.0, 9), "bias": np.arange(8.0)}})
     got = norm.apply(variables, jnp.asarray(x), use_batch_statistics=True)
     grouped = x.reshape(3, 4, 5, 4, 2)
     mean, var = grouped.mean((1, 2, 4), keepdims=True), grouped.var((1, 2, 4), keepdims=True)
-    wanted = ((grouped - mean) / np.sqrt(var + 1e-5)).reshape(x.shape) * np.arange(1, 9) + np.arange(8)
-    np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-12)
+    expected = ((grouped - mean) / np.sqrt(var + 1e-5)).reshape(x.shape) * np.arange(1, 9) + np.arange(8)
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-12)
 
 
-def test_groups_that_do_not_divide_the_channels_are_told():
+def test_groups_that_do_not_divide_the_channels_are_refused():
     with pytest.raises(ValueError, match=r"expected groups that divide 12 channels, got 32; did you mean 12\?"):
         GroupNorm().init(jax.random.key(0), jnp.zeros((1, 2, 2, 12)), use_batch_statistics=True)

@@ -8,7 +8,7 @@ from flax import linen as nn
 
 from resnet_jax.ops import global_pool, max_pool, relu, relu6, silu
 
-# Large enough for XLA's CPU fusions of a maximum and the reduction behind it, which lose NaN.
+# Large enough for XLA's CPU fusions of a maximum and the reduction after it, which lose NaN.
 SHAPE = (4, 16, 16, 64)
 READERS = {
     "map": lambda y: y,
@@ -35,7 +35,7 @@ def test_a_nan_stays_one_in_compiled_code_forward_and_backward(strict_dtypes, ac
 
     counts = derivatives(x)
     assert all(forward and backward for forward, backward in counts.values()), counts
-    # One program for each reader alone: what is fused depends on what else is asked for.
+    # A program per reader: fusions depend on the other outputs.
     for name, read in READERS.items():
         assert jnp.isnan(jax.jit(lambda x, read=read: read(act(x)))(x)).any(), name
 
@@ -43,7 +43,7 @@ def test_a_nan_stays_one_in_compiled_code_forward_and_backward(strict_dtypes, ac
 @pytest.mark.parametrize(
     ("ours", "theirs", "kinks"), [(relu, nn.relu, (0,)), (relu6, nn.relu6, (0, 6)), (silu, nn.silu, ())]
 )
-def test_values_and_derivatives_are_flaxs(x64, strict_dtypes, ours, theirs, kinks):
+def test_values_and_derivatives_equal_those_of_flax(x64, strict_dtypes, ours, theirs, kinks):
     x = jnp.linspace(-9, 9, 73)
     x = x[jnp.array([value not in kinks for value in x.tolist()])]
     for f in (lambda act: act, lambda act: jax.vmap(jax.grad(act)), lambda act: jax.vmap(jax.grad(jax.grad(act)))):

@@ -149,9 +149,9 @@ def test_grouped_convolutions_and_their_gradients_are_the_librarys(
         return y, *back(jnp.cos(y))
 
     library = partial(library_conv, pads=padding(x, (k, k), strides=strides, dilation=dilation, same=same), **options)
-    wanted = derivatives(library, x, kernel)
+    expected = derivatives(library, x, kernel)
     for f in (partial(conv, same=same, **options), one_by_one):
-        for a, b in zip(derivatives(f, x, kernel), wanted, strict=True):
+        for a, b in zip(derivatives(f, x, kernel), expected, strict=True):
             np.testing.assert_allclose(a, b, rtol=0, atol=1e-12)
 
 

@@ -1,4 +1,4 @@
-"""Programs that jaxlib 0.10.2 compiles wrongly on a CPU (jax-ml/jax#39103), and our own reductions of such sizes."""
+"""Programs that jaxlib 0.10.2 miscompiles on a CPU (jax-ml/jax#39103), and this package's reductions of such sizes."""
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ def test_sums_of_squares_of_many_products_are_right(x64, dtype, rows):
     np.testing.assert_allclose(square(x), np.square(np.arange(rows, dtype=float)), rtol=1e-6)
 
 
-def test_our_reductions_of_as_many_rows_are_right():
+def test_reductions_of_as_many_rows_are_right():
     rng = np.random.default_rng(0)
     x = (rng.standard_normal((3, 107, 107, 4)) + 1).astype(np.float32)  # 34,347 pixels
     wide, ones = x.astype(np.float64), jnp.ones(4)

@@ -1,4 +1,4 @@
-"""`ops.plain_lowering` leaves XLA's own operations, and the numbers as they are."""
+"""`ops.plain_lowering` uses XLA's own operations only and gives the same numbers."""
 
 import re
 from collections import Counter
@@ -42,7 +42,7 @@ def test_an_exported_net_has_library_convolutions_alone_and_the_same_numbers(nam
 
 
 def test_a_training_step_too_has_library_gradients_and_the_same_numbers():
-    """Narrow convolutions, grouped and depthwise ones, and the max pool have gradients of their own otherwise."""
+    """By default narrow, grouped and depthwise convolutions and the max pool have other gradients than XLA's."""
     rng = np.random.default_rng(0)
     x = jnp.asarray(rng.standard_normal((2, 8, 8, 16)), jnp.float32)
     kernels = [jnp.asarray(rng.standard_normal((3, 3, 16 // groups, 16)) / 10, jnp.float32) for groups in (1, 4, 16)]

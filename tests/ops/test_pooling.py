@@ -17,7 +17,7 @@ def xla_max_pool(x, window=3, strides=2, padding=1):
 
 
 def gradient_by_hand(x, g, window, strides, padding):
-    """One window at a time: all of its gradient goes to the first of its largest pixels."""
+    """One window at a time: its whole gradient goes to the first of its largest pixels."""
     out = np.zeros_like(x)
     for n, i, j, c in np.ndindex(g.shape):
         rows, columns = (np.arange(start, start + window) for start in (i * strides - padding, j * strides - padding))
@@ -32,8 +32,8 @@ def test_max_pool_pads_both_sides_with_minus_infinity(strict_dtypes, size):
     x = -1 - np.random.default_rng(0).random((1, size, size, 2)).astype(np.float32)  # a zero pad would win
     padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-np.inf)
     out = (size + 1) // 2
-    wanted = [[padded[:, 2 * i : 2 * i + 3, 2 * j : 2 * j + 3].max((1, 2)) for j in range(out)] for i in range(out)]
-    np.testing.assert_array_equal(max_pool(jnp.asarray(x)), np.moveaxis(np.array(wanted), 2, 0))
+    expected = [[padded[:, 2 * i : 2 * i + 3, 2 * j : 2 * j + 3].max((1, 2)) for j in range(out)] for i in range(out)]
+    np.testing.assert_array_equal(max_pool(jnp.asarray(x)), np.moveaxis(np.array(expected), 2, 0))
 
 
 @pytest.mark.parametrize("ties", [True, False])
@@ -83,7 +83,7 @@ def test_other_derivatives_are_xlas(x64, strict_dtypes, dtype):
         np.testing.assert_array_equal(a, b)
 
 
-def test_the_gradient_is_found_on_every_device(x64):
+def test_the_gradient_is_the_same_on_every_device(x64):
     """Under `shard_map` with its checks and under `pmap`: eight images on eight devices."""
     rng = np.random.default_rng(0)
     x, g = jnp.asarray(rng.standard_normal((8, 6, 6, 2))), jnp.asarray(rng.standard_normal((8, 3, 3, 2)))
@@ -112,8 +112,8 @@ def test_the_gradient_scatters_nothing():
     assert not any("scatter" in program for program in programs(max_pool))
 
 
-def test_rounding_of_what_is_pooled_loses_no_gradient():
-    """Were x compared with a maximum rounded elsewhere, a window might have no element that equals it."""
+def test_rounding_of_the_input_loses_no_gradient():
+    """If x were compared with a maximum rounded elsewhere, a window might have no element equal to it."""
     x = jnp.asarray(np.random.default_rng(0).standard_normal((2, 8, 8, 4)), jnp.float32)
 
     @jax.jit
@@ -141,7 +141,7 @@ def test_global_pool_is_at_least_float32(strict_dtypes):
 
 @pytest.mark.parametrize("size", [(1, 10), (10, 1), (1, 1, 10), (3, 1, 7), (1,)], ids=str)
 def test_windows_over_one_pixel_and_padding_are_averaged_right(strict_dtypes, size):
-    """XLA's sums of them are wrong on a CPU, of many channels."""
+    """XLA's sums of such windows are wrong on a CPU where there are many channels."""
     x = np.random.default_rng(0).standard_normal((2, *size, 256)).astype(np.float32)
     means = x
     for axis in range(1, x.ndim - 1):

@@ -7,7 +7,7 @@ from resnet_jax.ops import drop_path, dropout
 KEY = jax.random.key(3)
 
 
-def test_draws_depend_on_the_place_in_the_global_batch_alone(strict_dtypes):
+def test_samples_depend_on_the_index_in_the_global_batch_alone(strict_dtypes):
     x = jnp.ones((8, 2, 2, 3))
     for drop in (drop_path, dropout):
         whole = drop(x, 0.5, KEY, jnp.arange(8))
