@@ -108,7 +108,7 @@ class Task(Protocol):
         ...
 
     def objective(self, outputs: Any, batch: Batch, axis_name: str | None) -> tuple[Terms, dict[str, Metric]]:
-        """The terms, the sum of whose weighted means is minimised and reported as "loss", and other metrics.
+        """The terms and other metrics. The sum of the terms' weighted means is minimised and reported as "loss".
 
         Traced. `outputs` are the net's for one shard of the batch, mapped over `axis_name` (None: there is one shard).
         `batch` has "image", "label", "mask" [N] (0: ignored) and "index" [N].

@@ -475,7 +475,7 @@ def test_a_shipped_config_names_the_option_it_needs(tmp_path, monkeypatch, capsy
         "--init.from runs/nope --data.path other": "init.from: nothing at 'runs/nope'; ",
         "--init.from resnet18": "init.from: nothing at 'resnet18'; expected a run or a file of weights (",
         "--config folder_resnet18": "no file or folder 'pictures'; expected --data.path PATH, ",
-        "--data.train-split train[:50]": "at most that many, as --data.batch-size 16",
+        "--data.train-split train[:50]": "got 128; did you mean 16?",
     }.items():
         with pytest.raises(SystemExit):
             main(["train", *line.split()])
