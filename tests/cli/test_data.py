@@ -1,0 +1,26 @@
+"""resnet-jax data."""
+
+import re
+
+import pytest
+from command_line import output
+from PIL import Image
+
+
+@pytest.mark.slow
+def test_data_shows_what_training_sees(pictures, tmp_path, capsys):
+    sheet = tmp_path / "sheets" / "sheet.png"
+    out = output(
+        capsys, "data", pictures, "--sheet", sheet, "--data.image-size", "16", "--data.batch-size", "32", "--batches", 2
+    )
+    assert "train 90, val 18 images" in out and "3 classes: digit0, digit1, digit7" in out
+    assert re.search(r"[\d,]+ images/s read and cropped, in batches of 32", out)
+    assert Image.open(sheet).size == (8 * 84 - 4, 4 * (84 + 16) - 4)  # five times as large, and a name below each
+
+
+@pytest.mark.slow
+def test_data_starts_from_a_config_and_shows_a_part(pictures, tmp_path, capsys):
+    file = tmp_path / "mine.py"
+    file.write_text("from resnet_jax.config import *\nconfig = Config(data=DataConfig(image_size=8, batch_size=30))\n")
+    out = output(capsys, "data", pictures, "--config", file, "--sheet", tmp_path / "s.png", "--data.channels", "3")
+    assert "served as 8 x 8 x 3" in out and "in batches of 30" in out
