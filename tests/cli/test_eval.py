@@ -11,11 +11,9 @@ import numpy as np
 import pytest
 from command_line import SHORT, mistake, output, write_classes
 
-from resnet_jax.checkpoints import reader
 from resnet_jax.checkpoints.reader import open_checkpoint
 from resnet_jax.cli.main import main
-from resnet_jax.runs import evaluation
-from resnet_jax.runs import warm_start as init
+from resnet_jax.runs import opening, warm_start
 from resnet_jax.tasks import classification
 
 
@@ -93,7 +91,7 @@ def test_a_diverged_run_is_evaluated_and_predicts_nothing(trained, pictures, tmp
             saved, arrays=saved.arrays | {"params": jax.tree.map(lambda x: x * np.nan, saved.arrays["params"])}
         )
 
-    for module in (evaluation, init, manager):
+    for module in (opening, warm_start):
         monkeypatch.setattr(module, "open_checkpoint", diverged)
     found = json.loads(output(capsys, "eval", trained, "--json", "--out-dir", tmp_path / "out"))
     assert np.isnan(found["loss"]) and found["top1"] == 0
