@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -131,42 +132,52 @@ def differentiate(totals: Totals) -> Gradient:
 def mean_gradient(gradient: Gradient, axis_name: str | None) -> MeanGradient:
     """Gradient of the objective over the global batch, and its metrics: one reduction over the axis, one division."""
 
-    def reduced(state: TrainState, batch: Batch, rngs: dict[str, Array]) -> tuple[Any, Any, dict[str, Metric]]:
-        by_term, aux = gradient(state.params, state.batch_stats, batch, rngs)
-        batch_stats, weights, losses, metrics, squares = aux
+    def mean(state: TrainState, batch: Batch, rngs: dict[str, Array]) -> tuple[Any, Any, dict[str, Metric]]:
+        sums = gradient(state.params, state.batch_stats, batch, rngs)
         if axis_name is not None:
-            # The only collective (synchronised BatchNorm has its own). Gradients are of sums: divided below, once.
-            # Statistics are averaged as moves, so that frozen ones stay as they are to the bit.
-            moves = jax.tree.map(jnp.subtract, batch_stats, state.batch_stats)
-            sums = {name: metric for name, metric in metrics.items() if not isinstance(metric, Last)}
-            by_term, moves, weights, losses, sums, squares = lax.psum(
-                (by_term, moves, weights, losses, sums, squares), axis_name
-            )
-            shards = lax.axis_size(axis_name)
-            batch_stats = jax.tree.map(lambda old, move: old + move / shards, state.batch_stats, moves)
-            metrics = {**metrics, **sums}
-        count = example_count(metrics)
-        divisor = jnp.maximum(count, 1)  # a batch without examples moves nothing but momentum and decay
-        # Divided by the count with the rest, a term becomes the mean by its own weight.
-        scales = {name: _ratio(divisor, weight) for name, weight in weights.items()}
-        scaled = [
-            jax.tree.map(lambda g, scale=scales[name]: g * scale.astype(g.dtype), term) if name in scales else term
-            for name, term in by_term.items()
-        ]
-        total = scaled[0] if len(scaled) == 1 else jax.tree.map(lambda *terms: sum(terms[1:], terms[0]), *scaled)
-        mean = jax.tree.map(lambda g: g / divisor.astype(g.dtype), total)
-        losses = {name: x * scales[name].astype(x.dtype) if name in scales else x for name, x in losses.items()}
-        if set(losses) != {"loss"}:
-            first, *others = losses.values()
-            losses = {**losses, "loss": sum(others, first)}
-        # Norms of the sum's gradient are those of the mean's times the count already.
-        roots = {name: jnp.sqrt(square) for name, square in squares.items()}
-        for scale in scales.values():
-            roots = {name: root * scale.astype(root.dtype) for name, root in roots.items()}
-        means = {name: Mean(x, count) for name, x in (losses | roots).items()}
-        return mean, batch_stats, {**metrics, **means}
+            sums = _add_shards(sums, state.batch_stats, axis_name)
+        return _divide(sums)
 
-    return reduced
+    return mean
+
+
+def _add_shards(sums: Gradients, old_stats: Any, axis_name: str) -> Gradients:
+    """Sums over the axis, and the mean of the shards' running statistics.
+
+    It is the only collective (synchronised BatchNorm has its own). Statistics are averaged as moves from the old ones,
+    so that frozen ones keep their value to the bit.
+    """
+    by_term, (batch_stats, weights, losses, metrics, squares) = sums
+    moves = jax.tree.map(jnp.subtract, batch_stats, old_stats)
+    added = {name: metric for name, metric in metrics.items() if not isinstance(metric, Last)}
+    by_term, moves, weights, losses, added, squares = lax.psum(
+        (by_term, moves, weights, losses, added, squares), axis_name
+    )
+    shards = lax.axis_size(axis_name)
+    batch_stats = jax.tree.map(lambda old, move: old + move / shards, old_stats, moves)
+    return Gradients(by_term, Aux(batch_stats, weights, losses, {**metrics, **added}, squares))
+
+
+def _divide(sums: Gradients) -> tuple[Any, Any, dict[str, Metric]]:
+    """Mean gradient, running statistics and metrics from sums over the global batch."""
+    by_term, (batch_stats, weights, losses, metrics, squares) = sums
+    count = example_count(metrics)
+    divisor = jnp.maximum(count, 1)  # a batch without examples moves nothing but momentum and decay
+    # All is divided by the count; a term with a weight of its own is scaled first.
+    scales = {name: _ratio(divisor, weight) for name, weight in weights.items()}
+
+    def scale(name: str, x: Array) -> Array:
+        return x * scales[name].astype(x.dtype) if name in scales else x
+
+    first, *others = [jax.tree.map(partial(scale, name), term) for name, term in by_term.items()]
+    total = jax.tree.map(lambda x, *more: sum(more, x), first, *others)
+    mean = jax.tree.map(lambda x: x / divisor.astype(x.dtype), total)
+    losses = {name: scale(name, x) for name, x in losses.items()}
+    if set(losses) != {"loss"}:
+        losses["loss"] = sum(losses.values(), jnp.zeros_like(count))
+    # The gradient is of a sum: its norms are those of the mean's, times the count. There is one term.
+    norms = {path: scale(next(iter(by_term)), jnp.sqrt(square)) for path, square in squares.items()}
+    return mean, batch_stats, {**metrics, **{name: Mean(x, count) for name, x in (losses | norms).items()}}
 
 
 def _ratio(count: Array, weight: Array) -> Array:
