@@ -35,30 +35,37 @@ class Request:
     batches: int = option(20, "number of batches to read for the throughput")
     verify: bool = option(False, "read every image of every split once, and list those that cannot be used")
     json: bool = option(False, "print one JSON object")
+    task: Annotated[str, "NAME"] = option("classification", "what labels are: also multilabel, regression")
     data: DataConfig = field(default_factory=DataConfig)
 
 
 def make_request(values: dict[str, Any]) -> Request:
     base = load_base(values.pop("config", None))
-    request = Request(**{name: values[name] for name in values if "." not in name})
-    return fill(replace(request, data=base.data), {name: value for name, value in values.items() if "." in name})
+    named = {"task": base.task} | {name: values[name] for name in values if "." not in name}
+    return fill(
+        replace(Request(**named), data=base.data), {name: value for name, value in values.items() if "." in name}
+    )
 
 
 def run(request: Request) -> None:
     from resnet_jax.runs.survey import survey, verify
+    from resnet_jax.tasks import get_task
 
     if not 1 <= request.batches <= LARGEST:
         raise ValueError(f"--batches: expected at least 1, at most {LARGEST:,}, got {request.batches}")
     path = request.name if _is_path(request.name) else None
     config = replace(request.data, name=request.name, path=path)
     check_data(config)
-    verified = verify(config, progress=_progress()) if request.verify else None
+    label_kind = get_task(request.task).label_kind
+    verified = verify(config, label_kind=label_kind, progress=_progress()) if request.verify else None
     broken = verified.broken if verified else []
     record: dict[str, Any] = {"broken": broken}
     lines: list[str] = []
     if not broken or config.unreadable == "skip":  # otherwise the survey would stop at the first of them
         try:
-            result = survey(config, sheet=request.sheet, batches=request.batches, verified=verified)
+            result = survey(
+                config, sheet=request.sheet, batches=request.batches, label_kind=label_kind, verified=verified
+            )
             record, lines = result.record(), result.lines(shutil.get_terminal_size((120, 24)).columns)
         except NeedsImageSize as error:
             if verified is None:

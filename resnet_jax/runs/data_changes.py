@@ -18,6 +18,7 @@ from resnet_jax.runs.directory import read_config
 from resnet_jax.runs.image_record import Record, make_record, read_record
 from resnet_jax.runs.metadata import data_metadata
 from resnet_jax.runs.plan import RunPlan, make_task
+from resnet_jax.tasks import get_task
 
 
 def data_changes(
@@ -88,7 +89,8 @@ def record_of(run: str | Path, metadata: Mapping[str, Any]) -> Record | None:
     if (record := read_record(run)) is not None:
         return record
     try:
-        *_, train, test = open_data(read_config(run).data)
+        config = read_config(run)
+        *_, train, test = open_data(config.data, label_kind=get_task(config.task).label_kind)
     except (ValueError, OSError):  # the data has gone
         return None
     before = metadata.get("data", {})

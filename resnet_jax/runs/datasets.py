@@ -14,10 +14,10 @@ from resnet_jax.data.sources.class_names import shortened
 from resnet_jax.data.sources.held_out import Sides, shared
 from resnet_jax.data.sources.stored import StoredDataset
 from resnet_jax.runs.image_record import Record
-from resnet_jax.types import Preprocess
+from resnet_jax.types import LabelKind, Preprocess
 
 
-def open_dataset(config: DataConfig, record: Record | None = None) -> Dataset:
+def open_dataset(config: DataConfig, record: Record | None = None, label_kind: LabelKind = "class") -> Dataset:
     """The dataset that a config names.
 
     Args:
@@ -33,6 +33,7 @@ def open_dataset(config: DataConfig, record: Record | None = None) -> Dataset:
         labels=config.labels,
         label_column=config.label_column,
         image_column=config.image_column,
+        label_kind=label_kind,
         classes=config.classes,
         as_0_1_0=config.holdout == "position",
         skip_unreadable=config.unreadable == "skip",
@@ -47,7 +48,9 @@ def keep_sides(dataset: Dataset, record: Record | None) -> Dataset:
     return replace(dataset, sides=Sides(record.trained, record.train, record.test))
 
 
-def open_data(config: DataConfig, record: Record | None = None) -> tuple[Dataset, tuple[str, str], Loader, Loader]:
+def open_data(
+    config: DataConfig, record: Record | None = None, label_kind: LabelKind = "class"
+) -> tuple[Dataset, tuple[str, str], Loader, Loader]:
     """The dataset, the names of its training and test split, and these two splits as sources.
 
     Args:
@@ -57,13 +60,13 @@ def open_data(config: DataConfig, record: Record | None = None) -> tuple[Dataset
       ValueError, OSError: something is missing or cannot be read.
     """
     check_data(config)
-    dataset = open_dataset(config, record)
+    dataset = open_dataset(config, record, label_kind)
     splits = data.default_splits(dataset, config.train_split, config.test_split, config.holdout)
     if config.holdout == "digest" and (count := shared(dataset, *splits)):
         problem = f"--data.train-split {splits[0]!r} and --data.test-split {splits[1]!r} share {count:,} images"
         raise ValueError(f"{problem} of {dataset.name}; expected disjoint splits, as train[:80%] and train[80%:]")
     train = open_split(config, dataset, splits[0])
-    if len(train.classes) < 2:
+    if label_kind == "class" and len(train.classes) < 2:
         which = "data.classes" if config.classes is not None else dataset.name
         raise ValueError(f"{which} has one class, {train.classes[0]!r}; expected two or more")
     if config.balance:

@@ -31,7 +31,7 @@ from resnet_jax.runs.image_record import Record, has_trained_images, select, tra
 from resnet_jax.runs.opening import SavedRun, open_run
 from resnet_jax.runs.pretrained import pretrained
 from resnet_jax.tasks import Task, task_of_checkpoint
-from resnet_jax.types import Preprocess, Pretrained
+from resnet_jax.types import LabelKind, Preprocess, Pretrained
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ def _choose_images(run: str, saved: SavedRun, config: DataConfig, split: str | N
     if config.per_class != trained.per_class:
         raise ValueError("--data.per-class is for training; name a part of the split: --split 'test[:100]'")
     config = replace(config, per_class=None)
-    dataset = _open_for(run, config, trained)
+    dataset = _open_for(run, config, trained, task_of_checkpoint(saved.checkpoint.metadata).label_kind)
     if is_own := place(config) == place(trained) or _has_moved(dataset, config, trained, record):
         # The command line has dropped these for data at another place.
         config = replace(
@@ -227,10 +227,10 @@ def _check_size(source: data.Loader, preprocess: Preprocess, name: str) -> None:
         )
 
 
-def _open_for(run: str, config: DataConfig, trained: DataConfig) -> data.Dataset:
+def _open_for(run: str, config: DataConfig, trained: DataConfig, label_kind: LabelKind) -> data.Dataset:
     """The dataset. If that of the run is missing, the error names the option for its new path."""
     try:
-        return open_dataset(config)
+        return open_dataset(config, label_kind=label_kind)
     except FileNotFoundError as error:
         if place(config) != place(trained):
             raise

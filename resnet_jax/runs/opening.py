@@ -49,12 +49,13 @@ def open_run(path: str | Path, step: str | int = "latest") -> SavedRun:
 def continue_plan(
     plan: RunPlan, checkpoint: Checkpoint, *, exact: bool = False
 ) -> tuple[RunPlan, list[str], list[str]]:
-    """The plan with the normalisation and the order of classes of `checkpoint`; changes of the data; and notes on it.
+    """The plan with the normalisation, classes and task of `checkpoint`; changes of the data; and notes on it.
 
     Args:
       exact: completed steps are to be repeated; see `data_changes`.
     """
     plan = with_recorded_classes(adopt_preprocess(plan, checkpoint.preprocess), checkpoint.metadata)
+    plan = replace(plan, task=plan.task.restored(checkpoint.metadata.get("task_record", {})))
     return plan, *data_changes(plan, checkpoint.metadata, plan.record, exact=exact)
 
 

@@ -80,7 +80,8 @@ def make_plan(config: Config, record: Record | None = None, task: Task | None = 
     model = create_model(config.model.name, **model_overrides(config.model, num_classes=1, in_channels=1))
     check_model_options(config, model)
     check_data_path(config.data.path)
-    dataset, splits, train, test = open_data(config.data, record)
+    label_kind = (get_task(config.task) if task is None else task).label_kind
+    dataset, splits, train, test = open_data(config.data, record, label_kind)
     check_batch_and_shape(config, f"{dataset.name} ({splits[0]})", train, test)
     height, _, channels = train.image_shape
     task = make_task(config, train, task)

@@ -17,7 +17,7 @@ from resnet_jax.data.contact_sheet import as_seen, write_png
 from resnet_jax.data.loading.reading import class_counts, read_all
 from resnet_jax.data.sources.protocols import DataSource
 from resnet_jax.runs.datasets import data_notes, make_augmentation, open_data, open_dataset
-from resnet_jax.types import Preprocess
+from resnet_jax.types import LabelKind, Preprocess
 
 SHOWN = 10  # copies in the lines for a person
 UNBALANCED = 3  # ratio of the largest to the smallest class that is reported
@@ -43,7 +43,12 @@ class Verified:
         return [*lines, f"{count}: repair or remove them, or train with --data.unreadable skip"]
 
 
-def verify(config: DataConfig, *, progress: Callable[[int, int], None] = lambda done, total: None) -> Verified:
+def verify(
+    config: DataConfig,
+    *,
+    label_kind: LabelKind = "class",
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Verified:
     """Reads and decodes every image of every split once, in threads.
 
     Args:
@@ -52,7 +57,7 @@ def verify(config: DataConfig, *, progress: Callable[[int, int], None] = lambda 
     Raises:
       ValueError, OSError: the dataset does not exist.
     """
-    dataset = open_dataset(config)
+    dataset = open_dataset(config, label_kind=label_kind)
     total, done = sum(dataset.splits.values()), 0
     broken: list[dict[str, str]] = []
     labels: dict[str, np.ndarray] = {}
@@ -102,6 +107,8 @@ class Survey:
     splits: Mapping[str, int]
     served: Mapping[str, int]  # images of the training and the test split
     classes: tuple[str, ...]
+    label_kind: LabelKind
+    targets: Sequence[Mapping[str, Any]]  # of each target in the training split: mean, deviation, least, greatest
     counts: Mapping[str, Sequence[int]]  # images of each class, by split, if its labels are known
     image_shape: tuple[int, int, int]
     mean: tuple[float, ...]
@@ -127,7 +134,7 @@ class Survey:
             "test": test,
             "images": dict(self.served),
             "image_shape": list(self.image_shape),
-            "classes": classes,
+            **({"targets": list(self.targets)} if self.label_kind == "targets" else {"classes": classes}),
             "mean": list(self.mean),
             "std": list(self.std),
             "images_per_second": self.images_per_second,
@@ -145,30 +152,43 @@ class Survey:
         lines = [
             f"{self.name}: {', '.join(f'{name} {count:,}' for name, count in self.splits.items())} images",
             f"trains on {train} ({self.served[train]:,}), tests on {test} ({self.served[test]:,}); served as {shape}",
-            f"{len(self.classes)} classes: {names}",
+            f"{len(self.classes)} {'targets' if self.targets else 'classes'}: {names}",
         ]
-        if self.counts:
+        if self.targets:
+            for row in self.targets:
+                spread = f"{row['least']:.6g} to {row['greatest']:.6g}, mean {row['mean']:.6g}"
+                lines.append(
+                    f"{printable(row['target'])}: {spread}, standard deviation {row['deviation']:.6g} in {train}"
+                )
+        elif self.counts:
             lines += count_table(self.classes, self.counts, width=width)
             split, sizes = next(iter(self.counts.items()))
-            if max(sizes) >= UNBALANCED * min(sizes):
+            if self.label_kind == "class" and max(sizes) >= UNBALANCED * min(sizes):
                 lines.append(f"unbalanced: {min(sizes):,} to {max(sizes):,} images of a class in {split}")
         else:
             lines.append("the number of images of each class is not known before all are read: --verify")
         lines += [
             f"mean {_shown(self.mean)}, standard deviation {_shown(self.std)}",
-            f"{self.sheet}: images as training sees them, with their classes",
+            f"{self.sheet}: images as training sees them, with their {'targets' if self.targets else 'classes'}",
             f"{self.images_per_second:,.0f} images/s read and cropped, in batches of {self.batch_size}",
         ]
         return [*lines, *self.notes, *(f"skipped {reason}" for reason in self.skipped)]
 
 
-def survey(config: DataConfig, *, sheet: str, batches: int, verified: Verified | None = None) -> Survey:
+def survey(
+    config: DataConfig,
+    *,
+    sheet: str,
+    batches: int,
+    label_kind: LabelKind = "class",
+    verified: Verified | None = None,
+) -> Survey:
     """Opens a dataset as training does, writes its first images to the file `sheet`, and times `batches` batches.
 
     Raises:
       ValueError, OSError: what training would stop at.
     """
-    dataset, splits, train, test = open_data(config)
+    dataset, splits, train, test = open_data(config, label_kind=label_kind)
     served: dict[str, data.Loader] = dict(zip(splits, (train, test), strict=True))
     mean, std = train.moments()
     size = min(config.batch_size, train.num_examples)
@@ -176,13 +196,15 @@ def survey(config: DataConfig, *, sheet: str, batches: int, verified: Verified |
     first = next(reading)
     preprocess = Preprocess(train.image_shape[0], train.resize, mean, std)
     augment = make_augmentation(config, preprocess, len(train.classes))
-    write_png(sheet, as_seen(first, augment, jax.random.key(0), preprocess, train.classes))
+    write_png(sheet, as_seen(first, augment, jax.random.key(0), preprocess, train.classes, label_kind))
     return Survey(
         name=dataset.name,
         splits=dataset.splits,
         served={split: source.num_examples for split, source in served.items()},
         classes=train.classes,
-        counts=_counts(dataset, served, {} if verified is None else verified.labels),
+        label_kind=label_kind,
+        counts=_counts(dataset, served, {} if verified is None else verified.labels, label_kind),
+        targets=_target_rows(train) if label_kind == "targets" else (),
         image_shape=train.image_shape,
         mean=mean,
         std=std,
@@ -196,22 +218,36 @@ def survey(config: DataConfig, *, sheet: str, batches: int, verified: Verified |
 
 
 def _counts(
-    dataset: data.Dataset, served: Mapping[str, data.Loader], read: Mapping[str, np.ndarray]
+    dataset: data.Dataset,
+    served: Mapping[str, data.Loader],
+    read: Mapping[str, np.ndarray],
+    label_kind: LabelKind,
 ) -> dict[str, list[int]]:
     """Images of each class, by split: training, test, then the others. Splits with unknown labels are left off."""
+    if label_kind == "targets":
+        return {}
     classes = next(iter(served.values())).classes
-    counts = {split: class_counts(source, len(classes)) for split, source in served.items()}
+    counts = {split: class_counts(source, len(classes), label_kind) for split, source in served.items()}
     used = {part.partition("[")[0] for split in served for part in split.split("+")}
     for split in dataset.splits:
         if split in read and counts.get(split) is None:
             counts[split] = np.bincount(read[split][read[split] >= 0], minlength=len(classes))
         elif split not in used:
             try:
-                counts[split] = class_counts(dataset.examples(split), len(classes))
+                counts[split] = class_counts(dataset.examples(split), len(classes), label_kind)
             except ValueError:  # training does not open it either; --verify reports it
                 continue
     known = {split: count for split, count in counts.items() if count is not None and len(count) == len(classes)}
     return {split: count.tolist() for split, count in known.items()}
+
+
+def _target_rows(loader: data.Loader) -> list[dict[str, Any]]:
+    labels = loader.labels.astype(np.float64)
+    numbers = {"mean": labels.mean(0), "deviation": labels.std(0), "least": labels.min(0), "greatest": labels.max(0)}
+    rows = zip(*(values.tolist() for values in numbers.values()), strict=True)
+    return [
+        {"target": name} | dict(zip(numbers, row, strict=True)) for name, row in zip(loader.classes, rows, strict=True)
+    ]
 
 
 def _rate(batches: Iterator[Any], count: int, size: int) -> float:

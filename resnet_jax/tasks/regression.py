@@ -92,10 +92,10 @@ class Regression(BaseTask):
         return RegressionEvaluator(self)
 
     def record(self) -> dict[str, Any]:
-        return {"mean": list(self.mean), "deviation": list(self.deviation)}
+        return {"mean": list(self.mean), "deviation": list(self.deviation), "loss": self.loss}
 
     def restored(self, record: Mapping[str, Any]) -> Self:
-        return replace(self, mean=tuple(record["mean"]), deviation=tuple(record["deviation"]))
+        return replace(self, mean=tuple(record["mean"]), deviation=tuple(record["deviation"]), loss=record["loss"])
 
 
 class RegressionEvaluator:
