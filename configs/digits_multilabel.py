@@ -1,14 +1,14 @@
-"""Attributes of scikit-learn's digits (even, prime, closed loop, at least five), any number per image; 40 epochs.
+"""Attributes of scikit-learn's digits (even, prime, closed loop, at least five), any number per image; 20 epochs.
 
 resnet-jax train --config digits_multilabel
 
 MEASURED
 """
 
-from resnet_jax.config import Config, OptimConfig
+from resnet_jax.config import Config, TrainConfig
 
 config = Config(
     workdir="runs/digits_multilabel",
     task="multilabel",
-    optim=OptimConfig(peak_lr=0.1),
+    train=TrainConfig(epochs=20.0),
 )
