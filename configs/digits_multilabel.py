@@ -1,8 +1,11 @@
 """Attributes of scikit-learn's digits (even, prime, closed loop, at least five), any number per image; 20 epochs.
 
-resnet-jax train --config digits_multilabel
+    python train.py --config configs/digits_multilabel.py
 
-MEASURED
+The labels are attributes of the digit, derived when the data is opened with --task multilabel.
+
+Device: two CPU cores shared with other work, 114 seconds (jax 0.10.2, 2026-11-26). Seed 0 on 360 test images: mAP 0.9138,
+macro F1 0.8170, micro F1 0.8132 at a probability of one half.
 """
 
 from resnet_jax.config import Config, TrainConfig

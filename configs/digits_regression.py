@@ -1,8 +1,11 @@
 """The value of scikit-learn's digits as a number from 0 to 9; 20 epochs with the Huber loss.
 
-resnet-jax train --config digits_regression
+    python train.py --config configs/digits_regression.py
 
-MEASURED
+Targets are normalised by the training data. Always predicting their mean has an MAE of about 2.5.
+
+Device: two CPU cores shared with other work, 132 seconds (jax 0.10.2, 2026-11-26). Seed 0 on 360 test images: MAE 0.7264,
+RMSE 0.9973, R2 0.8788.
 """
 
 from resnet_jax.config import Config, OptimConfig, TrainConfig

@@ -50,7 +50,7 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     "data": (*BASE, "ops", "data"),
     "weights": (*BASE, "models", "weights"),
     "analysis": (*BASE, "ops", "metrics", "models", "analysis"),
-    "tasks": (*BASE, "ops", "metrics", "models.registry", "analysis.confusion", "tasks"),
+    "tasks": (*BASE, "ops", "metrics", "models.registry", "analysis.confusion", "analysis.text", "tasks"),
     # The core of the training step names no task and no family.
     "training": (*BASE, "ops", "metrics", "models.layers", "models.sorting", "training"),
     "training.step": (*BASE, "metrics", "models.options", "tasks.classification", "tasks.losses", "training"),

@@ -149,10 +149,11 @@ class Survey:
         train, test = list(self.served)[0], list(self.served)[-1]
         shape = " x ".join(map(str, self.image_shape))
         names = ", ".join(map(printable, self.classes[:20])) + (", ..." if len(self.classes) > 20 else "")
+        kind = f"target{'s' * (len(self.classes) > 1)}" if self.targets else "classes"
         lines = [
             f"{self.name}: {', '.join(f'{name} {count:,}' for name, count in self.splits.items())} images",
             f"trains on {train} ({self.served[train]:,}), tests on {test} ({self.served[test]:,}); served as {shape}",
-            f"{len(self.classes)} {'targets' if self.targets else 'classes'}: {names}",
+            f"{len(self.classes)} {kind}: {names}",
         ]
         if self.targets:
             for row in self.targets:
@@ -169,7 +170,7 @@ class Survey:
             lines.append("the number of images of each class is not known before all are read: --verify")
         lines += [
             f"mean {_shown(self.mean)}, standard deviation {_shown(self.std)}",
-            f"{self.sheet}: images as training sees them, with their {'targets' if self.targets else 'classes'}",
+            f"{self.sheet}: images as training sees them, with their {kind}",
             f"{self.images_per_second:,.0f} images/s read and cropped, in batches of {self.batch_size}",
         ]
         return [*lines, *self.notes, *(f"skipped {reason}" for reason in self.skipped)]

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from resnet_jax.analysis.text import fitted, printable
 from resnet_jax.files import replace_file
 from resnet_jax.metrics.confusion import FILE, remove_evaluation
 from resnet_jax.metrics.multilabel import MultiLabelMetrics, average_precision, best_thresholds, f1_scores
@@ -30,6 +31,8 @@ from resnet_jax.tasks.protocol import (
     refuse_options,
 )
 from resnet_jax.types import Array, Batch, LabelKind
+
+SHOWN = 10  # classes in a table
 
 
 def binary_cross_entropy(logits: Array, targets: Array) -> Array:
@@ -86,12 +89,50 @@ class MultiLabel(BaseTask):
     def evaluator(self) -> MultiLabelEvaluator:
         return MultiLabelEvaluator(self.thresholds)
 
+    def describe(self, prediction: Mapping[str, np.ndarray], top: int) -> dict[str, Any]:
+        """Every class, the likeliest `top` first, with its probability and whether it reaches its threshold."""
+        rows = self._likeliest(prediction, top)
+        return {"classes": [{"class": name, "probability": p, "predicted": is_above} for name, p, is_above in rows]}
+
+    def format(self, prediction: Mapping[str, np.ndarray], top: int) -> str:
+        rows = self._likeliest(prediction, top)
+        return ", ".join(f"{name} {p:.4f}" for name, p, is_above in rows if is_above) or "no class"
+
+    def _likeliest(self, prediction: Mapping[str, np.ndarray], top: int) -> list[tuple[str, float, bool]]:
+        z = prediction["logit"].astype(np.float64)
+        limits = np.zeros(len(z)) if self.thresholds is None else logit(np.asarray(self.thresholds, np.float64))
+        order = np.argsort(-z, kind="stable")[:top]
+        return [(self.classes[k], float(np.exp(-np.logaddexp(0, -z[k]))), bool(z[k] >= limits[k])) for k in order]
+
+    def label_name(self, label: Any) -> list[str]:
+        return [self.classes[k] for k in np.flatnonzero(np.asarray(label) > 0.5)]
+
+    def details(self, evaluator: Any) -> dict[str, Any]:
+        return {"classes": class_rows(self.classes, evaluator)}
+
+    def table(self, evaluator: Any, width: int, file: str) -> list[str]:
+        rows = [row for row in class_rows(self.classes, evaluator) if row["images"]]
+        rows.sort(key=lambda row: row["average_precision"] or 0.0)
+        room = min(30, max(len(printable(row["class"])) for row in rows))
+        lines = [f"{'class':<{room}}{'images':>9}{'AP':>9}{'F1':>9}{'threshold':>11}{'best F1':>9}"]
+        for row in rows[:SHOWN]:
+            numbers = [
+                f"{'-' if row[key] is None else f'{row[key]:.4f}':>{size}}"
+                for key, size in (("average_precision", 9), ("f1", 9), ("threshold", 11), ("best_f1", 9))
+            ]
+            lines.append(f"{fitted(printable(row['class']), room)}{row['images']:>9,}{''.join(numbers)}")
+        if len(rows) > SHOWN:
+            lines.append(
+                f"... and {len(rows) - SHOWN:,} classes with higher average precision{f': {file}' * bool(file)}"
+            )
+        return lines
+
     def write_details(
         self, evaluator: Any, folder: Path, metadata: Mapping[str, Any], predictions: Predictions | None = None
     ) -> Details:
         """Writes classes.json: of each class its images, average precision, F1, and the threshold of the highest F1.
 
-        That threshold is chosen on the evaluated images, so "best_f1" is optimistic: it is for other images.
+        That threshold is chosen on the evaluated images, so "best_f1" is optimistic: use it for other images.
         """
         rows = class_rows(self.classes, evaluator)
         folder.mkdir(parents=True, exist_ok=True)

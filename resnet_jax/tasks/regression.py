@@ -91,6 +91,16 @@ class Regression(BaseTask):
     def evaluator(self) -> RegressionEvaluator:
         return RegressionEvaluator(self)
 
+    def describe(self, prediction: Mapping[str, np.ndarray], top: int) -> dict[str, Any]:
+        return {"prediction": self.label_name(prediction["prediction"])}
+
+    def format(self, prediction: Mapping[str, np.ndarray], top: int) -> str:
+        values = zip(self.targets, prediction["prediction"].tolist(), strict=True)
+        return ", ".join(f"{name} {value:.6g}" for name, value in values)
+
+    def label_name(self, label: Any) -> dict[str, float]:
+        return dict(zip(self.targets, np.asarray(label, np.float64).tolist(), strict=True))
+
     def record(self) -> dict[str, Any]:
         return {"mean": list(self.mean), "deviation": list(self.deviation), "loss": self.loss}
 
