@@ -148,6 +148,11 @@ def test_readme_has_the_two_commands_and_fits():
     assert text.split("<!-- tests -->\n```\n")[1].startswith(tests)
 
 
+def test_every_config_is_listed():
+    names = {file.stem for file in (ROOT / "configs").glob("*.py")}
+    assert names <= set(re.findall(r"`(\w+)`", TEXTS["docs/training.md"]))
+
+
 @pytest.mark.parametrize("name", TEXTS)
 def test_links_and_pictures_are_there(name):
     folder = (ROOT / name).parent
