@@ -1,4 +1,4 @@
-"""`jax.export` of nets whose batch, height and width are symbols."""
+"""`jax.export` of nets with a symbolic batch, height and width."""
 
 from functools import cache, partial
 
@@ -9,22 +9,22 @@ import pytest
 import recipe
 from jax import export
 
-# With a pool or a blur that needs more than one pixel, the smallest size is to be said.
+# Pools and blurs that need more than one pixel need a constraint on the sizes.
 AT_LEAST = {"resnet50_clip": 32, "resnetblur50": 16, "resnetaa50": 16}
 NETS = ["resnet18", "resnet50_gn", "cifar_condconv20", "cifar_skipnet38_rnn", "skresnet18", "tf_efficientnet_b0"]
 NETS += ["tf_efficientnet_cc_b0_4e", *AT_LEAST]
-QUICK = ["cifar_condconv20", "tf_efficientnet_cc_b0_4e", "resnet50_clip"]  # whose numbers every run compares
+QUICK = ["cifar_condconv20", "tf_efficientnet_cc_b0_4e", "resnet50_clip"]  # compared in the quick tests
 
 
 def small(name):
-    """One block of each of the first two stages, or of those with a kernel for each example and a stride."""
+    """Two stages of one block: the first two, or those with strides and kernels per example."""
     net = recipe.small(name, 1, **({"skipping": True} if "skip" in name else {}))
     return net.clone(stages=net.stages[4:6] if "_cc_" in name else net.stages[:2])
 
 
 @cache
 def exported(name):
-    """The program for a CPU and a GPU at once, the function that it is of, and its variables."""
+    """The exported program for CPU and GPU, the function that was exported, and its variables."""
     net = small(name)
     variables, least = recipe.variables(net), AT_LEAST.get(name)
     sizes = export.symbolic_shape("n, h, w", constraints=[f"{side} >= {least}" for side in "hw"] if least else ())
@@ -34,12 +34,12 @@ def exported(name):
 
 
 @pytest.mark.parametrize("name", NETS)
-def test_there_is_one_program_for_every_size(name):
+def test_one_program_serves_every_size(name):
     assert exported(name)[0].platforms == ("cpu", "cuda")
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in NETS])
-def test_its_numbers_are_those_of_the_net(name):
+def test_the_program_computes_the_nets_numbers(name):
     program, run, variables = exported(name)
     x = np.random.default_rng(0).standard_normal((2, 33, 40, 3)).astype(np.float32)
     np.testing.assert_allclose(program.call(variables, x), run(variables, x), rtol=1e-4, atol=1e-5)

@@ -1,4 +1,4 @@
-"""Nets on meshes of explicit axes, which `jax.make_mesh` makes by default: one device's numbers."""
+"""Nets on meshes with explicit axes, the default of `jax.make_mesh`: the same numbers as on one device."""
 
 from functools import partial
 
@@ -14,12 +14,12 @@ from resnet_jax.models.skipnet import run_for
 from resnet_jax.ops import split_batch, swap_neighbours
 
 DEVICES = 4
-# Nets that have between them every operation that reshapes, splits or mixes its batch.
+# Together they have every operation that reshapes, splits or mixes its batch.
 NETS = ["cifar_condconv20", "cifar_res2net29", "cifar_highway20", "cifar_skipnet38", "cifar_skipnet38_rnn"]
 NETS += ["resnet50_clip", "resnet50_gn", "resnetblur50", "resnetrs50", "resnetv2_50x1_bit", "resnext50_32x4d"]
 NETS += ["ecaresnet50d", "seresnet18", "skresnet18", "tf_efficientnet_b0"]
-SOME = ["cifar_condconv20", "resnet50_gn", "cifar_skipnet38_rnn"]  # whose numbers are compared; the others are traced
-ALL = [pytest.param(name, marks=() if name in SOME else pytest.mark.parity) for name in NETS]
+COMPARED = ["cifar_condconv20", "resnet50_gn", "cifar_skipnet38_rnn"]  # the others are traced alone
+ALL = [pytest.param(name, marks=() if name in COMPARED else pytest.mark.parity) for name in NETS]
 
 
 def mesh(kind=AxisType.Explicit):
@@ -27,7 +27,7 @@ def mesh(kind=AxisType.Explicit):
 
 
 def spec_of(x, fsdp):
-    """Of a parameter: replicated, or (FSDP) sharded over the last axis that the devices divide."""
+    """Spec of a parameter: replicated, or (FSDP) sharded over the last axis that the devices divide."""
     sharded = max((i for i, size in enumerate(x.shape) if size % DEVICES == 0), default=None) if fsdp else None
     return PartitionSpec(*("data" if i == sharded else None for i in range(x.ndim)))
 
@@ -55,12 +55,12 @@ def passes(name):
 
 @pytest.mark.parametrize("name", NETS)
 def test_every_kind_of_net_is_traced_with_its_gradient(x64, name):
-    """Shardings are part of explicit types: what cannot be sharded fails here. Of parameters, replicated or sharded."""
+    """Explicit types include shardings, so tracing fails where an operation has none. For both shardings of parameters."""
     net, run, x = passes(name)
-    own = mesh()
+    devices = mesh()
 
     def abstract(x, spec):
-        return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=NamedSharding(own, spec))
+        return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=NamedSharding(devices, spec))
 
     images, arrays = abstract(x, PartitionSpec("data")), recipe.variables(net, np.float64)
     for fsdp in (False, True):
@@ -75,11 +75,11 @@ def test_every_kind_of_net_is_traced_with_its_gradient(x64, name):
 @pytest.mark.parametrize("kind", [AxisType.Explicit, AxisType.Auto])
 def test_sharded_batch_and_parameters_give_one_devices_numbers(x64, name, kind):
     net, run, x = passes(name)
-    variables, own = recipe.variables(net, np.float64), mesh(kind)
-    wanted = run(variables, jnp.asarray(x))
-    sharded = jax.tree.map(lambda x: jax.device_put(x, NamedSharding(own, spec_of(x, fsdp=True))), variables)
-    got = run(sharded, batch(x, own))
-    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-9, atol=1e-9), jax.device_get(got), jax.device_get(wanted))
+    variables, devices = recipe.variables(net, np.float64), mesh(kind)
+    expected = run(variables, jnp.asarray(x))
+    sharded = jax.tree.map(lambda x: jax.device_put(x, NamedSharding(devices, spec_of(x, fsdp=True))), variables)
+    results = jax.device_get(run(sharded, batch(x, devices)))
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-9, atol=1e-9), results, jax.device_get(expected))
 
 
 def test_skipping_runs_a_sharded_batch_whole_or_not_at_all(x64):
@@ -89,22 +89,22 @@ def test_skipping_runs_a_sharded_batch_whole_or_not_at_all(x64):
     run = jax.jit(
         lambda x, open: conv.apply(variables, x, open, method=lambda conv, x, open: run_for(conv, x, open, x))
     )
-    for wanted in (np.zeros(DEVICES, bool), np.arange(DEVICES) == 1):
-        got = run(batch(x, mesh()), batch(wanted, mesh()))
-        np.testing.assert_allclose(got, conv.apply(variables, x) if wanted.any() else 0 * x, rtol=0, atol=1e-12)
+    for selected in (np.zeros(DEVICES, bool), np.arange(DEVICES) == 1):
+        y = run(batch(x, mesh()), batch(selected, mesh()))
+        np.testing.assert_allclose(y, conv.apply(variables, x) if selected.any() else 0 * x, rtol=0, atol=1e-12)
 
 
-def test_parts_of_a_batch_stay_sharded_and_are_whole_where_the_devices_do_not_divide_them():
+def test_parts_of_a_batch_stay_sharded_where_the_devices_divide_them():
     x = np.arange(16.0).reshape(8, 2)
     for parts in (2, 4, 8):
-        got = jax.jit(split_batch, static_argnums=1)(batch(x, mesh()), parts)
-        assert jax.typeof(got).sharding.spec[:2] == (None, "data" if parts == 2 else None)
-        np.testing.assert_array_equal(got, x.reshape(parts, -1, 2))
+        y = jax.jit(split_batch, static_argnums=1)(batch(x, mesh()), parts)
+        assert jax.typeof(y).sharding.spec[:2] == (None, "data" if parts == 2 else None)
+        np.testing.assert_array_equal(y, x.reshape(parts, -1, 2))
 
 
 @pytest.mark.parametrize("n", [DEVICES, 2 * DEVICES])
 def test_neighbours_swap_within_a_device_and_between_two(n):
     x = np.arange(3.0 * n).reshape(n, 3)
-    got = jax.jit(swap_neighbours)(batch(x, mesh()))
-    assert jax.typeof(got).sharding.spec[0] == "data"
-    np.testing.assert_array_equal(got, x[np.arange(n) ^ 1])
+    y = jax.jit(swap_neighbours)(batch(x, mesh()))
+    assert jax.typeof(y).sharding.spec[0] == "data"
+    np.testing.assert_array_equal(y, x[np.arange(n) ^ 1])

@@ -1,4 +1,4 @@
-"""Nets in NNX, Flax's newer interface, by its own bridge. See docs/jax.md."""
+"""Nets in NNX, Flax's newer interface, through Flax's bridge. See docs/jax.md."""
 
 import jax
 import jax.numpy as jnp
@@ -16,16 +16,16 @@ NETS = ["resnet50d", "resnet50_clip", "tf_efficientnet_cc_b0_4e", "cifar_skipnet
 
 
 def bridged(name, **options):
-    """The net by itself with its variables, and its twin in NNX."""
+    """A linen net and its twin in NNX."""
     net = recipe.small(name, 1, stages=2, num_classes=3, **options)
     twin = nnx.bridge.ToNNX(net, rngs=nnx.Rngs(0)).lazy_init(X, train=False)
     return net, twin
 
 
 def variables(twin):
-    """What Flax's linen calls params and batch_stats, of a net in NNX."""
-    parts = {"params": nnx.Param, "batch_stats": nnx.BatchStat}
-    return {name: nnx.to_pure_dict(nnx.state(twin, kind)) for name, kind in parts.items()}
+    """An NNX net's state as linen's params and batch_stats."""
+    kinds = {"params": nnx.Param, "batch_stats": nnx.BatchStat}
+    return {name: nnx.to_pure_dict(nnx.state(twin, kind)) for name, kind in kinds.items()}
 
 
 @pytest.mark.parametrize("name", NETS)
@@ -42,32 +42,34 @@ def test_every_kind_of_net_gives_the_logits_of_the_linen_net(name):
     net = net.clone(stages=net.stages[-2:])
     twin = nnx.bridge.ToNNX(net, rngs=nnx.Rngs(0)).lazy_init(images, train=False)
     logits = nnx.jit(lambda twin: twin(images, train=False).logits)(twin)
-    same = jax.jit(lambda variables: net.apply(variables, images, train=False).logits)(variables(twin))
-    np.testing.assert_allclose(logits, same, rtol=1e-5, atol=1e-6)
+    expected = jax.jit(lambda variables: net.apply(variables, images, train=False).logits)(variables(twin))
+    np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_outputs_gradients_and_statistics_are_those_of_the_linen_net():
     net, twin = bridged("cifar_resnet8")
-    own = variables(twin)
-    assert own["params"].keys() >= {"stem", "head", "stage1_block0"}
+    initial = variables(twin)
+    assert initial["params"].keys() >= {"stem", "head", "stage1_block0"}
     assert twin(X, train=False).logits.shape == (4, 3)
-    np.testing.assert_allclose(twin(X, train=False).logits, net.apply(own, X, train=False).logits, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        twin(X, train=False).logits, net.apply(initial, X, train=False).logits, rtol=1e-5, atol=1e-6
+    )
 
     def loss(logits):
         return optax.softmax_cross_entropy_with_integer_labels(logits, Y).mean()
 
-    def theirs(params):
-        outputs, updated = net.apply({**own, "params": params}, X, train=True, mutable=["batch_stats"])
+    def linen_loss(params):
+        outputs, updated = net.apply({**initial, "params": params}, X, train=True, mutable=["batch_stats"])
         return loss(outputs.logits), updated["batch_stats"]
 
-    def ours(twin):
+    def nnx_loss(twin):
         return loss(twin(X, train=True, mutable=["batch_stats"]).logits)
 
-    gradient, statistics = jax.jit(jax.grad(theirs, has_aux=True))(own["params"])
-    got = nnx.to_pure_dict(nnx.jit(nnx.grad(ours))(twin))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), got, gradient)
-    moved = variables(twin)["batch_stats"]
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), moved, statistics)
+    gradient, statistics = jax.jit(jax.grad(linen_loss, has_aux=True))(initial["params"])
+    nnx_gradient = nnx.to_pure_dict(nnx.jit(nnx.grad(nnx_loss))(twin))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), nnx_gradient, gradient)
+    updated = variables(twin)["batch_stats"]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), updated, statistics)
 
 
 def test_three_steps_train():
