@@ -55,7 +55,7 @@ def passes(name):
 
 @pytest.mark.parametrize("name", NETS)
 def test_every_kind_of_net_is_traced_with_its_gradient(x64, name):
-    """Explicit types include shardings, so tracing fails where an operation has none. For both shardings of parameters."""
+    """Types include shardings here: tracing fails where an operation has none. With both shardings of parameters."""
     net, run, x = passes(name)
     devices = mesh()
 
