@@ -35,7 +35,6 @@ from resnet_jax.models.blocks import InvertedResidual, PreActResidual
 from resnet_jax.models.combine import HighwayGate
 from resnet_jax.models.layers import BatchNorm, StandardizedConv
 from resnet_jax.models.shortcuts import Zero
-from resnet_jax.models.zoo.efficientnet import efficientnet
 from resnet_jax.weights import recognition
 from resnet_jax.weights.names import Names
 from resnet_jax.weights.recognition import signature_for
@@ -234,15 +233,6 @@ def test_rows_are_found_inside_a_compact_method():
     assert list(variables["params"]) == ["net"]
 
 
-def test_published_weights_have_names_and_preprocessing():
-    for name in NAMES:
-        spec = get_spec(name)
-        assert set(spec.name_tables) <= {"timm", "torchvision", "openai"}
-        assert bool(spec.name_tables) == (spec.preprocess is not None)
-        assert bool(spec.pretrained) == ("torchvision" in spec.name_tables)
-        assert create_model(name).image_size == spec.image_size
-
-
 def test_names_of_0_1_0_work_with_a_warning():
     for old, new in (("in_order", "sort_components"), ("natural", "natural_key"), ("pieces", "components")):
         with pytest.warns(DeprecationWarning, match=rf"resnet_jax.models.{old} is now resnet_jax.models.\w+.{new}"):
@@ -266,54 +256,6 @@ def test_the_model_name_as_a_keyword_works_with_a_warning():
         create_model(name="resnet5o")
     with pytest.raises(TypeError, match="expected a model name"):
         create_model(num_classes=3)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "error", "message"),
-    [
-        (("resnet5o", {}), ValueError, "no model named 'resnet5o'; did you mean resnet50"),
-        (("resnet50", {"pretrained": True}), TypeError, "nothing is downloaded: load_pretrained("),
-        (("resnet50", {"num_clases": 3}), TypeError, "no option 'num_clases'; did you mean num_classes"),
-        (("resnet50", {"stem": "cifr"}), ValueError, "stem: expected imagenet, cifar, deep or halving, got 'cifr'"),
-        (("resnet50", {"remat": "all"}), ValueError, "remat: expected none, block or stage, got 'all'"),
-        (("resnet50", {"dilation": "timn"}), ValueError, "dilation: expected timm or resample, got 'timn'"),
-        (("resnet50", {"output_stride": 4}), ValueError, "output_stride: expected None, 8, 16 or 32, got 4"),
-        (("resnet50", {"frozen_norms": ("stage5",)}), ValueError, "frozen_norms: expected all, stem, stage1"),
-        (("resnet50", {"drop_path": 1.0}), ValueError, "drop_path: expected a rate in [0, 1), got 1.0"),
-        (("resnet50", {"num_classes": -1}), ValueError, "num_classes: expected a whole number, at least 0, got -1"),
-        (("resnet50", {"bn_group_size": 2}), ValueError, "counts devices along bn_axis; expected bn_axis, got None"),
-        (("resnet50", {"dtype": "float23"}), ValueError, "float16 or float64, got 'float23'"),
-        (("resnet50", {"dtype": "int32"}), ValueError, "dtype: expected float32, bfloat16"),
-        (("resnet50", {"dtype": None}), ValueError, "dtype: expected float32, bfloat16, float16 or float64, got None"),
-        (("resnet50", {"num_classes": 2.5}), ValueError, "num_classes: expected a whole number, at least 0, got 2.5"),
-        (("resnet50", {"drop_rate": "0.1"}), ValueError, "drop_rate: expected a rate in [0, 1), got '0.1'"),
-        (("resnet50", {"frozen_norms": None}), ValueError, "frozen_norms: expected a sequence of stage names"),
-        (("resnet50", {"stages": None}), ValueError, "stages: expected a sequence of Stage(...)s, got None"),
-        (("resnet50", {"output_stride": np.array([16])}), ValueError, "output_stride: expected None, 8, 16 or 32, got"),
-        (("resnet50", {"conv": "CondConv"}), ValueError, "conv: expected a module class or a function, got 'CondConv'"),
-    ],
-)
-def test_an_invalid_option_raises_with_the_nearest_choice(arguments, error, message):
-    name, overrides = arguments
-    with pytest.raises(error) as caught:
-        create_model(name, **overrides)
-    assert message in str(caught.value)
-
-
-def test_efficientnets_of_any_scale():
-    """Table 1 of the paper, wider and deeper; the last is B7."""
-    for scales, features, depths in (
-        ((1.0, 1.0, 224), (16, 24, 40, 80, 112, 192, 320), (1, 2, 2, 3, 3, 4, 1)),
-        ((1.5, 1.2, 224), (24, 40, 64, 120, 168, 288, 480), (2, 3, 3, 4, 4, 5, 2)),
-        ((2.0, 3.1, 600), (32, 48, 80, 160, 224, 384, 640), (4, 7, 7, 10, 10, 13, 4)),
-    ):
-        model = efficientnet(*scales)()
-        assert tuple(stage.features for stage in model.stages) == features
-        assert tuple(stage.depth for stage in model.stages) == depths
-        assert model.image_size == scales[2]
-    for scales in ((0, 1, 224), (1.0, -1.0, 224), (1.0, 1.0, 0)):
-        with pytest.raises(ValueError, match="expected (width|depth|resolution) above 0, got"):
-            efficientnet(*scales)
 
 
 def write_signatures():

@@ -8,7 +8,6 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from resnet_jax import ops
 from resnet_jax.models import ResNet, Stage, create_model, list_models
@@ -86,34 +85,3 @@ def test_a_partial_compares_by_its_arguments_and_has_them_as_attributes():
     stem = Partial(Partial(DeepStem, bare=True), widths=(4, 4))
     assert (stem.bare, stem.widths, stem.total_strides) == (True, (4, 4), 4)
     assert not hasattr(stem, "wdths") and not hasattr(Partial(abs), "bare")
-
-
-@pytest.mark.parametrize("field", ["num_classes", "in_channels", "image_size", "stem_features"])
-def test_numpys_integers_are_integers_and_booleans_are_not(field):
-    net = create_model("resnet18", **{field: np.int64(7)})
-    assert net == create_model("resnet18", **{field: 7})
-    assert type(getattr(net.clone(**{field: np.int8(7)}), field)) is int
-    for wrong in (True, np.True_, 7.0, -1, "7", None):
-        for make in (partial(create_model, "resnet18"), net.clone):
-            with pytest.raises(ValueError, match=f"{field}: expected a whole number, at least ., got "):
-                make(**{field: wrong})
-
-
-def test_options_are_checked_however_a_net_is_made():
-    net = create_model("cifar_resnet8")
-    for options, message in (
-        ({"drop_path": 1.0}, "drop_path: expected a rate"),
-        ({"dtype": "int8"}, "dtype: expected float32"),
-        ({"dilation": "torch"}, "dilation: expected timm or resample"),
-        ({"frozen_norms": "stage9"}, "frozen_norms: expected all, stem"),
-        (
-            {"stages": [Stage(1, np.int64(8), 1, Residual)], "frozen_norms": ("stage2",)},
-            "expected all, stem, stage1 or head",
-        ),
-        ({"bn_axis": "data", "bn_group_size": True}, "bn_group_size: expected a whole number, at least 1, got True"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            net.clone(**options)
-    with pytest.raises(ValueError, match="strides: expected a whole number, at least 1, got 0"):
-        Stage(1, 8, 0, Residual)
-    assert net.clone(dtype="bfloat16") == create_model("cifar_resnet8", dtype=jnp.bfloat16)

@@ -1,0 +1,12 @@
+"""Rows of the registry."""
+
+from resnet_jax.models import create_model, get_spec, list_models
+
+
+def test_published_weights_have_names_and_preprocessing():
+    for name in list_models():
+        spec = get_spec(name)
+        assert set(spec.name_tables) <= {"timm", "torchvision", "openai"}
+        assert bool(spec.name_tables) == (spec.preprocess is not None)
+        assert bool(spec.pretrained) == ("torchvision" in spec.name_tables)
+        assert create_model(name).image_size == spec.image_size
