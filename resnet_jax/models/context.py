@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from resnet_jax import ops
-from resnet_jax.models.deprecated import OldContextNames
+from resnet_jax.models.deprecated import OLD_CONV_OPTIONS, OldContextNames, new_conv_options
 from resnet_jax.models.initializers import Initializer, kaiming_normal
 from resnet_jax.models.layers import BatchNorm, Conv, Dense
 from resnet_jax.models.partials import Partial, comparable
@@ -48,7 +48,7 @@ class NormFactory(Protocol):
 class Pool(Protocol):
     """A pool of `resnet_jax.ops`, or a partial of one."""
 
-    def __call__(self, x: Array, /, *args: Any, **options: Any) -> Array: ...  # options: strides, dilation, its own
+    def __call__(self, x: Array, /, *args: Any, **options: Any) -> Array: ...  # strides, dilation and others
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,8 @@ class BlockContext(OldContextNames):
         **options: Any,
     ) -> Any:
         """A convolution; `dilation` multiplies the net's. `strides_in_pool`: a pool behind it takes the strides."""
+        if OLD_CONV_OPTIONS & options.keys():
+            return self.conv(features, kernel_size, strides, name=name, **new_conv_options(options))
         return self.make_conv(
             features,
             kernel_size,

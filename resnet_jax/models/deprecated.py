@@ -48,6 +48,17 @@ class OldContextNames:
         return self.pool(pool, x, strides, **options)
 
 
+OLD_CONV_OPTIONS = frozenset({"pooled", "spread"})
+
+
+def new_conv_options(options: dict[str, Any]) -> dict[str, Any]:
+    """Options of `Layers.conv` under the names that they have in `BlockContext.conv`."""
+    names = {"pooled": "strides_in_pool", "spread": "dilation"}
+    for old in OLD_CONV_OPTIONS & options.keys():
+        _warn(f"the option {old} of Layers.conv is now {names[old]}", stacklevel=4)
+    return {names.get(name, name): value for name, value in options.items()}
+
+
 class OldShortcutNames:
     """The field `context` of a shortcut under the name that it had."""
 

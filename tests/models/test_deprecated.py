@@ -40,6 +40,16 @@ def test_a_module_says_which_names_it_has_not():
         shortcuts.Shortcuts  # noqa: B018
 
 
+def test_old_options_of_convolutions_work():
+    context = BlockContext(dilation=2)
+    with pytest.warns(DeprecationWarning, match="the option spread of Layers.conv is now dilation"):
+        assert context.conv(8, 3, spread=2, groups=2, name="conv") == context.conv(
+            8, 3, dilation=2, groups=2, name="conv"
+        )
+    with pytest.warns(DeprecationWarning, match="the option pooled of Layers.conv is now strides_in_pool"):
+        assert context.conv(8, 3, 2, pooled=True, name="conv").strides == 1
+
+
 class Gate(nn.Module):
     """A combine as README showed it in 0.1.0."""
 
