@@ -200,24 +200,24 @@ def forget_memory():
 
 
 def exam(file, read):
-    """What is said of a file, or None if it can be read: soon, with little memory, and with nothing written."""
+    """The error for a file, or None if it can be read: quickly, with little memory, and with nothing written."""
     before = names(file.parent)
     forget_memory()
     memory, start = greatest_memory(), time.perf_counter()
-    said = None
+    message = None
     try:
         read(file)
     except (ValueError, OSError) as error:
-        said = str(error)
-        first, *_ = said.split("\n")
-        assert file.name in first or (file.name == "config.json" and file.parent.name in first), said
-        told = first.partition(file.name)[2].strip(" :'.")
-        assert len(told) > 8 and type(error) not in (UnicodeDecodeError, json.JSONDecodeError), repr(error)
+        message = str(error)
+        first, *_ = message.split("\n")
+        assert file.name in first or (file.name == "config.json" and file.parent.name in first), message
+        reason = first.partition(file.name)[2].strip(" :'.")
+        assert len(reason) > 8 and type(error) not in (UnicodeDecodeError, json.JSONDecodeError), repr(error)
         assert read is not image or isinstance(error, DataError)
     assert time.perf_counter() - start < 5
     assert greatest_memory() - memory < 1200 * MEBIBYTE  # an image of 134 million pixels is allowed, and a copy of it
     assert names(file.parent) == before
-    return said
+    return message
 
 
 NUMBERS = [0, 1, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1, 10**12, 2**63 - 1, 2**63, 2**64 - 1]
@@ -291,8 +291,8 @@ def test_other_things_under_a_files_name_are_named(tmp_path, kind):
         assert exam(file, read) is not None
     for other, (_, contents, reader, *wrap) in KINDS.items():
         file.write_bytes((wrap[0] if wrap else bytes)(contents[0]))
-        told = exam(file, read)
-        assert told is not None or reader is read, other  # an image may be called as another
+        error = exam(file, read)
+        assert error is not None or reader is read, other  # an image may be called as another
     file.unlink()
     file.mkdir()
     if read is not dataset and kind != "config.json":  # a folder may be one, whatever it is called
@@ -371,7 +371,7 @@ def zeros(mebibytes):
 
 
 def traps():
-    """File's name: what is in it, and what is said of it."""
+    """File's name: its contents, and the error for it."""
     deflate = {"compression": zipfile.ZIP_DEFLATED}
     five = npy_header((5,)) + b"01210"
     start = b"\0\0\x08\x03" + struct.pack(">3I", 2**8, 2**10, 2**10)
@@ -450,28 +450,28 @@ readers |= dict.fromkeys((".ppm", ".bmp", ".gif", ".tiff"), image)
 memory = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (2**20 if sys.platform == "darwin" else 2**10)
 before = memory()
 for file in sorted(Path(sys.argv[1]).iterdir()):
-    said = "was read"
+    message = "was read"
     try:
         readers.get(file.suffix, read_idx)(file)
     except ValueError as error:
-        said = error
-    print(file.name, memory() - before, said)
+        message = error
+    print(file.name, memory() - before, message)
 """
 
 
 def test_a_small_file_that_claims_to_be_huge_takes_no_memory(tmp_path):
-    """In a process of its own, which has not had more before."""
-    told = traps()
-    for name, (content, _) in told.items():
+    """In a new process, whose memory has not been larger before."""
+    files = traps()
+    for name, (content, _) in files.items():
         (tmp_path / name).write_bytes(content)
         assert len(content) < 4 * MEBIBYTE
     done = subprocess.run([sys.executable, "-c", READ, str(tmp_path)], capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert len(lines) == len(told)
+    assert len(lines) == len(files)
     for line in lines:
-        name, mebibytes, said = line.split(" ", 2)
-        assert name in said and re.search(told[name][1], said), line
+        name, mebibytes, message = line.split(" ", 2)
+        assert name in message and re.search(files[name][1], message), line
         assert int(mebibytes) < 300, line
 
 
@@ -502,9 +502,9 @@ def test_no_other_name_is_given_to_a_pickle(tmp_path_factory, module, name, use)
     called = b"\x8c" + bytes([len(module)]) + module.encode()
     called += text(name) + b"\x93(" + text("here") + b"t" + use.encode("latin-1")
     file.write_bytes(zipped({"x/data.pkl": b"\x80\x04}" + text("a") + called + b"s."}))
-    said = exam(file, weights)
+    message = exam(file, weights)
     if (module, name) != ("collections", "OrderedDict"):
-        assert "not part of a state dict" in said
+        assert "not part of a state dict" in message
 
 
 def test_pipes_and_devices_are_not_waited_for(tmp_path):
@@ -551,13 +551,13 @@ def test_a_config_of_anything_is_a_config_or_its_field_is_named(place, value):
         check_types(config)
         check_config(config)
     except ValueError as error:
-        said = str(error)
-        assert "expected " in said or "has no field" in said
-        assert len(said) < 2000 and (name is None or f"{group}.{name}" in said)
+        message = str(error)
+        assert "expected " in message or "has no field" in message
+        assert len(message) < 2000 and (name is None or f"{group}.{name}" in message)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("[" * 100000, "maximum recursion depth"),
         ("[]", "expected an entry 'config'"),
@@ -570,16 +570,16 @@ def test_a_config_of_anything_is_a_config_or_its_field_is_named(place, value):
         ('{"config": {"train": {"seed": 1%s}}}' % ("0" * 5000), "Exceeds the limit"),
     ],
 )
-def test_a_runs_config_that_is_none_is_named(tmp_path, text, said):
+def test_a_runs_config_that_is_none_is_named(tmp_path, text, message):
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(
-        ValueError, match=f"^{re.escape(str(tmp_path))}/config.json is not the config of a run: .*{said}"
+        ValueError, match=f"^{re.escape(str(tmp_path))}/config.json is not the config of a run: .*{message}"
     ):
         read_config(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("import sys; sys.exit(3)", "SystemExit: 3"),
         ("raise RuntimeError", "RuntimeError"),
@@ -602,9 +602,9 @@ def test_a_runs_config_that_is_none_is_named(tmp_path, text, said):
         ),
     ],
 )
-def test_config_files_that_fail_are_named(tmp_path, text, said):
+def test_config_files_that_fail_are_named(tmp_path, text, message):
     (tmp_path / "a.py").write_text(text)
-    with pytest.raises(ValueError, match=f"^(config file .*a.py[: ].*)?{said}"):
+    with pytest.raises(ValueError, match=f"^(config file .*a.py[: ].*)?{message}"):
         check_config(load_config(tmp_path / "a.py"))
 
 
@@ -642,13 +642,13 @@ ARGUMENTS = st.one_of(
 @settings(max_examples=40, deadline=None, derandomize=True, database=None)
 @given(st.lists(ARGUMENTS, min_size=1, max_size=2))
 def test_any_arguments_are_a_config_or_one_line(arguments):
-    out, told = io.StringIO(), io.StringIO()
+    out, err = io.StringIO(), io.StringIO()
     try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(told):
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             config = parse([argument for pair in arguments for argument in pair])
-        with contextlib.suppress(ValueError):  # a number that is none, say: told before any work
+        with contextlib.suppress(ValueError):  # reported before any work
             check_types(config)
     except SystemExit as exit:
-        said = told.getvalue()
+        message = err.getvalue()
         assert exit.code == 2 or "usage" in out.getvalue()
-        assert exit.code == 0 or re.fullmatch(r"error: [^\n]{8,}\n", said), said
+        assert exit.code == 0 or re.fullmatch(r"error: [^\n]{8,}\n", message), message

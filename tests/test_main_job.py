@@ -80,14 +80,14 @@ def assert_same(folder, other):
 
 
 def start(folder, tfds_dir, arguments):
-    """A process, once it has said from which step it goes on; and that step."""
+    """A process, once it has printed the step from which it resumes; and that step."""
     line = command(folder, tfds_dir, *arguments)
     process = subprocess.Popen(**line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    said = ""
-    while f"steps in {folder}" not in said:
-        said = process.stdout.readline()
-        assert said, process.stderr.read()
-    return process, int(said.rpartition("going on from step ")[2] if "going on" in said else 0)
+    line = ""
+    while f"steps in {folder}" not in line:
+        line = process.stdout.readline()
+        assert line, process.stderr.read()
+    return process, int(line.rpartition("going on from step ")[2] if "going on" in line else 0)
 
 
 @pytest.mark.slow
@@ -123,24 +123,24 @@ def test_stopped_by_signals_it_saves_at_once_and_goes_on_to_the_same_end(straigh
         while max(saved(folder), default=0) <= before:
             time.sleep(0.01)
         process.send_signal(number)
-        asked = time.monotonic()
+        signalled = time.monotonic()
         out, err = process.communicate()
-        assert process.returncode == status and time.monotonic() - asked < 10
-        said = f"stopped by {number.name} at step {max(saved(folder))}, which is saved"
-        assert err.splitlines()[-1].startswith(said), err
+        assert process.returncode == status and time.monotonic() - signalled < 10
+        line = f"stopped by {number.name} at step {max(saved(folder))}, which is saved"
+        assert err.splitlines()[-1].startswith(line), err
     assert run(folder, tfds_dir, *arguments).returncode == 0
     assert_same(folder, straight[0])
 
 
 def test_a_mistake_is_one_line_and_leaves_nothing(tmp_path, tfds_dir):
-    for arguments, said in (
+    for arguments, line in (
         (["--data.batch-size", "100"], "error: --data.batch-size 100 cannot be split evenly into 8"),
         (["--model.name", "resnet5o"], "error: no model named 'resnet5o'; did you mean resnet50"),
         (["--modle.name", "resnet50"], "error: no option --modle.name; did you mean --model.name?"),
     ):
         done = run(tmp_path / "run", tfds_dir, *arguments, devices=8)
         assert done.returncode == 2
-        assert done.stderr.startswith(said) and done.stderr.count("\n") == 1
+        assert done.stderr.startswith(line) and done.stderr.count("\n") == 1
         assert not (tmp_path / "run").exists()
 
 

@@ -74,19 +74,19 @@ def test_jax_flax_and_optax_are_enough_to_make_a_net_and_train_a_step():
                 return seen
             seen.add(name)
             try:
-                asked = metadata.requires(name) or []
+                requirements = metadata.requires(name) or []
             except metadata.PackageNotFoundError:
                 return seen
-            for line in asked:
+            for line in requirements:
                 if "extra ==" not in line:
                     needs(re.match(r"[\\w.-]+", line)[0].lower(), seen)
             return seen
 
-        wanted = needs("jax", set()) | needs("flax", set()) | needs("optax", set())
+        expected = needs("jax", set()) | needs("flax", set()) | needs("optax", set())
         normal = lambda name: re.sub(r"[-_.]+", "-", name).lower()
-        wanted = {normal(name) for name in wanted} | {"flax-resnets", "setuptools", "pip"}
+        expected = {normal(name) for name in expected} | {"flax-resnets", "setuptools", "pip"}
         owners = metadata.packages_distributions()
-        absent = {m for m, dists in owners.items() if not {normal(d) for d in dists} & wanted}
+        absent = {m for m, dists in owners.items() if not {normal(d) for d in dists} & expected}
         assert {"tensorflow_datasets", "PIL", "safetensors"} <= absent, absent
 
         class Absent:
@@ -137,14 +137,14 @@ ODD = {
 }
 
 
-@pytest.mark.parametrize("said", ODD)
-def test_arguments_of_another_type_are_named(said):
-    with pytest.raises(TypeError, match=f"^expected {said}"):
-        ODD[said]()
+@pytest.mark.parametrize("message", ODD)
+def test_arguments_of_another_type_are_named(message):
+    with pytest.raises(TypeError, match=f"^expected {message}"):
+        ODD[message]()
 
 
 @pytest.mark.parametrize(
-    "call, said",
+    "call, message",
     [
         (lambda: resnet_jax.summary("cifar_resnet8", -1), "image_size: expected a whole number, at least 1, got -1"),
         (lambda: resnet_jax.feature_info("cifar_resnet8", "x"), "image_size: expected a whole number"),
@@ -156,8 +156,8 @@ def test_arguments_of_another_type_are_named(said):
         (lambda: resnet_jax.load_checkpoint("a\0b"), "null character"),
     ],
 )
-def test_arguments_out_of_range_are_named(call, said):
-    with pytest.raises(ValueError, match=said):
+def test_arguments_out_of_range_are_named(call, message):
+    with pytest.raises(ValueError, match=message):
         call()
 
 

@@ -7,7 +7,7 @@ from resnet_jax.cli.train import parse
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--optim.peak-lrr", "0.2"], "no option --optim.peak-lrr; did you mean --optim.peak-lr"),
         (["--optm.peak-lr=0.2"], "no option --optm.peak-lr; did you mean --optim.peak-lr?"),
@@ -34,12 +34,12 @@ from resnet_jax.cli.train import parse
         (["--model.dtype", "bf16"], "expected float32 or bfloat16, got 'bf16'; did you mean bfloat16"),
     ],
 )
-def test_a_mistake_is_one_clear_line(capsys, arguments, said):
+def test_a_mistake_is_one_clear_line(capsys, arguments, message):
     with pytest.raises(SystemExit) as exit:
         parse(arguments)
     assert exit.value.code == 2
     error = capsys.readouterr().err
-    assert said in error
+    assert message in error
     assert error.startswith("error: ") and error.count("\n") == 1
 
 

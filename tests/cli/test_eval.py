@@ -20,10 +20,10 @@ from resnet_jax.tasks import classification
 @pytest.mark.slow
 def test_eval_gives_the_numbers_of_the_run(trained, pictures, capsys):
     last = json.loads((trained / "metrics.jsonl").read_text().splitlines()[-1])
-    found = json.loads(output(capsys, "eval", trained, "--json"))
-    assert found["step"] == last["step"] and found["split"] == "val" and found["images"] == 18
-    assert found["top1"] == last["top1"] and found["loss"] == pytest.approx(last["loss"], rel=1e-5)
-    kept = (trained / "evaluation/classes.json").read_text()
+    result = json.loads(output(capsys, "eval", trained, "--json"))
+    assert result["step"] == last["step"] and result["split"] == "val" and result["images"] == 18
+    assert result["top1"] == last["top1"] and result["loss"] == pytest.approx(last["loss"], rel=1e-5)
+    before = (trained / "evaluation/classes.json").read_text()
     line = output(capsys, "eval", trained, "--step", "best", "--split", "train", "--no-pictures")
     assert "(train), 90 images: loss " in line
     for at, name in (
@@ -33,11 +33,11 @@ def test_eval_gives_the_numbers_of_the_run(trained, pictures, capsys):
         (["--protocol", "flip"], "flip"),
     ):
         # Only what the run's last test was goes to "evaluation".
-        found = json.loads(output(capsys, "eval", trained, "--json", *at))
+        result = json.loads(output(capsys, "eval", trained, "--json", *at))
         folder = trained / (f"evaluation-{name}" if at else "evaluation")
-        assert found["files"][0] == f"{folder}/classes.json"
-        assert at == [] or (trained / "evaluation/classes.json").read_text() == kept
-        kept = (trained / "evaluation/classes.json").read_text()
+        assert result["files"][0] == f"{folder}/classes.json"
+        assert at == [] or (trained / "evaluation/classes.json").read_text() == before
+        before = (trained / "evaluation/classes.json").read_text()
 
 
 @pytest.mark.slow
@@ -50,9 +50,9 @@ def test_a_run_ends_with_its_numbers_by_class_and_eval_draws_them(trained, tmp_p
     assert lines[-1] == f"{trained / 'evaluation'}: {', '.join(names if last['top1'] < 1 else names[:3])}"
     written = json.loads((trained / "evaluation/classes.json").read_text())
     assert written["split"] == "val" and len(written["mistakes"]) == 18 - np.trace(written["confusion"])
-    found = json.loads(output(capsys, "eval", trained, "--json", "--out-dir", "mine"))
-    assert found["classes"] == written["classes"] and found["files"][0] == "mine/classes.json"
-    assert np.mean([one["recall"] for one in found["classes"]]) == pytest.approx(found["macro"]["recall"])
+    result = json.loads(output(capsys, "eval", trained, "--json", "--out-dir", "mine"))
+    assert result["classes"] == written["classes"] and result["files"][0] == "mine/classes.json"
+    assert np.mean([one["recall"] for one in result["classes"]]) == pytest.approx(result["macro"]["recall"])
     shutil.rmtree(trained / "evaluation")
     main(f"train --workdir {trained} --config {trained}".split())  # it is finished, and is tested again
     line = capsys.readouterr().out
@@ -93,8 +93,8 @@ def test_a_diverged_run_is_evaluated_and_predicts_nothing(trained, pictures, tmp
 
     for module in (opening, warm_start):
         monkeypatch.setattr(module, "open_checkpoint", diverged)
-    found = json.loads(output(capsys, "eval", trained, "--json", "--out-dir", tmp_path / "out"))
-    assert np.isnan(found["loss"]) and found["top1"] == 0
+    result = json.loads(output(capsys, "eval", trained, "--json", "--out-dir", tmp_path / "out"))
+    assert np.isnan(result["loss"]) and result["top1"] == 0
     assert "NaN" not in (tmp_path / "out/classes.json").read_text()
     start = ["train", *SHORT, "--workdir", tmp_path / "new", "--data.path", pictures, "--init.from", trained]
     for arguments, option in ((["predict", trained, pictures], "--step"), (start, "--init.step")):
@@ -112,11 +112,11 @@ def test_options_may_come_before_the_run(trained, capsys):
 def test_eval_takes_other_data_by_the_names_of_its_classes(trained, tmp_path, digits, capsys):
     """The labels are the net's: 1 is digit1, not the second folder."""
     write_classes(tmp_path / "some", digits, (1, 7), 30, 36)
-    found = json.loads(output(capsys, "eval", trained, "--json", "--data.path", tmp_path / "some"))
-    assert found["images"] == 12 and found["split"] == "train"
+    result = json.loads(output(capsys, "eval", trained, "--json", "--data.path", tmp_path / "some"))
+    assert result["images"] == 12 and result["split"] == "train"
     lines = output(capsys, "predict", trained, tmp_path / "some", "--json").splitlines()
     right = [guess["top"][0]["class"] in guess["image"] for guess in map(json.loads, lines)]
-    assert found["top1"] == pytest.approx(np.mean(right)) and any(right)
+    assert result["top1"] == pytest.approx(np.mean(right)) and any(right)
     part = json.loads(
         output(capsys, "eval", trained, "--json", "--data.path", tmp_path / "some", "--data.test-split", "train[:50%]")
     )
@@ -160,11 +160,11 @@ def test_no_command_takes_trained_images_for_held_out_ones(tmp_path, digits, cap
     capsys.readouterr()
     main(["eval", str(run), "--json", "--no-pictures"])
     out, note = capsys.readouterr()
-    found = json.loads(out)
-    assert found["dropped"] > 0 == found["trained_on"] and found["dropped"] + found["images"] == 12
-    assert note.startswith(f"note: {found['dropped']} of 12 images were trained on, and are not tested on")
-    found = json.loads(output(capsys, "eval", run, "--json", "--no-pictures", "--split", "train"))
-    assert (found["dropped"], found["trained_on"], found["images"]) == (0, 32, 60)
+    result = json.loads(out)
+    assert result["dropped"] > 0 == result["trained_on"] and result["dropped"] + result["images"] == 12
+    assert note.startswith(f"note: {result['dropped']} of 12 images were trained on, and are not tested on")
+    result = json.loads(output(capsys, "eval", run, "--json", "--no-pictures", "--split", "train"))
+    assert (result["dropped"], result["trained_on"], result["images"]) == (0, 32, 60)
     changed = (
         "the data has changed since this run began: images {'train': 32, 'test': 8}, now {'train': 48, 'test': 12}"
     )
@@ -176,8 +176,8 @@ def test_no_command_takes_trained_images_for_held_out_ones(tmp_path, digits, cap
     (tmp_path / "set").rename(tmp_path / "moved")
     error = mistake(capsys, "eval", run)
     assert f"this is the path of the images that {run} was trained with; name where they are now: --data.path" in error
-    found = json.loads(output(capsys, "eval", run, "--json", "--no-pictures", "--data.path", tmp_path / "moved"))
-    assert found["dropped"] + found["images"] == 12 and found["trained_on"] == 0
+    result = json.loads(output(capsys, "eval", run, "--json", "--no-pictures", "--data.path", tmp_path / "moved"))
+    assert result["dropped"] + result["images"] == 12 and result["trained_on"] == 0
     (run / "images.npz").unlink()  # as version 0.1.0 left it
     (tmp_path / "moved").rename(tmp_path / "set")
     assert "has no record of its images: its held-out images are not known" in mistake(capsys, "eval", run)

@@ -15,15 +15,15 @@ from resnet_jax.cli.main import main
 @pytest.mark.slow
 def test_predict_names_the_classes(trained, pictures, tmp_path, capsys):
     lines = output(capsys, "predict", trained, pictures / "val", "--json", "--batch-size", "5").splitlines()
-    found = [json.loads(line) for line in lines]
-    assert len(found) == 18 and [one["image"] for one in found] == sorted(one["image"] for one in found)
-    for one in found:
+    records = [json.loads(line) for line in lines]
+    assert len(records) == 18 and [one["image"] for one in records] == sorted(one["image"] for one in records)
+    for one in records:
         shares = [guess["probability"] for guess in one["top"]]
         assert len(shares) == 3 and shares == sorted(shares, reverse=True) and sum(shares) == pytest.approx(1, abs=1e-5)
-    right = np.mean([one["top"][0]["class"] in one["image"] for one in found])
+    right = np.mean([one["top"][0]["class"] in one["image"] for one in records])
     assert right == json.loads(output(capsys, "eval", trained, "--json"))["top1"]
-    line = output(capsys, "predict", trained, found[0]["image"], "--top", "1")
-    assert re.fullmatch(rf"{re.escape(found[0]['image'])}: digit\d [01]\.\d{{4}}\n", line)
+    line = output(capsys, "predict", trained, records[0]["image"], "--top", "1")
+    assert re.fullmatch(rf"{re.escape(records[0]['image'])}: digit\d [01]\.\d{{4}}\n", line)
 
 
 @pytest.mark.slow

@@ -62,7 +62,7 @@ def test_without_extras_a_run_is_restored_and_predicts_and_the_rest_is_one_line(
         run, pictures = sys.argv[1:]
         assert resnet_jax.load_checkpoint(run).model.num_classes == 3
 
-        def said(line):
+        def printed(line):
             out, error = io.StringIO(), io.StringIO()
             with contextlib.redirect_stdout(out), contextlib.redirect_stderr(error):
                 try:
@@ -71,7 +71,7 @@ def test_without_extras_a_run_is_restored_and_predicts_and_the_rest_is_one_line(
                     assert exit.code == 2, error.getvalue()
             return error.getvalue() or out.getvalue()
 
-        assert said(f"predict {run} {pictures}/val").count("\\n") == 18
+        assert printed(f"predict {run} {pictures}/val").count("\\n") == 18
         train = f"train --data.path {pictures} --workdir new --data.image-size 8 --data.batch-size 8"
         for line, extra in (
             (train, "train"),
@@ -83,7 +83,7 @@ def test_without_extras_a_run_is_restored_and_predicts_and_the_rest_is_one_line(
             (f"plot {run}", "plots"),
             ("experiment degradation", "plots"),
         ):
-            error = said(line)
+            error = printed(line)
             assert error.startswith("error: ") and error.count("\\n") == 1, (line, error)
             assert error.endswith(f" is not installed: pip install 'flax-resnets[{extra}]'\\n"), (line, error)
     """
@@ -95,7 +95,7 @@ def test_without_extras_a_run_is_restored_and_predicts_and_the_rest_is_one_line(
 
 @pytest.mark.slow
 def test_mistakes_are_one_line_each(trained, pictures, tmp_path, capsys):
-    for arguments, wanted in (
+    for arguments, message in (
         (["evla", trained], "no command 'evla'; did you mean eval"),
         (["eval", trained.parent / "mien"], "is not there; wanted: the folder of a run; did you mean mine"),
         (["eval", trained, "--step", "7"], "no step 7"),
@@ -123,7 +123,7 @@ def test_mistakes_are_one_line_each(trained, pictures, tmp_path, capsys):
         (["data", "digits", "--data.color-jitter", *"1110"], "--data.color-jitter is for three channels"),
         (["train", "--data.path", pictures, "--workdir", tmp_path / "w"], "images differ in size"),
     ):
-        assert wanted in mistake(capsys, *arguments)
+        assert message in mistake(capsys, *arguments)
     assert not (tmp_path / "w").exists()
 
 
@@ -134,10 +134,10 @@ def test_a_missing_backend_is_no_fault_of_the_checkpoint(tmp_path, capsys, monke
 
     monkeypatch.setattr(jax, "devices", none)
     monkeypatch.setenv("JAX_PLATFORMS", "cuda")
-    wanted = "error: JAX has no device to use (JAX_PLATFORMS is cuda): its backend does not start; JAX_PLATFORMS=cpu"
+    message = "error: JAX has no device to use (JAX_PLATFORMS is cuda): its backend does not start; JAX_PLATFORMS=cpu"
     for arguments in (["predict", "run", "x.png"], ["data", "digits"], ["replay", "run", "1"], ["recalibrate", "run"],
                       ["experiment", "degradation"]):  # fmt: skip
-        assert mistake(capsys, *arguments).startswith(wanted)
+        assert mistake(capsys, *arguments).startswith(message)
 
 
 @pytest.mark.slow

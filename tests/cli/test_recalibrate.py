@@ -10,13 +10,13 @@ from command_line import mistake, output
 @pytest.mark.slow
 def test_recalibrate_writes_a_run_of_its_own(trained, capsys):
     before = json.loads(output(capsys, "eval", trained, "--json"))
-    found = json.loads(output(capsys, "recalibrate", trained, "--json"))
-    assert found["before"]["loss"] == pytest.approx(before["loss"], rel=1e-5) and found["images"] == 64
-    after = json.loads(output(capsys, "eval", found["out"], "--json"))
-    assert after["loss"] == pytest.approx(found["after"]["loss"], rel=1e-5) != before["loss"]
+    result = json.loads(output(capsys, "recalibrate", trained, "--json"))
+    assert result["before"]["loss"] == pytest.approx(before["loss"], rel=1e-5) and result["images"] == 64
+    after = json.loads(output(capsys, "eval", result["out"], "--json"))
+    assert after["loss"] == pytest.approx(result["after"]["loss"], rel=1e-5) != before["loss"]
     assert output(capsys, "eval", trained, "--json") == json.dumps(before) + "\n"
     assert "is not empty; wanted: a new folder" in mistake(capsys, "recalibrate", trained)
-    new = Path(found["out"])
+    new = Path(result["out"])
     assert [path.name for path in new.parent.glob(f"{new.name}*")] == [new.name]  # what it was made in is gone
-    assert json.loads((new / "metrics.jsonl").read_text())["loss"] == found["after"]["loss"]
+    assert json.loads((new / "metrics.jsonl").read_text())["loss"] == result["after"]["loss"]
     assert "batches=0; wanted: at least 1" in mistake(capsys, "recalibrate", trained, "--batches", "0")

@@ -67,15 +67,15 @@ def test_suggestions_fit_the_command(line, capsys):
 
 
 def test_what_no_option_of_ours_does_is_said(capsys):
-    for other, said in (("--device", "JAX_PLATFORMS"), ("--num-classes", "the data's"), ("--resume", "same command")):
+    for other, hint in (("--device", "JAX_PLATFORMS"), ("--num-classes", "the data's"), ("--resume", "same command")):
         with pytest.raises(SystemExit):
             main(["train", other, "0"])
         error = capsys.readouterr().err
-        assert error.startswith(f"error: no option {other}; ") and said in error and error.count("\n") == 1
+        assert error.startswith(f"error: no option {other}; ") and hint in error and error.count("\n") == 1
 
 
 def test_unknown_options_are_reported_together_and_lead_to_what_works(capsys):
-    said = {
+    errors = {
         "train --lr 0.1 --epochs 3 -b 16": "no option --lr; did you mean --optim.peak-lr? "
         "no option --epochs; did you mean --train.epochs? no option -b; did you mean --data.batch-size?",
         "--lr 3": "expected a command before options, as resnet-jax train; "
@@ -87,7 +87,7 @@ def test_unknown_options_are_reported_together_and_lead_to_what_works(capsys):
         "train --val-split 0.2": "no option --val-split; did you mean "
         "--data.train-split 'train[:80%]' --data.test-split 'train[80%:]'?",
     }
-    for line, error in said.items():
+    for line, error in errors.items():
         with pytest.raises(SystemExit):
             main(line.split())
         assert capsys.readouterr().err == f"error: {error}\n"

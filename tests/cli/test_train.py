@@ -116,11 +116,11 @@ def test_fine_tuning_takes_net_and_data_of_the_run_where_nothing_is_said(tmp_pat
     keep(source, "other")
     tuned = parse(["--init.from", "other", "--workdir", "new"])
     assert (tuned.model, tuned.data, tuned.optim) == (source.model, source.data, Config().optim)
-    said = capsys.readouterr().out
-    assert said.startswith("taken from other: --model.name 'resnet18', --model.stem 'cifar', ")
-    assert said.count("\n") == 1
+    message = capsys.readouterr().out
+    assert message.startswith("taken from other: --model.name 'resnet18', --model.stem 'cifar', ")
+    assert message.count("\n") == 1
 
-    # What is said counts, a default value too; settings that are of one dataset alone are not those of another.
+    # Typed values count, also where they equal the default; settings of one dataset are not those of another.
     data = parse("--init.from other --data.path mine --data.interpolation bilinear".split()).data
     assert data == DataConfig(path="mine", image_size=64, channels=3)
     assert parse("--init.from other --model.name resnet34".split()).model == ModelConfig(name="resnet34")
@@ -192,8 +192,8 @@ def test_an_unreadable_image_stops_training_with_its_name_or_is_skipped(tmp_path
     )
     assert "21 of the 21 test images are also trained on, as the same file or a copy" in out
     assert "all of the 21 images were trained on; name other images" in mistake(capsys, "eval", run)
-    found = json.loads(output(capsys, "eval", run, "--json", "--split", "train"))
-    assert (found["images"], found["skipped"]) == (20, 1)
+    result = json.loads(output(capsys, "eval", run, "--json", "--split", "train"))
+    assert (result["images"], result["skipped"]) == (20, 1)
 
     # Going on with other images would mix what was trained on into what is tested on.
     write_classes(tmp_path / "set", digits, (2,), 0, 10)
@@ -203,15 +203,15 @@ def test_an_unreadable_image_stops_training_with_its_name_or_is_skipped(tmp_path
     broken.unlink()
     assert "the data has changed since this run began: images" in mistake(capsys, *arguments)
 
-    # Names given to the run's own folders are not those of other folders, which here come in another order.
-    for name, own in (("straight", "digit1"), ("round", "digit0")):
+    # New names of the run's folders are not those of other folders, which come in another order.
+    for name, folder in (("straight", "digit1"), ("round", "digit0")):
         (tmp_path / "other").mkdir(exist_ok=True)
-        (tmp_path / "set" / own).rename(tmp_path / "other" / name)
+        (tmp_path / "set" / folder).rename(tmp_path / "other" / name)
     lines = output(capsys, "predict", run, tmp_path / "other", "--json").splitlines()
     right = [guess["top"][0]["class"] in guess["image"] for guess in map(json.loads, lines)]
-    found = json.loads(output(capsys, "eval", run, "--json", "--data.path", tmp_path / "other", "--split", "train"))
-    assert found["top1"] == pytest.approx(np.mean(right)) and found["images"] == 20
-    assert found["files"][0] == f"{run}/evaluation/classes.json"  # they are the run's own images, under other names
+    result = json.loads(output(capsys, "eval", run, "--json", "--data.path", tmp_path / "other", "--split", "train"))
+    assert result["top1"] == pytest.approx(np.mean(right)) and result["images"] == 20
+    assert result["files"][0] == f"{run}/evaluation/classes.json"  # they are the run's own images, under other names
 
 
 @pytest.mark.slow
