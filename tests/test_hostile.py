@@ -392,7 +392,7 @@ def traps():
             zipped(
                 {"x.npy": npy_header((5, 1, 1)) + b"01234", "y.npy": five, "classes.npy": npy_header((10**12,), "|S0")}
             ),
-            "array 'classes' is cut off or damaged: 0 bytes for .S0 .1000000000000.",
+            "array 'classes' is truncated or corrupted: 0 bytes for .S0 .1000000000000.",
         ),
         "lies.npz": (
             lying_zip(npy_header((2**28, 2, 2)), 2**30),

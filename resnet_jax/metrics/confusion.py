@@ -1,4 +1,4 @@
-"""Which classes are predicted for which: the confusion matrix, and what follows from it for each class."""
+"""The confusion matrix, and precision, recall and F1 of each class."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 
 from resnet_jax.files import replace_file
 
-FOLDER, FILE = "evaluation", "classes.json"  # in the run's folder
-PICTURES = ("confusion.png", "confusion.svg", "mistakes.png")  # that an evaluation draws beside it
-DENSE = 2000  # classes at most whose whole matrix is written: 4 million counts, 12 MB
+FOLDER, FILE = "evaluation", "classes.json"  # in the run directory
+PICTURES = ("confusion.png", "confusion.svg", "mistakes.png")  # an evaluation draws them beside it
+DENSE = 2000  # largest number of classes whose matrix is written: 4 million counts, 12 MB
 
 
 class Confusion:
@@ -42,12 +42,12 @@ class Confusion:
 
     @property
     def images(self) -> np.ndarray:
-        """Of each class: int [K]."""
+        """Images of each class: int [K]."""
         return self._count(self._pairs[0])
 
     @property
     def recall(self) -> np.ndarray:
-        """The share of a class's images that are predicted as that class: its accuracy."""
+        """Share of a class's images that are predicted as that class: its accuracy."""
         return _share(self._hits, self.images)
 
     @property
@@ -62,17 +62,17 @@ class Confusion:
 
     def macro(self) -> dict[str, float]:
         """Means of "recall", "precision" and "f1" over the classes that have images; each class counts the same."""
-        there = self.images > 0
+        present = self.images > 0
         values = {"recall": self.recall, "precision": self.precision, "f1": self.f1}
-        return {name: float(np.nan_to_num(x[there]).mean()) for name, x in values.items()}
+        return {name: float(np.nan_to_num(x[present]).mean()) for name, x in values.items()}
 
     def worst(self) -> list[int]:
-        """The classes that have images, by recall from the lowest on; of equals the one with more images first."""
+        """The classes that have images, by recall, lowest first; of equal ones the one with more images first."""
         images, recall = self.images, self.recall
         return [int(k) for k in np.lexsort((-images, recall)) if images[k]]
 
     def mistaken_for(self, label: int) -> dict[str, int]:
-        """The other classes that images of `label` are predicted as, the most frequent first, and how often."""
+        """Other classes that images of `label` are predicted as, with their counts, the most frequent first."""
         counts = self._count(self._pairs[1][self._pairs[0] == label])
         counts[label] = 0
         others = np.flatnonzero(counts)
@@ -135,7 +135,7 @@ def remove_evaluation(folder: Path) -> None:
 
 
 def _lines(value: Any) -> str:
-    """JSON, a list one element a line."""
+    """JSON with one line per element of a list."""
     if not isinstance(value, list) or not value:
         return json.dumps(value)
     return "[\n" + ",\n".join(f"  {json.dumps(one)}" for one in value) + "\n]"

@@ -1,4 +1,4 @@
-"""Augmentation on the device. Draws are per example, keyed by its place in the global batch.
+"""Augmentation on the device. Random numbers are keyed by an example's index in the global batch.
 
 So any number of devices sees the same batch.
 """
@@ -45,7 +45,7 @@ def color_jitter(images: Array, strengths: tuple[float, float, float, float], ke
     order_key, draw_key = jax.random.split(key)
     low = jnp.array([max(0.0, 1 - s) for s in factors] + [-hue], jnp.float32)
     high = jnp.array([1 + s for s in factors] + [hue], jnp.float32)
-    drawn = sample_per_example(lambda k: jax.random.uniform(k, (4,), jnp.float32, low, high), draw_key, index)
+    amounts = sample_per_example(lambda k: jax.random.uniform(k, (4,), jnp.float32, low, high), draw_key, index)
     changes = [
         lambda x, by: jnp.clip(x * by, 0, 1),
         lambda x, by: jnp.clip(x * by + _grey(x).mean((1, 2, 3), keepdims=True) * (1 - by), 0, 1),
@@ -55,7 +55,7 @@ def color_jitter(images: Array, strengths: tuple[float, float, float, float], ke
     used = [i for i, strength in enumerate(strengths) if strength]
     x = images.astype(jnp.float32) / 255
     for which in jax.random.permutation(order_key, jnp.array(used)):
-        x = lax.switch(which, changes, x, drawn[:, which].reshape(-1, 1, 1, 1))
+        x = lax.switch(which, changes, x, amounts[:, which].reshape(-1, 1, 1, 1))
     return jnp.round(x * 255).astype(jnp.uint8)
 
 
@@ -91,7 +91,7 @@ def cutout(images: Array, size: int, key: Array, index: Array) -> Array:
 
 
 def _within(length: int, start: Array, size: Array | int) -> Array:
-    """Which of `length` places lie in [start, start + size): bool [N, length]."""
+    """Positions below `length` that lie in [start, start + size): bool [N, length]."""
     place = jnp.arange(length)[None]
     return (place >= start[:, None]) & (place < (start + size)[:, None])
 
@@ -108,25 +108,25 @@ def mix(batch: Batch, key: Array, *, mixup: float, cutmix: float, num_classes: i
     if n % 2:
         raise ValueError(f"mixup and CutMix pair neighbours: expected an even number of images a device, got {n}")
 
-    def draw(k: Array) -> tuple[Array, Array, Array]:
+    def sample(k: Array) -> tuple[Array, Array, Array]:
         which, mixup_key, cutmix_key, centre = jax.random.split(k, 4)
         cut = jax.random.bernoulli(which, 0.5) if mixup and cutmix else jnp.array(bool(cutmix))
-        drawn = [jax.random.beta(k, alpha, alpha) for k, alpha in ((mixup_key, mixup), (cutmix_key, cutmix)) if alpha]
-        share = jnp.where(cut, drawn[-1], drawn[0])
+        shares = [jax.random.beta(k, alpha, alpha) for k, alpha in ((mixup_key, mixup), (cutmix_key, cutmix)) if alpha]
+        share = jnp.where(cut, shares[-1], shares[0])
         return cut, share, jax.random.randint(centre, (2,), 0, jnp.array([height, width]))
 
-    cut, share, centre = sample_per_example(draw, key, index // 2)
+    cut, share, centre = sample_per_example(sample, key, index // 2)
     other = swap_neighbours(images)
     sides = [jnp.floor(length * jnp.sqrt(1 - share)).astype(jnp.int32) for length in (height, width)]
     rows, columns = (_within(n, centre[:, i] - sides[i] // 2, sides[i]) for i, n in enumerate((height, width)))
     box = rows[:, :, None] & columns[:, None, :]
-    kept = jnp.where(cut, 1 - box.mean((1, 2), dtype=jnp.float32), share)
-    blend = kept.astype(images.dtype).reshape(-1, 1, 1, 1)
+    weight = jnp.where(cut, 1 - box.mean((1, 2), dtype=jnp.float32), share)
+    blend = weight.astype(images.dtype).reshape(-1, 1, 1, 1)
     mixed = jnp.where(
         cut.reshape(-1, 1, 1, 1), jnp.where(box[..., None], other, images), blend * images + (1 - blend) * other
     )
     labels = batch["label"] if _is_soft(batch["label"]) else one_hot(batch["label"], num_classes)
-    labels = kept[:, None] * labels + (1 - kept[:, None]) * swap_neighbours(labels)
+    labels = weight[:, None] * labels + (1 - weight[:, None]) * swap_neighbours(labels)
     return {**batch, "image": mixed, "label": labels, "mask": mask * swap_neighbours(mask)}
 
 

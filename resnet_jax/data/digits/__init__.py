@@ -11,7 +11,7 @@ from resnet_jax.data.sources.label_kinds import compact
 from resnet_jax.data.sources.stored import StoredDataset
 from resnet_jax.types import LabelKind
 
-ATTRIBUTES = {  # of a digit: which digits have it
+ATTRIBUTES = {  # name: digits that have it
     "even": (0, 2, 4, 6, 8),
     "prime": (2, 3, 5, 7),
     "loop": (0, 6, 8, 9),  # a closed loop is part of the shape; a 4 may be written with one or without

@@ -1,1 +1,1 @@
-"""How examples become batches."""
+"""Loaders: examples of a data source, decoded and served in batches."""

@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 from resnet_jax.errors import UnreadableImage
 from resnet_jax.moved import renamed_names
 
-MAX_PIXELS = 2**27  # of one image: half a gigabyte once decoded. A small file can claim to hold far more.
+MAX_PIXELS = 2**27  # per image: half a gigabyte once decoded. A small file can claim to hold far more.
 # Of all that Pillow reads: for PostScript it would run a program, and some decoders are little tried.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM") + (("AVIF",) * bool(find_spec("PIL.AvifImagePlugin")))
 GREY = ("1", "L", "LA", "La", "I;16", "I;16L", "I;16B", "I;16N", "I")
@@ -55,7 +55,7 @@ def read_image(data: bytes | np.ndarray, name: str, channels: int | None = None)
                 raise UnreadableImage(f"{name}: expected at most {MAX_PIXELS:,} pixels, got {_size(image)}")
             if max(image.size) > MAX_SIDE:
                 raise UnreadableImage(f"{name}: expected sides of at most {MAX_SIDE:,} pixels, got {_size(image)}")
-            image.load()  # of one frame
+            image.load()  # one frame
             ImageOps.exif_transpose(image, in_place=True)  # else a copy, of what may be half a gigabyte
             return _with_channels(_eight_bits(image, name, image.format), channels)
     except UnreadableImage:
@@ -66,7 +66,7 @@ def read_image(data: bytes | np.ndarray, name: str, channels: int | None = None)
         raise UnreadableImage(f"{name}: expected at most {MAX_PIXELS:,} pixels, got {got}") from None
     except Image.UnidentifiedImageError:
         raise UnreadableImage(f"{name}: not an image in a format that is known here") from None
-    except Exception as error:  # whatever a decoder says of a damaged file: Pillow's raise a dozen kinds
+    except Exception as error:  # Pillow's decoders raise a dozen types for a corrupted file
         raise UnreadableImage(
             f"{name}: cannot be decoded ({' '.join(str(error).split()) or type(error).__name__})"
         ) from None
@@ -136,9 +136,9 @@ def ten_crops(image: Image.Image, *, resize: int, size: int, interpolation: str 
 
 
 def whole(image: Image.Image, *, resize: int, interpolation: str = "bilinear", multiple: int = 32) -> np.ndarray:
-    """The resized image, of whose longer side the middle is kept: a multiple of `multiple` beyond `resize`.
+    """The resized image, its longer side cropped to the middle: `resize` plus a multiple of `multiple` pixels.
 
-    At most `LONGEST` times the shorter one. So a set of photographs comes in few shapes: uint8 [H, W, C].
+    It is at most `LONGEST` times the shorter side. So photographs come in few shapes: uint8 [H, W, C].
     """
     image = resized(image, resize, interpolation)
     most = LONGEST * resize

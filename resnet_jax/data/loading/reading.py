@@ -21,7 +21,7 @@ def class_counts(source: object, num_classes: int, label_kind: LabelKind = "clas
     Args:
       source: examples, or what serves them.
     """
-    if isinstance(source, StreamingLoader):  # whose own labels are read where the storage does not know them
+    if isinstance(source, StreamingLoader):  # its `labels` may have to read every image
         labels = known_labels(source.examples)
     else:
         labels = getattr(source, "labels", None)
@@ -47,8 +47,8 @@ def read_all(examples: DataSource, *, threads: int | None = None) -> Iterator[tu
         except UnreadableImage as error:
             return label, str(error)
         if isinstance(stored_label, int) and not 0 <= label < len(examples.classes):
-            said = f"label {label}; labels of {len(examples.classes)} classes are 0 to {len(examples.classes) - 1}"
-            return label, f"{examples.name(index)}: {said}"
+            expected = f"labels of {len(examples.classes)} classes are 0 to {len(examples.classes) - 1}"
+            return label, f"{examples.name(index)}: label {label}; {expected}"
         return label, None
 
     return in_threads(read, len(examples), threads=threads)

@@ -1,4 +1,4 @@
-"""What the pixels of a data source say: mean and deviation, number of channels, bit depth."""
+"""Statistics of a data source's pixels: mean and deviation, number of channels, bit depth."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which images of a split are held out, by their contents, and which splits a run trains and tests on."""
+"""Held-out images of a split, chosen by their contents, and the splits that a run trains and tests on."""
 
 from __future__ import annotations
 

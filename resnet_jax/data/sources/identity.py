@@ -1,4 +1,4 @@
-"""Which images a split has: a fingerprint of each, what is held out by it, and how two sets of images differ."""
+"""Identity of a split's images: a fingerprint of each, and how two sets of images differ."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from pathlib import Path
 
 import numpy as np
 
-PIECE, PIECES = 2**13, 8  # bytes, and how many of them are read of an image that has more
-MANY = 50_000  # image files: where there are more, and none is held out by its contents, names and sizes identify them
+PIECE, PIECES = 2**13, 8  # size in bytes and number of the pieces that are read of a larger image
+MANY = 50_000  # image files; more are identified by names and sizes, unless they are held out by contents
 READERS = 16  # threads
-REPAIRED = 0.01  # share of the images of a split: where more have other contents, it is other data
+REPAIRED = 0.01  # largest share of a split's images that count as repaired when their contents change
 
 
 def fingerprint(image: bytes | np.ndarray) -> int:
-    """64 bits of an image's contents: of encoded bytes (see `_pieces`), or of pixels with their shape."""
+    """64-bit hash of an image: of its encoded bytes (see `_pieces`), or of its pixels and shape."""
     if isinstance(image, np.ndarray):
         shape = "x".join(map(str, image.shape)).encode()
         return _hash(shape, np.ascontiguousarray(image).tobytes())
@@ -29,14 +29,14 @@ def fingerprint(image: bytes | np.ndarray) -> int:
 
 
 def file_fingerprints(paths: Sequence[str | Path], root: str = "") -> np.ndarray:
-    """`fingerprint` of the contents of each file: uint64 [n]. A file that cannot be read has that of its name."""
+    """`fingerprint` of each file's contents: uint64 [n]; of its name if the file cannot be read."""
 
     def name_fingerprint(path: str | Path) -> int:
         return int(name_fingerprints([path], root)[0])
 
     def of(path: str | Path) -> int:
         try:
-            file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # which a pipe without a writer would wait for
+            file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe without a writer would block
         except OSError:
             return name_fingerprint(path)
         try:
@@ -53,7 +53,7 @@ def file_fingerprints(paths: Sequence[str | Path], root: str = "") -> np.ndarray
 
 
 def name_and_size_fingerprints(paths: Sequence[str | Path], names: np.ndarray) -> np.ndarray:
-    """64 bits of each file's name (uint64 [n], see `name_fingerprints`) and size: uint64 [n]. Nothing is read."""
+    """64-bit hash of each file's name (uint64 [n], see `name_fingerprints`) and size: uint64 [n]. Nothing is read."""
 
     def size(path: str | Path) -> int:
         try:
@@ -85,9 +85,9 @@ def place_fingerprints(where: str, index: np.ndarray) -> np.ndarray:
 
 
 def _pieces(size: int) -> list[tuple[int, int]]:
-    """What is read of so many bytes, as (first, size): all, or eight pieces of 8 KiB from the first to the last.
+    """Pieces of `size` bytes to read, as (first, size): all, or eight of 8 KiB from the first to the last byte.
 
-    Pictures without compression may begin and end alike, so both ends alone would not do.
+    Uncompressed pictures may begin and end alike, so both ends are not enough.
     """
     if size <= PIECE * PIECES:
         return [(0, size)]
@@ -101,17 +101,17 @@ def _hash(*parts: bytes) -> int:
 def _each(of: Callable[[str | Path], int], paths: Sequence[str | Path]) -> np.ndarray:
     with ThreadPoolExecutor(READERS) as pool:
         chunks = [paths[i : i + 256] for i in range(0, len(paths), 256)]
-        found = pool.map(lambda chunk: [of(path) for path in chunk], chunks)
-        return np.array([one for chunk in found for one in chunk], np.uint64)
+        results = pool.map(lambda chunk: [of(path) for path in chunk], chunks)
+        return np.array([one for result in results for one in result], np.uint64)
 
 
 @dataclass(frozen=True, eq=False)
 class Identity:
-    """Which images a split has, in order."""
+    """Identity of a split's images, in order."""
 
     kind: str  # what fingerprints are of: "contents", "names" (and sizes) or "places" (in a set that does not change)
     fingerprints: np.ndarray  # uint64 [n]
-    names: np.ndarray  # uint64 [n]: `name_fingerprints`; 0 where an image has no file of its own
+    names: np.ndarray  # uint64 [n]: `name_fingerprints`; 0 for an image without a file of its own
     labels: np.ndarray  # int32 [n]; -1 where they are not known without reading
 
     @cached_property
@@ -128,7 +128,7 @@ class Identity:
 
 
 def repaired(before: Identity, now: Identity, known: np.ndarray) -> int:
-    """How many images have other contents as after a repair: names, labels and the order are as before; else 0.
+    """Number of images with new contents and the same names, labels and order, as after a repair; else 0.
 
     Those are few (one in a hundred, or one), and none is among the `known` ones: uint64 [m], fingerprints.
     """
@@ -141,7 +141,7 @@ def repaired(before: Identity, now: Identity, known: np.ndarray) -> int:
 
 
 def differences(before: Identity, now: Identity) -> list[str]:
-    """What has changed, if anything: ["4 added", "2 removed", "3 renamed", "1 with another label"]."""
+    """Changes between two sets of images: ["4 added", "2 removed", "3 renamed", "1 with another label"]."""
     if before.kind != now.kind:
         return []
     old: dict[int, tuple[int, int]] = {}

@@ -24,7 +24,7 @@ with extra():
     import pyarrow.parquet as pq
 
 IMAGE_COLUMNS = "image img images"
-ROWS = 100  # that are unpacked at a time
+ROWS = 100  # unpacked at a time
 SHORTEST = 32  # bytes of an encoded image: none has fewer
 
 
@@ -32,7 +32,7 @@ def num_rows(files: Sequence[Path]) -> int:
     """Rows of all the files, as their footers have them.
 
     Raises:
-      ValueError: a damaged file.
+      ValueError: a corrupted file.
     """
     return sum(_read(file, pq.read_metadata).num_rows for file in files)
 
@@ -72,8 +72,8 @@ def read(
       label_column, image_column: their names; None: the first there of the usual ones.
 
     Raises:
-      ValueError: a file that is damaged or has no such columns, rows without an image or a label, or other classes than
-        those that are known.
+      ValueError: a file that is corrupted or has no such columns, rows without an image or a label, or other classes
+        than those that are known.
     """
     file = str(files[0]) if len(files) == 1 else f"{files[0]} to {files[-1].name}"
     schema = _read(files[0], pq.read_schema)
@@ -133,7 +133,7 @@ def _table(file: Path, columns: list[str]) -> pa.Table:
 
 
 def _read(file: Path, reader: Callable[[Path], Any]) -> Any:
-    if not file.is_file():  # of a pipe one would wait for ever
+    if not file.is_file():  # a pipe would block for ever
         raise ValueError(f"{file} cannot be read: not a file")
     try:
         return reader(file)

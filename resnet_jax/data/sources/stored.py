@@ -43,7 +43,7 @@ class StoredDataset:
     notes: tuple[str, ...] = ()
     unlabelled: Mapping[str, str] = field(default_factory=dict)  # splits that cannot be used, and why
     fixed: bool = False  # never changes, and is stored in a random order, which parts are cut from
-    sides: Sides | None = None  # of a run that has started, whose images keep their side
+    sides: Sides | None = None  # keeps each image of a run that has started on its side
     _identities: dict[str, Identity] = field(default_factory=dict, repr=False)  # by split, once computed
 
     @property

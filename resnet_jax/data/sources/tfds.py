@@ -27,7 +27,7 @@ class TfdsExamples:
     label: str
     classes: tuple[str, ...]
     where: str
-    places: Sequence[tuple[str, int, int]]  # of what split of what version; from which example to which
+    places: Sequence[tuple[str, int, int]]  # split and version, first example, last + 1
 
     def __len__(self) -> int:
         return len(self.source)
@@ -35,7 +35,7 @@ class TfdsExamples:
     def __getitem__(self, index: int) -> tuple[bytes, int]:
         try:
             example = self.source[index]
-        except Exception as error:  # a file that is gone or damaged: the readers raise what they like
+        except Exception as error:  # a missing or corrupted file: the readers raise many types
             raise UnreadableImage(f"{self.name(index)}: {_line(error)}") from None
         return example[self.image], int(example[self.label])
 
@@ -43,14 +43,16 @@ class TfdsExamples:
         return f"{self.where}, example {index}"
 
     def identity(self, index: np.ndarray, kind: str) -> Identity:
-        """A version of a TFDS set never changes: its images are identified by place, and nothing is read."""
-        found = np.concatenate([place_fingerprints(where, np.arange(*ends)) for where, *ends in self.places])[index]
-        return Identity("places", found, np.zeros_like(found), np.full(len(found), -1, np.int32))
+        """A version of a TFDS dataset never changes: positions identify its images, and nothing is read."""
+        parts = [place_fingerprints(where, np.arange(*ends)) for where, *ends in self.places]
+        fingerprints = np.concatenate(parts)[index]
+        unknown = np.full(len(fingerprints), -1, np.int32)
+        return Identity("places", fingerprints, np.zeros_like(fingerprints), unknown)
 
 
 @dataclass(frozen=True, eq=False)
 class TfdsDataset:
-    """An image classification set that is prepared."""
+    """A prepared image classification dataset."""
 
     name: str
     builder: tfds.core.DatasetBuilder
@@ -65,7 +67,7 @@ class TfdsDataset:
         return ()
 
     def examples(self, split: str) -> TfdsExamples:
-        """Of "train", or of a part as TFDS writes it: "train[:10%]", "train[:50]+test".
+        """A split, or parts of splits as TFDS writes them: "train[:10%]", "train[:50]+test".
 
         Raises:
           ValueError: no such split, or a part that is empty or cannot be understood.
@@ -79,17 +81,17 @@ class TfdsDataset:
             raise ValueError(f"{self.name}: {split!r} is empty; {name!r} has {self.splits[name]} images")
         image, label = info.supervised_keys[:2]
         encoded = [key for key, feature in info.features.items() if isinstance(feature, tfds.features.Image)]
-        skip = dict.fromkeys(encoded, tfds.decode.SkipDecoding())  # another image, a mask say, is not needed
+        skip = dict.fromkeys(encoded, tfds.decode.SkipDecoding())  # another image, such as a mask, is not needed
         source = self.builder.as_data_source(split=split, decoders=skip)
         places = [(f"{info.full_name}/{name}", start, stop) for name, start, stop in parts]
         return TfdsExamples(source, image, label, tuple(self._pair[1].names), f"{self.name}, {split}", places)
 
     def places(self, split: str) -> dict[str, np.ndarray]:
-        """As places, int [n], in each whole split that it is of."""
-        found: dict[str, np.ndarray] = {}
+        """Positions, int [n], in each whole split that `split` is taken from."""
+        positions: dict[str, np.ndarray] = {}
         for name, start, stop in self._cut(split):
-            found[name] = np.concatenate([found.get(name, np.arange(0)), np.arange(start, stop)])
-        return found
+            positions[name] = np.concatenate([positions.get(name, np.arange(0)), np.arange(start, stop)])
+        return positions
 
     def _cut(self, split: str) -> list[tuple[str, int, int]]:
         """Each part's split, its first example, and the last + 1."""
@@ -98,8 +100,7 @@ class TfdsDataset:
         except (ValueError, AssertionError, KeyError) as error:
             raise ValueError(f"{self.name}: split {split!r} cannot be understood: {_line(error)}") from None
         ends = [(part.from_ or 0, self.splits[part.splitname] if part.to is None else part.to) for part in parts]
-        found = [(part.splitname, start, max(start, stop)) for part, (start, stop) in zip(parts, ends, strict=True)]
-        return found
+        return [(part.splitname, start, max(start, stop)) for part, (start, stop) in zip(parts, ends, strict=True)]
 
     @property
     def _pair(self) -> tuple[Any, Any]:
@@ -111,7 +112,7 @@ def open_tfds(name: str, data_dir: str | None = None) -> TfdsDataset:
     """A dataset of TFDS's catalogue, or one that lies prepared in `data_dir`, by name ("cifar10", "name/config:1.0.0").
 
     Args:
-      data_dir: where prepared sets lie; None: TFDS's own choice (TFDS_DATA_DIR, ~/tensorflow_datasets).
+      data_dir: folder of prepared datasets; None: TFDS's own choice (TFDS_DATA_DIR, ~/tensorflow_datasets).
 
     Raises:
       ValueError: no such dataset, one that is not of labelled images, or one that is not prepared (with the command
@@ -130,14 +131,14 @@ def open_tfds(name: str, data_dir: str | None = None) -> TfdsDataset:
 
 
 def _builder(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
-    folders = _prepared(name, data_dir)  # what lies there needs no definition: it may be anybody's
+    folders = _prepared(name, data_dir)  # a prepared dataset needs no definition
     for folder in folders:
         if any(folder.glob("*.array_record*")):
             return _from_folder(folder)
     if folders:
-        found = _from_folder(folders[0]).info.file_format.value
+        file_format = _from_folder(folders[0]).info.file_format.value
         prepare = f"tfds convert_format --dataset_version_dir={folders[0]} --out_file_format=array_record"
-        raise ValueError(f"{name} lies in {folders[0]} as {found}; expected array_record; {_once(prepare)}")
+        raise ValueError(f"{name} lies in {folders[0]} as {file_format}; expected array_record; {_once(prepare)}")
     try:
         return tfds.builder(name, data_dir=data_dir, file_format="array_record", try_gcs=False)
     except tfds.core.DatasetNotFoundError:
@@ -146,8 +147,8 @@ def _builder(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
             f"TFDS has no dataset {name!r}; {did_you_mean(name, known, 'see tfds.list_builders()')}"
         ) from None
     except ImportError as error:
-        raise ValueError(f"{name}: TFDS's own definition of it asks for a package that is missing ({error})") from None
-    except Exception as error:  # a name, version or configuration that cannot be, a damaged description
+        raise ValueError(f"{name}: TFDS's definition of it needs a package that is missing ({error})") from None
+    except Exception as error:  # an impossible name, version or configuration, a corrupted description
         raise ValueError(f"TFDS cannot open {name!r}: {_line(error)}") from None
 
 
@@ -155,15 +156,15 @@ def _from_folder(folder: Path) -> tfds.core.DatasetBuilder:
     try:
         return tfds.builder_from_directory(folder)
     except Exception as error:  # several kinds of JSON error
-        raise ValueError(f"{folder} is damaged: {_line(error)}") from None
+        raise ValueError(f"{folder} is corrupted: {_line(error)}") from None
 
 
 def _prepared(name: str, data_dir: str | None) -> list[Path]:
     """Folders of prepared sets of that name, the newest version first."""
     path, _, version = name.partition(":")
     root = expanded(data_dir or tfds.core.constants.DATA_DIR) / path
-    found = [file.parent for file in root.glob(f"{version or '*.*.*'}/dataset_info.json")]
-    return sorted(found, key=lambda folder: [int(n) for n in folder.name.split(".") if n.isdigit()], reverse=True)
+    folders = [file.parent for file in root.glob(f"{version or '*.*.*'}/dataset_info.json")]
+    return sorted(folders, key=lambda folder: [int(n) for n in folder.name.split(".") if n.isdigit()], reverse=True)
 
 
 def _command(name: str, data_dir: str | None) -> str:

@@ -151,7 +151,7 @@ def test_idx_files_that_are_cut_off_are_named(tmp_path, zipped):
     file = tmp_path / ("train-labels-idx1-ubyte" + ".gz" * zipped)
     for cut in range(len(whole)):
         file.write_bytes(whole[:cut])
-        with pytest.raises(ValueError, match=f"^{re.escape(str(file))} (cannot be read|is no IDX file|is cut off)"):
+        with pytest.raises(ValueError, match=f"^{re.escape(str(file))} (cannot be read|is no IDX file|is truncated)"):
             read_idx(file)
     file.write_bytes(whole)
     np.testing.assert_array_equal(read_idx(file), LABELS)
@@ -165,16 +165,19 @@ HUGE = (2**32 - 1,) * 3
     [
         ({"train_images_idx3_ubyte": b"\x89PNG" + b"0" * 50}, "/train-images-idx3-ubyte is no IDX file of unsigned"),
         ({"train_images_idx3_ubyte": b"\0\0\x0d" + idx(IMAGES)[3:]}, "/train-images-idx3-ubyte is no IDX file of uns"),
-        ({"train_images_idx3_ubyte": idx(IMAGES, HUGE)}, "is cut off or damaged: 240 values for shape .4294967295, 4"),
-        ({"train_images_idx3_ubyte": idx(IMAGES, (0, 5, 4))}, "is cut off or damaged: more than 0 values"),
+        (
+            {"train_images_idx3_ubyte": idx(IMAGES, HUGE)},
+            "is truncated or corrupted: 240 values for shape .4294967295",
+        ),
+        ({"train_images_idx3_ubyte": idx(IMAGES, (0, 5, 4))}, "is truncated or corrupted: more than 0 values"),
         (
             {"train_images_idx3_ubyte": idx(IMAGES) + b"0"},
-            "is cut off or damaged: more than 240 values for shape .12, 5, 4.$",
+            "is truncated or corrupted: more than 240 values for shape .12, 5, 4.$",
         ),
-        ({"train_images_idx3_ubyte": b"\0\0\x08\xff" + b"\0" * 90}, "is cut off or damaged: "),
+        ({"train_images_idx3_ubyte": b"\0\0\x08\xff" + b"\0" * 90}, "is truncated or corrupted: "),
         (
             {"train_images_idx3_ubyte": idx(IMAGES[:0])},
-            "/train-images-idx3-ubyte is cut off or damaged: 0 values for shape",
+            "/train-images-idx3-ubyte is truncated or corrupted: 0 values for shape",
         ),
         ({"train_images_idx3_ubyte": idx(LABELS)}, "/train-images-idx3-ubyte: expected images .*, got uint8 .12."),
         ({"train_labels_idx1_ubyte": idx(LABELS[:7])}, "/train-images-idx3-ubyte: 12 images, but labels are uint8 .7."),
@@ -319,7 +322,7 @@ def test_other_files_called_npz_are_told_in_one_line(tmp_path):
     np.save(buffer, X)
     for data in (buffer.getvalue(), b"hello", b"\x80\x04K\x01.", b""):
         file.write_bytes(data)
-        assert "is no .npz file, or is cut off" in refused(file)
+        assert "is no .npz file, or is truncated" in refused(file)
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("x", b"hello")
         archive.writestr("y", b"hello")
@@ -555,10 +558,10 @@ def test_the_binary_archives_of_cifar(tmp_path, labels):
     assert test.images.shape == (2, 32, 32, 3) and (test.images[0, 0, 1] == stored[[1, 1025, 2049]]).all()
     whole = (root / files[-1]).read_bytes()
     (root / files[-1]).write_bytes(bytes([200] * labels) + whole[labels:])
-    with pytest.raises(ValueError, match=f"{files[-1]} is damaged: an image has label 200; labels of 10 classes are 0"):
+    with pytest.raises(ValueError, match=f"{files[-1]} is corrupted: an image has label 200; labels of 10 "):
         open_path(root).examples("test")
     (root / files[-1]).write_bytes(bytes(3000))
-    with pytest.raises(ValueError, match="is cut off or damaged: 3,000 bytes are no whole number of images"):
+    with pytest.raises(ValueError, match="is truncated or corrupted: 3,000 bytes are not a multiple"):
         open_path(root).examples("test")
     names = (root / meta).read_text()
     for wrong in ("", "cat dog cat"):

@@ -251,7 +251,7 @@ def test_a_set_that_was_converted_is_read(tmp_path):
 def test_a_damaged_description_is_named(tmp_path, name):
     folder = prepare(renamed("OurDamaged", "1.0.0"), str(tmp_path)).data_path
     (folder / name).write_bytes((folder / name).read_bytes()[:50])
-    assert refused("our_damaged", str(tmp_path)).startswith(f"{folder} is damaged: ")
+    assert refused("our_damaged", str(tmp_path)).startswith(f"{folder} is corrupted: ")
     (folder / name).unlink()
     assert "our_damaged" in refused("our_damaged", str(tmp_path))
 

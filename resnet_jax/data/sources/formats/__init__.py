@@ -1,4 +1,4 @@
-"""Datasets in files of one's own: folders of images, files of labels, IDX, CIFAR's archives, .npz and Parquet."""
+"""Datasets in the user's files: folders of images, files of labels, IDX, CIFAR's archives, .npz and Parquet."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from resnet_jax.files import expanded
 __all__ = ["image_files_below", "is_image_folder", "open_path", "read_idx"]
 
 ARCHIVES = frozenset(".zip .tar .gz .tgz .bz2 .xz .7z .rar".split())
-SAVED = ("dataset_dict.json", "state.json")  # of save_to_disk
+SAVED = ("dataset_dict.json", "state.json")  # files that save_to_disk writes
 
 
 def open_path(
@@ -93,11 +93,11 @@ def open_path(
         _refuse_columns(path, columns)
         return npz.open_npz(path, label_kind)
     unpack = "; unpack it first" if path.suffix.lower() in ARCHIVES else ""
-    raise ValueError(f"{path} is no dataset; expected {KINDS}{unpack}")  # a pipe or a device would be read for ever
+    raise ValueError(f"{path} is no dataset; expected {KINDS}{unpack}")  # a pipe or a device would block for ever
 
 
 def is_image_folder(path: Path) -> bool:
-    """Whether a path is a folder of image files: all that lies in it may be taken for data."""
+    """Whether a path is a folder of image files, in which every image counts as data."""
     names = sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
     return path.is_dir() and not (cifar.is_cifar(names) or idx.is_idx(names) or shards.tables_below(path))
 

@@ -61,12 +61,12 @@ def _read_split(
     for name in names:
         data = np.fromfile(path / name, np.uint8)
         if not data.size or data.size % (labels + PIXELS):
-            said = f"{data.size:,} bytes are no whole number of images of {labels + PIXELS:,} bytes"
-            raise ValueError(f"{path / name} is cut off or damaged: {said}")
+            problem = f"{data.size:,} bytes are not a multiple of the {labels + PIXELS:,} bytes of an image"
+            raise ValueError(f"{path / name} is truncated or corrupted: {problem}")
         parts.append(data.reshape(-1, labels + PIXELS))
         if (label := int(parts[-1][:, labels - 1].max())) >= len(classes):
-            said = f"label {label}; labels of {len(classes)} classes are 0 to {len(classes) - 1}"
-            raise ValueError(f"{path / name} is damaged: an image has {said}")
+            problem = f"label {label}; labels of {len(classes)} classes are 0 to {len(classes) - 1}"
+            raise ValueError(f"{path / name} is corrupted: an image has {problem}")
     rows = np.concatenate(parts)
     images = rows[:, labels:].reshape(-1, 3, SIDE, SIDE).transpose(0, 2, 3, 1)
     return as_source(np.ascontiguousarray(images), rows[:, labels - 1], str(path / names[0]), classes)

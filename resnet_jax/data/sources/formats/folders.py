@@ -63,8 +63,8 @@ def open_folders_as_0_1_0(path: Path) -> StoredDataset:
         images = [sorted(image_files_as_0_1_0(folder / name)) for name in classes]
         if not all(images) if every else not any(images):
             raise ValueError(f"{folder} has a class folder without images ({', '.join(sorted(IMAGES))})")
-        labels = np.repeat(np.arange(len(classes), dtype=np.int32), [len(own) for own in images])
-        return ImageFileSource([image for own in images for image in own], labels, tuple(classes), str(path))
+        labels = np.repeat(np.arange(len(classes), dtype=np.int32), [len(paths) for paths in images])
+        return ImageFileSource([image for paths in images for image in paths], labels, tuple(classes), str(path))
 
     folders = listed(path)
     splits = [name for name in SPLITS_0_1_0 if name in folders]
@@ -102,12 +102,12 @@ def open_folders(path: Path, classes: Sequence[str] | None = None, **options: An
         others = [name for name in folders if name not in named]
         rivals = [name for name in others if has_images(path / name)]
         if rivals and len(nested) == 1:
-            said = f"has the split {nested[0]!r} beside {', '.join(rivals[:5])}"
-            raise ValueError(f"{path} {said}; expected a folder per class, or train, test, validation alone")
+            problem = f"has the split {nested[0]!r} beside {', '.join(rivals[:5])}"
+            raise ValueError(f"{path} {problem}; expected a folder per class, or train, test, validation alone")
         if nested or not rivals:
             return _open_splits(path, by_split(named), others, options)
-    found = _list_classes(path, folders, path)
-    with_images = [one for one in found if one.listing.paths]
+    class_folders = _list_classes(path, folders, path)
+    with_images = [one for one in class_folders if one.listing.paths]
     candidates = _label_files(path, options)
     has_classes = options["label_kind"] == "class"
     if (len(with_images) < 2 and not explicit) or not has_classes:
@@ -120,9 +120,9 @@ def open_folders(path: Path, classes: Sequence[str] | None = None, **options: An
         _refuse_flat(path)
     beside = [] if explicit else _check_shape(path, with_images, candidates)
     _refuse_columns(path, options)
-    names = _check_classes(path, found, every=True)
-    notes = (*_notes(found, _beside(path)), *beside)
-    return StoredDataset(str(path), {"train": _files(path, path, found, names)}, notes)
+    names = _check_classes(path, class_folders, every=True)
+    notes = (*_notes(class_folders, _beside(path)), *beside)
+    return StoredDataset(str(path), {"train": _files(path, path, class_folders, names)}, notes)
 
 
 def _named_by_words(path: Path, folders: list[str]) -> list[str]:
@@ -138,27 +138,27 @@ def _inmost(path: Path) -> Path:
 
 
 def _open_splits(path: Path, splits: dict[str, str], others: list[str], options: dict[str, Any]) -> StoredDataset:
-    """Of the folder of each split: class folders, or images with labels in a file."""
+    """Opens a folder per split: each with class folders, or with images and labels in a file."""
     if "train" not in splits:
         first = next(iter(splits.values()))
         raise ValueError(f"{path} has a folder {first!r}, but none of training images; expected beside it: 'train'")
     splits = {split: str(_inmost(path / folder).relative_to(path)) for split, folder in splits.items()}
     train = path / splits["train"]
-    found = _list_classes(train, subfolders(train), path)
-    if (not any(one.listing.paths for one in found) and has_images(train)) or options["label_kind"] != "class":
+    class_folders = _list_classes(train, subfolders(train), path)
+    if (not any(one.listing.paths for one in class_folders) and has_images(train)) or options["label_kind"] != "class":
         return _open_flat_splits(path, splits, options)
     _refuse_columns(path, options)
-    if not found:
+    if not class_folders:
         _refuse_flat(train)
-    deep = _check_shape(train, [one for one in found if one.listing.paths], [])
-    names = _check_classes(train, found, every=True)
-    parts: dict[str, ImageFileSource | LazySplit] = {"train": _files(path, train, found, names)}
-    unlabelled, everything = {}, list(found)
+    deep = _check_shape(train, [one for one in class_folders if one.listing.paths], [])
+    names = _check_classes(train, class_folders, every=True)
+    parts: dict[str, ImageFileSource | LazySplit] = {"train": _files(path, train, class_folders, names)}
+    unlabelled, everything = {}, list(class_folders)
     for split, folder in list(splits.items())[1:]:
         here = path / folder
         tested = _list_classes(here, subfolders(here), path)
         strange = [one.folder for one in tested if one.name not in names]
-        if len(tested) == len(strange) < 2 and (flat := list_images(here).paths):  # none, or one as val/images
+        if len(tested) == len(strange) < 2 and (flat := list_images(here).paths):  # none, or val/images
             unlabelled[split] = f"{here} has {len(flat):,} images, but no sub-folder of them per class"
             continue
         everything += tested
@@ -204,8 +204,8 @@ def _open_flat_splits(path: Path, splits: dict[str, str], options: dict[str, Any
     def read(split: str) -> ImageFileSource:
         part: Any = opened[split].examples("train")
         if strange := [name for name in part.classes if name not in classes]:
-            said = f"has classes that {path / splits['train']} has not: {shortened(strange)}"
-            raise ValueError(f"{path / splits[split]} {said}")
+            problem = f"has classes that {path / splits['train']} has not: {shortened(strange)}"
+            raise ValueError(f"{path / splits[split]} {problem}")
         labels = compact(relabel(part.labels, part.classes, classes))
         return ImageFileSource(part.paths, labels, classes, str(path))
 
@@ -240,8 +240,8 @@ def _metadata(candidates: list[Path]) -> Path | None:
 def _refuse_unread(path: Path, candidates: list[Path]) -> None:
     if candidates:
         names = ", ".join(str(file.relative_to(path)) for file in candidates[:5])
-        said = f"no class folders, and files of labels that are not read: {names}"
-        raise ValueError(f"{path} has {said}; to read one: --data.labels {candidates[0].relative_to(path)}")
+        problem = f"no class folders, and files of labels that are not read: {names}"
+        raise ValueError(f"{path} has {problem}; to read one: --data.labels {candidates[0].relative_to(path)}")
 
 
 def _refuse_classes(path: Path) -> NoReturn:
@@ -270,32 +270,34 @@ def _list_classes(path: Path, folders: Iterable[str], root: Path) -> list[Class]
     return [Class(name, composed(name), list_images(path / name, root)) for name in folders]
 
 
-def _check_shape(path: Path, found: list[Class], candidates: list[Path]) -> list[str]:
+def _check_shape(path: Path, class_folders: list[Class], candidates: list[Path]) -> list[str]:
     """Raises ValueError for folders that are hardly classes. Returns notes: folders too high, and files not read."""
     notes = []
-    inner = {one.folder: _inner_folders(path, one) for one in found}
-    names = [one.folder for one in found]
+    inner = {one.folder: _inner_folders(path, one) for one in class_folders}
+    names = [one.folder for one in class_folders]
     if len(names) == 1 and inner[names[0]]:
         raise ValueError(f"{path} has one folder of folders; did you mean {path / names[0]}?")
     if shared := shared_folders(inner):
         if all(map(split_of, shared)):
             example = path / shared[0] / names[0]
-            said = f"each of {shortened(names, 5)} has the splits {shortened(shared, 5)}; expected {example} and so on"
-            raise ValueError(f"{path}: {said}")
-        said = f"{shortened(names, 5)} look like splits: each has the folders {shortened(shared, 5)}"
+            problem = (
+                f"each of {shortened(names, 5)} has the splits {shortened(shared, 5)}; expected {example} and so on"
+            )
+            raise ValueError(f"{path}: {problem}")
+        problem = f"{shortened(names, 5)} look like splits: each has the folders {shortened(shared, 5)}"
         hint = f"expected train and test; if these are classes: --data.classes {' '.join(names[:5])}"
-        raise ValueError(f"{path}: {said}; {hint}")
+        raise ValueError(f"{path}: {problem}; {hint}")
     if len(names) > 1 and all(inner.values()):
-        deep = [str(one.listing.paths[0].parent.relative_to(path)) for one in found]
-        said = f"classes are {shortened(names, 4)}, but images lie deeper, as in {shortened(deep, 4)}"
-        notes.append(f"{said}; did you mean {path / names[0]}?")
+        deep = [str(one.listing.paths[0].parent.relative_to(path)) for one in class_folders]
+        problem = f"classes are {shortened(names, 4)}, but images lie deeper, as in {shortened(deep, 4)}"
+        notes.append(f"{problem}; did you mean {path / names[0]}?")
     real = defaultdict(list)
-    for one in found:
+    for one in class_folders:
         real[os.path.realpath(path / one.folder)].append(one.folder)
     if linked := next((group for group in real.values() if len(group) > 1), None):
         raise ValueError(f"{path} has several links to one folder: {', '.join(linked)}; expected a folder per class")
     for file in candidates:
-        classes = {image: one.folder for one in found for image in one.listing.paths}
+        classes = {image: one.folder for one in class_folders for image in one.listing.paths}
         columns = tables.choose_columns(file)
         if tables.are_doubtful(columns):
             continue
@@ -306,9 +308,9 @@ def _check_shape(path: Path, found: list[Class], candidates: list[Path]) -> list
                 f"{file.name} has {relation} labels than the folders; not read: --data.labels {file.name} reads it"
             )
         elif relation == "other":
-            said = f"folders {shortened(names, 5)}, and other labels in {file.name}"
+            problem = f"folders {shortened(names, 5)}, and other labels in {file.name}"
             hint = f"--data.labels {file.name} to read them, or --data.classes {' '.join(names[:5])} for the folders"
-            raise ValueError(f"{path} has the {said}; expected {hint}")
+            raise ValueError(f"{path} has the {problem}; expected {hint}")
     return notes
 
 
@@ -326,28 +328,30 @@ def _inner_folders(path: Path, one: Class) -> set[str]:
     return set()
 
 
-def _check_classes(path: Path, found: list[Class], *, every: bool) -> tuple[str, ...]:
+def _check_classes(path: Path, class_folders: list[Class], *, every: bool) -> tuple[str, ...]:
     """The classes in the order of their labels. `every`: each must have images."""
     groups = defaultdict(list)
-    for one in found:
+    for one in class_folders:
         groups[one.name.casefold()].append(one)
     for group in groups.values():
         if len(group) > 1:
             how = "Unicode form" if len({one.name for one in group}) < len(group) else "case"
             names = ", ".join(one.folder for one in group)
             raise ValueError(f"{path} has classes whose names differ by {how} alone: {names}")
-    if every and (empty := next((one for one in found if not one.listing.paths), None)):
+    if every and (empty := next((one for one in class_folders if not one.listing.paths), None)):
         there = "".join(f"; {note}" for note in notes_on(empty.listing.unread))
         raise ValueError(f"class folder {path / empty.folder} has no images ({', '.join(sorted(IMAGES))}){there}")
-    return class_order({one.name for one in found})
+    return class_order({one.name for one in class_folders})
 
 
-def _files(root: Path, path: Path, found: list[Class], classes: tuple[str, ...]) -> ImageFileSource:
+def _files(root: Path, path: Path, class_folders: list[Class], classes: tuple[str, ...]) -> ImageFileSource:
     """Images of all class folders, in the order of the folders' names on the disk."""
-    paths = [image for one in found for image in one.listing.paths]
+    paths = [image for one in class_folders for image in one.listing.paths]
     if not paths:
         raise ValueError(f"{path} has no images")
-    labels = np.repeat([classes.index(one.name) for one in found], [len(one.listing.paths) for one in found])
+    labels = np.repeat(
+        [classes.index(one.name) for one in class_folders], [len(one.listing.paths) for one in class_folders]
+    )
     return ImageFileSource(paths, labels.astype(np.int32), classes, str(root))
 
 
@@ -356,11 +360,11 @@ def _beside(path: Path) -> list[str]:
     return [file.name for file in path.iterdir() if not file.is_dir() and is_image(str(file))]
 
 
-def _notes(found: list[Class], beside: list[str]) -> tuple[str, ...]:
+def _notes(class_folders: list[Class], beside: list[str]) -> tuple[str, ...]:
     unread: Counter[str] = Counter()
-    for one in found:
+    for one in class_folders:
         unread.update(one.listing.unread)
-    notes = notes_on(unread, [link for one in found for link in one.listing.links])
+    notes = notes_on(unread, [link for one in class_folders for link in one.listing.links])
     if beside:
         notes += (f"images beside the class folders are not read: {shortened(sorted(beside), 3)} ({len(beside):,})",)
     return notes

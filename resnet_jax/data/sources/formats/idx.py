@@ -37,7 +37,7 @@ def open_idx(path: Path, names: list[str], label_kind: LabelKind = "class") -> S
     """A folder of IDX files: a pair of images and labels for each split. Labels may be counted from 0 or from 1.
 
     Raises:
-      ValueError: a file without the other of its pair, the files of several sets, or a damaged one.
+      ValueError: a file without the other of its pair, the files of several sets, or a corrupted one.
     """
     matches = {name: match for name in names if (match := FILE.fullmatch(name))}
     sets = sorted({match["set"] or "" for match in matches.values()})
@@ -68,9 +68,9 @@ def read_idx(file: Path) -> np.ndarray:
     """An IDX file of unsigned bytes, gzipped or not.
 
     Raises:
-      ValueError: the file is damaged, or is no such file.
+      ValueError: the file is corrupted, or is no such file.
     """
-    if file.exists() and not file.is_file():  # of a pipe one would wait for ever
+    if file.exists() and not file.is_file():  # a pipe would block for ever
         raise ValueError(f"{file} cannot be read: not a file")
     try:
         with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
@@ -87,16 +87,16 @@ def _read_idx(file: Path, stream: Any) -> np.ndarray:
     sizes = stream.read(4 * dimensions)
     if len(sizes) < 4 * dimensions:
         there, header = 4 + len(sizes), 4 + 4 * dimensions
-        raise ValueError(f"{file} is cut off or damaged: {there} bytes, and the header alone has {header}")
+        raise ValueError(f"{file} is truncated or corrupted: {there} bytes, and the header alone has {header}")
     if dimensions > 4:  # NumPy itself has a limit
-        raise ValueError(f"{file} is damaged: it claims to have {dimensions} dimensions; expected at most 4")
+        raise ValueError(f"{file} is corrupted: it claims to have {dimensions} dimensions; expected at most 4")
     shape = np.frombuffer(sizes, ">u4").tolist()
-    # In Python's whole numbers, and piece by piece: a damaged header may claim anything, and a small gzip hold as much.
-    wanted, data = math.prod(shape), bytearray()
-    while piece := stream.read(min(PIECE, wanted + 1 - len(data))):
+    # Python integers, piece by piece: a corrupted header may claim anything, and a small gzip file may hold as much.
+    size, data = math.prod(shape), bytearray()
+    while piece := stream.read(min(PIECE, size + 1 - len(data))):
         data += piece
         check_size(file, len(data))
-    if 0 in shape or len(data) != wanted:
-        have = f"more than {wanted}" if len(data) > wanted else str(len(data))
-        raise ValueError(f"{file} is cut off or damaged: {have} values for shape {shape}")
+    if 0 in shape or len(data) != size:
+        have = f"more than {size}" if len(data) > size else str(len(data))
+        raise ValueError(f"{file} is truncated or corrupted: {have} values for shape {shape}")
     return np.frombuffer(data, np.uint8).reshape(shape)

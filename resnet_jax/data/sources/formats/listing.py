@@ -78,7 +78,7 @@ def image_files_below(folder: Path) -> Iterable[Path]:
 
 
 def image_files_as_0_1_0(folder: Path) -> Iterable[Path]:
-    """Every file with the extension of an image, in no order, as version 0.1.0 found them; hidden ones aside."""
+    """Every file with the extension of an image, unordered and without hidden files, as version 0.1.0 listed them."""
     seen: set[str] = set()  # a link may lead back to where it lies
     for place, folders, names in os.walk(folder, followlinks=True):
         if (real := os.path.realpath(place)) in seen:
@@ -91,7 +91,7 @@ def image_files_as_0_1_0(folder: Path) -> Iterable[Path]:
 
 
 def is_shown(name: str) -> bool:
-    """Whether a folder's name is not hidden, and not one that a system leaves behind."""
+    """Whether a folder is neither hidden nor made by the operating system."""
     return not name.startswith(".") and name.casefold() not in LITTER
 
 
@@ -102,7 +102,7 @@ def subfolders(path: Path) -> list[str]:
 
 
 def _is_run(folder: Path) -> bool:
-    """Whether a training run has left its config.json here: its pictures are no data."""
+    """Whether the folder is a run directory, whose pictures are not data."""
     try:
         record = json.loads((folder / "config.json").read_text())
     except (OSError, ValueError):
@@ -120,7 +120,7 @@ def has_images(folder: Path) -> bool:
 
 
 def is_image(file: str) -> bool:
-    """Whether a file is not hidden, and its extension or, where that says nothing, its first bytes are an image's."""
+    """Whether a file is an image by its extension or, if that is unknown, its first bytes; hidden files are not."""
     name = os.path.basename(file)
     extension = os.path.splitext(name)[1].lower()
     if name.startswith(".") or extension in OTHERS:
@@ -130,7 +130,7 @@ def is_image(file: str) -> bool:
 
 def _begins_as_image(file: str) -> bool:
     try:
-        if not stat.S_ISREG(os.stat(file).st_mode):  # of a pipe one would wait for ever
+        if not stat.S_ISREG(os.stat(file).st_mode):  # a pipe would block for ever
             return False
         with open(file, "rb") as stream:
             head = stream.read(16)
@@ -142,7 +142,7 @@ def _begins_as_image(file: str) -> bool:
 
 
 def notes_on(unread: Mapping[str, int], links: Iterable[Path] = ()) -> tuple[str, ...]:
-    """What a user should know of files that are not read."""
+    """Notes for the user on files that are not read."""
     notes = []
     if total := sum(unread.values()):
         kinds = sorted(unread.items(), key=lambda item: (-item[1], not item[0], item[0]))

@@ -31,10 +31,10 @@ def open_npz(path: Path, label_kind: LabelKind = "class") -> StoredDataset:
     targets may be in an array `classes`.
 
     Raises:
-      ValueError: the file is damaged or has no such arrays, or images and labels do not fit.
+      ValueError: the file is corrupted or has no such arrays, or images and labels do not fit.
     """
-    if not zipfile.is_zipfile(path):  # of anything else NumPy thinks that it was pickled
-        raise ValueError(f"{path} is no .npz file, or is cut off")
+    if not zipfile.is_zipfile(path):  # NumPy would take anything else for a pickle
+        raise ValueError(f"{path} is no .npz file, or is truncated")
     splits: dict[str, UnreadSplit] = {}
     unlabelled: dict[str, str] = {}
     names = _names(path)
@@ -67,7 +67,7 @@ def _read_split(
 
 def _pairs(path: Path, names: set[str]) -> dict[str, tuple[str, str]]:
     """The names of the arrays of images and labels of each split, training first."""
-    splits: dict[str, dict[str, str]] = defaultdict(dict)  # of x: its array and split
+    splits: dict[str, dict[str, str]] = defaultdict(dict)  # arrays of each split, by x or y
     for name in sorted(names):
         for word, rest in _parted(name):
             if word in (*PAIRS, *PAIRS.values()) and (split := split_of(rest)):
@@ -96,7 +96,7 @@ def _names(path: Path) -> set[str]:
     try:
         with zipfile.ZipFile(path) as archive:
             return {name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")}
-    except Exception as error:  # of a damaged archive zipfile says several kinds
+    except Exception as error:  # zipfile raises several types for a corrupted archive
         raise ValueError(f"{path}: {' '.join(str(error).split()) or type(error).__name__}") from None
 
 
@@ -104,14 +104,14 @@ def _read(path: Path, name: str) -> np.ndarray:
     """One array.
 
     Raises:
-      ValueError: it is damaged, or holds objects.
+      ValueError: it is corrupted, or holds objects.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             return _array(path, archive, name)
-    except Exception as error:  # of a damaged archive zipfile, zlib and NumPy say a dozen kinds
-        said = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(said if said.startswith(str(path)) else f"{path}: {said}") from None
+    except Exception as error:  # zipfile, zlib and NumPy raise a dozen types
+        message = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(message if message.startswith(str(path)) else f"{path}: {message}") from None
 
 
 def _array(path: Path, archive: zipfile.ZipFile, name: str) -> np.ndarray:
@@ -125,9 +125,9 @@ def _array(path: Path, archive: zipfile.ZipFile, name: str) -> np.ndarray:
         read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         shape, _, dtype = read_header(stream)
         there = member.file_size - stream.tell()
-    # Values of no bytes may be any number, and two negative sizes make a positive one.
-    sound = dtype.itemsize and min(shape, default=0) >= 0 and dtype.itemsize * math.prod(shape) == there
-    if not (sound or dtype.hasobject):
-        raise ValueError(f"array {name!r} is cut off or damaged: {there} bytes for {dtype} {list(shape)}")
+    # Any number of values without bytes fits, and two negative sizes make a positive one.
+    is_valid = dtype.itemsize and min(shape, default=0) >= 0 and dtype.itemsize * math.prod(shape) == there
+    if not (is_valid or dtype.hasobject):
+        raise ValueError(f"array {name!r} is truncated or corrupted: {there} bytes for {dtype} {list(shape)}")
     with archive.open(member) as stream:
         return npy.read_array(stream, allow_pickle=False)

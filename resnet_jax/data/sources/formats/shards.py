@@ -48,7 +48,7 @@ def open_tables(
     """The set of these files. A split that has no labels is not used; missing shards are an error, or (skipped) a note.
 
     Raises:
-      ValueError: the files are of several sets, or one names no split beside others that do; a damaged file.
+      ValueError: the files are of several sets, or one names no split beside others that do; a corrupted file.
     """
     from resnet_jax.data.sources import parquet
 
@@ -108,7 +108,7 @@ def _folder_split(path: Path, file: Path) -> str | None:
 
 
 def _missing(shards: list[Path]) -> str:
-    """What is not there of NAME-00000-of-00003, ...; "": nothing.
+    """Which of the shards NAME-00000-of-00003, ... are missing; "": none.
 
     Raises:
       ValueError: shards of several sets of the same name.

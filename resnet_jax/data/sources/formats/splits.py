@@ -1,4 +1,4 @@
-"""Which split a folder, a file or a value names, as exporters and people spell them."""
+"""Names of splits in folders, files and values, as exporters and people spell them."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def by_split(names: Sequence[str]) -> dict[str, str]:
     Raises:
       ValueError: two that mean the same one.
     """
-    found: dict[str, str] = {}
+    by_name: dict[str, str] = {}
     for name in sorted(names):
         if (split := split_of(name) or split_in(name)) is None:
             continue
-        if split in found:
-            raise ValueError(f"{found[split]} and {name} both name the split {split!r}; expected one of them")
-        found[split] = name
-    return dict(sorted(found.items(), key=lambda item: item[0] != "train"))
+        if split in by_name:
+            raise ValueError(f"{by_name[split]} and {name} both name the split {split!r}; expected one of them")
+        by_name[split] = name
+    return dict(sorted(by_name.items(), key=lambda item: item[0] != "train"))
 
 
 def shared_folders(branches: Mapping[str, set[str]]) -> list[str]:
