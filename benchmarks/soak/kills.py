@@ -91,7 +91,7 @@ def main() -> None:
         output, _ = (process := start(straight, options)).communicate()
         assert process.returncode == 0, output
         expected, reference = open_checkpoint(straight), numbers(straight)
-        runs, began, damaged = 0, time.monotonic(), 0
+        runs, began, corrupted = 0, time.monotonic(), 0
         while done.total() < arguments.kills:
             folder, ended = Path(name) / f"run{runs}", False
             while not ended:
@@ -102,7 +102,7 @@ def main() -> None:
                     output += line
                 how = kill(process, folder, rng)
                 rest = process.stdout.read()  # type: ignore[union-attr]
-                damaged += output.count("set aside") + rest.count("set aside")
+                corrupted += output.count("; moved to") + rest.count("; moved to")
                 ended = how is None
                 assert not ended or process.returncode == 0, output + rest
                 done.update([how] if how else [])
@@ -113,7 +113,7 @@ def main() -> None:
             print(f"{done.total()} kills, {runs} runs ended without a difference, {time.monotonic() - began:.0f} s")
         kinds = ", ".join(f"{count} {how}" for how, count in sorted(done.items()))
         print(f"{arguments.path}: {done.total()} kills ({kinds}) of {runs} runs of {expected.step} steps; "
-              f"{damaged} corrupted checkpoints moved away; all ended bit for bit equal")  # fmt: skip
+              f"{corrupted} corrupted checkpoints moved away; all ended bit for bit equal")  # fmt: skip
 
 
 if __name__ == "__main__":

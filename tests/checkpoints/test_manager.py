@@ -74,26 +74,26 @@ def test_restoring_gives_the_same_state_on_any_number_of_devices(run, devices):
 
 
 @pytest.mark.parametrize(
-    ("inner", "step", "wanted"),
+    ("inner", "step", "expected"),
     [(".", "latest", 5), (".", "best", 2), ("checkpoints", 4, 4), ("checkpoints/2", "latest", 2)],
 )
-def test_a_net_comes_back_from_a_run_or_a_step(run, inner, step, wanted):
+def test_a_model_is_loaded_from_a_run_or_a_step(run, inner, step, expected):
     loaded = load_checkpoint(run / inner, step)
     assert loaded.model == MODEL and loaded.name == "cifar_resnet8"
-    jax.tree.map(np.testing.assert_array_equal, loaded.variables, recipe_variables(wanted))
+    jax.tree.map(np.testing.assert_array_equal, loaded.variables, recipe_variables(expected))
     assert all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(loaded.variables))
     assert loaded.preprocess.mean == (0.5,) and loaded.classes == ("a", "b", "c")
 
 
-def test_weights_that_no_trained_net_has_are_refused_by_name(run):
+def test_invalid_weights_are_refused_by_name(run):
     checkpoint = open_checkpoint(run, 5)
     stats = {
         **checkpoint.arrays["batch_stats"],
         "stem": {"norm": {"mean": np.float32([np.inf]), "var": np.float32([-1])}},
     }
     broken = replace(checkpoint, arrays={**checkpoint.arrays, "batch_stats": stats})
-    said = r"checkpoints/5: expected finite weights, got batch_stats/stem/norm/mean \(not finite\), .* below 0"
-    with pytest.raises(ValueError, match=said):
+    message = r"checkpoints/5: expected finite weights, got batch_stats/stem/norm/mean \(not finite\), .* below 0"
+    with pytest.raises(ValueError, match=message):
         pretrained(broken)
     assert pretrained(broken, allow_nonfinite=True).variables["batch_stats"] is stats
 
@@ -102,7 +102,7 @@ def recipe_variables(step):
     return jax.tree.map(lambda x: np.asarray(x) + step, recipe.variables(MODEL))
 
 
-def test_loading_leaves_the_users_logging_alone(run):
+def test_loading_does_not_change_the_users_logging(run):
     before = logging.getLogger("absl").level
     load_checkpoint(run)
     assert logging.getLogger("absl").level == before
@@ -120,7 +120,7 @@ def test_orbax_alone_reads_it(run):
 
 
 @pytest.mark.parametrize(
-    ("path", "step", "said"),
+    ("path", "step", "message"),
     [
         ("nowhere", "latest", "no run or checkpoint directory"),
         ("empty", "latest", "no checkpoints in"),
@@ -128,10 +128,10 @@ def test_orbax_alone_reads_it(run):
         ("run", "newest", "expected step latest, best or a number, got 'newest'"),
     ],
 )
-def test_what_is_not_there_is_told(run, tmp_path, path, step, said):
+def test_missing_checkpoints_are_errors(run, tmp_path, path, step, message):
     (tmp_path / "empty").mkdir()
     where = run if path == "run" else tmp_path / path
-    with pytest.raises((FileNotFoundError, ValueError), match=said):
+    with pytest.raises((FileNotFoundError, ValueError), match=message):
         load_checkpoint(where, step)
 
 
@@ -150,19 +150,19 @@ def test_format_1_which_had_no_checksums_is_read(run, tmp_path):
     shutil.copytree(run / "checkpoints" / "5", tmp_path / "checkpoints" / "5")
     (tmp_path / "checkpoints" / "5" / "checksums.json").unlink()
     (tmp_path / "checkpoints" / "5" / "meta" / "metadata").write_text(json.dumps({"format": 1, **META}))
-    found, told = recover(tmp_path / "checkpoints")
-    assert found.step == 5 and told == []
+    checkpoint, messages = recover(tmp_path / "checkpoints")
+    assert checkpoint.step == 5 and messages == []
     jax.tree.map(np.testing.assert_array_equal, load_checkpoint(tmp_path).variables, recipe_variables(5))
 
 
-def test_a_state_of_another_net_or_optimiser_is_told_by_its_arrays(run):
+def test_a_state_of_another_model_or_optimiser_is_an_error_with_its_arrays(run):
     other = TrainState.from_variables(recipe.variables(MODEL), optim.adamw(0.1), jax.random.key(0))
     with pytest.raises(ValueError, match="5 has other arrays than this config: opt_state/.*: expected .*, got .* more"):
         open_checkpoint(run, 5).state(other)
 
 
-def damages(data, draw):
-    """What can happen to a file: a flipped bit, an end cut off, nothing left, bytes too many."""
+def corrupted(data, draw):
+    """The contents with a flipped bit, without their end, empty, or with an extra byte."""
     kind, at = draw(st.sampled_from(["flipped", "cut", "emptied", "longer"])), draw(st.integers(0, len(data) - 1))
     flipped = bytes([data[at] ^ (1 << draw(st.integers(0, 7)))])
     return {
@@ -175,21 +175,21 @@ def damages(data, draw):
 
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(draw=st.data())
-def test_damage_of_any_file_is_found(run, draw):
+def test_corruption_of_any_file_is_detected(run, draw):
     folder = run / "checkpoints" / "5"
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     file = draw.draw(st.sampled_from(files))
-    sound = file.read_bytes()
+    original = file.read_bytes()
     try:
-        file.write_bytes(damages(sound, draw.draw))
+        file.write_bytes(corrupted(original, draw.draw))
         with pytest.raises(CorruptedCheckpoint) as caught:
             open_checkpoint(run, 5)
         assert str(folder) in str(caught.value) and "\n" not in str(caught.value)
     finally:
-        file.write_bytes(sound)
+        file.write_bytes(original)
 
 
-def test_a_missing_file_is_found_whichever_it_is(run, tmp_path):
+def test_any_missing_file_is_detected(run, tmp_path):
     folder = run / "checkpoints" / "5"
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     assert len(files) > 10
@@ -215,7 +215,7 @@ def test_arrays_are_verified_too(run, monkeypatch):
         load_checkpoint(run, 5)
 
 
-def test_the_recover_one_is_taken_and_the_damaged_one_set_aside(run, tmp_path):
+def test_the_newest_valid_checkpoint_is_read_and_the_corrupted_one_moved(run, tmp_path):
     shutil.copytree(run / "checkpoints", tmp_path / "checkpoints")
     folder = tmp_path / "checkpoints"
     (folder / "5" / "state" / "manifest.ocdbt").unlink()
@@ -225,9 +225,11 @@ def test_the_recover_one_is_taken_and_the_damaged_one_set_aside(run, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, loaded.variables, recipe_variables(4))
     with pytest.raises(CorruptedCheckpoint):
         load_checkpoint(tmp_path, 5)
-    found, told = recover(folder)
-    assert found.step == 4 and sorted(path.name for path in folder.iterdir()) == ["2", "4"]
-    assert told[0] == "the save of step 7 was interrupted" and told[1].endswith(f"moved to {tmp_path}/corrupted/5")
+    checkpoint, messages = recover(folder)
+    assert checkpoint.step == 4 and sorted(path.name for path in folder.iterdir()) == ["2", "4"]
+    assert messages[0] == "the save of step 7 was interrupted" and messages[1].endswith(
+        f"moved to {tmp_path}/corrupted/5"
+    )
     assert (tmp_path / "corrupted" / "5" / "checksums.json").exists() and not (folder / "5").exists()
     with Checkpoints(folder) as checkpoints:
         assert checkpoints.latest_step == 4
@@ -235,7 +237,7 @@ def test_the_recover_one_is_taken_and_the_damaged_one_set_aside(run, tmp_path):
     assert open_checkpoint(tmp_path).step == 5
 
 
-def test_where_none_is_sound_it_is_told_and_nothing_is_moved(run, tmp_path):
+def test_if_no_checkpoint_is_valid_nothing_is_moved(run, tmp_path):
     shutil.copytree(run / "checkpoints", tmp_path / "checkpoints")
     for step in (2, 4, 5):
         (tmp_path / "checkpoints" / str(step) / "meta" / "metadata").write_text("")
@@ -249,7 +251,7 @@ def test_where_none_is_sound_it_is_told_and_nothing_is_moved(run, tmp_path):
 @pytest.mark.parametrize(
     ("where", "error"), [("read_arrays", MemoryError("full")), ("verify_files", OSError(5, "Input/output error"))]
 )
-def test_what_cannot_be_read_just_now_is_not_damaged(run, monkeypatch, where, error):
+def test_a_read_error_is_no_corruption(run, monkeypatch, where, error):
     def fails(*_):
         raise error
 
@@ -260,7 +262,7 @@ def test_what_cannot_be_read_just_now_is_not_damaged(run, monkeypatch, where, er
     assert (run / "checkpoints" / "5").is_dir() and not (run / "corrupted").exists()
 
 
-def test_the_best_is_not_another_one_without_a_word(run, tmp_path):
+def test_another_best_checkpoint_comes_with_a_warning(run, tmp_path):
     for text in ('{"top1": 0.1}', "", "{}"):
         folder = tmp_path / str(len(text))
         shutil.copytree(run / "checkpoints", folder)
@@ -269,7 +271,7 @@ def test_the_best_is_not_another_one_without_a_word(run, tmp_path):
             assert open_checkpoint(folder, "best").step == 5
 
 
-def test_meta_that_lacks_something_is_damaged(run, tmp_path):
+def test_incomplete_metadata_is_corruption(run, tmp_path):
     shutil.copytree(run / "checkpoints" / "5", tmp_path / "checkpoints" / "5")
     (tmp_path / "checkpoints" / "5" / "checksums.json").unlink()
     (tmp_path / "checkpoints" / "5" / "meta" / "metadata").write_text('{"format": 1}')
@@ -277,7 +279,7 @@ def test_meta_that_lacks_something_is_damaged(run, tmp_path):
         load_checkpoint(tmp_path)
 
 
-def test_a_state_is_saved_before_its_test_and_takes_no_place_until_it_has_passed(tmp_path):
+def test_a_state_is_saved_before_its_test_and_replaces_none_until_it_has_passed(tmp_path):
     folder = tmp_path / "checkpoints"
     with Checkpoints(folder, keep_latest=1, best="loss") as checkpoints:
         for step, loss in ((1, 0.5), (2, 0.25), (3, 0.75)):
@@ -285,12 +287,12 @@ def test_a_state_is_saved_before_its_test_and_takes_no_place_until_it_has_passed
             checkpoints.wait()
             if step > 1:
                 assert checkpoints.steps[-2:] == [step - 1, step]  # the one before stays
-            found = open_checkpoint(tmp_path)
-            assert found.step == step and found.metadata["evaluation_due"] and found.test_results is None
+            checkpoint = open_checkpoint(tmp_path)
+            assert checkpoint.step == step and checkpoint.metadata["evaluation_due"] and checkpoint.test_results is None
             checkpoints.record_test(step, {"top1": 0.5, "loss": loss})
             checkpoints.wait()
-            found = open_checkpoint(tmp_path)
-            assert not found.metadata["evaluation_due"] and found.test_results == {"top1": 0.5, "loss": loss}
+            checkpoint = open_checkpoint(tmp_path)
+            assert not checkpoint.metadata["evaluation_due"] and checkpoint.test_results == {"top1": 0.5, "loss": loss}
         checkpoints.save(4, state(4), META, test_due=True)
         checkpoints.discard(4)  # its test was not finite
         assert checkpoints.latest_step == 3
@@ -307,7 +309,7 @@ def test_a_state_is_saved_before_its_test_and_takes_no_place_until_it_has_passed
 
 
 @pytest.mark.parametrize(("measure", "best"), [("top1", 2), ("loss", 1), ("ema_top1", 3), (None, 2)])
-def test_the_best_is_by_what_the_run_says(tmp_path, measure, best):
+def test_the_best_is_chosen_by_the_measure_of_the_run(tmp_path, measure, best):
     """None: a run of 0.1.0, whose config had no such field."""
     meta = META | ({} if measure is None else {"config": {"checkpoint": {"best": measure}}})
     with Checkpoints(tmp_path / "checkpoints", keep_latest=4, best=measure or "top1") as checkpoints:
@@ -317,7 +319,7 @@ def test_the_best_is_by_what_the_run_says(tmp_path, measure, best):
     assert open_checkpoint(tmp_path, "best").step == best
 
 
-def test_what_a_replaced_one_has_left_in_0_1_0_comes_back(run, tmp_path):
+def test_a_checkpoint_that_0_1_0_was_replacing_is_restored(run, tmp_path):
     shutil.copytree(run / "checkpoints" / "5", tmp_path / "5.replaced")
     assert recover(tmp_path)[0].step == 5 and [path.name for path in tmp_path.iterdir()] == ["5"]
 
@@ -350,7 +352,7 @@ def test_a_run_is_read_while_it_saves(run, tmp_path, monkeypatch):
         open_checkpoint(tmp_path, 2)
 
 
-def test_a_result_that_cannot_be_written_fails(tmp_path, monkeypatch):
+def test_results_that_cannot_be_written_fail_the_save(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
@@ -362,7 +364,7 @@ def test_a_result_that_cannot_be_written_fails(tmp_path, monkeypatch):
     assert open_checkpoint(tmp_path).test_results is None
 
 
-def test_a_seal_that_cannot_be_written_fails_the_save(tmp_path, monkeypatch):
+def test_checksums_that_cannot_be_written_fail_the_save(tmp_path, monkeypatch):
     with pytest.raises(SaveFailed, match="checkpoint 2 could not be written in .*No space left.*; intact: 1"):
         with Checkpoints(tmp_path / "checkpoints", keep_latest=1) as checkpoints:
             checkpoints.save(1, state(1), META)
@@ -378,7 +380,7 @@ def test_a_seal_that_cannot_be_written_fails_the_save(tmp_path, monkeypatch):
 
 
 @pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
-def test_a_save_that_fails_leaves_the_earlier_ones(tmp_path):
+def test_a_failed_save_keeps_earlier_checkpoints(tmp_path):
     """The system lets no file grow beyond 50 kB, as a disk that fills up."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
@@ -408,7 +410,7 @@ def test_a_checkpoint_that_cannot_be_deleted_is_named(tmp_path, monkeypatch):
             checkpoints.discard(1)
 
 
-def test_a_folder_that_is_gone_is_told(tmp_path):
+def test_a_removed_directory_fails_the_save(tmp_path):
     with pytest.raises(SaveFailed, match="checkpoint 2 could not be written in .*: .*; there is no earlier checkpoint"):
         with Checkpoints(tmp_path / "checkpoints") as checkpoints:
             checkpoints.save(1, state(1), META)
@@ -431,13 +433,13 @@ def test_the_averaged_weights_come_back(tmp_path):
     jax.tree.map(np.testing.assert_array_equal, raw, jax.tree.map(lambda x: x + 1, variables["params"]))
 
 
-def test_averaged_weights_that_are_not_there_are_told(run):
+def test_missing_averaged_weights_are_an_error(run):
     with pytest.raises(ValueError, match="has no averaged weights; --optim.ema-decay keeps them"):
         load_checkpoint(run, ema=True)
 
 
-def test_a_copy_of_another_step_is_damaged(tmp_path):
-    """Its files are as written, and the run would go on from another step than it says."""
+def test_a_copy_of_another_step_is_corrupted(tmp_path):
+    """Its files are valid, but the run would resume from another step than its name says."""
     with Checkpoints(tmp_path) as checkpoints:
         for step in (1, 2):
             checkpoints.save(step, state(step), META | {"data": {"next_step": step}})
@@ -446,7 +448,7 @@ def test_a_copy_of_another_step_is_damaged(tmp_path):
         assert open_checkpoint(tmp_path).step == 2
 
 
-def test_a_file_where_damaged_checkpoints_go_is_named(run, tmp_path):
+def test_a_file_in_place_of_the_corrupted_directory_is_named(run, tmp_path):
     shutil.copytree(run, tmp_path / "run")
     (tmp_path / "run" / "checkpoints" / "5" / "meta" / "metadata").unlink()
     (tmp_path / "run" / "corrupted").touch()

@@ -1,4 +1,4 @@
-"""One of two processes that evaluate together: COORDINATOR PROCESS_ID. Its sums tell which examples were counted."""
+"""One of two processes that evaluate together: COORDINATOR PROCESS_ID. Its sums show which examples were counted."""
 
 import sys
 
@@ -38,7 +38,7 @@ class Counter:
         return {}
 
 
-# Both processes draw the same: nothing of it is random.
+# Both processes get the same values: nothing is random.
 @settings(max_examples=40, derandomize=True, deadline=None, database=None)
 @given(n=st.integers(1, MOST) | st.sampled_from([1, 2, 3, 5, 7, 127, MOST]), each=st.sampled_from([1, 2, 3, 5, 7, 11]))
 def count(n, each):

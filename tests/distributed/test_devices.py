@@ -54,7 +54,7 @@ def test_pmap_and_shard_map_agree_exactly(x64):
 
 @pytest.mark.slow
 def test_with_synchronised_statistics_eight_devices_equal_one(x64):
-    """Draws too: every example has its own, wherever it is. Under `shard_map` numbers are those of `pmap`."""
+    """Random numbers too: they belong to the example, not to its device. `shard_map` gives the numbers of `pmap`."""
     close(run("pmap", 8, bn_axis="data"), run("pmap", 1), 1e-5)  # preprocessing is in float32
     close(run("pmap", 8, frozen_norms=("all",)), run("pmap", 1, frozen_norms=("all",)), 1e-5)
 
@@ -132,7 +132,7 @@ def test_every_device_holds_the_whole_state_and_its_share_of_the_batch(mode):
     assert all(shard.data.size == 2 for shard in batch["label"].addressable_shards)
 
 
-def test_what_cannot_be_split_is_refused():
+def test_batches_that_cannot_be_split_are_refused():
     with pytest.raises(ValueError, match="expected a batch that 8 devices divide, got 12; did you mean 16"):
         Parallel().shard(next(batches(12)))
     with pytest.raises(ValueError, match="expected parallel mode pmap or shard_map, got 'jit'"):
@@ -140,6 +140,6 @@ def test_what_cannot_be_split_is_refused():
 
 
 @pytest.mark.parametrize("mode", ["pmap", "shard_map"])
-def test_any_is_asked_without_an_implicit_transfer(mode):
+def test_any_makes_no_implicit_transfer(mode):
     with jax.transfer_guard("disallow"):
         assert [bool(jax.device_get(Parallel(mode).any(value))) for value in (True, False)] == [True, False]

@@ -35,8 +35,8 @@ def processes(folder, tfds_dir, count, mode, *arguments, auto=False, program=(st
         line = [sys.executable, *program, "--workdir", str(folder), "--data.data-dir", tfds_dir]
         line += [*OPTIONS, "--train.parallel", mode, *arguments]
         if auto:  # as Slurm sets it
-            told = {"JOB_ID": port, "STEP_NODELIST": "127.0.0.1", "NTASKS": count, "PROCID": i, "LOCALID": i}
-            environment |= {f"SLURM_{name}": str(value) for name, value in told.items()}
+            messages = {"JOB_ID": port, "STEP_NODELIST": "127.0.0.1", "NTASKS": count, "PROCID": i, "LOCALID": i}
+            environment |= {f"SLURM_{name}": str(value) for name, value in messages.items()}
             line += ["--distributed.auto"]
         elif count > 1:
             line += ["--distributed.coordinator", f"127.0.0.1:{port}", "--distributed.processes", str(count)]
@@ -49,7 +49,7 @@ def processes(folder, tfds_dir, count, mode, *arguments, auto=False, program=(st
 
 
 def ended(started, folder):
-    """Their statuses, and what each said."""
+    """Exit statuses and outputs."""
     statuses = [process.wait(timeout=300) for process in started]
     return statuses, [folder.with_name(f"{folder.name}.{i}.log").read_text() for i in range(len(started))]
 
@@ -68,23 +68,23 @@ def records(folder):
 def test_two_processes_train_as_one_and_back(tmp_path, tfds_dir, digits):
     """One run is done by one process. The other by two, which are stopped; by one, likewise; and by two again."""
     straight, folder = tmp_path / "straight", tmp_path / "run"
-    statuses, said = ended(processes(straight, tfds_dir, 1, "pmap"), straight)
-    assert statuses == [0], said
+    statuses, message = ended(processes(straight, tfds_dir, 1, "pmap"), straight)
+    assert statuses == [0], message
     last = 0
     for count, mode, victim in ((2, "pmap", 1), (1, "shard_map", 0)):
         started = processes(folder, tfds_dir, count, mode)
         wait_for_save(folder, last, started)
         started[victim].send_signal(signal.SIGTERM)
-        statuses, said = ended(started, folder)
-        assert statuses == [143] * count, said
-        steps = {text.partition(" at step ")[2].partition(",")[0] for text in said}
+        statuses, message = ended(started, folder)
+        assert statuses == [143] * count, message
+        steps = {text.partition(" at step ")[2].partition(",")[0] for text in message}
         assert len(steps) == 1 and int(steps.pop()) > last
         last = open_checkpoint(folder).step
         assert all(line["step"] <= last for line in records(folder))
-    statuses, said = ended(processes(folder, tfds_dir, 2, "shard_map", auto=True), folder)
-    assert statuses == [0, 0], said
-    assert f"in 2 processes: 16 steps in {folder}, resuming from step {last}" in said[0]
-    assert "steps in" not in said[1]  # process 0 speaks for both
+    statuses, message = ended(processes(folder, tfds_dir, 2, "shard_map", auto=True), folder)
+    assert statuses == [0, 0], message
+    assert f"in 2 processes: 16 steps in {folder}, resuming from step {last}" in message[0]
+    assert "steps in" not in message[1]  # process 0 speaks for both
     for one, other in zip(records(straight), records(folder), strict=True):
         assert (one["step"], one["split"], one.get("images")) == (other["step"], other["split"], other.get("images"))
         assert one["loss"] == pytest.approx(other["loss"], rel=2e-4)
@@ -98,7 +98,7 @@ def test_two_processes_train_as_one_and_back(tmp_path, tfds_dir, digits):
 @pytest.mark.slow
 @pytest.mark.parametrize("devices", [1, 3])
 def test_two_processes_count_every_example_once(devices):
-    """With so many devices each, for sizes of sets and batches that hypothesis chooses."""
+    """With `devices` devices each, for sizes of sets and batches that hypothesis chooses."""
     port = random.randint(20_000, 50_000)
     environment = os.environ | {"XLA_FLAGS": f"{QUICK} --xla_force_host_platform_device_count={devices}"}
     lines = [[sys.executable, str(COUNT), f"127.0.0.1:{port}", str(i)] for i in range(2)]
@@ -119,9 +119,9 @@ def test_a_lost_process_ends_the_others_with_a_line(tmp_path, tfds_dir, digits):
     wait_for_save(folder, 0, started)
     started[1].kill()
     began = time.monotonic()
-    statuses, said = ended(started, folder)
+    statuses, message = ended(started, folder)
     assert time.monotonic() - began < 40 and statuses == [1, -signal.SIGKILL]
-    assert said[0].strip().splitlines()[-1].startswith("stopped: "), said[0]
+    assert message[0].strip().splitlines()[-1].startswith("stopped: "), message[0]
 
 
 TROUBLED = """
@@ -152,19 +152,19 @@ def test_one_that_comes_late_is_waited_for_and_checksums_that_cannot_be_written_
     """Later than the half minute that the processes' first common operation waits. The disk of the first fills up."""
     folder = tmp_path / "run"
     started = processes(folder, tfds_dir, 2, "pmap", program=("-c", TROUBLED))
-    statuses, said = ended(started, folder)
-    assert statuses == [1, 1], said
-    assert f"stopped: checkpoint 6 could not be written in {folder}/checkpoints: [Errno 28] No space left" in said[0]
-    assert said[1].strip().splitlines()[-1].startswith("stopped: "), said[1]
+    statuses, message = ended(started, folder)
+    assert statuses == [1, 1], message
+    assert f"stopped: checkpoint 6 could not be written in {folder}/checkpoints: [Errno 28] No space left" in message[0]
+    assert message[1].strip().splitlines()[-1].startswith("stopped: "), message[1]
     assert open_checkpoint(folder).step == 3
 
 
-def test_without_a_scheduler_auto_says_what_to_give(tmp_path, tfds_dir):
+def test_auto_without_a_scheduler_names_the_options(tmp_path, tfds_dir):
     started = processes(tmp_path / "run", tfds_dir, 1, "pmap", "--distributed.auto")
-    statuses, said = ended(started, tmp_path / "run")
+    statuses, message = ended(started, tmp_path / "run")
     assert statuses == [2]
     assert (
-        "--distributed.auto: expected Slurm, Cloud TPU, GKE or Open MPI, found none" in said[0]
-        and said[0].count("\n") == 1
+        "--distributed.auto: expected Slurm, Cloud TPU, GKE or Open MPI, found none" in message[0]
+        and message[0].count("\n") == 1
     )
     assert not (tmp_path / "run").exists()

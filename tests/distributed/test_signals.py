@@ -29,22 +29,24 @@ def listener(at_stake, *before):
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
-def test_the_first_signal_is_noted_and_the_second_ends_at_once(number, status):
+def test_the_first_signal_is_recorded_and_the_second_ends_at_once(number, status):
     process = listener("yes")
     for saving in (signal.SIGUSR1, signal.SIGUSR2):
         process.send_signal(saving)
         assert process.stdout.readline() == "save\n"
     process.send_signal(number)
-    wanted = f"noted {number:d} stopped by {number.name} at step 7, which is saved; the same command resumes from there"
-    assert process.stdout.readline().strip() == wanted
+    expected = (
+        f"noted {number:d} stopped by {number.name} at step 7, which is saved; the same command resumes from there"
+    )
+    assert process.stdout.readline().strip() == expected
     process.send_signal(number)
     assert process.wait(timeout=10) == status
-    said = process.stderr.read()
-    assert f"{number.name}: saving after this step; send it again to stop at once" in said
-    assert f"stopped by {number.name} at once" in said
+    message = process.stderr.read()
+    assert f"{number.name}: saving after this step; send it again to stop at once" in message
+    assert f"stopped by {number.name} at once" in message
 
 
-def test_with_nothing_at_stake_the_first_one_ends_at_once():
+def test_without_progress_the_first_signal_ends_at_once():
     process = listener("no")
     process.send_signal(signal.SIGUSR1)
     assert process.stderr.readline() == "SIGUSR1: there is no step to save yet\n"
@@ -53,7 +55,7 @@ def test_with_nothing_at_stake_the_first_one_ends_at_once():
     assert process.wait(timeout=10) == 143 and time.monotonic() - began < 5
 
 
-def test_nohup_keeps_a_hangup_away():
+def test_nohup_ignores_a_hangup():
     process = listener("no", "env", "--ignore-signal=HUP")
     process.send_signal(signal.SIGHUP)
     process.send_signal(signal.SIGTERM)
@@ -61,7 +63,7 @@ def test_nohup_keeps_a_hangup_away():
     assert process.stderr.read().startswith("stopped by SIGTERM at once")
 
 
-def test_handlers_are_as_they_were_afterwards():
+def test_handlers_are_restored():
     from resnet_jax.distributed.signals import SIGNALS, Signals
 
     before = [signal.getsignal(number) for number in SIGNALS]

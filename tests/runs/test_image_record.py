@@ -68,7 +68,7 @@ def test_images_stay_held_out_when_others_come_and_go_or_are_renamed(images):
     assert grown.identities[1].digests["set"] == renamed.identities[1].digests["set"]
 
 
-def test_what_has_changed_in_the_data_is_said(images, tmp_path):
+def test_changes_of_the_data_are_reported(images, tmp_path):
     before = make_plan(config(images))
     meta, record = {"data": data_metadata(before)}, make_record(*before.identities)
     same = ([], [])
@@ -79,28 +79,28 @@ def test_what_has_changed_in_the_data_is_said(images, tmp_path):
     first, last = sorted(images.glob("cat/*.png"))[:: len(names(before.train)) // 2 - 1][:2]
     chosen = next(file for file in sorted(images.glob("cat/*")) if f"cat/{file.name}" in names(before.train))
     chosen.rename(chosen.with_name("zzz.png"))
-    said = "the data has changed since this run began: train images in another order (1 renamed), "
-    said += "which changes the batches"
-    assert data_changes(make_plan(config(images)), meta, record) == ([said], [])
+    message = "the data has changed since this run began: train images in another order (1 renamed), "
+    message += "which changes the batches"
+    assert data_changes(make_plan(config(images)), meta, record) == ([message], [])
     chosen.with_name("zzz.png").rename(chosen)
     assert data_changes(make_plan(config(images)), meta, record) == same
 
     moved = images / "dog" / chosen.name.replace("im", "am")
     chosen.rename(moved)  # corrected
-    (said,), _ = data_changes(make_plan(config(images)), meta, record)
-    assert "train images: 1 renamed, 1 with another label" in said
+    (message,), _ = data_changes(make_plan(config(images)), meta, record)
+    assert "train images: 1 renamed, 1 with another label" in message
     moved.rename(chosen)
     chosen.unlink()
-    (said,), _ = data_changes(make_plan(config(images)), meta, record)
-    assert "1 removed" in said and "trained on before" not in said
-    (said,), _ = data_changes(make_plan(config(images, holdout="position")), meta, record)
-    assert "test images were trained on before" in said
+    (message,), _ = data_changes(make_plan(config(images)), meta, record)
+    assert "1 removed" in message and "trained on before" not in message
+    (message,), _ = data_changes(make_plan(config(images, holdout="position")), meta, record)
+    assert "test images were trained on before" in message
     write_images(images)
     old = {"data": {"images": meta["data"]["images"], "classes": ["cat", "dog"]}}  # of version 0.1.0
     assert data_changes(before, old) == same
     write_images(images, first=12, last=20)
-    (said,), _ = data_changes(make_plan(config(images)), old)
-    assert said.startswith("the data has changed since this run began: images {'train'")
+    (message,), _ = data_changes(make_plan(config(images)), old)
+    assert message.startswith("the data has changed since this run began: images {'train'")
 
 
 def test_many_files_are_not_read(images, monkeypatch):
@@ -111,12 +111,12 @@ def test_many_files_are_not_read(images, monkeypatch):
     write_images(images.parent / "both" / "train")
     write_images(images.parent / "both" / "val", first=12, last=15)
     before = make_plan(config(images.parent / "both"))
-    assert {own.kind for own in before.identities} == {"names"}
+    assert {identity.kind for identity in before.identities} == {"names"}
     meta = {"data": data_metadata(before)}
     (images.parent / "both" / "val" / "dog" / "im012.png").rename(images.parent / "both" / "val" / "dog" / "x.png")
     record = make_record(*before.identities)
-    changes, (said,) = data_changes(make_plan(config(images.parent / "both")), meta, record)
-    assert changes == [] and said.startswith("the test images have changed (1 added, 1 removed)")
+    changes, (message,) = data_changes(make_plan(config(images.parent / "both")), meta, record)
+    assert changes == [] and message.startswith("the test images have changed (1 added, 1 removed)")
     monkeypatch.setattr(planning, "MANY", 1000)  # as after images were removed
     assert make_plan(config(images.parent / "both"), record).identities[0].kind == "names"
 
@@ -159,8 +159,8 @@ def test_a_repaired_image_is_no_other_image(images, part):
     repaired = make_plan(config(images), record)
     assert names(repaired.test) == names(broken.test)
     split = "train" if part == "train" else "test"
-    said = f"1 {split} image has other contents than before, under the same name and label"
-    assert data_changes(repaired, meta, record) == ([], [said])
+    message = f"1 {split} image has other contents than before, under the same name and label"
+    assert data_changes(repaired, meta, record) == ([], [message])
     changes, _ = data_changes(repaired, meta, record, exact=True)  # of `replay`
     assert len(changes) == (part == "train") and all("train images: 1 added, 1 removed" in line for line in changes)
 
@@ -171,16 +171,16 @@ def test_exchanged_classes_and_other_images_of_the_same_names_are_no_repair(imag
     (images / "cat").rename(images / "x")
     (images / "dog").rename(images / "cat")
     (images / "x").rename(images / "dog")
-    (said,), _ = data_changes(make_plan(plan.config), meta, record)
-    assert "train images: 24 renamed, 24 with another label" in said
+    (message,), _ = data_changes(make_plan(plan.config), meta, record)
+    assert "train images: 24 renamed, 24 with another label" in message
     write_images(images)
     (images / "cat" / "im000.png").write_bytes((images / "dog" / "im000.png").read_bytes())  # one, but it is known
-    (said,), _ = data_changes(make_plan(plan.config), meta, record)
-    assert "train images: 1 added, 1 removed" in said
+    (message,), _ = data_changes(make_plan(plan.config), meta, record)
+    assert "train images: 1 added, 1 removed" in message
     write_images(images, classes=("bird", "cat", "dog"))
     shutil.rmtree(images / "bird")
-    (said,), _ = data_changes(make_plan(plan.config), meta, record)
-    assert "train images: " in said
+    (message,), _ = data_changes(make_plan(plan.config), meta, record)
+    assert "train images: " in message
 
 
 def test_images_of_small_classes_stay_held_out_too(tmp_path):
@@ -195,7 +195,7 @@ def test_images_of_small_classes_stay_held_out_too(tmp_path):
     assert names(before.test) < names(grown.test) and names(before.train) < names(grown.train)
 
 
-def test_a_run_whose_images_are_not_all_known_says_so(images, tmp_path):
+def test_an_incomplete_record_is_reported(images, tmp_path):
     plan = make_plan(config(images))
     train, test = plan.identities
     for record, known in (
@@ -221,7 +221,7 @@ def test_images_are_identified_once_for_several_runs(images, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("splits", "wanted"),
+    ("splits", "expected"),
     [
         ({"test_split": "train[75%:]"}, (18, 6)),
         ({"test_split": "train[:25%]"}, (18, 6)),
@@ -231,25 +231,25 @@ def test_images_are_identified_once_for_several_runs(images, monkeypatch):
         ({"train_split": "train[:50%]", "test_split": "train[50%:]"}, (12, 12)),
     ],
 )
-def test_no_image_is_in_both_parts(images, splits, wanted):
-    if isinstance(wanted, str):
-        with pytest.raises(ValueError, match=wanted):
+def test_no_image_is_in_both_splits(images, splits, expected):
+    if isinstance(expected, str):
+        with pytest.raises(ValueError, match=expected):
             make_plan(config(images, **splits))
         return
     plan = make_plan(config(images, **splits))
-    assert (plan.train.num_examples, plan.test.num_examples) == wanted and not names(plan.train) & names(plan.test)
+    assert (plan.train.num_examples, plan.test.num_examples) == expected and not names(plan.train) & names(plan.test)
     digits = dataclasses.replace(config(images, **splits), data=DataConfig(**splits))
     plan = make_plan(digits)
     assert plan.train.num_examples + plan.test.num_examples == 1437
-    assert plan.test.num_examples == pytest.approx(1437 * wanted[1] / sum(wanted), abs=1)
+    assert plan.test.num_examples == pytest.approx(1437 * expected[1] / sum(expected), abs=1)
 
 
 def test_copies_in_both_folders_are_counted(images, tmp_path):
     for split, first, last in (("train", 0, 6), ("test", 4, 8)):
         write_images(tmp_path / "both" / split, first=first, last=last)
     plan = make_plan(config(tmp_path / "both"))
-    (said,) = shared_note(plan)
-    assert said.startswith("4 of the 8 test images are also trained on, as the same file or a copy")
+    (message,) = shared_note(plan)
+    assert message.startswith("4 of the 8 test images are also trained on, as the same file or a copy")
     assert shared_note(make_plan(config(images))) == []
 
 
@@ -286,40 +286,40 @@ def test_the_record_of_a_run(images, tmp_path):
     zipped = bytearray(written)
     zipped[8] = 99  # a way to compress that nobody knows, of the first array
     zipped[written.index(b"PK\x01\x02") + 10] = 99
-    for damaged in (written[:200], bytes(zipped), one_array.getvalue(), other.getvalue(), None):
+    for corrupted in (written[:200], bytes(zipped), one_array.getvalue(), other.getvalue(), None):
         file.unlink()
-        if damaged is None:
+        if corrupted is None:
             os.mkfifo(file)
         else:
-            file.write_bytes(damaged)
+            file.write_bytes(corrupted)
         with pytest.raises(ValueError, match="images.npz is corrupted .*; move it away to continue without it"):
             read_record(tmp_path)
 
 
 def test_a_run_of_version_0_1_0_keeps_its_splits_and_is_recognised(images, tmp_path):
-    begun = config(images, holdout="position")
-    record = {"config": to_dict(begun)}
+    first = config(images, holdout="position")
+    record = {"config": to_dict(first)}
     del record["config"]["data"]["holdout"]
     run = tmp_path / "run"
     (run / "checkpoints" / "3" / "meta").mkdir(parents=True)
     (run / "config.json").write_text(json.dumps(record))
     assert read_config(run).data.holdout == "position" and from_dict(to_dict(config(images))).data.holdout == "digest"
     same = adopt_holdout(run, config(images))
-    assert same == begun and check_unchanged(run, same) == []
+    assert same == first and check_unchanged(run, same) == []
     with pytest.raises(ValueError, match="data.batch_size was 4, now 5"):
         changed = dataclasses.replace(config(images), data=DataConfig(path=str(images), batch_size=5))
         check_unchanged(run, adopt_holdout(run, changed))
-    plan = make_plan(begun)
+    plan = make_plan(first)
     assert plan.splits == ("train[:80%]", "train[80%:]")
     meta = {"data": {"images": {"train": 19, "test": 5}, "classes": ["cat", "dog"]}}
-    found = record_of(run, meta)
-    assert found.train.digests == plan.identities[0].digests
+    rebuilt = record_of(run, meta)
+    assert rebuilt.train.digests == plan.identities[0].digests
     write_images(images, first=12, last=13)
-    assert record_of(run, meta) is None  # its held-out part cannot be told any more
+    assert record_of(run, meta) is None  # its held-out part is no longer known
     meta_file = {"format": 2, "model": {}, "classes": [], "preprocess": {}, "config": record["config"]}
     (run / "checkpoints" / "3" / "meta" / "metadata").write_text(json.dumps(meta_file))
     (run / "config.json").unlink()
-    assert adopt_holdout(run, config(images)) == begun
+    assert adopt_holdout(run, config(images)) == first
 
 
 @pytest.mark.parametrize("inside", [("",), ("day", "night")])
@@ -331,8 +331,8 @@ def test_a_folder_is_read_as_version_0_1_0_did(tmp_path, inside):
     (tmp_path / "set" / "dog" / "extra").write_bytes(next((tmp_path / "set").rglob("*.png")).read_bytes())
     (tmp_path / "set" / "lost+found").mkdir()
     shutil.copy(next((tmp_path / "set").rglob("*.png")), tmp_path / "set" / "lost+found")
-    begun = config(tmp_path / "set", holdout="position", mean=(123.0,) * 3, std=(58.0,) * 3)
-    plan = make_plan(dataclasses.replace(begun, data=dataclasses.replace(begun.data, batch_size=2)))
+    first = config(tmp_path / "set", holdout="position", mean=(123.0,) * 3, std=(58.0,) * 3)
+    plan = make_plan(dataclasses.replace(first, data=dataclasses.replace(first.data, batch_size=2)))
     assert plan.train.classes == ("cat", "dog", "lost+found")
     assert names(plan.train) | names(plan.test) == {
         path.relative_to(tmp_path / "set").as_posix() for path in (tmp_path / "set").rglob("*.png")
@@ -388,20 +388,20 @@ def test_class_weights(images):
     assert weighted(("dog=0", "cat=3")).task.class_weights == (3.0, 0.0)
     plan = with_recorded_classes(weighted("balanced"), {"classes": ["dog", "cat"]})
     assert plan.task.class_weights == pytest.approx((15 / (2 * 12), 15 / (2 * 3)))
-    for weights, said in (
+    for weights, message in (
         (
             (1.0,),
             "expected optim.class_weights to have 2 numbers, one per class, got 1; .*: cat, dog; or CLASS=WEIGHT",
         ),
         (("dgo=1",), "optim.class_weights: no class 'dgo'; did you mean dog"),
         (("dog=0", "cat=0"), "optim.class_weights: expected one weight or more above 0, got 0 for each class"),
-        ((1.0, "cat=2"), "optim.class_weights=.*; or CLASS=WEIGHT"),
-        (("cat=-2",), "optim.class_weights=.*; or CLASS=WEIGHT"),
-        (("cat=x",), "optim.class_weights=.*; or CLASS=WEIGHT"),
+        ((1.0, "cat=2"), "optim.class_weights: .*; or CLASS=WEIGHT"),
+        (("cat=-2",), "optim.class_weights: .*; or CLASS=WEIGHT"),
+        (("cat=x",), "optim.class_weights: .*; or CLASS=WEIGHT"),
         ((0.0, 0.0), "optim.class_weights: expected balanced, or a number of at least 0 for each class"),
         ((), "optim.class_weights: expected balanced, or"),
     ):
-        with pytest.raises(ValueError, match=said):
+        with pytest.raises(ValueError, match=message):
             weighted(weights)
 
 
@@ -416,7 +416,7 @@ def test_balanced_batches_come_by_the_plan(images):
         assert (batch["label"] == plan.train.labels[plan.train.order(0, 12).batch(0)]).all()
 
 
-def test_a_record_of_earlier_configs_that_is_none_is_refused_in_one_line(images, tmp_path):
+def test_an_invalid_record_of_earlier_configs_is_one_line(images, tmp_path):
     (tmp_path / "checkpoints" / "1").mkdir(parents=True)
     record_config(tmp_path, config(images), 0)
     record = json.loads((tmp_path / "config.json").read_text())
@@ -439,16 +439,16 @@ def test_another_runs_record_is_refused(images, tmp_path):
         return meta
 
     meta, run = save(3, plans[0]), tmp_path / "run"
-    own, other = (make_record(*plan.identities) for plan in plans)
-    write_record(run, own)
-    assert read_record(run).digest == own.digest
+    record, other = (make_record(*plan.identities) for plan in plans)
+    write_record(run, record)
+    assert read_record(run).digest == record.digest
     write_record(run, other)
     with pytest.raises(ValueError, match="images.npz belongs to another run: the newest checkpoint was trained"):
         read_record(run)
     # The data was changed on purpose, and no checkpoint has been saved since.
-    write_record(run, make_record(*plans[1].identities, own))
-    assert read_record(run).history == (own.digest,)
+    write_record(run, make_record(*plans[1].identities, record))
+    assert read_record(run).history == (record.digest,)
     write_record(run, make_record(*plans[1].identities, complete=False, meta=meta))  # the record was moved away
     changed = read_record(run)
     save(4, plans[1])
-    assert read_record(run).history == changed.history == (own.digest,)
+    assert read_record(run).history == changed.history == (record.digest,)

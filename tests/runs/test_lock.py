@@ -23,7 +23,7 @@ HOLD = "import sys, time; from pathlib import Path; from resnet_jax.runs.lock im
 HOLD += "with locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
 
 
-def test_a_second_one_is_refused_and_a_lock_left_behind_is_taken(tmp_path):
+def test_a_second_process_is_refused_and_the_lock_of_a_dead_one_is_taken(tmp_path):
     with locked(tmp_path) as previous:
         assert previous is None
         with pytest.raises(ValueError, match="is in use by process .* on .*, since .*; wait for it, or choose another"):
@@ -50,7 +50,7 @@ def test_something_else_in_the_locks_place_is_named(tmp_path, make):
             pass
 
 
-def test_a_lock_of_any_bytes_is_taken(tmp_path):
+def test_a_lock_file_may_contain_any_bytes(tmp_path):
     (tmp_path / "lock").write_bytes(bytes(range(256)))
     with locked(tmp_path) as previous:
         assert previous.isprintable()

@@ -17,7 +17,7 @@ from resnet_jax.runs.memory import is_out_of_memory, out_of_memory
         ("RESOURCE_EXHAUSTED", ""),
     ],
 )
-def test_what_was_asked_for_is_said(message, asked):
+def test_the_requested_amount_is_reported(message, asked):
     error = jax.errors.JaxRuntimeError(message)
     assert is_out_of_memory(error) and not is_out_of_memory(jax.errors.JaxRuntimeError("INTERNAL: lost"))
     assert str(out_of_memory(error, "in step 1", "less is less")) == f"out of memory in step 1{asked}: less is less"

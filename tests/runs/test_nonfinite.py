@@ -42,7 +42,7 @@ def setting():
 
 
 def test_a_compiled_step_of_a_linear_probe_skips_it():
-    """The smallest case: with the maximum of XLA's, this step goes on with finite numbers."""
+    """The smallest case: with the maximum of XLA's, this step continues with finite numbers."""
     model, tx = recipe.small("cifar_resnet8", 1, stages=1, num_classes=5, frozen_norms=("all",)), optim.sgd(0.1)
     state = TrainState.from_variables(jax.tree.map(jnp.asarray, recipe.variables(model)), tx, jax.random.key(0))
     image = np.random.default_rng(0).standard_normal((N, 32, 32, 3)).astype(np.float32)
@@ -61,9 +61,9 @@ def test_compiled_evaluation_and_prediction_show_it(setting):
     assert np.isfinite(evaluate(state, {"image": image, "label": label})["loss"])
     for place, poke in PLACES.items():
         bad, images = poke(state, image)
-        sums, own = (step(bad, {"image": images, "label": label}) for step in (evaluate, predict))
+        sums, forward = (step(bad, {"image": images, "label": label}) for step in (evaluate, predict))
         assert np.isnan(sums["loss"]) and sums["top1"] <= (N - 1 if place == "pixel" else 0), place
-        lost = np.isnan(own.predictions["log_probability"]).all(-1)
+        lost = np.isnan(forward.predictions["log_probability"]).all(-1)
         assert lost.tolist() == [place != "pixel" or i == 1 for i in range(N)], place
 
 
@@ -80,7 +80,7 @@ def test_compiled_training_skips_it(setting, probe):
     assert step(state, {"image": image, "label": label})[1]["skipped"] == 0
     for place, poke in PLACES.items():
         if place == "statistic" and not probe:
-            continue  # training makes its own
+            continue  # training computes its own
         bad, images = poke(state, image)
         new, sums = step(bad, {"image": images, "label": label})
         assert sums["skipped"] == 1 and sums["count"] == 0, place

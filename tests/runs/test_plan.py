@@ -54,16 +54,16 @@ def test_names_by_place_hold_for_one_order_of_the_folders(numbered):
     assert now.notes == ("classes renamed: 0=zero, 1=one, 2=two, 10=ten",)
     joined = replace(now.config.data, train_split="train[:50%]+train[50%:75%]", test_split="train[75%:]")
     assert make_plan(replace(now.config, data=joined)).train.classes == names
-    facts = data_metadata(now)
-    assert data_changes(now, {"classes": names, "data": facts}) == ([], [])
+    data = data_metadata(now)
+    assert data_changes(now, {"classes": names, "data": data}) == ([], [])
     old = plan(numbered, class_names=names, holdout="position")
-    assert old.notes == ("classes renamed: 0=zero, 1=one, 10=two, 2=ten",)  # as 0.1.0, whose runs go on so
-    (said,), _ = data_changes(now, {"classes": names, "data": {"own_classes": old.own_classes}})
-    assert "own_classes ('0', '1', '10', '2'), now ['0', '1', '2', '10']" in said
+    assert old.notes == ("classes renamed: 0=zero, 1=one, 10=two, 2=ten",)  # as in 0.1.0, whose runs resume so
+    (message,), _ = data_changes(now, {"classes": names, "data": {"own_classes": old.own_classes}})
+    assert "own_classes ('0', '1', '10', '2'), now ['0', '1', '2', '10']" in message
     assert with_recorded_classes(now, {"classes": ["one", "zero", "two", "ten"]}) is now
 
 
-def test_one_value_per_channel_is_told_before_work(numbered):
+def test_one_value_per_channel_is_an_error_before_any_work(numbered):
     now = plan(numbered, image_size=8)
     one = replace(now, config=replace(now.config, data=replace(now.config.data, batch_size=1)))
     check_values_per_channel(one.config, one.model, one.train.image_shape, 1)

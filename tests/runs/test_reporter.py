@@ -42,18 +42,18 @@ def test_one_json_object_a_line_and_one_line_of_text(tmp_path):
     assert second == "epoch 1.00/10  step 10/100  test: loss 1.0000  top-1 0.5000  top-5 0.7500  (9 images)"
 
 
-def test_a_terminal_breaks_lines_between_words_and_a_file_has_whole_ones(tmp_path):
-    said = " ".join(f"word{i}" for i in range(10))
+def test_a_terminal_breaks_lines_between_words_and_a_file_does_not(tmp_path):
+    message = " ".join(f"word{i}" for i in range(10))
     for terminal in (True, False):
         console, written = report(tmp_path, terminal=terminal, width=20)
-        written.print(said)
+        written.print(message)
         lines = console.file.getvalue().splitlines()
-        assert [word for line in lines for word in line.split()] == said.split()
-        assert max(map(len, lines)) <= 20 if terminal else lines == [said]
+        assert [word for line in lines for word in line.split()] == message.split()
+        assert max(map(len, lines)) <= 20 if terminal else lines == [message]
 
 
 def shown(console):
-    """What a terminal has been made to show, line by line, whatever was drawn over it later."""
+    """All lines that a terminal has shown, even those that were overwritten later."""
     return re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", console.file.getvalue()).replace("\r", "\n").splitlines()
 
 
@@ -66,7 +66,7 @@ def shown(console):
         (10, ()),
     ],
 )
-def test_a_terminal_gets_a_bar_of_one_line_above_which_all_is_said(tmp_path, width, parts):
+def test_a_terminal_gets_a_bar_of_one_line_below_all_messages(tmp_path, width, parts):
     console, written = report(tmp_path, terminal=True, width=width)
     with written:
         with written.compiling("the training step"):
@@ -134,7 +134,7 @@ def test_long_lines_and_brackets_are_left_as_they_are(tmp_path):
     assert console.file.getvalue().splitlines()[1].endswith("- images/s  elapsed 0:00  remaining 0:00")
 
 
-def test_going_on_drops_what_came_after_the_checkpoint_and_a_torn_line(tmp_path):
+def test_resuming_drops_records_after_the_checkpoint_and_an_incomplete_line(tmp_path):
     file = tmp_path / "metrics.jsonl"
     file.write_text("".join(json.dumps({"step": step}) + "\n" for step in (10, 20, 30)) + '{"step": 4')
     _, written = report(tmp_path, start=20)
@@ -143,7 +143,7 @@ def test_going_on_drops_what_came_after_the_checkpoint_and_a_torn_line(tmp_path)
     assert [record["step"] for record in records(file)] == [10, 20, 40]
 
 
-def test_a_line_that_is_no_record_is_told(tmp_path):
+def test_an_invalid_line_is_an_error(tmp_path):
     (tmp_path / "metrics.jsonl").write_text('{"step": 10}\n{"stXp": 20}\n')
     with pytest.raises(ValueError, match="metrics.jsonl has an invalid line .*; repair it or move the file away"):
         report(tmp_path)
@@ -194,17 +194,17 @@ def test_numbers_and_pictures_go_to_every_writer_and_they_are_closed(tmp_path):
         written.train(3, VALUES | {"images_per_second": None})
         written.test(3, {"loss": 1.0, "top1": 0.5, "images": 9})
     train = {"train/loss": 1.5, "train/top1": 0.25, "train/learning_rate": 0.1}
-    wanted = [
+    expected = [
         (0, "train/images", (2, 3, 3)),
         (3, train),
         (3, {"test/loss": 1.0, "test/top1": 0.5, "test/images": 9}),
         "closed",
     ]
-    assert [writer.got for writer in writers] == [wanted, wanted]
+    assert [writer.got for writer in writers] == [expected, expected]
 
 
 @pytest.mark.parametrize("curves", [True, False])
-def test_a_full_disk_is_told_at_once(tmp_path, curves):
+def test_a_full_disk_is_reported_at_once(tmp_path, curves):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     writers = [TensorBoard(tmp_path / "tensorboard", start_step=0, hyperparameters={})] if curves else []
     written = RunReporter(tmp_path, start_step=0, total_steps=100, writers=writers, console=Console(quiet=True))
@@ -218,5 +218,5 @@ def test_a_full_disk_is_told_at_once(tmp_path, curves):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     with RunReporter(tmp_path, start_step=10, total_steps=100, console=Console(quiet=True)):
         pass
-    kept = [line["step"] for line in records(tmp_path / "metrics.jsonl")]
-    assert kept and kept == list(range(1, kept[-1] + 1))
+    steps = [line["step"] for line in records(tmp_path / "metrics.jsonl")]
+    assert steps and steps == list(range(1, steps[-1] + 1))

@@ -34,14 +34,14 @@ def pictures(tmp_path):
 
 def test_images_are_counted_by_class_in_each_split(pictures, tmp_path):
     config = DataConfig(path=str(pictures), image_size=8, batch_size=4, channels=3)
-    found = survey(config, sheet=str(tmp_path / "sheet.png"), batches=1)
-    assert found.counts == {split: list(counts) for split, counts in COUNTS.items()}
-    lines = found.lines(80)
+    result = survey(config, sheet=str(tmp_path / "sheet.png"), batches=1)
+    assert result.counts == {split: list(counts) for split, counts in COUNTS.items()}
+    lines = result.lines(80)
     assert [line.split() for line in lines[3:7]] == [
         ["class", "train", "val"], ["cat", "9", "2"], ["dog", "2", "1"], ["owl", "4", "0"],
     ]  # fmt: skip
     assert "unbalanced: 2 to 9 images of a class in train" in lines
-    record = json.loads(json.dumps(found.record()))
+    record = json.loads(json.dumps(result.record()))
     assert record["classes"][2] == {"class": "owl", "images": {"train": 4, "val": 0}} and "broken" not in record
     assert record["images"] == {"train": 15, "val": 3} and record["image_shape"] == [8, 8, 3]
 
@@ -61,7 +61,7 @@ def test_labels_that_the_storage_does_not_know_are_not_read_to_be_counted():
     assert class_counts(StreamingLoader(known, 8, 8), 2).tolist() == [1, 1]
 
 
-def test_a_file_of_labels_that_is_not_there_is_no_tfds_name(capsys):
+def test_a_missing_file_of_labels_is_not_taken_for_a_tfds_name(capsys):
     for name in ("nowhere.csv", "nowhere.tsv", "nowhere.jsonl"):
         with pytest.raises(SystemExit):
             main(["data", name])
@@ -112,12 +112,12 @@ def test_images_of_several_sizes_are_verified_without_a_common_one(pictures, tmp
 
 def test_labels_are_looked_at_too_and_the_order_is_that_of_the_images():
     images = np.zeros((300, 4, 4, 1), np.uint8)
-    found = list(
+    result = list(
         read_all(ArraySource(images, np.arange(300) % 3 - (np.arange(300) == 7), ("a", "b"), "x.npz"), threads=2)
     )
-    assert [label for label, _ in found[:8]] == [0, 1, 2, 0, 1, 2, 0, 0]
-    assert found[2][1] == "x.npz, image 2: label 2; labels of 2 classes are 0 to 1" and found[0][1] is None
-    assert sum(reason is not None for _, reason in found) == 100
+    assert [label for label, _ in result[:8]] == [0, 1, 2, 0, 1, 2, 0, 0]
+    assert result[2][1] == "x.npz, image 2: label 2; labels of 2 classes are 0 to 1" and result[0][1] is None
+    assert sum(reason is not None for _, reason in result) == 100
 
 
 def test_a_split_that_cannot_be_opened_is_listed(monkeypatch):
@@ -130,10 +130,10 @@ def test_a_split_that_cannot_be_opened_is_listed(monkeypatch):
             return ArraySource(np.zeros((3, 4, 4, 1), np.uint8), np.array([0, 1, 1]), ("a", "b"), "x.npz")
 
     monkeypatch.setattr(survey_room, "open_dataset", lambda config, label_kind: Dataset())
-    told = []
-    found = verify(DataConfig(), progress=lambda *counts: told.append(counts))
-    assert found.broken == [{"split": "test", "reason": "test has no labels"}] and told == [(1, 5), (2, 5), (3, 5)]
-    assert found.labels["train"].tolist() == [0, 1, 1]
+    messages = []
+    result = verify(DataConfig(), progress=lambda *counts: messages.append(counts))
+    assert result.broken == [{"split": "test", "reason": "test has no labels"}] and messages == [(1, 5), (2, 5), (3, 5)]
+    assert result.labels["train"].tolist() == [0, 1, 1]
 
 
 def test_an_image_in_two_classes_is_named(pictures, capsys):

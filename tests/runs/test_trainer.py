@@ -95,7 +95,7 @@ def test_the_checkpoint_is_the_net_that_was_evaluated(finished, digits):
 
 
 @pytest.mark.slow
-def test_a_finished_run_says_so_and_writes_nothing(finished, tfds_dir, capsys):
+def test_a_finished_run_is_reported_and_writes_nothing(finished, tfds_dir, capsys):
     folder, means = finished
     before = [(folder / name).read_bytes() for name in ("metrics.jsonl", "config.json")]
     assert train(config(folder, tfds_dir)) == pytest.approx(means)
@@ -104,7 +104,7 @@ def test_a_finished_run_says_so_and_writes_nothing(finished, tfds_dir, capsys):
 
 
 @pytest.mark.slow
-def test_stopped_while_it_tests_it_goes_on_to_the_same_numbers(finished, tmp_path, tfds_dir, monkeypatch, capsys):
+def test_a_run_stopped_in_its_test_resumes_to_the_same_numbers(finished, tmp_path, tfds_dir, monkeypatch, capsys):
     """SIGTERM in the first test; saves by the clock too. Goes on under shard_map."""
     seen = []
 
@@ -147,7 +147,7 @@ EXHAUSTED = "RESOURCE_EXHAUSTED: Out of memory allocating 133089445696 bytes."
 
 
 @pytest.mark.slow
-def test_errors_of_the_data_and_the_device_save_what_was_made(finished, tmp_path, tfds_dir, monkeypatch, capsys):
+def test_errors_of_the_data_and_the_device_save_the_completed_steps(finished, tmp_path, tfds_dir, monkeypatch, capsys):
     """An image that cannot be read, memory that ends in a step and in a test; SIGUSR1 on the way."""
     run, saves = config(tmp_path, tfds_dir), []
     save = Checkpoints.save
@@ -195,10 +195,10 @@ def test_errors_of_the_data_and_the_device_save_what_was_made(finished, tmp_path
         assert saves[-1] == 5
         Failing.error = jax.errors.JaxRuntimeError(EXHAUSTED)
         Failing.fails = ("step", 7)
-        said = (
+        message = (
             r"out of memory in step 7 \(asked for 124 GiB\): a lower --data.batch-size \(now 88\), --optim.accumulate 2"
         )
-        with pytest.raises(OutOfMemory, match=said):
+        with pytest.raises(OutOfMemory, match=message):
             train(run)
         assert saves[-1] == 6
         Failing.fails = ("test", 8)
@@ -249,8 +249,8 @@ def test_patience_ends_a_run_at_the_same_step_however_often_it_is_stopped(tmp_pa
     Scripted.stopped = None
     assert train(config(tmp_path, tfds_dir, **patient, train__patience=2))["loss"] == 0.47
     *_, why, last = capsys.readouterr().out.splitlines()
-    said = "stopped early at step 4, after 2 tests without a better result (--train.patience)"
-    assert why == f"{said}; the best: loss 0.4000 at step 2"
+    message = "stopped early at step 4, after 2 tests without a better result (--train.patience)"
+    assert why == f"{message}; the best: loss 0.4000 at step 2"
     assert last.startswith("done in 0:") and last.endswith(f"next: resnet-jax predict {tmp_path} IMAGE --step best, "
         f"resnet-jax eval {tmp_path} --step best, resnet-jax plot {tmp_path}")  # fmt: skip
     assert kept_steps(tmp_path / "checkpoints") == [2, 4] and open_checkpoint(tmp_path, "best").step == 2
@@ -271,7 +271,7 @@ def test_processes_agree_before_each_part_of_the_start_ends(monkeypatch):
     assert agreed[0] is None and [type(one) for one in agreed[1:]] == [DataError, SetupError, SetupError]
 
 
-def test_the_best_test_is_taken_from_the_kept_checkpoints():
+def test_the_best_test_is_restored_from_the_kept_checkpoints():
     best = BestTest(Measure.of("loss"))
     best.restore_scores({4: None}, every=2)
     assert (best.value, best.tests_since) == (None, 0)
@@ -303,8 +303,8 @@ def test_skipped_images_follow_a_line_that_was_cut_off(tmp_path):
 
 def test_class_weights_and_gates_are_refused_together_and_leave_no_folder(tmp_path, tfds_dir, monkeypatch):
     both = {"model__name": "cifar_skipnet38", "optim__gate_penalty": 0.5, "optim__class_weights": "balanced"}
-    said = "optim.gate_penalty=0.5 cannot be combined with optim.class_weights; set --optim.gate-penalty 0 or remove"
-    with pytest.raises(SetupError, match=said):
+    message = "optim.gate_penalty=0.5 cannot be combined with optim.class_weights; set --optim.gate-penalty 0 or remove"
+    with pytest.raises(SetupError, match=message):
         train(config(tmp_path / "run", tfds_dir, **both))
 
     def refuses(*_):
@@ -321,22 +321,22 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, tfds_dir):
     wild = config(tmp_path, tfds_dir, optim__peak_lr=1e30, optim__warmup_epochs=1.0, checkpoint__every_steps=1)
     with pytest.raises(Diverged) as caught:
         train(wild)
-    said = str(caught.value)
+    message = str(caught.value)
     # Step 1 has rate 0; step 2 throws the weights away, and step 3 sees it.
-    assert "at step 3, learning rate 5e+29" in said
-    assert f"the newest checkpoint: {tmp_path / 'checkpoints' / '2'}" in said
+    assert "at step 3, learning rate 5e+29" in message
+    assert f"the newest checkpoint: {tmp_path / 'checkpoints' / '2'}" in message
     (line,) = [json.loads(line) for line in (tmp_path / "nonfinite.jsonl").read_text().splitlines()]
     assert len(line["examples"]) == len(set(line["examples"])) == 88
-    assert f"training examples {', '.join(line['names'][:3])}, ... (all in nonfinite.jsonl)" in said
-    assert said.endswith("; try a lower --optim.peak-lr, or --optim.clip-norm 1")
+    assert f"training examples {', '.join(line['names'][:3])}, ... (all in nonfinite.jsonl)" in message
+    assert message.endswith("; try a lower --optim.peak-lr, or --optim.clip-norm 1")
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(load_checkpoint(tmp_path).variables))
 
 
 @pytest.mark.slow
-def test_changes_that_are_allowed_are_told_and_kept_and_nothing_is_compiled_twice(
+def test_allowed_changes_are_reported_and_recorded_and_nothing_is_compiled_twice(
     finished, tmp_path, tfds_dir, monkeypatch, capsys
 ):
-    """The finished run goes on for two more epochs, with another seed and averages."""
+    """The finished run resumes for two more epochs, with another seed and averages."""
     folder = tmp_path / "run"
     shutil.copytree(finished[0], folder)
     compiled = []
@@ -347,9 +347,9 @@ def test_changes_that_are_allowed_are_told_and_kept_and_nothing_is_compiled_twic
     longer = config(folder, tfds_dir, **changed, resume__allow_changes=True)
     means = train(longer)
     out = capsys.readouterr().out
-    said = "optim.ema_decay was None, now 0.5, train.epochs was 2.0, now 4.0, train.seed was 0, now 1"
-    assert f"going on with another config: {said}" in out and "averaged weights" in out
-    assert "going on from step 8" in out and records(folder)[-1] == {"step": 16, "split": "test", "epoch": 4.0, **means}
+    message = "optim.ema_decay was None, now 0.5, train.epochs was 2.0, now 4.0, train.seed was 0, now 1"
+    assert f"resuming with another config: {message}" in out and "averaged weights" in out
+    assert "resuming from step 8" in out and records(folder)[-1] == {"step": 16, "split": "test", "epoch": 4.0, **means}
     losses = [line["loss"] for line in records(folder, "test")[:-1]]
     assert open_checkpoint(folder).metadata["best"]["value"] == min(losses)  # of tests before the change, too
     saved = json.loads((folder / "config.json").read_text())
@@ -381,7 +381,7 @@ def test_a_replayed_step_has_the_runs_own_numbers(finished):
     assert len(set(eight["examples"])) == 88 and not set(eight["examples"]) & set(seven["examples"])
     for step, reason in (
         (0, "steps are 1 to 8"),
-        (4, "checkpoints are those of steps 4, 8; wanted: a step from 5 to 8"),
+        (4, "checkpoints are those of steps 4, 8; expected a step from 5 to 8"),
         (9, "steps are 1 to 8"),
     ):
         with pytest.raises(ValueError, match=f"^step {step} of .* cannot be replayed: its {reason}"):
@@ -436,7 +436,7 @@ def test_eight_devices_four_two_and_one_do_one_run(tmp_path, tfds_dir):
 
 @pytest.mark.slow
 def test_metrics_are_read_an_interval_late(tmp_path, tfds_dir, monkeypatch):
-    """The host asks for the numbers of an interval only when the next one has been given to the device."""
+    """The host asks for the numbers of an interval only when the next one has been configured to the device."""
     events = []
     read, add = loop.MetricsRecorder._read, loop.MetricsRecorder.add
 
@@ -455,7 +455,7 @@ def test_metrics_are_read_an_interval_late(tmp_path, tfds_dir, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"model__name": "resnet5o"}, "no model named 'resnet5o'; did you mean resnet50"),
         ({"data__name": "digts"}, "TFDS has no dataset 'digts'; did you mean digits"),
@@ -493,21 +493,21 @@ def test_metrics_are_read_an_interval_late(tmp_path, tfds_dir, monkeypatch):
         ({"model__frozen_norms": ("stage7",)}, "frozen_norms: expected all, stem, stage1"),
     ],
 )
-def test_what_cannot_be_is_refused_before_any_work(tmp_path, tfds_dir, changes, said):
+def test_mistakes_are_refused_before_any_work(tmp_path, tfds_dir, changes, message):
     workdir = tmp_path / "run"
     with pytest.raises(SetupError) as caught:
         train(config(workdir, tfds_dir, **changes))
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert not workdir.exists()
 
 
 def test_a_workdir_that_cannot_be_is_named(tmp_path, tfds_dir):
     (tmp_path / "file").write_text("")
-    for workdir, said in (
+    for workdir, message in (
         (" ", "workdir: expected a folder for the run"),
         (tmp_path / "file" / "run", "cannot make the run directory"),
     ):
-        with pytest.raises(SetupError, match=said):
+        with pytest.raises(SetupError, match=message):
             train(config(workdir, tfds_dir))
 
 
@@ -516,8 +516,8 @@ def test_a_folder_without_a_checkpoint_takes_another_config(tmp_path, tfds_dir):
     (tmp_path / "checkpoints" / "4.orbax-checkpoint-tmp").mkdir(parents=True)  # a save that was interrupted
     (tmp_path / "metrics.jsonl").write_text('{"step": 3, "split": "train"}\n')
     changed = config(tmp_path, tfds_dir, optim__peak_lr=0.2)
-    wanted = "no checkpoint was saved yet, so the config may change: optim.peak_lr was 0.1, now 0.2"
-    assert check_unchanged(tmp_path, changed) == [wanted]
+    expected = "no checkpoint was saved yet, so the config may change: optim.peak_lr was 0.1, now 0.2"
+    assert check_unchanged(tmp_path, changed) == [expected]
     record_config(tmp_path, changed, 0)
     saved = json.loads((tmp_path / "config.json").read_text())
     assert saved["config"]["optim"]["peak_lr"] == 0.2 and "before" not in saved
@@ -533,11 +533,11 @@ def test_a_folder_of_another_run_is_refused_and_unharmed(tmp_path, tfds_dir):
     record_config(tmp_path, config(tmp_path, tfds_dir), 0)
     (tmp_path / "checkpoints" / "4").mkdir(parents=True)
     before = (tmp_path / "config.json").read_bytes()
-    said = (
+    message = (
         f"another config: optim.peak_lr was 0.1, now 0.2; --config {tmp_path} takes the run's config; "
         "or choose another --workdir, or --resume.allow-changes"
     )
-    with pytest.raises(SetupError, match=said):
+    with pytest.raises(SetupError, match=message):
         train(config(tmp_path, tfds_dir, optim__peak_lr=0.2))
     assert (tmp_path / "config.json").read_bytes() == before
 
@@ -583,9 +583,9 @@ def test_each_step_has_the_config_it_was_made_with(tmp_path, tfds_dir):
         record_config(tmp_path, config(tmp_path, f"elsewhere{step}", optim__peak_lr=rate), step)
 
     def rate(first, last):
-        found = config_of_steps(tmp_path, first, last)
-        assert found.data.data_dir == "elsewhere20"  # may change, and is where it is now
-        return found.optim.peak_lr
+        config_then = config_of_steps(tmp_path, first, last)
+        assert config_then.data.data_dir == "elsewhere20"  # may change, and is where it is now
+        return config_then.optim.peak_lr
 
     assert [rate(1, 8), rate(9, 9), rate(9, 20), rate(21, 99)] == [0.1, 0.3, 0.3, 0.4]
     with pytest.raises(ValueError, match="was changed after step 8, whose checkpoint is deleted"):
@@ -598,13 +598,15 @@ def test_the_default_warmup_shrinks_in_a_short_run_and_one_that_is_given_does_no
 
     short = plan()
     assert float(short.schedule(1)) == pytest.approx(0.1)  # after one of eight steps, a fifth of them
-    said = (
+    message = (
         "the default warmup of 5 epochs (20 steps) is not shorter than this run: it takes a fifth of it, 1 of 8 steps"
     )
-    assert short.notes[0].startswith(said)
-    long, given = plan(train__epochs=6.0), plan(train__epochs=6.0, optim__warmup_epochs=5.0)
+    assert short.notes[0].startswith(message)
+    long, configured = plan(train__epochs=6.0), plan(train__epochs=6.0, optim__warmup_epochs=5.0)
     assert not long.notes
-    assert [float(long.schedule(step)) for step in range(24)] == [float(given.schedule(step)) for step in range(24)]
+    assert [float(long.schedule(step)) for step in range(24)] == [
+        float(configured.schedule(step)) for step in range(24)
+    ]
     shrunk = plan(optim__warmup_epochs=2.0, optim__warmup_shrinks=True)
     assert [float(shrunk.schedule(step)) for step in range(8)] == [float(short.schedule(step)) for step in range(8)]
     assert shrunk.notes[0].startswith(
@@ -628,13 +630,13 @@ def test_a_workdir_in_the_images_is_refused_before_it_is_made(tmp_path, inside):
     ):
         train(run)
     assert [path.name for path in images.rglob("*")] == ["cat"]
-    (images / inside / "checkpoints" / "1").mkdir(parents=True)  # a run that was begun there may go on
+    (images / inside / "checkpoints" / "1").mkdir(parents=True)  # a run that started there may resume
     trainer._check_outside_images(images / inside, str(images))
     (images / "train-images-idx3-ubyte").touch()  # nor does a run disturb files of arrays
     trainer._check_outside_images(images / "new", str(images))
 
 
-def test_a_run_of_version_0_1_0_says_that_it_keeps_its_splits(tmp_path, tfds_dir):
+def test_a_run_of_version_0_1_0_keeps_its_splits_with_a_note(tmp_path, tfds_dir):
     first = config(tmp_path / "run", tfds_dir)
     (tmp_path / "run").mkdir()
     record_config(
@@ -646,7 +648,7 @@ def test_a_run_of_version_0_1_0_says_that_it_keeps_its_splits(tmp_path, tfds_dir
     assert "--data.holdout position: images are read and held out as when this run began" in notes
 
 
-def test_without_a_home_nothing_is_cached_and_it_is_said(tmp_path, monkeypatch):
+def test_without_a_home_nothing_is_cached_with_a_warning(tmp_path, monkeypatch):
     place = "jax_compilation_cache_dir"
     before = jax.config.values[place]
     jax.config.update(place, None)
@@ -669,10 +671,10 @@ def test_without_a_home_nothing_is_cached_and_it_is_said(tmp_path, monkeypatch):
     jax.config.update(place, before)
 
 
-def test_a_given_mean_or_deviation_is_kept(tmp_path, tfds_dir):
-    own = make_plan(config(tmp_path, tfds_dir)).preprocess
-    given = make_plan(config(tmp_path, tfds_dir, data__mean=(0.9,))).preprocess
-    assert given.mean == (0.9,) and given.std == own.std and own.mean != given.mean
+def test_a_configured_mean_or_deviation_is_used(tmp_path, tfds_dir):
+    measured = make_plan(config(tmp_path, tfds_dir)).preprocess
+    configured = make_plan(config(tmp_path, tfds_dir, data__mean=(0.9,))).preprocess
+    assert configured.mean == (0.9,) and configured.std == measured.std and measured.mean != configured.mean
 
 
 @pytest.mark.slow
@@ -705,8 +707,8 @@ def test_gates_are_soft_for_so_many_epochs_and_then_hard(tmp_path, tfds_dir):
 @pytest.mark.parametrize(("change", "value"), [("optim__gate_penalty", 0.1), ("train__soft_gate_epochs", 1.0)])
 def test_options_of_skipnets_are_refused_for_other_nets(tmp_path, tfds_dir, change, value):
     option = change.replace("__", ".").replace("_", "-")
-    said = rf"^--{option} {value} needs gates, and cifar_resnet8 has none; expected cifar_skipnet38,"
-    with pytest.raises(ValueError, match=said):
+    message = rf"^--{option} {value} needs gates, and cifar_resnet8 has none; expected cifar_skipnet38,"
+    with pytest.raises(ValueError, match=message):
         make_plan(config(tmp_path, tfds_dir, **{change: value}))
 
 

@@ -29,8 +29,8 @@ def values(folder):
 
 
 def scalars(folder):
-    found = [(step, v.tag, round(v.simple_value, 6)) for step, v in values(folder)]
-    return [entry for entry in found if not entry[1].startswith("_hparams_")]
+    scalars = [(step, v.tag, round(v.simple_value, 6)) for step, v in values(folder)]
+    return [entry for entry in scalars if not entry[1].startswith("_hparams_")]
 
 
 def tensorboard(folder, start=0):
@@ -38,7 +38,7 @@ def tensorboard(folder, start=0):
     return TensorBoard(folder, start_step=start, hyperparameters=HYPERPARAMETERS)
 
 
-def test_scalars_by_name_and_step_without_what_is_no_number(tmp_path):
+def test_scalars_by_name_and_step_without_non_numbers(tmp_path):
     writer = tensorboard(tmp_path)
     writer.scalars(10, {"train/loss": 1.5, "train/top1": float("nan"), "train/images_per_second": None})
     writer.scalars(20, {"test/top1": np.float32(0.5), "test/loss": float("inf")})
@@ -59,7 +59,7 @@ def test_hyperparameters_are_a_table_and_neither_a_scalar_nor_a_folder(tmp_path)
     assert shown["optim.peak_lr"].number_value == 0.1 and shown["optim.at"].string_value == "[1, 2]"
 
 
-def test_going_on_tells_tensorboard_to_drop_what_came_after_the_checkpoint(tmp_path):
+def test_resuming_makes_tensorboard_drop_events_after_the_checkpoint(tmp_path):
     for start in (0, 20):  # both within one second, and still two files
         writer = tensorboard(tmp_path, start)
         writer.scalars(start + 10, {"test/top1": 0.5})
@@ -84,7 +84,7 @@ def test_pictures_keep_their_pixels(tmp_path):
     np.testing.assert_array_equal(grey, np.repeat(pixels[..., :1], 3, axis=-1))
 
 
-def test_wandb_offline_writes_and_goes_on_with_the_same_run(tmp_path, capfd):
+def test_wandb_offline_writes_and_resumes_the_same_run(tmp_path, capfd):
     pytest.importorskip("wandb")
     for step in (10, 20):
         writer = WandB(tmp_path, name="c20", project="nets", mode="offline", hyperparameters=HYPERPARAMETERS)
