@@ -87,7 +87,7 @@ def start(folder, tfds_dir, arguments):
     while f"steps in {folder}" not in line:
         line = process.stdout.readline()
         assert line, process.stderr.read()
-    return process, int(line.rpartition("going on from step ")[2] if "going on" in line else 0)
+    return process, int(line.rpartition("resuming from step ")[2] if "resuming" in line else 0)
 
 
 @pytest.mark.slow

@@ -99,7 +99,7 @@ def test_a_finished_run_is_reported_and_writes_nothing(finished, tfds_dir, capsy
     folder, means = finished
     before = [(folder / name).read_bytes() for name in ("metrics.jsonl", "config.json")]
     assert train(config(folder, tfds_dir)) == pytest.approx(means)
-    assert "this run is finished: test loss" in capsys.readouterr().out
+    assert "this run is finished: test top-1" in capsys.readouterr().out
     assert [(folder / name).read_bytes() for name in ("metrics.jsonl", "config.json")] == before
 
 
@@ -255,7 +255,7 @@ def test_patience_ends_a_run_at_the_same_step_however_often_it_is_stopped(tmp_pa
         f"resnet-jax eval {tmp_path} --step best, resnet-jax plot {tmp_path}")  # fmt: skip
     assert kept_steps(tmp_path / "checkpoints") == [2, 4] and open_checkpoint(tmp_path, "best").step == 2
     train(config(tmp_path, tfds_dir, **patient, train__patience=2))
-    assert "this run is finished: test loss 0.4700  top-1 0.4000" in capsys.readouterr().out
+    assert "this run is finished: test top-1 0.4000, loss 0.4700; " in capsys.readouterr().out
     train(config(tmp_path, tfds_dir, **patient, train__patience=3))
     assert [line["step"] for line in records(tmp_path, "test")] == list(range(1, 9))
     assert kept_steps(tmp_path / "checkpoints") == [8]
@@ -380,11 +380,11 @@ def test_a_replayed_step_has_the_runs_own_numbers(finished):
     assert eight["learning_rate"] == recorded["learning_rate"] and eight["checkpoint"] == 4
     assert len(set(eight["examples"])) == 88 and not set(eight["examples"]) & set(seven["examples"])
     for step, reason in (
-        (0, "steps are 1 to 8"),
-        (4, "checkpoints are those of steps 4, 8; expected a step from 5 to 8"),
-        (9, "steps are 1 to 8"),
+        (0, "; expected a step from 1 to 8"),
+        (4, ": its checkpoints are those of steps 4, 8; expected a step from 5 to 8"),
+        (9, "; expected a step from 1 to 8"),
     ):
-        with pytest.raises(ValueError, match=f"^step {step} of .* cannot be replayed: its {reason}"):
+        with pytest.raises(ValueError, match=f"^step {step} of .* cannot be replayed{reason}"):
             replay(folder, step)
 
 
