@@ -1,6 +1,7 @@
 """Shared types, and the key to the shapes in every docstring.
 
-N images, H x W pixels, C channels (Ci in, Co out), K classes, D devices. Images are [N, H, W, C].
+N images, H x W pixels, C channels (Ci in, Co out), K classes, D devices. Images are [N, H, W, C],
+series [N, L, C], volumes [N, D, H, W, C]; [N, *spatial, C] is any of them.
 """
 
 from __future__ import annotations

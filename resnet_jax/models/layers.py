@@ -52,14 +52,16 @@ class Conv(nn.Module):
     def kernel_shape(self, x: Array, leading: int = 0) -> tuple[int, ...]:
         """(k,) * spatial rank + (Ci/groups, features); an existing kernel may have `leading` axes before these."""
         ops.check_layout(x)
-        kernel = self.get_variable("params", "kernel") if self.has_variable("params", "kernel") else None
-        if kernel is not None and kernel.ndim - leading != x.ndim:
-            hint = "; x[None] is a batch of one" if kernel.ndim - leading == x.ndim + 1 else ""
-            layouts = {rank + 2: layout for rank, layout in enumerate(ops.LAYOUTS, 1)}
-            raise ValueError(
-                f"expected {layouts[kernel.ndim - leading]}, which the parameters of {'/'.join(self.path)} are for, "
-                f"got {layouts[x.ndim]}: {list(x.shape)}{hint}"
-            )
+        layouts = {rank + 2 + leading: layout for rank, layout in enumerate(ops.LAYOUTS, 1)}
+        axes = x.ndim + leading
+        if self.has_variable("params", "kernel"):
+            kernel = nn.meta.unbox(self.get_variable("params", "kernel"))
+            if kernel.ndim != axes and kernel.ndim in layouts:
+                hint = "; x[None] is a batch of one" if kernel.ndim == axes + 1 else ""
+                raise ValueError(
+                    f"expected {layouts[kernel.ndim]}, which the parameters of {'/'.join(self.path)} are for, "
+                    f"got {layouts[axes]}: {list(x.shape)}{hint}"
+                )
         return (*(self.kernel_size,) * (x.ndim - 2), x.shape[-1] // self.groups, self.features)
 
     def transform_kernel(self, kernel: Array) -> Array:
