@@ -97,18 +97,18 @@ def test_without_extras_a_run_is_restored_and_predicts_and_the_rest_is_one_line(
 def test_mistakes_are_one_line_each(trained, pictures, tmp_path, capsys):
     for arguments, message in (
         (["evla", trained], "no command 'evla'; did you mean eval"),
-        (["eval", trained.parent / "mien"], "is not there; wanted: the folder of a run; did you mean mine"),
+        (["eval", trained.parent / "mien"], "does not exist; did you mean mine"),
         (["eval", trained, "--step", "7"], "no step 7"),
-        (["eval", trained, "--step", "newest"], "step 'newest'; valid: latest, best or a number"),
+        (["eval", trained, "--step", "newest"], "expected step latest, best or a number, got 'newest'"),
         (["eval", trained, "--split", "tset"], "no split 'tset'"),
-        (["eval", trained, "--out", "found.txt"], "wanted: a .csv or .json file"),
+        (["eval", trained, "--out", "found.txt"], "expected a .csv or .json file"),
         (["eval"], "no run given; expected the folder of a run"),
         (["eval", trained, "--protocol", "tencrop"], "ten-crop"),
         (["predict", trained, tmp_path / "nothing.png"], "no image or folder"),
-        (["predict", trained, pictures / "val", "--top", "0"], "top=0; wanted: at least 1"),
+        (["predict", trained, pictures / "val", "--top", "0"], "expected top from 1 to"),
         (["predict", trained], "expected image files, or folders of them, got none"),
         (["predict", trained / "config.json", trained], "expected the run first; did you mean resnet-jax predict /"),
-        (["eval", trained.parent], "is no run; runs in it: mine"),
+        (["eval", trained.parent], "with the runs mine"),
         (["models", "resnet5o"], "no model matches 'resnet5o'; did you mean resnet50"),
         (["summary", "resnet5o"], "no model named 'resnet5o'; did you mean resnet50"),
         (["summary", "resnet18", "--image-size", "0"], "--image-size: expected at least 1"),
@@ -134,7 +134,7 @@ def test_a_missing_backend_is_no_fault_of_the_checkpoint(tmp_path, capsys, monke
 
     monkeypatch.setattr(jax, "devices", none)
     monkeypatch.setenv("JAX_PLATFORMS", "cuda")
-    message = "error: JAX has no device to use (JAX_PLATFORMS is cuda): its backend does not start; JAX_PLATFORMS=cpu"
+    message = "error: JAX found no device (JAX_PLATFORMS is cuda): its backend does not start; JAX_PLATFORMS=cpu"
     for arguments in (["predict", "run", "x.png"], ["data", "digits"], ["replay", "run", "1"], ["recalibrate", "run"],
                       ["experiment", "degradation"]):  # fmt: skip
         assert mistake(capsys, *arguments).startswith(message)

@@ -15,8 +15,8 @@ def test_recalibrate_writes_a_run_of_its_own(trained, capsys):
     after = json.loads(output(capsys, "eval", result["out"], "--json"))
     assert after["loss"] == pytest.approx(result["after"]["loss"], rel=1e-5) != before["loss"]
     assert output(capsys, "eval", trained, "--json") == json.dumps(before) + "\n"
-    assert "is not empty; wanted: a new folder" in mistake(capsys, "recalibrate", trained)
+    assert "expected an empty or new directory" in mistake(capsys, "recalibrate", trained)
     new = Path(result["out"])
     assert [path.name for path in new.parent.glob(f"{new.name}*")] == [new.name]  # what it was made in is gone
     assert json.loads((new / "metrics.jsonl").read_text())["loss"] == result["after"]["loss"]
-    assert "batches=0; wanted: at least 1" in mistake(capsys, "recalibrate", trained, "--batches", "0")
+    assert "expected --batches from 1 to" in mistake(capsys, "recalibrate", trained, "--batches", "0")

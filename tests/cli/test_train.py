@@ -15,7 +15,7 @@ from resnet_jax.cli.commands import make_request
 from resnet_jax.cli.main import main
 from resnet_jax.cli.train import parse
 from resnet_jax.config import Config, DataConfig, ModelConfig, OptimConfig, to_dict
-from resnet_jax.data.loading import streaming as photographs
+from resnet_jax.data.loading import statistics
 
 
 def test_defaults_and_typed_overrides():
@@ -186,10 +186,7 @@ def test_an_unreadable_image_stops_training_with_its_name_or_is_skipped(tmp_path
     assert "share 21 images of" in mistake(capsys, *arguments)
     arguments += ["--data.holdout", "position"]  # as version 0.1.0, which had no word for it
     out = output(capsys, *arguments)
-    assert (
-        f"1 image skipped so far, which cannot be read, see skipped.jsonl; the last: {broken}" in out
-        and "(20 images, " in out
-    )
+    assert f"1 unreadable image skipped so far, see skipped.jsonl; the last: {broken}" in out and "(20 images, " in out
     assert "21 of the 21 test images are also trained on, as the same file or a copy" in out
     assert "all of the 21 images were trained on; name other images" in mistake(capsys, "eval", run)
     result = json.loads(output(capsys, "eval", run, "--json", "--split", "train"))
@@ -219,6 +216,6 @@ def test_a_colour_among_grey_images_is_named(tmp_path, digits, capsys, monkeypat
     write_classes(tmp_path / "set", digits, (0, 1), 0, 10)
     file = next((tmp_path / "set" / "digit1").iterdir())
     Image.new("RGB", (16, 16), "red").save(file)
-    monkeypatch.setattr(photographs, "infer_channels", lambda examples: 1)  # as if it had not been looked at
+    monkeypatch.setattr(statistics, "infer_channels", lambda source: 1)  # as if the colour were beyond its sample
     error = mistake(capsys, "train", "--workdir", tmp_path / "a", "--data.path", tmp_path / "set", *SHORT)
     assert f"{file} has colours" in error
