@@ -1,0 +1,38 @@
+"""The best test: of equal results the first one stays the best, in every place that chooses."""
+
+import numpy as np
+import pytest
+
+from resnet_jax.checkpoints.best import BestTest, Measure, best_step
+from resnet_jax.checkpoints.manager import Checkpoints
+from resnet_jax.checkpoints.reader import open_checkpoint
+
+META = {"model": {}, "classes": [], "preprocess": {}}
+
+
+def test_of_equal_scores_the_first_step_is_the_best():
+    assert best_step({6: 0.5, 2: 0.25, 4: 0.5, 8: None}) == 4
+    assert best_step({2: None}) is None
+
+
+@pytest.mark.parametrize(("measure", "better"), [(Measure("mae", -1), 0.25), (Measure.of("top1"), 0.75)])
+def test_an_equal_test_is_not_better(measure, better):
+    best = BestTest(measure)
+    assert best.add(2, {measure.name: 0.5}) and not best.add(4, {measure.name: 0.5})
+    assert (best.step, best.tests_since) == (2, 1)
+    assert best.add(6, {measure.name: better}) and (best.value, best.step, best.tests_since) == (better, 6, 0)
+    assert not best.add(8, {"loss": 0.1})
+    restored = BestTest(measure)
+    restored.restore(best.saved())
+    assert restored == best
+
+
+def test_the_first_of_equal_checkpoints_is_kept_and_read(tmp_path):
+    measure = Measure("mae", -1)
+    with Checkpoints(tmp_path, keep_latest=1, best=measure) as checkpoints:
+        for step, mae in ((1, 0.5), (2, 0.25), (3, 0.25), (4, 0.25)):
+            best = {"best": {"measure": "mae", "sign": -1}}
+            checkpoints.save(step, {"params": np.zeros(1)}, META | best, test_due=True)
+            checkpoints.record_test(step, {"mae": mae})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["2", "4"]
+    assert open_checkpoint(tmp_path, "best").step == 2
