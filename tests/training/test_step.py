@@ -283,7 +283,7 @@ def test_a_step_on_a_mesh_with_explicit_axes_equals_one_device(x64):
         Preprocess(8, 8, (0.5,) * 3, (0.5,) * 3),
         padding=1,
         horizontal_flip=True,
-        cutout_size=2,
+        cutout=2,
         mixup=0.2,
         num_classes=8,
     )
@@ -415,7 +415,7 @@ def test_a_net_with_fewer_than_two_classes_needs_an_own_loss(classes):
 def test_steps_survive_strict_promotion_of_dtypes(strict_dtypes, dtype):
     """With SkipNet's metrics, averages, microbatches, mixed labels and Optax's AdamW."""
     prepare = Preprocess(8, 8, (0.5,) * 3, (0.2,) * 3)
-    augment = make_augment(prepare, padding=1, horizontal_flip=True, jitter=(0.1,) * 4, mixup=0.2, num_classes=7)
+    augment = make_augment(prepare, padding=1, horizontal_flip=True, color_jitter=(0.1,) * 4, mixup=0.2, num_classes=7)
     model = recipe.small("cifar_skipnet38", 1, 2, num_classes=7, dtype=dtype, drop_path=0.1)
     tx = optim.with_rates(optim.adamw(optim.warmup_cosine(peak_lr=0.1, steps=9)), optim.rate_factors)
     batch = {"image": np.zeros((4, 8, 8, 3), np.uint8), "label": np.zeros(4, np.int32), "mask": np.ones(4, bool)}

@@ -5,16 +5,20 @@ So any number of devices sees the same batch.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from resnet_jax.moved import renamed_names
 from resnet_jax.ops import one_hot, sample_per_example, shard_like, swap_neighbours
 from resnet_jax.types import Array, Batch
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's and torchvision's grey
+Jitter = tuple[float, float, float, float]  # strengths of brightness, contrast, saturation, hue
 
 
 def pad_crop(images: Array, padding: int, key: Array, index: Array) -> Array:
@@ -35,7 +39,7 @@ def flip(images: Array, key: Array, index: Array) -> Array:
     return jnp.where(flipped[:, None, None, None], images[:, :, ::-1], images)
 
 
-def color_jitter(images: Array, strengths: tuple[float, float, float, float], key: Array, index: Array) -> Array:
+def jitter_colors(images: Array, strengths: tuple[float, float, float, float], key: Array, index: Array) -> Array:
     """Changes brightness, contrast, saturation and hue of uint8 [N, H, W, 3] at random -> uint8 [N, H, W, 3].
 
     As torchvision's ColorJitter: factors uniform in [max(0, 1 - s), 1 + s], hue shifts in [-s, s] of a turn, values
@@ -79,7 +83,7 @@ def shift_hue(x: Array, turns: Array) -> Array:
     return jnp.stack([channel(5), channel(3), channel(1)], -1)
 
 
-def cutout(images: Array, size: int, key: Array, index: Array) -> Array:
+def cut_out(images: Array, size: int, key: Array, index: Array) -> Array:
     """Sets a square of `size` pixels to 0 around a random pixel, cut off at the edges: [N, H, W, C] -> [N, H, W, C].
 
     DeVries and Taylor 2017, section 3.2. On normalised images 0 is the mean.
@@ -139,16 +143,23 @@ def make_augment(
     *,
     padding: int = 0,
     horizontal_flip: bool = False,
-    jitter: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0),
-    cutout_size: int = 0,
+    color_jitter: Jitter = (0.0, 0.0, 0.0, 0.0),
+    cutout: int = 0,
     mixup: float = 0.0,
     cutmix: float = 0.0,
     num_classes: int = 0,
+    jitter: Jitter | None = None,
+    cutout_size: int | None = None,
 ) -> Callable[[Batch, Array], Batch]:
     """augment(batch, key) -> batch: changes raw images, makes floats of them by `prepare` (a `Preprocess`), mixes.
 
-    `num_classes` is needed to mix labels int [N], which become soft, float [N, K].
+    `num_classes` is needed to mix labels int [N], which become soft, float [N, K]. `jitter` and `cutout_size` are
+    deprecated names of `color_jitter` and `cutout`.
     """
+    if jitter is not None or cutout_size is not None:
+        names = "make_augment(jitter=..., cutout_size=...) is now make_augment(color_jitter=..., cutout=...)"
+        warnings.warn(names, DeprecationWarning, stacklevel=2)
+        color_jitter, cutout = jitter or color_jitter, cutout_size or cutout
 
     def augment(batch: Batch, key: Array) -> Batch:
         images, index = batch["image"], batch["index"]
@@ -157,14 +168,21 @@ def make_augment(
             images = pad_crop(images, padding, keys[0], index)
         if horizontal_flip:
             images = flip(images, keys[1], index)
-        if any(jitter):
-            images = color_jitter(images, jitter, keys[2], index)
+        if any(color_jitter):
+            images = jitter_colors(images, color_jitter, keys[2], index)
         images = prepare(images)
-        if cutout_size:
-            images = cutout(images, cutout_size, keys[3], index)
+        if cutout:
+            images = cut_out(images, cutout, keys[3], index)
         batch = {**batch, "image": images}
         if mixup or cutmix:
             batch = mix(batch, keys[4], mixup=mixup, cutmix=cutmix, num_classes=num_classes)
         return batch
 
     return augment
+
+
+if not TYPE_CHECKING:  # names of version 0.1.0
+    __getattr__ = renamed_names(
+        __name__,
+        {"color_jitter": "data.augment.device.jitter_colors", "cutout": "data.augment.device.cut_out"},
+    )

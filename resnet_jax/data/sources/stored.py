@@ -128,6 +128,11 @@ __getattr__ = renamed_names(
         "Files": "data.sources.image_files.ImageFileSource",
         "Items": "data.sources.array_source.ArraySource",
         "Stored": "data.sources.stored.StoredDataset",
+        "Relabelled": "data.sources.subsets.RelabelledSource",
+        "Chosen": "data.sources.subsets.ClassSubset",
+        "choose": "data.sources.subsets.select_classes",
+        "check_size": "data.sources.limits.check_size",
         "default_splits": "data.sources.held_out.default_splits",
+        "expanded": "files.expanded",
     },
 )

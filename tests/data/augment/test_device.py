@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resnet_jax.data import make_augment
-from resnet_jax.data.augment.device import color_jitter, cutout, flip, mix, pad_crop, shift_hue
+from resnet_jax.data.augment.device import cut_out, flip, jitter_colors, mix, pad_crop, shift_hue
 from resnet_jax.ops import sample_per_example
 
 KEY = jax.random.key(5)
@@ -99,7 +99,7 @@ def test_colour_jitter_is_that_of_the_formulas(strengths):
     for seed in range(6 if min(strengths) else 2):
         key, index = jax.random.key(seed), jnp.arange(12)
         wanted, order = jitter_by_hand(PHOTOGRAPHS, strengths, key, index)
-        got = color_jitter(jnp.asarray(PHOTOGRAPHS), strengths, key, index)
+        got = jitter_colors(jnp.asarray(PHOTOGRAPHS), strengths, key, index)
         assert got.dtype == jnp.uint8
         np.testing.assert_allclose(np.asarray(got, float), wanted, atol=1)
         assert abs(wanted - PHOTOGRAPHS).max() > 10
@@ -110,7 +110,7 @@ def test_colour_jitter_is_that_of_the_formulas(strengths):
 def test_the_factors_of_colour_jitter_are_those_asked_for():
     """Uniform between 1 - s and 1 + s, one for each image."""
     images = jnp.full((4000, 1, 1, 3), 100, jnp.uint8)
-    factors = np.asarray(color_jitter(images, (0.4, 0.0, 0.0, 0.0), KEY, jnp.arange(4000)))[:, 0, 0, 0] / 100
+    factors = np.asarray(jitter_colors(images, (0.4, 0.0, 0.0, 0.0), KEY, jnp.arange(4000)))[:, 0, 0, 0] / 100
     assert 0.59 < factors.min() < 0.62 and 1.38 < factors.max() < 1.41
     counts = np.histogram(factors, 8, (0.595, 1.405))[0]
     assert (abs(counts - 500) < 5 * math.sqrt(500)).all()
@@ -120,9 +120,9 @@ def test_no_colour_jitter_leaves_pixels_as_they_are():
     levels = jnp.arange(256, dtype=jnp.uint8).reshape(1, 16, 16, 1)
     for images in (jnp.asarray(PHOTOGRAPHS), jnp.concatenate([levels, levels[:, ::-1], levels], -1)):
         index = jnp.arange(len(images))
-        np.testing.assert_array_equal(color_jitter(images, (0.0,) * 4, KEY, index), images)
+        np.testing.assert_array_equal(jitter_colors(images, (0.0,) * 4, KEY, index), images)
         batch = {"image": images, "index": index}
-        np.testing.assert_array_equal(make_augment(lambda x: x, jitter=(0.0,) * 4)(batch, KEY)["image"], images)
+        np.testing.assert_array_equal(make_augment(lambda x: x, color_jitter=(0.0,) * 4)(batch, KEY)["image"], images)
 
 
 @settings(deadline=None, max_examples=20)
@@ -140,7 +140,7 @@ def test_hues_turn_as_in_the_standard_library(turns, seed):
 @pytest.mark.parametrize("size", [1, 4, 5])
 def test_cutout_sets_a_square_about_any_pixel_to_0(size):
     n, height, width = 2000, 6, 7
-    cut = np.asarray(cutout(jnp.ones((n, height, width, 3)), size, KEY, jnp.arange(n))) == 0
+    cut = np.asarray(cut_out(jnp.ones((n, height, width, 3)), size, KEY, jnp.arange(n))) == 0
     assert (cut == cut[..., :1]).all()
     boxes = {}
     for y in range(height):
@@ -158,9 +158,9 @@ def test_cutout_sets_a_square_about_any_pixel_to_0(size):
 
 def test_cutout_leaves_the_rest_as_it_is():
     images = jnp.asarray(PHOTOGRAPHS, jnp.float32) + 1
-    cut = np.asarray(cutout(images, 3, KEY, jnp.arange(12)))
+    cut = np.asarray(cut_out(images, 3, KEY, jnp.arange(12)))
     np.testing.assert_array_equal(cut[cut != 0], np.asarray(images)[cut != 0])
-    assert not np.asarray(cutout(images, 20, KEY, jnp.arange(12))).any()
+    assert not np.asarray(cut_out(images, 20, KEY, jnp.arange(12))).any()
 
 
 # Mixup and CutMix.
@@ -270,7 +270,7 @@ def test_an_odd_number_of_images_cannot_be_mixed():
         mixed(mixup=0.5, batch=marked(7))
 
 
-PIXELS = {"padding": 2, "horizontal_flip": True, "jitter": STRENGTHS, "cutout_size": 3}
+PIXELS = {"padding": 2, "horizontal_flip": True, "color_jitter": STRENGTHS, "cutout": 3}
 MIXING = {"mixup": 0.5, "cutmix": 1.0, "num_classes": 10}
 
 
@@ -291,3 +291,12 @@ def test_shards_see_what_the_whole_batch_would(options, monkeypatch):
             np.testing.assert_allclose(together, whole[name], rtol=0, atol=2e-7, err_msg=name)
     again = augment(batch, jax.random.key(6))
     assert (np.asarray(whole["image"]) != np.asarray(again["image"])).any()
+
+
+def test_old_names_of_settings_warn_and_work():
+    with pytest.warns(DeprecationWarning, match="is now make_augment"):
+        old = make_augment(lambda x: x.astype(jnp.float32), jitter=STRENGTHS, cutout_size=3)
+    new = make_augment(lambda x: x.astype(jnp.float32), color_jitter=STRENGTHS, cutout=3)
+    batch = {"image": jnp.asarray(PHOTOGRAPHS), "label": jnp.zeros(len(PHOTOGRAPHS), int)}
+    batch["index"] = jnp.arange(len(PHOTOGRAPHS))
+    np.testing.assert_array_equal(old(batch, KEY)["image"], new(batch, KEY)["image"])
