@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from resnet_jax.data.sources.formats import cifar, idx, npz, shards
-from resnet_jax.data.sources.formats.folders import KINDS, open_folders, open_folders_as_0_1_0
+from resnet_jax.data.sources.formats.folders import KINDS, open_folders
+from resnet_jax.data.sources.formats.folders_0_1_0 import open_folders_as_0_1_0
 from resnet_jax.data.sources.formats.idx import read_idx
 from resnet_jax.data.sources.formats.labels import open_labels
 from resnet_jax.data.sources.formats.listing import image_files_below, subfolders
@@ -50,7 +51,7 @@ def open_path(
         columns are a target each, or a class each.
       label_kind: "class" (one per image), "multi-hot" (several) or "targets" (numbers); see `label_kinds`.
       classes: those that will be chosen; where they are the names of sub-folders, these are classes, not splits.
-      as_0_1_0: read class folders as version 0.1.0 did; see `folders.open_folders_as_0_1_0`.
+      as_0_1_0: read class folders as version 0.1.0 did; see `folders_0_1_0`.
       skip_unreadable: go without files that are missing (shards of Parquet, images of a file of labels).
 
     Raises:

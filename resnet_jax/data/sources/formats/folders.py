@@ -19,7 +19,6 @@ from resnet_jax.data.sources.formats.listing import (
     IMAGES,
     Listing,
     has_images,
-    image_files_as_0_1_0,
     is_image,
     list_images,
     notes_on,
@@ -41,43 +40,6 @@ class Class(NamedTuple):
     folder: str  # its name on the disk
     name: str
     listing: Listing
-
-
-SPLITS_0_1_0 = ("train", "test", "validation", "val", "valid")
-
-
-def open_folders_as_0_1_0(path: Path) -> StoredDataset:
-    """The same images, in the same order and under the same labels, as version 0.1.0 read from a folder.
-
-    It knew a split by these names alone and an image by its extension, followed links, and had classes in the order of
-    their letters.
-
-    Raises:
-      ValueError: a folder that it could not read.
-    """
-
-    def listed(folder: Path) -> list[str]:
-        return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
-
-    def opened(folder: Path, classes: list[str], every: bool) -> ImageFileSource:
-        images = [sorted(image_files_as_0_1_0(folder / name)) for name in classes]
-        if not all(images) if every else not any(images):
-            raise ValueError(f"{folder} has a class folder without images ({', '.join(sorted(IMAGES))})")
-        labels = np.repeat(np.arange(len(classes), dtype=np.int32), [len(paths) for paths in images])
-        return ImageFileSource([image for paths in images for image in paths], labels, tuple(classes), str(path))
-
-    folders = listed(path)
-    splits = [name for name in SPLITS_0_1_0 if name in folders]
-    if not any(listed(path / name) for name in splits):
-        if not folders:
-            _refuse_flat(path)
-        return StoredDataset(str(path), {"train": opened(path, folders, every=True)})
-    if "train" not in splits or len(splits) < len(folders):
-        raise ValueError(f"{path} has the folders {shortened(folders)}; expected train and {SPLITS_0_1_0[1:]} alone")
-    classes = listed(path / "train")
-    if strange := {name for split in splits for name in listed(path / split)} - set(classes):
-        raise ValueError(f"{path} has classes that {path / 'train'} has not: {shortened(sorted(strange))}")
-    return StoredDataset(str(path), {split: opened(path / split, classes, split == "train") for split in splits})
 
 
 def open_folders(path: Path, classes: Sequence[str] | None = None, **options: Any) -> StoredDataset:
@@ -117,7 +79,7 @@ def open_folders(path: Path, classes: Sequence[str] | None = None, **options: An
         if not has_classes:
             _refuse_classes(path)
     if not folders:
-        _refuse_flat(path)
+        refuse_flat(path)
     beside = [] if explicit else _check_shape(path, with_images, candidates)
     _refuse_columns(path, options)
     names = _check_classes(path, class_folders, every=True)
@@ -149,7 +111,7 @@ def _open_splits(path: Path, splits: dict[str, str], others: list[str], options:
         return _open_flat_splits(path, splits, options)
     _refuse_columns(path, options)
     if not class_folders:
-        _refuse_flat(train)
+        refuse_flat(train)
     deep = _check_shape(train, [one for one in class_folders if one.listing.paths], [])
     names = _check_classes(train, class_folders, every=True)
     parts: dict[str, ImageFileSource | LazySplit] = {"train": _files(path, train, class_folders, names)}
@@ -198,7 +160,7 @@ def _open_flat_splits(path: Path, splits: dict[str, str], options: dict[str, Any
             _refuse_unread(path, [*candidates, *inside])
             if options["label_kind"] != "class":
                 _refuse_classes(path)
-            _refuse_flat(here)
+            refuse_flat(here)
     classes = opened["train"].examples("train").classes
 
     def read(split: str) -> ImageFileSource:
@@ -250,7 +212,7 @@ def _refuse_classes(path: Path) -> NoReturn:
     raise ValueError(f"{path}: expected {expected}; folders of classes are for --task classification")
 
 
-def _refuse_flat(path: Path) -> NoReturn:
+def refuse_flat(path: Path) -> NoReturn:
     """Raises ValueError for a folder without class folders: what is there, and what was expected."""
     if _beside(path):
         problem = f"{path} has images, but no sub-folder of them per class, and no metadata.csv of labels"
