@@ -1,1 +1,1 @@
-"""What is on disk of a run's state: writing, reading, recovery, checksums. The only room that imports Orbax."""
+"""Checkpoints: saving, reading, recovery and checksums. The only room that imports Orbax; it knows no model."""

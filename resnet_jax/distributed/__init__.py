@@ -1,1 +1,1 @@
-"""Devices, processes and signals. No file here knows a net."""
+"""Devices, processes and signals. This room knows no model."""

@@ -1,1 +1,1 @@
-"""A run: the plan made of a Config, its directory, the trainer, its records."""
+"""Runs: a checked plan from a Config, the run directory, training, resuming, evaluation and records."""

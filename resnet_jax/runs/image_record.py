@@ -53,16 +53,16 @@ def make_record(
     before: Record | None = None,
     *,
     complete: bool = True,
-    meta: Mapping[str, Any] | None = None,
+    metadata: Mapping[str, Any] | None = None,
 ) -> Record:
     """The record of a run from now on.
 
     Args:
       before: the earlier record of a run that resumes.
       complete: False for a run that was also trained on images without a record.
-      meta: metadata of the checkpoint that the run resumes from.
+      metadata: that of the checkpoint that the run resumes from.
     """
-    digests = (meta or {}).get("data", {}).get("digests")
+    digests = (metadata or {}).get("data", {}).get("digests")
     history = {*(() if before is None else (before.digest, *before.history)), *([_digest(digests)] if digests else [])}
     if before is None or before.train.kind != train.kind:  # fingerprints of two kinds cannot be compared
         record = Record(train, test, np.array([], np.uint64), complete and before is None)

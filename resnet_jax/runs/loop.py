@@ -83,7 +83,7 @@ class TrainingLoop:
         self._reporter = self._open_reporter()
         if processes.is_first():  # only now is it certain that the run can resume
             is_complete = self._plan.record is not None or not is_data_changed
-            record = make_record(*self._plan.identities, self._plan.record, complete=is_complete, meta=metadata)
+            record = make_record(*self._plan.identities, self._plan.record, complete=is_complete, metadata=metadata)
             write_record(self._directory, record)
             record_config(self._directory, self._config, self._start)
             if not self._start:

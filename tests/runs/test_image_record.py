@@ -448,7 +448,7 @@ def test_another_runs_record_is_refused(images, tmp_path):
     # The data was changed on purpose, and no checkpoint has been saved since.
     write_record(run, make_record(*plans[1].identities, record))
     assert read_record(run).history == (record.digest,)
-    write_record(run, make_record(*plans[1].identities, complete=False, meta=meta))  # the record was moved away
+    write_record(run, make_record(*plans[1].identities, complete=False, metadata=meta))  # the record was moved away
     changed = read_record(run)
     save(4, plans[1])
     assert read_record(run).history == changed.history == (record.digest,)
