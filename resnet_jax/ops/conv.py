@@ -40,9 +40,12 @@ def conv_per_example(
 ) -> Array:
     """`conv` with a kernel for each example, [N, *k, Ci/groups, Co], in one call.
 
-    The examples become groups of one convolution. It is a batch of matrix products of patches instead, which take
-    prod(k) times the memory of `x`, where k is 1, on a CPU, whose grouped convolutions have no fast gradient, and where
-    the examples are sharded over an explicit axis or their number is a symbol. Depthwise it is a sum of shifted maps.
+    The examples become groups of one convolution. Matrix products of patches replace it where k is 1, on a CPU (whose
+    grouped convolutions have no fast gradient), and where the batch is sharded over an explicit axis or has a symbolic
+    size; they need prod(k) times the memory of `x`. Depthwise kernels take a sum of shifted maps.
+
+    Raises:
+      ValueError: as `conv`.
     """
     check_layout(x)
     if kernels.ndim != x.ndim + 1:
