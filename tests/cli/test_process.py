@@ -120,7 +120,7 @@ def test_mistakes_are_one_line_each(trained, pictures, tmp_path, capsys):
         ),
         (["data", pictures, "--batches", "0"], "--batches: expected at least 1"),
         (["data", "./pictuers"], "no file or folder 'pictuers'"),
-        (["data", "digits", "--data.color-jitter", *"1110"], "--data.color-jitter is for three channels"),
+        (["data", "digits", "--data.color-jitter", *"1110"], "--data.color-jitter needs three channels"),
         (["train", "--data.path", pictures, "--workdir", tmp_path / "w"], "images differ in size"),
     ):
         assert message in mistake(capsys, *arguments)
