@@ -11,6 +11,7 @@ from resnet_jax.config import Place, argument, option
 
 NEEDS_DEVICES = True
 LESS_MEMORY = THE_RUNS_BATCHES
+TITLES = {"top1": "top-1", "top5": "top-5"}  # metrics with other names for people
 
 
 @dataclass(frozen=True)
@@ -43,5 +44,7 @@ def run(request: Request) -> None:
     images = f"over {record['images']:,} of {record['training_images']:,} training images, in full batches"
     print(f"{request.run}, step {record['step']}{weights}, {images}, now in {out}")
     for when in ("before", "after"):
-        means = record[when]
-        print(f"{when}: test top-1 {means['top1']:.4f}, loss {means['loss']:.4f} ({means['images']} images)")
+        results = dict(record[when])
+        images = results.pop("images")
+        numbers = ", ".join(f"{TITLES.get(name, name)} {value:.4f}" for name, value in results.items())
+        print(f"{when}: test {numbers} ({images} images)")
