@@ -64,22 +64,22 @@ def test_reading_needs_no_tfds_and_writes_nothing(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "split", "said"),
+    ("name", "split", "message"),
     [
         ("digits", "tset", "digits has no split 'tset'; did you mean test"),
         ("cifra10", "train", "TFDS has no dataset 'cifra10'; did you mean cifar10"),
         ("cifar10", "train", "run: tfds build cifar10 --file_format=array_record --data_dir="),
     ],
 )
-def test_what_is_not_there_is_told_with_what_to_do(tfds_dir, name, split, said):
+def test_what_is_not_there_is_told_with_what_to_do(tfds_dir, name, split, message):
     with pytest.raises(ValueError) as caught:
         data.load(name, split, data_dir=tfds_dir)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
-def test_what_cannot_be_trained_on_yet_is_told(tfds_dir):
-    for name, said in (("imagenet2012", "is not prepared"), ("imdb_reviews", "not an image classification set")):
-        with pytest.raises(ValueError, match=said):
+def test_what_cannot_be_trained_on_yet_is_an_error(tfds_dir):
+    for name, message in (("imagenet2012", "is not prepared"), ("imdb_reviews", "not an image classification set")):
+        with pytest.raises(ValueError, match=message):
             data.load(name, "train", data_dir=tfds_dir)
 
 

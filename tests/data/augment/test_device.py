@@ -98,11 +98,11 @@ def test_colour_jitter_is_that_of_the_formulas(strengths):
     orders = set()
     for seed in range(6 if min(strengths) else 2):
         key, index = jax.random.key(seed), jnp.arange(12)
-        wanted, order = jitter_by_hand(PHOTOGRAPHS, strengths, key, index)
+        expected, order = jitter_by_hand(PHOTOGRAPHS, strengths, key, index)
         got = jitter_colors(jnp.asarray(PHOTOGRAPHS), strengths, key, index)
         assert got.dtype == jnp.uint8
-        np.testing.assert_allclose(np.asarray(got, float), wanted, atol=1)
-        assert abs(wanted - PHOTOGRAPHS).max() > 10
+        np.testing.assert_allclose(np.asarray(got, float), expected, atol=1)
+        assert abs(expected - PHOTOGRAPHS).max() > 10
         orders.add(tuple(order))
     assert min(strengths) == 0 or len(orders) > 3
 
@@ -206,8 +206,8 @@ def test_mixup_blends_each_pixel():
     batch = mixed(mixup=0.5)
     share = batch["label"][np.arange(N), np.arange(N)][:, None, None, None]
     images = np.asarray(marked()["image"])
-    wanted = share * images + (1 - share) * images[other(np.arange(N))]
-    np.testing.assert_allclose(batch["image"], wanted, rtol=1e-6)
+    expected = share * images + (1 - share) * images[other(np.arange(N))]
+    np.testing.assert_allclose(batch["image"], expected, rtol=1e-6)
 
 
 def test_mixup_shares_are_of_a_beta_distribution():
@@ -251,10 +251,10 @@ def test_with_both_a_pair_takes_one_or_the_other():
 def test_what_is_mixed_with_padding_counts_for_nothing():
     mask = np.ones(N)
     mask[[5, 10, 11, 40]] = 0
-    wanted = mask.copy()
-    wanted[[4, 41]] = 0
+    expected = mask.copy()
+    expected[[4, 41]] = 0
     for alphas in ((0.5, 0.0), (0.0, 0.5), (0.5, 0.5)):
-        np.testing.assert_array_equal(mixed(*alphas, batch=marked(mask=mask))["mask"], wanted)
+        np.testing.assert_array_equal(mixed(*alphas, batch=marked(mask=mask))["mask"], expected)
 
 
 def test_a_label_outside_the_classes_makes_its_pair_nan():

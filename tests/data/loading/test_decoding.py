@@ -82,19 +82,19 @@ def test_transparent_pixels_lie_on_white(depth, channels):
     eight = RNG.integers(0, 256, (6, 9, channels), np.uint8)
     stored = (eight.astype(int) << (depth - 8)).astype(f">u{depth // 8}")
     data = raw_png(stored, (9, 6), depth=depth, colour=4 if channels == 2 else 6)
-    wanted = on_white(eight[..., :-1], eight[..., -1])
+    expected = on_white(eight[..., :-1], eight[..., -1])
     got = pixels(read_image(data, "name"))
     # Pillow has no 16-bit grey with alpha: such an image comes in three equal channels.
-    np.testing.assert_allclose(got, np.broadcast_to(wanted, got.shape), atol=1)
+    np.testing.assert_allclose(got, np.broadcast_to(expected, got.shape), atol=1)
 
 
 def test_palettes_are_colours_and_their_transparent_entry_is_white():
     image = Image.fromarray(np.array([[0, 1], [2, 1]], np.uint8))
     image.putpalette([10, 20, 30, 200, 100, 50, 7, 7, 7])
-    wanted = np.array([[[10, 20, 30], [200, 100, 50]], [[7, 7, 7], [200, 100, 50]]])
+    expected = np.array([[[10, 20, 30], [200, 100, 50]], [[7, 7, 7], [200, 100, 50]]])
     for kind in ("png", "gif"):
-        np.testing.assert_array_equal(read(encoded(image, kind)), wanted)
-        shown = wanted.copy()
+        np.testing.assert_array_equal(read(encoded(image, kind)), expected)
+        shown = expected.copy()
         shown[:, 1] = 255
         np.testing.assert_array_equal(read(encoded(image, kind, transparency=1)), shown)
 
@@ -111,10 +111,12 @@ def test_one_bit_is_black_and_white():
         np.testing.assert_array_equal(read(encoded(Image.fromarray(bits), kind.replace("pbm", "ppm"))), bits * 255)
 
 
-@pytest.mark.parametrize("ink, wanted", [((0, 255, 255, 0), (255, 0, 0)), ((0, 0, 0, 255), (0, 0, 0)), ((0,) * 4, 255)])
-def test_cmyk_jpegs_have_their_colours(ink, wanted):
+@pytest.mark.parametrize(
+    "ink, expected", [((0, 255, 255, 0), (255, 0, 0)), ((0, 0, 0, 255), (0, 0, 0)), ((0,) * 4, 255)]
+)
+def test_cmyk_jpegs_have_their_colours(ink, expected):
     got = read(encoded(Image.new("CMYK", (8, 8), ink), "jpeg", quality=95))
-    np.testing.assert_allclose(got, np.broadcast_to(wanted, (8, 8, 3)), atol=3)
+    np.testing.assert_allclose(got, np.broadcast_to(expected, (8, 8, 3)), atol=3)
 
 
 def test_progressive_jpegs_are_read_whole():
@@ -159,12 +161,12 @@ def test_of_an_animation_the_first_frame_is_taken(kind):
 
 
 def refused(data, name="folder/dog.png"):
-    """What is said of it: one line that begins with the name."""
+    """What is message of it: one line that begins with the name."""
     with pytest.raises(UnreadableImage) as caught:
         read_image(data, name)
-    said = str(caught.value)
-    assert said.startswith(f"{name}: ") and "\n" not in said
-    return said
+    message = str(caught.value)
+    assert message.startswith(f"{name}: ") and "\n" not in message
+    return message
 
 
 def test_the_bytes_tell_what_a_file_is_not_its_name():
@@ -187,17 +189,17 @@ def test_pixels_of_32_bits_are_refused_by_name():
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
-    "size, said",
+    "size, message",
     [
         ((60000, 60000), "expected at most 134,217,728 pixels, got 3,600,000,000"),
         ((10000, 13500), "got 10,000 x 13,500"),
         ((1, 2**27), "expected sides of at most 65,535 pixels, got 1 x 134,217,728"),
     ],
 )
-def test_a_small_file_that_claims_a_huge_image_is_refused_at_once(size, said):
+def test_a_small_file_that_claims_a_huge_image_is_refused_at_once(size, message):
     assert math.prod(size) > MAX_PIXELS or max(size) > MAX_SIDE
     start = time.perf_counter()
-    assert said in refused(raw_png(GREY, size, depth=8, colour=0))
+    assert message in refused(raw_png(GREY, size, depth=8, colour=0))
     assert time.perf_counter() - start < 1
 
 
@@ -298,8 +300,8 @@ def test_the_centre_crop_is_torchvisions(interpolation, width, height, size, mor
     image = Image.fromarray(array[..., 0] if grey else array)
     got = centre_crop(image, resize=size + more, size=size, interpolation=interpolation)
     assert got.shape == (size, size, 1 if grey else 3) and got.dtype == np.uint8
-    wanted = torchvision_eval(image, size + more, size, interpolation)
-    np.testing.assert_array_equal(got[..., 0] if grey else got, wanted)
+    expected = torchvision_eval(image, size + more, size, interpolation)
+    np.testing.assert_array_equal(got[..., 0] if grey else got, expected)
 
 
 def test_an_image_of_the_size_is_not_resampled():
@@ -392,8 +394,8 @@ def test_areas_and_ratios_of_random_crops_are_spread_as_asked():
 
 
 @pytest.mark.parametrize(
-    "size, wanted", [((1000, 10), (493, 0, 506, 10)), ((10, 1000), (0, 493, 10, 506)), ((1, 900), (0, 449, 1, 450))]
+    "size, expected", [((1000, 10), (493, 0, 506, 10)), ((10, 1000), (0, 493, 10, 506)), ((1, 900), (0, 449, 1, 450))]
 )
-def test_where_no_crop_fits_it_is_the_middle_one_of_an_allowed_ratio(size, wanted):
+def test_where_no_crop_fits_it_is_the_middle_one_of_an_allowed_ratio(size, expected):
     boxes = crops(*size, 20, crop_area=(0.9, 1.0))
-    np.testing.assert_array_equal(boxes, np.broadcast_to(wanted, boxes.shape))
+    np.testing.assert_array_equal(boxes, np.broadcast_to(expected, boxes.shape))

@@ -161,8 +161,8 @@ def test_evaluation_serves_every_image_once_in_order(storage, batch_size, thread
         np.testing.assert_array_equal(mask, np.arange(len(mask)) < NUMBER)
         np.testing.assert_array_equal(label[:NUMBER], np.arange(NUMBER) % 3)
         assert not image[NUMBER:].any() and not label[NUMBER:].any()
-        wanted = [centre_crop(Image.fromarray(picture(n)), resize=7, size=6) for n in range(NUMBER)]
-        np.testing.assert_array_equal(image[:NUMBER], wanted)
+        expected = [centre_crop(Image.fromarray(picture(n)), resize=7, size=6) for n in range(NUMBER)]
+        np.testing.assert_array_equal(image[:NUMBER], expected)
 
 
 def test_moments_are_those_of_the_images_as_evaluation_has_them():
@@ -214,7 +214,7 @@ def test_unreadable_images_are_skipped_on_request_and_counted(tmp_path, threads)
     np.testing.assert_array_equal(mask, [n < NUMBER and n not in broken for n in range(25)])
     assert not image[mask == 0].any()
     assert set(source.skipped) == {str(tmp_path / f"{n:02}.png") for n in broken}
-    assert all(said.startswith(name) for name, said in source.skipped.items())
+    assert all(message.startswith(name) for name, message in source.skipped.items())
     whole = next(served(items()).eval_batches(NUMBER))["image"]
     np.testing.assert_array_equal(image[mask == 1], np.delete(whole, broken, 0))
     np.testing.assert_allclose(source.moments(), pixel_moments(np.delete(whole, broken, 0)))
@@ -262,7 +262,7 @@ class Whole:
 def test_channels_are_inferred_and_made_on_request(tmp_path):
     grey, colour = files(tmp_path / "grey", channels=1), files(tmp_path / "colour")
     assert infer_channels(grey) == 1 and infer_channels(colour) == 3
-    for examples, channels, wanted in (
+    for examples, channels, expected in (
         (grey, None, 1),
         (colour, None, 3),
         (grey, 3, 3),
@@ -271,10 +271,10 @@ def test_channels_are_inferred_and_made_on_request(tmp_path):
         (colour, 3, 3),
     ):
         source = open_loader(Whole(examples), "train", image_size=6, resize=7, channels=channels, threads=1)
-        assert source.image_shape == (6, 6, wanted)
+        assert source.image_shape == (6, 6, expected)
         batch = next(source.eval_batches(NUMBER))
-        assert batch["image"].shape == (NUMBER, 6, 6, wanted)
-        seen = [read_image(path.read_bytes(), "", wanted) for path in examples.paths]
+        assert batch["image"].shape == (NUMBER, 6, 6, expected)
+        seen = [read_image(path.read_bytes(), "", expected) for path in examples.paths]
         np.testing.assert_array_equal(batch["image"], [centre_crop(image, resize=7, size=6) for image in seen])
 
 
@@ -307,15 +307,15 @@ def test_a_label_out_of_range_is_named(label):
 
 
 def test_pixels_are_cropped_too():
-    """A .npz of images larger than they are wanted."""
+    """A .npz of images larger than they are expected."""
     images = np.random.default_rng(0).integers(0, 256, (5, 12, 10, 1), np.uint8)
     source = open_loader(
         Whole(ArraySource(images, np.zeros(5, int), ("a",), "a.npz")), "train", image_size=6, threads=1
     )
     assert source.image_shape == (6, 6, 1) and source.resize == 7
     batch = next(source.eval_batches(5))
-    wanted = [centre_crop(Image.fromarray(image[..., 0]), resize=7, size=6) for image in images]
-    np.testing.assert_array_equal(batch["image"], wanted)
+    expected = [centre_crop(Image.fromarray(image[..., 0]), resize=7, size=6) for image in images]
+    np.testing.assert_array_equal(batch["image"], expected)
 
 
 # The process.

@@ -21,7 +21,7 @@ def test_names_may_be_typed_with_commas_between_them():
 
 
 @pytest.mark.parametrize(
-    "names, wanted",
+    "names, expected",
     [
         (("zero", "one", "ten"), ("zero", "one", "ten")),
         (("10=ten", "0=zero", "1=one"), ("zero", "one", "ten")),
@@ -37,9 +37,9 @@ def test_names_may_be_typed_with_commas_between_them():
         (("0=a", "0=b"), "class_names 0=a, 0=b; expected each class once"),
     ],
 )
-def test_classes_are_renamed_by_place_or_by_name(names, wanted):
-    if isinstance(wanted, tuple):
-        assert rename_classes(("0", "1", "10"), names) == wanted
+def test_classes_are_renamed_by_place_or_by_name(names, expected):
+    if isinstance(expected, tuple):
+        assert rename_classes(("0", "1", "10"), names) == expected
         return
-    with pytest.raises(ValueError, match=re.escape(wanted)):
+    with pytest.raises(ValueError, match=re.escape(expected)):
         rename_classes(("0", "1", "10"), names)

@@ -18,14 +18,14 @@ RNG = np.random.default_rng(0)
 
 
 def refused(path, kind=ValueError):
-    """What is said: one line that begins with the path."""
+    """What is message: one line that begins with the path."""
     with pytest.raises(kind) as caught:
         open_all(path)
-    said = str(caught.value)
-    assert "\n" not in said
+    message = str(caught.value)
+    assert "\n" not in message
     if kind is ValueError:
-        assert said.startswith(str(path))
-    return said
+        assert message.startswith(str(path))
+    return message
 
 
 # Folders.
@@ -71,7 +71,7 @@ def test_folders_of_splits(tmp_path, names, splits):
 
 
 @pytest.mark.parametrize(
-    "names, said",
+    "names, message",
     [
         ("train/a/0.png val/a/1.png val/c/2.png", "/val has classes that .*/train has not: c$"),
         ("a/0.png b/notes.txt", "^class folder .*/b has no images"),
@@ -86,16 +86,16 @@ def test_folders_of_splits(tmp_path, names, splits):
         ("val/a/0.png", "has a folder 'val', but none of training images"),
     ],
 )
-def test_folders_that_are_no_dataset_are_told_in_one_line(tmp_path, names, said):
+def test_folders_that_are_no_dataset_give_one_line(tmp_path, names, message):
     pictures(tmp_path, *names.split())
     if len(list(tmp_path.iterdir())) < len({name.split("/")[0] for name in names.split()}):
         pytest.skip("this file system does not tell Cat from cat")
-    with pytest.raises(ValueError, match=said) as caught:
+    with pytest.raises(ValueError, match=message) as caught:
         open_all(tmp_path)
     assert "\n" not in str(caught.value) and str(tmp_path) in str(caught.value)
 
 
-def test_nothing_and_no_dataset_are_told_in_one_line(tmp_path):
+def test_nothing_and_no_dataset_give_one_line(tmp_path):
     assert "has no images; expected a folder" in refused(tmp_path)
     assert f"no file or folder '{tmp_path}/gone'; expected a folder" in refused(tmp_path / "gone", FileNotFoundError)
     (tmp_path / "notes.txt").write_text("hello")
@@ -161,7 +161,7 @@ HUGE = (2**32 - 1,) * 3
 
 
 @pytest.mark.parametrize(
-    "changed, said",
+    "changed, message",
     [
         ({"train_images_idx3_ubyte": b"\x89PNG" + b"0" * 50}, "/train-images-idx3-ubyte is no IDX file of unsigned"),
         ({"train_images_idx3_ubyte": b"\0\0\x0d" + idx(IMAGES)[3:]}, "/train-images-idx3-ubyte is no IDX file of uns"),
@@ -187,9 +187,9 @@ HUGE = (2**32 - 1,) * 3
         ),
     ],
 )
-def test_idx_files_that_do_not_fit_are_named(tmp_path, changed, said):
+def test_idx_files_that_do_not_fit_are_named(tmp_path, changed, message):
     write_idx(tmp_path, mnist(**changed))
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         open_all(tmp_path)
 
 
@@ -252,7 +252,7 @@ def test_npz_of_grey_images_and_with_names(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "arrays, said",
+    "arrays, message",
     [
         ({"x": X.astype(np.float32) / 255, "y": Y}, "got float32 .10, 6, 5, 3."),
         ({"x": X.astype(int), "y": Y}, "got int64 .10, 6, 5, 3."),
@@ -275,9 +275,9 @@ def test_npz_of_grey_images_and_with_names(tmp_path):
         ({}, "has the arrays .none.; expected"),
     ],
 )
-def test_npz_that_do_not_fit_are_told_in_one_line(tmp_path, arrays, said):
+def test_npz_that_do_not_fit_give_one_line(tmp_path, arrays, message):
     file = npz(tmp_path / "set.npz", **arrays)
-    assert re.search(said, refused(file))
+    assert re.search(message, refused(file))
 
 
 class Evil:
@@ -300,7 +300,7 @@ def test_pickled_objects_are_refused_and_not_run(tmp_path, name):
     assert (tmp_path / "ran").exists()  # so it would have
 
 
-def test_npz_that_are_damaged_are_told_in_one_line(tmp_path):
+def test_npz_that_are_damaged_give_one_line(tmp_path):
     file = npz(tmp_path / "set.npz", x=X[:2, :2], y=Y[:2])
     whole = file.read_bytes()
     for cut in [*range(0, len(whole), 7), *range(len(whole) - 30, len(whole))]:
@@ -316,7 +316,7 @@ def test_npz_that_are_damaged_are_told_in_one_line(tmp_path):
             assert str(error).startswith(str(file)) and "\n" not in str(error)
 
 
-def test_other_files_called_npz_are_told_in_one_line(tmp_path):
+def test_other_files_called_npz_give_one_line(tmp_path):
     file = tmp_path / "set.npz"
     buffer = io.BytesIO()
     np.save(buffer, X)
@@ -378,7 +378,7 @@ def test_splits_have_many_names(tmp_path, train, test, name):
 
 
 @pytest.mark.parametrize(
-    "names, said",
+    "names, message",
     [
         ("Train/a/1 train_set/a/1", "Train and train_set both name the split 'train'; expected one of them"),
         ("fold1/a/1 fold1/b/1 fold2/a/1 fold2/b/1", "fold1, fold2 look like splits: each has the folders a, b; expec"),
@@ -390,9 +390,9 @@ def test_splits_have_many_names(tmp_path, train, test, name):
         ("train/fold1/a/1 train/fold1/b/1 train/fold2/a/1 train/fold2/b/1", "/train: fold1, fold2 look like splits"),
     ],
 )
-def test_folders_that_are_no_classes_are_told_in_one_line(tmp_path, names, said):
+def test_folders_that_are_no_classes_give_one_line(tmp_path, names, message):
     pictures(tmp_path, *(f"{name}.png" for name in names.split()))
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         open_all(tmp_path)
     folders = subfolders(tmp_path)
     if not any(map(split_of, folders)):  # whoever names them means them
@@ -428,8 +428,8 @@ def test_classes_whose_images_all_lie_a_level_deeper_get_a_note(tmp_path):
     for path, train, first in (("D", "D", "other"), ("S", "S/train", "cat")):
         (note,) = open_all(tmp_path / path).notes
         assert note.endswith(f"; did you mean {tmp_path / train / first}?")
-    said = "classes are other, shapes, but images lie deeper, as in other/cross, shapes/circle; did you mean"
-    assert open_all(tmp_path / "D").notes[0].startswith(said)
+    message = "classes are other, shapes, but images lie deeper, as in other/cross, shapes/circle; did you mean"
+    assert open_all(tmp_path / "D").notes[0].startswith(message)
     pictures(tmp_path / "D", "shapes/1.png")  # a class whose images do not
     assert open_all(tmp_path / "D").notes == ()
 
@@ -581,8 +581,8 @@ cifar_files = {
 def test_the_pickles_of_cifar_are_not_opened(tmp_path):
     (tmp_path / "data_batch_1").touch()
     (tmp_path / "batches.meta").touch()
-    said = "holds Python pickles, which are not read; expected the binary version, cifar-10-binary.tar.gz"
-    assert said in refused(tmp_path)
+    message = "holds Python pickles, which are not read; expected the binary version, cifar-10-binary.tar.gz"
+    assert message in refused(tmp_path)
     (tmp_path / "MNIST/raw").mkdir(parents=True)
     write_idx(tmp_path / "MNIST/raw", mnist())
     for name in ("data_batch_1", "batches.meta"):

@@ -20,7 +20,7 @@ class Named:
 
 
 @pytest.mark.parametrize(
-    "there, train, test, wanted",
+    "there, train, test, expected",
     [
         ("train test", "train", None, ("train", "test")),
         ("train validation", "train", None, ("train", "validation")),
@@ -42,8 +42,8 @@ class Named:
         ("train test", "train", "train", ("train", "train")),
     ],
 )
-def test_where_to_test_is_the_sets_own_split_else_a_fifth_held_out(there, train, test, wanted):
-    assert default_splits(Named(dict.fromkeys(there.split(), 10)), train, test) == wanted
+def test_where_to_test_is_the_sets_own_split_else_a_fifth_held_out(there, train, test, expected):
+    assert default_splits(Named(dict.fromkeys(there.split(), 10)), train, test) == expected
 
 
 def test_several_validation_splits_are_an_error():

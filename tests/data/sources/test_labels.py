@@ -59,10 +59,12 @@ def test_another_file_is_read_when_it_is_named_and_its_columns_too(tmp_path, mon
     pictures(tmp_path / "D", "train/a.png", "train/b.png", "test/x.png")
     write(tmp_path / "D" / "train.csv", "id,breed,weight\na,pug,3\nb,collie,9\n")
     write(tmp_path / "D" / "sample_submission.csv", "id,label\nx,0\n")
-    said = refused(tmp_path / "D")
-    assert "files of labels that are not read: sample_submission.csv; to read one: --data.labels sample_subm" in said
-    said = refused(tmp_path / "D", labels="train.csv")
-    assert "train.csv has the columns id, breed, weight, none of them known for labels; name it: --data.label-c" in said
+    message = refused(tmp_path / "D")
+    assert "files of labels that are not read: sample_submission.csv; to read one: --data.labels sample_subm" in message
+    message = refused(tmp_path / "D", labels="train.csv")
+    assert (
+        "train.csv has the columns id, breed, weight, none of them known for labels; name it: --data.label-c" in message
+    )
     assert "has no column 'bread'; did you mean breed" in refused(
         tmp_path / "D", labels="train.csv", label_column="bread"
     )
@@ -116,7 +118,7 @@ def test_each_split_may_have_its_own_file_and_a_split_without_labels_is_not_used
 
 
 @pytest.mark.parametrize(
-    "text, said",
+    "text, message",
     [
         ("", "is empty; expected a first line with the names of columns"),
         ("file_name,label\n", "has no rows"),
@@ -139,23 +141,23 @@ def test_each_split_may_have_its_own_file_and_a_split_without_labels_is_not_used
         ),
     ],
 )
-def test_files_that_cannot_be_used_are_told_in_one_line(tmp_path, text, said):
+def test_files_that_cannot_be_used_give_one_line(tmp_path, text, message):
     pictures(tmp_path, "a.png", "b.png")
     file = write(tmp_path / "labels.csv", text)
-    assert said in refused(tmp_path, labels=file) and str(file) in refused(tmp_path, labels=file)
+    assert message in refused(tmp_path, labels=file) and str(file) in refused(tmp_path, labels=file)
 
 
 @pytest.mark.parametrize(
-    "text, said",
+    "text, message",
     [
         ('{"file_name": "a.png", "label": ["cat", "dog"]}', "expected one text or number"),
         ('{"file_name": "a.png", "label": ', "line 1 is not valid JSON: "),
         ("[1, 2]", "expected a JSON object, got '[1, 2]'"),
     ],
 )
-def test_lines_of_json_that_cannot_be_used_are_named(tmp_path, text, said):
+def test_lines_of_json_that_cannot_be_used_are_named(tmp_path, text, message):
     pictures(tmp_path, "a.png", "b.png")
-    assert said in refused(tmp_path, labels=write(tmp_path / "a.jsonl", text))
+    assert message in refused(tmp_path, labels=write(tmp_path / "a.jsonl", text))
     (tmp_path / "a.csv").write_bytes(b"file_name,label\n\xff\xfe.png,cat\n")
     assert "a.csv is not UTF-8 text" in refused(tmp_path, labels="a.csv")
     assert "a.txt is no file of labels; expected .csv, .tsv, .jsonl" in refused(
@@ -184,8 +186,10 @@ def test_folders_that_disagree_with_a_file_of_labels_are_not_taken_for_classes(t
     """As photographs that were packed in two parts."""
     pictures(tmp_path, "part1/a.png", "part1/b.png", "part2/c.png")
     write(tmp_path / "ham.csv", "image_id,category\na,mole\nb,wart\nc,mole\n")
-    said = refused(tmp_path)
-    assert "has the folders part1, part2, and other labels in ham.csv; expected --data.labels ham.csv to read" in said
+    message = refused(tmp_path)
+    assert (
+        "has the folders part1, part2, and other labels in ham.csv; expected --data.labels ham.csv to read" in message
+    )
     assert open_all(tmp_path, labels="ham.csv").examples("train").classes == ("mole", "wart")
     assert open_all(tmp_path, classes=("part1", "part2")).examples("train").classes == ("part1", "part2")
     write(tmp_path / "ham.csv", "image_id,category\na,0\nb,0\nc,1\n")  # the same parts under other names
@@ -259,16 +263,16 @@ def test_one_image_under_several_spellings_is_one(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "text, said",
+    "text, message",
     [
         ("file,label,label\na.png,cat,dog\nb.png,dog,cat\n", "has several columns 'label'; expected one of a name"),
         ("file,label\na.png,-1\nb.png,1\n", "column 'label' has -1, which means no label, beside others; expected"),
     ],
 )
-def test_labels_that_may_mean_two_things_are_refused(tmp_path, text, said):
+def test_labels_that_may_mean_two_things_are_refused(tmp_path, text, message):
     pictures(tmp_path, "a.png", "b.png")
     write(tmp_path / "labels.csv", text)
-    assert said in refused(tmp_path, labels="labels.csv")
+    assert message in refused(tmp_path, labels="labels.csv")
 
 
 def test_an_empty_path_is_not_the_current_folder(tmp_path):

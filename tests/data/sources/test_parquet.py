@@ -114,7 +114,7 @@ def test_plain_binary_columns_of_other_names(tmp_path, names):
 
 
 @pytest.mark.parametrize(
-    "images, labels, said",
+    "images, labels, message",
     [
         ([png(0), None, png(2)], [0, 1, 0], "row 1 has nothing in column 'image'"),
         ([png(0), png(1), png(2)], [0, 1, None], "row 2 has nothing in column 'label'"),
@@ -126,11 +126,11 @@ def test_plain_binary_columns_of_other_names(tmp_path, names):
     ],
 )
 @pytest.mark.parametrize("struct", [True, False])
-def test_rows_that_cannot_be_used_are_told_in_one_line(tmp_path, images, labels, said, struct):
-    assert re.search(said, refused(write(tmp_path / "a.parquet", images, labels, struct=struct)))
+def test_rows_that_cannot_be_used_give_one_line(tmp_path, images, labels, message, struct):
+    assert re.search(message, refused(write(tmp_path / "a.parquet", images, labels, struct=struct)))
 
 
-def test_columns_that_cannot_be_used_are_told_in_one_line(tmp_path):
+def test_columns_that_cannot_be_used_give_one_line(tmp_path):
     file = write(tmp_path / "a.parquet", map(png, range(2)), [0, 1], image="photo")
     assert "has the columns photo, label; expected one of image, img, images" in refused(file)
     file = write(tmp_path / "a.parquet", map(png, range(2)), [0, 1], label="what")
@@ -139,7 +139,7 @@ def test_columns_that_cannot_be_used_are_told_in_one_line(tmp_path):
     assert "column 'image' is string; expected encoded images (binary)" in refused(file)
 
 
-def test_shards_that_differ_are_told_in_one_line(tmp_path):
+def test_shards_that_differ_give_one_line(tmp_path):
     write(tmp_path / "train-0.parquet", map(png, range(2)), [0, 1])
     write(tmp_path / "train-1.parquet", map(png, range(2)), ["a", "b"])
     with pytest.raises(ValueError, match="train-0.parquet to train-1.parquet .*differ"):
@@ -150,7 +150,7 @@ def test_shards_that_differ_are_told_in_one_line(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "train, test, said",
+    "train, test, message",
     [
         (([0, 1], None), ([0, 2], None), "image 1 of 'test' has label 2; labels of 2 classes are 0 to 1"),
         (([0, 1], ["a", "b", "c"]), ([0, 3], ["a", "b", "c"]), "image 1 of 'test' has label 3; labels of 3 classes"),
@@ -158,10 +158,10 @@ def test_shards_that_differ_are_told_in_one_line(tmp_path):
         ((["a", "b"], None), (["a", "owl"], None), "has classes that are not trained on: owl"),
     ],
 )
-def test_splits_that_do_not_fit_are_told_in_one_line(tmp_path, train, test, said):
+def test_splits_that_do_not_fit_give_one_line(tmp_path, train, test, message):
     for name, (labels, names) in {"train": train, "test": test}.items():
         write(tmp_path / f"{name}.parquet", map(png, range(2)), labels, names=names)
-    with pytest.raises(ValueError, match=f"test.parquet.*{said}"):
+    with pytest.raises(ValueError, match=f"test.parquet.*{message}"):
         open_all(tmp_path)
 
 
@@ -179,9 +179,11 @@ def test_a_file_that_names_no_split_beside_one_that_does_is_named(tmp_path):
 def test_missing_shards_are_named_and_may_be_skipped(tmp_path):
     for name in ("train-00000-of-00003", "test-00001-of-00002-abc"):
         write(tmp_path / f"{name}.parquet", map(png, range(2)), [0, 1])
-    said = "train-00001-of-00003.parquet and 1 more are missing; download again, or go without: --data.unreadable skip"
+    message = (
+        "train-00001-of-00003.parquet and 1 more are missing; download again, or go without: --data.unreadable skip"
+    )
     data = open_path(tmp_path)
-    with pytest.raises(ValueError, match=re.escape(f"{tmp_path}: {said}")):
+    with pytest.raises(ValueError, match=re.escape(f"{tmp_path}: {message}")):
         data.examples("train")
     data = open_all(tmp_path, skip_unreadable=True)
     assert data.splits == {"train": 2, "test": 2}
@@ -230,7 +232,7 @@ def test_columns_are_chosen_by_name(tmp_path):
         open_all(tmp_path, image_column="photo", label_column="kind")
 
 
-def test_nothing_to_train_on_is_told(tmp_path):
+def test_nothing_to_train_on_is_an_error(tmp_path):
     write(tmp_path / "test.parquet", map(png, range(2)), [0, 1])
     assert "has test, but nothing to train on" in refused(tmp_path)
 
@@ -256,6 +258,6 @@ def test_a_file_that_was_cut_off_is_named(tmp_path):
 def test_an_image_that_cannot_be_read_has_its_place_in_the_message(tmp_path):
     file = write(tmp_path / "a.parquet", [png(0), b"not an image", png(2)], [0, 1, 0])
     part = open_path(file).examples("train[1:]")
-    said = [part.name(i) for i in range(len(part))]
-    assert set(said) < {f"{file}, image {n}" for n in range(3)}
-    assert all((part[i][0] == b"not an image") == (said[i] == f"{file}, image 1") for i in range(len(part)))
+    message = [part.name(i) for i in range(len(part))]
+    assert set(message) < {f"{file}, image {n}" for n in range(3)}
+    assert all((part[i][0] == b"not an image") == (message[i] == f"{file}, image 1") for i in range(len(part)))

@@ -16,7 +16,7 @@ def count(split, length=1000):
 
 
 @pytest.mark.parametrize(
-    "split, wanted",
+    "split, expected",
     [
         ("train", 1000),
         ("train[:]", 1000),
@@ -34,8 +34,8 @@ def count(split, length=1000):
         ("train[:250%]", 1000),
     ],
 )
-def test_parts_have_the_requested_size(split, wanted):
-    assert count(split) == wanted
+def test_parts_have_the_requested_size(split, expected):
+    assert count(split) == expected
 
 
 @pytest.mark.parametrize("split", ["train[500:500]", "train[600:500]", "train[1000:]", "train[:0]", "train[:0%]"])

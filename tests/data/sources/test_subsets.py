@@ -22,12 +22,12 @@ def test_selected_classes_and_the_first_examples_of_each():
         few = select_classes(examples, None, 2)
         assert [int(few[i][0][0, 0, 0]) for i in range(len(few))] == [0, 1, 2, 3, 4, 5]
     assert select_classes(items, None, None) is items
-    for classes, per_class, said in (
+    for classes, per_class, message in (
         (("a", "d"), None, "no class 'd'"),
         (("a", "a"), None, "classes a, a; expected each class once"),
         (("a",), 3, "class 'a': expected 3 of its images, got 2"),
     ):
-        with pytest.raises(ValueError, match=said):
+        with pytest.raises(ValueError, match=message):
             select_classes(items, classes, per_class)
     with pytest.raises(ValueError, match="class 'c': expected at least one of its images, got 0"):
         select_classes(items.take(np.array([0, 1])), ("a", "c"), None)

@@ -112,8 +112,8 @@ def numbers(examples, split="train", kind="png"):
     found = []
     for i in range(len(examples)):
         data, label = examples[i]
-        number, wanted = known[np.asarray(read_image(data, examples.name(i))).tobytes()]
-        assert label == wanted
+        number, expected = known[np.asarray(read_image(data, examples.name(i))).tobytes()]
+        assert label == expected
         found.append(number)
     return found
 
@@ -153,7 +153,7 @@ def test_parts(data_dir):
 
 
 @pytest.mark.parametrize(
-    "split, said",
+    "split, message",
     [
         ("trian", "our_pngs has no split 'trian'; did you mean train"),
         ("trian[:5]", "our_pngs has no split 'trian'; did you mean train"),
@@ -169,10 +169,10 @@ def test_parts(data_dir):
         ("", "our_pngs has no split ''; expected train, validation or test"),
     ],
 )
-def test_a_split_that_cannot_be_is_told_in_one_line(data_dir, split, said):
+def test_a_split_that_cannot_be_gives_one_line(data_dir, split, message):
     with pytest.raises(ValueError) as caught:
         open_tfds("our_pngs", data_dir).examples(split)
-    assert str(caught.value).startswith(said) and "\n" not in str(caught.value)
+    assert str(caught.value).startswith(message) and "\n" not in str(caught.value)
 
 
 def test_no_more_is_decoded_than_asked_for(data_dir, monkeypatch):
@@ -198,14 +198,14 @@ def refused(name, data_dir):
 
 @pytest.mark.parametrize("name", ["cifar10", "imagenet2012", "cifar10:3.0.2", "cifar10_corrupted/fog_2"])
 def test_what_is_not_prepared_is_told_with_the_command_that_does_it(tmp_path, name):
-    said = refused(name, str(tmp_path))
-    assert f" is not prepared in {tmp_path}/{name.partition(':')[0]}" in said
-    assert said.endswith(f"run: tfds build {name} --file_format=array_record --data_dir={tmp_path}")
+    message = refused(name, str(tmp_path))
+    assert f" is not prepared in {tmp_path}/{name.partition(':')[0]}" in message
+    assert message.endswith(f"run: tfds build {name} --file_format=array_record --data_dir={tmp_path}")
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
-    "name, said",
+    "name, message",
     [
         ("cifra10", "TFDS has no dataset 'cifra10'; did you mean cifar10"),
         ("no_such_thing_at_all", "TFDS has no dataset 'no_such_thing_at_all'; see tfds.list_builders()"),
@@ -218,8 +218,8 @@ def test_what_is_not_prepared_is_told_with_the_command_that_does_it(tmp_path, na
         ("imdb_reviews", "imdb_reviews is not an image classification set"),
     ],
 )
-def test_what_is_no_image_dataset_is_told_in_one_line(data_dir, name, said):
-    assert said in refused(name, data_dir)
+def test_what_is_no_image_dataset_gives_one_line(data_dir, name, message):
+    assert message in refused(name, data_dir)
 
 
 @pytest.mark.parametrize("known", [False, True])
@@ -231,9 +231,11 @@ def test_a_set_prepared_in_another_format_is_named(tmp_path, known):
         file.rename(folder / file.name.replace("array_record", "tfrecord"))
     info = folder / "dataset_info.json"
     info.write_text(info.read_text().replace("array_record", "tfrecord"))
-    said = refused(built.name, str(tmp_path))
-    assert said.startswith(f"{built.name} lies in {folder} as tfrecord; expected array_record; once, with TensorFlow")
-    assert said.endswith(f"run: tfds convert_format --dataset_version_dir={folder} --out_file_format=array_record")
+    message = refused(built.name, str(tmp_path))
+    assert message.startswith(
+        f"{built.name} lies in {folder} as tfrecord; expected array_record; once, with TensorFlow"
+    )
+    assert message.endswith(f"run: tfds convert_format --dataset_version_dir={folder} --out_file_format=array_record")
 
 
 def test_a_set_that_was_converted_is_read(tmp_path):
