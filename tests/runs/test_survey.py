@@ -143,3 +143,12 @@ def test_an_image_in_two_classes_is_named(pictures, capsys):
     first, second = pictures / "train/dog/copy.png", pictures / "val/cat/0.png"
     assert line == f"{first} (dog) and {second} (cat) are the same image in two classes"
     assert end == "all 19 images can be read"
+
+
+def test_targets_have_ranges_and_several_classes_have_counts(tmp_path):
+    config = DataConfig(batch_size=64)
+    targets = survey(config, sheet=str(tmp_path / "a.png"), batches=1, label_kind="targets")
+    assert "value: 0 to 9, mean 4.48991, standard deviation 2.8645 in train" in targets.lines(100)
+    assert targets.record()["targets"][0]["greatest"] == 9
+    classes = survey(config, sheet=str(tmp_path / "b.png"), batches=1, label_kind="multi-hot")
+    assert [row["images"]["train"] for row in classes.record()["classes"]] == [713, 576, 570, 716]
