@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
+
+from resnet_jax.errors import did_you_mean
+
+CLASSIFICATION: Mapping[str, int] = MappingProxyType({"top1": 1, "loss": -1})  # all that version 0.1.0 had
 
 
 @dataclass(frozen=True)
@@ -15,13 +21,21 @@ class Measure:
     sign: int  # 1: higher is better; -1: lower is better
 
     @classmethod
-    def of(cls, name: str) -> Measure:
-        """A measure by its name alone: losses are better when lower, others when higher."""
-        return cls(name, -1 if name.endswith("loss") else 1)
+    def of(cls, name: str, measures: Mapping[str, int] = CLASSIFICATION) -> Measure:
+        """The measure `name`, or "ema_" and a name, with its sign in `measures`, which are a task's.
+
+        Raises:
+          ValueError: `measures` has no such name.
+        """
+        plain = name.removeprefix("ema_")
+        if plain not in measures:
+            raise ValueError(f"expected a measure of the task, got {name!r}; {did_you_mean(plain, measures)}")
+        return cls(name, measures[plain])
 
     def score(self, results: Mapping[str, float]) -> float | None:
-        """The result of a test, higher is better; None if it has no such result."""
-        return self.sign * float(results[self.name]) if self.name in results else None
+        """The result of a test, higher is better; None if it has no such result, or NaN."""
+        value = float(results.get(self.name, math.nan))
+        return None if math.isnan(value) else self.sign * value
 
 
 def best_step(scores: Mapping[int, float | None]) -> int | None:
@@ -63,6 +77,8 @@ class BestTest:
     def restore(self, saved: Mapping[str, Any]) -> None:
         """Restores what an earlier start saved, by the same measure."""
         self.value, self.step, self.tests_since = saved["value"], saved["step"], saved["tests_since"]
+        if self.value is not None and math.isnan(self.value):  # saved before NaN was refused
+            self.value, self.step, self.tests_since = None, None, 0
 
     def restore_scores(self, scores: Mapping[int, float | None], every: int) -> None:
         """Restores from the scores of the kept checkpoints, by step; tests were `every` steps apart."""

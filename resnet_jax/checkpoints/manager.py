@@ -44,7 +44,7 @@ class Checkpoints:
     A state is saved before it is tested: until `record_test` or `discard` is called, all earlier kept ones stay.
 
     Args:
-      best: the test result by which the best checkpoint is chosen, or its name.
+      best: the test result by which the best checkpoint is chosen, or the name of one of classification.
       first: whether this process writes the shared files (the first or only process).
     """
 

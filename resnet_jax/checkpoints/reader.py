@@ -157,7 +157,7 @@ def _measure(directory: Path, steps: Sequence[int]) -> Measure:
             best = metadata.get("best") or {}
             name = best.get("measure") or metadata.get("config", {}).get("checkpoint", {}).get("best") or "top1"
             return Measure(name, best["sign"]) if "sign" in best else Measure.of(name)
-    return Measure.of("top1")
+    return Measure("top1", 1)
 
 
 def kept_steps(directory: Path) -> list[int]:

@@ -148,10 +148,11 @@ def best_measure(config: Config, task: Task) -> Measure:
       ValueError: the task has no such result.
     """
     name = config.checkpoint.best or next(iter(task.measures))
-    if (raw := name.removeprefix("ema_")) not in task.measures:
-        expected = did_you_mean(raw, task.measures)
-        raise ValueError(f"--checkpoint.best {name}: the task {task.name} has no such result; {expected}")
-    return Measure(name, task.measures[raw])
+    try:
+        return Measure.of(name, task.measures)
+    except ValueError:
+        expected = did_you_mean(name.removeprefix("ema_"), task.measures)
+        raise ValueError(f"--checkpoint.best {name}: the task {task.name} has no such result; {expected}") from None
 
 
 def model_overrides(config: ModelConfig, *, num_classes: int, in_channels: int) -> dict[str, Any]:

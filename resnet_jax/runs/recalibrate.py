@@ -158,7 +158,7 @@ def recalibrate(
             "recalibrated": {"from": str(run), "batches": number, "ema": ema},
         }
         results = {f"ema_{name}": x for name, x in after.items()} if ema else after
-        with Checkpoints(directory / "checkpoints") as checkpoints:
+        with Checkpoints(directory / "checkpoints", best=plan.best) as checkpoints:
             checkpoints.save(checkpoint.step, new, metadata)
             checkpoints.record_test(checkpoint.step, results)
         record_config(directory, config, checkpoint.step)

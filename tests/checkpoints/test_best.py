@@ -1,5 +1,7 @@
 """The best test: of equal results the first one stays the best, in every place that chooses."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -25,6 +27,30 @@ def test_an_equal_test_is_not_better(measure, better):
     restored = BestTest(measure)
     restored.restore(best.saved())
     assert restored == best
+
+
+def test_nan_is_never_the_best_and_blocks_no_later_number(tmp_path):
+    measure = Measure("r2", 1)
+    assert measure.score({"r2": math.nan}) is None and best_step({1: None, 2: 0.9}) == 2
+    best = BestTest(measure)
+    assert not best.add(1, {"r2": math.nan}) and best.value is None and best.tests_since == 0
+    assert best.add(2, {"r2": -3.0}) and best.step == 2
+    best.restore({"value": math.nan, "step": 1, "tests_since": 4})
+    assert best == BestTest(measure)
+    with Checkpoints(tmp_path, keep_latest=1, best=measure) as checkpoints:
+        for step, r2 in ((1, math.nan), (2, 0.25), (3, math.nan), (4, 0.1)):
+            checkpoints.save(
+                step, {"params": np.zeros(1)}, META | {"best": {"measure": "r2", "sign": 1}}, test_due=True
+            )
+            checkpoints.record_test(step, {"r2": r2})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["2", "4"]
+    assert open_checkpoint(tmp_path, "best").step == 2
+
+
+def test_the_sign_of_a_measure_is_the_tasks(tmp_path):
+    assert Measure.of("mae", {"mae": -1}) == Measure("mae", -1) and Measure.of("ema_top1") == Measure("ema_top1", 1)
+    with pytest.raises(ValueError, match="expected a measure of the task, got 'mae'"):
+        Checkpoints(tmp_path, best="mae")
 
 
 def test_the_first_of_equal_checkpoints_is_kept_and_read(tmp_path):
