@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from resnet_jax.analysis.summary import Summary, summary
     from resnet_jax.models import Feature, ModelSpec, Outputs, create_model, feature_info, get_spec, list_models
     from resnet_jax.runs.pretrained import save_checkpoint
+    from resnet_jax.steps import make_eval_step, make_train_step
     from resnet_jax.training.state import TrainState
-    from resnet_jax.training.step import make_eval_step, make_train_step
     from resnet_jax.types import Preprocess, Pretrained
     from resnet_jax.weights import load_pretrained, save_torch_state
 
@@ -46,7 +46,7 @@ _MODULES = {
     **dict.fromkeys(("Feature", "ModelSpec", "Outputs"), "models"),
     **dict.fromkeys(("create_model", "feature_info", "get_spec", "list_models"), "models"),
     "TrainState": "training.state",
-    **dict.fromkeys(("make_eval_step", "make_train_step"), "training.step"),
+    **dict.fromkeys(("make_eval_step", "make_train_step"), "steps"),
     **dict.fromkeys(("Preprocess", "Pretrained"), "types"),
     "save_checkpoint": "runs.pretrained",
     **dict.fromkeys(("load_pretrained", "save_torch_state"), "weights"),

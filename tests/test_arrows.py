@@ -51,14 +51,15 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     "weights": (*BASE, "models", "weights"),
     "analysis": (*BASE, "ops", "metrics", "models", "analysis"),
     "tasks": (*BASE, "ops", "metrics", "models.registry", "analysis.confusion", "analysis.text", "tasks"),
-    # The core of the training step names no task and no family.
+    # Training names no task and no family of nets; `steps` has the training step of classification.
     "training": (*BASE, "ops", "metrics", "models.layers", "models.sorting", "training"),
-    "training.step": (*BASE, "metrics", "models.options", "tasks.classification", "tasks.losses", "training"),
+    "training.step": ("errors", "moved", "types", "models.options", "training"),
+    "steps": ("types", "metrics", "tasks.classification", "tasks.losses", "training"),
     "distributed": (*BASE, "distributed"),
     "checkpoints": (*BASE, "distributed", "checkpoints"),
     "evaluation": (*BASE, "metrics", "tasks", "training", "data", "distributed", "evaluation"),
     "runs": (*BASE, "config", *BELOW_RUNS, "runs"),
-    "experiments": (*BASE, "config", *BELOW_RUNS, "runs", "experiments"),
+    "experiments": (*BASE, "config", *BELOW_RUNS, "steps", "runs", "experiments"),
     "experiments.settings": ("config",),
     "cli.messages": ("config",),
     "cli.suggestions": ("errors",),
@@ -68,7 +69,7 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     "cli.main": ("", "errors", "moved", "cli"),
     "cli": (*BASE, "config", *BELOW_RUNS, "runs", "experiments", "cli"),
     "__main__": ("cli",),
-    "": ("types", "moved", "models", "analysis", "weights", "training", "runs.pretrained"),
+    "": ("types", "moved", "models", "analysis", "weights", "steps", "training", "runs.pretrained"),
 }
 ONE_FILE = {  # heavy packages, and the one place that imports each
     "orbax": {"checkpoints/manager.py", "checkpoints/reader.py"},

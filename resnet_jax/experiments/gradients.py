@@ -23,11 +23,11 @@ from resnet_jax.models import sort_components
 from resnet_jax.runs.datasets import make_augmentation
 from resnet_jax.runs.plan import make_plan
 from resnet_jax.runs.warm_start import KERNELS, with_kernels
+from resnet_jax.steps import make_train_step
 from resnet_jax.training import metrics
 from resnet_jax.training.gradient_flow import PARAMETERS
 from resnet_jax.training.optim import by_path
 from resnet_jax.training.state import TrainState
-from resnet_jax.training.step import make_train_step
 
 
 def gradients(config: Config, depths: Sequence[int], seeds: Sequence[int], kinds: Sequence[str] = KINDS) -> Path:

@@ -43,6 +43,8 @@ Augment = Callable[[Batch, Array], Batch]
 TypedStep = Callable[[TrainState, Batch], tuple[TrainState, dict[str, Metric]]]
 
 EXAMPLES = ""  # the term of all that is averaged over examples
+STEP = frozenset({"loss", "count", "grad_norm", "param_norm", "skipped"})  # metrics of the step itself
+RECORD = frozenset({"step", "split", "epoch", "learning_rate", "images_per_second", "data_wait"})  # of a run's records
 
 
 class Aux(NamedTuple):
@@ -104,15 +106,35 @@ def forward_totals(model: nn.Module, objective: Objective, axis_name: str | None
         for name, term in terms.items():
             key = EXAMPLES if term.weight is None else name
             sums[key] = sums[key] + term.total if key in sums else term.total
-        metrics = {**metrics, **sown_metrics(updated, batch["mask"]), "count": Sum(jnp.sum(batch["mask"]))}
+        metrics = {**metrics, **sown_metrics(updated, batch["mask"])}
+        check_names(terms, metrics)
+        metrics["count"] = Sum(jnp.sum(batch["mask"]))
         penalty = sown_loss(updated, batch["mask"])
         if penalty is not None:
             sums[EXAMPLES] = sums[EXAMPLES] + penalty if EXAMPLES in sums else penalty
+        if not sums:
+            raise ValueError("expected an objective with at least one term, or a net that sows losses, got neither")
         weights = {name: term.weight for name, term in terms.items() if term.weight is not None}
         losses = {name: term.total for name, term in terms.items()}
         return sums, Aux(updated.get("batch_stats", {}), weights, losses, metrics, {})
 
     return totals
+
+
+def check_names(terms: Terms, metrics: Mapping[str, Metric]) -> None:
+    """Raises ValueError for a term or metric with a name that the step, a run's records or another term use.
+
+    One of several terms cannot be "loss", which is their sum.
+    """
+    reserved = STEP | RECORD
+    for name in metrics:
+        if name in reserved or name in terms:
+            owner = "a term of the objective" if name in terms else f"reserved, as are {', '.join(sorted(reserved))}"
+            raise ValueError(f"expected another name for the metric {name!r}: it is {owner}")
+    for name in terms:
+        if name in reserved and (name != "loss" or len(terms) > 1):
+            problem = "is the sum of all terms" if name == "loss" else "is reserved"
+            raise ValueError(f"expected another name for the term {name!r}: it {problem}")
 
 
 def differentiate(totals: Totals) -> Gradient:

@@ -78,7 +78,8 @@ def with_activations(totals: Totals) -> Gradient:
 
         by_term, aux = differentiate(watched)((params, taps(params)), batch_stats, batch, rngs)
         if len(by_term) > 1:
-            raise ValueError(f"gradient_flow expects terms of one weight, got {len(by_term)}: {', '.join(by_term)}")
+            names = ", ".join(name or "the mean over examples" for name in by_term)
+            raise ValueError(f"gradient_flow: expected terms of one weight, got {len(by_term)}: {names}")
         ((name, (by_params, squares)),) = by_term.items()
         return Gradients({name: by_params}, aux._replace(squares=squares))
 

@@ -1,0 +1,68 @@
+"""What the core of the training step refuses of an objective, when it is traced."""
+
+from types import SimpleNamespace
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from resnet_jax import TrainState
+from resnet_jax.metrics.typed import Mean, Sum
+from resnet_jax.tasks import Term
+from resnet_jax.training.step import make_step
+
+BATCH = {"image": np.ones((4, 2, 2, 1), np.float32), "label": np.zeros(4, np.int32), "mask": np.ones(4, np.float32)}
+
+
+class Linear(nn.Module):
+    @nn.compact
+    def __call__(self, x, train=False, example_index=None):
+        return SimpleNamespace(logits=nn.Dense(1)(x.reshape(len(x), -1))[:, 0])
+
+
+def trace(terms, metrics, **options):
+    """Shapes of a step's results, for an objective with terms {name: has a weight of its own}."""
+
+    def objective(outputs, batch, axis_name):
+        total = Mean.of(outputs.logits, batch["mask"]).total
+        return {name: Term(total, jnp.sum(batch["mask"]) if own else None) for name, own in terms.items()}, metrics
+
+    step = make_step(Linear(), optax.sgd(0.1), objective, axis_name=None, **options)
+    state = TrainState.create(Linear(), optax.sgd(0.1), jax.random.key(0), BATCH["image"])
+    return jax.eval_shape(step, state, BATCH)[1]
+
+
+@pytest.mark.parametrize("name", ["count", "loss", "grad_norm", "skipped", "learning_rate", "box"])
+def test_a_reserved_name_of_a_metric_is_refused(name):
+    with pytest.raises(ValueError, match=f"expected another name for the metric '{name}': it is"):
+        trace({"box": False}, {name: Sum(jnp.ones(()))})
+
+
+def test_one_of_several_terms_is_not_called_loss_and_none_count():
+    with pytest.raises(ValueError, match="another name for the term 'loss': it is the sum of all terms"):
+        trace({"loss": False, "box": False}, {})
+    with pytest.raises(ValueError, match="another name for the term 'count': it is reserved"):
+        trace({"count": False}, {})
+    assert {"loss", "box", "class", "count"} <= trace({"box": False, "class": True}, {}).keys()
+    assert "loss" in trace({"loss": True}, {})
+
+
+def test_an_objective_without_terms_is_refused():
+    with pytest.raises(ValueError, match="expected an objective with at least one term, or a net that sows losses"):
+        trace({}, {})
+
+
+def test_gradient_flow_takes_terms_of_one_weight():
+    with pytest.raises(ValueError, match="expected terms of one weight, got 2: the mean over examples, b"):
+        trace({"a": False, "b": True}, {}, gradient_flow=True)
+
+
+def test_the_step_of_classification_has_its_old_place():
+    import resnet_jax.steps
+    from resnet_jax.training import step
+
+    with pytest.warns(DeprecationWarning, match="make_train_step is now resnet_jax.steps.make_train_step"):
+        assert step.make_train_step is resnet_jax.steps.make_train_step is resnet_jax.make_train_step
