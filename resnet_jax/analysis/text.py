@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
@@ -47,3 +48,8 @@ def count_table(classes: Sequence[str], counts: Mapping[str, Sequence[int]], *, 
     if is_long:
         lines.insert(9, f"... {len(classes) - 16:,} more classes ...")
     return lines
+
+
+def decimals(value: float | None) -> str:
+    """The value with four decimals; "-" for None and NaN."""
+    return "-" if value is None or math.isnan(value) else f"{value:.4f}"

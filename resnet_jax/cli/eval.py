@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 import textwrap
@@ -85,6 +84,7 @@ def make_request(values: dict[str, Any]) -> Request:
 
 def run(request: Request) -> None:
     from resnet_jax.evaluation.prediction_files import check_file, write_predictions
+    from resnet_jax.files import to_json
     from resnet_jax.runs.compilation import cache_compilations
     from resnet_jax.runs.evaluation import open_evaluation
     from resnet_jax.runs.evaluation_files import evaluation_folder, evaluation_lines, write_evaluation
@@ -110,7 +110,7 @@ def run(request: Request) -> None:
     files, notes = write_evaluation(folder, result, source, record, heading) if request.pictures else ([], [])
     if request.json:
         details = result.task.details(result.evaluator)
-        print(json.dumps({**record, **details, "files": list(map(str, files))}))
+        print(to_json({**record, **details, "files": list(map(str, files))}))
     else:
         width = shutil.get_terminal_size((120, 24)).columns
         for line in evaluation_lines(result, source, heading, files, width):

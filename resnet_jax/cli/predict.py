@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from dataclasses import dataclass
 from typing import Annotated
@@ -10,7 +9,7 @@ from typing import Annotated
 from resnet_jax.cli.shared import Run, check_is_run, ema_option, step_option
 from resnet_jax.config import argument, option
 from resnet_jax.errors import NotFinite, SetupError
-from resnet_jax.files import expanded
+from resnet_jax.files import expanded, to_json
 
 NEEDS_DEVICES = True
 LESS_MEMORY = "a lower --batch-size uses less"
@@ -25,7 +24,7 @@ class Request:
     images: tuple[Annotated[str, "IMAGE"], ...] = argument("image files, folders of them, or - for standard input")
     step: str = step_option()
     ema: bool = ema_option()
-    top: int = option(5, "number of classes to print for each image")
+    top: int = option(5, "number of classes to print for each image; of several per image, those that are predicted")
     batch_size: int = option(32, "images at a time")
     json: bool = option(False, "print one JSON object a line")
 
@@ -61,7 +60,7 @@ def run(request: Request) -> None:
     for prediction in predict(net, task, files, batch_size=request.batch_size, top=request.top):
         unreadable += prediction.error is not None
         if request.json:
-            print(json.dumps(prediction.record()), flush=True)
+            print(to_json(prediction.record()), flush=True)
         else:
             print(prediction, flush=True)
     if unreadable:

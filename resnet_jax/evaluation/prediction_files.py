@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
-from resnet_jax.files import replace_file
+from resnet_jax.files import replace_file, to_json
 from resnet_jax.tasks import Predictions, Task
 
 
@@ -34,39 +32,32 @@ def check_file(path: str | Path) -> None:
 def write_predictions(path: str | Path, predictions: Predictions, task: Task, top: int = 5) -> None:
     """Writes each image's name, label and prediction to a .csv or .json file.
 
+    A .csv file has the same columns for all images (`Task.cells`), a .json file what `Task.describe` returns.
+
     Raises:
       ValueError: another kind of file.
     """
     path = Path(path)
     check_file(path)
-    rows = [
-        {"image": name, "label": task.label_name(label), **task.describe(_row(predictions, i), top)}
+    images = [
+        (name, label, _row(predictions, i))
         for i, (name, label) in enumerate(zip(predictions.names, predictions.labels, strict=True))
     ]
     if path.suffix == ".json":
-        replace_file(path, json.dumps(rows, indent=1) + "\n")
+        records = [
+            {"image": name, "label": task.label_name(label), **task.describe(row, top)} for name, label, row in images
+        ]
+        replace_file(path, to_json(records, indent=1) + "\n")
         return
+    table = [{"image": name, **task.cells(label, row, top)} for name, label, row in images]
     text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    flat = [list(_columns(row)) for row in rows]
-    writer.writerow([name for name, _ in flat[0]])
-    for cells in flat:
-        writer.writerow([repr(value) if isinstance(value, float) else value for _, value in cells])
+    # A row without some column of the others has an empty cell there.
+    writer = csv.DictWriter(text, list(dict.fromkeys(column for cells in table for column in cells)))
+    writer.writeheader()
+    for cells in table:
+        writer.writerow({name: repr(x) if isinstance(x, float) else x for name, x in cells.items()})
     replace_file(path, text.getvalue())
 
 
 def _row(predictions: Predictions, i: int) -> dict[str, Any]:
     return {name: x[i] for name, x in predictions.outputs.items()}
-
-
-def _columns(record: dict[str, Any], number: str = "") -> Iterator[tuple[str, Any]]:
-    """Columns of a record: {"top": [{"class": "cat"}, ...], "output": [0.5, ...]} -> "class1", ..., "output1", ..."""
-    for name, value in record.items():
-        if not isinstance(value, list):
-            yield f"{name}{number}", value
-            continue
-        for i, one in enumerate(value, 1):
-            if isinstance(one, dict):
-                yield from _columns(one, str(i))
-            else:
-                yield f"{name}{i}", one

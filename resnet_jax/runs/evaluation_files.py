@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from resnet_jax.analysis.figures import INSTALL, can_draw, shorten
+from resnet_jax.analysis.text import decimals
 from resnet_jax.data.loading.streaming import StreamingLoader
 from resnet_jax.evaluation.prediction_files import check_file
 from resnet_jax.metrics.confusion import FILE, FOLDER
@@ -67,7 +68,7 @@ def evaluation_lines(
 ) -> list[str]:
     """The metrics of all images, then the task's table, in lines of at most `width` columns; and the files."""
     task, metrics = result.task, result.metrics
-    numbers = "  ".join(f"{task.titles.get(name, name)} {value:.4f}" for name, value in metrics.items())
+    numbers = "  ".join(f"{task.titles.get(name, name)} {decimals(value)}" for name, value in metrics.items())
     return [
         *(f"skipped {reason}" for reason in source.skipped.values()),
         f"{heading}: {numbers}",

@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 
+from resnet_jax.analysis.text import decimals
 from resnet_jax.checkpoints.best import BestTest
 from resnet_jax.checkpoints.manager import Checkpoints
 from resnet_jax.checkpoints.reader import Checkpoint, kept_steps
@@ -332,7 +333,7 @@ class TrainingLoop:
     def _described(self, results: dict[str, float]) -> str:
         """ "test top-1 0.9876, loss 0.1234 (averaged weights: 0.9889, 0.1200)"."""
         names = [name for name in self._plan.task.measures if name in results]
-        numbers = ", ".join(f"{self._title(name)} {results[name]:.4f}" for name in names)
-        averages = [f"{results[f'ema_{name}']:.4f}" for name in names if f"ema_{name}" in results]
+        numbers = ", ".join(f"{self._title(name)} {decimals(results[name])}" for name in names)
+        averages = [decimals(results[f"ema_{name}"]) for name in names if f"ema_{name}" in results]
         averaged = f" (averaged weights: {', '.join(averages)})" if averages else ""
         return f"test {numbers}{averaged}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import replace
@@ -21,7 +20,7 @@ from jax import lax
 from resnet_jax.checkpoints.manager import Checkpoints
 from resnet_jax.config import LARGEST, to_dict
 from resnet_jax.distributed.devices import AXIS, Parallel
-from resnet_jax.files import expanded, replace_file
+from resnet_jax.files import expanded, replace_file, to_json
 from resnet_jax.runs.directory import make_directory, record_config
 from resnet_jax.runs.image_record import write_record
 from resnet_jax.runs.opening import restore_run
@@ -164,7 +163,7 @@ def recalibrate(
         record_config(directory, config, checkpoint.step)
         if restored.record is not None:
             write_record(directory, restored.record)
-        line = json.dumps({"step": checkpoint.step, "split": "test", **after})
+        line = to_json({"step": checkpoint.step, "split": "test", **after})
         replace_file(directory / "metrics.jsonl", f"{line}\n")
         directory.rename(out)
     images = number * plan.config.data.batch_size

@@ -19,8 +19,9 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
+from resnet_jax.analysis.text import decimals
 from resnet_jax.errors import SaveFailed
-from resnet_jax.files import replace_file
+from resnet_jax.files import replace_file, to_json
 from resnet_jax.moved import renamed_names
 from resnet_jax.runs.writers import Writer
 
@@ -166,7 +167,7 @@ class RunReporter:
         """The loss and the titled metrics: "loss 0.1234  top-1 0.9876"."""
         names = {"loss": "loss", **self._titles}
         numbers = {title: values.get(f"{prefix}{name}") for name, title in names.items() if f"{prefix}{name}" in values}
-        return "  ".join(f"{title} {'-' if x is None else format(x, '.4f')}" for title, x in numbers.items())
+        return "  ".join(f"{title} {decimals(x)}" for title, x in numbers.items())
 
     def print(self, text: str) -> None:
         """Prints a line; a terminal breaks it between words."""
@@ -225,7 +226,7 @@ class RunReporter:
             f"{record['split']}/{k}": v for k, v in record.items() if k not in ("step", "split") and v is not None
         }
         with self._writing():
-            self._file.write(json.dumps(record) + "\n")
+            self._file.write(to_json(record) + "\n")
             self._file.flush()
             for writer in self._writers:
                 writer.scalars(record["step"], values)

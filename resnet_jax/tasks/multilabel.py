@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,8 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from resnet_jax.analysis.text import fitted, printable
-from resnet_jax.files import replace_file
+from resnet_jax.analysis.text import decimals, fitted, printable
+from resnet_jax.files import replace_file, to_json
 from resnet_jax.metrics.confusion import FILE, remove_evaluation
 from resnet_jax.metrics.multilabel import MultiLabelMetrics, average_precision, best_thresholds, f1_scores
 from resnet_jax.metrics.typed import Mean, Metric
@@ -33,6 +32,7 @@ from resnet_jax.tasks.protocol import (
 from resnet_jax.types import Array, Batch, LabelKind
 
 SHOWN = 10  # classes in a table
+CHOSEN_ON = "chosen on these images, so other images have a lower F1"
 
 
 def binary_cross_entropy(logits: Array, targets: Array) -> Array:
@@ -47,6 +47,7 @@ class MultiLabel(BaseTask):
     """Any number of classes per image: labels 0 or 1 (in mixed images shares) in float [N, K].
 
     The loss is the mean of `binary_cross_entropy`. A class is predicted if its probability is at least its threshold.
+    Checkpoints record the thresholds of `train(config, task=MultiLabel(thresholds=...))`.
     """
 
     classes: tuple[str, ...] = ()
@@ -64,6 +65,9 @@ class MultiLabel(BaseTask):
     def for_data(self, source: LabelledSource, options: TaskOptions) -> Self:
         refuse_options(options, self.name)
         check_rows(source, self.name)
+        if self.thresholds is not None and len(self.thresholds) != len(source.classes):
+            problem = f"expected a threshold for each of {len(source.classes)} classes, got {len(self.thresholds)}"
+            raise ValueError(f"{problem}; the classes are {', '.join(source.classes)}")
         return replace(self, classes=source.classes)
 
     @property
@@ -89,59 +93,92 @@ class MultiLabel(BaseTask):
     def evaluator(self) -> MultiLabelEvaluator:
         return MultiLabelEvaluator(self.thresholds)
 
+    def record(self) -> dict[str, Any]:
+        return {} if self.thresholds is None else {"thresholds": list(self.thresholds)}
+
+    def restored(self, record: Mapping[str, Any]) -> Self:
+        """With the recorded thresholds, unless this task has its own."""
+        if self.thresholds is not None or "thresholds" not in record:
+            return self
+        return replace(self, thresholds=tuple(record["thresholds"]))
+
     def describe(self, prediction: Mapping[str, np.ndarray], top: int) -> dict[str, Any]:
-        """Every class, the likeliest `top` first, with its probability and whether it reaches its threshold."""
+        """The likeliest `top` classes and all others that are predicted, with their probabilities."""
         rows = self._likeliest(prediction, top)
         return {"classes": [{"class": name, "probability": p, "predicted": is_above} for name, p, is_above in rows]}
 
     def format(self, prediction: Mapping[str, np.ndarray], top: int) -> str:
+        """All predicted classes, the likeliest first."""
         rows = self._likeliest(prediction, top)
         return ", ".join(f"{name} {p:.4f}" for name, p, is_above in rows if is_above) or "no class"
 
     def _likeliest(self, prediction: Mapping[str, np.ndarray], top: int) -> list[tuple[str, float, bool]]:
+        probabilities, predicted = self._probabilities(prediction)
+        order = np.argsort(-prediction["logit"], kind="stable")
+        rows = [(self.classes[k], float(probabilities[k]), bool(predicted[k])) for k in order]
+        return [row for rank, row in enumerate(rows) if rank < top or row[2]]
+
+    def _probabilities(self, prediction: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """(probability, whether it is predicted) of each class: float64 [K], bool [K]."""
         z = prediction["logit"].astype(np.float64)
-        limits = np.zeros(len(z)) if self.thresholds is None else logit(np.asarray(self.thresholds, np.float64))
-        order = np.argsort(-z, kind="stable")[:top]
-        return [(self.classes[k], float(np.exp(-np.logaddexp(0, -z[k]))), bool(z[k] >= limits[k])) for k in order]
+        limits = 0.0 if self.thresholds is None else logit(np.asarray(self.thresholds, np.float64))
+        return np.exp(-np.logaddexp(0, -z)), z >= limits
 
     def label_name(self, label: Any) -> list[str]:
         return [self.classes[k] for k in np.flatnonzero(np.asarray(label) > 0.5)]
 
+    def cells(self, label: Any, prediction: Mapping[str, np.ndarray], top: int) -> dict[str, Any]:
+        """label_CLASS (0 or 1), probability_CLASS and predicted_CLASS (0 or 1) of every class."""
+        probabilities, predicted = self._probabilities(prediction)
+        labels = (np.asarray(label) > 0.5).astype(int)
+        columns = {"label": labels, "probability": probabilities, "predicted": predicted.astype(int)}
+        return {
+            f"{column}_{name}": value
+            for column, values in columns.items()
+            for name, value in zip(self.classes, values.tolist(), strict=True)
+        }
+
     def details(self, evaluator: Any) -> dict[str, Any]:
-        return {"classes": class_rows(self.classes, evaluator)}
+        return {"threshold_note": CHOSEN_ON, "classes": class_rows(self.classes, evaluator)}
 
     def table(self, evaluator: Any, width: int, file: str) -> list[str]:
         rows = [row for row in class_rows(self.classes, evaluator) if row["images"]]
+        absent = absent_note(len(self.classes) - len(rows), len(self.classes))
+        if not rows:
+            return [absent]
         rows.sort(key=lambda row: row["average_precision"] or 0.0)
         room = min(30, max(len(printable(row["class"])) for row in rows))
-        lines = [f"{'class':<{room}}{'images':>9}{'AP':>9}{'F1':>9}{'threshold':>11}{'best F1':>9}"]
+        lines = [f"{'class':<{room}}{'images':>9}{'AP':>9}{'F1':>9}{'best F1':>9}{'with threshold':>16}"]
         for row in rows[:SHOWN]:
             numbers = [
-                f"{'-' if row[key] is None else f'{row[key]:.4f}':>{size}}"
-                for key, size in (("average_precision", 9), ("f1", 9), ("threshold", 11), ("best_f1", 9))
+                f"{decimals(row[key]):>{size}}"
+                for key, size in (("average_precision", 9), ("f1", 9), ("best_f1", 9), ("threshold", 16))
             ]
             lines.append(f"{fitted(printable(row['class']), room)}{row['images']:>9,}{''.join(numbers)}")
         if len(rows) > SHOWN:
             lines.append(
                 f"... and {len(rows) - SHOWN:,} classes with higher average precision{f': {file}' * bool(file)}"
             )
-        return lines
+        return [*lines, f"best F1 and its threshold are {CHOSEN_ON}", *([absent] if absent else [])]
 
     def write_details(
         self, evaluator: Any, folder: Path, metadata: Mapping[str, Any], predictions: Predictions | None = None
     ) -> Details:
         """Writes classes.json: of each class its images, average precision, F1, and the threshold of the highest F1.
 
-        That threshold is chosen on the evaluated images, so "best_f1" is optimistic: use it for other images.
+        That threshold is chosen on the evaluated images: "best_f1" is higher than the F1 of other images would be.
         """
         rows = class_rows(self.classes, evaluator)
         folder.mkdir(parents=True, exist_ok=True)
         remove_evaluation(folder)
-        record = {name: None if value != value else value for name, value in metadata.items()}  # JSON has no NaN
-        replace_file(folder / FILE, json.dumps({**record, "classes": rows}, indent=1) + "\n")
+        record = {**metadata, "threshold_note": CHOSEN_ON, "classes": rows}
+        replace_file(folder / FILE, to_json(record, indent=1) + "\n")
         tested = sorted((row for row in rows if row["images"]), key=lambda row: row["average_precision"] or 0.0)
-        lowest = ", ".join(f"{row['class']!r} {row['average_precision'] or math.nan:.4f}" for row in tested[:3])
-        return Details(folder / FILE, f"test by class: lowest average precision {lowest}")
+        numbers = [(row["class"], row["average_precision"]) for row in tested[:3]]
+        lowest = ", ".join(f"{name!r} {decimals(x)}" for name, x in numbers)
+        notes = [f"lowest average precision {lowest}"] if tested else []
+        notes += [note] if (note := absent_note(len(rows) - len(tested), len(rows))) else []
+        return Details(folder / FILE, f"test by class: {'; '.join(notes)}")
 
 
 class MultiLabelEvaluator:
@@ -163,6 +200,15 @@ class MultiLabelEvaluator:
         """ "loss", "map", "f1_macro" and "f1_micro". Raises ValueError if there were no examples."""
         results = self.metrics.result()
         return {"loss": self._loss / self._count, **results}
+
+
+def absent_note(absent: int, classes: int) -> str:
+    """A note that the means over classes skip those without positives; "" if there are none."""
+    if not absent:
+        return ""
+    if absent == classes:
+        return "no image has any of the classes: mAP and macro F1 are not defined"
+    return f"{absent:,} of {classes:,} classes have no image, and are skipped in mAP and macro F1"
 
 
 def logit(probability: np.ndarray) -> np.ndarray:

@@ -147,6 +147,10 @@ class Task(Protocol):
         """The label of one example as JSON holds it."""
         ...
 
+    def cells(self, label: Any, prediction: Mapping[str, np.ndarray], top: int) -> dict[str, Any]:
+        """Label and prediction of one example as cells of a table by column; all examples have the same columns."""
+        ...
+
     def more_metrics(self, evaluator: Any) -> dict[str, float]:
         """Metrics of `eval` beyond the evaluator's result, which every test of a run reports."""
         ...
@@ -215,6 +219,9 @@ class BaseTask:
     def label_name(self, label: Any) -> Any:
         return np.asarray(label).tolist()
 
+    def cells(self, label: Any, prediction: Mapping[str, np.ndarray], top: int) -> dict[str, Any]:
+        return dict(_columns({"label": self.label_name(label), **self.describe(prediction, top)}))
+
     def more_metrics(self, evaluator: Any) -> dict[str, float]:
         return {}
 
@@ -233,6 +240,24 @@ class BaseTask:
         self, evaluator: Any, folder: Path, heading: str, predictions: Predictions, image: ImageReader
     ) -> Iterator[Path]:
         return iter(())
+
+
+def _columns(record: Mapping[str, Any], number: str = "") -> Iterator[tuple[str, Any]]:
+    """Columns of a record: {"top": [{"class": "cat"}, ...], "output": [0.5, ...], "label": {"age": 3.0}} ->
+    "class1", ..., "output1", ..., "label_age".
+    """
+    for name, value in record.items():
+        if isinstance(value, Mapping):
+            yield from ((f"{name}{number}_{key}", x) for key, x in value.items())
+            continue
+        if not isinstance(value, list):
+            yield f"{name}{number}", value
+            continue
+        for i, one in enumerate(value, 1):
+            if isinstance(one, Mapping):
+                yield from _columns(one, str(i))
+            else:
+                yield f"{name}{i}", one
 
 
 def check_rows(source: LabelledSource, task: str) -> None:

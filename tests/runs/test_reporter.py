@@ -220,3 +220,11 @@ def test_a_full_disk_is_reported_at_once(tmp_path, curves):
         pass
     steps = [line["step"] for line in records(tmp_path / "metrics.jsonl")]
     assert steps and steps == list(range(1, steps[-1] + 1))
+
+
+def test_a_number_that_is_not_defined_is_null_and_a_dash(tmp_path, capsys):
+    with RunReporter(tmp_path, start_step=0, total_steps=4, titles={"map": "mAP"}) as written:
+        written.test(4, {"loss": 1.0, "map": float("nan"), "images": 9})
+    assert "NaN" not in (tmp_path / "metrics.jsonl").read_text()
+    assert records(tmp_path / "metrics.jsonl")[0]["map"] is None
+    assert "loss 1.0000  mAP -  (9 images)" in capsys.readouterr().out

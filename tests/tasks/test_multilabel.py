@@ -80,6 +80,49 @@ def test_a_class_without_positives_has_no_numbers(tmp_path):
     assert row["average_precision"] is row["threshold"] is None
 
 
+def test_classes_without_positives_are_skipped_and_counted(tmp_path):
+    evaluator = TASK.evaluator()
+    evaluator.update({"logit": LOGITS}, {"label": TARGETS * [1, 1, 0], "mask": np.ones(24)})
+    assert evaluator.result()["map"] == pytest.approx(average_precision(LOGITS, TARGETS)[:2].mean())
+    note = "1 of 3 classes have no image, and are skipped in mAP and macro F1"
+    assert TASK.table(evaluator, 80, "")[-1] == note
+    assert TASK.write_details(evaluator, tmp_path, {}).line.endswith(f"; {note}")
+
+
+def test_a_split_without_any_positive_is_evaluated(tmp_path):
+    evaluator = TASK.evaluator()
+    evaluator.update({"logit": LOGITS}, {"label": TARGETS * 0, "mask": np.ones(24)})
+    assert np.isnan(evaluator.result()["map"])
+    note = "no image has any of the classes: mAP and macro F1 are not defined"
+    assert TASK.table(evaluator, 80, "") == [note]
+    details = TASK.write_details(evaluator, tmp_path, evaluator.result())
+    assert details.line == f"test by class: {note}" and json.loads(details.file.read_text())["map"] is None
+
+
+def test_all_predicted_classes_are_printed_beyond_the_likeliest(tmp_path):
+    row = {"logit": np.array([0.5, 2.0, -1.0])}
+    assert TASK.format(row, 1) == "b 0.8808, a 0.6225"
+    assert [(one["class"], one["predicted"]) for one in TASK.describe(row, 1)["classes"]] == [("b", True), ("a", True)]
+    assert [one["class"] for one in TASK.describe(row, 3)["classes"]] == ["b", "a", "c"]
+
+
+def test_thresholds_are_recorded_and_restored():
+    task = MultiLabel(classes=TASK.classes, thresholds=(0.9, 0.5, 0.1))
+    restored = TASK.restored(task.record())
+    assert restored == task and TASK.restored({}) == TASK
+    assert restored.format({"logit": np.array([1.0, 1.0, -1.0])}, 5) == "b 0.7311, c 0.2689"
+    assert MultiLabel(thresholds=(0.2,)).restored(task.record()).thresholds == (0.2,)
+    source = SimpleNamespace(classes=("a", "b", "c"), labels=TARGETS, num_examples=24)
+    with pytest.raises(ValueError, match="expected a threshold for each of 3 classes, got 1"):
+        MultiLabel(thresholds=(0.2,)).for_data(source, TaskOptions())
+
+
+def test_the_best_threshold_is_marked_as_chosen_on_these_images(tmp_path):
+    assert TASK.table(evaluated(), 80, "")[-1].startswith("best F1 and its threshold are chosen on these images")
+    record = json.loads(TASK.write_details(evaluated(), tmp_path, {}).file.read_text())
+    assert record["threshold_note"].startswith("chosen on these images")
+
+
 def test_options_of_classification_are_refused():
     source = SimpleNamespace(classes=("a", "b", "c"), labels=TARGETS, num_examples=24)
     assert TASKS["multilabel"].for_data(source, TaskOptions()).num_outputs == 3
