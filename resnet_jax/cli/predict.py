@@ -38,12 +38,11 @@ def run(request: Request) -> None:
     from resnet_jax.runs.compilation import cache_compilations
     from resnet_jax.runs.opening import open_run
     from resnet_jax.runs.pretrained import pretrained
-    from resnet_jax.tasks import task_of_checkpoint
 
     _check_order(request)
-    checkpoint = open_run(request.run, request.step).checkpoint
+    saved = open_run(request.run, request.step)
     try:
-        net = pretrained(checkpoint, ema=request.ema)
+        net = pretrained(saved.checkpoint, ema=request.ema)
     except NotFinite as error:
         raise ValueError(f"{error.problem}; --step takes another checkpoint") from None
     files = image_files(request.images)
@@ -56,8 +55,7 @@ def run(request: Request) -> None:
         warnings.warn(f"coloured images become grey and {size} x {size} pixels, as the net was trained", stacklevel=2)
     cache_compilations()
     unreadable = 0
-    task = task_of_checkpoint(checkpoint.metadata)
-    for prediction in predict(net, task, files, batch_size=request.batch_size, top=request.top):
+    for prediction in predict(net, saved.task, files, batch_size=request.batch_size, top=request.top):
         unreadable += prediction.error is not None
         if request.json:
             print(to_json(prediction.record()), flush=True)

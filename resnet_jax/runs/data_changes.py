@@ -18,7 +18,7 @@ from resnet_jax.runs.directory import read_config
 from resnet_jax.runs.image_record import Record, make_record, read_record
 from resnet_jax.runs.metadata import data_metadata
 from resnet_jax.runs.plan import RunPlan, make_task
-from resnet_jax.tasks import get_task
+from resnet_jax.tasks import Task, get_task
 
 
 def data_changes(
@@ -77,8 +77,8 @@ def with_recorded_classes(plan: RunPlan, metadata: Mapping[str, Any]) -> RunPlan
     return replace(plan, train=train, test=test, task=make_task(plan.config, train, plan.task))
 
 
-def record_of(run: str | Path, metadata: Mapping[str, Any]) -> Record | None:
-    """The record of a run's images; `metadata` is a checkpoint's.
+def record_of(run: str | Path, metadata: Mapping[str, Any], task: Task | None = None) -> Record | None:
+    """The record of a run's images; `metadata` is a checkpoint's, and `task` is that of a run of a task of your own.
 
     Runs of version 0.1.0 have none: it is made from their data, if that still has as many images of the same classes;
     else None is returned.
@@ -90,7 +90,7 @@ def record_of(run: str | Path, metadata: Mapping[str, Any]) -> Record | None:
         return record
     try:
         config = read_config(run)
-        *_, train, test = open_data(config.data, label_kind=get_task(config.task).label_kind)
+        *_, train, test = open_data(config.data, label_kind=(task or get_task(config.task)).label_kind)
     except (ValueError, OSError):  # the data has gone
         return None
     before = metadata.get("data", {})

@@ -30,7 +30,7 @@ from resnet_jax.runs.evaluation_files import EvaluationResult, measure
 from resnet_jax.runs.image_record import Record, has_trained_images, select, trained_on
 from resnet_jax.runs.opening import SavedRun, open_run
 from resnet_jax.runs.pretrained import pretrained
-from resnet_jax.tasks import Task, task_of_checkpoint
+from resnet_jax.tasks import Task
 from resnet_jax.types import LabelKind, Preprocess, Pretrained
 
 
@@ -88,7 +88,11 @@ class Evaluation:
         task = self.nets[0].task
         predictions = ensemble(task, [predictions for predictions, _ in each])
         # Metrics that a net sows are of that net, not of an ensemble.
-        return measure(task, predictions, each[0][1] if len(each) == 1 else {})
+        result = measure(task, predictions, each[0][1] if len(each) == 1 else {})
+        if any(one.task.record() != task.record() for one in self.nets):
+            # The loss depends on data of each run's training, such as the mean of its targets.
+            del result.metrics["loss"]
+        return result
 
     def record(self, result: EvaluationResult) -> dict[str, Any]:
         """What was evaluated, and the metrics, as JSON holds them."""
@@ -143,21 +147,25 @@ def open_evaluation(
     protocol: Protocol = "single",
     scales: Sequence[int] | None = None,
     ema: bool = False,
+    task: Task | None = None,
 ) -> Evaluation:
     """Opens runs and images, and checks that they fit; evaluates nothing yet.
 
     Args:
-      runs: folders of runs with the same classes.
+      runs: folders of runs of one task, with the same classes.
       config: the images: the data of the first run, or other data.
       split: to evaluate; None: as the first run was tested; of other data the test split, else all.
       step, ema: the weights; see `load_checkpoint`.
+      task: that of runs of a task of your own.
 
     Raises:
       ValueError, OSError: runs, images or options are missing, invalid or do not fit each other.
     """
     check_data(config)
-    opened = [open_run(run, step) for run in runs]
+    opened = [open_run(run, step, task=task) for run in runs]
     first = opened[0].checkpoint
+    if len(names := dict.fromkeys(saved.task.name for saved in opened)) > 1:
+        raise ValueError(f"expected runs of one task, got runs of {', '.join(names)}")
     images = _choose_images(runs[0], opened[0], config, split)
     nets: list[_Net] = []
     for saved in opened:
@@ -169,7 +177,7 @@ def open_evaluation(
         source = select(source, mask)
         views = make_views(protocol, source, scales)
         net = pretrained(saved.checkpoint, ema=ema, allow_nonfinite=True)
-        nets.append(_Net(net, task_of_checkpoint(saved.checkpoint.metadata), source, views))
+        nets.append(_Net(net, saved.task, source, views))
     steps = [saved.checkpoint.step for saved in opened]
     is_newest = steps[0] == max(kept_steps(first.path.parent))
     return Evaluation(runs, steps, ema, protocol, scales, images, nets, is_newest, counts, note)
@@ -185,7 +193,7 @@ def _choose_images(run: str, saved: SavedRun, config: DataConfig, split: str | N
     if config.per_class != trained.per_class:
         raise ValueError("--data.per-class is for training; name a part of the split: --split 'test[:100]'")
     config = replace(config, per_class=None)
-    dataset = _open_for(run, config, trained, task_of_checkpoint(saved.checkpoint.metadata).label_kind)
+    dataset = _open_for(run, config, trained, saved.task.label_kind)
     if is_own := place(config) == place(trained) or _has_moved(dataset, config, trained, record):
         # The command line has dropped these for data at another place.
         config = replace(

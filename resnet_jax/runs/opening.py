@@ -20,6 +20,7 @@ from resnet_jax.runs.data_changes import data_changes, record_of, with_recorded_
 from resnet_jax.runs.directory import config_of_steps, find_run_directory, read_config
 from resnet_jax.runs.image_record import Record, read_record
 from resnet_jax.runs.plan import RunPlan, adopt_preprocess, make_plan
+from resnet_jax.tasks import Task, check_task, get_task, task_of_checkpoint
 from resnet_jax.training.state import TrainState
 
 
@@ -29,6 +30,7 @@ class SavedRun:
 
     directory: Path
     checkpoint: Checkpoint
+    task: Task  # restored from the checkpoint
 
     @cached_property
     def config(self) -> Config:
@@ -38,12 +40,19 @@ class SavedRun:
     @cached_property
     def record(self) -> Record | None:
         """The run's images; None if they are not known. Raises ValueError if the record is corrupted."""
-        return record_of(self.directory, self.checkpoint.metadata)
+        return record_of(self.directory, self.checkpoint.metadata, self.task)
 
 
-def open_run(path: str | Path, step: str | int = "latest") -> SavedRun:
-    """Opens a run with its latest, best or numbered checkpoint; takes and raises what `open_checkpoint` does."""
-    return SavedRun(find_run_directory(path), open_checkpoint(path, step))
+def open_run(path: str | Path, step: str | int = "latest", *, task: Task | None = None) -> SavedRun:
+    """Opens a run with its latest, best or numbered checkpoint; takes and raises what `open_checkpoint` does.
+
+    `task` is that of a run of a task of your own.
+
+    Raises:
+      ValueError: the run is of another task than `task`, or of one that is not in `TASKS`.
+    """
+    checkpoint = open_checkpoint(path, step)
+    return SavedRun(find_run_directory(path), checkpoint, task_of_checkpoint(checkpoint.metadata, task))
 
 
 def continue_plan(
@@ -53,7 +62,11 @@ def continue_plan(
 
     Args:
       exact: completed steps are to be repeated; see `data_changes`.
+
+    Raises:
+      ValueError: the checkpoint is of another task.
     """
+    check_task(plan.task, checkpoint.metadata)
     plan = with_recorded_classes(adopt_preprocess(plan, checkpoint.preprocess), checkpoint.metadata)
     plan = replace(plan, task=plan.task.restored(checkpoint.metadata.get("task_record", {})))
     return plan, *data_changes(plan, checkpoint.metadata, plan.record, exact=exact)
@@ -69,17 +82,24 @@ class RestoredRun:
     state: TrainState  # NumPy arrays
 
 
-def restore_run(directory: str | Path, step: str | int, last_step: int | None = None) -> RestoredRun:
+def restore_run(
+    directory: str | Path, step: str | int, last_step: int | None = None, *, task: Task | None = None
+) -> RestoredRun:
     """Restores a run at a checkpoint, with the config of its steps up to `last_step`, if that is given.
 
+    `task` is that of a run of a task of your own.
+
     Raises:
-      ValueError, OSError: no such run or checkpoint, changed data, another config since, or unfit devices.
+      ValueError, OSError: no such run or checkpoint, changed data, another config since, another task, or unfit
+        devices.
     """
     directory = expanded(directory)
     checkpoint, record = open_checkpoint(directory, step), read_record(directory)
     saved = checkpoint.step
     steps = (saved, saved) if last_step is None else (saved + 1, last_step)
-    plan = make_plan(config_of_steps(directory, *steps), record)
+    config = config_of_steps(directory, *steps)
+    check_task(get_task(config.task) if task is None else task, checkpoint.metadata)  # before the data is opened
+    plan = make_plan(config, record, task)
     plan, changes, notes = continue_plan(plan, checkpoint, exact=last_step is not None)
     if changes:
         raise ValueError(changes[0])

@@ -25,6 +25,7 @@ from resnet_jax.runs.directory import make_directory, record_config
 from resnet_jax.runs.image_record import write_record
 from resnet_jax.runs.opening import restore_run
 from resnet_jax.runs.optimizer import frozen
+from resnet_jax.tasks import Task
 from resnet_jax.training.batch import complete
 from resnet_jax.training.core import Augment, step_keys, training_pass
 from resnet_jax.training.freeze import keep_statistics
@@ -107,7 +108,13 @@ def recalibrated(
 
 
 def recalibrate(
-    run: str | Path, out: str | Path, *, step: str | int = "latest", ema: bool = False, batches: int | None = None
+    run: str | Path,
+    out: str | Path,
+    *,
+    step: str | int = "latest",
+    ema: bool = False,
+    batches: int | None = None,
+    task: Task | None = None,
 ) -> dict[str, Any]:
     """Writes `run` to the directory `out` with statistics from `batches` training batches (None: an epoch of them).
 
@@ -116,6 +123,7 @@ def recalibrate(
 
     Args:
       ema: recalibrate only the statistics of the averaged weights.
+      task: that of a run of a task of your own.
 
     Raises:
       ValueError, OSError: no such run; `out` is not empty; the data has changed.
@@ -125,7 +133,7 @@ def recalibrate(
     out = expanded(out)
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise ValueError(f"expected an empty or new directory for the recalibrated run, got {out}, which has files")
-    restored = restore_run(run, step)
+    restored = restore_run(run, step, task=task)
     checkpoint, trainer, host = restored.checkpoint, restored.trainer, restored.state
     plan, parallel = trainer.plan, trainer.parallel
     if ema and not host.ema:

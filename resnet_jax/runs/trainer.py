@@ -148,13 +148,24 @@ def _all_or_none() -> Iterator[None]:
 
 
 def _warm_start(source: str, plan: RunPlan) -> tuple[RunPlan, WarmStart]:
-    """The plan with the normalisation of `source`, and its weights, of the step that the first process finds."""
+    """The plan with the normalisation of `source`, and its weights, of the step that the first process finds.
+
+    A head that is kept brings the normalisation of its targets, too.
+    """
     init, begin, failure = plan.config.init, None, None
     for is_turn_of_first in (True, False):
         if is_turn_of_first == processes.is_first():
             try:
-                begin = warm_start(source, plan.model, plan.train.classes, head=init.head, step=init.step, ema=init.ema)
-                plan = adopt_preprocess(plan, begin.preprocess)
+                begin = warm_start(
+                    source,
+                    plan.model,
+                    plan.train.classes,
+                    head=init.head,
+                    step=init.step,
+                    ema=init.ema,
+                    task=plan.task,
+                )
+                plan = adopt_preprocess(replace(plan, task=begin.task or plan.task), begin.preprocess)
                 if (channels := len(plan.preprocess.mean)) != plan.train.image_shape[-1]:
                     problem = f"{source} normalises {channels} channels, and these images have"
                     raise ValueError(f"{problem} {plan.train.image_shape[-1]}; set --data.mean and --data.std")

@@ -26,6 +26,7 @@ from resnet_jax.runs.directory import find_run_directory, read_config
 from resnet_jax.runs.image_record import trained_on
 from resnet_jax.runs.plan import RunPlan
 from resnet_jax.runs.pretrained import pretrained
+from resnet_jax.tasks import Task, get_task, task_name
 from resnet_jax.types import Array, Preprocess, Pretrained, Variables
 from resnet_jax.weights import classes_of, load_pretrained
 from resnet_jax.weights.readers import WEIGHT_FILES
@@ -44,6 +45,7 @@ class WarmStart(NamedTuple):
     message: str  # for the user
     run: Path | None = None  # the run's directory; None for a file
     metadata: Mapping[str, Any] = MappingProxyType({})  # of the run's checkpoint
+    task: Task | None = None  # that of the run to start, as a head that is kept needs it: see `Task.with_head`
 
 
 def warm_start(
@@ -54,24 +56,27 @@ def warm_start(
     head: Literal["new", "keep"] | None = None,
     step: str | int = "latest",
     ema: bool = False,
+    task: Task | None = None,
 ) -> WarmStart:
     """The weights of a run or of a PyTorch file, for `model`.
 
     Args:
       source: a run directory, or a file that `load_pretrained` reads.
       classes: names of the outputs of `model`.
-      head: keep the classifier or initialise a new one; None: keep that of a run with the same classes. Kept outputs
-        are reordered as `classes`.
+      head: keep the classifier or initialise a new one; None: keep that of a run of the same task and classes. Kept
+        outputs are reordered as `classes`.
       step, ema: which weights of a run, as for `load_checkpoint`. A file may have averaged weights, too.
+      task: what `model` is for; None: classification.
 
     Raises:
       FileNotFoundError: there is no such run or file.
       ValueError: the arrays do not fit the model, or belong to one with other components; the kept classifier has
-        another number of classes; a step of a file; missing averaged weights.
+        another number of classes, or is of a run of another task; a step of a file; missing averaged weights.
     """
     if head not in (None, "new", "keep"):
         raise ValueError(f"expected head new or keep, got {head!r}")
     check_source(source)
+    task = get_task("classification") if task is None else task
     path, number, order, run, metadata = expanded(source), None, None, None, {}
     if path.is_file():
         if step != "latest":
@@ -88,7 +93,11 @@ def warm_start(
             raise ValueError(f"{error.problem}; --init.step takes another checkpoint") from None
         described = f"step {number}, {count} classes"
         order = _order(metadata["classes"], classes)
-        keeps_head = head == "keep" or (head is None and order is not None)
+        is_same_task = task_name(metadata) == task.name
+        keeps_head = head == "keep" or (head is None and order is not None and is_same_task)
+        if keeps_head and not is_same_task:
+            problem = f"expected a head of the task {task.name!r}, got one of {task_name(metadata)!r} in {path}"
+            raise ValueError(f"{problem}; --init.head new initialises one")
     if keeps_head and count != len(classes):
         problem = f"expected a classifier of {len(classes)} classes, got one of {count} in {path}"
         raise ValueError(f"{problem}; --init.head new initialises one")
@@ -112,7 +121,9 @@ def warm_start(
     images = f"images of mean {mean}, deviation {std}" if mean else "images of unknown mean and deviation"
     weights = f"weights of {source} ({loaded.name}, {described}; {images})"
     message = f"{weights}; {'its' if keeps_head else 'a new'} classifier"
-    return WarmStart(unflatten_dict(variables), loaded.preprocess, number, message, run, metadata)
+    if keeps_head and run is not None:
+        task = task.with_head(metadata.get("task_record", {}), order)
+    return WarmStart(unflatten_dict(variables), loaded.preprocess, number, message, run, metadata, task)
 
 
 def check_source(source: str | Path) -> None:

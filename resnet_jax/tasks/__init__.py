@@ -12,11 +12,13 @@ from resnet_jax.tasks.multilabel import MultiLabel
 from resnet_jax.tasks.protocol import BaseTask, Details, Predictions, Rows, Task, TaskOptions, Term, Terms
 from resnet_jax.tasks.regression import Regression
 
+IN_PYTHON = "in Python, pass that task as the argument task"  # a hint of messages
 TASKS: dict[str, Task] = {task.name: task for task in (Classification(), MultiLabel(), Regression())}
 
 __all__ = [
     "TASKS", "BaseTask", "Classification", "Details", "MultiLabel", "Predictions", "Regression", "Rows", "Task",
-    "TaskOptions", "Term", "Terms", "get_task", "task_of_checkpoint",
+    "TaskOptions", "Term", "Terms", "check_task", "get_task", "task_name",
+    "task_of_checkpoint",
 ]  # fmt: skip
 
 
@@ -31,14 +33,36 @@ def get_task(name: str) -> Task:
     return TASKS[name]
 
 
-def task_of_checkpoint(metadata: Mapping[str, Any]) -> Task:
+def task_of_checkpoint(metadata: Mapping[str, Any], task: Task | None = None) -> Task:
     """The task that a checkpoint's metadata names; classification in those of before tasks were recorded.
 
+    Args:
+      task: a task of your own, which is not in `TASKS`.
+
     Raises:
-      ValueError: a task of your own, which is not in `TASKS`.
+      ValueError: the checkpoint is of another task than `task`, or of one that is not in `TASKS`.
     """
-    task = get_task(metadata.get("task", Classification.name)).for_data(_Classes(metadata), TaskOptions())
-    return task.restored(metadata["task_record"]) if "task_record" in metadata else task
+    name = task_name(metadata)
+    if task is not None:
+        check_task(task, metadata)
+    elif name not in TASKS:
+        raise ValueError(f"expected a run of {', '.join(TASKS)}, got one of {name!r}; {IN_PYTHON}")
+    fitted = (task or get_task(name)).for_data(_Classes(metadata), TaskOptions())
+    return fitted.restored(metadata.get("task_record", {}), with_options=True)
+
+
+def check_task(task: Task, metadata: Mapping[str, Any]) -> None:
+    """Raises ValueError if a checkpoint with this metadata is of another task."""
+    name = task_name(metadata)
+    if task.name != name:
+        hint = f"--task {name} chooses it" if name in TASKS else IN_PYTHON
+        raise ValueError(f"expected the task of the run, {name!r}, got {task.name!r}; {hint}")
+
+
+def task_name(metadata: Mapping[str, Any]) -> str:
+    """The name of the task of a checkpoint with this metadata."""
+    name: str = metadata.get("task", Classification.name)
+    return name
 
 
 @dataclass(frozen=True)

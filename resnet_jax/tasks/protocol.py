@@ -131,8 +131,24 @@ class Task(Protocol):
         """Facts of the training data that predictions need beside the classes, as JSON for checkpoints."""
         ...
 
-    def restored(self, record: Mapping[str, Any]) -> Task:
-        """This task with the facts that `record` returned when a checkpoint was saved."""
+    def restored(self, record: Mapping[str, Any], *, with_options: bool = False) -> Task:
+        """This task with what `record` returned when a checkpoint was saved.
+
+        Args:
+          with_options: take options from the record too, such as the kind of loss; False: keep those of this task.
+
+        Raises:
+          ValueError: the record is not one of this task.
+        """
+        ...
+
+    def with_head(self, record: Mapping[str, Any], order: Sequence[int] | None) -> Task:
+        """This task for a net that begins with the head of another run of the task.
+
+        Args:
+          record: of that run.
+          order: for each output, its index in that run; None: the order is the same.
+        """
         ...
 
     def describe(self, prediction: Mapping[str, np.ndarray], top: int) -> dict[str, Any]:
@@ -207,7 +223,10 @@ class BaseTask:
     def record(self) -> dict[str, Any]:
         return {}
 
-    def restored(self, record: Mapping[str, Any]) -> Self:
+    def restored(self, record: Mapping[str, Any], *, with_options: bool = False) -> Self:
+        return self
+
+    def with_head(self, record: Mapping[str, Any], order: Sequence[int] | None) -> Self:
         return self
 
     def describe(self, prediction: Mapping[str, np.ndarray], top: int) -> dict[str, Any]:

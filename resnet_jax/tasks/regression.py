@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
@@ -104,8 +104,23 @@ class Regression(BaseTask):
     def record(self) -> dict[str, Any]:
         return {"mean": list(self.mean), "deviation": list(self.deviation), "loss": self.loss}
 
-    def restored(self, record: Mapping[str, Any]) -> Self:
-        return replace(self, mean=tuple(record["mean"]), deviation=tuple(record["deviation"]), loss=record["loss"])
+    def restored(self, record: Mapping[str, Any], *, with_options: bool = False) -> Self:
+        names = ("mean", "deviation", "loss") if with_options else ("mean", "deviation")
+        if any(name not in record for name in names):
+            raise ValueError(f"expected the record of a regression with {', '.join(names)}, got {dict(record)}")
+        mean, deviation = tuple(record["mean"]), tuple(record["deviation"])
+        if not len(mean) == len(deviation) == len(self.targets):
+            counts = f"{len(mean)} means and {len(deviation)} deviations"
+            raise ValueError(f"expected the record of a regression of {len(self.targets)} targets, got {counts}")
+        return replace(self, mean=mean, deviation=deviation, loss=record["loss"] if with_options else self.loss)
+
+    def with_head(self, record: Mapping[str, Any], order: Sequence[int] | None) -> Self:
+        """With the mean and deviation that the head was trained with: its outputs are in these units."""
+        adopted = self.restored(record)
+        if order is None:
+            return adopted
+        mean, deviation = (tuple(values[i] for i in order) for values in (adopted.mean, adopted.deviation))
+        return replace(adopted, mean=mean, deviation=deviation)
 
 
 class RegressionEvaluator:

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -11,9 +12,23 @@ import numpy as np
 import pytest
 
 from resnet_jax.checkpoints.reader import open_checkpoint
-from resnet_jax.config import CheckpointConfig, Config, DataConfig, LogConfig, ModelConfig, OptimConfig, TrainConfig
+from resnet_jax.cli.main import main
+from resnet_jax.config import (
+    CheckpointConfig,
+    Config,
+    DataConfig,
+    InitConfig,
+    LogConfig,
+    ModelConfig,
+    OptimConfig,
+    TrainConfig,
+)
 from resnet_jax.distributed import processes
+from resnet_jax.errors import SetupError
 from resnet_jax.metrics.typed import Mean
+from resnet_jax.runs.evaluation import open_evaluation
+from resnet_jax.runs.recalibrate import recalibrate
+from resnet_jax.runs.replay import replay
 from resnet_jax.runs.trainer import train
 from resnet_jax.tasks import BaseTask, Term
 
@@ -58,29 +73,75 @@ def arrays(run):
     return jax.tree.leaves(open_checkpoint(run).arrays)
 
 
-@pytest.fixture
-def two_devices(monkeypatch):
-    monkeypatch.setattr(processes, "devices", lambda: jax.devices()[:2])
+@pytest.fixture(scope="module", autouse=True)
+def two_devices():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(processes, "devices", lambda: jax.devices()[:2])
+        yield
 
 
-def test_an_own_task_trains_and_resumes_on_two_devices(tmp_path, two_devices, capsys):
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run of 6 steps: its config and its last results."""
     config = Config(
-        workdir=str(tmp_path / "whole"),
+        workdir=str(tmp_path_factory.mktemp("own") / "whole"),
         model=ModelConfig(name="cifar_resnet8"),
         data=DataConfig(batch_size=256),
         optim=OptimConfig(peak_lr=0.01, warmup_epochs=0.0),
-        train=TrainConfig(steps=6, eval_every_epochs=0.6, log_every_steps=3),
+        train=TrainConfig(steps=6, eval_every_epochs=0.6, log_every_steps=1),
         checkpoint=CheckpointConfig(best="error", keep_latest=3),
         log=LogConfig(tensorboard=False),
     )
-    means = train(config, task=Autoencoder())
-    assert "2 cpu devices" in capsys.readouterr().out
-    lines = [json.loads(line) for line in (tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()]
-    first, last = (line["error"] for line in lines if line["split"] == "train")
+    return config, train(config, task=Autoencoder())
+
+
+@pytest.fixture
+def interrupted(run, tmp_path):
+    """The config of a copy of the run without its last checkpoint."""
+    workdir = shutil.copytree(run[0].workdir, tmp_path / "resumed")
+    shutil.rmtree(workdir / "checkpoints" / "6")
+    return replace(run[0], workdir=str(workdir))
+
+
+def test_an_own_task_trains_and_resumes_on_two_devices(run, interrupted, capsys):
+    config, means = run
+    lines = [json.loads(line) for line in (Path(config.workdir) / "metrics.jsonl").read_text().splitlines()]
+    first, *_, last = (line["error"] for line in lines if line["split"] == "train")
     assert last < first and lines[-1]["error"] == means["error"] and means["images"] == 360
-    shutil.copytree(tmp_path / "whole", tmp_path / "resumed")
-    shutil.rmtree(tmp_path / "resumed" / "checkpoints" / "6")
-    train(replace(config, workdir=str(tmp_path / "resumed")), task=Autoencoder())
-    assert "from step 3" in capsys.readouterr().out
-    for one, other in zip(arrays(tmp_path / "whole"), arrays(tmp_path / "resumed"), strict=True):
+    train(interrupted, task=Autoencoder())
+    out = capsys.readouterr().out
+    assert "2 cpu devices" in out and "from step 3" in out
+    for one, other in zip(arrays(config.workdir), arrays(interrupted.workdir), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_a_run_of_an_own_task_is_evaluated_and_replayed_with_the_task(run):
+    config, means = run
+    evaluated = open_evaluation([config.workdir], config.data, task=Autoencoder()).evaluate().metrics
+    assert evaluated["error"] == pytest.approx(means["error"], rel=1e-5)
+    lines = [json.loads(line) for line in (Path(config.workdir) / "metrics.jsonl").read_text().splitlines()]
+    recorded = next(line["error"] for line in lines if line["split"] == "train" and line["step"] == 4)
+    assert replay(config.workdir, 4, task=Autoencoder())["error"] == recorded
+
+
+def test_a_run_continues_with_no_other_task(run, interrupted, tmp_path, capsys):
+    hint = "in Python, pass that task as the argument task"
+    classification = replace(interrupted, checkpoint=CheckpointConfig())  # has no "error" to choose the best by
+    message = f"expected the task of the run, 'autoencoder', got 'classification'; {hint}"
+    with pytest.raises(SetupError, match=message):
+        train(classification)
+    assert len(list((Path(interrupted.workdir) / "checkpoints").glob("[0-9]*"))) == 1
+    for use in (lambda: replay(interrupted.workdir, 4), lambda: recalibrate(interrupted.workdir, tmp_path / "out")):
+        with pytest.raises(ValueError, match=message):
+            use()
+    message = f"expected a run of classification, multilabel, regression, got one of 'autoencoder'; {hint}"
+    with pytest.raises(ValueError, match=message):
+        open_evaluation([interrupted.workdir], interrupted.data)
+    with pytest.raises(SystemExit):
+        main(["predict", interrupted.workdir, "a.png"])
+    assert message in capsys.readouterr().err
+    warm = replace(
+        classification, workdir=str(tmp_path / "warm"), init=InitConfig(from_=interrupted.workdir, head="keep")
+    )
+    with pytest.raises(SetupError, match="expected a head of the task 'classification', got one of 'autoencoder'"):
+        train(warm)

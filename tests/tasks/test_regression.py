@@ -56,8 +56,27 @@ def test_predictions_are_in_the_units_of_the_targets():
 
 def test_the_record_restores_the_normalisation():
     made = task()
-    restored = Regression(targets=made.targets).restored(made.record())
-    assert restored == made
+    assert Regression(targets=made.targets).restored(made.record()) == made
+
+
+def test_the_loss_is_that_of_the_config_or_of_the_record():
+    record = task("huber").record()
+    assert Regression(targets=SOURCE.classes, loss="l1").restored(record).loss == "l1"
+    assert Regression(targets=SOURCE.classes, loss="l1").restored(record, with_options=True) == task("huber")
+
+
+def test_a_record_of_another_task_is_an_error():
+    with pytest.raises(ValueError, match="expected the record of a regression with mean, deviation, got {}"):
+        task().restored({})
+    with pytest.raises(ValueError, match="a regression of 1 targets, got 2 means and 2 deviations"):
+        Regression(targets=("age",)).restored(task().record())
+
+
+def test_a_head_keeps_the_units_that_it_was_trained_in():
+    other = Regression(targets=SOURCE.classes, mean=(0.0, 0.0), deviation=(1.0, 1.0), loss="l1")
+    adopted = other.with_head(task().record(), order=(1, 0))
+    assert adopted.mean == task().mean[::-1] and adopted.deviation == task().deviation[::-1] and adopted.loss == "l1"
+    assert other.with_head(task().record(), order=None).mean == task().mean
 
 
 def test_options_of_classification_are_refused():
