@@ -96,7 +96,7 @@ class MultiLabel(BaseTask):
     def record(self) -> dict[str, Any]:
         return {} if self.thresholds is None else {"thresholds": list(self.thresholds)}
 
-    def restored(self, record: Mapping[str, Any]) -> Self:
+    def restored(self, record: Mapping[str, Any], *, with_options: bool = False) -> Self:
         """With the recorded thresholds, unless this task has its own."""
         if self.thresholds is not None or "thresholds" not in record:
             return self
