@@ -18,6 +18,7 @@ from resnet_jax import ops
 from resnet_jax.models.branches import Basic
 from resnet_jax.models.context import BlockContext
 from resnet_jax.models.initializers import linear_uniform
+from resnet_jax.models.phases import Phase
 from resnet_jax.models.protocols import Branch, Shortcut
 from resnet_jax.models.resnet import Outputs, ResNet
 from resnet_jax.models.shortcuts import Project
@@ -212,6 +213,13 @@ class SkipNet(ResNet):
             self._sow(carry.gates, train)
         return outputs
 
+    @nn.nowrap
+    def training_phases(self, *, gate_penalty: float = 0.0, soft_gate_steps: int = 0) -> tuple[Phase, ...]:
+        """The nets of a run in order: with soft gates, if there are steps of them, then with hard ones."""
+        hard = self.clone(gate_penalty=gate_penalty)
+        soft = (Phase(1, hard.clone(soft_gates=True)),) if soft_gate_steps else ()
+        return (*soft, Phase(soft_gate_steps + 1, hard))
+
     def _sow(self, gates: tuple[Array, ...], train: bool) -> None:
         gates = tuple(gate.astype(at_least_float32(gate.dtype)) for gate in gates)
         total = sum(gates[1:], start=gates[0])
@@ -220,25 +228,3 @@ class SkipNet(ResNet):
             self.sow("metrics", f"executed/{name}", gate)
         if train and self.gate_penalty:
             self.sow("losses", "gate_penalty", self.gate_penalty / len(gates) * total)
-
-
-class Phase(NamedTuple):
-    """A net, and the first step (1, 2, ...) that trains it."""
-
-    first_step: int
-    model: nn.Module
-
-
-def training_phases(model: nn.Module, *, gate_penalty: float = 0.0, soft_gate_steps: int = 0) -> tuple[Phase, ...]:
-    """The nets of a run in order: a SkipNet with soft gates, then with hard ones; another net is the only one.
-
-    Raises:
-      ValueError: a penalty or soft gates for a net without gates.
-    """
-    if not isinstance(model, SkipNet):
-        if gate_penalty or soft_gate_steps:
-            raise ValueError("expected a SkipNet for gate_penalty and soft_gate_steps; this net has no gates")
-        return (Phase(1, model),)
-    model = model.clone(gate_penalty=gate_penalty)
-    soft = (Phase(1, model.clone(soft_gates=True)),) if soft_gate_steps else ()
-    return (*soft, Phase(soft_gate_steps + 1, model))

@@ -13,7 +13,6 @@ import numpy as np
 from resnet_jax.distributed.devices import Parallel
 from resnet_jax.evaluation.evaluate import evaluate
 from resnet_jax.metrics.evaluator import Evaluator
-from resnet_jax.models.skipnet import training_phases
 from resnet_jax.moved import renamed_names
 from resnet_jax.runs.checks import eval_batch_size
 from resnet_jax.runs.datasets import make_augmentation
@@ -46,10 +45,7 @@ class Trainer:
             frozen=frozen(config.optim),
             gradient_flow=config.train.gradient_flow,
         )
-        phases = training_phases(
-            plan.model, gate_penalty=config.optim.gate_penalty, soft_gate_steps=plan.soft_gate_steps
-        )
-        self._steps = [(phase.first_step, self._map_step(phase.model)) for phase in phases]
+        self._steps = [(phase.first_step, self._map_step(phase.model)) for phase in plan.phases]
         self._eval_step = parallel.map(forward_step(plan.model, plan.task.predictions, prepare=plan.preprocess))
         self.evaluator: Evaluator | None = None  # of the last test, with the raw weights
         self._rate = jax.jit(plan.schedule)

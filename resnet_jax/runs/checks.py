@@ -12,15 +12,15 @@ from resnet_jax.config import Config
 from resnet_jax.data import Loader
 from resnet_jax.errors import one_of
 from resnet_jax.files import expanded
-from resnet_jax.models import MODELS, list_models, shapes
-from resnet_jax.models.skipnet import SkipNet
+from resnet_jax.models import create_model, list_models, shapes
+from resnet_jax.models.phases import Gated
 from resnet_jax.runs.optimizer import check_patterns, frozen
 from resnet_jax.training.freeze import keep_statistics
 from resnet_jax.training.sown import SOWN
 
+PACKAGES = {"/usr/share/datasets/fashion-mnist": "dataset-fashion-mnist"}  # of Debian, by the directory they fill
 # Without the second flag XLA times several kernels and takes the fastest, which differs between processes: on an H200
 # two runs differed in the first step (jax 0.11.2).
-PACKAGES = {"/usr/share/datasets/fashion-mnist": "dataset-fashion-mnist"}  # of Debian, by the directory they fill
 DETERMINISTIC = {"--xla_gpu_deterministic_ops": "true", "--xla_gpu_autotune_level": "0"}
 
 
@@ -30,8 +30,8 @@ def check_model_options(config: Config, model: nn.Module) -> None:
         ("--optim.gate-penalty", config.optim.gate_penalty),
         ("--train.soft-gate-epochs", config.train.soft_gate_epochs),
     ):
-        if value and not isinstance(model, SkipNet):
-            gated = one_of(name for name in list_models() if MODELS[name].family == "skipnet")
+        if value and not isinstance(model, Gated):
+            gated = one_of(name for name in list_models() if isinstance(create_model(name), Gated))
             raise ValueError(f"{option} {value} needs gates, and {config.model.name} has none; expected {gated}")
     if config.optim.freeze is not None or config.optim.lr_multiplier:
         check_patterns(config.optim, shapes(model, model.image_size).variables["params"])
@@ -64,8 +64,8 @@ def length_option(config: Config) -> str:
     return f"--train.epochs {train.epochs}" if train.steps is None else f"--train.steps {train.steps}"
 
 
-def count_steps(config: Config, steps_per_epoch: int) -> tuple[int, int]:
-    """Steps of the run, and how many of them use soft gates."""
+def count_steps(config: Config, steps_per_epoch: int) -> int:
+    """Steps of the run."""
     steps = config.train.steps or round(config.train.epochs * steps_per_epoch)
     if not steps:
         problem = f"--train.epochs {config.train.epochs} gives no step: an epoch has {steps_per_epoch}"
@@ -73,11 +73,16 @@ def count_steps(config: Config, steps_per_epoch: int) -> tuple[int, int]:
     if steps >= 2**31:
         problem = f"{length_option(config)} is {steps:,} steps, an epoch has {steps_per_epoch}"
         raise ValueError(f"{problem}; expected less than 2**31 steps")
-    soft_gate_steps = round(config.train.soft_gate_epochs * steps_per_epoch)
+    soft_gate_steps = count_soft_gate_steps(config, steps_per_epoch)
     if soft_gate_steps >= steps:
         problem = f"--train.soft-gate-epochs {config.train.soft_gate_epochs} is {soft_gate_steps} of {steps} steps"
         raise ValueError(f"{problem}; expected fewer, because the net is tested with hard gates")
-    return steps, soft_gate_steps
+    return steps
+
+
+def count_soft_gate_steps(config: Config, steps_per_epoch: int) -> int:
+    """Steps with soft gates, the first ones of the run."""
+    return round(config.train.soft_gate_epochs * steps_per_epoch)
 
 
 def check_deterministic(platform: str, flags: str) -> None:

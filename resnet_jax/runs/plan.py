@@ -17,8 +17,15 @@ from resnet_jax.data.sources.identity import MANY, Identity
 from resnet_jax.data.sources.subsets import identify
 from resnet_jax.errors import did_you_mean
 from resnet_jax.models import create_model, shapes
+from resnet_jax.models.phases import Phase, training_phases
 from resnet_jax.moved import renamed_names
-from resnet_jax.runs.checks import check_batch_and_shape, check_data_path, check_model_options, count_steps
+from resnet_jax.runs.checks import (
+    check_batch_and_shape,
+    check_data_path,
+    check_model_options,
+    count_soft_gate_steps,
+    count_steps,
+)
 from resnet_jax.runs.datasets import data_notes, open_data
 from resnet_jax.runs.image_record import Record
 from resnet_jax.runs.optimizer import frozen_note, make_schedule, warmup_steps
@@ -44,10 +51,16 @@ class RunPlan:
     steps: int
     steps_per_epoch: int
     eval_every_steps: int
-    soft_gate_steps: int  # the first ones
     notes: tuple[str, ...] = ()  # for the user, on the data and on how the config was understood
     best: Measure = Measure("loss", -1)  # test result by which the best state is chosen
     record: Record | None = None  # images of the run to resume
+
+    @cached_property
+    def phases(self) -> tuple[Phase, ...]:
+        """The nets that are trained, in order."""
+        soft_gate_steps = count_soft_gate_steps(self.config, self.steps_per_epoch)
+        penalty = self.config.optim.gate_penalty
+        return training_phases(self.model, gate_penalty=penalty, soft_gate_steps=soft_gate_steps)
 
     @cached_property
     def identities(self) -> tuple[Identity, Identity]:
@@ -90,7 +103,7 @@ def make_plan(config: Config, record: Record | None = None, task: Task | None = 
     params = shapes(model, height).variables["params"]
     mean, std = _moments(config, train)
     steps_per_epoch = train.num_examples // config.data.batch_size
-    steps, soft_gate_steps = count_steps(config, steps_per_epoch)
+    steps = count_steps(config, steps_per_epoch)
     schedule = make_schedule(
         config.optim, batch_size=config.data.batch_size, steps_per_epoch=steps_per_epoch, steps=steps
     )
@@ -121,7 +134,6 @@ def make_plan(config: Config, record: Record | None = None, task: Task | None = 
         steps=steps,
         steps_per_epoch=steps_per_epoch,
         eval_every_steps=max(1, round(config.train.eval_every_epochs * steps_per_epoch)),
-        soft_gate_steps=soft_gate_steps,
         notes=notes,
         best=best_measure(config, task),
         record=record,

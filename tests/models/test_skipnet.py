@@ -14,7 +14,7 @@ from resnet_jax.models.blocks import Residual
 from resnet_jax.models.branches import Basic
 from resnet_jax.models.context import BlockContext
 from resnet_jax.models.shortcuts import ZeroPad
-from resnet_jax.models.skipnet import LSTM, FeedForwardGate, GateCarry, SkipResidual, run_for, training_phases
+from resnet_jax.models.skipnet import LSTM, FeedForwardGate, GateCarry, SkipResidual, run_for
 
 X = np.random.default_rng(0).standard_normal((5, 9, 8, 3))
 EMPTY = GateCarry(None, ())
@@ -178,15 +178,3 @@ def test_the_penalty_is_sown_in_training_alone_and_is_proportional_to_the_mean_g
     np.testing.assert_allclose(training["losses"]["gate_penalty"][0], 0.3 * training["metrics"]["executed"][0])
     assert "losses" not in sown(net, x, False)
     assert "losses" not in sown(net.clone(gate_penalty=0.0), x, True)
-
-
-def test_phases_of_training_are_soft_gates_then_hard_ones():
-    net = recipe.small("cifar_skipnet38", 1)
-    soft, hard = training_phases(net, gate_penalty=0.5, soft_gate_steps=7)
-    assert soft == (1, net.clone(gate_penalty=0.5, soft_gates=True))
-    assert hard == (8, net.clone(gate_penalty=0.5))
-    assert training_phases(net) == ((1, net),)
-    other = create_model("cifar_resnet8")
-    assert training_phases(other) == ((1, other),)
-    with pytest.raises(ValueError, match="expected a SkipNet for gate_penalty and soft_gate_steps; this net has no"):
-        training_phases(other, gate_penalty=0.5)

@@ -690,7 +690,7 @@ def test_gates_are_soft_for_so_many_epochs_and_then_hard(tmp_path, tfds_dir):
             train__log_every_steps=2,
         )
     )
-    assert plan.soft_gate_steps == 2
+    assert [phase.first_step for phase in plan.phases] == [1, 3]
     small = plan.model.clone(stages=tuple(dataclasses.replace(stage, depth=1) for stage in plan.model.stages))
     trainer = Trainer(dataclasses.replace(plan, model=small), Parallel("pmap", devices=jax.devices()[:1]))
     state = trainer.parallel.replicate(trainer.fresh())
