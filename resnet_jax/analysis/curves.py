@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,34 +16,49 @@ import numpy as np
 from resnet_jax.errors import did_you_mean
 from resnet_jax.models import natural_key
 
-RECORD = '{"step": 10, "split": "train" or "test", "loss": 1.5, "top1": 0.25, ...}'
+RECORD = '{"step": 10, "split": "train" or "test", "loss": 1.5, ...}'
+NO_METRICS = {  # numbers of records that measure no prediction
+    "step", "split", "epoch", "loss", "grad_norm", "images", "learning_rate", "images_per_second", "data_wait",
+    "skipped",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """Measurements of one run: float64 [records of a split] each, top-1 in [0, 1]; empty before the first record.
+    """Measurements of one run: float64 [records of a split] each; empty before the first record.
 
-    Loss and top-1 are nan where all steps of a record were skipped as non-finite. Epochs are nan where a record has
-    none. Net and data are "" and classes None where the run directory does not name them.
+    Loss and metrics are nan where all steps of a record were skipped as non-finite, and metrics where a record lacks
+    them. Epochs are nan where a record has none. Net, data and task are "" and classes None where the run directory
+    does not name them.
     """
 
     label: str
     train_steps: np.ndarray
     train_loss: np.ndarray
-    train_top1: np.ndarray
     train_epochs: np.ndarray
     test_steps: np.ndarray
     test_loss: np.ndarray
-    test_top1: np.ndarray
     test_epochs: np.ndarray
+    metrics: Mapping[str, Mapping[str, np.ndarray]]  # of "train" and "test", by the same names: those of tests first
     net: str = ""
     data: str = ""
+    task: str = ""
     classes: int | None = None
 
     def progress(self, split: str, x: str) -> np.ndarray:
         """Epochs or steps (`x`) of the records of "train" or "test"."""
         values: np.ndarray = getattr(self, f"{split}_{x}")
         return values
+
+    @property
+    def train_top1(self) -> np.ndarray:
+        """Top-1 in [0, 1]. Raises KeyError for a run of another task than classification."""
+        return self.metrics["train"]["top1"]
+
+    @property
+    def test_top1(self) -> np.ndarray:
+        """As `train_top1`."""
+        return self.metrics["test"]["top1"]
 
     @property
     def has_epochs(self) -> bool:
@@ -89,8 +104,10 @@ def read_records(folder: Path) -> list[dict[str, Any]]:
             records.append(record := json.loads(line))
             if record["split"] not in ("train", "test"):
                 raise ValueError
-            for key in ("step", "loss", "top1"):
+            for key in ("step", "loss"):
                 _number(record[key])
+            for value in (record[key] for key in ("epoch", *metric_names([record])) if key in record):
+                _number(value)
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             raise ValueError(f"{file}, line {number}: expected {RECORD}, got {line[:80]!r}") from None
     if not lines:
@@ -98,14 +115,26 @@ def read_records(folder: Path) -> list[dict[str, Any]]:
     return records
 
 
+def metric_names(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Names of the metrics in records, those of tests first; averaged weights and numbers of a net's parts are not."""
+    ordered = sorted(records, key=lambda record: record["split"] == "train")
+    names = dict.fromkeys(name for record in ordered for name in record)
+    return [name for name in names if name not in NO_METRICS and not name.startswith("ema_") and "/" not in name]
+
+
 def _read(folder: Path, label: str) -> Curve:
-    points: dict[str, list[list[float]]] = {"train": [], "test": []}
-    for record in read_records(folder):
-        numbers = [_number(record[key]) for key in ("step", "loss", "top1")]
-        points[record["split"]].append([*numbers, _number(record.get("epoch"))])
-    train, test = (np.array(points[split], np.float64).reshape(-1, 4).T for split in ("train", "test"))
-    details: tuple[Any, ...] = (*_net_and_data(folder), _num_classes(folder))
-    return Curve(label, *train, *test, *details)
+    records = read_records(folder)
+    splits = {split: [record for record in records if record["split"] == split] for split in ("train", "test")}
+
+    def column(split: str, name: str) -> np.ndarray:
+        return np.array([_number(record.get(name)) for record in splits[split]], np.float64)
+
+    names = metric_names(records)
+    train, test = ([column(split, name) for name in ("step", "loss", "epoch")] for split in splits)
+    metrics = {split: {name: column(split, name) for name in names} for split in splits}
+    net, data, task = _net_data_and_task(folder)
+    details: dict[str, Any] = {"net": net, "data": data, "task": task, "classes": _num_classes(folder)}
+    return Curve(label, *train, *test, metrics=metrics, **details)
 
 
 def _read_text(file: Path) -> str:
@@ -115,13 +144,14 @@ def _read_text(file: Path) -> str:
     return file.read_text(errors="replace")
 
 
-def _net_and_data(folder: Path) -> tuple[str, str]:
-    """Names of net and data in config.json; "" if it has none."""
+def _net_data_and_task(folder: Path) -> tuple[str, str, str]:
+    """Names of net, data and task in config.json; "" if it has none."""
     with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
         config = json.loads(_read_text(folder / "config.json"))["config"]
         data = config["data"]
-        return str(config["model"]["name"]), Path(data["path"]).name if data.get("path") else str(data["name"])
-    return "", ""
+        name = Path(data["path"]).name if data.get("path") else str(data["name"])
+        return str(config["model"]["name"]), name, str(config.get("task", ""))
+    return "", "", ""
 
 
 def _num_classes(folder: Path) -> int | None:

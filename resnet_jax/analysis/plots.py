@@ -34,15 +34,27 @@ MARKERS = ("o", "s", "^", "D")
 WIDER = 2.0  # points of width for each line that covers a line
 
 
-def draw_curves(curves: Sequence[Curve], out: str | Path, *, x: Progress | None = None) -> list[Path]:
-    """Draws loss and top-1 of training (dashed) and tests (solid) to OUT.png and OUT.svg; returns the paths.
+def draw_curves(
+    curves: Sequence[Curve],
+    out: str | Path,
+    *,
+    x: Progress | None = None,
+    metric: str | None = None,
+    metric_title: str | None = None,
+) -> list[Path]:
+    """Draws loss and a metric of training (dashed) and tests (solid) to OUT.png and OUT.svg; returns the paths.
 
     Args:
       x: the unit of the x axis; None: epochs if every record has them, else steps.
+      metric: None: top1 where a run has it, else the first metric of its records. Before any metric is recorded, the
+        loss is drawn alone.
+      metric_title: text of its axis; None: its name.
 
     Raises:
-      ValueError: matplotlib is not installed, as in all functions here; x="epochs" for a run without epochs.
+      ValueError: matplotlib is not installed, as in all functions here; x="epochs" for a run without epochs; runs
+        without the same metric.
     """
+    metric = _common_metric(curves, metric)
     lacking = [curve.label for curve in curves if not curve.has_epochs]
     if x == "epochs" and lacking:
         raise ValueError(f"--x epochs: the records of {lacking[0]} have no epochs; expected --x steps")
@@ -52,15 +64,17 @@ def draw_curves(curves: Sequence[Curve], out: str | Path, *, x: Progress | None 
     columns = max(1, min(len(labels), 84 // (max(map(len, labels)) + 8)))  # entries in a line of the legend
     rows = math.ceil(len(labels) / columns) if len(curves) > 1 else 0
     numbers = {curve.classes for curve in curves}
-    chance = 1 / count if len(numbers) == 1 and (count := numbers.pop()) else None
+    is_top1 = metric == "top1"
+    chance = 1 / count if is_top1 and len(numbers) == 1 and (count := numbers.pop()) else None
 
     def draw(figure: Any) -> None:
         title(figure, heading)
-        panels = figure.subplots(1, 2)
+        names = ["loss"] if metric is None else ["loss", metric]
+        panels = figure.subplots(1, len(names), squeeze=False)[0]
         wide = _needs_log_axis(curves)
-        for axes, name in zip(panels, ("loss", "top1"), strict=True):
+        for axes, name in zip(panels, names, strict=True):
             for split, look in (("train", TRAIN), ("test", TEST)):
-                lines = [(curve.progress(split, axis), getattr(curve, f"{split}_{name}")) for curve in curves]
+                lines = [_line(curve, split, axis, name) for curve in curves]
                 logs = [(xs, np.log(ys) if wide and name == "loss" else ys) for xs, ys in lines]
                 for i, ((xs, ys), under) in enumerate(zip(lines, hidden_under(logs), strict=True)):
                     style: dict[str, Any] = look | _look(i, len(curves), split)
@@ -72,9 +86,10 @@ def draw_curves(curves: Sequence[Curve], out: str | Path, *, x: Progress | None 
                         style.setdefault("marker", ".")
                     axes.plot(xs, 100 * ys if name == "top1" else ys, **style)
             against_progress(axes, axis)
-        panels[0].set_ylabel("loss (nats)")
+        panels[0].set_ylabel("loss (nats)" if is_top1 else "loss")
         panels[0].set_yscale("log" if wide else "linear")
-        panels[1].set_ylabel("top-1 (%)")
+        if metric is not None:
+            panels[1].set_ylabel("top-1 (%)" if is_top1 else metric_title or metric, parse_math=False)
         if chance is not None:
             mark_chance(panels[0], -math.log(chance))
             mark_chance(panels[1], 100 * chance)
@@ -96,6 +111,31 @@ def draw_curves(curves: Sequence[Curve], out: str | Path, *, x: Progress | None 
                 text.set_text(label)
 
     return save_figure(out, draw, height=4.0 + 0.19 * rows, kinds=("png", "svg"))
+
+
+def _common_metric(curves: Sequence[Curve], metric: str | None) -> str | None:
+    """The metric that all curves have, of those that have any; None if there is none yet.
+
+    Raises:
+      ValueError: a curve has others.
+    """
+    for curve in curves:
+        names = list(curve.metrics["test"])
+        if names and metric is None:
+            metric = "top1" if "top1" in names else names[0]
+        if names and metric not in names:
+            raise ValueError(f"expected runs with the metric {metric}, got {curve.label}, which has {', '.join(names)}")
+    return metric if any(curve.metrics["test"] for curve in curves) else None
+
+
+def _line(curve: Curve, split: str, axis: Progress, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """(xs, ys) of the loss or a metric of a split; empty where no record has it."""
+    xs = curve.progress(split, axis)
+    if name == "loss":
+        ys: np.ndarray = getattr(curve, f"{split}_loss")
+    else:
+        ys = curve.metrics[split].get(name, np.full(len(xs), np.nan))
+    return (xs, ys) if np.isfinite(ys).any() else (xs[:0], ys[:0])
 
 
 def _handle(axes: Any, look: Mapping[str, Any]) -> Any:

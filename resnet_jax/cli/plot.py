@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from resnet_jax.cli.shared import Run
 from resnet_jax.config import Place, argument, option
 
+if TYPE_CHECKING:
+    from resnet_jax.analysis.curves import Curve
+
 
 @dataclass(frozen=True)
 class Request:
-    """Draw loss and top-1 of one or more runs, overlaid; or the gradients that one has recorded."""
+    """Draw loss and the task's first metric, such as top-1, of runs, overlaid; or the gradients that one recorded."""
 
     runs: tuple[Run, ...] = argument("folders of runs")
     out: Place | None = option(
@@ -41,10 +44,22 @@ def run(request: Request) -> None:
     out = request.out or (Path(request.runs[0]) / kind if len(curves) == 1 else several)
     try:
         if flow is None:
-            paths = draw_curves(curves, out, x=request.x)
+            metric, title = _metric(curves[0])
+            paths = draw_curves(curves, out, x=request.x, metric=metric, metric_title=title)
         else:
             paths = draw_flow(flow, out, title_and_labels(curves)[0])
     except OSError as error:
         raise ValueError(f"{out} cannot be written: {error.strerror}; --out names another place") from None
     for path in paths:
         print(path)
+
+
+def _metric(curve: Curve) -> tuple[str | None, str | None]:
+    """The first measure of the run's task and its title; (None, None) for a task of your own, which records others."""
+    from resnet_jax.tasks import TASKS
+
+    task = TASKS.get(curve.task)
+    name = None if task is None else next(iter(task.measures))
+    if task is None or name is None or name not in curve.metrics["test"]:
+        return None, None
+    return name, task.titles.get(name)

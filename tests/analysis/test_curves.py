@@ -68,7 +68,8 @@ def test_labels_are_the_shortest_ends_that_distinguish_runs(tmp_path, monkeypatc
         "loss 1.5\n",
         "\n",
         "[1]\n",
-        '{"step": 1, "split": "train", "loss": 1.0}\n',
+        '{"step": 1, "split": "train"}\n',
+        '{"step": 1, "split": "test", "loss": 1.0, "mae": "0.5"}\n',
         '{"step": 1, "split": "train", "loss": "0.5", "top1": 0.5}\n',
         record(1, "valid"),
         record(1, "train").replace('"step": 1', '"step": 1' + "0" * 400),
@@ -165,3 +166,31 @@ def test_missing_matplotlib_is_named_with_its_install_command(tmp_path, monkeypa
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ValueError, match=r"pip install 'flax-resnets\[plots\]'"):
         draw_curves(read_curves([make_run(tmp_path / "c20")]), tmp_path / "curves")
+
+
+def task_run(folder, task, test, train=None):
+    """A run with one record of training and one of a test."""
+    records = [{"step": 1, "split": "train", "epoch": 0.5, "loss": 0.9, "grad_norm": 2.0, **(train or {})}]
+    records.append({"step": 2, "split": "test", "epoch": 1.0, "loss": 0.5, **test, "images": 9, "ema_loss": 0.6})
+    run = make_run(folder, "".join(json.dumps(record) + "\n" for record in records))
+    config = {"task": task, "model": {"name": "cifar_resnet8"}, "data": {"name": "digits"}}
+    (run / "config.json").write_text(json.dumps({"config": config}))
+    return run
+
+
+def test_curves_hold_the_metrics_of_any_task(tmp_path):
+    run = task_run(tmp_path / "a", "regression", {"mae": 0.4, "r2": None}, {"mae": 0.7})
+    (curve,) = read_curves([run])
+    assert curve.task == "regression" and list(curve.metrics["test"]) == ["mae", "r2"]
+    assert curve.metrics["train"]["mae"].tolist() == [0.7] and np.isnan(curve.metrics["train"]["r2"]).all()
+    np.testing.assert_array_equal(curve.metrics["test"]["r2"], [np.nan])
+
+
+def test_a_run_without_the_metric_or_before_any_is_drawn_or_refused(tmp_path):
+    pytest.importorskip("matplotlib")
+    regression = task_run(tmp_path / "a", "regression", {"mae": 0.4})
+    multilabel = task_run(tmp_path / "b", "multilabel", {"map": 0.4})
+    with pytest.raises(ValueError, match="expected runs with the metric mae, got b, which has map"):
+        draw_curves(read_curves([regression, multilabel]), tmp_path / "both")
+    first = make_run(tmp_path / "c", '{"step": 1, "split": "train", "epoch": 0.5, "loss": 0.9}\n')
+    assert "loss" in text(draw_curves(read_curves([first]), tmp_path / "first")[1])
