@@ -130,11 +130,14 @@ def _read(folder: Path, label: str) -> Curve:
         return np.array([_number(record.get(name)) for record in splits[split]], np.float64)
 
     names = metric_names(records)
-    train, test = ([column(split, name) for name in ("step", "loss", "epoch")] for split in splits)
+    columns: dict[str, Any] = {
+        f"{split}_{plural}": column(split, name)
+        for split in splits
+        for name, plural in (("step", "steps"), ("loss", "loss"), ("epoch", "epochs"))
+    }
     metrics = {split: {name: column(split, name) for name in names} for split in splits}
     net, data, task = _net_data_and_task(folder)
-    details: dict[str, Any] = {"net": net, "data": data, "task": task, "classes": _num_classes(folder)}
-    return Curve(label, *train, *test, metrics=metrics, **details)
+    return Curve(label, **columns, metrics=metrics, net=net, data=data, task=task, classes=_num_classes(folder))
 
 
 def _read_text(file: Path) -> str:
