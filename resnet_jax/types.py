@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import flax.linen as nn
@@ -91,9 +92,14 @@ class Pretrained(_Pretrained):
     Unpacks into model, variables, preprocess and name. `classes` are the names of the net's outputs, in their order;
     None if they are not known. `_replace`, `copy.replace` and pickles keep them; `jax.tree.map` over a `Pretrained`
     does not: map over its variables.
+
+    `task` and `task_record` are those of a run: what kind of numbers the logits are. A regression's logits are
+    normalised; with its record, `logits * deviation + mean` are in the targets' units.
     """
 
     classes: tuple[str, ...] | None = None
+    task: str | None = None  # None: not known
+    task_record: Mapping[str, Any] = MappingProxyType({})
 
     def __new__(
         cls,
@@ -102,13 +108,17 @@ class Pretrained(_Pretrained):
         preprocess: Preprocess,
         name: str,
         classes: Sequence[str] | None = None,
+        task: str | None = None,
+        task_record: Mapping[str, Any] | None = None,
     ) -> Pretrained:
         self = super().__new__(cls, model, variables, preprocess, name)
         self.classes = None if classes is None else tuple(classes)
+        self.task, self.task_record = task, dict(task_record or {})
         return self
 
     def _replace(self, **changes: Any) -> Pretrained:
-        return Pretrained(**{**self._asdict(), "classes": self.classes, **changes})
+        beside = {"classes": self.classes, "task": self.task, "task_record": self.task_record}
+        return Pretrained(**{**self._asdict(), **beside, **changes})
 
     __replace__ = _replace  # what copy.replace calls
 

@@ -14,6 +14,7 @@ from resnet_jax.checkpoints.reader import Checkpoint, open_checkpoint
 from resnet_jax.errors import NotFinite, check_type, listed
 from resnet_jax.files import expanded
 from resnet_jax.models import create_model, shapes
+from resnet_jax.tasks import Task, task_name
 from resnet_jax.training.state import TrainState
 from resnet_jax.types import Preprocess, Pretrained, flaws
 
@@ -25,6 +26,9 @@ def load_checkpoint(
 
     Every array of the step is verified. If the latest or best one is corrupted, a warning names it and the next latest
     or best one is read. The run may be training meanwhile.
+
+    The net's logits are what the run's `task` trains: of a regression they are normalised targets. They are in the
+    targets' units as `logits * np.array(net.task_record["deviation"]) + np.array(net.task_record["mean"])`.
 
     Args:
       step: "latest", "best" (by the run's checkpoint.best) or a number; ignored if `path` is a step.
@@ -55,7 +59,8 @@ def pretrained(checkpoint: Checkpoint, *, ema: bool = False, allow_nonfinite: bo
     if not allow_nonfinite and (broken := flaws(variables)):
         raise NotFinite(f"{checkpoint.path}: expected finite weights, got {listed(broken, 3)}")
     classes = checkpoint.metadata.get("classes")
-    return Pretrained(create_model(name, **overrides), variables, checkpoint.preprocess, name, classes)
+    task, record = task_name(checkpoint.metadata), checkpoint.metadata.get("task_record", {})
+    return Pretrained(create_model(name, **overrides), variables, checkpoint.preprocess, name, classes, task, record)
 
 
 def save_checkpoint(
@@ -66,6 +71,7 @@ def save_checkpoint(
     overrides: Mapping[str, Any] | None = None,
     preprocess: Preprocess,
     classes: Sequence[str],
+    task: Task | None = None,
 ) -> Path:
     """Writes `state` for `load_checkpoint(folder)` and returns the path of the checkpoint.
 
@@ -78,6 +84,7 @@ def save_checkpoint(
       overrides: the options of `create_model`, as JSON holds them (`dtype="bfloat16"`, not a dtype object).
       preprocess: how images become inputs of the net.
       classes: the names of the net's outputs, in their order.
+      task: what the net was trained for, with its data's normalisation; None: classification.
 
     Raises:
       TypeError: no TrainState, or no Preprocess.
@@ -95,6 +102,8 @@ def save_checkpoint(
         "classes": list(classes),
         "preprocess": asdict(preprocess),
     }
+    if task is not None:
+        metadata |= {"task": task.name, "task_record": task.record()}
     step = int(state.step)
     path = expanded(folder) / "checkpoints"
     with Checkpoints(path, keep_latest=2**31) as checkpoints:
