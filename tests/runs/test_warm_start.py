@@ -6,11 +6,12 @@ import shutil
 
 import jax
 import numpy as np
+import optax
 import pytest
 import recipe
 from flax.traverse_util import flatten_dict
 
-from resnet_jax import load_checkpoint, save_torch_state
+from resnet_jax import Preprocess, TrainState, load_checkpoint, save_checkpoint, save_torch_state
 from resnet_jax.checkpoints.reader import open_checkpoint
 from resnet_jax.cli.train import parse
 from resnet_jax.config import Config, DataConfig, InitConfig, ModelConfig, OptimConfig, TrainConfig
@@ -21,6 +22,7 @@ from resnet_jax.runs.plan import make_plan
 from resnet_jax.runs.replay import replay
 from resnet_jax.runs.trainer import train
 from resnet_jax.runs.warm_start import KERNELS, note_default_rate, note_trained_images, warm_start, with_kernels
+from resnet_jax.tasks import MultiLabel, Regression
 from resnet_jax.weights import pretrained
 from resnet_jax.weights.readers import read_state
 
@@ -93,6 +95,33 @@ def test_a_run_of_the_same_classes_keeps_its_head(donor):
     turned = warm_start(donor, model, FIVE[::-1]).variables["params"]["head"]["dense"]  # outputs go by their names
     for name, array in whole.variables["params"]["head"]["dense"].items():
         np.testing.assert_array_equal(turned[name], np.asarray(array)[..., ::-1])
+
+
+def test_a_head_is_kept_for_the_same_task_and_brings_the_units_of_its_targets(tmp_path):
+    options = {"num_classes": 2, "in_channels": 1}
+    model = create_model("cifar_resnet8", **options)
+    state = TrainState.create(model, optax.identity(), jax.random.key(0), np.zeros((1, 8, 8, 1), np.float32))
+    source = Regression(targets=("age", "weight"), mean=(40.0, 70.0), deviation=(10.0, 5.0))
+    preprocess = Preprocess(image_size=8, resize=8, mean=(0.5,), std=(0.25,))
+    save_checkpoint(
+        tmp_path,
+        state,
+        "cifar_resnet8",
+        overrides=options,
+        preprocess=preprocess,
+        classes=source.targets,
+        task=source,
+    )
+    targets = ("weight", "age")
+    task = Regression(targets=targets, mean=(60.0, 30.0), deviation=(1.0, 1.0), loss="l1")
+    keeping = warm_start(tmp_path, model, targets, task=task)
+    assert "head" in keeping.variables["params"]
+    assert keeping.task == dataclasses.replace(task, mean=(70.0, 40.0), deviation=(5.0, 10.0))
+    new = warm_start(tmp_path, model, targets, task=task, head="new")
+    assert "head" not in new.variables["params"] and new.task == task
+    assert "head" not in warm_start(tmp_path, model, targets, task=MultiLabel()).variables["params"]
+    with pytest.raises(ValueError, match="expected a head of the task 'multilabel', got one of 'regression' in"):
+        warm_start(tmp_path, model, targets, task=MultiLabel(), head="keep")
 
 
 def test_a_file_gives_its_backbone(tmp_path):
