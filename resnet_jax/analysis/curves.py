@@ -18,8 +18,8 @@ from resnet_jax.models import natural_key
 
 RECORD = '{"step": 10, "split": "train" or "test", "loss": 1.5, ...}'
 NO_METRICS = {  # numbers of records that measure no prediction
-    "step", "split", "epoch", "loss", "grad_norm", "images", "learning_rate", "images_per_second", "data_wait",
-    "skipped",
+    "step", "split", "epoch", "loss", "grad_norm", "param_norm", "images", "learning_rate", "images_per_second",
+    "data_wait", "skipped",
 }  # fmt: skip
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +29,8 @@ class Request:
 
 
 def run(request: Request) -> None:
+    from resnet_jax.analysis.text import decimals
+    from resnet_jax.files import to_json
     from resnet_jax.runs.compilation import cache_compilations
     from resnet_jax.runs.recalibrate import recalibrate
 
@@ -38,7 +39,7 @@ def run(request: Request) -> None:
     out = request.out or f"{Path(request.run)}-recalibrated"
     record = recalibrate(request.run, out, step=request.step, ema=request.ema, batches=request.batches)
     if request.json:
-        print(json.dumps({"run": request.run, "out": out, "ema": request.ema, **record}))
+        print(to_json({"run": request.run, "out": out, "ema": request.ema, **record}))
         return
     weights = ", averaged weights" if request.ema else ""
     images = f"over {record['images']:,} of {record['training_images']:,} training images, in full batches"
@@ -46,5 +47,5 @@ def run(request: Request) -> None:
     for when in ("before", "after"):
         results = dict(record[when])
         images = results.pop("images")
-        numbers = ", ".join(f"{TITLES.get(name, name)} {value:.4f}" for name, value in results.items())
+        numbers = ", ".join(f"{TITLES.get(name, name)} {decimals(value)}" for name, value in results.items())
         print(f"{when}: test {numbers} ({images} images)")

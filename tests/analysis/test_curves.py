@@ -170,7 +170,9 @@ def test_missing_matplotlib_is_named_with_its_install_command(tmp_path, monkeypa
 
 def task_run(folder, task, test, train=None):
     """A run with one record of training and one of a test."""
-    records = [{"step": 1, "split": "train", "epoch": 0.5, "loss": 0.9, "grad_norm": 2.0, **(train or {})}]
+    records = [
+        {"step": 1, "split": "train", "epoch": 0.5, "loss": 0.9, "grad_norm": 2.0, "param_norm": 3.0, **(train or {})}
+    ]
     records.append({"step": 2, "split": "test", "epoch": 1.0, "loss": 0.5, **test, "images": 9, "ema_loss": 0.6})
     run = make_run(folder, "".join(json.dumps(record) + "\n" for record in records))
     config = {"task": task, "model": {"name": "cifar_resnet8"}, "data": {"name": "digits"}}

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from resnet_jax.checkpoints.best import Measure
+from resnet_jax.checkpoints.manager import Checkpoints
 from resnet_jax.checkpoints.reader import open_checkpoint
 from resnet_jax.cli.main import main
 from resnet_jax.config import Config, DataConfig, LogConfig, ModelConfig, OptimConfig, TrainConfig
 from resnet_jax.distributed import processes
 from resnet_jax.runs.trainer import train
-from resnet_jax.tasks import task_of_checkpoint
+from resnet_jax.tasks import get_task, task_of_checkpoint
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +29,7 @@ def arrays(run):
 
 
 @pytest.mark.parametrize("task, best", [("multilabel", "map"), ("regression", "mae")])
-def test_a_run_resumes_evaluates_and_predicts(tmp_path, capsys, task, best):
+def test_a_run_resumes_evaluates_and_predicts(tmp_path, capsys, monkeypatch, task, best):
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"
     config = Config(
         workdir=str(whole),
@@ -49,6 +51,15 @@ def test_a_run_resumes_evaluates_and_predicts(tmp_path, capsys, task, best):
 
     main(["eval", str(whole), "--json", "--no-pictures"])
     assert json.loads(capsys.readouterr().out)[best] == pytest.approx(results[best], rel=1e-5)
+
+    measures = []
+    monkeypatch.setattr(
+        "resnet_jax.runs.recalibrate.Checkpoints",
+        lambda path, *, best: measures.append(best) or Checkpoints(path, best=best),
+    )
+    main(["recalibrate", str(whole), "--batches", "1", "--json"])
+    assert json.loads(capsys.readouterr().out)["after"][best] > 0
+    assert measures == [Measure(best, get_task(task).measures[best])]
 
     Image.new("L", (8, 8), 120).save(tmp_path / "a.png")
     main(["predict", str(whole), str(tmp_path / "a.png"), "--json"])
