@@ -91,7 +91,7 @@ class Evaluation:
         result = measure(task, predictions, each[0][1] if len(each) == 1 else {})
         if any(one.task.record() != task.record() for one in self.nets):
             # The loss depends on data of each run's training, such as the mean of its targets.
-            del result.metrics["loss"]
+            result.metrics.pop("loss", None)
         return result
 
     def record(self, result: EvaluationResult) -> dict[str, Any]:
