@@ -7,7 +7,8 @@
 The runs are the default one, a SkipNet with soft and then hard gates, and one with mixup, averaged weights,
 accumulation and frozen parameters, each on 1 and on 4 simulated devices, by `pmap` and by `shard_map`, a few epochs
 long. Both trees run in the environment of this interpreter, so only the code differs. Compared are every array of the
-last checkpoint, bit for bit, and every number of metrics.jsonl but timings. `resume` gives the second tree what the
+last checkpoint, bit for bit, and every number of metrics.jsonl but timings (`--tolerance 1e-6` allows for sums that
+are grouped otherwise). `resume` gives the second tree what the
 first one had at the middle of a run, and compares how it ends. Takes about ten minutes on two cores.
 """
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -99,8 +101,8 @@ def records(run: Path) -> list[dict[str, Any]]:
     return [{name: value for name, value in line.items() if name not in TIMINGS} for line in lines]
 
 
-def differences(run: Path, other: Path) -> list[str]:
-    """What differs between two runs, a line each."""
+def differences(run: Path, other: Path, tolerance: float) -> list[str]:
+    """What differs between two runs, a line each: arrays in any bit, numbers of records by more than `tolerance`."""
     one, two = arrays(run), arrays(other)
     found = [f"only in one: {name}" for name in sorted(one.keys() ^ two.keys())]
     for name in sorted(one.keys() & two.keys()):
@@ -112,27 +114,36 @@ def differences(run: Path, other: Path) -> list[str]:
         found.append(f"metrics.jsonl has {len(one_records)} and {len(two_records)} lines")
     for number, (before, after) in enumerate(zip(one_records, two_records, strict=False), 1):
         for name in sorted(before.keys() | after.keys()):
-            if before.get(name) != after.get(name):
+            if not _close(before.get(name), after.get(name), tolerance):
                 found.append(f"metrics.jsonl line {number}: {name} is {before.get(name)} and {after.get(name)}")
     return found
 
 
-def compare(out: Path, other: Path) -> int:
+def _close(one: Any, other: Any, tolerance: float) -> bool:
+    """Whether two values of records are equal, or numbers that differ by at most `tolerance` of the larger one."""
+    if isinstance(one, float) and isinstance(other, float):
+        return math.isclose(one, other, rel_tol=tolerance, abs_tol=0.0)
+    return bool(one == other)
+
+
+def compare(out: Path, other: Path, tolerance: float) -> int:
     """Prints what differs between the runs of two directories; the number of runs that do."""
     names = sorted({path.name for path in (*out.iterdir(), *other.iterdir()) if not path.name.endswith("-half")})
     unequal = 0
     for name in names:
         found = (
-            differences(out / name, other / name) if (out / name).is_dir() and (other / name).is_dir() else ["absent"]
+            differences(out / name, other / name, tolerance)
+            if (out / name).is_dir() and (other / name).is_dir()
+            else ["absent"]
         )
         unequal += bool(found)
-        print(f"{name}: {'equal to the bit' if not found else f'{len(found)} differences'}")
+        print(f"{name}: {'equal' if not found else f'{len(found)} differences'}")
         for line in found[:5]:
             print(f"    {line}")
     return unequal
 
 
-def resume(tree: Path, out: Path, other: Path) -> int:
+def resume(tree: Path, out: Path, other: Path, tolerance: float) -> int:
     """Resumes the interrupted runs of `out` with `tree`, in copies, and compares with how they ended in `out`."""
     other.mkdir(parents=True, exist_ok=True)
     unequal = 0
@@ -141,9 +152,9 @@ def resume(tree: Path, out: Path, other: Path) -> int:
         if case in CASES and (out / f"{case}-half").is_dir():
             shutil.copytree(out / f"{case}-half", other / name, dirs_exist_ok=True)
             train(tree, other / name, options, devices)
-            found = differences(out / name, other / name)
+            found = differences(out / name, other / name, tolerance)
             unequal += bool(found)
-            print(f"{name} resumed: {'equal to the bit' if not found else found[:5]}")
+            print(f"{name} resumed: {'equal' if not found else found[:5]}")
     return unequal
 
 
@@ -161,12 +172,16 @@ def main() -> None:
     one.add_argument("tree", type=Path)
     one.add_argument("out", type=Path)
     one.add_argument("other", type=Path)
+    parser.add_argument(
+        "--tolerance", type=float, default=0.0, help="of numbers in records; arrays are compared bitwise"
+    )
     options = parser.parse_args()
     if options.command == "record":
         return record(options.tree.resolve(), options.out.resolve(), options.only)
     if options.command == "compare":
-        sys.exit(compare(options.out, options.other) > 0)
-    sys.exit(resume(options.tree.resolve(), options.out.resolve(), options.other.resolve()) > 0)
+        sys.exit(compare(options.out, options.other, options.tolerance) > 0)
+    paths = (options.tree.resolve(), options.out.resolve(), options.other.resolve())
+    sys.exit(resume(*paths, options.tolerance) > 0)
 
 
 if __name__ == "__main__":
