@@ -19,6 +19,8 @@ from resnet_jax import Preprocess, TrainState, create_model, list_models, save_c
 from resnet_jax.cli.commands import make_request
 from resnet_jax.cli.train import parse
 from resnet_jax.config import Config, flat, to_dict
+from resnet_jax.runs.directory import FREE
+from resnet_jax.tasks import TASKS
 from resnet_jax.weights.readers import read_state
 
 ROOT = Path(__file__).parents[1]
@@ -137,6 +139,15 @@ def test_options_in_the_text_exist():
         for option in re.findall(r"--[a-z]+\.[a-z0-9-]+", text):
             if option.split(".")[0] in groups:
                 assert option in known, f"{name}: {option}"
+
+
+def test_the_page_of_training_lists_the_fields_that_may_change_and_the_measures_of_every_task():
+    text = (ROOT / "docs" / "training.md").read_text()
+    start = text.index("These fields may change")
+    named = set(re.findall(r"`([\w.*]+)`", text[start : text.index("A run whose images", start)]))
+    assert named == {name if "." in name or name == "workdir" else f"{name}.*" for name in FREE}
+    for name, task in TASKS.items():
+        assert f"| `{name}` | {', '.join(f'`{measure}`' for measure in task.measures)} |" in text
 
 
 def test_readme_has_the_two_commands_and_fits():

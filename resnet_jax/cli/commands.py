@@ -36,7 +36,7 @@ Deep residual networks in JAX: published weights, and training that resumes.
 Examples:
   resnet-jax train                                 handwritten digits, a minute
   resnet-jax train --config folder_resnet18 --data.path photos --workdir runs/a
-  resnet-jax predict runs/a photo.jpg              the five likeliest classes
+  resnet-jax predict runs/a photo.jpg              what it predicts
   resnet-jax eval runs/a                           loss and accuracy
 
 resnet-jax COMMAND --help lists a command's options. Also: --version, and

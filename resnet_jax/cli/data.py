@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from resnet_jax.cli.arguments import fill
 from resnet_jax.cli.messages import as_typed
 from resnet_jax.cli.shared import load_base
-from resnet_jax.config import LARGEST, DataConfig, Place, argument, check_data, option
+from resnet_jax.config import LARGEST, Config, DataConfig, Place, argument, check_data, option
 from resnet_jax.errors import NeedsImageSize
 from resnet_jax.files import expanded
 
@@ -35,7 +35,7 @@ class Request:
     batches: int = option(20, "number of batches to read for the throughput")
     verify: bool = option(False, "read every image of every split once, and list those that cannot be used")
     json: bool = option(False, "print one JSON object")
-    task: Annotated[str, "NAME"] = option("classification", "what labels are: also multilabel, regression")
+    task: Annotated[str, "NAME"] = option(Config.task, "kind of problem")
     data: DataConfig = field(default_factory=DataConfig)
 
 

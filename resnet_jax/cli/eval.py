@@ -1,4 +1,4 @@
-"""resnet-jax eval: runs over a split, together and by class."""
+"""resnet-jax eval: runs over a split, alone or together."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ UNUSED = tuple(
 
 @dataclass(frozen=True)
 class Request:
-    """Evaluate a run, or several together: loss, top-1, top-5 and calibration error over a split, and each class.
+    """Evaluate a run, or several together, over a split: the metrics of its task, in sum and in detail.
 
     The data is that of the (first) run, unless --data options say otherwise, preprocessed as in each run's training.
-    Probabilities are means over an image's views, and over the runs.
+    Predictions are means over an image's views, and over the runs.
     """
 
     runs: tuple[Run, ...] = argument("folders of runs")
@@ -41,9 +41,9 @@ class Request:
         "with multi-scale: shorter sides in pixels",
         none="224 256 384 480 640 times the net's pixels / 224",
     )
-    out: Place | None = option(None, "write each image's class and predictions to this .csv or .json file")
+    out: Place | None = option(None, "write each image's label and predictions to this .csv or .json file")
     out_dir: Place | None = option(
-        None, "folder for classes.json and pictures", none="RUN/evaluation; several: evaluation-A-B"
+        None, "folder for details and pictures", none="RUN/evaluation; several: evaluation-A-B"
     )
     pictures: bool = option(True, "write those files into that folder")
     step: str = step_option()

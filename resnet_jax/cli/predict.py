@@ -1,4 +1,4 @@
-"""resnet-jax predict: the likeliest classes of images."""
+"""resnet-jax predict: a run's predictions for images."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ COMPARED = 20  # images that are compared with those of the training
 
 @dataclass(frozen=True)
 class Request:
-    """Classify images with a run: the five likeliest classes of each, a line an image."""
+    """Predict images with a run, a line per image: what the run's task predicts, such as the likeliest classes."""
 
     run: Run = argument("folder of a run")
     images: tuple[Annotated[str, "IMAGE"], ...] = argument("image files, folders of them, or - for standard input")
     step: str = step_option()
     ema: bool = ema_option()
-    top: int = option(5, "number of classes to print for each image; of several per image, those that are predicted")
+    top: int = option(5, "candidates to print for each image, such as classes; of several per image, the predicted")
     batch_size: int = option(32, "images at a time")
     json: bool = option(False, "print one JSON object a line")
 

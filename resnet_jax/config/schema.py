@@ -179,7 +179,7 @@ class OptimConfig:
         none="1 each",
     )
     regression_loss: Literal["l1", "l2", "huber"] = option(
-        "l2", "with --task regression: loss of the normalised targets; huber is quadratic up to one deviation"
+        "l2", "loss of tasks that predict numbers, normalised; huber is quadratic up to one standard deviation"
     )
     label_smoothing: float = option(0.0, "share of each label that is spread over all classes", SHARE)
     clip_norm: float | None = option(None, "greatest global norm of the gradient", RATE, none="not clipped")
@@ -225,8 +225,8 @@ class CheckpointConfig:
     keep_latest: int = option(2, "number of the latest checkpoints to keep", COUNT)
     best: Annotated[str, "RESULT"] | None = option(
         None,
-        "test result by which the best is chosen and kept: top1, loss, ema_top1, ...",
-        none="the first of the task: top1",
+        "test result by which the best is chosen and kept: a measure of the task, or ema_ and its name",
+        none="the task's first measure",
     )
     every_steps: int | None = option(None, "steps between two saves", COUNT, none="with each evaluation alone")
     every_minutes: float | None = option(
@@ -267,7 +267,7 @@ class Config:
     """A training run."""
 
     workdir: Place = option("runs/digits_resnet20", "folder of the run; one that has a run is resumed")
-    task: Annotated[str, "NAME"] = option("classification", "also: multilabel, regression")
+    task: Annotated[str, "NAME"] = option("classification", "kind of problem")
     model: ModelConfig = field(default_factory=ModelConfig)
     init: InitConfig = field(default_factory=InitConfig)
     data: DataConfig = field(default_factory=DataConfig)

@@ -1,7 +1,8 @@
 """The contract of a task: what a run optimises, measures and predicts.
 
 A new kind of problem is a subclass of `BaseTask` with `num_outputs`, `objective` and `evaluator`; everything else has a
-default. It is registered in `TASKS` or passed to `runs.trainer.train(config, task=...)`.
+default. It is registered in `TASKS` or passed to `runs.trainer.train(config, task=...)`. Options of such a task are
+fields of the object that is passed; `TaskOptions` has those that a `Config` holds for the tasks of this package.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ RegressionLoss = Literal["l1", "l2", "huber"]
 
 @dataclass(frozen=True)
 class TaskOptions:
-    """Options of all tasks; each task reads those it knows."""
+    """The options of a `Config` for the tasks of this package; each task reads those it knows."""
 
     label_smoothing: float = 0.0
     class_weights: Literal["balanced"] | Sequence[float] | Mapping[str, float] | None = None
@@ -79,7 +80,7 @@ class LabelledSource(Protocol):
 
 
 class Task(Protocol):
-    """What a run optimises and reports. Tasks are immutable."""
+    """What a run optimises and reports. Tasks are immutable; options of a task are its fields."""
 
     name: ClassVar[str]
     label_kind: ClassVar[LabelKind]  # of the labels that are read from the data

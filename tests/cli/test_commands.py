@@ -7,6 +7,8 @@ import pytest
 from resnet_jax.cli.commands import COMMANDS, make_request, parser
 from resnet_jax.cli.main import main
 from resnet_jax.cli.train import parse
+from resnet_jax.config import Config
+from resnet_jax.tasks import TASKS
 
 
 def test_help_is_readable(capsys):
@@ -62,6 +64,14 @@ def test_help_of_a_command_describes_every_option_as_people_type_it(name, capsys
     assert shown.startswith(f"usage: resnet-jax {name} ")
     for option in parser(name).options.values():
         assert option.help is None or re.match(r"\w", option.help), option.name
+
+
+def test_help_names_no_task_but_the_default(capsys):
+    for name in COMMANDS:
+        with pytest.raises(SystemExit):
+            main([name, "--help-all"])
+        text = capsys.readouterr().out.replace(Config.task, "")
+        assert not [task for task in TASKS if re.search(rf"\b{task}\b(?!-loss)", text)], name
 
 
 def test_help_of_a_switch_that_is_on_says_that_its_flag_turns_it_off(capsys):
