@@ -612,7 +612,7 @@ def test_terms_of_several_weights_and_sown_losses_add_up(x64):
         assert {name: means[name] for name in expected} == pytest.approx(expected, rel=1e-12)
         assert means["loss"] == pytest.approx(expected["first"] + expected["second"], rel=1e-12)
         assert means["size"] == pytest.approx(np.abs(flat).sum(1).mean(), rel=1e-12)
-    with pytest.raises(ValueError, match="gradient_flow expects terms of one weight, got 2"):
+    with pytest.raises(ValueError, match="gradient_flow: expected terms of one weight, got 2"):
         jax.eval_shape(
             make_step(Sowing(), optax.sgd(1.0), objective, axis_name=None, gradient_flow=True),
             state,
