@@ -31,7 +31,7 @@ def read_state(path: Path, ema: bool | None = None) -> dict[str, np.ndarray]:
     if not path.exists():
         raise FileNotFoundError(f"no file {str(path)!r}; expected a file of weights ({WEIGHT_FILES})")
     if not path.is_file():
-        raise ValueError(f"expected a file of weights, got a folder or a device: {str(path)!r}")
+        raise ValueError(f"{str(path)!r} is a folder or a device; expected a file of weights ({WEIGHT_FILES})")
     if path.suffix not in READERS:
         raise ValueError(f"expected a file of weights ({', '.join(READERS)}), got {path.name}")
     return READERS[path.suffix](path, ema)
