@@ -12,7 +12,8 @@ ROOT = Path(resnet_jax.__file__).parent
 BASE = ("types", "errors", "files", "extras", "moved")
 PARTS = ("branches", "shortcuts", "combine", "stems", "heads", "attention")
 MODEL_PARTS = tuple(f"models.{part}" for part in PARTS)
-BLOCK_BASE = tuple(f"models.{name}" for name in ("deprecated", "initializers", "layers", "context", "protocols"))
+BLOCKS = ("deprecated", "initializers", "layers", "context", "protocols")
+BLOCK_BASE = ("moved", *(f"models.{name}" for name in BLOCKS))
 BELOW_RUNS = (
     *("ops", "metrics", "models", "data", "weights", "tasks", "training"),
     *("checkpoints", "distributed", "evaluation", "analysis"),
@@ -24,12 +25,12 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     "moved": (),
     "files": ("errors",),
     "config": ("errors", "files", "config"),
-    "ops": ("types", "ops"),
+    "ops": ("types", "moved", "ops"),
     "metrics": (*BASE, "metrics"),
     "models.partials": ("ops",),
     "models.deprecated": (),
     "models.initializers": ("types",),
-    "models.layers": ("types", "ops", "models.deprecated", "models.initializers"),
+    "models.layers": ("types", "moved", "ops", "models.deprecated", "models.initializers"),
     "models.context": ("types", "ops", "models.deprecated", "models.partials", "models.initializers", "models.layers"),
     "models.protocols": ("types", "models.initializers", "models.context"),
     **{part: ("types", "ops", *BLOCK_BASE) for part in MODEL_PARTS},

@@ -131,5 +131,8 @@ if not TYPE_CHECKING:  # names of version 0.1.0
             "Damaged": "errors.CorruptedCheckpoint",
             "SealBroken": "errors.MissingChecksums",
             "SaveFailed": "errors.SaveFailed",
+            "check_arrays": "checkpoints.checksums.verify_arrays",
+            "check_files": "checkpoints.checksums.verify_files",
+            "read_seal": "checkpoints.checksums.read_checksums",
         },
     )

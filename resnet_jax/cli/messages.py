@@ -13,6 +13,9 @@ IN_GROUPS, OTHERS = ("|".join(name for name in NAMES if ("." in name) == dotted)
 # "workdir" and "task" are words of sentences too.
 FIELD = re.compile(rf"(?<![\w./'\"-])((?:{IN_GROUPS})(?!\w|\.\w)|(?:{OTHERS})(?==|: expected))(=)?")
 
+TASKS = {"class": "classification", "multi-hot": "multilabel", "targets": "regression"}  # by the labels they need
+LABEL_KIND = re.compile(rf"label_kind='({'|'.join(TASKS)})'")
+
 
 def fail(message: str) -> NoReturn:
     """Prints one line of error and exits with status 2."""
@@ -21,7 +24,11 @@ def fail(message: str) -> NoReturn:
 
 
 def as_typed(message: str) -> str:
-    """The message with options in place of fields of a config: "data.batch_size=3" becomes "--data.batch-size 3"."""
+    """The message with options in place of fields of a config: "data.batch_size=3" becomes "--data.batch-size 3".
+
+    Functions that read data name a kind of labels, the command line the task that needs it.
+    """
+    message = LABEL_KIND.sub(lambda match: f"--task {TASKS[match[1]]}", message)
     return FIELD.sub(lambda match: option_of(match[1]) + (" " if match[2] else ""), message)
 
 

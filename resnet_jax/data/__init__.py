@@ -88,7 +88,7 @@ def open_dataset(
     from resnet_jax.data.sources import tfds
 
     if label_kind != "class":
-        raise ValueError(f"data.name={name} has one class per image; expected --task classification")
+        raise ValueError(f"data.name={name} has one class per image; expected label_kind='class'")
     return tfds.open_tfds(name, data_dir)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import jax
@@ -65,14 +65,6 @@ def merge(one: Mapping[str, Metric], other: Mapping[str, Metric]) -> dict[str, M
     merged = dict(one)
     for name, metric in other.items():
         merged[name] = _add(name, merged[name], metric) if name in merged else metric
-    return merged
-
-
-def total(batches: Iterable[Mapping[str, Metric]]) -> dict[str, Metric]:
-    """Merges the metrics of any number of batches on the host, in order, in float64."""
-    merged: dict[str, Metric] = {}
-    for metrics in batches:
-        merged = merge(merged, jax.tree.map(np.float64, jax.device_get(dict(metrics))))
     return merged
 
 

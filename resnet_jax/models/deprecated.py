@@ -1,25 +1,11 @@
-"""Names and signatures of 0.1.0: they work for one more version, with a DeprecationWarning."""
+"""Signatures, methods and fields of 0.1.0: they work for one more version, with a DeprecationWarning."""
 
 from __future__ import annotations
 
 import inspect
 import warnings
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any
-
-
-def renamed(module: str, **names: str) -> Callable[[str], Any]:
-    """A module's `__getattr__`: old names by the full path of the new one."""
-
-    def find(name: str) -> Any:
-        if name not in names:
-            raise AttributeError(f"module {module!r} has no attribute {name!r}")
-        new_module, _, new_name = names[name].rpartition(".")
-        _warn(f"{module}.{name} is now {names[name]}", stacklevel=3)
-        return getattr(import_module(new_module), new_name)
-
-    return find
 
 
 def make_component(slot: Callable[..., Any], context: Any, features: int, strides: int, *, name: str) -> Any:

@@ -15,8 +15,8 @@ import jax.numpy as jnp
 
 from resnet_jax import ops
 from resnet_jax.models.context import BlockContext
-from resnet_jax.models.deprecated import renamed
 from resnet_jax.models.layers import Dense
+from resnet_jax.moved import renamed_names
 from resnet_jax.types import Array, at_least_float32
 
 Pooled = tuple[Array, Array]
@@ -110,4 +110,4 @@ class AttentionPoolHead(BaseHead):
         return jnp.concatenate([embeddings[:1], resized.reshape(math.prod(sizes), -1)])
 
 
-__getattr__ = renamed(__name__, Head="resnet_jax.models.heads.BaseHead")
+__getattr__ = renamed_names(__name__, {"Head": "models.heads.BaseHead"})

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from resnet_jax import ops
-from resnet_jax.models.deprecated import renamed
 from resnet_jax.models.initializers import Initializer, kaiming_normal, linear_uniform
+from resnet_jax.moved import renamed_names
 from resnet_jax.types import Array, Dtype, at_least_float32
 
 
@@ -216,9 +216,11 @@ class Dense(nn.Module):
         return y + bias.astype(self.dtype).reshape((1,) * (x.ndim - 1) + (-1,))
 
 
-__getattr__ = renamed(
+__getattr__ = renamed_names(
     __name__,
-    Layers="resnet_jax.models.context.BlockContext",
-    Activation="resnet_jax.models.protocols.Activation",
-    depthwise_normal="resnet_jax.models.initializers.depthwise_normal",
+    {
+        "Layers": "models.context.BlockContext",
+        "Activation": "models.protocols.Activation",
+        "depthwise_normal": "models.initializers.depthwise_normal",
+    },
 )

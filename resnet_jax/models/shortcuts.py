@@ -9,7 +9,8 @@ import jax.numpy as jnp
 
 from resnet_jax import ops
 from resnet_jax.models.context import BlockContext
-from resnet_jax.models.deprecated import OldShortcutNames, renamed
+from resnet_jax.models.deprecated import OldShortcutNames
+from resnet_jax.moved import renamed_names
 from resnet_jax.types import Array
 
 
@@ -94,4 +95,4 @@ class Zero(BaseShortcut):
         return jnp.zeros((*self.subsample(x).shape[:-1], self.features), x.dtype)
 
 
-__getattr__ = renamed(__name__, Shortcut="resnet_jax.models.shortcuts.BaseShortcut")
+__getattr__ = renamed_names(__name__, {"Shortcut": "models.shortcuts.BaseShortcut"})

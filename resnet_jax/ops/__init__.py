@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
-from typing import Any
+from typing import TYPE_CHECKING
 
+from resnet_jax.moved import renamed_names
 from resnet_jax.ops.activations import relu, relu6, silu
 from resnet_jax.ops.conv import conv, conv_channels, conv_per_example
 from resnet_jax.ops.dense import dense
@@ -53,19 +53,6 @@ __all__ = [
     "unshard",
 ]
 
-RENAMED = {  # names of 0.1.0, which work for one more version
-    "conv2d": "conv",
-    "conv2d_per_example": "conv_per_example",
-    "draw_per_example": "sample_per_example",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in RENAMED:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    warnings.warn(
-        f"ops.{name} is now ops.{RENAMED[name]}; the old name goes with the next version",
-        DeprecationWarning,
-        stacklevel=2,
-    )
-    return globals()[RENAMED[name]]
+RENAMED = {"conv2d": "conv", "conv2d_per_example": "conv_per_example", "draw_per_example": "sample_per_example"}
+if not TYPE_CHECKING:  # names of version 0.1.0
+    __getattr__ = renamed_names(__name__, {old: f"ops.{new}" for old, new in RENAMED.items()})

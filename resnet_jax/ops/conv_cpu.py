@@ -68,7 +68,7 @@ def patch_product(x: Array, kernel: Array, *, strides: int, dilation: int, pads:
     matrix = kernel.reshape(math.prod(sides) * channels, features)
     if not has_known_size(x):
         return columns @ matrix
-    return (flat(columns) @ matrix).reshape(*columns.shape[:-1], features)
+    return (as_matrix(columns) @ matrix).reshape(*columns.shape[:-1], features)
 
 
 def patches(x: Array, sides: Sequence[int], strides: int, dilation: int, pads: Pads) -> Array:
@@ -168,7 +168,7 @@ def banded_product(x: Array, kernel: Array) -> Array:
     windows = jnp.concatenate([inner, beyond], axis=-1)  # [n, height + k - 1, width / B, (B + k - 1) * channels]
     shifted = [jnp.pad(kernel, ((0, 0), (j, columns - 1 - j), (0, 0), (0, 0))) for j in range(columns)]
     bands = jnp.stack(shifted, axis=3).reshape(k, windows.shape[-1], columns * features)
-    rows = [flat(windows[:, i : i + height]) @ bands[i] for i in range(k)]
+    rows = [as_matrix(windows[:, i : i + height]) @ bands[i] for i in range(k)]
     y = sum(rows[1:], start=rows[0]).reshape(n, height, width // columns, columns * features)
     return y.reshape(n, height, width // columns, columns, features).reshape(n, height, width, features)
 
@@ -183,6 +183,6 @@ def band_columns(x: Array, kernel: Array) -> int:
     return max((n for n in range(kernel.shape[0] - 1, BAND + 1) if x.shape[2] % n == 0), default=0)
 
 
-def flat(x: Array) -> Array:
+def as_matrix(x: Array) -> Array:
     """[N, *spatial, C] -> [N * positions, C]: with more axes a product's gradient by its kernel is slow."""
     return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])

@@ -10,7 +10,7 @@ from resnet_jax import data
 from resnet_jax.config import DataConfig, check_data
 from resnet_jax.data import Dataset, Loader
 from resnet_jax.data.loading.statistics import depth_note
-from resnet_jax.data.sources.class_names import shortened
+from resnet_jax.data.sources.class_names import join_names
 from resnet_jax.data.sources.held_out import Sides, shared
 from resnet_jax.data.sources.stored import StoredDataset
 from resnet_jax.runs.image_record import Record
@@ -107,7 +107,7 @@ def data_notes(config: DataConfig, dataset: Dataset, split: str) -> tuple[str, .
         notes.append(note)
     if config.class_names is not None:
         renamed = zip(examples.classes, data.rename_classes(examples.classes, config.class_names), strict=True)
-        notes.append(f"classes renamed: {shortened([f'{old}={new}' for old, new in renamed])}")
+        notes.append(f"classes renamed: {join_names([f'{old}={new}' for old, new in renamed])}")
     return tuple(notes)
 
 

@@ -10,7 +10,7 @@ import optax
 from flax.traverse_util import flatten_dict
 
 from resnet_jax.config import DEFAULT_WARMUP, OptimConfig
-from resnet_jax.data.sources.class_names import shortened
+from resnet_jax.data.sources.class_names import join_names
 from resnet_jax.models import sort_components
 from resnet_jax.training import optim
 
@@ -97,7 +97,7 @@ def frozen_note(config: OptimConfig, params: Any) -> tuple[str, ...]:
         return ()
     sizes = {"/".join(path): math.prod(leaf.shape) for path, leaf in flatten_dict(params).items()}
     frozen_sizes = {path: size for path, size in sizes.items() if is_frozen(path)}
-    components = shortened(sorted({path.partition("/")[0] for path in frozen_sizes}))
+    components = join_names(sorted({path.partition("/")[0] for path in frozen_sizes}))
     return (f"frozen: {sum(frozen_sizes.values()):,} of {sum(sizes.values()):,} parameters, in {components}",)
 
 

@@ -197,10 +197,10 @@ def adopt_preprocess(plan: RunPlan, preprocess: Preprocess) -> RunPlan:
 
 if not TYPE_CHECKING:  # names of version 0.1.0, whose module did all of this
     _MOVED = {
-        "checks": ("check_deterministic", "check_split"),
-        "data_changes": ("data_changes",),
-        "datasets": ("make_augmentation", "open_data", "open_dataset", "open_split"),
-        "optimizer": ("frozen", "make_optimizer", "make_schedule"),
+        "checks": ("DETERMINISTIC", "check_deterministic", "check_split"),
+        "data_changes": ("data_changes", "record_of"),
+        "datasets": ("keep_sides", "make_augmentation", "open_data", "open_dataset", "open_split"),
+        "optimizer": ("check_patterns", "frozen", "make_optimizer", "make_schedule"),
     }
     __getattr__ = renamed_names(
         __name__,

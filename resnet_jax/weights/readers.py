@@ -38,4 +38,10 @@ def read_state(path: Path, ema: bool | None = None) -> dict[str, np.ndarray]:
 
 
 if not TYPE_CHECKING:  # names of version 0.1.0
-    __getattr__ = renamed_names(__name__, {"RawAndAveraged": "errors.AmbiguousWeights"})
+    __getattr__ = renamed_names(
+        __name__,
+        {
+            "RawAndAveraged": "errors.AmbiguousWeights",
+            "write_safetensors": "weights.safetensors_file.write_safetensors",
+        },
+    )

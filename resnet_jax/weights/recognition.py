@@ -69,4 +69,11 @@ def _signatures() -> dict[str, dict[str, list[str]]]:
 
 
 if not TYPE_CHECKING:  # names of version 0.1.0
-    __getattr__ = renamed_names(__name__, {"OtherNet": "errors.WrongModel"})
+    __getattr__ = renamed_names(
+        __name__,
+        {
+            "OtherNet": "errors.WrongModel",
+            "recognised": "weights.recognition.recognise",
+            "signature_of": "weights.recognition.signature_for",
+        },
+    )

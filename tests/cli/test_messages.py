@@ -11,6 +11,7 @@ def test_messages_name_options_as_they_are_typed():
         "set --init.from; data/data.path/x 'data.path' my.data.path train.stepsize": None,
         "workdir: expected a folder": "--workdir: expected a folder",
         "the task: a word; another workdir": None,
+        "labels; label_kind='multi-hot' reads lists": "labels; --task multilabel reads lists",
         "the best (checkpoint.best).": "the best (--checkpoint.best).",
     }.items():
         assert as_typed(message) == (typed or message)

@@ -162,7 +162,7 @@ def test_counts_its_multiply_adds(strict_dtypes):
 
 def test_names_of_the_last_version_work_with_a_warning():
     for old, new in ops.RENAMED.items():
-        with pytest.warns(DeprecationWarning, match=f"ops.{old} is now ops.{new}"):
+        with pytest.warns(DeprecationWarning, match=f"ops.{old} is now resnet_jax.ops.{new};"):
             assert getattr(ops, old) is getattr(ops, new)
     with pytest.raises(AttributeError, match="has no attribute 'conv3d'"):
         _ = ops.conv3d

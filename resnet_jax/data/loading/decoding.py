@@ -205,4 +205,12 @@ def random_box(
 
 
 if not TYPE_CHECKING:  # names of version 0.1.0
-    __getattr__ = renamed_names(__name__, {"DataError": "errors.DataError", "Unreadable": "errors.UnreadableImage"})
+    __getattr__ = renamed_names(
+        __name__,
+        {
+            "DataError": "errors.DataError",
+            "Unreadable": "errors.UnreadableImage",
+            "caption": "data.contact_sheet.caption",
+            "write_png": "data.contact_sheet.write_png",
+        },
+    )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from resnet_jax.data.loading.decoding import pixels, read_image
-from resnet_jax.data.loading.samplers import WHOLE, BalancedSampler, ShuffleSampler, check_balance, share_rows
+from resnet_jax.data.loading.samplers import WHOLE, ShuffleSampler, check_balance, share_rows, training_sampler
 from resnet_jax.data.loading.statistics import pixel_moments
 from resnet_jax.data.sources.array_source import ArraySource
 from resnet_jax.data.sources.label_kinds import Label, compact
@@ -68,9 +68,7 @@ class MemoryLoader:
         return pixel_moments(self.images)
 
     def order(self, seed: int, batch_size: int) -> ShuffleSampler:
-        if self.balance:
-            return BalancedSampler(self.labels, seed, batch_size)
-        return ShuffleSampler(self.num_examples, seed, batch_size)
+        return training_sampler(self, seed, batch_size)
 
     def batches(
         self, seed: int, start_step: int = 0, *, batch_size: int, share: tuple[int, int] = WHOLE
@@ -159,8 +157,10 @@ if not TYPE_CHECKING:
         {
             "NeedsImageSize": "errors.NeedsImageSize",
             "InMemory": "data.loading.memory.MemoryLoader",
+            "BalancedOrder": "data.loading.samplers.BalancedSampler",
             "Order": "data.loading.samplers.ShuffleSampler",
             "Source": "data.loading.loader.Loader",
+            "depth_note": "data.loading.statistics.depth_note",
             "in_memory": "data.loading.memory.load_into_memory",
         },
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 
@@ -75,10 +76,30 @@ def _balanced_epochs(members: list[np.ndarray], length: int, seed: int) -> Calla
     return sample
 
 
+class Sampled(Protocol):
+    """What the sampler of a loader depends on. Streaming loaders may have to read every image for their labels."""
+
+    @property
+    def num_examples(self) -> int: ...
+
+    @property
+    def labels(self) -> np.ndarray: ...
+
+    @property
+    def balance(self) -> bool: ...
+
+
+def training_sampler(loader: Sampled, seed: int, batch_size: int) -> ShuffleSampler:
+    """The sampler of a loader's training batches."""
+    if loader.balance:
+        return BalancedSampler(loader.labels, seed, batch_size)
+    return ShuffleSampler(loader.num_examples, seed, batch_size)
+
+
 def check_balance(labels: np.ndarray) -> None:
     """Raises ValueError for labels that are not classes."""
     if labels.ndim != 1:
-        raise ValueError("data.balance is for one class per image, with --task classification")
+        raise ValueError("data.balance is for one class per image, with label_kind='class'")
 
 
 def share_rows(batch_size: int, share: tuple[int, int]) -> range:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from resnet_jax.data.loading.decoding import Picture, centre_crop, random_resized_crop, read_image
-from resnet_jax.data.loading.samplers import WHOLE, BalancedSampler, ShuffleSampler, share_rows
+from resnet_jax.data.loading.samplers import WHOLE, ShuffleSampler, share_rows, training_sampler
 from resnet_jax.data.loading.statistics import pixel_moments, sample
 from resnet_jax.data.loading.threads import in_threads, processors
 from resnet_jax.data.sources.label_kinds import Label
@@ -76,9 +76,7 @@ class StreamingLoader:
         return labels_of(self.examples, skip_unreadable=self.skip_unreadable)
 
     def order(self, seed: int, batch_size: int) -> ShuffleSampler:
-        if self.balance:
-            return BalancedSampler(self.labels, seed, batch_size)
-        return ShuffleSampler(self.num_examples, seed, batch_size)
+        return training_sampler(self, seed, batch_size)
 
     def batches(
         self, seed: int, start_step: int = 0, *, batch_size: int, share: tuple[int, int] = WHOLE
@@ -190,4 +188,10 @@ def _stacked(examples: Iterable[Batch]) -> Batch:
 
 
 if not TYPE_CHECKING:
-    __getattr__ = renamed_names(__name__, {"Photographs": "data.loading.streaming.StreamingLoader"})
+    __getattr__ = renamed_names(
+        __name__,
+        {
+            "Photographs": "data.loading.streaming.StreamingLoader",
+            "infer_channels": "data.loading.statistics.infer_channels",
+        },
+    )

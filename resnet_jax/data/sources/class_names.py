@@ -42,10 +42,10 @@ def rename_classes(classes: Sequence[str], names: Sequence[str]) -> tuple[str, .
     ):
         names = _renamed(classes, names, by_class)
     if len(names) != len(classes):
-        raise ValueError(f"expected {len(classes)} class names, for {shortened(classes)}; got {len(names)}")
+        raise ValueError(f"expected {len(classes)} class names, for {join_names(classes)}; got {len(names)}")
     names = [composed(name) for name in names]
     if not all(name.strip() for name in names):
-        raise ValueError(f"class_names has an empty name; expected one for each of {shortened(classes)}")
+        raise ValueError(f"class_names has an empty name; expected one for each of {join_names(classes)}")
     if repeated := [name for i, name in enumerate(names) if name in names[:i]]:
         raise ValueError(f"class name {repeated[0]!r} is given to two classes; expected another name for each")
     return tuple(names)
@@ -69,6 +69,6 @@ def with_class_names(source: Any, names: Sequence[str]) -> Any:
     return replace(source, classes=rename_classes(source.classes, names))
 
 
-def shortened(names: Sequence[str], most: int = 20) -> str:
+def join_names(names: Sequence[str], most: int = 20) -> str:
     """For a message: at most this many names, separated by commas."""
     return ", ".join(names[:most]) + (", ..." if len(names) > most else "")

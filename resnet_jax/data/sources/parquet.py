@@ -80,7 +80,7 @@ def read(
     image = _column(file, schema, image_column, IMAGE_COLUMNS, "image")
     labels = [_column(file, schema, name, LABEL_COLUMNS, "label") for name in label_column or (None,)]
     if label_kind == "class" and len(labels) > 1:
-        hint = "--task multilabel or regression has more"
+        hint = "label_kind='multi-hot' or label_kind='targets' has more"
         raise ValueError(f"{file}: expected one column of labels, got {', '.join(labels)}; {hint}")
     tables: list[pa.Table] = []
     for one in files:
@@ -172,8 +172,8 @@ def _class_labels(
     file: str, column: str, values: pa.ChunkedArray, names: tuple[str, ...] | None, known: tuple[str, ...] | None
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     if not (_is_text(values.type) or pa.types.is_integer(values.type)):
-        hint = "; --task multilabel reads lists of classes" * _is_list(values.type)
-        hint += "; --task regression predicts numbers" * pa.types.is_floating(values.type)
+        hint = "; label_kind='multi-hot' reads lists of classes" * _is_list(values.type)
+        hint += "; label_kind='targets' predicts numbers" * pa.types.is_floating(values.type)
         raise ValueError(f"{file}: column {column!r} is {values.type}; expected whole numbers or strings{hint}")
     return _indices(file, values, names, known)
 

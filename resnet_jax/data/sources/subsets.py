@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from resnet_jax.data.sources.array_source import ArraySource
-from resnet_jax.data.sources.class_names import places, shortened, split_names
+from resnet_jax.data.sources.class_names import join_names, places, split_names
 from resnet_jax.data.sources.identity import Identity
 from resnet_jax.data.sources.image_files import ImageFileSource
 from resnet_jax.data.sources.label_kinds import Label
@@ -28,12 +28,12 @@ class RelabelledSource:
         """Raises ValueError for a class that `classes` does not have, or missing targets."""
         unknown = [name for name, place in zip(self.examples.classes, self._places, strict=True) if place < 0]
         if unknown:
-            expected = shortened(self.classes)
+            expected = join_names(self.classes)
             raise ValueError(f"unknown classes {', '.join(unknown[:20])}; expected those of the net: {expected}")
         labels = known_labels(self.examples)
         if labels is not None and labels.ndim == 2 and len(self._places) < len(self.classes):
             if not np.isin(labels, (0, 1)).all():  # an absent class is 0, an absent target unknown
-                expected, got = shortened(self.classes), shortened(self.examples.classes)
+                expected, got = join_names(self.classes), join_names(self.examples.classes)
                 raise ValueError(f"expected the targets {expected}, got {got}")
 
     @cached_property
@@ -185,7 +185,7 @@ def select_classes(
         raise ValueError(f"classes {', '.join(names)}; expected each class once")
     all_labels = labels_of(source, skip_unreadable=skip_unreadable)
     if all_labels.ndim != 1:
-        raise ValueError("data.classes and data.per_class are for one class per image, with --task classification")
+        raise ValueError("data.classes and data.per_class are for one class per image, with label_kind='class'")
     members = [np.flatnonzero(all_labels == label)[:per_class] for label in selected]
     for name, index in zip(names, members, strict=True):
         if len(index) < (per_class or 1):

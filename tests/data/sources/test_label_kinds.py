@@ -113,13 +113,15 @@ def refused(path, kind="class", **options):
 
 
 def test_labels_of_another_kind_name_the_task_that_has_them(tmp_path):
-    assert "; --task regression predicts numbers" in refused(npz(tmp_path, images=IMAGES, labels=TARGETS))
-    assert "; --task multilabel has several" in refused(npz(tmp_path, images=IMAGES, labels=MULTI_HOT))
-    assert "; --task regression predicts numbers" in refused(parquet(tmp_path, label=[1.5, 2, 3]))
-    assert "; --task multilabel reads lists of classes" in refused(parquet(tmp_path, label=[["a"], [], ["b"]]))
+    assert "; label_kind='targets' predicts numbers" in refused(npz(tmp_path, images=IMAGES, labels=TARGETS))
+    assert "; label_kind='multi-hot' has several" in refused(npz(tmp_path, images=IMAGES, labels=MULTI_HOT))
+    assert "; label_kind='targets' predicts numbers" in refused(parquet(tmp_path, label=[1.5, 2, 3]))
+    assert "; label_kind='multi-hot' reads lists of classes" in refused(parquet(tmp_path, label=[["a"], [], ["b"]]))
     table(tmp_path / "csv", "metadata.csv", "file_name,label,n\na.png,1.5,1\nb.png,2.5,2\nc.png,3.5,x\n")
-    assert "; --task regression predicts other numbers" in refused(tmp_path / "csv")
-    assert "expected one column; --task multilabel or regr" in refused(tmp_path / "csv", label_column=("label", "n"))
+    assert "; label_kind='targets' predicts other numbers" in refused(tmp_path / "csv")
+    assert "expected one column; label_kind='multi-hot' or label_kind='targets'" in refused(
+        tmp_path / "csv", label_column=("label", "n")
+    )
     assert "line 4: column 'n': expected a number, got 'x'" in refused(tmp_path / "csv", "targets", label_column="n")
     assert "line 2: column 'n': expected a number, got ''" in refused(
         table(tmp_path / "empty", "metadata.csv", "file_name,n\na.png,\n", ("a.png",)), "targets", label_column="n"
@@ -127,7 +129,7 @@ def test_labels_of_another_kind_name_the_task_that_has_them(tmp_path):
     message = refused(tmp_path / "csv", "multi-hot", label_column=("n", "label"))
     assert "line 2: column 'label': expected 0 or 1, got '1.5'" in message
     pictures(tmp_path / "folders", "cat/1.png", "dog/2.png")
-    assert "folders of classes are for --task classification" in refused(tmp_path / "folders", "targets")
+    assert "folders of classes are for label_kind='class'" in refused(tmp_path / "folders", "targets")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
@@ -164,5 +166,5 @@ def test_columns_follow_the_classes_of_a_net():
 
 
 def test_classes_are_selected_only_where_each_image_has_one():
-    with pytest.raises(ValueError, match="are for one class per image, with --task classification"):
+    with pytest.raises(ValueError, match="are for one class per image, with label_kind='class'"):
         select_classes(dataset(MULTI_HOT).examples("train"), ("a",), None)

@@ -80,7 +80,7 @@ def open_path(
             if not cifar.is_cifar(names):
                 return idx.open_idx(path, names, label_kind)
             if label_kind != "class":
-                raise ValueError(f"{path} has the classes of CIFAR; expected --task classification")
+                raise ValueError(f"{path} has the classes of CIFAR; expected label_kind='class'")
             return cifar.open_cifar(path, names)
         if tables := shards.tables_below(path):
             return shards.open_tables(path, tables, **options)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from resnet_jax.data.sources.array_source import ArraySource
-from resnet_jax.data.sources.class_names import shortened
+from resnet_jax.data.sources.class_names import join_names
 from resnet_jax.data.sources.label_kinds import LabelKind, compact
 from resnet_jax.data.sources.stored import LazySplit, StoredDataset
 
@@ -73,8 +73,8 @@ def checked_labels(labels: np.ndarray, count: int, file: str, label_kind: LabelK
     if label_kind == "class":
         labels = flat_labels(labels, count)
         if labels.shape != (count,) or not np.issubdtype(labels.dtype, np.integer):
-            hint = "; --task multilabel has several classes per image" if is_multi_hot else ""
-            hint = hint or "; --task regression predicts numbers" * is_table
+            hint = "; label_kind='multi-hot' has several classes per image" if is_multi_hot else ""
+            hint = hint or "; label_kind='targets' predicts numbers" * is_table
             raise ValueError(f"{problem}; expected whole numbers, one per image{hint}")
         return labels
     if label_kind == "multi-hot":
@@ -139,7 +139,7 @@ def _training(source: ArraySource) -> ArraySource:
     classes = source.classes
     numbered = any(classes == tuple(map(str, range(first, first + len(classes)))) for first in (0, 1))  # not named
     if source.labels.ndim == 1 and numbered and len(absent := np.setdiff1d(np.arange(len(classes)), source.labels)):
-        problem = f"{source.file}: no image has label {shortened([classes[label] for label in absent], 5)}"
+        problem = f"{source.file}: no image has label {join_names([classes[label] for label in absent], 5)}"
         raise ValueError(f"{problem}, but the labels go up to {classes[-1]}; expected 0, 1, 2, ... without gaps")
     return _in_range(source, "train", classes)
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from resnet_jax.data.sources.class_names import places, shortened, split_names
+from resnet_jax.data.sources.class_names import join_names, places, split_names
 from resnet_jax.data.sources.formats import tables
 from resnet_jax.data.sources.formats.file_index import FileIndex, compare
 from resnet_jax.data.sources.formats.labels import DEFAULT_FILES, class_order, has_labels, open_labels
@@ -127,7 +127,7 @@ def _open_splits(path: Path, splits: dict[str, str], others: list[str], options:
         try:
             _check_classes(here, tested, every=False)
             if strange:
-                raise ValueError(f"{here} has classes that {train} has not: {shortened(strange)}")
+                raise ValueError(f"{here} has classes that {train} has not: {join_names(strange)}")
             parts[split] = _files(path, here, tested, names)
         except ValueError as error:
             parts[split] = LazySplit(sum(len(one.listing.paths) for one in tested), partial(_raise, error))
@@ -135,7 +135,7 @@ def _open_splits(path: Path, splits: dict[str, str], others: list[str], options:
     notes = _notes(everything, beside if not unlabelled else [])
     notes += tuple(f"split {split!r} is not used: {reason}" for split, reason in unlabelled.items())
     if others:
-        notes += (f"folders beside those of splits are not read: {shortened(others, 5)}",)
+        notes += (f"folders beside those of splits are not read: {join_names(others, 5)}",)
     return StoredDataset(str(path), parts, (*notes, *deep), unlabelled)
 
 
@@ -166,7 +166,7 @@ def _open_flat_splits(path: Path, splits: dict[str, str], options: dict[str, Any
     def read(split: str) -> ImageFileSource:
         part: Any = opened[split].examples("train")
         if strange := [name for name in part.classes if name not in classes]:
-            problem = f"has classes that {path / splits['train']} has not: {shortened(strange)}"
+            problem = f"has classes that {path / splits['train']} has not: {join_names(strange)}"
             raise ValueError(f"{path / splits[split]} {problem}")
         labels = compact(relabel(part.labels, part.classes, classes))
         return ImageFileSource(part.paths, labels, classes, str(path))
@@ -209,7 +209,7 @@ def _refuse_unread(path: Path, candidates: list[Path]) -> None:
 def _refuse_classes(path: Path) -> NoReturn:
     """Raises ValueError for a folder without the labels of several classes, or the targets, that a task needs."""
     expected = "labels in a file: metadata.csv beside the images, or --data.labels FILE"
-    raise ValueError(f"{path}: expected {expected}; folders of classes are for --task classification")
+    raise ValueError(f"{path}: expected {expected}; folders of classes are for label_kind='class'")
 
 
 def refuse_flat(path: Path) -> NoReturn:
@@ -243,15 +243,15 @@ def _check_shape(path: Path, class_folders: list[Class], candidates: list[Path])
         if all(map(split_of, shared)):
             example = path / shared[0] / names[0]
             problem = (
-                f"each of {shortened(names, 5)} has the splits {shortened(shared, 5)}; expected {example} and so on"
+                f"each of {join_names(names, 5)} has the splits {join_names(shared, 5)}; expected {example} and so on"
             )
             raise ValueError(f"{path}: {problem}")
-        problem = f"{shortened(names, 5)} look like splits: each has the folders {shortened(shared, 5)}"
+        problem = f"{join_names(names, 5)} look like splits: each has the folders {join_names(shared, 5)}"
         hint = f"expected train and test; if these are classes: --data.classes {' '.join(names[:5])}"
         raise ValueError(f"{path}: {problem}; {hint}")
     if len(names) > 1 and all(inner.values()):
         deep = [str(one.listing.paths[0].parent.relative_to(path)) for one in class_folders]
-        problem = f"classes are {shortened(names, 4)}, but images lie deeper, as in {shortened(deep, 4)}"
+        problem = f"classes are {join_names(names, 4)}, but images lie deeper, as in {join_names(deep, 4)}"
         notes.append(f"{problem}; did you mean {path / names[0]}?")
     real = defaultdict(list)
     for one in class_folders:
@@ -270,7 +270,7 @@ def _check_shape(path: Path, class_folders: list[Class], candidates: list[Path])
                 f"{file.name} has {relation} labels than the folders; not read: --data.labels {file.name} reads it"
             )
         elif relation == "other":
-            problem = f"folders {shortened(names, 5)}, and other labels in {file.name}"
+            problem = f"folders {join_names(names, 5)}, and other labels in {file.name}"
             hint = f"--data.labels {file.name} to read them, or --data.classes {' '.join(names[:5])} for the folders"
             raise ValueError(f"{path} has the {problem}; expected {hint}")
     return notes
@@ -328,5 +328,5 @@ def _notes(class_folders: list[Class], beside: list[str]) -> tuple[str, ...]:
         unread.update(one.listing.unread)
     notes = notes_on(unread, [link for one in class_folders for link in one.listing.links])
     if beside:
-        notes += (f"images beside the class folders are not read: {shortened(sorted(beside), 3)} ({len(beside):,})",)
+        notes += (f"images beside the class folders are not read: {join_names(sorted(beside), 3)} ({len(beside):,})",)
     return notes

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from resnet_jax.data.sources.class_names import shortened
+from resnet_jax.data.sources.class_names import join_names
 from resnet_jax.data.sources.formats.folders import refuse_flat
 from resnet_jax.data.sources.formats.listing import IMAGES, image_files_as_0_1_0
 from resnet_jax.data.sources.image_files import ImageFileSource
@@ -43,8 +43,8 @@ def open_folders_as_0_1_0(path: Path) -> StoredDataset:
             refuse_flat(path)
         return StoredDataset(str(path), {"train": opened(path, folders, every=True)})
     if "train" not in splits or len(splits) < len(folders):
-        raise ValueError(f"{path} has the folders {shortened(folders)}; expected train and {SPLITS_0_1_0[1:]} alone")
+        raise ValueError(f"{path} has the folders {join_names(folders)}; expected train and {SPLITS_0_1_0[1:]} alone")
     classes = listed(path / "train")
     if strange := {name for split in splits for name in listed(path / split)} - set(classes):
-        raise ValueError(f"{path} has classes that {path / 'train'} has not: {shortened(sorted(strange))}")
+        raise ValueError(f"{path} has classes that {path / 'train'} has not: {join_names(sorted(strange))}")
     return StoredDataset(str(path), {split: opened(path / split, classes, split == "train") for split in splits})

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from resnet_jax.data.sources.class_names import shortened
+from resnet_jax.data.sources.class_names import join_names
 from resnet_jax.data.sources.formats.file_index import FileIndex
 from resnet_jax.data.sources.formats.listing import list_images, notes_on
 from resnet_jax.data.sources.formats.splits import split_of
@@ -57,7 +57,8 @@ def open_labels(
     columns = choose_columns(file, image_column, label_column)
     if label_kind == "class" and len(columns.label) > 1:
         names = " ".join(columns.label)
-        raise ValueError(f"--data.label-column {names}: expected one column; --task multilabel or regression has more")
+        hint = "label_kind='multi-hot' or label_kind='targets' has more"
+        raise ValueError(f"data.label_column={names}: expected one column; {hint}")
     listing = list_images(root)
     if file.resolve().is_relative_to(root.resolve()):
         listing.unread -= Counter([file.suffix.lower()])  # it is read
@@ -128,7 +129,7 @@ def _row_splits(file: Path, columns: Columns, rows: list[Row]) -> list[str]:
             raise ValueError(f"{file}, line {bare.line}: nothing in column {columns.split!r}")
         splits = [split_of(row.split) or row.split for row in rows]
         if "train" not in splits:
-            names = shortened(sorted(set(splits)))
+            names = join_names(sorted(set(splits)))
             raise ValueError(f"{file}: column {columns.split!r} has {names}; expected train, and test or val")
         return splits
     folders = [split_of(row.image.replace("\\", "/").removeprefix("./").partition("/")[0]) for row in rows]
@@ -158,14 +159,14 @@ def _classes(file: Path, columns: Columns, rows: Sequence[Row], label_kind: Labe
         raise ValueError(f"{file}: column {column!r} has no classes; expected names, separated by ; or |")
     classes = class_order(names)
     if fraction := next((name for name in classes if re.fullmatch(r"-?\d*\.\d*[1-9]\d*(e-?\d+)?", name)), None):
-        expected = "names or whole numbers of classes; --task regression predicts other numbers"
+        expected = "names or whole numbers of classes; label_kind='targets' predicts other numbers"
         raise ValueError(f"{file}: column {column!r} has {fraction}; expected {expected}")
     if "-1" in classes:
         problem = f"column {column!r} has -1, which means no label, beside others"
         raise ValueError(f"{file}: {problem}; expected a name or a whole number from 0 for each class")
     by_case = Counter(name.casefold() for name in classes)
     if alike := [name for name in classes if by_case[name.casefold()] > 1]:
-        raise ValueError(f"{file} has classes whose names differ by case alone: {shortened(alike)}")
+        raise ValueError(f"{file} has classes whose names differ by case alone: {join_names(alike)}")
     return classes
 
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from resnet_jax.data.sources.class_names import shortened
+from resnet_jax.data.sources.class_names import join_names
 from resnet_jax.data.sources.label_kinds import LabelKind
 from resnet_jax.errors import composed, did_you_mean
 
@@ -92,7 +92,7 @@ def _choose_column(file: Path, columns: Sequence[str], taken: tuple[str, ...], k
     usual = {"image": IMAGE_COLUMNS, "label": LABEL_COLUMNS}[kind]
     column = name or matching([other for other in columns if other not in taken], usual)
     if column is None:
-        problem = f"{file} has the columns {shortened(columns)}, none of them known for {kind}s"
+        problem = f"{file} has the columns {join_names(columns)}, none of them known for {kind}s"
         is_header = not any("." in name or name.isdecimal() for name in columns)
         hint = "" if is_header else ", or add a first line of column names, as image,label"
         raise ValueError(f"{problem}; name it: --data.{kind}-column NAME{hint}")
@@ -150,13 +150,13 @@ def read_rows(file: Path, columns: Columns, label_kind: LabelKind = "class") -> 
             values = [int(value) if isinstance(value, bool) else value for value in values]
         label: str | tuple[str, ...]
         if label_kind == "multi-hot" and len(values) == 1:
-            label = tuple(dict.fromkeys(_whole_number(_text(file, line, name)) for name in _names(values[0])))
+            label = tuple(dict.fromkeys(_without_decimals(_text(file, line, name)) for name in _names(values[0])))
         else:
-            label = tuple(_whole_number(_text(file, line, value)) for value in values)
+            label = tuple(_without_decimals(_text(file, line, value)) for value in values)
         yield Row(line, image, label[0] if label_kind == "class" else label, split)
 
 
-def _whole_number(text: str) -> str:
+def _without_decimals(text: str) -> str:
     """ "1.0", as pandas writes 1, as "1"; other texts as they are."""
     return re.sub(r"(?a:^(\d+)\.0+$)", r"\1", text)
 
@@ -228,5 +228,5 @@ def _text(file: Path, line: int, value: Any) -> str:
         return composed(value.strip())
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(int(value)) if value == value // 1 else str(value)
-    hint = "; --task multilabel reads lists of classes" if isinstance(value, list) else ""
+    hint = "; label_kind='multi-hot' reads lists of classes" if isinstance(value, list) else ""
     raise ValueError(f"{file}, line {line}: expected one text or number, got {str(value)[:50]!r}{hint}")
