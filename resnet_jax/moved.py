@@ -9,7 +9,7 @@ from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec, spec_from_loader
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 PACKAGE = "resnet_jax"
@@ -86,6 +86,14 @@ class MovedModules(MetaPathFinder, Loader):
         new = f"{PACKAGE}.{MOVED[old.removeprefix(f'{PACKAGE}.')]}"
         _warn(old, new)
         sys.modules[old] = import_module(new)  # importlib takes the module from there
+
+    def get_code(self, name: str) -> CodeType | None:
+        """The code of the new path, for `python -m`."""
+        new = f"{PACKAGE}.{MOVED[name.removeprefix(f'{PACKAGE}.')]}"
+        _warn(name, new)
+        spec: Any = find_spec(new)
+        code: CodeType | None = spec.loader.get_code(new)
+        return code
 
 
 def install() -> None:

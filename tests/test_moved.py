@@ -80,3 +80,8 @@ def test_statements_import_old_paths_and_the_package_itself_warns_of_nothing():
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_errors_are_caught_under_their_old_names(module, old, new):
     assert getattr(import_module(f"resnet_jax.{module}"), old) is getattr(import_module("resnet_jax.errors"), new)
+
+
+def test_a_moved_module_runs_as_a_script():
+    done = subprocess.run([sys.executable, "-m", "resnet_jax.nearest"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

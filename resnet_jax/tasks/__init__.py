@@ -28,8 +28,8 @@ def get_task(name: str) -> Task:
     Raises:
       ValueError: an unknown name.
     """
-    if name not in TASKS:
-        raise ValueError(f"expected a task, got {name!r}; {did_you_mean(name, TASKS)}")
+    if not isinstance(name, str) or name not in TASKS:
+        raise ValueError(f"expected a task, got {name!r}; {did_you_mean(str(name), TASKS)}")
     return TASKS[name]
 
 

@@ -34,6 +34,7 @@ from resnet_jax.tasks.protocol import (
     TaskOptions,
     Term,
     Terms,
+    refuse_options,
 )
 from resnet_jax.types import Array, Batch
 
@@ -56,6 +57,7 @@ class Classification(BaseTask):
     titles: ClassVar[Mapping[str, str]] = {"top1": "top-1", "top5": "top-5", "ece": "calibration error (ECE)"}
 
     def for_data(self, source: LabelledSource, options: TaskOptions) -> Self:
+        refuse_options(options, self.name)
         weights = resolve_class_weights(options.class_weights, source)
         return replace(self, classes=source.classes, label_smoothing=options.label_smoothing, class_weights=weights)
 

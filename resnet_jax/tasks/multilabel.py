@@ -26,6 +26,7 @@ from resnet_jax.tasks.protocol import (
     TaskOptions,
     Term,
     Terms,
+    check_label_shape,
     check_rows,
     refuse_options,
 )
@@ -75,6 +76,7 @@ class MultiLabel(BaseTask):
         return len(self.classes)
 
     def objective(self, outputs: Any, batch: Batch, axis_name: str | None) -> tuple[Terms, dict[str, Metric]]:
+        check_label_shape(batch["label"], outputs.logits)
         losses = binary_cross_entropy(outputs.logits, batch["label"])
         return {"loss": Term(Mean.of(losses, batch["mask"]).total)}, {}
 

@@ -293,8 +293,16 @@ def check_rows(source: LabelledSource, task: str) -> None:
         )
 
 
+def check_label_shape(labels: Array, logits: Array) -> None:
+    """Raises ValueError for labels of another shape than the logits; shapes are known when it is traced."""
+    if labels.shape != logits.shape:
+        raise ValueError(f"expected labels float {list(logits.shape)}, got {labels.dtype} {list(labels.shape)}")
+
+
 def refuse_options(options: TaskOptions, task: str) -> None:
-    """Raises ValueError for options that are for classification."""
-    for name in ("label_smoothing", "class_weights"):
-        if getattr(options, name) not in (None, 0.0):
-            raise ValueError(f"optim.{name} is for --task classification, got --task {task}")
+    """Raises ValueError for options that are for another task."""
+    owners = {"label_smoothing": "classification", "class_weights": "classification", "regression_loss": "regression"}
+    default = TaskOptions()
+    for name, owner in owners.items():
+        if owner != task and getattr(options, name) != getattr(default, name):
+            raise ValueError(f"optim.{name} is for --task {owner}, got --task {task}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
@@ -9,6 +10,7 @@ from typing import Any, ClassVar, Self
 import jax.numpy as jnp
 import numpy as np
 
+from resnet_jax.errors import did_you_mean
 from resnet_jax.metrics.regression import RegressionMetrics
 from resnet_jax.metrics.typed import Mean, Metric
 from resnet_jax.tasks.protocol import (
@@ -19,6 +21,7 @@ from resnet_jax.tasks.protocol import (
     TaskOptions,
     Term,
     Terms,
+    check_label_shape,
     check_rows,
     refuse_options,
 )
@@ -54,6 +57,18 @@ class Regression(BaseTask):
         "r2": "R2",
     }
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for an unknown loss, or a mean or deviation that is no number or not positive."""
+        if self.loss not in LOSSES:
+            raise ValueError(
+                f"expected a loss of a regression, got {self.loss!r}; {did_you_mean(str(self.loss), LOSSES)}"
+            )
+        for value in (*self.mean, *self.deviation):
+            if not isinstance(value, int | float) or not math.isfinite(value):
+                raise ValueError(f"expected finite means and deviations of targets, got {value!r}")
+        if wrong := [value for value in self.deviation if value <= 0]:
+            raise ValueError(f"expected deviations of targets above 0, got {wrong[0]}")
+
     def for_data(self, source: LabelledSource, options: TaskOptions) -> Self:
         refuse_options(options, self.name)
         check_rows(source, self.name)
@@ -65,7 +80,7 @@ class Regression(BaseTask):
             self,
             targets=source.classes,
             mean=tuple(values.mean(0).tolist()),
-            deviation=tuple(np.where(deviation > 0, deviation, 1.0).tolist()),
+            deviation=tuple(np.where(np.ptp(values, axis=0) > 0, deviation, 1.0).tolist()),
             loss=options.regression_loss,
         )
 
@@ -75,6 +90,7 @@ class Regression(BaseTask):
 
     def objective(self, outputs: Any, batch: Batch, axis_name: str | None) -> tuple[Terms, dict[str, Metric]]:
         predicted = outputs.logits
+        check_label_shape(batch["label"], predicted)
         scale = jnp.asarray(self.deviation, predicted.dtype)[None]
         targets = (batch["label"].astype(predicted.dtype) - jnp.asarray(self.mean, predicted.dtype)[None]) / scale
         errors = predicted - targets

@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import lax
 
@@ -35,7 +36,7 @@ from resnet_jax.training.batch import complete, without_ignored
 from resnet_jax.training.metrics import example_count, over_examples
 from resnet_jax.training.sown import SOWN, sown_loss, sown_metrics
 from resnet_jax.training.state import TrainState, check_model, threefry_key
-from resnet_jax.types import Array, Batch
+from resnet_jax.types import ARRAYS, Array, Batch
 
 Terms = Mapping[str, Any]  # of `tasks.Term`s
 Objective = Callable[[Any, Batch, str | None], tuple[Terms, dict[str, Metric]]]
@@ -101,12 +102,15 @@ def forward_totals(model: nn.Module, objective: Objective, axis_name: str | None
 
     def totals(params: Any, batch_stats: Any, batch: Batch, rngs: dict[str, Array]) -> tuple[dict[str, Array], Aux]:
         outputs, updated = training_pass(model, params, batch_stats, batch, rngs)
-        terms, metrics = objective(outputs, batch, axis_name)
+        terms, metrics = checked_objective(objective(outputs, batch, axis_name))
         sums: dict[str, Array] = {}
         for name, term in terms.items():
             key = EXAMPLES if term.weight is None else name
             sums[key] = sums[key] + term.total if key in sums else term.total
-        metrics = {**metrics, **sown_metrics(updated, batch["mask"])}
+        sown = sown_metrics(updated, batch["mask"])
+        if twice := sorted(metrics.keys() & sown.keys()):
+            raise ValueError(f"expected another name for the metric {twice[0]!r}: a module of the net sows it")
+        metrics = {**metrics, **sown}
         check_names(terms, metrics)
         metrics["count"] = Sum(jnp.sum(batch["mask"]))
         penalty = sown_loss(updated, batch["mask"])
@@ -121,12 +125,46 @@ def forward_totals(model: nn.Module, objective: Objective, axis_name: str | None
     return totals
 
 
+def checked_objective(result: Any) -> tuple[Terms, dict[str, Metric]]:
+    """What an objective has returned: (terms, metrics).
+
+    Raises:
+      TypeError: it is no such pair, or one of them is of another type.
+      ValueError: a total, weight or metric that is no single number.
+    """
+    if not (isinstance(result, tuple) and len(result) == 2 and all(isinstance(part, Mapping) for part in result)):
+        raise TypeError(f"expected an objective that returns (terms, metrics), two dicts, got {type(result).__name__}")
+    terms, metrics = result
+    for name, term in terms.items():
+        # Of `tasks.Term`s, which this room does not import.
+        if not (hasattr(term, "total") and hasattr(term, "weight")):
+            raise TypeError(f"expected a Term(total, weight) for the term {name!r}, got {type(term).__name__}")
+        _check_number(term.total, f"the total of the term {name!r}")
+        if term.weight is not None:
+            check_type(term.weight, ARRAYS, f"an array for the weight of the term {name!r}")
+            _check_number(term.weight, f"the weight of the term {name!r}")
+    for name, metric in metrics.items():
+        check_type(metric, (Mean, Sum, Last), f"a Mean, Sum or Last for the metric {name!r}")
+        for value in jax.tree.leaves(metric):
+            _check_number(value, f"the metric {name!r}")
+    return terms, dict(metrics)
+
+
+def _check_number(value: Any, what: str) -> None:
+    check_type(value, (*ARRAYS, np.generic, int, float), f"a number for {what}")
+    if jnp.ndim(value):
+        raise ValueError(f"expected one number for {what}, got an array {list(jnp.shape(value))}")
+
+
 def check_names(terms: Terms, metrics: Mapping[str, Metric]) -> None:
     """Raises ValueError for a term or metric with a name that the step, a run's records or another term use.
 
     One of several terms cannot be "loss", which is their sum.
     """
     reserved = STEP | RECORD
+    for name in (*terms, *metrics):
+        if not isinstance(name, str) or not name:
+            raise ValueError(f"expected names of terms and metrics as text, not empty, got {name!r}")
     for name in metrics:
         if name in reserved or name in terms:
             owner = "a term of the objective" if name in terms else f"reserved, as are {', '.join(sorted(reserved))}"
@@ -203,8 +241,9 @@ def _divide(sums: Gradients) -> tuple[Any, Any, dict[str, Metric]]:
 
 
 def _ratio(count: Array, weight: Array) -> Array:
-    """count / weight; 0 where there is no weight."""
-    return jnp.where(weight > 0, count.astype(weight.dtype) / jnp.where(weight > 0, weight, 1), 0)
+    """count / weight; 0 where the weight is 0, NaN where it is NaN or negative."""
+    ratio = jnp.where(weight > 0, count.astype(weight.dtype) / jnp.where(weight > 0, weight, 1), 0)
+    return jnp.where(weight >= 0, ratio, jnp.nan)
 
 
 def core_step(

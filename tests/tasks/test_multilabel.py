@@ -9,7 +9,7 @@ import optax
 import pytest
 
 from resnet_jax.metrics.multilabel import average_precision, f1_scores
-from resnet_jax.tasks import TASKS, MultiLabel, TaskOptions
+from resnet_jax.tasks import TASKS, MultiLabel, TaskOptions, get_task
 from resnet_jax.tasks.multilabel import binary_cross_entropy, logit
 
 RNG = np.random.default_rng(0)
@@ -131,3 +131,24 @@ def test_options_of_classification_are_refused():
     with pytest.raises(ValueError, match=r"expected labels float \[24, 2\], got float32 \[24, 3\]"):
         source.classes = ("a", "b")
         TASKS["multilabel"].for_data(source, TaskOptions())
+
+
+@pytest.mark.parametrize("shape", [(24, 1), (1, 3), (24,)])
+@pytest.mark.parametrize("name", ["multilabel", "regression"])
+def test_labels_of_another_shape_than_the_outputs_are_refused(name, shape):
+    batch = {"label": jnp.zeros(shape), "mask": jnp.ones(24)}
+    with pytest.raises(ValueError, match=r"expected labels float \[24, 3\], got float32 \["):
+        TASKS[name].objective(SimpleNamespace(logits=jnp.asarray(LOGITS)), batch, None)
+
+
+@pytest.mark.parametrize("name", ["classification", "multilabel"])
+def test_the_loss_of_regressions_is_refused_by_other_tasks(name):
+    source = SimpleNamespace(classes=TASK.classes, labels=TARGETS, num_examples=24)
+    with pytest.raises(ValueError, match=f"optim.regression_loss is for --task regression, got --task {name}"):
+        TASKS[name].for_data(source, TaskOptions(regression_loss="l1"))
+
+
+@pytest.mark.parametrize("name", [None, 3, ["multilabel"], "multilable"])
+def test_what_names_no_task_is_refused(name):
+    with pytest.raises(ValueError, match="expected a task, got "):
+        get_task(name)

@@ -87,3 +87,21 @@ def test_options_of_classification_are_refused():
 def test_without_examples_the_normalisation_is_restored():
     empty = SimpleNamespace(classes=SOURCE.classes, labels=np.zeros(0, np.int32), num_examples=0)
     assert TASKS["regression"].for_data(empty, TaskOptions()).restored(task().record()) == task()
+
+
+@pytest.mark.parametrize(
+    "fields, message",
+    [
+        ({"loss": "mse"}, "expected a loss of a regression, got 'mse'"),
+        ({"mean": ("a",)}, "expected finite means and deviations of targets, got 'a'"),
+        ({"deviation": (0.0,)}, "expected deviations of targets above 0, got 0.0"),
+    ],
+)
+def test_a_regression_that_cannot_be_is_refused(fields, message):
+    with pytest.raises(ValueError, match=message):
+        Regression(**fields)
+
+
+def test_a_constant_target_has_the_deviation_1_whatever_rounding_says():
+    source = SimpleNamespace(classes=("a",), labels=np.full((7, 1), 0.1, np.float32), num_examples=7)
+    assert TASKS["regression"].for_data(source, TaskOptions()).deviation == (1.0,)

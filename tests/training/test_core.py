@@ -12,6 +12,7 @@ import pytest
 from resnet_jax import TrainState
 from resnet_jax.metrics.typed import Mean, Sum
 from resnet_jax.tasks import Term
+from resnet_jax.training.core import _ratio
 from resnet_jax.training.step import make_step
 
 BATCH = {"image": np.ones((4, 2, 2, 1), np.float32), "label": np.zeros(4, np.int32), "mask": np.ones(4, np.float32)}
@@ -66,3 +67,43 @@ def test_the_step_of_classification_has_its_old_place():
 
     with pytest.warns(DeprecationWarning, match="make_train_step is now resnet_jax.steps.make_train_step"):
         assert step.make_train_step is resnet_jax.steps.make_train_step is resnet_jax.make_train_step
+
+
+@pytest.mark.parametrize(
+    "result, message",
+    [
+        (None, r"returns \(terms, metrics\), two dicts, got NoneType"),
+        (({"loss": jnp.ones(())}, {}), r"expected a Term\(total, weight\) for the term 'loss'"),
+        (({"loss": Term(jnp.ones(4))}, {}), r"one number for the total of the term 'loss', got an array \[4\]"),
+        (({"loss": Term(jnp.ones(()), 2.0)}, {}), "an array for the weight of the term 'loss', got float 2.0"),
+        (({"loss": Term(jnp.ones(()))}, {"error": jnp.ones(())}), "a Mean, Sum or Last for the metric 'error'"),
+        (({"": Term(jnp.ones(()))}, {}), "names of terms and metrics as text, not empty, got ''"),
+    ],
+)
+def test_what_is_no_terms_and_metrics_is_refused(result, message):
+    step = make_step(Linear(), optax.sgd(0.1), lambda *_: result, axis_name=None)
+    state = TrainState.create(Linear(), optax.sgd(0.1), jax.random.key(0), BATCH["image"])
+    with pytest.raises((TypeError, ValueError), match=message):
+        jax.eval_shape(step, state, BATCH)
+
+
+def test_a_metric_that_a_module_sows_too_is_refused():
+    class Sowing(Linear):
+        @nn.compact
+        def __call__(self, x, train=False, example_index=None):
+            self.sow("metrics", "error", x.mean((1, 2, 3)))
+            return super().__call__(x)
+
+    def objective(outputs, batch, axis_name):
+        mean = Mean.of(outputs.logits, batch["mask"])
+        return {"loss": Term(mean.total)}, {"error": mean}
+
+    state = TrainState.create(Sowing(), optax.sgd(0.1), jax.random.key(0), BATCH["image"])
+    step = make_step(Sowing(), optax.sgd(0.1), objective, axis_name=None)
+    with pytest.raises(ValueError, match="another name for the metric 'error': a module of the net sows it"):
+        jax.eval_shape(step, state, BATCH)
+
+
+def test_a_weight_that_is_nan_or_negative_is_no_weight_of_zero():
+    ratios = [float(_ratio(jnp.float32(4), jnp.float32(weight))) for weight in (2, 0, -1, np.nan)]
+    np.testing.assert_array_equal(ratios, [2, 0, np.nan, np.nan])

@@ -37,8 +37,10 @@ def num_rows(files: Sequence[Path]) -> int:
     return sum(_read(file, pq.read_metadata).num_rows for file in files)
 
 
-def has_labels(files: Sequence[Path], label_column: tuple[str, ...] | None = None) -> bool:
-    """Whether there is a column of labels that are not all -1 or null, as in the test splits of competitions.
+def has_labels(
+    files: Sequence[Path], label_column: tuple[str, ...] | None = None, label_kind: LabelKind = "class"
+) -> bool:
+    """Whether there is a column of labels that are not all -1 (a number among targets) or null, as in competitions.
 
     Raises:
       ValueError: a corrupted file.
@@ -49,7 +51,9 @@ def has_labels(files: Sequence[Path], label_column: tuple[str, ...] | None = Non
         return False
     for file in files:
         values = _read(file, partial(_table, columns=[label]))[label].drop_null()
-        if len(values) and not (pa.types.is_integer(values.type) and pc.all(pc.equal(values, -1)).as_py()):
+        if len(values) and (
+            label_kind == "targets" or not (pa.types.is_integer(values.type) and pc.all(pc.equal(values, -1)).as_py())
+        ):
             return True
     return False
 

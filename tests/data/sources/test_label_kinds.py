@@ -168,3 +168,22 @@ def test_columns_follow_the_classes_of_a_net():
 def test_classes_are_selected_only_where_each_image_has_one():
     with pytest.raises(ValueError, match="are for one class per image, with label_kind='class'"):
         select_classes(dataset(MULTI_HOT).examples("train"), ("a",), None)
+
+
+def test_a_label_column_named_twice_is_refused(tmp_path):
+    path = table(tmp_path, "metadata.csv", "image,a\na.png,1\nb.png,0\nc.png,1\n")
+    for kind in ("multi-hot", "targets"):
+        with pytest.raises(ValueError, match="--data.label-column a a: 'a' is there twice"):
+            open_path(path, label_kind=kind, label_column=("a", "a"))
+
+
+def test_minus_one_is_a_target_like_others_and_nan_stands_for_none(tmp_path):
+    arrays = {"x_train": IMAGES, "y_train": TARGETS, "x_test": IMAGES}
+    opened = open_path(npz(tmp_path, **arrays, y_test=np.full(N, -1)), label_kind="targets")
+    assert opened.examples("test").labels.tolist() == [[-1]] * N
+    opened = open_path(npz(tmp_path, **arrays, y_test=np.full(N, np.nan)), label_kind="targets")
+    assert "y_test has no labels, it is NaN everywhere" in opened.notes[-1]
+    for value, splits in {"-1": {"train", "test"}, "nan": {"train"}}.items():
+        (folder := tmp_path / value).mkdir()
+        rows = f"image,y,split\na.png,1,train\nb.png,2,train\nc.png,{value},test\n"
+        assert open_path(table(folder, "metadata.csv", rows), label_kind="targets").splits.keys() == splits

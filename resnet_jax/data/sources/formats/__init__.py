@@ -63,6 +63,8 @@ def open_path(
             raise ValueError(f"data.{option} is empty; expected a path, as . for the current folder")
     path = expanded(path)
     names = (label_column,) if isinstance(label_column, str) else label_column and tuple(label_column)
+    if twice := [name for name in names or () if names and names.count(name) > 1]:
+        raise ValueError(f"--data.label-column {' '.join(names or ())}: {twice[0]!r} is there twice")
     columns: dict[str, Any] = {"label_column": names, "image_column": image_column}
     options: dict[str, Any] = {**columns, "label_kind": label_kind, "skip_unreadable": skip_unreadable}
     if not path.exists():

@@ -100,13 +100,17 @@ def flat_labels(labels: np.ndarray, count: int) -> np.ndarray:
     return labels[:, 0] if labels.shape == (count, 1) else labels
 
 
-def lack_labels(labels: np.ndarray) -> bool:
-    """Whether every label is -1 or NaN, as in the test splits of competitions."""
+def missing_labels(labels: np.ndarray, label_kind: LabelKind) -> str:
+    """What stands for every label, as in the test splits of competitions: "NaN" or "-1"; "": there are labels.
+
+    -1 is a number like others where targets are expected.
+    """
     if not labels.size:
-        return False
+        return ""
     if np.issubdtype(labels.dtype, np.floating):
-        return bool(np.isnan(labels).all())
-    return bool(np.issubdtype(labels.dtype, np.signedinteger) and (labels == -1).all())
+        return "NaN" if np.isnan(labels).all() else ""
+    are_minus_one = np.issubdtype(labels.dtype, np.signedinteger) and (labels == -1).all()
+    return "-1" if are_minus_one and label_kind != "targets" else ""
 
 
 def stored(

@@ -31,7 +31,7 @@ def has_labels(
     Raises:
       ValueError: a corrupted file.
     """
-    return not _lack_labels(read_rows(file, choose_columns(file, image_column, label_column), label_kind))
+    return not _lack_labels(read_rows(file, choose_columns(file, image_column, label_column), label_kind), label_kind)
 
 
 def open_labels(
@@ -77,7 +77,9 @@ def open_labels(
         parts[split].append(pair)
     if "train" not in parts:
         raise ValueError(f"{file} has rows of {', '.join(parts)}, but none to train on")
-    lacking = [split for split in parts if split != "train" and _lack_labels(row for row, _ in parts[split])]
+    lacking = [
+        split for split in parts if split != "train" and _lack_labels((row for row, _ in parts[split]), label_kind)
+    ]
     unlabelled = {split: f"{file}: {split!r} has no labels" for split in lacking}
     classes = _classes(file, columns, [row for row, _ in parts["train"]], label_kind)
     stored = {}
@@ -90,10 +92,11 @@ def open_labels(
     return StoredDataset(str(root), stored, (*notes, *notes_on(listing.unread, listing.links)), unlabelled)
 
 
-def _lack_labels(rows: Iterable[Row]) -> bool:
-    return all(
-        row.label in ("", "-1") if isinstance(row.label, str) else not set(row.label) - {"", "-1"} for row in rows
-    )
+def _lack_labels(rows: Iterable[Row], label_kind: LabelKind) -> bool:
+    """Whether no row has a label. -1 stands for none, but among targets it is a number, and "nan" stands for none."""
+    none = {"", "nan"} if label_kind == "targets" else {"", "-1"}
+    texts = ((row.label,) if isinstance(row.label, str) else row.label for row in rows)
+    return all(text.casefold() in none for values in texts for text in values)
 
 
 def _distinct(file: Path, rows: Iterator[Row], index: FileIndex) -> tuple[list[tuple[Row, Path | None]], int]:

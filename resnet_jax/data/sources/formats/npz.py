@@ -13,7 +13,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from resnet_jax.data.sources.array_source import ArraySource
-from resnet_jax.data.sources.formats.arrays import UnreadSplit, as_source, flat_labels, lack_labels, stored
+from resnet_jax.data.sources.formats.arrays import UnreadSplit, as_source, flat_labels, missing_labels, stored
 from resnet_jax.data.sources.formats.splits import split_of
 from resnet_jax.data.sources.label_kinds import LabelKind
 from resnet_jax.data.sources.limits import check_size
@@ -45,8 +45,8 @@ def open_npz(path: Path, label_kind: LabelKind = "class") -> StoredDataset:
         )
     for split, (x, y) in _pairs(path, names).items():
         labels = _read(path, y)
-        if split != "train" and lack_labels(flat_labels(labels, len(labels))):
-            unlabelled[split] = f"{path}: {y} has no labels, it is -1 everywhere"
+        if split != "train" and (value := missing_labels(flat_labels(labels, len(labels)), label_kind)):
+            unlabelled[split] = f"{path}: {y} has no labels, it is {value} everywhere"
             continue
         read = partial(_read_split, path, x, labels, split, classes, label_kind)
         splits[split] = UnreadSplit(len(labels) if labels.ndim else 0, read)

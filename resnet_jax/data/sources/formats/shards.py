@@ -61,7 +61,7 @@ def open_tables(
         if missing and skip_unreadable:
             notes.append(f"split {split!r} is incomplete: {missing}")
         count = parquet.num_rows(shards)
-        if split != "train" and not parquet.has_labels(shards, label_column):
+        if split != "train" and not parquet.has_labels(shards, label_column, label_kind):
             unlabelled[split] = f"{where} has no labels"
             continue
         columns = {"label_column": label_column, "image_column": image_column, "label_kind": label_kind}
