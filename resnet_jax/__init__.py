@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from resnet_jax import moved
 
-moved.install()  # before all else: other threads may import old paths already
-
 if TYPE_CHECKING:
     from resnet_jax.analysis.summary import Summary, summary
     from resnet_jax.models import Feature, ModelSpec, Outputs, create_model, feature_info, get_spec, list_models
@@ -62,6 +60,8 @@ _PACKAGES = (
     "types",
     "weights",
 )  # `resnet_jax.models` without an import
+
+moved.install()
 
 
 def __getattr__(name: str) -> Any:

@@ -106,6 +106,7 @@ def open_loader(
     classes: tuple[str, ...] | None = None,
     per_class: int | None = None,
     known_classes: tuple[str, ...] | None = None,
+    label_kind: LabelKind | None = None,
     skip_unreadable: bool = False,
 ) -> Loader:
     """The loader of a split: in memory, or (with `image_size`) streaming, decoded and cropped as it is needed.
@@ -118,6 +119,7 @@ def open_loader(
       class_names: instead of the data's own; see `rename_classes`.
       classes, per_class: only these classes, in this order, and at most this number of images of each; None: all.
       known_classes: the classes of a trained net, whose labels the examples get, by name.
+      label_kind: of these labels; None: not known.
 
     Raises:
       UnreadableImage: an image that cannot be read (a streaming loader raises it when the image is served).
@@ -125,7 +127,7 @@ def open_loader(
     """
     source = open_examples(dataset, split, class_names, classes, per_class, skip_unreadable=skip_unreadable)
     if known_classes is not None and known_classes != source.classes:
-        source = RelabelledSource(source, known_classes)
+        source = RelabelledSource(source, known_classes, label_kind)
     if image_size is None:
         return load_into_memory(source, channels=channels, skip_unreadable=skip_unreadable)
     from resnet_jax.data.loading.statistics import infer_channels

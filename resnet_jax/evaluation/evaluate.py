@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -11,12 +11,13 @@ import numpy as np
 
 from resnet_jax.data import Loader
 from resnet_jax.distributed.devices import Parallel
-from resnet_jax.errors import EvaluationStopped
+from resnet_jax.errors import EvaluationStopped, check_type
 from resnet_jax.metrics.evaluator import Evaluator
 from resnet_jax.metrics.typed import Metric, merge, results
 from resnet_jax.training.core import Forward
 from resnet_jax.types import Batch
 
+RESERVED = frozenset({"step", "split", "epoch", "images"})  # of the records of tests
 MAX_IN_FLIGHT = 3  # batches on the devices
 
 
@@ -49,7 +50,24 @@ def evaluate(
         evaluator.update(forward.predictions, forward.batch)
         sown = merge(sown, forward.metrics)
         images += int((np.asarray(forward.batch["mask"]) != 0).sum())
-    return {**evaluator.result(), **results(sown), "images": images}
+    means = results(sown)
+    return {**checked_results(evaluator.result(), means), **means, "images": images}
+
+
+def checked_results(values: Any, sown: Mapping[str, float]) -> dict[str, float]:
+    """What an evaluator has returned.
+
+    Raises:
+      TypeError: no dict of numbers.
+      ValueError: a name of a record's own, or of what a module of the net sows.
+    """
+    check_type(values, Mapping, "an evaluator whose result is a dict of numbers")
+    for name, value in values.items():
+        check_type(value, (int, float, np.integer, np.floating), f"a number for the evaluator's result {name!r}")
+        if name in RESERVED or name in sown:
+            owner = "a module of the net sows it" if name in sown else "it is reserved"
+            raise ValueError(f"expected another name for the evaluator's result {name!r}: {owner}")
+    return {name: value.item() if isinstance(value, np.generic) else value for name, value in values.items()}
 
 
 def in_flight(

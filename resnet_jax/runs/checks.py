@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from functools import partial
+from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
 from resnet_jax.config import Config
 from resnet_jax.data import Loader
@@ -15,8 +17,10 @@ from resnet_jax.files import expanded
 from resnet_jax.models import create_model, list_models, shapes
 from resnet_jax.models.phases import Gated
 from resnet_jax.runs.optimizer import check_patterns, frozen
+from resnet_jax.training.core import Objective, forward_totals
 from resnet_jax.training.freeze import keep_statistics
 from resnet_jax.training.sown import SOWN
+from resnet_jax.types import Variables
 
 PACKAGES = {"/usr/share/datasets/fashion-mnist": "dataset-fashion-mnist"}  # of Debian, by the directory they fill
 # Without the second flag XLA times several kernels and takes the fastest, which differs between processes: on an H200
@@ -43,6 +47,36 @@ def check_data_path(path: str | None) -> None:
         package = PACKAGES.get(str(location))
         hint = f"; Debian and Ubuntu have it in the package {package}" if package else ""
         raise FileNotFoundError(f"no file or folder {str(location)!r}; expected --data.path PATH, {expected}{hint}")
+
+
+def constant_targets(splits: tuple[str, str], *loaders: Loader) -> list[str]:
+    """Notes on targets that are the same number in all images of a split."""
+    return [
+        f"target {name!r} is {column[0]:g} in all {len(column):,} images of {split!r}"
+        for split, loader in zip(splits, loaders, strict=True)
+        for name, column in zip(loader.classes, loader.labels.T, strict=True)
+        if (column == column[0]).all()
+    ]
+
+
+def check_objective(objective: Objective, model: nn.Module, variables: Variables, train: Loader) -> None:
+    """Traces the objective of a task of one's own on two examples, before any work.
+
+    Raises:
+      TypeError, ValueError: its terms or metrics are none; see `training.core`.
+    """
+    labels = train.labels[:2]
+
+    def totals() -> Any:
+        key = jax.random.key(0)
+        images = jnp.zeros((len(labels), *train.image_shape), jnp.float32)
+        batch = {"image": images, "label": jnp.zeros(labels.shape, labels.dtype)}
+        batch |= {"mask": jnp.ones(len(labels), jnp.float32), "index": jnp.arange(len(labels))}
+        arrays = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), dict(variables))
+        rngs = {"dropout": key, "drop_path": key}
+        return forward_totals(model, objective, None)(arrays["params"], arrays.get("batch_stats", {}), batch, rngs)
+
+    jax.eval_shape(totals)
 
 
 def check_batch_and_shape(config: Config, name: str, train: Loader, test: Loader) -> None:

@@ -80,7 +80,11 @@ def open_data(
 
 
 def open_split(
-    config: DataConfig, dataset: Dataset, split: str, known_classes: tuple[str, ...] | None = None
+    config: DataConfig,
+    dataset: Dataset,
+    split: str,
+    known_classes: tuple[str, ...] | None = None,
+    label_kind: LabelKind | None = None,
 ) -> Loader:
     """A split of a dataset, loaded as `config` says; see `data.open_loader`."""
     return data.open_loader(
@@ -96,6 +100,7 @@ def open_split(
         classes=config.classes,
         per_class=config.per_class,
         known_classes=known_classes,
+        label_kind=label_kind,
         skip_unreadable=config.unreadable == "skip",
     )
 

@@ -171,7 +171,7 @@ def open_evaluation(
     for saved in opened:
         if saved.checkpoint.metadata["classes"] != first.metadata["classes"]:
             raise ValueError(f"expected runs with the classes of {runs[0]}, got {saved.directory}")
-        source = _open_images(images, saved.checkpoint)
+        source = _open_images(images, saved.checkpoint, saved.task.label_kind)
         if not nets:
             mask, counts, note = _held_out(runs, opened, source.examples, images, bool(split))
         source = select(source, mask)
@@ -207,12 +207,12 @@ def _choose_images(run: str, saved: SavedRun, config: DataConfig, split: str | N
     return TestImages(dataset, config, trained, split, is_own)
 
 
-def _open_images(images: TestImages, checkpoint: Checkpoint) -> StreamingLoader:
+def _open_images(images: TestImages, checkpoint: Checkpoint, label_kind: LabelKind) -> StreamingLoader:
     """The split under the labels of a trained net, preprocessed as in its training."""
     config, preprocess, known = images.config, checkpoint.preprocess, tuple(checkpoint.metadata["classes"])
     channels: Any = len(preprocess.mean)
     if config.image_size is None:  # otherwise they are cropped to its size
-        source = open_split(replace(config, channels=channels), images.dataset, images.split, known)
+        source = open_split(replace(config, channels=channels), images.dataset, images.split, known, label_kind)
         _check_size(source, preprocess, images.dataset.name)
     cropped = replace(
         config,
@@ -222,7 +222,7 @@ def _open_images(images: TestImages, checkpoint: Checkpoint) -> StreamingLoader:
         interpolation=preprocess.interpolation,
     )
     check_data(cropped)
-    result: Any = open_split(cropped, images.dataset, images.split, known)
+    result: Any = open_split(cropped, images.dataset, images.split, known, label_kind)
     return result
 
 

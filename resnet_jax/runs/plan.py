@@ -23,13 +23,15 @@ from resnet_jax.runs.checks import (
     check_batch_and_shape,
     check_data_path,
     check_model_options,
+    check_objective,
+    constant_targets,
     count_soft_gate_steps,
     count_steps,
 )
 from resnet_jax.runs.datasets import data_notes, open_data
 from resnet_jax.runs.image_record import Record
 from resnet_jax.runs.optimizer import frozen_note, make_schedule, warmup_steps
-from resnet_jax.tasks import Task, TaskOptions, get_task
+from resnet_jax.tasks import Task, TaskOptions, check_definition, check_record, get_task
 from resnet_jax.types import Preprocess
 
 
@@ -89,6 +91,8 @@ def make_plan(config: Config, record: Record | None = None, task: Task | None = 
     """
     check_config(config)
     check_moments(config.data)
+    if task is not None:
+        check_definition(task)
     # The model first: opening the data may take long.
     model = create_model(config.model.name, **model_overrides(config.model, num_classes=1, in_channels=1))
     check_model_options(config, model)
@@ -97,10 +101,15 @@ def make_plan(config: Config, record: Record | None = None, task: Task | None = 
     dataset, splits, train, test = open_data(config.data, record, label_kind)
     check_batch_and_shape(config, f"{dataset.name} ({splits[0]})", train, test)
     height, _, channels = train.image_shape
+    is_own = task is not None
     task = make_task(config, train, task)
     overrides = model_overrides(config.model, num_classes=task.num_outputs, in_channels=channels)
     model = task.build(config.model.name, overrides, train)
-    params = shapes(model, height).variables["params"]
+    variables = shapes(model, height).variables
+    params = variables["params"]
+    if is_own:
+        check_record(task)
+        check_objective(task.objective, model, variables, train)
     mean, std = _moments(config, train)
     steps_per_epoch = train.num_examples // config.data.batch_size
     steps = count_steps(config, steps_per_epoch)
@@ -109,6 +118,7 @@ def make_plan(config: Config, record: Record | None = None, task: Task | None = 
     )
     notes = (
         *data_notes(config.data, dataset, splits[0]),
+        *(constant_targets(splits, train, test) if label_kind == "targets" else ()),
         *warmup_steps(config.optim, steps_per_epoch, steps)[1],
         *frozen_note(config.optim, params),
     )

@@ -1,23 +1,25 @@
 """Kinds of problems: loss, metrics and predictions of each, by name."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
-from resnet_jax.errors import did_you_mean
+from resnet_jax.errors import check_type, described, did_you_mean
 from resnet_jax.tasks.classification import Classification
 from resnet_jax.tasks.multilabel import MultiLabel
 from resnet_jax.tasks.protocol import BaseTask, Details, Predictions, Rows, Task, TaskOptions, Term, Terms
 from resnet_jax.tasks.regression import Regression
+from resnet_jax.types import LabelKind
 
 IN_PYTHON = "in Python, pass that task as the argument task"  # a hint of messages
 TASKS: dict[str, Task] = {task.name: task for task in (Classification(), MultiLabel(), Regression())}
 
 __all__ = [
     "TASKS", "BaseTask", "Classification", "Details", "MultiLabel", "Predictions", "Regression", "Rows", "Task",
-    "TaskOptions", "Term", "Terms", "check_task", "get_task", "task_name",
+    "TaskOptions", "Term", "Terms", "check_definition", "check_record", "check_task", "get_task", "task_name",
     "task_of_checkpoint",
 ]  # fmt: skip
 
@@ -31,6 +33,34 @@ def get_task(name: str) -> Task:
     if not isinstance(name, str) or name not in TASKS:
         raise ValueError(f"expected a task, got {name!r}; {did_you_mean(str(name), TASKS)}")
     return TASKS[name]
+
+
+def check_definition(task: Task) -> None:
+    """Raises TypeError or ValueError for an object that is no task: a name, or one with other fields than a task's."""
+    if not isinstance(getattr(task, "name", None), str):
+        raise TypeError(
+            f"expected a task with a name, got {described(task)}; get_task(name) returns one of {', '.join(TASKS)}"
+        )
+    if missing := [
+        name for name in ("for_data", "build", "objective", "evaluator", "record") if not hasattr(task, name)
+    ]:
+        raise TypeError(f"expected a task, got {described(task)} without {', '.join(missing)}; BaseTask has defaults")
+    if task.label_kind not in get_args(LabelKind):
+        expected = did_you_mean(str(task.label_kind), get_args(LabelKind))
+        raise ValueError(f"task {task.name!r}: expected a label_kind, got {task.label_kind!r}; {expected}")
+    measures = task.measures
+    if not isinstance(measures, Mapping) or not measures or not set(measures.values()) <= {1, -1}:
+        raise ValueError(f"task {task.name!r}: expected measures {{name: 1 or -1}}, one or more, got {measures!r}")
+
+
+def check_record(task: Task) -> None:
+    """Raises TypeError for a task with a record that JSON cannot hold."""
+    record = task.record()
+    check_type(record, Mapping, f"a record of the task {task.name!r} as a dict")
+    try:
+        json.dumps(record)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"task {task.name!r}: expected a record() that JSON can hold; {error}") from None
 
 
 def task_of_checkpoint(metadata: Mapping[str, Any], task: Task | None = None) -> Task:
@@ -53,6 +83,7 @@ def task_of_checkpoint(metadata: Mapping[str, Any], task: Task | None = None) ->
 
 def check_task(task: Task, metadata: Mapping[str, Any]) -> None:
     """Raises ValueError if a checkpoint with this metadata is of another task."""
+    check_definition(task)
     name = task_name(metadata)
     if task.name != name:
         hint = f"--task {name} chooses it" if name in TASKS else IN_PYTHON

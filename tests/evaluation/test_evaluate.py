@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from resnet_jax.data import MemoryLoader
 from resnet_jax.distributed.devices import Parallel
-from resnet_jax.evaluation.evaluate import evaluate
+from resnet_jax.evaluation.evaluate import checked_results, evaluate
 from resnet_jax.metrics.confusion import Confusion
 from resnet_jax.tasks import Classification
 from resnet_jax.tasks.losses import cross_entropy
@@ -48,3 +48,17 @@ def test_every_image_counts_once(n, share, devices):
     assert means["top1"] == pytest.approx(hits[:, 0].mean(), abs=1e-12)
     assert means["top5"] == pytest.approx(hits[:, :5].any(1).mean(), abs=1e-12)
     assert means["loss"] == pytest.approx(float(cross_entropy(LOGITS[:n], jnp.asarray(LABELS[:n])).mean()), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        (None, "expected an evaluator whose result is a dict of numbers, got None"),
+        ({"error": np.zeros(2)}, "expected a number for the evaluator's result 'error', got numpy.ndarray"),
+        ({"step": 77}, "expected another name for the evaluator's result 'step': it is reserved"),
+        ({"sown": 1.0}, "expected another name for the evaluator's result 'sown': a module of the net sows it"),
+    ],
+)
+def test_what_is_no_result_of_an_evaluator_is_refused(values, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        checked_results(values, {"sown": 1.0})

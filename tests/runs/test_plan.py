@@ -1,6 +1,7 @@
 """What a plan makes of classes: their number, order and names."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from pictures import pictures
 
 from resnet_jax.config import Config, DataConfig, OptimConfig
 from resnet_jax.models import create_model
-from resnet_jax.runs.checks import check_deterministic, check_values_per_channel
+from resnet_jax.runs.checks import check_deterministic, check_values_per_channel, constant_targets
 from resnet_jax.runs.data_changes import data_changes, with_recorded_classes
 from resnet_jax.runs.metadata import data_metadata
 from resnet_jax.runs.plan import make_plan
@@ -88,3 +89,13 @@ def test_deterministic_runs_on_a_gpu_need_both_flags():
     for flags in ("", "--xla_gpu_deterministic_ops=true", f"{both} --xla_gpu_autotune_level=4"):
         with pytest.raises(ValueError, match="expected --xla_gpu_deterministic_ops=true --xla_gpu_autotune_level=0 in"):
             check_deterministic("gpu", flags)
+
+
+def test_targets_that_never_change_are_named():
+    loaders = [
+        SimpleNamespace(classes=("age", "size"), labels=np.array(rows, np.float32))
+        for rows in ([[1, 2], [1, 3]], [[-1, -1], [-1, -1]])
+    ]
+    notes = constant_targets(("train", "test"), *loaders)
+    assert notes[0] == "target 'age' is 1 in all 2 images of 'train'"
+    assert notes[1:] == [f"target {name!r} is -1 in all 2 images of 'test'" for name in ("age", "size")]

@@ -145,3 +145,38 @@ def test_a_run_continues_with_no_other_task(run, interrupted, tmp_path, capsys):
     )
     with pytest.raises(SetupError, match="expected a head of the task 'classification', got one of 'autoencoder'"):
         train(warm)
+
+
+class BareArray(Autoencoder):
+    def objective(self, outputs, batch, axis_name):
+        return {"loss": outputs.logits.mean()}, {}
+
+
+class NoMeasures(Autoencoder):
+    measures = {}
+
+
+class OtherLabels(Autoencoder):
+    label_kind = "multihot"
+
+
+class ArrayInRecord(Autoencoder):
+    def record(self):
+        return {"mean": np.zeros(2)}
+
+
+@pytest.mark.parametrize(
+    "task, message",
+    [
+        ("multilabel", r"expected a task with a name, got str 'multilabel'; get_task\(name\) returns one of"),
+        (BareArray(), r"expected a Term\(total, weight\) for the term 'loss', got "),
+        (NoMeasures(), "expected measures {name: 1 or -1}, one or more, got {}"),
+        (OtherLabels(), "expected a label_kind, got 'multihot'; did you mean multi-hot"),
+        (ArrayInRecord(), r"expected a record\(\) that JSON can hold"),
+    ],
+)
+def test_a_mistake_in_a_task_is_found_before_any_work(task, message, tmp_path):
+    config = Config(workdir=str(tmp_path / "run"), model=ModelConfig(name="cifar_resnet8"))
+    with pytest.raises(SetupError, match=message):
+        train(config, task=task)
+    assert not (tmp_path / "run").exists()

@@ -25,6 +25,20 @@ def compact(labels: np.ndarray) -> np.ndarray:
     return labels.astype(np.int32 if labels.ndim == 1 else np.float32)
 
 
+def check_precision(targets: np.ndarray, file: str) -> None:
+    """Raises ValueError for training targets, numbers [n, T] or [n], whose differences float32 does not hold.
+
+    Rounding may move them by a thousandth of their standard deviation.
+    """
+    exact = targets.astype(np.float64).reshape(len(targets), -1)
+    lost = np.abs(exact - exact.astype(np.float32)).max(0, initial=0)
+    if len(wrong := np.flatnonzero((lost > 1e-3 * exact.std(0)) & (np.ptp(exact, axis=0) > 0))):
+        column = int(wrong[0])
+        low, high = exact[:, column].min(), exact[:, column].max()
+        problem = f"float32 rounds targets of column {column}, {low!s} to {high!s}, by up to {lost[column]:.3g}"
+        raise ValueError(f"{file}: {problem}; expected numbers that it tells apart: subtract an offset")
+
+
 def strata(labels: np.ndarray) -> np.ndarray:
     """Groups that parts of a split share evenly: int [n]. The classes; a single group for labels of other kinds."""
     return labels if labels.ndim == 1 else np.zeros(len(labels), np.int32)

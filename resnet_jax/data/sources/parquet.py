@@ -13,7 +13,7 @@ import numpy as np
 from resnet_jax.data.sources.array_source import ArraySource
 from resnet_jax.data.sources.formats.arrays import checked_labels, column_names
 from resnet_jax.data.sources.formats.tables import LABEL_COLUMNS, matching
-from resnet_jax.data.sources.label_kinds import LabelKind
+from resnet_jax.data.sources.label_kinds import LabelKind, check_precision
 from resnet_jax.data.sources.limits import MEMORY, check_size
 from resnet_jax.errors import composed
 from resnet_jax.extras import extra
@@ -115,7 +115,7 @@ def _read_labels(
     """Labels int [n] or float32 [n, K], and the names of classes or targets."""
     if len(columns) > 1:
         numbers = np.stack([_numbers(file, name, table[name]) for name in columns], axis=1)
-        return checked_labels(numbers, len(numbers), file, kind), tuple(columns)
+        return _checked(numbers, file, kind, known), tuple(columns)
     read_labels = {"class": _class_labels, "multi-hot": _multi_hot, "targets": _targets}[kind]
     return read_labels(file, columns[0], table[columns[0]], _names(schema, columns[0]), known)
 
@@ -207,12 +207,19 @@ def _targets(
     """A number per image, or a list of equally many."""
     if not _is_list(values.type):
         numbers = _numbers(file, column, values)
-        return checked_labels(numbers, len(numbers), file, "targets"), (column,)
+        return _checked(numbers, file, "targets", known), (column,)
     lengths = np.unique(np.asarray(pc.list_value_length(values)))
     if len(lengths) > 1:
         raise ValueError(f"{file}: column {column!r}: expected lists of one length, got {lengths.tolist()[:5]}")
     numbers = _numbers(file, column, pc.list_flatten(values)).reshape(len(values), -1)
-    return checked_labels(numbers, len(numbers), file, "targets"), known or column_names(numbers.shape[1], "targets")
+    return _checked(numbers, file, "targets", known), known or column_names(numbers.shape[1], "targets")
+
+
+def _checked(numbers: np.ndarray, file: str, kind: LabelKind, known: tuple[str, ...] | None) -> np.ndarray:
+    labels = checked_labels(numbers, len(numbers), file, kind)
+    if kind == "targets" and known is None:
+        check_precision(numbers, file)
+    return labels
 
 
 def _numbers(file: str, column: str, values: pa.ChunkedArray) -> np.ndarray:

@@ -12,7 +12,7 @@ from resnet_jax.data.sources.array_source import ArraySource
 from resnet_jax.data.sources.class_names import join_names, places, split_names
 from resnet_jax.data.sources.identity import Identity
 from resnet_jax.data.sources.image_files import ImageFileSource
-from resnet_jax.data.sources.label_kinds import Label
+from resnet_jax.data.sources.label_kinds import Label, LabelKind
 from resnet_jax.data.sources.protocols import DataSource
 from resnet_jax.errors import UnreadableImage, did_you_mean
 
@@ -23,6 +23,7 @@ class RelabelledSource:
 
     examples: DataSource
     classes: tuple[str, ...]
+    label_kind: LabelKind | None = None  # None: not known
 
     def __post_init__(self) -> None:
         """Raises ValueError for a class that `classes` does not have, or missing targets."""
@@ -32,9 +33,11 @@ class RelabelledSource:
             raise ValueError(f"unknown classes {', '.join(unknown[:20])}; expected those of the net: {expected}")
         labels = known_labels(self.examples)
         if labels is not None and labels.ndim == 2 and len(self._places) < len(self.classes):
-            if not np.isin(labels, (0, 1)).all():  # an absent class is 0, an absent target unknown
+            # An absent class is 0, an absent target unknown.
+            if self.label_kind == "targets" or (self.label_kind is None and not np.isin(labels, (0, 1)).all()):
                 expected, got = join_names(self.classes), join_names(self.examples.classes)
-                raise ValueError(f"expected the targets {expected}, got {got}")
+                missing = join_names([name for i, name in enumerate(self.classes) if i not in self._places])
+                raise ValueError(f"expected the targets {expected}, got {got}; missing: {missing}")
 
     @cached_property
     def _places(self) -> list[int]:

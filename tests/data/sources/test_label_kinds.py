@@ -187,3 +187,35 @@ def test_minus_one_is_a_target_like_others_and_nan_stands_for_none(tmp_path):
         (folder := tmp_path / value).mkdir()
         rows = f"image,y,split\na.png,1,train\nb.png,2,train\nc.png,{value},test\n"
         assert open_path(table(folder, "metadata.csv", rows), label_kind="targets").splits.keys() == splits
+
+
+def test_a_missing_target_is_refused_by_name_whatever_the_values():
+    source = dataset(MULTI_HOT).examples("train")
+    assert RelabelledSource(source, ("a", "b", "c"), "multi-hot").classes == ("a", "b", "c")
+    with pytest.raises(ValueError, match="expected the targets a, b, c, got a, b; missing: c"):
+        RelabelledSource(source, ("a", "b", "c"), "targets")
+
+
+@pytest.mark.parametrize("offset, scale, is_refused", [(1.7e9, 1.0, True), (1e8, 1e-3, True), (1.7e9, 1e9, False)])
+def test_targets_that_float32_does_not_tell_apart_are_refused(tmp_path, offset, scale, is_refused):
+    values = offset + scale * np.arange(N)
+    for folder in ("t", "p"):
+        (tmp_path / folder).mkdir()
+    rows = "".join(f"{name}.png,{value:.6f}\n" for name, value in zip("abc", values, strict=False))
+    opened = [
+        open_path(npz(tmp_path, x_train=IMAGES, y_train=values, x_test=IMAGES, y_test=values), label_kind="targets"),
+        open_path(table(tmp_path / "t", "metadata.csv", f"image,y\n{rows}"), label_kind="targets"),
+        open_path(parquet(tmp_path / "p", label=values[:3]), label_kind="targets"),
+    ]
+    for one in opened:
+        if is_refused:
+            with pytest.raises(
+                ValueError, match=r"float32 rounds targets of column 0, 1\d*\.0 to .*subtract an offset"
+            ):
+                one.examples("train")
+        else:
+            one.examples("train")
+
+
+def test_a_constant_target_is_exact(tmp_path):
+    assert labels(npz(tmp_path, images=IMAGES, labels=np.full(N, 1.7e9 + 1)), "targets")[1] == [[1.7e9]] * N

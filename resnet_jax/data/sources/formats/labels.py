@@ -16,7 +16,7 @@ from resnet_jax.data.sources.formats.listing import list_images, notes_on
 from resnet_jax.data.sources.formats.splits import split_of
 from resnet_jax.data.sources.formats.tables import SUFFIXES, Columns, Row, choose_columns, read_rows
 from resnet_jax.data.sources.image_files import ImageFileSource
-from resnet_jax.data.sources.label_kinds import LabelKind
+from resnet_jax.data.sources.label_kinds import LabelKind, check_precision
 from resnet_jax.data.sources.stored import LazySplit, StoredDataset
 
 DEFAULT_FILES = tuple(f"metadata{suffix}" for suffix in SUFFIXES)  # read by default, as Hugging Face names them
@@ -187,13 +187,15 @@ class _Encoder:
         """Raises ValueError for a row without a label, an unknown class, or a value that is no number."""
         if self._kind == "class":
             return np.array([self._class(row, str(row.label)) for row in rows], np.int32)
-        labels = np.zeros((len(rows), len(self.classes)), np.float32)
+        labels = np.zeros((len(rows), len(self.classes)))
         for i, row in enumerate(rows):
             if self._kind == "multi-hot" and len(self._columns.label) == 1:
                 labels[i, [self._class(row, name) for name in row.label]] = 1
             else:
                 labels[i] = [self._number(row, *pair) for pair in zip(self._columns.label, row.label, strict=True)]
-        return labels
+        if self._kind == "targets" and self._split == "train":
+            check_precision(labels, str(self._file))
+        return labels.astype(np.float32)
 
     def _class(self, row: Row, name: str) -> int:
         if not name:

@@ -15,7 +15,7 @@ from numpy.lib import format as npy
 from resnet_jax.data.sources.array_source import ArraySource
 from resnet_jax.data.sources.formats.arrays import UnreadSplit, as_source, flat_labels, missing_labels, stored
 from resnet_jax.data.sources.formats.splits import split_of
-from resnet_jax.data.sources.label_kinds import LabelKind
+from resnet_jax.data.sources.label_kinds import LabelKind, check_precision
 from resnet_jax.data.sources.limits import check_size
 from resnet_jax.data.sources.stored import StoredDataset
 from resnet_jax.errors import composed
@@ -62,7 +62,10 @@ def _read_split(
     label_kind: LabelKind,
     _: tuple[str, ...] | None,
 ) -> ArraySource:
-    return as_source(_read(path, x), labels, f"{path}, {split}", classes, label_kind=label_kind)
+    source = as_source(_read(path, x), labels, f"{path}, {split}", classes, label_kind=label_kind)
+    if label_kind == "targets" and split == "train":
+        check_precision(labels, source.file)
+    return source
 
 
 def _pairs(path: Path, names: set[str]) -> dict[str, tuple[str, str]]:
