@@ -61,10 +61,12 @@ def checked_results(values: Any, sown: Mapping[str, float]) -> dict[str, float]:
       TypeError: no dict of numbers.
       ValueError: a name of a record's own, or of what a module of the net sows.
     """
+    for name in RESERVED & sown.keys():
+        raise ValueError(f"expected another name for what a module of the net sows as {name!r}: it is reserved")
     check_type(values, Mapping, "an evaluator whose result is a dict of numbers")
     for name, value in values.items():
         check_type(value, (int, float, np.integer, np.floating), f"a number for the evaluator's result {name!r}")
-        if name in RESERVED or name in sown:
+        if name in RESERVED or name in sown or name.startswith("ema_"):  # which averaged weights' results have
             owner = "a module of the net sows it" if name in sown else "it is reserved"
             raise ValueError(f"expected another name for the evaluator's result {name!r}: {owner}")
     return {name: value.item() if isinstance(value, np.generic) else value for name, value in values.items()}

@@ -13,6 +13,7 @@ import numpy as np
 from resnet_jax.analysis.figures import INSTALL, can_draw, shorten
 from resnet_jax.analysis.text import decimals
 from resnet_jax.data.loading.streaming import StreamingLoader
+from resnet_jax.evaluation.evaluate import checked_results
 from resnet_jax.evaluation.prediction_files import check_file
 from resnet_jax.metrics.confusion import FILE, FOLDER
 from resnet_jax.metrics.evaluator import Evaluator
@@ -34,7 +35,7 @@ def measure(task: Task, predictions: Predictions, sown: Mapping[str, float]) -> 
     evaluator = task.evaluator()
     labels = predictions.labels
     evaluator.update(predictions.outputs, {"label": labels, "mask": np.ones(len(labels))})
-    metrics = {**evaluator.result(), **task.more_metrics(evaluator), **sown}
+    metrics = checked_results({**evaluator.result(), **task.more_metrics(evaluator)}, sown) | dict(sown)
     return EvaluationResult(task, predictions, evaluator, metrics)
 
 

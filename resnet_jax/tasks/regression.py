@@ -124,6 +124,10 @@ class Regression(BaseTask):
         names = ("mean", "deviation", "loss") if with_options else ("mean", "deviation")
         if any(name not in record for name in names):
             raise ValueError(f"expected the record of a regression with {', '.join(names)}, got {dict(record)}")
+        if not all(isinstance(record[name], list | tuple) for name in ("mean", "deviation")):
+            raise ValueError(
+                f"expected the record of a regression with lists of mean and deviation, got {dict(record)}"
+            )
         mean, deviation = tuple(record["mean"]), tuple(record["deviation"])
         if not len(mean) == len(deviation) == len(self.targets):
             counts = f"{len(mean)} means and {len(deviation)} deviations"

@@ -56,6 +56,7 @@ def test_every_image_counts_once(n, share, devices):
         (None, "expected an evaluator whose result is a dict of numbers, got None"),
         ({"error": np.zeros(2)}, "expected a number for the evaluator's result 'error', got numpy.ndarray"),
         ({"step": 77}, "expected another name for the evaluator's result 'step': it is reserved"),
+        ({"ema_error": 1.0}, "expected another name for the evaluator's result 'ema_error': it is reserved"),
         ({"sown": 1.0}, "expected another name for the evaluator's result 'sown': a module of the net sows it"),
     ],
 )

@@ -105,3 +105,10 @@ def test_a_regression_that_cannot_be_is_refused(fields, message):
 def test_a_constant_target_has_the_deviation_1_whatever_rounding_says():
     source = SimpleNamespace(classes=("a",), labels=np.full((7, 1), 0.1, np.float32), num_examples=7)
     assert TASKS["regression"].for_data(source, TaskOptions()).deviation == (1.0,)
+
+
+def test_a_record_of_other_types_is_an_error():
+    with pytest.raises(ValueError, match="with lists of mean and deviation, got {'mean': None"):
+        task().restored(task().record() | {"mean": None})
+    with pytest.raises(ValueError, match="expected a loss of a regression, got 'l9'"):
+        task().restored(task().record() | {"loss": "l9"}, with_options=True)

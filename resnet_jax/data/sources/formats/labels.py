@@ -187,7 +187,8 @@ class _Encoder:
         """Raises ValueError for a row without a label, an unknown class, or a value that is no number."""
         if self._kind == "class":
             return np.array([self._class(row, str(row.label)) for row in rows], np.int32)
-        labels = np.zeros((len(rows), len(self.classes)))
+        dtype = np.float64 if self._kind == "targets" else np.float32
+        labels = np.zeros((len(rows), len(self.classes)), dtype)
         for i, row in enumerate(rows):
             if self._kind == "multi-hot" and len(self._columns.label) == 1:
                 labels[i, [self._class(row, name) for name in row.label]] = 1
@@ -195,7 +196,7 @@ class _Encoder:
                 labels[i] = [self._number(row, *pair) for pair in zip(self._columns.label, row.label, strict=True)]
         if self._kind == "targets" and self._split == "train":
             check_precision(labels, str(self._file))
-        return labels.astype(np.float32)
+        return labels.astype(np.float32, copy=False)
 
     def _class(self, row: Row, name: str) -> int:
         if not name:
