@@ -8,8 +8,8 @@ The runs are the default one, a SkipNet with soft and then hard gates, and one w
 accumulation and frozen parameters, each on 1 and on 4 simulated devices, by `pmap` and by `shard_map`, a few epochs
 long. Both trees run in the environment of this interpreter, so only the code differs. Compared are every array of the
 last checkpoint, bit for bit, and every number of metrics.jsonl but timings (`--tolerance 1e-6` allows for sums that
-are grouped otherwise). `resume` gives the second tree what the
-first one had at the middle of a run, and compares how it ends. Takes about ten minutes on two cores.
+are grouped otherwise). `resume` gives the second tree what the first one had in the middle of a run, and compares how
+it ends. Takes about ten minutes on two cores.
 """
 
 from __future__ import annotations
