@@ -9,9 +9,9 @@ from resnet_jax.errors import did_you_mean, one_of
 
 RUN = "the run is an argument without a flag"
 DEVICES = "JAX takes the devices it finds; the environment's"
-# Options of other trainers (timm, torchvision, Keras, Ultralytics, fastai): alternatives, of which the first that fits
-# the command is named: a flag of ours that it has; "COMMAND COMMAND: a sentence"; a sentence for every command.
-# A flag of ours by its last component (--epochs) needs no row.
+# Options of other trainers (timm, torchvision, Keras, Ultralytics, fastai) and what to use instead, with "|" between
+# alternatives. The message names the first one that fits the command: one of its flags; "COMMAND COMMAND: a sentence"
+# for these commands; a sentence for every command. The last component of a flag (--epochs) needs no row.
 OTHERS = {
     "lr lr0 learning-rate base-lr": "--optim.peak-lr",
     "min-lr lrf": "--optim.final-lr",

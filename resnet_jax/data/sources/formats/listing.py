@@ -96,7 +96,7 @@ def is_shown(name: str) -> bool:
 
 
 def subfolders(path: Path) -> list[str]:
-    """Names of the folders in a folder, sorted; without hidden ones, what systems leave behind, and runs of ours."""
+    """Names of the subfolders, sorted; hidden ones, those of the operating system and run directories are skipped."""
     names = sorted(entry.name for entry in os.scandir(path) if entry.is_dir() and is_shown(entry.name))
     return [name for name in names if not _is_run(path / name)]
 
