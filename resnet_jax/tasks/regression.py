@@ -27,7 +27,7 @@ from resnet_jax.tasks.protocol import (
 )
 from resnet_jax.types import Array, Batch, LabelKind
 
-# Of errors in standard deviations, float -> float. Huber (1964), with delta 1: e^2 / 2 up to 1, |e| - 1/2 beyond.
+# Loss of an error in standard deviations: float -> float. Huber (1964) with delta 1: e^2 / 2 up to 1, |e| - 1/2 above.
 LOSSES: dict[str, Callable[[Array], Array]] = {
     "l1": jnp.abs,
     "l2": jnp.square,

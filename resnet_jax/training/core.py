@@ -136,7 +136,7 @@ def checked_objective(result: Any) -> tuple[Terms, dict[str, Metric]]:
         raise TypeError(f"expected an objective that returns (terms, metrics), two dicts, got {type(result).__name__}")
     terms, metrics = result
     for name, term in terms.items():
-        # Of `tasks.Term`s, which this room does not import.
+        # Like `tasks.Term`, which this room does not import.
         if not (hasattr(term, "total") and hasattr(term, "weight")):
             raise TypeError(f"expected a Term(total, weight) for the term {name!r}, got {type(term).__name__}")
         _check_number(term.total, f"the total of the term {name!r}")

@@ -16,7 +16,7 @@ from resnet_jax.errors import UnreadableImage
 from resnet_jax.moved import renamed_names
 
 MAX_PIXELS = 2**27  # per image: half a gigabyte once decoded. A small file can claim to hold far more.
-# Of all that Pillow reads: for PostScript it would run a program, and some decoders are little tried.
+# Some of the formats that Pillow reads: PostScript would run a program, and some decoders are little tested.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM") + (("AVIF",) * bool(find_spec("PIL.AvifImagePlugin")))
 GREY = ("1", "L", "LA", "La", "I;16", "I;16L", "I;16B", "I;16N", "I")
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
