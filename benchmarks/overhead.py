@@ -25,10 +25,10 @@ from resnet_jax.checkpoints.checksums import array_checksums, file_checksums
 from resnet_jax.checkpoints.manager import Checkpoints
 from resnet_jax.checkpoints.reader import open_checkpoint
 from resnet_jax.config import Config
-from resnet_jax.runs.build import Trainer
-from resnet_jax.runs.loop import TrainingLoop
-from resnet_jax.runs.recorder import MetricsRecorder
-from resnet_jax.runs.reporter import RunReporter
+from resnet_jax.runs.loop.loop import TrainingLoop
+from resnet_jax.runs.loop.recorder import MetricsRecorder
+from resnet_jax.runs.loop.reporter import RunReporter
+from resnet_jax.runs.starting.build import Trainer
 from resnet_jax.runs.trainer import train
 
 SECONDS: Counter[str] = Counter()

@@ -20,8 +20,8 @@ import numpy as np
 from resnet_jax import create_model, load_checkpoint
 from resnet_jax.models import shapes
 from resnet_jax.models.skipnet import SkipNet
-from resnet_jax.runs.datasets import open_data
-from resnet_jax.runs.directory import read_config
+from resnet_jax.runs.files.directory import read_config
+from resnet_jax.runs.planning.datasets import open_data
 
 
 def medians(nets, parts) -> tuple[list[float], float]:

@@ -18,6 +18,7 @@ BELOW_RUNS = (
     *("ops", "metrics", "models", "data", "weights", "tasks", "training"),
     *("checkpoints", "distributed", "evaluation", "analysis"),
 )
+INSIDE_RUNS = ("runs.files", "runs.planning", "runs.starting", "runs.pretrained")
 ALLOWED = {  # room: what it may import, by longest matching prefix
     "types": ("moved",),
     "errors": ("moved",),
@@ -60,6 +61,12 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     "distributed": (*BASE, "distributed"),
     "checkpoints": (*BASE, "distributed", "checkpoints"),
     "evaluation": (*BASE, "metrics", "tasks", "training", "data", "distributed", "evaluation"),
+    "runs.files": (*BASE, "config", *BELOW_RUNS, "runs.files"),
+    "runs.planning": (*BASE, "config", *BELOW_RUNS, "runs.files", "runs.planning"),
+    "runs.starting": (*BASE, "config", *BELOW_RUNS, "runs.files", "runs.planning", "runs.pretrained", "runs.starting"),
+    "runs.loop": (*BASE, "config", *BELOW_RUNS, *INSIDE_RUNS, "runs.loop"),
+    "runs.saved": (*BASE, "config", *BELOW_RUNS, *INSIDE_RUNS, "runs.saved"),
+    "runs.pretrained": (*BASE, *BELOW_RUNS),
     "runs": (*BASE, "config", *BELOW_RUNS, "runs"),
     "experiments": (*BASE, "config", *BELOW_RUNS, "steps", "runs", "experiments"),
     "experiments.settings": ("config",),
@@ -67,7 +74,7 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     "cli.suggestions": ("errors",),
     "cli.values": ("errors", "cli.messages"),
     "cli.arguments": ("errors", "files", "cli.messages", "cli.suggestions", "cli.values"),
-    "cli.shared": ("config", "files", "cli.messages", "runs.directory"),
+    "cli.shared": ("config", "files", "cli.messages", "runs.files.directory"),
     "cli.main": ("", "errors", "moved", "cli"),
     "cli": (*BASE, "config", *BELOW_RUNS, "runs", "experiments", "cli"),
     "__main__": ("cli",),
@@ -79,11 +86,11 @@ ONE_FILE = {  # heavy packages, and the one place that imports each
     "PIL": {"data/loading/decoding.py", "data/contact_sheet.py"},
     "grain": {"data/loading/streaming.py"},
     "pyarrow": {"data/sources/parquet.py"},
-    "tensorboardX": {"runs/writers.py"},
-    "wandb": {"runs/writers.py"},
+    "tensorboardX": {"runs/loop/writers.py"},
+    "wandb": {"runs/loop/writers.py"},
     "matplotlib": {"analysis/figures.py"},
     "shtab": {"cli/arguments.py"},
-    "rich": {"runs/reporter.py"},
+    "rich": {"runs/loop/reporter.py"},
     "safetensors": {"weights/safetensors_file.py"},
 }
 SEE_CONFIG = {"config", "runs", "experiments", "cli"}

@@ -48,7 +48,7 @@ def make_request(values: dict[str, Any]) -> Request:
 
 
 def run(request: Request) -> None:
-    from resnet_jax.runs.survey import survey, verify
+    from resnet_jax.runs.planning.survey import survey, verify
     from resnet_jax.tasks import get_task
 
     if not 1 <= request.batches <= LARGEST:

@@ -62,7 +62,7 @@ def defaults(_: Sequence[str]) -> Any:
 
 def make_request(values: dict[str, Any]) -> Request:
     """With the data of the first run, except for typed values."""
-    from resnet_jax.runs.directory import read_config
+    from resnet_jax.runs.files.directory import read_config
 
     request = Request(**{name: values[name] for name in values if "." not in name})
     if not request.runs:
@@ -85,9 +85,9 @@ def make_request(values: dict[str, Any]) -> Request:
 def run(request: Request) -> None:
     from resnet_jax.evaluation.prediction_files import check_file, write_predictions
     from resnet_jax.files import to_json
-    from resnet_jax.runs.compilation import cache_compilations
-    from resnet_jax.runs.evaluation import open_evaluation
-    from resnet_jax.runs.evaluation_files import evaluation_folder, evaluation_lines, write_evaluation
+    from resnet_jax.runs.loop.compilation import cache_compilations
+    from resnet_jax.runs.saved.evaluation import open_evaluation
+    from resnet_jax.runs.saved.evaluation_files import evaluation_folder, evaluation_lines, write_evaluation
 
     evaluation = open_evaluation(
         request.runs,

@@ -31,7 +31,7 @@ def run(request: Request) -> None:
     from resnet_jax.analysis.curves import read_curves
     from resnet_jax.analysis.flow import read_flow
     from resnet_jax.analysis.plots import draw_curves, draw_flow, title_and_labels
-    from resnet_jax.runs.evaluation_files import joined_name
+    from resnet_jax.runs.saved.evaluation_files import joined_name
 
     if request.gradients and len(request.runs) != 1:
         raise ValueError(f"--gradients: expected one run, got {len(request.runs)}")

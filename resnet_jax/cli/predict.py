@@ -35,9 +35,9 @@ def run(request: Request) -> None:
     from resnet_jax.data.loading.statistics import depth_note, infer_channels
     from resnet_jax.data.sources.image_files import ImageFileSource
     from resnet_jax.evaluation.predictions import image_files, predict
-    from resnet_jax.runs.compilation import cache_compilations
-    from resnet_jax.runs.opening import open_run
+    from resnet_jax.runs.loop.compilation import cache_compilations
     from resnet_jax.runs.pretrained import pretrained
+    from resnet_jax.runs.starting.opening import open_run
 
     _check_order(request)
     saved = open_run(request.run, request.step)

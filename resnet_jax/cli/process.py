@@ -23,7 +23,7 @@ from resnet_jax.errors import (
     SetupError,
     UnreadableImage,
 )
-from resnet_jax.runs.memory import is_out_of_memory, out_of_memory
+from resnet_jax.runs.loop.memory import is_out_of_memory, out_of_memory
 
 
 def run(name: str, request: Any) -> None:

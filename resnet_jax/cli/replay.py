@@ -27,8 +27,8 @@ class Request:
 
 
 def run(request: Request) -> None:
-    from resnet_jax.runs.compilation import cache_compilations
-    from resnet_jax.runs.replay import replay
+    from resnet_jax.runs.loop.compilation import cache_compilations
+    from resnet_jax.runs.saved.replay import replay
 
     check_data_exists(request.run)
     cache_compilations()

@@ -11,9 +11,9 @@ from resnet_jax.data import Loader
 from resnet_jax.errors import Diverged, SetupError
 from resnet_jax.extras import check_installed
 from resnet_jax.models import list_models
-from resnet_jax.runs.checks import check_split
-from resnet_jax.runs.datasets import open_data
-from resnet_jax.runs.plan import make_plan
+from resnet_jax.runs.planning.checks import check_split
+from resnet_jax.runs.planning.datasets import open_data
+from resnet_jax.runs.planning.plan import make_plan
 from resnet_jax.runs.pretrained import load_checkpoint
 from resnet_jax.runs.trainer import train
 from resnet_jax.types import Pretrained

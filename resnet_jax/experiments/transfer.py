@@ -17,7 +17,7 @@ from resnet_jax.data import default_splits, rename_classes
 from resnet_jax.errors import SetupError
 from resnet_jax.experiments.runs import run_all
 from resnet_jax.files import replace_file
-from resnet_jax.runs.datasets import open_dataset
+from resnet_jax.runs.planning.datasets import open_dataset
 
 PER_CLASS, EPOCHS = 4, 60.0
 BACKBONE = "^(?!head/dense)"  # everything except the classifier

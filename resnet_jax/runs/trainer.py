@@ -25,18 +25,30 @@ from resnet_jax.errors import DataError, Diverged, OutOfMemory, PeerFailed, Pree
 from resnet_jax.extras import check_installed
 from resnet_jax.files import expanded
 from resnet_jax.moved import renamed_names
-from resnet_jax.runs.build import Trainer
-from resnet_jax.runs.checks import check_deterministic, check_split, check_values_per_channel
-from resnet_jax.runs.compilation import cache_compilations
-from resnet_jax.runs.directory import adopt_holdout, check_unchanged, has_results, make_directory, remove_empty_run
-from resnet_jax.runs.image_record import read_record
-from resnet_jax.runs.lock import clear_lock, locked
-from resnet_jax.runs.loop import TrainingLoop
-from resnet_jax.runs.memory import is_out_of_memory, out_of_memory
-from resnet_jax.runs.messages import less_memory
-from resnet_jax.runs.opening import continue_plan
-from resnet_jax.runs.plan import RunPlan, adopt_preprocess, make_plan
-from resnet_jax.runs.warm_start import WarmStart, check_source, note_default_rate, note_trained_images, warm_start
+from resnet_jax.runs.files.directory import (
+    adopt_holdout,
+    check_unchanged,
+    has_results,
+    make_directory,
+    remove_empty_run,
+)
+from resnet_jax.runs.files.image_record import read_record
+from resnet_jax.runs.files.lock import clear_lock, locked
+from resnet_jax.runs.loop.compilation import cache_compilations
+from resnet_jax.runs.loop.loop import TrainingLoop
+from resnet_jax.runs.loop.memory import is_out_of_memory, out_of_memory
+from resnet_jax.runs.planning.checks import check_deterministic, check_split, check_values_per_channel
+from resnet_jax.runs.planning.messages import less_memory
+from resnet_jax.runs.planning.plan import RunPlan, adopt_preprocess, make_plan
+from resnet_jax.runs.starting.build import Trainer
+from resnet_jax.runs.starting.opening import continue_plan
+from resnet_jax.runs.starting.warm_start import (
+    WarmStart,
+    check_source,
+    note_default_rate,
+    note_trained_images,
+    warm_start,
+)
 from resnet_jax.tasks import Task
 
 __all__ = ["Diverged", "OutOfMemory", "PeerFailed", "Preempted", "SaveFailed", "SetupError", "train"]
@@ -234,6 +246,6 @@ if not TYPE_CHECKING:  # names of version 0.1.0
     __getattr__ = renamed_names(
         __name__,
         {
-            "cache_compilations": "runs.compilation.cache_compilations",
+            "cache_compilations": "runs.loop.compilation.cache_compilations",
         },
     )

@@ -13,7 +13,7 @@ from command_line import SHORT, mistake, output, write_classes
 
 from resnet_jax.checkpoints.reader import open_checkpoint
 from resnet_jax.cli.main import main
-from resnet_jax.runs import opening, warm_start
+from resnet_jax.runs.starting import opening, warm_start
 from resnet_jax.tasks import classification
 
 

@@ -6,7 +6,7 @@ import optax
 import pytest
 
 from resnet_jax import Preprocess, TrainState, create_model, load_checkpoint, save_checkpoint
-from resnet_jax.runs.opening import open_run
+from resnet_jax.runs.starting.opening import open_run
 from resnet_jax.tasks import Regression
 
 PREPROCESS = Preprocess(image_size=8, resize=8, mean=(0.5,), std=(0.25,))

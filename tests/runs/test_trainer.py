@@ -20,13 +20,15 @@ from resnet_jax.checkpoints.reader import kept_steps, open_checkpoint
 from resnet_jax.config import CheckpointConfig, Config, DataConfig, LogConfig, ModelConfig, OptimConfig, TrainConfig
 from resnet_jax.distributed.devices import Parallel
 from resnet_jax.errors import DataError, Diverged, EvaluationStopped, OutOfMemory, Preempted, SaveFailed, SetupError
-from resnet_jax.runs import compilation, loop, messages, metadata, trainer
-from resnet_jax.runs.build import Trainer
-from resnet_jax.runs.directory import check_unchanged, config_of_steps, record_config, remove_reports
-from resnet_jax.runs.image_record import read_record
-from resnet_jax.runs.numerics import NUMERICS, numerics_note
-from resnet_jax.runs.plan import make_plan
-from resnet_jax.runs.replay import replay
+from resnet_jax.runs import trainer
+from resnet_jax.runs.files.directory import check_unchanged, config_of_steps, record_config, remove_reports
+from resnet_jax.runs.files.image_record import read_record
+from resnet_jax.runs.loop import compilation, loop
+from resnet_jax.runs.planning import messages, metadata
+from resnet_jax.runs.planning.numerics import NUMERICS, numerics_note
+from resnet_jax.runs.planning.plan import make_plan
+from resnet_jax.runs.saved.replay import replay
+from resnet_jax.runs.starting.build import Trainer
 from resnet_jax.runs.trainer import train
 
 

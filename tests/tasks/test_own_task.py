@@ -26,9 +26,9 @@ from resnet_jax.config import (
 from resnet_jax.distributed import processes
 from resnet_jax.errors import SetupError
 from resnet_jax.metrics.typed import Mean
-from resnet_jax.runs.evaluation import open_evaluation
-from resnet_jax.runs.recalibrate import recalibrate
-from resnet_jax.runs.replay import replay
+from resnet_jax.runs.saved.evaluation import open_evaluation
+from resnet_jax.runs.saved.recalibrate import recalibrate
+from resnet_jax.runs.saved.replay import replay
 from resnet_jax.runs.trainer import train
 from resnet_jax.tasks import BaseTask, Term
 

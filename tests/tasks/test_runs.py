@@ -54,7 +54,7 @@ def test_a_run_resumes_evaluates_and_predicts(tmp_path, capsys, monkeypatch, tas
 
     measures = []
     monkeypatch.setattr(
-        "resnet_jax.runs.recalibrate.Checkpoints",
+        "resnet_jax.runs.saved.recalibrate.Checkpoints",
         lambda path, *, best: measures.append(best) or Checkpoints(path, best=best),
     )
     main(["recalibrate", str(whole), "--batches", "1", "--json"])

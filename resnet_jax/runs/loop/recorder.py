@@ -1,0 +1,177 @@
+"""Buffers step metrics, writes records and detects non-finite values."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import jax
+
+from resnet_jax.checkpoints.manager import Checkpoints
+from resnet_jax.errors import Diverged
+from resnet_jax.moved import renamed_names
+from resnet_jax.runs.loop.reporter import RunReporter
+from resnet_jax.runs.starting.build import Trainer
+from resnet_jax.training import metrics
+from resnet_jax.types import Batch
+
+AHEAD = 3  # steps that run at the same time, at most
+SHOWN = 3  # names of examples in a message
+ADVICE = "try a lower --optim.peak-lr, or --optim.clip-norm 1"
+
+
+@dataclass
+class Interval:
+    """Steps whose means make one record: sums read so far, and sums that are still on the devices."""
+
+    totals: dict[str, float] = field(default_factory=dict)
+    unread: list[tuple[int, Any]] = field(default_factory=list)
+
+
+class MetricsRecorder:
+    """Buffers the metrics of steps that may still be running, and reads each interval when the next one has ended.
+
+    So the host waits for the devices only at the first step and before a test or a save.
+
+    Args:
+      totals: sums of the interval that the checkpoint of `start` interrupted; it continues with them.
+    """
+
+    def __init__(
+        self, trainer: Trainer, reporter: RunReporter, checkpoints: Checkpoints, start: int, totals: dict[str, float]
+    ) -> None:
+        plan = trainer.plan
+        self._every, self._batch_size = plan.config.train.log_every_steps, plan.config.data.batch_size
+        self._steps_per_epoch = plan.steps_per_epoch
+        self._trainer, self._reporter, self._checkpoints = trainer, reporter, checkpoints
+        self._ended: Interval | None = None
+        self._last = start  # the last step of `_ended`
+        self._open = Interval(dict(totals))
+        self._start = self._timed = self._step = start  # `_timed`: steps completed at `_clock`
+        self._running: list[Any] = []
+        self.skipped = 0  # updates, since this start
+        self._waited = 0.0  # seconds since `_clock` spent waiting for batches, while devices may have computed
+        self._clock = time.perf_counter()
+
+    def wait_for(self, batches: Iterator[Batch]) -> Batch:
+        """The next batch, once few enough steps are running: each holds a batch on the devices."""
+        if len(self._running) == AHEAD:
+            jax.block_until_ready(self._running.pop(0))
+        began = time.perf_counter()
+        batch = next(batches)
+        self._waited += time.perf_counter() - began
+        return batch
+
+    def add(self, step: int, sums: Any) -> None:
+        self._step = step
+        self._open.unread.append((step, sums))
+        self._running.append(sums)
+        self._reporter.advance(step)
+        if self._trainer.compiles(step, self._start):
+            jax.block_until_ready(sums)  # the rate excludes compilation
+            self._timed = step
+            self.restart_clock()
+        if step % self._every == 0:
+            self._read(self._pace())
+            self._end_interval()
+
+    def flush(self) -> None:
+        """Ends the interval here, and reads and writes everything."""
+        jax.block_until_ready(self._open.unread)
+        pace = self._pace()
+        self._read(pace)
+        if self._open.totals or self._open.unread:
+            self._end_interval()
+            self._read(pace)
+
+    def pause(self) -> dict[str, float]:
+        """Reads everything and flushes complete records to disk; returns the sums of the unfinished interval."""
+        self._read(self._pace())
+        self._absorb(self._open)
+        self._reporter.sync()
+        return dict(self._open.totals)
+
+    def restart_clock(self) -> None:
+        self._clock, self._waited = time.perf_counter(), 0.0
+
+    def check_test(self, step: int, results: dict[str, float]) -> None:
+        """Raises Diverged for a loss that is not finite, after deleting the checkpoint of `step`."""
+        for name, value in results.items():
+            if name.endswith("loss") and not math.isfinite(value):
+                self._checkpoints.discard(step)
+                raise Diverged(f"test {name} is {value} at step {step}; {self._newest()}; {ADVICE}")
+
+    def _end_interval(self) -> None:
+        self._ended, self._last, self._open = self._open, self._step, Interval()
+
+    def _pace(self) -> dict[str, float | None]:
+        """Images per second and the share of time spent waiting for data, since the last call; None at first."""
+        if self._ended is not None:
+            jax.block_until_ready(self._ended.unread)
+        unread = self._open.unread + (self._ended.unread if self._ended else [])
+        done = max((step for step, sums in unread if sums["loss"].is_ready()), default=self._timed)
+        steps, now = done - self._timed, time.perf_counter()
+        if steps <= 0:
+            return {"images_per_second": None, "data_wait": None}
+        seconds, waited = now - self._clock, self._waited
+        self._timed, self._clock, self._waited = done, now, 0.0
+        return {"images_per_second": steps * self._batch_size / seconds, "data_wait": waited / seconds}
+
+    def _read(self, pace: dict[str, float | None]) -> None:
+        """Writes the record of the ended interval, if it is not written yet."""
+        if self._ended is None:
+            return
+        self._absorb(self._ended)
+        totals, self._ended = self._ended.totals, None
+        skipped = {"skipped": round(totals.pop("skipped"))} if "skipped" in totals else {}
+        # None if every step was skipped.
+        means = metrics.mean([totals]) if totals["count"] else dict.fromkeys(totals.keys() - {"count"})
+        values = means | skipped | {"learning_rate": self._trainer.rate(self._last), **pace}
+        self._reporter.train(self._last, {"epoch": self._last / self._steps_per_epoch, **values})
+
+    def _absorb(self, interval: Interval) -> None:
+        steps, sums = [step for step, _ in interval.unread], jax.device_get([values for _, values in interval.unread])
+        for step, values in zip(steps, sums, strict=True):
+            self._check(step, values)
+        before, interval.unread = interval.totals, []
+        interval.totals = metrics.total([before, *sums])
+        if before and sums:  # after a change of config, drop metrics that only one part of the interval has
+            interval.totals = {name: x for name, x in interval.totals.items() if name in before and name in sums[0]}
+
+    def _check(self, step: int, sums: dict[str, Any]) -> None:
+        loss, norm = float(sums["loss"]), float(sums["grad_norm"])
+        skipped = bool(sums.get("skipped", 0))
+        if math.isfinite(loss) and math.isfinite(norm) and not skipped:
+            return
+        examples = self._trainer.examples(step)
+        names = self._trainer.names(step)
+        self._reporter.nonfinite(step, examples, names)
+        shown = f"{', '.join(names[:SHOWN])}{', ...' if len(names) > SHOWN else ''}"
+        if skipped:
+            self.skipped += 1
+            self._reporter.print(f"step {step} skipped: its loss or gradient is not finite; training examples {shown}")
+            return
+        problem = f"training loss is {loss / float(sums['count'] or 1)}"
+        if math.isfinite(loss):
+            problem = f"the gradient's norm is {norm}"
+        where = f"at step {step}, learning rate {self._trainer.rate(step):.4g}"
+        examples_note = f"training examples {shown} (all in nonfinite.jsonl)"
+        raise Diverged(f"{problem} {where}; {examples_note}; {self._newest()}; {ADVICE}")
+
+    def _newest(self) -> str:
+        latest = self._checkpoints.latest_step
+        if latest is None:
+            return "there is no checkpoint yet"
+        return f"the newest checkpoint: {self._checkpoints.directory / str(latest)}"
+
+
+if not TYPE_CHECKING:  # names of version 0.1.0
+    __getattr__ = renamed_names(
+        __name__,
+        {
+            "Log": "runs.loop.recorder.MetricsRecorder",
+        },
+    )

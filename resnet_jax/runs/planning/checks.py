@@ -1,0 +1,175 @@
+"""Checks of a run's config against its model, data and devices. Each raises ValueError with what to change."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from resnet_jax.config import Config
+from resnet_jax.data import Loader
+from resnet_jax.errors import one_of
+from resnet_jax.files import expanded
+from resnet_jax.models import create_model, list_models, shapes
+from resnet_jax.models.phases import Gated
+from resnet_jax.runs.planning.optimizer import check_patterns, frozen
+from resnet_jax.training.core import Objective, forward_totals
+from resnet_jax.training.freeze import keep_statistics
+from resnet_jax.training.sown import SOWN
+from resnet_jax.types import Variables
+
+PACKAGES = {"/usr/share/datasets/fashion-mnist": "dataset-fashion-mnist"}  # of Debian, by the directory they fill
+# Without the second flag XLA times several kernels and takes the fastest, which differs between processes: on an H200
+# two runs differed in the first step (jax 0.11.2).
+DETERMINISTIC = {"--xla_gpu_deterministic_ops": "true", "--xla_gpu_autotune_level": "0"}
+
+
+def check_model_options(config: Config, model: nn.Module) -> None:
+    """Options that need a net of some family, and patterns of parameters. It reads no data."""
+    for option, value in (
+        ("--optim.gate-penalty", config.optim.gate_penalty),
+        ("--train.soft-gate-epochs", config.train.soft_gate_epochs),
+    ):
+        if value and not isinstance(model, Gated):
+            gated = one_of(name for name in list_models() if isinstance(create_model(name), Gated))
+            raise ValueError(f"{option} {value} needs gates, and {config.model.name} has none; expected {gated}")
+    if config.optim.freeze is not None or config.optim.lr_multiplier:
+        check_patterns(config.optim, shapes(model, model.image_size).variables["params"])
+
+
+def check_data_path(path: str | None) -> None:
+    if path is not None and not (location := expanded(path)).exists():
+        expected = "a folder with a sub-folder of images per class, or a file of images"
+        package = PACKAGES.get(str(location))
+        hint = f"; Debian and Ubuntu have it in the package {package}" if package else ""
+        raise FileNotFoundError(f"no file or folder {str(location)!r}; expected --data.path PATH, {expected}{hint}")
+
+
+def constant_targets(splits: tuple[str, str], *loaders: Loader) -> list[str]:
+    """Notes on targets that are the same number in all images of a split."""
+    return [
+        f"target {name!r} is {column[0]:g} in all {len(column):,} images of {split!r}"
+        for split, loader in zip(splits, loaders, strict=True)
+        for name, column in zip(loader.classes, loader.labels.T, strict=True)
+        if (column == column[0]).all()
+    ]
+
+
+def check_objective(objective: Objective, model: nn.Module, variables: Variables, train: Loader) -> None:
+    """Traces the objective of a task of one's own on two examples, before any work.
+
+    Raises:
+      TypeError, ValueError: its terms or metrics are none; see `training.core`.
+    """
+    labels = train.labels[:2]
+
+    def totals() -> Any:
+        key = jax.random.key(0)
+        images = jnp.zeros((len(labels), *train.image_shape), jnp.float32)
+        batch = {"image": images, "label": jnp.zeros(labels.shape, labels.dtype)}
+        batch |= {"mask": jnp.ones(len(labels), jnp.float32), "index": jnp.arange(len(labels))}
+        arrays = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), dict(variables))
+        rngs = {"dropout": key, "drop_path": key}
+        return forward_totals(model, objective, None)(arrays["params"], arrays.get("batch_stats", {}), batch, rngs)
+
+    jax.eval_shape(totals)
+
+
+def check_batch_and_shape(config: Config, name: str, train: Loader, test: Loader) -> None:
+    """The batch size against the number of images, and one square shape of all images; `name` is the dataset's."""
+    batch_size = config.data.batch_size
+    if batch_size > train.num_examples:
+        smaller = 1 << max(0, train.num_examples.bit_length() - 2)
+        problem = f"expected --data.batch-size of at most {train.num_examples}, the images of {name}, got {batch_size}"
+        raise ValueError(f"{problem}; did you mean {smaller}?")
+    height, width, _ = train.image_shape
+    if height != width or test.image_shape != train.image_shape:
+        sizes = " and ".join(" x ".join(map(str, source.image_shape)) for source in (train, test))
+        raise ValueError(f"expected square images of one size, got {sizes} in {name}; set --data.image-size")
+
+
+def length_option(config: Config) -> str:
+    """The option that sets the length of the run, with its value."""
+    train = config.train
+    return f"--train.epochs {train.epochs}" if train.steps is None else f"--train.steps {train.steps}"
+
+
+def count_steps(config: Config, steps_per_epoch: int) -> int:
+    """Steps of the run."""
+    steps = config.train.steps or round(config.train.epochs * steps_per_epoch)
+    if not steps:
+        problem = f"--train.epochs {config.train.epochs} gives no step: an epoch has {steps_per_epoch}"
+        raise ValueError(f"{problem}; expected at least {1 / steps_per_epoch:.2g}")
+    if steps >= 2**31:
+        problem = f"{length_option(config)} is {steps:,} steps, an epoch has {steps_per_epoch}"
+        raise ValueError(f"{problem}; expected less than 2**31 steps")
+    soft_gate_steps = count_soft_gate_steps(config, steps_per_epoch)
+    if soft_gate_steps >= steps:
+        problem = f"--train.soft-gate-epochs {config.train.soft_gate_epochs} is {soft_gate_steps} of {steps} steps"
+        raise ValueError(f"{problem}; expected fewer, because the net is tested with hard gates")
+    return steps
+
+
+def count_soft_gate_steps(config: Config, steps_per_epoch: int) -> int:
+    """Steps with soft gates, the first ones of the run."""
+    return round(config.train.soft_gate_epochs * steps_per_epoch)
+
+
+def check_deterministic(platform: str, flags: str) -> None:
+    """That XLA picks no operations whose results differ between runs; `flags` are XLA_FLAGS."""
+    values = dict(flag.partition("=")[::2] for flag in flags.split())  # the last of equal flags counts
+    if platform in ("gpu", "cuda", "rocm") and DETERMINISTIC != {name: values.get(name) for name in DETERMINISTIC}:
+        expected = " ".join(f"{name}={value}" for name, value in DETERMINISTIC.items())
+        actual = repr(flags) if flags else "nothing"
+        raise ValueError(
+            f"--train.deterministic: expected {expected} in the environment variable XLA_FLAGS, got {actual}"
+        )
+
+
+def eval_batch_size(config: Config) -> int:
+    """Images of an evaluation batch."""
+    return config.data.eval_batch_size or config.data.batch_size
+
+
+def check_split(config: Config, devices: int, processes: int = 1) -> None:
+    """That this many devices and processes can share a batch."""
+    if devices % processes:
+        raise ValueError(f"expected equally many devices in {processes} processes, got {devices} devices in all")
+    parts = devices * config.optim.accumulate
+    sizes = {
+        "--data.batch-size": (config.data.batch_size, parts, " (devices x --optim.accumulate)"),
+        "--data.eval-batch-size": (eval_batch_size(config), devices, " devices"),
+    }
+    for option, (size, parts, unit) in sizes.items():
+        if size % parts:
+            multiples = one_of(str(n) for n in (size // parts * parts, -(-size // parts) * parts) if n)
+            problem = f"expected {option} to be a multiple of {parts}{unit}, got {size}"
+            raise ValueError(f"{problem}; did you mean {multiples}?")
+    if (config.data.mixup or config.data.cutmix) and config.data.batch_size // devices % 2:
+        problem = "mixup and CutMix pair images: expected an even number on each device"
+        raise ValueError(f"{problem}, got --data.batch-size {config.data.batch_size} on {devices} devices")
+    group = config.model.bn_group_size
+    if group is not None and devices % group:
+        raise ValueError(f"expected --model.bn-group-size to divide {devices} devices, got {group}")
+
+
+def check_values_per_channel(config: Config, model: nn.Module, image_shape: tuple[int, ...], devices: int) -> None:
+    """That no norm computes statistics of one value per channel, as when a device gets one image at a time."""
+    if config.data.batch_size > devices * config.optim.accumulate or (config.model.bn_axis and devices > 1):
+        return
+    model = model.clone(bn_axis=None, bn_group_size=None, drop_rate=0.0, drop_path=0.0)
+    image = jax.ShapeDtypeStruct((1, *image_shape), model.dtype)
+    variables, is_frozen = shapes(model, image_shape[0]).variables, frozen(config.optim)
+    train = partial(model.apply, train=True, mutable=["batch_stats", *SOWN])
+    try:
+        with nn.intercept_methods(keep_statistics(is_frozen)) if is_frozen else nullcontext():
+            jax.eval_shape(train, variables, image)
+    except ValueError as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(
+            f"--data.batch-size {config.data.batch_size} is one image at a time on each device: {reason}"
+        ) from None

@@ -1,0 +1,130 @@
+"""Opens the data that a config names, and makes its augmentation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, cast
+
+from resnet_jax import data
+from resnet_jax.config import DataConfig, check_data
+from resnet_jax.data import Dataset, Loader
+from resnet_jax.data.loading.statistics import depth_note
+from resnet_jax.data.sources.class_names import join_names
+from resnet_jax.data.sources.held_out import Sides, shared
+from resnet_jax.data.sources.stored import StoredDataset
+from resnet_jax.runs.files.image_record import Record
+from resnet_jax.types import LabelKind, Preprocess
+
+
+def open_dataset(config: DataConfig, record: Record | None = None, label_kind: LabelKind = "class") -> Dataset:
+    """The dataset that a config names.
+
+    Args:
+      record: the images of a run to resume; see `make_plan`.
+
+    Raises:
+      ValueError, OSError: it does not exist or is not understood.
+    """
+    dataset = data.open_dataset(
+        config.name,
+        path=config.path,
+        data_dir=config.data_dir,
+        labels=config.labels,
+        label_column=config.label_column,
+        image_column=config.image_column,
+        label_kind=label_kind,
+        classes=config.classes,
+        as_0_1_0=config.holdout == "position",
+        skip_unreadable=config.unreadable == "skip",
+    )
+    return keep_sides(dataset, record)
+
+
+def keep_sides(dataset: Dataset, record: Record | None) -> Dataset:
+    """The dataset, with each image on the side, training or held out, that the run with this record has it on."""
+    if record is None or not isinstance(dataset, StoredDataset):
+        return dataset
+    return replace(dataset, sides=Sides(record.trained, record.train, record.test))
+
+
+def open_data(
+    config: DataConfig, record: Record | None = None, label_kind: LabelKind = "class"
+) -> tuple[Dataset, tuple[str, str], Loader, Loader]:
+    """The dataset, the names of its training and test split, and these two splits as sources.
+
+    Args:
+      record: the images of a run to resume; see `make_plan`.
+
+    Raises:
+      ValueError, OSError: something is missing or cannot be read.
+    """
+    check_data(config)
+    dataset = open_dataset(config, record, label_kind)
+    splits = data.default_splits(dataset, config.train_split, config.test_split, config.holdout)
+    if config.holdout == "digest" and (count := shared(dataset, *splits)):
+        problem = f"--data.train-split {splits[0]!r} and --data.test-split {splits[1]!r} share {count:,} images"
+        raise ValueError(f"{problem} of {dataset.name}; expected disjoint splits, as train[:80%] and train[80%:]")
+    train = open_split(config, dataset, splits[0])
+    if label_kind == "class" and len(train.classes) < 2:
+        which = "data.classes" if config.classes is not None else dataset.name
+        raise ValueError(f"{which} has one class, {train.classes[0]!r}; expected two or more")
+    if config.balance:
+        train = replace(cast(Any, train), balance=True)
+    channels: Any = train.image_shape[-1]
+    if any(config.color_jitter) and channels != 3:
+        raise ValueError("--data.color-jitter needs three channels; these images are grey (--data.channels 3)")
+    # Both splits get the same number of channels, even if one is all grey; the test uses all images of each class.
+    test_config = replace(config, channels=channels, per_class=None)
+    return dataset, splits, train, open_split(test_config, dataset, splits[1])
+
+
+def open_split(
+    config: DataConfig,
+    dataset: Dataset,
+    split: str,
+    known_classes: tuple[str, ...] | None = None,
+    label_kind: LabelKind | None = None,
+) -> Loader:
+    """A split of a dataset, loaded as `config` says; see `data.open_loader`."""
+    return data.open_loader(
+        dataset,
+        split,
+        image_size=config.image_size,
+        resize=config.resize,
+        crop_area=config.crop_area,
+        interpolation=config.interpolation,
+        threads=config.threads,
+        channels=config.channels,
+        class_names=config.class_names,
+        classes=config.classes,
+        per_class=config.per_class,
+        known_classes=known_classes,
+        label_kind=label_kind,
+        skip_unreadable=config.unreadable == "skip",
+    )
+
+
+def data_notes(config: DataConfig, dataset: Dataset, split: str) -> tuple[str, ...]:
+    """Notes on the data for the user, a line each; renamed classes with both names."""
+    examples, notes = dataset.examples(split), [*dataset.notes]
+    if (note := depth_note(examples)) is not None:
+        notes.append(note)
+    if config.class_names is not None:
+        renamed = zip(examples.classes, data.rename_classes(examples.classes, config.class_names), strict=True)
+        notes.append(f"classes renamed: {join_names([f'{old}={new}' for old, new in renamed])}")
+    return tuple(notes)
+
+
+def make_augmentation(config: DataConfig, preprocess: Preprocess, num_classes: int) -> Callable[..., Any]:
+    """The augmentation of training batches, on the device."""
+    return data.make_augment(
+        preprocess,
+        padding=config.padding,
+        horizontal_flip=config.horizontal_flip,
+        color_jitter=config.color_jitter,
+        cutout=config.cutout,
+        mixup=config.mixup,
+        cutmix=config.cutmix,
+        num_classes=num_classes,
+    )

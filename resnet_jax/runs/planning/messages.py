@@ -1,0 +1,40 @@
+"""Lines that a run prints, and advice in its errors."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from resnet_jax.config import Config
+from resnet_jax.distributed.devices import Parallel
+from resnet_jax.extras import install_command, is_installed
+from resnet_jax.runs.planning.plan import RunPlan
+
+
+def headline(plan: RunPlan, parallel: Parallel, directory: Path, start: int) -> str:
+    """Two lines: the data; then the model, the devices, the length and the run directory."""
+    count, device = len(parallel.devices), parallel.devices[0]
+    where = f"{count} {device.device_kind} device{'s' if count > 1 else ''} ({parallel.mode})"
+    resuming = f", resuming from step {start}" if start else ""
+    images = f"{plan.train.num_examples:,} training images, {plan.test.num_examples:,} test images"
+    data = f"{plan.data_name}: {images}, {len(plan.train.classes)} classes"
+    processes = f" in {parallel.share[1]} processes" if parallel.share[1] > 1 else ""
+    return f"{data}\n{plan.config.model.name}, {where}{processes}: {plan.steps} steps in {directory}{resuming}"
+
+
+def next_commands(workdir: str, step: str) -> str:
+    """Commands to type after a run, for its checkpoint `step`."""
+    run, option = shlex.quote(workdir), "" if step == "latest" else f" --step {step}"
+    install = "" if is_installed("matplotlib") else f" (after {install_command('matplotlib')})"
+    return f"resnet-jax predict {run} IMAGE{option}, resnet-jax eval {run}{option}, resnet-jax plot {run}{install}"
+
+
+def less_memory(config: Config) -> str:
+    """Advice: options that reduce the memory of a training step."""
+    data, model, parts = config.data, config.model, config.optim.accumulate
+    options = [f"a lower --data.batch-size (now {data.batch_size})", f"--optim.accumulate {2 * parts} (now {parts})"]
+    if model.remat == "none":
+        options.append("--model.remat block")
+    if model.dtype == "float32":
+        options.append("--model.dtype bfloat16")
+    return f"{', '.join(options)} use less; a run with a checkpoint also needs --resume.allow-changes"

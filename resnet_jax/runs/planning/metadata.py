@@ -1,0 +1,36 @@
+"""Metadata of a run's checkpoints."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from resnet_jax.config import to_dict
+from resnet_jax.runs.files.directory import versions
+from resnet_jax.runs.planning.numerics import NUMERICS
+from resnet_jax.runs.planning.plan import RunPlan
+
+
+def checkpoint_metadata(plan: RunPlan, step: int) -> dict[str, Any]:
+    """What a checkpoint records beside its arrays."""
+    return {
+        "model": {"name": plan.config.model.name, "overrides": plan.overrides},
+        "task": plan.task.name,
+        "task_record": plan.task.record(),
+        "classes": list(plan.train.classes),
+        "preprocess": asdict(plan.preprocess),
+        "versions": versions(),
+        "numerics": NUMERICS,
+        "config": to_dict(plan.config),
+        "data": {"next_step": step} | data_metadata(plan),
+    }
+
+
+def data_metadata(plan: RunPlan) -> dict[str, Any]:
+    """Data facts that must not change when a run resumes, because they decide which images it is trained on."""
+    images = {"train": plan.train.num_examples, "test": plan.test.num_examples}
+    digests = {split: identity.digests for split, identity in zip(images, plan.identities, strict=True)}
+    metadata = {"images": images, "classes": list(plan.train.classes), "digests": digests}
+    if plan.config.data.class_names is not None:  # names by position mean other classes when the order changes
+        metadata["own_classes"] = list(plan.own_classes)
+    return metadata

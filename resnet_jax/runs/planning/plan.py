@@ -1,0 +1,223 @@
+"""Config -> checked RunPlan. Mistakes raise here, before any device is used."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import flax.linen as nn
+import optax
+
+from resnet_jax.checkpoints.best import Measure
+from resnet_jax.config import Config, ModelConfig, check_config, check_moments, class_weight
+from resnet_jax.data import Loader
+from resnet_jax.data.sources.held_out import HELD_OUT
+from resnet_jax.data.sources.identity import MANY, Identity
+from resnet_jax.data.sources.subsets import identify
+from resnet_jax.errors import did_you_mean
+from resnet_jax.models import create_model, shapes
+from resnet_jax.models.phases import Phase, training_phases
+from resnet_jax.moved import renamed_names
+from resnet_jax.runs.files.image_record import Record
+from resnet_jax.runs.planning.checks import (
+    check_batch_and_shape,
+    check_data_path,
+    check_model_options,
+    check_objective,
+    constant_targets,
+    count_soft_gate_steps,
+    count_steps,
+)
+from resnet_jax.runs.planning.datasets import data_notes, open_data
+from resnet_jax.runs.planning.optimizer import frozen_note, make_schedule, warmup_steps
+from resnet_jax.tasks import Task, TaskOptions, check_definition, check_record, get_task
+from resnet_jax.types import Preprocess
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """A checked run: its model, data, schedule and length."""
+
+    config: Config
+    splits: tuple[str, str]  # names of the training and the test split
+    task: Task
+    model: nn.Module
+    overrides: dict[str, Any]  # options of create_model
+    train: Loader
+    test: Loader
+    data_name: str
+    own_classes: tuple[str, ...]  # the data's class names in the order of their labels, before they were renamed
+    preprocess: Preprocess
+    schedule: optax.Schedule
+    steps: int
+    steps_per_epoch: int
+    eval_every_steps: int
+    notes: tuple[str, ...] = ()  # for the user, on the data and on how the config was understood
+    best: Measure = Measure("loss", -1)  # test result by which the best state is chosen
+    record: Record | None = None  # images of the run to resume
+
+    @cached_property
+    def phases(self) -> tuple[Phase, ...]:
+        """The nets that are trained, in order."""
+        soft_gate_steps = count_soft_gate_steps(self.config, self.steps_per_epoch)
+        penalty = self.config.optim.gate_penalty
+        return training_phases(self.model, gate_penalty=penalty, soft_gate_steps=soft_gate_steps)
+
+    @cached_property
+    def identities(self) -> tuple[Identity, Identity]:
+        """Identities of the training and the test images. Large sets of files are identified without reading them.
+
+        A resumed run keeps its kind of fingerprint, because fingerprints of two kinds cannot be compared.
+        """
+        examples = self.train.examples, self.test.examples
+        by_contents = sum(map(len, examples)) <= MANY or any(split.endswith(f"[{HELD_OUT}]") for split in self.splits)
+        kind = "contents" if by_contents else "names"
+        if self.record is not None:
+            kind = self.record.train.kind
+        train, test = (identify(one, kind) for one in examples)
+        return train, test
+
+
+def make_plan(config: Config, record: Record | None = None, task: Task | None = None) -> RunPlan:
+    """Checks a config, opens its data and builds its model; uses no device.
+
+    Args:
+      record: images of a run to resume; each stays on its side, training or held out.
+      task: replaces the task that the config names.
+
+    Raises:
+      ValueError, TypeError, OSError: a mistake, with the nearest valid choice.
+    """
+    check_config(config)
+    check_moments(config.data)
+    if task is not None:
+        check_definition(task)
+    # The model first: opening the data may take long.
+    model = create_model(config.model.name, **model_overrides(config.model, num_classes=1, in_channels=1))
+    check_model_options(config, model)
+    check_data_path(config.data.path)
+    label_kind = (get_task(config.task) if task is None else task).label_kind
+    dataset, splits, train, test = open_data(config.data, record, label_kind)
+    check_batch_and_shape(config, f"{dataset.name} ({splits[0]})", train, test)
+    height, _, channels = train.image_shape
+    is_own = task is not None
+    task = make_task(config, train, task)
+    overrides = model_overrides(config.model, num_classes=task.num_outputs, in_channels=channels)
+    model = task.build(config.model.name, overrides, train)
+    variables = shapes(model, height).variables
+    params = variables["params"]
+    if is_own:
+        check_record(task)
+        check_objective(task.objective, model, variables, train)
+    mean, std = _moments(config, train)
+    steps_per_epoch = train.num_examples // config.data.batch_size
+    steps = count_steps(config, steps_per_epoch)
+    schedule = make_schedule(
+        config.optim, batch_size=config.data.batch_size, steps_per_epoch=steps_per_epoch, steps=steps
+    )
+    notes = (
+        *data_notes(config.data, dataset, splits[0]),
+        *(constant_targets(splits, train, test) if label_kind == "targets" else ()),
+        *warmup_steps(config.optim, steps_per_epoch, steps)[1],
+        *frozen_note(config.optim, params),
+    )
+    is_renamed = config.data.class_names is not None
+    return RunPlan(
+        config=config,
+        splits=splits,
+        task=task,
+        model=model,
+        overrides=overrides,
+        train=train,
+        test=test,
+        data_name=f"{dataset.name} ({splits[0]}; test: {splits[1]})",
+        own_classes=dataset.examples(splits[0]).classes if is_renamed else train.classes,
+        preprocess=Preprocess(
+            image_size=height,
+            resize=train.resize,
+            mean=mean,
+            std=std,
+            interpolation=config.data.interpolation,
+        ),
+        schedule=schedule,
+        steps=steps,
+        steps_per_epoch=steps_per_epoch,
+        eval_every_steps=max(1, round(config.train.eval_every_epochs * steps_per_epoch)),
+        notes=notes,
+        best=best_measure(config, task),
+        record=record,
+    )
+
+
+def make_task(config: Config, train: Loader, task: Task | None = None) -> Task:
+    """The task that a config names, or `task`, for this training data.
+
+    Raises:
+      ValueError: an unknown name, or data without labels for the task.
+    """
+    weights: Any = config.optim.class_weights
+    if weights is not None and isinstance(weights[0], str) and weights != "balanced":
+        weights = dict(map(class_weight, weights))
+    options = TaskOptions(config.optim.label_smoothing, weights, config.optim.regression_loss)
+    return (get_task(config.task) if task is None else task).for_data(train, options)
+
+
+def best_measure(config: Config, task: Task) -> Measure:
+    """The test result by which the best state is chosen: `checkpoint.best`, or the first one of the task.
+
+    Raises:
+      ValueError: the task has no such result.
+    """
+    name = config.checkpoint.best or next(iter(task.measures))
+    try:
+        return Measure.of(name, task.measures)
+    except ValueError:
+        expected = did_you_mean(name.removeprefix("ema_"), task.measures)
+        raise ValueError(f"--checkpoint.best {name}: the task {task.name} has no such result; {expected}") from None
+
+
+def model_overrides(config: ModelConfig, *, num_classes: int, in_channels: int) -> dict[str, Any]:
+    """Options of `create_model` beside the name."""
+    overrides = {name: value for name, value in asdict(config).items() if name != "name"}
+    if config.stem is None:
+        del overrides["stem"]
+    return overrides | {"num_classes": num_classes, "in_channels": in_channels}
+
+
+def _moments(config: Config, train: Loader) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation per channel: the config's, or else those of the training images."""
+    data, channels = config.data, train.image_shape[-1]
+    measured = train.moments() if data.mean is None or data.std is None else ((), ())
+    mean = measured[0] if data.mean is None else data.mean
+    std = measured[1] if data.std is None else data.std
+    if not len(mean) == len(std) == channels:
+        values = f"--data.mean {' '.join(map(str, mean))} and --data.std {' '.join(map(str, std))}"
+        raise ValueError(f"expected {channels} numbers, one per channel, in {values}")
+    return mean, std
+
+
+def adopt_preprocess(plan: RunPlan, preprocess: Preprocess) -> RunPlan:
+    """The plan with the normalisation that its first weights were trained with, unless the config sets another."""
+    data = plan.config.data
+    mean = preprocess.mean if data.mean is None else plan.preprocess.mean
+    std = preprocess.std if data.std is None else plan.preprocess.std
+    return replace(plan, preprocess=replace(plan.preprocess, mean=mean, std=std))
+
+
+if not TYPE_CHECKING:  # names of version 0.1.0, whose module did all of this
+    _MOVED = {
+        "checks": ("DETERMINISTIC", "check_deterministic", "check_split"),
+        "data_changes": ("data_changes", "record_of"),
+        "datasets": ("keep_sides", "make_augmentation", "open_data", "open_dataset", "open_split"),
+        "optimizer": ("check_patterns", "frozen", "make_optimizer", "make_schedule"),
+    }
+    __getattr__ = renamed_names(
+        __name__,
+        {
+            "Plan": "runs.planning.plan.RunPlan",
+            "eval_batch": "runs.planning.checks.eval_batch_size",
+            "data_facts": "runs.planning.metadata.data_metadata",
+            **{name: f"runs.{module}.{name}" for module, names in _MOVED.items() for name in names},
+        },
+    )

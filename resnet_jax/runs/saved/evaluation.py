@@ -1,0 +1,301 @@
+"""Evaluates runs over a split: chooses the images and the nets. Nothing is printed here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from resnet_jax import data
+from resnet_jax.checkpoints.reader import Checkpoint, kept_steps
+from resnet_jax.config import DataConfig, check_data, place
+from resnet_jax.data.loading.streaming import StreamingLoader
+from resnet_jax.data.sources.protocols import DataSource
+from resnet_jax.distributed.devices import Parallel
+from resnet_jax.evaluation.views import (
+    Protocol,
+    Views,
+    ensemble,
+    make_views,
+    predict_views,
+    shorter_sides,
+)
+from resnet_jax.files import expanded
+from resnet_jax.runs.files.image_record import Record, has_trained_images, select, trained_on
+from resnet_jax.runs.planning.datasets import keep_sides, open_dataset, open_split
+from resnet_jax.runs.pretrained import pretrained
+from resnet_jax.runs.saved.evaluation_files import EvaluationResult, measure
+from resnet_jax.runs.starting.opening import SavedRun, open_run
+from resnet_jax.tasks import Task
+from resnet_jax.types import LabelKind, Preprocess, Pretrained
+
+
+@dataclass(frozen=True)
+class TestImages:
+    """A split of a dataset, to evaluate on."""
+
+    __test__ = False  # not a class of tests
+    dataset: data.Dataset
+    config: DataConfig
+    run_config: DataConfig  # of the first run
+    split: str
+    is_own: bool  # whether they are the first run's data
+
+
+@dataclass(frozen=True)
+class _Net:
+    """A net with the images it is evaluated on, preprocessed as in its training."""
+
+    net: Pretrained
+    task: Task  # with what it keeps of the net's training data
+    source: StreamingLoader
+    views: Views
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Runs to evaluate together, opened and checked."""
+
+    runs: Sequence[str]
+    steps: Sequence[int]
+    ema: bool
+    protocol: Protocol
+    scales: Sequence[int] | None
+    images: TestImages
+    nets: Sequence[_Net]
+    is_newest: bool  # whether the weights are those of the first run's newest checkpoint
+    counts: dict[str, int | None]  # images "dropped" and "trained_on"; None: not known
+    note: str  # for a person; "" for none
+
+    @property
+    def source(self) -> StreamingLoader:
+        return self.nets[-1].source
+
+    def evaluate(self) -> EvaluationResult:
+        """Predictions for every image, as means over its views and over the nets, and their metrics."""
+        parallel = Parallel()
+        config = self.images.config
+        devices = len(parallel.devices)
+        batch = -(-(config.eval_batch_size or config.batch_size) // devices) * devices
+        each = [
+            predict_views(one.net, one.task, one.source, one.views, batch_size=batch, parallel=parallel)
+            for one in self.nets
+        ]
+        task = self.nets[0].task
+        predictions = ensemble(task, [predictions for predictions, _ in each])
+        # Metrics that a net sows are of that net, not of an ensemble.
+        result = measure(task, predictions, each[0][1] if len(each) == 1 else {})
+        if any(one.task.record() != task.record() for one in self.nets):
+            # The loss depends on data of each run's training, such as the mean of its targets.
+            result.metrics.pop("loss", None)
+        return result
+
+    def record(self, result: EvaluationResult) -> dict[str, Any]:
+        """What was evaluated, and the metrics, as JSON holds them."""
+        one = {"run": self.runs[0], "step": self.steps[0]}
+        several = {"runs": self.runs, "steps": self.steps}
+        where = {
+            "ema": self.ema,
+            "data": self.images.dataset.name,
+            "split": self.images.split,
+            "protocol": self.protocol,
+        }
+        if self.protocol == "multi-scale":
+            where["scales"] = shorter_sides(self.source.image_size, self.scales)
+        count = {"skipped": len(self.source.skipped), **self.counts, "images": len(result.predictions.labels)}
+        return {**(one if len(self.steps) == 1 else several), **where, **count, **result.metrics}
+
+    def heading(self, count: int) -> str:
+        """One line on what was evaluated; `count` images."""
+        heading = " + ".join(f"{run}, step {step}" for run, step in zip(self.runs, self.steps, strict=True))
+        heading += ", averaged weights" if self.ema else ""
+        if self.protocol != "single":
+            heading += f", {self.protocol}"
+        if self.protocol == "multi-scale":
+            sides = shorter_sides(self.source.image_size, self.scales)
+            heading += f" ({' '.join(map(str, sides))} pixels)"
+        return f"{heading}, on {self.images.dataset.name} ({self.images.split}), {count} images"
+
+    def variant(self) -> tuple[str, ...]:
+        """Names of what differs from the test at the end of the run: images, views, step, averaged weights."""
+        views = () if self.protocol == "single" else (self.protocol,)
+        step = () if self.is_newest else (f"step-{self.steps[0]}",)
+        return (*self._other_images(), *views, *step, *(("ema",) if self.ema else ()))
+
+    def _other_images(self) -> tuple[str, ...]:
+        images = self.images
+        if not images.is_own:
+            return Path(os.path.abspath(images.dataset.name)).name, images.split
+        trained = images.run_config
+        try:
+            tested = data.default_splits(images.dataset, trained.train_split, trained.test_split, trained.holdout)[1]
+        except ValueError:  # the dataset has other splits by now
+            return (images.split,)
+        return () if images.split == tested else (images.split,)
+
+
+def open_evaluation(
+    runs: Sequence[str],
+    config: DataConfig,
+    *,
+    step: str = "latest",
+    split: str | None = None,
+    protocol: Protocol = "single",
+    scales: Sequence[int] | None = None,
+    ema: bool = False,
+    task: Task | None = None,
+) -> Evaluation:
+    """Opens runs and images, and checks that they fit; evaluates nothing yet.
+
+    Args:
+      runs: folders of runs of one task, with the same classes.
+      config: the images: the data of the first run, or other data.
+      split: to evaluate; None: as the first run was tested; of other data the test split, else all.
+      step, ema: the weights; see `load_checkpoint`.
+      task: that of runs of a task of your own.
+
+    Raises:
+      ValueError, OSError: runs, images or options are missing, invalid or do not fit each other.
+    """
+    check_data(config)
+    opened = [open_run(run, step, task=task) for run in runs]
+    first = opened[0].checkpoint
+    if len(names := dict.fromkeys(saved.task.name for saved in opened)) > 1:
+        raise ValueError(f"expected runs of one task, got runs of {', '.join(names)}")
+    images = _choose_images(runs[0], opened[0], config, split)
+    nets: list[_Net] = []
+    for saved in opened:
+        if saved.checkpoint.metadata["classes"] != first.metadata["classes"]:
+            raise ValueError(f"expected runs with the classes of {runs[0]}, got {saved.directory}")
+        source = _open_images(images, saved.checkpoint, saved.task.label_kind)
+        if not nets:
+            mask, counts, note = _held_out(runs, opened, source.examples, images, bool(split))
+        source = select(source, mask)
+        views = make_views(protocol, source, scales)
+        net = pretrained(saved.checkpoint, ema=ema, allow_nonfinite=True)
+        nets.append(_Net(net, saved.task, source, views))
+    steps = [saved.checkpoint.step for saved in opened]
+    is_newest = steps[0] == max(kept_steps(first.path.parent))
+    return Evaluation(runs, steps, ema, protocol, scales, images, nets, is_newest, counts, note)
+
+
+def _choose_images(run: str, saved: SavedRun, config: DataConfig, split: str | None) -> TestImages:
+    """The dataset and the split: those of the run, unless others are named.
+
+    Raises:
+      ValueError, OSError: they do not exist, or it is not known which of them the run was trained on.
+    """
+    trained, record = saved.config.data, saved.record
+    if config.per_class != trained.per_class:
+        raise ValueError("--data.per-class is for training; name a part of the split: --split 'test[:100]'")
+    config = replace(config, per_class=None)
+    dataset = _open_for(run, config, trained, saved.task.label_kind)
+    if is_own := place(config) == place(trained) or _has_moved(dataset, config, trained, record):
+        # The command line has dropped these for data at another place.
+        config = replace(
+            config, class_names=config.class_names or trained.class_names, classes=config.classes or trained.classes
+        )
+        dataset = keep_sides(dataset, record)
+    is_default = split is None
+    split = split or _default_split(dataset, config, trained, is_own)
+    if is_own and is_default:
+        _check_held_out(run, dataset, config, split, record)
+    return TestImages(dataset, config, trained, split, is_own)
+
+
+def _open_images(images: TestImages, checkpoint: Checkpoint, label_kind: LabelKind) -> StreamingLoader:
+    """The split under the labels of a trained net, preprocessed as in its training."""
+    config, preprocess, known = images.config, checkpoint.preprocess, tuple(checkpoint.metadata["classes"])
+    channels: Any = len(preprocess.mean)
+    if config.image_size is None:  # otherwise they are cropped to its size
+        source = open_split(replace(config, channels=channels), images.dataset, images.split, known, label_kind)
+        _check_size(source, preprocess, images.dataset.name)
+    cropped = replace(
+        config,
+        channels=channels,
+        image_size=preprocess.image_size,
+        resize=preprocess.resize if config.resize in (None, images.run_config.resize) else config.resize,
+        interpolation=preprocess.interpolation,
+    )
+    check_data(cropped)
+    result: Any = open_split(cropped, images.dataset, images.split, known, label_kind)
+    return result
+
+
+def _check_size(source: data.Loader, preprocess: Preprocess, name: str) -> None:
+    size = preprocess.image_size
+    if source.image_shape[:2] != (size, size):
+        shape = " x ".join(map(str, source.image_shape))
+        raise ValueError(
+            f"{name}: expected images of {size} x {size} pixels, got {shape}; --data.image-size {size} resizes them"
+        )
+
+
+def _open_for(run: str, config: DataConfig, trained: DataConfig, label_kind: LabelKind) -> data.Dataset:
+    """The dataset. If that of the run is missing, the error names the option for its new path."""
+    try:
+        return open_dataset(config, label_kind=label_kind)
+    except FileNotFoundError as error:
+        if place(config) != place(trained):
+            raise
+        if trained.path and expanded(trained.path).exists():
+            problem = f"{error}; {run} was trained with this file"
+            raise FileNotFoundError(f"{problem}; name where it is now: --data.labels") from None
+        problem = f"{error}; this is the path of the images that {run} was trained with"
+        raise FileNotFoundError(f"{problem}; name where they are now: --data.path") from None
+
+
+def _has_moved(dataset: data.Dataset, config: DataConfig, trained: DataConfig, record: Record | None) -> bool:
+    """Whether the dataset is that of the run at another path: it has most of its training images."""
+    base = trained.train_split.partition("[")[0]
+    if record is None or not config.path or base not in dataset.splits:
+        return False
+    try:
+        examples = data.open_examples(dataset, base, trained.class_names, trained.classes)
+    except ValueError:  # other classes
+        return False
+    return has_trained_images(examples, record)
+
+
+def _check_held_out(run: str, dataset: data.Dataset, config: DataConfig, split: str, record: Record | None) -> None:
+    """Raises ValueError if a part held out by position may not be the one of a run without a record."""
+    train = data.default_splits(dataset, config.train_split, config.test_split, config.holdout)[0]
+    if record is None and not {*dataset.places(train)}.isdisjoint(dataset.places(split)):
+        problem = f"{dataset.name} has changed since {run} was trained, which has no record of its images"
+        raise ValueError(f"{problem}: its held-out images are not known; name other data by --data.path or --split")
+
+
+def _held_out(
+    runs: Sequence[str], opened: Sequence[SavedRun], examples: DataSource, images: TestImages, is_explicit: bool
+) -> tuple[np.ndarray, dict[str, int | None], str]:
+    """Which images to test on, bool [n]; the numbers "dropped" and "trained_on" (None: not known); and a note.
+
+    Images that a run was trained on are dropped, unless the user named the split or the data.
+    """
+    records = [saved.record for saved in opened]
+    is_own = [images.is_own, *(place(saved.config.data) == place(images.config) for saved in opened[1:])]
+    mask, known = trained_on(examples, list(zip(records, is_own, strict=True)))
+    count, total = int(mask.sum()), len(examples)
+    is_chosen = is_explicit or not images.is_own
+    if count == total and not is_chosen:
+        raise ValueError(f"all of the {count:,} images were trained on; name other images by --split or --data.path")
+    ending = "" if is_chosen else ", and are not tested on"
+    notes = [f"{count:,} of {total:,} images were trained on{ending}"] if count else []
+    if not known:
+        names = " and ".join(run for run, record in zip(runs, records, strict=True) if record is None)
+        reason = f"{names} has no record of its images" if names else "the record of its images is incomplete"
+        notes.append(f"whether {'others' if count else 'images'} were trained on is not known: {reason}")
+    remaining = count if is_chosen else 0
+    counts = {"dropped": count - remaining, "trained_on": remaining if known else None}
+    return (np.ones_like(mask) if is_chosen else ~mask), counts, "; ".join(notes)
+
+
+def _default_split(dataset: data.Dataset, config: DataConfig, trained: DataConfig, is_own: bool) -> str:
+    """The split that the run was tested on; of other data the test split, or all of it."""
+    if is_own or config.test_split != trained.test_split:
+        return data.default_splits(dataset, config.train_split, config.test_split, config.holdout)[1]
+    return next((name for name in data.TEST_SPLITS if name in dataset.splits), "train")

@@ -1,0 +1,179 @@
+"""Recomputes running statistics as averages over training images, with the weights fixed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from dataclasses import replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import flax.linen as nn
+import jax
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+from jax import lax
+
+from resnet_jax.checkpoints.manager import Checkpoints
+from resnet_jax.config import LARGEST, to_dict
+from resnet_jax.distributed.devices import AXIS, Parallel
+from resnet_jax.files import expanded, replace_file, to_json
+from resnet_jax.runs.files.directory import make_directory, record_config
+from resnet_jax.runs.files.image_record import write_record
+from resnet_jax.runs.planning.optimizer import frozen
+from resnet_jax.runs.starting.opening import restore_run
+from resnet_jax.tasks import Task
+from resnet_jax.training.batch import complete
+from resnet_jax.training.core import Augment, step_keys, training_pass
+from resnet_jax.training.freeze import keep_statistics
+from resnet_jax.training.optim import PathPredicate
+from resnet_jax.training.state import TrainState
+from resnet_jax.types import Batch
+
+
+def recalibrated(
+    model: nn.Module,
+    state: TrainState,
+    batches: Iterable[Batch],
+    parallel: Parallel,
+    *,
+    augment: Augment | None = None,
+    accumulate: int = 1,
+    frozen_norms: PathPredicate | None = None,
+) -> Any:
+    """Mean and variance of the input of each norm over all `batches`, as batch statistics.
+
+    Statistics from training follow the changing weights; these belong to the given weights. Every norm normalises with
+    the statistics of a batch as in training (of one device, or of those that share them). The mean is that of the batch
+    means; the variance is the mean of the batch variances plus the variance of the batch means (He et al. 2015; Wu and
+    Johnson 2021, "Rethinking 'Batch' in BatchNorm", section 3). Frozen norms keep their statistics.
+
+    Args:
+      batches: on the host, of equal size.
+      augment, accumulate: as for `make_train_step`.
+      frozen_norms: norms that training froze, by their parameters' paths (its `frozen`).
+
+    Raises:
+      ValueError: a model without running statistics, or with frozen norms only; no batch.
+    """
+    if not state.batch_stats:
+        raise ValueError("the model has no running statistics")
+    current = model.clone(norm=partial(model.norm, decay=0.0))  # its running statistics are those of the last batch
+
+    def step(state: TrainState, batch: Batch) -> Any:
+        augment_key, dropout, drop_path = step_keys(state.key, state.step)
+        batch = complete(batch, AXIS)
+        batch = batch if augment is None else augment(batch, augment_key)
+        parts = jax.tree.map(lambda x: x.reshape(accumulate, -1, *x.shape[1:]), dict(batch))
+        rngs = {"dropout": dropout, "drop_path": drop_path}
+        statistics = []
+        with nullcontext() if frozen_norms is None else nn.intercept_methods(keep_statistics(frozen_norms)):
+            for i in range(accumulate):
+                part = jax.tree.map(lambda x: x[i], parts)  # noqa: B023
+                _, updated = training_pass(current, state.params, state.batch_stats, part, rngs)
+                statistics.append(updated["batch_stats"])
+        stacked = jax.tree.map(lambda *x: jax.numpy.stack(x), *statistics)
+        return lax.all_gather(stacked, AXIS, tiled=True)
+
+    run: Callable[..., Any] = parallel.map(step)
+    original = flatten_dict(jax.device_get(state.batch_stats))
+    moved = replace(state, batch_stats=jax.tree.map(lambda x: x + 1, state.batch_stats))
+    sums = {path: np.zeros((2, *x.shape)) for path, x in original.items()}  # sums of statistics and of their squares
+    frozen_paths: set[Any] = set()
+    parts = 0
+    for number, batch in enumerate(parallel.prefetch(batches)):
+        if not number:  # a norm that returns whatever statistics it had is frozen
+            initial = flatten_dict(jax.device_get(moved.batch_stats))
+            statistics = flatten_dict(jax.device_get(run(moved, batch)))
+            frozen_paths = {path for path, x in statistics.items() if (x == initial[path]).all()}
+            if frozen_paths == original.keys():
+                raise ValueError("every norm is frozen and keeps its statistics; there is nothing to recalibrate")
+        # Random numbers are keyed by the batch's number, as if training continued.
+        statistics = flatten_dict(jax.device_get(run(replace(state, step=state.step + number), batch)))
+        for path, x in statistics.items():
+            sums[path] += np.stack([x.sum(0, np.float64), np.square(x, dtype=np.float64).sum(0)])
+        parts += len(parallel.devices) * accumulate
+    if not parts:
+        raise ValueError("no batch to average over")
+    means = {path: total / parts for path, (total, _) in sums.items()}
+    for path in means:
+        if path[-1] == "var":
+            mean = (*path[:-1], "mean")
+            means[path] = means[path] + np.maximum(sums[mean][1] / parts - means[mean] ** 2, 0)
+    new = {path: x if path in frozen_paths else means[path].astype(x.dtype) for path, x in original.items()}
+    return unflatten_dict(new)
+
+
+def recalibrate(
+    run: str | Path,
+    out: str | Path,
+    *,
+    step: str | int = "latest",
+    ema: bool = False,
+    batches: int | None = None,
+    task: Task | None = None,
+) -> dict[str, Any]:
+    """Writes `run` to the directory `out` with statistics from `batches` training batches (None: an epoch of them).
+
+    Returns the test results "before" and "after", the "step", the number of "images" that were used and that of
+    "training_images": an epoch is whole batches, so its last few images are not used.
+
+    Args:
+      ema: recalibrate only the statistics of the averaged weights.
+      task: that of a run of a task of your own.
+
+    Raises:
+      ValueError, OSError: no such run; `out` is not empty; the data has changed.
+    """
+    if batches is not None and not 1 <= batches <= LARGEST:
+        raise ValueError(f"expected --batches from 1 to {LARGEST:,}, got {batches}")
+    out = expanded(out)
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise ValueError(f"expected an empty or new directory for the recalibrated run, got {out}, which has files")
+    restored = restore_run(run, step, task=task)
+    checkpoint, trainer, host = restored.checkpoint, restored.trainer, restored.state
+    plan, parallel = trainer.plan, trainer.parallel
+    if ema and not host.ema:
+        raise ValueError(f"{checkpoint.path} has no averaged weights; --optim.ema-decay keeps them")
+    if not host.batch_stats:
+        raise ValueError(f"{plan.config.model.name} has no running statistics")
+    make_directory(out.parent)
+    with TemporaryDirectory(prefix=f"{out.name}-", dir=out.parent) as temporary:  # renamed once it is complete
+        directory = Path(temporary) / "run"
+        make_directory(directory / "checkpoints")
+        state = parallel.replicate(host.averaged if ema else host)
+        before = trainer.test(replace(state, ema={}))
+        number = plan.steps_per_epoch if batches is None else batches
+        stats = recalibrated(
+            plan.model,
+            state,
+            islice(trainer.batches(checkpoint.step), number),
+            parallel,
+            augment=trainer.augment,
+            accumulate=plan.config.optim.accumulate,
+            frozen_norms=frozen(plan.config.optim),
+        )
+        after = trainer.test(replace(state, ema={}, batch_stats=parallel.replicate(stats)))
+        new = replace(host, ema={**host.ema, "batch_stats": stats}) if ema else replace(host, batch_stats=stats)
+        config = replace(plan.config, workdir=str(out))
+        metadata = {
+            **checkpoint.metadata,
+            "config": to_dict(config),
+            "recalibrated": {"from": str(run), "batches": number, "ema": ema},
+        }
+        results = {f"ema_{name}": x for name, x in after.items()} if ema else after
+        with Checkpoints(directory / "checkpoints", best=plan.best) as checkpoints:
+            checkpoints.save(checkpoint.step, new, metadata)
+            checkpoints.record_test(checkpoint.step, results)
+        record_config(directory, config, checkpoint.step)
+        if restored.record is not None:
+            write_record(directory, restored.record)
+        line = to_json({"step": checkpoint.step, "split": "test", **after})
+        replace_file(directory / "metrics.jsonl", f"{line}\n")
+        directory.rename(out)
+    images = number * plan.config.data.batch_size
+    counts = {"images": images, "training_images": plan.train.num_examples}
+    return {"step": checkpoint.step, **counts, "before": before, "after": after}

@@ -1,0 +1,71 @@
+"""Repeats one step of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from resnet_jax.checkpoints.reader import kept_steps
+from resnet_jax.files import expanded
+from resnet_jax.runs.files.directory import read_config
+from resnet_jax.runs.files.image_record import read_record
+from resnet_jax.runs.planning.plan import make_plan
+from resnet_jax.runs.starting.opening import restore_run
+from resnet_jax.tasks import Task
+from resnet_jax.training import metrics
+
+
+def replay(run: str | Path, step: int, *, task: Task | None = None) -> dict[str, Any]:
+    """Computes the metrics of `step` (1, 2, ...) again, from the newest checkpoint before it.
+
+    On equally many devices of the same kind they equal the run's bit for bit; "devices" has both numbers. The result
+    also has the batch's training examples, by index and by name, and the step of the checkpoint. `task` is that of a
+    run of a task of your own.
+
+    Raises:
+      ValueError, OSError: no such run; no valid checkpoint before the step; changed data or config; another task.
+    """
+    directory = expanded(run)
+    saved = kept_steps(directory / "checkpoints")
+    before = [one for one in saved if one < step]
+    if not before:
+        last = make_plan(read_config(directory), read_record(directory), task).steps
+        raise _not_replayable(directory, step, saved, last)
+    restored = restore_run(directory, before[-1], last_step=step, task=task)
+    checkpoint, trainer = restored.checkpoint, restored.trainer
+    if step > trainer.plan.steps:
+        raise _not_replayable(directory, step, saved, trainer.plan.steps)
+    parallel = trainer.parallel
+    state = parallel.replicate(restored.state)
+    batches = parallel.prefetch(trainer.batches(checkpoint.step))
+    for number in range(checkpoint.step + 1, step + 1):
+        state, sums = trainer.train_step(number, state, next(batches))
+    sums = jax.device_get(sums)
+    means = metrics.mean([sums]) if sums["count"] else dict.fromkeys(sums.keys() - {"count"})
+    return {
+        "step": step,
+        "checkpoint": checkpoint.step,
+        "devices": {"run": checkpoint.metadata.get("devices"), "here": len(parallel.devices)},
+        **means,
+        "learning_rate": trainer.rate(step),
+        "examples": trainer.examples(step),
+        "names": trainer.names(step),
+    }
+
+
+def _not_replayable(directory: Path, step: int, saved: Sequence[int], last: int) -> ValueError:
+    """The error for a step without a checkpoint before it, or after the last step; with steps that can be replayed."""
+    if not 1 <= step <= last:
+        return ValueError(f"step {step} of {directory} cannot be replayed; expected a step from 1 to {last}")
+    if not saved or saved[0] >= last:
+        hint = "--checkpoint.every-steps and --checkpoint.keep-latest keep more"
+        return ValueError(
+            f"no step of {directory} can be replayed: there is no checkpoint before the last step; {hint}"
+        )
+    return ValueError(
+        f"step {step} of {directory} cannot be replayed: its checkpoints are those of steps "
+        f"{', '.join(map(str, saved))}; expected a step from {saved[0] + 1} to {last}"
+    )

@@ -1,0 +1,1 @@
+"""The state that a run starts from: fresh, warm or resumed."""

@@ -1,0 +1,122 @@
+"""A run plan on its devices: compiled steps, batches and the initial state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING
+
+import flax.linen as nn
+import jax
+import numpy as np
+
+from resnet_jax.distributed.devices import Parallel
+from resnet_jax.evaluation.evaluate import evaluate
+from resnet_jax.metrics.evaluator import Evaluator
+from resnet_jax.moved import renamed_names
+from resnet_jax.runs.planning.checks import eval_batch_size
+from resnet_jax.runs.planning.datasets import make_augmentation
+from resnet_jax.runs.planning.optimizer import frozen, make_optimizer
+from resnet_jax.runs.planning.plan import RunPlan
+from resnet_jax.runs.starting.warm_start import overlay, with_kernels
+from resnet_jax.training.core import forward_step
+from resnet_jax.training.metrics import as_sums
+from resnet_jax.training.state import TrainState
+from resnet_jax.training.step import make_step
+from resnet_jax.types import Batch, Metrics, Variables
+
+
+class Trainer:
+    """Trains and tests what a run plan describes; the loop, `replay` and `recalibrate` call it."""
+
+    def __init__(self, plan: RunPlan, parallel: Parallel) -> None:
+        self.plan, self.parallel = plan, parallel
+        config = plan.config
+        self.augment = make_augmentation(config.data, plan.preprocess, len(plan.train.classes))
+        self._tx = make_optimizer(config.optim, plan.schedule)
+        self._compose = partial(
+            make_step,
+            tx=self._tx,
+            objective=plan.task.objective,
+            augment=self.augment,
+            accumulate=config.optim.accumulate,
+            ema_decay=config.optim.ema_decay,
+            skip_nonfinite=config.train.nonfinite == "skip",
+            frozen=frozen(config.optim),
+            gradient_flow=config.train.gradient_flow,
+        )
+        self._steps = [(phase.first_step, self._map_step(phase.model)) for phase in plan.phases]
+        self._eval_step = parallel.map(forward_step(plan.model, plan.task.predictions, prepare=plan.preprocess))
+        self.evaluator: Evaluator | None = None  # of the last test, with the raw weights
+        self._rate = jax.jit(plan.schedule)
+        self._order = plan.train.order(config.train.seed, config.data.batch_size)
+
+    def _map_step(self, model: nn.Module) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
+        typed = self._compose(model)
+
+        def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+            state, metrics = typed(state, batch)
+            return state, as_sums(metrics)
+
+        return self.parallel.map(step, donate_state=True)
+
+    def train_step(self, step: int, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        """The state and metrics after `step` (1, 2, ...); the metrics are sums over examples."""
+        run = [run for first_step, run in self._steps if first_step <= step][-1]
+        return run(state, batch)
+
+    @jax.transfer_guard("allow")  # for users who forbid implicit transfers in the loop
+    def fresh(self, start: Variables | None = None) -> TrainState:
+        """The state before the first step, with the weights of `start` where it has them."""
+        config, sample = self.plan.config, np.zeros((1, *self.plan.train.image_shape), np.uint8)
+        key, ema = jax.random.key(config.train.seed), config.optim.ema_decay is not None
+        state = TrainState.create(with_kernels(self.plan.model, config.init.kernels), self._tx, key, sample, ema=ema)
+        if start is None:
+            return state
+        variables = overlay(state.variables, start)
+        return TrainState.from_variables(variables, self._tx, state.key, ema=ema)
+
+    def batches(self, completed: int) -> Iterator[Batch]:
+        """This process's share of the batches of steps `completed` + 1, ..., on the host."""
+        config = self.plan.config
+        return self.plan.train.batches(
+            config.train.seed, completed, batch_size=config.data.batch_size, share=self.parallel.share
+        )
+
+    def rate(self, step: int) -> float:
+        """The learning rate of `step` (1, 2, ...)."""
+        return float(jax.device_get(self._rate(jax.device_put(step - 1))))
+
+    def examples(self, step: int) -> list[int]:
+        """Indices of the training examples in the global batch of `step` (1, 2, ...)."""
+        return self._order.batch(step - 1).tolist()
+
+    def names(self, step: int) -> list[str]:
+        """Names of these examples: paths, or positions in files."""
+        return [self.plan.train.name(i) for i in self.examples(step)]
+
+    def compiles(self, step: int, start: int) -> bool:
+        """Whether `step` is the first to run its program in a run that starts after step `start`."""
+        return step == start + 1 or any(step == first_step > start for first_step, _ in self._steps)
+
+    def test(self, state: TrainState, stop: Callable[[], bool] = lambda: False) -> dict[str, float]:
+        """Metrics over the test images, and those of averaged weights, if any, as "ema_loss", ..."""
+        run = partial(
+            evaluate,
+            self._eval_step,
+            loader=self.plan.test,
+            batch_size=eval_batch_size(self.plan.config),
+            parallel=self.parallel,
+            stop=stop,
+        )
+        evaluator = self.plan.task.evaluator()
+        results = run(state, evaluator=evaluator)
+        self.evaluator = evaluator
+        if state.ema:
+            averaged = run(state.averaged, evaluator=self.plan.task.evaluator())
+            results |= {f"ema_{name}": value for name, value in averaged.items() if name != "images"}
+        return results
+
+
+if not TYPE_CHECKING:  # names of version 0.1.0
+    __getattr__ = renamed_names(__name__, {"Session": "runs.starting.build.Trainer"})

@@ -1,0 +1,123 @@
+"""Opens a saved run: its checkpoint, config and record, and its plan as the checkpoint continues it.
+
+`train`, `replay`, `recalibrate`, `eval` and `predict` open runs here.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from resnet_jax.checkpoints.reader import Checkpoint, open_checkpoint
+from resnet_jax.config import Config
+from resnet_jax.distributed.devices import Parallel
+from resnet_jax.files import expanded
+from resnet_jax.runs.files.directory import config_of_steps, find_run_directory, read_config
+from resnet_jax.runs.files.image_record import Record, read_record
+from resnet_jax.runs.planning.checks import check_split
+from resnet_jax.runs.planning.data_changes import data_changes, record_of, with_recorded_classes
+from resnet_jax.runs.planning.plan import RunPlan, adopt_preprocess, make_plan
+from resnet_jax.runs.starting.build import Trainer
+from resnet_jax.tasks import Task, check_task, get_task, task_of_checkpoint
+from resnet_jax.training.state import TrainState
+
+
+@dataclass(frozen=True)
+class SavedRun:
+    """A run directory and one of its checkpoints, verified."""
+
+    directory: Path
+    checkpoint: Checkpoint
+    task: Task  # restored from the checkpoint
+
+    @cached_property
+    def config(self) -> Config:
+        """Raises FileNotFoundError or ValueError if config.json is missing or invalid."""
+        return read_config(self.directory)
+
+    @cached_property
+    def record(self) -> Record | None:
+        """The run's images; None if they are not known. Raises ValueError if the record is corrupted."""
+        return record_of(self.directory, self.checkpoint.metadata, self.task)
+
+
+def open_run(path: str | Path, step: str | int = "latest", *, task: Task | None = None) -> SavedRun:
+    """Opens a run with its latest, best or numbered checkpoint; takes and raises what `open_checkpoint` does.
+
+    `task` is that of a run of a task of your own.
+
+    Raises:
+      ValueError: the run is of another task than `task`, or of one that is not in `TASKS`.
+    """
+    checkpoint = open_checkpoint(path, step)
+    return SavedRun(find_run_directory(path), checkpoint, task_of_checkpoint(checkpoint.metadata, task))
+
+
+def continue_plan(
+    plan: RunPlan, checkpoint: Checkpoint, *, exact: bool = False
+) -> tuple[RunPlan, list[str], list[str]]:
+    """The plan with the normalisation, classes and task of `checkpoint`; changes of the data; and notes on it.
+
+    Args:
+      exact: completed steps are to be repeated; see `data_changes`.
+
+    Raises:
+      ValueError: the checkpoint is of another task.
+    """
+    check_task(plan.task, checkpoint.metadata)
+    plan = with_recorded_classes(adopt_preprocess(plan, checkpoint.preprocess), checkpoint.metadata)
+    plan = replace(plan, task=plan.task.restored(checkpoint.metadata.get("task_record", {})))
+    return plan, *data_changes(plan, checkpoint.metadata, plan.record, exact=exact)
+
+
+@dataclass(frozen=True)
+class RestoredRun:
+    """A saved run on its devices, as before its next step."""
+
+    checkpoint: Checkpoint
+    record: Record | None
+    trainer: Trainer
+    state: TrainState  # NumPy arrays
+
+
+def restore_run(
+    directory: str | Path, step: str | int, last_step: int | None = None, *, task: Task | None = None
+) -> RestoredRun:
+    """Restores a run at a checkpoint, with the config of its steps up to `last_step`, if that is given.
+
+    `task` is that of a run of a task of your own.
+
+    Raises:
+      ValueError, OSError: no such run or checkpoint, changed data, another config since, another task, or unfit
+        devices.
+    """
+    directory = expanded(directory)
+    checkpoint, record = open_checkpoint(directory, step), read_record(directory)
+    saved = checkpoint.step
+    steps = (saved, saved) if last_step is None else (saved + 1, last_step)
+    config = config_of_steps(directory, *steps)
+    check_task(get_task(config.task) if task is None else task, checkpoint.metadata)  # before the data is opened
+    plan = make_plan(config, record, task)
+    plan, changes, notes = continue_plan(plan, checkpoint, exact=last_step is not None)
+    if changes:
+        raise ValueError(changes[0])
+    for note in notes:
+        warnings.warn(note, stacklevel=3)
+    parallel = Parallel(plan.config.train.parallel)
+    check_split(plan.config, len(parallel.devices))
+    trainer = Trainer(plan, parallel)
+    return RestoredRun(checkpoint, record, trainer, checkpoint.state(trainer.fresh()))
+
+
+def restore_state(checkpoint: Checkpoint, like: TrainState, *, may_change_ema: bool = False) -> TrainState:
+    """The checkpoint's state in the structure of `like`; averaged weights may end or start here (`may_change_ema`).
+
+    Raises:
+      ValueError: the arrays differ from those of `like`.
+    """
+    if may_change_ema and bool(checkpoint.arrays["ema"]) != bool(like.ema):
+        averages = {name: checkpoint.arrays[name] for name in like.ema}
+        checkpoint = replace(checkpoint, arrays=checkpoint.arrays | {"ema": averages})
+    return checkpoint.state(like)

@@ -1,0 +1,243 @@
+"""Initial weights of a run: those of another run or of a file, or initialised in one of several ways."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from resnet_jax.checkpoints.reader import open_checkpoint
+from resnet_jax.config import OptimConfig, place
+from resnet_jax.errors import AmbiguousWeights, NotFinite, WrongModel, composed, did_you_mean, listed
+from resnet_jax.files import expanded
+from resnet_jax.models import MODELS, registered_name, shapes
+from resnet_jax.moved import renamed_names
+from resnet_jax.runs.files.directory import find_run_directory, read_config
+from resnet_jax.runs.files.image_record import trained_on
+from resnet_jax.runs.planning.data_changes import record_of
+from resnet_jax.runs.planning.plan import RunPlan
+from resnet_jax.runs.pretrained import pretrained
+from resnet_jax.tasks import Task, get_task, task_name
+from resnet_jax.types import Array, Preprocess, Pretrained, Variables
+from resnet_jax.weights import classes_of, load_pretrained
+from resnet_jax.weights.readers import WEIGHT_FILES
+
+CLASSIFIER = ("params", "head", "dense")
+COMPONENTS = ("stages", "stem", "head", "conv", "norm", "act")  # in other components the same arrays mean another net
+HIGH_RATE = 0.05  # of SGD with momentum; fine-tuning usually takes 0.001 to 0.02
+
+
+class WarmStart(NamedTuple):
+    """Weights to start from; without those of a classifier that is to be initialised."""
+
+    variables: Variables
+    preprocess: Preprocess  # that they were trained with
+    step: int | None  # of the run; None for a file
+    message: str  # for the user
+    run: Path | None = None  # the run's directory; None for a file
+    metadata: Mapping[str, Any] = MappingProxyType({})  # of the run's checkpoint
+    task: Task | None = None  # that of the run to start, as a head that is kept needs it: see `Task.with_head`
+
+
+def warm_start(
+    source: str | Path,
+    model: nn.Module,
+    classes: Sequence[str],
+    *,
+    head: Literal["new", "keep"] | None = None,
+    step: str | int = "latest",
+    ema: bool = False,
+    task: Task | None = None,
+) -> WarmStart:
+    """The weights of a run or of a PyTorch file, for `model`.
+
+    Args:
+      source: a run directory, or a file that `load_pretrained` reads.
+      classes: names of the outputs of `model`.
+      head: keep the classifier or initialise a new one; None: keep that of a run of the same task and classes. Kept
+        outputs are reordered as `classes`.
+      step, ema: which weights of a run, as for `load_checkpoint`. A file may have averaged weights, too.
+      task: what `model` is for; None: classification.
+
+    Raises:
+      FileNotFoundError: there is no such run or file.
+      ValueError: the arrays do not fit the model, or belong to one with other components; the kept classifier has
+        another number of classes, or is of a run of another task; a step of a file; missing averaged weights.
+    """
+    if head not in (None, "new", "keep"):
+        raise ValueError(f"expected head new or keep, got {head!r}")
+    check_source(source)
+    task = get_task("classification") if task is None else task
+    path, number, order, run, metadata = expanded(source), None, None, None, {}
+    if path.is_file():
+        if step != "latest":
+            raise ValueError(f"{path} is a file; only runs have steps")
+        keeps_head = head == "keep"
+        loaded, count, described = _read_file(path, model, keeps_head=keeps_head, ema=ema)
+    else:
+        checkpoint = open_checkpoint(path, step)
+        run, metadata = find_run_directory(path), checkpoint.metadata
+        number, count = checkpoint.step, len(metadata["classes"])
+        try:
+            loaded = pretrained(checkpoint, ema=ema)
+        except NotFinite as error:
+            raise ValueError(f"{error.problem}; --init.step takes another checkpoint") from None
+        described = f"step {number}, {count} classes"
+        order = _order(metadata["classes"], classes)
+        is_same_task = task_name(metadata) == task.name
+        keeps_head = head == "keep" or (head is None and order is not None and is_same_task)
+        if keeps_head and not is_same_task:
+            problem = f"expected a head of the task {task.name!r}, got one of {task_name(metadata)!r} in {path}"
+            raise ValueError(f"{problem}; --init.head new initialises one")
+    if keeps_head and count != len(classes):
+        problem = f"expected a classifier of {len(classes)} classes, got one of {count} in {path}"
+        raise ValueError(f"{problem}; --init.head new initialises one")
+    variables = {at: x for at, x in flatten_dict(loaded.variables).items() if keeps_head or at[:3] != CLASSIFIER}
+    if order is not None:  # reorder the outputs by the classes' names
+        variables = {at: x[..., np.array(order)] if at[:3] == CLASSIFIER else x for at, x in variables.items()}
+    expected = {at: x for at, x in flatten_dict(shapes(model, model.image_size).variables).items()}
+    if not keeps_head:
+        expected = {at: x for at, x in expected.items() if at[:3] != CLASSIFIER}
+    problems = _mismatches({at: x.shape for at, x in variables.items()}, {at: x.shape for at, x in expected.items()})
+    if problems and path.is_dir() and loaded.name != registered_name(model):
+        raise ValueError(f"{path} is a run of {loaded.name}; choose its net: --model.name {loaded.name}")
+    if problems:
+        raise ValueError(f"the weights of {path} ({loaded.name}) do not fit the model: {listed(problems, 3)}")
+    for name in COMPONENTS:
+        theirs, ours = (getattr(net, name) for net in (loaded.model, model))
+        if theirs != ours:
+            problem = f"expected {name} {_named(ours)}, got {_named(theirs)}"
+            raise ValueError(f"the weights of {path} ({loaded.name}) are of another model: {problem}")
+    mean, std = (" ".join(f"{x:.3f}" for x in values) for values in (loaded.preprocess.mean, loaded.preprocess.std))
+    images = f"images of mean {mean}, deviation {std}" if mean else "images of unknown mean and deviation"
+    weights = f"weights of {source} ({loaded.name}, {described}; {images})"
+    message = f"{weights}; {'its' if keeps_head else 'a new'} classifier"
+    if keeps_head and run is not None:
+        task = task.with_head(metadata.get("task_record", {}), order)
+    return WarmStart(unflatten_dict(variables), loaded.preprocess, number, message, run, metadata, task)
+
+
+def check_source(source: str | Path) -> None:
+    """Raises FileNotFoundError if there is neither a run nor a file of weights."""
+    path = expanded(source)
+    if path.exists():
+        return
+    beside = [other.name for other in path.parent.iterdir() if _is_source(other)] if path.parent.is_dir() else []
+    hint = did_you_mean(path.name, [] if str(path) in MODELS else beside, "set --init.from")
+    raise FileNotFoundError(f"nothing at {str(path)!r}; expected a run or a file of weights ({WEIGHT_FILES}); {hint}")
+
+
+def _is_source(path: Path) -> bool:
+    return (path / "config.json").is_file() or path.suffix in (".safetensors", ".pth", ".pt", ".bin")
+
+
+def note_trained_images(start: WarmStart, plan: RunPlan) -> list[str]:
+    """A note on test images that the source run was trained on, if there are any or if that is not known.
+
+    Raises:
+      ValueError: the record of the source's images is corrupted.
+    """
+    if start.run is None:
+        return []
+    record = record_of(start.run, start.metadata)
+    is_own = record is not None and place(plan.config.data) == place(read_config(start.run).data)
+    mask, known = trained_on(plan.test.examples, [(record, is_own)])
+    images, run = f"{int(mask.sum()):,} of the {len(mask):,} test images", plan.config.init.from_
+    notes = [f"{run} was trained on {images}: their test results are too good"] if mask.any() else []
+    return notes if known else [*notes, f"whether {run} was trained on test images is unknown: see its images.npz"]
+
+
+def note_default_rate(config: OptimConfig) -> list[str]:
+    """A note if pretrained weights are to be trained at a rate that usually destroys them."""
+    if config.optimizer != "sgd" or config.peak_lr < HIGH_RATE or config.freeze is not None:
+        return []
+    rate = f"--optim.peak-lr {config.peak_lr:g} is high for weights that are already trained"
+    return [f"{rate}; fine-tuning usually takes 0.001 to 0.02"]
+
+
+def _read_file(path: Path, model: nn.Module, *, keeps_head: bool, ema: bool) -> tuple[Pretrained, int, str]:
+    """The model of a file (`keeps_head`: with its classifier), its number of classes and a description for messages."""
+    which, note = True if ema else None, ""
+    try:
+        count = classes_of(path, model, ema=which)
+    except AmbiguousWeights:
+        which, note = False, ", its raw weights (--init.ema takes the averaged ones)"
+        count = classes_of(path, model, ema=which)
+    try:
+        loaded = load_pretrained(path, model=model, num_classes=count if keeps_head else 0, ema=which)
+    except WrongModel as error:
+        hint = f"choose its net: --model.name {error.match.names[0]}"
+        raise ValueError(f"{error.file} is {error.match}; {hint}") from None
+    except NotFinite as error:
+        raise ValueError(error.problem) from None
+    return loaded, count, f"{count} classes{note}"
+
+
+def _order(theirs: Sequence[str], ours: Sequence[str]) -> list[int] | None:
+    """The index in `theirs` of each of `ours`; None if they are not the same classes."""
+    by_name = {composed(name): place for place, name in enumerate(theirs)}
+    order = [by_name.get(composed(name), -1) for name in ours]
+    return order if sorted(order) == list(range(len(theirs))) else None
+
+
+def _named(component: Any) -> str:
+    return getattr(component, "__name__", None) or repr(component)
+
+
+def _mismatches(actual: dict[Any, Any], expected: dict[Any, Any]) -> list[str]:
+    return [
+        f"{'/'.join(at)}: expected {list(expected[at]) if at in expected else 'nothing'}, "
+        f"got {list(actual[at]) if at in actual else 'nothing'}"
+        for at in sorted(actual.keys() | expected.keys())
+        if actual.get(at) != expected.get(at)
+    ]
+
+
+def overlay(initial: Variables, start: Variables) -> Variables:
+    """`initial` variables, replaced by those of `start` where it has them."""
+    return unflatten_dict({**flatten_dict(initial), **flatten_dict(start)})
+
+
+def _normal(variance: Callable[[int, int], float], key: Array, shape: tuple[int, ...], dtype: Any) -> Array:
+    window = math.prod(shape[:-2])
+    scale = math.sqrt(variance(window * shape[-2], window * shape[-1]))
+    return jax.random.normal(key, (math.prod(shape),), dtype).reshape(shape) * jnp.asarray(scale, dtype)
+
+
+# Normal initialisers of convolution kernels [k, k, Ci, Co]; fan_in = k * k * Ci and fan_out = k * k * Co.
+KERNELS: dict[str, Callable[..., Array]] = {
+    name: partial(_normal, variance)
+    for name, variance in {
+        "fan_out": lambda fan_in, fan_out: 2 / fan_out,  # He et al. 2015, "Delving Deep into Rectifiers", eq. 14
+        "fan_in": lambda fan_in, fan_out: 2 / fan_in,  # eq. 10
+        "lecun": lambda fan_in, fan_out: 1 / fan_in,  # LeCun et al. 1998, "Efficient BackProp", eq. 16
+        "small": lambda fan_in, fan_out: 0.01**2,  # Krizhevsky et al. 2012, section 5
+        "large": lambda fan_in, fan_out: 1.0,
+    }.items()
+}
+
+
+def with_kernels(model: nn.Module, kernels: str | None) -> nn.Module:
+    """The model with kernels of convolutions initialised as `kernels` names, unless a block has an initialiser."""
+    return model if kernels is None else model.clone(conv=partial(model.conv, kernel_init=KERNELS[kernels]))
+
+
+if not TYPE_CHECKING:  # names of version 0.1.0
+    __getattr__ = renamed_names(
+        __name__,
+        {
+            "Start": "runs.starting.warm_start.WarmStart",
+            "drawing": "runs.starting.warm_start.with_kernels",
+            "overlaid": "runs.starting.warm_start.overlay",
+            "start_from": "runs.starting.warm_start.warm_start",
+        },
+    )

@@ -1,0 +1,101 @@
+"""What a plan makes of classes: their number, order and names."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from pictures import pictures
+
+from resnet_jax.config import Config, DataConfig, OptimConfig
+from resnet_jax.models import create_model
+from resnet_jax.runs.planning.checks import check_deterministic, check_values_per_channel, constant_targets
+from resnet_jax.runs.planning.data_changes import data_changes, with_recorded_classes
+from resnet_jax.runs.planning.metadata import data_metadata
+from resnet_jax.runs.planning.plan import make_plan
+
+NUMBERS = ("0", "1", "2", "10")
+
+
+def plan(path, **changes):
+    data = DataConfig(path=str(path), batch_size=2, mean=(0.5,), std=(0.5,), **changes)
+    return make_plan(Config(data=data, optim=OptimConfig(warmup_epochs=0.0)))
+
+
+@pytest.fixture
+def numbered(tmp_path):
+    return pictures(tmp_path, *(f"{name}/{i}.png" for name in NUMBERS for i in range(2)))
+
+
+def test_a_set_of_one_class_is_refused(numbered, tmp_path_factory):
+    with pytest.raises(ValueError, match="data.classes has one class, '10'; expected two or more"):
+        plan(numbered, classes=("10",))
+    alone = pictures(tmp_path_factory.mktemp("one"), "cat/1.png", "cat/2.png")
+    with pytest.raises(ValueError, match=f"{alone} has one class, 'cat'; expected two or more"):
+        plan(alone)
+
+
+@pytest.mark.parametrize("image_size", [None, 4])
+def test_a_run_keeps_the_order_of_its_classes(numbered, image_size):
+    """0.1.0 had them in the order of their letters; files are in the same order as then."""
+    now, recorded = plan(numbered, image_size=image_size), ["0", "1", "10", "2"]
+    meta = {"classes": recorded, "data": {"classes": recorded, "images": {"train": 4, "test": 4}}}
+    assert now.train.classes == NUMBERS and data_changes(now, meta)[0]
+    old = with_recorded_classes(now, meta)
+    assert old.train.classes == old.test.classes == tuple(recorded) and data_changes(old, meta) == ([], [])
+    before, after = (next(plan.train.eval_batches(4)) for plan in (now, old))
+    assert list(before["label"]) == [0, 1, 3, 2] and list(after["label"]) == [0, 1, 2, 3]
+    np.testing.assert_array_equal(before["image"], after["image"])
+    assert with_recorded_classes(now, meta | {"classes": ["0", "1", "10", "3"]}) is now
+
+
+def test_names_by_place_hold_for_one_order_of_the_folders(numbered):
+    names = ("zero", "one", "two", "ten")
+    now = plan(numbered, class_names=names)
+    assert now.notes == ("classes renamed: 0=zero, 1=one, 2=two, 10=ten",)
+    joined = replace(now.config.data, train_split="train[:50%]+train[50%:75%]", test_split="train[75%:]")
+    assert make_plan(replace(now.config, data=joined)).train.classes == names
+    data = data_metadata(now)
+    assert data_changes(now, {"classes": names, "data": data}) == ([], [])
+    old = plan(numbered, class_names=names, holdout="position")
+    assert old.notes == ("classes renamed: 0=zero, 1=one, 10=two, 2=ten",)  # as in 0.1.0, whose runs resume so
+    (message,), _ = data_changes(now, {"classes": names, "data": {"own_classes": old.own_classes}})
+    assert "own_classes ('0', '1', '10', '2'), now ['0', '1', '2', '10']" in message
+    assert with_recorded_classes(now, {"classes": ["one", "zero", "two", "ten"]}) is now
+
+
+def test_one_value_per_channel_is_an_error_before_any_work(numbered):
+    now = plan(numbered, image_size=8)
+    one = replace(now, config=replace(now.config, data=replace(now.config.data, batch_size=1)))
+    check_values_per_channel(one.config, one.model, one.train.image_shape, 1)
+    deep = replace(one, model=create_model("resnet18", in_channels=now.train.image_shape[-1]))
+    with pytest.raises(ValueError, match="--data.batch-size 1 is one image at a time .*one value per channel"):
+        check_values_per_channel(deep.config, deep.model, deep.train.image_shape, 1)
+    check_values_per_channel(deep.config, deep.model.clone(frozen_norms="all"), deep.train.image_shape, 1)
+    check_values_per_channel(now.config, deep.model, deep.train.image_shape, 1)
+
+
+def test_class_names_in_another_unicode_form_are_the_run_s(tmp_path):
+    now = plan(pictures(tmp_path, "caf\u00e9/1.png", "caf\u00e9/2.png", "tea/1.png", "tea/2.png"))
+    recorded = ["cafe\u0301", "tea"]
+    assert data_changes(with_recorded_classes(now, {"classes": recorded}), {"data": {"classes": recorded}}) == ([], [])
+
+
+def test_deterministic_runs_on_a_gpu_need_both_flags():
+    both = "--xla_gpu_deterministic_ops=true --xla_gpu_autotune_level=0"
+    for flags in (both, f"--xla_gpu_autotune_level=4 {both} --xla_dump_to=x"):
+        check_deterministic("gpu", flags)
+    check_deterministic("cpu", "")
+    for flags in ("", "--xla_gpu_deterministic_ops=true", f"{both} --xla_gpu_autotune_level=4"):
+        with pytest.raises(ValueError, match="expected --xla_gpu_deterministic_ops=true --xla_gpu_autotune_level=0 in"):
+            check_deterministic("gpu", flags)
+
+
+def test_targets_that_never_change_are_named():
+    loaders = [
+        SimpleNamespace(classes=("age", "size"), labels=np.array(rows, np.float32))
+        for rows in ([[1, 2], [1, 3]], [[-1, -1], [-1, -1]])
+    ]
+    notes = constant_targets(("train", "test"), *loaders)
+    assert notes[0] == "target 'age' is 1 in all 2 images of 'train'"
+    assert notes[1:] == [f"target {name!r} is -1 in all 2 images of 'test'" for name in ("age", "size")]
