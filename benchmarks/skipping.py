@@ -20,7 +20,7 @@ import numpy as np
 from resnet_jax import create_model, load_checkpoint
 from resnet_jax.models import shapes
 from resnet_jax.models.skipnet import SkipNet
-from resnet_jax.runs.files.directory import read_config
+from resnet_jax.runs.files.config_file import read_config
 from resnet_jax.runs.planning.datasets import open_data
 
 

@@ -19,7 +19,7 @@ from resnet_jax import Preprocess, TrainState, create_model, list_models, save_c
 from resnet_jax.cli.commands import make_request
 from resnet_jax.cli.train import parse
 from resnet_jax.config import Config, flat, to_dict
-from resnet_jax.runs.files.directory import FREE
+from resnet_jax.runs.files.config_changes import FREE
 from resnet_jax.tasks import TASKS
 from resnet_jax.weights.readers import read_state
 

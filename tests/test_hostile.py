@@ -33,7 +33,7 @@ from resnet_jax.data.loading.decoding import centre_crop, random_resized_crop, r
 from resnet_jax.data.sources.formats import open_path, read_idx
 from resnet_jax.data.sources.image_files import ImageFileSource
 from resnet_jax.errors import DataError
-from resnet_jax.runs.files.directory import read_config
+from resnet_jax.runs.files.config_file import read_config
 from resnet_jax.weights.readers import read_state
 
 resource = pytest.importorskip("resource")

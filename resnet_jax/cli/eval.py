@@ -62,7 +62,7 @@ def defaults(_: Sequence[str]) -> Any:
 
 def make_request(values: dict[str, Any]) -> Request:
     """With the data of the first run, except for typed values."""
-    from resnet_jax.runs.files.directory import read_config
+    from resnet_jax.runs.files.config_file import read_config
 
     request = Request(**{name: values[name] for name in values if "." not in name})
     if not request.runs:

@@ -26,7 +26,7 @@ def ema_option() -> Any:
 
 def check_data_exists(run: str) -> None:
     """Raises FileNotFoundError where the images of a run have moved, for commands that read those and no others."""
-    from resnet_jax.runs.files.directory import read_config
+    from resnet_jax.runs.files.config_file import read_config
 
     path = read_config(run).data.path
     if path is not None and not expanded(path).exists():

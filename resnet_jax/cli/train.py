@@ -63,7 +63,8 @@ def make_request(values: dict[str, Any]) -> Config:
 
 def _source(config: Config) -> Config | None:
     """The config of the run that this one takes its first weights from; None for a file of weights."""
-    from resnet_jax.runs.files.directory import find_run_directory, read_config
+    from resnet_jax.runs.files.config_file import read_config
+    from resnet_jax.runs.files.directory import find_run_directory
 
     if config.init.from_ is None:
         return None
@@ -76,7 +77,7 @@ def _source(config: Config) -> Config | None:
 
 def _started(config: Config) -> Config | None:
     """The config of the run in the workdir, if it started from the same weights."""
-    from resnet_jax.runs.files.directory import read_config
+    from resnet_jax.runs.files.config_file import read_config
 
     with suppress(OSError, ValueError):  # the trainer names what is wrong there
         started = read_config(config.workdir)

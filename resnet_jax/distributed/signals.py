@@ -8,6 +8,7 @@ import ctypes
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
@@ -21,6 +22,7 @@ from resnet_jax.errors import Preempted
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 SAVING = (signal.SIGUSR1, signal.SIGUSR2)
 SIGNALS = (*ENDING, *SAVING)
+SAME_SECONDS = 1.0  # `timeout` signals the process, then its group within milliseconds: one signal to a person
 LIBC: Any = ctypes.CDLL(None)
 LIBC.signal.restype = ctypes.c_void_p
 LIBC.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
@@ -30,8 +32,9 @@ HANDLER = ctypes.CFUNCTYPE(None, ctypes.c_int)
 class Signals:
     """Context manager that records signals: `stop_requested` and `save_requested` report them.
 
-    A second ending signal ends the process at once. So does the first one while `has_progress` is False, before the
-    first step: `before_exit` is called first. An ignored SIGHUP stays ignored, as under nohup.
+    A second ending signal ends the process at once, unless it repeats the first one within `SAME_SECONDS`: then the
+    third one does. So does the first one while `has_progress` is False, before the first step: `before_exit` is called
+    first. An ignored SIGHUP stays ignored, as under nohup.
 
     Python runs its handlers between two bytecodes of the main thread, which may compile for minutes, so a thread
     listens. Outside the main thread no handlers can be set, and signals keep theirs.
@@ -42,6 +45,7 @@ class Signals:
         self.has_progress = False  # whether steps were made that can be saved
         self.before_exit: Callable[[], None] = lambda: None
         self._save_requested = False
+        self._repeat_until = 0.0  # until then the ending signal, once repeated, counts as one
         self._queries = 0
         self._restore: list[Any] = []
         self._notify_jax: Any = None
@@ -98,11 +102,15 @@ class Signals:
             self._save_requested = self.has_progress
             _print(f"{name}: {'saving' if self.has_progress else 'there is no step to save yet'}")
             return
+        if number == self.number and time.monotonic() < self._repeat_until:
+            self._repeat_until = 0.0
+            return
         if self.number or not self.has_progress:
             if not self.has_progress:
                 self.before_exit()
             _print(f"stopped by {name} at once; the same command resumes from the last save, if any", last=True)
             os._exit(128 + number)
+        self._repeat_until = time.monotonic() + SAME_SECONDS
         self.number = number
         _print(f"{name}: saving after this step; send it again to stop at once")
         if self._notify_jax is not None:

@@ -25,13 +25,8 @@ from resnet_jax.errors import DataError, Diverged, OutOfMemory, PeerFailed, Pree
 from resnet_jax.extras import check_installed
 from resnet_jax.files import expanded
 from resnet_jax.moved import renamed_names
-from resnet_jax.runs.files.directory import (
-    adopt_holdout,
-    check_unchanged,
-    has_results,
-    make_directory,
-    remove_empty_run,
-)
+from resnet_jax.runs.files.config_file import adopt_holdout, check_unchanged
+from resnet_jax.runs.files.directory import has_results, make_directory, remove_empty_run
 from resnet_jax.runs.files.image_record import read_record
 from resnet_jax.runs.files.lock import clear_lock, locked
 from resnet_jax.runs.loop.compilation import cache_compilations

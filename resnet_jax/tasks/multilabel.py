@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from resnet_jax.analysis.text import decimals, fitted, printable
+from resnet_jax.errors import listed
 from resnet_jax.files import replace_file, to_json
 from resnet_jax.metrics.confusion import FILE, remove_evaluation
 from resnet_jax.metrics.multilabel import MultiLabelMetrics, average_precision, best_thresholds, f1_scores
@@ -66,9 +67,8 @@ class MultiLabel(BaseTask):
     def for_data(self, source: LabelledSource, options: TaskOptions) -> Self:
         refuse_options(options, self.name)
         check_rows(source, self.name)
-        if self.thresholds is not None and len(self.thresholds) != len(source.classes):
-            problem = f"expected a threshold for each of {len(source.classes)} classes, got {len(self.thresholds)}"
-            raise ValueError(f"{problem}; the classes are {', '.join(source.classes)}")
+        if self.thresholds is not None:
+            check_thresholds(self.thresholds, source.classes)
         return replace(self, classes=source.classes)
 
     @property
@@ -99,9 +99,10 @@ class MultiLabel(BaseTask):
         return {} if self.thresholds is None else {"thresholds": list(self.thresholds)}
 
     def restored(self, record: Mapping[str, Any], *, with_options: bool = False) -> Self:
-        """With the recorded thresholds, unless this task has its own."""
+        """With the recorded thresholds, unless this task has its own. Raises ValueError if they are invalid."""
         if self.thresholds is not None or "thresholds" not in record:
             return self
+        check_thresholds(record["thresholds"], self.classes)
         return replace(self, thresholds=tuple(record["thresholds"]))
 
     def describe(self, prediction: Mapping[str, np.ndarray], top: int) -> dict[str, Any]:
@@ -211,6 +212,18 @@ def absent_note(absent: int, classes: int) -> str:
     if absent == classes:
         return "no image has any of the classes: mAP and macro F1 are not defined"
     return f"{absent:,} of {classes:,} classes have no image, and are skipped in mAP and macro F1"
+
+
+def check_thresholds(thresholds: Any, classes: Sequence[str]) -> None:
+    """Raises ValueError unless there is a probability for each class."""
+    is_valid = (
+        isinstance(thresholds, list | tuple)
+        and len(thresholds) == len(classes)
+        and all(isinstance(value, int | float) and 0 <= value <= 1 for value in thresholds)  # NaN is not
+    )
+    if not is_valid:
+        expected = f"a threshold from 0 to 1 for each of {len(classes)} classes ({listed(classes)})"
+        raise ValueError(f"expected {expected}, got {thresholds!r}")
 
 
 def logit(probability: np.ndarray) -> np.ndarray:

@@ -5,6 +5,8 @@ import time
 
 import pytest
 
+from resnet_jax.distributed.signals import SAME_SECONDS
+
 LISTEN = """
 import sys, time
 from resnet_jax.distributed.signals import Signals
@@ -39,11 +41,37 @@ def test_the_first_signal_is_recorded_and_the_second_ends_at_once(number, status
         f"noted {number:d} stopped by {number.name} at step 7, which is saved; the same command resumes from there"
     )
     assert process.stdout.readline().strip() == expected
+    time.sleep(SAME_SECONDS)
     process.send_signal(number)
     assert process.wait(timeout=10) == status
     message = process.stderr.read()
     assert f"{number.name}: saving after this step; send it again to stop at once" in message
     assert f"stopped by {number.name} at once" in message
+
+
+def test_a_signal_that_is_sent_twice_in_a_row_counts_once_and_the_third_ends_at_once():
+    process = listener("yes")
+    for _ in range(2):
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.01)  # equal signals that arrive together are one for the kernel too
+    assert process.stdout.readline().startswith("noted")
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(timeout=0.3)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=10) == 143
+    lines = process.stderr.read().splitlines()
+    assert [line.partition(";")[0] for line in lines] == [
+        "SIGTERM: saving after this step",
+        "stopped by SIGTERM at once",
+    ]
+
+
+def test_another_ending_signal_ends_at_once():
+    process = listener("yes")
+    process.send_signal(signal.SIGTERM)
+    assert process.stdout.readline().startswith("noted")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=10) == 130
 
 
 def test_without_progress_the_first_signal_ends_at_once():

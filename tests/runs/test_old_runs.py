@@ -13,7 +13,7 @@ import pytest
 from resnet_jax.checkpoints.checksums import named_leaves
 from resnet_jax.checkpoints.reader import open_checkpoint
 from resnet_jax.distributed import processes
-from resnet_jax.runs.files.directory import read_config
+from resnet_jax.runs.files.config_file import read_config
 from resnet_jax.runs.trainer import train
 
 RUNS = Path(__file__).parents[1] / "golden" / "runs"

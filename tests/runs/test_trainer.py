@@ -21,7 +21,8 @@ from resnet_jax.config import CheckpointConfig, Config, DataConfig, LogConfig, M
 from resnet_jax.distributed.devices import Parallel
 from resnet_jax.errors import DataError, Diverged, EvaluationStopped, OutOfMemory, Preempted, SaveFailed, SetupError
 from resnet_jax.runs import trainer
-from resnet_jax.runs.files.directory import check_unchanged, config_of_steps, record_config, remove_reports
+from resnet_jax.runs.files.config_file import check_unchanged, config_of_steps, record_config
+from resnet_jax.runs.files.directory import remove_reports
 from resnet_jax.runs.files.image_record import read_record
 from resnet_jax.runs.loop import compilation, loop
 from resnet_jax.runs.planning import messages, metadata

@@ -1,6 +1,7 @@
 """Binary cross-entropy as optax has it; evaluation, averages over views, thresholds and details of each class."""
 
 import json
+import math
 from types import SimpleNamespace
 
 import jax.numpy as jnp
@@ -113,8 +114,14 @@ def test_thresholds_are_recorded_and_restored():
     assert restored.format({"logit": np.array([1.0, 1.0, -1.0])}, 5) == "b 0.7311, c 0.2689"
     assert MultiLabel(thresholds=(0.2,)).restored(task.record()).thresholds == (0.2,)
     source = SimpleNamespace(classes=("a", "b", "c"), labels=TARGETS, num_examples=24)
-    with pytest.raises(ValueError, match="expected a threshold for each of 3 classes, got 1"):
+    with pytest.raises(ValueError, match=r"from 0 to 1 for each of 3 classes \(a, b, c\), got \(0.2,\)"):
         MultiLabel(thresholds=(0.2,)).for_data(source, TaskOptions())
+
+
+@pytest.mark.parametrize("thresholds", [[0.5] * 2, [0.5, 0.5, math.nan], [0.5, 0.5, 1.1], [0.5, 0.5, "0.5"], 0.5, None])
+def test_invalid_thresholds_of_a_record_are_an_error(thresholds):
+    with pytest.raises(ValueError, match=r"^expected a threshold from 0 to 1 for each of 3 classes \(a, b, c\), got "):
+        TASK.restored({"thresholds": thresholds})
 
 
 def test_the_best_threshold_is_marked_as_chosen_on_these_images(tmp_path):

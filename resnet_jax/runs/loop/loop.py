@@ -20,7 +20,8 @@ from resnet_jax.distributed import processes
 from resnet_jax.distributed.signals import Signals
 from resnet_jax.errors import Diverged, EvaluationStopped, Preempted, SaveFailed, SetupError
 from resnet_jax.metrics import confusion
-from resnet_jax.runs.files.directory import record_config, remove_reports
+from resnet_jax.runs.files.config_file import record_config
+from resnet_jax.runs.files.directory import remove_reports
 from resnet_jax.runs.files.image_record import NO_RECORD, make_record, write_record
 from resnet_jax.runs.loop.memory import is_out_of_memory, out_of_memory
 from resnet_jax.runs.loop.recorder import MetricsRecorder
@@ -71,7 +72,7 @@ class TrainingLoop:
         if checkpoint is not None:
             metadata = checkpoint.metadata
             notes = notes + self._resume_notes(metadata)
-            state = restore_state(checkpoint, state, may_change_ema=self._config.resume.allow_changes)
+            state = restore_state(checkpoint, state, self._config)
             self._warm_started = metadata.get("begun")
             self._restore_best(checkpoint)
         if self._start > self._plan.steps:

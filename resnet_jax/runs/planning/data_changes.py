@@ -13,7 +13,7 @@ from resnet_jax import data
 from resnet_jax.data.sources.identity import MANY, differences, repaired
 from resnet_jax.data.sources.subsets import identify
 from resnet_jax.errors import composed
-from resnet_jax.runs.files.directory import read_config
+from resnet_jax.runs.files.config_file import read_config
 from resnet_jax.runs.files.image_record import Record, make_record, read_record
 from resnet_jax.runs.planning.datasets import open_data
 from resnet_jax.runs.planning.metadata import data_metadata

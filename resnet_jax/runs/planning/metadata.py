@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from resnet_jax.config import to_dict
-from resnet_jax.runs.files.directory import versions
+from resnet_jax.runs.files.versions import versions
 from resnet_jax.runs.planning.numerics import NUMERICS
 from resnet_jax.runs.planning.plan import RunPlan
 

@@ -21,7 +21,8 @@ from resnet_jax.checkpoints.manager import Checkpoints
 from resnet_jax.config import LARGEST, to_dict
 from resnet_jax.distributed.devices import AXIS, Parallel
 from resnet_jax.files import expanded, replace_file, to_json
-from resnet_jax.runs.files.directory import make_directory, record_config
+from resnet_jax.runs.files.config_file import record_config
+from resnet_jax.runs.files.directory import make_directory
 from resnet_jax.runs.files.image_record import write_record
 from resnet_jax.runs.planning.optimizer import frozen
 from resnet_jax.runs.starting.opening import restore_run

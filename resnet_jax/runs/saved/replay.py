@@ -10,7 +10,7 @@ import jax
 
 from resnet_jax.checkpoints.reader import kept_steps
 from resnet_jax.files import expanded
-from resnet_jax.runs.files.directory import read_config
+from resnet_jax.runs.files.config_file import read_config
 from resnet_jax.runs.files.image_record import read_record
 from resnet_jax.runs.planning.plan import make_plan
 from resnet_jax.runs.starting.opening import restore_run

@@ -14,7 +14,8 @@ from resnet_jax.checkpoints.reader import Checkpoint, open_checkpoint
 from resnet_jax.config import Config
 from resnet_jax.distributed.devices import Parallel
 from resnet_jax.files import expanded
-from resnet_jax.runs.files.directory import config_of_steps, find_run_directory, read_config
+from resnet_jax.runs.files.config_file import config_of_steps, other_config, read_config
+from resnet_jax.runs.files.directory import find_run_directory
 from resnet_jax.runs.files.image_record import Record, read_record
 from resnet_jax.runs.planning.checks import check_split
 from resnet_jax.runs.planning.data_changes import data_changes, record_of, with_recorded_classes
@@ -111,13 +112,21 @@ def restore_run(
     return RestoredRun(checkpoint, record, trainer, checkpoint.state(trainer.fresh()))
 
 
-def restore_state(checkpoint: Checkpoint, like: TrainState, *, may_change_ema: bool = False) -> TrainState:
-    """The checkpoint's state in the structure of `like`; averaged weights may end or start here (`may_change_ema`).
+def restore_state(checkpoint: Checkpoint, like: TrainState, config: Config) -> TrainState:
+    """The checkpoint's state in the structure of `like`, a state of the run with `config`.
+
+    With `resume.allow_changes` averaged weights may end or start here.
 
     Raises:
-      ValueError: the arrays differ from those of `like`.
+      ValueError: the arrays differ from those of `like`; it names the fields in which the configs differ.
     """
-    if may_change_ema and bool(checkpoint.arrays["ema"]) != bool(like.ema):
+    if config.resume.allow_changes and bool(checkpoint.arrays["ema"]) != bool(like.ema):
         averages = {name: checkpoint.arrays[name] for name in like.ema}
         checkpoint = replace(checkpoint, arrays=checkpoint.arrays | {"ema": averages})
-    return checkpoint.state(like)
+    try:
+        return checkpoint.state(like)
+    except ValueError as error:
+        directory = find_run_directory(checkpoint.path)
+        if (other := other_config(directory, config, checkpoint.metadata.get("config"))) is None:
+            raise
+        raise ValueError(f"{other}; {error}") from None

@@ -21,7 +21,8 @@ from resnet_jax.errors import AmbiguousWeights, NotFinite, WrongModel, composed,
 from resnet_jax.files import expanded
 from resnet_jax.models import MODELS, registered_name, shapes
 from resnet_jax.moved import renamed_names
-from resnet_jax.runs.files.directory import find_run_directory, read_config
+from resnet_jax.runs.files.config_file import read_config
+from resnet_jax.runs.files.directory import find_run_directory
 from resnet_jax.runs.files.image_record import trained_on
 from resnet_jax.runs.planning.data_changes import record_of
 from resnet_jax.runs.planning.plan import RunPlan

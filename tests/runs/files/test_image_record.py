@@ -14,7 +14,7 @@ from PIL import Image
 from resnet_jax.config import Config, DataConfig, ModelConfig, OptimConfig, from_dict, place, to_dict
 from resnet_jax.data.sources.identity import MANY
 from resnet_jax.runs.files import image_record as data_record
-from resnet_jax.runs.files.directory import adopt_holdout, check_unchanged, read_config, record_config
+from resnet_jax.runs.files.config_file import adopt_holdout, check_unchanged, read_config, record_config
 from resnet_jax.runs.files.image_record import (
     has_trained_images,
     make_record,

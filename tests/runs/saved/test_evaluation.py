@@ -7,7 +7,7 @@ import pytest
 
 from resnet_jax import Preprocess, TrainState, create_model, save_checkpoint
 from resnet_jax.config import Config, ModelConfig
-from resnet_jax.runs.files.directory import record_config
+from resnet_jax.runs.files.config_file import record_config
 from resnet_jax.runs.saved.evaluation import open_evaluation
 from resnet_jax.tasks import Regression
 

@@ -1,0 +1,48 @@
+"""Opening saved runs: arrays of another net name the fields of the config that differ."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from resnet_jax.checkpoints.reader import Checkpoint
+from resnet_jax.config import Config, DataConfig, ModelConfig, ResumeConfig
+from resnet_jax.runs.files.config_file import record_config
+from resnet_jax.runs.starting.opening import restore_state
+from resnet_jax.training.state import TrainState
+
+ARRAYS = {
+    "step": np.int32(4),
+    "params": {"kernel": np.zeros(3, np.float32)},
+    "batch_stats": {},
+    "opt_state": {},
+    "ema": {},
+    "key": np.zeros(2, np.uint32),
+}
+WIDER = TrainState(**ARRAYS | {"params": {"kernel": np.zeros(5, np.float32)}})
+
+
+def test_arrays_of_another_net_name_the_fields_that_differ_and_the_config_of_the_run(tmp_path):
+    config = Config(model=ModelConfig(name="resnet18"), data=DataConfig(path="pictures"))
+    record_config(tmp_path, config, 0)
+    checkpoint = Checkpoint(tmp_path / "checkpoints" / "4", {}, ARRAYS)
+    forgotten = Config(workdir=str(tmp_path), resume=ResumeConfig(allow_changes=True))
+    expected = (
+        f"{tmp_path} holds a run of another config: model.name was 'resnet18', now 'cifar_resnet20', "
+        f"data.path was 'pictures', now None; --config {tmp_path} takes the run's config; "
+        f"{tmp_path}/checkpoints/4 has other arrays than this config: params/kernel: expected float32[5], got "
+    )
+    with pytest.raises(ValueError) as caught:
+        restore_state(checkpoint, WIDER, forgotten)
+    assert str(caught.value).startswith(expected)
+    with pytest.raises(ValueError, match="^[^ ]*/checkpoints/4 has other arrays than this config: params/kernel"):
+        restore_state(checkpoint, WIDER, config)
+
+
+def test_averages_start_at_the_checkpoint_if_changes_are_allowed(tmp_path):
+    checkpoint = Checkpoint(tmp_path / "checkpoints" / "4", {}, ARRAYS)
+    averaged = TrainState(**ARRAYS | {"ema": {"params": ARRAYS["params"], "batch_stats": {}}})
+    allowed = Config(resume=ResumeConfig(allow_changes=True))
+    assert restore_state(checkpoint, averaged, allowed).ema["params"]["kernel"] is ARRAYS["params"]["kernel"]
+    with pytest.raises(ValueError, match="has other arrays than this config: ema/params/kernel: expected "):
+        restore_state(checkpoint, averaged, replace(allowed, resume=ResumeConfig()))
