@@ -1,11 +1,12 @@
 """Times lowerings of convolutions: XLA's, matrix products, narrow and row ones: python benchmarks/conv_lowering.py
 
-Prints the fastest of twenty calls in milliseconds for each shape: forward, gradient of the input, gradient of the
-kernel.
+Prints the fastest of several calls in milliseconds for each shape: forward, gradient of the input, gradient of the
+kernel. For a CPU, whose convolutions are chosen by these times; about two minutes on two cores.
 """
 
 from __future__ import annotations
 
+import argparse
 import time
 from functools import partial
 
@@ -36,7 +37,7 @@ SHAPES = (
 )
 
 
-def lowest(function, *arguments, times: int = 20) -> float:
+def lowest(function, *arguments, times: int) -> float:
     compiled = jax.jit(function)
     jax.block_until_ready(compiled(*arguments))
     seconds = []
@@ -47,12 +48,16 @@ def lowest(function, *arguments, times: int = 20) -> float:
     return min(seconds) * 1e3
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--times", type=int, default=20, help="calls that are timed")
+    parser.add_argument("--shapes", type=int, default=len(SHAPES), help="how many shapes, from the first")
+    options = parser.parse_args(argv)
     rng = np.random.default_rng(0)
     print(jax.devices()[0].device_kind, "jax", jax.__version__)
     names = "".join(f"  {name:>24}" for name in ("XLA convolution", "product of patches", "narrow or row"))
     print(f"{'N':>4}{'size':>9}{'Ci':>5}{'Co':>5}{'k':>3}{'s':>3}{names}")
-    for n, sizes, channels, features, k, strides in SHAPES:
+    for n, sizes, channels, features, k, strides in SHAPES[: options.shapes]:
         x = jnp.asarray(rng.standard_normal((n, *sizes, channels)), jnp.float32)
         kernel = jnp.asarray(rng.standard_normal((*[k] * len(sizes), channels, features)), jnp.float32)
         columns = []
@@ -63,11 +68,12 @@ def main() -> None:
             lowerings.append(narrow_conv)
         for f in lowerings:
             y = f(x, kernel)
-            times = (
-                lowest(f, x, kernel),
-                lowest(lambda x, kernel, y, f=f: jax.vjp(lambda x: f(x, kernel), x)[1](y), x, kernel, y),
-                lowest(lambda x, kernel, y, f=f: jax.vjp(lambda kernel: f(x, kernel), kernel)[1](y), x, kernel, y),
+            calls = (
+                lambda x, kernel, y, f=f: f(x, kernel),
+                lambda x, kernel, y, f=f: jax.vjp(lambda x: f(x, kernel), x)[1](y),
+                lambda x, kernel, y, f=f: jax.vjp(lambda kernel: f(x, kernel), kernel)[1](y),
             )
+            times = [lowest(call, x, kernel, y, times=options.times) for call in calls]
             columns.append("".join(f"{ms:8.2f}" for ms in times))
         print(
             f"{n:4}{'x'.join(map(str, sizes)):>9}{channels:5}{features:5}{k:3}{strides:3}  {'  '.join(columns)}",

@@ -3,11 +3,12 @@
     python benchmarks/data_throughput.py            (includes OpenCV and simplejpeg if they are installed)
 
 The JPEGs are 500 x 375 pixels of 1/f noise at quality 90, about as large as ImageNet's. Each number is the best of
-several rounds in which all candidates take turns, so that ratios hold on a noisy machine.
+several rounds in which all candidates take turns, so that ratios hold on a noisy machine. About a minute on two cores.
 """
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import io
 import os
@@ -24,7 +25,7 @@ from resnet_jax.data.loading.decoding import centre_crop, random_box, random_res
 from resnet_jax.data.loading.streaming import StreamingLoader
 from resnet_jax.data.sources.array_source import ArraySource
 
-COUNT, ROUNDS, SIZE = 64, 5, 224
+SIZE = 224
 
 
 def photograph(rng: np.random.Generator, width: int = 500, height: int = 375) -> bytes:
@@ -83,45 +84,51 @@ def decoders() -> dict[str, Callable[[bytes, tuple[int, int, int, int]], Any]]:
     return candidates
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=64, help="different JPEGs: a divisor or a multiple of 32")
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args(argv)
+    count = options.images
     rng = np.random.default_rng(0)
-    jpegs = [photograph(rng) for _ in range(COUNT)]
-    boxes = [random_box(500, 375, rng, (0.08, 1.0), (3 / 4, 4 / 3)) for _ in range(COUNT)]
+    jpegs = [photograph(rng) for _ in range(count)]
+    boxes = [random_box(500, 375, rng, (0.08, 1.0), (3 / 4, 4 / 3)) for _ in range(count)]
     print(
         f"{platform.machine()}, {os.cpu_count()} processors; JPEGs of {np.mean([len(j) for j in jpegs]) / 1e3:.0f} kB"
     )
 
     best: dict[str, float] = {}
     candidates = decoders()
-    for _ in range(ROUNDS):
+    for _ in range(options.rounds):
         for name, decode in candidates.items():
-            began = time.perf_counter()
+            start = time.perf_counter()
             for jpeg, box in zip(jpegs, boxes, strict=True):
                 decode(jpeg, box)
-            best[name] = min(best.get(name, np.inf), (time.perf_counter() - began) / COUNT)
+            best[name] = min(best.get(name, np.inf), (time.perf_counter() - start) / count)
     for name, seconds in sorted(best.items()):
         print(f"{name:62} {1e3 * seconds:6.2f} ms per image")
 
-    items = ArraySource(jpegs, np.zeros(COUNT, np.int32), ("one",), "noise")
+    examples = jpegs * max(1, 32 // count)  # a batch has 32
+    items = ArraySource(examples, np.zeros(len(examples), np.int32), ("one",), "noise")
     rates: dict[str, float] = {}
-    for _ in range(ROUNDS):
+    for _ in range(options.rounds):
         for threads in (1, 2):
             batches = StreamingLoader(items, SIZE, 256, threads=threads).batches(0, batch_size=32)
             next(batches)
-            began = time.perf_counter()
+            start = time.perf_counter()
             for _ in range(10):
                 next(batches)
             # Prefetching before the clock starts equals prefetching when it stops.
             name = f"StreamingLoader.batches, {threads} thread{'s' if threads > 1 else ''}"
-            rates[name] = max(rates.get(name, 0), 320 / (time.perf_counter() - began))
+            rates[name] = max(rates.get(name, 0), 320 / (time.perf_counter() - start))
         images = np.zeros((50_000, 32, 32, 3), np.uint8)
         memory = MemoryLoader(images, np.zeros(50_000, np.int32), ("one",)).batches(0, batch_size=128)
         next(memory)
-        began = time.perf_counter()
+        start = time.perf_counter()
         for _ in range(300):
             next(memory)
         name = "MemoryLoader.batches, 32 x 32 x 3"
-        rates[name] = max(rates.get(name, 0), 300 * 128 / (time.perf_counter() - began))
+        rates[name] = max(rates.get(name, 0), 300 * 128 / (time.perf_counter() - start))
     for name, rate in rates.items():
         print(f"{name:62} {rate:10,.0f} images/s")
 

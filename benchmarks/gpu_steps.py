@@ -5,7 +5,8 @@
 Prints one JSON line for each net, dtype, phase and implementation: the median and the lowest seconds of a step over
 several rounds, in which the implementations take turns. A round queues its steps and waits for the last one, as a
 training loop does. An implementation that fails (out of memory, no compiler for torch.compile) prints "error" instead
-of numbers. Only ours is timed without torch and torchvision, or if JAX finds a GPU and torch does not.
+of numbers. Only ours is timed without torch and torchvision, or if JAX finds a GPU and torch does not. Takes about ten
+minutes on a GPU.
 
 A training step is the forward pass, cross-entropy, the backward pass and SGD with momentum and weight decay on random
 normalised images that are on the device. Our step also computes top-1, top-5 and the norms of gradient and parameters.
@@ -152,7 +153,7 @@ def compare(makers: dict[str, Callable[..., Steps]], case: tuple[str, str, str],
     return records
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nets", nargs="+", default=NETS)
     parser.add_argument("--dtypes", nargs="+", choices=DTYPES, default=DTYPES)
@@ -161,8 +162,8 @@ def main() -> None:
     parser.add_argument("--image-size", type=int, default=224)
     parser.add_argument("--steps", type=int, default=10, help="steps of a round")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
-    options = parser.parse_args()
+    parser.add_argument("--no-compile", action="store_true", help="skip torch.compile")
+    options = parser.parse_args(argv)
 
     makers: dict[str, Callable[..., Steps]] = {"ours, NHWC": our_steps}
     if (problem := torch_problem()) is not None:

@@ -1,7 +1,8 @@
 """Times nets with grouped convolutions, ours and PyTorch's: python benchmarks/grouped.py [NAME ...]
 
-Prints the fastest of five alternate forward and backward passes of 8 images of 128 pixels on two threads: seconds, and
-seconds of processor time, which other work on the machine affects less. Without torch and timm, only ours.
+Prints the fastest of several alternate forward and backward passes of 8 images on two threads: seconds, and seconds of
+processor time, which other work on the machine affects less. Without torch and timm, only ours. For a CPU; about a
+minute for each net on two cores, most of it compilation.
 
 Two cores of an AMD EPYC (AVX-512), 2026-11-26, jax 0.10.2, torch 2.14.1, a busy machine: processor
 seconds of ours and of PyTorch's, resnext50_32x4d 0.70 and 0.56, seresnext50_32x4d 0.69 and 0.59, res2next50 0.65 and
@@ -14,8 +15,8 @@ and 0.41, resnext50d_32x4d 0.39 and 0.33.
 
 from __future__ import annotations
 
+import argparse
 import os
-import sys
 import time
 from collections.abc import Callable
 
@@ -33,7 +34,7 @@ try:
 except ImportError:
     timm = torch = None
 
-IMAGES, SIDE, THREADS, TIMES = 8, 128, 2, 5
+IMAGES, THREADS = 8, 2
 
 
 def our_step(name: str, images: np.ndarray, labels: np.ndarray) -> Callable[[], None]:
@@ -72,16 +73,21 @@ def measure(step: Callable[[], None]) -> tuple[float, float]:
     return time.perf_counter() - start, time.process_time() - busy
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("nets", nargs="*", default=list_models("*next*"))
+    parser.add_argument("--image-size", type=int, default=128)
+    parser.add_argument("--times", type=int, default=5, help="passes that are timed")
+    options = parser.parse_args(argv)
     rng = np.random.default_rng(0)
-    images = rng.standard_normal((IMAGES, SIDE, SIDE, 3), np.float32)
+    images = rng.standard_normal((IMAGES, options.image_size, options.image_size, 3), np.float32)
     labels = rng.integers(0, 1000, IMAGES)
     print(jax.devices()[0].device_kind, "jax", jax.__version__, "torch", getattr(torch, "__version__", None))
     print(f"{'':22}{'first call':>11}{'ours':>7}{'busy':>7}{'torch':>7}{'busy':>7}{'ratio':>7}{'busy':>7}")
-    for name in sys.argv[1:] or list_models("*next*"):
+    for name in options.nets:
         steps = [our_step(name, images, labels)] + ([torch_step(name, images, labels)] if torch else [])
         first, _ = [measure(step) for step in steps][0]
-        times = np.min([[measure(step) for step in steps] for _ in range(TIMES)], axis=0)
+        times = np.min([[measure(step) for step in steps] for _ in range(options.times)], axis=0)
         columns = [*times.ravel(), *(times[0] / times[1] if torch else ())]
         print(f"{name:22}{first:11.1f}" + "".join(f"{value:7.2f}" for value in columns), flush=True)
 

@@ -65,7 +65,7 @@ def record(tree: Path, out: Path, only: list[str] | None) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for name, options, devices in runs(only):
         train(tree, out / name, options, devices)
-    for case in only or CASES:  # the middle: a checkpoint is kept where the longer run tests first
+    for case in only or CASES:  # the middle: a checkpoint stays where the longer run tests first
         (whole,) = [out / name for name, *_ in runs([case]) if name == f"{case}-1-pmap"]
         half = out / f"{case}-half"
         shutil.copytree(whole, half)
@@ -79,7 +79,7 @@ def arrays(run: Path) -> dict[str, np.ndarray]:
     last = max((run / "checkpoints").glob("[0-9]*"), key=lambda step: int(step.name))
     with ocp.PyTreeCheckpointer() as reader:
         tree = reader.restore((last / "state").resolve())
-    found: dict[str, np.ndarray] = {"step": np.asarray(int(last.name))}
+    by_path: dict[str, np.ndarray] = {"step": np.asarray(int(last.name))}
 
     def walk(path: str, node: Any) -> None:
         if isinstance(node, dict):
@@ -89,10 +89,10 @@ def arrays(run: Path) -> dict[str, np.ndarray]:
             for i, value in enumerate(node):
                 walk(f"{path}/{i}", value)
         elif node is not None:
-            found[path] = np.asarray(node)
+            by_path[path] = np.asarray(node)
 
     walk("state", tree)
-    return found
+    return by_path
 
 
 def records(run: Path) -> list[dict[str, Any]]:
@@ -104,19 +104,19 @@ def records(run: Path) -> list[dict[str, Any]]:
 def differences(run: Path, other: Path, tolerance: float) -> list[str]:
     """What differs between two runs, a line each: arrays in any bit, numbers of records by more than `tolerance`."""
     one, two = arrays(run), arrays(other)
-    found = [f"only in one: {name}" for name in sorted(one.keys() ^ two.keys())]
+    problems = [f"only in one: {name}" for name in sorted(one.keys() ^ two.keys())]
     for name in sorted(one.keys() & two.keys()):
         if one[name].dtype != two[name].dtype or one[name].tobytes() != two[name].tobytes():
             far = np.abs(one[name].astype(float) - two[name]).max() if one[name].shape == two[name].shape else np.inf
-            found.append(f"{name}: differs by at most {far:.3g}")
+            problems.append(f"{name}: differs by at most {far:.3g}")
     one_records, two_records = records(run), records(other)
     if len(one_records) != len(two_records):
-        found.append(f"metrics.jsonl has {len(one_records)} and {len(two_records)} lines")
+        problems.append(f"metrics.jsonl has {len(one_records)} and {len(two_records)} lines")
     for number, (before, after) in enumerate(zip(one_records, two_records, strict=False), 1):
         for name in sorted(before.keys() | after.keys()):
             if not _close(before.get(name), after.get(name), tolerance):
-                found.append(f"metrics.jsonl line {number}: {name} is {before.get(name)} and {after.get(name)}")
-    return found
+                problems.append(f"metrics.jsonl line {number}: {name} is {before.get(name)} and {after.get(name)}")
+    return problems
 
 
 def _close(one: Any, other: Any, tolerance: float) -> bool:
@@ -131,14 +131,14 @@ def compare(out: Path, other: Path, tolerance: float) -> int:
     names = sorted({path.name for path in (*out.iterdir(), *other.iterdir()) if not path.name.endswith("-half")})
     unequal = 0
     for name in names:
-        found = (
+        problems = (
             differences(out / name, other / name, tolerance)
             if (out / name).is_dir() and (other / name).is_dir()
             else ["absent"]
         )
-        unequal += bool(found)
-        print(f"{name}: {'equal' if not found else f'{len(found)} differences'}")
-        for line in found[:5]:
+        unequal += bool(problems)
+        print(f"{name}: {'equal' if not problems else f'{len(problems)} differences'}")
+        for line in problems[:5]:
             print(f"    {line}")
     return unequal
 
@@ -152,13 +152,13 @@ def resume(tree: Path, out: Path, other: Path, tolerance: float) -> int:
         if case in CASES and (out / f"{case}-half").is_dir():
             shutil.copytree(out / f"{case}-half", other / name, dirs_exist_ok=True)
             train(tree, other / name, options, devices)
-            found = differences(out / name, other / name, tolerance)
-            unequal += bool(found)
-            print(f"{name} resumed: {'equal' if not found else found[:5]}")
+            problems = differences(out / name, other / name, tolerance)
+            unequal += bool(problems)
+            print(f"{name} resumed: {'equal' if not problems else problems[:5]}")
     return unequal
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     one = commands.add_parser("record")
@@ -175,7 +175,7 @@ def main() -> None:
     parser.add_argument(
         "--tolerance", type=float, default=0.0, help="of numbers in records; arrays are compared bitwise"
     )
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     if options.command == "record":
         return record(options.tree.resolve(), options.out.resolve(), options.only)
     if options.command == "compare":

@@ -3,7 +3,7 @@
     python benchmarks/step_time.py --model resnet50 --image-size 224 --batch-size 256 --dtype bfloat16
 
 Prints one JSON object: the device, the first call (with compilation), and the median, lowest and highest step in
-seconds, each measured until it ends. The images are random.
+seconds, each measured until it ends. The images are random. For any device; less than a minute on a GPU.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from resnet_jax.training.optim import sgd
 from resnet_jax.types import Preprocess
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="resnet50")
     parser.add_argument("--image-size", type=int, default=224)
@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--dtype", default="bfloat16")
     parser.add_argument("--parallel", choices=MODES, default="pmap")
     parser.add_argument("--steps", type=int, default=20)
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
 
     model, tx = create_model(options.model, dtype=options.dtype), sgd(0.1, weight_decay=1e-4)
     augment = make_augment(Preprocess(options.image_size, options.image_size, (0.5,) * 3, (0.25,) * 3))

@@ -1,12 +1,50 @@
 """Benchmarks run. Their numbers are for the machines that they are meant for."""
 
+import importlib.util
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
+SCRIPTS = sorted(file.relative_to(ROOT / "benchmarks").as_posix() for file in (ROOT / "benchmarks").rglob("*.py"))
+SMALLEST = {
+    "activations.py": "cifar_resnet8 --image-size 8 --times 1",
+    "conditional.py": "--shapes 1 --times 1",
+    "conv_lowering.py": "--shapes 1 --times 1",
+    "data_throughput.py": "--images 2 --rounds 1",
+    "grouped.py": "cifar_resnet8 --image-size 8 --times 1",
+    "max_pool_gradient.py": "--shapes 1 --times 1",
+    "step_time.py": "--model cifar_resnet8 --image-size 8 --batch-size 8 --dtype float32 --steps 1",
+}
+
+
+def load(script):
+    spec = importlib.util.spec_from_file_location(Path(script).stem, ROOT / "benchmarks" / script)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_is_the_docstring_with_the_command_and_the_time_it_takes(script, capsys):
+    module = load(script)
+    with pytest.raises(SystemExit, match="0"):
+        module.main(["--help"])
+    output = capsys.readouterr().out
+    assert f"python benchmarks/{script}" in output and "usage:" in output
+    assert any(word in module.__doc__ for word in ("minute", "minutes")), "how long does it take?"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("script", SMALLEST)
+def test_smallest_setting_runs(script, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    load(script).main(SMALLEST[script].split())
+    assert capsys.readouterr().out
 
 
 def test_gpu_checks_names_its_parts():

@@ -78,12 +78,12 @@ def kill(process: subprocess.Popen[str], folder: Path, rng: random.Random) -> st
     return "in a save, with a truncated file"
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--path", choices=PATHS, default="memory")
     parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     options, rng = [*OPTIONS, *PATHS[arguments.path]], random.Random(arguments.seed)
     done: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as name:

@@ -48,11 +48,11 @@ def sample(pid: int) -> tuple[float, int, int]:
     )
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=20_000)
     parser.add_argument("--path", choices=PATHS, default="memory")
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as name:
         folder, per_epoch = Path(name) / "run", 359 // BATCH
         line = [sys.executable, str(ROOT / "train.py"), "--workdir", str(folder), *PATHS[options.path]]
