@@ -29,7 +29,7 @@ GROUPS = (  # title, what the nets are, pattern of their names; a net is in the 
     ("Pre-activation and BiT", "He et al. 2016; Kolesnikov et al. 2019 (`_bit`).", r"resnetv2_\w+"),
     ("CLIP's image towers", "Radford et al. 2021. The logits are the image embedding.", r"resnet\w+_clip"),
     ("EfficientNet", "Tan and Le 2019, with PyTorch's padding; `tf_` with TensorFlow's; `cc` with CondConv, "
-     "whose counts exclude the kernels made for each image.",
+     "whose counts include the making of a kernel for each image.",
      r"(tf_)?efficientnet_\w+"),
     ("SkipNet", "Wang et al. 2018: each image runs or skips each block; recurrent gates.", r"skipnet\d+"),
     ("Plain nets", "The stages of ResNet without shortcuts.", r"plain\d+"),
@@ -40,8 +40,8 @@ GROUPS = (  # title, what the nets are, pattern of their names; a net is in the 
     ("CIFAR SkipNet", "Feed-forward gates; `_rnn` has recurrent gates. Twins: `cifar_resnet38`, `74`, `110`.",
      r"cifar_skipnet\w+"),
     ("CIFAR Highway, CondConv, Res2Net", "Srivastava et al. 2015; Yang et al. 2019; Gao et al. 2019. Twins: "
-     "`cifar_resnet20` and `cifar_resnet29`. The count of `cifar_condconv20` excludes the kernels made for each "
-     "image.", r"cifar_(highway\d+|condconv20|res2net29)"),
+     "`cifar_resnet20` and `cifar_resnet29`. The count of `cifar_condconv20` includes the making of a kernel for "
+     "each image.", r"cifar_(highway\d+|condconv20|res2net29)"),
     ("CIFAR plain nets", "The CIFAR ResNets without shortcuts.", r"cifar_plain\d+"),
 )  # fmt: skip
 

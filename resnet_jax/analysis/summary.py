@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import flax.linen as nn
 import jax
 
 from resnet_jax.models import as_model, create_model, feature_names, natural_key, shapes
+from resnet_jax.models.inspect import ImageSize, spatial_sizes
 from resnet_jax.moved import renamed_names
 
 
@@ -21,9 +22,9 @@ class ComponentSummary:
     name: str
     parameters: int  # trainable
     statistics: int  # running means and variances
-    macs: int  # multiply-adds of convolutions and dense layers, one image
-    other_macs: int  # fixed filters, convolutions along channels, products of activations, kernels made per example
-    output: tuple[int, ...] = ()  # shape of the feature map for one image, [H, W, C]; () without one
+    macs: int  # multiply-adds of convolutions, dense layers and kernels made for an example; one input
+    other_macs: int  # those of fixed filters, convolutions along the channels and products of activations
+    output: tuple[int, ...] = ()  # shape of the feature map for one input, [*spatial, C]; () without one
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Summary:
     """Totals of a net, `stages` ("stem", "stage1", ..., "head") and `blocks` ("stage1_block0", ...) by name."""
 
     name: str
-    image_size: int
+    image_size: int | tuple[int, ...]  # as it was passed to `summary`
     total: ComponentSummary
     stages: dict[str, ComponentSummary]
     blocks: dict[str, ComponentSummary]
@@ -54,29 +55,36 @@ class Summary:
 
     def __str__(self) -> str:
         components = [*self.stages.values(), self.total]
-        lines = [f"{self.name}, {self.image_size} x {self.image_size} pixels"]
+        sizes = spatial_sizes(self.image_size)
+        unit = "positions" if len(sizes) == 1 else "pixels"
+        lines = [f"{self.name}, {' x '.join(map(str, sizes))} {unit}"]
         lines.append(f"{'':8}{'output':>16}{'parameters':>16}{'statistics':>12}{'multiply-adds':>18}")
         for one in components:
             output = " x ".join(map(str, one.output))
             lines.append(f"{one.name:8}{output:>16}{one.parameters:>16,}{one.statistics:>12,}{one.macs:>18,}")
         if self.other_macs:
             lines.append(f"and {self.other_macs:,} multiply-adds that published counts exclude:")
-            lines.append("fixed filters, attention along channels, products of activations, kernels made per example")
+            lines.append("fixed filters, attention along channels, products of activations")
         return "\n".join(lines)
 
 
-def summary(name: str | nn.Module, image_size: int | None = None) -> Summary:
-    """Parameters and multiply-adds of a net, for one image of `image_size` pixels a side (default: the published size).
+def summary(name: str | nn.Module, image_size: ImageSize | None = None) -> Summary:
+    """Parameters and multiply-adds of a net for one input.
 
     The net is traced, and multiply-adds are counted where convolutions and dense layers are called. No array is
     computed.
 
+    Args:
+      image_size: 224 is an image of 224 x 224 pixels; (4096,) a series of 4,096 positions, (16, 112, 112) a volume;
+        None: the published size.
+
     Raises:
       TypeError: neither a name nor a net.
-      ValueError: no model of this name, or an image size below 1.
+      ValueError: no model of this name, or a size that no input can have.
     """
     model = as_model(name)
     size = model.image_size if image_size is None else image_size
+    size = tuple(size) if isinstance(size, Sequence) else size
     outputs, variables, macs, other_macs = shapes(model, size)
     params, stats = variables["params"], variables.get("batch_stats", {})
     components = {

@@ -18,6 +18,7 @@ class Request:
 def run(request: Request) -> None:
     from resnet_jax.analysis.summary import totals
     from resnet_jax.models import list_models
+    from resnet_jax.models.inspect import spatial_sizes
 
     names = list_models(request.pattern)
     if not names:
@@ -28,7 +29,7 @@ def run(request: Request) -> None:
     has_other_macs = False
     for name in names:
         counts = totals(name)
-        size = f"{counts.image_size} x {counts.image_size}"
+        size = " x ".join(map(str, spatial_sizes(counts.image_size)))
         mark = "  *" if counts.other_macs else ""
         has_other_macs |= bool(mark)
         print(f"{name:{width}}{counts.parameters:>14,}{counts.macs:>18,}{size:>12}{mark}", flush=True)

@@ -1,9 +1,9 @@
-"""What a net is made of and what it computes: shapes, multiply-adds, feature maps, components. Nothing is computed."""
+"""What a net is made of and what it computes: shapes, multiply-adds, feature maps, components. It is only traced."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -14,26 +14,35 @@ import jax.numpy as jnp
 from resnet_jax.models.options import check_integer, stage_names
 from resnet_jax.models.registry import as_model
 from resnet_jax.models.resnet import Outputs
-from resnet_jax.ops import tally_macs
+from resnet_jax.ops import LAYOUTS, tally_macs
 from resnet_jax.types import Variables
+
+ImageSize = int | Sequence[int]  # pixels a side of a square image, or the size along each spatial axis
 
 
 class Feature(NamedTuple):
     channels: int
-    stride: int  # input pixels per feature pixel
+    stride: int  # input pixels per feature pixel, along each spatial axis
 
 
 class Shapes(NamedTuple):
     """Outputs and variables of a net as ShapeDtypeStructs, and its multiply-adds."""
 
-    outputs: Outputs  # for one image
+    outputs: Outputs  # for one input
     variables: Variables
-    macs: dict[str, int]  # multiply-adds of one image, by submodule: "stem/conv", "stage1_block0/branch", ...
+    macs: dict[str, int]  # multiply-adds for one input, by submodule: "stem/conv", "stage1_block0/branch", ...
     other_macs: dict[str, int]  # those that published counts ignore (see `ops.tally_macs`)
 
 
-def shapes(model: nn.Module, image_size: int) -> Shapes:
-    """Traces a net once on one image of `image_size` pixels a side. No array is computed, no device used."""
+def shapes(model: nn.Module, image_size: ImageSize) -> Shapes:
+    """Traces a net once on one input. No array is computed, no device used.
+
+    Args:
+      image_size: 224 is an image [1, 224, 224, C]; (4096,) a series [1, 4096, C], (16, 112, 112) a volume.
+
+    Raises:
+      ValueError: a size below 1, or of more than three axes.
+    """
     return _trace(model, image_size)[0]
 
 
@@ -47,25 +56,40 @@ def feature_names(model: nn.Module) -> tuple[str, ...]:
     return stage_names(model.stages)
 
 
-def feature_info(model: str | nn.Module, image_size: int = 224) -> dict[str, Feature]:
+def feature_info(model: str | nn.Module, image_size: ImageSize = 224) -> dict[str, Feature]:
     """Channels and stride of each map of `Outputs.features`, in order, for a net or a model name.
 
+    Both are the same for every `image_size`, which has the meaning that it has in `shapes`.
+
     Raises:
-      ValueError: no model of this name.
+      ValueError: no model of this name, or a size that no input can have.
     """
-    net, image_size = as_model(model), check_integer("image_size", image_size, 1)
-    side = -(-image_size // 32) * 32  # divisible by the strides, so that no map is rounded up
-    features = shapes(net, side).outputs.features
+    net = as_model(model)
+    sides = [-(-side // 32) * 32 for side in spatial_sizes(image_size)]  # multiples of the strides
+    features = shapes(net, sides).outputs.features
     sizes = {name: features[name].shape for name in feature_names(net)}
-    return {name: Feature(size[-1], side // size[1]) for name, size in sizes.items()}
+    return {name: Feature(size[-1], sides[0] // size[1]) for name, size in sizes.items()}
 
 
-def _trace(model: nn.Module, image_size: int) -> tuple[Shapes, frozenset[type[nn.Module]]]:
-    return _cached_trace(model, check_integer("image_size", image_size, 1), jax.dtypes.canonicalize_dtype(float))
+def spatial_sizes(image_size: ImageSize) -> tuple[int, ...]:
+    """The size along each spatial axis: 224 -> (224, 224), (4096,) -> (4096,).
+
+    Raises:
+      ValueError: a size below 1, or of no axis or more than three.
+    """
+    if isinstance(image_size, str) or not isinstance(image_size, Sequence):
+        return (check_integer("image_size", image_size, 1),) * 2
+    if not 1 <= len(image_size) <= len(LAYOUTS):
+        raise ValueError(f"image_size: expected one to {len(LAYOUTS)} spatial axes, got {tuple(image_size)}")
+    return tuple(check_integer("image_size", side, 1) for side in image_size)
+
+
+def _trace(model: nn.Module, image_size: ImageSize) -> tuple[Shapes, frozenset[type[nn.Module]]]:
+    return _cached_trace(model, spatial_sizes(image_size), jax.dtypes.canonicalize_dtype(float))
 
 
 @cache
-def _cached_trace(model: nn.Module, image_size: int, widest: Any) -> tuple[Shapes, frozenset[type[nn.Module]]]:
+def _cached_trace(model: nn.Module, sizes: tuple[int, ...], widest: Any) -> tuple[Shapes, frozenset[type[nn.Module]]]:
     macs: tuple[dict[str, int], ...] = (defaultdict(int), defaultdict(int))
     classes: set[type[nn.Module]] = set()
     active: list[tuple[str, ...]] = []  # paths of the modules that are being called
@@ -82,7 +106,7 @@ def _cached_trace(model: nn.Module, image_size: int, widest: Any) -> tuple[Shape
         macs[other]["/".join(active[-1][:2])] += count
 
     def initialise() -> Any:
-        images = jnp.zeros((1, image_size, image_size, model.in_channels), model.dtype)
+        images = jnp.zeros((1, *sizes, model.in_channels), model.dtype)
         return model.init_with_output(jax.random.key(0), images, train=False)
 
     with nn.intercept_methods(follow), tally_macs(record):

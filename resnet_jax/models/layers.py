@@ -98,7 +98,7 @@ class CondConv(Conv):
             routes = jax.nn.sigmoid(dense(ops.global_pool(x)))
         shape = (self.experts, *self.kernel_shape(x, leading=1))
         kernels = ops.unshard(self.param("kernel", self._init_experts, shape, self.param_dtype))
-        ops.add_macs(x.shape[0] * kernels.size, other=True)
+        ops.add_macs(x.shape[0] * kernels.size)
         return ops.conv_per_example(
             x.astype(self.dtype),
             jnp.einsum("ne,e...->n...", routes.astype(self.dtype), kernels.astype(self.dtype)),

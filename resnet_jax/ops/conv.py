@@ -52,7 +52,7 @@ def conv_per_example(
     if kernels.ndim != x.ndim + 1:
         raise ValueError(f"expected kernels of {x.ndim + 1} axes for {list(x.shape)}, got {list(kernels.shape)}")
     n, *sides, channels, features = kernels.shape
-    add_macs(math.prod(output_size(x, strides)) * kernels.size, other=True)
+    add_macs(math.prod(output_size(x, strides)) * kernels.size)
     pads = padding(x, sides, strides=strides, dilation=dilation, same=same)
 
     def one_group(x: Array, kernels: Array) -> Array:

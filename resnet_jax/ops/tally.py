@@ -13,8 +13,9 @@ _record: ContextVar[Callable[[int, bool], None] | None] = ContextVar("record", d
 def tally_macs(record: Callable[[int, bool], None]) -> Iterator[None]:
     """Calls `record(macs, other)` for every operation traced inside, with the MACs of the whole batch.
 
-    `other` is False for convolutions and dense layers, which published numbers count, and True for what those skip:
-    fixed filters, convolutions along the channels, products of activations, kernels made per example.
+    `other` is False for convolutions and dense layers, which published numbers count (a kernel made for each example
+    counts with its making, as in CondConv's paper), and True for what those skip: fixed filters, convolutions along the
+    channels, products of activations.
     """
     token = _record.set(record)
     try:

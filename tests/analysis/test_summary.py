@@ -68,6 +68,8 @@ def bottlenecks(features):
     return total
 
 
+# Input channels, kernel size and output channels of each block of EfficientNet-B0's last three stages.
+BLOCKS_OF_B0 = [(80, 5, 112), *[(112, 5, 112)] * 2, (112, 5, 192), *[(192, 5, 192)] * 3, (192, 3, 320)]
 STEM, HEAD29 = 27 * 16 + 32, 256 * 10 + 10
 BLOCKS = {"50": (3, 4, 6, 3), "101": (3, 4, 23, 3)}
 CLOSED = {
@@ -142,22 +144,48 @@ def test_the_table_is_readable():
     assert "25,557,032" in text and "4,089,184,256" in text and "56 x 56 x 256" in text
 
 
+def test_a_net_of_series_is_summed_up_as_one_of_images():
+    net = create_model("resnet18", num_classes=5, in_channels=4)
+    counts = summary(net, (256,))
+    norms, last = 9_600, 512 * 5 + 5
+    basic = [(64, 64)] * 4 + [(64, 128)] + [(128, 128)] * 3 + [(128, 256)] + [(256, 256)] * 3
+    basic += [(256, 512)] + [(512, 512)] * 3
+    weights = 7 * 4 * 64 + sum(3 * ci * co for ci, co in basic) + 64 * 128 + 128 * 256 + 256 * 512
+    assert counts.parameters == weights + norms + last
+    assert counts.stages["stage2"].output == (32, 128)
+    assert str(counts).startswith("ResNet, 256 positions") and " 32 x 128 " in str(counts)
+    assert str(summary("cifar_resnet8", (8, 16, 24))).startswith("cifar_resnet8, 8 x 16 x 24 pixels")
+
+
 def test_the_default_image_size_is_the_published_one():
     assert summary("cifar_resnet20").image_size == 32
     assert summary("resnet18", image_size=64).macs < summary("resnet18").macs / 10
 
 
 def test_multiply_adds_that_published_counts_exclude_are_reported_apart():
-    """Conditional convolutions cost those of the twin, and four kernels per example; the routing is dense."""
+    counts = summary("ecaresnet50d")
+    assert counts.other_macs == sum(n * c * k for n, c, k in ((3, 256, 5), (4, 512, 5), (6, 1024, 5), (3, 2048, 7)))
+    assert f"and {counts.other_macs:,} multiply-adds" in str(counts)
+    assert summary("resnet50").other_macs == 0
+
+
+def test_a_conditional_net_costs_its_twin_its_routing_and_the_making_of_its_kernels():
+    """Yang et al. 2019, section 3.1: four kernels are mixed for each example, then convolved with it."""
     twin, conditional = summary("cifar_resnet20"), summary("cifar_condconv20")
-    made = sum(4 * 9 * ci * co for ci, co in [(3, 16), *CONVS[1:]])
-    assert conditional.other_macs == twin.macs - 640 + made
-    assert conditional.macs == 640 + sum(4 * ci for ci, _ in [(3, 16), *CONVS[1:]])
-    assert f"and {conditional.other_macs:,} multiply-adds" in str(conditional)
-    assert twin.other_macs == summary("resnet50").other_macs == 0
-    assert summary("ecaresnet50d").other_macs == sum(
-        n * c * k for n, c, k in ((3, 256, 5), (4, 512, 5), (6, 1024, 5), (3, 2048, 7))
-    )
+    convs = [(3, 16), *CONVS[1:]]
+    routing, mixing = sum(4 * ci for ci, _ in convs), sum(4 * 9 * ci * co for ci, co in convs)
+    assert conditional.macs == twin.macs + routing + mixing == 41_624_332
+    assert conditional.other_macs == twin.other_macs == 0
+
+
+@pytest.mark.parametrize(("experts", "total"), [(4, 396_513_888), (8, 407_213_024)])
+def test_an_efficientnet_with_experts_costs_about_what_its_paper_prints(experts, total):
+    """Yang et al. 2019, abstract: 413 M with eight experts, of which B0 itself has 391 M by the authors' count."""
+    twin, conditional = summary("tf_efficientnet_b0"), summary(f"tf_efficientnet_cc_b0_{experts}e")
+    kernels = sum(6 * c * c + k * k * 6 * c + 6 * c * o for c, k, o in BLOCKS_OF_B0)
+    routing = experts * sum(c for c, _, _ in BLOCKS_OF_B0)
+    assert conditional.macs == twin.macs + experts * kernels + routing == total
+    assert experts == 4 or conditional.macs == pytest.approx(413e6, rel=0.015)
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50", "plain18", "cifar_resnet44_b", "skipnet50", "resnet50d"])

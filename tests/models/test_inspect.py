@@ -1,7 +1,9 @@
 """Feature maps and components of a net, without computing anything."""
 
 import jax
+import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict
 
 from resnet_jax.models import components, create_model, feature_info, feature_names, shapes
 from resnet_jax.models.blocks import PreActResidual, Residual
@@ -36,3 +38,25 @@ def test_shapes_of_one_image():
     assert all(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(variables))
     with pytest.raises(ValueError, match="image_size: expected a whole number, at least 1, got 0"):
         shapes(model, 0)
+
+
+def test_a_resnet18_of_series_has_one_row_of_each_kernel():
+    images, series = create_model("resnet18"), shapes(create_model("resnet18"), (256,))
+    rows = {"/".join(at): leaf.shape for at, leaf in flatten_dict(shapes(images, 64).variables).items()}
+    rows = {at: shape[1:] if len(shape) == 4 else shape for at, shape in rows.items()}
+    assert {"/".join(at): leaf.shape for at, leaf in flatten_dict(series.variables).items()} == rows
+    assert series.outputs.features["stage4"].shape == (1, 8, 512) and series.outputs.logits.shape == (1, 1000)
+    assert series.macs["stem/conv"] == 128 * 7 * 3 * 64
+    assert series.macs["stage2_block1/branch"] == 32 * 2 * 3 * 128 * 128
+
+
+@pytest.mark.parametrize("size", [(100,), [40, 50], np.int64(64), (8, 16, 24)], ids=str)
+def test_strides_are_the_same_for_inputs_of_any_rank(size):
+    net = create_model("cifar_resnet8")
+    assert feature_info(net, size) == feature_info(net) and list(shapes(net, size).variables["params"])
+
+
+@pytest.mark.parametrize("size", [(), (1, 2, 3, 4), (8, 0), "64", 1.5], ids=str)
+def test_a_size_that_no_input_can_have_is_refused(size):
+    with pytest.raises(ValueError, match="image_size: expected "):
+        shapes(create_model("cifar_resnet8"), size)
