@@ -22,6 +22,7 @@ COMMANDS = {  # with a line of help each; the file of that name has `Request`, a
     "data": "look at a dataset before training: splits, classes, images",
     "plot": "draw loss and top-1 of runs",
     "models": "list the nets, with parameters and multiply-adds",
+    "weights": "list published weights, with classes, input size and licence",
     "summary": "parameters and multiply-adds of a net, by stage",
     "recalibrate": "estimate a run's running statistics again",
     "replay": "repeat one step of a run",
@@ -39,8 +40,7 @@ Examples:
   resnet-jax predict runs/a photo.jpg              what it predicts
   resnet-jax eval runs/a                           loss and accuracy
 
-resnet-jax COMMAND --help lists a command's options. Also: --version, and
---print-completion bash or zsh."""
+resnet-jax COMMAND --help: its options. Also: --version, --print-completion bash"""
 MORE = """
 {count} more options: resnet-jax train --help-all, or of one group --help GROUP
 ({groups})"""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -17,7 +18,9 @@ from resnet_jax.models.stems import STEMS
 from resnet_jax.models.zoo import cifar, clip, efficientnet, imagenet, preact, skipnet, variants
 
 FAMILIES = (cifar, imagenet, variants, preact, clip, efficientnet, skipnet)
-MODELS: dict[str, ModelSpec] = {name: spec for family in FAMILIES for name, spec in family.MODELS.items()}
+MODELS: dict[str, ModelSpec] = {
+    name: replace(spec, name=name) for family in FAMILIES for name, spec in family.MODELS.items()
+}
 NOT_OPTIONS = ("parent", "name", "registry_name")  # fields of every net that are not options of `create_model`
 
 

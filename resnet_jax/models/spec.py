@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 
 from resnet_jax.models.partials import Partial
+from resnet_jax.models.published import PublishedWeights, published
 from resnet_jax.types import Preprocess
 
 MeanStd = tuple[tuple[float, ...], tuple[float, ...]]  # of R, G, B in [0, 1]
@@ -49,9 +50,12 @@ class ModelSpec:
     image_size: int = 224  # published input side, pixels
     name_tables: Mapping[str, NameTable] = field(default_factory=dict)  # by library, for those that have this net
     preprocess: Preprocess | None = None  # of the first published weights; None: no library publishes weights
-    pretrained: Mapping[str, Preprocess] = field(
-        default_factory=dict
-    )  # by the checksum in the name of the weights' file
+    name: str = ""  # in the registry, which fills it in
+
+    @property
+    def pretrained(self) -> tuple[PublishedWeights, ...]:
+        """Published weights, the default first; the table is read when first used."""
+        return published(self.name)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "build", Partial(self.build, image_size=self.image_size))

@@ -30,9 +30,11 @@ def preprocess_for(
     Raises:
       ValueError: `config` has values that a `Preprocess` cannot have.
     """
-    checksum = re.search(r"-([0-9a-f]{8})(?![0-9a-f])", file.name)
-    if checksum and spec is not None and checksum[1] in spec.pretrained:
-        preprocess = spec.pretrained[checksum[1]]
+    match = re.search(r"-([0-9a-f]{8})(?![0-9a-f])", file.name)
+    rows = spec.pretrained if spec is not None and match else ()
+    weights = [row for row in rows if match and row.checksum == match[1]]
+    if weights:
+        preprocess = weights[-1].preprocess  # torchvision's, where timm publishes the same file
     elif config:
         preprocess = _timm(config, str(file.with_name("config.json")))
     else:
@@ -47,8 +49,9 @@ def preprocess_for(
 
 def _assumed(model: nn.Module, spec: ModelSpec | None, name: str, layout: str) -> Preprocess:
     """That of the first published weights of the net; without a row or weights, the usual one for ImageNet."""
-    if spec is not None and layout == "torchvision" and spec.pretrained:
-        published = next(iter(spec.pretrained.values()))
+    rows = spec.pretrained if spec is not None and layout == "torchvision" else ()
+    if torchvision := [row for row in rows if row.source == "torchvision"]:
+        published = torchvision[0].preprocess
     elif spec is not None and spec.preprocess is not None:
         published = spec.preprocess
     else:

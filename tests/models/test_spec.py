@@ -8,5 +8,8 @@ def test_published_weights_have_names_and_preprocessing():
         spec = get_spec(name)
         assert set(spec.name_tables) <= {"timm", "torchvision", "openai"}
         assert bool(spec.name_tables) == (spec.preprocess is not None)
-        assert bool(spec.pretrained) == ("torchvision" in spec.name_tables)
+        sources = {weights.source for weights in spec.pretrained}
+        assert ("torchvision" in sources) == ("torchvision" in spec.name_tables)
+        assert sources <= set(spec.name_tables)
+        assert spec.name == name and all(weights.model == name for weights in spec.pretrained)
         assert create_model(name).image_size == spec.image_size

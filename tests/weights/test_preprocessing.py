@@ -1,4 +1,4 @@
-"""Preprocessing by the file of the weights. As a script it prints torchvision's table."""
+"""Preprocessing by the file of the weights."""
 
 from pathlib import Path
 
@@ -8,7 +8,6 @@ import pytest
 from resnet_jax import create_model
 from resnet_jax.models import MODELS
 from resnet_jax.models.spec import IMAGENET
-from resnet_jax.models.zoo.torchvision import WEIGHTS
 from resnet_jax.weights.preprocessing import preprocess_for
 
 
@@ -31,7 +30,13 @@ def test_torchvisions_weights_are_found_by_the_checksum_in_the_file_name(file, s
     values = preprocess(name, file)
     assert (values.image_size, values.resize, values.interpolation) == (size, resize, interpolation)
     assert (values.mean, values.std) == IMAGENET
-    assert values.source.startswith("torchvision, ")
+    assert values.source.startswith(f"torchvision/{name}.IMAGENET1K_V")
+
+
+def test_files_that_timm_publishes_are_found_by_their_checksum_too():
+    values = preprocess("resnet50", "resnet50_a1_0-14fe96d1.pth")
+    assert (values.image_size, values.resize, values.interpolation) == (288, 288, "bicubic")
+    assert values.source == "timm/resnet50.a1_in1k"
 
 
 def test_assumed_values_are_reported_as_assumed():
@@ -76,23 +81,6 @@ def test_grey_nets_get_the_mean_over_the_channels_and_others_none():
         preprocess("resnet18", "x.pth", in_channels=4)(np.zeros((1, 4, 4, 4), np.uint8))
 
 
-def torchvision_table():
-    models = pytest.importorskip("torchvision.models")
-    rows = {}
-    for name in (name for name, spec in MODELS.items() if "torchvision" in spec.name_tables):
-        for weights in models.get_model_weights(name):
-            used = weights.transforms()
-            assert (tuple(used.mean), tuple(used.std)) == IMAGENET
-            checksum = weights.url.rpartition("-")[2].partition(".")[0]
-            rows[checksum] = (name, used.crop_size[0], used.resize_size[0], used.interpolation.value)
-    return rows
-
-
-@pytest.mark.parity
-def test_torchvisions_table_is_its_own():
-    assert torchvision_table() == WEIGHTS
-
-
 @pytest.mark.parity
 def test_timms_configurations_are_read_as_timm_does():
     timm = pytest.importorskip("timm")
@@ -104,7 +92,3 @@ def test_timms_configurations_are_read_as_timm_does():
         assert values.resize == int(values.image_size / expected["crop_pct"]), name
         assert (values.mean, values.std) == (expected["mean"], expected["std"]), name
         assert values.interpolation == expected["interpolation"], name
-
-
-if __name__ == "__main__":
-    print("\n".join(f'    "{checksum}": {row},' for checksum, row in torchvision_table().items()))

@@ -1,0 +1,117 @@
+"""Writes resnet_jax/models/published.json from the installed timm and torchvision: python docs/published_weights.py"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from resnet_jax import list_models
+from resnet_jax.models.published import PublishedWeights
+
+FILE = Path(__file__).parents[1] / "resnet_jax" / "models" / "published.json"
+# By the number of classes. CLIP's towers have embeddings of other numbers instead.
+LABELS = {1000: "imagenet-1k", 11821: "imagenet-12k", 21843: "imagenet-21k-goog"}
+
+
+def rows() -> Iterator[PublishedWeights]:
+    for name in list_models():
+        yield from timm_rows(name)
+        yield from torchvision_rows(name)
+
+
+def timm_rows(name: str) -> Iterator[PublishedWeights]:
+    """Published weights of timm, its default first."""
+    import timm
+    import torch
+
+    if not timm.is_model(name):
+        return
+    for tag, config in timm.models.get_arch_pretrained_cfgs(name).items():
+        if not (config.hf_hub_id or config.url):
+            continue
+        with torch.device("meta"):
+            net = timm.create_model(name, num_classes=config.num_classes)
+        channels, height, width = config.input_size
+        assert channels == 3 and height == width
+        yield PublishedWeights(
+            model=name,
+            tag=tag.partition(".")[2],
+            source="timm",
+            classes=config.num_classes,
+            parameters=sum(array.numel() for array in net.parameters()),
+            image_size=height,
+            crop_pct=config.crop_pct,
+            interpolation=config.interpolation,
+            mean=config.mean,
+            std=config.std,
+            hub_id=config.hf_hub_id or None,
+            url=config.url or None,
+            checksum=checksum(config.url),
+            labels=LABELS.get(config.num_classes),
+            test_size=config.test_input_size and config.test_input_size[1],
+            test_crop_pct=config.test_crop_pct,
+            crop_mode=config.crop_mode,
+            is_fixed_size=config.fixed_input_size,
+            first_conv=config.first_conv,
+            classifier=config.classifier,
+            licence=None if config.license == "unknown" else config.license,
+        )
+
+
+def torchvision_rows(name: str) -> Iterator[PublishedWeights]:
+    from torchvision import models
+
+    if name not in models.list_models():
+        return
+    for weights in models.get_model_weights(name):
+        used, meta = weights.transforms(), weights.meta
+        (size,), (resize,) = used.crop_size, used.resize_size
+        yield PublishedWeights(
+            model=name,
+            tag=weights.name,
+            source="torchvision",
+            classes=len(meta["categories"]),
+            parameters=meta["num_params"],
+            image_size=size,
+            crop_pct=round(size / resize, 4),
+            interpolation=used.interpolation.value,
+            mean=tuple(used.mean),
+            std=tuple(used.std),
+            url=weights.url,
+            checksum=checksum(weights.url),
+            labels=LABELS[len(meta["categories"])],
+            resize=resize,
+            first_conv="features.0.0" if "efficientnet" in name else "conv1",
+            classifier="classifier.1" if "efficientnet" in name else "fc",
+            licence=meta.get("license"),
+            top1=meta["_metrics"]["ImageNet-1K"]["acc@1"],
+            size_mib=meta["_file_size"],
+        )
+
+
+def checksum(url: str | None) -> str | None:
+    match = re.search(r"-([0-9a-f]{8})\.", url or "")
+    return match and match[1]
+
+
+def text(weights: Iterator[PublishedWeights]) -> str:
+    """A row a line, without the values that are a field's default."""
+    defaults = {field.name: field.default for field in fields(PublishedWeights)}
+
+    def short(row: PublishedWeights) -> dict[str, Any]:
+        return {
+            key: value
+            for key, value in asdict(row).items()
+            if value != defaults[key]
+        }
+
+    lines = (json.dumps(short(row), separators=(",", ":")) for row in weights)
+    return "[\n" + ",\n".join(lines) + "\n]\n"
+
+
+if __name__ == "__main__":
+    FILE.write_text(text(rows()))

@@ -1,0 +1,43 @@
+"""resnet-jax weights."""
+
+import json
+
+import pytest
+from command_line import output
+
+from resnet_jax.cli.main import main
+from resnet_jax.models.published import match
+
+
+def test_the_table_fits_100_columns_and_has_a_row_for_all_published_weights(capsys):
+    lines = output(capsys, "weights").splitlines()
+    assert max(map(len, lines)) <= 100
+    assert len(lines) == 1 + len(match()) + 2
+    assert lines[0].split() == ["params", "classes", "input", "licence", "top-1", "MB"]
+
+
+def test_weights_are_chosen_by_net_tag_or_name(capsys):
+    rows = [line.split() for line in output(capsys, "weights", "RESNET50").splitlines()]
+    assert rows[1] == ["timm/resnet50.a1_in1k", "25.6M", "1,000", "288", "apache-2.0", "-", "~102"]
+    assert rows[-3][:6] == ["torchvision/resnet50.IMAGENET1K_V2", "25.6M", "1,000", "224", "-", "80.9"]
+    assert output(capsys, "weights", "torchvision/resnet50.*").count("\ntorchvision/resnet50.IMAGENET1K_V") == 2
+    assert output(capsys, "weights", "*.sw_in12k").splitlines()[1].split()[2] == "11,821"
+
+
+def test_json_has_an_object_a_line(capsys):
+    rows = [json.loads(line) for line in output(capsys, "weights", "resnet18.*", "--json").splitlines()]
+    assert len(rows) == len(match("resnet18.*"))
+    assert rows[0]["name"] == "timm/resnet18.a1_in1k" and rows[0]["licence"] == "apache-2.0"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("resnet5o", "no published weights match 'resnet5o'; did you mean resnet50"),
+        ("cifar_resnet20", "no weights of cifar_resnet20 are published"),
+    ],
+)
+def test_a_pattern_without_matches_is_an_error(capsys, pattern, message):
+    with pytest.raises(SystemExit):
+        main(["weights", pattern])
+    assert message in capsys.readouterr().err
