@@ -34,7 +34,8 @@ def run(request: Request) -> None:
 
     from resnet_jax.data.loading.statistics import depth_note, infer_channels
     from resnet_jax.data.sources.image_files import ImageFileSource
-    from resnet_jax.evaluation.predictions import image_files, predict
+    from resnet_jax.evaluation.image_inputs import image_files
+    from resnet_jax.evaluation.predictions import predict
     from resnet_jax.runs.loop.compilation import cache_compilations
     from resnet_jax.runs.pretrained import pretrained
     from resnet_jax.runs.starting.opening import open_run
@@ -70,10 +71,10 @@ def _check_order(request: Request) -> None:
     check_is_run(request.run)
     if not request.images:
         raise ValueError("expected image files, or folders of them, got none")
-    if expanded(request.run).is_file() and (run := next(filter(_is_run, request.images), None)):
+    if expanded(request.run).is_file() and (run := next(filter(_has_checkpoints, request.images), None)):
         images = [request.run, *(image for image in request.images if image != run)]
         raise ValueError(f"expected the run first; did you mean resnet-jax predict {' '.join([run, *images])}?")
 
 
-def _is_run(path: str) -> bool:
+def _has_checkpoints(path: str) -> bool:
     return (expanded(path) / "checkpoints").is_dir()

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import glob
-import re
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 import optax
 
 from resnet_jax.data.loading.streaming import StreamingLoader
-from resnet_jax.data.sources.formats import image_files_below
-from resnet_jax.data.sources.image_files import ImageFileSource
-from resnet_jax.data.sources.label_kinds import Label
-from resnet_jax.errors import DataError
 from resnet_jax.evaluation.evaluate import in_flight
-from resnet_jax.files import expanded
+from resnet_jax.evaluation.image_inputs import ImageInputs
+from resnet_jax.moved import renamed_names
 from resnet_jax.tasks import Task
 from resnet_jax.training.core import forward_step
 from resnet_jax.training.state import TrainState
@@ -45,48 +38,7 @@ class Prediction:
         return {"image": self.image, **(self.values if self.error is None else {"error": self.error})}
 
 
-STDIN = Path("-")
 MAX_BATCH = 10**6  # images
-
-
-class _Images(ImageFileSource):
-    """Image files; "-" is read from standard input."""
-
-    def __getitem__(self, index: int) -> tuple[bytes, Label]:
-        return (self._stdin, int(self.labels[index])) if self.paths[index] == STDIN else super().__getitem__(index)
-
-    @cached_property
-    def _stdin(self) -> bytes:
-        data = sys.stdin.buffer.read()
-        if not data and len(self.paths) == 1:
-            raise DataError("expected an image on standard input, got nothing; try: predict RUN - < photo.jpg")
-        return data
-
-
-def image_files(paths: Sequence[str | Path]) -> list[Path]:
-    """The files named by paths, by patterns ("*.jpg") and by folders, which are searched; "-" is standard input.
-
-    Raises:
-      FileNotFoundError: no such file, or no match.
-      ValueError: a folder without images, or a web address.
-    """
-    files: list[Path] = []
-    for name in paths:
-        path = expanded(name)
-        if path == STDIN or path.is_file():
-            files.append(path)
-        elif path.exists():
-            inside = sorted(image_files_below(path)) if path.is_dir() else [path]
-            if not inside:
-                raise ValueError(f"expected images in {path}, got none")
-            files += inside
-        elif re.match(r"[a-z]+://", str(name)):
-            raise ValueError(f"expected an image file or a folder, got the address {name}; nothing is downloaded")
-        elif matches := sorted(glob.glob(str(path), recursive=True)):
-            files += image_files(matches)
-        else:
-            raise FileNotFoundError(f"no image or folder {str(path)!r}")
-    return files
 
 
 def predict(
@@ -106,7 +58,7 @@ def predict(
             raise ValueError(f"expected {name} from 1 to {MAX_BATCH:,}, got {value}")
     preprocess = net.preprocess
     source = StreamingLoader(
-        _Images(files, np.zeros(len(files), np.int32), ("",)),
+        ImageInputs(files, np.zeros(len(files), np.int32), ("",)),
         preprocess.image_size,
         resize=preprocess.resize,
         channels=len(preprocess.mean),
@@ -125,3 +77,7 @@ def predict(
                 yield Prediction(str(file), task.describe(row, top), task.format(row, top))
             else:
                 yield Prediction(str(file), {}, "", source.skipped[str(file)])
+
+
+if not TYPE_CHECKING:  # names of version 0.1.0
+    __getattr__ = renamed_names(__name__, {"image_files": "evaluation.image_inputs.image_files"})

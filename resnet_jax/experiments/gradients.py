@@ -20,9 +20,9 @@ from resnet_jax.experiments.degradation import KINDS, WORDS
 from resnet_jax.experiments.runs import check_all, net_name, run_all
 from resnet_jax.files import replace_file
 from resnet_jax.models import sort_components
+from resnet_jax.models.initializers import KERNELS, with_kernels
 from resnet_jax.runs.planning.datasets import make_augmentation
 from resnet_jax.runs.planning.plan import make_plan
-from resnet_jax.runs.starting.warm_start import KERNELS, with_kernels
 from resnet_jax.steps import make_train_step
 from resnet_jax.training import metrics
 from resnet_jax.training.gradient_flow import PARAMETERS

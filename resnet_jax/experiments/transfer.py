@@ -17,7 +17,7 @@ from resnet_jax.data import default_splits, rename_classes
 from resnet_jax.errors import SetupError
 from resnet_jax.experiments.runs import run_all
 from resnet_jax.files import replace_file
-from resnet_jax.runs.planning.datasets import open_dataset
+from resnet_jax.runs.planning.datasets import open_configured_dataset
 
 PER_CLASS, EPOCHS = 4, 60.0
 BACKBONE = "^(?!head/dense)"  # everything except the classifier
@@ -44,7 +44,7 @@ def transfer(config: Config, seeds: Sequence[int], *, epochs: float = EPOCHS) ->
       SetupError: the settings are invalid. Nothing has been trained.
     """
     try:
-        dataset = open_dataset(config.data)
+        dataset = open_configured_dataset(config.data)
         # Each seed takes a slice of the training images by position, so the test images must be a slice too.
         rule: Any = "position" if config.data.test_split is None else "digest"
         train, test = default_splits(dataset, config.data.train_split, config.data.test_split, rule)

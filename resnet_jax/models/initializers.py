@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
@@ -31,3 +34,27 @@ def linear_uniform(key: Array, shape: tuple[int, ...], dtype: Dtype = jnp.float3
     """Uniform in +-1 / sqrt(fan_in), PyTorch's initialisation of linear layers: shape [Ci, Co]."""
     bound = 1 / math.sqrt(shape[0])
     return jax.random.uniform(key, (math.prod(shape),), dtype, -bound, bound).reshape(shape)
+
+
+def _normal(variance: Callable[[int, int], float], key: Array, shape: tuple[int, ...], dtype: Any) -> Array:
+    window = math.prod(shape[:-2])
+    scale = math.sqrt(variance(window * shape[-2], window * shape[-1]))
+    return jax.random.normal(key, (math.prod(shape),), dtype).reshape(shape) * jnp.asarray(scale, dtype)
+
+
+# Normal initialisers of convolution kernels [k, k, Ci, Co]; fan_in = k * k * Ci and fan_out = k * k * Co.
+KERNELS: dict[str, Callable[..., Array]] = {
+    name: partial(_normal, variance)
+    for name, variance in {
+        "fan_out": lambda fan_in, fan_out: 2 / fan_out,  # He et al. 2015, "Delving Deep into Rectifiers", eq. 14
+        "fan_in": lambda fan_in, fan_out: 2 / fan_in,  # eq. 10
+        "lecun": lambda fan_in, fan_out: 1 / fan_in,  # LeCun et al. 1998, "Efficient BackProp", eq. 16
+        "small": lambda fan_in, fan_out: 0.01**2,  # Krizhevsky et al. 2012, section 5
+        "large": lambda fan_in, fan_out: 1.0,
+    }.items()
+}
+
+
+def with_kernels(model: nn.Module, kernels: str | None) -> nn.Module:
+    """The model with kernels of convolutions initialised as `kernels` names, unless a block has an initialiser."""
+    return model if kernels is None else model.clone(conv=partial(model.conv, kernel_init=KERNELS[kernels]))

@@ -17,7 +17,9 @@ from resnet_jax.runs.files.image_record import Record
 from resnet_jax.types import LabelKind, Preprocess
 
 
-def open_dataset(config: DataConfig, record: Record | None = None, label_kind: LabelKind = "class") -> Dataset:
+def open_configured_dataset(
+    config: DataConfig, record: Record | None = None, label_kind: LabelKind = "class"
+) -> Dataset:
     """The dataset that a config names.
 
     Args:
@@ -60,7 +62,7 @@ def open_data(
       ValueError, OSError: something is missing or cannot be read.
     """
     check_data(config)
-    dataset = open_dataset(config, record, label_kind)
+    dataset = open_configured_dataset(config, record, label_kind)
     splits = data.default_splits(dataset, config.train_split, config.test_split, config.holdout)
     if config.holdout == "digest" and (count := shared(dataset, *splits)):
         problem = f"--data.train-split {splits[0]!r} and --data.test-split {splits[1]!r} share {count:,} images"

@@ -209,7 +209,7 @@ if not TYPE_CHECKING:  # names of version 0.1.0, whose module did all of this
     _MOVED = {
         "checks": ("DETERMINISTIC", "check_deterministic", "check_split"),
         "data_changes": ("data_changes", "record_of"),
-        "datasets": ("keep_sides", "make_augmentation", "open_data", "open_dataset", "open_split"),
+        "datasets": ("keep_sides", "make_augmentation", "open_data", "open_split"),
         "optimizer": ("check_patterns", "frozen", "make_optimizer", "make_schedule"),
     }
     __getattr__ = renamed_names(
@@ -217,6 +217,7 @@ if not TYPE_CHECKING:  # names of version 0.1.0, whose module did all of this
         {
             "Plan": "runs.planning.plan.RunPlan",
             "eval_batch": "runs.planning.checks.eval_batch_size",
+            "open_dataset": "runs.planning.datasets.open_configured_dataset",
             "data_facts": "runs.planning.metadata.data_metadata",
             **{name: f"runs.{module}.{name}" for module, names in _MOVED.items() for name in names},
         },

@@ -16,7 +16,7 @@ from resnet_jax.config import DataConfig
 from resnet_jax.data.contact_sheet import as_seen, write_png
 from resnet_jax.data.loading.reading import class_counts, read_all
 from resnet_jax.data.sources.protocols import DataSource
-from resnet_jax.runs.planning.datasets import data_notes, make_augmentation, open_data, open_dataset
+from resnet_jax.runs.planning.datasets import data_notes, make_augmentation, open_configured_dataset, open_data
 from resnet_jax.types import LabelKind, Preprocess
 
 SHOWN = 10  # copies in the lines for a person
@@ -57,7 +57,7 @@ def verify(
     Raises:
       ValueError, OSError: the dataset does not exist.
     """
-    dataset = open_dataset(config, label_kind=label_kind)
+    dataset = open_configured_dataset(config, label_kind=label_kind)
     total, done = sum(dataset.splits.values()), 0
     broken: list[dict[str, str]] = []
     labels: dict[str, np.ndarray] = {}

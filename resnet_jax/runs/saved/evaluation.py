@@ -26,7 +26,7 @@ from resnet_jax.evaluation.views import (
 )
 from resnet_jax.files import expanded
 from resnet_jax.runs.files.image_record import Record, has_trained_images, select, trained_on
-from resnet_jax.runs.planning.datasets import keep_sides, open_dataset, open_split
+from resnet_jax.runs.planning.datasets import keep_sides, open_configured_dataset, open_split
 from resnet_jax.runs.pretrained import pretrained
 from resnet_jax.runs.saved.evaluation_files import EvaluationResult, measure
 from resnet_jax.runs.starting.opening import SavedRun, open_run
@@ -238,7 +238,7 @@ def _check_size(source: data.Loader, preprocess: Preprocess, name: str) -> None:
 def _open_for(run: str, config: DataConfig, trained: DataConfig, label_kind: LabelKind) -> data.Dataset:
     """The dataset. If that of the run is missing, the error names the option for its new path."""
     try:
-        return open_dataset(config, label_kind=label_kind)
+        return open_configured_dataset(config, label_kind=label_kind)
     except FileNotFoundError as error:
         if place(config) != place(trained):
             raise

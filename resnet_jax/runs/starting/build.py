@@ -13,12 +13,13 @@ import numpy as np
 from resnet_jax.distributed.devices import Parallel
 from resnet_jax.evaluation.evaluate import evaluate
 from resnet_jax.metrics.evaluator import Evaluator
+from resnet_jax.models.initializers import with_kernels
 from resnet_jax.moved import renamed_names
 from resnet_jax.runs.planning.checks import eval_batch_size
 from resnet_jax.runs.planning.datasets import make_augmentation
 from resnet_jax.runs.planning.optimizer import frozen, make_optimizer
 from resnet_jax.runs.planning.plan import RunPlan
-from resnet_jax.runs.starting.warm_start import overlay, with_kernels
+from resnet_jax.runs.starting.warm_start import overlay
 from resnet_jax.training.core import forward_step
 from resnet_jax.training.metrics import as_sums
 from resnet_jax.training.state import TrainState

@@ -1,17 +1,13 @@
-"""Initial weights of a run: those of another run or of a file, or initialised in one of several ways."""
+"""Weights to start a run from: those of another run or of a file."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import flax.linen as nn
-import jax
-import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
@@ -28,7 +24,7 @@ from resnet_jax.runs.planning.data_changes import record_of
 from resnet_jax.runs.planning.plan import RunPlan
 from resnet_jax.runs.pretrained import pretrained
 from resnet_jax.tasks import Task, get_task, task_name
-from resnet_jax.types import Array, Preprocess, Pretrained, Variables
+from resnet_jax.types import Preprocess, Pretrained, Variables
 from resnet_jax.weights import classes_of, load_pretrained
 from resnet_jax.weights.readers import WEIGHT_FILES
 
@@ -77,37 +73,93 @@ def warm_start(
     if head not in (None, "new", "keep"):
         raise ValueError(f"expected head new or keep, got {head!r}")
     check_source(source)
-    task = get_task("classification") if task is None else task
-    path, number, order, run, metadata = expanded(source), None, None, None, {}
+    task, path = get_task("classification") if task is None else task, expanded(source)
     if path.is_file():
         if step != "latest":
             raise ValueError(f"{path} is a file; only runs have steps")
-        keeps_head = head == "keep"
-        loaded, count, described = _read_file(path, model, keeps_head=keeps_head, ema=ema)
+        weights = _read_file(path, model, keeps_head=head == "keep", ema=ema)
     else:
-        checkpoint = open_checkpoint(path, step)
-        run, metadata = find_run_directory(path), checkpoint.metadata
-        number, count = checkpoint.step, len(metadata["classes"])
-        try:
-            loaded = pretrained(checkpoint, ema=ema)
-        except NotFinite as error:
-            raise ValueError(f"{error.problem}; --init.step takes another checkpoint") from None
-        described = f"step {number}, {count} classes"
-        order = _order(metadata["classes"], classes)
-        is_same_task = task_name(metadata) == task.name
-        keeps_head = head == "keep" or (head is None and order is not None and is_same_task)
-        if keeps_head and not is_same_task:
-            problem = f"expected a head of the task {task.name!r}, got one of {task_name(metadata)!r} in {path}"
-            raise ValueError(f"{problem}; --init.head new initialises one")
-    if keeps_head and count != len(classes):
-        problem = f"expected a classifier of {len(classes)} classes, got one of {count} in {path}"
+        weights = _read_run(path, classes, task, head, step, ema)
+    if weights.keeps_head and weights.num_classes != len(classes):
+        problem = f"expected a classifier of {len(classes)} classes, got one of {weights.num_classes} in {path}"
         raise ValueError(f"{problem}; --init.head new initialises one")
-    variables = {at: x for at, x in flatten_dict(loaded.variables).items() if keeps_head or at[:3] != CLASSIFIER}
-    if order is not None:  # reorder the outputs by the classes' names
-        variables = {at: x[..., np.array(order)] if at[:3] == CLASSIFIER else x for at, x in variables.items()}
-    expected = {at: x for at, x in flatten_dict(shapes(model, model.image_size).variables).items()}
-    if not keeps_head:
-        expected = {at: x for at, x in expected.items() if at[:3] != CLASSIFIER}
+    variables = _fit(weights, model, path)
+    if weights.keeps_head and weights.run is not None:
+        task = task.with_head(weights.metadata.get("task_record", {}), weights.order)
+    message = weights.message(source)
+    return WarmStart(variables, weights.loaded.preprocess, weights.step, message, weights.run, weights.metadata, task)
+
+
+class _Weights(NamedTuple):
+    """Weights of a run or of a file, before they are fitted to a model."""
+
+    loaded: Pretrained
+    num_classes: int
+    description: str  # for messages
+    keeps_head: bool
+    order: list[int] | None = None  # of the outputs, as the model's classes have them; None: as they are
+    step: int | None = None
+    run: Path | None = None
+    metadata: Mapping[str, Any] = MappingProxyType({})
+
+    def message(self, source: str | Path) -> str:
+        numbers = self.loaded.preprocess.mean, self.loaded.preprocess.std
+        mean, std = (" ".join(f"{x:.3f}" for x in values) for values in numbers)
+        images = f"images of mean {mean}, deviation {std}" if mean else "images of unknown mean and deviation"
+        classifier = "its" if self.keeps_head else "a new"
+        return f"weights of {source} ({self.loaded.name}, {self.description}; {images}); {classifier} classifier"
+
+
+def _read_run(path: Path, classes: Sequence[str], task: Task, head: str | None, step: str | int, ema: bool) -> _Weights:
+    """The weights of a run, and whether its head is kept for these classes and this task."""
+    checkpoint = open_checkpoint(path, step)
+    metadata = checkpoint.metadata
+    try:
+        loaded = pretrained(checkpoint, ema=ema)
+    except NotFinite as error:
+        raise ValueError(f"{error.problem}; --init.step takes another checkpoint") from None
+    order = _order(metadata["classes"], classes)
+    is_same_task = task_name(metadata) == task.name
+    keeps_head = head == "keep" or (head is None and order is not None and is_same_task)
+    if keeps_head and not is_same_task:
+        problem = f"expected a head of the task {task.name!r}, got one of {task_name(metadata)!r} in {path}"
+        raise ValueError(f"{problem}; --init.head new initialises one")
+    count = len(metadata["classes"])
+    description = f"step {checkpoint.step}, {count} classes"
+    run = find_run_directory(path)
+    return _Weights(loaded, count, description, keeps_head, order, checkpoint.step, run, metadata)
+
+
+def _read_file(path: Path, model: nn.Module, *, keeps_head: bool, ema: bool) -> _Weights:
+    """The weights of a file, with its classifier if `keeps_head`."""
+    which, note = True if ema else None, ""
+    try:
+        count = classes_of(path, model, ema=which)
+    except AmbiguousWeights:
+        which, note = False, ", its raw weights (--init.ema takes the averaged ones)"
+        count = classes_of(path, model, ema=which)
+    try:
+        loaded = load_pretrained(path, model=model, num_classes=count if keeps_head else 0, ema=which)
+    except WrongModel as error:
+        hint = f"choose its net: --model.name {error.match.names[0]}"
+        raise ValueError(f"{error.file} is {error.match}; {hint}") from None
+    except NotFinite as error:
+        raise ValueError(error.problem) from None
+    return _Weights(loaded, count, f"{count} classes{note}", keeps_head)
+
+
+def _fit(weights: _Weights, model: nn.Module, path: Path) -> Variables:
+    """The variables for `model`, without those of a classifier that is to be initialised.
+
+    Raises:
+      ValueError: the arrays do not fit the model, or belong to one with other components.
+    """
+    loaded, is_used = weights.loaded, lambda at: weights.keeps_head or at[:3] != CLASSIFIER
+    variables = {at: x for at, x in flatten_dict(loaded.variables).items() if is_used(at)}
+    if weights.order is not None:  # reorder the outputs by the classes' names
+        order = np.array(weights.order)
+        variables = {at: x[..., order] if at[:3] == CLASSIFIER else x for at, x in variables.items()}
+    expected = {at: x for at, x in flatten_dict(shapes(model, model.image_size).variables).items() if is_used(at)}
     problems = _mismatches({at: x.shape for at, x in variables.items()}, {at: x.shape for at, x in expected.items()})
     if problems and path.is_dir() and loaded.name != registered_name(model):
         raise ValueError(f"{path} is a run of {loaded.name}; choose its net: --model.name {loaded.name}")
@@ -118,13 +170,7 @@ def warm_start(
         if theirs != ours:
             problem = f"expected {name} {_named(ours)}, got {_named(theirs)}"
             raise ValueError(f"the weights of {path} ({loaded.name}) are of another model: {problem}")
-    mean, std = (" ".join(f"{x:.3f}" for x in values) for values in (loaded.preprocess.mean, loaded.preprocess.std))
-    images = f"images of mean {mean}, deviation {std}" if mean else "images of unknown mean and deviation"
-    weights = f"weights of {source} ({loaded.name}, {described}; {images})"
-    message = f"{weights}; {'its' if keeps_head else 'a new'} classifier"
-    if keeps_head and run is not None:
-        task = task.with_head(metadata.get("task_record", {}), order)
-    return WarmStart(unflatten_dict(variables), loaded.preprocess, number, message, run, metadata, task)
+    return unflatten_dict(variables)
 
 
 def check_source(source: str | Path) -> None:
@@ -165,24 +211,6 @@ def note_default_rate(config: OptimConfig) -> list[str]:
     return [f"{rate}; fine-tuning usually takes 0.001 to 0.02"]
 
 
-def _read_file(path: Path, model: nn.Module, *, keeps_head: bool, ema: bool) -> tuple[Pretrained, int, str]:
-    """The model of a file (`keeps_head`: with its classifier), its number of classes and a description for messages."""
-    which, note = True if ema else None, ""
-    try:
-        count = classes_of(path, model, ema=which)
-    except AmbiguousWeights:
-        which, note = False, ", its raw weights (--init.ema takes the averaged ones)"
-        count = classes_of(path, model, ema=which)
-    try:
-        loaded = load_pretrained(path, model=model, num_classes=count if keeps_head else 0, ema=which)
-    except WrongModel as error:
-        hint = f"choose its net: --model.name {error.match.names[0]}"
-        raise ValueError(f"{error.file} is {error.match}; {hint}") from None
-    except NotFinite as error:
-        raise ValueError(error.problem) from None
-    return loaded, count, f"{count} classes{note}"
-
-
 def _order(theirs: Sequence[str], ours: Sequence[str]) -> list[int] | None:
     """The index in `theirs` of each of `ours`; None if they are not the same classes."""
     by_name = {composed(name): place for place, name in enumerate(theirs)}
@@ -208,36 +236,13 @@ def overlay(initial: Variables, start: Variables) -> Variables:
     return unflatten_dict({**flatten_dict(initial), **flatten_dict(start)})
 
 
-def _normal(variance: Callable[[int, int], float], key: Array, shape: tuple[int, ...], dtype: Any) -> Array:
-    window = math.prod(shape[:-2])
-    scale = math.sqrt(variance(window * shape[-2], window * shape[-1]))
-    return jax.random.normal(key, (math.prod(shape),), dtype).reshape(shape) * jnp.asarray(scale, dtype)
-
-
-# Normal initialisers of convolution kernels [k, k, Ci, Co]; fan_in = k * k * Ci and fan_out = k * k * Co.
-KERNELS: dict[str, Callable[..., Array]] = {
-    name: partial(_normal, variance)
-    for name, variance in {
-        "fan_out": lambda fan_in, fan_out: 2 / fan_out,  # He et al. 2015, "Delving Deep into Rectifiers", eq. 14
-        "fan_in": lambda fan_in, fan_out: 2 / fan_in,  # eq. 10
-        "lecun": lambda fan_in, fan_out: 1 / fan_in,  # LeCun et al. 1998, "Efficient BackProp", eq. 16
-        "small": lambda fan_in, fan_out: 0.01**2,  # Krizhevsky et al. 2012, section 5
-        "large": lambda fan_in, fan_out: 1.0,
-    }.items()
-}
-
-
-def with_kernels(model: nn.Module, kernels: str | None) -> nn.Module:
-    """The model with kernels of convolutions initialised as `kernels` names, unless a block has an initialiser."""
-    return model if kernels is None else model.clone(conv=partial(model.conv, kernel_init=KERNELS[kernels]))
-
-
 if not TYPE_CHECKING:  # names of version 0.1.0
     __getattr__ = renamed_names(
         __name__,
         {
+            "KERNELS": "models.initializers.KERNELS",
             "Start": "runs.starting.warm_start.WarmStart",
-            "drawing": "runs.starting.warm_start.with_kernels",
+            "drawing": "models.initializers.with_kernels",
             "overlaid": "runs.starting.warm_start.overlay",
             "start_from": "runs.starting.warm_start.warm_start",
         },

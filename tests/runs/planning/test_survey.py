@@ -129,7 +129,7 @@ def test_a_split_that_cannot_be_opened_is_listed(monkeypatch):
                 raise ValueError("test has no labels")
             return ArraySource(np.zeros((3, 4, 4, 1), np.uint8), np.array([0, 1, 1]), ("a", "b"), "x.npz")
 
-    monkeypatch.setattr(survey_room, "open_dataset", lambda config, label_kind: Dataset())
+    monkeypatch.setattr(survey_room, "open_configured_dataset", lambda config, label_kind: Dataset())
     messages = []
     result = verify(DataConfig(), progress=lambda *counts: messages.append(counts))
     assert result.broken == [{"split": "test", "reason": "test has no labels"}] and messages == [(1, 5), (2, 5), (3, 5)]

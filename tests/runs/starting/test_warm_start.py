@@ -21,11 +21,9 @@ from resnet_jax.runs.files.directory import find_run_directory
 from resnet_jax.runs.planning.plan import make_plan
 from resnet_jax.runs.saved.replay import replay
 from resnet_jax.runs.starting.warm_start import (
-    KERNELS,
     note_default_rate,
     note_trained_images,
     warm_start,
-    with_kernels,
 )
 from resnet_jax.runs.trainer import train
 from resnet_jax.tasks import MultiLabel, Regression
@@ -222,22 +220,6 @@ def test_the_option_is_called_from():
         assert parse(arguments).init.from_ == "runs/a"
     rates = parse(["--optim.lr-multiplier", "stem|stage=0.1", "head=1"]).optim.lr_multiplier
     assert rates == ("stem|stage=0.1", "head=1")
-
-
-@pytest.mark.parametrize("name", KERNELS)
-def test_kernels_are_initialised_as_configured(name):
-    """Of a 3x3 convolution from 16 to 64 channels: 144 in, 576 out."""
-    expected = {"fan_out": 2 / 576, "fan_in": 2 / 144, "lecun": 1 / 144, "small": 1e-4, "large": 1.0}[name]
-    kernel = KERNELS[name](jax.random.key(0), (3, 3, 16, 64), np.float32)
-    assert kernel.shape == (3, 3, 16, 64) and float(kernel.var()) == pytest.approx(expected, rel=0.05)
-    model = recipe.small("cifar_resnet20", 1, num_classes=10)
-    variables = jax.jit(lambda key: with_kernels(model, name).init(key, np.zeros((1, 8, 8, 3)), train=False))(
-        jax.random.key(0)
-    )
-    kernel = variables["params"]["stage3_block0"]["branch"]["conv2"]["kernel"]  # 576 in and out
-    assert float(kernel.var()) == pytest.approx(
-        {"fan_out": 2 / 576, "fan_in": 2 / 576, "lecun": 1 / 576, "small": 1e-4, "large": 1.0}[name], rel=0.05
-    )
 
 
 def test_fine_tuning_at_a_high_rate_is_noted():

@@ -1,0 +1,43 @@
+"""Predictions for image files: those of the net on the preprocessed image, and a reason for unreadable files."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import recipe
+from pictures import pictures
+from PIL import Image
+
+from resnet_jax import Preprocess
+from resnet_jax.evaluation.predictions import predict
+from resnet_jax.tasks import Classification
+from resnet_jax.types import Pretrained
+
+CLASSES = ("a", "b", "c")
+MODEL = recipe.small("cifar_resnet8", 1, 1, num_classes=3, in_channels=1)
+NET = Pretrained(MODEL, recipe.variables(MODEL), Preprocess(4, 4, (0.5,), (0.25,)), "cifar_resnet8", CLASSES)
+TASK = Classification(classes=CLASSES)
+
+
+def test_each_file_has_its_prediction_in_order(tmp_path):
+    files = [pictures(tmp_path, f"{i}.png") / f"{i}.png" for i in range(3)]
+    Image.fromarray(np.arange(16, dtype=np.uint8).reshape(4, 4) * 16).save(files[1])
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n")
+    files.insert(1, tmp_path / "broken.png")
+    predictions = list(predict(NET, TASK, files, batch_size=3, top=2))
+    assert [one.image for one in predictions] == list(map(str, files))
+    assert str(predictions[1]).startswith("unreadable: ") and predictions[1].record().keys() == {"image", "error"}
+    images = np.stack([np.asarray(Image.open(file))[..., None] for file in (files[0], *files[2:])])
+    forward = jax.jit(lambda images: MODEL.apply(NET.variables, NET.preprocess(images), train=False).logits)
+    logits = forward(jnp.asarray(images))
+    for one, expected in zip([predictions[0], *predictions[2:]], np.asarray(logits), strict=True):
+        likeliest = [CLASSES[k] for k in np.argsort(-expected)[:2]]
+        assert [row["class"] for row in one.record()["top"]] == likeliest
+        assert one.record()["top"][0]["probability"] == pytest.approx(np.exp(expected).max() / np.exp(expected).sum())
+
+
+@pytest.mark.parametrize("name", ["batch_size", "top"])
+@pytest.mark.parametrize("value", [0, 10**6 + 1])
+def test_numbers_out_of_range_are_refused(name, value):
+    with pytest.raises(ValueError, match=f"expected {name} from 1 to 1,000,000, got {value}"):
+        next(predict(NET, TASK, [], **{name: value}))
