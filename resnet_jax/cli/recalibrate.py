@@ -47,5 +47,6 @@ def run(request: Request) -> None:
     for when in ("before", "after"):
         results = dict(record[when])
         images = results.pop("images")
-        numbers = ", ".join(f"{TITLES.get(name, name)} {decimals(value)}" for name, value in results.items())
+        whole = {name: value for name, value in results.items() if "/" not in name}
+        numbers = ", ".join(f"{TITLES.get(name, name)} {decimals(value)}" for name, value in whole.items())
         print(f"{when}: test {numbers} ({images} images)")

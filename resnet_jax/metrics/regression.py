@@ -8,7 +8,7 @@ import numpy as np
 
 
 class RegressionMetrics:
-    """Streaming "mae", "rmse" and "r2" of predictions [N, T], in float64; means over the T targets.
+    """Streaming "mae", "rmse" and "r2" of predictions [N, T], in float64, for each of the T targets and their mean.
 
     r2 = 1 - sum (y - p)^2 / sum (y - mean y)^2; NaN where a target is constant.
     """
@@ -46,14 +46,17 @@ class RegressionMetrics:
         self._mean = self._mean + delta * n / count
         self._count = count
 
-    def result(self) -> dict[str, float]:
-        """Raises ValueError if there were no examples."""
+    def by_target(self) -> dict[str, np.ndarray]:
+        """Each metric of each target: float64 [T]. Raises ValueError if there were no examples."""
         if not self._count:
             raise ValueError("expected at least one example, got none")
         constant = self._deviations == 0
-        r2 = np.where(constant, np.nan, 1 - self._squared / np.where(constant, 1, self._deviations))
         return {
-            "mae": float(np.mean(self._absolute) / self._count),
-            "rmse": float(np.sqrt(self._squared / self._count).mean()),
-            "r2": float(r2.mean()),
+            "mae": self._absolute / self._count,
+            "rmse": np.sqrt(self._squared / self._count),
+            "r2": np.where(constant, np.nan, 1 - self._squared / np.where(constant, 1, self._deviations)),
         }
+
+    def result(self) -> dict[str, float]:
+        """Each metric's mean over the targets, whatever their units. Raises ValueError if there were no examples."""
+        return {name: float(values.mean()) for name, values in self.by_target().items()}

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 import jax.numpy as jnp
 import numpy as np
 
+from resnet_jax.analysis.text import columns, fitted, printable
 from resnet_jax.errors import did_you_mean
 from resnet_jax.metrics.regression import RegressionMetrics
 from resnet_jax.metrics.typed import Mean, Metric
@@ -40,7 +41,8 @@ class Regression(BaseTask):
     """Numbers per image: labels float [N, T].
 
     The net predicts targets normalised by the training data's mean and standard deviation; the loss is the mean over
-    examples and targets. Metrics and predictions are in the targets' own units.
+    examples and targets. Predictions and the metrics of a target ("mae/age") are in its own units. "mae", "rmse" and
+    "r2" are means over the targets: where units differ, only "r2" and "loss" compare nets.
     """
 
     targets: tuple[str, ...] = ()
@@ -117,6 +119,22 @@ class Regression(BaseTask):
     def label_name(self, label: Any) -> dict[str, float]:
         return dict(zip(self.targets, np.asarray(label, np.float64).tolist(), strict=True))
 
+    def table(self, evaluator: RegressionEvaluator, width: int, file: str) -> list[str]:
+        """A line for each target, then their mean; none for a single target, whose metrics are those of the net."""
+        if len(self.targets) < 2:
+            return []
+        average = f"mean of {len(self.targets)} targets"
+        room = min(max(columns(printable(name)) for name in (*self.targets, average)), max(10, width - 36))
+        metrics, means = evaluator.metrics.by_target(), evaluator.metrics.result()
+
+        def line(name: str, *cells: str) -> str:
+            return fitted(name, room) + "".join(f"{cell:>12}" for cell in cells)
+
+        lines = [line("target", *(name.upper() for name in metrics))]
+        for i, name in enumerate(self.targets):
+            lines.append(line(printable(name), *(f"{values[i]:.6g}" for values in metrics.values())))
+        return [*lines, line(average, *(f"{value:.6g}" for value in means.values()))]
+
     def record(self) -> dict[str, Any]:
         return {"mean": list(self.mean), "deviation": list(self.deviation), "loss": self.loss}
 
@@ -144,7 +162,7 @@ class Regression(BaseTask):
 
 
 class RegressionEvaluator:
-    """Streaming loss, MAE, RMSE and R2 of predictions [N, T]."""
+    """Streaming loss, MAE, RMSE and R2 of predictions [N, T], for each target too."""
 
     def __init__(self, task: Regression) -> None:
         self.metrics = RegressionMetrics()
@@ -159,6 +177,15 @@ class RegressionEvaluator:
         self._count += int(rows.sum())
 
     def result(self) -> dict[str, float]:
-        """ "loss", "mae", "rmse" and "r2". Raises ValueError if there were no examples."""
-        results = self.metrics.result()
-        return {"loss": self._loss / self._count, **results}
+        """ "loss", and "mae", "rmse" and "r2": means over the targets, then (of two or more) "mae/TARGET", ...
+
+        Raises:
+          ValueError: there were no examples.
+        """
+        means, targets = self.metrics.result(), self._task.targets
+        parts = {
+            f"{name}/{target}": float(value)
+            for name, values in self.metrics.by_target().items()
+            for target, value in zip(targets, values, strict=True)
+        }
+        return {"loss": self._loss / self._count, **means, **(parts if len(targets) > 1 else {})}

@@ -24,6 +24,9 @@ def test_numbers_are_scikit_learns_whatever_the_batches():
         metrics.update(*padded, np.r_[np.ones(n), np.zeros(2)])
     expected = {"mae": 0.8329864029498497, "rmse": 1.0101540355207517, "r2": 0.3279692272412334}
     assert metrics.result() == pytest.approx(expected, abs=1e-12)
+    errors = np.abs(predictions - targets)
+    np.testing.assert_allclose(metrics.by_target()["mae"], errors.mean(0), rtol=1e-12)
+    np.testing.assert_allclose(metrics.by_target()["rmse"], np.sqrt((errors**2).mean(0)), rtol=1e-12)
 
 
 def test_r2_is_one_minus_the_share_of_unexplained_variance():

@@ -46,7 +46,44 @@ def test_the_loss_in_training_is_that_of_evaluation(loss, strict_dtypes):
     results = evaluator.result()
     assert results["loss"] == pytest.approx(expected, rel=1e-4)
     assert results["mae"] == pytest.approx(float(metrics["mae"].total / metrics["mae"].count), rel=1e-4)
-    assert set(made.measures) == set(results)
+    assert set(made.measures) == {name for name in results if "/" not in name}
+
+
+def evaluated():
+    """The evaluator of predictions that are off by 1 year and by 10 and 30 kilograms."""
+    made = task()
+    labels = np.array([[10, 1000], [12, 1100]], np.float32)
+    evaluator = made.evaluator()
+    evaluator.update({"prediction": labels + [[1, 10], [-1, 30]]}, {"label": labels, "mask": np.ones(2)})
+    return made, evaluator
+
+
+def test_each_target_has_metrics_in_its_own_units():
+    results = evaluated()[1].result()
+    assert results["mae/age"] == results["rmse/age"] == pytest.approx(1)
+    assert results["mae/weight"] == pytest.approx(20) and results["rmse/weight"] == pytest.approx(500**0.5)
+    assert results["r2/age"] == pytest.approx(0) and results["r2/weight"] == pytest.approx(1 - 1000 / 5000)
+    for name in ("mae", "rmse", "r2"):
+        assert results[name] == pytest.approx((results[f"{name}/age"] + results[f"{name}/weight"]) / 2)
+
+
+def test_a_single_target_has_no_metrics_twice():
+    made = Regression(targets=("age",), mean=(0.0,), deviation=(1.0,))
+    evaluator = made.evaluator()
+    evaluator.update({"prediction": np.ones((2, 1))}, {"label": np.zeros((2, 1)), "mask": np.ones(2)})
+    assert set(evaluator.result()) == set(made.measures) and made.table(evaluator, 80, "") == []
+
+
+def test_the_table_has_a_line_for_each_target_and_their_mean():
+    made, evaluator = evaluated()
+    rows = [line.split() for line in made.table(evaluator, 80, "")]
+    assert rows == [
+        ["target", "MAE", "RMSE", "R2"],
+        ["age", "1", "1", "0"],
+        ["weight", "20", "22.3607", "0.8"],
+        ["mean", "of", "2", "targets", "10.5", "11.6803", "0.4"],
+    ]
+    assert {len(line) for line in made.table(evaluator, 50, "")} == {50}
 
 
 def test_predictions_are_in_the_units_of_the_targets():

@@ -15,6 +15,11 @@ from resnet_jax.types import LabelKind as LabelKind
 Label = int | np.ndarray  # a class, or float32 [K]
 
 
+def count_in_words(kind: LabelKind, count: int) -> str:
+    """The number of a source's classes or targets: "10 classes", "1 target"."""
+    return f"{count} target{'s' * (count != 1)}" if kind == "targets" else f"{count} classes"
+
+
 def label_of(labels: np.ndarray, index: int) -> Label:
     """The label of one example: int, or float32 [K]."""
     return int(labels[index]) if labels.ndim == 1 else labels[index]

@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 
 from resnet_jax.config import Config
+from resnet_jax.data.sources.label_kinds import count_in_words
 from resnet_jax.distributed.devices import Parallel
 from resnet_jax.extras import install_command, is_installed
 from resnet_jax.runs.planning.plan import RunPlan
@@ -17,7 +18,7 @@ def headline(plan: RunPlan, parallel: Parallel, directory: Path, start: int) -> 
     where = f"{count} {device.device_kind} device{'s' if count > 1 else ''} ({parallel.mode})"
     resuming = f", resuming from step {start}" if start else ""
     images = f"{plan.train.num_examples:,} training images, {plan.test.num_examples:,} test images"
-    data = f"{plan.data_name}: {images}, {len(plan.train.classes)} classes"
+    data = f"{plan.data_name}: {images}, {count_in_words(plan.task.label_kind, len(plan.train.classes))}"
     processes = f" in {parallel.share[1]} processes" if parallel.share[1] > 1 else ""
     return f"{data}\n{plan.config.model.name}, {where}{processes}: {plan.steps} steps in {directory}{resuming}"
 

@@ -67,8 +67,12 @@ def joined_name(names: Iterable[str]) -> str:
 def evaluation_lines(
     result: EvaluationResult, source: StreamingLoader, heading: str, files: Sequence[Path], width: int
 ) -> list[str]:
-    """The metrics of all images, then the task's table, in lines of at most `width` columns; and the files."""
-    task, metrics = result.task, result.metrics
+    """The metrics of all images, then the task's table, in lines of at most `width` columns; and the files.
+
+    Metrics of parts ("mae/age", "executed/stage1_block0") are in the JSON record, and those of targets in the table.
+    """
+    task = result.task
+    metrics = {name: value for name, value in result.metrics.items() if "/" not in name}
     numbers = "  ".join(f"{task.titles.get(name, name)} {decimals(value)}" for name, value in metrics.items())
     return [
         *(f"skipped {reason}" for reason in source.skipped.values()),

@@ -13,6 +13,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from resnet_jax.checkpoints.reader import open_checkpoint
 from resnet_jax.config import OptimConfig, place
+from resnet_jax.data.sources.label_kinds import count_in_words
 from resnet_jax.errors import AmbiguousWeights, NotFinite, WrongModel, composed, did_you_mean, listed
 from resnet_jax.files import expanded
 from resnet_jax.models import MODELS, registered_name, shapes
@@ -125,7 +126,8 @@ def _read_run(path: Path, classes: Sequence[str], task: Task, head: str | None, 
         problem = f"expected a head of the task {task.name!r}, got one of {task_name(metadata)!r} in {path}"
         raise ValueError(f"{problem}; --init.head new initialises one")
     count = len(metadata["classes"])
-    description = f"step {checkpoint.step}, {count} classes"
+    outputs = count_in_words(task.label_kind, count) if is_same_task else f"{count} outputs"
+    description = f"step {checkpoint.step}, {outputs}"
     run = find_run_directory(path)
     return _Weights(loaded, count, description, keeps_head, order, checkpoint.step, run, metadata)
 
