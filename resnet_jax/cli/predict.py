@@ -42,6 +42,7 @@ def run(request: Request) -> None:
 
     _check_order(request)
     saved = open_run(request.run, request.step)
+    task = saved.task
     try:
         net = pretrained(saved.checkpoint, ema=request.ema)
     except NotFinite as error:
@@ -56,7 +57,7 @@ def run(request: Request) -> None:
         warnings.warn(f"coloured images become grey and {size} x {size} pixels, as the net was trained", stacklevel=2)
     cache_compilations()
     unreadable = 0
-    for prediction in predict(net, saved.task, files, batch_size=request.batch_size, top=request.top):
+    for prediction in predict(net, task, files, batch_size=request.batch_size, top=request.top):
         unreadable += prediction.error is not None
         if request.json:
             print(to_json(prediction.record()), flush=True)

@@ -25,7 +25,8 @@ from resnet_jax.runs.files.config_file import record_config
 from resnet_jax.runs.files.directory import make_directory
 from resnet_jax.runs.files.image_record import write_record
 from resnet_jax.runs.planning.optimizer import frozen
-from resnet_jax.runs.starting.opening import restore_run
+from resnet_jax.runs.starting.build import Trainer
+from resnet_jax.runs.starting.opening import open_run, restore_run
 from resnet_jax.tasks import Task
 from resnet_jax.training.batch import complete
 from resnet_jax.training.core import Augment, step_keys, training_pass
@@ -33,6 +34,10 @@ from resnet_jax.training.freeze import keep_statistics
 from resnet_jax.training.optim import PathPredicate
 from resnet_jax.training.state import TrainState
 from resnet_jax.types import Batch
+
+ArrayPath = tuple[str, ...]  # in the batch statistics
+Statistics = dict[ArrayPath, np.ndarray]
+StatisticsStep = Callable[[TrainState, Batch], Any]
 
 
 def recalibrated(
@@ -62,6 +67,27 @@ def recalibrated(
     """
     if not state.batch_stats:
         raise ValueError("the model has no running statistics")
+    run = parallel.map(_statistics_step(model, augment, accumulate, frozen_norms))
+    original = flatten_dict(jax.device_get(state.batch_stats))
+    sums, frozen_paths = _Sums(original), set[ArrayPath]()
+    for number, batch in enumerate(parallel.prefetch(batches)):
+        if not number:
+            frozen_paths = _frozen_paths(run, state, batch)
+            if frozen_paths == original.keys():
+                raise ValueError("every norm is frozen and keeps its statistics; there is nothing to recalibrate")
+        # Random numbers are keyed by the batch's number, as if training continued.
+        sums.add(_flat_statistics(run, replace(state, step=state.step + number), batch))
+    if not sums.parts:
+        raise ValueError("no batch to average over")
+    means = sums.means()
+    new = {at: x if at in frozen_paths else means[at].astype(x.dtype) for at, x in original.items()}
+    return unflatten_dict(new)
+
+
+def _statistics_step(
+    model: nn.Module, augment: Augment | None, accumulate: int, frozen_norms: PathPredicate | None
+) -> StatisticsStep:
+    """(state, batch) -> the statistics that each part of the batch has in training, stacked over parts and devices."""
     current = model.clone(norm=partial(model.norm, decay=0.0))  # its running statistics are those of the last batch
 
     def step(state: TrainState, batch: Batch) -> Any:
@@ -79,33 +105,40 @@ def recalibrated(
         stacked = jax.tree.map(lambda *x: jax.numpy.stack(x), *statistics)
         return lax.all_gather(stacked, AXIS, tiled=True)
 
-    run: Callable[..., Any] = parallel.map(step)
-    original = flatten_dict(jax.device_get(state.batch_stats))
+    return step
+
+
+def _flat_statistics(run: StatisticsStep, state: TrainState, batch: Batch) -> Statistics:
+    return flatten_dict(jax.device_get(run(state, batch)))
+
+
+def _frozen_paths(run: StatisticsStep, state: TrainState, batch: Batch) -> set[ArrayPath]:
+    """Paths of frozen statistics: their norms return whatever statistics they had."""
     moved = replace(state, batch_stats=jax.tree.map(lambda x: x + 1, state.batch_stats))
-    sums = {path: np.zeros((2, *x.shape)) for path, x in original.items()}  # sums of statistics and of their squares
-    frozen_paths: set[Any] = set()
-    parts = 0
-    for number, batch in enumerate(parallel.prefetch(batches)):
-        if not number:  # a norm that returns whatever statistics it had is frozen
-            initial = flatten_dict(jax.device_get(moved.batch_stats))
-            statistics = flatten_dict(jax.device_get(run(moved, batch)))
-            frozen_paths = {path for path, x in statistics.items() if (x == initial[path]).all()}
-            if frozen_paths == original.keys():
-                raise ValueError("every norm is frozen and keeps its statistics; there is nothing to recalibrate")
-        # Random numbers are keyed by the batch's number, as if training continued.
-        statistics = flatten_dict(jax.device_get(run(replace(state, step=state.step + number), batch)))
-        for path, x in statistics.items():
-            sums[path] += np.stack([x.sum(0, np.float64), np.square(x, dtype=np.float64).sum(0)])
-        parts += len(parallel.devices) * accumulate
-    if not parts:
-        raise ValueError("no batch to average over")
-    means = {path: total / parts for path, (total, _) in sums.items()}
-    for path in means:
-        if path[-1] == "var":
-            mean = (*path[:-1], "mean")
-            means[path] = means[path] + np.maximum(sums[mean][1] / parts - means[mean] ** 2, 0)
-    new = {path: x if path in frozen_paths else means[path].astype(x.dtype) for path, x in original.items()}
-    return unflatten_dict(new)
+    initial = flatten_dict(jax.device_get(moved.batch_stats))
+    return {at for at, x in _flat_statistics(run, moved, batch).items() if (x == initial[at]).all()}
+
+
+class _Sums:
+    """Sums of statistics and of their squares over parts of batches, float64."""
+
+    def __init__(self, like: Statistics) -> None:
+        self.parts = 0
+        self._sums = {at: np.zeros((2, *x.shape)) for at, x in like.items()}
+
+    def add(self, statistics: Statistics) -> None:
+        for at, x in statistics.items():
+            self._sums[at] += np.stack([x.sum(0, np.float64), np.square(x, dtype=np.float64).sum(0)])
+        self.parts += len(next(iter(statistics.values())))
+
+    def means(self) -> Statistics:
+        """Means; of variances with the variance of the means added."""
+        means = {at: total / self.parts for at, (total, _) in self._sums.items()}
+        for at in means:
+            if at[-1] == "var":
+                mean = (*at[:-1], "mean")
+                means[at] = means[at] + np.maximum(self._sums[mean][1] / self.parts - means[mean] ** 2, 0)
+        return means
 
 
 def recalibrate(
@@ -134,47 +167,54 @@ def recalibrate(
     out = expanded(out)
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise ValueError(f"expected an empty or new directory for the recalibrated run, got {out}, which has files")
-    restored = restore_run(run, step, task=task)
-    checkpoint, trainer, host = restored.checkpoint, restored.trainer, restored.state
-    plan, parallel = trainer.plan, trainer.parallel
+    saved = open_run(run, step, task=task)
+    restored, checkpoint = restore_run(saved), saved.checkpoint
+    trainer, host = restored.trainer, restored.state
+    plan = trainer.plan
     if ema and not host.ema:
         raise ValueError(f"{checkpoint.path} has no averaged weights; --optim.ema-decay keeps them")
     if not host.batch_stats:
         raise ValueError(f"{plan.config.model.name} has no running statistics")
+    number = plan.steps_per_epoch if batches is None else batches
+    config = replace(plan.config, workdir=str(out))
+    origin = {"from": str(run), "batches": number, "ema": ema}
+    metadata = {**checkpoint.metadata, "config": to_dict(config), "recalibrated": origin}
     make_directory(out.parent)
     with TemporaryDirectory(prefix=f"{out.name}-", dir=out.parent) as temporary:  # renamed once it is complete
         directory = Path(temporary) / "run"
         make_directory(directory / "checkpoints")
-        state = parallel.replicate(host.averaged if ema else host)
-        before = trainer.test(replace(state, ema={}))
-        number = plan.steps_per_epoch if batches is None else batches
-        stats = recalibrated(
-            plan.model,
-            state,
-            islice(trainer.batches(checkpoint.step), number),
-            parallel,
-            augment=trainer.augment,
-            accumulate=plan.config.optim.accumulate,
-            frozen_norms=frozen(plan.config.optim),
-        )
-        after = trainer.test(replace(state, ema={}, batch_stats=parallel.replicate(stats)))
-        new = replace(host, ema={**host.ema, "batch_stats": stats}) if ema else replace(host, batch_stats=stats)
-        config = replace(plan.config, workdir=str(out))
-        metadata = {
-            **checkpoint.metadata,
-            "config": to_dict(config),
-            "recalibrated": {"from": str(run), "batches": number, "ema": ema},
-        }
+        new, before, after = _recalibrate_state(trainer, host, checkpoint.step, number, ema=ema)
         results = {f"ema_{name}": x for name, x in after.items()} if ema else after
         with Checkpoints(directory / "checkpoints", best=plan.best) as checkpoints:
             checkpoints.save(checkpoint.step, new, metadata)
             checkpoints.record_test(checkpoint.step, results)
         record_config(directory, config, checkpoint.step)
-        if restored.record is not None:
-            write_record(directory, restored.record)
+        if plan.record is not None:
+            write_record(directory, plan.record)
         line = to_json({"step": checkpoint.step, "split": "test", **after})
         replace_file(directory / "metrics.jsonl", f"{line}\n")
         directory.rename(out)
     images = number * plan.config.data.batch_size
     counts = {"images": images, "training_images": plan.train.num_examples}
     return {"step": checkpoint.step, **counts, "before": before, "after": after}
+
+
+def _recalibrate_state(
+    trainer: Trainer, host: TrainState, completed: int, number: int, *, ema: bool
+) -> tuple[TrainState, dict[str, float], dict[str, float]]:
+    """`host` with statistics of `number` batches after `completed` steps, and the test results before and after."""
+    plan, parallel = trainer.plan, trainer.parallel
+    state = parallel.replicate(host.averaged if ema else host)
+    before = trainer.test(replace(state, ema={}))
+    stats = recalibrated(
+        plan.model,
+        state,
+        islice(trainer.batches(completed), number),
+        parallel,
+        augment=trainer.augment,
+        accumulate=plan.config.optim.accumulate,
+        frozen_norms=frozen(plan.config.optim),
+    )
+    after = trainer.test(replace(state, ema={}, batch_stats=parallel.replicate(stats)))
+    new = replace(host, ema={**host.ema, "batch_stats": stats}) if ema else replace(host, batch_stats=stats)
+    return new, before, after

@@ -11,9 +11,7 @@ import jax
 from resnet_jax.checkpoints.reader import kept_steps
 from resnet_jax.files import expanded
 from resnet_jax.runs.files.config_file import read_config
-from resnet_jax.runs.files.image_record import read_record
-from resnet_jax.runs.planning.plan import make_plan
-from resnet_jax.runs.starting.opening import restore_run
+from resnet_jax.runs.starting.opening import open_run, restore_run
 from resnet_jax.tasks import Task
 from resnet_jax.training import metrics
 
@@ -29,15 +27,15 @@ def replay(run: str | Path, step: int, *, task: Task | None = None) -> dict[str,
       ValueError, OSError: no such run; no valid checkpoint before the step; changed data or config; another task.
     """
     directory = expanded(run)
-    saved = kept_steps(directory / "checkpoints")
-    before = [one for one in saved if one < step]
-    if not before:
-        last = make_plan(read_config(directory), read_record(directory), task).steps
-        raise _not_replayable(directory, step, saved, last)
-    restored = restore_run(directory, before[-1], last_step=step, task=task)
-    checkpoint, trainer = restored.checkpoint, restored.trainer
-    if step > trainer.plan.steps:
-        raise _not_replayable(directory, step, saved, trainer.plan.steps)
+    read_config(directory)  # raises an error that names the nearest run
+    kept = kept_steps(directory / "checkpoints")
+    if not kept:
+        raise ValueError(f"no step of {directory} can be replayed: it has no checkpoint")
+    saved = open_run(directory, max((one for one in kept if one < step), default=kept[0]), task=task)
+    if not kept[0] < step <= saved.steps:
+        raise _not_replayable(directory, step, kept, saved.steps)
+    restored, checkpoint = restore_run(saved, last_step=step), saved.checkpoint
+    trainer = restored.trainer
     parallel = trainer.parallel
     state = parallel.replicate(restored.state)
     batches = parallel.prefetch(trainer.batches(checkpoint.step))
@@ -56,16 +54,16 @@ def replay(run: str | Path, step: int, *, task: Task | None = None) -> dict[str,
     }
 
 
-def _not_replayable(directory: Path, step: int, saved: Sequence[int], last: int) -> ValueError:
+def _not_replayable(directory: Path, step: int, kept: Sequence[int], last: int) -> ValueError:
     """The error for a step without a checkpoint before it, or after the last step; with steps that can be replayed."""
     if not 1 <= step <= last:
         return ValueError(f"step {step} of {directory} cannot be replayed; expected a step from 1 to {last}")
-    if not saved or saved[0] >= last:
+    if kept[0] >= last:
         hint = "--checkpoint.every-steps and --checkpoint.keep-latest keep more"
         return ValueError(
             f"no step of {directory} can be replayed: there is no checkpoint before the last step; {hint}"
         )
     return ValueError(
         f"step {step} of {directory} cannot be replayed: its checkpoints are those of steps "
-        f"{', '.join(map(str, saved))}; expected a step from {saved[0] + 1} to {last}"
+        f"{', '.join(map(str, kept))}; expected a step from {kept[0] + 1} to {last}"
     )

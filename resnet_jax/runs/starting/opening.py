@@ -1,6 +1,7 @@
-"""Opens a saved run: its checkpoint, config and record, and its plan as the checkpoint continues it.
+"""Opens a saved run: its checkpoint, config and record of images, and its plan as the checkpoint continues it.
 
-`train`, `replay`, `recalibrate`, `eval` and `predict` open runs here.
+`open_run` is the one way into a saved run: `eval` and `predict` take its net and its images, `replay` and `recalibrate`
+restore it on devices. `train` recovers the checkpoint of its own run, and continues its plan as they do.
 """
 
 from __future__ import annotations
@@ -13,11 +14,10 @@ from pathlib import Path
 from resnet_jax.checkpoints.reader import Checkpoint, open_checkpoint
 from resnet_jax.config import Config
 from resnet_jax.distributed.devices import Parallel
-from resnet_jax.files import expanded
 from resnet_jax.runs.files.config_file import config_of_steps, other_config, read_config
 from resnet_jax.runs.files.directory import find_run_directory
 from resnet_jax.runs.files.image_record import Record, read_record
-from resnet_jax.runs.planning.checks import check_split
+from resnet_jax.runs.planning.checks import check_split, count_steps
 from resnet_jax.runs.planning.data_changes import data_changes, record_of, with_recorded_classes
 from resnet_jax.runs.planning.plan import RunPlan, adopt_preprocess, make_plan
 from resnet_jax.runs.starting.build import Trainer
@@ -27,11 +27,16 @@ from resnet_jax.training.state import TrainState
 
 @dataclass(frozen=True)
 class SavedRun:
-    """A run directory and one of its checkpoints, verified."""
+    """A run directory and one of its checkpoints, verified. What else it has is read when it is asked for."""
 
     directory: Path
     checkpoint: Checkpoint
-    task: Task  # restored from the checkpoint
+    own_task: Task | None = None  # that of a run of a task of your own
+
+    @cached_property
+    def task(self) -> Task:
+        """Restored from the checkpoint. Raises ValueError for another task than `own_task`, or one not in `TASKS`."""
+        return task_of_checkpoint(self.checkpoint.metadata, self.own_task)
 
     @cached_property
     def config(self) -> Config:
@@ -41,19 +46,23 @@ class SavedRun:
     @cached_property
     def record(self) -> Record | None:
         """The run's images; None if they are not known. Raises ValueError if the record is corrupted."""
-        return record_of(self.directory, self.checkpoint.metadata, self.task)
+        return record_of(self.directory, self.checkpoint.metadata, self.own_task)
+
+    @property
+    def steps(self) -> int:
+        """The length of the run, from its config and the recorded number of its training images; opens no data."""
+        images = self.checkpoint.metadata.get("data", {}).get("images")
+        if images is None:
+            raise ValueError(f"expected a checkpoint of a run, got {self.checkpoint.path} without a number of images")
+        return count_steps(self.config, images["train"] // self.config.data.batch_size)
 
 
 def open_run(path: str | Path, step: str | int = "latest", *, task: Task | None = None) -> SavedRun:
     """Opens a run with its latest, best or numbered checkpoint; takes and raises what `open_checkpoint` does.
 
     `task` is that of a run of a task of your own.
-
-    Raises:
-      ValueError: the run is of another task than `task`, or of one that is not in `TASKS`.
     """
-    checkpoint = open_checkpoint(path, step)
-    return SavedRun(find_run_directory(path), checkpoint, task_of_checkpoint(checkpoint.metadata, task))
+    return SavedRun(find_run_directory(path), open_checkpoint(path, step), task)
 
 
 def continue_plan(
@@ -77,30 +86,22 @@ def continue_plan(
 class RestoredRun:
     """A saved run on its devices, as before its next step."""
 
-    checkpoint: Checkpoint
-    record: Record | None
     trainer: Trainer
     state: TrainState  # NumPy arrays
 
 
-def restore_run(
-    directory: str | Path, step: str | int, last_step: int | None = None, *, task: Task | None = None
-) -> RestoredRun:
-    """Restores a run at a checkpoint, with the config of its steps up to `last_step`, if that is given.
-
-    `task` is that of a run of a task of your own.
+def restore_run(saved: SavedRun, last_step: int | None = None) -> RestoredRun:
+    """Restores a run at its checkpoint, with the config of its steps up to `last_step`, if that is not None.
 
     Raises:
-      ValueError, OSError: no such run or checkpoint, changed data, another config since, another task, or unfit
-        devices.
+      ValueError, OSError: changed data, another config since, another task, or unfit devices.
     """
-    directory = expanded(directory)
-    checkpoint, record = open_checkpoint(directory, step), read_record(directory)
-    saved = checkpoint.step
-    steps = (saved, saved) if last_step is None else (saved + 1, last_step)
+    directory, checkpoint = saved.directory, saved.checkpoint
+    steps = (checkpoint.step, checkpoint.step) if last_step is None else (checkpoint.step + 1, last_step)
     config = config_of_steps(directory, *steps)
-    check_task(get_task(config.task) if task is None else task, checkpoint.metadata)  # before the data is opened
-    plan = make_plan(config, record, task)
+    # Before the data is opened.
+    check_task(get_task(config.task) if saved.own_task is None else saved.own_task, checkpoint.metadata)
+    plan = make_plan(config, read_record(directory), saved.own_task)
     plan, changes, notes = continue_plan(plan, checkpoint, exact=last_step is not None)
     if changes:
         raise ValueError(changes[0])
@@ -109,7 +110,7 @@ def restore_run(
     parallel = Parallel(plan.config.train.parallel)
     check_split(plan.config, len(parallel.devices))
     trainer = Trainer(plan, parallel)
-    return RestoredRun(checkpoint, record, trainer, checkpoint.state(trainer.fresh()))
+    return RestoredRun(trainer, checkpoint.state(trainer.fresh()))
 
 
 def restore_state(checkpoint: Checkpoint, like: TrainState, config: Config) -> TrainState:
