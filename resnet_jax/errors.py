@@ -57,6 +57,10 @@ class UnreadableImage(DataError):
     """An image cannot be read."""
 
 
+class MixedChannels(DataError):
+    """An image has colours where the images are expected to be grey."""
+
+
 class NeedsImageSize(ValueError):
     """Images cannot be held in memory as they are, and no image size is set."""
 

@@ -16,6 +16,8 @@ from resnet_jax.distributed import processes
 from resnet_jax.errors import (
     DataError,
     Diverged,
+    MixedChannels,
+    NeedsImageSize,
     OutOfMemory,
     PeerFailed,
     Preempted,
@@ -65,7 +67,7 @@ def run_and_exit(name: str, request: Any) -> None:
         print(error, file=sys.stderr)
         raise SystemExit(error.status) from None
     except (SetupError, DataError) as error:
-        _leave(f"error: {as_typed(str(error))}", 2)
+        _leave(f"error: {as_typed(str(error))}{_hint(error)}", 2)
     except (Diverged, SaveFailed, PeerFailed, OutOfMemory) as error:
         _leave(f"stopped: {error}", 1)
     except BrokenPipeError:
@@ -82,6 +84,15 @@ def _check_devices() -> None:
         processes.devices()
     except ValueError as error:
         raise SetupError(str(error)) from error
+
+
+def _hint(error: BaseException) -> str:
+    """What the command line can do about an error of the data, beside what the message says."""
+    if isinstance(error.__cause__, NeedsImageSize):
+        return "; --config folder_resnet18 does so too"
+    if isinstance(error, MixedChannels):
+        return "; a run that has started needs --resume.allow-changes for the first, another --workdir for the second"
+    return ""
 
 
 def _warn(message: Warning | str, *_: Any) -> None:

@@ -79,8 +79,8 @@ def open_dataset(
         )
     for option, value in {"labels": labels, "label_column": label_column, "image_column": image_column}.items():
         if value is not None:
-            hint = "expected --data.path too, the folder of the images"
-            raise ValueError(f"data.{option}={value!r} describes data at a path; {hint}")
+            hint = "expected path='FOLDER' too, the folder of the images"
+            raise ValueError(f"{option}={value!r} describes data at a path; {hint}")
     if name == "digits":
         from resnet_jax.data.digits import open_digits
 
@@ -88,7 +88,7 @@ def open_dataset(
     from resnet_jax.data.sources import tfds
 
     if label_kind != "class":
-        raise ValueError(f"data.name={name} has one class per image; expected label_kind='class'")
+        raise ValueError(f"{name} has one class per image; expected label_kind='class'")
     return tfds.open_tfds(name, data_dir)
 
 

@@ -121,7 +121,10 @@ def test_mistakes_are_one_line_each(trained, pictures, tmp_path, capsys):
         (["data", pictures, "--batches", "0"], "--batches: expected at least 1"),
         (["data", "./pictuers"], "no file or folder 'pictuers'"),
         (["data", "digits", "--data.color-jitter", *"1110"], "--data.color-jitter needs three channels"),
-        (["train", "--data.path", pictures, "--workdir", tmp_path / "w"], "images differ in size"),
+        (
+            ["train", "--data.path", pictures, "--workdir", tmp_path / "w"],
+            "crops them to one; --config folder_resnet18 does so too",
+        ),
     ):
         assert message in mistake(capsys, *arguments)
     assert not (tmp_path / "w").exists()

@@ -218,4 +218,5 @@ def test_a_colour_among_grey_images_is_named(tmp_path, digits, capsys, monkeypat
     Image.new("RGB", (16, 16), "red").save(file)
     monkeypatch.setattr(statistics, "infer_channels", lambda source: 1)  # as if the colour were beyond its sample
     error = mistake(capsys, "train", "--workdir", tmp_path / "a", "--data.path", tmp_path / "set", *SHORT)
-    assert f"{file} has colours" in error
+    assert f"{file} has colours" in error and "--data.channels 1 makes it grey too" in error
+    assert "needs --resume.allow-changes for the first, another --workdir for the second" in error

@@ -210,7 +210,7 @@ if not TYPE_CHECKING:  # names of version 0.1.0
         {
             "DataError": "errors.DataError",
             "Unreadable": "errors.UnreadableImage",
-            "caption": "data.contact_sheet.caption",
-            "write_png": "data.contact_sheet.write_png",
+            "caption": "analysis.contact_sheet.caption",
+            "write_png": "analysis.contact_sheet.write_png",
         },
     )

@@ -138,17 +138,15 @@ def load_into_memory(source: DataSource, *, channels: int | None = None, skip_un
 def _check_memory(count: int, image: np.ndarray) -> None:
     if count * image.nbytes > MEMORY:
         raise NeedsImageSize(
-            f"{count:,} images of {image.shape[1]} x {image.shape[0]} pixels are too many for memory; set "
-            f"data.image_size, and they are decoded as they are needed"
+            f"{count:,} images of {image.shape[1]} x {image.shape[0]} pixels are too many for memory; "
+            "with image_size=224, or another size, they are decoded as they are needed"
         )
 
 
 def _sizes_differ(names: tuple[str, str], shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> str:
     sizes = [f"{shape[1]} x {shape[0]}" for shape in shapes]
-    return (
-        f"images differ in size: {names[0]} has {sizes[0]} pixels, {names[1]} {sizes[1]}; set data.image_size to crop "
-        f"them to one, as --data.image-size 128 or --config folder_resnet18 does"
-    )
+    problem = f"images differ in size: {names[0]} has {sizes[0]} pixels, {names[1]} {sizes[1]}"
+    return f"{problem}; image_size=128, or another size, crops them to one"
 
 
 if not TYPE_CHECKING:

@@ -99,7 +99,7 @@ def training_sampler(loader: Sampled, seed: int, batch_size: int) -> ShuffleSamp
 def check_balance(labels: np.ndarray) -> None:
     """Raises ValueError for labels that are not classes."""
     if labels.ndim != 1:
-        raise ValueError("data.balance is for one class per image, with label_kind='class'")
+        raise ValueError("balance=True is for one class per image, with label_kind='class'")
 
 
 def share_rows(batch_size: int, share: tuple[int, int]) -> range:

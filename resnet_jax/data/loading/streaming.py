@@ -20,7 +20,7 @@ from resnet_jax.data.loading.threads import in_threads, processors
 from resnet_jax.data.sources.label_kinds import Label
 from resnet_jax.data.sources.protocols import DataSource
 from resnet_jax.data.sources.subsets import known_labels, labels_of
-from resnet_jax.errors import DataError, UnreadableImage
+from resnet_jax.errors import DataError, MixedChannels, UnreadableImage
 from resnet_jax.extras import extra
 from resnet_jax.moved import renamed_names
 from resnet_jax.types import Batch
@@ -165,10 +165,8 @@ class StreamingLoader:
             self.skipped[name] = str(error)
             return None
         if len(image.getbands()) != self.channels:
-            raise DataError(
-                f"{name} has colours, but the images looked at first are grey: --data.channels 1 with "
-                "--resume.allow-changes makes it grey too; --data.channels 3 is another net and wants another --workdir"
-            )
+            problem = f"{name} has colours, but the images looked at first are grey"
+            raise MixedChannels(f"{problem}: channels=1 makes it grey too, channels=3 reads all images in colour")
         if isinstance(label, int) and not 0 <= label < len(self.classes):
             expected = f"labels of {len(self.classes)} classes are 0 to {len(self.classes) - 1}"
             raise DataError(f"{name} has label {label}; {expected}")

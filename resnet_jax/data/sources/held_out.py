@@ -74,13 +74,13 @@ def default_splits(dataset: Dataset, train: str, test: str | None, holdout: Hold
     rivals = [name for name in TEST_SPLITS[1:] if name in dataset.splits and name not in trained]
     if len(rivals) > 1 and holdout != "position":
         problem = f"{dataset.name} has several splits for validation: {', '.join(rivals)}"
-        raise ValueError(f"{problem}; name one: --data.test-split {rivals[0]}")
+        raise ValueError(f"{problem}; name one: test={rivals[0]!r}")
     for name in TEST_SPLITS if holdout == "position" else (*TEST_SPLITS[1:], TEST_SPLITS[0]):
         if name in dataset.splits and name not in trained:
             return train, name
     if trained != [train]:
         problem = f"{dataset.name} has no split to test on beside {train!r}"
-        raise ValueError(f'{problem}; name a part that is not trained on, as --data.test-split "train[80%:]"')
+        raise ValueError(f"{problem}; name a part that is not trained on, as test='train[80%:]'")
     if holdout == "position" or dataset.fixed:
         return f"{train}[:80%]", f"{train}[80%:]"
     return f"{train}[{TRAINING}]", f"{train}[{HELD_OUT}]"

@@ -12,6 +12,7 @@ import numpy as np
 
 from resnet_jax.data.sources.array_source import ArraySource
 from resnet_jax.data.sources.formats.arrays import checked_labels, column_names
+from resnet_jax.data.sources.formats.options import ReadOptions
 from resnet_jax.data.sources.formats.tables import LABEL_COLUMNS, matching
 from resnet_jax.data.sources.label_kinds import LabelKind, check_precision
 from resnet_jax.data.sources.limits import MEMORY, check_size
@@ -37,35 +38,27 @@ def num_rows(files: Sequence[Path]) -> int:
     return sum(_read(file, pq.read_metadata).num_rows for file in files)
 
 
-def has_labels(
-    files: Sequence[Path], label_column: tuple[str, ...] | None = None, label_kind: LabelKind = "class"
-) -> bool:
+def has_labels(files: Sequence[Path], options: ReadOptions) -> bool:
     """Whether there is a column of labels that are not all -1 (a number among targets) or null, as in competitions.
 
     Raises:
       ValueError: a corrupted file.
     """
     schema = _read(files[0], pq.read_schema)
-    label = matching(schema.names, LABEL_COLUMNS) if label_column is None else label_column[0]
+    label = options.label_column[0] if options.label_column else matching(schema.names, LABEL_COLUMNS)
     if label is None or label not in schema.names:
         return False
     for file in files:
         values = _read(file, partial(_table, columns=[label]))[label].drop_null()
         if len(values) and (
-            label_kind == "targets" or not (pa.types.is_integer(values.type) and pc.all(pc.equal(values, -1)).as_py())
+            options.label_kind == "targets"
+            or not (pa.types.is_integer(values.type) and pc.all(pc.equal(values, -1)).as_py())
         ):
             return True
     return False
 
 
-def read(
-    files: Sequence[Path],
-    known: tuple[str, ...] | None = None,
-    *,
-    label_column: tuple[str, ...] | None = None,
-    image_column: str | None = None,
-    label_kind: LabelKind = "class",
-) -> ArraySource:
+def read(files: Sequence[Path], options: ReadOptions, known: tuple[str, ...] | None = None) -> ArraySource:
     """The rows of one split, encoded images held in memory.
 
     Classes are whole numbers, named by the schema if it names them (a ClassLabel), or strings; several per image are a
@@ -73,7 +66,6 @@ def read(
 
     Args:
       known: the classes of the split that is trained on; None: this is it.
-      label_column, image_column: their names; None: the first there of the usual ones.
 
     Raises:
       ValueError: a file that is corrupted or has no such columns, rows without an image or a label, or other classes
@@ -81,11 +73,8 @@ def read(
     """
     file = str(files[0]) if len(files) == 1 else f"{files[0]} to {files[-1].name}"
     schema = _read(files[0], pq.read_schema)
-    image = _column(file, schema, image_column, IMAGE_COLUMNS, "image")
-    labels = [_column(file, schema, name, LABEL_COLUMNS, "label") for name in label_column or (None,)]
-    if label_kind == "class" and len(labels) > 1:
-        hint = "label_kind='multi-hot' or label_kind='targets' has more"
-        raise ValueError(f"{file}: expected one column of labels, got {', '.join(labels)}; {hint}")
+    image = _column(file, schema, options.image_column, IMAGE_COLUMNS, "image")
+    labels = [_column(file, schema, name, LABEL_COLUMNS, "label") for name in options.label_column or (None,)]
     tables: list[pa.Table] = []
     for one in files:
         tables.append(_read(one, partial(_table, columns=[image, *labels])))
@@ -106,7 +95,8 @@ def read(
         if values.null_count:
             row = pc.index(pc.is_null(values), True).as_py()
             raise ValueError(f"{file}: row {row} has nothing in column {name!r}")
-    return ArraySource(column.to_pylist(), *_read_labels(file, schema, labels, table, known, label_kind), file)
+    encoded = column.to_pylist()
+    return ArraySource(encoded, *_read_labels(file, schema, labels, table, known, options.label_kind), file)
 
 
 def _read_labels(
@@ -151,7 +141,7 @@ def _column(file: str, schema: pa.Schema, column: str | None, usual: str, kind: 
         return str(name)
     expected = ", ".join(usual.split()) if column is None else column
     problem = f"{file} has the columns {', '.join(schema.names)}; expected one of {expected}"
-    raise ValueError(f"{problem}; name another: --data.{kind}-column NAME")
+    raise ValueError(f"{problem}; name another: {kind}_column='NAME'")
 
 
 def _names(schema: pa.Schema, label: str) -> tuple[str, ...] | None:

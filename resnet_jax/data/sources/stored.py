@@ -40,7 +40,7 @@ class StoredDataset:
 
     name: str
     parts: Mapping[str, ImageFileSource | ArraySource | LazySplit]
-    notes: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
     unlabelled: Mapping[str, str] = field(default_factory=dict)  # splits that cannot be used, and why
     fixed: bool = False  # never changes, and is stored in a random order, which parts are cut from
     sides: Sides | None = None  # keeps each image of a run that has started on its side
@@ -49,6 +49,11 @@ class StoredDataset:
     @property
     def splits(self) -> dict[str, int]:
         return {split: len(part) for split, part in self.parts.items()}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The remarks, and the splits that are not used."""
+        return (*self.remarks, *(f"split {name!r} is not used: {why}" for name, why in self.unlabelled.items()))
 
     def examples(self, split: str) -> ImageFileSource | ArraySource | JoinedSource:
         """A split, or parts of one or several: "train[:80%]", "train[held-out]", "train+val[10:]".

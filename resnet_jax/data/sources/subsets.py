@@ -188,7 +188,8 @@ def select_classes(
         raise ValueError(f"classes {', '.join(names)}; expected each class once")
     all_labels = labels_of(source, skip_unreadable=skip_unreadable)
     if all_labels.ndim != 1:
-        raise ValueError("data.classes and data.per_class are for one class per image, with label_kind='class'")
+        asked = f"per_class={per_class}" if classes is None else f"classes={classes!r}"
+        raise ValueError(f"{asked}: expected one class per image, as label_kind='class' reads")
     members = [np.flatnonzero(all_labels == label)[:per_class] for label in selected]
     for name, index in zip(names, members, strict=True):
         if len(index) < (per_class or 1):

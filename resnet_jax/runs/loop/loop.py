@@ -11,11 +11,11 @@ from typing import Any
 
 import jax
 
+from resnet_jax.analysis.contact_sheet import as_seen
 from resnet_jax.analysis.text import decimals
 from resnet_jax.checkpoints.best import BestTest
 from resnet_jax.checkpoints.manager import Checkpoints
 from resnet_jax.checkpoints.reader import Checkpoint, kept_steps
-from resnet_jax.data.contact_sheet import as_seen
 from resnet_jax.distributed import processes
 from resnet_jax.distributed.signals import Signals
 from resnet_jax.errors import Diverged, EvaluationStopped, Preempted, SaveFailed, SetupError

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from resnet_jax import data
 from resnet_jax.config import DataConfig, check_data
+from resnet_jax.config.messages import as_typed
 from resnet_jax.data import Dataset, Loader
 from resnet_jax.data.loading.statistics import depth_note
 from resnet_jax.data.sources.class_names import join_names
@@ -109,7 +110,7 @@ def open_split(
 
 def data_notes(config: DataConfig, dataset: Dataset, split: str) -> tuple[str, ...]:
     """Notes on the data for the user, a line each; renamed classes with both names."""
-    examples, notes = dataset.examples(split), [*dataset.notes]
+    examples, notes = dataset.examples(split), [as_typed(note) for note in dataset.notes]
     if (note := depth_note(examples)) is not None:
         notes.append(note)
     if config.class_names is not None:

@@ -155,7 +155,7 @@ def test_images_that_differ_in_size_are_named():
         load_into_memory(stored(images))
     assert str(caught.value) == (
         "images differ in size: set.parquet, image 0 has 5 x 4 pixels, set.parquet, image 3 6 x 7; "
-        "set data.image_size to crop them to one, as --data.image-size 128 or --config folder_resnet18 does"
+        "image_size=128, or another size, crops them to one"
     )
 
 
@@ -184,7 +184,8 @@ def test_more_than_fits_is_told_before_it_is_taken(monkeypatch, channels):
     with pytest.raises(ValueError) as caught:
         load_into_memory(examples)
     assert str(caught.value) == (
-        "6 images of 5 x 4 pixels are too many for memory; set data.image_size, and they are decoded as they are needed"
+        "6 images of 5 x 4 pixels are too many for memory; with image_size=224, or another size, they are decoded as "
+        "they are needed"
     )
 
 
@@ -241,5 +242,5 @@ def test_labels_that_are_rows_are_served_as_they_are(image_size):
     np.testing.assert_array_equal(first["label"], labels[:2])
     np.testing.assert_array_equal(last["label"][0], labels[2])
     assert next(source.batches(0, batch_size=2))["label"].shape == (2, 2)
-    with pytest.raises(ValueError, match="data.balance is for one class per image"):
+    with pytest.raises(ValueError, match="balance=True is for one class per image"):
         dataclasses.replace(source, balance=True).order(0, 2)

@@ -290,7 +290,7 @@ def test_a_colour_that_was_not_expected_is_an_error_that_names_the_image(tmp_pat
     examples = files(tmp_path, channels=1)
     source = open_loader(Whole(examples), "train", image_size=6, threads=1)
     examples.paths[20].write_bytes(encoded(picture(20)))  # as if it had not been looked at
-    with pytest.raises(ValueError, match=r"^/.*/20.png has colours, .* are grey: --data.channels 1 "):
+    with pytest.raises(ValueError, match=r"^/.*/20.png has colours, .* are grey: channels=1 "):
         list(source.eval_batches(5))
     source = open_loader(Whole(examples), "train", image_size=6, threads=1, skip_unreadable=True)
     assert source.image_shape == (6, 6, 3)

@@ -80,7 +80,7 @@ def test_folders_of_splits(tmp_path, names, splits):
         ("Cat/0.png cat/1.png dog/2.png", "has classes whose names differ by case alone: Cat, cat$"),
         (
             "0.png 1.PNG",
-            "has images, but no sub-folder of them per class, and no metadata.csv of labels; --data.labels",
+            "has images, but no sub-folder of them per class, and no metadata.csv of labels; labels='FILE'",
         ),
         ("notes.txt", "has no images; expected a folder of images, of IDX"),
         ("val/a/0.png", "has a folder 'val', but none of training images"),
@@ -513,9 +513,9 @@ def test_arrow_files_and_archives_are_told_what_to_do(tmp_path):
 
 def test_columns_are_refused_where_there_are_none(tmp_path):
     pictures(tmp_path / "D", "a/1.png", "b/1.png")
-    with pytest.raises(ValueError, match="data.label_column='x' is for Parquet files and files of labels; to read one"):
+    with pytest.raises(ValueError, match="label_column='x' is for Parquet files and files of labels; to read one"):
         open_path(tmp_path / "D", label_column="x")
-    with pytest.raises(ValueError, match="has no columns; data.image_column is for Parquet"):
+    with pytest.raises(ValueError, match="has no columns; image_column='x' is for Parquet"):
         open_path(npz(tmp_path / "a.npz", x=X, y=Y), image_column="x")
 
 

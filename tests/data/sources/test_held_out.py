@@ -48,7 +48,9 @@ def test_where_to_test_is_the_sets_own_split_else_a_fifth_held_out(there, train,
 
 def test_several_validation_splits_are_an_error():
     several = Named(dict.fromkeys(("train", "val", "validation", "test"), 10))
-    with pytest.raises(ValueError, match="has several splits for validation: validation, val; name one: --data.test-s"):
+    with pytest.raises(
+        ValueError, match="has several splits for validation: validation, val; name one: test='validation'"
+    ):
         default_splits(several, "train", None)
     assert default_splits(several, "train", "val") == ("train", "val")
     assert default_splits(several, "train", None, "position") == ("train", "test")
@@ -69,5 +71,5 @@ def test_runs_of_version_0_1_0_keep_their_splits():
     "there, train", [("train", "train[:50%]"), ("train val", "train+val"), ("train val", "val[:5]+train")]
 )
 def test_nothing_to_test_on_is_an_error(there, train):
-    with pytest.raises(ValueError, match="set has no split to test on beside .*; name a part .* as --data.test-split"):
+    with pytest.raises(ValueError, match="set has no split to test on beside .*; name a part .* as test='"):
         default_splits(Named(dict.fromkeys(there.split(), 10)), train, None)

@@ -60,10 +60,11 @@ def test_another_file_is_read_when_it_is_named_and_its_columns_too(tmp_path, mon
     write(tmp_path / "D" / "train.csv", "id,breed,weight\na,pug,3\nb,collie,9\n")
     write(tmp_path / "D" / "sample_submission.csv", "id,label\nx,0\n")
     message = refused(tmp_path / "D")
-    assert "files of labels that are not read: sample_submission.csv; to read one: --data.labels sample_subm" in message
+    assert "files of labels that are not read: sample_submission.csv; to read one: labels='sample_subm" in message
     message = refused(tmp_path / "D", labels="train.csv")
     assert (
-        "train.csv has the columns id, breed, weight, none of them known for labels; name it: --data.label-c" in message
+        "train.csv has the columns id, breed, weight, none of them known for labels; name it: label_column='NAME'"
+        in message
     )
     assert "has no column 'bread'; did you mean breed" in refused(
         tmp_path / "D", labels="train.csv", label_column="bread"
@@ -114,7 +115,10 @@ def test_each_split_may_have_its_own_file_and_a_split_without_labels_is_not_used
     rows = "train/a.png,cat\ntrain/b.png,dog\ntest/a.png,\n"
     write(tmp_path / "metadata.csv", "file_name,label\n" + rows)
     data = open_all(tmp_path)
-    assert data.splits == {"train": 2} and "split 'test' is not used: it has no labels in metadata.csv" in data.notes
+    assert (
+        data.splits == {"train": 2}
+        and f"split 'test' is not used: {tmp_path}/metadata.csv has no labels of 'test'" in data.notes
+    )
 
 
 @pytest.mark.parametrize(
@@ -136,8 +140,8 @@ def test_each_split_may_have_its_own_file_and_a_split_without_labels_is_not_used
         ('file_name,label\na.png,"cat\n', "cannot be read: unexpected end of data"),
         (
             "a.png,cat\nb.png,dog\n",
-            "has the columns a.png, cat, none of them known for images; name it: --data.image-column "
-            "NAME, or add a first line of column names",
+            "has the columns a.png, cat, none of them known for images; name it: image_column='NAME', "
+            "or add a first line of column names",
         ),
     ],
 )
@@ -187,9 +191,7 @@ def test_folders_that_disagree_with_a_file_of_labels_are_not_taken_for_classes(t
     pictures(tmp_path, "part1/a.png", "part1/b.png", "part2/c.png")
     write(tmp_path / "ham.csv", "image_id,category\na,mole\nb,wart\nc,mole\n")
     message = refused(tmp_path)
-    assert (
-        "has the folders part1, part2, and other labels in ham.csv; expected --data.labels ham.csv to read" in message
-    )
+    assert "has the folders part1, part2, and other labels in ham.csv; expected labels='ham.csv' to read" in message
     assert open_all(tmp_path, labels="ham.csv").examples("train").classes == ("mole", "wart")
     assert open_all(tmp_path, classes=("part1", "part2")).examples("train").classes == ("part1", "part2")
     write(tmp_path / "ham.csv", "image_id,category\na,0\nb,0\nc,1\n")  # the same parts under other names
@@ -202,7 +204,7 @@ def test_folders_that_disagree_with_a_file_of_labels_are_not_taken_for_classes(t
         write(tmp_path / "ham.csv", f"image_id,category\n{rows}\n")
         data = open_all(tmp_path)
         assert data.examples("train").classes == ("part1", "part2")
-        assert f"ham.csv has {relation} labels than the folders; not read: --data.labels ham.csv reads it" in data.notes
+        assert f"ham.csv has {relation} labels than the folders; not read: labels='ham.csv' reads it" in data.notes
 
 
 def test_names_in_two_unicode_forms_are_one(tmp_path):
@@ -276,7 +278,7 @@ def test_labels_that_may_mean_two_things_are_refused(tmp_path, text, message):
 
 
 def test_an_empty_path_is_not_the_current_folder(tmp_path):
-    assert refused("").startswith("data.path is empty; expected a path")
-    assert refused(tmp_path, labels="").startswith("data.labels is empty; expected a path")
+    assert refused("").startswith("path='': expected a path")
+    assert refused(tmp_path, labels="").startswith("labels='': expected a path")
     with pytest.raises(ValueError, match="expected a file or a folder, .* got an empty path"):
         expanded("")

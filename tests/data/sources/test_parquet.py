@@ -179,9 +179,7 @@ def test_a_file_that_names_no_split_beside_one_that_does_is_named(tmp_path):
 def test_missing_shards_are_named_and_may_be_skipped(tmp_path):
     for name in ("train-00000-of-00003", "test-00001-of-00002-abc"):
         write(tmp_path / f"{name}.parquet", map(png, range(2)), [0, 1])
-    message = (
-        "train-00001-of-00003.parquet and 1 more are missing; download again, or go without: --data.unreadable skip"
-    )
+    message = "train-00001-of-00003.parquet and 1 more are missing; download again, or go without: skip_unreadable=True"
     data = open_path(tmp_path)
     with pytest.raises(ValueError, match=re.escape(f"{tmp_path}: {message}")):
         data.examples("train")
@@ -227,7 +225,7 @@ def test_columns_are_chosen_by_name(tmp_path):
     train = open_all(tmp_path, image_column="photo", label_column="species").examples("train")
     assert values(train) == [(5, 1), (6, 0)] and train.classes == ("café", "cat")
     with pytest.raises(
-        ValueError, match="has the columns photo, species, label; expected one of kind; name another: --data"
+        ValueError, match="has the columns photo, species, label; expected one of kind; name another: label_col"
     ):
         open_all(tmp_path, image_column="photo", label_column="kind")
 

@@ -273,9 +273,7 @@ def test_a_damaged_file_makes_its_examples_unreadable(tmp_path):
 
 def test_images_of_different_sizes_are_cropped_to_one(data_dir):
     data = open_dataset("our_pngs", data_dir=data_dir)
-    with pytest.raises(
-        ValueError, match="images differ in size: our_pngs, test, example 0 has .*; set data.image_size"
-    ):
+    with pytest.raises(ValueError, match="images differ in size: our_pngs, test, example 0 has .*; image_size=128"):
         open_loader(data, "test")
     source = open_loader(data, "test", image_size=6, threads=1)
     batches = list(source.eval_batches(4))

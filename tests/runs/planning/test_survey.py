@@ -100,7 +100,7 @@ def test_images_of_several_sizes_are_verified_without_a_common_one(pictures, tmp
     differ, last = capsys.readouterr().out.splitlines()
     assert (
         differ.startswith("not shown as training sees them: images differ in size")
-        and "set --data.image-size" in differ
+        and "--data.image-size 128" in differ
     )
     assert last == "all 19 images can be read"
     main(["data", str(pictures), "--verify", "--json"])

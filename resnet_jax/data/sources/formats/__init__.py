@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from resnet_jax.data.sources.formats import cifar, idx, npz, shards
 from resnet_jax.data.sources.formats.folders import KINDS, open_folders
@@ -13,6 +12,7 @@ from resnet_jax.data.sources.formats.folders_0_1_0 import open_folders_as_0_1_0
 from resnet_jax.data.sources.formats.idx import read_idx
 from resnet_jax.data.sources.formats.labels import open_labels
 from resnet_jax.data.sources.formats.listing import image_files_below, subfolders
+from resnet_jax.data.sources.formats.options import ReadOptions, label_columns
 from resnet_jax.data.sources.formats.tables import SUFFIXES
 from resnet_jax.data.sources.label_kinds import LabelKind
 from resnet_jax.data.sources.stored import StoredDataset
@@ -58,56 +58,54 @@ def open_path(
       FileNotFoundError: nothing there.
       ValueError: nothing that can be understood, or images and labels that do not fit; the message names the file.
     """
-    for option, value in {"path": path, "labels": labels}.items():
+    for name, value in {"path": path, "labels": labels}.items():
         if value is not None and not str(value):
-            raise ValueError(f"data.{option} is empty; expected a path, as . for the current folder")
+            raise ValueError(f"{name}='': expected a path, as . for the current folder")
     path = expanded(path)
-    names = (label_column,) if isinstance(label_column, str) else label_column and tuple(label_column)
-    if twice := [name for name in names or () if names and names.count(name) > 1]:
-        raise ValueError(f"--data.label-column {' '.join(names or ())}: {twice[0]!r} is there twice")
-    columns: dict[str, Any] = {"label_column": names, "image_column": image_column}
-    options: dict[str, Any] = {**columns, "label_kind": label_kind, "skip_unreadable": skip_unreadable}
+    options = ReadOptions(label_kind, label_columns(label_column, label_kind), image_column, skip_unreadable)
     if not path.exists():
         raise FileNotFoundError(f"no file or folder {str(path)!r}; expected {KINDS}")
-    if labels is not None or (path.is_file() and path.suffix.lower() in SUFFIXES):
-        file = path if labels is None else _label_file(path, labels)
-        root = path if path.is_dir() else path.parent
-        return open_labels(root, file, **options)
+    if labels is not None:
+        return open_labels(path if path.is_dir() else path.parent, _label_file(path, labels), options)
+    return _open_folder(path, classes, options, as_0_1_0) if path.is_dir() else _open_file(path, options)
+
+
+def _open_file(path: Path, options: ReadOptions) -> StoredDataset:
+    if path.is_file() and path.suffix.lower() in SUFFIXES:
+        return open_labels(path.parent, path, options)
     if path.is_file() and path.suffix == ".parquet":
-        return shards.open_tables(path, [path], **options)
-    if path.is_dir():
-        names = sorted(entry.name for entry in path.iterdir())
-        if cifar.is_cifar(names) or idx.is_idx(names):
-            _refuse_columns(path, columns)
-            if not cifar.is_cifar(names):
-                return idx.open_idx(path, names, label_kind)
-            if label_kind != "class":
-                raise ValueError(f"{path} has the classes of CIFAR; expected label_kind='class'")
-            return cifar.open_cifar(path, names)
-        if tables := shards.tables_below(path):
-            return shards.open_tables(path, tables, **options)
-        _refuse_saved(path, names)
-        _refuse_above(path)
-        if as_0_1_0 and label_kind == "class":
-            with suppress(ValueError):  # a folder that no run of version 0.1.0 could have had
-                return open_folders_as_0_1_0(path)
-        return open_folders(path, classes, **options)
+        return shards.open_tables(path, [path], options)
     if path.is_file() and path.suffix == ".npz":
-        _refuse_columns(path, columns)
-        return npz.open_npz(path, label_kind)
+        options.check_no_columns(path)
+        return npz.open_npz(path, options.label_kind)
     unpack = "; unpack it first" if path.suffix.lower() in ARCHIVES else ""
     raise ValueError(f"{path} is no dataset; expected {KINDS}{unpack}")  # a pipe or a device would block for ever
+
+
+def _open_folder(path: Path, classes: tuple[str, ...] | None, options: ReadOptions, as_0_1_0: bool) -> StoredDataset:
+    names = sorted(entry.name for entry in path.iterdir())
+    if cifar.is_cifar(names):
+        options.check_no_columns(path)
+        if options.label_kind != "class":
+            raise ValueError(f"{path} has the classes of CIFAR; expected label_kind='class'")
+        return cifar.open_cifar(path, names)
+    if idx.is_idx(names):
+        options.check_no_columns(path)
+        return idx.open_idx(path, names, options.label_kind)
+    if tables := shards.tables_below(path):
+        return shards.open_tables(path, tables, options)
+    _refuse_saved(path, names)
+    _refuse_above(path)
+    if as_0_1_0 and options.label_kind == "class":
+        with suppress(ValueError):  # a folder that no run of version 0.1.0 could have had
+            return open_folders_as_0_1_0(path)
+    return open_folders(path, classes, options)
 
 
 def is_image_folder(path: Path) -> bool:
     """Whether a path is a folder of image files, in which every image counts as data."""
     names = sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
     return path.is_dir() and not (cifar.is_cifar(names) or idx.is_idx(names) or shards.tables_below(path))
-
-
-def _refuse_columns(path: Path, columns: dict[str, Any]) -> None:
-    if asked := next((name for name, column in columns.items() if column is not None), None):
-        raise ValueError(f"{path} has no columns; data.{asked} is for Parquet files and files of labels")
 
 
 def _label_file(path: Path, labels: str | Path) -> Path:

@@ -116,8 +116,7 @@ def missing_labels(labels: np.ndarray, label_kind: LabelKind) -> str:
 def stored(
     name: str,
     splits: Mapping[str, UnreadSplit],
-    *,
-    notes: tuple[str, ...] = (),
+    remarks: tuple[str, ...] = (),
     unlabelled: Mapping[str, str] | None = None,
 ) -> StoredDataset:
     """A dataset that reads a split at its first use, and checks it then.
@@ -125,17 +124,20 @@ def stored(
     Raises:
       ValueError: there is nothing to train on.
     """
-    unlabelled = dict(unlabelled or {})
+    unlabelled = unlabelled or {}
     if "train" not in splits:
         raise ValueError(f"{name} has {', '.join([*splits, *unlabelled])}, but nothing to train on")
     train = LazySplit(splits["train"].count, lambda: _training(splits["train"].read(None)))
 
     def part(split: str) -> LazySplit:
-        return LazySplit(splits[split].count, lambda: _within(splits[split].read(train.examples.classes), split, train))
+        def read() -> ArraySource:
+            classes = train.examples.classes
+            return _in_range(splits[split].read(classes), split, classes)
+
+        return LazySplit(splits[split].count, read)
 
     parts = {split: train if split == "train" else part(split) for split in splits}
-    notes += tuple(f"split {split!r} is not used: {reason}" for split, reason in unlabelled.items())
-    return StoredDataset(name, parts, notes, unlabelled)
+    return StoredDataset(name, parts, remarks, unlabelled)
 
 
 def _training(source: ArraySource) -> ArraySource:
@@ -146,10 +148,6 @@ def _training(source: ArraySource) -> ArraySource:
         problem = f"{source.file}: no image has label {join_names([classes[label] for label in absent], 5)}"
         raise ValueError(f"{problem}, but the labels go up to {classes[-1]}; expected 0, 1, 2, ... without gaps")
     return _in_range(source, "train", classes)
-
-
-def _within(source: ArraySource, split: str, train: LazySplit) -> ArraySource:
-    return _in_range(source, split, train.examples.classes)
 
 
 def _in_range(source: ArraySource, split: str, classes: tuple[str, ...]) -> ArraySource:

@@ -5,14 +5,11 @@ from __future__ import annotations
 import os
 import posixpath
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache, cached_property
 from pathlib import Path
 
-from resnet_jax.data.sources.formats.tables import Row
 from resnet_jax.errors import composed
-
-COMPARED = 10_000  # rows by which a file and folders of classes are compared
 
 
 class FileIndex:
@@ -60,21 +57,5 @@ class FileIndex:
         matches = self._loose.get(posixpath.normpath(name.replace("\\", "/")), [])
         if len(matches) > 1:
             problem = f"{name!r} may be {matches[0]} or {matches[1]}; expected paths from the folder of the images"
-            raise ValueError(f"{problem}, which --data.path names, with this file as --data.labels")
+            raise ValueError(f"{problem}, which path='FOLDER' names, with this file as labels='FILE'")
         return matches[0] if matches else None
-
-
-def compare(rows: Iterator[Row], index: FileIndex, classes: dict[Path, str]) -> str:
-    """How labels divide the images compared with class folders, judged by the first rows.
-
-    "same": in the same way. "finer": each label lies in one folder. "coarser": each folder has one label. "other":
-    neither.
-    """
-    pairs = set()
-    for row, _ in zip(rows, range(COMPARED), strict=False):
-        if row.label and (path := index.find(row.image)) in classes:
-            pairs.add((row.label, classes[path]))
-    labels, folders = len({label for label, _ in pairs}), len({name for _, name in pairs})
-    if len(pairs) == labels == folders:
-        return "same"
-    return "finer" if len(pairs) == labels else "coarser" if len(pairs) == folders else "other"

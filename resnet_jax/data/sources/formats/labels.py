@@ -13,36 +13,26 @@ import numpy as np
 from resnet_jax.data.sources.class_names import join_names
 from resnet_jax.data.sources.formats.file_index import FileIndex
 from resnet_jax.data.sources.formats.listing import list_images, notes_on
+from resnet_jax.data.sources.formats.options import ReadOptions
 from resnet_jax.data.sources.formats.splits import split_of
-from resnet_jax.data.sources.formats.tables import SUFFIXES, Columns, Row, choose_columns, read_rows
+from resnet_jax.data.sources.formats.tables import Columns, Row, choose_columns, read_rows
 from resnet_jax.data.sources.image_files import ImageFileSource
 from resnet_jax.data.sources.label_kinds import LabelKind, check_precision
 from resnet_jax.data.sources.stored import LazySplit, StoredDataset
 
-DEFAULT_FILES = tuple(f"metadata{suffix}" for suffix in SUFFIXES)  # read by default, as Hugging Face names them
 TRUTH = {"1": 1.0, "true": 1.0, "yes": 1.0, "0": 0.0, "false": 0.0, "no": 0.0}
 
 
-def has_labels(
-    file: Path, image_column: str | None, label_column: tuple[str, ...] | None, label_kind: LabelKind = "class"
-) -> bool:
+def has_labels(file: Path, options: ReadOptions) -> bool:
     """Whether some row has a label other than -1.
 
     Raises:
       ValueError: a corrupted file.
     """
-    return not _lack_labels(read_rows(file, choose_columns(file, image_column, label_column), label_kind), label_kind)
+    return not _lack_labels(read_rows(file, choose_columns(file, options), options.label_kind), options.label_kind)
 
 
-def open_labels(
-    root: Path,
-    file: Path,
-    *,
-    label_column: tuple[str, ...] | None = None,
-    image_column: str | None = None,
-    label_kind: LabelKind = "class",
-    skip_unreadable: bool = False,
-) -> StoredDataset:
+def open_labels(root: Path, file: Path, options: ReadOptions) -> StoredDataset:
     """The images below `root` that `file` names, each with the label of its row, in the order of their paths.
 
     Splits are those of a split column, else of the first folder in the images' names, else all is "train". Classes are
@@ -54,11 +44,8 @@ def open_labels(
       ValueError: the file is corrupted or has no such columns; an image with two labels, or some rows without one;
         labels of another kind; missing images, without `skip_unreadable`.
     """
-    columns = choose_columns(file, image_column, label_column)
-    if label_kind == "class" and len(columns.label) > 1:
-        names = " ".join(columns.label)
-        hint = "label_kind='multi-hot' or label_kind='targets' has more"
-        raise ValueError(f"data.label_column={names}: expected one column; {hint}")
+    label_kind, skip_unreadable = options.label_kind, options.skip_unreadable
+    columns = choose_columns(file, options)
     listing = list_images(root)
     if file.resolve().is_relative_to(root.resolve()):
         listing.unread -= Counter([file.suffix.lower()])  # it is read
@@ -80,7 +67,7 @@ def open_labels(
     lacking = [
         split for split in parts if split != "train" and _lack_labels((row for row, _ in parts[split]), label_kind)
     ]
-    unlabelled = {split: f"{file}: {split!r} has no labels" for split in lacking}
+    unlabelled = {split: f"{file} has no labels of {split!r}" for split in lacking}
     classes = _classes(file, columns, [row for row, _ in parts["train"]], label_kind)
     stored = {}
     for split in sorted(parts.keys() - unlabelled.keys(), key=lambda split: split != "train"):
@@ -88,7 +75,6 @@ def open_labels(
         stored[split] = _part(root, file, split, parts[split], encode, skip_unreadable)
         if skip_unreadable and (missing := sum(path is None for _, path in parts[split])):
             notes.append(f"{missing:,} of {len(parts[split]):,} images of {split!r} in {file.name} are missing")
-    notes += [f"split {split!r} is not used: it has no labels in {file.name}" for split in unlabelled]
     return StoredDataset(str(root), stored, (*notes, *notes_on(listing.unread, listing.links)), unlabelled)
 
 
@@ -224,7 +210,7 @@ def _part(
         if missing := [row for row, path in rows if path is None and not skip_missing]:
             count = f"{len(missing):,} of {len(rows):,} images of {split!r} are missing"
             problem = f"{count}, the first {missing[0].image} of line {missing[0].line}"
-            raise ValueError(f"{file}: {problem}; go without: --data.unreadable skip")
+            raise ValueError(f"{file}: {problem}; go without: skip_unreadable=True")
         labels = encode([row for row, _ in rows])  # of missing images too, to check them
         present = [i for i, (_, path) in enumerate(rows) if path is not None]
         paths = [path for _, path in rows if path is not None]

@@ -9,12 +9,11 @@ from collections.abc import Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from resnet_jax.data.sources.array_source import ArraySource
 from resnet_jax.data.sources.formats.arrays import UnreadSplit, stored
+from resnet_jax.data.sources.formats.options import ReadOptions
 from resnet_jax.data.sources.formats.splits import split_in, split_of
-from resnet_jax.data.sources.label_kinds import LabelKind
 from resnet_jax.data.sources.stored import StoredDataset
 
 ENTRIES = 100
@@ -36,15 +35,7 @@ def _split_folders(path: Path) -> Iterator[Path]:
             yield from (Path(entry.path) for entry in islice(inner, ENTRIES) if split_of(entry.name) and entry.is_dir())
 
 
-def open_tables(
-    path: Path,
-    files: list[Path],
-    *,
-    label_column: tuple[str, ...] | None = None,
-    image_column: str | None = None,
-    label_kind: LabelKind = "class",
-    skip_unreadable: bool = False,
-) -> StoredDataset:
+def open_tables(path: Path, files: list[Path], options: ReadOptions) -> StoredDataset:
     """The set of these files. A split that has no labels is not used; missing shards are an error, or (skipped) a note.
 
     Raises:
@@ -58,23 +49,22 @@ def open_tables(
     for split, shards in _splits(path, files).items():
         where = str(shards[0]) if len(shards) == 1 else f"{shards[0]} to {shards[-1].name}"
         missing = _missing(shards)
-        if missing and skip_unreadable:
+        if missing and options.skip_unreadable:
             notes.append(f"split {split!r} is incomplete: {missing}")
         count = parquet.num_rows(shards)
-        if split != "train" and not parquet.has_labels(shards, label_column, label_kind):
+        if split != "train" and not parquet.has_labels(shards, options):
             unlabelled[split] = f"{where} has no labels"
             continue
-        columns = {"label_column": label_column, "image_column": image_column, "label_kind": label_kind}
-        splits[split] = UnreadSplit(count, partial(_read, shards, "" if skip_unreadable else missing, columns))
-    return stored(str(path), splits, notes=tuple(notes), unlabelled=unlabelled)
+        splits[split] = UnreadSplit(count, partial(_read, shards, missing, options))
+    return stored(str(path), splits, tuple(notes), unlabelled)
 
 
-def _read(shards: list[Path], missing: str, columns: dict[str, Any], known: tuple[str, ...] | None) -> ArraySource:
+def _read(shards: list[Path], missing: str, options: ReadOptions, known: tuple[str, ...] | None) -> ArraySource:
     from resnet_jax.data.sources import parquet
 
-    if missing:
-        raise ValueError(f"{shards[0].parent}: {missing}; download again, or go without: --data.unreadable skip")
-    return parquet.read(shards, known, **columns)
+    if missing and not options.skip_unreadable:
+        raise ValueError(f"{shards[0].parent}: {missing}; download again, or go without: skip_unreadable=True")
+    return parquet.read(shards, options, known)
 
 
 def _splits(path: Path, files: list[Path]) -> dict[str, list[Path]]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from resnet_jax.data.sources.class_names import join_names
+from resnet_jax.data.sources.formats.options import ReadOptions
 from resnet_jax.data.sources.label_kinds import LabelKind
 from resnet_jax.errors import composed, did_you_mean
 
@@ -21,7 +22,6 @@ LABEL_COLUMNS = (
     "label labels finelabel class classname classlabel category categoryname target labelname classid labelid "
     "categoryid y"
 )
-DOUBTFUL = frozenset(("id", "name", "y"))  # files without labels, such as files of boxes, have these too
 SPLIT_COLUMNS = "split set subset partition"
 MOST_BYTES = 2**28  # of a file: some millions of rows
 
@@ -52,37 +52,15 @@ class Row(NamedTuple):
     split: str
 
 
-def label_files(folder: Path) -> list[Path]:
-    """Files in a folder that may hold labels: those with a column of images."""
-    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
-    return [file for file in files if matching(_columns_or_none(file), IMAGE_COLUMNS)]
-
-
-def _columns_or_none(file: Path) -> list[str]:
-    try:
-        return read_columns(file)
-    except ValueError:
-        return []
-
-
-def has_columns(file: Path, image_column: str | None, label_column: tuple[str, ...] | None) -> bool:
-    """Whether a file has a column of images and one of labels."""
-    try:
-        choose_columns(file, image_column, label_column)
-    except ValueError:
-        return False
-    return True
-
-
-def choose_columns(file: Path, image_column: str | None = None, label_column: tuple[str, ...] | None = None) -> Columns:
+def choose_columns(file: Path, options: ReadOptions) -> Columns:
     """The columns of images, of labels and (if there is one) of splits.
 
     Raises:
       ValueError: no such column; the message lists those that are there.
     """
     columns = read_columns(file)
-    image = _choose_column(file, columns, (), "image", image_column)
-    labels = tuple(_choose_column(file, columns, (image,), "label", name) for name in label_column or (None,))
+    image = _choose_column(file, columns, (), "image", options.image_column)
+    labels = tuple(_choose_column(file, columns, (image,), "label", name) for name in options.label_column or (None,))
     return Columns(image, labels, matching([name for name in columns if name not in (image, *labels)], SPLIT_COLUMNS))
 
 
@@ -95,22 +73,17 @@ def _choose_column(file: Path, columns: Sequence[str], taken: tuple[str, ...], k
         problem = f"{file} has the columns {join_names(columns)}, none of them known for {kind}s"
         is_header = not any("." in name or name.isdecimal() for name in columns)
         hint = "" if is_header else ", or add a first line of column names, as image,label"
-        raise ValueError(f"{problem}; name it: --data.{kind}-column NAME{hint}")
+        raise ValueError(f"{problem}; name it: {kind}_column='NAME'{hint}")
     return column
 
 
-def are_doubtful(columns: Columns) -> bool:
-    """Whether columns chosen by default are hardly those of labels."""
-    return not DOUBTFUL.isdisjoint(map(_plain, (columns.image, *columns.label)))
-
-
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
     return re.sub(r"[\s_-]", "", name).casefold()
 
 
 def matching(columns: Sequence[str], names: str) -> str | None:
     """The first of `names` that is a column, as it is spelt there; None: there is none."""
-    plain = {_plain(name): name for name in reversed(columns)}
+    plain = {plain_name(name): name for name in reversed(columns)}
     return next((plain[name] for name in names.split() if name in plain), None)
 
 

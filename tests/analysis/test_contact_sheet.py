@@ -2,7 +2,7 @@ import jax
 import numpy as np
 import pytest
 
-from resnet_jax.data.contact_sheet import as_seen, caption, grid, label_text
+from resnet_jax.analysis.contact_sheet import as_seen, caption, grid, label_text
 from resnet_jax.types import Preprocess
 
 

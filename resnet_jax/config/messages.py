@@ -1,0 +1,48 @@
+"""Names of config fields and of data's arguments in messages, as options of the command line."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+
+from resnet_jax.config.io import flat, to_dict
+from resnet_jax.config.schema import Config
+
+NAMES = [re.escape(name.rstrip("_")) for name in flat(to_dict(Config()))]
+IN_GROUPS, OTHERS = ("|".join(name for name in NAMES if ("." in name) == dotted) for dotted in (True, False))
+# "workdir" and "task" are words of sentences too.
+FIELD = re.compile(rf"(?<![\w./'\"-])((?:{IN_GROUPS})(?!\w|\.\w)|(?:{OTHERS})(?==|: expected))(=)?")
+
+# Functions that read data speak of their own arguments.
+TASKS = {"class": "classification", "multi-hot": "multilabel", "targets": "regression"}  # by the labels they need
+CHOICES = {
+    **{f"label_kind='{kind}'": f"--task {task}" for kind, task in TASKS.items()},
+    "skip_unreadable=True": "--data.unreadable skip",
+    "balance=True": "--data.balance",
+}
+SAME = "path labels label_column image_column classes class_names per_class image_size channels".split()
+ARGUMENTS = {name: f"data.{name}" for name in SAME} | {"test": "data.test_split"}
+TEXT = r"(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")"
+ARGUMENT = re.compile(rf"(?<![\w./'\"(-])({'|'.join(ARGUMENTS)})=(\d+\b|{TEXT}|\({TEXT}(?:, {TEXT})*,?\))")
+
+
+def as_typed(message: str) -> str:
+    """The message with options in place of fields and arguments: "data.batch_size=3" becomes "--data.batch-size 3".
+
+    "label_column='sick'", an argument of a function that reads data, becomes "--data.label-column sick".
+    """
+    for choice, typed in CHOICES.items():
+        message = message.replace(choice, typed)
+    message = ARGUMENT.sub(lambda match: f"{option_of(ARGUMENTS[match[1]])} {_typed_value(match[2])}", message)
+    return FIELD.sub(lambda match: option_of(match[1]) + (" " if match[2] else ""), message)
+
+
+def option_of(field: str) -> str:
+    """The option of a config's field: "--init.from" of "init.from_"."""
+    return "--" + field.rstrip("_").replace("_", "-")
+
+
+def _typed_value(literal: str) -> str:
+    value = ast.literal_eval(literal)
+    return shlex.join(value if isinstance(value, tuple) else [str(value)])
