@@ -4,8 +4,8 @@ Prints the fastest of several steps of 8 images, measured alternately in one pro
 processor time, which other work on the machine affects less. For a CPU; four nets take about five minutes on two cores,
 most of it compilation.
 
-Two cores of an AMD EPYC (AVX-512), 2026-11-26, a busy machine: processor time of a step with `jax.nn` and with ours,
-resnet18 229 and 235 ms (jax 0.10.1: 252 and 256), resnet50 634 and 634 ms; no significant difference.
+Two cores of an AMD EPYC (AVX-512), jax 0.10.2, 2026-11-26, a busy machine: processor time of a step with `jax.nn` and
+with ours, resnet18 229 and 235 ms (jax 0.10.1: 252 and 256), resnet50 634 and 634 ms; no significant difference.
 """
 
 from __future__ import annotations

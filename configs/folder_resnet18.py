@@ -2,16 +2,17 @@
 
     python train.py --config configs/folder_resnet18.py --data.path PICTURES --workdir runs/mine
 
-PICTURES has a sub-folder of images per class, or such folders in train/ and val/ (or test/), or images and their labels
-in metadata.csv. Without splits a fifth of the images is held out for testing. Images may have any size: training uses
-random resized crops of 128 pixels with flips and mild colour jitter, evaluation a centre crop after resizing to 146.
+PICTURES has a folder of images per class, or such folders in train/ and val/ (or test/), or images and their labels
+in metadata.csv. Without --data.path it is the folder "pictures". Without splits a fifth of the images is held out for
+testing. Images may have any size: training uses random resized crops of 128 pixels with flips and mild colour jitter,
+evaluation a centre crop after resizing to 146.
 
 The settings suit a few hundred images and more. For small pictures use --data.image-size 64, or 32 with --model.name
 cifar_resnet20, and gentler crops: --data.crop-area 0.6 1. The learning rate scales with --data.batch-size.
 
-Device: an accelerator. Two CPU cores train on 8 images per second (512 JPEGs of 500x375 pixels, 2026-11-23; 0.6 % of
-the time waiting for data): a minute per epoch for 500 images, half an hour in all. Not run to its end: no photographs
-were available.
+Device: an accelerator. Two CPU cores train on 8 images per second (512 JPEGs of 500x375 pixels, jax 0.10.2,
+2026-11-23; 0.6 % of the time waiting for data): a minute per epoch for 500 images, half an hour in all. Not run to its
+end: no photographs were available.
 """
 
 from resnet_jax.config import Config, DataConfig, ModelConfig, OptimConfig, TrainConfig

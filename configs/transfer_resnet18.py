@@ -1,15 +1,16 @@
-"""ResNet-18 with ImageNet weights, fine-tuned on your own images: a folder with a sub-folder of images per class.
+"""ResNet-18 with ImageNet weights, fine-tuned on your own images: a folder with a folder of images per class.
 
     python train.py --config configs/transfer_resnet18.py --init.from resnet18-f37072fd.pth --data.path PICTURES \\
         --workdir runs/mine
 
-The file is torchvision's; download it yourself. Any file that `load_pretrained` reads works, and so does a run
-directory; without the file the config does not start, unless --init.from None starts from scratch. The classifier is
-initialised from scratch, images are normalised as the weights expect, and the backbone learns at a tenth of the head's
-rate. For few images, --optim.freeze '^(?!head/dense)' trains the head only. Twenty epochs, batch 64, no mixup.
+The file is torchvision's; docs/weights.md says where to get it. Any file of a ResNet-18 that `load_pretrained` reads
+works, and so does a run directory. Without the file the config does not start; --init.from None starts from scratch.
+The classifier is initialised from scratch, images are normalised as the weights expect, and the backbone learns at a
+tenth of the head's rate. Without --data.path the images are in the folder "pictures". For few images, --optim.freeze
+'^(?!head/dense)' trains the head only. Twenty epochs, batch 64, no mixup.
 
-Device: an accelerator. Not run: ImageNet weights were not available. `resnet-jax experiment transfer` does
-the same with digits, in minutes on two CPU cores.
+Device: an accelerator. Not run: ImageNet weights were not available. `resnet-jax experiment transfer` does the same
+with digits, in minutes on two CPU cores.
 """
 
 from resnet_jax.config import Config, DataConfig, InitConfig, ModelConfig, OptimConfig, TrainConfig

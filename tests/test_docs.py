@@ -28,13 +28,13 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 TEXTS = {page.relative_to(ROOT).as_posix(): page.read_text() for page in PAGES}
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 BLOCKS = {
-    (name, kind): [code for found, code in FENCE.findall(text) if found == kind]
+    (name, kind): [code for language, code in FENCE.findall(text) if language == kind]
     for name, text in TEXTS.items()
     for kind in ("", "python")
 }
 WITH_PYTHON = [name for name, kind in BLOCKS if kind == "python" and BLOCKS[name, kind]]
 WITH_COMMANDS = [name for name, kind in BLOCKS if kind == "" and BLOCKS[name, kind]]
-SLOW = {"README.md", "docs/backbones.md", "docs/weights.md"}  # pages whose code takes more than ten seconds
+SLOW = {"README.md", "docs/backbones.md", "docs/contributing.md", "docs/weights.md"}  # more than ten seconds of code
 WITH_WEIGHTS = {"README.md", "docs/weights.md"}  # pages whose code reads a file of weights
 RUNS = ("digits_resnet20", "digits_skipnet38", "faster", "mine", "other", "a", "b", "c")
 
@@ -49,6 +49,7 @@ def files(tmp_path_factory):
             pixels = rng.integers(0, 256, (70 + number, 80, 3), np.uint8)
             Image.fromarray(pixels).save(root / "pictures" / name / f"{number}.png")
     Image.fromarray(pixels).save(root / "photo.jpg")
+    Image.fromarray(pixels[:8, :8, 0]).save(root / "digit.png")
 
     overrides = {"num_classes": 10, "in_channels": 1}
     model = create_model("cifar_resnet8", **overrides)
@@ -175,6 +176,15 @@ def test_links_and_pictures_are_there(name):
 def test_files_in_the_text_are_there(name):
     for path in re.findall(r"\b(?:tests|benchmarks|examples|docs|configs)/[\w/]+\.(?:py|sh|md)\b", TEXTS[name]):
         assert (ROOT / path).is_file(), path
+
+
+def test_the_page_of_promises_says_where_the_tests_of_a_row_run():
+    rows = re.findall(r"^\| (.+) \| (`tests/.+`) \| ([\w, ]+) \|$", TEXTS["docs/promises.md"], re.MULTILINE)
+    assert len(rows) >= 40
+    for promise, files, where in rows:
+        tests = [(ROOT / file).read_text() for file in re.findall(r"`([^`]+)`", files)]
+        for mark in ("slow", "parity"):
+            assert (mark in where.split(", ")) == any(f"mark.{mark}" in text for text in tests), promise
 
 
 def tables():

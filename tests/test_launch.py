@@ -13,11 +13,11 @@ from resnet_jax.config import check_config
 
 ROOT = Path(__file__).parents[1]
 LAUNCH = ROOT / "docs" / "launch"
-OWN = ["--config", str(ROOT / "configs/imagenet_resnet50.py"), "--workdir", "/shared/my runs/r50"]
+OPTIONS = ["--config", str(ROOT / "configs/imagenet_resnet50.py"), "--workdir", "/shared/my runs/r50"]
 
 
 def stand_ins(folder, **scripts):
-    """An environment in which commands of these names are found first."""
+    """An environment in which these scripts hide the commands of their names."""
     for name, script in scripts.items():
         (folder / name).write_text(f"#!/bin/bash\n{script}\n")
         (folder / name).chmod(0o755)
@@ -38,27 +38,27 @@ def config_of(words):
 def test_slurm(tmp_path, status, requeued):
     environment = stand_ins(
         tmp_path,
-        srun=f"printf '%q ' \"$@\" > {tmp_path}/srun.said; exit {status}",
-        scontrol=f'echo "$@" > {tmp_path}/scontrol.said',
+        srun=f"printf '%q ' \"$@\" > {tmp_path}/srun.arguments; exit {status}",
+        scontrol=f'echo "$@" > {tmp_path}/scontrol.arguments',
     )
-    done = subprocess.run(["bash", LAUNCH / "slurm.sh", *OWN], env=environment, capture_output=True, text=True)
+    done = subprocess.run(["bash", LAUNCH / "slurm.sh", *OPTIONS], env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (status, "")
-    words = shlex.split((tmp_path / "srun.said").read_text())
+    words = shlex.split((tmp_path / "srun.arguments").read_text())
     assert "--gpu-bind=none" in words and "--cpus-per-task=12" in words
     config = config_of(words)
     assert config.distributed.auto and config.workdir == "/shared/my runs/r50"
-    told = tmp_path / "scontrol.said"
-    assert told.exists() == requeued and (not requeued or told.read_text() == "requeue 77\n")
+    request = tmp_path / "scontrol.arguments"
+    assert request.exists() == requeued and (not requeued or request.read_text() == "requeue 77\n")
 
 
 def test_tpu_pod(tmp_path):
-    environment = stand_ins(tmp_path, gcloud=f"printf '%s\\n' \"$@\" > {tmp_path}/gcloud.said")
+    environment = stand_ins(tmp_path, gcloud=f"printf '%s\\n' \"$@\" > {tmp_path}/gcloud.arguments")
     line = ["bash", LAUNCH / "tpu_pod.sh"]
-    done = subprocess.run([*line, "pod", "zone", *OWN], env=environment, capture_output=True, text=True)
+    done = subprocess.run([*line, "pod", "zone", *OPTIONS], env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    *before, said = (tmp_path / "gcloud.said").read_text().splitlines()
+    *before, command = (tmp_path / "gcloud.arguments").read_text().splitlines()
     assert before == ["compute", "tpus", "tpu-vm", "ssh", "pod", "--zone=zone", "--worker=all"]
-    config = config_of(shlex.split(said.removeprefix("--command=")))
+    config = config_of(shlex.split(command.removeprefix("--command=")))
     assert config.distributed.auto and config.workdir == "/shared/my runs/r50"
     assert subprocess.run([*line, "pod"], capture_output=True).returncode == 2
 
