@@ -1,0 +1,130 @@
+"""Names of ImageNet's classes, in the order of a net's outputs.
+
+The synset ids are ImageNet's, the words those of WordNet 3.0 (Princeton University), the short names of ImageNet-1k
+torchvision's. `docs/label_sets.py` writes imagenet.tsv.gz from timm and torchvision.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache, cached_property
+from importlib.resources import files
+
+from resnet_jax.errors import composed, did_you_mean, listed
+
+FLAGS = {  # in the second column of the table; classes are in the order of their synset ids
+    "imagenet-1k": "1",  # 1,000 classes
+    "imagenet-12k": "t",  # 11,821: timm's
+    "imagenet-21k": "a",  # 21,841: autumn 2011
+    "imagenet-21k-goog": "g",  # 21,843: Google's, with two more
+    "imagenet-21k-miil": "m",  # 11,221: autumn 2011 without rare classes
+    "imagenet-21k-w21": "w",  # 10,450: winter 2021 without rare classes
+}
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """Classes of a net, in the order of its outputs."""
+
+    name: str
+    names: tuple[str, ...]  # for people
+    ids: tuple[str, ...]  # synset ids: "n01440764"
+    synonyms: tuple[tuple[str, ...], ...]  # words of each class
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def index(self, label: str) -> int:
+        """The class with this synset id, name or synonym; case, underscores, hyphens and apostrophes do not matter.
+
+        Raises:
+          ValueError: no class, or several classes, have this name.
+        """
+        if label in self._exact:  # first: in ImageNet-1k a Cardigan is a dog, and a cardigan is not
+            return self._exact[label]
+        key = _key(label)
+        if key in self._folded:
+            return self._folded[key]
+        if several := [i for i, words in enumerate(self.synonyms) if key in map(_key, words)]:
+            ids = ", ".join(self.ids[i] for i in several)
+            raise ValueError(f"{label!r} is the name of several classes of {self.name}; pass a synset id: {ids}")
+        hint = did_you_mean(label, self.names, f"expected a synset id, as {self.ids[0]}, or the name of a class")
+        raise ValueError(f"{self.name} has no class {label!r}; {hint}")
+
+    def match(self, folders: Iterable[str]) -> dict[str, int]:
+        """The class of each folder, by synset id or name, for image folders in ImageNet's layout.
+
+        Raises:
+          ValueError: a folder is of no class or of several, two folders are of the same class, or there is no folder.
+        """
+        classes: dict[str, int] = {}
+        errors: dict[str, str] = {}
+        for folder in folders:
+            try:
+                classes[folder] = self.index(folder)
+            except ValueError as error:
+                errors[folder] = str(error)
+        if errors:
+            first, *others = errors
+            folders = f"{len(others)} more folder{'s' * (len(others) > 1)}"
+            raise ValueError(errors[first] + (f" (and {folders}: {listed(others, 3)})" if others else ""))
+        if not classes:
+            raise ValueError(f"expected folders named by the classes of {self.name}, got none")
+        if repeated := [i for i, count in Counter(classes.values()).items() if count > 1]:
+            same = [folder for folder, i in classes.items() if i == repeated[0]]
+            raise ValueError(f"folders {' and '.join(map(repr, same))} are the same class, {self.ids[repeated[0]]}")
+        return classes
+
+    @cached_property
+    def _exact(self) -> dict[str, int]:
+        return _unique([{name} for name in self.names]) | {synset: i for i, synset in enumerate(self.ids)}
+
+    @cached_property
+    def _folded(self) -> dict[str, int]:
+        """Class by id, by name, and by every other word that one class alone has."""
+        words = [{_key(word) for word in words} for words in self.synonyms]
+        names = [{_key(name)} for name in self.names]
+        return _unique(words) | _unique(names) | {synset: i for i, synset in enumerate(self.ids)}
+
+
+def _unique(keys: list[set[str]]) -> dict[str, int]:
+    """Place of every key that is in one set alone."""
+    counts = Counter(key for each in keys for key in each)
+    return {key: i for i, each in enumerate(keys) for key in each if counts[key] == 1}
+
+
+@cache
+def label_set(name: str) -> LabelSet:
+    """The label set of this name: "imagenet-1k", "imagenet-12k", ...; read when it is first used.
+
+    Raises:
+      ValueError: no label set of this name.
+    """
+    if name not in FLAGS:
+        raise ValueError(f"no label set named {name!r}; {did_you_mean(name, FLAGS)}")
+    rows = [row for row in _table() if FLAGS[name] in row[1]]
+    is_1k = name == "imagenet-1k"
+    return LabelSet(
+        name,
+        names=tuple(short if is_1k else words for _, _, short, words in rows),
+        ids=tuple(row[0] for row in rows),
+        synonyms=tuple((words, *words.split(", ")) for _, _, _, words in rows),
+    )
+
+
+@cache
+def _table() -> list[list[str]]:
+    """Rows of synset id, flags, name in ImageNet-1k or "", words with commas between them; sorted by id."""
+    data = files(__package__).joinpath("imagenet.tsv.gz").read_bytes()
+    return [line.split("\t") for line in gzip.decompress(data).decode().splitlines()]
+
+
+SPACES = str.maketrans(dict.fromkeys("_,-", " ") | dict.fromkeys("'’`"))
+
+
+def _key(label: str) -> str:
+    """The form in which equal names are equal: "Jack-o'-lantern" as "jack o lantern"."""
+    return " ".join(composed(label).casefold().translate(SPACES).split())
