@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from resnet_jax import TrainState, create_model, make_eval_step, make_train_step
+from resnet_jax import TrainState, create_model, get_spec, make_eval_step, make_train_step
+from resnet_jax.weights.labels import label_set
 
 model = create_model("cifar_resnet8", num_classes=3)
 images = np.random.default_rng(0).standard_normal((6, 16, 16, 3)).astype(np.float32)
@@ -40,4 +41,8 @@ state, metrics = jax.jit(make_train_step(model, tx, axis_name=None))(state, batc
 assert int(state.step) == 1 and float(metrics["count"]) == 6
 metrics = jax.jit(make_eval_step(model, axis_name=None))(state, batch)
 assert np.isfinite(float(metrics["loss"]))
+
+# Data files of the package.
+weights = get_spec("resnet50").pretrained[0]
+assert len(label_set(weights.labels)) == weights.classes == 1000
 print("ok", jax.__version__)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ import flax.linen as nn
 from resnet_jax.models import ModelSpec
 from resnet_jax.models.spec import IMAGENET
 from resnet_jax.types import Preprocess
+from resnet_jax.weights.published import by_checksum
 
 
 def preprocess_for(
@@ -30,11 +30,8 @@ def preprocess_for(
     Raises:
       ValueError: `config` has values that a `Preprocess` cannot have.
     """
-    match = re.search(r"-([0-9a-f]{8})(?![0-9a-f])", file.name)
-    rows = spec.pretrained if spec is not None and match else ()
-    weights = [row for row in rows if match and row.checksum == match[1]]
-    if weights:
-        preprocess = weights[-1].preprocess  # torchvision's, where timm publishes the same file
+    if weights := by_checksum(spec, file):
+        preprocess = weights.preprocess
     elif config:
         preprocess = _timm(config, str(file.with_name("config.json")))
     else:

@@ -21,9 +21,10 @@ from resnet_jax.models.layers import Dense
 from resnet_jax.moved import renamed_names
 from resnet_jax.types import Pretrained, Variables, at_least_float32
 from resnet_jax.weights.convert import float32_shapes, shared_prefix, to_variables
-from resnet_jax.weights.hub_config import config_for, label_names, read_hub_config
+from resnet_jax.weights.hub_config import config_for, read_hub_config
 from resnet_jax.weights.names import Names, names_for
 from resnet_jax.weights.preprocessing import preprocess_for
+from resnet_jax.weights.published import class_names
 from resnet_jax.weights.readers import read_state
 from resnet_jax.weights.recognition import recognise
 
@@ -41,7 +42,8 @@ def load_pretrained(
 
     `preprocess` comes from the file, if its name has the checksum of torchvision's weights or timm's `config.json` of
     this net lies beside it. Otherwise it is assumed to be that of the net's first published weights;
-    `preprocess.source` says which. `classes` are the class names in this `config.json`.
+    `preprocess.source` says which. `classes` are the class names in this `config.json`, or those of the published
+    weights that the checksum or the tag in `config.json` names.
 
     Args:
       source: a .safetensors file, or a .pth file as PyTorch writes them since 1.6.
@@ -82,7 +84,7 @@ def load_pretrained(
         net = net.clone(num_classes=classes)
         with _errors_with_file(path, state, name):
             variables = _variables(state, net, names, allow_nonfinite)
-        return Pretrained(net, variables, preprocess, name, label_names(config, classes))
+        return Pretrained(net, variables, preprocess, name, class_names(spec, path, config, classes))
     body = {key: value for key, value in state.items() if key not in (bias, kernel)}
     with _errors_with_file(path, state, name):
         variables = _variables(body, net.clone(num_classes=0), names, allow_nonfinite)

@@ -93,7 +93,7 @@ def test_folders_are_matched_to_classes():
         (["tench", "goldfsh", "zzzz"], r"no class 'goldfsh'; did you mean .* \(and 1 more folder: zzzz\)$"),
         (
             [f"zzzz{i}" for i in range(9)],
-            r"no class 'zzzz0'; .* \(and 8 more folders: zzzz1, zzzz2, zzzz3 and 5,
+            r"no class 'zzzz0'; .* \(and 8 more folders: zzzz1, zzzz2, zzzz3 and 5 more",
         ),
         (["tench", "n01440764"], "folders 'tench' and 'n01440764' are the same class, n01440764"),
         ([], "expected folders named by the classes of imagenet-1k, got none"),

@@ -1,0 +1,38 @@
+"""Which published weights a file holds, by its name or timm's configuration beside it, and what its classes are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from resnet_jax.models import ModelSpec
+from resnet_jax.models.published import PublishedWeights
+from resnet_jax.weights.hub_config import label_names
+from resnet_jax.weights.labels import label_set
+
+
+def by_checksum(spec: ModelSpec | None, file: Path) -> PublishedWeights | None:
+    """The published weights with the checksum in the file's name; torchvision's, where timm publishes the same file."""
+    match = re.search(r"-([0-9a-f]{8})(?![0-9a-f])", file.name)
+    if spec is None or match is None:
+        return None
+    return next((row for row in reversed(spec.pretrained) if row.checksum == match[1]), None)
+
+
+def class_names(spec: ModelSpec | None, file: Path, config: Mapping[str, Any], classes: int) -> tuple[str, ...] | None:
+    """Names of the file's classes: those in timm's configuration, or those of the published weights; None: not known.
+
+    The configuration of published weights has their tag. Names of another number than `classes` are ignored.
+    """
+    if names := label_names(config, classes):
+        return names
+    row = by_checksum(spec, file)
+    nested = config.get("pretrained_cfg")
+    if row is None and spec is not None and isinstance(nested, dict):
+        row = next((row for row in spec.pretrained if row.tag == nested.get("tag")), None)
+    if row is None or row.labels is None:
+        return None
+    labels = label_set(row.labels)
+    return labels.names if len(labels) == classes else None

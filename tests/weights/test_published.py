@@ -1,0 +1,47 @@
+"""Which published weights a file holds, and what its classes are."""
+
+from pathlib import Path
+
+import pytest
+
+from resnet_jax.models import get_spec
+from resnet_jax.weights.labels import label_set
+from resnet_jax.weights.published import by_checksum, class_names
+
+RESNET50 = get_spec("resnet50")
+NAMES = label_set("imagenet-1k").names
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("resnet50-0676ba61.pth", "torchvision/resnet50.IMAGENET1K_V1"),  # timm's tv_in1k is the same file
+        ("resnet50_a1_0-14fe96d1 (1).pth", "timm/resnet50.a1_in1k"),
+        ("resnet50-f37072fd.pth", None),  # of resnet18
+        ("resnet50-0676ba61f.pth", None),
+        ("model.safetensors", None),
+    ],
+)
+def test_a_file_is_known_by_the_checksum_in_its_name(file, name):
+    row = by_checksum(RESNET50, Path(file))
+    assert (row and row.name) == name
+
+
+def test_classes_come_from_the_configuration_then_the_published_weights():
+    named = {"label_names": ["a", "b"], "pretrained_cfg": {"tag": "a1_in1k"}}
+    assert class_names(RESNET50, Path("resnet50-0676ba61.pth"), named, 2) == ("a", "b")
+    assert class_names(RESNET50, Path("resnet50-0676ba61.pth"), {}, 1000) == NAMES
+    assert class_names(RESNET50, Path("model.safetensors"), {"pretrained_cfg": {"tag": "a1_in1k"}}, 1000) == NAMES
+    bit = get_spec("resnetv2_50x1_bit")
+    names = class_names(bit, Path("model.safetensors"), {"pretrained_cfg": {"tag": "goog_in21k"}}, 21843)
+    assert names == label_set("imagenet-21k-goog").names
+
+
+def test_classes_of_other_files_are_not_known():
+    tagged = {"pretrained_cfg": {"tag": "a1_in1k"}}
+    assert class_names(RESNET50, Path("model.safetensors"), {}, 1000) is None
+    assert class_names(RESNET50, Path("model.safetensors"), {"pretrained_cfg": {"tag": "mine"}}, 1000) is None
+    assert class_names(RESNET50, Path("model.safetensors"), tagged, 10) is None  # a new head
+    assert class_names(None, Path("resnet50-0676ba61.pth"), tagged, 1000) is None
+    clip = {"pretrained_cfg": {"tag": "openai"}}
+    assert class_names(get_spec("resnet50_clip"), Path("model.safetensors"), clip, 1024) is None
