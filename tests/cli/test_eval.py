@@ -13,7 +13,7 @@ from command_line import SHORT, mistake, output, write_classes
 
 from resnet_jax.checkpoints.reader import open_checkpoint
 from resnet_jax.cli.main import main
-from resnet_jax.runs.starting import opening, warm_start
+from resnet_jax.runs.starting import opening
 from resnet_jax.tasks import classification
 
 
@@ -91,8 +91,7 @@ def test_a_diverged_run_is_evaluated_and_predicts_nothing(trained, pictures, tmp
             saved, arrays=saved.arrays | {"params": jax.tree.map(lambda x: x * np.nan, saved.arrays["params"])}
         )
 
-    for module in (opening, warm_start):
-        monkeypatch.setattr(module, "open_checkpoint", diverged)
+    monkeypatch.setattr(opening, "open_checkpoint", diverged)
     result = json.loads(output(capsys, "eval", trained, "--json", "--out-dir", tmp_path / "out"))
     assert result["loss"] is None and result["top1"] == 0  # NaN is null
     assert "NaN" not in (tmp_path / "out/classes.json").read_text()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import flax.linen as nn
 import jax
 import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from resnet_jax.distributed.devices import Parallel
 from resnet_jax.evaluation.evaluate import evaluate
@@ -19,7 +20,6 @@ from resnet_jax.runs.planning.checks import eval_batch_size
 from resnet_jax.runs.planning.datasets import make_augmentation
 from resnet_jax.runs.planning.optimizer import frozen, make_optimizer
 from resnet_jax.runs.planning.plan import RunPlan
-from resnet_jax.runs.starting.warm_start import overlay
 from resnet_jax.training.core import forward_step
 from resnet_jax.training.metrics import as_sums
 from resnet_jax.training.state import TrainState
@@ -117,6 +117,11 @@ class Trainer:
             averaged = run(state.averaged, evaluator=self.plan.task.evaluator())
             results |= {f"ema_{name}": value for name, value in averaged.items() if name != "images"}
         return results
+
+
+def overlay(initial: Variables, start: Variables) -> Variables:
+    """`initial` variables, replaced by those of `start` where it has them."""
+    return unflatten_dict({**flatten_dict(initial), **flatten_dict(start)})
 
 
 if not TYPE_CHECKING:  # names of version 0.1.0

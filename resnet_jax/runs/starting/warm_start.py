@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import flax.linen as nn
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from resnet_jax.checkpoints.reader import open_checkpoint
 from resnet_jax.config import OptimConfig, place
 from resnet_jax.data.sources.label_kinds import count_in_words
 from resnet_jax.errors import AmbiguousWeights, NotFinite, WrongModel, composed, did_you_mean, listed
 from resnet_jax.files import expanded
 from resnet_jax.models import MODELS, registered_name, shapes
 from resnet_jax.moved import renamed_names
-from resnet_jax.runs.files.config_file import read_config
-from resnet_jax.runs.files.directory import find_run_directory
 from resnet_jax.runs.files.image_record import trained_on
-from resnet_jax.runs.planning.data_changes import record_of
 from resnet_jax.runs.planning.plan import RunPlan
 from resnet_jax.runs.pretrained import pretrained
+from resnet_jax.runs.starting.opening import SavedRun, open_run
 from resnet_jax.tasks import Task, get_task, task_name
 from resnet_jax.types import Preprocess, Pretrained, Variables
 from resnet_jax.weights import classes_of, load_pretrained
@@ -41,8 +38,7 @@ class WarmStart(NamedTuple):
     preprocess: Preprocess  # that they were trained with
     step: int | None  # of the run; None for a file
     message: str  # for the user
-    run: Path | None = None  # the run's directory; None for a file
-    metadata: Mapping[str, Any] = MappingProxyType({})  # of the run's checkpoint
+    run: SavedRun | None = None  # None for a file
     task: Task | None = None  # that of the run to start, as a head that is kept needs it: see `Task.with_head`
 
 
@@ -86,9 +82,10 @@ def warm_start(
         raise ValueError(f"{problem}; --init.head new initialises one")
     variables = _fit(weights, model, path)
     if weights.keeps_head and weights.run is not None:
-        task = task.with_head(weights.metadata.get("task_record", {}), weights.order)
+        task = task.with_head(weights.run.checkpoint.metadata.get("task_record", {}), weights.order)
+    step_of_run = None if weights.run is None else weights.run.checkpoint.step
     message = weights.message(source)
-    return WarmStart(variables, weights.loaded.preprocess, weights.step, message, weights.run, weights.metadata, task)
+    return WarmStart(variables, weights.loaded.preprocess, step_of_run, message, weights.run, task)
 
 
 class _Weights(NamedTuple):
@@ -99,9 +96,7 @@ class _Weights(NamedTuple):
     description: str  # for messages
     keeps_head: bool
     order: list[int] | None = None  # of the outputs, as the model's classes have them; None: as they are
-    step: int | None = None
-    run: Path | None = None
-    metadata: Mapping[str, Any] = MappingProxyType({})
+    run: SavedRun | None = None
 
     def message(self, source: str | Path) -> str:
         numbers = self.loaded.preprocess.mean, self.loaded.preprocess.std
@@ -113,10 +108,10 @@ class _Weights(NamedTuple):
 
 def _read_run(path: Path, classes: Sequence[str], task: Task, head: str | None, step: str | int, ema: bool) -> _Weights:
     """The weights of a run, and whether its head is kept for these classes and this task."""
-    checkpoint = open_checkpoint(path, step)
-    metadata = checkpoint.metadata
+    run = open_run(path, step)
+    metadata = run.checkpoint.metadata
     try:
-        loaded = pretrained(checkpoint, ema=ema)
+        loaded = pretrained(run.checkpoint, ema=ema)
     except NotFinite as error:
         raise ValueError(f"{error.problem}; --init.step takes another checkpoint") from None
     order = _order(metadata["classes"], classes)
@@ -127,9 +122,9 @@ def _read_run(path: Path, classes: Sequence[str], task: Task, head: str | None, 
         raise ValueError(f"{problem}; --init.head new initialises one")
     count = len(metadata["classes"])
     outputs = count_in_words(task.label_kind, count) if is_same_task else f"{count} outputs"
-    description = f"step {checkpoint.step}, {outputs}"
-    run = find_run_directory(path)
-    return _Weights(loaded, count, description, keeps_head, order, checkpoint.step, run, metadata)
+    description = f"step {run.checkpoint.step}, {outputs}"
+    run = replace(run, checkpoint=replace(run.checkpoint, arrays={}))  # those of the optimiser would stay in memory
+    return _Weights(loaded, count, description, keeps_head, order, run)
 
 
 def _read_file(path: Path, model: nn.Module, *, keeps_head: bool, ema: bool) -> _Weights:
@@ -197,8 +192,8 @@ def note_trained_images(start: WarmStart, plan: RunPlan) -> list[str]:
     """
     if start.run is None:
         return []
-    record = record_of(start.run, start.metadata)
-    is_own = record is not None and place(plan.config.data) == place(read_config(start.run).data)
+    record = start.run.record
+    is_own = record is not None and place(plan.config.data) == place(start.run.config.data)
     mask, known = trained_on(plan.test.examples, [(record, is_own)])
     images, run = f"{int(mask.sum()):,} of the {len(mask):,} test images", plan.config.init.from_
     notes = [f"{run} was trained on {images}: their test results are too good"] if mask.any() else []
@@ -233,11 +228,6 @@ def _mismatches(actual: dict[Any, Any], expected: dict[Any, Any]) -> list[str]:
     ]
 
 
-def overlay(initial: Variables, start: Variables) -> Variables:
-    """`initial` variables, replaced by those of `start` where it has them."""
-    return unflatten_dict({**flatten_dict(initial), **flatten_dict(start)})
-
-
 if not TYPE_CHECKING:  # names of version 0.1.0
     __getattr__ = renamed_names(
         __name__,
@@ -245,7 +235,7 @@ if not TYPE_CHECKING:  # names of version 0.1.0
             "KERNELS": "models.initializers.KERNELS",
             "Start": "runs.starting.warm_start.WarmStart",
             "drawing": "models.initializers.with_kernels",
-            "overlaid": "runs.starting.warm_start.overlay",
+            "overlaid": "runs.starting.build.overlay",
             "start_from": "runs.starting.warm_start.warm_start",
         },
     )

@@ -167,7 +167,7 @@ def test_a_run_its_checkpoints_and_one_step_are_the_same_source(donor, tmp_path,
     model, step = load_checkpoint(donor).model, open_checkpoint(donor).step
     for source in (donor, donor / "checkpoints", donor / "checkpoints" / str(step)):
         start_weights = warm_start(source, model, FIVE)
-        assert (start_weights.run, start_weights.step, start_weights.metadata["classes"]) == (donor, step, list(FIVE))
+        assert (start_weights.run.directory, start_weights.step) == (donor, step)
         new = parse(["--init.from", str(source), "--workdir", str(tmp_path / "new")])
         assert new.data.classes == FIVE and new.model.name == "cifar_resnet8"
         start = config(tmp_path / "new", tfds_dir, FIVE, init=InitConfig(from_=str(source)))
