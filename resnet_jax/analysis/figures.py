@@ -15,6 +15,7 @@ from resnet_jax.extras import extra
 # Okabe and Ito's colours, which colour-blind readers can distinguish, without the yellow, which is pale on white.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 STYLES = ("-", "--", ":", "-.")  # the next one for each round of colours
+WIDER = 2.0  # points of width for each line that covers a line: see `hidden_under`
 INCHES, DPI = 8, 160  # a column of text; 1,280 pixels
 INSTALL = "pip install 'flax-resnets[plots]'"
 # Fallback fonts, if installed, for letters that matplotlib's default font lacks.

@@ -28,9 +28,11 @@ class Request:
 
 
 def run(request: Request) -> None:
+    from resnet_jax.analysis.comparison import title_and_labels
+    from resnet_jax.analysis.curve_plots import draw_curves
     from resnet_jax.analysis.curves import read_curves
     from resnet_jax.analysis.flow import read_flow
-    from resnet_jax.analysis.plots import draw_curves, draw_flow, title_and_labels
+    from resnet_jax.analysis.plots import draw_flow
     from resnet_jax.runs.saved.evaluation_files import joined_name
 
     if request.gradients and len(request.runs) != 1:

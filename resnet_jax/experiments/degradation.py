@@ -11,8 +11,9 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from resnet_jax.analysis.curve_plots import draw_errors
 from resnet_jax.analysis.curves import Curve, read_curves
-from resnet_jax.analysis.plots import draw_errors, draw_responses
+from resnet_jax.analysis.plots import draw_responses
 from resnet_jax.analysis.responses import layer_responses
 from resnet_jax.config import Config
 from resnet_jax.experiments.runs import load_trained, net_name, run_all

@@ -1,14 +1,11 @@
-import sys
-import time
+"""The table of classes, the matrix and the sheet of mistakes."""
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from resnet_jax.analysis import figures
 from resnet_jax.analysis.confusion import class_table, draw_confusion, draw_mistakes, reduced
-from resnet_jax.analysis.text import columns, fitted
-from resnet_jax.errors import did_you_mean
+from resnet_jax.analysis.text import columns
 
 
 def row(name, images=4, recall=0.5, mistaken_for=()):
@@ -36,7 +33,6 @@ def test_names_of_any_length_and_script_fit_the_terminal(width):
     names = ["x" * 300, "猫" * 40, "a\nb\x1b[31m", "caf\udce9", "e\u0301" * 3]
     lines = class_table([row(name, 4, 0.5, {"猫" * 90: 2}) for name in names], MACRO, width=width, all_in="")
     assert max(map(columns, lines)) <= max(width, 28) and all(line.isprintable() for line in lines)
-    assert columns(fitted("猫猫猫猫", 7)) == 7 and fitted("cat", 5) == "cat  "
 
 
 def test_a_reduced_matrix_keeps_the_classes_with_the_most_mistakes_and_every_image():
@@ -59,24 +55,3 @@ def test_pictures_of_the_matrix_and_the_mistakes(tmp_path):
     with Image.open(sheet) as picture:
         pixels = np.asarray(picture.convert("L"))
     assert sheet.name == "mistakes.png" and (pixels == 0).sum() > 10_000 and (pixels == 200).sum() > 10_000
-
-
-def test_can_draw_needs_matplotlib(monkeypatch):
-    assert figures.can_draw()
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    assert not figures.can_draw()
-
-
-def test_covered_lines_are_counted():
-    xs = np.arange(10.0)
-    same, close, other = (xs, xs), (xs, xs + 0.01), (xs, 9 - xs)
-    assert figures.hidden_under([same, other, close, same]) == [2, 0, 1, 0]
-    assert figures.hidden_under([(xs, np.full(10, np.nan)), ([], []), same]) == [0, 0, 0]
-
-
-def test_a_long_name_is_shortened_quickly():
-    """Removing one letter at a time took minutes for a name of 20,000 letters."""
-    start = time.perf_counter()
-    assert fitted("a" * 200_000, 12) == "a" * 9 + "..."
-    assert did_you_mean("b" * 200_000, ["b" * 199_999, "cat"]).startswith("did you mean b")
-    assert time.perf_counter() - start < 2
