@@ -168,6 +168,11 @@ def composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
+def one_line(error: BaseException) -> str:
+    """The message of an exception on one line; its type if there is none."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def listed(names: Iterable[str], most: int = 10) -> str:
     """The first `most` names, and the number of the others."""
     names = list(names)

@@ -12,10 +12,11 @@ import jax
 import numpy as np
 import optax
 
-from resnet_jax.data.loading.decoding import Picture, centre_crop, mirrored, ten_crops, whole
+from resnet_jax.data.loading.decoding import Picture, centre_crop
 from resnet_jax.data.loading.streaming import StreamingLoader
 from resnet_jax.distributed.devices import Parallel
 from resnet_jax.errors import did_you_mean
+from resnet_jax.evaluation.crops import mirrored, ten_crops, whole
 from resnet_jax.evaluation.evaluate import in_flight
 from resnet_jax.metrics.typed import Metric, merge, results
 from resnet_jax.moved import renamed_names

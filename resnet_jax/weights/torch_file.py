@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from resnet_jax.errors import AmbiguousWeights, UnexpectedContents
+from resnet_jax.errors import AmbiguousWeights, UnexpectedContents, one_line
 from resnet_jax.weights.messages import no_averaged_weights, not_floating
 
 DTYPES = {
@@ -60,7 +60,7 @@ def read_torch(path: Path, ema: bool | None) -> dict[str, np.ndarray]:
     except zipfile.BadZipFile:
         raise ValueError(f"{path.name} is not a complete zip archive, the format of PyTorch since 1.6") from None
     except Exception as error:  # a corrupted pickle can raise anything
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = one_line(error)
         raise ValueError(f"{path.name} is not a valid PyTorch state dict: {reason}") from error
 
 

@@ -10,10 +10,10 @@ import recipe
 from class_predictions import predictions
 from PIL import Image
 
-from resnet_jax.data.loading.decoding import whole
 from resnet_jax.data.loading.streaming import StreamingLoader
 from resnet_jax.data.sources.array_source import ArraySource
 from resnet_jax.distributed.devices import Parallel
+from resnet_jax.evaluation.crops import whole
 from resnet_jax.evaluation.views import ensemble, make_views, predict_views
 from resnet_jax.tasks import Classification
 from resnet_jax.types import Preprocess, Pretrained

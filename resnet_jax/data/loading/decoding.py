@@ -1,4 +1,4 @@
-"""Encoded images to pixels, and the crops that need the whole picture. The only file that decodes images."""
+"""Encoded images to pixels, and the crops of training and evaluation. The only file that decodes images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageOps
 
-from resnet_jax.errors import UnreadableImage
+from resnet_jax.errors import UnreadableImage, one_line
 from resnet_jax.moved import renamed_names
 
 MAX_PIXELS = 2**27  # per image: half a gigabyte once decoded. A small file can claim to hold far more.
@@ -21,7 +21,6 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM") + (("AVIF",) * bo
 GREY = ("1", "L", "LA", "La", "I;16", "I;16L", "I;16B", "I;16N", "I")
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 Picture = Image.Image
-LONGEST = 3  # times the shorter side: of a longer image the multi-scale evaluation sees the middle
 MAX_SIDE = 2**16 - 1  # pixels, the longest that JPEG has: rows of more are decoded for minutes
 TRIES = 10
 STRIP = 100  # times as long as wide: of a longer image evaluation sees the middle that long
@@ -67,9 +66,7 @@ def read_image(data: bytes | np.ndarray, name: str, channels: int | None = None)
     except Image.UnidentifiedImageError:
         raise UnreadableImage(f"{name}: not an image in a format that is known here") from None
     except Exception as error:  # Pillow's decoders raise a dozen types for a corrupted file
-        raise UnreadableImage(
-            f"{name}: cannot be decoded ({' '.join(str(error).split()) or type(error).__name__})"
-        ) from None
+        raise UnreadableImage(f"{name}: cannot be decoded ({one_line(error)})") from None
 
 
 def _size(image: Image.Image) -> str:
@@ -118,37 +115,7 @@ def pixels(image: Image.Image) -> np.ndarray:
 
 def centre_crop(image: Image.Image, *, resize: int, size: int, interpolation: str = "bilinear") -> np.ndarray:
     """The shorter side resized to `resize` (antialiased), then the middle: uint8 [size, size, C]; as torchvision."""
-    return pixels(_middle(resized(image, resize, interpolation), size, size))
-
-
-def ten_crops(image: Image.Image, *, resize: int, size: int, interpolation: str = "bilinear") -> list[np.ndarray]:
-    """The corners and the middle of the resized image, and their mirror images: ten of uint8 [size, size, C].
-
-    He et al. 2015, section 3.4, as torchvision has it: top left, top right, bottom left, bottom right, middle, of the
-    whole image. (Krizhevsky et al. 2012 cut its middle square first.)
-    """
-    image = resized(image, resize, interpolation)
-    right, bottom = image.width - size, image.height - size
-    corners = [(x, y) for y in (0, bottom) for x in (0, right)]
-    crops = [pixels(image.crop((x, y, x + size, y + size))) for x, y in corners]
-    crops.append(pixels(_middle(image, size, size)))
-    return crops + [mirrored(crop) for crop in crops]
-
-
-def whole(image: Image.Image, *, resize: int, interpolation: str = "bilinear", multiple: int = 32) -> np.ndarray:
-    """The resized image, its longer side cropped to the middle: `resize` plus a multiple of `multiple` pixels.
-
-    It is at most `LONGEST` times the shorter side. So photographs come in few shapes: uint8 [H, W, C].
-    """
-    image = resized(image, resize, interpolation)
-    most = LONGEST * resize
-    width, height = (resize + (min(side, most) - resize) // multiple * multiple for side in image.size)
-    return pixels(_middle(image, width, height))
-
-
-def mirrored(image: np.ndarray) -> np.ndarray:
-    """[H, W, C], left to right."""
-    return image[:, ::-1]
+    return pixels(middle(resized(image, resize, interpolation), size, size))
 
 
 def resized(image: Image.Image, resize: int, interpolation: str = "bilinear") -> Image.Image:
@@ -165,7 +132,8 @@ def resized(image: Image.Image, resize: int, interpolation: str = "bilinear") ->
     return image
 
 
-def _middle(image: Image.Image, width: int, height: int) -> Image.Image:
+def middle(image: Image.Image, width: int, height: int) -> Image.Image:
+    """The middle of an image, cropped to this size."""
     left, top = round((image.width - width) / 2), round((image.height - height) / 2)
     return image.crop((left, top, left + width, top + height))
 
@@ -209,6 +177,9 @@ if not TYPE_CHECKING:  # names of version 0.1.0
         __name__,
         {
             "DataError": "errors.DataError",
+            "mirrored": "evaluation.crops.mirrored",
+            "ten_crops": "evaluation.crops.ten_crops",
+            "whole": "evaluation.crops.whole",
             "Unreadable": "errors.UnreadableImage",
             "caption": "analysis.contact_sheet.caption",
             "write_png": "analysis.contact_sheet.write_png",

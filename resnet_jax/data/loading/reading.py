@@ -9,7 +9,7 @@ import numpy as np
 from resnet_jax.data.loading.decoding import read_image
 from resnet_jax.data.loading.streaming import StreamingLoader
 from resnet_jax.data.loading.threads import in_threads
-from resnet_jax.data.sources.label_kinds import LabelKind
+from resnet_jax.data.sources.label_kinds import LabelKind, out_of_range
 from resnet_jax.data.sources.protocols import DataSource
 from resnet_jax.data.sources.subsets import known_labels
 from resnet_jax.errors import UnreadableImage
@@ -46,9 +46,7 @@ def read_all(examples: DataSource, *, threads: int | None = None) -> Iterator[tu
             read_image(data, examples.name(index))
         except UnreadableImage as error:
             return label, str(error)
-        if isinstance(stored_label, int) and not 0 <= label < len(examples.classes):
-            expected = f"labels of {len(examples.classes)} classes are 0 to {len(examples.classes) - 1}"
-            return label, f"{examples.name(index)}: label {label}; {expected}"
-        return label, None
+        problem = out_of_range(label, len(examples.classes)) if isinstance(stored_label, int) else ""
+        return label, f"{examples.name(index)}: {problem}" if problem else None
 
     return in_threads(read, len(examples), threads=threads)

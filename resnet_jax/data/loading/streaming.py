@@ -17,7 +17,7 @@ from resnet_jax.data.loading.decoding import Picture, centre_crop, random_resize
 from resnet_jax.data.loading.samplers import WHOLE, ShuffleSampler, share_rows, training_sampler
 from resnet_jax.data.loading.statistics import pixel_moments, sample
 from resnet_jax.data.loading.threads import in_threads, processors
-from resnet_jax.data.sources.label_kinds import Label
+from resnet_jax.data.sources.label_kinds import Label, out_of_range
 from resnet_jax.data.sources.protocols import DataSource
 from resnet_jax.data.sources.subsets import known_labels, labels_of
 from resnet_jax.errors import DataError, MixedChannels, UnreadableImage
@@ -167,9 +167,8 @@ class StreamingLoader:
         if len(image.getbands()) != self.channels:
             problem = f"{name} has colours, but the images looked at first are grey"
             raise MixedChannels(f"{problem}: channels=1 makes it grey too, channels=3 reads all images in colour")
-        if isinstance(label, int) and not 0 <= label < len(self.classes):
-            expected = f"labels of {len(self.classes)} classes are 0 to {len(self.classes) - 1}"
-            raise DataError(f"{name} has label {label}; {expected}")
+        if isinstance(label, int) and (problem := out_of_range(label, len(self.classes))):
+            raise DataError(f"{name} has {problem}")
         return image, label
 
     def _row(self, image: np.ndarray, label: Label, counts: bool = True) -> Batch:

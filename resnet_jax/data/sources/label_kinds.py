@@ -25,6 +25,12 @@ def label_of(labels: np.ndarray, index: int) -> Label:
     return int(labels[index]) if labels.ndim == 1 else labels[index]
 
 
+def out_of_range(label: int, num_classes: int) -> str:
+    """The problem of a class that is not 0 to `num_classes` - 1, for a message; "": there is none."""
+    is_valid = 0 <= label < num_classes
+    return "" if is_valid else f"label {label}; labels of {num_classes} classes are 0 to {num_classes - 1}"
+
+
 def compact(labels: np.ndarray) -> np.ndarray:
     """Labels as they are served: int32 [n] or float32 [n, K]."""
     return labels.astype(np.int32 if labels.ndim == 1 else np.float32)

@@ -16,7 +16,7 @@ from resnet_jax.data.sources.formats.options import ReadOptions
 from resnet_jax.data.sources.formats.tables import LABEL_COLUMNS, matching
 from resnet_jax.data.sources.label_kinds import LabelKind, check_precision
 from resnet_jax.data.sources.limits import MEMORY, check_size
-from resnet_jax.errors import composed
+from resnet_jax.errors import composed, one_line
 from resnet_jax.extras import extra
 
 with extra():
@@ -83,7 +83,7 @@ def read(files: Sequence[Path], options: ReadOptions, known: tuple[str, ...] | N
     try:
         table = pa.concat_tables(tables)
     except pa.ArrowException as error:
-        raise ValueError(f"{file} and the files beside it differ: {' '.join(str(error).split())}") from None
+        raise ValueError(f"{file} and the files beside it differ: {one_line(error)}") from None
     if not table.num_rows:
         raise ValueError(f"{file} has no rows")
     column = table[image]
@@ -132,7 +132,7 @@ def _read(file: Path, reader: Callable[[Path], Any]) -> Any:
     try:
         return reader(file)
     except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
-        raise ValueError(f"{file} cannot be read: {' '.join(str(error).split())}") from None
+        raise ValueError(f"{file} cannot be read: {one_line(error)}") from None
 
 
 def _column(file: str, schema: pa.Schema, column: str | None, usual: str, kind: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from resnet_jax.data.sources.identity import Identity, place_fingerprints
-from resnet_jax.errors import UnreadableImage, did_you_mean
+from resnet_jax.errors import UnreadableImage, did_you_mean, one_line
 from resnet_jax.extras import extra
 from resnet_jax.files import expanded
 
@@ -36,7 +36,7 @@ class TfdsExamples:
         try:
             example = self.source[index]
         except Exception as error:  # a missing or corrupted file: the readers raise many types
-            raise UnreadableImage(f"{self.name(index)}: {_line(error)}") from None
+            raise UnreadableImage(f"{self.name(index)}: {one_line(error)}") from None
         return example[self.image], int(example[self.label])
 
     def name(self, index: int) -> str:
@@ -84,7 +84,7 @@ class TfdsDataset:
         skip = dict.fromkeys(encoded, tfds.decode.SkipDecoding())  # another image, such as a mask, is not needed
         source = self.builder.as_data_source(split=split, decoders=skip)
         places = [(f"{info.full_name}/{name}", start, stop) for name, start, stop in parts]
-        return TfdsExamples(source, image, label, tuple(self._pair[1].names), f"{self.name}, {split}", places)
+        return TfdsExamples(source, image, label, tuple(info.features[label].names), f"{self.name}, {split}", places)
 
     def places(self, split: str) -> dict[str, np.ndarray]:
         """Positions, int [n], in each whole split that `split` is taken from."""
@@ -98,14 +98,9 @@ class TfdsDataset:
         try:
             parts = tfds.core.splits.AbstractSplit.from_spec(split).to_absolute(self.builder.info.splits)
         except (ValueError, AssertionError, KeyError) as error:
-            raise ValueError(f"{self.name}: split {split!r} cannot be understood: {_line(error)}") from None
+            raise ValueError(f"{self.name}: split {split!r} cannot be understood: {one_line(error)}") from None
         ends = [(part.from_ or 0, self.splits[part.splitname] if part.to is None else part.to) for part in parts]
         return [(part.splitname, start, max(start, stop)) for part, (start, stop) in zip(parts, ends, strict=True)]
-
-    @property
-    def _pair(self) -> tuple[Any, Any]:
-        keys, features = self.builder.info.supervised_keys, self.builder.info.features
-        return features[keys[0]], features[keys[1]]
 
 
 def open_tfds(name: str, data_dir: str | None = None) -> TfdsDataset:
@@ -149,14 +144,14 @@ def _builder(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
     except ImportError as error:
         raise ValueError(f"{name}: TFDS's definition of it needs a package that is missing ({error})") from None
     except Exception as error:  # an impossible name, version or configuration, a corrupted description
-        raise ValueError(f"TFDS cannot open {name!r}: {_line(error)}") from None
+        raise ValueError(f"TFDS cannot open {name!r}: {one_line(error)}") from None
 
 
 def _from_folder(folder: Path) -> tfds.core.DatasetBuilder:
     try:
         return tfds.builder_from_directory(folder)
     except Exception as error:  # several kinds of JSON error
-        raise ValueError(f"{folder} is corrupted: {_line(error)}") from None
+        raise ValueError(f"{folder} is corrupted: {one_line(error)}") from None
 
 
 def _prepared(name: str, data_dir: str | None) -> list[Path]:
@@ -174,7 +169,3 @@ def _command(name: str, data_dir: str | None) -> str:
 
 def _once(command: str) -> str:
     return f"once, with TensorFlow (pip install 'flax-resnets[prepare]'), run: {command}"
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

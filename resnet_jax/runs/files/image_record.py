@@ -15,6 +15,7 @@ from resnet_jax.data.loading.streaming import StreamingLoader
 from resnet_jax.data.sources.identity import MANY, Identity
 from resnet_jax.data.sources.protocols import DataSource
 from resnet_jax.data.sources.subsets import Subset, identify
+from resnet_jax.errors import one_line
 from resnet_jax.files import replace_file
 
 FILE = "images.npz"
@@ -101,7 +102,7 @@ def read_record(run: str | Path) -> Record | None:
             record = Record(train, test, stored["earlier"], bool(stored["complete"]), history or ())
         _check(record)
     except Exception as error:  # zipfile, zlib and NumPy raise a dozen types for a corrupted archive
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = one_line(error)
         raise ValueError(f"{file} is corrupted ({reason}); move it away to continue without it") from None
     if newest is not None and history is not None and newest not in (record.digest, *record.history):
         reason = "the newest checkpoint was trained on other images"

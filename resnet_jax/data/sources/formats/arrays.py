@@ -9,7 +9,7 @@ import numpy as np
 
 from resnet_jax.data.sources.array_source import ArraySource
 from resnet_jax.data.sources.class_names import join_names
-from resnet_jax.data.sources.label_kinds import LabelKind, compact
+from resnet_jax.data.sources.label_kinds import LabelKind, compact, out_of_range
 from resnet_jax.data.sources.stored import LazySplit, StoredDataset
 
 MOST_CLASSES = 2**16  # where labels have no names: a corrupted file may have any number
@@ -66,7 +66,7 @@ def checked_labels(labels: np.ndarray, count: int, file: str, label_kind: LabelK
       ValueError: labels of another kind; the message names the task that has them.
     """
     problem = f"{file}: {count} images, but labels are {labels.dtype} {list(labels.shape)}"
-    is_number = np.issubdtype(labels.dtype, np.number) or labels.dtype == bool
+    is_number = any(np.issubdtype(labels.dtype, kind) for kind in (np.integer, np.floating, np.bool_))
     rows = labels[:, None] if labels.ndim == 1 else labels
     is_table = is_number and rows.ndim == 2 and len(rows) == count and rows.shape[1] > 0
     is_multi_hot = is_table and labels.ndim == 2 and bool(np.isin(labels, (0, 1)).all())
@@ -83,9 +83,11 @@ def checked_labels(labels: np.ndarray, count: int, file: str, label_kind: LabelK
         return compact(rows)
     if not is_table:
         raise ValueError(f"{problem}; expected numbers [n] or [n, T]")
-    if len(wrong := np.flatnonzero(~np.isfinite(compact(rows)).all(1))):
+    with np.errstate(over="ignore"):
+        targets = compact(rows)
+    if len(wrong := np.flatnonzero(~np.isfinite(targets).all(1))):
         raise ValueError(f"{file}: expected finite targets, got {rows[wrong[0]].tolist()} for image {wrong[0]}")
-    return compact(rows)
+    return targets
 
 
 def column_names(count: int, label_kind: LabelKind) -> tuple[str, ...]:
@@ -157,8 +159,5 @@ def _in_range(source: ArraySource, split: str, classes: tuple[str, ...]) -> Arra
         raise ValueError(f"{source.file}: expected {expected}, got {labels.shape[1]} in {split!r}")
     if labels.ndim == 1 and len(outside := np.flatnonzero((labels >= len(classes)) | (labels < 0))):
         bad = int(outside[0])
-        raise ValueError(
-            f"{source.name(bad)} of {split!r} has label {labels[bad]}; labels of {len(classes)} classes are "
-            f"0 to {len(classes) - 1}"
-        )
+        raise ValueError(f"{source.name(bad)} of {split!r} has {out_of_range(labels[bad], len(classes))}")
     return ArraySource(source.images, compact(labels), classes, source.file)

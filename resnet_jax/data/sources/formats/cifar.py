@@ -9,6 +9,7 @@ import numpy as np
 
 from resnet_jax.data.sources.array_source import ArraySource
 from resnet_jax.data.sources.formats.arrays import UnreadSplit, as_source, stored
+from resnet_jax.data.sources.label_kinds import out_of_range
 from resnet_jax.data.sources.stored import StoredDataset
 from resnet_jax.errors import listed
 
@@ -64,8 +65,7 @@ def _read_split(
             problem = f"{data.size:,} bytes are not a multiple of the {labels + PIXELS:,} bytes of an image"
             raise ValueError(f"{path / name} is truncated or corrupted: {problem}")
         parts.append(data.reshape(-1, labels + PIXELS))
-        if (label := int(parts[-1][:, labels - 1].max())) >= len(classes):
-            problem = f"label {label}; labels of {len(classes)} classes are 0 to {len(classes) - 1}"
+        if problem := out_of_range(int(parts[-1][:, labels - 1].max()), len(classes)):
             raise ValueError(f"{path / name} is corrupted: an image has {problem}")
     rows = np.concatenate(parts)
     images = rows[:, labels:].reshape(-1, 3, SIDE, SIDE).transpose(0, 2, 3, 1)

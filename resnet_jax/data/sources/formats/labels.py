@@ -146,6 +146,10 @@ def _classes(file: Path, columns: Columns, rows: Sequence[Row], label_kind: Labe
     names = {name for row in rows for name in ([row.label] if isinstance(row.label, str) else row.label) if name}
     if not names and label_kind == "multi-hot":
         raise ValueError(f"{file}: column {column!r} has no classes; expected names, separated by ; or |")
+    if label_kind == "multi-hot" and names <= TRUTH.keys() and all(len(row.label) == 1 for row in rows):
+        problem = f"column {column!r} has {join_names(sorted(names))} alone"
+        hint = "for one yes or no per image, label_kind='class'; for several, name the column of each"
+        raise ValueError(f"{file}: {problem}; expected names of classes; {hint}")
     classes = class_order(names)
     if fraction := next((name for name in classes if re.fullmatch(r"-?\d*\.\d*[1-9]\d*(e-?\d+)?", name)), None):
         expected = "names or whole numbers of classes; label_kind='targets' predicts other numbers"
@@ -197,7 +201,7 @@ class _Encoder:
             number = TRUTH[text.casefold()] if self._kind == "multi-hot" else float(text)
         except (KeyError, ValueError):
             number = math.nan
-        if not math.isfinite(np.float32(number)):
+        if "_" in text or not abs(number) <= np.finfo(np.float32).max:  # Python takes 1_00 for 100
             expected = "0 or 1" if self._kind == "multi-hot" else "a number"
             raise ValueError(f"{self._file}, line {row.line}: column {column!r}: expected {expected}, got {text!r}")
         return number

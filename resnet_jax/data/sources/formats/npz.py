@@ -18,7 +18,7 @@ from resnet_jax.data.sources.formats.splits import split_of
 from resnet_jax.data.sources.label_kinds import LabelKind, check_precision
 from resnet_jax.data.sources.limits import check_size
 from resnet_jax.data.sources.stored import StoredDataset
-from resnet_jax.errors import composed
+from resnet_jax.errors import composed, one_line
 
 PAIRS = {"images": "labels", "image": "label", "x": "y"}  # an array's name and that of its labels
 LAYOUTS = "x_train and y_train; or train_images and train_labels; or images and labels; or image and label; or x and y"
@@ -100,7 +100,7 @@ def _names(path: Path) -> set[str]:
         with zipfile.ZipFile(path) as archive:
             return {name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")}
     except Exception as error:  # zipfile raises several types for a corrupted archive
-        raise ValueError(f"{path}: {' '.join(str(error).split()) or type(error).__name__}") from None
+        raise ValueError(f"{path}: {one_line(error)}") from None
 
 
 def _read(path: Path, name: str) -> np.ndarray:
@@ -113,7 +113,7 @@ def _read(path: Path, name: str) -> np.ndarray:
         with zipfile.ZipFile(path) as archive:
             return _array(path, archive, name)
     except Exception as error:  # zipfile, zlib and NumPy raise a dozen types
-        message = " ".join(str(error).split()) or type(error).__name__
+        message = one_line(error)
         raise ValueError(message if message.startswith(str(path)) else f"{path}: {message}") from None
 
 

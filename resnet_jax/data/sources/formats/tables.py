@@ -123,7 +123,8 @@ def read_rows(file: Path, columns: Columns, label_kind: LabelKind = "class") -> 
             values = [int(value) if isinstance(value, bool) else value for value in values]
         label: str | tuple[str, ...]
         if label_kind == "multi-hot" and len(values) == 1:
-            label = tuple(dict.fromkeys(_without_decimals(_text(file, line, name)) for name in _names(values[0])))
+            names = _names(file, line, values[0])
+            label = tuple(dict.fromkeys(_without_decimals(_text(file, line, name)) for name in names))
         else:
             label = tuple(_without_decimals(_text(file, line, value)) for value in values)
         yield Row(line, image, label[0] if label_kind == "class" else label, split)
@@ -134,11 +135,14 @@ def _without_decimals(text: str) -> str:
     return re.sub(r"(?a:^(\d+)\.0+$)", r"\1", text)
 
 
-def _names(value: Any) -> list[Any]:
+def _names(file: Path, line: int, value: Any) -> list[Any]:
     """Class names in one value: a JSON list (also as text), or text with ; or | between them."""
     if isinstance(value, str) and value.lstrip().startswith("["):
-        with suppress(ValueError, RecursionError):  # else it is text that begins with a bracket
+        try:
             value = json.loads(value)
+        except (ValueError, RecursionError):
+            if re.match(r"\s*\[\s*[\"'\d]", value):  # else it is text that begins with a bracket
+                raise ValueError(f"{file}, line {line}: expected a JSON list, got {value[:50]!r}") from None
     if isinstance(value, list):
         return value
     if isinstance(value, str):
