@@ -26,7 +26,7 @@ class Add(nn.Module):
 
 
 class HighwayGate(nn.Module):
-    """y*T + s*C with gates T(x) in (0, 1) and C = 1 - T (Srivastava et al. 2015, eq. 2 and 3).
+    """`y*T + s*C` with gates T(x) in (0, 1) and C = 1 - T (Srivastava et al. 2015, eq. 2 and 3).
 
     `coupled=False` makes C a gate with its own weights. T = 1 is the plain net, T = 0 the shortcut; T = C = 1, which
     only uncoupled gates approach, is the residual net. The gate is a 3x3 convolution of a map, a dense layer of a

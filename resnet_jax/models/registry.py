@@ -25,7 +25,7 @@ NOT_OPTIONS = ("parent", "name", "registry_name")  # fields of every net that ar
 
 
 def list_models(pattern: str = "*") -> list[str]:
-    """Registered names that match a shell pattern ("*resnet*_v1"), ignoring case, with numbers in numeric order."""
+    """Registered names that match a shell pattern (`"*resnet*_v1"`), ignoring case, with numbers in numeric order."""
     check_type(pattern, str, "a pattern of model names (str)")
     return sorted((name for name in MODELS if fnmatchcase(name.casefold(), pattern.casefold())), key=natural_key)
 
