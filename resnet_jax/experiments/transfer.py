@@ -12,7 +12,7 @@ import jax
 
 from resnet_jax.analysis.curves import read_curves
 from resnet_jax.analysis.plots import draw_ways
-from resnet_jax.config import Config, InitConfig
+from resnet_jax.config import Config, DataConfig, InitConfig
 from resnet_jax.data import default_splits, rename_classes
 from resnet_jax.errors import SetupError
 from resnet_jax.experiments.runs import run_all
@@ -43,26 +43,35 @@ def transfer(config: Config, seeds: Sequence[int], *, epochs: float = EPOCHS) ->
     Raises:
       SetupError: the settings are invalid. Nothing has been trained.
     """
-    try:
-        dataset = open_configured_dataset(config.data)
-        # Each seed takes a slice of the training images by position, so the test images must be a slice too.
-        rule: Any = "position" if config.data.test_split is None else "digest"
-        train, test = default_splits(dataset, config.data.train_split, config.data.test_split, rule)
-        classes = dataset.examples(train).classes
-        if config.data.class_names is not None:
-            classes = rename_classes(classes, config.data.class_names)
-    except (ValueError, OSError) as error:
-        raise SetupError(str(error)) from error
-    if len(classes) < 4:
-        raise SetupError(f"expected 4 classes or more, half of them new, got {len(classes)} in {dataset.name}")
+    source, runs, new = plan_runs(config, seeds, epochs)
+    diverged = run_all([source, *runs.values()])
+    test_top1: dict[str, list[float | None]] = {way: [] for way in WAYS}
+    for (way, _), run in runs.items():
+        has_diverged = run.workdir in diverged
+        test_top1[way].append(None if has_diverged else float(read_curves([run.workdir])[0].test_top1[-1]))
+    results = Path(config.workdir) / "results.json"
+    record = {
+        "experiment": "transfer",
+        "classes": list(new),
+        "per_class": config.data.per_class or PER_CLASS,
+        "seeds": list(seeds),
+        "test_top1": test_top1,
+    }
+    replace_file(results, json.dumps(record, indent=1) + "\n")
+    return results
+
+
+def plan_runs(
+    config: Config, seeds: Sequence[int], epochs: float
+) -> tuple[Config, dict[tuple[str, int], Config], tuple[str, ...]]:
+    """The config of the first run, those of the others by way and seed, and the classes that these learn."""
+    train, test, classes = _splits_and_classes(config.data)
     known, new = classes[: len(classes) // 2], classes[len(classes) // 2 :]
     data = replace(config.data, train_split=train, test_split=test)
     per_class, devices = config.data.per_class or PER_CLASS, jax.device_count()
     batch_size = max(devices, min(config.data.batch_size, per_class * len(new)) // devices * devices)
-    source = replace(
-        config, workdir=f"{config.workdir}/source", data=replace(data, classes=tuple(known), per_class=None)
-    )
-    few = replace(data, classes=tuple(new), per_class=per_class, batch_size=batch_size)
+    source = replace(config, workdir=f"{config.workdir}/source", data=replace(data, classes=known, per_class=None))
+    few = replace(data, classes=new, per_class=per_class, batch_size=batch_size)
     runs = {
         (way, seed): replace(
             config,
@@ -75,21 +84,28 @@ def transfer(config: Config, seeds: Sequence[int], *, epochs: float = EPOCHS) ->
         for way, changes in WAYS.items()
         for seed in seeds
     }
-    diverged = run_all([source, *runs.values()])
-    test_top1: dict[str, list[float | None]] = {way: [] for way in WAYS}
-    for (way, _), run in runs.items():
-        has_diverged = run.workdir in diverged
-        test_top1[way].append(None if has_diverged else float(read_curves([run.workdir])[0].test_top1[-1]))
-    results = Path(config.workdir) / "results.json"
-    record = {
-        "experiment": "transfer",
-        "classes": list(new),
-        "per_class": per_class,
-        "seeds": list(seeds),
-        "test_top1": test_top1,
-    }
-    replace_file(results, json.dumps(record, indent=1) + "\n")
-    return results
+    return source, runs, new
+
+
+def _splits_and_classes(config: DataConfig) -> tuple[str, str, tuple[str, ...]]:
+    """The training and the test split, and the names of the classes.
+
+    Raises:
+      SetupError: the data cannot be opened, or has fewer than four classes.
+    """
+    try:
+        dataset = open_configured_dataset(config)
+        # Each seed takes a slice of the training images by position, so the test images must be a slice too.
+        rule: Any = "position" if config.test_split is None else "digest"
+        train, test = default_splits(dataset, config.train_split, config.test_split, rule)
+        classes = tuple(dataset.examples(train).classes)
+        if config.class_names is not None:
+            classes = tuple(rename_classes(classes, config.class_names))
+    except (ValueError, OSError) as error:
+        raise SetupError(str(error)) from error
+    if len(classes) < 4:
+        raise SetupError(f"expected 4 classes or more, half of them new, got {len(classes)} in {dataset.name}")
+    return train, test, classes
 
 
 def _slice(split: str, seed: int) -> str:

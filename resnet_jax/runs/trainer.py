@@ -1,4 +1,4 @@
-"""Trains the run of a Config, or resumes it. Config stops here: below, functions take ordinary arguments."""
+"""Trains the run of a Config, or resumes it. Only `runs`, `experiments` and `cli` see Config."""
 
 from __future__ import annotations
 

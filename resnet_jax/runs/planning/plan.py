@@ -89,28 +89,18 @@ def make_plan(config: Config, record: Record | None = None, task: Task | None = 
     Raises:
       ValueError, TypeError, OSError: a mistake, with the nearest valid choice.
     """
-    check_config(config)
-    check_moments(config.data)
-    if task is not None:
-        check_definition(task)
-    # The model first: opening the data may take long.
-    model = create_model(config.model.name, **model_overrides(config.model, num_classes=1, in_channels=1))
-    check_model_options(config, model)
-    check_data_path(config.data.path)
+    _check_without_data(config, task)
     label_kind = (get_task(config.task) if task is None else task).label_kind
     dataset, splits, train, test = open_data(config.data, record, label_kind)
     check_batch_and_shape(config, f"{dataset.name} ({splits[0]})", train, test)
-    height, _, channels = train.image_shape
-    is_own = task is not None
-    task = make_task(config, train, task)
-    overrides = model_overrides(config.model, num_classes=task.num_outputs, in_channels=channels)
-    model = task.build(config.model.name, overrides, train)
-    variables = shapes(model, height).variables
-    params = variables["params"]
-    if is_own:
-        check_record(task)
-        check_objective(task.objective, model, variables, train)
-    mean, std = _moments(config, train)
+    fitted = make_task(config, train, task)
+    overrides = model_overrides(config.model, num_classes=fitted.num_outputs, in_channels=train.image_shape[-1])
+    model = fitted.build(config.model.name, overrides, train)
+    variables = shapes(model, train.image_shape[0]).variables
+    if task is not None:
+        check_record(fitted)
+        check_objective(fitted.objective, model, variables, train)
+    preprocess = _preprocess(config, train)
     steps_per_epoch = train.num_examples // config.data.batch_size
     steps = count_steps(config, steps_per_epoch)
     schedule = make_schedule(
@@ -120,34 +110,39 @@ def make_plan(config: Config, record: Record | None = None, task: Task | None = 
         *data_notes(config.data, dataset, splits[0]),
         *(constant_targets(splits, train, test) if label_kind == "targets" else ()),
         *warmup_steps(config.optim, steps_per_epoch, steps)[1],
-        *frozen_note(config.optim, params),
+        *frozen_note(config.optim, variables["params"]),
     )
     is_renamed = config.data.class_names is not None
     return RunPlan(
         config=config,
         splits=splits,
-        task=task,
+        task=fitted,
         model=model,
         overrides=overrides,
         train=train,
         test=test,
         data_name=f"{dataset.name} ({splits[0]}; test: {splits[1]})",
         own_classes=dataset.examples(splits[0]).classes if is_renamed else train.classes,
-        preprocess=Preprocess(
-            image_size=height,
-            resize=train.resize,
-            mean=mean,
-            std=std,
-            interpolation=config.data.interpolation,
-        ),
+        preprocess=preprocess,
         schedule=schedule,
         steps=steps,
         steps_per_epoch=steps_per_epoch,
         eval_every_steps=max(1, round(config.train.eval_every_epochs * steps_per_epoch)),
         notes=notes,
-        best=best_measure(config, task),
+        best=best_measure(config, fitted),
         record=record,
     )
+
+
+def _check_without_data(config: Config, task: Task | None) -> None:
+    """Checks all that needs no data, because opening the data may take long."""
+    check_config(config)
+    check_moments(config.data)
+    if task is not None:
+        check_definition(task)
+    model = create_model(config.model.name, **model_overrides(config.model, num_classes=1, in_channels=1))
+    check_model_options(config, model)
+    check_data_path(config.data.path)
 
 
 def make_task(config: Config, train: Loader, task: Task | None = None) -> Task:
@@ -185,16 +180,16 @@ def model_overrides(config: ModelConfig, *, num_classes: int, in_channels: int) 
     return overrides | {"num_classes": num_classes, "in_channels": in_channels}
 
 
-def _moments(config: Config, train: Loader) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation per channel: the config's, or else those of the training images."""
-    data, channels = config.data, train.image_shape[-1]
+def _preprocess(config: Config, train: Loader) -> Preprocess:
+    """Preprocessing of the images: mean and deviation are the config's, or else those of the training images."""
+    data, (height, _, channels) = config.data, train.image_shape
     measured = train.moments() if data.mean is None or data.std is None else ((), ())
     mean = measured[0] if data.mean is None else data.mean
     std = measured[1] if data.std is None else data.std
     if not len(mean) == len(std) == channels:
         values = f"--data.mean {' '.join(map(str, mean))} and --data.std {' '.join(map(str, std))}"
         raise ValueError(f"expected {channels} numbers, one per channel, in {values}")
-    return mean, std
+    return Preprocess(height, train.resize, mean, std, interpolation=data.interpolation)
 
 
 def adopt_preprocess(plan: RunPlan, preprocess: Preprocess) -> RunPlan:
