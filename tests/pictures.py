@@ -2,6 +2,7 @@
 
 import io
 
+import pytest
 from PIL import Image
 
 from resnet_jax.data.sources.formats import open_path
@@ -29,3 +30,21 @@ def open_all(path, **options):
     data = open_path(path, **options)
     assert all(len(data.examples(split)) == count for split, count in data.splits.items())
     return data
+
+
+def write(file, text):
+    """Writes a text file, in new folders if need be."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+    return file
+
+
+def refused(path, kind=ValueError, **options):
+    """The message, one line, of the error when every split is read."""
+    with pytest.raises(kind) as caught:
+        open_all(path, **options)
+    message = str(caught.value)
+    assert "\n" not in message
+    if kind is ValueError and not options:
+        assert message.startswith(str(path))
+    return message

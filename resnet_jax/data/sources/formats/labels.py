@@ -20,6 +20,7 @@ from resnet_jax.data.sources.image_files import ImageFileSource
 from resnet_jax.data.sources.label_kinds import LabelKind, check_precision
 from resnet_jax.data.sources.stored import LazySplit, StoredDataset
 
+LARGEST = float(np.finfo(np.float32).max)
 TRUTH = {"1": 1.0, "true": 1.0, "yes": 1.0, "0": 0.0, "false": 0.0, "no": 0.0}
 
 
@@ -201,7 +202,7 @@ class _Encoder:
             number = TRUTH[text.casefold()] if self._kind == "multi-hot" else float(text)
         except (KeyError, ValueError):
             number = math.nan
-        if "_" in text or not abs(number) <= np.finfo(np.float32).max:  # Python takes 1_00 for 100
+        if "_" in text or not abs(number) <= LARGEST:  # Python takes 1_00 for 100
             expected = "0 or 1" if self._kind == "multi-hot" else "a number"
             raise ValueError(f"{self._file}, line {row.line}: column {column!r}: expected {expected}, got {text!r}")
         return number
