@@ -62,3 +62,12 @@ def test_the_first_of_equal_checkpoints_is_kept_and_read(tmp_path):
             checkpoints.record_test(step, {"mae": mae})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["2", "4"]
     assert open_checkpoint(tmp_path, "best").step == 2
+
+
+def test_the_best_test_is_restored_from_the_kept_checkpoints():
+    best = BestTest(Measure.of("loss"))
+    best.restore_scores({4: None}, every=2)
+    assert (best.value, best.tests_since) == (None, 0)
+    best.restore_scores({4: -0.5, 6: -0.3, 8: -0.3, 11: None, 12: -0.4}, every=2)
+    assert (best.value, best.step, best.tests_since) == (0.3, 6, 3)  # an equal later test is no better
+    assert not best.add(14, {"loss": 0.35}) and best.tests_since == 4

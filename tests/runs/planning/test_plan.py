@@ -1,4 +1,4 @@
-"""What a plan makes of classes: their number, order and names."""
+"""What a plan makes of classes: their number, order and names; and of moments."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from pictures import pictures
+from small_run import config
 
 from resnet_jax.config import Config, DataConfig, OptimConfig
 from resnet_jax.models import create_model
@@ -99,3 +100,9 @@ def test_targets_that_never_change_are_named():
     notes = constant_targets(("train", "test"), *loaders)
     assert notes[0] == "target 'age' is 1 in all 2 images of 'train'"
     assert notes[1:] == [f"target {name!r} is -1 in all 2 images of 'test'" for name in ("age", "size")]
+
+
+def test_a_configured_mean_or_deviation_is_used(tmp_path, tfds_dir):
+    measured = make_plan(config(tmp_path, tfds_dir)).preprocess
+    configured = make_plan(config(tmp_path, tfds_dir, data__mean=(0.9,))).preprocess
+    assert configured.mean == (0.9,) and configured.std == measured.std and measured.mean != configured.mean

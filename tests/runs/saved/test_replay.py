@@ -4,6 +4,7 @@ from pathlib import Path
 
 import jax
 import pytest
+from small_run import records
 
 from resnet_jax import data
 from resnet_jax.distributed import processes
@@ -55,3 +56,21 @@ def test_a_run_without_a_checkpoint_is_named(tmp_path):
     (tmp_path / "config.json").write_text((RUN / "config.json").read_text())
     with pytest.raises(ValueError, match=f"no step of {tmp_path} can be replayed: it has no checkpoint"):
         replay(tmp_path, 3)
+
+
+@pytest.mark.slow
+def test_a_replayed_step_has_the_runs_own_numbers(finished):
+    folder = finished[0]
+    recorded = next(line for line in records(folder, "train") if line["step"] == 8)  # the mean of steps 7 and 8
+    seven, eight = replay(folder, 7), replay(folder, 8)
+    for name, rounding in (("loss", 1e-15), ("top1", 1e-15), ("grad_norm", 1e-7)):  # the last is summed in float32
+        assert recorded[name] == pytest.approx((seven[name] + eight[name]) / 2, rel=rounding)
+    assert eight["learning_rate"] == recorded["learning_rate"] and eight["checkpoint"] == 4
+    assert len(set(eight["examples"])) == 88 and not set(eight["examples"]) & set(seven["examples"])
+    for step, reason in (
+        (0, "; expected a step from 1 to 8"),
+        (4, ": its checkpoints are those of steps 4, 8; expected a step from 5 to 8"),
+        (9, "; expected a step from 1 to 8"),
+    ):
+        with pytest.raises(ValueError, match=f"^step {step} of .* cannot be replayed{reason}"):
+            replay(folder, step)

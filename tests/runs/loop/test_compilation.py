@@ -1,0 +1,31 @@
+"""The cache of compiled programs."""
+
+from pathlib import Path
+
+import jax
+import pytest
+
+from resnet_jax.runs.loop import compilation
+
+
+def test_without_a_home_nothing_is_cached_with_a_warning(tmp_path, monkeypatch):
+    place = "jax_compilation_cache_dir"
+    before = jax.config.values[place]
+    jax.config.update(place, None)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+
+    def nobody(path):
+        raise RuntimeError("Could not determine home directory.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "expanduser", nobody)
+        with pytest.warns(UserWarning, match="not cached for the next start: there is no home directory; JAX_COMP"):
+            compilation.cache_compilations()
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.warns(UserWarning, match="not cached for the next start: .*Not a directory"):
+        compilation.cache_compilations()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    compilation.cache_compilations()
+    assert jax.config.values[place] == str(tmp_path / "cache" / "resnet_jax" / "jax")
+    jax.config.update(place, before)
