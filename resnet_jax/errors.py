@@ -111,8 +111,8 @@ class AmbiguousWeights(ValueError):
     """The file has raw and averaged weights, and the caller did not choose."""
 
 
-class UnexpectedContents(Exception):
-    """The file is readable, but does not hold what is expected."""
+class UnreadableWeights(ValueError):
+    """A file of weights is corrupted, malicious or of another kind. The message begins with its name."""
 
 
 # Words for messages.

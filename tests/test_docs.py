@@ -21,7 +21,7 @@ from resnet_jax.cli.train import parse
 from resnet_jax.config import Config, flat, to_dict
 from resnet_jax.runs.files.config_changes import FREE
 from resnet_jax.tasks import TASKS
-from resnet_jax.weights.readers import read_state
+from resnet_jax.weights.wrappers import read_state
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

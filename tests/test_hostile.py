@@ -34,7 +34,7 @@ from resnet_jax.data.sources.formats import open_path, read_idx
 from resnet_jax.data.sources.image_files import ImageFileSource
 from resnet_jax.errors import DataError
 from resnet_jax.runs.files.config_file import read_config
-from resnet_jax.weights.readers import read_state
+from resnet_jax.weights.wrappers import read_state
 
 resource = pytest.importorskip("resource")
 
@@ -409,10 +409,10 @@ def traps():
         "small.parquet": (repeated(3 * 10**6, b"little"), "corrupted or malicious"),
         "length.safetensors": (struct.pack("<Q", 2**40) + b"{}", "header too large"),
         "claims.safetensors": (header_of("F32", [2**40], 2**42), "is not a valid .safetensors file: .*"),
-        "none.safetensors": (header_of("F32", [2**62, 0], 0), "is not a valid .safetensors file: .*too big"),
+        "none.safetensors": (header_of("F32", [2**62, 0], 0), "reaches beyond its storage"),
         "ones.safetensors": (header_of("U8", [1] * 99, 1) + b"a", "is not a valid .safetensors file: .*99"),
-        "tiny.safetensors": (header_of("F8_E4M3", [1], 1) + b"a", "expected floating-point weights, got a .F8_E4M3."),
-        "memo.pth": (zipped({"x/data.pkl": b"\x80\x02}r\xff\xff\xff\x7f."}), "a memo of 2,147,483,647 objects in 9 b"),
+        "tiny.safetensors": (header_of("F4", [2], 1) + b"a", "has the unknown type .F4"),
+        "memo.pth": (zipped({"x/data.pkl": b"\x80\x02}r\xff\xff\xff\x7f."}), "has other contents than a state dict"),
         "bytes.pth": (zipped({"x/data.pkl": b"\x80\x04\x8e" + struct.pack("<Q", 2**40) + b"."}), "but only 1 remain"),
         "array.pth": (zipped({"x/data.pkl": b"\x80\x05\x96" + struct.pack("<Q", 2**40) + b"."}), "but only 1 remain"),
         "frame.pth": (zipped({"x/data.pkl": b"\x80\x04\x95" + struct.pack("<Q", 2**40) + b"}."}), "not a valid"),
@@ -420,15 +420,14 @@ def traps():
         "beyond.pth": (state(tensor((1, 2), (1, 2))), "a tensor reaches beyond its storage of 2 values"),
         "many.pth": (state(tensor((1,) * 99, (1,) * 99)), "not a valid PyTorch state dict: .*99"),
         "twice.pth": (state(tensor((5,), (1,), tensor((5, 0), (1, 1)))), "tensor 'a' has no storage"),
-        "no_name.pth": (state(tensor((2,), (1,)), b"K\x03"), "has other contents than a state dict of tensors"),
         "zeros.pth": (
             zipped(
                 {"x/data.pkl": b"\x80\x02}" + text("a") + tensor((2,), (1,)) + b"s.", "x/data/0": bytes(2**20)},
                 **deflate,
             ),
-            "x/data/0 has 1,048,576 bytes by its header, more than the file",
+            "x/data.pkl is compressed",
         ),
-        "dots.pth": (zipped({"x/data.pkl": b"." * 2**20}, **deflate), "x/data.pkl has 1,048,576 bytes by its header"),
+        "dots.pth": (zipped({"x/data.pkl": b"." * 2**20}, **deflate), "x/data.pkl is compressed"),
         "empty.pth": (zipped({}), "it has no data.pkl"),
         "a.ppm": (b"P6 100000 100000 255\n" + bytes(99), "expected at most"),
         "a.bmp": (encoded("bmp")[:18] + struct.pack("<ii", 10**5, 10**5) + encoded("bmp")[26:], "expected at most"),
@@ -442,7 +441,7 @@ import resource, sys
 from pathlib import Path
 from resnet_jax.data.sources.formats import open_path, read_idx
 from resnet_jax.data.loading.decoding import read_image
-from resnet_jax.weights.readers import read_state
+from resnet_jax.weights.wrappers import read_state
 image = lambda file: read_image(file.read_bytes(), str(file))
 dataset = lambda file: open_path(file).examples("train")
 readers = {".npz": dataset, ".parquet": dataset, ".safetensors": read_state, ".pth": read_state}

@@ -14,12 +14,13 @@ from resnet_jax.models import Shapes, natural_key, shapes
 from resnet_jax.types import Variables, at_least_float32, flaw
 from resnet_jax.weights.messages import not_floating
 from resnet_jax.weights.names import Names
+from resnet_jax.weights.readers.weight_file import StoredArray
 
 
 def to_variables(
-    state: Mapping[str, np.ndarray], model: nn.Module, names: Names, *, allow_nonfinite: bool = False
+    state: Mapping[str, np.ndarray | StoredArray], model: nn.Module, names: Names, *, allow_nonfinite: bool = False
 ) -> Variables:
-    """A state dict as the variables of `model`; every entry must match.
+    """A state dict as the variables of `model`; every entry must match. Each array is read and copied once.
 
     Raises:
       WeightsMismatch: some do not.
@@ -36,11 +37,11 @@ def to_variables(
         if key not in unused:
             missing.append(key)
             continue
-        value = unused.pop(key)
-        if not (np.issubdtype(value.dtype, np.floating) or value.dtype == jnp.bfloat16):
-            not_float.append(f"{key} ({value.dtype})")
+        stored = unused.pop(key)
+        if not (np.issubdtype(stored.dtype, np.floating) or stored.dtype == jnp.bfloat16):
+            not_float.append(f"{key} ({stored.dtype})")
             continue
-        value = _to_ours(value, struct.shape, path[-1], is_conv1x1)
+        value = _to_ours(np.asarray(stored), struct.shape, path[-1], is_conv1x1)
         if value.shape != struct.shape:
             misshapen.append(f"{key} (as {list(value.shape)} for {list(struct.shape)})")
             continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict
 
-from resnet_jax.errors import NotFinite, WeightsMismatch, WrongModel
+from resnet_jax.errors import NotFinite, UnreadableWeights, WeightsMismatch, WrongModel
 from resnet_jax.files import expanded
 from resnet_jax.models import MODELS, ModelSpec, as_model, create_model, get_spec, registered_name
 from resnet_jax.models.layers import Dense
@@ -25,8 +26,11 @@ from resnet_jax.weights.hub_config import config_for, read_hub_config
 from resnet_jax.weights.names import Names, names_for
 from resnet_jax.weights.preprocessing import preprocess_for
 from resnet_jax.weights.published import class_names
-from resnet_jax.weights.readers import read_state
+from resnet_jax.weights.readers import StoredArray, read_weights
 from resnet_jax.weights.recognition import recognise
+from resnet_jax.weights.wrappers import unwrap
+
+State = Mapping[str, StoredArray]
 
 
 def load_pretrained(
@@ -63,43 +67,42 @@ def load_pretrained(
     path = expanded(source)
     if model is not None:
         as_model(model)
-    state = read_state(path, ema)
+    read = unwrap(read_weights(path), ema)
     config: Mapping[str, Any] = read_hub_config(path)
-    if model is None:
-        model = _model_of_file(path, config, state)
     overrides = {} if dtype is None else {"dtype": dtype, "param_dtype": at_least_float32(dtype)}
     if isinstance(model, nn.Module):
         num_classes = model.num_classes if num_classes is None else num_classes
         net = model.clone(**overrides)
     else:
-        net = create_model(model, **overrides)
+        net = create_model(model or _model_of_file(path, config, read.tensors), **overrides)
     spec, name = _row(net)
-    names = _names(net, spec, state)
-    net = net.clone(**names.table.overrides)
+    names = _names(net, spec, read.tensors)
+    state = {key: array for key, array in read.tensors.items() if key.startswith(names.table.prefix)}
+    classifier = names.classifier()
+    classes = _class_count(state, classifier[0])
+    net = net.clone(**names.table.overrides, num_classes=classes if num_classes is None else num_classes)
+    has_new_head = net.num_classes != classes
+    body = {key: array for key, array in state.items() if not (has_new_head and key in classifier)}
+    with _errors_with_file(path, read.tensors, name):
+        expected = net.clone(num_classes=0) if has_new_head else net
+        variables = to_variables(body, expected, names, allow_nonfinite=allow_nonfinite)
+    if read.losses:
+        warnings.warn(f"{path.name}: {read.losses}", stacklevel=2)
     config = config_for(name, config)
     preprocess = preprocess_for(net, spec, name, names.layout, path, config)
-    bias, kernel = names.classifier()
-    classes = _class_count(state, bias)
-    if num_classes is None or num_classes == classes:
-        net = net.clone(num_classes=classes)
-        with _errors_with_file(path, state, name):
-            variables = _variables(state, net, names, allow_nonfinite)
-        return Pretrained(net, variables, preprocess, name, class_names(spec, path, config, classes))
-    body = {key: value for key, value in state.items() if key not in (bias, kernel)}
-    with _errors_with_file(path, state, name):
-        variables = _variables(body, net.clone(num_classes=0), names, allow_nonfinite)
-    net = net.clone(num_classes=num_classes)
-    return Pretrained(net, _with_new_classifier(net, variables), preprocess, name)
+    if has_new_head:
+        return Pretrained(net, _with_new_classifier(net, variables), preprocess, name)
+    return Pretrained(net, variables, preprocess, name, class_names(spec, path, config, classes))
 
 
 def classes_of(source: str | Path, model: nn.Module, *, ema: bool | None = None) -> int:
-    """Number of classes of the file's classifier, for a net of this kind; 0: no classifier. Raises as `read_state`."""
-    state = read_state(expanded(source), ema)
+    """Number of classes of the file's classifier, for a net of this kind; 0: none. Raises as `load_pretrained`."""
+    state = unwrap(read_weights(expanded(source)), ema).tensors
     return _class_count(state, _names(model, _row(model)[0], state).classifier()[0])
 
 
 @contextmanager
-def _errors_with_file(path: Path, state: Mapping[str, np.ndarray], name: str) -> Iterator[None]:
+def _errors_with_file(path: Path, state: State, name: str) -> Iterator[None]:
     """Puts the file's name before messages; a mismatch becomes `WrongModel` if the file fits another registered net."""
     try:
         yield
@@ -110,6 +113,8 @@ def _errors_with_file(path: Path, state: Mapping[str, np.ndarray], name: str) ->
         raise ValueError(f"{path.name}: {error}") from None
     except NotFinite as error:
         raise NotFinite(f"{path.name}: {error.problem}") from None
+    except UnreadableWeights:
+        raise
     except ValueError as error:
         raise ValueError(f"{path.name}: {error}") from None
 
@@ -120,7 +125,7 @@ def _row(model: nn.Module) -> tuple[ModelSpec | None, str]:
     return (None, type(model).__name__) if name is None else (get_spec(name), name)
 
 
-def _model_of_file(path: Path, config: Mapping[str, Any], state: Mapping[str, np.ndarray]) -> str:
+def _model_of_file(path: Path, config: Mapping[str, Any], state: State) -> str:
     name = re.sub(r"_(rwightman|lukemelas)$", "", re.split(r"[-.]", path.name)[0])  # torchvision's EfficientNets
     if name in MODELS:
         return name
@@ -135,7 +140,7 @@ def _model_of_file(path: Path, config: Mapping[str, Any], state: Mapping[str, np
     raise ValueError(f"cannot tell the model from the name {path.name!r}; {hint}")
 
 
-def _names(model: nn.Module, spec: ModelSpec | None, state: Mapping[str, np.ndarray]) -> Names:
+def _names(model: nn.Module, spec: ModelSpec | None, state: State) -> Names:
     """The names that most of the file's entries have."""
     paths = flatten_dict(float32_shapes(model).variables)
 
@@ -148,14 +153,9 @@ def _names(model: nn.Module, spec: ModelSpec | None, state: Mapping[str, np.ndar
     return max(names_for(spec), key=count_matches)
 
 
-def _class_count(state: Mapping[str, np.ndarray], bias: str) -> int:
-    values = state.get(bias, np.zeros(0))
-    return len(values) if values.ndim else 0  # a scalar is reported with the other misfits
-
-
-def _variables(state: Mapping[str, np.ndarray], model: nn.Module, names: Names, allow_nonfinite: bool) -> Variables:
-    state = {key: value for key, value in state.items() if key.startswith(names.table.prefix)}
-    return to_variables(state, model, names, allow_nonfinite=allow_nonfinite)
+def _class_count(state: State, bias: str) -> int:
+    shape = state[bias].shape if bias in state else ()
+    return shape[0] if shape else 0  # a scalar is reported with the other misfits
 
 
 def _with_new_classifier(model: nn.Module, variables: Variables) -> Variables:

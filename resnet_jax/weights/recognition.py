@@ -16,6 +16,7 @@ from resnet_jax.moved import renamed_names
 from resnet_jax.types import Variables
 from resnet_jax.weights.convert import to_state
 from resnet_jax.weights.names import Names, known_tables
+from resnet_jax.weights.readers.weight_file import StoredArray
 
 # {signature: {layout: names of nets}}; `PYTHONPATH=tests python tests/models/test_registry.py` writes it.
 FILE = Path(__file__).with_name("signatures.json")
@@ -47,7 +48,7 @@ def signature_for(variables: Variables, names: Names) -> str:
     return signature({name: x.shape for name, x in to_state(zeros, names).items()})
 
 
-def recognise(state: Mapping[str, np.ndarray]) -> Match | None:
+def recognise(state: Mapping[str, np.ndarray | StoredArray]) -> Match | None:
     """The registered nets that this state dict fits, except for the number of classes; None if there are none."""
     for prefix in {table.prefix for _, table in known_tables()} - {""}:
         state = {name: x for name, x in state.items() if name.startswith(prefix)} or state

@@ -25,17 +25,11 @@ def test_one_error_lists_all_arrays_that_do_not_fit(tmp_path):
     assert "1 of another shape: layer4.1.conv2.weight (as [1, 1, 512, 512] for [3, 3, 512, 512])" in message
 
 
-def test_at_most_ten_names_and_a_wrappers_prefix_are_listed(tmp_path):
-    save_file({f"module.{name}": x for name, x in STATE.items()}, path := tmp_path / "resnet18.safetensors")
+def test_at_most_ten_names_are_listed(tmp_path):
+    save_file({f"{name}_": x for name, x in STATE.items()}, path := tmp_path / "resnet18.safetensors")
     with pytest.raises(ValueError) as caught:
         load_pretrained(path)
-    assert str(caught.value).endswith(
-        "; all names begin with 'module.': save {name.removeprefix('module.'): x for name, x in state.items()}"
-    )
-    path = path.rename(tmp_path / "mine.safetensors")
-    with pytest.raises(ValueError, match="cannot tell the model .*; all names in the file begin with 'module.'$"):
-        load_pretrained(path)
-    assert "100 missing: bn1.bias, " in str(caught.value) and " and 90 more; 102 unexpected: " in str(caught.value)
+    assert "100 missing: bn1.bias, " in str(caught.value) and " and 90 more; 1" in str(caught.value)
     assert len(str(caught.value)) < 800
 
 
@@ -54,7 +48,7 @@ def save_changed(path, name, value):
     return path
 
 
-@pytest.mark.parametrize("dtype", ["int8", "bool", "complex64", "int64"])
+@pytest.mark.parametrize("dtype", ["int8", "bool", "complex64", "int64", "float8_e4m3fn"])
 def test_weights_that_are_not_floating_point_are_refused_by_name(tmp_path, dtype):
     path = save_changed(tmp_path / "resnet18.safetensors", "conv1.weight", STATE["conv1.weight"].astype(dtype))
     message = rf"^resnet18.safetensors: expected floating-point weights, got conv1.weight \({dtype}\); quantised"

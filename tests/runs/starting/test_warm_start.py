@@ -28,7 +28,7 @@ from resnet_jax.runs.starting.warm_start import (
 from resnet_jax.runs.trainer import train
 from resnet_jax.tasks import MultiLabel, Regression
 from resnet_jax.weights import pretrained
-from resnet_jax.weights.readers import read_state
+from resnet_jax.weights.wrappers import unwrap
 
 FIVE, OTHERS = tuple("01234"), tuple("56789")
 
@@ -150,13 +150,13 @@ def test_the_note_names_raw_or_averaged_weights_of_a_file(tmp_path, monkeypatch)
     save_torch_state(recipe.variables(model), "resnet18", path := tmp_path / "weights.safetensors")
     asked = []
 
-    def both(path, ema=None):
+    def both(file, ema=None):
         if ema is None:
             raise AmbiguousWeights
         asked.append(ema)
-        return read_state(path)
+        return unwrap(file)
 
-    monkeypatch.setattr(pretrained, "read_state", both)
+    monkeypatch.setattr(pretrained, "unwrap", both)
     for ema in (False, True):
         message = warm_start(path, model, "abcdefg", ema=ema).message
         assert set(asked) == {ema} and ("its raw weights (--init.ema takes the averaged ones)" in message) != ema

@@ -1,0 +1,74 @@
+"""Members of a zip archive as parts of the mapped file."""
+
+from __future__ import annotations
+
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+from resnet_jax.errors import UnreadableWeights
+from resnet_jax.weights.readers.mapped import map_file
+
+LOCAL_HEADER = struct.Struct("<4s5H3I2H")
+
+
+class Archive:
+    """A zip archive whose members do not overlap.
+
+    Raises:
+      ValueError: an archive that is truncated, or whose members overlap or have the same name.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.data = path, map_file(path)
+        try:
+            with zipfile.ZipFile(path) as archive:
+                members = archive.infolist()
+        except (zipfile.BadZipFile, EOFError, NotImplementedError, UnicodeDecodeError, struct.error):
+            raise ValueError("the zip archive is truncated or corrupted") from None
+        self.members = {member.filename: member for member in members}
+        if len(self.members) < len(members):
+            raise ValueError("two members of the zip archive have the same name")
+        self._verified: set[str] = set()
+        end = 0
+        for start, stop, name in sorted((*self._range(member), member.filename) for member in members):
+            if start < end:
+                raise ValueError(f"{name} overlaps another member of the zip archive")
+            end = stop
+
+    def stored(self, name: str) -> memoryview:
+        """A member that is not compressed, as a part of the mapped file."""
+        if name not in self.members:
+            raise ValueError(f"it has no {name}")
+        member = self.members[name]
+        if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1:
+            raise ValueError(f"{name} is compressed or encrypted; PyTorch writes neither")
+        start, stop = self._range(member)
+        if member.file_size != stop - start:
+            raise ValueError(f"{name} has {member.file_size:,} bytes by its header, and {stop - start:,} in the file")
+        return self.data[start:stop]
+
+    def verifier(self, name: str) -> Callable[[], None]:
+        """A function that compares a member with its checksum, once. A checksum of 0 is one that was not computed."""
+
+        def verify() -> None:
+            expected = self.members[name].CRC
+            if name not in self._verified and expected and zlib.crc32(self.stored(name)) != expected:
+                raise UnreadableWeights(f"{self.path.name} is corrupted: {name} differs from its checksum")
+            self._verified.add(name)
+
+        return verify
+
+    def _range(self, member: zipfile.ZipInfo) -> tuple[int, int]:
+        """Where the bytes of a member lie in the file."""
+        start = member.header_offset
+        header = bytes(self.data[start : start + LOCAL_HEADER.size]) if start >= 0 else b""
+        if len(header) < LOCAL_HEADER.size or header[:4] != b"PK\3\4":
+            raise ValueError(f"{member.filename} has no header in the zip archive")
+        *_, name_length, extra_length = LOCAL_HEADER.unpack(header)
+        start += LOCAL_HEADER.size + name_length + extra_length
+        if start + member.compress_size > len(self.data):
+            raise ValueError(f"{member.filename} reaches beyond the end of the file")
+        return start, start + member.compress_size
