@@ -84,7 +84,7 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
 ONE_FILE = {  # heavy packages, and the one place that imports each
     "orbax": {"checkpoints/manager.py", "checkpoints/reader.py"},
     "tensorflow_datasets": {"data/sources/tfds.py"},
-    "PIL": {"data/loading/decoding.py", "analysis/contact_sheet.py"},
+    "PIL": {"data/loading/crops.py", "data/loading/decoding.py", "analysis/contact_sheet.py"},
     "grain": {"data/loading/streaming.py"},
     "pyarrow": {"data/sources/parquet.py"},
     "tensorboardX": {"runs/loop/writers.py"},

@@ -29,7 +29,8 @@ from resnet_jax.cli.arguments import make_parser
 from resnet_jax.cli.train import parse
 from resnet_jax.config import Config, check_config, check_types, from_dict, load_config, to_dict
 from resnet_jax.data import open_loader
-from resnet_jax.data.loading.decoding import centre_crop, random_resized_crop, read_image
+from resnet_jax.data.loading.crops import centre_crop, random_resized_crop
+from resnet_jax.data.loading.decoding import read_image
 from resnet_jax.data.sources.formats import open_path, read_idx
 from resnet_jax.data.sources.image_files import ImageFileSource
 from resnet_jax.errors import DataError

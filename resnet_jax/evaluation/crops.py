@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from resnet_jax.data.loading.decoding import Picture, middle, pixels, resized
+from resnet_jax.data.loading.crops import middle, resized
+from resnet_jax.data.loading.decoding import Picture, pixels
 
 LONGEST = 3  # times the shorter side: of a longer image the multi-scale evaluation sees the middle
 

@@ -12,7 +12,8 @@ import jax
 import numpy as np
 import optax
 
-from resnet_jax.data.loading.decoding import Picture, centre_crop
+from resnet_jax.data.loading.crops import centre_crop
+from resnet_jax.data.loading.decoding import Picture
 from resnet_jax.data.loading.streaming import StreamingLoader
 from resnet_jax.distributed.devices import Parallel
 from resnet_jax.errors import did_you_mean

@@ -1,9 +1,8 @@
-"""Encoded images to pixels, and the crops of training and evaluation. The only file that decodes images."""
+"""Encoded images to pixels. The only file that decodes images."""
 
 from __future__ import annotations
 
 import io
-import math
 import re
 import warnings
 from importlib.util import find_spec
@@ -19,11 +18,8 @@ MAX_PIXELS = 2**27  # per image: half a gigabyte once decoded. A small file can 
 # Some of the formats that Pillow reads: PostScript would run a program, and some decoders are little tested.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM") + (("AVIF",) * bool(find_spec("PIL.AvifImagePlugin")))
 GREY = ("1", "L", "LA", "La", "I;16", "I;16L", "I;16B", "I;16N", "I")
-FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 Picture = Image.Image
 MAX_SIDE = 2**16 - 1  # pixels, the longest that JPEG has: rows of more are decoded for minutes
-TRIES = 10
-STRIP = 100  # times as long as wide: of a longer image evaluation sees the middle that long
 
 # Pillow warns of what is refused below with the image's name, and of damage that does no harm (in EXIF).
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -113,70 +109,15 @@ def pixels(image: Image.Image) -> np.ndarray:
     return array[..., None] if array.ndim == 2 else array
 
 
-def centre_crop(image: Image.Image, *, resize: int, size: int, interpolation: str = "bilinear") -> np.ndarray:
-    """The shorter side resized to `resize` (antialiased), then the middle: uint8 [size, size, C]; as torchvision."""
-    return pixels(middle(resized(image, resize, interpolation), size, size))
-
-
-def resized(image: Image.Image, resize: int, interpolation: str = "bilinear") -> Image.Image:
-    """The shorter side is `resize` pixels then, the longer one in proportion (antialiased)."""
-    short, long = sorted(image.size)
-    if long > STRIP * short:  # resized whole, a strip can take all the memory there is
-        cut = (long - STRIP * short) // 2
-        image = ImageOps.crop(image, (cut, 0) if image.width == long else (0, cut))
-        long = max(image.size)
-    other = int(resize * long / short)
-    width, height = (resize, other) if image.width <= image.height else (other, resize)
-    if (width, height) != image.size:
-        image = image.resize((width, height), FILTERS[interpolation])
-    return image
-
-
-def middle(image: Image.Image, width: int, height: int) -> Image.Image:
-    """The middle of an image, cropped to this size."""
-    left, top = round((image.width - width) / 2), round((image.height - height) / 2)
-    return image.crop((left, top, left + width, top + height))
-
-
-def random_resized_crop(
-    image: Image.Image,
-    *,
-    size: int,
-    rng: np.random.Generator,
-    crop_area: tuple[float, float] = (0.08, 1.0),
-    ratio: tuple[float, float] = (3 / 4, 4 / 3),
-    interpolation: str = "bilinear",
-) -> np.ndarray:
-    """A random part of the image, resized (antialiased): uint8 [size, size, C].
-
-    Its share of the area is uniform, its width over height log-uniform; after ten tries that do not fit, the middle
-    (Szegedy et al. 2015, section 6, as in torchvision).
-    """
-    left, top, width, height = random_box(image.width, image.height, rng, crop_area, ratio)
-    crop = image.crop((left, top, left + width, top + height))  # first: a resize with a box looks beyond its edges
-    return pixels(crop.resize((size, size), FILTERS[interpolation]))
-
-
-def random_box(
-    width: int, height: int, rng: np.random.Generator, crop_area: tuple[float, float], ratio: tuple[float, float]
-) -> tuple[int, int, int, int]:
-    """(left, top, width, height) of a random crop, pixels; see `random_resized_crop`."""
-    for _ in range(TRIES):
-        target = width * height * rng.uniform(*crop_area)
-        aspect = math.exp(rng.uniform(math.log(ratio[0]), math.log(ratio[1])))
-        w, h = round(math.sqrt(target * aspect)), round(math.sqrt(target / aspect))
-        if 0 < w <= width and 0 < h <= height:
-            return int(rng.integers(width - w + 1)), int(rng.integers(height - h + 1)), w, h
-    w = min(width, max(1, round(height * ratio[1])))
-    h = min(height, max(1, round(width / ratio[0])))
-    return (width - w) // 2, (height - h) // 2, w, h
-
-
 if not TYPE_CHECKING:  # names of version 0.1.0
     __getattr__ = renamed_names(
         __name__,
         {
             "DataError": "errors.DataError",
+            "centre_crop": "data.loading.crops.centre_crop",
+            "random_box": "data.loading.crops.random_box",
+            "random_resized_crop": "data.loading.crops.random_resized_crop",
+            "resized": "data.loading.crops.resized",
             "mirrored": "evaluation.crops.mirrored",
             "ten_crops": "evaluation.crops.ten_crops",
             "whole": "evaluation.crops.whole",

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from resnet_jax.data.loading.decoding import centre_crop, read_image
+from resnet_jax.data.loading.crops import centre_crop
+from resnet_jax.data.loading.decoding import read_image
 from resnet_jax.files import expanded
 from resnet_jax.types import Preprocess
 

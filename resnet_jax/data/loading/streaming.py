@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from resnet_jax.data.loading.decoding import Picture, centre_crop, random_resized_crop, read_image
+from resnet_jax.data.loading.crops import centre_crop, random_resized_crop
+from resnet_jax.data.loading.decoding import Picture, read_image
 from resnet_jax.data.loading.samplers import WHOLE, ShuffleSampler, share_rows, training_sampler
 from resnet_jax.data.loading.statistics import pixel_moments, sample
 from resnet_jax.data.loading.threads import in_threads, processors

@@ -4,7 +4,8 @@ from PIL import Image
 
 from resnet_jax import Preprocess
 from resnet_jax.data import read_images
-from resnet_jax.data.loading.decoding import centre_crop, read_image
+from resnet_jax.data.loading.crops import centre_crop
+from resnet_jax.data.loading.decoding import read_image
 from resnet_jax.errors import UnreadableImage
 
 

@@ -12,9 +12,10 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from resnet_jax.data import open_dataset, open_loader
-from resnet_jax.data.loading.decoding import centre_crop, read_image
+from resnet_jax.data.loading.crops import centre_crop
+from resnet_jax.data.loading.decoding import read_image
 from resnet_jax.data.loading.samplers import ShuffleSampler
-from resnet_jax.data.loading.statistics import infer_channels, pixel_moments, sample
+from resnet_jax.data.loading.statistics import infer_channels, pixel_moments
 from resnet_jax.data.loading.streaming import StreamingLoader
 from resnet_jax.data.sources.array_source import ArraySource
 from resnet_jax.data.sources.image_files import ImageFileSource
@@ -171,13 +172,6 @@ def test_moments_are_those_of_the_images_as_evaluation_has_them():
     assert source.moments() == pixel_moments(batch["image"])
 
 
-def test_of_a_large_set_a_sample_is_looked_at():
-    assert sample(3) == [0, 1, 2]
-    chosen = sample(10_000)
-    assert len(set(chosen)) == 500 and chosen == sorted(chosen) == sample(10_000)
-    assert max(np.diff(chosen)) < 300  # from all over
-
-
 # What cannot be read.
 
 
@@ -236,7 +230,7 @@ def test_in_training_the_next_image_that_can_be_read_stands_in(tmp_path):
         assert len(source.skipped) == 4
 
 
-def test_if_none_can_be_read_it_is_said(tmp_path):
+def test_an_error_says_that_no_image_can_be_read(tmp_path):
     source = served(files(tmp_path, range(NUMBER)), skip_unreadable=True)
     with pytest.raises(ValueError, match=r"none of 23 images could be read: .*\d\d.png: "):
         source.moments()
@@ -276,14 +270,6 @@ def test_channels_are_inferred_and_made_on_request(tmp_path):
         assert batch["image"].shape == (NUMBER, 6, 6, expected)
         seen = [read_image(path.read_bytes(), "", expected) for path in examples.paths]
         np.testing.assert_array_equal(batch["image"], [centre_crop(image, resize=7, size=6) for image in seen])
-
-
-def test_one_coloured_image_among_grey_ones_makes_three_channels(tmp_path):
-    examples = files(tmp_path, channels=1)
-    examples.paths[20].write_bytes(encoded(picture(20)))
-    assert infer_channels(examples) == 3
-    examples.paths[20].write_bytes(b"")  # told of where it is served
-    assert infer_channels(examples) == 1
 
 
 def test_a_colour_that_was_not_expected_is_an_error_that_names_the_image(tmp_path):

@@ -2,13 +2,15 @@
 
 import json
 import os
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pictures import open_all, pictures, refused, write
 
-from resnet_jax.data.sources.formats.tables import IMAGE_COLUMNS, LABEL_COLUMNS, matching
+from resnet_jax.data.sources.formats.tables import IMAGE_COLUMNS, LABEL_COLUMNS, SPLIT_COLUMNS, matching
 
 
 @pytest.mark.parametrize(
@@ -82,3 +84,27 @@ def test_the_usual_columns_are_chosen_whatever_their_spelling():
     assert matching(["Image Path", "n", "Category"], IMAGE_COLUMNS) == "Image Path"
     assert matching(["CLASS_NAME", "label"], LABEL_COLUMNS) == "label"  # the first of the usual ones
     assert matching(["n"], LABEL_COLUMNS) is None
+
+
+PAGE = Path(__file__).parents[4] / "docs" / "data.md"
+
+
+def test_the_page_lists_the_usual_columns():
+    for row, names in (("images", IMAGE_COLUMNS), ("labels", LABEL_COLUMNS), ("splits", SPLIT_COLUMNS)):
+        assert f"| {row} | {', '.join(f'`{name}`' for name in names.split())} |" in PAGE.read_text()
+
+
+@pytest.mark.parametrize(
+    "sample, options, classes, labels",
+    [
+        (0, {}, ("cat", "dog"), [0, 1]),
+        (1, {"label_kind": "multi-hot"}, ("beach", "sunset"), [[1, 1], [0, 0], [0, 1]]),
+        (2, {"label_kind": "multi-hot", "label_column": ("beach", "sunset")}, None, [[1, 1], [0, 0], [0, 1]]),
+        (3, {"label_kind": "targets", "label_column": ("age", "weight")}, None, [[3, 4.5], [11, 30.25], [7, 21]]),
+    ],
+)
+def test_the_samples_of_the_page_are_read(tmp_path, sample, options, classes, labels):
+    text = re.findall(r"```csv\n(.*?)```", PAGE.read_text(), re.DOTALL)[sample]
+    write(pictures(tmp_path, "a.jpg", "b.jpg", "c.jpg") / "metadata.csv", text)
+    train = open_all(tmp_path, **options).examples("train")
+    assert train.classes == (classes or options["label_column"]) and train.labels.tolist() == labels

@@ -1,0 +1,142 @@
+"""Crops: evaluation's are torchvision's to the bit, random ones follow its rule."""
+
+import math
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from resnet_jax.data.loading.crops import centre_crop, random_resized_crop
+from resnet_jax.data.loading.decoding import pixels
+
+COLOUR = np.random.default_rng(0).integers(0, 256, (6, 9, 3), np.uint8)
+
+
+def torchvision_eval(image, resize, size, interpolation):
+    """Resize(resize) and CenterCrop(size) by torchvision's documented formulas, for resize >= size."""
+    width, height = image.size
+    short, long = min(width, height), max(width, height)
+    new_short, new_long = resize, int(resize * long / short)
+    new = (new_short, new_long) if width <= height else (new_long, new_short)
+    array = np.asarray(image.resize(new, getattr(Image.Resampling, interpolation.upper())))
+    top, left = int(round((new[1] - size) / 2.0)), int(round((new[0] - size) / 2.0))
+    return array[top : top + size, left : left + size]
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@settings(deadline=None, max_examples=60)
+@given(
+    width=st.integers(1, 60),
+    height=st.integers(1, 60),
+    size=st.integers(1, 40),
+    more=st.integers(0, 9),
+    grey=st.booleans(),
+)
+def test_the_centre_crop_is_torchvisions(interpolation, width, height, size, more, grey):
+    """Up and down, even and odd, to the bit."""
+    array = np.random.default_rng((width, height)).integers(0, 256, (height, width, 3), np.uint8)
+    image = Image.fromarray(array[..., 0] if grey else array)
+    got = centre_crop(image, resize=size + more, size=size, interpolation=interpolation)
+    assert got.shape == (size, size, 1 if grey else 3) and got.dtype == np.uint8
+    expected = torchvision_eval(image, size + more, size, interpolation)
+    np.testing.assert_array_equal(got[..., 0] if grey else got, expected)
+
+
+def test_an_image_of_the_size_is_not_resampled():
+    np.testing.assert_array_equal(centre_crop(Image.fromarray(COLOUR), resize=6, size=6), COLOUR[:, 2:8])
+
+
+def test_the_middle_of_a_strip_needs_little_memory():
+    """Its longer side would be 13 million pixels once the shorter is 200."""
+    strip = np.zeros((1, 65501), np.uint8)
+    strip[0, 32750] = 200
+    start = time.perf_counter()
+    crop = centre_crop(Image.fromarray(strip), resize=200, size=200)
+    assert time.perf_counter() - start < 1
+    assert crop.shape == (200, 200, 1) and crop[:, 50:150].min() > 90
+
+
+def box_of(image, box):
+    left, top, width, height = box
+    return np.asarray(image)[top : top + height, left : left + width]
+
+
+def reference_box(width, height, rng, area, ratio):
+    """RandomResizedCrop.get_params, line by line, with our generator for torch's."""
+    for _ in range(10):
+        target_area = height * width * rng.uniform(*area)
+        aspect_ratio = math.exp(rng.uniform(math.log(ratio[0]), math.log(ratio[1])))
+        w = int(round(math.sqrt(target_area * aspect_ratio)))
+        h = int(round(math.sqrt(target_area / aspect_ratio)))
+        if 0 < w <= width and 0 < h <= height:
+            left, top = int(rng.integers(0, width - w + 1)), int(rng.integers(0, height - h + 1))
+            return left, top, w, h
+    in_ratio = width / height
+    if in_ratio < min(ratio):
+        w, h = width, int(round(width / min(ratio)))
+    elif in_ratio > max(ratio):
+        w, h = int(round(height * max(ratio))), height
+    else:
+        w, h = width, height
+    return (width - w) // 2, (height - h) // 2, w, h
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@settings(deadline=None, max_examples=60)
+@given(width=st.integers(2, 90), height=st.integers(2, 90), seed=st.integers(0, 2**32), grey=st.booleans())
+def test_the_random_crop_is_torchvisions_cut_out_and_then_resized(interpolation, width, height, seed, grey):
+    array = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    image = Image.fromarray(array[..., 0] if grey else array)
+    got = random_resized_crop(image, size=17, rng=np.random.default_rng(seed), interpolation=interpolation)
+    box = reference_box(width, height, np.random.default_rng(seed), (0.08, 1.0), (3 / 4, 4 / 3))
+    cut = Image.fromarray(box_of(image, box)).resize((17, 17), getattr(Image.Resampling, interpolation.upper()))
+    np.testing.assert_array_equal(got, pixels(cut))
+
+
+def crops(width, height, count, **options):
+    """The boxes (left, top, right, bottom) of random crops."""
+    boxes = []
+    image = Placed(Image.new("L", (width, height)), boxes)
+    for seed in range(count):
+        random_resized_crop(image, size=4, rng=np.random.default_rng(seed), **options)
+    return np.array(boxes)
+
+
+class Placed:
+    """An image that notes what is cut out of it."""
+
+    def __init__(self, image, boxes):
+        self.image, self.boxes, self.width, self.height = image, boxes, *image.size
+
+    def crop(self, box):
+        self.boxes.append(box)
+        return self.image.crop(box)
+
+
+def test_areas_and_ratios_of_random_crops_are_spread_as_asked():
+    left, top, right, bottom = crops(400, 400, 3000, crop_area=(0.1, 0.5)).T
+    width, height = right - left, bottom - top
+    assert left.min() >= 0 and top.min() >= 0 and right.max() <= 400 and bottom.max() <= 400
+    share, ratio = width * height / 400**2, np.log(width / height)
+    edge = math.log(4 / 3)
+    slack = 0.01  # sides are whole pixels
+    assert 0.1 - slack < share.min() < 0.11 and 0.49 < share.max() < 0.5 + slack
+    assert -edge - slack < ratio.min() < -edge + 2 * slack and edge - 2 * slack < ratio.max() < edge + slack
+    # Every square of this size fits, so nothing is drawn twice: both are uniform, and of no weight to each other.
+    for values, low, high in ((share, 0.1, 0.5), (ratio, -edge, edge)):
+        counts = np.histogram(values, np.linspace(low, high, 9)[1:-1])[0]
+        assert (abs(counts - 375) < 5 * math.sqrt(375)).all()
+    assert abs(np.corrcoef(share, ratio)[0, 1]) < 0.08
+    free = 400 - width
+    assert abs((left[free > 0] / free[free > 0]).mean() - 0.5) < 0.03
+
+
+@pytest.mark.parametrize(
+    "size, expected", [((1000, 10), (493, 0, 506, 10)), ((10, 1000), (0, 493, 10, 506)), ((1, 900), (0, 449, 1, 450))]
+)
+def test_where_no_crop_fits_it_is_the_middle_one_of_an_allowed_ratio(size, expected):
+    boxes = crops(*size, 20, crop_area=(0.9, 1.0))
+    np.testing.assert_array_equal(boxes, np.broadcast_to(expected, boxes.shape))
