@@ -6,7 +6,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resnet_jax import moved
+from resnet_jax import old_names
+
+old_names.install()
 
 if TYPE_CHECKING:
     from resnet_jax.analysis.summary import Summary, summary
@@ -60,8 +62,6 @@ _PACKAGES = (
     "types",
     "weights",
 )  # `resnet_jax.models` without an import
-
-moved.install()
 
 
 def __getattr__(name: str) -> Any:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import difflib
 import unicodedata
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
-
-from resnet_jax.moved import renamed_names
+from typing import Any
 
 COMPARED = 200  # letters of a name: comparing takes time that grows with the square of their number
 
@@ -178,7 +176,3 @@ def listed(names: Iterable[str], most: int = 10) -> str:
     names = list(names)
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return f"{', '.join(names[:most])}{more}"
-
-
-if not TYPE_CHECKING:  # names of version 0.1.0
-    __getattr__ = renamed_names(__name__, {"nearest": "errors.did_you_mean"})

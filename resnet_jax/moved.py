@@ -1,19 +1,9 @@
-"""Old module paths, importable for one version with a DeprecationWarning. Standard library only."""
+"""Old names of modules and objects, and their present ones. See `old_names`, which serves them.
 
-from __future__ import annotations
+No other module knows its old names.
+"""
 
-import sys
-import warnings
-from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
-from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec
-from importlib.util import find_spec, spec_from_loader
-from types import CodeType, ModuleType
-from typing import Any
-
-PACKAGE = "resnet_jax"
-MOVED = {  # old: new, below `resnet_jax`
+MOVED = {  # modules, old: new, below `resnet_jax`
     "arguments": "cli.arguments",
     "cli": "cli.main",
     "commands": "cli.process",
@@ -71,74 +61,185 @@ MOVED = {  # old: new, below `resnet_jax`
     "training.writers": "runs.loop.writers",
     "weights.saved": "weights.writers",
 }
-# A package has the old name now; `moved_names` serves the names that were in the module.
+# A package has the old name now; it has the names that were in the module.
 NOW_PACKAGES = frozenset({"cli", "data.augment", "data.sources", "evaluation"})
 
 
-class MovedModules(MetaPathFinder, Loader):
-    """Finds an old path and loads the module of the new one, the same object under both names."""
-
-    def find_spec(self, name: str, path: Sequence[str] | None = None, target: Any = None) -> ModuleSpec | None:
-        old = name.removeprefix(f"{PACKAGE}.")
-        return spec_from_loader(name, self) if old != name and old in MOVED and old not in NOW_PACKAGES else None
-
-    def exec_module(self, module: ModuleType) -> None:
-        old = module.__name__
-        new = f"{PACKAGE}.{MOVED[old.removeprefix(f'{PACKAGE}.')]}"
-        _warn(old, new)
-        sys.modules[old] = import_module(new)  # importlib takes the module from there
-
-    def get_code(self, name: str) -> CodeType | None:
-        """The code of the new path, for `python -m`."""
-        new = f"{PACKAGE}.{MOVED[name.removeprefix(f'{PACKAGE}.')]}"
-        _warn(name, new)
-        spec: Any = find_spec(new)
-        code: CodeType | None = spec.loader.get_code(new)
-        return code
+def _rows(old: str, new: str, names: str) -> dict[str, str]:
+    """Names that left a module and are the same in another."""
+    return {f"{old}.{name}": f"{new}.{name}" for name in names.split()}
 
 
-def install() -> None:
-    """Makes the old paths importable. It precedes the usual finder, which would load submodules a second time."""
-    if not any(isinstance(finder, MovedModules) for finder in sys.meta_path):
-        sys.meta_path.insert(0, MovedModules())
+RENAMED = {  # objects, old: new, below `resnet_jax`; the module by its old or its present path
+    **_rows("analysis.plots", "analysis.curve_plots", "draw_curves draw_errors"),
+    **_rows("analysis.plots", "analysis.comparison", "title_and_labels"),
+    "analysis.summary.Row": "analysis.summary.ComponentSummary",
+    **_rows("analysis.plots", "analysis.figures", "DPI INCHES"),
+    "checkpoints.checksums.Damaged": "errors.CorruptedCheckpoint",
+    "data.InMemory": "data.loading.memory.MemoryLoader",
+    "data.Order": "data.loading.samplers.ShuffleSampler",
+    "data.Relabelled": "data.sources.subsets.RelabelledSource",
+    "data.Source": "data.loading.loader.Loader",
+    "data.Unreadable": "errors.UnreadableImage",
+    "data.choose": "data.sources.subsets.select_classes",
+    "data.in_memory": "data.loading.memory.load_into_memory",
+    "data.augment.color_jitter": "data.augment.device.jitter_colors",
+    "data.augment.cutout": "data.augment.device.cut_out",
+    "data.examples.Chosen": "data.sources.subsets.ClassSubset",
+    "data.examples.Examples": "data.sources.protocols.DataSource",
+    "data.examples.Files": "data.sources.image_files.ImageFileSource",
+    "data.examples.Items": "data.sources.array_source.ArraySource",
+    "data.examples.Relabelled": "data.sources.subsets.RelabelledSource",
+    "data.examples.Stored": "data.sources.stored.StoredDataset",
+    "data.examples.choose": "data.sources.subsets.select_classes",
+    "data.examples.expanded": "files.expanded",
+    **_rows("data.examples", "data.sources.class_names", "rename_classes with_class_names"),
+    **_rows("data.examples", "data.sources.held_out", "Holdout TEST_SPLITS default_splits"),
+    **_rows("data.examples", "data.sources.limits", "EXPANSION MEMORY check_size"),
+    **_rows("data.examples", "data.sources.protocols", "Dataset"),
+    **_rows("data.examples", "data.sources.subsets", "Subset known_labels labels_of"),
+    **_rows("data.formats", "data.sources.formats.idx", "PIECE"),
+    **_rows("data.formats", "data.sources.formats.listing", "IMAGES"),
+    "data.images.DataError": "errors.DataError",
+    "data.images.Unreadable": "errors.UnreadableImage",
+    **_rows("data.images", "analysis.contact_sheet", "caption write_png"),
+    **_rows("data.images", "data.loading.crops", "centre_crop random_box random_resized_crop resized"),
+    **_rows("data.images", "evaluation.crops", "mirrored ten_crops whole"),
+    "data.photographs.Photographs": "data.loading.streaming.StreamingLoader",
+    **_rows("data.photographs", "data.loading.statistics", "SAMPLE infer_channels"),
+    "data.sources.BalancedOrder": "data.loading.samplers.BalancedSampler",
+    "data.sources.InMemory": "data.loading.memory.MemoryLoader",
+    "data.sources.NeedsImageSize": "errors.NeedsImageSize",
+    "data.sources.Order": "data.loading.samplers.ShuffleSampler",
+    "data.sources.Source": "data.loading.loader.Loader",
+    "data.sources.depth_note": "data.loading.statistics.depth_note",
+    "data.sources.in_memory": "data.loading.memory.load_into_memory",
+    "data.sources.rows": "data.loading.samplers.share_rows",
+    "experiments.runs.net": "experiments.runs.net_name",
+    "experiments.runs.trained": "experiments.runs.load_trained",
+    "models.in_order": "models.sorting.sort_components",
+    "models.natural": "models.sorting.natural_key",
+    "models.nearest": "errors.did_you_mean",
+    "models.parts": "models.inspect.feature_names",
+    "models.pieces": "models.inspect.components",
+    "models.AttentionPoolHead": "models.heads.AttentionPoolHead",
+    "models.FAMILIES": "models.registry.FAMILIES",
+    "models.POOLS": "ops.pooling.POOLS",
+    "models.STEMS": "models.stems.STEMS",
+    "models.Variables": "types.Variables",
+    "models.tally_macs": "ops.tally.tally_macs",
+    **_rows("models", "models.options", "OUTPUT_STRIDES REMAT"),
+    **_rows("models", "models.zoo", "cifar clip efficientnet imagenet preact variants"),
+    "models.heads.Head": "models.heads.BaseHead",
+    "models.layers.Activation": "models.protocols.Activation",
+    "models.layers.Layers": "models.context.BlockContext",
+    "models.layers.depthwise_normal": "models.initializers.depthwise_normal",
+    "models.shortcuts.Shortcut": "models.shortcuts.BaseShortcut",
+    "nearest.nearest": "errors.did_you_mean",
+    "ops.conv2d": "ops.conv",
+    "ops.conv2d_per_example": "ops.conv_per_example",
+    "ops.draw_per_example": "ops.sample_per_example",
+    "ops.conv.Pads": "ops.windows.Pads",
+    "ops.conv.conv2d": "ops.conv.conv",
+    "ops.conv.conv2d_per_example": "ops.conv.conv_per_example",
+    **_rows("ops.conv", "ops.conv_cpu", "BAND NARROW SMALL_MAP banded_product narrow_conv patch_product"),
+    "ops.random.draw_per_example": "ops.random.sample_per_example",
+    "training.checkpoint.Checkpoint": "checkpoints.reader.Checkpoint",
+    "training.checkpoint.Damaged": "errors.CorruptedCheckpoint",
+    "training.checkpoint.kept_steps": "checkpoints.reader.kept_steps",
+    "training.checkpoint.load_checkpoint": "runs.pretrained.load_checkpoint",
+    "training.checkpoint.newest_sound": "checkpoints.recovery.recover",
+    "training.checkpoint.open_checkpoint": "checkpoints.reader.open_checkpoint",
+    "training.checkpoint.read_arrays": "checkpoints.reader.read_arrays",
+    "training.checkpoint.read_meta": "checkpoints.reader.read_metadata",
+    "training.distributed.first_says": "distributed.processes.broadcast_int",
+    "training.distributed.share": "distributed.processes.broadcast",
+    "training.distributed.together": "distributed.processes.fail_together",
+    "training.evaluate.AHEAD": "evaluation.evaluate.MAX_IN_FLIGHT",
+    "training.evaluate.Stopped": "errors.EvaluationStopped",
+    "training.folder.forget_unbegun": "runs.files.directory.remove_empty_run",
+    "training.folder.FREE": "runs.files.config_changes.FREE",
+    "training.folder.make_folder": "runs.files.directory.make_directory",
+    "training.folder.versions": "runs.files.versions.versions",
+    **_rows("training.folder", "runs.files.config_file", "adopt_holdout check_unchanged config_of_steps"),
+    **_rows("training.folder", "runs.files.config_file", "read_config record_config"),
+    "training.init.Start": "runs.starting.warm_start.WarmStart",
+    "training.init.KERNELS": "models.initializers.KERNELS",
+    "training.init.drawing": "models.initializers.with_kernels",
+    "training.init.overlaid": "runs.starting.build.overlay",
+    "training.init.start_from": "runs.starting.warm_start.warm_start",
+    "training.integrity.SaveFailed": "errors.SaveFailed",
+    "training.integrity.SealBroken": "errors.MissingChecksums",
+    "training.integrity.check_arrays": "checkpoints.checksums.verify_arrays",
+    "training.integrity.check_files": "checkpoints.checksums.verify_files",
+    "training.integrity.read_seal": "checkpoints.checksums.read_checksums",
+    "training.log.Log": "runs.loop.recorder.MetricsRecorder",
+    "training.loop.cache_compilations": "runs.loop.compilation.cache_compilations",
+    "training.optim.Chosen": "training.optim.PathPredicate",
+    "training.optim.found_by": "training.optim.match_path",
+    "training.plan.Plan": "runs.planning.plan.RunPlan",
+    "training.plan.as_begun": "runs.planning.plan.adopt_preprocess",
+    "training.plan.data_facts": "runs.planning.metadata.data_metadata",
+    "training.plan.eval_batch": "runs.planning.checks.eval_batch_size",
+    "training.plan.open_dataset": "runs.planning.datasets.open_configured_dataset",
+    **_rows("training.plan", "runs.planning.checks", "DETERMINISTIC check_deterministic check_split"),
+    **_rows("training.plan", "runs.planning.data_changes", "data_changes record_of"),
+    **_rows("training.plan", "runs.planning.datasets", "keep_sides make_augmentation open_data open_split"),
+    **_rows("training.plan", "runs.planning.optimizer", "check_patterns frozen make_optimizer make_schedule"),
+    "training.predict.image_files": "evaluation.image_inputs.image_files",
+    "training.protocols.BINS": "metrics.classes.CALIBRATION_BINS",
+    "training.protocols.HELD": "evaluation.views.MAX_WAITING",
+    "training.protocols.Mistake": "tasks.classification.Mistake",
+    "training.protocols.check_file": "evaluation.prediction_files.check_file",
+    "training.report.Report": "runs.loop.reporter.RunReporter",
+    "training.session.Session": "runs.starting.build.Trainer",
+    "training.steps.Loss": "tasks.losses.Loss",
+    "training.steps.complete": "training.batch.complete",
+    "training.steps.keeping_statistics": "training.freeze.keep_statistics",
+    **_rows("training.steps", "steps", "Step make_eval_step make_train_step"),
+    "types.NotFinite": "errors.NotFinite",
+    "weights.pretrained.Misfit": "errors.WeightsMismatch",
+    **_rows("weights.pretrained", "models.spec", "HALF IMAGENET OPENAI"),
+    "weights.readers.RawAndAveraged": "errors.AmbiguousWeights",
+    "weights.readers.read_state": "weights.wrappers.read_state",
+    "weights.readers.write_safetensors": "weights.safetensors_file.write_safetensors",
+    "weights.recognition.OtherNet": "errors.WrongModel",
+    "weights.recognition.recognised": "weights.recognition.recognise",
+    "weights.recognition.signature_of": "weights.recognition.signature_for",
+}
 
 
-def moved_names(package: str) -> Callable[[str], Any]:
-    """`__getattr__` of a package whose name was a module's before: the names of that module, with a warning."""
-    new = f"{PACKAGE}.{MOVED[package.removeprefix(f'{PACKAGE}.')]}"
-
-    def __getattr__(name: str) -> Any:
-        if not name.startswith("__"):
-            if find_spec(f"{package}.{name}") is not None:
-                return import_module(f"{package}.{name}")
-            if hasattr(import_module(new), name):
-                _warn(f"{package}.{name}", f"{new}.{name}")
-                return getattr(import_module(new), name)
-        raise AttributeError(f"module {package!r} has no attribute {name!r}")
-
-    return __getattr__
+def _all(module: str, names: str, text: str) -> dict[str, str]:
+    return {f"{module}.{name}": text for name in names.split()}
 
 
-def renamed_names(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:
-    """`__getattr__` of a module: old names of its objects, "package.module.name" below `resnet_jax` each; warns."""
-
-    def __getattr__(name: str) -> Any:
-        if name not in names:
-            raise AttributeError(f"module {module!r} has no attribute {name!r}")
-        home, _, new = f"{PACKAGE}.{names[name]}".rpartition(".")
-        _warn(f"{module}.{name}", f"{home}.{new}")
-        return getattr(import_module(home), new)
-
-    return __getattr__
-
-
-class CallableModule(ModuleType):
-    """A module that is called as its function `main`: `resnet_jax.cli.main` was a function of a module `cli`."""
-
-    def __call__(self, *arguments: Any) -> None:
-        _warn(self.__name__, f"{self.__name__}.main")
-        self.main(*arguments)
-
-
-def _warn(old: str, new: str) -> None:
-    warnings.warn(f"{old} is now {new}; the old name goes with the next version", DeprecationWarning, stacklevel=3)
+REPLACED = {  # objects whose meaning or signature changed: what does their work now
+    **_all("arguments", "parse_arguments take", "cli.arguments.make_parser makes the parser of a dataclass"),
+    **_all(
+        "cli",
+        "Data Eval Experiment Models Plot Predict Recalibrate Replay Summarize parse",
+        "each command has a module in resnet_jax.cli with a Request, and cli.commands.make_request reads arguments",
+    ),
+    **_all("commands", "leave leave_if_others_wait", "distributed.processes.leave(status, message) ends a process"),
+    **_all(
+        "config",
+        "COUNT NOT_NEGATIVE POSITIVE RANGES SHARE",
+        "the range of a field is in its metadata, see config.fields.option",
+    ),
+    "training.metrics.classification": "tasks.classification.Classification().objective returns typed metrics",
+    "training.metrics.execution": 'SkipNets sow their rates into the collection "metrics"',
+    "training.protocols.evaluate_views": "evaluation.views.predict_views predicts for any task",
+    "training.steps.make_predict_step": "training.core.forward_step(model, task.predictions) predicts for any task",
+    "training.writers.check_installed": "extras.check_installed(package) checks one package",
+    **_all(
+        "weights.names",
+        "CLIP EFFICIENTNET KERNEL Layout NETS OPENAI POINTWISE PREACT RESNET Row SAME SELECTIVE TABLES"
+        " TORCHVISION_EFFICIENTNET TORCHVISION_RESNET has_net tables",
+        "get_spec(name).name_tables has a models.spec.NameTable of ModuleName rows for each library",
+    ),
+    **_all(
+        "weights.pretrained",
+        "FROM_TENSORFLOW TORCHVISION_SIZES",
+        "get_spec(name).preprocess and .pretrained have the preprocessing of published weights",
+    ),
+}

@@ -9,15 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict
-
-from resnet_jax.moved import renamed_names
 
 Array = jax.Array
 ARRAYS = (np.ndarray, jax.Array)  # for checks of types
@@ -149,7 +147,3 @@ def flaws(variables: Variables) -> list[str]:
     """Arrays that no trained net has, "path (why)" each."""
     flat = flatten_dict(variables)
     return [f"{'/'.join(path)} ({why})" for path, value in flat.items() if (why := flaw(path[-1], value))]
-
-
-if not TYPE_CHECKING:  # names of version 0.1.0
-    __getattr__ = renamed_names(__name__, {"NotFinite": "errors.NotFinite"})

@@ -9,29 +9,30 @@ import pytest
 import resnet_jax
 
 ROOT = Path(resnet_jax.__file__).parent
-BASE = ("types", "errors", "files", "extras", "moved")
+BASE = ("types", "errors", "files", "extras")
 PARTS = ("branches", "shortcuts", "combine", "stems", "heads", "attention")
 MODEL_PARTS = tuple(f"models.{part}" for part in PARTS)
 BLOCKS = ("deprecated", "initializers", "layers", "context", "protocols")
-BLOCK_BASE = ("moved", *(f"models.{name}" for name in BLOCKS))
+BLOCK_BASE = tuple(f"models.{name}" for name in BLOCKS)
 BELOW_RUNS = (
     *("ops", "metrics", "models", "data", "weights", "tasks", "training"),
     *("checkpoints", "distributed", "evaluation", "analysis"),
 )
 INSIDE_RUNS = ("runs.files", "runs.planning", "runs.starting", "runs.pretrained")
 ALLOWED = {  # room: what it may import, by longest matching prefix
-    "types": ("moved",),
-    "errors": ("moved",),
+    "types": (),
+    "errors": (),
     "extras": ("errors",),
     "moved": (),
+    "old_names": ("moved",),
     "files": ("errors",),
     "config": ("errors", "files", "config"),
-    "ops": ("types", "moved", "ops"),
+    "ops": ("types", "ops"),
     "metrics": (*BASE, "metrics"),
     "models.partials": ("ops",),
-    "models.deprecated": (),
+    "models.deprecated": ("old_names",),
     "models.initializers": ("types",),
-    "models.layers": ("types", "moved", "ops", "models.deprecated", "models.initializers"),
+    "models.layers": ("types", "ops", "models.deprecated", "models.initializers"),
     "models.context": ("types", "ops", "models.deprecated", "models.partials", "models.initializers", "models.layers"),
     "models.protocols": ("types", "models.initializers", "models.context"),
     **{part: ("types", "ops", *BLOCK_BASE) for part in MODEL_PARTS},
@@ -57,7 +58,7 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     "tasks": (*BASE, "ops", "metrics", "models.registry", "analysis.confusion", "analysis.text", "tasks"),
     # Training names no task and no family of nets; `steps` has the training step of classification.
     "training": (*BASE, "ops", "metrics", "models.layers", "models.sorting", "training"),
-    "training.step": ("errors", "moved", "types", "models.options", "training"),
+    "training.step": ("errors", "types", "models.options", "training"),
     "steps": ("types", "metrics", "tasks.classification", "tasks.losses", "training"),
     "distributed": (*BASE, "distributed"),
     "checkpoints": (*BASE, "distributed", "checkpoints"),
@@ -76,10 +77,10 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     "cli.values": ("errors", "cli.messages"),
     "cli.arguments": ("errors", "files", "cli.messages", "cli.suggestions", "cli.values"),
     "cli.shared": ("config", "files", "cli.messages", "runs.files.config_file"),
-    "cli.main": ("", "errors", "moved", "cli"),
+    "cli.main": ("", "errors", "old_names", "cli"),
     "cli": (*BASE, "config", *BELOW_RUNS, "runs", "experiments", "cli"),
     "__main__": ("cli",),
-    "": ("types", "moved", "models", "analysis", "weights", "steps", "training", "runs.pretrained"),
+    "": ("types", "old_names", "models", "analysis", "weights", "steps", "training", "runs.pretrained"),
 }
 ONE_FILE = {  # heavy packages, and the one place that imports each
     "orbax": {"checkpoints/manager.py", "checkpoints/reader.py"},
@@ -136,7 +137,7 @@ def test_imports_follow_the_arrows(file):
 def test_config_needs_the_standard_library_alone():
     for file in (
         *(ROOT / "config").glob("*.py"),
-        *(ROOT / name for name in ("errors.py", "extras.py", "files.py", "moved.py")),
+        *(ROOT / name for name in ("errors.py", "extras.py", "files.py", "moved.py", "old_names.py")),
     ):
         outside = {name for name in imports(file) if not name.startswith("resnet_jax.")}
         assert {name.partition(".")[0] for name in outside} <= set(sys.stdlib_module_names)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +23,6 @@ from resnet_jax.analysis.figures import (
     whole_numbers,
 )
 from resnet_jax.analysis.flow import Flow
-from resnet_jax.moved import renamed_names
 
 
 def draw_responses(kinds: Mapping[str, Mapping[int, Sequence[float]]], out: str | Path) -> list[Path]:
@@ -164,12 +163,3 @@ def _label_rows(axes: Any, names: Sequence[str]) -> None:
     every = range(0, len(names), math.ceil(len(names) / 12))
     axes.set_yticks(list(every), [names[i].replace("_block", ".") for i in every], fontsize=8)
     axes.invert_yaxis()
-
-
-RENAMED = {
-    "draw_curves": "analysis.curve_plots.draw_curves",
-    "draw_errors": "analysis.curve_plots.draw_errors",
-    "title_and_labels": "analysis.comparison.title_and_labels",
-}
-if not TYPE_CHECKING:  # names of version 0.1.0
-    __getattr__ = renamed_names(__name__, RENAMED)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import flax.linen as nn
 import jax
 
 from resnet_jax.models import as_model, create_model, feature_names, natural_key, shapes
 from resnet_jax.models.inspect import ImageSize, spatial_sizes
-from resnet_jax.moved import renamed_names
 
 
 @dataclass(frozen=True)
@@ -142,7 +141,3 @@ def _sum(name: str, components: Iterable[ComponentSummary], output: tuple[int, .
         other_macs=sum(one.other_macs for one in components),
         output=output,
     )
-
-
-if not TYPE_CHECKING:  # names of version 0.1.0
-    __getattr__ = renamed_names(__name__, {"Row": "analysis.summary.ComponentSummary"})

@@ -10,14 +10,13 @@ import os
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
 
 from resnet_jax.errors import CorruptedCheckpoint, MissingChecksums
 from resnet_jax.files import replace_file
-from resnet_jax.moved import renamed_names
 
 FILE = "checksums.json"
 CHUNK = 2**20  # bytes read at a time
@@ -122,17 +121,3 @@ def verify_arrays(directory: Path, tree: Any, expected: Mapping[str, str]) -> No
         if actual.get(name) != expected.get(name):
             numbers = f"expected {expected.get(name, 'nothing')}, got {actual.get(name, 'nothing')}"
             raise CorruptedCheckpoint(f"{directory} is corrupted: array {name}: {numbers}")
-
-
-if not TYPE_CHECKING:  # names of version 0.1.0
-    __getattr__ = renamed_names(
-        __name__,
-        {
-            "Damaged": "errors.CorruptedCheckpoint",
-            "SealBroken": "errors.MissingChecksums",
-            "SaveFailed": "errors.SaveFailed",
-            "check_arrays": "checkpoints.checksums.verify_arrays",
-            "check_files": "checkpoints.checksums.verify_files",
-            "read_seal": "checkpoints.checksums.read_checksums",
-        },
-    )

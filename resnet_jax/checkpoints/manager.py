@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Thread
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -24,7 +24,6 @@ from resnet_jax.checkpoints.silence import quiet_orbax
 from resnet_jax.distributed import processes
 from resnet_jax.errors import CorruptedCheckpoint, SaveFailed
 from resnet_jax.files import replace_file
-from resnet_jax.moved import renamed_names
 
 ITEMS = ("state", "meta")
 AFTER_COMMIT = ("_CHECKPOINT_METADATA", "commit_success.txt")  # files that Orbax writes while it renames the directory
@@ -267,19 +266,3 @@ def _host_copy(state: State) -> State:
     """
     shards = jax.tree.map(lambda x: x.addressable_data(0) if isinstance(x, jax.Array) else x, state)
     return jax.tree.map(np.array, jax.device_get(shards))
-
-
-if not TYPE_CHECKING:  # names of version 0.1.0, whose module did all of this
-    __getattr__ = renamed_names(
-        __name__,
-        {
-            "Checkpoint": "checkpoints.reader.Checkpoint",
-            "Damaged": "errors.CorruptedCheckpoint",
-            "kept_steps": "checkpoints.reader.kept_steps",
-            "load_checkpoint": "runs.pretrained.load_checkpoint",
-            "newest_sound": "checkpoints.recovery.recover",
-            "open_checkpoint": "checkpoints.reader.open_checkpoint",
-            "read_arrays": "checkpoints.reader.read_arrays",
-            "read_meta": "checkpoints.reader.read_metadata",
-        },
-    )

@@ -14,7 +14,7 @@ from resnet_jax.cli.arguments import completion
 from resnet_jax.cli.commands import COMMANDS, make_request, overview, parser
 from resnet_jax.cli.messages import fail
 from resnet_jax.errors import did_you_mean
-from resnet_jax.moved import CallableModule
+from resnet_jax.old_names import CallableModule
 
 
 def main(argv: Sequence[str] | None = None) -> None:

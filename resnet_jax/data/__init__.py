@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from resnet_jax.data.augment.device import make_augment
 from resnet_jax.data.loading.image_files import read_images
@@ -17,7 +17,6 @@ from resnet_jax.data.sources.label_kinds import compact
 from resnet_jax.data.sources.protocols import Dataset, DataSource
 from resnet_jax.data.sources.subsets import RelabelledSource, relabel, select_classes
 from resnet_jax.errors import DataError, UnreadableImage
-from resnet_jax.moved import renamed_names
 from resnet_jax.types import LabelKind
 
 __all__ = [
@@ -187,15 +186,3 @@ def load(name: str, split: str, *, data_dir: str | None = None) -> MemoryLoader:
     if name.startswith(("/", ".", "~")):
         raise ValueError(f"expected the name of a dataset, got {name!r}; open_dataset(path={name!r}) reads a path")
     return load_into_memory(open_dataset(name, data_dir=data_dir).examples(split))
-
-
-if not TYPE_CHECKING:  # names of version 0.1.0
-    __getattr__ = renamed_names(
-        __name__,
-        {
-            "InMemory": "data.loading.memory.MemoryLoader",
-            "Order": "data.loading.samplers.ShuffleSampler",
-            "Source": "data.loading.loader.Loader",
-            "Unreadable": "errors.UnreadableImage",
-        },
-    )

@@ -7,14 +7,13 @@ import json
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
 from resnet_jax.errors import PeerFailed
-from resnet_jax.moved import renamed_names
 
 
 @ctypes.CFUNCTYPE(None, ctypes.c_int)
@@ -153,14 +152,3 @@ def fail_together(error: Exception | None) -> None:
             raise PeerFailed(f"process {failed[0]} of {jax.process_count()} could not start; see its message")
     if error is not None:
         raise error
-
-
-if not TYPE_CHECKING:  # names of version 0.1.0
-    __getattr__ = renamed_names(
-        __name__,
-        {
-            "first_says": "distributed.processes.broadcast_int",
-            "share": "distributed.processes.broadcast",
-            "together": "distributed.processes.fail_together",
-        },
-    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
@@ -14,7 +14,6 @@ import optax
 from resnet_jax.data.loading.streaming import StreamingLoader
 from resnet_jax.evaluation.evaluate import in_flight
 from resnet_jax.evaluation.image_inputs import ImageInputs
-from resnet_jax.moved import renamed_names
 from resnet_jax.tasks import Task
 from resnet_jax.training.core import forward_step
 from resnet_jax.training.state import TrainState
@@ -77,7 +76,3 @@ def predict(
                 yield Prediction(str(file), task.describe(row, top), task.format(row, top))
             else:
                 yield Prediction(str(file), {}, "", source.skipped[str(file)])
-
-
-if not TYPE_CHECKING:  # names of version 0.1.0
-    __getattr__ = renamed_names(__name__, {"image_files": "evaluation.image_inputs.image_files"})

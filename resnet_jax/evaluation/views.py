@@ -6,7 +6,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import jax
 import numpy as np
@@ -20,7 +20,6 @@ from resnet_jax.errors import did_you_mean
 from resnet_jax.evaluation.crops import mirrored, ten_crops, whole
 from resnet_jax.evaluation.evaluate import in_flight
 from resnet_jax.metrics.typed import Metric, merge, results
-from resnet_jax.moved import renamed_names
 from resnet_jax.tasks import Predictions, Rows, Task
 from resnet_jax.training.core import forward_step
 from resnet_jax.training.state import TrainState
@@ -179,9 +178,3 @@ def ensemble(task: Task, each: Sequence[Predictions]) -> Predictions:
     if any(list(other.names) != list(first.names) for other in each[1:]):
         raise ValueError("expected predictions of every net for the same images, in the same order")
     return replace(first, outputs=task.average([one.outputs for one in each]))
-
-
-if not TYPE_CHECKING:  # names of version 0.1.0
-    __getattr__ = renamed_names(
-        __name__, {"check_file": "evaluation.prediction_files.check_file", "Mistake": "tasks.classification.Mistake"}
-    )

@@ -16,7 +16,6 @@ import jax.numpy as jnp
 from resnet_jax import ops
 from resnet_jax.models.context import BlockContext
 from resnet_jax.models.layers import Dense
-from resnet_jax.moved import renamed_names
 from resnet_jax.types import Array, at_least_float32
 
 Pooled = tuple[Array, Array]
@@ -108,6 +107,3 @@ class AttentionPoolHead(BaseHead):
         cube = embeddings[1:].reshape(*grid, -1)
         resized = jax.image.resize(cube, (*sizes, cube.shape[-1]), "cubic", antialias=True)
         return jnp.concatenate([embeddings[:1], resized.reshape(math.prod(sizes), -1)])
-
-
-__getattr__ = renamed_names(__name__, {"Head": "models.heads.BaseHead"})

@@ -12,7 +12,6 @@ from jax import lax
 
 from resnet_jax import ops
 from resnet_jax.models.initializers import Initializer, kaiming_normal, linear_uniform
-from resnet_jax.moved import renamed_names
 from resnet_jax.types import Array, Dtype, at_least_float32
 
 
@@ -214,13 +213,3 @@ class Dense(nn.Module):
             return y
         bias = ops.unshard(self.param("bias", self.bias_init, (self.features,), self.param_dtype))
         return y + bias.astype(self.dtype).reshape((1,) * (x.ndim - 1) + (-1,))
-
-
-__getattr__ = renamed_names(
-    __name__,
-    {
-        "Layers": "models.context.BlockContext",
-        "Activation": "models.protocols.Activation",
-        "depthwise_normal": "models.initializers.depthwise_normal",
-    },
-)

@@ -10,7 +10,6 @@ import jax.numpy as jnp
 from resnet_jax import ops
 from resnet_jax.models.context import BlockContext
 from resnet_jax.models.deprecated import OldShortcutNames
-from resnet_jax.moved import renamed_names
 from resnet_jax.types import Array
 
 
@@ -93,6 +92,3 @@ class Zero(BaseShortcut):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         return jnp.zeros((*self.subsample(x).shape[:-1], self.features), x.dtype)
-
-
-__getattr__ = renamed_names(__name__, {"Shortcut": "models.shortcuts.BaseShortcut"})

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from resnet_jax.moved import renamed_names
 from resnet_jax.ops.activations import relu, relu6, silu
 from resnet_jax.ops.conv import conv, conv_channels, conv_per_example
 from resnet_jax.ops.dense import dense
@@ -52,7 +49,3 @@ __all__ = [
     "tally_macs",
     "unshard",
 ]
-
-RENAMED = {"conv2d": "conv", "conv2d_per_example": "conv_per_example", "draw_per_example": "sample_per_example"}
-if not TYPE_CHECKING:  # names of version 0.1.0
-    __getattr__ = renamed_names(__name__, {old: f"ops.{new}" for old, new in RENAMED.items()})

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax.numpy as jnp
 
-from resnet_jax.moved import renamed_names
 from resnet_jax.ops.conv_cpu import cpu_conv, depthwise_sum, patches, sliced_conv
 from resnet_jax.ops.conv_library import library_conv
 from resnet_jax.ops.lowering import lower, uses_plain_lowering
@@ -89,9 +88,3 @@ def conv_channels(x: Array, kernel: Array) -> Array:
     padded = jnp.pad(x, ((0, 0), (size // 2, size // 2)))
     terms = [padded[:, i : i + x.shape[1]] * kernel[i, 0, 0].astype(x.dtype) for i in range(size)]
     return sum(terms[1:], start=terms[0])
-
-
-if not TYPE_CHECKING:  # names of version 0.1.0
-    __getattr__ = renamed_names(
-        __name__, {"conv2d": "ops.conv.conv", "conv2d_per_example": "ops.conv.conv_per_example"}
-    )

@@ -7,12 +7,11 @@ is the same on one device, on four and on eight.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from resnet_jax.moved import renamed_names
 from resnet_jax.types import Array
 
 
@@ -34,7 +33,3 @@ def dropout(x: Array, rate: float, key: Array, index: Array) -> Array:
     """Zeroes single values of [N, ...] with probability `rate` and scales the others to keep the mean."""
     keep = sample_per_example(lambda k: jax.random.bernoulli(k, 1 - rate, x.shape[1:]), key, index)
     return jnp.where(keep, x / (1 - rate), 0)
-
-
-if not TYPE_CHECKING:  # names of version 0.1.0
-    __getattr__ = renamed_names(__name__, {"draw_per_example": "ops.random.sample_per_example"})

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import jax
 
@@ -24,7 +24,6 @@ from resnet_jax.distributed.signals import Signals
 from resnet_jax.errors import DataError, Diverged, OutOfMemory, PeerFailed, Preempted, SaveFailed, SetupError
 from resnet_jax.extras import check_installed
 from resnet_jax.files import expanded
-from resnet_jax.moved import renamed_names
 from resnet_jax.runs.files.config_file import adopt_holdout, check_unchanged
 from resnet_jax.runs.files.directory import has_results, make_directory, remove_empty_run
 from resnet_jax.runs.files.image_record import read_record
@@ -235,12 +234,3 @@ def _check_outside_images(directory: Path, data_path: str | None) -> None:
     if (directory == images or images in directory.parents) and is_image_folder(images):
         expected = f"a directory outside, as --workdir {shlex.quote(str(images.parent / 'runs' / images.name))}"
         raise ValueError(f"--workdir {directory} is inside --data.path {images}; expected {expected}")
-
-
-if not TYPE_CHECKING:  # names of version 0.1.0
-    __getattr__ = renamed_names(
-        __name__,
-        {
-            "cache_compilations": "runs.loop.compilation.cache_compilations",
-        },
-    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,6 @@ import optax
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from resnet_jax.models.sorting import sort_components
-from resnet_jax.moved import renamed_names
 
 PathPredicate = Callable[[str], bool]  # of a parameter's path: "stage1_block0/branch/conv1/kernel"
 
@@ -147,10 +146,4 @@ def without(tx: optax.GradientTransformation, frozen: PathPredicate) -> optax.Gr
     return optax.chain(
         optax.masked(tx, lambda params: by_path(lambda path: not frozen(path), params)),
         optax.masked(optax.set_to_zero(), lambda params: by_path(frozen, params)),
-    )
-
-
-if not TYPE_CHECKING:  # names of version 0.1.0
-    __getattr__ = renamed_names(
-        __name__, {"Chosen": "training.optim.PathPredicate", "found_by": "training.optim.match_path"}
     )

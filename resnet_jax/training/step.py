@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import NoneType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import flax.linen as nn
 import numpy as np
@@ -11,7 +11,6 @@ import optax
 
 from resnet_jax.errors import check_type, described
 from resnet_jax.models.options import check_integer
-from resnet_jax.moved import renamed_names
 from resnet_jax.training.core import (
     Augment,
     Gradient,
@@ -93,9 +92,3 @@ def _check_axis(model: nn.Module, axis_name: str | None) -> None:
     bn_axis = getattr(model, "bn_axis", None)
     if bn_axis is not None and bn_axis != axis_name:
         raise ValueError(f"expected a net with bn_axis {axis_name!r} (the step's axis_name), got {bn_axis!r}")
-
-
-if not TYPE_CHECKING:  # names of version 0.1.0, whose step was for classification alone
-    __getattr__ = renamed_names(
-        __name__, {name: f"steps.{name}" for name in ("Step", "make_eval_step", "make_train_step")}
-    )

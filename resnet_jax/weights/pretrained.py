@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -19,7 +19,6 @@ from resnet_jax.errors import NotFinite, UnreadableWeights, WeightsMismatch, Wro
 from resnet_jax.files import expanded
 from resnet_jax.models import MODELS, ModelSpec, as_model, create_model, get_spec, registered_name
 from resnet_jax.models.layers import Dense
-from resnet_jax.moved import renamed_names
 from resnet_jax.types import Pretrained, Variables, at_least_float32
 from resnet_jax.weights.convert import float32_shapes, shared_prefix, to_variables
 from resnet_jax.weights.hub_config import config_for, read_hub_config
@@ -166,7 +165,3 @@ def _with_new_classifier(model: nn.Module, variables: Variables) -> Variables:
     dense = jax.tree.map(lambda x: np.asarray(x, at_least_float32(model.param_dtype)), dense)
     head = variables["params"].get("head", {}) | {"dense": dense}
     return variables | {"params": variables["params"] | {"head": head}}
-
-
-if not TYPE_CHECKING:  # names of version 0.1.0
-    __getattr__ = renamed_names(__name__, {"Misfit": "errors.WeightsMismatch"})

@@ -7,12 +7,11 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
 
-from resnet_jax.moved import renamed_names
 from resnet_jax.types import Variables
 from resnet_jax.weights.convert import to_state
 from resnet_jax.weights.names import Names, known_tables
@@ -67,14 +66,3 @@ def _classifiers() -> frozenset[str]:
 @cache
 def _signatures() -> dict[str, dict[str, list[str]]]:
     return json.loads(FILE.read_text())
-
-
-if not TYPE_CHECKING:  # names of version 0.1.0
-    __getattr__ = renamed_names(
-        __name__,
-        {
-            "OtherNet": "errors.WrongModel",
-            "recognised": "weights.recognition.recognise",
-            "signature_of": "weights.recognition.signature_for",
-        },
-    )

@@ -40,9 +40,3 @@ def test_each_panel_of_lines_has_its_name_and_one_legend(tmp_path):
     _, svg = plots.draw_lines(panels, tmp_path / "lines", x="depth", y="norm", level=1.0)
     texts = svg_text(svg)
     assert {"one", "two", "depth", "norm"} <= set(texts) and texts.count("residual") == 1
-
-
-def test_names_of_0_1_0_work_with_a_warning():
-    for old, new in plots.RENAMED.items():
-        with pytest.warns(DeprecationWarning, match=f"plots.{old} is now resnet_jax.{new};"):
-            assert callable(getattr(plots, old))

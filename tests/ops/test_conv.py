@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from resnet_jax import ops
 from resnet_jax.ops import conv, conv_channels, conv_per_example, tally_macs
 from resnet_jax.ops.conv_library import library_conv
 from resnet_jax.ops.windows import padding
@@ -158,11 +157,3 @@ def test_counts_its_multiply_adds(strict_dtypes):
         conv_per_example(jnp.ones((2, 8, 8, 4)), jnp.ones((2, 3, 3, 4, 6)))
     conv(jnp.ones((2, 8, 8, 4)), jnp.ones((3, 3, 4, 6)))
     assert counts == [(2 * 4 * 4 * 6 * 9 * 2, False), (2 * 8 * 8 * 6 * 9 * 4, False)]
-
-
-def test_names_of_the_last_version_work_with_a_warning():
-    for old, new in ops.RENAMED.items():
-        with pytest.warns(DeprecationWarning, match=f"ops.{old} is now resnet_jax.ops.{new};"):
-            assert getattr(ops, old) is getattr(ops, new)
-    with pytest.raises(AttributeError, match="has no attribute 'conv3d'"):
-        _ = ops.conv3d

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from resnet_jax.moved import renamed_names
 from resnet_jax.ops import one_hot, sample_per_example, shard_like, swap_neighbours
 from resnet_jax.types import Array, Batch
 
@@ -179,10 +177,3 @@ def make_augment(
         return batch
 
     return augment
-
-
-if not TYPE_CHECKING:  # names of version 0.1.0
-    __getattr__ = renamed_names(
-        __name__,
-        {"color_jitter": "data.augment.device.jitter_colors", "cutout": "data.augment.device.cut_out"},
-    )

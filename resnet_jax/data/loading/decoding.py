@@ -6,13 +6,11 @@ import io
 import re
 import warnings
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from resnet_jax.errors import UnreadableImage, one_line
-from resnet_jax.moved import renamed_names
 
 MAX_PIXELS = 2**27  # per image: half a gigabyte once decoded. A small file can claim to hold far more.
 # Some of the formats that Pillow reads: PostScript would run a program, and some decoders are little tested.
@@ -107,22 +105,3 @@ def pixels(image: Image.Image) -> np.ndarray:
     """uint8 [H, W, C] of an image in mode "L" or "RGB"."""
     array = np.asarray(image)
     return array[..., None] if array.ndim == 2 else array
-
-
-if not TYPE_CHECKING:  # names of version 0.1.0
-    __getattr__ = renamed_names(
-        __name__,
-        {
-            "DataError": "errors.DataError",
-            "centre_crop": "data.loading.crops.centre_crop",
-            "random_box": "data.loading.crops.random_box",
-            "random_resized_crop": "data.loading.crops.random_resized_crop",
-            "resized": "data.loading.crops.resized",
-            "mirrored": "evaluation.crops.mirrored",
-            "ten_crops": "evaluation.crops.ten_crops",
-            "whole": "evaluation.crops.whole",
-            "Unreadable": "errors.UnreadableImage",
-            "caption": "analysis.contact_sheet.caption",
-            "write_png": "analysis.contact_sheet.write_png",
-        },
-    )

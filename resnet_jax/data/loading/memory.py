@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,7 +16,6 @@ from resnet_jax.data.sources.label_kinds import Label, compact
 from resnet_jax.data.sources.limits import MEMORY
 from resnet_jax.data.sources.protocols import DataSource
 from resnet_jax.errors import NeedsImageSize, UnreadableImage
-from resnet_jax.moved import renamed_names
 from resnet_jax.types import Batch
 
 
@@ -147,18 +145,3 @@ def _sizes_differ(names: tuple[str, str], shapes: tuple[tuple[int, ...], tuple[i
     sizes = [f"{shape[1]} x {shape[0]}" for shape in shapes]
     problem = f"images differ in size: {names[0]} has {sizes[0]} pixels, {names[1]} {sizes[1]}"
     return f"{problem}; image_size=128, or another size, crops them to one"
-
-
-if not TYPE_CHECKING:
-    __getattr__ = renamed_names(
-        __name__,
-        {
-            "NeedsImageSize": "errors.NeedsImageSize",
-            "InMemory": "data.loading.memory.MemoryLoader",
-            "BalancedOrder": "data.loading.samplers.BalancedSampler",
-            "Order": "data.loading.samplers.ShuffleSampler",
-            "Source": "data.loading.loader.Loader",
-            "depth_note": "data.loading.statistics.depth_note",
-            "in_memory": "data.loading.memory.load_into_memory",
-        },
-    )

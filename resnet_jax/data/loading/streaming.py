@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,7 +22,6 @@ from resnet_jax.data.sources.protocols import DataSource
 from resnet_jax.data.sources.subsets import known_labels, labels_of
 from resnet_jax.errors import DataError, MixedChannels, UnreadableImage
 from resnet_jax.extras import extra
-from resnet_jax.moved import renamed_names
 from resnet_jax.types import Batch
 
 
@@ -183,13 +181,3 @@ class StreamingLoader:
 def _stacked(examples: Iterable[Batch]) -> Batch:
     rows = list(examples)
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-
-
-if not TYPE_CHECKING:
-    __getattr__ = renamed_names(
-        __name__,
-        {
-            "Photographs": "data.loading.streaming.StreamingLoader",
-            "infer_channels": "data.loading.statistics.infer_channels",
-        },
-    )

@@ -16,7 +16,6 @@ from resnet_jax.data.sources.label_kinds import strata
 from resnet_jax.data.sources.slices import slice_bounds, spread
 from resnet_jax.data.sources.subsets import JoinedSource, identify
 from resnet_jax.errors import did_you_mean
-from resnet_jax.moved import renamed_names
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,28 +122,3 @@ class StoredDataset:
         if name not in self._identities:
             self._identities[name] = identify(self._whole(name), "contents")
         return self._identities[name]
-
-
-__getattr__ = renamed_names(
-    __name__,
-    {
-        "Examples": "data.sources.protocols.DataSource",
-        "Dataset": "data.sources.protocols.Dataset",
-        "Files": "data.sources.image_files.ImageFileSource",
-        "Items": "data.sources.array_source.ArraySource",
-        "Stored": "data.sources.stored.StoredDataset",
-        "Relabelled": "data.sources.subsets.RelabelledSource",
-        "Chosen": "data.sources.subsets.ClassSubset",
-        "choose": "data.sources.subsets.select_classes",
-        "check_size": "data.sources.limits.check_size",
-        "TEST_SPLITS": "data.sources.held_out.TEST_SPLITS",
-        "Holdout": "data.sources.held_out.Holdout",
-        "Subset": "data.sources.subsets.Subset",
-        "known_labels": "data.sources.subsets.known_labels",
-        "labels_of": "data.sources.subsets.labels_of",
-        "rename_classes": "data.sources.class_names.rename_classes",
-        "with_class_names": "data.sources.class_names.with_class_names",
-        "default_splits": "data.sources.held_out.default_splits",
-        "expanded": "files.expanded",
-    },
-)

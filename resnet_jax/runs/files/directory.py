@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from resnet_jax.files import expanded
 from resnet_jax.metrics.confusion import FOLDER, remove_evaluation
-from resnet_jax.moved import renamed_names
 
 
 def make_directory(directory: Path) -> None:
@@ -51,18 +49,3 @@ def remove_reports(directory: Path) -> None:
         file.unlink()
     for evaluated in (directory / FOLDER, *directory.glob(f"{FOLDER}-*")):  # of other images too
         remove_evaluation(evaluated)
-
-
-if not TYPE_CHECKING:  # names of version 0.1.0, whose module did all of this
-    _MOVED = {
-        "config_changes": ("FREE",),
-        "config_file": ("adopt_holdout", "check_unchanged", "config_of_steps", "read_config", "record_config"),
-        "versions": ("versions",),
-    }
-    __getattr__ = renamed_names(
-        __name__,
-        {
-            "make_folder": "runs.files.directory.make_directory",
-            **{name: f"runs.files.{module}.{name}" for module, names in _MOVED.items() for name in names},
-        },
-    )

@@ -6,13 +6,12 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 
 from resnet_jax.checkpoints.manager import Checkpoints
 from resnet_jax.errors import Diverged
-from resnet_jax.moved import renamed_names
 from resnet_jax.runs.loop.reporter import RunReporter
 from resnet_jax.runs.starting.build import Trainer
 from resnet_jax.training import metrics
@@ -166,12 +165,3 @@ class MetricsRecorder:
         if latest is None:
             return "there is no checkpoint yet"
         return f"the newest checkpoint: {self._checkpoints.directory / str(latest)}"
-
-
-if not TYPE_CHECKING:  # names of version 0.1.0
-    __getattr__ = renamed_names(
-        __name__,
-        {
-            "Log": "runs.loop.recorder.MetricsRecorder",
-        },
-    )

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 import numpy as np
 from rich.console import Console
@@ -22,7 +22,6 @@ from rich.table import Table
 from resnet_jax.analysis.text import decimals
 from resnet_jax.errors import SaveFailed
 from resnet_jax.files import replace_file, to_json
-from resnet_jax.moved import renamed_names
 from resnet_jax.runs.loop.writers import Writer
 
 
@@ -306,12 +305,3 @@ def _drop_after(file: Path, step: int, test_due: bool) -> None:
         raise ValueError(f"{file} has an invalid line ({error!r}); repair it or move the file away") from None
     if valid != lines:
         replace_file(file, "".join(valid))
-
-
-if not TYPE_CHECKING:  # names of version 0.1.0
-    __getattr__ = renamed_names(
-        __name__,
-        {
-            "Report": "runs.loop.reporter.RunReporter",
-        },
-    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import flax.linen as nn
 import optax
@@ -18,7 +18,6 @@ from resnet_jax.data.sources.subsets import identify
 from resnet_jax.errors import did_you_mean
 from resnet_jax.models import create_model, shapes
 from resnet_jax.models.phases import Phase, training_phases
-from resnet_jax.moved import renamed_names
 from resnet_jax.runs.files.image_record import Record
 from resnet_jax.runs.planning.checks import (
     check_batch_and_shape,
@@ -198,22 +197,3 @@ def adopt_preprocess(plan: RunPlan, preprocess: Preprocess) -> RunPlan:
     mean = preprocess.mean if data.mean is None else plan.preprocess.mean
     std = preprocess.std if data.std is None else plan.preprocess.std
     return replace(plan, preprocess=replace(plan.preprocess, mean=mean, std=std))
-
-
-if not TYPE_CHECKING:  # names of version 0.1.0, whose module did all of this
-    _MOVED = {
-        "checks": ("DETERMINISTIC", "check_deterministic", "check_split"),
-        "data_changes": ("data_changes", "record_of"),
-        "datasets": ("keep_sides", "make_augmentation", "open_data", "open_split"),
-        "optimizer": ("check_patterns", "frozen", "make_optimizer", "make_schedule"),
-    }
-    __getattr__ = renamed_names(
-        __name__,
-        {
-            "Plan": "runs.planning.plan.RunPlan",
-            "eval_batch": "runs.planning.checks.eval_batch_size",
-            "open_dataset": "runs.planning.datasets.open_configured_dataset",
-            "data_facts": "runs.planning.metadata.data_metadata",
-            **{name: f"runs.{module}.{name}" for module, names in _MOVED.items() for name in names},
-        },
-    )

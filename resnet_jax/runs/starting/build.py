@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING
 
 import flax.linen as nn
 import jax
@@ -15,7 +14,6 @@ from resnet_jax.distributed.devices import Parallel
 from resnet_jax.evaluation.evaluate import evaluate
 from resnet_jax.metrics.evaluator import Evaluator
 from resnet_jax.models.initializers import with_kernels
-from resnet_jax.moved import renamed_names
 from resnet_jax.runs.planning.checks import eval_batch_size
 from resnet_jax.runs.planning.datasets import make_augmentation
 from resnet_jax.runs.planning.optimizer import frozen, make_optimizer
@@ -122,7 +120,3 @@ class Trainer:
 def overlay(initial: Variables, start: Variables) -> Variables:
     """`initial` variables, replaced by those of `start` where it has them."""
     return unflatten_dict({**flatten_dict(initial), **flatten_dict(start)})
-
-
-if not TYPE_CHECKING:  # names of version 0.1.0
-    __getattr__ = renamed_names(__name__, {"Session": "runs.starting.build.Trainer"})

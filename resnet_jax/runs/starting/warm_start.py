@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
 import numpy as np
@@ -16,7 +16,6 @@ from resnet_jax.data.sources.label_kinds import count_in_words
 from resnet_jax.errors import AmbiguousWeights, NotFinite, WrongModel, composed, did_you_mean, listed
 from resnet_jax.files import expanded
 from resnet_jax.models import MODELS, registered_name, shapes
-from resnet_jax.moved import renamed_names
 from resnet_jax.runs.files.image_record import trained_on
 from resnet_jax.runs.planning.plan import RunPlan
 from resnet_jax.runs.pretrained import pretrained
@@ -226,16 +225,3 @@ def _mismatches(actual: dict[Any, Any], expected: dict[Any, Any]) -> list[str]:
         for at in sorted(actual.keys() | expected.keys())
         if actual.get(at) != expected.get(at)
     ]
-
-
-if not TYPE_CHECKING:  # names of version 0.1.0
-    __getattr__ = renamed_names(
-        __name__,
-        {
-            "KERNELS": "models.initializers.KERNELS",
-            "Start": "runs.starting.warm_start.WarmStart",
-            "drawing": "models.initializers.with_kernels",
-            "overlaid": "runs.starting.build.overlay",
-            "start_from": "runs.starting.warm_start.warm_start",
-        },
-    )

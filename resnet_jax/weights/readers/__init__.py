@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from resnet_jax.errors import UnreadableWeights
-from resnet_jax.moved import renamed_names
 from resnet_jax.weights.readers.archive import Archive
 from resnet_jax.weights.readers.safetensors import is_safetensors, read_safetensors
 from resnet_jax.weights.readers.torch_zip import read_torch_zip
@@ -56,14 +54,3 @@ def _kind(start: bytes) -> str:
     if start.startswith(b"\x1f\x8b") or start[257:262] == b"ustar":
         return "an archive of tar or gzip, which must be unpacked first"
     return f"not a file of weights: it begins with {start[:8]!r}"
-
-
-if not TYPE_CHECKING:  # names of version 0.1.0, and of 0.2 before its release
-    __getattr__ = renamed_names(
-        __name__,
-        {
-            "RawAndAveraged": "errors.AmbiguousWeights",
-            "read_state": "weights.wrappers.read_state",
-            "write_safetensors": "weights.safetensors_file.write_safetensors",
-        },
-    )
