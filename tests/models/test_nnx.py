@@ -1,4 +1,4 @@
-"""Nets in NNX, Flax's newer interface, through Flax's bridge. See docs/jax.md."""
+"""Nets in NNX, Flax's newer interface, through Flax's bridge. See docs/backbones.md."""
 
 import jax
 import jax.numpy as jnp
