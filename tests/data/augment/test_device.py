@@ -20,12 +20,12 @@ INDEX = jnp.arange(64)
 def test_crops_are_windows_of_the_padded_image_at_every_offset():
     cropped = np.asarray(pad_crop(IMAGES, 1, KEY, INDEX))
     padded = np.pad(IMAGES, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    found = set()
+    corners = set()
     for image, whole in zip(cropped, padded, strict=True):
         fits = [(i, j) for i in range(3) for j in range(3) if (image == whole[i : i + 4, j : j + 5]).all()]
         assert len(fits) == 1
-        found.update(fits)
-    assert len(found) == 9
+        corners.update(fits)
+    assert len(corners) == 9
 
 
 def test_flips_mirror_about_half_of_the_images():
@@ -84,16 +84,16 @@ def jitter_by_hand(images, strengths, key, index):
     high = jnp.array([1 + s for s in strengths[:3]] + [strengths[3]])
     factors = sample_per_example(lambda k: jax.random.uniform(k, (4,), minval=low, maxval=high), draw_key, index)
     out = []
-    for image, own in zip(images / 255, np.asarray(factors, np.float64), strict=True):
+    for image, factor in zip(images / 255, np.asarray(factors, np.float64), strict=True):
         for which in order:
-            image = np.clip(CHANGES[which](image, own[which]), 0, 1)
+            image = np.clip(CHANGES[which](image, factor[which]), 0, 1)
         out.append(image * 255)
     return np.array(out), order
 
 
 @pytest.mark.parametrize("strengths", [*(np.eye(4) * STRENGTHS), (0.4, 0, 0.6, 0.1), (1.5, 0, 0, 0.5), STRENGTHS])
 def test_colour_jitter_is_that_of_the_formulas(strengths):
-    """Within a level of 255; each change alone, and several in the order drawn."""
+    """Within a level of 255; each change alone, and several in the sampled order."""
     strengths = tuple(map(float, strengths))
     orders = set()
     for seed in range(6 if min(strengths) else 2):
@@ -191,14 +191,14 @@ def test_labels_are_shares_of_an_image_and_its_neighbour(alphas):
     labels = batch["label"]
     assert labels.shape == (N, N) and labels.dtype == np.float32
     np.testing.assert_allclose(labels.sum(1), 1, atol=1e-6)
-    own, neighbours = labels[np.arange(N), np.arange(N)], labels[np.arange(N), other(np.arange(N))]
-    assert (own >= 0).all() and (neighbours >= 0).all()
-    np.testing.assert_allclose(own + neighbours, 1, atol=1e-6)
-    np.testing.assert_array_equal(own[::2], own[1::2])  # one share for the two of a pair
-    assert len(set(own)) > 10
+    shares, neighbours = labels[np.arange(N), np.arange(N)], labels[np.arange(N), other(np.arange(N))]
+    assert (shares >= 0).all() and (neighbours >= 0).all()
+    np.testing.assert_allclose(shares + neighbours, 1, atol=1e-6)
+    np.testing.assert_array_equal(shares[::2], shares[1::2])  # one share for the two of a pair
+    assert len(set(shares)) > 10
     # What the pixels say: on average they are of the two in just these shares.
     value, others = np.arange(1.0, N + 1), other(np.arange(N)) + 1.0
-    np.testing.assert_allclose(batch["image"].mean((1, 2, 3)), own * value + neighbours * others, rtol=1e-5)
+    np.testing.assert_allclose(batch["image"].mean((1, 2, 3)), shares * value + neighbours * others, rtol=1e-5)
     assert (batch["mask"] == 1).all()
 
 

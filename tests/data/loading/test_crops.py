@@ -125,7 +125,7 @@ def test_areas_and_ratios_of_random_crops_are_spread_as_asked():
     slack = 0.01  # sides are whole pixels
     assert 0.1 - slack < share.min() < 0.11 and 0.49 < share.max() < 0.5 + slack
     assert -edge - slack < ratio.min() < -edge + 2 * slack and edge - 2 * slack < ratio.max() < edge + slack
-    # Every square of this size fits, so nothing is drawn twice: both are uniform, and of no weight to each other.
+    # Every square of this size fits, so nothing is sampled twice: both are uniform and independent.
     for values, low, high in ((share, 0.1, 0.5), (ratio, -edge, edge)):
         counts = np.histogram(values, np.linspace(low, high, 9)[1:-1])[0]
         assert (abs(counts - 375) < 5 * math.sqrt(375)).all()

@@ -161,7 +161,7 @@ def test_of_an_animation_the_first_frame_is_taken(kind):
 
 
 def refused(data, name="folder/dog.png"):
-    """What is message of it: one line that begins with the name."""
+    """The message, one line that begins with the name."""
     with pytest.raises(UnreadableImage) as caught:
         read_image(data, name)
     message = str(caught.value)
@@ -169,7 +169,7 @@ def refused(data, name="folder/dog.png"):
     return message
 
 
-def test_the_bytes_tell_what_a_file_is_not_its_name():
+def test_the_bytes_decide_what_a_file_is_and_not_its_name():
     np.testing.assert_array_equal(np.asarray(read_image(encoded(COLOUR), "dog.jpg")), COLOUR)
     assert "not an image" in refused(b"Not Found\n" * 20)
     assert "not an image" in refused(b"\0" * 1000)
@@ -270,5 +270,5 @@ def test_nothing_is_warned_of(tmp_path):
     done = subprocess.run([sys.executable, "-W", "always", "-c", code], capture_output=True, text=True, check=True)
     lines = done.stdout.splitlines()
     assert [line.split(":")[0] for line in lines[:2]] == ["bomb.png", "cut.tiff"] and len(lines) == 4
-    assert lines[2] == f"exif.jpg {COLOUR.shape[:2]}"  # the orientation is told before the damage
+    assert lines[2] == f"exif.jpg {COLOUR.shape[:2]}"  # EXIF has the orientation before the damage
     assert "Warning" not in done.stderr

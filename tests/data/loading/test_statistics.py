@@ -38,7 +38,7 @@ def test_images_of_12_bits_in_16_are_reported(tmp_path):
     assert depth_note(ArraySource(np.zeros((2, 4, 4, 1), np.uint8), np.zeros(2, int), ("a",), "x.npz")) is None
 
 
-def test_of_a_large_set_a_sample_is_looked_at():
+def test_statistics_of_a_large_set_need_a_sample():
     assert sample(3) == [0, 1, 2]
     chosen = sample(10_000)
     assert len(set(chosen)) == 500 and chosen == sorted(chosen) == sample(10_000)

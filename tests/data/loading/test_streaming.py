@@ -275,7 +275,7 @@ def test_channels_are_inferred_and_made_on_request(tmp_path):
 def test_a_colour_that_was_not_expected_is_an_error_that_names_the_image(tmp_path):
     examples = files(tmp_path, channels=1)
     source = open_loader(Whole(examples), "train", image_size=6, threads=1)
-    examples.paths[20].write_bytes(encoded(picture(20)))  # as if it had not been looked at
+    examples.paths[20].write_bytes(encoded(picture(20)))  # as if it were beyond the sample
     with pytest.raises(ValueError, match=r"^/.*/20.png has colours, .* are grey: channels=1 "):
         list(source.eval_batches(5))
     source = open_loader(Whole(examples), "train", image_size=6, threads=1, skip_unreadable=True)

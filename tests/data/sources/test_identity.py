@@ -32,8 +32,8 @@ def test_an_image_stays_on_its_side_when_others_come_and_go(images, others):
     limit = int(0.2 * 2.0**64)
 
     def divided(images):
-        by_class = {label: {one < limit for one, own in images if own == label} for _, label in images}
-        return {label for label, found in by_class.items() if len(found) == 2}
+        by_class = {label: {one < limit for one, other in images if other == label} for _, label in images}
+        return {label for label, halves in by_class.items() if len(halves) == 2}
 
     before, after = sides(images), sides((images + others)[::-1])
     for one, label in images:
@@ -49,12 +49,12 @@ def test_an_image_stays_on_its_side_when_others_come_and_go(images, others):
 def test_every_class_has_images_on_both_sides_and_copies_are_on_one(images):
     images = [(one * 4 // 4 // 4 * 4 + label if one >= 4 else label, label) for one, label in images]  # no class shares
     copied = [*images, *images[:5]]
-    found, labels = sides(copied), np.array([label for _, label in copied])
+    side_of, labels = sides(copied), np.array([label for _, label in copied])
     held = held_out(np.array([one for one, _ in copied], np.uint64), labels)
     for (one, _), side in zip(copied, held, strict=True):
-        assert found[one] == side
+        assert side_of[one] == side
     for label in set(labels):
-        distinct = {one for one, own in copied if own == label}
+        distinct = {one for one, other in copied if other == label}
         assert not held[labels == label].all()
         assert held[labels == label].any() == (len(distinct) > 1)
 
@@ -82,14 +82,14 @@ def test_a_fingerprint_is_of_the_contents_wherever_they_are(tmp_path):
     paths = [tmp_path / f"{i}.png" for i in range(len(contents))]
     for path, data in zip(paths, contents, strict=True):
         path.write_bytes(data)
-    found = file_fingerprints(paths)
-    assert found.tolist() == [fingerprint(data) for data in contents] and len(set(found.tolist())) == 5
+    fingerprints = file_fingerprints(paths)
+    assert fingerprints.tolist() == [fingerprint(data) for data in contents] and len(set(fingerprints.tolist())) == 5
     copies = [tmp_path / "elsewhere" / path.name for path in paths]
     (tmp_path / "elsewhere").mkdir()
     assert len({*file_fingerprints(copies)}) == 5  # none is there: each has that of its name
     for path, copy in zip(paths, copies, strict=True):
         copy.write_bytes(path.read_bytes())
-    np.testing.assert_array_equal(file_fingerprints(copies), found)
+    np.testing.assert_array_equal(file_fingerprints(copies), fingerprints)
     first, second = (tmp_path / root / "cat" for root in "ab")
     for folder in (first, second):
         folder.mkdir(parents=True)

@@ -14,11 +14,11 @@ def test_selected_classes_and_the_first_examples_of_each():
     items = ArraySource(np.arange(8, dtype=np.uint8).reshape(8, 1, 1, 1), labels, ("a", "b", "c"), "x.npz")
     unlabelled = RelabelledSource(items, ("a", "b", "c"))  # whose labels are only met as they are read
     for examples in (items, unlabelled):
-        found = select_classes(examples, ("c", "a"), None)
-        assert [(int(image[0, 0, 0]), label) for image, label in (found[i] for i in range(len(found)))] == [
+        selected = select_classes(examples, ("c", "a"), None)
+        assert [(int(image[0, 0, 0]), label) for image, label in (selected[i] for i in range(len(selected)))] == [
             *((0, 1), (2, 0), (4, 1), (5, 0), (6, 0)),
         ]
-        assert found.classes == ("c", "a") and found.name(1) == "x.npz, image 2"
+        assert selected.classes == ("c", "a") and selected.name(1) == "x.npz, image 2"
         few = select_classes(examples, None, 2)
         assert [int(few[i][0][0, 0, 0]) for i in range(len(few))] == [0, 1, 2, 3, 4, 5]
     assert select_classes(items, None, None) is items
@@ -45,8 +45,8 @@ def test_unreadable_examples_have_no_class():
     torn = Torn((np.zeros((1, 1, 1), np.uint8), label) for label in (0, 0, 1))
     with pytest.raises(UnreadableImage, match="image 1: torn"):
         select_classes(torn, ("a",), None)
-    found = select_classes(torn, ("a",), None, skip_unreadable=True)
-    assert [found.name(i) for i in range(len(found))] == ["x.npz, image 0"]
+    selected = select_classes(torn, ("a",), None, skip_unreadable=True)
+    assert [selected.name(i) for i in range(len(selected))] == ["x.npz, image 0"]
 
 
 def test_names_in_another_unicode_form_are_the_same_classes():

@@ -19,7 +19,7 @@ COUNTS = {"train": 50, "validation": 7, "test": 10}
 
 
 def picture(number, split):
-    """Image `number` of a split, of a size of its own, and its label."""
+    """Image `number` of a split, of another size than others, and its label."""
     rng = np.random.default_rng((number, list(COUNTS).index(split)))
     return rng.integers(0, 256, (8 + number % 5, 9 + number % 3, 3), np.uint8), number % 3
 
@@ -109,13 +109,13 @@ def numbers(examples, split="train", kind="png"):
     for number in range(COUNTS[split]):
         image, label = picture(number, split)
         known[np.asarray(read_image(encoded(image, kind), "")).tobytes()] = number, label
-    found = []
+    numbers = []
     for i in range(len(examples)):
         data, label = examples[i]
         number, expected = known[np.asarray(read_image(data, examples.name(i))).tobytes()]
         assert label == expected
-        found.append(number)
-    return found
+        numbers.append(number)
+    return numbers
 
 
 @pytest.mark.parametrize("name, kind", [("our_pngs", "png"), ("our_jpegs", "jpeg")])
@@ -134,7 +134,7 @@ def test_a_prepared_set_is_read_by_its_name(data_dir, name, kind):
 def test_there_are_several_shards(data_dir):
     """So that the other tests are of them too."""
     files = [list(Path(data_dir, name).glob("1.0.0/*-train.array_record*")) for name in ("our_pngs", "our_jpegs")]
-    assert [len(own) for own in files] == [3, 1]
+    assert [len(shard) for shard in files] == [3, 1]
 
 
 def test_parts(data_dir):
@@ -224,7 +224,7 @@ def test_what_is_no_image_dataset_gives_one_line(data_dir, name, message):
 
 @pytest.mark.parametrize("known", [False, True])
 def test_a_set_prepared_in_another_format_is_named(tmp_path, known):
-    """tfrecord, TFDS's own choice, needs TensorFlow. What lies there may be in the catalogue or not."""
+    """tfrecord, TFDS's own choice, needs TensorFlow. It may be in the catalogue or not."""
     built = prepare(renamed("Cifar10" if known else "OurRecords", "3.0.2"), str(tmp_path))
     folder = built.data_path
     for file in folder.glob("*.array_record*"):

@@ -2,7 +2,6 @@
 
 import json
 import os
-from typing import Any
 
 import numpy as np
 import pytest
@@ -10,10 +9,7 @@ from PIL import Image
 
 from resnet_jax.cli.main import main
 from resnet_jax.config import DataConfig
-from resnet_jax.data.loading.reading import class_counts, read_all
-from resnet_jax.data.loading.streaming import StreamingLoader
 from resnet_jax.data.sources.array_source import ArraySource
-from resnet_jax.data.sources.subsets import Subset
 from resnet_jax.runs.planning import survey as survey_room
 from resnet_jax.runs.planning.survey import survey, verify
 
@@ -44,21 +40,6 @@ def test_images_are_counted_by_class_in_each_split(pictures, tmp_path):
     record = json.loads(json.dumps(result.record()))
     assert record["classes"][2] == {"class": "owl", "images": {"train": 4, "val": 0}} and "broken" not in record
     assert record["images"] == {"train": 15, "val": 3} and record["image_shape"] == [8, 8, 3]
-
-
-def test_labels_that_the_storage_does_not_know_are_not_read_to_be_counted():
-    class Unread:
-        classes = ("a", "b")
-
-        def __len__(self):
-            return 3
-
-    unread: Any = Unread()
-    assert class_counts(StreamingLoader(unread, 8, 8), 2) is None
-    known = Subset(
-        ArraySource(np.zeros((3, 8, 8, 1), np.uint8), np.array([0, 1, 1]), ("a", "b"), "x"), np.array([0, 2])
-    )
-    assert class_counts(StreamingLoader(known, 8, 8), 2).tolist() == [1, 1]
 
 
 def test_a_missing_file_of_labels_is_not_taken_for_a_tfds_name(capsys):
@@ -108,16 +89,6 @@ def test_images_of_several_sizes_are_verified_without_a_common_one(pictures, tmp
     with pytest.raises(SystemExit):
         main(["data", str(pictures)])
     assert "images differ in size" in capsys.readouterr().err
-
-
-def test_labels_are_looked_at_too_and_the_order_is_that_of_the_images():
-    images = np.zeros((300, 4, 4, 1), np.uint8)
-    result = list(
-        read_all(ArraySource(images, np.arange(300) % 3 - (np.arange(300) == 7), ("a", "b"), "x.npz"), threads=2)
-    )
-    assert [label for label, _ in result[:8]] == [0, 1, 2, 0, 1, 2, 0, 0]
-    assert result[2][1] == "x.npz, image 2: label 2; labels of 2 classes are 0 to 1" and result[0][1] is None
-    assert sum(reason is not None for _, reason in result) == 100
 
 
 def test_a_split_that_cannot_be_opened_is_listed(monkeypatch):

@@ -51,7 +51,7 @@ def test_one_file_is_all_training(tmp_path):
         ("partial-train/0000.parquet val/0000.parquet", ["train", "val"]),
     ],
 )
-def test_the_files_names_tell_the_splits(tmp_path, files, splits):
+def test_names_of_files_have_the_splits(tmp_path, files, splits):
     for file in files.split():
         write_parquet(tmp_path / file, map(png, range(2)), [0, 1])
     assert open_all(tmp_path).splits == {split: 2 * len(files.split()) // len(splits) for split in splits}
