@@ -81,7 +81,7 @@ def test_a_column_of_zero_and_one_per_class(tmp_path):
     assert flags == (("dog", "cat"), [[1, 1], [0, 0], [1, 0]])
 
 
-@pytest.mark.parametrize("flags", ["1 0 1", "yes no no", "0.0 1.0 0.0", "1 1 1"])
+@pytest.mark.parametrize("flags", ["1 0 1", "Yes no True", "0.0 1.0 0.0", "1 1 1"])
 def test_a_lone_column_of_flags_names_no_classes(tmp_path, flags):
     rows = "".join(f"{name}.png,{flag}\n" for name, flag in zip("abc", flags.split(), strict=True))
     table(tmp_path, "metadata.csv", f"file_name,sick\n{rows}")

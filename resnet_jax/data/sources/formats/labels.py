@@ -147,7 +147,11 @@ def _classes(file: Path, columns: Columns, rows: Sequence[Row], label_kind: Labe
     names = {name for row in rows for name in ([row.label] if isinstance(row.label, str) else row.label) if name}
     if not names and label_kind == "multi-hot":
         raise ValueError(f"{file}: column {column!r} has no classes; expected names, separated by ; or |")
-    if label_kind == "multi-hot" and names <= TRUTH.keys() and all(len(row.label) == 1 for row in rows):
+    if (
+        label_kind == "multi-hot"
+        and {name.casefold() for name in names} <= TRUTH.keys()
+        and all(len(row.label) == 1 for row in rows)
+    ):
         problem = f"column {column!r} has {join_names(sorted(names))} alone"
         hint = "for one yes or no per image, label_kind='class'; for several, name the column of each"
         raise ValueError(f"{file}: {problem}; expected names of classes; {hint}")
