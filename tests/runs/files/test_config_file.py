@@ -3,12 +3,21 @@
 import dataclasses
 import json
 
+import image_folders
 import pytest
 from small_run import config
 
-from resnet_jax.config import CheckpointConfig
+from resnet_jax.config import CheckpointConfig, DataConfig, from_dict, place, to_dict
 from resnet_jax.errors import SetupError
-from resnet_jax.runs.files.config_file import check_unchanged, config_of_steps, record_config
+from resnet_jax.runs.files.config_file import (
+    adopt_holdout,
+    check_unchanged,
+    config_of_steps,
+    read_config,
+    record_config,
+)
+from resnet_jax.runs.planning.data_changes import record_of
+from resnet_jax.runs.planning.plan import make_plan
 from resnet_jax.runs.trainer import train
 
 
@@ -72,3 +81,74 @@ def test_each_step_has_the_config_it_was_made_with(tmp_path, tfds_dir):
     assert [rate(1, 8), rate(9, 9), rate(9, 20), rate(21, 99)] == [0.1, 0.3, 0.3, 0.4]
     with pytest.raises(ValueError, match="was changed after step 8, whose checkpoint is deleted"):
         rate(5, 9)
+
+
+def test_a_run_of_version_0_1_0_keeps_its_splits_and_is_recognised(images, tmp_path):
+    first = image_folders.config(images, holdout="position")
+    record = {"config": to_dict(first)}
+    del record["config"]["data"]["holdout"]
+    run = tmp_path / "run"
+    (run / "checkpoints" / "3" / "meta").mkdir(parents=True)
+    (run / "config.json").write_text(json.dumps(record))
+    assert (
+        read_config(run).data.holdout == "position"
+        and from_dict(to_dict(image_folders.config(images))).data.holdout == "digest"
+    )
+    same = adopt_holdout(run, image_folders.config(images))
+    assert same == first and check_unchanged(run, same) == []
+    with pytest.raises(ValueError, match="data.batch_size was 4, now 5"):
+        changed = dataclasses.replace(image_folders.config(images), data=DataConfig(path=str(images), batch_size=5))
+        check_unchanged(run, adopt_holdout(run, changed))
+    plan = make_plan(first)
+    assert plan.splits == ("train[:80%]", "train[80%:]")
+    meta = {"data": {"images": {"train": 19, "test": 5}, "classes": ["cat", "dog"]}}
+    rebuilt = record_of(run, meta)
+    assert rebuilt.train.digests == plan.identities[0].digests
+    image_folders.write_images(images, first=12, last=13)
+    assert record_of(run, meta) is None  # its held-out part is no longer known
+    meta_file = {"format": 2, "model": {}, "classes": [], "preprocess": {}, "config": record["config"]}
+    (run / "checkpoints" / "3" / "meta" / "metadata").write_text(json.dumps(meta_file))
+    (run / "config.json").unlink()
+    assert adopt_holdout(run, image_folders.config(images)) == first
+
+
+def test_a_path_may_be_written_otherwise_and_starts_where_the_run_did(images, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = tmp_path / "run"
+    run.mkdir()
+    record_config(run, image_folders.config("set"), 0)
+    (run / "checkpoints" / "1").mkdir(parents=True)
+    places = [place(image_folders.config(path).data) for path in ("set", "set/", "./set", images)]
+    assert len(set(places)) == 1
+    for path in ("set/", "./set", str(images)):
+        assert check_unchanged(run, image_folders.config(path)) == []
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert place(read_config(run).data) == places[0]
+    images.rename(tmp_path / "moved")
+    assert read_config(run).data.path == "set"
+    record_config(run, image_folders.config("../moved"), 1)
+    assert read_config(run).data.path == "../moved" and "before" not in json.loads((run / "config.json").read_text())
+
+
+def test_a_relative_file_of_labels_starts_where_the_run_did(images, tmp_path, monkeypatch):
+    rows = [f"set/{file.relative_to(images).as_posix()},{file.parent.name}" for file in images.rglob("*.png")]
+    (tmp_path / "labels.csv").write_text("\n".join(["file,label", *rows]))
+    monkeypatch.chdir(tmp_path)
+    record_config(tmp_path, image_folders.config("set", labels="labels.csv"), 0)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert make_plan(read_config(tmp_path)).train.classes == ("cat", "dog")
+    (tmp_path / "checkpoints" / "1").mkdir(parents=True)
+    record_config(tmp_path, image_folders.config("../set", labels="../labels.csv"), 1)
+    assert read_config(tmp_path).data.labels == "../labels.csv"
+
+
+def test_an_invalid_record_of_earlier_configs_is_one_line(images, tmp_path):
+    (tmp_path / "checkpoints" / "1").mkdir(parents=True)
+    record_config(tmp_path, image_folders.config(images), 0)
+    record = json.loads((tmp_path / "config.json").read_text())
+    for before in (5, [5], [{"until": 1}]):
+        (tmp_path / "config.json").write_text(json.dumps(record | {"before": before}))
+        with pytest.raises(ValueError, match="config.json is not the config of a run: .* in 'before'"):
+            record_config(tmp_path, image_folders.config(images, padding=2), 1)

@@ -1,8 +1,12 @@
 """Checks of a config against its model and data."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 from small_run import config
 
+from resnet_jax.runs.planning.checks import check_deterministic, constant_targets
 from resnet_jax.runs.planning.plan import make_plan
 
 
@@ -17,3 +21,23 @@ def test_options_of_skipnets_are_refused_for_other_nets(tmp_path, tfds_dir, chan
 def test_a_run_does_not_end_with_soft_gates(tmp_path, tfds_dir):
     with pytest.raises(ValueError, match=r"soft-gate-epochs 2.0 is 8 of 8 steps; expected fewer"):
         make_plan(config(tmp_path, tfds_dir, model__name="cifar_skipnet38", train__soft_gate_epochs=2.0))
+
+
+def test_deterministic_runs_on_a_gpu_need_both_flags():
+    both = "--xla_gpu_deterministic_ops=true --xla_gpu_autotune_level=0"
+    for flags in (both, f"--xla_gpu_autotune_level=4 {both} --xla_dump_to=x"):
+        check_deterministic("gpu", flags)
+    check_deterministic("cpu", "")
+    for flags in ("", "--xla_gpu_deterministic_ops=true", f"{both} --xla_gpu_autotune_level=4"):
+        with pytest.raises(ValueError, match="expected --xla_gpu_deterministic_ops=true --xla_gpu_autotune_level=0 in"):
+            check_deterministic("gpu", flags)
+
+
+def test_targets_that_never_change_are_named():
+    loaders = [
+        SimpleNamespace(classes=("age", "size"), labels=np.array(rows, np.float32))
+        for rows in ([[1, 2], [1, 3]], [[-1, -1], [-1, -1]])
+    ]
+    notes = constant_targets(("train", "test"), *loaders)
+    assert notes[0] == "target 'age' is 1 in all 2 images of 'train'"
+    assert notes[1:] == [f"target {name!r} is -1 in all 2 images of 'test'" for name in ("age", "size")]

@@ -1,8 +1,9 @@
-"""What a plan makes of classes: their number, order and names; and of moments."""
+"""What a plan makes of classes: their number, order, names and weights; and of moments."""
 
+import dataclasses
 from dataclasses import replace
-from types import SimpleNamespace
 
+import image_folders
 import numpy as np
 import pytest
 from pictures import pictures
@@ -10,7 +11,7 @@ from small_run import config
 
 from resnet_jax.config import Config, DataConfig, OptimConfig
 from resnet_jax.models import create_model
-from resnet_jax.runs.planning.checks import check_deterministic, check_values_per_channel, constant_targets
+from resnet_jax.runs.planning.checks import check_values_per_channel
 from resnet_jax.runs.planning.data_changes import data_changes, with_recorded_classes
 from resnet_jax.runs.planning.metadata import data_metadata
 from resnet_jax.runs.planning.plan import make_plan
@@ -82,27 +83,39 @@ def test_class_names_in_another_unicode_form_are_the_run_s(tmp_path):
     assert data_changes(with_recorded_classes(now, {"classes": recorded}), {"data": {"classes": recorded}}) == ([], [])
 
 
-def test_deterministic_runs_on_a_gpu_need_both_flags():
-    both = "--xla_gpu_deterministic_ops=true --xla_gpu_autotune_level=0"
-    for flags in (both, f"--xla_gpu_autotune_level=4 {both} --xla_dump_to=x"):
-        check_deterministic("gpu", flags)
-    check_deterministic("cpu", "")
-    for flags in ("", "--xla_gpu_deterministic_ops=true", f"{both} --xla_gpu_autotune_level=4"):
-        with pytest.raises(ValueError, match="expected --xla_gpu_deterministic_ops=true --xla_gpu_autotune_level=0 in"):
-            check_deterministic("gpu", flags)
-
-
-def test_targets_that_never_change_are_named():
-    loaders = [
-        SimpleNamespace(classes=("age", "size"), labels=np.array(rows, np.float32))
-        for rows in ([[1, 2], [1, 3]], [[-1, -1], [-1, -1]])
-    ]
-    notes = constant_targets(("train", "test"), *loaders)
-    assert notes[0] == "target 'age' is 1 in all 2 images of 'train'"
-    assert notes[1:] == [f"target {name!r} is -1 in all 2 images of 'test'" for name in ("age", "size")]
-
-
 def test_a_configured_mean_or_deviation_is_used(tmp_path, tfds_dir):
     measured = make_plan(config(tmp_path, tfds_dir)).preprocess
     configured = make_plan(config(tmp_path, tfds_dir, data__mean=(0.9,))).preprocess
     assert configured.mean == (0.9,) and configured.std == measured.std and measured.mean != configured.mean
+
+
+def test_class_weights(images):
+    for file in sorted(images.glob("cat/*.png"))[3:]:
+        file.unlink()
+
+    def weighted(weights):
+        whole = image_folders.config(images, train_split="train", test_split="train", holdout="position")
+        return make_plan(dataclasses.replace(whole, optim=OptimConfig(warmup_epochs=0.0, class_weights=weights)))
+
+    assert weighted(None).task.class_weights is None
+    assert weighted("balanced").task.class_weights == pytest.approx((15 / (2 * 3), 15 / (2 * 12)))  # n / (K * n_k)
+    assert weighted((1.0, 0.0)).task.class_weights == (1.0, 0.0)
+    assert weighted(("dog=2.5",)).task.class_weights == (1.0, 2.5)
+    assert weighted(("dog=0", "cat=3")).task.class_weights == (3.0, 0.0)
+    plan = with_recorded_classes(weighted("balanced"), {"classes": ["dog", "cat"]})
+    assert plan.task.class_weights == pytest.approx((15 / (2 * 12), 15 / (2 * 3)))
+    for weights, message in (
+        (
+            (1.0,),
+            "expected optim.class_weights to have 2 numbers, one per class, got 1; .*: cat, dog; or CLASS=WEIGHT",
+        ),
+        (("dgo=1",), "optim.class_weights: no class 'dgo'; did you mean dog"),
+        (("dog=0", "cat=0"), "optim.class_weights: expected one weight or more above 0, got 0 for each class"),
+        ((1.0, "cat=2"), "optim.class_weights: .*; or CLASS=WEIGHT"),
+        (("cat=-2",), "optim.class_weights: .*; or CLASS=WEIGHT"),
+        (("cat=x",), "optim.class_weights: .*; or CLASS=WEIGHT"),
+        ((0.0, 0.0), "optim.class_weights: expected balanced, or a number of at least 0 for each class"),
+        ((), "optim.class_weights: expected balanced, or"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            weighted(weights)
