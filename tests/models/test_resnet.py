@@ -11,7 +11,7 @@ import pytest
 import recipe
 
 from resnet_jax import ops
-from resnet_jax.models import ResNet, Stage, create_model, feature_info, shapes
+from resnet_jax.models import ResNet, Stage, create_model, feature_info
 from resnet_jax.models.blocks import Residual
 from resnet_jax.models.combine import HighwayGate
 from resnet_jax.models.context import BlockContext
@@ -134,11 +134,6 @@ def test_each_block_samples_its_own_drop_path(monkeypatch):
     assert 0.3 < min(agreement) and max(agreement) < 0.7  # fair coins, seven standard deviations
 
 
-def test_drop_path_in_a_plain_net_raises_an_error():
-    with pytest.raises(ValueError, match="drop_path needs shortcuts"):
-        feature_info(create_model("cifar_plain20", drop_path=0.1))
-
-
 def test_randomness_is_off_in_evaluation_and_without_rates():
     a = tiny(drop_path=0.5, drop_rate=0.5).apply(VARIABLES, X, train=False).logits  # without keys
     np.testing.assert_array_equal(a, tiny().apply(VARIABLES, X, train=False).logits)
@@ -169,13 +164,6 @@ def test_in_channels_num_classes_stem_and_pooling():
     cifar = create_model("resnet18", stem="cifar", num_classes=10)
     assert feature_info(cifar, 32)["stage4"] == (512, 8)
     assert feature_info(cifar, 32)["stem"] == (64, 1)
-
-
-def test_a_stem_by_name_ends_like_the_nets_stem():
-    """Stems of pre-activation nets have no norm and activation at the end."""
-    for name, norms in (("resnet50", 1), ("resnetv2_50", 0)):
-        params = shapes(create_model(name, stem="cifar"), 32).variables["params"]
-        assert set(params["stem"]) == {"conv", *["norm"] * norms}
 
 
 @pytest.mark.parametrize(
@@ -218,7 +206,7 @@ def test_a_component_of_ones_own_needs_no_change_to_the_library():
 
     gated = partial(Residual, combine=Gate)
     net = ResNet(stages=(Stage(1, 64, 1, gated), Stage(1, 128, 2, gated)), num_classes=3)
-    outputs, variables = net.init_with_output(jax.random.key(0), X, train=False)
+    outputs, variables = jax.eval_shape(partial(net.init_with_output, train=False), jax.random.key(0), X)
     assert outputs.logits.shape == (4, 3)
     assert variables["params"]["stage2_block0"]["combine"]["gate"]["kernel"].shape == (1, 1, 128, 128)
 
@@ -326,7 +314,7 @@ def test_a_subclass_passes_a_carry_from_block_to_block():
 
     for remat in ("none", "block", "stage"):
         net = Counting(stages=(Stage(2, 8, 1, Scaled), Stage(1, 8, 2, Scaled)), stem_features=4, remat=remat)
-        outputs, variables = net.init_with_output(jax.random.key(0), X, train=False)
+        outputs, variables = jax.jit(partial(net.init_with_output, train=False))(jax.random.key(0), X)
         assert outputs.features["count"] == 3
         assert net.block_names() == ["stage1_block0", "stage1_block1", "stage2_block0"]
         assert set(variables["params"]) == {"stem", *net.block_names(), "head"}
