@@ -21,10 +21,10 @@ import numpy as np
 from PIL import Image
 
 from resnet_jax.data import MemoryLoader
-from resnet_jax.data.loading.crops import centre_crop, random_box, random_resized_crop
-from resnet_jax.data.loading.decoding import read_image
 from resnet_jax.data.loading.streaming import StreamingLoader
 from resnet_jax.data.sources.array_source import ArraySource
+from resnet_jax.images.crops import centre_crop, random_box, random_resized_crop
+from resnet_jax.images.decoding import read_image
 
 SIZE = 224
 

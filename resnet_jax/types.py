@@ -6,16 +6,20 @@ series [N, L, C], volumes [N, D, H, W, C]; [N, *spatial, C] is any of them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict
+
+if TYPE_CHECKING:  # the nets do without Pillow
+    from resnet_jax.images.decoding import Picture
 
 Array = jax.Array
 ARRAYS = (np.ndarray, jax.Array)  # for checks of types
@@ -34,28 +38,34 @@ def at_least_float32(dtype: Any) -> Any:
 
 @dataclass(frozen=True)
 class Preprocess:
-    """What stands between an image file and the net: resize, centre crop, scale to [0, 1], normalise per channel."""
+    """What stands between an image file and the net: resize, crop, scale to [0, 1], normalise per channel.
+
+    - `preprocess.batch(images)`, of files, PIL images or arrays of any size, is the net's input.
+    - `preprocess.image(image)` resizes and crops one of them, and stays in uint8.
+    - `preprocess(images)` normalises uint8 images that have their size already, and does nothing else.
+    """
 
     image_size: int  # side of the square crop, pixels
-    resize: int  # the shorter side before the crop, pixels
+    resize: int  # the shorter side before the crop, pixels; see `crop_mode`
     mean: tuple[float, ...]  # one per channel, of values in [0, 1]
     std: tuple[float, ...]
-    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    interpolation: Literal["bilinear", "bicubic", "lanczos"] = "bilinear"
     source: str = field(
         default="", compare=False
     )  # where these values come from; "assumed: ..." if the file is unknown
+    # "center" resizes the shorter side; "squash" both, to a square; "border" the longer, on a ground of the mean.
+    crop_mode: Literal["center", "squash", "border"] = "center"
 
     def __call__(self, images: Array) -> Array:
-        """Normalise on the device: uint8 [N, H, W, C], already resized and cropped -> float32 [N, H, W, C].
+        """Only normalises, on the device: uint8 [N, H, W, C] of any H and W -> float32 [N, H, W, C].
+
+        The images are resized and cropped already; `batch` does all of it.
 
         Raises:
           TypeError: a list, a PIL image, a PyTorch tensor or another object that is no array.
           ValueError: images of another type, rank or number of channels; or no mean and deviation are known.
         """
-        if not self.mean:
-            reason = "no mean and deviation are known for the channels of this net"
-            raise ValueError(f"{reason}; build a Preprocess(image_size, resize, mean, std) with yours")
-        channels = len(self.mean)
+        channels = self._channels()
         expected = f"images uint8 [N, H, W, {channels}] with values 0 to 255"
         check_is_array(images, expected)
         if images.dtype != jnp.uint8 or images.ndim != 4 or images.shape[-1] != channels:
@@ -69,6 +79,56 @@ class Preprocess:
         offset = jnp.asarray([m / s for m, s in zip(self.mean, self.std, strict=True)], jnp.float32)
         shape = (1, 1, 1, -1)
         return images.astype(jnp.float32) * scale.reshape(shape) - offset.reshape(shape)
+
+    def image(self, image: str | Path | Picture | Array | np.ndarray) -> np.ndarray:
+        """Resizes and crops an image as the weights' authors did in evaluation: uint8 [image_size, image_size, C].
+
+        EXIF orientation is applied, transparent pixels lie on white, 16-bit values keep their high byte.
+
+        Args:
+          image: an image file, a PIL image, or pixels uint8 [H, W] or [H, W, C], of any size.
+
+        Raises:
+          TypeError: another kind of object, or an array of another type.
+          ValueError: an array of another shape, or a net of other than 1 or 3 channels.
+          OSError: the file cannot be opened.
+          UnreadableImage: the file is not a valid image.
+        """
+        from resnet_jax.images.inputs import read_input
+
+        return self.crop(read_input(image, self._channels()))
+
+    def batch(self, images: Iterable[str | Path | Picture | Array | np.ndarray]) -> Array:
+        """Resizes, crops and normalises images: float32 [N, image_size, image_size, C]. Raises as `image` does."""
+        if isinstance(images, str | Path):
+            raise TypeError(f"expected a list of images, got {str(images)!r}; did you mean [{str(images)!r}]?")
+        if not (pixels := [self.image(image) for image in images]):
+            raise ValueError("expected at least one image, got none")
+        return self(jnp.asarray(np.stack(pixels)))
+
+    def crop(self, picture: Picture) -> np.ndarray:
+        """Resizes and crops a decoded image (mode "L" or "RGB"): uint8 [image_size, image_size, C]."""
+        from resnet_jax.images.crops import eval_crop
+
+        return eval_crop(
+            picture,
+            resize=self.resize,
+            size=self.image_size,
+            interpolation=self.interpolation,
+            mode=self.crop_mode,
+            fill=[round(255 * value) for value in self.mean],
+        )
+
+    def record(self) -> dict[str, Any]:
+        """As checkpoints store it; without the crop mode where it is "center", which older versions do not know."""
+        values = asdict(self)
+        return values if self.crop_mode != "center" else {key: x for key, x in values.items() if key != "crop_mode"}
+
+    def _channels(self) -> int:
+        if not self.mean:
+            reason = "no mean and deviation are known for the channels of this net"
+            raise ValueError(f"{reason}; build a Preprocess(image_size, resize, mean, std) with yours")
+        return len(self.mean)
 
     def undo(self, images: Array) -> Array:
         """For looking at: normalised float [N, H, W, C] -> uint8 [N, H, W, C]."""
@@ -128,7 +188,7 @@ def check_is_array(images: Any, expected: str) -> None:
     kind = type(images)
     library = kind.__module__.partition(".")[0]
     hint = {
-        "PIL": "; numpy.asarray(image)[None] is a batch of one",
+        "PIL": "; preprocess.batch([image]) resizes, crops and normalises",
         "torch": "; tensor.permute(0, 2, 3, 1).numpy() moves the channels last",
         "builtins": "; numpy.stack(images) makes an array of a list" if isinstance(images, list | tuple) else "",
     }.get(library, "")

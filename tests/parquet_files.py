@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from resnet_jax.data.loading.decoding import read_image
+from resnet_jax.images.decoding import read_image
 
 
 def png(value):

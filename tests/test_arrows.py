@@ -20,12 +20,13 @@ BELOW_RUNS = (
 )
 INSIDE_RUNS = ("runs.files", "runs.planning", "runs.starting", "runs.pretrained")
 ALLOWED = {  # room: what it may import, by longest matching prefix
-    "types": (),
+    "types": ("images",),
     "errors": (),
     "extras": ("errors",),
     "moved": (),
     "old_names": ("moved",),
     "files": ("errors",),
+    "images": ("errors", "files", "images"),
     "config": ("errors", "files", "config"),
     "ops": ("types", "ops"),
     "metrics": (*BASE, "metrics"),
@@ -52,7 +53,7 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     ),
     "models.inspect": ("types", "ops", "models.options", "models.registry", "models.resnet"),
     "models": (*BASE, "ops", "models"),
-    "data": (*BASE, "ops", "data"),
+    "data": (*BASE, "images", "ops", "data"),
     "weights": (*BASE, "models", "weights"),
     "analysis": (*BASE, "ops", "metrics", "models", "analysis"),
     "tasks": (*BASE, "ops", "metrics", "models.registry", "analysis.confusion", "analysis.text", "tasks"),
@@ -62,7 +63,7 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     "steps": ("types", "metrics", "tasks.classification", "tasks.losses", "training"),
     "distributed": (*BASE, "distributed"),
     "checkpoints": (*BASE, "distributed", "checkpoints"),
-    "evaluation": (*BASE, "metrics", "tasks", "training", "data", "distributed", "evaluation"),
+    "evaluation": (*BASE, "metrics", "tasks", "training", "images", "data", "distributed", "evaluation"),
     "runs.files": (*BASE, "config", *BELOW_RUNS, "runs.files"),
     "runs.planning": (*BASE, "config", *BELOW_RUNS, "runs.files", "runs.planning"),
     "runs.starting": (*BASE, "config", *BELOW_RUNS, "runs.files", "runs.planning", "runs.pretrained", "runs.starting"),
@@ -85,7 +86,7 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
 ONE_FILE = {  # heavy packages, and the one place that imports each
     "orbax": {"checkpoints/manager.py", "checkpoints/reader.py"},
     "tensorflow_datasets": {"data/sources/tfds.py"},
-    "PIL": {"data/loading/crops.py", "data/loading/decoding.py", "analysis/contact_sheet.py"},
+    "PIL": {"images/decoding.py", "images/crops.py", "analysis/contact_sheet.py"},
     "grain": {"data/loading/streaming.py"},
     "pyarrow": {"data/sources/parquet.py"},
     "tensorboardX": {"runs/loop/writers.py"},

@@ -29,11 +29,11 @@ from resnet_jax.cli.arguments import make_parser
 from resnet_jax.cli.train import parse
 from resnet_jax.config import Config, check_config, check_types, from_dict, load_config, to_dict
 from resnet_jax.data import open_loader
-from resnet_jax.data.loading.crops import centre_crop, random_resized_crop
-from resnet_jax.data.loading.decoding import read_image
 from resnet_jax.data.sources.formats import open_path, read_idx
 from resnet_jax.data.sources.image_files import ImageFileSource
 from resnet_jax.errors import DataError
+from resnet_jax.images.crops import centre_crop, random_resized_crop
+from resnet_jax.images.decoding import read_image
 from resnet_jax.runs.files.config_file import read_config
 from resnet_jax.weights.wrappers import read_state
 
@@ -441,7 +441,7 @@ READ = """
 import resource, sys
 from pathlib import Path
 from resnet_jax.data.sources.formats import open_path, read_idx
-from resnet_jax.data.loading.decoding import read_image
+from resnet_jax.images.decoding import read_image
 from resnet_jax.weights.wrappers import read_state
 image = lambda file: read_image(file.read_bytes(), str(file))
 dataset = lambda file: open_path(file).examples("train")

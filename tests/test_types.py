@@ -1,13 +1,16 @@
 """Preprocessing of images, and nets with their trained variables."""
 
+import json
 import pickle
 from copy import deepcopy
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from resnet_jax import Preprocess, Pretrained, create_model
+from resnet_jax.checkpoints.reader import Checkpoint
 
 
 class Tensor:
@@ -23,7 +26,7 @@ class Tensor:
         (np.zeros((4, 4, 3), np.uint8), ValueError, r"got uint8 \[4, 4, 3\]; images\[None\] is a batch of one"),
         (np.zeros((2, 3, 4, 4), np.uint8), ValueError, r"got uint8 \[2, 3, 4, 4\]; images.transpose\(0, 2, 3, 1\)"),
         (np.zeros((2, 4, 4, 1), np.uint8), ValueError, r"got uint8 \[2, 4, 4, 1\]$"),
-        (Image.new("RGB", (4, 4)), TypeError, r"got PIL.Image; numpy.asarray\(image\)\[None\] is a batch of one"),
+        (Image.new("RGB", (4, 4)), TypeError, r"got PIL.Image; preprocess.batch\(\[image\]\) resizes"),
         ([np.zeros((4, 4, 3), np.uint8)], TypeError, r"got list; numpy.stack\(images\)"),
         (Tensor(), TypeError, r"got torch.Tensor; tensor.permute\(0, 2, 3, 1\).numpy\(\)"),
         (None, TypeError, "got None"),
@@ -35,6 +38,37 @@ def test_images_that_are_not_bytes_of_the_right_shape_are_refused(images, error,
     if error is TypeError:
         with pytest.raises(error, match=rf"expected images float \[N, H, W, 3\], .*, {message}"):
             create_model("cifar_resnet8").apply({"params": {}}, images, train=False)
+
+
+def test_a_batch_is_resized_cropped_and_normalised():
+    preprocess = Preprocess(8, 10, (0.5, 0.4, 0.3), (0.2,) * 3, "bicubic")
+    images = [np.random.default_rng(i).integers(0, 256, (20 + i, 16, 3), np.uint8) for i in range(2)]
+    pixels = [preprocess.image(image) for image in images]
+    assert [x.shape for x in pixels] == [(8, 8, 3)] * 2 and pixels[0].dtype == np.uint8
+    batch = preprocess.batch([images[0], Image.fromarray(images[1])])
+    assert batch.dtype == np.float32
+    np.testing.assert_allclose(batch, (np.stack(pixels) / 255 - preprocess.mean) / 0.2, atol=1e-5)
+    np.testing.assert_array_equal(batch, preprocess(np.stack(pixels)))
+    assert preprocess(np.stack([images[0]])).shape == (1, 20, 16, 3)  # which only normalises
+    for wrong, error, message in (
+        ("photo.jpg", TypeError, r"expected a list of images, got 'photo.jpg'; did you mean \['photo.jpg'\]"),
+        ([], ValueError, "expected at least one image, got none"),
+    ):
+        with pytest.raises(error, match=message):
+            preprocess.batch(wrong)
+    with pytest.raises(ValueError, match="no mean and deviation are known"):
+        Preprocess(8, 8, (), ()).image(images[0])
+
+
+def test_checkpoints_record_the_crop_mode_only_where_it_is_not_the_usual():
+    """Older versions read the others."""
+    usual = Preprocess(8, 10, (0.5,), (0.2,), "bicubic", "a run")
+    fields = {"image_size": 8, "resize": 10, "mean": (0.5,), "std": (0.2,), "interpolation": "bicubic"}
+    assert usual.record() == {**fields, "source": "a run"}
+    squashed = Preprocess(8, 10, (0.5,), (0.2,), crop_mode="squash")
+    for preprocess in (usual, squashed):
+        metadata = json.loads(json.dumps({"preprocess": preprocess.record()}))
+        assert Checkpoint(Path("1"), metadata, {}).preprocess == preprocess
 
 
 def test_pretrained_unpacks_into_four_and_copies_keep_its_classes():

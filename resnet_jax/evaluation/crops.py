@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from resnet_jax.data.loading.crops import middle, resized
-from resnet_jax.data.loading.decoding import Picture, pixels
+from resnet_jax.images.crops import middle, resized
+from resnet_jax.images.decoding import Picture, pixels
 
 LONGEST = 3  # times the shorter side: of a longer image the multi-scale evaluation sees the middle
 

@@ -61,8 +61,8 @@ def predict(
         preprocess.image_size,
         resize=preprocess.resize,
         channels=len(preprocess.mean),
-        interpolation=preprocess.interpolation,
         skip_unreadable=True,
+        crop=preprocess.crop,
     )
     step = jax.jit(forward_step(net.model, task.predictions, axis_name=None, prepare=preprocess))
     variables = jax.device_put(net.variables)

@@ -12,13 +12,12 @@ import jax
 import numpy as np
 import optax
 
-from resnet_jax.data.loading.crops import centre_crop
-from resnet_jax.data.loading.decoding import Picture
 from resnet_jax.data.loading.streaming import StreamingLoader
 from resnet_jax.distributed.devices import Parallel
 from resnet_jax.errors import did_you_mean
 from resnet_jax.evaluation.crops import mirrored, ten_crops, whole
 from resnet_jax.evaluation.evaluate import in_flight
+from resnet_jax.images.decoding import Picture
 from resnet_jax.metrics.typed import Metric, merge, results
 from resnet_jax.tasks import Predictions, Rows, Task
 from resnet_jax.training.core import forward_step
@@ -49,11 +48,11 @@ def make_views(protocol: Protocol, source: StreamingLoader, scales: Sequence[int
     size = source.image_size
     options: dict[str, Any] = {"interpolation": source.interpolation}
     if protocol == "single":
-        return lambda image: [centre_crop(image, resize=source.resize, size=size, **options)]
+        return lambda image: [source.eval_crop(image)]
     if protocol == "flip":
 
         def both(image: Picture) -> list[np.ndarray]:
-            crop = centre_crop(image, resize=source.resize, size=size, **options)
+            crop = source.eval_crop(image)
             return [crop, mirrored(crop)]
 
         return both

@@ -61,7 +61,7 @@ class PublishedWeights:
         """Evaluation's preprocessing, at the test size if there is one."""
         crop_pct = (self.test_crop_pct if self.test_size else None) or self.crop_pct
         resize = self.resize or math.floor(self.eval_size / crop_pct)
-        return Preprocess(self.eval_size, resize, self.mean, self.std, self.interpolation, self.name)
+        return Preprocess(self.eval_size, resize, self.mean, self.std, self.interpolation, self.name, self.crop_mode)
 
 
 def published(model: str) -> tuple[PublishedWeights, ...]:

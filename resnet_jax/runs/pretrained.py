@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +99,7 @@ def save_checkpoint(
     metadata = {
         "model": {"name": model, "overrides": options},
         "classes": list(classes),
-        "preprocess": asdict(preprocess),
+        "preprocess": preprocess.record(),
     }
     if task is not None:
         metadata |= {"task": task.name, "task_record": task.record()}

@@ -10,10 +10,13 @@ from typing import Any
 
 import flax.linen as nn
 
+from resnet_jax.errors import one_of
 from resnet_jax.models import ModelSpec
 from resnet_jax.models.spec import IMAGENET
 from resnet_jax.types import Preprocess
 from resnet_jax.weights.published import by_checksum
+
+INTERPOLATIONS, CROP_MODES = ("bilinear", "bicubic", "lanczos"), ("center", "squash", "border")
 
 
 def preprocess_for(
@@ -79,16 +82,16 @@ def _timm(config: Mapping[str, Any], source: str) -> Preprocess:
     crop = crop or config.get("crop_pct") or 0.875
     is_shape = _are_numbers(size) and len(size) == 3 and all(isinstance(x, int) and x > 0 for x in size)
     check(is_shape and size[1] == size[2], f"{tested} to be a square [C, S, S]", size)
-    check(interpolation in ("bilinear", "bicubic"), "interpolation to be bilinear or bicubic", repr(interpolation))
+    check(interpolation in INTERPOLATIONS, f"interpolation to be {one_of(INTERPOLATIONS)}", repr(interpolation))
     check(_are_numbers([crop]) and crop > 0, "crop_pct to be a number above 0", repr(crop))
-    mode = config.get("crop_mode") or "center"
-    note = "" if mode == "center" else f"; crop_mode {mode!r} is not applied, crops are central"
+    mode: Any = config.get("crop_mode") or "center"
+    check(mode in CROP_MODES, f"crop_mode to be {one_of(CROP_MODES)}", repr(mode))
     mean, std = (config.get(key) or default for key, default in zip(("mean", "std"), IMAGENET, strict=True))
     for key, values in {"mean": mean, "std": std}.items():
         is_valid = _are_numbers(values) and len(values) in (size[0], 3) and all(0 <= x <= 1 for x in values)
         check(is_valid, f"{key} to be {size[0]} numbers from 0 to 1, one per channel", values)
     check(len(mean) == len(std) and min(std) > 0, "std to be above 0, one value per mean", f"{mean}, {std}")
-    return Preprocess(size[1], math.floor(size[1] / crop), tuple(mean), tuple(std), interpolation, source + note)
+    return Preprocess(size[1], math.floor(size[1] / crop), tuple(mean), tuple(std), interpolation, source, mode)
 
 
 def _are_numbers(values: Any) -> bool:

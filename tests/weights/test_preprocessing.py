@@ -54,7 +54,8 @@ def test_assumed_values_are_reported_as_assumed():
 @pytest.mark.parametrize(
     ("wrong", "expected"),
     [
-        ({"interpolation": "random"}, "interpolation to be bilinear or bicubic, got 'random'"),
+        ({"interpolation": "random"}, "interpolation to be bilinear, bicubic or lanczos, got 'random'"),
+        ({"crop_mode": "centre"}, "crop_mode to be center, squash or border, got 'centre'"),
         ({"input_size": [3, 224, 192]}, r"input_size to be a square \[C, S, S\], got \[3, 224, 192\]"),
         ({"input_size": "224"}, r"input_size to be a square \[C, S, S\], got 224"),
         ({"crop_pct": "0.9"}, "crop_pct to be a number above 0, got '0.9'"),

@@ -7,16 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from resnet_jax.data.loading.crops import centre_crop
-from resnet_jax.data.loading.decoding import read_image
-from resnet_jax.files import expanded
 from resnet_jax.types import Preprocess
 
 
 def read_images(files: Iterable[str | Path], preprocess: Preprocess) -> np.ndarray:
     """Image files as `resnet-jax predict` reads them: uint8 [N, H, W, C], resized and cropped for `preprocess`.
 
-    `preprocess(images)` then normalises them for the net.
+    `preprocess(images)` then normalises them for the net; `preprocess.batch(files)` does both.
 
     Args:
       files: paths of images in any format that training reads.
@@ -31,15 +28,7 @@ def read_images(files: Iterable[str | Path], preprocess: Preprocess) -> np.ndarr
         raise TypeError(f"expected a list of image files, got {str(files)!r}; did you mean [{str(files)!r}]?")
     if not preprocess.mean:
         raise ValueError("expected a Preprocess with a mean and a deviation per channel, got one without")
-    images = [
-        centre_crop(
-            read_image(expanded(file).read_bytes(), str(file), channels=len(preprocess.mean)),
-            resize=preprocess.resize,
-            size=preprocess.image_size,
-            interpolation=preprocess.interpolation,
-        )
-        for file in files
-    ]
+    images = [preprocess.image(file) for file in files]
     if not images:
         raise ValueError("expected at least one image file, got none")
     return np.stack(images)

@@ -8,7 +8,6 @@ from itertools import count
 
 import numpy as np
 
-from resnet_jax.data.loading.decoding import pixels, read_image
 from resnet_jax.data.loading.samplers import WHOLE, ShuffleSampler, check_balance, share_rows, training_sampler
 from resnet_jax.data.loading.statistics import pixel_moments
 from resnet_jax.data.sources.array_source import ArraySource
@@ -16,6 +15,7 @@ from resnet_jax.data.sources.label_kinds import Label, compact
 from resnet_jax.data.sources.limits import MEMORY
 from resnet_jax.data.sources.protocols import DataSource
 from resnet_jax.errors import NeedsImageSize, UnreadableImage
+from resnet_jax.images.decoding import pixels, read_image
 from resnet_jax.types import Batch
 
 

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from resnet_jax.data.loading.decoding import read_image
 from resnet_jax.data.loading.streaming import StreamingLoader
 from resnet_jax.data.loading.threads import in_threads
 from resnet_jax.data.sources.label_kinds import LabelKind, out_of_range
 from resnet_jax.data.sources.protocols import DataSource
 from resnet_jax.data.sources.subsets import known_labels
 from resnet_jax.errors import UnreadableImage
+from resnet_jax.images.decoding import read_image
 
 
 def class_counts(source: object, num_classes: int, label_kind: LabelKind = "class") -> np.ndarray | None:

@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from resnet_jax.data.loading.decoding import largest_of_16_bits, read_image
 from resnet_jax.data.sources.protocols import DataSource
 from resnet_jax.errors import UnreadableImage
+from resnet_jax.images.decoding import largest_of_16_bits, read_image
 
 SAMPLE = 500  # images by which channels and moments are judged
 DEPTH_SAMPLE = 8  # images whose bit depth is checked

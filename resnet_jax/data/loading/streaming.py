@@ -12,8 +12,6 @@ from itertools import islice
 
 import numpy as np
 
-from resnet_jax.data.loading.crops import centre_crop, random_resized_crop
-from resnet_jax.data.loading.decoding import Picture, read_image
 from resnet_jax.data.loading.samplers import WHOLE, ShuffleSampler, share_rows, training_sampler
 from resnet_jax.data.loading.statistics import pixel_moments, sample
 from resnet_jax.data.loading.threads import in_threads, processors
@@ -22,6 +20,8 @@ from resnet_jax.data.sources.protocols import DataSource
 from resnet_jax.data.sources.subsets import known_labels, labels_of
 from resnet_jax.errors import DataError, MixedChannels, UnreadableImage
 from resnet_jax.extras import extra
+from resnet_jax.images.crops import centre_crop, random_resized_crop
+from resnet_jax.images.decoding import Picture, read_image
 from resnet_jax.types import Batch
 
 
@@ -45,6 +45,7 @@ class StreamingLoader:
     skip_unreadable: bool = False
     skipped: dict[str, str] = field(default_factory=dict)
     balance: bool = False  # training batches have each class equally often
+    crop: Callable[[Picture], np.ndarray] | None = None  # of evaluation, uint8 [H, W, C]; None: the centre crop
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -116,6 +117,12 @@ class StreamingLoader:
         row = self._example(index, None)
         return None if row is None else row["image"]
 
+    def eval_crop(self, image: Picture) -> np.ndarray:
+        """A picture as evaluation sees it: uint8 [image_size, image_size, C]."""
+        if self.crop is not None:
+            return self.crop(image)
+        return centre_crop(image, resize=self.resize, size=self.image_size, interpolation=self.interpolation)
+
     def _eval_example(self, index: int) -> Batch:
         row = self._example(index, None) if index < self.num_examples else None
         return (
@@ -144,7 +151,7 @@ class StreamingLoader:
         if image is None:
             return None
         if rng is None:
-            crop = centre_crop(image, resize=self.resize, size=self.image_size, interpolation=self.interpolation)
+            crop = self.eval_crop(image)
         else:
             crop = random_resized_crop(
                 image, size=self.image_size, rng=rng, crop_area=self.crop_area, interpolation=self.interpolation

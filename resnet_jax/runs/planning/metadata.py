@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 from resnet_jax.config import to_dict
@@ -18,7 +17,7 @@ def checkpoint_metadata(plan: RunPlan, step: int) -> dict[str, Any]:
         "task": plan.task.name,
         "task_record": plan.task.record(),
         "classes": list(plan.train.classes),
-        "preprocess": asdict(plan.preprocess),
+        "preprocess": plan.preprocess.record(),
         "versions": versions(),
         "numerics": NUMERICS,
         "config": to_dict(plan.config),

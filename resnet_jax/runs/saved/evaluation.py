@@ -219,11 +219,11 @@ def _open_images(images: TestImages, checkpoint: Checkpoint, label_kind: LabelKi
         channels=channels,
         image_size=preprocess.image_size,
         resize=preprocess.resize if config.resize in (None, images.run_config.resize) else config.resize,
-        interpolation=preprocess.interpolation,
     )
     check_data(cropped)
-    result: Any = open_split(cropped, images.dataset, images.split, known, label_kind)
-    return result
+    loader: Any = open_split(cropped, images.dataset, images.split, known, label_kind)
+    crop = replace(preprocess, resize=loader.resize).crop
+    return replace(loader, crop=crop, interpolation=preprocess.interpolation)
 
 
 def _check_size(source: data.Loader, preprocess: Preprocess, name: str) -> None:

@@ -4,9 +4,9 @@ from PIL import Image
 
 from resnet_jax import Preprocess
 from resnet_jax.data import read_images
-from resnet_jax.data.loading.crops import centre_crop
-from resnet_jax.data.loading.decoding import read_image
 from resnet_jax.errors import UnreadableImage
+from resnet_jax.images.crops import centre_crop
+from resnet_jax.images.decoding import read_image
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -12,14 +12,14 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from resnet_jax.data import open_dataset, open_loader
-from resnet_jax.data.loading.crops import centre_crop
-from resnet_jax.data.loading.decoding import read_image
 from resnet_jax.data.loading.samplers import ShuffleSampler
 from resnet_jax.data.loading.statistics import infer_channels, pixel_moments
 from resnet_jax.data.loading.streaming import StreamingLoader
 from resnet_jax.data.sources.array_source import ArraySource
 from resnet_jax.data.sources.image_files import ImageFileSource
 from resnet_jax.errors import UnreadableImage
+from resnet_jax.images.crops import centre_crop
+from resnet_jax.images.decoding import read_image
 
 NUMBER = 23  # a prime
 

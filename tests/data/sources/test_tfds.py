@@ -10,10 +10,10 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from resnet_jax.data import default_splits, open_dataset, open_loader
-from resnet_jax.data.loading.decoding import read_image
 from resnet_jax.data.sources.held_out import shared
 from resnet_jax.data.sources.tfds import open_tfds
 from resnet_jax.errors import UnreadableImage
+from resnet_jax.images.decoding import read_image
 
 COUNTS = {"train": 50, "validation": 7, "test": 10}
 

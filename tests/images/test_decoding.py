@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from resnet_jax.data.loading.decoding import MAX_PIXELS, MAX_SIDE, pixels, read_image
 from resnet_jax.errors import UnreadableImage
+from resnet_jax.images.decoding import MAX_PIXELS, MAX_SIDE, pixels, read_image
 
 RNG = np.random.default_rng(0)
 COLOUR = RNG.integers(0, 256, (6, 9, 3), np.uint8)
@@ -262,7 +262,7 @@ def test_nothing_is_warned_of(tmp_path):
         (tmp_path / name).write_bytes(data)
     code = (
         "import pathlib\n"
-        "from resnet_jax.data.loading.decoding import UnreadableImage, read_image\n"
+        "from resnet_jax.images.decoding import UnreadableImage, read_image\n"
         f"for file in sorted(pathlib.Path({str(tmp_path)!r}).iterdir()):\n"
         "    try: print(file.name, read_image(file.read_bytes(), file.name).size)\n"
         "    except UnreadableImage as error: print(error)\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
+from contextlib import nullcontext
 from importlib.util import find_spec
 
 import numpy as np
@@ -24,13 +25,14 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
-def read_image(data: bytes | np.ndarray, name: str, channels: int | None = None) -> Image.Image:
-    """An encoded image as a viewer shows it, or pixels uint8 [H, W, C]; mode "L" (one channel) or "RGB" (three).
+def read_image(data: bytes | Picture | np.ndarray, name: str, channels: int | None = None) -> Picture:
+    """An encoded or PIL image as a viewer shows it, or pixels uint8 [H, W, C]; mode "L" (one channel) or "RGB" (three).
 
     EXIF orientation is applied, 16-bit values keep their high byte, transparent pixels lie on white, and of an
     animation the first frame is taken.
 
     Args:
+      data: a PIL image is copied.
       name: what a message calls it.
       channels: 1, 3, or None: 1 for a grey image, 3 for every other.
 
@@ -39,18 +41,25 @@ def read_image(data: bytes | np.ndarray, name: str, channels: int | None = None)
         `MAX_SIDE`, or has float or 32-bit pixels.
     """
     if isinstance(data, np.ndarray):
-        return _with_channels(Image.fromarray(data[..., 0] if data.shape[-1] == 1 else data), channels)
-    if not data:
+        picture = Image.fromarray(data[..., 0] if data.shape[-1] == 1 else data)
+        if picture.mode in ("LA", "RGBA"):
+            picture = _eight_bits(picture, name, None)
+        return _with_channels(picture, channels)
+    if isinstance(data, bytes) and not data:
         raise UnreadableImage(f"{name}: the file is empty")
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with Image.open(io.BytesIO(data), formats=FORMATS) if isinstance(data, bytes) else nullcontext(data) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise UnreadableImage(f"{name}: expected at most {MAX_PIXELS:,} pixels, got {_size(image)}")
             if max(image.size) > MAX_SIDE:
                 raise UnreadableImage(f"{name}: expected sides of at most {MAX_SIDE:,} pixels, got {_size(image)}")
-            image.load()  # one frame
+            format = image.format
+            if isinstance(data, bytes):
+                image.load()  # one frame
+            else:
+                image = image.copy()
             ImageOps.exif_transpose(image, in_place=True)  # else a copy, of what may be half a gigabyte
-            return _with_channels(_eight_bits(image, name, image.format), channels)
+            return _with_channels(_eight_bits(image, name, format), channels)
     except UnreadableImage:
         raise
     except Image.DecompressionBombError as error:

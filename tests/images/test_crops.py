@@ -1,18 +1,99 @@
-"""Crops: evaluation's are torchvision's to the bit, random ones follow its rule."""
+"""Resizing and cropping."""
 
 import math
 import time
 
+import evaluation_crops
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from resnet_jax.data.loading.crops import centre_crop, random_resized_crop
-from resnet_jax.data.loading.decoding import pixels
+from resnet_jax.images.crops import centre_crop, eval_crop, random_resized_crop
+from resnet_jax.images.decoding import pixels
+from resnet_jax.models.published import match
 
 COLOUR = np.random.default_rng(0).integers(0, 256, (6, 9, 3), np.uint8)
+
+
+NAMES = dict(evaluation_crops.preprocesses())
+
+
+@pytest.fixture(scope="module")
+def library_crops():
+    with np.load(evaluation_crops.FILE) as stored:
+        return dict(stored)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_evaluation_sees_what_timms_and_torchvisions_transforms_make(name, library_crops):
+    """Portraits, landscapes, sides of a pixel and images smaller than the crop, to one level."""
+    assert library_crops.keys() == NAMES.keys()
+    for shape, expected in zip(evaluation_crops.SHAPES, library_crops[name], strict=True):
+        crop = NAMES[name].image(evaluation_crops.picture(*shape))
+        np.testing.assert_allclose(crop.astype(int), expected, atol=1, err_msg=str(shape))
+
+
+@pytest.mark.parity
+def test_the_library_crops_are_those_of_the_libraries(library_crops):
+    pytest.importorskip("timm")
+    for name, crops in evaluation_crops.library_crops().items():
+        np.testing.assert_allclose(library_crops[name].astype(int), crops, atol=1, err_msg=name)
+
+
+@pytest.mark.parity
+def test_published_weights_see_what_the_libraries_transforms_make():
+    """All published preprocessings, each once, at their sizes, normalised."""
+    timm, models = pytest.importorskip("timm"), pytest.importorskip("torchvision.models")
+    seen = set()
+    for row in match():
+        preprocess = row.preprocess
+        if (preprocess, row.source) in seen:
+            continue
+        seen.add((preprocess, row.source))
+        if row.source == "timm":
+            config = timm.models.get_pretrained_cfg(f"{row.model}.{row.tag}").to_dict()
+            transform = timm.data.create_transform(
+                **timm.data.resolve_data_config(pretrained_cfg=config, use_test_size=True)
+            )
+        else:
+            transform = models.get_model_weights(row.model)[row.tag].transforms()
+        for shape in ((375, 500), (301, 200)):
+            picture = evaluation_crops.picture(*shape)
+            expected = transform(picture).numpy().transpose(1, 2, 0)
+            level = 1 / (255 * min(preprocess.std))
+            np.testing.assert_allclose(preprocess.batch([picture])[0], expected, atol=level + 1e-5, err_msg=row.name)
+    assert len(seen) > 30
+
+
+@pytest.mark.parametrize("size", [(255, 1), (1, 3000), (333, 2)])
+def test_the_crop_of_a_strip_is_that_of_the_whole(size):
+    """To the two levels that the place of the crop costs, which Pillow has in single precision."""
+    width, height = size
+    image = evaluation_crops.picture(height, width)
+    crop = centre_crop(image, resize=40, size=32, interpolation="bicubic")
+    np.testing.assert_allclose(crop.astype(int), torchvision_eval(image, 40, 32, "bicubic"), atol=2)
+
+
+def test_a_smaller_image_lies_on_black_or_on_the_mean():
+    image = Image.new("RGB", (9, 6), (10, 20, 30))
+    crop = eval_crop(image, resize=5, size=8)  # 7 x 5 in 8 x 8
+    assert crop[0].max() == crop[:, 7].max() == 0 and (crop[1:6, :7] == (10, 20, 30)).all()
+    crop = eval_crop(image, resize=6, size=6, mode="border", fill=(1, 2, 3))
+    assert (crop[[0, 5]] == (1, 2, 3)).all() and (crop[1:5] == (10, 20, 30)).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"mode": "squish"}, "expected a crop mode, got 'squish'; did you mean squash"),
+        ({"interpolation": "cubic"}, "expected an interpolation, got 'cubic'; did you mean bicubic"),
+    ],
+)
+def test_an_unknown_mode_or_interpolation_is_an_error(options, message):
+    with pytest.raises(ValueError, match=message):
+        eval_crop(Image.new("L", (9, 6)), resize=8, size=8, **options)
 
 
 def torchvision_eval(image, resize, size, interpolation):

@@ -1,0 +1,136 @@
+"""Resizing and cropping of pictures, antialiased: what evaluation and training see of an image."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from resnet_jax.errors import did_you_mean
+from resnet_jax.images.decoding import Picture, pixels
+
+CropMode = Literal["center", "squash", "border"]
+FILTERS = {
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+TRIES = 10
+STRIP = 100  # times as long as wide: of a longer image evaluation sees the middle that long
+
+
+def eval_crop(
+    image: Picture,
+    *,
+    resize: int,
+    size: int,
+    interpolation: str = "bilinear",
+    mode: CropMode = "center",
+    fill: Sequence[int] = (),
+) -> np.ndarray:
+    """An image as evaluation sees it, resized (antialiased) and cropped: uint8 [size, size, C]; as timm.
+
+    Args:
+      mode: "center" resizes the shorter side to `resize`, "squash" both sides, whatever the shape, "border" the longer
+        one. The middle is the crop; what lies outside the image is black, or with "border" `fill`.
+      fill: a level for each channel.
+
+    Raises:
+      ValueError: an unknown mode or interpolation.
+    """
+    if mode == "center":
+        return centre_crop(image, resize=resize, size=size, interpolation=interpolation)
+    if mode == "squash":
+        shape = (resize, resize)
+    elif mode == "border":
+        ratio = max(side / resize for side in image.size)
+        shape = (max(1, round(image.width / ratio)), max(1, round(image.height / ratio)))
+    else:
+        raise ValueError(f"expected a crop mode, got {mode!r}; {did_you_mean(mode, get_args(CropMode))}")
+    image = image.resize(shape, _filter(interpolation))
+    return pixels(middle(image, size, size, fill if mode == "border" else ()))
+
+
+def centre_crop(image: Picture, *, resize: int, size: int, interpolation: str = "bilinear") -> np.ndarray:
+    """The shorter side resized to `resize` (antialiased), then the middle: uint8 [size, size, C]; as torchvision."""
+    width, height = resized_shape(image, resize)
+    if max(width, height) <= STRIP * resize or size > resize:
+        return pixels(middle(resized(image, resize, interpolation), size, size))
+    # Resized whole, a strip can take all the memory there is: the crop's place in the image itself.
+    left, top = _offset(width, size) * image.width / width, _offset(height, size) * image.height / height
+    box = (left, top, left + size * image.width / width, top + size * image.height / height)
+    return pixels(image.resize((size, size), _filter(interpolation), box))
+
+
+def resized(image: Picture, resize: int, interpolation: str = "bilinear") -> Picture:
+    """The shorter side is `resize` pixels then, the longer one in proportion (antialiased)."""
+    short, long = sorted(image.size)
+    if long > STRIP * short:  # resized whole, a strip can take all the memory there is
+        cut = (long - STRIP * short) // 2
+        image = ImageOps.crop(image, (cut, 0) if image.width == long else (0, cut))
+    shape = resized_shape(image, resize)
+    return image if shape == image.size else image.resize(shape, _filter(interpolation))
+
+
+def resized_shape(image: Picture, resize: int) -> tuple[int, int]:
+    """Width and height of the image whose shorter side is `resize` pixels; as torchvision rounds."""
+    other = int(resize * max(image.size) / min(image.size))
+    return (resize, other) if image.width <= image.height else (other, resize)
+
+
+def middle(image: Picture, width: int, height: int, fill: Sequence[int] = ()) -> Picture:
+    """The middle of the image; of a smaller one all, on a ground of `fill` (empty: black)."""
+    left, top = _offset(image.width, width), _offset(image.height, height)
+    if image.width >= width and image.height >= height:
+        return image.crop((left, top, left + width, top + height))
+    ground = Image.new(image.mode, (width, height), tuple(fill) or 0)
+    ground.paste(image, (-left, -top))
+    return ground
+
+
+def _offset(side: int, crop: int) -> int:
+    """First pixel of the middle `crop` of `side`; negative if the side is smaller. Rounded as torchvision does."""
+    return round((side - crop) / 2) if side >= crop else -((crop - side) // 2)
+
+
+def _filter(interpolation: str) -> Image.Resampling:
+    if interpolation not in FILTERS:
+        raise ValueError(f"expected an interpolation, got {interpolation!r}; {did_you_mean(interpolation, FILTERS)}")
+    return FILTERS[interpolation]
+
+
+def random_resized_crop(
+    image: Picture,
+    *,
+    size: int,
+    rng: np.random.Generator,
+    crop_area: tuple[float, float] = (0.08, 1.0),
+    ratio: tuple[float, float] = (3 / 4, 4 / 3),
+    interpolation: str = "bilinear",
+) -> np.ndarray:
+    """A random part of the image, resized (antialiased): uint8 [size, size, C].
+
+    Its share of the area is uniform, its width over height log-uniform; after ten tries that do not fit, the middle
+    (Szegedy et al. 2015, section 6, as in torchvision).
+    """
+    left, top, width, height = random_box(image.width, image.height, rng, crop_area, ratio)
+    crop = image.crop((left, top, left + width, top + height))  # first: a resize with a box looks beyond its edges
+    return pixels(crop.resize((size, size), _filter(interpolation)))
+
+
+def random_box(
+    width: int, height: int, rng: np.random.Generator, crop_area: tuple[float, float], ratio: tuple[float, float]
+) -> tuple[int, int, int, int]:
+    """(left, top, width, height) of a random crop, pixels; see `random_resized_crop`."""
+    for _ in range(TRIES):
+        target = width * height * rng.uniform(*crop_area)
+        aspect = math.exp(rng.uniform(math.log(ratio[0]), math.log(ratio[1])))
+        w, h = round(math.sqrt(target * aspect)), round(math.sqrt(target / aspect))
+        if 0 < w <= width and 0 < h <= height:
+            return int(rng.integers(width - w + 1)), int(rng.integers(height - h + 1)), w, h
+    w = min(width, max(1, round(height * ratio[1])))
+    h = min(height, max(1, round(width / ratio[0])))
+    return (width - w) // 2, (height - h) // 2, w, h
