@@ -161,8 +161,8 @@ def has_trained_images(examples: DataSource, record: Record) -> bool:
     """Whether most of the run's training images are among these, with their labels: the dataset was moved."""
     if len(examples) > max(MANY, 4 * len(record.trained)):  # reading them all would take long
         return False
-    found, expected = identify(examples, record.train.kind), record.train
-    labels = dict(zip(found.fingerprints.tolist(), found.labels.tolist(), strict=True))
+    actual, expected = identify(examples, record.train.kind), record.train
+    labels = dict(zip(actual.fingerprints.tolist(), actual.labels.tolist(), strict=True))
     pairs = zip(expected.fingerprints.tolist(), expected.labels.tolist(), strict=True)
     matches = [labels.get(fingerprint) == label for fingerprint, label in pairs]
     return 2 * sum(matches) > len(matches)

@@ -165,8 +165,7 @@ def recalibrate(
     if batches is not None and not 1 <= batches <= LARGEST:
         raise ValueError(f"expected --batches from 1 to {LARGEST:,}, got {batches}")
     out = expanded(out)
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise ValueError(f"expected an empty or new directory for the recalibrated run, got {out}, which has files")
+    _check_empty(out)
     saved = open_run(run, step, task=task)
     restored, checkpoint = restore_run(saved), saved.checkpoint
     trainer, host = restored.trainer, restored.state
@@ -194,9 +193,13 @@ def recalibrate(
         line = to_json({"step": checkpoint.step, "split": "test", **after})
         replace_file(directory / "metrics.jsonl", f"{line}\n")
         directory.rename(out)
-    images = number * plan.config.data.batch_size
-    counts = {"images": images, "training_images": plan.train.num_examples}
+    counts = {"images": number * plan.config.data.batch_size, "training_images": plan.train.num_examples}
     return {"step": checkpoint.step, **counts, "before": before, "after": after}
+
+
+def _check_empty(out: Path) -> None:
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise ValueError(f"expected an empty or new directory for the recalibrated run, got {out}, which has files")
 
 
 def _recalibrate_state(

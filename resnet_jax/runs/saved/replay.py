@@ -28,12 +28,12 @@ def replay(run: str | Path, step: int, *, task: Task | None = None) -> dict[str,
     """
     directory = expanded(run)
     read_config(directory)  # raises an error that names the nearest run
-    kept = kept_steps(directory / "checkpoints")
-    if not kept:
+    checkpoints = kept_steps(directory / "checkpoints")
+    if not checkpoints:
         raise ValueError(f"no step of {directory} can be replayed: it has no checkpoint")
-    saved = open_run(directory, max((one for one in kept if one < step), default=kept[0]), task=task)
-    if not kept[0] < step <= saved.steps:
-        raise _not_replayable(directory, step, kept, saved.steps)
+    saved = open_run(directory, max((one for one in checkpoints if one < step), default=checkpoints[0]), task=task)
+    if not checkpoints[0] < step <= saved.steps:
+        raise _not_replayable(directory, step, checkpoints, saved.steps)
     restored, checkpoint = restore_run(saved, last_step=step), saved.checkpoint
     trainer = restored.trainer
     parallel = trainer.parallel
@@ -54,16 +54,16 @@ def replay(run: str | Path, step: int, *, task: Task | None = None) -> dict[str,
     }
 
 
-def _not_replayable(directory: Path, step: int, kept: Sequence[int], last: int) -> ValueError:
+def _not_replayable(directory: Path, step: int, checkpoints: Sequence[int], last: int) -> ValueError:
     """The error for a step without a checkpoint before it, or after the last step; with steps that can be replayed."""
     if not 1 <= step <= last:
         return ValueError(f"step {step} of {directory} cannot be replayed; expected a step from 1 to {last}")
-    if kept[0] >= last:
+    if checkpoints[0] >= last:
         hint = "--checkpoint.every-steps and --checkpoint.keep-latest keep more"
         return ValueError(
             f"no step of {directory} can be replayed: there is no checkpoint before the last step; {hint}"
         )
     return ValueError(
         f"step {step} of {directory} cannot be replayed: its checkpoints are those of steps "
-        f"{', '.join(map(str, kept))}; expected a step from {kept[0] + 1} to {last}"
+        f"{', '.join(map(str, checkpoints))}; expected a step from {checkpoints[0] + 1} to {last}"
     )
