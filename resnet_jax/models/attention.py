@@ -13,9 +13,9 @@ from resnet_jax.models.context import BlockContext
 from resnet_jax.types import Array
 
 
-def divisible(channels: float, by: int = 8) -> int:
-    """The multiple of `by` nearest to `channels`, at least `by`."""
-    return max(by, int(channels + by / 2) // by * by)
+def divisible(channels: float, divisor: int = 8) -> int:
+    """The multiple of `divisor` nearest to `channels`, at least `divisor`."""
+    return max(divisor, int(channels + divisor / 2) // divisor * divisor)
 
 
 def per_channel(gate: Array, x: Array) -> Array:
@@ -28,9 +28,9 @@ class SqueezeExcite(nn.Module):
 
     context: BlockContext
     features: int
-    strides: int = 1  # of the block; its branch has taken them
+    strides: int = 1  # the block's, which its branch has applied; not used here
     ratio: float = 1 / 16
-    reduced: int | None = None  # rows of W1, in place of `ratio`
+    reduced: int | None = None  # number of rows of W1; None: C * ratio, rounded to a multiple of 8
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -45,7 +45,7 @@ class EfficientChannelAttention(nn.Module):
 
     context: BlockContext
     features: int
-    strides: int = 1  # of the block; its branch has taken them
+    strides: int = 1  # the block's, which its branch has applied; not used here
 
     @nn.compact
     def __call__(self, x: Array) -> Array:

@@ -50,8 +50,9 @@ class Bottleneck(nn.Module):
     base_width: int = 64
     # v1.5: the stride sits on the 3x3, not on the first 1x1 as in the paper ("v1"). Worth about half a point of top-1.
     strides_in_1x1: bool = False
-    pool: Pool | None = None  # takes the strides, after a 3x3 of stride 1
-    pool_of_strides: bool = False  # its window is as large as its strides: timm's rule skips it if they are not taken
+    pool: Pool | None = None  # takes the strides in place of the 3x3, after it
+    # The pool's window is as large as its strides: by timm's rule it is skipped where an output stride cancels them.
+    pool_of_strides: bool = False
 
     @nn.compact
     def __call__(self, x: Array) -> Array:

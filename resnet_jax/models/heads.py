@@ -18,7 +18,7 @@ from resnet_jax.models.context import BlockContext
 from resnet_jax.models.layers import Dense
 from resnet_jax.types import Array, at_least_float32
 
-Pooled = tuple[Array, Array]
+Pooled = tuple[Array, Array]  # pooled features [N, C] and logits [N, K]
 
 
 class BaseHead(nn.Module):

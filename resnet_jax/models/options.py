@@ -1,4 +1,4 @@
-"""Options of a net, checked and converted to one form however the net is made."""
+"""Checks the options of a net and converts each to one form."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from resnet_jax import ops
 
 T = TypeVar("T")
 
-# In compiled code on a CPU, jax.nn's lose NaN: see ops/activations.py.
+# Those of jax.nn lose NaN in compiled code on a CPU: see ops/activations.py.
 ACTIVATIONS = {jax.nn.relu: ops.relu, jax.nn.relu6: ops.relu6, jax.nn.silu: ops.silu}
 PICKLED_BY_NAME = (type, FunctionType, BuiltinFunctionType)
 

@@ -1,4 +1,4 @@
-"""Phases of training: some nets train in one way first, then in another."""
+"""Phases of training, for nets that change on the way: soft gates first, then hard ones."""
 
 from __future__ import annotations
 

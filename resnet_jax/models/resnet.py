@@ -162,9 +162,12 @@ class ResNet(nn.Module):
 
         strides, dilation = total_strides, 1
         for name, stage, specs in self._block_specs():
-            take = self.output_stride is None or strides * stage.strides <= self.output_stride
-            strides, dilation = (strides * stage.strides, dilation) if take else (strides, dilation * stage.strides)
-            context = replace(self._context(name, train), dilation=dilation, take_strides=take)
+            takes_strides = self.output_stride is None or strides * stage.strides <= self.output_stride
+            if takes_strides:
+                strides *= stage.strides
+            else:
+                dilation *= stage.strides
+            context = replace(self._context(name, train), dilation=dilation, take_strides=takes_strides)
             yield name, [(spec, bind(context, spec)) for spec in specs]
         if self.output_stride is not None and strides < self.output_stride:
             raise ValueError(f"output_stride: expected at most {strides}, the net's stride, got {self.output_stride}")

@@ -68,14 +68,14 @@ class LSTM(NamedTuple):
     def __call__(self, x: Array) -> tuple[Array, LSTM]:
         """The output and the new state: [N, E] -> [N, M]."""
         z = ops.dense(jnp.concatenate([x, self.out], axis=-1), self.kernel) + self.bias[None]
-        enter, forget, leave, candidate = jnp.split(z, 4, axis=-1)
-        cell = jax.nn.sigmoid(forget) * self.cell + jax.nn.sigmoid(enter) * jnp.tanh(candidate)
-        out = jax.nn.sigmoid(leave) * jnp.tanh(cell)
+        input_gate, forget_gate, output_gate, candidate = jnp.split(z, 4, axis=-1)
+        cell = jax.nn.sigmoid(forget_gate) * self.cell + jax.nn.sigmoid(input_gate) * jnp.tanh(candidate)
+        out = jax.nn.sigmoid(output_gate) * jnp.tanh(cell)
         return out, self._replace(out=out, cell=cell)
 
 
 class Memory(nn.Module):
-    """The gates' LSTM with a state of zeros for each image of [N, ...]."""
+    """The LSTM that all gates share, with a state of zeros for each image of [N, ...]."""
 
     size: int
     dtype: Dtype = jnp.float32
@@ -178,8 +178,8 @@ class SkipNet(ResNet):
     """A ResNet of gated blocks (`SkipResidual`).
 
     Training multiplies F(x) by its gate, soft or hard. At inference gates are hard; with `skipping`, branches are
-    computed for the images with open gates alone (and a few more: see `run_for`). benchmarks/skipping.py measures what
-    that saves; it depends on the device, the batch and the gates.
+    computed only for the images with open gates (and a few more: see `run_for`). benchmarks/skipping.py measures the
+    saving, which depends on the device, the batch and the gates.
 
     The net sows into the collection "metrics" the share of blocks that each image runs ("executed", [N]) and each
     block's gate ("executed/stage1_block0", ..., [N]). In training it sows into "losses" that share times

@@ -1,4 +1,4 @@
-"""Rows of the registry: how a net is built, and what other libraries call its arrays and publish for it."""
+"""Rows of the registry: builder, names of arrays in other libraries, preprocessing and published weights of a net."""
 
 from __future__ import annotations
 

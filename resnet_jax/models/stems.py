@@ -66,7 +66,7 @@ class ImageNetStem(nn.Module):
     context: BlockContext
     features: int
     pool: StemPool = MaxPool
-    bare: bool = False  # without the last norm and activation, for pre-activation blocks
+    bare: bool = False  # no last norm and activation: pre-activation blocks start with theirs
 
     total_strides: ClassVar[int] = 4
 

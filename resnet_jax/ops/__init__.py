@@ -1,4 +1,4 @@
-"""Array functions that the layers are built from, on [N, L, C] and [N, H, W, C] alike. They know no models."""
+"""Array functions of any spatial rank, [N, L, C] to [N, D, H, W, C]: the arithmetic of the layers, without modules."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Activations that keep NaN in compiled code: [...] -> the same shape and dtype.
 
 On a CPU, XLA may fuse a maximum with the reduction behind it, and that fusion returns the other operand where one is
-NaN: `jax.nn.relu(x).mean((1, 2))` of a map with a NaN is finite under `jax.jit` (jaxlib 0.10.2 to 0.12). These choose
-by comparison instead, and a comparison with NaN is false. They are plain module-level functions: they can be pickled,
-and nets built in different processes compare equal. Timed against `jax.nn` in benchmarks/activations.py.
+NaN: `jax.nn.relu(x).mean((1, 2))` of a map with a NaN is finite under `jax.jit` (jaxlib 0.10.2 to 0.12). The
+functions here compare and select instead; a comparison with NaN is false. They are plain module-level functions: they
+can be pickled, and nets built in different processes compare equal. benchmarks/activations.py times them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Convolutions for CPUs alone, where XLA's are slow: matrix products of patches, sums of shifts, slices, bands.
+"""Convolutions for CPUs, where XLA's are slow: matrix products of patches, sums of shifts, slices, bands.
 
 `cpu_conv` chooses; each lowering computes what `library_conv` does, up to rounding. Timings are in
 benchmarks/conv_lowering.py and benchmarks/grouped.py. Other platforms are untimed and keep XLA's convolution.

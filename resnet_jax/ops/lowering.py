@@ -36,7 +36,7 @@ def uses_plain_lowering() -> bool:
 
 
 def lower(default: Callable[..., Array], cpu: Callable[..., Array] | None, *operands: Array) -> Array:
-    """`default(*operands)`, or on a CPU `cpu(*operands)`, which computes the same. None: `default` on a CPU too."""
+    """`cpu(*operands)` on a CPU, if there is one, else `default(*operands)`; both compute the same."""
     if cpu is None or uses_plain_lowering():
         return default(*operands)
     return lax.platform_dependent(*operands, cpu=cpu, default=default)

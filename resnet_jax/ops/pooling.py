@@ -38,14 +38,14 @@ def _reduce_window(
     pads: tuple[int, int],
     dilation: int = 1,
 ) -> Array:
-    def of_axis(size: Any) -> tuple[int, int, tuple[int, int], int]:
+    def window_along(size: Any) -> tuple[int, int, tuple[int, int], int]:
         span = (window - 1) * dilation + 1
         # A window over one element and padding. XLA on a CPU computes wrong sums of those (jaxlib 0.10.2 to 0.12:
         # [2, 1, 10, 256], windows and strides of 2, padding (0, 1)).
         is_identity = isinstance(size, int) and size == 1 and pads[0] < span and (1 + sum(pads) - span) // strides == 0
         return (1, 1, (0, 0), 1) if is_identity else (window, strides, pads, dilation)
 
-    axes = [(1, 1, (0, 0), 1), *map(of_axis, x.shape[1:-1]), (1, 1, (0, 0), 1)]
+    axes = [(1, 1, (0, 0), 1), *map(window_along, x.shape[1:-1]), (1, 1, (0, 0), 1)]
     sizes, steps, padding, dilations = zip(*axes, strict=True)
     return lax.reduce_window(x, np.asarray(fill, x.dtype), reduce, sizes, steps, padding, window_dilation=dilations)
 

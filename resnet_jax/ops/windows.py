@@ -49,7 +49,7 @@ def output_size(x: Array, strides: int) -> list[int]:
 
 
 def spans(x: Array, strides: int) -> list[Any]:
-    """Distance from the first to just after the last of every `strides`-th position, for each spatial axis."""
+    """Length, along each spatial axis, of the shortest slice that has every `strides`-th position from the first on."""
     return [(size - 1) // strides * strides + 1 for size in x.shape[1:-1]]
 
 
@@ -61,12 +61,12 @@ def padding(x: Array, sides: Sequence[int], *, strides: int, dilation: int, same
     for size, span, k in zip(x.shape[1:-1], spans(x, strides), sides, strict=True):
         reach = dilation * (k - 1)
         total = span + reach - size
-        if reach + 1 < strides:  # else the total is never below 0, which symbols cannot be compared with
+        if reach + 1 < strides:  # else it is never below 0; symbolic sizes (`jax.export`) cannot be compared with 0
             total = max(0, total)
         pads.append((total // 2, total - total // 2))
     return pads
 
 
 def centred(k: int, dilation: int) -> tuple[int, int]:
-    """Padding of stride 1 that keeps the size; with an even kernel one more position lies after."""
+    """Padding before and after that keeps the size at stride 1; an even kernel has one more after."""
     return dilation * ((k - 1) // 2), dilation * (k // 2)

@@ -157,5 +157,5 @@ MODELS |= {
     "tf_efficientnet_cc_b0_4e": _cc(1.0, 1.0, 224, experts=4),
     "tf_efficientnet_cc_b0_8e": _cc(1.0, 1.0, 224, experts=8),
     "tf_efficientnet_cc_b1_8e": _cc(1.0, 1.1, 240, experts=8),
-    "efficientnet_lite0": _spec(efficientnet(1.0, 1.0, 224, squeeze=None, act=ops.relu6), 224),  # for phones
+    "efficientnet_lite0": _spec(efficientnet(1.0, 1.0, 224, squeeze=None, act=ops.relu6), 224),
 }
