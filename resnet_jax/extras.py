@@ -15,6 +15,7 @@ EXTRAS = {
     "grain": "train",
     "tensorboardX": "train",
     "pyarrow": "parquet",
+    "h5py": "h5",
     "matplotlib": "plots",
     "wandb": "wandb",
 }

@@ -89,6 +89,7 @@ ONE_FILE = {  # heavy packages, and the one place that imports each
     "PIL": {"images/decoding.py", "images/crops.py", "analysis/contact_sheet.py"},
     "grain": {"data/loading/streaming.py"},
     "pyarrow": {"data/sources/parquet.py"},
+    "h5py": {"weights/readers/hdf5.py"},
     "tensorboardX": {"runs/loop/writers.py"},
     "wandb": {"runs/loop/writers.py"},
     "matplotlib": {"analysis/figures.py"},

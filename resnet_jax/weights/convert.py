@@ -41,10 +41,11 @@ def to_variables(
         if not (np.issubdtype(stored.dtype, np.floating) or stored.dtype == jnp.bfloat16):
             not_float.append(f"{key} ({stored.dtype})")
             continue
-        value = _to_ours(np.asarray(stored), struct.shape, path[-1], is_conv1x1)
-        if value.shape != struct.shape:
-            misshapen.append(f"{key} (as {list(value.shape)} for {list(struct.shape)})")
+        converted = _to_ours(np.broadcast_to(np.float32(0), stored.shape), struct.shape, path[-1], is_conv1x1).shape
+        if converted != struct.shape:
+            misshapen.append(f"{key} (as {list(converted)} for {list(struct.shape)})")
             continue
+        value = _to_ours(np.asarray(stored), struct.shape, path[-1], is_conv1x1)
         with np.errstate(over="ignore"):  # overflow becomes infinite, and is reported below
             variables[path] = value.astype(dtype)
         if why := flaw(path[-1], variables[path]):

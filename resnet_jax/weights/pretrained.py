@@ -25,7 +25,7 @@ from resnet_jax.weights.hub_config import config_for, read_hub_config
 from resnet_jax.weights.names import Names, names_for
 from resnet_jax.weights.preprocessing import preprocess_for
 from resnet_jax.weights.published import class_names
-from resnet_jax.weights.readers import StoredArray, read_weights
+from resnet_jax.weights.readers import StoredArray, read_weights, weights_file
 from resnet_jax.weights.recognition import recognise
 from resnet_jax.weights.wrappers import unwrap
 
@@ -63,7 +63,7 @@ def load_pretrained(
       ValueError: an unknown model; entries that are missing, unexpected or of another shape; arrays that are not
         floating point or not finite; raw and averaged weights without `ema`.
     """
-    path = expanded(source)
+    path = weights_file(expanded(source))
     if model is not None:
         as_model(model)
     read = unwrap(read_weights(path), ema)
@@ -96,7 +96,7 @@ def load_pretrained(
 
 def classes_of(source: str | Path, model: nn.Module, *, ema: bool | None = None) -> int:
     """Number of classes of the file's classifier, for a net of this kind; 0: none. Raises as `load_pretrained`."""
-    state = unwrap(read_weights(expanded(source)), ema).tensors
+    state = unwrap(read_weights(weights_file(expanded(source))), ema).tensors
     return _class_count(state, _names(model, _row(model)[0], state).classifier()[0])
 
 

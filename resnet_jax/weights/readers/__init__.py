@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
-from resnet_jax.errors import UnreadableWeights
+from resnet_jax.errors import UnreadableWeights, one_of
 from resnet_jax.weights.readers.archive import Archive
+from resnet_jax.weights.readers.hdf5 import is_hdf5, read_hdf5
+from resnet_jax.weights.readers.npz import read_npz
+from resnet_jax.weights.readers.numpy_pickle import is_pickle, read_numpy_pickle
 from resnet_jax.weights.readers.safetensors import is_safetensors, read_safetensors
+from resnet_jax.weights.readers.shards import is_index, read_shards
+from resnet_jax.weights.readers.torch_legacy import is_torch_legacy, read_torch_legacy
 from resnet_jax.weights.readers.torch_zip import read_torch_zip
 from resnet_jax.weights.readers.weight_file import StoredArray, WeightFile
 
-__all__ = ["StoredArray", "WeightFile", "read_weights"]
-WEIGHT_FILES = ".safetensors or .pth, of timm or torchvision; none is downloaded"  # for messages
+__all__ = ["StoredArray", "WeightFile", "read_weights", "weights_file"]
+WEIGHT_FILES = ".safetensors, .pth, .npz or .h5; none is downloaded"  # for messages
+EXPECTED = f"expected a file of weights ({WEIGHT_FILES})"
+# Formats that the first bytes tell, each with its reader. PyTorch's old files begin with a pickle, too.
+READERS: tuple[tuple[Callable[[bytes], bool], Callable[[Path], WeightFile]], ...] = (
+    (is_safetensors, read_safetensors),
+    (is_hdf5, read_hdf5),
+    (is_torch_legacy, read_torch_legacy),
+    (is_pickle, read_numpy_pickle),
+)
+# Names of the file of weights in a folder of the hub, in the order in which they are tried.
+HUB_FILES = (
+    *("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"),
+    *("pytorch_model.pth", "model.pth", "open_clip_model.safetensors", "open_clip_pytorch_model.bin"),
+)
 
 
 def read_weights(path: Path) -> WeightFile:
@@ -22,16 +41,33 @@ def read_weights(path: Path) -> WeightFile:
       UnreadableWeights: another kind of file, a corrupted or malicious one, or contents other than named arrays.
     """
     if not path.exists():
-        raise FileNotFoundError(f"no file {str(path)!r}; expected a file of weights ({WEIGHT_FILES})")
+        raise FileNotFoundError(f"no file {str(path)!r}; {EXPECTED}")
     if not path.is_file():
-        raise UnreadableWeights(f"{str(path)!r} is a folder or a device; expected a file of weights ({WEIGHT_FILES})")
+        raise UnreadableWeights(f"{str(path)!r} is a folder or a device; {EXPECTED}")
     with path.open("rb") as file:
         start = file.read(512)
     if start.startswith(b"PK"):
         return _read_archive(path)
-    if is_safetensors(start):
-        return read_safetensors(path)
-    raise UnreadableWeights(f"{path.name} is {_kind(start)}; expected a file of weights ({WEIGHT_FILES})")
+    if is_index(path, start):
+        return read_shards(path, read_weights)
+    for is_format, read in READERS:
+        if is_format(start):
+            return read(path)
+    raise UnreadableWeights(f"{path.name} is {_kind(start)}; {EXPECTED}")
+
+
+def weights_file(path: Path) -> Path:
+    """The file of weights in a folder that is laid out as the hub's; a path to anything else as it is.
+
+    Raises:
+      UnreadableWeights: the folder has none.
+    """
+    if not path.is_dir():
+        return path
+    for name in HUB_FILES:
+        if (path / name).is_file():
+            return path / name
+    raise UnreadableWeights(f"{str(path)!r} is a folder without {one_of(HUB_FILES)}; {EXPECTED}")
 
 
 def _read_archive(path: Path) -> WeightFile:
@@ -39,6 +75,8 @@ def _read_archive(path: Path) -> WeightFile:
         archive = Archive(path)
     except ValueError as error:
         raise UnreadableWeights(f"{path.name} is not a complete zip archive: {error}") from None
+    if archive.members and all(name.endswith(".npy") for name in archive.members):
+        return read_npz(path, archive)
     return read_torch_zip(path, archive)
 
 

@@ -50,6 +50,31 @@ class Archive:
             raise ValueError(f"{name} has {member.file_size:,} bytes by its header, and {stop - start:,} in the file")
         return self.data[start:stop]
 
+    def is_compressed(self, name: str) -> bool:
+        return self.members[name].compress_type != zipfile.ZIP_STORED
+
+    def beginning(self, name: str, most: int) -> bytes:
+        """The first bytes of a member, at most as many."""
+        start, stop = self._range(self.members[name])
+        if not self.is_compressed(name):
+            return bytes(self.data[start : min(stop, start + most)])
+        return self._decompressor(name).decompress(self.data[start:stop], most)
+
+    def inflated(self, name: str) -> bytes:
+        """A compressed member.
+
+        Raises:
+          UnreadableWeights: it is not as long as the archive says, or differs from its checksum.
+        """
+        (start, stop), member = self._range(self.members[name]), self.members[name]
+        try:
+            values = self._decompressor(name).decompress(self.data[start:stop], member.file_size + 1)
+        except zlib.error:
+            values = b""
+        if len(values) != member.file_size or zlib.crc32(values) != member.CRC:
+            raise UnreadableWeights(f"{self.path.name} is corrupted: {name} differs from its checksum")
+        return values
+
     def verifier(self, name: str) -> Callable[[], None]:
         """A function that compares a member with its checksum, once. A checksum of 0 is one that was not computed."""
 
@@ -60,6 +85,12 @@ class Archive:
             self._verified.add(name)
 
         return verify
+
+    def _decompressor(self, name: str) -> zlib._Decompress:
+        member = self.members[name]
+        if member.compress_type != zipfile.ZIP_DEFLATED or member.flag_bits & 1:
+            raise ValueError(f"{name} is encrypted, or compressed by another method than deflate")
+        return zlib.decompressobj(-zlib.MAX_WBITS)
 
     def _range(self, member: zipfile.ZipInfo) -> tuple[int, int]:
         """Where the bytes of a member lie in the file."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pickletools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import IO, Any, cast
+from typing import IO, Any, NamedTuple, cast
 
 LONG_STRING = 2**16  # bytes; longer strings of Python 2 are the values of arrays
 DICTS = ("collections.OrderedDict", "collections.defaultdict", "builtins.dict", "__builtin__.dict")
@@ -30,8 +30,16 @@ class Record:
     state: Any = None  # what the object would be given afterwards
 
 
-def load(data: memoryview, start: int, is_allowed: Callable[[str], bool]) -> tuple[Any, int]:
-    """The object that the pickle at `start` describes, and the place behind the pickle.
+class Loaded(NamedTuple):
+    """What a pickle describes."""
+
+    value: Any
+    end: int  # place behind the pickle
+    references: list[Record]  # objects outside the pickle
+
+
+def load(data: memoryview, start: int, is_allowed: Callable[[str], bool]) -> Loaded:
+    """The object that the pickle at `start` describes.
 
     Bytes of arrays are views of `data`.
 
@@ -77,11 +85,12 @@ class _Machine:
         self.stack: list[Any] = []
         self.marks: list[int] = []  # lengths of the stack where groups begin
         self.memo: dict[int, Any] = {}
+        self.references: list[Record] = []
 
-    def run(self) -> tuple[Any, int]:
+    def run(self) -> Loaded:
         for opcode, value, _ in pickletools.genops(cast(IO[bytes], self.reader)):
             if opcode.name == "STOP":
-                return self.pop(), self.reader.place
+                return Loaded(self.pop(), self.reader.place, self.references)
             if opcode.name not in ACTIONS:
                 raise ValueError(f"its pickle has the opcode {opcode.name}, which no state dict has")
             ACTIONS[opcode.name](self, value)
@@ -144,6 +153,10 @@ class _Machine:
             self.set_items([x for pair in pairs for x in (pair if isinstance(pair, list | tuple) else (pair,))])
         else:
             self.push(Record(function.name, args))
+
+    def refer(self, identifier: Any) -> None:
+        self.references.append(Record("persistent", (identifier,)))
+        self.push(self.references[-1])
 
     def make_old(self, function: Any, *args: Any) -> None:
         self.make(function, args)
@@ -227,6 +240,5 @@ ACTIONS: dict[str, Callable[[_Machine, Any], object]] = {
     "NEWOBJ_EX": lambda machine, _: machine.make(*machine.some(3)[:2]),
     "OBJ": lambda machine, _: machine.make_old(*machine.group()),
     "BUILD": lambda machine, _: machine.build(),
-    "PERSID": lambda machine, value: machine.push(Record("persistent", (value,))),
-    "BINPERSID": lambda machine, _: machine.push(Record("persistent", (machine.pop(),))),
+    "BINPERSID": lambda machine, _: machine.refer(machine.pop()),
 }

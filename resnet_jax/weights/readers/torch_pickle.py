@@ -70,6 +70,7 @@ class StorageId(NamedTuple):
     key: str
     dtype: np.dtype
     length: int  # values
+    view: tuple[int, int] | None = None  # offset and length of a part of it
 
 
 @dataclass(frozen=True)
@@ -148,21 +149,14 @@ def _without_parameter(value: Any) -> Any:
 
 def _tensor(name: str, args: tuple[Any, ...], storage_of: Callable[[StorageId], Storage]) -> StoredArray:
     reference, offset, size, stride, *others = args
-    identifier = reference.args[0] if isinstance(reference, Record) and reference.name == "persistent" else None
-    if not (isinstance(identifier, tuple) and len(identifier) > 4 and identifier[0] == "storage"):
+    if not isinstance(reference, Record) or reference.name != "persistent":
         raise ValueError(f"tensor {name!r} has no storage")
-    _, kind, key, _, count, *view = identifier
-    if not (isinstance(kind, Global) and type(key) is str and type(count) is int):
-        raise ValueError("expected a type, a name and a size for each storage")
-    stored = kind.name.rpartition(".")[2]
-    if stored not in STORAGES:
-        raise ValueError(not_floating([f"{name} ({stored})"]))
-    dtype = np.dtype(STORAGES[stored])
-    storage = storage_of(StorageId(key, dtype, count))
-    if view and view[0] is not None:  # of a file before 1.6: name, offset and size of a view of the storage
-        _, start, length = view[0]
-        part = strided(storage.data, dtype, (length,), offset=start)  # raises for a view beyond the storage
-        storage = replace(storage, data=storage.data[start * dtype.itemsize :][: length * part.dtype.itemsize])
+    identifier = storage_id(reference)
+    storage, dtype = storage_of(identifier), identifier.dtype
+    if identifier.view is not None:
+        start, length = identifier.view
+        strided(storage.data, dtype, (length,), offset=start)  # raises for a view beyond the storage
+        storage = replace(storage, data=storage.data[start * dtype.itemsize :][: length * dtype.itemsize])
     if len(others) > 2 and isinstance(others[2], Global):
         plain = others[2].name.rpartition(".")[2]
         if plain not in DTYPES:
@@ -170,6 +164,27 @@ def _tensor(name: str, args: tuple[Any, ...], storage_of: Callable[[StorageId], 
         dtype = np.dtype(DTYPES[plain])
     size, stride = (x.args[0] if isinstance(x, Record) and x.name == "torch.Size" else x for x in (size, stride))
     return strided(storage.data, dtype, size, stride, offset, big_endian=storage.big_endian, verify=storage.verify)
+
+
+def storage_id(reference: Record) -> StorageId:
+    """What a pickle says of a storage.
+
+    Raises:
+      ValueError: another kind of object, or a type of values that is not known.
+    """
+    match reference.args[0]:
+        case ("storage", Global(name), str(key), _, int(length), *view):
+            kind = name.rpartition(".")[2]
+        case _:
+            raise ValueError("expected a type, a name and a size for each storage")
+    if kind not in STORAGES:
+        raise ValueError(not_floating([f"storage {key} ({kind})"]))
+    match view:  # of a file before 1.6
+        case [] | [None]:
+            return StorageId(key, np.dtype(STORAGES[kind]), length)
+        case [(_, int(start), int(count))]:
+            return StorageId(key, np.dtype(STORAGES[kind]), length, (start, count))
+    raise ValueError(f"storage {key!r} has an unknown view")
 
 
 def _numpy_array(name: str, record: Record) -> StoredArray:

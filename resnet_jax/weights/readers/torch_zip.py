@@ -31,7 +31,7 @@ def read_torch_zip(path: Path, archive: Archive) -> WeightFile:
             name = f"{root}/data/{identifier.key}"
             return Storage(archive.stored(name), order == b"big", archive.verifier(name))
 
-        tree, _ = pickles.load(archive.stored(pickled), 0, is_allowed)
+        tree, _, _ = pickles.load(archive.stored(pickled), 0, is_allowed)
         tensors, metadata = read_contents(tree, storage_of)
     except UnreadableWeights:
         raise

@@ -5,11 +5,14 @@ import pickle
 import struct
 import zipfile
 
+import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 import pytest
 import recipe
 
+from resnet_jax.errors import UnreadableWeights
+from resnet_jax.weights.readers import read_weights
 from resnet_jax.weights.readers.mapped import strided
 from resnet_jax.weights.wrappers import read_state
 
@@ -109,3 +112,65 @@ def test_types_that_numpy_lacks_are_those_of_ml_dtypes(tmp_path):
     float8 = tensor("0", b"torch.storage\nUntypedStorage", b"v3", b"ctorch\nfloat8_e4m3fn\nN")
     path = checkpoint(tmp_path / "x.pth", state_dict=float8)
     assert read_state(path)["a"].dtype == ml_dtypes.float8_e4m3fn
+
+
+def test_parameters_and_buffers_of_a_torchscript_archive_are_read():
+    """tests/golden/torch/scripted.pt is one of torch 2.14, in half precision."""
+    file = read_weights(FILES / "scripted.pt")
+    assert (file.format, file.metadata["size"]) == ("torchscript", "3")
+    assert np.asarray(file.tensors["visual.conv.weight"]).ravel().tolist() == [1, -2]
+    assert np.asarray(file.tensors["visual.bn.running_mean"]).tolist() == [3, 4]
+    assert file.tensors["embedding"].dtype == np.float16 and np.asarray(file.tensors["input_resolution"]) == 224
+
+
+def changed(path, **members):
+    """tiny.pth with other or further members."""
+    with zipfile.ZipFile(FILES / "tiny.pth") as old, zipfile.ZipFile(path, "w") as new:
+        contents = {name: old.read(name) for name in old.namelist()} | {f"tiny/{k}": v for k, v in members.items()}
+        for name, content in contents.items():
+            new.writestr(name, content)
+    return path
+
+
+def test_values_of_a_big_endian_machine_are_read(tmp_path):
+    path = changed(tmp_path / "x.pth", byteorder=b"big", **{"data/0": WHOLE.astype(">f4").tobytes()})
+    state = read_state(path)
+    np.testing.assert_array_equal(state["whole"], WHOLE)
+    np.testing.assert_array_equal(state["view"], WHOLE[1].T)
+    assert (
+        np.frombuffer(state["brain"].tobytes(), ">u2").tolist() == np.array([1.5, -2], jnp.bfloat16).view("u2").tolist()
+    )
+    with pytest.raises(ValueError, match="expected byteorder little or big, got b'middle'"):
+        read_state(changed(tmp_path / "y.pth", byteorder=b"middle"))
+
+
+def test_a_changed_byte_is_detected_when_the_array_is_read(tmp_path):
+    content = bytearray((FILES / "tiny.pth").read_bytes())
+    content[content.index(WHOLE.tobytes())] ^= 1
+    (path := tmp_path / "x.pth").write_bytes(content)
+    file = read_weights(path)
+    assert np.asarray(file.tensors["double"]) == 0.1
+    with pytest.raises(UnreadableWeights, match="^x.pth is corrupted: tiny/data/0 differs from its checksum$"):
+        np.asarray(file.tensors["view"])
+
+
+def test_a_file_without_checksums_is_read(tmp_path):
+    """As `torch.serialization.set_crc32_options(False)` writes it: 0 for every checksum."""
+    with zipfile.ZipFile(FILES / "tiny.pth") as archive:
+        checksums = {struct.pack("<I", member.CRC) for member in archive.infolist()}
+    content = (FILES / "tiny.pth").read_bytes()
+    for checksum in checksums:
+        content = content.replace(checksum, bytes(4))
+    (path := tmp_path / "x.pth").write_bytes(content)
+    np.testing.assert_array_equal(read_state(path)["whole"], WHOLE)
+
+
+def test_training_arguments_are_ignored(tmp_path):
+    namespace = b"cargparse\nNamespace\n)\x81}" + text("lr") + b"K\x01sb"
+    path = checkpoint(tmp_path / "x.pth", state_dict=tensor("0"))
+    with zipfile.ZipFile(path) as file:
+        pickled = file.read("x/data.pkl")
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("x/data.pkl", pickled[:-2] + text("args") + namespace + b"u.")
+        file.writestr("x/data/0", bytes(8))
+    assert read_state(path).keys() == {"a"}
