@@ -85,7 +85,7 @@ RENAMED = {  # objects, old: new, below `resnet_jax`; the module by its old or i
     "data.in_memory": "data.loading.memory.load_into_memory",
     "data.augment.color_jitter": "data.augment.device.jitter_colors",
     "data.augment.cutout": "data.augment.device.cut_out",
-    "data.examples.Chosen": "data.sources.subsets.ClassSubset",
+    "data.examples.Chosen": "data.sources.subsets.Subset",
     "data.examples.Examples": "data.sources.protocols.DataSource",
     "data.examples.Files": "data.sources.image_files.ImageFileSource",
     "data.examples.Items": "data.sources.array_source.ArraySource",

@@ -47,7 +47,7 @@ def check_precision(targets: np.ndarray, file: str) -> None:
         column = int(wrong[0])
         low, high = exact[:, column].min(), exact[:, column].max()
         problem = f"float32 rounds targets of column {column}, {low!s} to {high!s}, by up to {lost[column]:.3g}"
-        raise ValueError(f"{file}: {problem}; expected numbers that it tells apart: subtract an offset")
+        raise ValueError(f"{file}: {problem}; expected numbers that float32 distinguishes: subtract an offset")
 
 
 def strata(labels: np.ndarray) -> np.ndarray:

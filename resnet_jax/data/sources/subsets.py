@@ -62,49 +62,31 @@ class RelabelledSource:
 
 
 @dataclass(frozen=True, eq=False)
-class ClassSubset:
-    """The examples of some classes, numbered by these classes."""
-
-    examples: DataSource
-    index: np.ndarray  # int [n]
-    labels: np.ndarray  # int [n]
-    classes: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return len(self.index)
-
-    def __getitem__(self, index: int) -> tuple[bytes | np.ndarray, int]:
-        return self.examples[int(self.index[index])][0], int(self.labels[index])
-
-    def name(self, index: int) -> str:
-        return self.examples.name(int(self.index[index]))
-
-    def identity(self, index: np.ndarray, kind: str) -> Identity:
-        return replace(self.examples.identity(self.index[index], kind), labels=self.labels[index].astype(np.int32))
-
-
-@dataclass(frozen=True, eq=False)
 class Subset:
-    """The examples at some positions, with their labels."""
+    """The examples at some positions, with their labels or with others."""
 
     examples: DataSource
     index: np.ndarray  # int [n]
+    labels: np.ndarray | None = None  # int [n]; None: their labels
+    classes: tuple[str, ...] = ()  # of `labels`; () without them: those of the examples
 
-    @property
-    def classes(self) -> tuple[str, ...]:
-        return self.examples.classes
+    def __post_init__(self) -> None:
+        if self.labels is None:
+            object.__setattr__(self, "classes", self.examples.classes)
 
     def __len__(self) -> int:
         return len(self.index)
 
     def __getitem__(self, index: int) -> tuple[bytes | np.ndarray, Label]:
-        return self.examples[int(self.index[index])]
+        data, label = self.examples[int(self.index[index])]
+        return data, label if self.labels is None else int(self.labels[index])
 
     def name(self, index: int) -> str:
         return self.examples.name(int(self.index[index]))
 
     def identity(self, index: np.ndarray, kind: str) -> Identity:
-        return self.examples.identity(self.index[index], kind)
+        identity = self.examples.identity(self.index[index], kind)
+        return identity if self.labels is None else replace(identity, labels=self.labels[index].astype(np.int32))
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,18 +180,19 @@ def select_classes(
     labels = np.repeat(np.arange(len(names)), [len(index) for index in members])
     index = np.concatenate(members)
     order = np.argsort(index, kind="stable")
-    return ClassSubset(source, index[order], labels[order], names)
+    return Subset(source, index[order], labels[order], names)
 
 
 def known_labels(source: DataSource) -> np.ndarray | None:
     """int [n] or float32 [n, K]; None where labels are known only once the examples are read."""
-    if isinstance(source, ImageFileSource | ArraySource | ClassSubset | JoinedSource):
+    if isinstance(source, ImageFileSource | ArraySource | JoinedSource):
         return source.labels
-    if not isinstance(source, Subset | RelabelledSource) or (labels := known_labels(source.examples)) is None:
-        return None
     if isinstance(source, Subset):
-        return labels[source.index]
-    return relabel(labels, source.examples.classes, source.classes)
+        labels = known_labels(source.examples) if source.labels is None else None
+        return source.labels if labels is None else labels[source.index]
+    if isinstance(source, RelabelledSource) and (labels := known_labels(source.examples)) is not None:
+        return relabel(labels, source.examples.classes, source.classes)
+    return None
 
 
 def labels_of(source: DataSource, *, skip_unreadable: bool = False) -> np.ndarray:
