@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import optax
 import pytest
+import recipe
 
 from resnet_jax import Preprocess, TrainState, create_model, save_checkpoint
 from resnet_jax.config import Config, ModelConfig
@@ -21,7 +22,7 @@ CONFIG = Config(task="regression", model=ModelConfig(name="cifar_resnet8"))
 def make_run(tmp_path):
     """Writes a run of a new net on the digits: (name, task) -> its directory."""
     model = create_model("cifar_resnet8", **OVERRIDES)
-    state = TrainState.create(model, optax.identity(), jax.random.key(0), np.zeros((1, 8, 8, 1), np.float32))
+    state = TrainState.from_variables(recipe.variables(model), optax.identity(), jax.random.key(0))
     preprocess = Preprocess(image_size=8, resize=8, mean=(0.5,), std=(0.25,))
 
     def make(name, task):
