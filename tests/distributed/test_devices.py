@@ -68,7 +68,7 @@ def test_statistics_of_each_device_alone_differ(x64):
 
 
 def test_frozen_statistics_stay_to_the_bit_on_three_devices():
-    """A third three times is not a whole."""
+    """In float32, three thirds do not add up to one."""
     model = recipe.small("cifar_resnet20", 1, 2, frozen_norms=("all",), num_classes=10)
     parallel = Parallel(devices=jax.devices()[:3])
     start = TrainState.from_variables(recipe.variables(model), TX, jax.random.key(0))

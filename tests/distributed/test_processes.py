@@ -34,7 +34,7 @@ def processes(folder, tfds_dir, count, mode, *arguments, auto=False, program=(st
         environment = os.environ | {"XLA_FLAGS": f"{QUICK} --xla_force_host_platform_device_count={4 // count}"}
         line = [sys.executable, *program, "--workdir", str(folder), "--data.data-dir", tfds_dir]
         line += [*OPTIONS, "--train.parallel", mode, *arguments]
-        if auto:  # as Slurm sets it
+        if auto:  # the variables that Slurm sets
             messages = {"JOB_ID": port, "STEP_NODELIST": "127.0.0.1", "NTASKS": count, "PROCID": i, "LOCALID": i}
             environment |= {f"SLURM_{name}": str(value) for name, value in messages.items()}
             line += ["--distributed.auto"]
@@ -66,7 +66,7 @@ def records(folder):
 
 @pytest.mark.slow
 def test_two_processes_train_as_one_and_back(tmp_path, tfds_dir, digits):
-    """One run is done by one process. The other by two, which are stopped; by one, likewise; and by two again."""
+    """One process computes a run. Two compute another, are stopped; one resumes it, is stopped; two end it."""
     straight, folder = tmp_path / "straight", tmp_path / "run"
     statuses, message = ended(processes(straight, tfds_dir, 1, "pmap"), straight)
     assert statuses == [0], message
@@ -84,7 +84,7 @@ def test_two_processes_train_as_one_and_back(tmp_path, tfds_dir, digits):
     statuses, message = ended(processes(folder, tfds_dir, 2, "shard_map", auto=True), folder)
     assert statuses == [0, 0], message
     assert f"in 2 processes: 16 steps in {folder}, resuming from step {last}" in message[0]
-    assert "steps in" not in message[1]  # process 0 speaks for both
+    assert "steps in" not in message[1]  # only process 0 prints
     for one, other in zip(records(straight), records(folder), strict=True):
         assert (one["step"], one["split"], one.get("images")) == (other["step"], other["split"], other.get("images"))
         assert one["loss"] == pytest.approx(other["loss"], rel=2e-4)
@@ -149,7 +149,7 @@ cli.main(["train", *sys.argv[1:]])
 
 @pytest.mark.slow
 def test_one_that_comes_late_is_waited_for_and_checksums_that_cannot_be_written_end_all(tmp_path, tfds_dir, digits):
-    """Later than the half minute that the processes' first common operation waits. The disk of the first fills up."""
+    """A process starts after the half minute of the first collective; then the disk of process 0 fills up."""
     folder = tmp_path / "run"
     started = processes(folder, tfds_dir, 2, "pmap", program=("-c", TROUBLED))
     statuses, message = ended(started, folder)

@@ -23,7 +23,7 @@ with Signals() as signals:
 
 
 def listener(at_stake, *before):
-    """A process that hears a hangup, though these tests may run below one that ignores it (nohup)."""
+    """A process that receives SIGHUP, even if these tests run under nohup."""
     command = ["env", "--default-signal=HUP", *before, sys.executable, "-c", LISTEN, at_stake]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "ready\n"
@@ -53,7 +53,7 @@ def test_a_signal_that_is_sent_twice_in_a_row_counts_once_and_the_third_ends_at_
     process = listener("yes")
     for _ in range(2):
         process.send_signal(signal.SIGTERM)
-        time.sleep(0.01)  # equal signals that arrive together are one for the kernel too
+        time.sleep(0.01)  # the kernel merges equal signals that are pending
     assert process.stdout.readline().startswith("noted")
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(timeout=0.3)

@@ -42,7 +42,7 @@ def setting():
 
 
 def test_a_compiled_step_of_a_linear_probe_skips_it():
-    """The smallest case: with the maximum of XLA's, this step continues with finite numbers."""
+    """The smallest case: with XLA's own maximum, this step would continue with finite numbers."""
     model, tx = recipe.small("cifar_resnet8", 1, stages=1, num_classes=5, frozen_norms=("all",)), optim.sgd(0.1)
     state = TrainState.from_variables(jax.tree.map(jnp.asarray, recipe.variables(model)), tx, jax.random.key(0))
     image = np.random.default_rng(0).standard_normal((N, 32, 32, 3)).astype(np.float32)

@@ -84,7 +84,7 @@ def test_class_weights_and_gates_are_refused_together_and_leave_no_folder(tmp_pa
     def refuses(*_):
         raise ValueError("no such step")
 
-    monkeypatch.setattr(trainer, "Trainer", refuses)  # whatever else a step refuses
+    monkeypatch.setattr(trainer, "Trainer", refuses)  # any other mistake that building the step reports
     with pytest.raises(SetupError, match="^no such step$"):
         train(config(tmp_path / "run", tfds_dir))
     assert not (tmp_path / "run").exists()
@@ -109,10 +109,10 @@ def test_allowed_changes_are_reported_and_recorded_and_nothing_is_compiled_twice
     assert f"resuming with another config: {message}" in out and "averaged weights" in out
     assert "resuming from step 8" in out and records(folder)[-1] == {"step": 16, "split": "test", "epoch": 4.0, **means}
     losses = [line["loss"] for line in records(folder, "test")[:-1]]
-    assert open_checkpoint(folder).metadata["best"]["value"] == min(losses)  # of tests before the change, too
+    assert open_checkpoint(folder).metadata["best"]["value"] == min(losses)  # tests before the change count too
     saved = json.loads((folder / "config.json").read_text())
     assert saved["config"]["train"]["epochs"] == 4.0 and saved["before"][0]["config"]["train"]["epochs"] == 2.0
-    # A mapped function is called so: that of the eight steps, and that of the tests.
+    # The name of mapped functions: the training step and the evaluation step.
     assert sum("_fun" in name for name in compiled) == 2, compiled
 
 
@@ -216,7 +216,7 @@ def test_a_workdir_in_the_images_is_refused_before_it_is_made(tmp_path, inside):
     assert [path.name for path in images.rglob("*")] == ["cat"]
     (images / inside / "checkpoints" / "1").mkdir(parents=True)  # a run that started there may resume
     trainer._check_outside_images(images / inside, str(images))
-    (images / "train-images-idx3-ubyte").touch()  # nor does a run disturb files of arrays
+    (images / "train-images-idx3-ubyte").touch()  # a run beside files of arrays is allowed
     trainer._check_outside_images(images / "new", str(images))
 
 

@@ -75,7 +75,7 @@ def test_each_step_has_the_config_it_was_made_with(tmp_path, tfds_dir):
 
     def rate(first, last):
         config_then = config_of_steps(tmp_path, first, last)
-        assert config_then.data.data_dir == "elsewhere20"  # may change, and is where it is now
+        assert config_then.data.data_dir == "elsewhere20"  # may change: the present value is used
         return config_then.optim.peak_lr
 
     assert [rate(1, 8), rate(9, 9), rate(9, 20), rate(21, 99)] == [0.1, 0.3, 0.3, 0.4]

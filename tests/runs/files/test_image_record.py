@@ -52,7 +52,7 @@ def test_the_record_of_a_run(images, tmp_path):
         assert known and (mask == expected).all()
     assert has_trained_images(plan.train.examples, record) and not has_trained_images(plan.test.examples, record)
     shutil.rmtree(images)
-    write_images(images, first=6, last=18)  # half of them are others
+    write_images(images, first=6, last=18)  # half of the images are others
     changed = make_plan(config(images))
     both = make_record(*changed.identities, record)
     assert len(both.trained) == len(set(record.trained) | set(changed.identities[0].fingerprints))
@@ -65,7 +65,7 @@ def test_the_record_of_a_run(images, tmp_path):
     np.save(one_array, arrays["earlier"])
     np.savez(other, **arrays | {"train_labels": arrays["train_labels"][1:]})
     zipped = bytearray(written)
-    zipped[8] = 99  # a way to compress that nobody knows, of the first array
+    zipped[8] = 99  # an unknown compression method, for the first array
     zipped[written.index(b"PK\x01\x02") + 10] = 99
     for corrupted in (written[:200], bytes(zipped), one_array.getvalue(), other.getvalue(), None):
         file.unlink()
@@ -78,7 +78,7 @@ def test_the_record_of_a_run(images, tmp_path):
 
 
 def test_another_runs_record_is_refused(images, tmp_path):
-    """Its splits and the images it was trained on would be taken for this run's."""
+    """The splits and training images of another run must not be used for this one."""
     write_images(tmp_path / "others", first=20, last=32)
     plans = [make_plan(config(folder)) for folder in (images, tmp_path / "others")]
 
@@ -99,7 +99,9 @@ def test_another_runs_record_is_refused(images, tmp_path):
     # The data was changed on purpose, and no checkpoint has been saved since.
     write_record(run, make_record(*plans[1].identities, record))
     assert read_record(run).history == (record.digest,)
-    write_record(run, make_record(*plans[1].identities, complete=False, metadata=meta))  # the record was moved away
+    write_record(
+        run, make_record(*plans[1].identities, complete=False, metadata=meta)
+    )  # as if the record had been moved away
     changed = read_record(run)
     save(4, plans[1])
     assert read_record(run).history == changed.history == (record.digest,)

@@ -178,7 +178,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, tfds_dir):
     with pytest.raises(Diverged) as caught:
         train(wild)
     message = str(caught.value)
-    # Step 1 has rate 0; step 2 throws the weights away, and step 3 sees it.
+    # Step 1 has rate 0; step 2 makes the weights infinite, and step 3 detects it.
     assert "at step 3, learning rate 5e+29" in message
     assert f"the newest checkpoint: {tmp_path / 'checkpoints' / '2'}" in message
     (line,) = [json.loads(line) for line in (tmp_path / "nonfinite.jsonl").read_text().splitlines()]
@@ -192,7 +192,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, tfds_dir):
 def test_steps_that_are_not_finite_are_skipped_and_counted(tmp_path, tfds_dir):
     wild = config(tmp_path, tfds_dir, optim__peak_lr=1e30, optim__warmup_epochs=1.0, train__nonfinite="skip")
     with pytest.raises(Diverged, match="test loss is .* at step 4; there is no checkpoint yet"):
-        train(wild)  # no update can mend weights that step 2 has thrown away
+        train(wild)  # no later update repairs the weights after step 2
     counts = [line["skipped"] for line in records(tmp_path, "train")]
     lines = (tmp_path / "nonfinite.jsonl").read_text().splitlines()
     assert sum(counts) == len(lines) > 0

@@ -88,7 +88,7 @@ def test_a_terminal_gets_a_bar_of_one_line_below_all_messages(tmp_path, width, p
         assert not any("compiling" in line for line in lines[lines.index("compiled the training step in 0.0 s") :])
     assert any(all(part in line for part in parts) for line in lines)
     last = console.file.getvalue().rpartition("a line")[2]
-    assert last.count("\n") <= 2 and "\x1b[2K" in last  # the bar once more below it, and then no more
+    assert last.count("\n") <= 2 and "\x1b[2K" in last  # the bar is printed once below it, then removed
 
 
 @pytest.mark.parametrize(("terminal", "term"), [(False, "xterm"), (True, "dumb")])

@@ -14,7 +14,7 @@ HYPERPARAMETERS = {
 
 
 def events(folder):
-    """Of every event file, in the order TensorBoard reads them: length, its checksum, the event, its checksum."""
+    """All events of all files, in the order of TensorBoard: length, its checksum, the event, its checksum."""
     event_pb2 = pytest.importorskip("tensorboardX.proto.event_pb2")
     for file in sorted(folder.iterdir()):
         frames = io.BytesIO(file.read_bytes())
@@ -94,7 +94,7 @@ def test_wandb_offline_writes_and_resumes_the_same_run(tmp_path, capfd):
     run = (tmp_path / "wandb_id").read_text().strip()
     folders = list(tmp_path.glob("wandb/offline-run-*"))
     assert folders and all(folder.name.endswith(f"-{run}") for folder in folders)
-    deadline = time.monotonic() + 30  # its service writes when it comes to it, finished or not
+    deadline = time.monotonic() + 30  # its service writes later, also after the run is finished
     while b"test/top1" not in (folders[0] / f"run-{run}.wandb").read_bytes() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert b"test/top1" in (folders[0] / f"run-{run}.wandb").read_bytes()

@@ -51,7 +51,7 @@ def test_changes_of_the_data_are_reported(images, tmp_path):
 
 
 def test_many_files_are_not_read(images, monkeypatch):
-    """Of those with a split to test on: names and sizes say which they are."""
+    """With a split to test on, large sets are identified by names and sizes."""
     assert MANY > 10_000
     monkeypatch.setattr(planning, "MANY", 10)
     monkeypatch.setattr("resnet_jax.data.sources.image_files.file_fingerprints", None)
@@ -69,7 +69,7 @@ def test_many_files_are_not_read(images, monkeypatch):
 
 
 def test_files_of_one_name_and_size_in_two_splits_are_two_images(tmp_path, monkeypatch):
-    """Where files are many and not read: train/0/1.bmp is not test/0/1.bmp."""
+    """In a large set, whose files are not read, train/0/1.bmp is not test/0/1.bmp."""
     monkeypatch.setattr(planning, "MANY", 3)
     for split, value in (("train", 0), ("test", 9)):
         for label in "01":
@@ -82,12 +82,12 @@ def test_files_of_one_name_and_size_in_two_splits_are_two_images(tmp_path, monke
     mask, known = trained_on(plan.test.examples, [(record, True)])
     assert known and not mask.any() and trained_on(plan.train.examples, [(record, True)])[0].all()
     mask, known = trained_on(plan.train.examples, [(record, False)])
-    assert not known and not mask.any()  # names say nothing of another dataset
+    assert not known and not mask.any()  # names of one dataset do not identify images of another
 
 
 @pytest.mark.parametrize("part", ["val", "train", "held-out"])
 def test_a_repaired_image_is_no_other_image(images, part):
-    """It keeps its side, too, where a part is held out by contents."""
+    """It also stays in its split if the images to hold out are chosen by contents."""
     if part == "val":
         write_images(images.parent / "both" / "train")
         write_images(images.parent / "both" / "val", first=12, last=15)
@@ -121,7 +121,9 @@ def test_exchanged_classes_and_other_images_of_the_same_names_are_no_repair(imag
     (message,), _ = data_changes(make_plan(plan.config), meta, record)
     assert "train images: 24 renamed, 24 with another label" in message
     write_images(images)
-    (images / "cat" / "im000.png").write_bytes((images / "dog" / "im000.png").read_bytes())  # one, but it is known
+    (images / "cat" / "im000.png").write_bytes(
+        (images / "dog" / "im000.png").read_bytes()
+    )  # a single image, but its contents are known
     (message,), _ = data_changes(make_plan(plan.config), meta, record)
     assert "train images: 1 added, 1 removed" in message
     write_images(images, classes=("bird", "cat", "dog"))

@@ -28,7 +28,7 @@ def test_images_stay_held_out_when_others_come_and_go_or_are_renamed(images):
 
 
 def test_images_of_small_classes_stay_held_out_too(tmp_path):
-    """Of few images one is held out although its contents do not say so: others that come later must not replace it."""
+    """A small class holds out an image whatever its contents: images that are added later must not replace it."""
     classes = [f"c{i:02}" for i in range(30)]
     write_images(tmp_path / "set", classes, last=3)
     before = make_plan(config(tmp_path / "set"))
@@ -72,7 +72,7 @@ def test_validation_comes_before_test(tmp_path):
 
 @pytest.mark.parametrize("inside", [("",), ("day", "night")])
 def test_a_folder_is_read_as_version_0_1_0_did(tmp_path, inside):
-    """With files that it passed over, class folders that look like splits, and a mean of values up to 255."""
+    """With files that it skipped, class folders named like splits, and a mean of values up to 255."""
     for folder in inside:
         write_images(tmp_path / "set" / "cat" / folder, classes=(".",), last=4)
         write_images(tmp_path / "set" / "dog" / folder, classes=(".",), last=4)

@@ -11,7 +11,7 @@ def test_the_default_warmup_shrinks_in_a_short_run_and_a_configured_one_does_not
         return make_plan(config(tmp_path, tfds_dir, **{"optim__warmup_epochs": None} | changes))
 
     short = plan()
-    assert float(short.schedule(1)) == pytest.approx(0.1)  # after one of eight steps, a fifth of them
+    assert float(short.schedule(1)) == pytest.approx(0.1)  # after one of eight steps: the warmup is a fifth of them
     message = (
         "the default warmup of 5 epochs (20 steps) is not shorter than this run: it takes a fifth of it, 1 of 8 steps"
     )

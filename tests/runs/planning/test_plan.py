@@ -39,7 +39,7 @@ def test_a_set_of_one_class_is_refused(numbered, tmp_path_factory):
 
 @pytest.mark.parametrize("image_size", [None, 4])
 def test_a_run_keeps_the_order_of_its_classes(numbered, image_size):
-    """0.1.0 had them in the order of their letters; files are in the same order as then."""
+    """Version 0.1.0 sorted classes as text; the order of the files is the same in both versions."""
     now, recorded = plan(numbered, image_size=image_size), ["0", "1", "10", "2"]
     meta = {"classes": recorded, "data": {"classes": recorded, "images": {"train": 4, "test": 4}}}
     assert now.train.classes == NUMBERS and data_changes(now, meta)[0]

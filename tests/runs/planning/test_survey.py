@@ -62,7 +62,7 @@ def test_verify_lists_every_image_that_cannot_be_read(pictures, tmp_path, capsys
     with pytest.raises(SystemExit) as exit:
         main(command)
     out = capsys.readouterr().out.splitlines()
-    assert exit.value.code == 1 and len(out) == 4  # nothing else: training would stop at the first
+    assert exit.value.code == 1 and len(out) == 4  # only these lines: training would stop at the first image
     assert out[0].startswith(f"train: {pictures}/train/cat/") and "not an image" in out[0]
     assert out[1].startswith(f"train: {pictures}/train/owl/1.png: cannot be decoded")
     assert out[2] == f"val: {pictures}/val/dog/0.png: the file is empty"

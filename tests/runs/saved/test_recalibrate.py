@@ -1,4 +1,4 @@
-"""True averages of statistics, against statistics of everything at once."""
+"""Averaged statistics, compared with statistics of all images at once."""
 
 import dataclasses
 from functools import partial
