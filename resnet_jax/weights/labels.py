@@ -43,16 +43,10 @@ class LabelSet:
         Raises:
           ValueError: no class, or several classes, have this name.
         """
-        if label in self._exact:  # first: in ImageNet-1k a Cardigan is a dog, and a cardigan is not
-            return self._exact[label]
-        key = _key(label)
-        if key in self._folded:
-            return self._folded[key]
-        if several := [i for i, words in enumerate(self.synonyms) if key in map(_key, words)]:
-            ids = ", ".join(self.ids[i] for i in several)
-            raise ValueError(f"{label!r} is the name of several classes of {self.name}; pass a synset id: {ids}")
-        hint = did_you_mean(label, self.names, f"expected a synset id, as {self.ids[0]}, or the name of a class")
-        raise ValueError(f"{self.name} has no class {label!r}; {hint}")
+        place = self._find(label)
+        if place is None:
+            raise ValueError(self._problem(label))
+        return place
 
     def match(self, folders: Iterable[str]) -> dict[str, int]:
         """The class of each folder, by synset id or name, for image folders in ImageNet's layout.
@@ -60,23 +54,34 @@ class LabelSet:
         Raises:
           ValueError: a folder is of no class or of several, two folders are of the same class, or there is no folder.
         """
-        classes: dict[str, int] = {}
-        errors: dict[str, str] = {}
-        for folder in folders:
-            try:
-                classes[folder] = self.index(folder)
-            except ValueError as error:
-                errors[folder] = str(error)
-        if errors:
-            first, *others = errors
-            folders = f"{len(others)} more folder{'s' * (len(others) > 1)}"
-            raise ValueError(errors[first] + (f" (and {folders}: {listed(others, 3)})" if others else ""))
+        places = {folder: self._find(folder) for folder in folders}
+        classes = {folder: place for folder, place in places.items() if place is not None}
+        if unknown := [folder for folder in places if folder not in classes]:
+            first, *others = unknown
+            more = f" (and {len(others)} more folder{'s' * (len(others) > 1)}: {listed(others, 3)})" if others else ""
+            raise ValueError(self._problem(first) + more)
         if not classes:
             raise ValueError(f"expected folders named by the classes of {self.name}, got none")
         if repeated := [i for i, count in Counter(classes.values()).items() if count > 1]:
             same = [folder for folder, i in classes.items() if i == repeated[0]]
             raise ValueError(f"folders {' and '.join(map(repr, same))} are the same class, {self.ids[repeated[0]]}")
         return classes
+
+    def _find(self, label: str) -> int | None:
+        if label in self._exact:  # first: in ImageNet-1k a Cardigan is a dog, and a cardigan is not
+            return self._exact[label]
+        return self._folded.get(_key(label))
+
+    def _problem(self, label: str) -> str:
+        """Why `index` finds no class."""
+        key = _key(label)
+        if several := [
+            synset for synset, words in zip(self.ids, self.synonyms, strict=True) if key in map(_key, words)
+        ]:
+            ids = ", ".join(several)
+            return f"{label!r} is the name of several classes of {self.name}; pass a synset id: {ids}"
+        hint = did_you_mean(label, self.names, f"expected a synset id, as {self.ids[0]}, or the name of a class")
+        return f"{self.name} has no class {label!r}; {hint}"
 
     @cached_property
     def _exact(self) -> dict[str, int]:

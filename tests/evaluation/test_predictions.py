@@ -36,6 +36,18 @@ def test_each_file_has_its_prediction_in_order(tmp_path):
         assert one.record()["top"][0]["probability"] == pytest.approx(np.exp(expected).max() / np.exp(expected).sum())
 
 
+@pytest.mark.parametrize("mode", ["center", "squash", "border"])
+def test_images_are_cropped_as_the_weights_expect(tmp_path, mode):
+    """As `Preprocess.batch` does it."""
+    preprocess = Preprocess(4, 5, (0.5,), (0.25,), "lanczos", crop_mode=mode)
+    net = NET._replace(preprocess=preprocess)
+    Image.fromarray(np.arange(96, dtype=np.uint8).reshape(8, 12) * 2).save(file := tmp_path / "a.png")
+    (prediction,) = predict(net, TASK, [file], batch_size=1, top=1)
+    logits = np.asarray(MODEL.apply(net.variables, preprocess.batch([file]), train=False).logits[0])
+    expected = np.exp(logits).max() / np.exp(logits).sum()
+    assert prediction.record()["top"][0]["probability"] == pytest.approx(expected, rel=1e-5)
+
+
 @pytest.mark.parametrize("name", ["batch_size", "top"])
 @pytest.mark.parametrize("value", [0, 10**6 + 1])
 def test_numbers_out_of_range_are_refused(name, value):
