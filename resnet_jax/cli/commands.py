@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from itertools import pairwise, takewhile
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -28,7 +29,7 @@ COMMANDS = {  # with a line of help each; the file of that name has `Request`, a
     "replay": "repeat one step of a run",
     "experiment": "repeat a paper's experiment: degradation, gradients, transfer",
 }
-HELP = """usage: resnet-jax COMMAND [options]
+HELP = """usage: {program} COMMAND [options]
 
 Deep residual networks in JAX: published weights, and training that resumes.
 
@@ -54,7 +55,15 @@ EVERYDAY = (  # the options that train --help shows
 def overview() -> str:
     """The help of `resnet-jax` itself."""
     width = max(map(len, COMMANDS))
-    return HELP.format(commands="\n".join(f"  {name:{width}}  {line}" for name, line in COMMANDS.items()))
+    return HELP.format(
+        program=program(), commands="\n".join(f"  {name:{width}}  {line}" for name, line in COMMANDS.items())
+    )
+
+
+def program() -> str:
+    """The program as it was started."""
+    is_module = Path(sys.argv[0]).parts[-2:] == ("resnet_jax", "__main__.py")
+    return "python -m resnet_jax" if is_module else "resnet-jax"
 
 
 def command(name: str) -> ModuleType:
@@ -95,7 +104,7 @@ def parser(name: str, defaults: Any = None, only: Sequence[str] | None = None) -
     module = command(name)
     result = make_parser(
         module.Request,
-        prog=f"resnet-jax {name}",
+        prog=f"{program()} {name}",
         description=getattr(module, "DESCRIPTION", None) or inspect.getdoc(module.Request) or "",
         defaults=defaults,
         hidden=getattr(module, "UNUSED", ()),
@@ -108,14 +117,15 @@ def parser(name: str, defaults: Any = None, only: Sequence[str] | None = None) -
 
 
 def _print_help(name: str, arguments: Sequence[str]) -> None:
-    """All options of a command; of train the everyday ones, after --help-all all, after --help GROUP a group's."""
+    """All options of a command; of train the everyday ones, after --help-all all, and of a GROUP after either its."""
     defaults = _defaults(name, arguments)
     whole = parser(name, defaults)
-    if name != "train" or "--help-all" in arguments:
+    flags = ("-h", "--help", "--help-all")
+    asked = [after for flag, after in pairwise(arguments) if flag in flags and not after.startswith("-")]
+    if name != "train" or ("--help-all" in arguments and not asked):
         return whole.print_help()
     names = list(dict.fromkeys(option.name for option in whole.options.values() if option.name != "config"))
     groups = list(dict.fromkeys(name.partition(".")[0] for name in names if "." in name))
-    asked = [after for flag, after in pairwise(arguments) if flag in ("-h", "--help") and not after.startswith("-")]
     if unknown := [group for group in asked if group not in groups]:
         fail(f"no group {unknown[0]!r}; {did_you_mean(unknown[0], groups)}")
     only = [name for name in names if name.partition(".")[0] in asked] or EVERYDAY

@@ -42,7 +42,7 @@ def test_help_of_train_is_a_screen_that_leads_to_the_other_options(capsys, monke
     assert short.splitlines()[-2].endswith("resnet-jax train --help-all, or of one group --help GROUP")
     group = shown("--help", "log")
     assert "--log.wandb-project" in group and "--data.path" not in group
-    assert shown("--help=log") == group
+    assert shown("--help=log") == shown("--help-all", "log") == group
     assert shown("--help", "--model.name", "resnet18").splitlines()[0] == "usage: resnet-jax train [options]"
     with pytest.raises(SystemExit) as exit:
         main(["train", "--help", "optimm"])

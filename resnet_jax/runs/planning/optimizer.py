@@ -64,7 +64,8 @@ def warmup_steps(config: OptimConfig, steps_per_epoch: float, steps: int) -> tup
     warmup = steps // 5
     which = "default" if is_default else "config's"
     reason = f"the {which} warmup of {epochs:g} epochs ({configured} steps) is not shorter than this run"
-    return warmup, (f"{reason}: it takes a fifth of it, {warmup} of {steps} steps; see --optim.warmup-epochs",)
+    now = f"it takes a fifth of it, {warmup} of {steps} steps" if warmup else f"a run of {steps} steps has none"
+    return warmup, (f"{reason}: {now}; see --optim.warmup-epochs",)
 
 
 def make_optimizer(config: OptimConfig, schedule: optax.Schedule) -> optax.GradientTransformation:

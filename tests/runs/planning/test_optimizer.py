@@ -28,6 +28,10 @@ def test_the_default_warmup_shrinks_in_a_short_run_and_a_configured_one_does_not
     )
     assert plan(train__epochs=40.0, train__steps=7).steps == 7
     assert plan(train__epochs=40.0, train__steps=2).steps == 2
+    with_none = plan(train__epochs=40.0, train__steps=4).notes[0]
+    assert with_none.startswith(
+        "the default warmup of 5 epochs (20 steps) is not shorter than this run: a run of 4 steps"
+    )
     with pytest.raises(ValueError, match="train.steps=7 and train.epochs=2.0 are two lengths of one run; set one"):
         plan(train__steps=7)
     with pytest.raises(ValueError, match="--optim.warmup-epochs 5.0 is 20 steps of a run of 8; .*lower it or omit it"):
