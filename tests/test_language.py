@@ -1,5 +1,6 @@
 """Docstrings, comments, messages and pages keep to plain words: a short list of phrases stays out."""
 
+import ast
 import io
 import re
 import tokenize
@@ -11,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 PHRASES = {  # pattern: what to write instead
     r"\bgo(es|ing|ne)? on (with|from|to the)\b|\bwent on\b": "resume, continue",
     r"\banew\b": "from scratch, again",
-    r"\bput aside\b": "save, move",
+    r"\bputs? (it |them )?aside\b": "save, move",
     r"\b(newest|best|last|no|a) sound (one|checkpoint|save)|\bthe sound ones\b": "valid",
     r"\bno \w+ of ours\b|\bnothing of ours\b": "not a valid checkpoint (file, ...) of this package",
     r"\bwanted: |; wanted\b|, wanted\b": "expected",
@@ -28,6 +29,15 @@ PHRASES = {  # pattern: what to write instead
     r"\bdamaged checkpoints?\b|\bcheckpoint is damaged\b": "corrupted checkpoint",
     r"\bcannot be told\b": "is not known",
 }
+NAMES = {  # names of values that do not say what the value is, and what may
+    "said": "message, messages",
+    "told": "messages, warnings",
+    "wanted": "expected, selected",
+    "found": "matches, or what they are",
+    "kept": "steps, names, ... of what is kept",
+    "given": "the argument's meaning",
+    "facts": "metadata",
+}
 BANNED = re.compile("|".join(f"(?:{pattern})" for pattern in PHRASES), re.IGNORECASE)
 ROOMS = sorted({file.relative_to(ROOT / "resnet_jax").parts[0] for file in (ROOT / "resnet_jax").rglob("*.py")})
 
@@ -41,6 +51,19 @@ def prose(file):
     for token in tokenize.generate_tokens(io.StringIO(file.read_text()).readline):
         if token.type in kinds:
             yield token.start[0], " ".join(token.string.split())
+
+
+def assigned(file):
+    """(line, name) of the variables, attributes, parameters, functions and classes that a Python file defines."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.lineno, node.id
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.lineno, node.attr
+        elif isinstance(node, ast.arg):
+            yield node.lineno, node.arg
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.lineno, node.name
 
 
 def check(files):
@@ -72,7 +95,20 @@ def test_readme_keeps_the_phrases_out():
     check([ROOT / "README.md", ROOT / "train.py"])
 
 
-def test_the_list_finds_what_it_is_for():
+@pytest.mark.parametrize("folder", ["resnet_jax", "tests", "benchmarks", "examples", "configs"])
+def test_names_of_values_say_what_they_are(folder):
+    matches = [
+        f"{file.relative_to(ROOT)}:{line}: {name}; write {NAMES[name]}"
+        for file in sorted((ROOT / folder).rglob("*.py"))
+        for line, name in assigned(file)
+        if name in NAMES
+    ]
+    assert not matches, "\n".join(["", *matches])
+
+
+def test_the_lists_find_what_they_are_for(tmp_path):
+    (tmp_path / "a.py").write_text("def f(said, *, told=0):\n    self.kept = [given for given in said]\n")
+    assert {name for _, name in assigned(tmp_path / "a.py")} == {"f", "kept", "said", "told", "given"}
     examples = (
         "for who goes on with a run", "wanted: at least 1", "its newest sound checkpoint", "the net is drawn anew",
         "the mistake is told in one line", "so many images of each", "it has begun", "such updates are left out",

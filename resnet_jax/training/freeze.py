@@ -32,12 +32,12 @@ def stop_gradients(totals: Totals, is_frozen: PathPredicate) -> Totals:
 def keep_frozen(step: TypedStep, is_frozen: PathPredicate) -> TypedStep:
     """`step`, whose state keeps the frozen parameters, and their averages, whatever the optimiser makes of them."""
 
-    def kept(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Metric]]:
+    def frozen_step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Metric]]:
         new, metrics = step(state, batch)
         ema = new.ema and new.ema | {"params": _select(is_frozen, state.ema["params"], new.ema["params"])}
         return replace(new, params=_select(is_frozen, state.params, new.params), ema=ema), metrics
 
-    return kept
+    return frozen_step
 
 
 def keep_statistics(is_frozen: PathPredicate) -> Callable[..., Any]:

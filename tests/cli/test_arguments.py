@@ -1,9 +1,17 @@
 """The parser: one line for a mistake, completion of shells."""
 
-import pytest
+import contextlib
+import io
+import re
 
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from resnet_jax.cli.arguments import make_parser
 from resnet_jax.cli.main import main
 from resnet_jax.cli.train import parse
+from resnet_jax.config import Config, check_types
 
 
 @pytest.mark.parametrize(
@@ -53,3 +61,49 @@ def test_completion_of_a_shell(capsys):
     with pytest.raises(SystemExit):
         main(["--print-completion=nosuch"])
     assert "expected bash or " in capsys.readouterr().err
+
+
+WORDS = [
+    "",
+    "nan",
+    "-1",
+    "1e400",
+    "9" * 5000,
+    "None",
+    "{",
+    "'",
+    "\0",
+    "\ud800",
+    "a\nb",
+    "--",
+    "-",
+    "-x",
+    "%s",
+    "[red]",
+    "│",
+]
+VALUES = st.sampled_from(WORDS) | st.text(max_size=8)
+FLAGS = st.sampled_from([*make_parser(Config, prog="train", description="").options])
+ARGUMENTS = st.one_of(
+    st.tuples(FLAGS, VALUES),
+    st.tuples(st.builds("{}={}".format, FLAGS, VALUES)),
+    st.tuples(st.builds("--{}".format, VALUES), VALUES),
+    st.tuples(st.builds("{}{}".format, FLAGS, st.text(max_size=3)), VALUES),
+    st.tuples(VALUES),
+    st.tuples(FLAGS),
+)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True, database=None)
+@given(st.lists(ARGUMENTS, min_size=1, max_size=2))
+def test_any_arguments_are_a_config_or_one_line(arguments):
+    out, err = io.StringIO(), io.StringIO()
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            config = parse([argument for pair in arguments for argument in pair])
+        with contextlib.suppress(ValueError):  # reported before any work
+            check_types(config)
+    except SystemExit as exit:
+        message = err.getvalue()
+        assert exit.code == 2 or "usage" in out.getvalue()
+        assert exit.code == 0 or re.fullmatch(r"error: [^\n]{8,}\n", message), message

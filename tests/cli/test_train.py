@@ -192,7 +192,7 @@ def test_an_unreadable_image_stops_training_with_its_name_or_is_skipped(tmp_path
     result = json.loads(output(capsys, "eval", run, "--json", "--split", "train"))
     assert (result["images"], result["skipped"]) == (20, 1)
 
-    # Going on with other images would mix what was trained on into what is tested on.
+    # Resuming with other images would mix what was trained on into what is tested on.
     write_classes(tmp_path / "set", digits, (2,), 0, 10)
     at[at.index("straight") + 1 : at.index("straight") + 1] = ["bent"]
     assert "--data.class-names was" in mistake(capsys, *arguments[:3], *at, *arguments[-6:])

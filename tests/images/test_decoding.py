@@ -1,5 +1,6 @@
 import io
 import math
+import re
 import struct
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import zlib
 
 import numpy as np
 import pytest
+from corrupted_files import IMAGE_KINDS, check_corrupted, check_other_contents, check_traps, encoded_picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -272,3 +274,35 @@ def test_nothing_is_warned_of(tmp_path):
     assert [line.split(":")[0] for line in lines[:2]] == ["bomb.png", "cut.tiff"] and len(lines) == 4
     assert lines[2] == f"exif.jpg {COLOUR.shape[:2]}"  # EXIF has the orientation before the damage
     assert "Warning" not in done.stderr
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", IMAGE_KINDS)
+def test_corrupted_files_are_read_correctly_or_named(tmp_path_factory, kind):
+    check_corrupted(tmp_path_factory.mktemp("run"), kind)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", IMAGE_KINDS)
+def test_other_contents_under_a_files_name_are_named(tmp_path, kind):
+    check_other_contents(tmp_path, kind)
+
+
+def test_a_small_file_that_claims_to_be_huge_takes_no_memory(tmp_path):
+    tiff = encoded_picture("tiff")
+    for tag, side in ((256, 8), (257, 9)):
+        tiff = re.sub(
+            struct.pack("<H", tag) + b"[\x03\x04]" + re.escape(struct.pack("<xII", 1, side)),
+            struct.pack("<HHII", tag, 4, 1, 100000),
+            tiff,
+        )
+    files = {
+        "a.ppm": (b"P6 100000 100000 255\n" + bytes(99), "expected at most"),
+        "a.bmp": (
+            encoded_picture("bmp")[:18] + struct.pack("<ii", 10**5, 10**5) + encoded_picture("bmp")[26:],
+            "expected at most",
+        ),
+        "a.gif": (encoded_picture("gif")[:6] + b"\xff" * 4 + encoded_picture("gif")[10:], "expected at most"),
+        "a.tiff": (tiff, "expected at most"),
+    }
+    check_traps(tmp_path, files)

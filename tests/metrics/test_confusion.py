@@ -10,17 +10,17 @@ def test_the_numbers_are_those_of_their_closed_forms():
     """Of two classes with TP 6, FN 2, FP 1, TN 11; and of a third that has no images, and a fourth never predicted."""
     labels = [0] * 8 + [1] * 12 + [3] * 2
     predicted = [0] * 6 + [1] * 2 + [0] * 1 + [1] * 11 + [2] * 2
-    found = Confusion(("cat", "dog", "owl", "bat"), labels, predicted)
-    assert found.matrix.tolist() == [[6, 2, 0, 0], [1, 11, 0, 0], [0, 0, 0, 0], [0, 0, 2, 0]]
-    np.testing.assert_allclose(found.recall, [6 / 8, 11 / 12, np.nan, 0])
-    np.testing.assert_allclose(found.precision, [6 / 7, 11 / 13, 0, np.nan])
-    np.testing.assert_allclose(found.f1, [2 * 6 / (2 * 6 + 1 + 2), 2 * 11 / (2 * 11 + 2 + 1), 0, 0])
+    confusion = Confusion(("cat", "dog", "owl", "bat"), labels, predicted)
+    assert confusion.matrix.tolist() == [[6, 2, 0, 0], [1, 11, 0, 0], [0, 0, 0, 0], [0, 0, 2, 0]]
+    np.testing.assert_allclose(confusion.recall, [6 / 8, 11 / 12, np.nan, 0])
+    np.testing.assert_allclose(confusion.precision, [6 / 7, 11 / 13, 0, np.nan])
+    np.testing.assert_allclose(confusion.f1, [2 * 6 / (2 * 6 + 1 + 2), 2 * 11 / (2 * 11 + 2 + 1), 0, 0])
     # A class without images is in no mean; a precision that is not defined counts as 0.
-    wanted = {"recall": (6 / 8 + 11 / 12) / 3, "precision": (6 / 7 + 11 / 13) / 3, "f1": (12 / 15 + 22 / 25) / 3}
-    assert found.macro() == pytest.approx(wanted, rel=1e-12)
-    assert found.worst() == [3, 0, 1] and found.mistaken_for(0) == {"dog": 2}
+    expected = {"recall": (6 / 8 + 11 / 12) / 3, "precision": (6 / 7 + 11 / 13) / 3, "f1": (12 / 15 + 22 / 25) / 3}
+    assert confusion.macro() == pytest.approx(expected, rel=1e-12)
+    assert confusion.worst() == [3, 0, 1] and confusion.mistaken_for(0) == {"dog": 2}
     owl = {"class": "owl", "images": 0, "recall": None, "precision": 0.0, "f1": 0.0, "mistaken_for": {}}
-    assert found.rows()[2] == owl
+    assert confusion.rows()[2] == owl
 
 
 def test_images_may_be_added_and_padding_counts_for_nothing():
@@ -36,15 +36,15 @@ def test_images_may_be_added_and_padding_counts_for_nothing():
 
 
 def test_the_file_says_what_was_evaluated_and_holds_the_matrix(tmp_path):
-    found = Confusion(("cat", "d\udce9g"), [0, 0, 1], [0, 1, 1])
-    file = write_classes(tmp_path / "new", found, {"step": 3, "split": "val"}, mistakes=[{"image": "a"}])
+    confusion = Confusion(("cat", "d\udce9g"), [0, 0, 1], [0, 1, 1])
+    file = write_classes(tmp_path / "new", confusion, {"step": 3, "split": "val"}, mistakes=[{"image": "a"}])
     record = json.loads(file.read_text())
     assert list(record) == ["step", "split", "macro", "classes", "mistakes", "confusion"]
-    assert record["confusion"] == [[1, 1], [0, 1]] and record["classes"] == found.rows()
+    assert record["confusion"] == [[1, 1], [0, 1]] and record["classes"] == confusion.rows()
     pictures = [file.with_name(name) for name in PICTURES]
     for picture in pictures:  # of an earlier evaluation
         picture.write_text("")
-    write_classes(tmp_path / "new", found, {"step": 4})
+    write_classes(tmp_path / "new", confusion, {"step": 4})
     assert not any(picture.exists() for picture in pictures)
     many = write_classes(tmp_path, Confusion(list(map(str, range(2001))), [5], [6]), {})
     assert "confusion" not in json.loads(many.read_text())

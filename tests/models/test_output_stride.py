@@ -30,6 +30,6 @@ def test_pools_are_timms(x64, name, stride):
     net = create_model(name, num_classes=7, output_stride=stride, dtype="float64", param_dtype="float64")
     net = net.clone(stages=tuple(replace(stage, depth=depth) for stage, depth in zip(net.stages, DEPTHS, strict=True)))
     x = np.random.default_rng(0).standard_normal((2, 3, 33, 49)).transpose(0, 2, 3, 1)
-    variables, wanted = by_timms_names(net, name), np.load(GOLDEN)[f"{name}_{stride}"]
+    variables, expected = by_timms_names(net, name), np.load(GOLDEN)[f"{name}_{stride}"]
     logits = jax.jit(partial(net.apply, train=False))(variables, x).logits
-    assert np.linalg.norm(logits - wanted) < 1e-12 * np.linalg.norm(wanted)
+    assert np.linalg.norm(logits - expected) < 1e-12 * np.linalg.norm(expected)

@@ -236,8 +236,8 @@ class TrainingLoop:
         if not processes.is_first():
             return
         directory = self._directory / confusion.FOLDER
-        facts = {"run": self._directory.name, "step": step, "ema": False, "data": self._plan.data_name}
-        metadata = {**facts, "protocol": "single", **results}
+        metadata = {"run": self._directory.name, "step": step, "ema": False, "data": self._plan.data_name}
+        metadata |= {"protocol": "single", **results}
         try:
             details = self._plan.task.write_details(self._trainer.evaluator, directory, metadata)
         except OSError as error:

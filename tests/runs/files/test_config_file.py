@@ -2,9 +2,11 @@
 
 import dataclasses
 import json
+import re
 
 import image_folders
 import pytest
+from corrupted_files import check_corrupted, check_other_contents
 from small_run import config
 
 from resnet_jax.config import CheckpointConfig, DataConfig, from_dict, place, to_dict
@@ -152,3 +154,31 @@ def test_an_invalid_record_of_earlier_configs_is_one_line(images, tmp_path):
         (tmp_path / "config.json").write_text(json.dumps(record | {"before": before}))
         with pytest.raises(ValueError, match="config.json is not the config of a run: .* in 'before'"):
             record_config(tmp_path, image_folders.config(images, padding=2), 1)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_corrupted_config_is_read_correctly_or_named(tmp_path_factory, tmp_path):
+    check_corrupted(tmp_path_factory.mktemp("run"), "config.json")
+    check_other_contents(tmp_path, "config.json")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[" * 100000, "maximum recursion depth"),
+        ("[]", "expected an entry 'config'"),
+        ("{}", "expected an entry 'config'"),
+        ('{"config": 3}', "expected names and values of the fields of Config, got 3"),
+        ('{"config": {"optim": []}}', "expected names and values of the fields of OptimConfig, got .."),
+        ('{"config": {"optim": {"peak_lr": NaN}}}', "optim.peak_lr: expected a finite number, got nan"),
+        ('{"config": {"train": {"seed": "0"}}}', "train.seed: expected a whole number, got '0'"),
+        ('{"config": {"data": {"channels": true}}}', "data.channels: expected 1 or 3 or None, got True"),
+        ('{"config": {"train": {"seed": 1%s}}}' % ("0" * 5000), "Exceeds the limit"),
+    ],
+)
+def test_a_file_that_is_no_config_is_named(tmp_path, text, message):
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(
+        ValueError, match=f"^{re.escape(str(tmp_path))}/config.json is not the config of a run: .*{message}"
+    ):
+        read_config(tmp_path)

@@ -3,7 +3,13 @@
 import pickle
 import sys
 
+import jax.numpy as jnp
+import numpy as np
 import pytest
+from corrupted_files import message_for, weights
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from trap_files import STORAGE, state, tensor, text, zipped
 
 from resnet_jax.weights.readers.pickles import Global, Record, load
 from resnet_jax.weights.readers.torch_pickle import is_allowed
@@ -89,3 +95,35 @@ def test_an_old_ordered_dict_has_its_pairs():
     content = b"ccollections\nOrderedDict\n]]X\x01\0\0\0aaK\x01aa\x85R."
     assert loaded(content).value == {"a": 1}
     assert isinstance(loaded(b"cpathlib\nPosixPath\n)R.").value, Record)
+
+
+@pytest.mark.parametrize("value", [b"ctorch\nBFloat16Storage\n", tensor((2,), (1,)), STORAGE])
+def test_a_pickle_cannot_change_its_arguments(tmp_path, value):
+    """BUILD hands a dtype or an array a new state: NumPy's own bfloat16 would have other bytes in the whole process."""
+    file = tmp_path / "a.pth"
+    dtype = b"(K\x03" + text(">") + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\0t"
+    file.write_bytes(state(value + dtype + b"b"))
+    assert message_for(file, weights) is not None
+    assert np.dtype(jnp.bfloat16).byteorder == "=" and np.asarray(1, jnp.bfloat16).tobytes() == b"\x80\x3f"
+
+
+MODULES = (
+    "os posix subprocess builtins collections torch torch._utils numpy resnet_jax.weights.readers __main__".split()
+)
+NAMES = (
+    "system eval exec getattr OrderedDict OrderedDict.__init__.__globals__ _rebuild_tensor_v2.__globals__ open mkdir"
+)
+
+
+@settings(max_examples=100, deadline=None, derandomize=True, database=None)
+@given(
+    st.sampled_from(MODULES), st.sampled_from(NAMES.split()) | st.text(max_size=9), st.sampled_from("R b \x81".split())
+)
+def test_no_other_name_is_given_to_a_pickle(tmp_path_factory, module, name, use):
+    file = tmp_path_factory.mktemp("names") / "a.pth"
+    called = b"\x8c" + bytes([len(module)]) + module.encode()
+    called += text(name) + b"\x93(" + text("here") + b"t" + use.encode("latin-1")
+    file.write_bytes(zipped({"x/data.pkl": b"\x80\x04}" + text("a") + called + b"s."}))
+    message = message_for(file, weights)
+    if (module, name) != ("collections", "OrderedDict"):
+        assert "not part of a state dict" in message
