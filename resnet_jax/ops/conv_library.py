@@ -7,7 +7,7 @@ from jax import lax
 from resnet_jax.ops.windows import Pads, centred
 from resnet_jax.types import Array
 
-LAYOUTS = (("NWC", "WIO", "NWC"), ("NHWC", "HWIO", "NHWC"), ("NDHWC", "DHWIO", "NDHWC"))  # by spatial rank
+DIMENSION_NUMBERS = (("NWC", "WIO", "NWC"), ("NHWC", "HWIO", "NHWC"), ("NDHWC", "DHWIO", "NDHWC"))  # by spatial rank
 
 
 def library_conv(
@@ -23,6 +23,6 @@ def library_conv(
         (strides,) * rank,
         "SAME" if is_symbolic else pads,  # the same padding: JAX refuses symbolic numbers here
         rhs_dilation=(dilation,) * rank,
-        dimension_numbers=LAYOUTS[rank - 1],
+        dimension_numbers=DIMENSION_NUMBERS[rank - 1],
         feature_group_count=groups,
     )

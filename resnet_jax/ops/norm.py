@@ -8,7 +8,7 @@ from jax import lax
 from resnet_jax.ops.windows import spatial_axes
 from resnet_jax.types import Array
 
-ROWS = 64  # the first L / ROWS positions of [N, L, C] estimate the mean, by which values are shifted
+SERIES_PARTS = 64  # values of [N, L, C] are shifted by the mean of the first L / 64 positions
 
 
 def normalize(x: Array, mean: Array, var: Array, scale: Array, bias: Array, *, epsilon: float) -> Array:
@@ -79,7 +79,7 @@ def batch_norm(
 
 
 def _first_rows(x: Array) -> Array:
-    """[N, H, ...] -> [N, 1, ...], [N, L, C] -> [N, ceil(L / ROWS), C]; [N, C] as it is."""
+    """[N, H, ...] -> [N, 1, ...], [N, L, C] -> [N, ceil(L / 64), C]; [N, C] as it is."""
     if x.ndim == 2:
         return x
-    return x[:, : -(-x.shape[1] // ROWS)] if x.ndim == 3 else x[:, :1]
+    return x[:, : -(-x.shape[1] // SERIES_PARTS)] if x.ndim == 3 else x[:, :1]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from resnet_jax.ops import batch_norm, normalize
-from resnet_jax.ops.norm import ROWS
+from resnet_jax.ops.norm import SERIES_PARTS
 
 
 def test_batch_norm_and_its_gradient_equal_the_definition(x64):
@@ -44,7 +44,7 @@ def test_the_variance_keeps_its_digits_far_from_zero(shape):
         np.testing.assert_allclose(y, 1 + (exact - exact.mean(axes)) / exact.std(axes), rtol=0, atol=1e-5)
     outlying = np.array(rng.standard_normal(shape), np.float32)
     outlying[(slice(None), *(0,) * (len(shape) - 2))] += 1e4
-    bound = 32 * np.finfo(np.float32).eps * min(shape[1], ROWS)
+    bound = 32 * np.finfo(np.float32).eps * min(shape[1], SERIES_PARTS)
     np.testing.assert_allclose(norm(outlying)[2], outlying.astype(np.float64).var(axes), rtol=bound)
 
 

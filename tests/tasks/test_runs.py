@@ -42,6 +42,8 @@ def test_a_run_resumes_evaluates_and_predicts(tmp_path, capsys, monkeypatch, tas
     )
     results = train(config)
     assert results[best] == pytest.approx(results[best]) and results["images"] == 360
+    counted = {"multilabel": "4 classes", "regression": "1 target"}[task]
+    assert f"1,437 training images, 360 test images, {counted}\n" in capsys.readouterr().out
     shutil.copytree(whole, resumed)
     shutil.rmtree(resumed / "checkpoints" / "4")
     train(replace(config, workdir=str(resumed)))

@@ -12,7 +12,7 @@ from PIL import Image
 
 from resnet_jax.data.sources.array_source import ArraySource
 from resnet_jax.data.sources.formats import open_path
-from resnet_jax.data.sources.label_kinds import label_codes, strata
+from resnet_jax.data.sources.label_kinds import count_in_words, label_codes, strata
 from resnet_jax.data.sources.stored import StoredDataset
 from resnet_jax.data.sources.subsets import RelabelledSource, identify, known_labels, select_classes
 
@@ -235,3 +235,8 @@ def test_targets_that_float32_does_not_tell_apart_are_refused(tmp_path, offset, 
 
 def test_a_constant_target_is_exact(tmp_path):
     assert labels(npz(tmp_path, images=IMAGES, labels=np.full(N, 1.7e9 + 1)), "targets")[1] == [[1.7e9]] * N
+
+
+def test_targets_are_not_counted_as_classes():
+    counts = [count_in_words("targets", 1), count_in_words("targets", 2), count_in_words("multi-hot", 4)]
+    assert counts == ["1 target", "2 targets", "4 classes"]
