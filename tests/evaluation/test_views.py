@@ -13,7 +13,6 @@ from PIL import Image
 from resnet_jax.data.loading.streaming import StreamingLoader
 from resnet_jax.data.sources.array_source import ArraySource
 from resnet_jax.distributed.devices import Parallel
-from resnet_jax.evaluation.crops import whole
 from resnet_jax.evaluation.views import ensemble, make_views, predict_views
 from resnet_jax.tasks import Classification
 from resnet_jax.types import Preprocess, Pretrained
@@ -98,12 +97,6 @@ def test_metrics_that_a_net_sows_are_means_over_views(source):
     blocks = [means[f"executed/stage{stage}_block0"] for stage in (1, 2)]
     assert means["executed"] == pytest.approx(np.mean(blocks))
     assert all(share * 22 == round(share * 22) for share in blocks)
-
-
-def test_views_of_a_strip_are_at_most_three_times_its_width():
-    strip = Image.fromarray(np.arange(2000, dtype=np.uint16).view(np.uint8).reshape(4, 1000))
-    assert whole(strip, resize=40).shape == (40, 104, 1)
-    assert whole(strip.rotate(90, expand=True), resize=40).shape == (104, 40, 1)
 
 
 def test_an_ensemble_is_the_mean_of_probabilities():
