@@ -16,9 +16,7 @@ from resnet_jax.metrics.typed import Mean, reduce
 from resnet_jax.training.core import Forward
 
 MOST = 131  # a prime
-MARKS = (
-    np.random.default_rng(0).integers(1, 10_000, (4, MOST)).astype(np.float32)
-)  # small integers, whose sums are exact
+MARKS = np.random.default_rng(0).integers(1, 10_000, (4, MOST)).astype(np.float32)  # their sums are exact
 
 
 def step(state, batch):
