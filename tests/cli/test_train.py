@@ -148,7 +148,7 @@ def test_a_shipped_config_names_the_option_it_needs(tmp_path, monkeypatch, capsy
     monkeypatch.chdir(tmp_path)
     for line, error in {
         "--config transfer_resnet18": "init.from: nothing at 'resnet18-f37072fd.pth'; expected a run or a file of "
-        "weights (.safetensors or .pth, of timm or torchvision; none is downloaded); set --init.from",
+        "weights (.safetensors, .pth, .npz or .h5; none is downloaded); set --init.from",
         "--init.from runs/nope --data.path other": "init.from: nothing at 'runs/nope'; ",
         "--init.from resnet18": "init.from: nothing at 'resnet18'; expected a run or a file of weights (",
         "--config folder_resnet18": "no file or folder 'pictures'; expected --data.path PATH, ",

@@ -180,7 +180,7 @@ def check_source(source: str | Path) -> None:
 
 
 def _is_source(path: Path) -> bool:
-    return (path / "config.json").is_file() or path.suffix in (".safetensors", ".pth", ".pt", ".bin")
+    return (path / "config.json").is_file() or path.suffix in (".safetensors", ".pth", ".pt", ".bin", ".npz", ".h5")
 
 
 def note_trained_images(start: WarmStart, plan: RunPlan) -> list[str]:
