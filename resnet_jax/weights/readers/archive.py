@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import struct
 import zipfile
 import zlib
@@ -11,6 +12,7 @@ from pathlib import Path
 from resnet_jax.errors import UnreadableWeights
 from resnet_jax.weights.readers.mapped import map_file
 
+PIECE = 2**20  # bytes that are decompressed at once
 LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 
 
@@ -60,18 +62,26 @@ class Archive:
             return bytes(self.data[start : min(stop, start + most)])
         return self._decompressor(name).decompress(self.data[start:stop], most)
 
-    def inflated(self, name: str) -> bytes:
+    def inflated(self, name: str) -> memoryview:
         """A compressed member.
 
         Raises:
           UnreadableWeights: it is not as long as the archive says, or differs from its checksum.
         """
         (start, stop), member = self._range(self.members[name]), self.members[name]
-        try:
-            values = self._decompressor(name).decompress(self.data[start:stop], member.file_size + 1)
-        except zlib.error:
-            values = b""
-        if len(values) != member.file_size or zlib.crc32(values) != member.CRC:
+        # Mapped memory goes back to the system at once; holes in the heap between the arrays that stay would not.
+        values = memoryview(mmap.mmap(-1, member.file_size or 1))[: member.file_size]
+        decompressor, length = self._decompressor(name), 0
+        for place in range(start, stop, PIECE):
+            try:
+                piece = decompressor.decompress(self.data[place : min(stop, place + PIECE)], len(values) - length + 1)
+            except zlib.error:
+                break
+            if length + len(piece) > len(values):
+                break
+            values[length : length + len(piece)] = piece
+            length += len(piece)
+        if length != member.file_size or not decompressor.eof or zlib.crc32(values) != member.CRC:
             raise UnreadableWeights(f"{self.path.name} is corrupted: {name} differs from its checksum")
         return values
 

@@ -56,7 +56,7 @@ def _array(archive: Archive, name: str) -> StoredArray:
         return strided(values, plain, shape, strides, big_endian=big_endian, verify=verify)
 
     def read() -> np.ndarray:
-        values = memoryview(archive.inflated(name))[header:]
+        values = archive.inflated(name)[header:]
         return strided(values, plain, shape, strides, big_endian=big_endian).read()
 
     return StoredArray(tuple(shape), plain, read)
