@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -10,12 +10,11 @@ import optax
 from jax import lax
 
 from resnet_jax.metrics.classes import predicted_classes
-from resnet_jax.metrics.typed import Mean, Sum
+from resnet_jax.metrics.typed import Mean, Metric
 from resnet_jax.tasks.classification import Classification
 from resnet_jax.tasks.losses import Loss, cross_entropy
 from resnet_jax.training.batch import complete, without_ignored
 from resnet_jax.training.core import Augment, Prepare, forward
-from resnet_jax.training.metrics import as_sums
 from resnet_jax.training.optim import PathPredicate
 from resnet_jax.training.state import TrainState, check_model
 from resnet_jax.training.step import check_callable, make_step, not_none
@@ -43,9 +42,9 @@ def make_train_step(
 ) -> Step:
     """step(state, batch) -> (state, metrics): a training step whose metrics are sums over the global batch.
 
-    `metrics.mean` divides the sums by "count", the number of examples. They are "loss", "top1", "top5" (with more than
-    five classes), the L2 norms of gradient and parameters ("grad_norm", "param_norm") times the count, and what the
-    net sows into the collection "metrics", such as a SkipNet's rates of executed blocks.
+    `training.metrics.mean` divides the sums by "count", the number of examples. They are "loss", "top1", "top5" (with
+    more than five classes), the L2 norms of gradient and parameters ("grad_norm", "param_norm") times the count, and
+    what the net sows into the collection "metrics", such as a SkipNet's rates of executed blocks.
 
     A batch has "image" [N, H, W, C], "label" int [N] in 0 .. K - 1 (or soft targets float [N, K]) and optionally
     "mask" [N], bool, int or float, which is 0 for examples to ignore. A label outside the classes makes loss and
@@ -85,8 +84,10 @@ def make_train_step(
     check_model(model)
     check_callable(loss=loss)
     _check_classes(model, loss)
-    if gate_penalty and class_weights is not None:
-        raise ValueError(f"gate_penalty={gate_penalty} cannot be combined with class_weights; expected one of them")
+    if gate_penalty and class_weights is not None and gradient_flow:
+        raise ValueError(
+            "gradient_flow: expected terms of one weight; leave out gate_penalty, class_weights or gradient_flow"
+        )
     if gate_penalty:
         if not hasattr(model, "gate_penalty"):
             raise ValueError(f"gate_penalty={gate_penalty}: expected a net with gates, got {type(model).__name__}")
@@ -107,7 +108,7 @@ def make_train_step(
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         state, metrics = typed(state, batch)
-        return state, as_sums(metrics)
+        return state, _sums(metrics)
 
     return step
 
@@ -144,7 +145,7 @@ def make_eval_step(
         outputs, metrics = forward(model, state, batch, prepare)
         terms, task_metrics = task.objective(outputs, batch, axis_name)
         count = jnp.sum(batch["mask"])
-        sums = as_sums({**metrics, **task_metrics, "loss": Mean(terms["loss"].total, count), "count": Sum(count)})
+        sums = {**_sums(metrics | task_metrics), "loss": terms["loss"].total, "count": count}
         pairs = {}
         if by_example:
             if batch["label"].ndim != 1:
@@ -156,6 +157,11 @@ def make_eval_step(
         return lax.psum(sums, axis_name) | lax.all_gather(pairs, axis_name, tiled=True)
 
     return step
+
+
+def _sums(metrics: Mapping[str, Metric]) -> Metrics:
+    """Sums over the examples: all means of classification are over those of mask 1."""
+    return {name: metric.total if isinstance(metric, Mean) else metric.value for name, metric in metrics.items()}
 
 
 def _check_classes(model: nn.Module, loss: Loss) -> None:

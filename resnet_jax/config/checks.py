@@ -44,9 +44,9 @@ def check_config(config: Config) -> None:
     if best.startswith("ema_") and config.optim.ema_decay is None:
         reason = f"checkpoint.best={best!r} is a result of averaged weights"
         raise ValueError(f"{reason}; set --optim.ema-decay, or --checkpoint.best {best[4:]}")
-    if config.optim.gate_penalty and config.optim.class_weights is not None:
-        reason = f"optim.gate_penalty={config.optim.gate_penalty} cannot be combined with optim.class_weights"
-        raise ValueError(f"{reason}; set --optim.gate-penalty 0 or remove --optim.class-weights")
+    if config.train.gradient_flow and config.optim.gate_penalty and config.optim.class_weights is not None:
+        reason = "train.gradient_flow: expected terms of one weight, got optim.gate_penalty and optim.class_weights"
+        raise ValueError(f"{reason}; set --train.no-gradient-flow or remove one of the others")
     _check_init(config.init)
     _check_distributed(config.distributed)
 

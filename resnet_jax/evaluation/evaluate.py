@@ -54,7 +54,7 @@ def evaluate(
     return {**checked_results(evaluator.result(), means), **means, "images": images}
 
 
-def checked_results(values: Any, sown: Mapping[str, float]) -> dict[str, float]:
+def checked_results(values: Any, sown: Mapping[str, Any]) -> dict[str, float]:
     """What an evaluator has returned.
 
     Raises:

@@ -38,8 +38,12 @@ CHOSEN_ON = "chosen on these images; on others F1 is usually lower"
 
 
 def binary_cross_entropy(logits: Array, targets: Array) -> Array:
-    """mean_k -t_k log s(z_k) - (1 - t_k) log (1 - s(z_k)), s the sigmoid: [N, K], float [N, K] in [0, 1] -> [N]."""
+    """mean_k -t_k log s(z_k) - (1 - t_k) log (1 - s(z_k)), s the sigmoid: [N, K], float [N, K] in [0, 1] -> [N].
+
+    A target outside [0, 1] has loss and gradient NaN.
+    """
     targets = targets.astype(logits.dtype)
+    targets = jnp.where((targets >= 0) & (targets <= 1), targets, jnp.nan)
     losses = -targets * jax.nn.log_sigmoid(logits) - (1 - targets) * jax.nn.log_sigmoid(-logits)
     return jnp.mean(losses, axis=-1)
 

@@ -14,7 +14,6 @@ from resnet_jax.models.options import check_integer
 from resnet_jax.training.core import (
     Augment,
     Gradient,
-    Objective,
     TypedStep,
     core_step,
     differentiate,
@@ -27,6 +26,7 @@ from resnet_jax.training.freeze import keep_frozen, stop_gradients
 from resnet_jax.training.gradient_flow import with_activations, with_norms
 from resnet_jax.training.microbatch import accumulated
 from resnet_jax.training.nonfinite import skip_nonfinite as skipping_nonfinite
+from resnet_jax.training.objective import Objective
 from resnet_jax.training.optim import PathPredicate
 from resnet_jax.training.state import check_model, check_optimizer
 
@@ -53,7 +53,7 @@ def make_step(
     minimises the sum of the terms' weighted means and of the mean of the losses that modules sow into "losses"; the
     metric "loss" is without the latter. Each term with a weight of its own costs a backward pass. Other arguments and
     errors are as for `resnet_jax.make_train_step`. When the step is traced, ValueError: no terms and no sown loss, a
-    metric with a reserved name (`training.core.check_names`), or `gradient_flow` with terms of several weights.
+    metric with a reserved name (`training.objective.check_names`), or `gradient_flow` with terms of several weights.
     """
     check_model(model)
     check_optimizer(tx)

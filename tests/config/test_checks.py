@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from resnet_jax.config import Config, check_config
+from resnet_jax.config import Config, OptimConfig, TrainConfig, check_config
 
 
 @pytest.mark.parametrize(
@@ -47,3 +47,13 @@ def test_values_that_contradict_each_other_are_named(group, values, message):
     config = replace(Config(), **{group: replace(getattr(Config(), group), **values)})
     with pytest.raises(ValueError, match=message):
         check_config(config)
+
+
+def test_a_gate_penalty_goes_with_class_weights_but_not_with_gradient_flow_too():
+    """The norms along a net are of a gradient of one weight."""
+    both = Config(optim=OptimConfig(gate_penalty=0.5, class_weights="balanced"))
+    check_config(both)
+    with pytest.raises(
+        ValueError, match="train.gradient_flow: expected terms of one weight, got optim.gate_penalty and"
+    ):
+        check_config(replace(both, train=TrainConfig(gradient_flow=True)))

@@ -75,11 +75,11 @@ def test_processes_agree_before_each_part_of_the_start_ends(monkeypatch):
     assert agreed[0] is None and [type(one) for one in agreed[1:]] == [DataError, SetupError, SetupError]
 
 
-def test_class_weights_and_gates_are_refused_together_and_leave_no_folder(tmp_path, tfds_dir, monkeypatch):
+def test_gradient_flow_with_terms_of_two_weights_is_refused_and_leaves_no_folder(tmp_path, tfds_dir, monkeypatch):
     both = {"model__name": "cifar_skipnet38", "optim__gate_penalty": 0.5, "optim__class_weights": "balanced"}
-    message = "optim.gate_penalty=0.5 cannot be combined with optim.class_weights; set --optim.gate-penalty 0 or remove"
+    message = "train.gradient_flow: expected terms of one weight, got optim.gate_penalty and optim.class_weights; set"
     with pytest.raises(SetupError, match=message):
-        train(config(tmp_path / "run", tfds_dir, **both))
+        train(config(tmp_path / "run", tfds_dir, **both, train__gradient_flow=True))
 
     def refuses(*_):
         raise ValueError("no such step")

@@ -4,14 +4,18 @@ import json
 import math
 from types import SimpleNamespace
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from small_steps import Linear
 
 from resnet_jax.metrics.multilabel import average_precision, f1_scores
 from resnet_jax.tasks import TASKS, MultiLabel, TaskOptions, get_task
 from resnet_jax.tasks.multilabel import binary_cross_entropy, logit
+from resnet_jax.training.state import TrainState
+from resnet_jax.training.step import make_step
 
 RNG = np.random.default_rng(0)
 LOGITS = RNG.standard_normal((24, 3)).astype(np.float32)
@@ -30,6 +34,26 @@ def test_the_loss_is_the_mean_binary_cross_entropy(strict_dtypes):
     np.testing.assert_allclose(binary_cross_entropy(jnp.asarray(LOGITS), jnp.asarray(TARGETS)), expected, rtol=1e-6)
     extreme = binary_cross_entropy(jnp.array([[200.0, -200.0]]), jnp.array([[0.0, 1.0]]))
     assert extreme.tolist() == [200.0]
+
+
+@pytest.mark.parametrize("wrong", [np.uint8(255), np.float32(1.5), np.int32(-1), np.float32(np.nan)])
+def test_a_label_outside_0_and_1_gives_nan_and_with_mask_0_has_no_effect(wrong):
+    """Through a step, as a caller's own batch; labels of any type."""
+    net, tx, images = Linear(), optax.sgd(0.1), RNG.standard_normal((4, 2, 2, 1)).astype(np.float32)
+    state = TrainState.create(net, tx, jax.random.key(0), images)
+    step = jax.jit(make_step(net, tx, TASK.objective, axis_name=None, skip_nonfinite=True))
+    labels = TARGETS[:4].astype(wrong.dtype)
+    changed, mask = labels.copy(), np.array([True, True, False, True])
+    changed[2, 1] = wrong
+    new, metrics = step(state, {"image": images, "label": changed, "mask": mask})
+    expected, _ = step(state, {"image": images, "label": labels, "mask": mask})
+    assert metrics["skipped"].value == 0
+    jax.tree.map(np.testing.assert_array_equal, new.params, expected.params)
+    new, metrics = step(state, {"image": images, "label": changed, "mask": np.ones(4, bool)})
+    assert metrics["skipped"].value == 1
+    jax.tree.map(np.testing.assert_array_equal, new.params, state.params)
+    losses = binary_cross_entropy(jnp.asarray(LOGITS[:4]), jnp.asarray(changed))
+    assert np.isnan(losses).tolist() == [False, False, True, False]
 
 
 def test_masked_examples_add_nothing():

@@ -25,7 +25,7 @@ from resnet_jax.config import (
 )
 from resnet_jax.distributed import processes
 from resnet_jax.errors import SetupError
-from resnet_jax.metrics.typed import Mean
+from resnet_jax.metrics.typed import Last, Mean, Sum
 from resnet_jax.runs.saved.evaluation import open_evaluation
 from resnet_jax.runs.saved.recalibrate import recalibrate
 from resnet_jax.runs.saved.replay import replay
@@ -44,7 +44,9 @@ class Autoencoder(BaseTask):
     def objective(self, outputs, batch, axis_name):
         errors = jnp.square(outputs.logits - self.predictions(outputs)["target"]).mean(-1)
         error = Mean.of(errors, batch["mask"])
-        return {"loss": Term(error.total)}, {"error": error}
+        weighted = Mean.of(errors, batch["mask"] * (1 + batch["index"]))
+        metrics = {"error": error, "weighted_error": weighted, "seen": Sum(batch["mask"].sum()), "size": Last(16.0)}
+        return {"loss": Term(error.total)}, metrics
 
     def predictions(self, outputs):
         target = jax.lax.stop_gradient(outputs.features["stem"].mean((1, 2)))
@@ -88,8 +90,8 @@ def run(tmp_path_factory):
         model=ModelConfig(name="cifar_resnet8"),
         data=DataConfig(batch_size=256),
         optim=OptimConfig(peak_lr=0.01, warmup_epochs=0.0),
-        train=TrainConfig(steps=6, eval_every_epochs=0.6, log_every_steps=1),
-        checkpoint=CheckpointConfig(best="error", keep_latest=3),
+        train=TrainConfig(steps=6, eval_every_epochs=0.6, log_every_steps=2),
+        checkpoint=CheckpointConfig(best="error", keep_latest=3, every_steps=5),
         log=LogConfig(tensorboard=False),
     )
     return config, train(config, task=Autoencoder())
@@ -97,7 +99,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture
 def interrupted(run, tmp_path):
-    """The config of a copy of the run without its last checkpoint."""
+    """The config of a copy of the run without its last checkpoint; the one before it is within a logging interval."""
     workdir = shutil.copytree(run[0].workdir, tmp_path / "resumed")
     shutil.rmtree(workdir / "checkpoints" / "6")
     return replace(run[0], workdir=str(workdir))
@@ -110,7 +112,16 @@ def test_an_own_task_trains_and_resumes_on_two_devices(run, interrupted, capsys)
     assert last < first and lines[-1]["error"] == means["error"] and means["images"] == 360
     train(interrupted, task=Autoencoder())
     out = capsys.readouterr().out
-    assert "2 cpu devices" in out and "from step 3" in out
+    assert "2 cpu devices" in out and "from step 5" in out
+    timings = {"images_per_second": None, "data_wait": None}
+    resumed = [json.loads(line) for line in (Path(interrupted.workdir) / "metrics.jsonl").read_text().splitlines()]
+    assert [line | timings for line in resumed] == [line | timings for line in lines]
+    record = next(line for line in lines if line["split"] == "train" and line["step"] == 6)  # of steps 5 and 6
+    assert (record["seen"], record["size"]) == (512.0, 16.0) and record["weighted_error"] != record["error"]
+    saved = open_checkpoint(config.workdir, 5).metadata["log"]
+    weights = 256 * 257 / 2
+    assert (saved["seen"], saved["size"]) == ({"sum": 256.0}, {"last": 16.0}) and isinstance(saved["error"], float)
+    assert saved["weighted_error"]["mean"][1] == weights
     for one, other in zip(arrays(config.workdir), arrays(interrupted.workdir), strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -130,7 +141,7 @@ def test_a_run_continues_with_no_other_task(run, interrupted, tmp_path, capsys):
     message = f"expected the task of the run, 'autoencoder', got 'classification'; {hint}"
     with pytest.raises(SetupError, match=message):
         train(classification)
-    assert len(list((Path(interrupted.workdir) / "checkpoints").glob("[0-9]*"))) == 1
+    assert len(list((Path(interrupted.workdir) / "checkpoints").glob("[0-9]*"))) == 2
     for use in (lambda: replay(interrupted.workdir, 4), lambda: recalibrate(interrupted.workdir, tmp_path / "out")):
         with pytest.raises(ValueError, match=message):
             use()
@@ -165,6 +176,16 @@ class ArrayInRecord(Autoencoder):
         return {"mean": np.zeros(2)}
 
 
+class WithResults(Autoencoder):
+    def __init__(self, **results):
+        self.results = results
+
+    def evaluator(self):
+        evaluator = ReconstructionError()
+        evaluator.result = lambda: self.results
+        return evaluator
+
+
 @pytest.mark.parametrize(
     "task, message",
     [
@@ -173,6 +194,9 @@ class ArrayInRecord(Autoencoder):
         (NoMeasures(), "expected measures {name: 1 or -1}, one or more, got {}"),
         (OtherLabels(), "expected a label_kind, got 'multihot'; did you mean multi-hot"),
         (ArrayInRecord(), r"expected a record\(\) that JSON can hold"),
+        (WithResults(errors=0.5), "expected the measure 'error' among its evaluator's results; did you mean errors"),
+        (WithResults(error=0.5, epoch=1), "expected another name for the evaluator's result 'epoch': it is reserved"),
+        (WithResults(error=np.zeros(2)), "expected a number for the evaluator's result 'error'"),
     ],
 )
 def test_a_mistake_in_a_task_is_found_before_any_work(task, message, tmp_path):

@@ -1,6 +1,6 @@
-"""What the core of the training step refuses of an objective, when it is traced."""
+"""The core of the training step: gradients, norms and random keys."""
 
-from types import SimpleNamespace
+from dataclasses import replace
 
 import flax.linen as nn
 import jax
@@ -8,100 +8,104 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from small_steps import MODEL, TX, Linear, batch, close, fresh
 
-from resnet_jax import TrainState
-from resnet_jax.metrics.typed import Mean, Sum
+from resnet_jax import Outputs, make_train_step
+from resnet_jax.metrics.typed import Last, results
 from resnet_jax.tasks import Term
+from resnet_jax.training import metrics
 from resnet_jax.training.core import _ratio
+from resnet_jax.training.state import TrainState
 from resnet_jax.training.step import make_step
 
-BATCH = {"image": np.ones((4, 2, 2, 1), np.float32), "label": np.zeros(4, np.int32), "mask": np.ones(4, np.float32)}
+
+def test_masked_examples_have_no_effect(x64):
+    model = MODEL.clone(frozen_norms=("all",))  # batch statistics see every example
+    step = jax.jit(make_train_step(model, TX, axis_name=None))
+    few, many = batch(4), batch(4)
+    many = {k: np.concatenate([v, v[::-1]]) for k, v in many.items()} | {"mask": np.float32([1] * 4 + [0] * 4)}
+    (a, sums_a), (b, sums_b) = step(fresh(model), few), step(fresh(model), many)
+    close(a.params, b.params)
+    close(sums_a, sums_b, 1e-5)  # sums are weighted by a float32 mask
 
 
-class Linear(nn.Module):
+def test_augmentation_gets_the_index_of_each_example_and_a_key_for_each_step(x64):
+    seen = []
+
+    def augment(batch, key):
+        seen.append(batch["index"].shape)
+        noise = jax.vmap(lambda i: jax.random.normal(jax.random.fold_in(key, i)))(batch["index"])
+        return {**batch, "image": batch["image"] * noise[:, None, None, None]}
+
+    still = optax.set_to_zero()
+    step = jax.jit(make_train_step(MODEL, still, axis_name=None, augment=augment))
+    state, first = step(fresh(tx=still), batch(4))
+    _, second = step(state, batch(4))
+    assert seen[0] == (4,)
+    assert first["loss"] != second["loss"]
+    assert step(fresh(tx=still), batch(4))[1]["loss"] == first["loss"]
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_norms_are_of_the_mean_gradient_and_of_the_parameters_before_the_update(x64, accumulate):
+    rng = np.random.default_rng(0)
+    images, labels = rng.standard_normal((4, 2, 2, 1)), np.array([0, 2, 1, 1])
+    mask = np.array([1.0, 1.0, 0.0, 1.0])
+    tx = optax.chain(optax.clip_by_global_norm(1e-3), optax.sgd(0.1))
+    state = TrainState.create(Linear(), tx, jax.random.key(0), images)
+    step = jax.jit(make_train_step(Linear(), tx, axis_name=None, accumulate=accumulate))
+    means = metrics.mean([step(state, {"image": images, "label": labels, "mask": mask})[1]])
+    kernel = np.asarray(state.params["dense"]["kernel"])
+    x = images.reshape(4, -1)
+    p = np.exp(x @ kernel)
+    p /= p.sum(1, keepdims=True)
+    residual = (p - np.eye(3)[labels]) * mask[:, None] / mask.sum()
+    gradient = np.concatenate([x.T @ residual, residual.sum(0, keepdims=True)])
+    assert means["grad_norm"] == pytest.approx(np.linalg.norm(gradient), rel=1e-6)
+    assert means["param_norm"] == pytest.approx(np.linalg.norm(kernel), rel=1e-6)
+
+
+class Sowing(nn.Module):
+    """Logits w * x, with a loss and a metric of its own."""
+
     @nn.compact
-    def __call__(self, x, train=False, example_index=None):
-        return SimpleNamespace(logits=nn.Dense(1)(x.reshape(len(x), -1))[:, 0])
+    def __call__(self, images, train, example_index=None):
+        w = self.param("w", nn.initializers.ones, (2,))
+        self.sow("losses", "decay", 0.5 * jnp.sum(w**2))
+        self.sow("metrics", "size", jnp.abs(images).sum((1, 2, 3)))
+        return Outputs(images.reshape(len(images), 2) * w[None], {})
 
 
-def trace(terms, metrics, **options):
-    """Shapes of a step's results, for an objective with terms {name: has a weight of its own}."""
-
-    def objective(outputs, batch, axis_name):
-        total = Mean.of(outputs.logits, batch["mask"]).total
-        return {name: Term(total, jnp.sum(batch["mask"]) if own else None) for name, own in terms.items()}, metrics
-
-    step = make_step(Linear(), optax.sgd(0.1), objective, axis_name=None, **options)
-    state = TrainState.create(Linear(), optax.sgd(0.1), jax.random.key(0), BATCH["image"])
-    return jax.eval_shape(step, state, BATCH)[1]
-
-
-@pytest.mark.parametrize("name", ["count", "loss", "grad_norm", "skipped", "learning_rate", "box"])
-def test_a_reserved_name_of_a_metric_is_refused(name):
-    with pytest.raises(ValueError, match=f"expected another name for the metric '{name}': it is"):
-        trace({"box": False}, {name: Sum(jnp.ones(()))})
-
-
-def test_one_of_several_terms_is_not_called_loss_and_none_count():
-    with pytest.raises(ValueError, match="another name for the term 'loss': it is the sum of all terms"):
-        trace({"loss": False, "box": False}, {})
-    with pytest.raises(ValueError, match="another name for the term 'count': it is reserved"):
-        trace({"count": False}, {})
-    assert {"loss", "box", "class", "count"} <= trace({"box": False, "class": True}, {}).keys()
-    assert "loss" in trace({"loss": True}, {})
-
-
-def test_an_objective_without_terms_is_refused():
-    with pytest.raises(ValueError, match="expected an objective with at least one term, or a net that sows losses"):
-        trace({}, {})
-
-
-def test_gradient_flow_takes_terms_of_one_weight():
-    with pytest.raises(ValueError, match="expected terms of one weight, got 2: the mean over examples, b"):
-        trace({"a": False, "b": True}, {}, gradient_flow=True)
-
-
-def test_the_step_of_classification_has_its_old_place():
-    import resnet_jax.steps
-    from resnet_jax.training import step
-
-    with pytest.warns(DeprecationWarning, match="make_train_step is now resnet_jax.steps.make_train_step"):
-        assert step.make_train_step is resnet_jax.steps.make_train_step is resnet_jax.make_train_step
-
-
-@pytest.mark.parametrize(
-    "result, message",
-    [
-        (None, r"returns \(terms, metrics\), two dicts, got NoneType"),
-        (({"loss": jnp.ones(())}, {}), r"expected a Term\(total, weight\) for the term 'loss'"),
-        (({"loss": Term(jnp.ones(4))}, {}), r"one number for the total of the term 'loss', got an array \[4\]"),
-        (({"loss": Term(jnp.ones(()), 2.0)}, {}), "an array for the weight of the term 'loss', got float 2.0"),
-        (({"loss": Term(jnp.ones(()))}, {"error": jnp.ones(())}), "a Mean, Sum or Last for the metric 'error'"),
-        (({"": Term(jnp.ones(()))}, {}), "names of terms and metrics as text, not empty, got ''"),
-    ],
-)
-def test_what_is_no_terms_and_metrics_is_refused(result, message):
-    step = make_step(Linear(), optax.sgd(0.1), lambda *_: result, axis_name=None)
-    state = TrainState.create(Linear(), optax.sgd(0.1), jax.random.key(0), BATCH["image"])
-    with pytest.raises((TypeError, ValueError), match=message):
-        jax.eval_shape(step, state, BATCH)
-
-
-def test_a_metric_that_a_module_sows_too_is_refused():
-    class Sowing(Linear):
-        @nn.compact
-        def __call__(self, x, train=False, example_index=None):
-            self.sow("metrics", "error", x.mean((1, 2, 3)))
-            return super().__call__(x)
+def test_terms_of_several_weights_and_sown_losses_add_up(x64):
+    """w follows the gradient of mean_n a_n + sum_n k_n b_n / sum_n k_n + w^2 / 2, on one device or in two parts."""
+    rng = np.random.default_rng(0)
+    x, k, mask = rng.standard_normal((4, 1, 2, 1)), np.array([1.0, 3.0, 2.0, 9.0]), np.array([1.0, 1.0, 1.0, 0.0])
 
     def objective(outputs, batch, axis_name):
-        mean = Mean.of(outputs.logits, batch["mask"])
-        return {"loss": Term(mean.total)}, {"error": mean}
+        first, second = outputs.logits[:, 0], outputs.logits[:, 1] ** 2
+        weights = batch["label"] * batch["mask"]
+        terms = {"first": Term((first * batch["mask"]).sum()), "second": Term((second * weights).sum(), weights.sum())}
+        return terms, {"largest": Last(jnp.float64(7))}
 
-    state = TrainState.create(Sowing(), optax.sgd(0.1), jax.random.key(0), BATCH["image"])
-    step = make_step(Sowing(), optax.sgd(0.1), objective, axis_name=None)
-    with pytest.raises(ValueError, match="another name for the metric 'error': a module of the net sows it"):
-        jax.eval_shape(step, state, BATCH)
+    state = TrainState.create(Sowing(), optax.sgd(1.0), jax.random.key(0), x)
+    state = replace(state, params={"w": jnp.ones(2)})
+    flat, used = x.reshape(4, 2)[:3], k[:3] / k[:3].sum()
+    gradient = np.array([flat[:, 0].mean(), 2 * (flat[:, 1] ** 2 * used).sum()]) + 1
+    for accumulate in (1, 2):
+        step = make_step(Sowing(), optax.sgd(1.0), objective, axis_name=None, accumulate=accumulate)
+        new, typed = jax.jit(step)(state, {"image": x, "label": k, "mask": mask})
+        np.testing.assert_allclose(new.params["w"], 1 - gradient, rtol=1e-12)
+        means = results(typed)
+        expected = {"first": flat[:, 0].mean(), "second": (flat[:, 1] ** 2 * used).sum(), "largest": 7.0, "count": 3.0}
+        assert {name: means[name] for name in expected} == pytest.approx(expected, rel=1e-12)
+        assert means["loss"] == pytest.approx(expected["first"] + expected["second"], rel=1e-12)
+        assert means["size"] == pytest.approx(np.abs(flat).sum(1).mean(), rel=1e-12)
+    with pytest.raises(ValueError, match="gradient_flow: expected terms of one weight, got 2"):
+        jax.eval_shape(
+            make_step(Sowing(), optax.sgd(1.0), objective, axis_name=None, gradient_flow=True),
+            state,
+            {"image": x, "label": k},
+        )
 
 
 def test_a_weight_that_is_nan_or_negative_is_no_weight_of_zero():

@@ -12,7 +12,6 @@ from typing import Any
 import jax
 
 from resnet_jax.analysis.contact_sheet import as_seen
-from resnet_jax.analysis.text import decimals
 from resnet_jax.checkpoints.best import BestTest
 from resnet_jax.checkpoints.manager import Checkpoints
 from resnet_jax.checkpoints.reader import Checkpoint, kept_steps
@@ -22,19 +21,19 @@ from resnet_jax.errors import Diverged, EvaluationStopped, Preempted, SaveFailed
 from resnet_jax.metrics import confusion
 from resnet_jax.runs.files.config_file import record_config
 from resnet_jax.runs.files.directory import remove_reports
-from resnet_jax.runs.files.image_record import NO_RECORD, make_record, write_record
+from resnet_jax.runs.files.image_record import make_record, write_record
 from resnet_jax.runs.loop.memory import is_out_of_memory, out_of_memory
 from resnet_jax.runs.loop.recorder import MetricsRecorder
 from resnet_jax.runs.loop.reporter import RunReporter
 from resnet_jax.runs.loop.skipped import SkippedImages
+from resnet_jax.runs.loop.summary import finished_line, summary_lines
 from resnet_jax.runs.loop.writers import open_writers
 from resnet_jax.runs.planning.checks import eval_batch_size, length_option
 from resnet_jax.runs.planning.data_changes import shared_note
-from resnet_jax.runs.planning.messages import headline, less_memory, next_commands
+from resnet_jax.runs.planning.messages import headline, less_memory
 from resnet_jax.runs.planning.metadata import checkpoint_metadata
-from resnet_jax.runs.planning.numerics import numerics_note
 from resnet_jax.runs.starting.build import Trainer
-from resnet_jax.runs.starting.opening import restore_state
+from resnet_jax.runs.starting.opening import restore_state, resume_notes
 from resnet_jax.runs.starting.warm_start import WarmStart
 from resnet_jax.training.core import step_keys
 from resnet_jax.types import Batch
@@ -71,7 +70,8 @@ class TrainingLoop:
         self._warm_started = None if begin is None else {"from": self._config.init.from_, "step": begin.step}
         if checkpoint is not None:
             metadata = checkpoint.metadata
-            notes = notes + self._resume_notes(metadata)
+            is_local = self._config.model.bn_axis is None
+            notes = notes + resume_notes(metadata, len(self._parallel.devices), is_local=is_local)
             state = restore_state(checkpoint, state, self._config)
             self._warm_started = metadata.get("begun")
             self._restore_best(checkpoint)
@@ -94,17 +94,6 @@ class TrainingLoop:
         self._recorder = MetricsRecorder(
             self._trainer, self._reporter, self._checkpoints, self._start, metadata.get("log", {})
         )
-
-    def _resume_notes(self, metadata: dict[str, Any]) -> list[str]:
-        """Notes on what differs from when the checkpoint was saved, apart from the data."""
-        notes = [NO_RECORD] if "digests" not in metadata.get("data", {}) else []
-        notes += numerics_note(metadata)
-        before, now = metadata.get("devices", len(self._parallel.devices)), len(self._parallel.devices)
-        if before != now:
-            is_local = self._config.model.bn_axis is None
-            effect = "batch statistics are per device, so numbers change" if is_local else "numbers stay the same"
-            notes.append(f"the run had {before} device{'s' * (before > 1)} and resumes with {now}: {effect}")
-        return notes
 
     def _restore_best(self, checkpoint: Checkpoint) -> None:
         """Restores the best test: from the checkpoint, or, for another measure or 0.1.0, from all that are kept."""
@@ -149,11 +138,15 @@ class TrainingLoop:
                     raise out_of_memory(error, self._activity, self._advice()) from error
                 raise
             if not self._has_work:
-                self._print_finished(results)
+                reporter.print(finished_line(self._plan, self._start, results))
                 return results
             self._checkpoints.wait()
             self._write_details(self._completed, results)
-            self._print_summary(results)
+            skipped, elapsed = self._recorder.skipped, reporter.elapsed
+            for line in summary_lines(
+                self._plan, self._completed, results, self._best, skipped=skipped, elapsed=elapsed
+            ):
+                reporter.print(line)
             return results
 
     def _advance(self) -> dict[str, float]:
@@ -168,8 +161,8 @@ class TrainingLoop:
             self._activity = f"in step {step}"
             compiles = self._trainer.compiles(step, self._start)
             with self._reporter.compiling("the training step") if compiles else nullcontext():
-                self._state, sums = self._trainer.train_step(step, self._state, batch)
-                self._recorder.add(step, sums)
+                self._state, metrics = self._trainer.train_step(step, self._state, batch)
+                self._recorder.add(step, metrics)
             self._completed, self._signals.has_progress = step, True
             if step % self._plan.eval_every_steps == 0 or step == self._plan.steps:
                 results = self._test(step)
@@ -300,41 +293,3 @@ class TrainingLoop:
         if self._activity == TESTING:
             return f"a lower --data.eval-batch-size (now {eval_batch_size(self._config)}) uses less"
         return less_memory(self._config)
-
-    def _print_finished(self, results: dict[str, float]) -> None:
-        options = ["another --workdir starts a new run"]
-        if self._start < self._plan.steps:
-            options.append("a larger --train.patience resumes it")
-        else:
-            option = "--train.epochs" if self._config.train.steps is None else "--train.steps"
-            options.append(f"a larger {option} with --resume.allow-changes trains it longer")
-        self._reporter.print(f"this run is finished: {self._described(results)}; {', '.join(options)}")
-
-    def _print_summary(self, results: dict[str, float]) -> None:
-        best = self._best
-        described_best = "" if best.value is None else f"{self._title(best.measure.name)} {best.value:.4f}"
-        at_best = f"the best: {described_best} at step {best.step}"
-        if self._completed < self._plan.steps:
-            tests = f"{best.tests_since} tests without a better result (--train.patience)"
-            self._reporter.print(f"stopped early at step {self._completed}, after {tests}; {at_best}")
-        elif best.step != self._completed and best.value is not None:
-            self._reporter.print(at_best)
-        skipped = f"; {self._recorder.skipped} updates skipped" if self._recorder.skipped else ""
-        is_other = best.value is not None and best.step != self._completed
-        following = next_commands(self._config.workdir, "best" if is_other else "latest")
-        done = f"done in {self._reporter.elapsed}: {self._described(results)}{skipped}"
-        self._reporter.print(f"{done}; next: {following}")
-
-    def _title(self, name: str) -> str:
-        """The name of a metric for people."""
-        if name.startswith("ema_"):
-            return f"averaged weights' {self._title(name.removeprefix('ema_'))}"
-        return self._plan.task.titles.get(name, name)
-
-    def _described(self, results: dict[str, float]) -> str:
-        """ "test top-1 0.9876, loss 0.1234 (averaged weights: 0.9889, 0.1200)"."""
-        names = [name for name in self._plan.task.measures if name in results]
-        numbers = ", ".join(f"{self._title(name)} {decimals(results[name])}" for name in names)
-        averages = [decimals(results[f"ema_{name}"]) for name in names if f"ema_{name}" in results]
-        averaged = f" (averaged weights: {', '.join(averages)})" if averages else ""
-        return f"test {numbers}{averaged}"

@@ -4,30 +4,23 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
 
 from resnet_jax.checkpoints.manager import Checkpoints
 from resnet_jax.errors import Diverged
+from resnet_jax.metrics.typed import Mean, Sum
+from resnet_jax.runs.loop.interval import Interval, StepMetrics, restored_metrics, saved_metrics
 from resnet_jax.runs.loop.reporter import RunReporter
 from resnet_jax.runs.starting.build import Trainer
-from resnet_jax.training import metrics
+from resnet_jax.training.metrics import reported
 from resnet_jax.types import Batch
 
 AHEAD = 3  # steps that run at the same time, at most
 SHOWN = 3  # names of examples in a message
 ADVICE = "try a lower --optim.peak-lr, or --optim.clip-norm 1"
-
-
-@dataclass
-class Interval:
-    """Steps whose means make one record: sums read so far, and sums that are still on the devices."""
-
-    totals: dict[str, float] = field(default_factory=dict)
-    unread: list[tuple[int, Any]] = field(default_factory=list)
 
 
 class MetricsRecorder:
@@ -36,11 +29,11 @@ class MetricsRecorder:
     So the host waits for the devices only at the first step and before a test or a save.
 
     Args:
-      totals: sums of the interval that the checkpoint of `start` interrupted; it continues with them.
+      saved: metrics of the interval that the checkpoint of `start` interrupted (`pause`); it continues with them.
     """
 
     def __init__(
-        self, trainer: Trainer, reporter: RunReporter, checkpoints: Checkpoints, start: int, totals: dict[str, float]
+        self, trainer: Trainer, reporter: RunReporter, checkpoints: Checkpoints, start: int, saved: Mapping[str, Any]
     ) -> None:
         plan = trainer.plan
         self._every, self._batch_size = plan.config.train.log_every_steps, plan.config.data.batch_size
@@ -48,9 +41,9 @@ class MetricsRecorder:
         self._trainer, self._reporter, self._checkpoints = trainer, reporter, checkpoints
         self._ended: Interval | None = None
         self._last = start  # the last step of `_ended`
-        self._open = Interval(dict(totals))
+        self._open = Interval(restored_metrics(saved))
         self._start = self._timed = self._step = start  # `_timed`: steps completed at `_clock`
-        self._running: list[Any] = []
+        self._running: list[StepMetrics] = []
         self.skipped = 0  # updates, since this start
         self._waited = 0.0  # seconds since `_clock` spent waiting for batches, while devices may have computed
         self._clock = time.perf_counter()
@@ -64,13 +57,13 @@ class MetricsRecorder:
         self._waited += time.perf_counter() - began
         return batch
 
-    def add(self, step: int, sums: Any) -> None:
+    def add(self, step: int, metrics: StepMetrics) -> None:
         self._step = step
-        self._open.unread.append((step, sums))
-        self._running.append(sums)
+        self._open.unread.append((step, metrics))
+        self._running.append(metrics)
         self._reporter.advance(step)
         if self._trainer.compiles(step, self._start):
-            jax.block_until_ready(sums)  # the rate excludes compilation
+            jax.block_until_ready(metrics)  # the rate excludes compilation
             self._timed = step
             self.restart_clock()
         if step % self._every == 0:
@@ -82,16 +75,16 @@ class MetricsRecorder:
         jax.block_until_ready(self._open.unread)
         pace = self._pace()
         self._read(pace)
-        if self._open.totals or self._open.unread:
+        if self._open:
             self._end_interval()
             self._read(pace)
 
-    def pause(self) -> dict[str, float]:
-        """Reads everything and flushes complete records to disk; returns the sums of the unfinished interval."""
+    def pause(self) -> dict[str, Any]:
+        """Reads everything and flushes complete records to disk; returns the unfinished interval for a checkpoint."""
         self._read(self._pace())
         self._absorb(self._open)
         self._reporter.sync()
-        return dict(self._open.totals)
+        return saved_metrics(self._open.merged)
 
     def restart_clock(self) -> None:
         self._clock, self._waited = time.perf_counter(), 0.0
@@ -111,7 +104,7 @@ class MetricsRecorder:
         if self._ended is not None:
             jax.block_until_ready(self._ended.unread)
         unread = self._open.unread + (self._ended.unread if self._ended else [])
-        done = max((step for step, sums in unread if sums["loss"].is_ready()), default=self._timed)
+        done = max((step for step, metrics in unread if _is_ready(metrics)), default=self._timed)
         steps, now = done - self._timed, time.perf_counter()
         if steps <= 0:
             return {"images_per_second": None, "data_wait": None}
@@ -124,26 +117,23 @@ class MetricsRecorder:
         if self._ended is None:
             return
         self._absorb(self._ended)
-        totals, self._ended = self._ended.totals, None
-        skipped = {"skipped": round(totals.pop("skipped"))} if "skipped" in totals else {}
-        # None if every step was skipped.
-        means = metrics.mean([totals]) if totals["count"] else dict.fromkeys(totals.keys() - {"count"})
-        values = means | skipped | {"learning_rate": self._trainer.rate(self._last), **pace}
+        values, self._ended = reported(self._ended.merged), None
+        if (skipped := values.pop("skipped", None)) is not None:
+            values["skipped"] = round(skipped)
+        values |= {"learning_rate": self._trainer.rate(self._last), **pace}
         self._reporter.train(self._last, {"epoch": self._last / self._steps_per_epoch, **values})
 
     def _absorb(self, interval: Interval) -> None:
-        steps, sums = [step for step, _ in interval.unread], jax.device_get([values for _, values in interval.unread])
-        for step, values in zip(steps, sums, strict=True):
-            self._check(step, values)
-        before, interval.unread = interval.totals, []
-        interval.totals = metrics.total([before, *sums])
-        if before and sums:  # after a change of config, drop metrics that only one part of the interval has
-            interval.totals = {name: x for name, x in interval.totals.items() if name in before and name in sums[0]}
+        steps = interval.fetch()
+        for step, metrics in steps:
+            self._check(step, metrics)
+        interval.add([metrics for _, metrics in steps])
 
-    def _check(self, step: int, sums: dict[str, Any]) -> None:
-        loss, norm = float(sums["loss"]), float(sums["grad_norm"])
-        skipped = bool(sums.get("skipped", 0))
-        if math.isfinite(loss) and math.isfinite(norm) and not skipped:
+    def _check(self, step: int, metrics: StepMetrics) -> None:
+        loss, norm, skipped_steps = metrics["loss"], metrics["grad_norm"], metrics.get("skipped")
+        assert isinstance(loss, Mean) and isinstance(norm, Mean)
+        skipped = isinstance(skipped_steps, Sum) and bool(skipped_steps.value)
+        if math.isfinite(loss.total) and math.isfinite(norm.total) and not skipped:
             return
         examples = self._trainer.examples(step)
         names = self._trainer.names(step)
@@ -153,9 +143,9 @@ class MetricsRecorder:
             self.skipped += 1
             self._reporter.print(f"step {step} skipped: its loss or gradient is not finite; training examples {shown}")
             return
-        problem = f"training loss is {loss / float(sums['count'] or 1)}"
-        if math.isfinite(loss):
-            problem = f"the gradient's norm is {norm}"
+        problem = f"training loss is {float(loss.total) / (float(loss.count) or 1)}"
+        if math.isfinite(loss.total):
+            problem = f"the gradient's norm is {float(norm.total)}"
         where = f"at step {step}, learning rate {self._trainer.rate(step):.4g}"
         examples_note = f"training examples {shown} (all in nonfinite.jsonl)"
         raise Diverged(f"{problem} {where}; {examples_note}; {self._newest()}; {ADVICE}")
@@ -165,3 +155,8 @@ class MetricsRecorder:
         if latest is None:
             return "there is no checkpoint yet"
         return f"the newest checkpoint: {self._checkpoints.directory / str(latest)}"
+
+
+def _is_ready(metrics: StepMetrics) -> bool:
+    """Whether the step that these metrics are of has ended."""
+    return all(leaf.is_ready() for leaf in jax.tree.leaves(metrics["loss"]))

@@ -9,23 +9,28 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from resnet_jax.config import Config
 from resnet_jax.data import Loader
-from resnet_jax.errors import one_of
+from resnet_jax.errors import did_you_mean, one_of
+from resnet_jax.evaluation.evaluate import checked_results
 from resnet_jax.files import expanded
 from resnet_jax.models import create_model, list_models, shapes
 from resnet_jax.models.phases import Gated
 from resnet_jax.runs.planning.optimizer import check_patterns, frozen
-from resnet_jax.training.core import Objective, forward_totals
+from resnet_jax.tasks import Task
+from resnet_jax.training.core import forward_totals
 from resnet_jax.training.freeze import keep_statistics
-from resnet_jax.training.sown import SOWN
-from resnet_jax.types import Variables
+from resnet_jax.training.objective import Objective
+from resnet_jax.training.sown import SOWN, sown_metrics
+from resnet_jax.types import Array, Variables
 
 PACKAGES = {"/usr/share/datasets/fashion-mnist": "dataset-fashion-mnist"}  # of Debian, by the directory they fill
 # Without the second flag XLA times several kernels and takes the fastest, which differs between processes: on an H200
 # two runs differed in the first step (jax 0.11.2).
 DETERMINISTIC = {"--xla_gpu_deterministic_ops": "true", "--xla_gpu_autotune_level": "0"}
+CHECKED = 256  # test labels, at most, on which the evaluator of a task of one's own is tried
 
 
 def check_model_options(config: Config, model: nn.Module) -> None:
@@ -59,11 +64,14 @@ def constant_targets(splits: tuple[str, str], *loaders: Loader) -> list[str]:
     ]
 
 
-def check_objective(objective: Objective, model: nn.Module, variables: Variables, train: Loader) -> None:
+def check_objective(
+    objective: Objective, model: nn.Module, variables: Variables, train: Loader, *, gradient_flow: bool = False
+) -> None:
     """Traces the objective of a task of one's own on two examples, before any work.
 
     Raises:
-      TypeError, ValueError: its terms or metrics are none; see `training.core`.
+      TypeError, ValueError: its terms or metrics are none (see `training.objective`), or the terms have several weights
+        and `gradient_flow` needs one.
     """
     labels = train.labels[:2]
 
@@ -76,7 +84,38 @@ def check_objective(objective: Objective, model: nn.Module, variables: Variables
         rngs = {"dropout": key, "drop_path": key}
         return forward_totals(model, objective, None)(arrays["params"], arrays.get("batch_stats", {}), batch, rngs)
 
-    jax.eval_shape(totals)
+    sums, _ = jax.eval_shape(totals)
+    if gradient_flow and len(sums) > 1:
+        names = ", ".join(name or "the mean over examples" for name in sums)
+        raise ValueError(f"--train.gradient-flow: expected terms of one weight, got {len(sums)}: {names}")
+
+
+def check_evaluator(task: Task, model: nn.Module, variables: Variables, test: Loader) -> None:
+    """Evaluates predictions of zeros for the first test labels with a task of one's own, before any work.
+
+    Raises:
+      TypeError, ValueError: results that are no numbers, have a reserved name or lack one of the task's measures.
+    """
+    labels = test.labels[:CHECKED]
+    mask = labels >= 0 if task.label_kind == "class" else np.ones(len(labels))  # -1: an image that cannot be read
+
+    def predict(variables: Variables, images: Array) -> Any:
+        outputs, sown = model.apply(variables, images, train=False, mutable=[*SOWN])
+        return task.predictions(outputs), sown_metrics(sown, jnp.ones(len(labels)))
+
+    images = jax.ShapeDtypeStruct((len(labels), *test.image_shape), jnp.float32)
+    rows, sown = jax.eval_shape(predict, variables, images)
+    evaluator = task.evaluator()
+    evaluator.update(
+        {name: np.zeros(x.shape, x.dtype) for name, x in rows.items()},
+        {"label": labels, "mask": mask.astype(np.float32)},
+    )
+    results = checked_results(evaluator.result(), sown)
+    if missing := [name for name in task.measures if name not in results]:
+        expected = did_you_mean(missing[0], results)
+        raise ValueError(
+            f"task {task.name!r}: expected the measure {missing[0]!r} among its evaluator's results; {expected}"
+        )
 
 
 def check_batch_and_shape(config: Config, name: str, train: Loader, test: Loader) -> None:

@@ -22,6 +22,7 @@ from resnet_jax.runs.files.image_record import Record
 from resnet_jax.runs.planning.checks import (
     check_batch_and_shape,
     check_data_path,
+    check_evaluator,
     check_model_options,
     check_objective,
     constant_targets,
@@ -98,7 +99,8 @@ def make_plan(config: Config, record: Record | None = None, task: Task | None = 
     variables = shapes(model, train.image_shape[0]).variables
     if task is not None:
         check_record(fitted)
-        check_objective(fitted.objective, model, variables, train)
+        check_objective(fitted.objective, model, variables, train, gradient_flow=config.train.gradient_flow)
+        check_evaluator(fitted, model, variables, test)
     preprocess = _preprocess(config, train)
     steps_per_epoch = train.num_examples // config.data.batch_size
     steps = count_steps(config, steps_per_epoch)

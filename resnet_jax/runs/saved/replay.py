@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from resnet_jax.checkpoints.reader import kept_steps
 from resnet_jax.files import expanded
 from resnet_jax.runs.files.config_file import read_config
 from resnet_jax.runs.starting.opening import open_run, restore_run
 from resnet_jax.tasks import Task
-from resnet_jax.training import metrics
+from resnet_jax.training.metrics import reported
 
 
 def replay(run: str | Path, step: int, *, task: Task | None = None) -> dict[str, Any]:
@@ -40,14 +38,12 @@ def replay(run: str | Path, step: int, *, task: Task | None = None) -> dict[str,
     state = parallel.replicate(restored.state)
     batches = parallel.prefetch(trainer.batches(checkpoint.step))
     for number in range(checkpoint.step + 1, step + 1):
-        state, sums = trainer.train_step(number, state, next(batches))
-    sums = jax.device_get(sums)
-    means = metrics.mean([sums]) if sums["count"] else dict.fromkeys(sums.keys() - {"count"})
+        state, metrics = trainer.train_step(number, state, next(batches))
     return {
         "step": step,
         "checkpoint": checkpoint.step,
         "devices": {"run": checkpoint.metadata.get("devices"), "here": len(parallel.devices)},
-        **means,
+        **reported(metrics),
         "learning_rate": trainer.rate(step),
         "examples": trainer.examples(step),
         "names": trainer.names(step),

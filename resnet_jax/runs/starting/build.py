@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 
-import flax.linen as nn
 import jax
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
@@ -13,16 +12,16 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from resnet_jax.distributed.devices import Parallel
 from resnet_jax.evaluation.evaluate import evaluate
 from resnet_jax.metrics.evaluator import Evaluator
+from resnet_jax.metrics.typed import Metric
 from resnet_jax.models.initializers import with_kernels
 from resnet_jax.runs.planning.checks import eval_batch_size
 from resnet_jax.runs.planning.datasets import make_augmentation
 from resnet_jax.runs.planning.optimizer import frozen, make_optimizer
 from resnet_jax.runs.planning.plan import RunPlan
-from resnet_jax.training.core import forward_step
-from resnet_jax.training.metrics import as_sums
+from resnet_jax.training.core import TypedStep, forward_step
 from resnet_jax.training.state import TrainState
 from resnet_jax.training.step import make_step
-from resnet_jax.types import Batch, Metrics, Variables
+from resnet_jax.types import Batch, Variables
 
 
 class Trainer:
@@ -33,7 +32,7 @@ class Trainer:
         config = plan.config
         self.augment = make_augmentation(config.data, plan.preprocess, len(plan.train.classes))
         self._tx = make_optimizer(config.optim, plan.schedule)
-        self._compose = partial(
+        compose = partial(
             make_step,
             tx=self._tx,
             objective=plan.task.objective,
@@ -44,23 +43,16 @@ class Trainer:
             frozen=frozen(config.optim),
             gradient_flow=config.train.gradient_flow,
         )
-        self._steps = [(phase.first_step, self._map_step(phase.model)) for phase in plan.phases]
+        self._steps: list[tuple[int, TypedStep]] = [
+            (phase.first_step, parallel.map(compose(phase.model), donate_state=True)) for phase in plan.phases
+        ]
         self._eval_step = parallel.map(forward_step(plan.model, plan.task.predictions, prepare=plan.preprocess))
         self.evaluator: Evaluator | None = None  # of the last test, with the raw weights
         self._rate = jax.jit(plan.schedule)
         self._order = plan.train.order(config.train.seed, config.data.batch_size)
 
-    def _map_step(self, model: nn.Module) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
-        typed = self._compose(model)
-
-        def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-            state, metrics = typed(state, batch)
-            return state, as_sums(metrics)
-
-        return self.parallel.map(step, donate_state=True)
-
-    def train_step(self, step: int, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        """The state and metrics after `step` (1, 2, ...); the metrics are sums over examples."""
+    def train_step(self, step: int, state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Metric]]:
+        """The state after `step` (1, 2, ...), and the step's metrics."""
         run = [run for first_step, run in self._steps if first_step <= step][-1]
         return run(state, batch)
 

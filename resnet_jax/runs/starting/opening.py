@@ -7,18 +7,21 @@ restore it on devices. `train` recovers the checkpoint of its own run, and conti
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from resnet_jax.checkpoints.reader import Checkpoint, open_checkpoint
 from resnet_jax.config import Config
 from resnet_jax.distributed.devices import Parallel
 from resnet_jax.runs.files.config_file import config_of_steps, other_config, read_config
 from resnet_jax.runs.files.directory import find_run_directory
-from resnet_jax.runs.files.image_record import Record, read_record
+from resnet_jax.runs.files.image_record import NO_RECORD, Record, read_record
 from resnet_jax.runs.planning.checks import check_split, count_steps
 from resnet_jax.runs.planning.data_changes import data_changes, record_of, with_recorded_classes
+from resnet_jax.runs.planning.numerics import numerics_note
 from resnet_jax.runs.planning.plan import RunPlan, adopt_preprocess, make_plan
 from resnet_jax.runs.starting.build import Trainer
 from resnet_jax.tasks import Task, check_task, get_task, task_of_checkpoint
@@ -131,3 +134,18 @@ def restore_state(checkpoint: Checkpoint, like: TrainState, config: Config) -> T
         if (other := other_config(directory, config, checkpoint.metadata.get("config"))) is None:
             raise
         raise ValueError(f"{other}; {error}") from None
+
+
+def resume_notes(metadata: Mapping[str, Any], devices: int, *, is_local: bool) -> list[str]:
+    """Notes on what differs from when the checkpoint was saved, apart from the data.
+
+    Args:
+      is_local: whether each device computes batch statistics of its own.
+    """
+    notes = [NO_RECORD] if "digests" not in metadata.get("data", {}) else []
+    notes += numerics_note(metadata)
+    before = metadata.get("devices", devices)
+    if before != devices:
+        effect = "batch statistics are per device, so numbers change" if is_local else "numbers stay the same"
+        notes.append(f"the run had {before} device{'s' * (before > 1)} and resumes with {devices}: {effect}")
+    return notes

@@ -1,6 +1,6 @@
-"""The trainer of a plan: phases of a net, and any number of devices."""
+"""A run plan on its devices: which step runs when, typed metrics of each, and any number of devices."""
 
-import dataclasses
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -10,36 +10,52 @@ from small_run import config
 from resnet_jax.checkpoints.checksums import named_leaves
 from resnet_jax.checkpoints.manager import Checkpoints
 from resnet_jax.checkpoints.reader import open_checkpoint
+from resnet_jax.config import Config, DataConfig, ModelConfig, OptimConfig, TrainConfig
 from resnet_jax.distributed.devices import Parallel
+from resnet_jax.metrics.typed import Mean, Sum, results
 from resnet_jax.runs.planning.plan import make_plan
 from resnet_jax.runs.starting.build import Trainer
 
 
-@pytest.mark.slow
-def test_gates_are_soft_for_the_configured_epochs_and_then_hard(tmp_path, tfds_dir):
-    """The shares of blocks that are run are probabilities, then counts."""
-    plan = make_plan(
-        config(
-            tmp_path,
-            tfds_dir,
-            model__name="cifar_skipnet38_rnn",
-            train__soft_gate_epochs=0.5,
-            optim__gate_penalty=0.1,
-            train__log_every_steps=2,
-        )
+@pytest.fixture(scope="module")
+def skipnet():
+    """A trainer of a small SkipNet with two steps of soft gates."""
+    skipnet = Config(
+        model=ModelConfig(name="cifar_skipnet38_rnn"),
+        data=DataConfig(batch_size=256),
+        optim=OptimConfig(warmup_epochs=0.0, gate_penalty=0.1, class_weights="balanced"),
+        train=TrainConfig(steps=4, soft_gate_epochs=0.4),
     )
-    assert [phase.first_step for phase in plan.phases] == [1, 3]
-    small = plan.model.clone(stages=tuple(dataclasses.replace(stage, depth=1) for stage in plan.model.stages))
-    trainer = Trainer(dataclasses.replace(plan, model=small), Parallel("pmap", devices=jax.devices()[:1]))
-    state = trainer.parallel.replicate(trainer.fresh())
-    executed = []
-    for step, batch in zip(range(1, 4), trainer.parallel.prefetch(trainer.batches(0)), strict=False):
-        state, sums = trainer.train_step(step, state, batch)
-        executed.append({name: float(value) for name, value in sums.items() if name.startswith("executed/")})
+    plan = make_plan(skipnet)
+    model = plan.model.clone(stages=tuple(replace(stage, depth=1) for stage in plan.model.stages))
+    return Trainer(replace(plan, model=model), Parallel("pmap", devices=jax.devices()[:1]))
+
+
+def test_the_first_step_of_each_phase_compiles(skipnet):
+    assert [phase.first_step for phase in skipnet.plan.phases] == [1, 3]
+    assert [skipnet.compiles(step, start=0) for step in range(1, 5)] == [True, False, True, False]
+    assert [skipnet.compiles(step, start=3) for step in (4, 5)] == [True, False]
+
+
+def test_names_and_examples_of_a_step_are_those_of_its_batch(skipnet):
+    batch = next(skipnet.batches(completed=1))
+    examples = skipnet.examples(2)
+    assert skipnet.plan.train.labels[examples].tolist() == batch["label"].tolist()
+    assert skipnet.names(2) == [skipnet.plan.train.name(index) for index in examples]
+
+
+@pytest.mark.slow
+def test_gates_are_soft_in_the_first_phase_and_then_hard(skipnet):
+    """The shares of executed blocks are probabilities, then counts. The penalty and class weights go together."""
+    state, executed = skipnet.parallel.replicate(skipnet.fresh()), []
+    for step, batch in zip(range(1, 4), skipnet.parallel.prefetch(skipnet.batches(0)), strict=False):
+        state, metrics = skipnet.train_step(step, state, batch)
+        assert metrics["count"] == Sum(256) and isinstance(metrics["loss"], Mean)
+        shares = {name: share for name, share in results(metrics).items() if name.startswith("executed/")}
+        executed.append([256 * share for share in shares.values()])
     assert all(len(blocks) == 3 for blocks in executed)
-    whole = [all(value == round(value) for value in blocks.values()) for blocks in executed]
-    assert whole == [False, False, True]
-    assert all(0 < value < 88 for value in executed[0].values())
+    assert [all(value == round(value) for value in blocks) for blocks in executed] == [False, False, True]
+    assert all(0 < value < 256 for value in executed[0])
 
 
 @pytest.mark.slow

@@ -1,5 +1,8 @@
-"""A NaN anywhere shows in what a compiled step returns: XLA's CPU fusions drop it in a maximum (ops/activations.py)."""
+"""Steps that are not finite are skipped and counted; a NaN anywhere shows in what a compiled step returns: XLA's CPU
+fusions drop it in a maximum (ops/activations.py).
+"""
 
+from dataclasses import replace
 from functools import partial
 
 import jax
@@ -7,12 +10,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import recipe
+from small_steps import ordinary
 
 from resnet_jax import make_eval_step, make_train_step
+from resnet_jax.metrics.typed import Last, Mean, Sum
 from resnet_jax.models import list_models
 from resnet_jax.tasks import Classification
 from resnet_jax.training import optim
 from resnet_jax.training.core import forward_step
+from resnet_jax.training.nonfinite import skip_nonfinite
 from resnet_jax.training.state import TrainState
 
 N, SIDE = 4, 64
@@ -108,3 +114,41 @@ def test_compiled_inference_shows_it_in_every_kind_of_net():
         forward = jax.jit(partial(model.apply, train=False))
         logits = forward(recipe.variables(model), image).logits
         assert np.isnan(logits[1]).all() and np.isfinite(logits[0]).all(), name
+
+
+@pytest.mark.slow
+def test_a_nonfinite_step_changes_only_the_step_counts(x64):
+    state, step, batch = ordinary(ema_decay=0.9, skip_nonfinite=True)
+    before, sums = step(state, batch)
+    assert sums["skipped"] == 0 and sums["count"] == 8
+    bad = batch["image"].copy()
+    bad[3, 2, 2] = np.inf
+    after, sums = step(before, {**batch, "image": bad})
+    assert sums["skipped"] == 1 and sums["count"] == 0 and sums["loss"] == 0
+    assert after.step == 2 and before.step == 1
+    for name in ("params", "batch_stats", "ema", "key"):
+        jax.tree.map(np.testing.assert_array_equal, getattr(after, name), getattr(before, name))
+    old, new = jax.tree.leaves(before.opt_state), jax.tree.leaves(after.opt_state)
+    changed = [(a, b) for a, b in zip(old, new, strict=True) if not np.array_equal(a, b)]
+    assert changed == [(1, 2)]  # the count of the schedule
+    following, sums = step(after, batch)
+    assert sums["skipped"] == 0 and all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(following.params))
+
+
+@pytest.mark.parametrize("value, is_skipped", [(2.0, False), (np.inf, True)])
+def test_metrics_of_a_skipped_step_are_those_of_no_examples_but_the_newest_value_stays(value, is_skipped):
+    count = jnp.float32(4)
+
+    def step(state, batch):
+        norm = Mean(batch["value"] * count, count)
+        metrics = {"loss": norm, "grad_norm": norm, "pixels": Mean(jnp.float32(6), jnp.float32(9))}
+        metrics |= {"images": Sum(jnp.int32(4)), "scale": Last(jnp.float32(7)), "count": Sum(count)}
+        return replace(state, step=state.step + 1, params=state.params + 1), metrics
+
+    zero = jnp.zeros(())
+    state = TrainState(step=jnp.int32(0), params=zero, batch_stats={}, opt_state=(), ema={}, key=zero)
+    new, metrics = jax.jit(skip_nonfinite(step))(state, {"value": jnp.float32(value)})
+    assert (new.step, new.params) == (1, 0 if is_skipped else 1)
+    assert metrics["scale"] == Last(7) and metrics["skipped"] == Sum(is_skipped)
+    assert metrics["images"] == Sum(0 if is_skipped else 4) and metrics["count"] == Sum(0 if is_skipped else 4)
+    assert metrics["pixels"] == (Mean(0, 0) if is_skipped else Mean(6, 9))
