@@ -86,7 +86,7 @@ def make_train_step(
     _check_classes(model, loss)
     if gate_penalty and class_weights is not None and gradient_flow:
         raise ValueError(
-            "gradient_flow: expected terms of one weight; leave out gate_penalty, class_weights or gradient_flow"
+            "gradient_flow: expected terms of one weight, got gate_penalty and class_weights; remove one of the three"
         )
     if gate_penalty:
         if not hasattr(model, "gate_penalty"):

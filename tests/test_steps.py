@@ -274,5 +274,5 @@ def test_a_gate_penalty_is_added_to_a_weighted_loss(x64, accumulate):
 
 
 def test_gradient_flow_needs_terms_of_one_weight():
-    with pytest.raises(ValueError, match="gradient_flow: expected terms of one weight; leave out gate_penalty"):
+    with pytest.raises(ValueError, match="gradient_flow: expected terms of one weight, got gate_penalty"):
         make_train_step(Gated(), TX, gate_penalty=0.1, class_weights=(1.0, 2.0, 3.0), gradient_flow=True)

@@ -8,7 +8,9 @@ import pytest
 from resnet_jax.checkpoints.reader import Checkpoint
 from resnet_jax.config import Config, DataConfig, ModelConfig, ResumeConfig
 from resnet_jax.runs.files.config_file import record_config
-from resnet_jax.runs.starting.opening import restore_state
+from resnet_jax.runs.files.image_record import NO_RECORD
+from resnet_jax.runs.planning.numerics import NUMERICS
+from resnet_jax.runs.starting.opening import restore_state, resume_notes
 from resnet_jax.training.state import TrainState
 
 ARRAYS = {
@@ -46,3 +48,12 @@ def test_averages_start_at_the_checkpoint_if_changes_are_allowed(tmp_path):
     assert restore_state(checkpoint, averaged, allowed).ema["params"]["kernel"] is ARRAYS["params"]["kernel"]
     with pytest.raises(ValueError, match="has other arrays than this config: ema/params/kernel: expected "):
         restore_state(checkpoint, averaged, replace(allowed, resume=ResumeConfig()))
+
+
+def test_resume_notes_name_what_differs_from_when_the_checkpoint_was_saved():
+    metadata = {"data": {"digests": {}}, "numerics": NUMERICS, "devices": 1}
+    assert resume_notes(metadata, 1, is_local=True) == []
+    local, shared = (resume_notes(metadata, 4, is_local=is_local) for is_local in (True, False))
+    assert local == ["the run had 1 device and resumes with 4: batch statistics are per device, so numbers change"]
+    assert shared == ["the run had 1 device and resumes with 4: numbers stay the same"]
+    assert NO_RECORD in resume_notes(metadata | {"data": {}}, 1, is_local=True)
