@@ -53,7 +53,7 @@ def test_changes_name_fields():
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "error", "said"),
+    ("name", "text", "error", "message"),
     [
         ("a.py", "config = 3", ValueError, "expected `config = Config"),
         ("a.py", "import nothing_of_that_name", ValueError, "ModuleNotFoundError"),
