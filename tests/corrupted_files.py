@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import os
+import pickle
 import re
 import resource
 import struct
@@ -55,6 +56,12 @@ def idx(array):
 def npz(save=np.savez):
     buffer = io.BytesIO()
     save(buffer, x=PIXELS, y=LABELS, classes=np.array(["cat", "dog", "owl"]))
+    return buffer.getvalue()
+
+
+def npz_weights(save=np.savez):
+    buffer = io.BytesIO()
+    save(buffer, **{"a/kernel": RNG.random((3, 4)), "b": np.ones(3, np.float16)})
     return buffer.getvalue()
 
 
@@ -165,6 +172,14 @@ KINDS = {  # file's name, valid contents, what reads it; then how an edited part
     ),
     "torch": ("a.pth", TORCH, weights),
     "pickle": ("a.pth", [pickled(TORCH[0])], weights, torch_of),
+    "torch before 1.6": ("a.pth", [(recipe.GOLDEN / "torch" / "legacy.pth").read_bytes()], weights),
+    "torchscript": ("a.pt", [(recipe.GOLDEN / "torch" / "scripted.pt").read_bytes()], weights),
+    "numpy pickle": (
+        "a.pkl",
+        [pickle.dumps({"model": {"a": np.ones(300), "b": np.ones((2, 3), ">f4")}}, protocol) for protocol in (2, 4)],
+        weights,
+    ),
+    "npz weights": ("b.npz", [npz_weights(), npz_weights(np.savez_compressed)], weights),
     "config.json": ("config.json", [RUN], run_config),
     "config.py": ("a.py", [SCRIPT], python_config),
     "png": ("a.png", [encoded_picture("png")], image),

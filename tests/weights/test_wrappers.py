@@ -1,15 +1,11 @@
 """The net in a file: below other keys, behind prefixes, beside other arrays."""
 
-import struct
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import recipe
-from corrupted_files import check_corrupted, check_other_contents, check_traps
 from safetensors.numpy import save_file
-from trap_files import header_of, state, tensor, text, zipped
 
 from resnet_jax import load_pretrained
 from resnet_jax.errors import AmbiguousWeights, UnreadableWeights
@@ -101,44 +97,3 @@ def test_loading_reports_what_is_dropped(tmp_path):
     message = r"^resnet18.safetensors: arrays that are not part of the net are not read: module.prototypes \(1 array\)$"
     with pytest.warns(UserWarning, match=message):
         load_pretrained(path)
-
-
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("kind", ["safetensors", "torch", "pickle"])
-def test_corrupted_files_are_read_correctly_or_named(tmp_path_factory, kind):
-    check_corrupted(tmp_path_factory.mktemp("run"), kind)
-
-
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("kind", ["safetensors", "torch"])
-def test_other_contents_under_a_files_name_are_named(tmp_path, kind):
-    check_other_contents(tmp_path, kind)
-
-
-def test_a_small_file_that_claims_to_be_huge_takes_no_memory(tmp_path):
-    deflate = {"compression": zipfile.ZIP_DEFLATED}
-    files = {
-        "length.safetensors": (struct.pack("<Q", 2**40) + b"{}", "header too large"),
-        "claims.safetensors": (header_of("F32", [2**40], 2**42), "is not a valid .safetensors file: .*"),
-        "none.safetensors": (header_of("F32", [2**62, 0], 0), "reaches beyond its storage"),
-        "ones.safetensors": (header_of("U8", [1] * 99, 1) + b"a", "is not a valid .safetensors file: .*99"),
-        "tiny.safetensors": (header_of("F4", [2], 1) + b"a", "has the unknown type .F4"),
-        "memo.pth": (zipped({"x/data.pkl": b"\x80\x02}r\xff\xff\xff\x7f."}), "has other contents than a state dict"),
-        "bytes.pth": (zipped({"x/data.pkl": b"\x80\x04\x8e" + struct.pack("<Q", 2**40) + b"."}), "but only 1 remain"),
-        "array.pth": (zipped({"x/data.pkl": b"\x80\x05\x96" + struct.pack("<Q", 2**40) + b"."}), "but only 1 remain"),
-        "frame.pth": (zipped({"x/data.pkl": b"\x80\x04\x95" + struct.pack("<Q", 2**40) + b"}."}), "not a valid"),
-        "stride.pth": (state(tensor((10**6, 10**6), (0, 0))), "a tensor reaches beyond its storage of 2 values"),
-        "beyond.pth": (state(tensor((1, 2), (1, 2))), "a tensor reaches beyond its storage of 2 values"),
-        "many.pth": (state(tensor((1,) * 99, (1,) * 99)), "not a valid PyTorch state dict: .*99"),
-        "twice.pth": (state(tensor((5,), (1,), tensor((5, 0), (1, 1)))), "tensor 'a' has no storage"),
-        "zeros.pth": (
-            zipped(
-                {"x/data.pkl": b"\x80\x02}" + text("a") + tensor((2,), (1,)) + b"s.", "x/data/0": bytes(2**20)},
-                **deflate,
-            ),
-            "x/data.pkl is compressed",
-        ),
-        "dots.pth": (zipped({"x/data.pkl": b"." * 2**20}, **deflate), "x/data.pkl is compressed"),
-        "empty.pth": (zipped({}), "it has no data.pkl"),
-    }
-    check_traps(tmp_path, files)
