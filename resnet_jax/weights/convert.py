@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -38,14 +38,15 @@ def to_variables(
             missing.append(key)
             continue
         stored = unused.pop(key)
+        leaf = "" if names.is_own else path[-1]  # our own arrays keep their axes
         if not (np.issubdtype(stored.dtype, np.floating) or stored.dtype == jnp.bfloat16):
             not_float.append(f"{key} ({stored.dtype})")
             continue
-        converted = _to_ours(np.broadcast_to(np.float32(0), stored.shape), struct.shape, path[-1], is_conv1x1).shape
+        converted = _to_ours(np.broadcast_to(np.float32(0), stored.shape), struct.shape, leaf, is_conv1x1).shape
         if converted != struct.shape:
             misshapen.append(f"{key} (as {list(converted)} for {list(struct.shape)})")
             continue
-        value = _to_ours(np.asarray(stored), struct.shape, path[-1], is_conv1x1)
+        value = _to_ours(np.asarray(stored), struct.shape, leaf, is_conv1x1)
         with np.errstate(over="ignore"):  # overflow becomes infinite, and is reported below
             variables[path] = value.astype(dtype)
         if why := flaw(path[-1], variables[path]):
@@ -54,8 +55,7 @@ def to_variables(
     if any(problems.values()):
         by_kind = {kind: sorted(keys, key=natural_key) for kind, keys in problems.items() if keys}
         lists = "; ".join(f"{len(keys)} {kind}: {listed(keys)}" for kind, keys in by_kind.items())
-        hint = prefix_hint(unused, missing)
-        raise WeightsMismatch(f"the weights do not fit the model: {lists}{f'; {hint}' if hint else ''}")
+        raise WeightsMismatch(f"the weights do not fit the model: {lists}")
     if not_float:
         raise ValueError(not_floating(not_float))
     if broken and not allow_nonfinite:
@@ -68,28 +68,13 @@ def to_state(variables: Variables, names: Names) -> dict[str, np.ndarray]:
     state = {}
     for path, value in flatten_dict(variables).items():
         key, is_conv1x1 = names.entry(path)
-        state[key] = _to_theirs(np.asarray(value), path[-1], is_conv1x1)
+        state[key] = _to_theirs(np.asarray(value), "" if names.is_own else path[-1], is_conv1x1)
     return state
 
 
 def float32_shapes(model: nn.Module) -> Shapes:
     """`shapes` at the published image size. In float32, because tracing float64 asks for x64."""
     return shapes(model.clone(dtype=jnp.float32, param_dtype=jnp.float32), model.image_size)
-
-
-def shared_prefix(names: Iterable[str]) -> str:
-    """The first part of all names, as "module."; "" if they differ."""
-    first = {name.partition(".")[0] for name in names}
-    return f"{first.pop()}." if len(first) == 1 else ""
-
-
-def prefix_hint(names: Iterable[str], expected: Iterable[str]) -> str:
-    """How to rename arrays whose names have a wrapper's prefix before the expected ones; "" if they do not."""
-    names = list(names)
-    prefix = shared_prefix(names)
-    if not prefix or not {name.removeprefix(prefix) for name in names} & set(expected):
-        return ""
-    return f"all names begin with {prefix!r}: save {{name.removeprefix({prefix!r}): x for name, x in state.items()}}"
 
 
 def _to_ours(x: np.ndarray, shape: tuple[int, ...], leaf: str, is_conv1x1: bool) -> np.ndarray:

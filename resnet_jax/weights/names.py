@@ -15,11 +15,18 @@ LEAVES = {"kernel": ".weight", "scale": ".weight", "bias": ".bias", "mean": ".ru
 LEAVES |= {"pos_embed": ""}  # its row has the whole name
 
 
+OWN = "resnet_jax"  # the layout of our own names: "params/stem/conv/kernel"
+
+
 class Names:
-    """Names of a net's arrays in one library ("timm", "torchvision" or "openai")."""
+    """Names of a net's arrays in one library ("timm", "torchvision" or "openai"), or our own."""
 
     def __init__(self, layout: str, table: NameTable) -> None:
         self.layout, self.table = layout, table
+
+    @property
+    def is_own(self) -> bool:
+        return self.layout == OWN
 
     def entry(self, path: Path) -> tuple[str, bool]:
         """Name in their state dict of the array at `path` of our variables, and whether it is a 1x1 convolution there.
@@ -27,6 +34,8 @@ class Names:
         Raises:
           ValueError: the library has no such array.
         """
+        if self.is_own:
+            return "/".join(path), False
         _, *parents, leaf = path
         module = "/".join(parents)
         for row, pattern in _compiled(self.table.modules):
@@ -43,13 +52,16 @@ class Names:
         return bias, kernel
 
 
+OWN_NAMES = Names(OWN, NameTable(()))
+
+
 def names_for(spec: ModelSpec | None) -> list[Names]:
     """Names in every library that has this net. For a net that none has, or without a row: all names there are.
 
     A library with nets of this kind, but not this one, is skipped: its files would give other numbers.
     """
     tables = list(spec.name_tables.items()) if spec is not None else []
-    return [Names(layout, table) for layout, table in tables or known_tables()]
+    return [*(Names(layout, table) for layout, table in tables or known_tables()), OWN_NAMES]
 
 
 @cache

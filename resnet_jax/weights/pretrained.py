@@ -20,12 +20,12 @@ from resnet_jax.files import expanded
 from resnet_jax.models import MODELS, ModelSpec, as_model, create_model, get_spec, registered_name
 from resnet_jax.models.layers import Dense
 from resnet_jax.types import Pretrained, Variables, at_least_float32
-from resnet_jax.weights.convert import float32_shapes, shared_prefix, to_variables
+from resnet_jax.weights.convert import float32_shapes, to_variables
 from resnet_jax.weights.hub_config import config_for, read_hub_config
 from resnet_jax.weights.names import Names, names_for
 from resnet_jax.weights.preprocessing import preprocess_for
 from resnet_jax.weights.published import class_names
-from resnet_jax.weights.readers import StoredArray, read_weights, weights_file
+from resnet_jax.weights.readers import StoredArray, WeightFile, read_weights, weights_file
 from resnet_jax.weights.recognition import recognise
 from resnet_jax.weights.wrappers import unwrap
 
@@ -41,7 +41,10 @@ def load_pretrained(
     ema: bool | None = None,
     allow_nonfinite: bool = False,
 ) -> Pretrained:
-    """Reads a PyTorch checkpoint with torchvision's, timm's or (CLIP's image towers) OpenAI's names, without PyTorch.
+    """Reads weights with torchvision's, timm's, (CLIP's image towers) OpenAI's or our own names, without PyTorch.
+
+    Keys and prefixes around the net's arrays ("state_dict", "module.", "backbone.") are seen through. Arrays of
+    something else in the file, such as a projection head, are not read, and a warning lists them.
 
     `preprocess` comes from the file, if its name has the checksum of torchvision's weights or timm's `config.json` of
     this net lies beside it. Otherwise it is assumed to be that of the net's first published weights;
@@ -49,7 +52,8 @@ def load_pretrained(
     weights that the checksum or the tag in `config.json` names.
 
     Args:
-      source: a .safetensors file, or a .pth file as PyTorch writes them since 1.6.
+      source: a file of safetensors, of PyTorch (also before 1.6, and TorchScript), of NumPy (.npz, or pickled arrays in
+        dicts) or of Keras (.h5), an index of several files, or a folder with one of the hub's file names.
       model: a name of `list_models()`, or a net. None: taken from the file's name, as in "resnet50-0676ba61".
       num_classes: of the returned net; None: as the file, or as `model` where that is a net. If the number differs
         from the file's, the head is new (0: no head).
@@ -61,32 +65,34 @@ def load_pretrained(
       FileNotFoundError: no such file.
       WrongModel: the file is of another registered net.
       ValueError: an unknown model; entries that are missing, unexpected or of another shape; arrays that are not
-        floating point or not finite; raw and averaged weights without `ema`.
+        floating point or not finite; raw and averaged weights without `ema`; a corrupted or malicious file.
+      MissingExtra: a file of Keras, without h5py.
     """
     path = weights_file(expanded(source))
     if model is not None:
         as_model(model)
-    read = unwrap(read_weights(path), ema)
+    file = read_weights(path)
+    net_state = unwrap(file, ema)
     config: Mapping[str, Any] = read_hub_config(path)
     overrides = {} if dtype is None else {"dtype": dtype, "param_dtype": at_least_float32(dtype)}
     if isinstance(model, nn.Module):
         num_classes = model.num_classes if num_classes is None else num_classes
         net = model.clone(**overrides)
     else:
-        net = create_model(model or _model_of_file(path, config, read.tensors), **overrides)
+        net = create_model(model or _model_of_file(file, config, net_state.tensors), **overrides)
     spec, name = _row(net)
-    names = _names(net, spec, read.tensors)
-    state = {key: array for key, array in read.tensors.items() if key.startswith(names.table.prefix)}
+    names = _names(net, spec, net_state.tensors)
+    state = {key: array for key, array in net_state.tensors.items() if key.startswith(names.table.prefix)}
     classifier = names.classifier()
     classes = _class_count(state, classifier[0])
     net = net.clone(**names.table.overrides, num_classes=classes if num_classes is None else num_classes)
     has_new_head = net.num_classes != classes
     body = {key: array for key, array in state.items() if not (has_new_head and key in classifier)}
-    with _errors_with_file(path, read.tensors, name):
+    with _errors_with_file(path, net_state.tensors, name):
         expected = net.clone(num_classes=0) if has_new_head else net
         variables = to_variables(body, expected, names, allow_nonfinite=allow_nonfinite)
-    if read.losses:
-        warnings.warn(f"{path.name}: {read.losses}", stacklevel=2)
+    if net_state.losses:
+        warnings.warn(f"{path.name}: {net_state.losses}", stacklevel=2)
     config = config_for(name, config)
     preprocess = preprocess_for(net, spec, name, names.layout, path, config)
     if has_new_head:
@@ -124,19 +130,17 @@ def _row(model: nn.Module) -> tuple[ModelSpec | None, str]:
     return (None, type(model).__name__) if name is None else (get_spec(name), name)
 
 
-def _model_of_file(path: Path, config: Mapping[str, Any], state: State) -> str:
-    name = re.sub(r"_(rwightman|lukemelas)$", "", re.split(r"[-.]", path.name)[0])  # torchvision's EfficientNets
-    if name in MODELS:
-        return name
-    if config.get("architecture") in MODELS:
-        return str(config["architecture"])
-    match, prefix = recognise(state), shared_prefix(state)
+def _model_of_file(file: WeightFile, config: Mapping[str, Any], state: State) -> str:
+    """The net's name: by the file's name, the configuration, the file's metadata, or the arrays."""
+    stem = re.sub(r"_(rwightman|lukemelas)$", "", re.split(r"[-.]", file.path.name)[0])  # torchvision's EfficientNets
+    for name in (stem, config.get("architecture"), file.metadata.get("architecture"), file.metadata.get("arch")):
+        if name in MODELS:
+            return str(name)
+    match = recognise(state)
+    hint = "pass model=..., one of list_models()"
     if match is not None:
         hint = f"it is {match}: pass model={match.names[0]!r}"
-    else:
-        hint = "pass model=..., one of list_models()"
-        hint += f"; all names in the file begin with {prefix!r}" if prefix else ""
-    raise ValueError(f"cannot tell the model from the name {path.name!r}; {hint}")
+    raise ValueError(f"cannot tell the model from the name {file.path.name!r}; {hint}")
 
 
 def _names(model: nn.Module, spec: ModelSpec | None, state: State) -> Names:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from resnet_jax.errors import AmbiguousWeights, UnreadableWeights, listed, one_of
-from resnet_jax.weights.names import Names, known_tables
+from resnet_jax.weights.names import OWN_NAMES, Names, known_tables
 from resnet_jax.weights.readers import StoredArray, WeightFile, read_weights
 
 # Keys of training checkpoints, and prefixes that wrappers put before all names.
@@ -62,12 +62,14 @@ def unwrap(file: WeightFile, ema: bool | None = None) -> NetState:
       AmbiguousWeights: it has both and `ema` is None, or it has several nets.
       UnreadableWeights: it has no such weights.
     """
-    prefix = _choose(file.path, _roots(file.tensors), ema)
+    roots = _roots(file.tensors)
+    prefix = _choose(file.path, roots, ema)
+    inside = tuple(root for root in roots if root != prefix and root.startswith(prefix))  # other nets below this key
     tensors, dropped = {}, Counter[str]()
     is_contrastive = not {*MOMENTUM, *TRAINED}.isdisjoint(prefix.split("."))
     for name, array in file.tensors.items():
         inner = name.removeprefix(prefix)
-        if not name.startswith(prefix):
+        if not name.startswith(prefix) or name.startswith(inside):
             group = _group(name, prefix)
             if not TRAINING.match(group) and not _is_alternative(group, prefix):
                 dropped[group] += 1
@@ -114,13 +116,12 @@ def _inner(names: Iterable[str], root: str) -> str:
 def _landmarks() -> tuple[tuple[str, str, str], ...]:
     """The first convolutions of the stem and of the first block, and the prefix, in every name table."""
     landmarks = set()
-    for layout, table in known_tables():
-        names = Names(layout, table)
+    for names in (*(Names(layout, table) for layout, table in known_tables()), OWN_NAMES):
         for stem in ("stem/conv", "stem/conv1"):
             for block in ("conv1", "conv2", "conv1/conv_0"):
                 paths = [("params", *place.split("/"), "kernel") for place in (stem, f"stage1_block0/branch/{block}")]
                 try:
-                    landmarks.add((names.entry(paths[0])[0], names.entry(paths[1])[0], table.prefix))
+                    landmarks.add((names.entry(paths[0])[0], names.entry(paths[1])[0], names.table.prefix))
                 except ValueError:  # nets of this kind have no such module
                     continue
     return tuple(sorted(landmarks))
@@ -164,4 +165,4 @@ def _group(name: str, prefix: str) -> str:
 
 def _is_alternative(group: str, prefix: str) -> bool:
     """Whether these are the averaged weights beside the raw ones, or the raw ones beside the averaged."""
-    return group in (*RAW, *AVERAGED) and prefix.partition(".")[0] in (*RAW, *AVERAGED)
+    return group in (*RAW, *AVERAGED) and prefix.partition(".")[0] in (*RAW, *AVERAGED, "")

@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 from resnet_jax import create_model, load_pretrained, save_torch_state
 from resnet_jax.models import get_spec, shapes
 from resnet_jax.weights.convert import to_state
-from resnet_jax.weights.names import Names
+from resnet_jax.weights.names import OWN_NAMES, Names
 
 
 def test_a_library_without_this_net_is_skipped(tmp_path):
@@ -33,3 +33,18 @@ def test_a_net_that_is_not_registered_is_read_with_any_names(tmp_path, layout):
     loaded = load_pretrained(tmp_path / "mine.safetensors", model=deepcopy(net))
     assert loaded.model == net
     assert all((leaf == 0.5).all() for leaf in jax.tree.leaves(loaded.variables))
+
+
+def test_our_own_names_and_axes_are_read(tmp_path):
+    """Also beside averaged weights, and with the net's name in a safetensors file's metadata."""
+    variables = recipe.variables(create_model("resnet18", num_classes=3))
+    state = {name: np.ascontiguousarray(x) for name, x in to_state(variables, OWN_NAMES).items()}
+    assert state["params/stem/conv/kernel"].shape == (7, 7, 3, 64)
+    np.savez(tmp_path / "resnet18.npz", **state)
+    both = state | {f"ema.{name}": np.zeros_like(x) for name, x in state.items()}
+    save_file(both, tmp_path / "x.safetensors", metadata={"architecture": "resnet18"})
+    for loaded in (load_pretrained(tmp_path / "resnet18.npz"), load_pretrained(tmp_path / "x.safetensors", ema=False)):
+        assert loaded.model.num_classes == 3
+        jax.tree.map(np.testing.assert_array_equal, loaded.variables, variables)
+    averaged = load_pretrained(tmp_path / "x.safetensors", ema=True).variables
+    assert not any(leaf.any() for leaf in jax.tree.leaves(averaged))

@@ -67,6 +67,8 @@ def weights_file(path: Path) -> Path:
     for name in HUB_FILES:
         if (path / name).is_file():
             return path / name
+    if (path / "checkpoints").is_dir() or (path / "state").is_dir():
+        raise UnreadableWeights(f"{str(path)!r} is a run or a checkpoint: load_checkpoint reads it")
     raise UnreadableWeights(f"{str(path)!r} is a folder without {one_of(HUB_FILES)}; {EXPECTED}")
 
 

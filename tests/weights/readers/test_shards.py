@@ -53,6 +53,9 @@ def test_a_folder_is_loaded_as_the_file_in_it(tmp_path):
 def test_a_folder_without_weights_is_named(tmp_path):
     with pytest.raises(UnreadableWeights, match="is a folder without model.safetensors, .* or open_clip_pytorch_model"):
         weights_file(tmp_path)
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(UnreadableWeights, match="is a run or a checkpoint: load_checkpoint reads it$"):
+        weights_file(tmp_path)
 
 
 @pytest.mark.parametrize(
