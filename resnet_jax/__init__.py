@@ -13,11 +13,11 @@ old_names.install()
 if TYPE_CHECKING:
     from resnet_jax.analysis.summary import Summary, summary
     from resnet_jax.models import Feature, ModelSpec, Outputs, create_model, feature_info, get_spec, list_models
-    from resnet_jax.runs.pretrained import save_checkpoint
     from resnet_jax.steps import make_eval_step, make_train_step
     from resnet_jax.training.state import TrainState
     from resnet_jax.types import Preprocess, Pretrained
     from resnet_jax.weights import load_pretrained, save_torch_state
+    from resnet_jax.weights.checkpoint import save_checkpoint
 
 __version__ = "0.2.0.dev0"
 
@@ -50,7 +50,7 @@ _MODULES = {
     "TrainState": "training.state",
     **dict.fromkeys(("make_eval_step", "make_train_step"), "steps"),
     **dict.fromkeys(("Preprocess", "Pretrained"), "types"),
-    "save_checkpoint": "runs.pretrained",
+    "save_checkpoint": "weights.checkpoint",
     **dict.fromkeys(("load_pretrained", "save_torch_state"), "weights"),
 }
 _PACKAGES = (
@@ -80,7 +80,7 @@ def __dir__() -> list[str]:
 def load_checkpoint(
     path: str | Path, step: str | int = "latest", *, ema: bool = False, allow_nonfinite: bool = False
 ) -> Pretrained:
-    """See `resnet_jax.runs.pretrained.load_checkpoint`; imports Orbax only when called."""
-    from resnet_jax.runs import pretrained
+    """See `resnet_jax.weights.checkpoint.load_checkpoint`; imports Orbax only when called."""
+    from resnet_jax.weights import checkpoint
 
-    return pretrained.load_checkpoint(path, step, ema=ema, allow_nonfinite=allow_nonfinite)
+    return checkpoint.load_checkpoint(path, step, ema=ema, allow_nonfinite=allow_nonfinite)

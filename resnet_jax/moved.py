@@ -59,6 +59,7 @@ MOVED = {  # modules, old: new, below `resnet_jax`
     "training.session": "runs.starting.build",
     "training.steps": "training.step",
     "training.writers": "runs.loop.writers",
+    "runs.pretrained": "weights.checkpoint",
     "weights.saved": "weights.writers",
 }
 # A package has the old name now; it has the names that were in the module.
@@ -147,7 +148,7 @@ RENAMED = {  # objects, old: new, below `resnet_jax`; the module by its old or i
     "training.checkpoint.Checkpoint": "checkpoints.reader.Checkpoint",
     "training.checkpoint.Damaged": "errors.CorruptedCheckpoint",
     "training.checkpoint.kept_steps": "checkpoints.reader.kept_steps",
-    "training.checkpoint.load_checkpoint": "runs.pretrained.load_checkpoint",
+    "training.checkpoint.load_checkpoint": "weights.checkpoint.load_checkpoint",
     "training.checkpoint.newest_sound": "checkpoints.recovery.recover",
     "training.checkpoint.open_checkpoint": "checkpoints.reader.open_checkpoint",
     "training.checkpoint.read_arrays": "checkpoints.reader.read_arrays",

@@ -18,7 +18,7 @@ BELOW_RUNS = (
     *("ops", "metrics", "models", "data", "weights", "tasks", "training"),
     *("checkpoints", "distributed", "evaluation", "analysis"),
 )
-INSIDE_RUNS = ("runs.files", "runs.planning", "runs.starting", "runs.pretrained")
+INSIDE_RUNS = ("runs.files", "runs.planning", "runs.starting")
 ALLOWED = {  # room: what it may import, by longest matching prefix
     "types": ("images",),
     "errors": (),
@@ -55,6 +55,8 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     "models": (*BASE, "ops", "models"),
     "data": (*BASE, "images", "ops", "data"),
     "weights": (*BASE, "models", "weights"),
+    "weights.sources": (*BASE, "models.published", "weights.readers", "weights.sources"),
+    "weights.checkpoint": (*BASE, "models", "tasks", "training", "checkpoints"),
     "analysis": (*BASE, "ops", "metrics", "models", "analysis"),
     "tasks": (*BASE, "ops", "metrics", "models.registry", "analysis.confusion", "analysis.text", "tasks"),
     # Training names no task and no family of nets; `steps` has the training step of classification.
@@ -66,10 +68,9 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     "evaluation": (*BASE, "metrics", "tasks", "training", "images", "data", "distributed", "evaluation"),
     "runs.files": (*BASE, "config", *BELOW_RUNS, "runs.files"),
     "runs.planning": (*BASE, "config", *BELOW_RUNS, "runs.files", "runs.planning"),
-    "runs.starting": (*BASE, "config", *BELOW_RUNS, "runs.files", "runs.planning", "runs.pretrained", "runs.starting"),
+    "runs.starting": (*BASE, "config", *BELOW_RUNS, "runs.files", "runs.planning", "runs.starting"),
     "runs.loop": (*BASE, "config", *BELOW_RUNS, *INSIDE_RUNS, "runs.loop"),
     "runs.saved": (*BASE, "config", *BELOW_RUNS, *INSIDE_RUNS, "runs.saved"),
-    "runs.pretrained": (*BASE, *BELOW_RUNS),
     "runs": (*BASE, "config", *BELOW_RUNS, "runs"),
     "experiments": (*BASE, "config", *BELOW_RUNS, "steps", "runs", "experiments"),
     "experiments.settings": ("config",),
@@ -81,7 +82,7 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     "cli.main": ("", "errors", "old_names", "cli"),
     "cli": (*BASE, "config", *BELOW_RUNS, "runs", "experiments", "cli"),
     "__main__": ("cli",),
-    "": ("types", "old_names", "models", "analysis", "weights", "steps", "training", "runs.pretrained"),
+    "": ("types", "old_names", "models", "analysis", "weights", "steps", "training"),
 }
 ONE_FILE = {  # heavy packages, and the one place that imports each
     "orbax": {"checkpoints/manager.py", "checkpoints/reader.py"},

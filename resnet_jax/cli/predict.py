@@ -37,8 +37,8 @@ def run(request: Request) -> None:
     from resnet_jax.evaluation.image_inputs import image_files
     from resnet_jax.evaluation.predictions import predict
     from resnet_jax.runs.loop.compilation import cache_compilations
-    from resnet_jax.runs.pretrained import pretrained
     from resnet_jax.runs.starting.opening import open_run
+    from resnet_jax.weights.checkpoint import pretrained
 
     _check_order(request)
     saved = open_run(request.run, request.step)

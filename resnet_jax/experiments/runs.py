@@ -14,9 +14,9 @@ from resnet_jax.models import list_models
 from resnet_jax.runs.planning.checks import check_split
 from resnet_jax.runs.planning.datasets import open_data
 from resnet_jax.runs.planning.plan import make_plan
-from resnet_jax.runs.pretrained import load_checkpoint
 from resnet_jax.runs.trainer import train
 from resnet_jax.types import Pretrained
+from resnet_jax.weights.checkpoint import load_checkpoint
 
 
 def net_name(kind: str, depth: int) -> str:

@@ -1,4 +1,4 @@
-"""Files of PyTorch weights as nets with their variables."""
+"""Weights from any source as nets with their variables."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict
 
-from resnet_jax.errors import NotFinite, UnreadableWeights, WeightsMismatch, WrongModel
-from resnet_jax.files import expanded
+from resnet_jax.errors import NotFinite, UnreadableWeights, WeightsMismatch, WrongModel, listed
 from resnet_jax.models import MODELS, ModelSpec, as_model, create_model, get_spec, registered_name
 from resnet_jax.models.layers import Dense
 from resnet_jax.types import Pretrained, Variables, at_least_float32
@@ -25,8 +24,9 @@ from resnet_jax.weights.hub_config import config_for, read_hub_config
 from resnet_jax.weights.names import Names, names_for
 from resnet_jax.weights.preprocessing import preprocess_for
 from resnet_jax.weights.published import class_names
-from resnet_jax.weights.readers import StoredArray, WeightFile, read_weights, weights_file
+from resnet_jax.weights.readers import StoredArray, WeightFile, read_weights
 from resnet_jax.weights.recognition import recognise
+from resnet_jax.weights.sources import resolve
 from resnet_jax.weights.wrappers import unwrap
 
 State = Mapping[str, StoredArray]
@@ -41,10 +41,11 @@ def load_pretrained(
     ema: bool | None = None,
     allow_nonfinite: bool = False,
 ) -> Pretrained:
-    """Reads weights with torchvision's, timm's, (CLIP's image towers) OpenAI's or our own names, without PyTorch.
+    """A net with trained variables, read without PyTorch: of a file of weights, a folder of the hub, or a run.
 
-    Keys and prefixes around the net's arrays ("state_dict", "module.", "backbone.") are seen through. Arrays of
-    something else in the file, such as a projection head, are not read, and a warning lists them.
+    Files have torchvision's, timm's, (CLIP's image towers) OpenAI's or our own names. Keys and prefixes around the
+    net's arrays ("state_dict", "module.", "backbone.") are seen through. Arrays of something else in the file, such as a
+    projection head, are not read, and a warning lists them.
 
     `preprocess` comes from the file, if its name has the checksum of torchvision's weights or timm's `config.json` of
     this net lies beside it. Otherwise it is assumed to be that of the net's first published weights;
@@ -53,7 +54,8 @@ def load_pretrained(
 
     Args:
       source: a file of safetensors, of PyTorch (also before 1.6, and TorchScript), of NumPy (.npz, or pickled arrays in
-        dicts) or of Keras (.h5), an index of several files, or a folder with one of the hub's file names.
+        dicts) or of Keras (.h5), an index of several files, a folder with one of the hub's file names; or the directory
+        of a run, its `checkpoints` or a step in that, of which the latest is read (`load_checkpoint` reads others).
       model: a name of `list_models()`, or a net. None: taken from the file's name, as in "resnet50-0676ba61".
       num_classes: of the returned net; None: as the file, or as `model` where that is a net. If the number differs
         from the file's, the head is new (0: no head).
@@ -68,13 +70,16 @@ def load_pretrained(
         floating point or not finite; raw and averaged weights without `ema`; a corrupted or malicious file.
       MissingExtra: a file of Keras, without h5py.
     """
-    path = weights_file(expanded(source))
     if model is not None:
         as_model(model)
+    weights = resolve(source)
+    if weights.is_checkpoint:
+        return _of_checkpoint(weights.path, model, num_classes, dtype, ema=bool(ema), allow_nonfinite=allow_nonfinite)
+    path = weights.path
     file = read_weights(path)
     net_state = unwrap(file, ema)
     config: Mapping[str, Any] = read_hub_config(path)
-    overrides = {} if dtype is None else {"dtype": dtype, "param_dtype": at_least_float32(dtype)}
+    overrides = _dtypes(dtype)
     if isinstance(model, nn.Module):
         num_classes = model.num_classes if num_classes is None else num_classes
         net = model.clone(**overrides)
@@ -102,8 +107,55 @@ def load_pretrained(
 
 def classes_of(source: str | Path, model: nn.Module, *, ema: bool | None = None) -> int:
     """Number of classes of the file's classifier, for a net of this kind; 0: none. Raises as `load_pretrained`."""
-    state = unwrap(read_weights(weights_file(expanded(source))), ema).tensors
+    state = unwrap(read_weights(resolve(source).path), ema).tensors
     return _class_count(state, _names(model, _row(model)[0], state).classifier()[0])
+
+
+def _of_checkpoint(
+    path: Path,
+    model: str | nn.Module | None,
+    num_classes: int | None,
+    dtype: Any,
+    *,
+    ema: bool,
+    allow_nonfinite: bool,
+) -> Pretrained:
+    """The latest checkpoint of a run, as `load_pretrained` returns it.
+
+    Raises:
+      ValueError: the checkpoint is of another net than `model`.
+    """
+    from resnet_jax.weights.checkpoint import load_checkpoint  # imports Orbax
+
+    loaded = load_checkpoint(path, ema=ema, allow_nonfinite=allow_nonfinite)
+    if model is None:
+        net: Any = loaded.model
+    else:
+        net = as_model(model)
+        if (name := registered_name(net)) != loaded.name:
+            raise ValueError(f"{path} has a {loaded.name}, not {name}: pass model={loaded.name!r}")
+        is_name = isinstance(model, str)
+        num_classes = net.num_classes if num_classes is None and not is_name else num_classes
+        net = loaded.model if is_name else net.clone(num_classes=loaded.model.num_classes)
+        expected, actual = (
+            {at: tuple(x.shape) for at, x in flatten_dict(dict(variables), sep="/").items()}
+            for variables in (float32_shapes(net).variables, loaded.variables)
+        )
+        if differing := sorted(at for at in expected.keys() | actual.keys() if expected.get(at) != actual.get(at)):
+            raise ValueError(f"{path} has other arrays than `model`: {listed(differing, 3)}")
+    net = net.clone(**_dtypes(dtype))
+    if num_classes is None or num_classes == net.num_classes:
+        return loaded._replace(model=net)
+    net = net.clone(num_classes=num_classes)
+    head = {name: x for name, x in loaded.variables["params"].get("head", {}).items() if name != "dense"}
+    params = {name: x for name, x in loaded.variables["params"].items() if name != "head"}
+    body = loaded.variables | {"params": params | ({"head": head} if head else {})}
+    return Pretrained(net, _with_new_classifier(net, body), loaded.preprocess, loaded.name)
+
+
+def _dtypes(dtype: Any) -> dict[str, Any]:
+    """Options of `create_model` for arithmetic in this type."""
+    return {} if dtype is None else {"dtype": dtype, "param_dtype": at_least_float32(dtype)}
 
 
 @contextmanager

@@ -27,11 +27,11 @@ from resnet_jax.evaluation.views import (
 from resnet_jax.files import expanded
 from resnet_jax.runs.files.image_record import Record, has_trained_images, select, trained_on
 from resnet_jax.runs.planning.datasets import keep_sides, open_configured_dataset, open_split
-from resnet_jax.runs.pretrained import pretrained
 from resnet_jax.runs.saved.evaluation_files import EvaluationResult, measure
 from resnet_jax.runs.starting.opening import SavedRun, open_run
 from resnet_jax.tasks import Task
 from resnet_jax.types import LabelKind, Preprocess, Pretrained
+from resnet_jax.weights.checkpoint import pretrained
 
 
 @dataclass(frozen=True)

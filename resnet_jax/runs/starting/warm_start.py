@@ -18,11 +18,11 @@ from resnet_jax.files import expanded
 from resnet_jax.models import MODELS, registered_name, shapes
 from resnet_jax.runs.files.image_record import trained_on
 from resnet_jax.runs.planning.plan import RunPlan
-from resnet_jax.runs.pretrained import pretrained
 from resnet_jax.runs.starting.opening import SavedRun, open_run
 from resnet_jax.tasks import Task, get_task, task_name
 from resnet_jax.types import Preprocess, Pretrained, Variables
 from resnet_jax.weights import classes_of, load_pretrained
+from resnet_jax.weights.checkpoint import pretrained
 from resnet_jax.weights.readers import WEIGHT_FILES
 
 CLASSIFIER = ("params", "head", "dense")

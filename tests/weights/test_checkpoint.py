@@ -9,9 +9,9 @@ import recipe
 
 from resnet_jax import Preprocess, TrainState, create_model, load_checkpoint, save_checkpoint
 from resnet_jax.checkpoints.reader import open_checkpoint
-from resnet_jax.runs.pretrained import pretrained
 from resnet_jax.runs.starting.opening import open_run
 from resnet_jax.tasks import Regression
+from resnet_jax.weights.checkpoint import pretrained
 
 PREPROCESS = Preprocess(image_size=8, resize=8, mean=(0.5,), std=(0.25,))
 OVERRIDES = {"num_classes": 2, "in_channels": 1}
