@@ -110,7 +110,10 @@ class AmbiguousWeights(ValueError):
 
 
 class UnreadableWeights(ValueError):
-    """A file of weights is corrupted, malicious or of another kind. The message begins with its name."""
+    """A file of weights is corrupted, malicious or of another kind. The message is one line with its name."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.splitlines()))  # names in the file may have several lines
 
 
 # Words for messages.

@@ -30,6 +30,15 @@ def expanded(path: str | Path) -> Path:
         return Path(path)
 
 
+def check_inside(path: Path, folder: Path) -> None:
+    """Raises ValueError if a path leads out of a folder, by `..` or by a symbolic link, or to something but a file."""
+    target = path.resolve()
+    if not target.is_relative_to(folder.resolve()):
+        raise ValueError(f"{path.name} leads out of {str(folder)!r}, to {str(target)!r}")
+    if target.exists() and not target.is_file():
+        raise ValueError(f"{path.name} is a folder or a device; expected a file")
+
+
 def to_json(value: Any, indent: int | None = None) -> str:
     """The value as JSON, with null for floats that are NaN or infinite: JSON has no such numbers."""
     return json.dumps(_finite(value), indent=indent, allow_nan=False)

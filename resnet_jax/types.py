@@ -153,11 +153,14 @@ class Pretrained(_Pretrained):
 
     `task` and `task_record` are those of a run: what kind of numbers the logits are. A regression's logits are
     normalised; with its record, `logits * deviation + mean` are in the targets' units.
+
+    `notes` are sentences about a file of weights: a prefix that its names had, and arrays that were not read.
     """
 
     classes: tuple[str, ...] | None = None
     task: str | None = None  # None: not known
     task_record: Mapping[str, Any] = MappingProxyType({})
+    notes: tuple[str, ...] = ()
 
     def __new__(
         cls,
@@ -168,14 +171,15 @@ class Pretrained(_Pretrained):
         classes: Sequence[str] | None = None,
         task: str | None = None,
         task_record: Mapping[str, Any] | None = None,
+        notes: Sequence[str] = (),
     ) -> Pretrained:
         self = super().__new__(cls, model, variables, preprocess, name)
         self.classes = None if classes is None else tuple(classes)
-        self.task, self.task_record = task, dict(task_record or {})
+        self.task, self.task_record, self.notes = task, dict(task_record or {}), tuple(notes)
         return self
 
     def _replace(self, **changes: Any) -> Pretrained:
-        beside = {"classes": self.classes, "task": self.task, "task_record": self.task_record}
+        beside = {name: getattr(self, name) for name in ("classes", "task", "task_record", "notes")}
         return Pretrained(**{**self._asdict(), **beside, **changes})
 
     __replace__ = _replace  # what copy.replace calls

@@ -1,10 +1,31 @@
 import json
 
 import numpy as np
+import pytest
 
-from resnet_jax.files import to_json
+from resnet_jax.files import check_inside, to_json
 
 
 def test_numbers_that_json_does_not_have_are_null():
     value = {"a": [1.5, float("nan")], "b": {"c": (float("inf"), np.float64("nan"))}, "d": "NaN", "e": 3}
     assert json.loads(to_json(value)) == {"a": [1.5, None], "b": {"c": [None, None]}, "d": "NaN", "e": 3}
+
+
+def test_links_out_of_a_folder_are_refused(tmp_path):
+    """As the hub's cache has them: links to other files of the same cache are fine."""
+    cache = tmp_path / "cache"
+    (cache / "blobs").mkdir(parents=True)
+    (cache / "snapshots").mkdir()
+    (cache / "blobs" / "abc").write_text("weights")
+    (tmp_path / "secret").write_text("secret")
+    (cache / "snapshots" / "inside").symlink_to("../blobs/abc")
+    check_inside(cache / "snapshots" / "inside", cache)
+    check_inside(cache / "snapshots" / "missing", cache)
+    for name, target in {"link": tmp_path / "secret", "relative": "../../secret"}.items():
+        (cache / "snapshots" / name).symlink_to(target)
+        with pytest.raises(ValueError, match=f"^{name} leads out of .*cache', to .*secret'$"):
+            check_inside(cache / "snapshots" / name, cache)
+    with pytest.raises(ValueError, match="^secret leads out of "):
+        check_inside(cache / ".." / "secret", cache)
+    with pytest.raises(ValueError, match="^blobs is a folder or a device; expected a file$"):
+        check_inside(cache / "blobs", cache)

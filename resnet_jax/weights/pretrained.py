@@ -45,7 +45,7 @@ def load_pretrained(
 
     Files have torchvision's, timm's, (CLIP's image towers) OpenAI's or our own names. Keys and prefixes around the
     net's arrays ("state_dict", "module.", "backbone.") are seen through. Arrays of something else in the file, such as a
-    projection head, are not read, and a warning lists them.
+    projection head, are not read, and a warning lists them; `notes` has both.
 
     `preprocess` comes from the file, if its name has the checksum of torchvision's weights or timm's `config.json` of
     this net lies beside it. Otherwise it is assumed to be that of the net's first published weights;
@@ -101,8 +101,9 @@ def load_pretrained(
     config = config_for(name, config)
     preprocess = preprocess_for(net, spec, name, names.layout, path, config)
     if has_new_head:
-        return Pretrained(net, _with_new_classifier(net, variables), preprocess, name)
-    return Pretrained(net, variables, preprocess, name, class_names(spec, path, config, classes))
+        return Pretrained(net, _with_new_classifier(net, variables), preprocess, name, notes=net_state.notes)
+    names_of_classes = class_names(spec, path, config, classes)
+    return Pretrained(net, variables, preprocess, name, names_of_classes, notes=net_state.notes)
 
 
 def classes_of(source: str | Path, model: nn.Module, *, ema: bool | None = None) -> int:

@@ -1,5 +1,6 @@
 """The net in a file: below other keys, behind prefixes, beside other arrays."""
 
+from copy import copy
 from pathlib import Path
 
 import numpy as np
@@ -96,4 +97,6 @@ def test_loading_reports_what_is_dropped(tmp_path):
     save_file(state | {"module.prototypes.weight": np.ones(3)}, path := tmp_path / "resnet18.safetensors")
     message = r"^resnet18.safetensors: arrays that are not part of the net are not read: module.prototypes \(1 array\)$"
     with pytest.warns(UserWarning, match=message):
-        load_pretrained(path)
+        loaded = load_pretrained(path)
+    assert loaded.notes[0] == "names are read without their prefix 'module.'" and len(loaded.notes) == 2
+    assert copy(loaded).notes == loaded._replace(name="x").notes == loaded.notes

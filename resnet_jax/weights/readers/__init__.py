@@ -77,6 +77,8 @@ def _read_archive(path: Path) -> WeightFile:
         archive = Archive(path)
     except ValueError as error:
         raise UnreadableWeights(f"{path.name} is not a complete zip archive: {error}") from None
+    if "model.weights.h5" in archive.members:
+        raise UnreadableWeights(f"{path.name} is a .keras archive: unpack it and read model.weights.h5")
     if archive.members and all(name.endswith(".npy") for name in archive.members):
         return read_npz(path, archive)
     return read_torch_zip(path, archive)
