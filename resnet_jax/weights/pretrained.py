@@ -44,8 +44,8 @@ def load_pretrained(
     """A net with trained variables, read without PyTorch: of a file of weights, a folder of the hub, or a run.
 
     Files have torchvision's, timm's, (CLIP's image towers) OpenAI's or our own names. Keys and prefixes around the
-    net's arrays ("state_dict", "module.", "backbone.") are seen through. Arrays of something else in the file, such as a
-    projection head, are not read, and a warning lists them; `notes` has both.
+    net's arrays ("state_dict", "module.", "backbone.") are seen through. Arrays of something else in the file, such as
+    a projection head, are not read, and a warning lists them; `notes` has both.
 
     `preprocess` comes from the file, if its name has the checksum of torchvision's weights or timm's `config.json` of
     this net lies beside it. Otherwise it is assumed to be that of the net's first published weights;
