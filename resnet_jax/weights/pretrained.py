@@ -98,12 +98,14 @@ def load_pretrained(
         variables = to_variables(body, expected, names, allow_nonfinite=allow_nonfinite)
     if net_state.losses:
         warnings.warn(f"{path.name}: {net_state.losses}", stacklevel=2)
+    notes = net_state.notes
+    if others := len(net_state.tensors) - len(state):
+        notes += (f"{others} arrays without the prefix {names.table.prefix!r} are those of another net, and not read",)
     config = config_for(name, config)
     preprocess = preprocess_for(net, spec, name, names.layout, path, config)
     if has_new_head:
-        return Pretrained(net, _with_new_classifier(net, variables), preprocess, name, notes=net_state.notes)
-    names_of_classes = class_names(spec, path, config, classes)
-    return Pretrained(net, variables, preprocess, name, names_of_classes, notes=net_state.notes)
+        return Pretrained(net, _with_new_classifier(net, variables), preprocess, name, notes=notes)
+    return Pretrained(net, variables, preprocess, name, class_names(spec, path, config, classes), notes=notes)
 
 
 def classes_of(source: str | Path, model: nn.Module, *, ema: bool | None = None) -> int:

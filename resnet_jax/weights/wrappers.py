@@ -27,7 +27,9 @@ PROJECTION = re.compile(
 )
 # State of a training run, which is dropped without a word.
 TRAINING = re.compile(
-    r"(optim\w*|\w*scheduler\w*|\w*scaler|amp|callbacks|loops|rng\w*|best_\w+|epoch|n_averaged)(\.|$)", re.IGNORECASE
+    r"(optim|optimizers?|optimizer_\w+|\w*schedulers?|\w*scaler|amp|callbacks|loops|rng\w*|best_\w+|epoch|global_step"
+    r"|n_averaged)(\.|$)",
+    re.IGNORECASE,
 )
 
 

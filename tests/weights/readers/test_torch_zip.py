@@ -13,7 +13,6 @@ import recipe
 
 from resnet_jax.errors import UnreadableWeights
 from resnet_jax.weights.readers import read_weights
-from resnet_jax.weights.readers.mapped import strided
 from resnet_jax.weights.wrappers import read_state
 
 FILES = recipe.GOLDEN / "torch"
@@ -70,12 +69,6 @@ def test_a_truncated_file_is_named(tmp_path):
         ValueError, match="x.pth is not a complete zip archive: the zip archive is truncated or corrupted"
     ):
         read_state(path)
-
-
-@pytest.mark.parametrize(("offset", "size", "stride"), [(0, (2, 2), (-4, 5)), (-1, (1,), (1,)), (8, (3,), (1,))])
-def test_no_memory_outside_a_storage_is_read(offset, size, stride):
-    with pytest.raises(ValueError, match="beyond its storage of 10 values"):
-        strided(memoryview(bytes(80)), np.dtype(np.float64), size, stride, offset)
 
 
 def test_a_tensor_cannot_reach_beyond_its_storage(tmp_path):
