@@ -7,9 +7,9 @@ from resnet_jax.weights.readers.torch_pickle import is_allowed, read_contents, s
 
 ALLOWED = """
     torch._utils._rebuild_tensor_v2 torch.FloatStorage torch.cuda.HalfStorage torch.storage.UntypedStorage
-    torch.bfloat16 torch.Size torch.device collections.OrderedDict argparse.Namespace __torch__.M.Net numpy.dtype numpy.float64
-    numpy.core.multiarray._reconstruct numpy._core.multiarray.scalar __builtin__.set pathlib.PosixPath
-    torch.optim.lr_scheduler.MultiStepLR omegaconf.dictconfig.DictConfig
+    torch.bfloat16 torch.Size torch.device collections.OrderedDict argparse.Namespace __torch__.M.Net
+    numpy.dtype numpy.float64 numpy.core.multiarray._reconstruct numpy._core.multiarray.scalar __builtin__.set
+    pathlib.PosixPath torch.optim.lr_scheduler.MultiStepLR omegaconf.dictconfig.DictConfig
 """.split()
 REFUSED = """
     os.system posix.system builtins.eval builtins.getattr builtins.__import__ __main__.Net torch.load torch.hub.load
