@@ -100,8 +100,9 @@ class Preprocess:
 
     def batch(self, images: Iterable[str | Path | Picture | Array | np.ndarray]) -> Array:
         """Resizes, crops and normalises images: float32 [N, image_size, image_size, C]. Raises as `image` does."""
-        if isinstance(images, str | Path):
-            raise TypeError(f"expected a list of images, got {str(images)!r}; did you mean [{str(images)!r}]?")
+        from resnet_jax.images.inputs import check_several
+
+        check_several(images)
         if not (pixels := [self.image(image) for image in images]):
             raise ValueError("expected at least one image, got none")
         return self(jnp.asarray(np.stack(pixels)))

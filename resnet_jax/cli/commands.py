@@ -18,10 +18,10 @@ from resnet_jax.errors import did_you_mean
 
 COMMANDS = {  # with a line of help each; the file of that name has `Request`, a dataclass, and `run`
     "train": "train a net: on handwritten digits, or on your images",
-    "eval": "evaluate runs: loss, top-1, calibration error, each class",
-    "predict": "classify images with a run",
+    "eval": "evaluate runs: the metrics of their task, in sum and in detail",
+    "predict": "a run's predictions for images, such as their classes",
     "data": "look at a dataset before training: splits, classes, images",
-    "plot": "draw loss and top-1 of runs",
+    "plot": "draw the loss and first metric of runs",
     "models": "list the nets, with parameters and multiply-adds",
     "weights": "list published weights, with classes, input size and licence",
     "summary": "parameters and multiply-adds of a net, by stage",

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnet_jax.cli.shared import THE_RUNS_BATCHES, Run, check_data_exists, ema_option, step_option
+from resnet_jax.cli.shared import THE_RUNS_BATCHES, Run, check_data_exists, ema_option, metric_titles, step_option
 from resnet_jax.config import Place, argument, option
 
 NEEDS_DEVICES = True
 LESS_MEMORY = THE_RUNS_BATCHES
-TITLES = {"top1": "top-1", "top5": "top-5"}  # metrics with other names for people
 
 
 @dataclass(frozen=True)
@@ -44,9 +43,10 @@ def run(request: Request) -> None:
     weights = ", averaged weights" if request.ema else ""
     images = f"over {record['images']:,} of {record['training_images']:,} training images, in full batches"
     print(f"{request.run}, step {record['step']}{weights}, {images}, now in {out}")
+    titles = metric_titles(request.run)
     for when in ("before", "after"):
         results = dict(record[when])
         images = results.pop("images")
         whole = {name: value for name, value in results.items() if "/" not in name}
-        numbers = ", ".join(f"{TITLES.get(name, name)} {decimals(value)}" for name, value in whole.items())
+        numbers = ", ".join(f"{titles.get(name, name)} {decimals(value)}" for name, value in whole.items())
         print(f"{when}: test {numbers} ({images} images)")

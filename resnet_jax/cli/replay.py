@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Annotated
 
-from resnet_jax.cli.shared import THE_RUNS_BATCHES, Run, check_data_exists
+from resnet_jax.cli.shared import THE_RUNS_BATCHES, Run, check_data_exists, metric_titles
 from resnet_jax.config import argument, option
 
 NEEDS_DEVICES = True
 LESS_MEMORY = THE_RUNS_BATCHES
-TITLES = {"loss": "loss", "top1": "top-1", "grad_norm": "gradient norm", "learning_rate": "learning rate"}
 
 
 @dataclass(frozen=True)
@@ -27,6 +25,7 @@ class Request:
 
 
 def run(request: Request) -> None:
+    from resnet_jax.files import to_json
     from resnet_jax.runs.loop.compilation import cache_compilations
     from resnet_jax.runs.saved.replay import replay
 
@@ -34,9 +33,11 @@ def run(request: Request) -> None:
     cache_compilations()
     record = replay(request.run, request.at)
     if request.json:
-        print(json.dumps(record))
+        print(to_json(record))
         return
-    metrics = "  ".join(f"{title} {record[key]!r}" for key, title in TITLES.items() if key in record)
+    titles = {"loss": "loss", **metric_titles(request.run)}
+    titles |= {"grad_norm": "gradient norm", "learning_rate": "learning rate"}
+    metrics = "  ".join(f"{title} {record[name]!r}" for name, title in titles.items() if name in record)
     print(f"{request.run}, step {record['step']}, from checkpoint {record['checkpoint']}: {metrics}")
     print("training examples:")
     for index, name in zip(record["examples"], record["names"], strict=True):

@@ -35,6 +35,14 @@ def check_data_exists(run: str) -> None:
         )
 
 
+def metric_titles(run: str) -> Mapping[str, str]:
+    """Names of the metrics of a run's task for people."""
+    from resnet_jax.runs.files.config_file import read_config
+    from resnet_jax.tasks import get_task
+
+    return get_task(read_config(run).task).titles
+
+
 def load_base(config: str | None) -> Config:
     """The config that --config names, or the default; exits with one line for a mistake."""
     try:

@@ -33,8 +33,9 @@ class Signals:
     """Context manager that records signals: `stop_requested` and `save_requested` report them.
 
     A second ending signal ends the process at once, unless it repeats the first one within `SAME_SECONDS`: then the
-    third one does. So does the first one while `has_progress` is False, before the first step: `before_exit` is called
-    first. An ignored SIGHUP stays ignored, as under nohup.
+    third one does. SIGTERM and SIGHUP within that time are one signal: systemd sends both when a session ends, and its
+    shell SIGHUP again. The first signal ends the process while `has_progress` is False, before the first step:
+    `before_exit` is called first. An ignored SIGHUP stays ignored, as under nohup.
 
     Python runs its handlers between two bytecodes of the main thread, which may compile for minutes, so a thread
     listens. Outside the main thread no handlers can be set, and signals keep theirs.
@@ -101,6 +102,8 @@ class Signals:
         if number in SAVING:
             self._save_requested = self.has_progress
             _print(f"{name}: {'saving' if self.has_progress else 'there is no step to save yet'}")
+            return
+        if time.monotonic() < self._repeat_until and {number, self.number} == {signal.SIGTERM, signal.SIGHUP}:
             return
         if number == self.number and time.monotonic() < self._repeat_until:
             self._repeat_until = 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,19 @@ import numpy as np
 from resnet_jax.errors import described
 from resnet_jax.files import expanded
 from resnet_jax.images.decoding import Picture, read_image
+
+MOST_CHANNELS = 4  # of an array: red, green, blue and alpha
+
+
+def check_several(images: Any) -> None:
+    """Raises TypeError or ValueError for one image where several are expected: an array's rows would be images."""
+    if isinstance(images, str | Path):
+        raise TypeError(f"expected a list of images, got {str(images)!r}; did you mean [{str(images)!r}]?")
+    if not isinstance(images, Iterable):
+        raise TypeError(f"expected a list of images, got {described(images)}; did you mean [image]?")
+    shape = tuple(getattr(images, "shape", ()))
+    if shape and (len(shape) < 3 or (len(shape) == 3 and shape[-1] <= MOST_CHANNELS)):
+        raise ValueError(f"expected several images, got one of shape {list(shape)}; did you mean [image]?")
 
 
 def read_input(image: str | Path | Picture | Any, channels: int) -> Picture:
@@ -37,7 +51,7 @@ def read_input(image: str | Path | Picture | Any, channels: int) -> Picture:
         raise TypeError(f"expected an array uint8 [H, W, C] with values 0 to 255, got {got}")
     if array.ndim == 2:
         array = array[..., None]
-    if array.ndim != 3 or array.shape[-1] not in (1, 2, 3, 4) or not array.size:
+    if array.ndim != 3 or not 1 <= array.shape[-1] <= MOST_CHANNELS or not array.size:
         hint = "; batch(images) takes several" if array.ndim == 4 else ""
         raise ValueError(f"expected an array uint8 [H, W, C] of 1 to 4 channels, got {got}{hint}")
     return read_image(array, "image", channels)

@@ -57,9 +57,15 @@ class Classification(BaseTask):
     titles: ClassVar[Mapping[str, str]] = {"top1": "top-1", "top5": "top-5", "ece": "calibration error (ECE)"}
 
     def for_data(self, source: LabelledSource, options: TaskOptions) -> Self:
+        """With the smoothing and weights of `options`, if these are not the defaults."""
         refuse_options(options, self.name)
-        weights = resolve_class_weights(options.class_weights, source)
-        return replace(self, classes=source.classes, label_smoothing=options.label_smoothing, class_weights=weights)
+        weights = self.class_weights if options.class_weights is None else options.class_weights
+        return replace(
+            self,
+            classes=source.classes,
+            label_smoothing=options.label_smoothing or self.label_smoothing,
+            class_weights=resolve_class_weights(weights, source),
+        )
 
     @property
     def num_outputs(self) -> int:

@@ -2,7 +2,8 @@
 
 A new kind of problem is a subclass of `BaseTask` with `num_outputs`, `objective` and `evaluator`; everything else has a
 default. It is registered in `TASKS` or passed to `runs.trainer.train(config, task=...)`. Options of such a task are
-fields of the object that is passed; `TaskOptions` has those that a `Config` holds for the tasks of this package.
+fields of the object that is passed; `TaskOptions` has those that a `Config` holds for the tasks of this package, which
+replace the fields where they are not the defaults.
 """
 
 from __future__ import annotations

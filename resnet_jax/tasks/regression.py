@@ -72,10 +72,12 @@ class Regression(BaseTask):
             raise ValueError(f"expected deviations of targets above 0, got {wrong[0]}")
 
     def for_data(self, source: LabelledSource, options: TaskOptions) -> Self:
+        """With the loss of `options`, if that is not the default."""
         refuse_options(options, self.name)
         check_rows(source, self.name)
+        loss = self.loss if options.regression_loss == TaskOptions().regression_loss else options.regression_loss
         if not source.num_examples:
-            return replace(self, targets=source.classes, loss=options.regression_loss)
+            return replace(self, targets=source.classes, loss=loss)
         values = source.labels.astype(np.float64)
         deviation = values.std(0)
         return replace(
@@ -83,7 +85,7 @@ class Regression(BaseTask):
             targets=source.classes,
             mean=tuple(values.mean(0).tolist()),
             deviation=tuple(np.where(np.ptp(values, axis=0) > 0, deviation, 1.0).tolist()),
-            loss=options.regression_loss,
+            loss=loss,
         )
 
     @property

@@ -29,7 +29,7 @@ def complete(batch: Batch, axis_name: str | None) -> dict[str, Array]:
     # Made from the labels, so that it is sharded as they are.
     ones = jnp.ones_like(label, jnp.float32).max(range(1, label.ndim))
     mask = batch.get("mask", ones)
-    check_type(mask, (*ARRAYS, list, tuple, int, float), "a mask (an array)", "leave it out where all examples count")
+    check_type(mask, (*ARRAYS, list, tuple, int, float), "a mask (an array)", "omit it where all examples count")
     mask = jnp.asarray(mask)
     if mask.shape != (n,):
         raise ValueError(f"expected a mask [{n}], one number per example, got {list(mask.shape)}")

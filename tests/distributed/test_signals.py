@@ -74,6 +74,19 @@ def test_another_ending_signal_ends_at_once():
     assert process.wait(timeout=10) == 130
 
 
+def test_the_signals_of_a_session_that_ends_are_one():
+    process = listener("yes")
+    process.send_signal(signal.SIGTERM)
+    assert process.stdout.readline().startswith("noted 15")
+    for _ in range(2):
+        process.send_signal(signal.SIGHUP)
+        time.sleep(0.05)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(timeout=SAME_SECONDS)
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(timeout=10) == 129
+
+
 def test_without_progress_the_first_signal_ends_at_once():
     process = listener("no")
     process.send_signal(signal.SIGUSR1)

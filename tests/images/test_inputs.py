@@ -64,6 +64,27 @@ def test_other_inputs_are_errors(image, error, message):
         read_input(image, 3)
 
 
+@pytest.mark.parametrize(
+    ("images", "error", "message"),
+    [
+        (COLOUR, ValueError, r"expected several images, got one of shape \[6, 9, 3\]; did you mean \[image\]"),
+        (GREY, ValueError, r"got one of shape \[6, 9\]"),
+        (Image.fromarray(COLOUR), TypeError, "expected a list of images, got PIL.Image; did you mean"),
+        ("photo.png", TypeError, r"did you mean \['photo.png'\]"),
+        ([], ValueError, "expected at least one image"),
+    ],
+)
+def test_one_image_is_not_several(images, error, message):
+    with pytest.raises(error, match=message):
+        Preprocess(8, 8, (0.5,) * 3, (0.5,) * 3).batch(images)
+
+
+def test_arrays_of_several_images_are_several():
+    grey = Preprocess(8, 8, (0.5,), (0.5,))
+    assert grey.batch(np.stack([GREY] * 2)).shape == (2, 8, 8, 1)
+    assert grey.batch(np.stack([COLOUR] * 2)).shape == (2, 8, 8, 1)
+
+
 def test_a_net_of_four_channels_has_no_pictures():
     with pytest.raises(ValueError, match="expected a net of 1 or 3 channels, got 4; resize and crop its images"):
         Preprocess(8, 8, (0.5,) * 4, (0.5,) * 4).image(COLOUR)

@@ -1,12 +1,14 @@
 """Classification's metrics against their definitions."""
 
+from types import SimpleNamespace
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from class_predictions import predictions
 
 from resnet_jax.models import Outputs
-from resnet_jax.tasks import Classification
+from resnet_jax.tasks import Classification, TaskOptions
 from resnet_jax.tasks.classification import accuracy, confident_mistakes
 
 
@@ -21,6 +23,15 @@ def metrics(logits, labels, loss, mask):
     task = Classification(loss=lambda *_: jnp.asarray(loss))
     terms, others = task.objective(Outputs(logits, {}), {"label": jnp.asarray(labels), "mask": mask}, None)
     return {"loss": float(terms["loss"].total)} | {name: float(metric.total) for name, metric in others.items()}
+
+
+def test_options_of_a_task_that_is_passed_stay_unless_the_config_has_others():
+    source = SimpleNamespace(classes=("a", "b"), labels=np.array([0, 1]), num_examples=2)
+    passed = Classification(label_smoothing=0.1, class_weights=(1, 3))
+    made = passed.for_data(source, TaskOptions())
+    assert (made.label_smoothing, made.class_weights) == (0.1, (1.0, 3.0))
+    made = passed.for_data(source, TaskOptions(label_smoothing=0.2, class_weights={"b": 2.0}))
+    assert (made.label_smoothing, made.class_weights) == (0.2, (1.0, 2.0))
 
 
 def test_metrics_are_those_of_their_definitions():

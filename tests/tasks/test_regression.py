@@ -33,6 +33,12 @@ def test_targets_are_normalised_by_the_training_data():
     assert TASKS["regression"].for_data(constant, TaskOptions()).deviation == (1.0,)
 
 
+def test_the_loss_of_a_task_that_is_passed_stays_unless_the_config_has_another():
+    passed = Regression(loss="huber")
+    assert passed.for_data(SOURCE, TaskOptions()).loss == "huber"
+    assert passed.for_data(SOURCE, TaskOptions(regression_loss="l1")).loss == "l1"
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 def test_the_loss_in_training_is_that_of_evaluation(loss, strict_dtypes):
     made, mask = task(loss), np.arange(24) < 20

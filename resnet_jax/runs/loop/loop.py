@@ -106,7 +106,7 @@ class TrainingLoop:
             self._best.restore_scores(self._checkpoints.scores, every=self._plan.eval_every_steps)
 
     def _open_reporter(self) -> RunReporter:
-        is_first = processes.is_first()
+        is_first, task = processes.is_first(), self._plan.task
         writes = is_first and self._has_work
         return RunReporter(
             self._directory if is_first else None,
@@ -114,9 +114,9 @@ class TrainingLoop:
             total_steps=self._plan.steps,
             steps_per_epoch=self._plan.steps_per_epoch,
             batch_size=self._config.data.batch_size,
-            titles=self._plan.task.titles or {name: name for name in self._plan.task.measures if name != "loss"},
+            titles=task.titles or {name: name for name in task.measures if name != "loss"},
             test_due=self._is_test_due,
-            writers=open_writers(self._config, self._directory, self._start) if writes else [],
+            writers=open_writers(self._config, self._directory, self._start, task.measures) if writes else [],
         )
 
     def run(self) -> dict[str, float]:

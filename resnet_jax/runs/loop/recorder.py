@@ -92,7 +92,7 @@ class MetricsRecorder:
     def check_test(self, step: int, results: dict[str, float]) -> None:
         """Raises Diverged for a loss that is not finite, after deleting the checkpoint of `step`."""
         for name, value in results.items():
-            if name.endswith("loss") and not math.isfinite(value):
+            if name in ("loss", "ema_loss") and not math.isfinite(value):
                 self._checkpoints.discard(step)
                 raise Diverged(f"test {name} is {value} at step {step}; {self._newest()}; {ADVICE}")
 

@@ -134,7 +134,7 @@ class RunReporter:
         """Records the results of a test and their number of "images". `best`: better than every earlier test."""
         place, note = self._place(step), ", the best so far" if best else ""
         self.print(f"{place}  test: {self.shown(values)}  ({values['images']} images{note})")
-        if "ema_loss" in values:
+        if any(name.startswith("ema_") for name in values):
             self.print(f"{place}  test, averaged weights: {self.shown(values, 'ema_')}")
         self._write({"step": step, "split": "test", **values})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -33,10 +33,12 @@ class Writer(Protocol):
 class TensorBoard:
     """Event files in `directory`. TensorBoard then ignores events of earlier starts after `start_step`.
 
-    `hyperparameters`, by name ("optim.peak_lr"), are in its table of runs, with test/top1 and test/loss.
+    `hyperparameters`, by name ("optim.peak_lr"), are in its table of runs, with the test's `measures`.
     """
 
-    def __init__(self, directory: Path, *, start_step: int, hyperparameters: Mapping[str, Any]) -> None:
+    def __init__(
+        self, directory: Path, *, start_step: int, hyperparameters: Mapping[str, Any], measures: Iterable[str]
+    ) -> None:
         # Not its SummaryWriter: a full disk ends its thread, and then every call waits for the thread forever.
         with extra():
             from tensorboardX import summary
@@ -50,7 +52,7 @@ class TensorBoard:
         self._write(Event(step=start_step + 1, session_log=SessionLog(status=SessionLog.START)))
         if start_step == 0:
             shown = {name: _cell(value) for name, value in hyperparameters.items()}
-            for part in summary.hparams(shown, {"test/top1": None, "test/loss": None}):
+            for part in summary.hparams(shown, {f"test/{name}": None for name in measures}):
                 self._write(Event(summary=part))
 
     def scalars(self, step: int, values: Mapping[str, float | None]) -> None:
@@ -126,13 +128,18 @@ class WandB:
         self._run.finish()
 
 
-def open_writers(config: Config, directory: Path, start: int) -> list[Writer]:
-    """The writers that a config asks for. Raises ValueError or OSError if one cannot start."""
+def open_writers(config: Config, directory: Path, start: int, measures: Iterable[str]) -> list[Writer]:
+    """The writers that a config asks for, for a task with these measures.
+
+    Raises:
+      ValueError, OSError: one cannot start.
+    """
     fields = flat(to_dict(config))
     with ExitStack() as stack:  # if one fails, those before it are closed
         writers: list[Writer] = []
         if config.log.tensorboard:
-            writers.append(TensorBoard(directory / "tensorboard", start_step=start, hyperparameters=fields))
+            tensorboard = directory / "tensorboard"
+            writers.append(TensorBoard(tensorboard, start_step=start, hyperparameters=fields, measures=measures))
             stack.callback(writers[-1].close)
         if config.log.wandb != "off":
             mode, project = config.log.wandb, config.log.wandb_project

@@ -1,4 +1,4 @@
-"""What an evaluation leaves: its metrics, lines for a terminal, and files of details and pictures."""
+"""Results of an evaluation: metrics, lines for a terminal, files of details and pictures."""
 
 from __future__ import annotations
 

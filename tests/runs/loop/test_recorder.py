@@ -126,6 +126,14 @@ def test_a_step_that_is_not_finite_ends_the_run_with_its_examples(metrics, probl
     assert reporter.steps == [1]
 
 
+def test_a_test_that_is_not_finite_is_one_of_the_loss():
+    recorded, _ = recorder()
+    recorded.check_test(4, {"loss": 1.0, "ema_loss": 1.0, "r2/heat_loss": np.nan})  # R2 of a constant target
+    recorded._checkpoints.discard = lambda step: None
+    with pytest.raises(Diverged, match="test ema_loss is nan at step 4"):
+        recorded.check_test(4, {"loss": 1.0, "ema_loss": np.nan})
+
+
 @pytest.mark.slow
 def test_metrics_are_read_an_interval_late(tmp_path, tfds_dir, monkeypatch):
     """The host asks for the numbers of an interval only when the next one has been sent to the device."""

@@ -206,7 +206,7 @@ def test_numbers_and_pictures_go_to_every_writer_and_they_are_closed(tmp_path):
 @pytest.mark.parametrize("curves", [True, False])
 def test_a_full_disk_is_reported_at_once(tmp_path, curves):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    writers = [TensorBoard(tmp_path / "tensorboard", start_step=0, hyperparameters={})] if curves else []
+    writers = [TensorBoard(tmp_path / "tensorboard", start_step=0, hyperparameters={}, measures=())] if curves else []
     written = RunReporter(tmp_path, start_step=0, total_steps=100, writers=writers, console=Console(quiet=True))
     try:
         with pytest.raises(SaveFailed, match=f"{tmp_path} cannot be written: .*; its checkpoints are unchanged"):
