@@ -100,7 +100,7 @@ def load_pretrained(
         warnings.warn(f"{path.name}: {net_state.losses}", stacklevel=2)
     notes = net_state.notes
     if others := len(net_state.tensors) - len(state):
-        notes += (f"{others} arrays without the prefix {names.table.prefix!r} are those of another net, and not read",)
+        notes += (f"arrays without the prefix {names.table.prefix!r} ({others}) are another net's and are not read",)
     config = config_for(name, config)
     preprocess = preprocess_for(net, spec, name, names.layout, path, config)
     if has_new_head:

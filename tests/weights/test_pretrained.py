@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 import recipe
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from resnet_jax import create_model, load_pretrained, save_torch_state
 from resnet_jax.models import shapes
@@ -130,3 +130,13 @@ def test_the_number_of_classes_is_checked_as_create_model_does(file):
     for wrong in (7.0, True, -1):
         with pytest.raises(ValueError, match=f"num_classes: expected a whole number, at least 0, got {wrong}"):
             load_pretrained(file, num_classes=wrong)
+
+
+@pytest.mark.slow
+def test_arrays_of_another_net_in_the_file_are_noted(tmp_path):
+    """The text tower beside OpenAI's image tower."""
+    variables = recipe.variables(create_model("resnet50_clip"))
+    save_torch_state(variables, "resnet50_clip", path := tmp_path / "resnet50_clip.safetensors", layout="openai")
+    save_file(load_file(path) | {"transformer.weight": np.ones(3, np.float32)}, path)
+    note = "arrays without the prefix 'visual.' (1) are another net's and are not read"
+    assert load_pretrained(path).notes == (note,)
