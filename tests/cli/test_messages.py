@@ -1,26 +1,12 @@
-"""Messages name options as they are typed."""
+"""A mistake on the command line is one line, and status 2."""
 
-from resnet_jax.cli.messages import as_typed
+import pytest
+
+from resnet_jax.cli.messages import fail
 
 
-def test_messages_name_options_as_they_are_typed():
-    for message, typed in {
-        "data.batch_size=128, but": "--data.batch-size 128, but",
-        "set data.image_size": "set --data.image-size",
-        "init.from: nothing": "--init.from: nothing",
-        "set --init.from; data/data.path/x 'data.path' my.data.path train.stepsize": None,
-        "workdir: expected a folder": "--workdir: expected a folder",
-        "the task: a word; another workdir": None,
-        "labels; label_kind='multi-hot' reads lists": "labels; --task multilabel reads lists",
-        "name it: label_column='NAME', or": "name it: --data.label-column NAME, or",
-        "labels='my file.csv' reads it": "--data.labels 'my file.csv' reads it",
-        "path='': expected": "--data.path '': expected",
-        "classes=('a', \"it's\") for the folders": "--data.classes a 'it'\"'\"'s' for the folders",
-        "as test='train[80%:]'": "as --data.test-split 'train[80%:]'",
-        "channels=1 makes it grey; image_size=128, or": "--data.channels 1 makes it grey; --data.image-size 128, or",
-        "go without: skip_unreadable=True": "go without: --data.unreadable skip",
-        "balance=True is for": "--data.balance is for",
-        "/x/labels='a' num_classes=3 open_dataset(path='x') train=True classes=several": None,
-        "the best (checkpoint.best).": "the best (--checkpoint.best).",
-    }.items():
-        assert as_typed(message) == (typed or message)
+def test_a_mistake_is_one_line_with_options_as_typed(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        fail("data.batch_size=0:\n  expected at least 1")
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err == "error: --data.batch-size 0: expected at least 1\n"

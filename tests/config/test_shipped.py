@@ -11,8 +11,8 @@ from resnet_jax.config import Config, from_dict, load_config, to_dict
 from resnet_jax.runs.planning.datasets import make_augmentation
 from resnet_jax.runs.planning.optimizer import make_optimizer, make_schedule
 from resnet_jax.runs.planning.plan import model_overrides
+from resnet_jax.steps import make_train_step
 from resnet_jax.training.state import TrainState
-from resnet_jax.training.step import make_train_step
 from resnet_jax.types import Preprocess
 
 FILES = sorted((Path(__file__).parents[2] / "configs").glob("*.py"))
