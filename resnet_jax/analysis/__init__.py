@@ -1,4 +1,4 @@
-"""What can be said about a net without training it."""
+"""Summaries of nets, curves of runs, and figures of both."""
 
 from resnet_jax.analysis.summary import Summary, summary
 

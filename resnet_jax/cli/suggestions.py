@@ -125,4 +125,6 @@ def _of_other_trainers(last: str, options: Sequence[str], command: str) -> str:
     return ""
 
 
-COMMANDS = {"train", "eval", "predict", "data", "plot", "models", "summary", "recalibrate", "replay", "experiment"}
+COMMANDS = {  # those of `cli.commands`, which imports this file
+    "train", "eval", "predict", "data", "plot", "models", "weights", "summary", "recalibrate", "replay", "experiment",
+}  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from resnet_jax.files import replace_file
+from resnet_jax.files import replace_file, to_json
 
 FOLDER, FILE = "evaluation", "classes.json"  # in the run directory
 PICTURES = ("confusion.png", "confusion.svg", "mistakes.png")  # an evaluation draws them beside it
@@ -119,8 +119,7 @@ def write_classes(folder: str | Path, confusion: Confusion, metadata: Mapping[st
     folder.mkdir(parents=True, exist_ok=True)
     for name in PICTURES:
         (folder / name).unlink(missing_ok=True)
-    valid = {name: None if value != value else value for name, value in metadata.items()}  # JSON has no NaN
-    record = {**valid, "macro": confusion.macro(), "classes": confusion.rows(), **more}
+    record = {**metadata, "macro": confusion.macro(), "classes": confusion.rows(), **more}
     if len(confusion.classes) <= DENSE:
         record["confusion"] = confusion.matrix.tolist()
     lines = [f"{json.dumps(name)}: {_lines(value)}" for name, value in record.items()]
@@ -137,5 +136,5 @@ def remove_evaluation(folder: Path) -> None:
 def _lines(value: Any) -> str:
     """JSON with one line per element of a list."""
     if not isinstance(value, list) or not value:
-        return json.dumps(value)
-    return "[\n" + ",\n".join(f"  {json.dumps(one)}" for one in value) + "\n]"
+        return to_json(value)
+    return "[\n" + ",\n".join(f"  {to_json(one)}" for one in value) + "\n]"

@@ -136,7 +136,7 @@ def _train(config: Config, task: Task | None, signals: Signals, stack: ExitStack
 
 @contextmanager
 def _all_or_none() -> Iterator[None]:
-    """Collective: work that each process does alone and that succeeds in all of them or fails in all of them.
+    """Collective: an error that one process raises inside ends this context with an error in every process.
 
     Raises:
       DataError, SetupError: the work of this process failed.

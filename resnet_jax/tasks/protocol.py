@@ -130,7 +130,7 @@ class Task(Protocol):
         ...
 
     def record(self) -> dict[str, Any]:
-        """Facts of the training data that predictions need beside the classes, as JSON for checkpoints."""
+        """Numbers of the training data that predictions need beside the classes, as JSON for checkpoints."""
         ...
 
     def restored(self, record: Mapping[str, Any], *, with_options: bool = False) -> Task:

@@ -55,7 +55,7 @@ class Aux(NamedTuple):
 
 
 class Gradients(NamedTuple):
-    """Sums over a shard: of each term's total the gradient by the parameters."""
+    """Gradients of each term's total by the parameters, summed over a shard."""
 
     by_term: dict[str, Any]
     aux: Aux

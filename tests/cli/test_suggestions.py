@@ -2,6 +2,7 @@
 
 import pytest
 
+from resnet_jax.cli import commands, suggestions
 from resnet_jax.cli.main import main
 
 OTHERS = {
@@ -91,3 +92,7 @@ def test_unknown_options_are_reported_together_and_lead_to_what_works(capsys):
         with pytest.raises(SystemExit):
             main(line.split())
         assert capsys.readouterr().err == f"error: {error}\n"
+
+
+def test_the_commands_of_the_suggestions_are_all_commands():
+    assert suggestions.COMMANDS == set(commands.COMMANDS)

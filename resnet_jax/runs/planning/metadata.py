@@ -26,7 +26,7 @@ def checkpoint_metadata(plan: RunPlan, step: int) -> dict[str, Any]:
 
 
 def data_metadata(plan: RunPlan) -> dict[str, Any]:
-    """Data facts that must not change when a run resumes, because they decide which images it is trained on."""
+    """Metadata of the data. It must not change when a run resumes: it decides which images the run is trained on."""
     images = {"train": plan.train.num_examples, "test": plan.test.num_examples}
     digests = {split: identity.digests for split, identity in zip(images, plan.identities, strict=True)}
     metadata = {"images": images, "classes": list(plan.train.classes), "digests": digests}

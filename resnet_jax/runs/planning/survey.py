@@ -224,7 +224,7 @@ def _counts(
     read: Mapping[str, np.ndarray],
     label_kind: LabelKind,
 ) -> dict[str, list[int]]:
-    """Images of each class, by split: training, test, then the others. Splits with unknown labels are left off."""
+    """Images of each class, by split: training, test, then the others. Splits with unknown labels are omitted."""
     if label_kind == "targets":
         return {}
     classes = next(iter(served.values())).classes
