@@ -33,7 +33,7 @@ from resnet_jax.runs.loop.loop import TrainingLoop
 from resnet_jax.runs.loop.memory import is_out_of_memory, out_of_memory
 from resnet_jax.runs.planning.checks import check_deterministic, check_split, check_values_per_channel
 from resnet_jax.runs.planning.messages import less_memory
-from resnet_jax.runs.planning.plan import RunPlan, adopt_preprocess, make_plan
+from resnet_jax.runs.planning.plan import RunPlan, adopt_preprocess, make_plan, with_task
 from resnet_jax.runs.starting.build import Trainer
 from resnet_jax.runs.starting.opening import continue_plan
 from resnet_jax.runs.starting.warm_start import (
@@ -51,7 +51,7 @@ __all__ = ["Diverged", "OutOfMemory", "PeerFailed", "Preempted", "SaveFailed", "
 def train(config: Config, task: Task | None = None) -> dict[str, float]:
     """Trains or resumes the run that `config` describes; returns the results of its last test.
 
-    `task` replaces the task that the config names.
+    `task` replaces the task that the config names. The run's config has the name and options of a task of this package.
 
     Several processes call it with the same config but for `distributed`. In the main thread SIGTERM, SIGHUP and Ctrl-C
     save and stop the run, and SIGUSR1 and SIGUSR2 save it.
@@ -68,6 +68,7 @@ def train(config: Config, task: Task | None = None) -> dict[str, float]:
       OutOfMemory: a device has too little memory for a batch.
       PeerFailed: another process could not start, or is lost.
     """
+    config = with_task(config, task)
     try:
         check_config(config)
         processes.start(**asdict(config.distributed))

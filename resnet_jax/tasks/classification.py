@@ -67,6 +67,9 @@ class Classification(BaseTask):
             class_weights=resolve_class_weights(weights, source),
         )
 
+    def options(self) -> TaskOptions:
+        return TaskOptions(label_smoothing=self.label_smoothing, class_weights=self.class_weights)
+
     @property
     def num_outputs(self) -> int:
         return len(self.classes)

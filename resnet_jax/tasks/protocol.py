@@ -101,6 +101,10 @@ class Task(Protocol):
         """
         ...
 
+    def options(self) -> TaskOptions:
+        """Its options that a `Config` holds."""
+        ...
+
     def build(self, model_name: str, overrides: Mapping[str, Any], source: LabelledSource) -> nn.Module:
         """The net for this data. `overrides` are `create_model`'s, with `num_classes` = `num_outputs`.
 
@@ -212,6 +216,9 @@ class BaseTask:
 
     def for_data(self, source: LabelledSource, options: TaskOptions) -> Self:
         return self
+
+    def options(self) -> TaskOptions:
+        return TaskOptions()
 
     def build(self, model_name: str, overrides: Mapping[str, Any], source: LabelledSource) -> nn.Module:
         return create_model(model_name, **overrides)

@@ -88,6 +88,9 @@ class Regression(BaseTask):
             loss=loss,
         )
 
+    def options(self) -> TaskOptions:
+        return TaskOptions(regression_loss=self.loss)
+
     @property
     def num_outputs(self) -> int:
         return len(self.targets)

@@ -24,7 +24,7 @@ from resnet_jax.tasks import Task, get_task
 def data_changes(
     plan: RunPlan, metadata: Mapping[str, Any], record: Record | None = None, *, exact: bool = False
 ) -> tuple[list[str], list[str]]:
-    """Metadata of the data that differs from a checkpoint's metadata: changes that affect training, at most one line; and notes.
+    """How the data differs from a checkpoint's metadata: changes that affect training, at most one line; and notes.
 
     Notes are on other test images, and on a few training images with other contents, as after a repair (`repaired`).
 

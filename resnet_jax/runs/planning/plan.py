@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -31,7 +32,7 @@ from resnet_jax.runs.planning.checks import (
 )
 from resnet_jax.runs.planning.datasets import data_notes, open_data
 from resnet_jax.runs.planning.optimizer import frozen_note, make_schedule, warmup_steps
-from resnet_jax.tasks import Task, TaskOptions, check_definition, check_record, get_task
+from resnet_jax.tasks import TASKS, Task, TaskOptions, check_definition, check_record, get_task
 from resnet_jax.types import Preprocess
 
 
@@ -157,6 +158,23 @@ def make_task(config: Config, train: Loader, task: Task | None = None) -> Task:
         weights = dict(map(class_weight, weights))
     options = TaskOptions(config.optim.label_smoothing, weights, config.optim.regression_loss)
     return (get_task(config.task) if task is None else task).for_data(train, options)
+
+
+def with_task(config: Config, task: Task | None) -> Config:
+    """The config with the name and options of a task of this package, where it has the defaults: runs record them."""
+    if task is None or type(task) is not type(TASKS.get(getattr(task, "name", ""))):
+        return config
+    passed, defaults = task.options(), TaskOptions()
+    options = {field.name: _as_config_has(getattr(passed, field.name)) for field in fields(TaskOptions)}
+    unset = {name: x for name, x in options.items() if getattr(config.optim, name) == getattr(defaults, name)}
+    return replace(config, task=task.name, optim=replace(config.optim, **unset))
+
+
+def _as_config_has(value: Any) -> Any:
+    """An option of a task as a config has it: {"cat": 2.0} as ("cat=2.0",), other sequences as tuples of numbers."""
+    if isinstance(value, Mapping):
+        return tuple(f"{name}={weight}" for name, weight in value.items())
+    return value if value is None or isinstance(value, str | float) else tuple(map(float, value))
 
 
 def best_measure(config: Config, task: Task) -> Measure:

@@ -14,7 +14,8 @@ from resnet_jax.models import create_model
 from resnet_jax.runs.planning.checks import check_values_per_channel
 from resnet_jax.runs.planning.data_changes import data_changes, with_recorded_classes
 from resnet_jax.runs.planning.metadata import data_metadata
-from resnet_jax.runs.planning.plan import make_plan
+from resnet_jax.runs.planning.plan import make_plan, with_task
+from resnet_jax.tasks import BaseTask, Classification, MultiLabel, Regression
 
 NUMBERS = ("0", "1", "2", "10")
 
@@ -119,3 +120,16 @@ def test_class_weights(images):
     ):
         with pytest.raises(ValueError, match=message):
             weighted(weights)
+
+
+def test_a_config_has_the_options_of_a_task_that_is_passed():
+    assert with_task(Config(), None) == with_task(Config(), BaseTask()) == with_task(Config(), "regression") == Config()
+    made = with_task(Config(), Regression(loss="huber"))
+    assert (made.task, made.optim) == ("regression", OptimConfig(regression_loss="huber"))
+    made = with_task(Config(optim=OptimConfig(regression_loss="l1")), Regression(loss="huber"))
+    assert made.optim.regression_loss == "l1"
+    assert with_task(Config(), MultiLabel(thresholds=(0.5,))) == Config(task="multilabel")
+    weighted = Classification(label_smoothing=0.1, class_weights=np.array([1, 2]))
+    expected = OptimConfig(label_smoothing=0.1, class_weights=(1.0, 2.0))
+    assert with_task(Config(), weighted).optim == expected
+    assert with_task(Config(), Classification(class_weights={"cat": 2.0})).optim.class_weights == ("cat=2.0",)
