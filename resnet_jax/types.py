@@ -65,7 +65,7 @@ class Preprocess:
           TypeError: a list, a PIL image, a PyTorch tensor or another object that is no array.
           ValueError: images of another type, rank or number of channels; or no mean and deviation are known.
         """
-        channels = self._channels()
+        channels = self.channels
         expected = f"images uint8 [N, H, W, {channels}] with values 0 to 255"
         check_is_array(images, expected)
         if images.dtype != jnp.uint8 or images.ndim != 4 or images.shape[-1] != channels:
@@ -96,7 +96,7 @@ class Preprocess:
         """
         from resnet_jax.images.inputs import read_input
 
-        return self.crop(read_input(image, self._channels()))
+        return self.crop(read_input(image, self.channels))
 
     def batch(self, images: Iterable[str | Path | Picture | Array | np.ndarray]) -> Array:
         """Resizes, crops and normalises images: float32 [N, image_size, image_size, C]. Raises as `image` does."""
@@ -125,7 +125,9 @@ class Preprocess:
         values = asdict(self)
         return values if self.crop_mode != "center" else {key: x for key, x in values.items() if key != "crop_mode"}
 
-    def _channels(self) -> int:
+    @property
+    def channels(self) -> int:
+        """Number of the net's input channels. Raises ValueError if no mean and deviation are known."""
         if not self.mean:
             reason = "no mean and deviation are known for the channels of this net"
             raise ValueError(f"{reason}; build a Preprocess(image_size, resize, mean, std) with yours")

@@ -14,7 +14,7 @@ from resnet_jax.cli.suggestions import unknown_option
 from resnet_jax.cli.values import SWITCH, Convert, Store, Value, is_number, is_switch_value, value_of
 from resnet_jax.files import expanded
 
-PATHS = ("PATH", "RUN", "RUN ...", "IMAGE ...", "NAME|PATH")  # metavariables of paths
+PATHS = ("PATH", "RUN", "WEIGHTS", "WEIGHTS ...", "IMAGE ...", "NAME|PATH")  # metavariables of paths
 Kind = TypeVar("Kind", bound=Any)
 
 
@@ -89,7 +89,7 @@ def completion(parsers: Mapping[str, Parser], shell: str) -> str:
     whole = argparse.ArgumentParser(prog="resnet-jax")
     commands = whole.add_subparsers()
     for name, parser in parsers.items():
-        commands.add_parser(name, help=parser.description)
+        commands.add_parser(name, help=str(parser.description).partition("\n")[0])
         commands.choices[name] = parser
         for action in parser._actions:
             if isinstance(action.type, Convert) and get_origin(action.type.hint) is Literal:
@@ -259,8 +259,10 @@ class _Formatter(argparse.HelpFormatter):
         return lambda size: (str(action.metavar or default_metavar),) * size
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
-        paragraphs = [super(_Formatter, self)._fill_text(part, width, indent) for part in text.split("\n\n")]
-        return "\n\n".join(paragraphs)
+        """Paragraphs are filled; a table, whose lines begin with spaces, stays."""
+        parts = text.split("\n\n")
+        fill = super()._fill_text
+        return "\n\n".join(part if part.startswith(" ") else fill(part, width, indent) for part in parts)
 
 
 def _home(path: str | None) -> str | None:

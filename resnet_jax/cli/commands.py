@@ -18,8 +18,9 @@ from resnet_jax.errors import did_you_mean
 
 COMMANDS = {  # with a line of help each; the file of that name has `Request`, a dataclass, and `run`
     "train": "train a net: on handwritten digits, or on your images",
-    "eval": "evaluate runs: the metrics of their task, in sum and in detail",
-    "predict": "a run's predictions for images, such as their classes",
+    "eval": "evaluate runs or weights: the metrics of their task",
+    "predict": "predictions of a run or of weights, such as classes",
+    "features": "write feature maps of images to a file",
     "data": "look at a dataset before training: splits, classes, images",
     "plot": "draw the loss and first metric of runs",
     "models": "list the nets, with parameters and multiply-adds",
@@ -30,22 +31,21 @@ COMMANDS = {  # with a line of help each; the file of that name has `Request`, a
     "experiment": "repeat a paper's experiment: degradation, gradients, transfer",
 }
 HELP = """usage: {program} COMMAND [options]
-
 Deep residual networks in JAX: published weights, and training that resumes.
 
 {commands}
 
 Examples:
-  resnet-jax train                                 handwritten digits, a minute
+  resnet-jax train                                     handwritten digits
   resnet-jax train --config folder_resnet18 --data.path photos --workdir runs/a
-  resnet-jax predict runs/a photo.jpg              what it predicts
-  resnet-jax eval runs/a                           loss and accuracy
+  resnet-jax predict timm/resnet50.a1_in1k photo.jpg   what it shows
 
 resnet-jax COMMAND --help: its options. Also: --version, --print-completion bash"""
 MORE = """
 {count} more options: resnet-jax train --help-all, or of one group --help GROUP
 ({groups})"""
 CONFIG = "a config to start from: a name (folder_resnet18), a .py file, or a run"
+WITH_CONFIG = ("train", "data")  # commands that have --config
 EVERYDAY = (  # the options that train --help shows
     "workdir", "task", "data.path", "data.name", "data.image_size", "data.batch_size", "model.name",
     "model.dtype", "init.from_", "train.epochs", "train.steps", "optim.peak_lr", "optim.weight_decay",
@@ -109,7 +109,7 @@ def parser(name: str, defaults: Any = None, only: Sequence[str] | None = None) -
         defaults=defaults,
         hidden=getattr(module, "UNUSED", ()),
         only=only,
-        config=CONFIG if name in ("train", "data") else None,
+        config=CONFIG if name in WITH_CONFIG else None,
     )
     if name == "train":
         result.add_argument("--help-all", action="help", help="show all options and exit")
@@ -138,6 +138,8 @@ def _defaults(name: str, arguments: Sequence[str]) -> Any:
     module = command(name)
     if hasattr(module, "defaults"):
         return module.defaults(arguments)
+    if name not in WITH_CONFIG:
+        return None
     configs = [argument.removeprefix("--config=") for argument in arguments if argument.startswith("--config=")]
     configs += [after for flag, after in pairwise(arguments) if flag == "--config"]
     return load_base(configs[0] if configs else None)

@@ -1,4 +1,4 @@
-"""resnet-jax eval: runs over a split, alone or together."""
+"""resnet-jax eval: runs or other weights over a split, alone or together."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from resnet_jax.cli.arguments import fill
 from resnet_jax.cli.messages import fail
-from resnet_jax.cli.shared import Run, check_is_run, ema_option, step_option, with_named_data
+from resnet_jax.cli.shared import Weights, ema_option, model_option, step_option, with_named_data, with_sources
 from resnet_jax.config import DataConfig, Place, argument, option, place
 
 NEEDS_DEVICES = True
@@ -28,13 +28,15 @@ UNUSED = tuple(
 
 @dataclass(frozen=True)
 class Request:
-    """Evaluate a run, or several together, over a split: the metrics of its task, in sum and in detail.
+    """Evaluate a run or weights, or several together, over a split: the metrics of the task, in sum and in detail.
 
-    The data is that of the (first) run, unless --data options say otherwise, preprocessed as in each run's training.
-    Predictions are means over an image's views, and over the runs.
+    The data is that of the (first) run, unless --data options say otherwise; weights need --data.path. Images are
+    preprocessed as in each net's training. Class folders have the names or synset ids of the net's classes.
+    Predictions are means over an image's views, and over the nets.
     """
 
-    runs: tuple[Run, ...] = argument("folders of runs")
+    runs: tuple[Weights, ...] = argument("runs, or weights")
+    model: str | None = model_option()
     protocol: Literal["single", "flip", "ten-crop", "multi-scale"] = option("single", "the views of each image")
     scales: tuple[int, ...] | None = option(
         None,
@@ -43,7 +45,7 @@ class Request:
     )
     out: Place | None = option(None, "write each image's label and predictions to this .csv or .json file")
     out_dir: Place | None = option(
-        None, "folder for details and pictures", none="RUN/evaluation; several: evaluation-A-B"
+        None, "folder for details and pictures", none="RUN/evaluation; weights: evaluation-NAME; several: -A-B"
     )
     pictures: bool = option(True, "write those files into that folder")
     step: str = step_option()
@@ -55,6 +57,9 @@ class Request:
     data: DataConfig = field(default_factory=DataConfig)
 
 
+DESCRIPTION = with_sources(Request.__doc__ or "")
+
+
 def defaults(_: Sequence[str]) -> Any:
     """None are shown for the data: they are the run's."""
     return SimpleNamespace(data=SimpleNamespace(**dict.fromkeys((field.name for field in fields(DataConfig)), "")))
@@ -62,17 +67,14 @@ def defaults(_: Sequence[str]) -> Any:
 
 def make_request(values: dict[str, Any]) -> Request:
     """With the data of the first run, except for typed values."""
-    from resnet_jax.runs.files.config_file import read_config
-
     request = Request(**{name: values[name] for name in values if "." not in name})
     if not request.runs:
-        fail("no run given; expected the folder of a run, or of several")
-    try:
-        for path in request.runs:
-            check_is_run(path)
-        trained = read_config(request.runs[0]).data
-    except (ValueError, OSError) as error:
-        fail(str(error))
+        fail("no run given; expected the folder of a run or weights, or several")
+    trained = _trained_on(request.runs[0])
+    if trained is None:
+        if not values.keys() & {"data.path", "data.name"}:
+            fail(f"{request.runs[0]} has no data of its own; expected --data.path FOLDER or --data.name NAME")
+        trained = DataConfig()
     typed = {name: value for name, value in values.items() if "." in name}
     result = fill(replace(request, data=with_named_data(values, trained)), typed)
     if place(result.data) == place(trained):
@@ -80,6 +82,17 @@ def make_request(values: dict[str, Any]) -> Request:
     # These fields describe the run's own data, and no other.
     names = ("class_names", "classes", "labels", "label_column", "image_column")
     return fill(result, dict.fromkeys(f"data.{name}" for name in names if f"data.{name}" not in values))
+
+
+def _trained_on(source: str) -> DataConfig | None:
+    """The data of a run; None for other weights. Exits with one line if it is neither."""
+    from resnet_jax.runs.files.config_file import read_config
+    from resnet_jax.runs.files.directory import is_run
+
+    try:
+        return read_config(source).data if is_run(source) else None
+    except (ValueError, OSError) as error:
+        fail(str(error))
 
 
 def run(request: Request) -> None:
@@ -97,6 +110,7 @@ def run(request: Request) -> None:
         protocol=request.protocol,
         scales=request.scales,
         ema=request.ema,
+        model=request.model,
     )
     if request.out is not None:
         check_file(request.out)

@@ -1,15 +1,24 @@
-"""resnet-jax predict: a run's predictions for images."""
+"""resnet-jax predict: predictions for images, of a run or of weights from elsewhere."""
 
 from __future__ import annotations
 
+import csv
+import sys
 import warnings
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-from resnet_jax.cli.shared import Run, check_is_run, ema_option, step_option
+from resnet_jax.cli.shared import Weights, ema_option, model_option, step_option, with_sources
 from resnet_jax.config import argument, option
-from resnet_jax.errors import NotFinite, SetupError
+from resnet_jax.errors import SetupError
 from resnet_jax.files import expanded, to_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from resnet_jax.evaluation.predictions import Prediction
+    from resnet_jax.runs.saved.nets import TrainedNet
 
 NEEDS_DEVICES = True
 LESS_MEMORY = "a lower --batch-size uses less"
@@ -18,63 +27,102 @@ COMPARED = 20  # images that are compared with those of the training
 
 @dataclass(frozen=True)
 class Request:
-    """Predict images with a run, a line per image: what the run's task predicts, such as the likeliest classes."""
+    """Predict images, a line per image: the likeliest classes, or what a run's task predicts."""
 
-    run: Run = argument("folder of a run")
-    images: tuple[Annotated[str, "IMAGE"], ...] = argument("image files, folders of them, or - for standard input")
+    weights: Weights = argument("a run, or weights")
+    images: tuple[Annotated[str, "IMAGE"], ...] = argument(
+        "image files, folders of them, patterns ('*.jpg'), or - for standard input"
+    )
+    model: str | None = model_option()
     step: str = step_option()
     ema: bool = ema_option()
     top: int = option(5, "candidates to print for each image, such as classes; of several per image, the predicted")
     batch_size: int = option(32, "images at a time")
+    csv: bool = option(False, "print a table with a row per image, as a .csv file has it")
     json: bool = option(False, "print one JSON object a line")
 
 
-def run(request: Request) -> None:
-    import numpy as np
+DESCRIPTION = with_sources(Request.__doc__ or "")
 
-    from resnet_jax.data.loading.statistics import depth_note, infer_channels
-    from resnet_jax.data.sources.image_files import ImageFileSource
+
+def run(request: Request) -> None:
     from resnet_jax.evaluation.image_inputs import image_files
     from resnet_jax.evaluation.predictions import predict
     from resnet_jax.runs.loop.compilation import cache_compilations
-    from resnet_jax.runs.starting.opening import open_run
-    from resnet_jax.weights.checkpoint import pretrained
+    from resnet_jax.runs.saved.nets import open_net
 
-    _check_order(request)
-    saved = open_run(request.run, request.step)
-    task = saved.task
-    try:
-        net = pretrained(saved.checkpoint, ema=request.ema)
-    except NotFinite as error:
-        raise ValueError(f"{error.problem}; --step takes another checkpoint") from None
+    if request.csv and request.json:
+        raise ValueError("--csv and --json are two forms of the output; choose one")
+    check_order("predict", request.weights, request.images)
+    trained = open_net(request.weights, step=request.step, ema=request.ema, model=request.model)
+    if not trained.net.model.num_classes:
+        raise ValueError(f"{request.weights} has no classifier; resnet-jax features writes its feature maps")
     files = image_files(request.images)
-    sample = [file for file in files if file.is_file()][:COMPARED]
-    source = ImageFileSource(sample, np.zeros(len(sample), np.int32), ())
-    if (note := depth_note(source)) is not None:
-        warnings.warn(note, stacklevel=2)
-    if len(net.preprocess.mean) == 1 and infer_channels(source) == 3:
-        size = net.preprocess.image_size
-        warnings.warn(f"coloured images become grey and {size} x {size} pixels, as the net was trained", stacklevel=2)
+    compare_images(trained, files)
+    if trained.run is None and trained.net.classes is None:
+        print(f"note: the names of the classes of {request.weights} are not known", file=sys.stderr)
     cache_compilations()
-    unreadable = 0
-    for prediction in predict(net, task, files, batch_size=request.batch_size, top=request.top):
-        unreadable += prediction.error is not None
-        if request.json:
-            print(to_json(prediction.record()), flush=True)
-        else:
-            print(prediction, flush=True)
+    predictions = predict(trained.net, trained.task, files, batch_size=request.batch_size, top=request.top)
+    if request.csv:
+        unreadable = print_table(predictions)
+    else:
+        unreadable = 0
+        for prediction in predictions:
+            unreadable += prediction.error is not None
+            print(to_json(prediction.record()) if request.json else prediction, flush=True)
     if unreadable:
         raise SetupError(f"{unreadable} of {len(files)} images could not be read")
 
 
-def _check_order(request: Request) -> None:
-    """Raises ValueError unless a run comes first, then images."""
-    check_is_run(request.run)
-    if not request.images:
+def print_table(predictions: Iterable[Prediction]) -> int:
+    """Prints a row per image, with its error in the last column; returns the number of unreadable images."""
+    unreadable = 0
+    writer: csv.DictWriter[str] | None = None
+    waiting: list[Prediction] = []  # unreadable images before the first row whose columns are known
+
+    def write(heading: Sequence[str]) -> csv.DictWriter[str]:
+        result = writer or csv.DictWriter(sys.stdout, ["image", *heading, "error"], lineterminator="\n")
+        if writer is None:
+            result.writeheader()
+        result.writerows({"image": one.image, **(one.columns or {}), "error": one.error or ""} for one in waiting)
+        waiting.clear()
+        sys.stdout.flush()
+        return result
+
+    for prediction in predictions:
+        unreadable += prediction.error is not None
+        waiting.append(prediction)
+        if writer is not None or prediction.columns is not None:
+            writer = write(list(prediction.columns or ()))
+    if waiting:
+        write([])
+    return unreadable
+
+
+def compare_images(trained: TrainedNet, files: Sequence[Path]) -> None:
+    """Warns where the first images have another depth or other channels than the net was trained with."""
+    import numpy as np
+
+    from resnet_jax.data.loading.statistics import depth_note, infer_channels
+    from resnet_jax.data.sources.image_files import ImageFileSource
+
+    sample = [file for file in files if file.is_file()][:COMPARED]
+    source = ImageFileSource(sample, np.zeros(len(sample), np.int32), ())
+    if (note := depth_note(source)) is not None:
+        warnings.warn(note, stacklevel=3)
+    preprocess = trained.net.preprocess
+    if preprocess.channels == 1 and infer_channels(source) == 3:
+        size = preprocess.image_size
+        warnings.warn(f"coloured images become grey and {size} x {size} pixels, as the net was trained", stacklevel=3)
+
+
+def check_order(command: str, weights: str, images: Sequence[str]) -> None:
+    """Raises ValueError unless weights come first, then images."""
+    if not images:
         raise ValueError("expected image files, or folders of them, got none")
-    if expanded(request.run).is_file() and (run := next(filter(_has_checkpoints, request.images), None)):
-        images = [request.run, *(image for image in request.images if image != run)]
-        raise ValueError(f"expected the run first; did you mean resnet-jax predict {' '.join([run, *images])}?")
+    if expanded(weights).is_file() and (run := next(filter(_has_checkpoints, images), None)):
+        others = [weights, *(image for image in images if image != run)]
+        raise ValueError(f"expected the run first; did you mean resnet-jax {command} {' '.join([run, *others])}?")
 
 
 def _has_checkpoints(path: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Any
@@ -12,8 +13,17 @@ from resnet_jax.files import expanded
 
 Run = Annotated[str, "RUN"]
 THE_RUNS_BATCHES = "its batches are those of the run; more devices, or some with more memory, hold them"
-WEIGHTS = (".safetensors", ".pth", ".pt", ".bin")  # suffixes of files of weights
+Weights = Annotated[str, "WEIGHTS"]
 STEP = "checkpoint: latest, best (by checkpoint.best) or a number"
+# Sources of weights, for the help of every command that takes them.
+SOURCES = (
+    ("a run", "its folder, or a checkpoint in it"),
+    ("a file", ".safetensors, .pth, .npz, .h5"),
+    ("a folder", "in the hub's layout: config.json, model.safetensors"),
+    ("timm/NAME.TAG", "or a repository of the Hugging Face hub (extra hub)"),
+    ("torchvision/NAME.TAG", "a file that torchvision publishes"),
+    ("https://...", "the address of a file"),
+)
 
 
 def step_option() -> Any:
@@ -22,6 +32,18 @@ def step_option() -> Any:
 
 def ema_option() -> Any:
     return option(False, "use the averaged weights")
+
+
+def model_option() -> Any:
+    return option(None, "the net of weights, where their file does not say", none="as the file says")
+
+
+def with_sources(description: str) -> str:
+    """A command's description with a table of the sources of weights."""
+    width = max(len(source) for source, _ in SOURCES) + 2
+    table = "\n".join(f"  {source:{width}}{what}" for source, what in SOURCES)
+    published = "resnet-jax weights lists NAME.TAG of what is published."
+    return f"{inspect.cleandoc(description)}\n\nWEIGHTS is one of these:\n\n{table}\n\n{published}"
 
 
 def check_data_exists(run: str) -> None:
@@ -62,12 +84,3 @@ def with_shrinking_warmup(values: Mapping[str, Any], config: OptimConfig) -> Opt
         return replace(config, warmup_shrinks=False)
     is_other_length = bool(values.keys() & {"train.steps", "train.epochs"})
     return replace(config, warmup_shrinks=True) if is_other_length and config.warmup_epochs is not None else config
-
-
-def check_is_run(path: str) -> None:
-    """Raises ValueError for a file of weights: it has no names of classes."""
-    if expanded(path).suffix in WEIGHTS and expanded(path).is_file():
-        raise ValueError(
-            f"expected the folder of a run, got {path}, a file of weights; load_pretrained reads it in Python, "
-            "and train --init.from starts from it"
-        )

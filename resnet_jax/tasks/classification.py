@@ -104,15 +104,26 @@ class Classification(BaseTask):
         return ClassificationEvaluator(self.classes)
 
     def describe(self, prediction: Mapping[str, np.ndarray], top: int) -> dict[str, Any]:
-        return {"top": [{"class": name, "probability": p} for name, p in self._likeliest(prediction, top)]}
+        """ "predictions": the likeliest classes; "top": the same without indices, for scripts that read it."""
+        rows = self._likeliest(prediction, top)
+        return {
+            "predictions": [{"index": k, "class": name, "probability": p} for k, name, p in rows],
+            "top": [{"class": name, "probability": p} for _, name, p in rows],
+        }
 
     def format(self, prediction: Mapping[str, np.ndarray], top: int) -> str:
-        return ", ".join(f"{name} {p:.4f}" for name, p in self._likeliest(prediction, top))
+        return ", ".join(f"{name} {p:.4f}" for _, name, p in self._likeliest(prediction, top))
 
-    def _likeliest(self, prediction: Mapping[str, np.ndarray], top: int) -> list[tuple[str, float]]:
+    def _likeliest(self, prediction: Mapping[str, np.ndarray], top: int) -> list[tuple[int, str, float]]:
+        """Index, name and probability of the likeliest classes."""
         log_probability = prediction["log_probability"]
-        order = np.argsort(-log_probability, kind="stable")[:top]
-        return [(self.classes[k], float(np.exp(log_probability[k]))) for k in order]
+        order = np.argsort(-log_probability, kind="stable")[:top].tolist()
+        return [(k, self.classes[k], float(np.exp(log_probability[k]))) for k in order]
+
+    def columns(self, prediction: Mapping[str, np.ndarray], top: int) -> dict[str, Any]:
+        """class1, probability1, class2, ...: the likeliest classes."""
+        rows = enumerate(self._likeliest(prediction, top), 1)
+        return {f"{title}{i}": x for i, (_, name, p) in rows for title, x in (("class", name), ("probability", p))}
 
     def label_name(self, label: Any) -> Any:
         return self.classes[int(label)]

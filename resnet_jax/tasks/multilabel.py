@@ -134,11 +134,17 @@ class MultiLabel(BaseTask):
     def label_name(self, label: Any) -> list[str]:
         return [self.classes[k] for k in np.flatnonzero(np.asarray(label) > 0.5)]
 
-    def cells(self, label: Any, prediction: Mapping[str, np.ndarray], top: int) -> dict[str, Any]:
-        """label_CLASS (0 or 1), probability_CLASS and predicted_CLASS (0 or 1) of every class."""
+    def columns(self, prediction: Mapping[str, np.ndarray], top: int) -> dict[str, Any]:
+        """probability_CLASS and predicted_CLASS (0 or 1) of every class."""
         probabilities, predicted = self._probabilities(prediction)
+        return self._by_class({"probability": probabilities, "predicted": predicted.astype(int)})
+
+    def cells(self, label: Any, prediction: Mapping[str, np.ndarray], top: int) -> dict[str, Any]:
+        """label_CLASS (0 or 1) of every class, then the prediction's columns."""
         labels = (np.asarray(label) > 0.5).astype(int)
-        columns = {"label": labels, "probability": probabilities, "predicted": predicted.astype(int)}
+        return self._by_class({"label": labels}) | self.columns(prediction, top)
+
+    def _by_class(self, columns: Mapping[str, np.ndarray]) -> dict[str, Any]:
         return {
             f"{column}_{name}": value
             for column, values in columns.items()

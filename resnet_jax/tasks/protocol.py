@@ -169,6 +169,10 @@ class Task(Protocol):
         """The label of one example as JSON holds it."""
         ...
 
+    def columns(self, prediction: Mapping[str, np.ndarray], top: int) -> dict[str, Any]:
+        """The prediction for one example as cells of a table by column; all examples have the same columns."""
+        ...
+
     def cells(self, label: Any, prediction: Mapping[str, np.ndarray], top: int) -> dict[str, Any]:
         """Label and prediction of one example as cells of a table by column; all examples have the same columns."""
         ...
@@ -247,8 +251,11 @@ class BaseTask:
     def label_name(self, label: Any) -> Any:
         return np.asarray(label).tolist()
 
+    def columns(self, prediction: Mapping[str, np.ndarray], top: int) -> dict[str, Any]:
+        return dict(_columns(self.describe(prediction, top)))
+
     def cells(self, label: Any, prediction: Mapping[str, np.ndarray], top: int) -> dict[str, Any]:
-        return dict(_columns({"label": self.label_name(label), **self.describe(prediction, top)}))
+        return {**dict(_columns({"label": self.label_name(label)})), **self.columns(prediction, top)}
 
     def more_metrics(self, evaluator: Any) -> dict[str, float]:
         return {}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gzip
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.resources import files
@@ -118,6 +118,15 @@ def label_set(name: str) -> LabelSet:
         ids=tuple(row[0] for row in rows),
         synonyms=tuple((words, *words.split(", ")) for _, _, _, words in rows),
     )
+
+
+def labels_of_classes(classes: Sequence[str]) -> LabelSet:
+    """The label set whose names or synset ids these are, in its order; otherwise one of these names alone."""
+    for name in FLAGS:
+        labels = label_set(name)
+        if tuple(classes) in (labels.names, labels.ids):
+            return labels
+    return LabelSet("the net", tuple(classes), tuple(classes), tuple((name,) for name in classes))
 
 
 @cache

@@ -1,7 +1,10 @@
 """A folder of images, and a run that is trained on it once."""
 
+import numpy as np
 import pytest
 from command_line import write_classes
+from hub_folder import write_hub_folder
+from PIL import Image
 
 from resnet_jax.cli.main import main
 
@@ -22,4 +25,24 @@ def trained(tmp_path_factory, pictures):
         "--data.crop-area 0.8 1.0 --data.mixup 0.2 --optim.warmup-epochs 1 --train.epochs 12 "
         "--train.eval-every-epochs 6 --train.log-every-steps 2 --model.bn-axis data --model.name cifar_resnet8".split()
     )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def hub(tmp_path_factory):
+    """A resnet18 of the classes cat, dog and owl, in the hub's layout."""
+    folder = tmp_path_factory.mktemp("weights") / "animals"
+    write_hub_folder(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory):
+    """Two images each of an owl and a dog, in folders with other spellings of the classes' names."""
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for name in ("Dog", "owl"):
+        (folder / name).mkdir()
+        for i in range(2):
+            Image.fromarray(rng.integers(0, 255, (40 + i, 48, 3), np.uint8)).save(folder / name / f"{name}{i}.png")
     return folder

@@ -101,6 +101,6 @@ def test_options_without_effect_are_accepted_with_a_warning(capsys):
 def test_paths_have_the_home_folder_and_addresses_stay(monkeypatch):
     monkeypatch.setenv("HOME", "/home/her")
     request = make_request("predict", ["~/w", "~/a.png", "https://example.org/b.png", "--", "-c.png"])
-    assert request.run == "/home/her/w"
+    assert request.weights == "/home/her/w"
     assert request.images == ("/home/her/a.png", "https://example.org/b.png", "-c.png")
     assert make_request("plot", ["~/w", "--out=~/x"]).out == "/home/her/x"

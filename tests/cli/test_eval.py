@@ -186,3 +186,39 @@ def test_no_command_takes_trained_images_for_held_out_ones(tmp_path, digits, cap
     assert note.startswith(f"note: whether images were trained on is not known: {run} has no record of its images")
     output(capsys, *train, "--resume.allow-changes")  # from now on it has one, and it is known not to be complete
     assert json.loads(output(capsys, "eval", run, "--json", "--no-pictures"))["trained_on"] is None
+
+
+def test_weights_are_evaluated_on_class_folders(hub, photos, tmp_path, capsys, monkeypatch):
+    """The folders are matched to the classes by name, whatever their order and case."""
+    monkeypatch.chdir(tmp_path)
+    lines = output(capsys, "predict", hub, photos, "--json").splitlines()
+    best = [one["predictions"][0]["class"] for one in map(json.loads, lines)]
+    result = json.loads(output(capsys, "eval", hub, "--data.path", photos, "--json"))
+    assert result["weights"] == str(hub) and result["model"] == "resnet18" and "step" not in result
+    assert result["images"] == 4 and result["trained_on"] is None and result["split"] == "train"
+    assert result["top1"] == np.mean(np.array(best) == ["dog", "dog", "owl", "owl"])
+    assert result["files"][0] == f"evaluation-animals-{photos.name}-train/classes.json"
+    assert [(one["class"], one["images"]) for one in result["classes"]] == [("cat", 0), ("dog", 2), ("owl", 2)]
+    line = output(capsys, "eval", hub, "--data.path", photos, "--protocol", "flip", "--no-pictures").splitlines()[0]
+    assert line.startswith(f"{hub} (resnet18), flip, on {photos} (train), 4 images: loss ")
+    output(capsys, "eval", hub, "--data.path", photos, "--data.classes", "owl", "--no-pictures", "--out", "one.json")
+    records = json.loads((tmp_path / "one.json").read_text())
+    assert [one["label"] for one in records] == ["owl", "owl"]
+
+
+def test_arrays_are_evaluated_by_the_names_of_their_classes(hub, tmp_path, capsys):
+    images = np.random.default_rng(0).integers(0, 255, (3, 40, 40, 3), np.uint8)
+    np.savez(tmp_path / "a.npz", x_test=images, y_test=[0, 1, 1], x_train=images, y_train=[0, 1, 1])
+    line = ("eval", hub, "--data.path", tmp_path / "a.npz", "--json", "--no-pictures")
+    result = json.loads(output(capsys, *line, "--data.class-names", "owl", "cat"))
+    assert [(one["class"], one["images"]) for one in result["classes"]] == [("cat", 2), ("dog", 0), ("owl", 1)]
+    assert "are not those of " in mistake(capsys, *line)
+
+
+def test_other_classes_than_the_weights_and_missing_data_are_one_line(hub, photos, tmp_path, capsys):
+    shutil.copytree(photos / "owl", tmp_path / "set/owls")
+    shutil.copytree(photos / "owl", tmp_path / "set/dog")
+    error = mistake(capsys, "eval", hub, "--data.path", tmp_path / "set")
+    assert f"the classes of {tmp_path}/set are not those of {hub}: " in error
+    assert "no class 'owls'; did you mean owl?" in error
+    assert f"{hub} has no data of its own; expected --data.path FOLDER" in mistake(capsys, "eval", hub)

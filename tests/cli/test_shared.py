@@ -6,16 +6,8 @@ import json
 import pytest
 
 from resnet_jax.cli.main import main
+from resnet_jax.cli.shared import with_sources
 from resnet_jax.config import Config, DataConfig, to_dict
-
-
-def test_a_file_of_weights_is_not_a_run(tmp_path, capsys):
-    file = tmp_path / "r18.safetensors"
-    file.write_bytes(b"")
-    for line in (["eval", str(file)], ["predict", str(file), "x.png"]):
-        with pytest.raises(SystemExit):
-            main(line)
-        assert "got " in (error := capsys.readouterr().err) and "load_pretrained reads it" in error
 
 
 def test_commands_that_need_the_runs_images_say_so(tmp_path, capsys):
@@ -25,3 +17,9 @@ def test_commands_that_need_the_runs_images_say_so(tmp_path, capsys):
         with pytest.raises(SystemExit):
             main(line)
         assert f"gone', where {tmp_path} read its images; move them back" in capsys.readouterr().err
+
+
+def test_a_table_of_sources_ends_a_description():
+    lines = with_sources("Does it.").splitlines()
+    assert lines[0] == "Does it." and lines[4].startswith("  a run  ")
+    assert max(map(len, lines)) <= 80

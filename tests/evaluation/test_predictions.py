@@ -32,7 +32,9 @@ def test_each_file_has_its_prediction_in_order(tmp_path):
     logits = forward(jnp.asarray(images))
     for one, expected in zip([predictions[0], *predictions[2:]], np.asarray(logits), strict=True):
         likeliest = [CLASSES[k] for k in np.argsort(-expected)[:2]]
-        assert [row["class"] for row in one.record()["top"]] == likeliest
+        assert [row["class"] for row in one.record()["predictions"]] == likeliest
+        assert [row["index"] for row in one.record()["predictions"]] == np.argsort(-expected)[:2].tolist()
+        assert [one.columns["class1"], one.columns["class2"]] == likeliest
         assert one.record()["top"][0]["probability"] == pytest.approx(np.exp(expected).max() / np.exp(expected).sum())
 
 
@@ -46,6 +48,15 @@ def test_images_are_cropped_as_the_weights_expect(tmp_path, mode):
     logits = np.asarray(MODEL.apply(net.variables, preprocess.batch([file]), train=False).logits[0])
     expected = np.exp(logits).max() / np.exp(logits).sum()
     assert prediction.record()["top"][0]["probability"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_one_program_is_compiled_for_all_batches(tmp_path, caplog):
+    names = [f"{i}.png" for i in range(5)]
+    files = [pictures(tmp_path, *names) / name for name in names]
+    with jax.log_compiles():
+        assert len(list(predict(NET, TASK, files, batch_size=2))) == 5
+    compiled = [record.getMessage() for record in caplog.records if "Compiling" in record.getMessage()]
+    assert len([line for line in compiled if "step" in line]) == 1
 
 
 @pytest.mark.parametrize("name", ["batch_size", "top"])

@@ -7,6 +7,11 @@ from pathlib import Path
 
 from resnet_jax.files import expanded
 from resnet_jax.metrics.confusion import FOLDER, remove_evaluation
+from resnet_jax.models import MODELS
+from resnet_jax.weights.readers import HUB_FILES
+from resnet_jax.weights.sources.local import is_checkpoint
+
+WEIGHT_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".npz", ".h5", ".pkl", ".json")  # of files of weights
 
 
 def make_directory(directory: Path) -> None:
@@ -24,6 +29,21 @@ def find_run_directory(path: str | Path) -> Path:
         return path
     inner = path.resolve()
     return next((one.parent for one in (inner, inner.parent) if one.name == "checkpoints"), path)
+
+
+def is_run(source: str | Path) -> bool:
+    """Whether a source of weights is a run or a checkpoint of one; a missing one counts, if it cannot be other weights.
+
+    Nothing is downloaded.
+    """
+    path = expanded(source)
+    if path.is_dir():
+        return is_checkpoint(path) or not any((path / name).is_file() for name in HUB_FILES)
+    if path.exists() or path.suffix in WEIGHT_SUFFIXES or "://" in str(source):
+        return False
+    if len(path.parts) == 2 and not path.is_absolute():  # as repositories of the hub are named
+        return path.parts[0] not in ("timm", "torchvision") and path.parent.is_dir()
+    return str(source) not in MODELS
 
 
 def has_results(directory: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Evaluates runs over a split: chooses the images and the nets. Nothing is printed here."""
+"""Evaluates runs, or other weights, over a split: chooses the images and the nets. Nothing is printed here."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from resnet_jax import data
-from resnet_jax.checkpoints.reader import Checkpoint, kept_steps
+from resnet_jax.checkpoints.reader import kept_steps
 from resnet_jax.config import DataConfig, check_data, place
 from resnet_jax.data.loading.streaming import StreamingLoader
 from resnet_jax.data.sources.protocols import DataSource
@@ -28,10 +28,10 @@ from resnet_jax.files import expanded
 from resnet_jax.runs.files.image_record import Record, has_trained_images, select, trained_on
 from resnet_jax.runs.planning.datasets import keep_sides, open_configured_dataset, open_split
 from resnet_jax.runs.saved.evaluation_files import EvaluationResult, measure
-from resnet_jax.runs.starting.opening import SavedRun, open_run
+from resnet_jax.runs.saved.nets import TrainedNet, open_net
 from resnet_jax.tasks import Task
-from resnet_jax.types import LabelKind, Preprocess, Pretrained
-from resnet_jax.weights.checkpoint import pretrained
+from resnet_jax.types import Preprocess
+from resnet_jax.weights.labels import labels_of_classes
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class TestImages:
     __test__ = False  # not a class of tests
     dataset: data.Dataset
     config: DataConfig
-    run_config: DataConfig  # of the first run
+    run_config: DataConfig  # of the first run; the default for other weights
     split: str
     is_own: bool  # whether they are the first run's data
 
@@ -50,18 +50,17 @@ class TestImages:
 class _Net:
     """A net with the images it is evaluated on, preprocessed as in its training."""
 
-    net: Pretrained
-    task: Task  # with what it keeps of the net's training data
+    trained: TrainedNet
     source: StreamingLoader
     views: Views
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Runs to evaluate together, opened and checked."""
+    """Runs, or other weights, to evaluate together, opened and checked."""
 
-    runs: Sequence[str]
-    steps: Sequence[int]
+    runs: Sequence[str]  # sources as the user named them
+    steps: Sequence[int | None]  # None: other weights than a run's
     ema: bool
     protocol: Protocol
     scales: Sequence[int] | None
@@ -82,22 +81,27 @@ class Evaluation:
         devices = len(parallel.devices)
         batch = -(-(config.eval_batch_size or config.batch_size) // devices) * devices
         each = [
-            predict_views(one.net, one.task, one.source, one.views, batch_size=batch, parallel=parallel)
+            predict_views(one.trained.net, one.trained.task, one.source, one.views, batch_size=batch, parallel=parallel)
             for one in self.nets
         ]
-        task = self.nets[0].task
+        task = self.nets[0].trained.task
         predictions = ensemble(task, [predictions for predictions, _ in each])
         # Metrics that a net sows are of that net, not of an ensemble.
         result = measure(task, predictions, each[0][1] if len(each) == 1 else {})
-        if any(one.task.record() != task.record() for one in self.nets):
+        if any(one.trained.task.record() != task.record() for one in self.nets):
             # The loss depends on data of each run's training, such as the mean of its targets.
             result.metrics.pop("loss", None)
         return result
 
     def record(self, result: EvaluationResult) -> dict[str, Any]:
         """What was evaluated, and the metrics, as JSON holds them."""
-        one = {"run": self.runs[0], "step": self.steps[0]}
-        several = {"runs": self.runs, "steps": self.steps}
+        first, *others = self.nets
+        if others:
+            which: dict[str, Any] = {"runs": self.runs, "steps": self.steps}
+        elif first.trained.run is None:
+            which = {"weights": self.runs[0], "model": first.trained.net.name}
+        else:
+            which = {"run": self.runs[0], "step": self.steps[0]}
         where = {
             "ema": self.ema,
             "data": self.images.dataset.name,
@@ -107,11 +111,11 @@ class Evaluation:
         if self.protocol == "multi-scale":
             where["scales"] = shorter_sides(self.source.image_size, self.scales)
         count = {"skipped": len(self.source.skipped), **self.counts, "images": len(result.predictions.labels)}
-        return {**(one if len(self.steps) == 1 else several), **where, **count, **result.metrics}
+        return {**which, **where, **count, **result.metrics}
 
     def heading(self, count: int) -> str:
         """One line on what was evaluated; `count` images."""
-        heading = " + ".join(f"{run}, step {step}" for run, step in zip(self.runs, self.steps, strict=True))
+        heading = " + ".join(one.trained.description for one in self.nets)
         heading += ", averaged weights" if self.ema else ""
         if self.protocol != "single":
             heading += f", {self.protocol}"
@@ -148,53 +152,54 @@ def open_evaluation(
     scales: Sequence[int] | None = None,
     ema: bool = False,
     task: Task | None = None,
+    model: str | None = None,
 ) -> Evaluation:
-    """Opens runs and images, and checks that they fit; evaluates nothing yet.
+    """Opens runs, or weights from other sources, and images, and checks that they fit; evaluates nothing yet.
 
     Args:
-      runs: folders of runs of one task, with the same classes.
+      runs: folders of runs of one task, or sources of `load_pretrained`, with the same classes.
       config: the images: the data of the first run, or other data.
       split: to evaluate; None: as the first run was tested; of other data the test split, else all.
       step, ema: the weights; see `load_checkpoint`.
       task: that of runs of a task of your own.
+      model: the net of weights; None: as their source says.
 
     Raises:
-      ValueError, OSError: runs, images or options are missing, invalid or do not fit each other.
+      ValueError, OSError: runs, weights, images or options are missing, invalid or do not fit each other.
     """
     check_data(config)
-    opened = [open_run(run, step, task=task) for run in runs]
-    first = opened[0].checkpoint
-    if len(names := dict.fromkeys(saved.task.name for saved in opened)) > 1:
+    opened = [open_net(run, step=step, ema=ema, model=model, task=task, allow_nonfinite=True) for run in runs]
+    first = opened[0]
+    if len(names := dict.fromkeys(one.task.name for one in opened)) > 1:
         raise ValueError(f"expected runs of one task, got runs of {', '.join(names)}")
-    images = _choose_images(runs[0], opened[0], config, split)
+    images = _choose_images(first, config, split)
     nets: list[_Net] = []
-    for saved in opened:
-        if saved.checkpoint.metadata["classes"] != first.metadata["classes"]:
-            raise ValueError(f"expected runs with the classes of {runs[0]}, got {saved.directory}")
-        source = _open_images(images, saved.checkpoint, saved.task.label_kind)
+    for one in opened:
+        if one.classes != first.classes:
+            raise ValueError(f"expected nets with the classes of {first.source}, got {one.source}")
+        source = _open_images(images, one)
         if not nets:
-            mask, counts, note = _held_out(runs, opened, source.examples, images, bool(split))
+            mask, counts, note = _held_out(opened, source.examples, images, bool(split))
         source = select(source, mask)
-        views = make_views(protocol, source, scales)
-        net = pretrained(saved.checkpoint, ema=ema, allow_nonfinite=True)
-        nets.append(_Net(net, saved.task, source, views))
-    steps = [saved.checkpoint.step for saved in opened]
-    is_newest = steps[0] == max(kept_steps(first.path.parent))
+        nets.append(_Net(one, source, make_views(protocol, source, scales)))
+    steps = [None if one.run is None else one.run.step for one in opened]
+    is_newest = first.run is None or steps[0] == max(kept_steps(first.run.checkpoint.path.parent))
     return Evaluation(runs, steps, ema, protocol, scales, images, nets, is_newest, counts, note)
 
 
-def _choose_images(run: str, saved: SavedRun, config: DataConfig, split: str | None) -> TestImages:
+def _choose_images(first: TrainedNet, config: DataConfig, split: str | None) -> TestImages:
     """The dataset and the split: those of the run, unless others are named.
 
     Raises:
       ValueError, OSError: they do not exist, or it is not known which of them the run was trained on.
     """
-    trained, record = saved.config.data, saved.record
+    trained, record = (DataConfig(), None) if first.run is None else (first.run.config.data, first.run.record)
     if config.per_class != trained.per_class:
         raise ValueError("--data.per-class is for training; name a part of the split: --split 'test[:100]'")
     config = replace(config, per_class=None)
-    dataset = _open_for(run, config, trained, saved.task.label_kind)
-    if is_own := place(config) == place(trained) or _has_moved(dataset, config, trained, record):
+    dataset = _open_for(first, config, trained)
+    is_own = first.run is not None and (place(config) == place(trained) or _has_moved(dataset, config, trained, record))
+    if is_own:
         # The command line has dropped these for data at another place.
         config = replace(
             config, class_names=config.class_names or trained.class_names, classes=config.classes or trained.classes
@@ -203,15 +208,18 @@ def _choose_images(run: str, saved: SavedRun, config: DataConfig, split: str | N
     is_default = split is None
     split = split or _default_split(dataset, config, trained, is_own)
     if is_own and is_default:
-        _check_held_out(run, dataset, config, split, record)
+        _check_held_out(first.source, dataset, config, split, record)
     return TestImages(dataset, config, trained, split, is_own)
 
 
-def _open_images(images: TestImages, checkpoint: Checkpoint, label_kind: LabelKind) -> StreamingLoader:
+def _open_images(images: TestImages, trained: TrainedNet) -> StreamingLoader:
     """The split under the labels of a trained net, preprocessed as in its training."""
-    config, preprocess, known = images.config, checkpoint.preprocess, tuple(checkpoint.metadata["classes"])
-    channels: Any = len(preprocess.mean)
-    if config.image_size is None:  # otherwise they are cropped to its size
+    config, preprocess, label_kind = images.config, trained.net.preprocess, trained.task.label_kind
+    channels: Any = preprocess.channels
+    known = trained.classes
+    if trained.run is None:
+        config, known = _with_numbers(config, images, trained.source, known), tuple(map(str, range(len(known))))
+    elif config.image_size is None:  # otherwise they are cropped to its size
         source = open_split(replace(config, channels=channels), images.dataset, images.split, known, label_kind)
         _check_size(source, preprocess, images.dataset.name)
     cropped = replace(
@@ -226,6 +234,22 @@ def _open_images(images: TestImages, checkpoint: Checkpoint, label_kind: LabelKi
     return replace(loader, crop=crop, interpolation=preprocess.interpolation)
 
 
+def _with_numbers(config: DataConfig, images: TestImages, source: str, classes: Sequence[str]) -> DataConfig:
+    """The config with the data's classes renamed to the numbers of the weights' classes: two may have one name.
+
+    Raises:
+      ValueError: the data's classes are not among those of the weights.
+    """
+    every = data.open_examples(images.dataset, images.split, config.class_names).classes
+    used = data.open_examples(images.dataset, images.split, config.class_names, config.classes).classes
+    try:
+        numbers = {name: str(k) for name, k in labels_of_classes(classes).match(used).items()}
+    except ValueError as error:
+        raise ValueError(f"the classes of {images.dataset.name} are not those of {source}: {error}") from None
+    names = tuple(numbers.get(name, f"not evaluated: {name}") for name in every)
+    return replace(config, class_names=names, classes=config.classes and tuple(numbers[name] for name in used))
+
+
 def _check_size(source: data.Loader, preprocess: Preprocess, name: str) -> None:
     size = preprocess.image_size
     if source.image_shape[:2] != (size, size):
@@ -235,17 +259,17 @@ def _check_size(source: data.Loader, preprocess: Preprocess, name: str) -> None:
         )
 
 
-def _open_for(run: str, config: DataConfig, trained: DataConfig, label_kind: LabelKind) -> data.Dataset:
+def _open_for(first: TrainedNet, config: DataConfig, trained: DataConfig) -> data.Dataset:
     """The dataset. If that of the run is missing, the error names the option for its new path."""
     try:
-        return open_configured_dataset(config, label_kind=label_kind)
+        return open_configured_dataset(config, label_kind=first.task.label_kind)
     except FileNotFoundError as error:
-        if place(config) != place(trained):
+        if first.run is None or place(config) != place(trained):
             raise
         if trained.path and expanded(trained.path).exists():
-            problem = f"{error}; {run} was trained with this file"
+            problem = f"{error}; {first.source} was trained with this file"
             raise FileNotFoundError(f"{problem}; name where it is now: --data.labels") from None
-        problem = f"{error}; this is the path of the images that {run} was trained with"
+        problem = f"{error}; this is the path of the images that {first.source} was trained with"
         raise FileNotFoundError(f"{problem}; name where they are now: --data.path") from None
 
 
@@ -270,14 +294,19 @@ def _check_held_out(run: str, dataset: data.Dataset, config: DataConfig, split: 
 
 
 def _held_out(
-    runs: Sequence[str], opened: Sequence[SavedRun], examples: DataSource, images: TestImages, is_explicit: bool
+    opened: Sequence[TrainedNet], examples: DataSource, images: TestImages, is_explicit: bool
 ) -> tuple[np.ndarray, dict[str, int | None], str]:
     """Which images to test on, bool [n]; the numbers "dropped" and "trained_on" (None: not known); and a note.
 
     Images that a run was trained on are dropped, unless the user named the split or the data.
     """
-    records = [saved.record for saved in opened]
-    is_own = [images.is_own, *(place(saved.config.data) == place(images.config) for saved in opened[1:])]
+    runs = [(one.source, one.run) for one in opened if one.run is not None]
+    records = [run.record for _, run in runs]
+    is_own = [
+        images.is_own if one is opened[0] else place(one.run.config.data) == place(images.config)
+        for one in opened
+        if one.run is not None
+    ]
     mask, known = trained_on(examples, list(zip(records, is_own, strict=True)))
     count, total = int(mask.sum()), len(examples)
     is_chosen = is_explicit or not images.is_own
@@ -286,10 +315,11 @@ def _held_out(
     ending = "" if is_chosen else ", and are not tested on"
     notes = [f"{count:,} of {total:,} images were trained on{ending}"] if count else []
     if not known:
-        names = " and ".join(run for run, record in zip(runs, records, strict=True) if record is None)
+        names = " and ".join(source for (source, _), record in zip(runs, records, strict=True) if record is None)
         reason = f"{names} has no record of its images" if names else "the record of its images is incomplete"
         notes.append(f"whether {'others' if count else 'images'} were trained on is not known: {reason}")
     remaining = count if is_chosen else 0
+    known = known and len(runs) == len(opened)
     counts = {"dropped": count - remaining, "trained_on": remaining if known else None}
     return (np.ones_like(mask) if is_chosen else ~mask), counts, "; ".join(notes)
 

@@ -15,8 +15,10 @@ from resnet_jax.analysis.text import decimals
 from resnet_jax.data.loading.streaming import StreamingLoader
 from resnet_jax.evaluation.evaluate import checked_results
 from resnet_jax.evaluation.prediction_files import check_file
+from resnet_jax.files import expanded
 from resnet_jax.metrics.confusion import FILE, FOLDER
 from resnet_jax.metrics.evaluator import Evaluator
+from resnet_jax.runs.files.directory import is_run
 from resnet_jax.tasks import Predictions, Task
 
 
@@ -40,7 +42,9 @@ def measure(task: Task, predictions: Predictions, sown: Mapping[str, float]) -> 
 
 
 def evaluation_folder(runs: Sequence[str], out_dir: str | None, variant: Sequence[str] = ()) -> Path:
-    """Where the files go: `out_dir`, else "evaluation" in the run's directory, of several runs "evaluation-A-B" here.
+    """Where the files go: `out_dir`, else "evaluation" in the run's directory, or "evaluation-NAME-NAME" here.
+
+    It is here for several runs, and for weights of other sources.
 
     `variant` names what differs from the test at the end of the run, such as other data, a split, views, a step or
     averaged weights: "evaluation-DATA-SPLIT".
@@ -51,10 +55,10 @@ def evaluation_folder(runs: Sequence[str], out_dir: str | None, variant: Sequenc
     if out_dir is not None:
         check_file(Path(out_dir) / FILE)
         return Path(out_dir)
-    paths = [Path(os.path.abspath(run)) for run in runs]
-    if len(set(paths)) == 1:
+    paths = [Path(os.path.abspath(expanded(run))) for run in runs]
+    if len(set(paths)) == 1 and is_run(runs[0]):
         return Path(runs[0]) / (f"{FOLDER}-{joined_name(variant)}" if variant else FOLDER)
-    return Path(f"{FOLDER}-{joined_name([*(path.name for path in paths), *variant])}")
+    return Path(f"{FOLDER}-{joined_name([*(path.name for path in dict.fromkeys(paths)), *variant])}")
 
 
 def joined_name(names: Iterable[str]) -> str:

@@ -52,6 +52,11 @@ class SavedRun:
         return record_of(self.directory, self.checkpoint.metadata, self.own_task)
 
     @property
+    def step(self) -> int:
+        """The number of the checkpoint."""
+        return self.checkpoint.step
+
+    @property
     def steps(self) -> int:
         """The length of the run, from its config and the recorded number of its training images; opens no data."""
         images = self.checkpoint.metadata.get("data", {}).get("images")

@@ -1,0 +1,60 @@
+"""resnet-jax features: feature maps of images, in a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from resnet_jax.cli.shared import Weights, ema_option, model_option, step_option, with_sources
+from resnet_jax.config import Place, argument, option
+from resnet_jax.errors import SetupError
+
+NEEDS_DEVICES = True
+LESS_MEMORY = "a lower --batch-size uses less"
+
+
+@dataclass(frozen=True)
+class Request:
+    """Write feature maps of images to an .npz file: "features", a row per image, and "images", their names."""
+
+    weights: Weights = argument("a run, or weights")
+    images: tuple[Annotated[str, "IMAGE"], ...] = argument(
+        "image files, folders of them, patterns ('*.jpg'), or - for standard input"
+    )
+    layer: str | None = option(
+        None, "the maps: stem, stage1, ..., or pool before the classifier", none="the last stage"
+    )
+    pool: Literal["avg", "none"] = option("avg", "avg: the mean of each channel; none: the whole maps")
+    out: Place = option("features.npz", "the file to write")
+    model: str | None = model_option()
+    step: str = step_option()
+    ema: bool = ema_option()
+    batch_size: int = option(32, "images at a time")
+
+
+DESCRIPTION = with_sources(Request.__doc__ or "")
+
+
+def run(request: Request) -> None:
+    import sys
+
+    from resnet_jax.cli.predict import check_order, compare_images
+    from resnet_jax.evaluation.features import feature_layers, write_features
+    from resnet_jax.evaluation.image_inputs import image_files
+    from resnet_jax.runs.loop.compilation import cache_compilations
+    from resnet_jax.runs.saved.nets import open_net
+
+    check_order("features", request.weights, request.images)
+    net = open_net(request.weights, step=request.step, ema=request.ema, model=request.model)
+    files = image_files(request.images)
+    compare_images(net, files)
+    layer = request.layer or [name for name in feature_layers(net.net) if name != "pool"][-1]
+    cache_compilations()
+    shape, unreadable = write_features(
+        request.out, net.net, files, layer=layer, pool=request.pool, batch_size=request.batch_size
+    )
+    for reason in unreadable.values():
+        print(f"unreadable: {reason}", file=sys.stderr)
+    print(f"{request.out}: features {list(shape)} of {layer} ({net.description}), images [{shape[0]}]")
+    if unreadable:
+        raise SetupError(f"{len(unreadable)} of {len(files)} images could not be read")

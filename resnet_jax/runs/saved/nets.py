@@ -1,0 +1,93 @@
+"""Trained nets to evaluate: those of runs, and weights from any source of `load_pretrained`."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from dataclasses import dataclass
+
+from resnet_jax.errors import AmbiguousWeights, NotFinite
+from resnet_jax.runs.files.directory import is_run
+from resnet_jax.runs.starting.opening import SavedRun, open_run
+from resnet_jax.tasks import Classification, Task
+from resnet_jax.types import Pretrained
+from resnet_jax.weights import load_pretrained
+from resnet_jax.weights.checkpoint import pretrained
+
+
+@dataclass(frozen=True)
+class TrainedNet:
+    """A net with its variables, its task and the names of its outputs."""
+
+    source: str  # as the user named it
+    net: Pretrained
+    task: Task
+    classes: tuple[str, ...]  # numbers where the names are not known
+    run: SavedRun | None = None  # None: weights that no run of this package wrote
+
+    @property
+    def description(self) -> str:
+        """For a heading: the source with the step of a run or the name of the net."""
+        return f"{self.source} ({self.net.name})" if self.run is None else f"{self.source}, step {self.run.step}"
+
+
+def open_net(
+    source: str,
+    *,
+    step: str = "latest",
+    ema: bool = False,
+    model: str | None = None,
+    task: Task | None = None,
+    allow_nonfinite: bool = False,
+) -> TrainedNet:
+    """Opens a run, or weights from another source: those are of the task classification.
+
+    Args:
+      step: checkpoint of a run.
+      ema: the averaged weights of a run or of a file that has both.
+      model: the net of weights; None: as their source says.
+      task: that of a run of a task of your own.
+
+    Raises:
+      ValueError, OSError: as `open_run` and `load_pretrained`; a step of weights, or a model for a run.
+    """
+    if is_run(source):
+        if model is not None:
+            raise ValueError(f"--model is for weights, and {source} is a run: its checkpoints name their net")
+        return _open_run(source, step, ema, task, allow_nonfinite)
+    if step != "latest":
+        raise ValueError(f"--step is for runs, and {source} is a file of weights")
+    net = load_weights(source, model=model, ema=ema, allow_nonfinite=allow_nonfinite)
+    classes = net.classes or tuple(map(str, range(net.model.num_classes)))
+    return TrainedNet(source, net, Classification(classes=classes), classes)
+
+
+def _open_run(source: str, step: str, ema: bool, task: Task | None, allow_nonfinite: bool) -> TrainedNet:
+    saved = open_run(source, step, task=task)
+    fitted = saved.task  # before the weights: another task is the clearer error
+    try:
+        net = pretrained(saved.checkpoint, ema=ema, allow_nonfinite=allow_nonfinite)
+    except NotFinite as error:
+        raise ValueError(f"{error.problem}; --step takes another checkpoint") from None
+    return TrainedNet(source, net, fitted, tuple(saved.checkpoint.metadata["classes"]), saved)
+
+
+def load_weights(source: str, *, model: str | None, ema: bool, allow_nonfinite: bool = False) -> Pretrained:
+    """`load_pretrained`; of raw and averaged weights the raw ones, with a warning, unless `ema`.
+
+    Messages name the options of commands.
+    """
+    try:
+        try:
+            return load_pretrained(source, model=model, ema=ema or None, allow_nonfinite=allow_nonfinite)
+        except AmbiguousWeights:
+            net = load_pretrained(source, model=model, ema=False, allow_nonfinite=allow_nonfinite)
+            warnings.warn(f"{source} has raw and averaged weights: the raw ones are read (--ema)", stacklevel=3)
+            return net
+    except NotFinite as error:
+        raise ValueError(error.problem) from None
+    except ValueError as error:
+        message = re.sub(r"pass model='(\w+)'", r"--model \1 chooses it", str(error))
+        if message == str(error):
+            raise
+        raise ValueError(message) from None

@@ -1,0 +1,30 @@
+"""Trained nets to evaluate: of runs and of weights."""
+
+import jax
+import optax
+import pytest
+import recipe
+from hub_folder import write_hub_folder
+
+from resnet_jax import Preprocess, TrainState, create_model, save_checkpoint
+from resnet_jax.runs.saved.nets import open_net
+
+OVERRIDES = {"num_classes": 2, "in_channels": 1}
+
+
+def test_a_run_and_weights_have_a_net_a_task_and_classes(tmp_path):
+    variables = write_hub_folder(tmp_path / "hub")
+    weights = open_net(str(tmp_path / "hub"))
+    assert weights.run is None and weights.classes == weights.task.classes == ("cat", "dog", "owl")
+    assert weights.description == f"{tmp_path}/hub (resnet18)"
+    assert jax.tree.structure(weights.net.variables) == jax.tree.structure(variables)
+    model = create_model("cifar_resnet8", **OVERRIDES)
+    state = TrainState.from_variables(recipe.variables(model), optax.identity(), jax.random.key(0))
+    options = {"preprocess": Preprocess(8, 8, (0.5,), (0.25,)), "classes": ("a", "b"), "overrides": OVERRIDES}
+    save_checkpoint(tmp_path / "run", state, "cifar_resnet8", **options)
+    run = open_net(str(tmp_path / "run"))
+    assert run.classes == run.task.classes == ("a", "b") and run.description == f"{tmp_path}/run, step 0"
+    with pytest.raises(ValueError, match="--model is for weights, and .*/run is a run"):
+        open_net(str(tmp_path / "run"), model="resnet18")
+    with pytest.raises(ValueError, match="--step is for runs, and .*/hub is a file of weights"):
+        open_net(str(tmp_path / "hub"), step="best")
