@@ -12,7 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from resnet_jax.config import Config
-from resnet_jax.data import Loader
+from resnet_jax.data import Loader, MemoryLoader
+from resnet_jax.data.sources.label_kinds import compact
+from resnet_jax.data.sources.subsets import Subset, labels_of
 from resnet_jax.errors import did_you_mean, one_of
 from resnet_jax.evaluation.evaluate import checked_results
 from resnet_jax.files import expanded
@@ -73,7 +75,7 @@ def check_objective(
       TypeError, ValueError: its terms or metrics are none (see `training.objective`), or the terms have several weights
         and `gradient_flow` needs one.
     """
-    labels = train.labels[:2]
+    labels = first_labels(train, 2)
 
     def totals() -> Any:
         key = jax.random.key(0)
@@ -90,13 +92,21 @@ def check_objective(
         raise ValueError(f"--train.gradient-flow: expected terms of one weight, got {len(sums)}: {names}")
 
 
+def first_labels(loader: Loader, count: int) -> np.ndarray:
+    """Labels of the first `count` examples; -1 for one that cannot be read. Of large sets no other is read."""
+    if isinstance(loader, MemoryLoader):
+        return loader.labels[:count]
+    some = Subset(loader.examples, np.arange(min(count, loader.num_examples)))
+    return compact(labels_of(some, skip_unreadable=True))
+
+
 def check_evaluator(task: Task, model: nn.Module, variables: Variables, test: Loader) -> None:
     """Evaluates predictions of zeros for the first test labels with a task of one's own, before any work.
 
     Raises:
       TypeError, ValueError: results that are no numbers, have a reserved name or lack one of the task's measures.
     """
-    labels = test.labels[:CHECKED]
+    labels = first_labels(test, CHECKED)
     mask = labels >= 0 if task.label_kind == "class" else np.ones(len(labels))  # -1: an image that cannot be read
 
     def predict(variables: Variables, images: Array) -> Any:

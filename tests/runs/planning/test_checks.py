@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 from small_run import config
 
-from resnet_jax.runs.planning.checks import check_deterministic, constant_targets
+from resnet_jax.data import MemoryLoader
+from resnet_jax.data.loading.streaming import StreamingLoader
+from resnet_jax.errors import UnreadableImage
+from resnet_jax.runs.planning.checks import check_deterministic, constant_targets, first_labels
 from resnet_jax.runs.planning.plan import make_plan
 
 
@@ -31,6 +34,32 @@ def test_deterministic_runs_on_a_gpu_need_both_flags():
     for flags in ("", "--xla_gpu_deterministic_ops=true", f"{both} --xla_gpu_autotune_level=4"):
         with pytest.raises(ValueError, match="expected --xla_gpu_deterministic_ops=true --xla_gpu_autotune_level=0 in"):
             check_deterministic("gpu", flags)
+
+
+class Source:
+    """A source whose labels are known once its examples are read; the second cannot be."""
+
+    classes = ("a", "b")
+
+    def __init__(self):
+        self.read = []
+
+    def __len__(self):
+        return 1000
+
+    def __getitem__(self, index):
+        self.read.append(index)
+        if index == 1:
+            raise UnreadableImage("broken")
+        return b"", index % 2
+
+
+def test_of_a_large_set_only_the_labels_that_are_needed_are_read():
+    source = Source()
+    loader = StreamingLoader(source, 8, resize=8)
+    assert first_labels(loader, 4).tolist() == [0, -1, 0, 1] and source.read == [0, 1, 2, 3]
+    memory = MemoryLoader(np.zeros((3, 2, 2, 1), np.uint8), np.array([1, 0, 1], np.int32), ("a", "b"))
+    assert first_labels(memory, 2).tolist() == [1, 0]
 
 
 def test_targets_that_never_change_are_named():
