@@ -49,11 +49,9 @@ SUGGESTIONS = {
     "train --loss mse": "did you mean --task?",
     "train --verbose": "did you mean --train.log-every-steps?",
     "train --root D": "did you mean --data.path?",
-    "predict --model X": "the run is an argument without a flag",
-    "eval --model X": "the run is an argument without a flag",
+    "recalibrate --model X": "the run is an argument without a flag",
     "summary --model X": "the net is an argument without a flag",
     "predict --checkpoint 3": "did you mean --step?",
-    "predict --csv F": "did you mean --json?",
     "eval --csv F": "did you mean --out FILE.csv?",
     "predict --output F": "did you mean --json?",
 }
@@ -67,7 +65,7 @@ def test_suggestions_fit_the_command(line, capsys):
     assert SUGGESTIONS[line] in error and error.count("\n") == 1, error
 
 
-def test_what_no_option_of_ours_does_is_said(capsys):
+def test_what_no_option_does_gets_a_hint(capsys):
     for other, hint in (("--device", "JAX_PLATFORMS"), ("--num-classes", "the data's"), ("--resume", "same command")):
         with pytest.raises(SystemExit):
             main(["train", other, "0"])
