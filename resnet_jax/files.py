@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from resnet_jax.errors import check_type
 
@@ -53,17 +54,31 @@ def _finite(value: Any) -> Any:
 
 
 def replace_file(file: Path, text: str | bytes) -> None:
-    """Replaces a file atomically: after a crash the old or the new contents are on disk, whole.
+    """Replaces a file atomically; see `replaced`."""
+    with replaced(file) as new:
+        new.write(text.encode("utf-8", errors="backslashreplace") if isinstance(text, str) else text)
+
+
+@contextmanager
+def replaced(file: Path) -> Iterator[BinaryIO]:
+    """A new file that replaces `file` when the context ends; after an error the old one stays, and nothing else.
+
+    After a crash the old or the new contents are on disk, whole.
 
     Raises:
       OSError: it cannot be written.
     """
     new = file.with_name(f"{file.name}.new")
-    with new.open("wb") as opened:
-        opened.write(text.encode("utf-8", errors="backslashreplace") if isinstance(text, str) else text)
-        opened.flush()
-        os.fsync(opened.fileno())
-    os.replace(new, file)
+    try:
+        with new.open("wb") as opened:
+            yield opened
+            opened.flush()
+            os.fsync(opened.fileno())
+        os.replace(new, file)
+    except BaseException:
+        with suppress(OSError):
+            new.unlink()
+        raise
     folder = os.open(file.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

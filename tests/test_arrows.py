@@ -66,7 +66,7 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     "distributed": (*BASE, "distributed"),
     "checkpoints": (*BASE, "distributed", "checkpoints"),
     "evaluation": (*BASE, "metrics", "tasks", "training", "images", "data", "distributed", "evaluation"),
-    "evaluation.features": ("errors", "types", "models", "evaluation"),
+    "evaluation.features": ("errors", "files", "types", "models", "evaluation"),
     "runs.files": (*BASE, "config", *BELOW_RUNS, "runs.files"),
     "runs.planning": (*BASE, "config", *BELOW_RUNS, "runs.files", "runs.planning"),
     "runs.starting": (*BASE, "config", *BELOW_RUNS, "runs.files", "runs.planning", "runs.starting"),

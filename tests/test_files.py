@@ -3,12 +3,27 @@ import json
 import numpy as np
 import pytest
 
-from resnet_jax.files import check_inside, to_json
+from resnet_jax.files import check_inside, replace_file, replaced, to_json
 
 
 def test_numbers_that_json_does_not_have_are_null():
     value = {"a": [1.5, float("nan")], "b": {"c": (float("inf"), np.float64("nan"))}, "d": "NaN", "e": 3}
     assert json.loads(to_json(value)) == {"a": [1.5, None], "b": {"c": [None, None]}, "d": "NaN", "e": 3}
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
+    file = tmp_path / "a.json"
+    replace_file(file, "before")
+    with pytest.raises(KeyboardInterrupt), replaced(file) as new:
+        new.write(b"af")
+        raise KeyboardInterrupt
+    assert file.read_text() == "before" and [path.name for path in tmp_path.iterdir()] == ["a.json"]
+    with replaced(file) as new:
+        new.write(b"after")
+        assert file.read_text() == "before"
+    assert file.read_text() == "after"
+    with pytest.raises(OSError):
+        replace_file(tmp_path / "nowhere" / "a.json", "text")
 
 
 def test_links_out_of_a_folder_are_refused(tmp_path):

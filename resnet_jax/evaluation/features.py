@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any, Literal, get_args
@@ -16,6 +14,7 @@ import numpy as np
 
 from resnet_jax.errors import did_you_mean
 from resnet_jax.evaluation.predictions import forward_files
+from resnet_jax.files import replaced
 from resnet_jax.models import feature_info, shapes
 from resnet_jax.types import Array, Pretrained
 
@@ -61,7 +60,8 @@ def write_features(
     shape = layers[layer][-1:] if pool == "avg" else layers[layer]
     names: list[str] = []
     unreadable: dict[str, str] = {}
-    with _replaced(path) as archive, TemporaryFile(dir=path.parent) as rows:
+    _check_writable(path)
+    with replaced(path) as new, zipfile.ZipFile(new, "w") as archive, TemporaryFile(dir=path.parent) as rows:
         for file, row, error in forward_files(net, outputs, files, batch_size=batch_size):
             if row is None:
                 unreadable[str(file)] = str(error)
@@ -86,26 +86,11 @@ def _copy(archive: zipfile.ZipFile, name: str, shape: tuple[int, ...], rows: IO[
         shutil.copyfileobj(rows, member, COPIED)
 
 
-@contextmanager
-def _replaced(path: Path) -> Iterator[zipfile.ZipFile]:
-    """A zip archive that replaces `path` when the context ends without an error; otherwise nothing remains.
-
-    Raises:
-      ValueError: it cannot be written.
-    """
-    new = path.with_name(f"{path.name}.new")
+def _check_writable(path: Path) -> None:
+    """Makes the folder of a file. Raises ValueError if it cannot be written to."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = new.open("wb")
+        with TemporaryFile(dir=path.parent):
+            pass
     except OSError as error:
         raise ValueError(f"{str(path)!r} cannot be written: {error.strerror}") from None
-    try:
-        with file:
-            with zipfile.ZipFile(file, "w") as archive:
-                yield archive
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(new, path)
-    except BaseException:
-        new.unlink(missing_ok=True)
-        raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
@@ -132,13 +132,14 @@ class Regression(BaseTask):
         room = min(max(columns(printable(name)) for name in (*self.targets, average)), max(10, width - 36))
         metrics, means = evaluator.metrics.by_target(), evaluator.metrics.result()
 
-        def line(name: str, *cells: str) -> str:
-            return fitted(name, room) + "".join(f"{cell:>12}" for cell in cells)
+        def line(name: str, cells: Iterable[str | float]) -> str:
+            texts = (cell if isinstance(cell, str) else "-" if math.isnan(cell) else f"{cell:.6g}" for cell in cells)
+            return fitted(name, room) + "".join(f"{text:>12}" for text in texts)
 
-        lines = [line("target", *(name.upper() for name in metrics))]
+        lines = [line("target", (name.upper() for name in metrics))]
         for i, name in enumerate(self.targets):
-            lines.append(line(printable(name), *(f"{values[i]:.6g}" for values in metrics.values())))
-        return [*lines, line(average, *(f"{value:.6g}" for value in means.values()))]
+            lines.append(line(printable(name), (float(values[i]) for values in metrics.values())))
+        return [*lines, line(average, means.values())]
 
     def record(self) -> dict[str, Any]:
         return {"mean": list(self.mean), "deviation": list(self.deviation), "loss": self.loss}

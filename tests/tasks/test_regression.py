@@ -92,6 +92,14 @@ def test_the_table_has_a_line_for_each_target_and_their_mean():
     assert {len(line) for line in made.table(evaluator, 50, "")} == {50}
 
 
+def test_an_r2_that_is_not_defined_is_a_dash():
+    made = task()
+    evaluator = made.evaluator()
+    labels = np.array([[10, 1000], [10, 1100]], np.float32)  # of one age
+    evaluator.update({"prediction": labels}, {"label": labels, "mask": np.ones(2)})
+    assert [line.split()[-1] for line in made.table(evaluator, 80, "")] == ["R2", "-", "1", "-"]
+
+
 def test_predictions_are_in_the_units_of_the_targets():
     predictions = task().predictions(SimpleNamespace(logits=jnp.zeros((3, 2))))["prediction"]
     np.testing.assert_allclose(predictions, np.tile(TARGETS.mean(0), (3, 1)), rtol=1e-6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 
 from resnet_jax.analysis.text import decimals
@@ -18,7 +19,8 @@ def finished_line(plan: RunPlan, completed: int, results: Mapping[str, float]) -
         options.append("a larger --train.patience resumes it")
     else:
         option = "--train.epochs" if plan.config.train.steps is None else "--train.steps"
-        options.append(f"a larger {option} with --resume.allow-changes trains it longer")
+        config = f"--config {shlex.quote(plan.config.workdir)}"
+        options.append(f"{config} with a larger {option} and --resume.allow-changes trains it longer")
     return f"this run is finished: {described(plan.task, results)}; {', '.join(options)}"
 
 

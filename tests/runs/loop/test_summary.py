@@ -18,8 +18,9 @@ def test_results_are_those_of_the_task_and_of_averaged_weights():
 
 
 def test_a_finished_run_names_the_option_that_trains_it_longer():
-    assert "--train.epochs with --resume.allow-changes" in finished_line(plan(8), 8, RESULTS)
-    assert "--train.steps with --resume.allow-changes" in finished_line(plan(8, 8), 8, RESULTS)
+    for option, done in {"--train.epochs": plan(8), "--train.steps": plan(8, 8)}.items():
+        longer = f"--config runs/a with a larger {option} and --resume.allow-changes trains it longer"
+        assert finished_line(done, 8, RESULTS).endswith(longer)
     assert finished_line(plan(8), 4, RESULTS).endswith("a larger --train.patience resumes it")
 
 
