@@ -147,7 +147,7 @@ RENAMED = {  # objects, old: new, below `resnet_jax`; the module by its old or i
     "ops.random.draw_per_example": "ops.random.sample_per_example",
     "training.checkpoint.Checkpoint": "checkpoints.reader.Checkpoint",
     "training.checkpoint.Damaged": "errors.CorruptedCheckpoint",
-    "training.checkpoint.kept_steps": "checkpoints.reader.kept_steps",
+    "training.checkpoint.kept_steps": "checkpoints.reader.saved_steps",
     "training.checkpoint.load_checkpoint": "weights.checkpoint.load_checkpoint",
     "training.checkpoint.newest_sound": "checkpoints.recovery.recover",
     "training.checkpoint.open_checkpoint": "checkpoints.reader.open_checkpoint",

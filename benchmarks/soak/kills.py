@@ -26,7 +26,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from resnet_jax.checkpoints.reader import kept_steps, open_checkpoint
+from resnet_jax.checkpoints.reader import open_checkpoint, saved_steps
 
 ROOT = Path(__file__).parents[2]
 OPTIONS = (
@@ -56,9 +56,9 @@ def saving(folder: Path) -> bool:
 def kill(process: subprocess.Popen[str], folder: Path, rng: random.Random) -> str | None:
     """Waits and kills; returns the kind of the kill, or None if the run ended first."""
     how, wait = rng.choice(["at any moment", "after a save", "in a save"]), rng.random() * LONGEST
-    before, began = kept_steps(folder / "checkpoints")[-1:], time.monotonic()
+    before, began = saved_steps(folder / "checkpoints")[-1:], time.monotonic()
     while process.poll() is None:
-        if how != "at any moment" and kept_steps(folder / "checkpoints")[-1:] == before:
+        if how != "at any moment" and saved_steps(folder / "checkpoints")[-1:] == before:
             began = time.monotonic()
         if time.monotonic() - began >= wait and (how != "in a save" or saving(folder)):
             break
@@ -70,7 +70,7 @@ def kill(process: subprocess.Popen[str], folder: Path, rng: random.Random) -> st
     process.send_signal(signal.SIGKILL)
     if process.wait() != -signal.SIGKILL:
         return None
-    if how != "in a save" or rng.random() < 0.5 or len(steps := kept_steps(folder / "checkpoints")) < 2:
+    if how != "in a save" or rng.random() < 0.5 or len(steps := saved_steps(folder / "checkpoints")) < 2:
         return how
     files = sorted(path for path in (folder / "checkpoints" / str(steps[-1])).rglob("*") if path.is_file())
     victim = rng.choice(files)

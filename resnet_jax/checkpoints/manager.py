@@ -18,7 +18,7 @@ from orbax.checkpoint.checkpoint_managers import FixedIntervalPolicy
 
 from resnet_jax.checkpoints.best import Measure, best_step
 from resnet_jax.checkpoints.checksums import array_checksums, file_checksums, read_checksums, write_checksums
-from resnet_jax.checkpoints.reader import FORMAT, RESULTS, kept_steps, read_score
+from resnet_jax.checkpoints.reader import FORMAT, RESULTS, read_score, saved_steps
 from resnet_jax.checkpoints.recovery import DELETED, REPLACED, UNFINISHED
 from resnet_jax.checkpoints.silence import quiet_orbax
 from resnet_jax.distributed import processes
@@ -54,7 +54,7 @@ class Checkpoints:
         self._first, self._keep_latest = first, keep_latest
         self._measure = Measure.of(best) if isinstance(best, str) else best
         # Those of the first process, because all processes must delete the same checkpoints.
-        scores = [(step, self._known_score(step)) for step in kept_steps(self.directory)]
+        scores = [(step, self._known_score(step)) for step in saved_steps(self.directory)]
         self._scores: dict[int, float | None] = {step: score for step, score in processes.broadcast(scores)}
         self._untested: int | None = None
         self._failure: Exception | None = None  # of a background thread
@@ -241,7 +241,7 @@ class Checkpoints:
             yield
         except Exception as error:  # Orbax and the libraries below it raise many types
             reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-            others = [other for other in kept_steps(self.directory) if other != step]
+            others = [other for other in saved_steps(self.directory) if other != step]
             remaining = f"intact: {', '.join(map(str, others))}" if others else "there is no earlier checkpoint"
             which = "checkpoints" if step is None else f"checkpoint {step}"
             raise SaveFailed(f"{which} could not be {action} in {self.directory}: {reason}; {remaining}") from error

@@ -109,7 +109,7 @@ def open_checkpoint(path: str | Path, step: str | int = "latest") -> Checkpoint:
 def _open(directory: Path, step: str | int, path: str) -> Checkpoint:
     if not directory.is_dir():
         raise FileNotFoundError(f"no run or checkpoint directory {path!r}")
-    steps = kept_steps(directory)
+    steps = saved_steps(directory)
     if not steps:
         raise FileNotFoundError(f"no checkpoints in {str(directory)!r}")
     step = int(step) if isinstance(step, str) and step.isdecimal() else step
@@ -160,7 +160,7 @@ def _measure(directory: Path, steps: Sequence[int]) -> Measure:
     return Measure("top1", 1)
 
 
-def kept_steps(directory: Path) -> list[int]:
+def saved_steps(directory: Path) -> list[int]:
     """Steps of all checkpoints in `directory`, valid or corrupted, in order."""
     if not directory.is_dir():
         return []

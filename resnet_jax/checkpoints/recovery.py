@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from resnet_jax.checkpoints.reader import Checkpoint, kept_steps, read_checkpoint
+from resnet_jax.checkpoints.reader import Checkpoint, read_checkpoint, saved_steps
 from resnet_jax.errors import CorruptedCheckpoint
 
 UNFINISHED = ".orbax-checkpoint-tmp"
@@ -24,7 +24,7 @@ def recover(directory: Path) -> tuple[Checkpoint | None, list[str]]:
       OSError: a checkpoint cannot be read, which does not mean that it is corrupted.
     """
     messages, corrupted, checkpoint = _remove_leftovers(directory), [], None
-    for step in reversed(kept_steps(directory)):
+    for step in reversed(saved_steps(directory)):
         try:
             checkpoint = read_checkpoint(directory / str(step))
             break

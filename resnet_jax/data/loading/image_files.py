@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from resnet_jax.images.inputs import check_several
 from resnet_jax.types import Preprocess
 
 
@@ -24,8 +25,7 @@ def read_images(files: Iterable[str | Path], preprocess: Preprocess) -> np.ndarr
       OSError: a file cannot be opened.
       UnreadableImage: a file is not a valid image.
     """
-    if isinstance(files, str | Path):
-        raise TypeError(f"expected a list of image files, got {str(files)!r}; did you mean [{str(files)!r}]?")
+    check_several(files)
     if not preprocess.mean:
         raise ValueError("expected a Preprocess with a mean and a deviation per channel, got one without")
     images = [preprocess.image(file) for file in files]

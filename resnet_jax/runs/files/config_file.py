@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-from resnet_jax.checkpoints.reader import kept_steps, read_metadata
+from resnet_jax.checkpoints.reader import read_metadata, saved_steps
 from resnet_jax.config import Config, changes, from_dict, read_config_json, to_dict
 from resnet_jax.errors import did_you_mean, listed
 from resnet_jax.files import expanded, replace_file
@@ -181,7 +181,7 @@ def adopt_holdout(directory: Path, config: Config) -> Config:
     try:
         if (directory / "config.json").exists():
             rule = read_config(directory).data.holdout
-        elif steps := kept_steps(directory / "checkpoints"):
+        elif steps := saved_steps(directory / "checkpoints"):
             rule = from_dict(read_metadata(directory / "checkpoints" / str(steps[-1]))["config"]).data.holdout
         else:
             return config

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from resnet_jax.checkpoints.reader import kept_steps, read_metadata
+from resnet_jax.checkpoints.reader import read_metadata, saved_steps
 from resnet_jax.data.loading.streaming import StreamingLoader
 from resnet_jax.data.sources.identity import MANY, Identity
 from resnet_jax.data.sources.protocols import DataSource
@@ -113,7 +113,7 @@ def read_record(run: str | Path) -> Record | None:
 
 def _newest_digest(folder: Path) -> str | None:
     """Digest of the images of the newest checkpoint; None if it is unknown."""
-    for step in reversed(kept_steps(folder)):
+    for step in reversed(saved_steps(folder)):
         try:
             digests = read_metadata(folder / str(step)).get("data", {}).get("digests")
             return _digest(digests) if digests else None

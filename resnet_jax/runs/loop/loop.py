@@ -14,7 +14,7 @@ import jax
 from resnet_jax.analysis.contact_sheet import as_seen
 from resnet_jax.checkpoints.best import BestTest
 from resnet_jax.checkpoints.manager import Checkpoints
-from resnet_jax.checkpoints.reader import Checkpoint, kept_steps
+from resnet_jax.checkpoints.reader import Checkpoint, saved_steps
 from resnet_jax.distributed import processes
 from resnet_jax.distributed.signals import Signals
 from resnet_jax.errors import Diverged, EvaluationStopped, Preempted, SaveFailed, SetupError
@@ -281,7 +281,7 @@ class TrainingLoop:
                 self._checkpoints.wait()
             except (Diverged, SaveFailed, MemoryError, jax.errors.JaxRuntimeError) as error:
                 self._reporter.print(f"step {self._completed} is not saved: {str(error).partition(chr(10))[0]}")
-            if steps := kept_steps(self._checkpoints.directory):
+            if steps := saved_steps(self._checkpoints.directory):
                 self._reporter.print(f"step {steps[-1]} is saved; the same command resumes from there")
         try:
             self._skipped.update()

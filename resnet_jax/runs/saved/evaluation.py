@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from resnet_jax import data
-from resnet_jax.checkpoints.reader import kept_steps
+from resnet_jax.checkpoints.reader import saved_steps
 from resnet_jax.config import DataConfig, check_data, place
 from resnet_jax.data.loading.streaming import StreamingLoader
 from resnet_jax.data.sources.protocols import DataSource
@@ -183,7 +183,7 @@ def open_evaluation(
         source = select(source, mask)
         nets.append(_Net(one, source, make_views(protocol, source, scales)))
     steps = [None if one.run is None else one.run.step for one in opened]
-    is_newest = first.run is None or steps[0] == max(kept_steps(first.run.checkpoint.path.parent))
+    is_newest = first.run is None or steps[0] == max(saved_steps(first.run.checkpoint.path.parent))
     return Evaluation(runs, steps, ema, protocol, scales, images, nets, is_newest, counts, note)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from resnet_jax.checkpoints.reader import kept_steps
+from resnet_jax.checkpoints.reader import saved_steps
 from resnet_jax.files import expanded
 from resnet_jax.runs.files.config_file import read_config
 from resnet_jax.runs.starting.opening import open_run, restore_run
@@ -26,7 +26,7 @@ def replay(run: str | Path, step: int, *, task: Task | None = None) -> dict[str,
     """
     directory = expanded(run)
     read_config(directory)  # raises an error that names the nearest run
-    checkpoints = kept_steps(directory / "checkpoints")
+    checkpoints = saved_steps(directory / "checkpoints")
     if not checkpoints:
         raise ValueError(f"no step of {directory} can be replayed: it has no checkpoint")
     saved = open_run(directory, max((one for one in checkpoints if one < step), default=checkpoints[0]), task=task)

@@ -24,7 +24,7 @@ def test_mistakes_are_named(tmp_path):
     (tmp_path / "a.png").write_text("no image")
     with pytest.raises(UnreadableImage, match="a.png"):
         read_images([tmp_path / "a.png"], preprocess)
-    with pytest.raises(TypeError, match=r"expected a list of image files, got 'a.png'"):
+    with pytest.raises(TypeError, match=r"expected a list of images, got 'a.png'"):
         read_images("a.png", preprocess)
     with pytest.raises(ValueError, match="at least one image file"):
         read_images([], preprocess)

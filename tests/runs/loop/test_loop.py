@@ -12,7 +12,7 @@ from small_run import config, records, without_clock
 
 from resnet_jax import load_checkpoint
 from resnet_jax.checkpoints.manager import Checkpoints
-from resnet_jax.checkpoints.reader import kept_steps, open_checkpoint
+from resnet_jax.checkpoints.reader import open_checkpoint, saved_steps
 from resnet_jax.config import CheckpointConfig, Config, DataConfig, LogConfig, ModelConfig, OptimConfig, TrainConfig
 from resnet_jax.distributed import processes
 from resnet_jax.errors import DataError, Diverged, EvaluationStopped, OutOfMemory, Preempted, SaveFailed
@@ -48,7 +48,7 @@ def test_a_run_stopped_in_its_test_resumes_to_the_same_numbers(finished, tmp_pat
         with pytest.raises(Preempted, match="stopped by SIGTERM at step 4, which is saved") as caught:
             train(config(tmp_path, tfds_dir, checkpoint__every_minutes=1e-6))
     assert caught.value.status == 143
-    assert kept_steps(tmp_path / "checkpoints") == [3, 4] and not records(tmp_path, "test")
+    assert saved_steps(tmp_path / "checkpoints") == [3, 4] and not records(tmp_path, "test")
     # As if it had been killed after the test and before the results were saved.
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write(json.dumps({"step": 4, "split": "test", "loss": 0.0}) + "\n")
@@ -164,12 +164,12 @@ def test_patience_ends_a_run_at_the_same_step_however_often_it_is_stopped(tmp_pa
     assert why == f"{message}; the best: loss 0.4000 at step 2"
     assert last.startswith("done in 0:") and last.endswith(f"next: resnet-jax predict {tmp_path} IMAGE --step best, "
         f"resnet-jax eval {tmp_path} --step best, resnet-jax plot {tmp_path}")  # fmt: skip
-    assert kept_steps(tmp_path / "checkpoints") == [2, 4] and open_checkpoint(tmp_path, "best").step == 2
+    assert saved_steps(tmp_path / "checkpoints") == [2, 4] and open_checkpoint(tmp_path, "best").step == 2
     train(config(tmp_path, tfds_dir, **patient, train__patience=2))
     assert "this run is finished: test top-1 0.4000, loss 0.4700; " in capsys.readouterr().out
     train(config(tmp_path, tfds_dir, **patient, train__patience=3))
     assert [line["step"] for line in records(tmp_path, "test")] == list(range(1, 9))
-    assert kept_steps(tmp_path / "checkpoints") == [7, 8]  # of the equal losses at 7 and 8 the first is the best
+    assert saved_steps(tmp_path / "checkpoints") == [7, 8]  # of the equal losses at 7 and 8 the first is the best
 
 
 @pytest.mark.slow
