@@ -109,6 +109,10 @@ class AmbiguousWeights(ValueError):
     """The file has raw and averaged weights, and the caller did not choose."""
 
 
+class DownloadFailed(OSError):
+    """Weights could not be downloaded: the network, the server or the disk. The message begins with their name."""
+
+
 class UnreadableWeights(ValueError):
     """A file of weights is corrupted, malicious or of another kind. The message is one line with its name."""
 

@@ -16,6 +16,7 @@ EXTRAS = {
     "tensorboardX": "train",
     "pyarrow": "parquet",
     "h5py": "h5",
+    "huggingface_hub": "hub",
     "matplotlib": "plots",
     "wandb": "wandb",
 }

@@ -74,11 +74,20 @@ def replaced(file: Path) -> Iterator[BinaryIO]:
             yield opened
             opened.flush()
             os.fsync(opened.fileno())
-        os.replace(new, file)
+        move_into_place(new, file)
     except BaseException:
         with suppress(OSError):
             new.unlink()
         raise
+
+
+def move_into_place(new: Path, file: Path) -> None:
+    """Renames a file that is on disk whole, so that this survives a crash; `file` is replaced atomically.
+
+    Raises:
+      OSError: it cannot be renamed.
+    """
+    os.replace(new, file)
     folder = os.open(file.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

@@ -92,6 +92,7 @@ ONE_FILE = {  # heavy packages, and the one place that imports each
     "grain": {"data/loading/streaming.py"},
     "pyarrow": {"data/sources/parquet.py"},
     "h5py": {"weights/readers/hdf5.py"},
+    "huggingface_hub": {"weights/sources/hub.py"},
     "tensorboardX": {"runs/loop/writers.py"},
     "wandb": {"runs/loop/writers.py"},
     "matplotlib": {"analysis/figures.py"},

@@ -16,8 +16,9 @@ from resnet_jax.weights.readers.torch_legacy import is_torch_legacy, read_torch_
 from resnet_jax.weights.readers.torch_zip import read_torch_zip
 from resnet_jax.weights.readers.weight_file import StoredArray, WeightFile
 
-__all__ = ["StoredArray", "WeightFile", "read_weights", "weights_file"]
-WEIGHT_FILES = ".safetensors, .pth, .npz or .h5; none is downloaded"  # for messages
+__all__ = ["EXPECTED", "HUB_FILES", "SUFFIXES", "StoredArray", "WeightFile", "read_weights", "weights_file"]
+WEIGHT_FILES = ".safetensors, .pth, .npz or .h5"  # for messages
+SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".npz", ".h5", ".hdf5", ".pkl", ".pickle", ".json")
 EXPECTED = f"expected a file of weights ({WEIGHT_FILES})"
 # Formats that the first bytes tell, each with its reader. PyTorch's old files begin with a pickle, too.
 READERS: tuple[tuple[Callable[[bytes], bool], Callable[[Path], WeightFile]], ...] = (

@@ -21,18 +21,11 @@ def read_shards(path: Path, read: Callable[[Path], WeightFile]) -> WeightFile:
     Raises:
       UnreadableWeights: an index that is none, a missing file, or other arrays than the index has.
     """
-    try:
-        weight_map = json.loads(path.read_bytes())["weight_map"]
-        files = dict.fromkeys(weight_map.values())
-        for name in files:
-            if not isinstance(name, str) or Path(name).name != name or name.endswith(".json"):
-                raise ValueError(f"expected names of files beside it, got {str(name)[:200]!r}")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise UnreadableWeights(f"{path.name} is not a valid index of weights: {one_line(error)}") from None
+    weight_map = _weight_map(path)
     tensors: dict[str, StoredArray] = {}
     formats: dict[str, None] = {}
     metadata: dict[str, str] = {}
-    for name in files:
+    for name in dict.fromkeys(weight_map.values()):
         if not (path.parent / name).is_file():
             raise UnreadableWeights(f"{path.name} lists {name}, which is missing")
         shard = read(path.parent / name)
@@ -43,3 +36,20 @@ def read_shards(path: Path, read: Callable[[Path], WeightFile]) -> WeightFile:
         metadata |= shard.metadata
         formats[shard.format] = None
     return WeightFile(path, tensors, " and ".join(formats), metadata)
+
+
+def shard_names(path: Path) -> list[str]:
+    """Names of the files in an index. Raises UnreadableWeights for an index that is none."""
+    return list(dict.fromkeys(_weight_map(path).values()))
+
+
+def _weight_map(path: Path) -> dict[str, str]:
+    """The file of each array, by the index."""
+    try:
+        weight_map: dict[str, str] = json.loads(path.read_bytes())["weight_map"]
+        for name in weight_map.values():
+            if not isinstance(name, str) or Path(name).name != name or name.endswith(".json"):
+                raise ValueError(f"expected names of files beside it, got {str(name)[:200]!r}")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise UnreadableWeights(f"{path.name} is not a valid index of weights: {one_line(error)}") from None
+    return weight_map

@@ -1,16 +1,25 @@
-"""Where weights come from: files, folders of the hub's layout, runs."""
+"""Where weights come from: files, folders of the hub's layout, runs, published weights by name, the hub, addresses."""
 
 from __future__ import annotations
 
+import hashlib
+import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 from resnet_jax.files import expanded
 from resnet_jax.models.published import PublishedWeights
-from resnet_jax.weights.readers import weights_file
-from resnet_jax.weights.sources.local import is_checkpoint
+from resnet_jax.weights.readers import EXPECTED, SUFFIXES
+from resnet_jax.weights.sources.cache import cache_folder, is_offline
+from resnet_jax.weights.sources.download import download
+from resnet_jax.weights.sources.hub import download_repository
+from resnet_jax.weights.sources.local import hub_file, is_checkpoint
+from resnet_jax.weights.sources.tags import default_weights, find_published, is_published_name, suggestion
 
 __all__ = ["Source", "resolve"]
+# ORGANISATION/NAME, perhaps with @REVISION.
+REPOSITORY = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(@(?P<revision>[\w./-]+))?")
 
 
 @dataclass(frozen=True)
@@ -22,13 +31,71 @@ class Source:
     is_checkpoint: bool = False
 
 
-def resolve(source: str | Path) -> Source:
-    """The weights on this machine that `source` names.
+def resolve(
+    source: str | Path,
+    *,
+    revision: str | None = None,
+    token: str | None = None,
+    cache_dir: str | Path | None = None,
+    local_files_only: bool = False,
+) -> Source:
+    """The weights that `source` names, downloaded unless they are on this machine. Arguments as for `load_pretrained`.
+
+    What exists on this machine comes first: a folder timm/resnet50.a1_in1k is read instead of the published weights,
+    with a warning.
 
     Raises:
-      UnreadableWeights: a folder without weights and checkpoints.
+      FileNotFoundError: no such file, folder, run or published weights.
+      DownloadFailed: weights cannot be downloaded.
+      MissingExtra: weights of the hub, without huggingface_hub.
+      UnreadableWeights: a folder without weights and checkpoints, or a wrong checksum.
+      ValueError: an address of another kind than HTTP, a revision of something that has none, a link out of a folder.
     """
-    path = expanded(source)
+    path, text = expanded(source), str(source)
+    is_cached_only = local_files_only or is_offline()
+    if "://" in text:
+        _check_no_revision(text, revision)
+        folder = cache_folder(cache_dir) / "addresses" / hashlib.sha256(text.encode()).hexdigest()[:16]
+        return Source(download(text, folder, is_offline=is_cached_only))
+    repository = None if _is_local(path, text) else REPOSITORY.fullmatch(text)
+    if repository is None:
+        _check_no_revision(text, revision)
+        return _local(path, text)
+    name, revision = repository["name"], repository["revision"] or revision
+    row = find_published(name) if revision is None and is_published_name(name) else None
+    if row is not None and row.source == "torchvision" and row.url is not None:
+        folder = cache_folder(cache_dir) / "torchvision"
+        return Source(download(row.url, folder, checksum=row.checksum, is_offline=is_cached_only), row)
+    if row is None and revision is None and (hint := suggestion(name)):
+        raise FileNotFoundError(f"no file {text!r}; {hint}")
+    folder = download_repository(
+        name if row is None else row.hub_id or name,
+        revision=revision,
+        token=token,
+        cache_dir=cache_dir,
+        is_offline=is_cached_only,
+    )
+    return Source(hub_file(folder), row)
+
+
+def _is_local(path: Path, text: str) -> bool:
+    """Whether this is a path: one that exists, is written as one, or is in a folder that exists."""
+    if path.exists():
+        return True
+    is_written_as_path = text.startswith((".", "~", "/")) or text.endswith(SUFFIXES)
+    return is_written_as_path or (not is_published_name(text) and path.parent != Path() and path.parent.is_dir())
+
+
+def _local(path: Path, text: str) -> Source:
+    if not path.exists():
+        raise FileNotFoundError(f"no file {text!r}; {suggestion(text) or EXPECTED}")
+    if is_published_name(text) and default_weights(text.partition("/")[2].partition(".")[0]) is not None:
+        warnings.warn(f"{text} is in the current folder and is read instead of the published weights", stacklevel=4)
     if is_checkpoint(path):
         return Source(path, is_checkpoint=True)
-    return Source(weights_file(path))
+    return Source(hub_file(path) if path.is_dir() else path)
+
+
+def _check_no_revision(text: str, revision: str | None) -> None:
+    if revision is not None:
+        raise ValueError(f"only repositories of the hub have revisions; got revision={revision!r} of {text!r}")

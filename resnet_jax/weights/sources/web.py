@@ -1,0 +1,103 @@
+"""Requests for files on the web: addresses, redirects, ranges, and errors in one line."""
+
+from __future__ import annotations
+
+import re
+from http.client import HTTPException, HTTPMessage, HTTPResponse
+from typing import IO, Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import quote, urlsplit
+from urllib.request import HTTPRedirectHandler, Request, build_opener
+
+from resnet_jax.errors import DownloadFailed, one_line
+
+TIMEOUT = 30  # seconds without an answer
+HINT = "download it yourself and pass its path"
+REFUSALS = {
+    401: f"it needs a login; {HINT}",
+    403: f"access is not allowed; {HINT}",
+    404: "there is no such file",
+    410: "there is no such file any more",
+}
+
+
+def check_address(url: str) -> None:
+    """Raises ValueError unless this is an address of HTTP or HTTPS, without a password."""
+    expected = "expected an address as https://HOST/FILE"
+    try:
+        parts = urlsplit(url)
+        is_valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError as error:
+        raise ValueError(f"{expected}, got {url[:200]!r}: {error}") from None
+    if parts.username is not None:
+        raise ValueError(f"{shown(url)}: expected an address without a name and password")
+    if not is_valid or re.search(r"[\s\x00-\x1f\x7f]", url):
+        raise ValueError(f"{expected}, got {url[:200]!r}")
+
+
+def shown(url: str) -> str:
+    """The address in messages: without what may be secret, a password and the query."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def open_address(url: str, start: int = 0, unchanged: str = "") -> HTTPResponse:
+    """The answer of the server, from byte `start` on if it can do so and the file has this validator.
+
+    Raises:
+      DownloadFailed: the server cannot be reached, or answers with an error or a page.
+    """
+    headers = {"User-Agent": "resnet_jax", "Accept-Encoding": "identity"}
+    if start:
+        headers |= {"Range": f"bytes={start}-", "If-Range": unchanged}
+    request = Request(quote(url, safe="%/:=&?~#+!$,;'@()*[]"), headers=headers)
+    try:
+        response: HTTPResponse = build_opener(_Redirects()).open(request, timeout=TIMEOUT)
+    except HTTPError as error:
+        error.close()
+        if error.code == 416 and start:  # the part is as long as the file, or longer
+            return open_address(url)
+        reason = REFUSALS.get(error.code) or one_line(error)
+        raise DownloadFailed(f"{shown(url)}: {reason}") from None
+    except URLError as error:
+        reason = one_line(error.reason) if isinstance(error.reason, BaseException) else str(error.reason)
+        raise DownloadFailed(f"{shown(url)} cannot be reached: {reason}") from None
+    except (HTTPException, OSError) as error:
+        raise DownloadFailed(f"{shown(url)} cannot be reached: {one_line(error)}") from None
+    if response.headers.get_content_type() == "text/html" or response.headers.get("Content-Encoding"):
+        kind = response.headers.get("Content-Encoding") or "text/html"
+        response.close()
+        raise DownloadFailed(f"{shown(url)}: expected a file of weights, got an answer of type {kind}")
+    return response
+
+
+def first_byte(response: HTTPResponse, requested: int) -> int:
+    """Where the answer begins in the file: at the byte that was asked for, or 0 where the server sends all of it.
+
+    Raises:
+      DownloadFailed: it begins elsewhere.
+    """
+    if response.status != 206:
+        return 0
+    content_range = response.headers.get("Content-Range", "")
+    if not re.match(rf"bytes {requested}-\d+/", content_range):
+        raise DownloadFailed(f"{shown(response.url)}: expected bytes from {requested} on, got {content_range!r}")
+    return requested
+
+
+def validator(response: HTTPResponse) -> str:
+    """What tells versions of the file apart: a strong ETag, else the time of its last change, else ""."""
+    etag = response.headers.get("ETag", "")
+    return etag if etag.startswith('"') else response.headers.get("Last-Modified", "")
+
+
+class _Redirects(HTTPRedirectHandler):
+    """Follows redirects to HTTP and HTTPS, ten at most; not from HTTPS to HTTP."""
+
+    def redirect_request(
+        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> Any:
+        if urlsplit(req.full_url).scheme == "https" and urlsplit(newurl).scheme != "https":
+            fp.close()
+            raise DownloadFailed(f"{shown(req.full_url)}: redirected from HTTPS to {shown(newurl)}, which is refused")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
