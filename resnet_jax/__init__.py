@@ -12,7 +12,8 @@ old_names.install()
 
 if TYPE_CHECKING:
     from resnet_jax.analysis.summary import Summary, summary
-    from resnet_jax.models import Feature, ModelSpec, Outputs, create_model, feature_info, get_spec, list_models
+    from resnet_jax.create import create_model
+    from resnet_jax.models import Feature, ModelSpec, Outputs, feature_info, get_spec, list_models
     from resnet_jax.steps import make_eval_step, make_train_step
     from resnet_jax.training.state import TrainState
     from resnet_jax.types import Preprocess, Pretrained
@@ -46,7 +47,8 @@ __all__ = [
 _MODULES = {
     **dict.fromkeys(("Summary", "summary"), "analysis"),
     **dict.fromkeys(("Feature", "ModelSpec", "Outputs"), "models"),
-    **dict.fromkeys(("create_model", "feature_info", "get_spec", "list_models"), "models"),
+    "create_model": "create",
+    **dict.fromkeys(("feature_info", "get_spec", "list_models"), "models"),
     "TrainState": "training.state",
     **dict.fromkeys(("make_eval_step", "make_train_step"), "steps"),
     **dict.fromkeys(("Preprocess", "Pretrained"), "types"),

@@ -55,7 +55,7 @@ def test_jax_is_imported_when_a_net_is_first_asked_for():
         from importlib.metadata import version
         noisy = version("jaxlib") in ("0.10.0", "0.10.1")
         assert (os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "3") == noisy
-        assert resnet_jax.models.create_model is resnet_jax.create_model
+        assert resnet_jax.models.list_models is resnet_jax.list_models
         assert not hasattr(resnet_jax, "create_modle")
     """)
 

@@ -13,7 +13,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Literal
 
-from resnet_jax.errors import check_type, did_you_mean
+from resnet_jax.errors import check_type, did_you_mean, listed
 from resnet_jax.types import Preprocess
 
 
@@ -83,7 +83,8 @@ def find(model: str, tag: str | None = None) -> PublishedWeights:
     if tag is None:
         return next(iter(rows.values()))
     if tag not in rows:
-        raise ValueError(f"no weights {tag!r} of {model} are published; {did_you_mean(tag, rows)}")
+        hint = did_you_mean(tag, rows, f"expected {listed(rows)}")
+        raise ValueError(f"no weights {tag!r} of {model} are published; {hint}")
     return rows[tag]
 
 

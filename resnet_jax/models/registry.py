@@ -74,21 +74,13 @@ def create_model(name: str | None = None, /, **overrides: Any) -> nn.Module:
       ValueError: an unknown name, or a value that no net can have. The message has the nearest valid choice.
       TypeError: an unknown override.
     """
-    if name is None:
-        if not isinstance(name := overrides.pop("name", None), str):
-            raise TypeError(f'expected a model name (str), as "resnet50", got {described(name)}; see list_models()')
-        warnings.warn(
-            f'create_model(name="{name}") is now create_model("{name}"): `name` is the name of a submodule',
-            FutureWarning,
-            stacklevel=2,
-        )
-    check_type(name, str, "a model name (str)", "see list_models()")
+    name = positional_name(name, overrides, stacklevel=3)
     spec = get_spec(name)
     default: Any = spec.build(parent=None)  # inside a compact method it must not become a submodule
     fields = [field for field in default.__dataclass_fields__ if field not in NOT_OPTIONS]
     for field in overrides:
         if field == "pretrained":
-            raise TypeError('nothing is downloaded: load_pretrained("FILE.safetensors") reads a file of weights')
+            raise TypeError(f'resnet_jax.create_model("{name}", pretrained=True) returns the net with its weights')
         if field not in fields and field not in ("parent", "name"):
             hint = "a net always returns them: model.apply(...).features" if field == "features_only" else ""
             raise TypeError(f"{name} has no option {field!r}; {hint or did_you_mean(field, fields)}")
@@ -96,6 +88,20 @@ def create_model(name: str | None = None, /, **overrides: Any) -> nn.Module:
         check_choice("stem", stem, STEMS)
         overrides["stem"] = Partial(STEMS[stem], bare=True) if getattr(default.stem, "bare", False) else STEMS[stem]
     return spec.build(registry_name=name, **overrides)
+
+
+def positional_name(name: str | None, overrides: dict[str, Any], stacklevel: int) -> str:
+    """The name of a net, also where `create_model(name=...)` passes it; `stacklevel` counts from this function."""
+    if name is None:
+        if not isinstance(name := overrides.pop("name", None), str):
+            raise TypeError(f'expected a model name (str), as "resnet50", got {described(name)}; see list_models()')
+        warnings.warn(
+            f'create_model(name="{name}") is now create_model("{name}"): `name` is the name of a submodule',
+            FutureWarning,
+            stacklevel=stacklevel,
+        )
+    check_type(name, str, "a model name (str)", "see list_models()")
+    return name
 
 
 def as_model(model: str | nn.Module) -> Any:

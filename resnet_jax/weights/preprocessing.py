@@ -12,15 +12,21 @@ import flax.linen as nn
 
 from resnet_jax.errors import one_of
 from resnet_jax.models import ModelSpec
+from resnet_jax.models.published import PublishedWeights
 from resnet_jax.models.spec import IMAGENET
 from resnet_jax.types import Preprocess
-from resnet_jax.weights.published import by_checksum
 
 INTERPOLATIONS, CROP_MODES = ("bilinear", "bicubic", "lanczos"), ("center", "squash", "border")
 
 
 def preprocess_for(
-    model: nn.Module, spec: ModelSpec | None, name: str, layout: str, file: Path, config: Mapping[str, Any]
+    model: nn.Module,
+    spec: ModelSpec | None,
+    name: str,
+    layout: str,
+    file: Path,
+    config: Mapping[str, Any],
+    row: PublishedWeights | None,
 ) -> Preprocess:
     """Preprocessing of images for the weights in `file`; its `source` says where the values come from.
 
@@ -29,12 +35,13 @@ def preprocess_for(
     Args:
       spec: the row of the net; None: it has none.
       config: timm's configuration of this net (`config_for`), or {}.
+      row: the published weights that the file holds; None: not known.
 
     Raises:
       ValueError: `config` has values that a `Preprocess` cannot have.
     """
-    if weights := by_checksum(spec, file):
-        preprocess = weights.preprocess
+    if row is not None:
+        preprocess = row.preprocess
     elif config:
         preprocess = _timm(config, str(file.with_name("config.json")))
     else:

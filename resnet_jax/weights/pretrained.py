@@ -23,7 +23,7 @@ from resnet_jax.weights.convert import float32_shapes, to_variables
 from resnet_jax.weights.hub_config import config_for, read_hub_config
 from resnet_jax.weights.names import Names, names_for
 from resnet_jax.weights.preprocessing import preprocess_for
-from resnet_jax.weights.published import class_names
+from resnet_jax.weights.published import by_checksum, class_names
 from resnet_jax.weights.readers import StoredArray, WeightFile, read_weights
 from resnet_jax.weights.recognition import recognise
 from resnet_jax.weights.sources import resolve
@@ -40,39 +40,52 @@ def load_pretrained(
     dtype: Any = None,
     ema: bool | None = None,
     allow_nonfinite: bool = False,
+    revision: str | None = None,
+    token: str | None = None,
+    cache_dir: str | Path | None = None,
+    local_files_only: bool = False,
 ) -> Pretrained:
-    """A net with trained variables, read without PyTorch: of a file of weights, a folder of the hub, or a run.
+    """A net with trained variables, read without PyTorch: from a file, a run, or published weights by name.
 
     Files have torchvision's, timm's, (CLIP's image towers) OpenAI's or our own names. Keys and prefixes around the
     net's arrays ("state_dict", "module.", "backbone.") are seen through. Arrays of something else in the file, such as
     a projection head, are not read, and a warning lists them; `notes` has both.
 
-    `preprocess` comes from the file, if its name has the checksum of torchvision's weights or timm's `config.json` of
-    this net lies beside it. Otherwise it is assumed to be that of the net's first published weights;
-    `preprocess.source` says which. `classes` are the class names in this `config.json`, or those of the published
-    weights that the checksum or the tag in `config.json` names.
+    `preprocess` is that of the published weights which the source, or the checksum in the file's name, names; otherwise
+    that of timm's `config.json` of this net beside the file. Else it is assumed to be that of the net's first published
+    weights; `preprocess.source` says which. `classes` are the class names in this `config.json`, or those of the
+    published weights that the source, the checksum or the tag in `config.json` names.
 
     Args:
       source: a file of safetensors, of PyTorch (also before 1.6, and TorchScript), of NumPy (.npz, or pickled arrays in
         dicts) or of Keras (.h5), an index of several files, a folder with one of the hub's file names; or the directory
         of a run, its `checkpoints` or a step in that, of which the latest is read (`load_checkpoint` reads others).
+        If nothing of this name is on this machine: "torchvision/NAME.TAG", as `resnet-jax weights` lists them, or the
+        HTTP(S) address of a file, which are downloaded to `cache_dir`; "timm/NAME.TAG" or another repository of the
+        Hugging Face hub, "ORGANISATION/NAME" or "ORGANISATION/NAME@REVISION", which huggingface_hub downloads.
       model: a name of `list_models()`, or a net. None: taken from the file's name, as in "resnet50-0676ba61".
       num_classes: of the returned net; None: as the file, or as `model` where that is a net. If the number differs
         from the file's, the head is new (0: no head).
       dtype: of the net's arithmetic. Variables are at least float32; with float64 they keep a file's float64 values.
       ema: True loads the averaged weights of a training checkpoint, False the raw ones, None the only ones.
       allow_nonfinite: also load weights with NaN or infinite values and negative variances.
+      revision: of a repository of the hub: a branch, a tag or a commit.
+      token: of the hub, for private repositories; None: that of HF_TOKEN or of a login.
+      cache_dir: of downloads; None: huggingface_hub's own for the hub, and for others $RESNET_JAX_CACHE, or
+        resnet_jax in $XDG_CACHE_HOME or ~/.cache.
+      local_files_only: download nothing, as with HF_HUB_OFFLINE=1.
 
     Raises:
-      FileNotFoundError: no such file.
+      FileNotFoundError: no such file, run or published weights.
+      DownloadFailed: the weights cannot be downloaded.
       WrongModel: the file is of another registered net.
       ValueError: an unknown model; entries that are missing, unexpected or of another shape; arrays that are not
         floating point or not finite; raw and averaged weights without `ema`; a corrupted or malicious file.
-      MissingExtra: a file of Keras, without h5py.
+      MissingExtra: a file of Keras without h5py, weights of the hub without huggingface_hub.
     """
     if model is not None:
         as_model(model)
-    weights = resolve(source)
+    weights = resolve(source, revision=revision, token=token, cache_dir=cache_dir, local_files_only=local_files_only)
     if weights.is_checkpoint:
         return _of_checkpoint(weights.path, model, num_classes, dtype, ema=bool(ema), allow_nonfinite=allow_nonfinite)
     path = weights.path
@@ -84,7 +97,8 @@ def load_pretrained(
         num_classes = model.num_classes if num_classes is None else num_classes
         net = model.clone(**overrides)
     else:
-        net = create_model(model or _model_of_file(file, config, net_state.tensors), **overrides)
+        published_model = weights.published and weights.published.model
+        net = create_model(model or published_model or _model_of_file(file, config, net_state.tensors), **overrides)
     spec, name = _row(net)
     names = _names(net, spec, net_state.tensors)
     state = {key: array for key, array in net_state.tensors.items() if key.startswith(names.table.prefix)}
@@ -102,10 +116,11 @@ def load_pretrained(
     if others := len(net_state.tensors) - len(state):
         notes += (f"arrays without the prefix {names.table.prefix!r} ({others}) are another net's and are not read",)
     config = config_for(name, config)
-    preprocess = preprocess_for(net, spec, name, names.layout, path, config)
+    row = weights.published or by_checksum(spec, path)
+    preprocess = preprocess_for(net, spec, name, names.layout, path, config, row)
     if has_new_head:
         return Pretrained(net, _with_new_classifier(net, variables), preprocess, name, notes=notes)
-    return Pretrained(net, variables, preprocess, name, class_names(spec, path, config, classes), notes=notes)
+    return Pretrained(net, variables, preprocess, name, class_names(spec, config, classes, row), notes=notes)
 
 
 def classes_of(source: str | Path, model: nn.Module, *, ema: bool | None = None) -> int:

@@ -21,14 +21,16 @@ def by_checksum(spec: ModelSpec | None, file: Path) -> PublishedWeights | None:
     return next((row for row in reversed(spec.pretrained) if row.checksum == match[1]), None)
 
 
-def class_names(spec: ModelSpec | None, file: Path, config: Mapping[str, Any], classes: int) -> tuple[str, ...] | None:
+def class_names(
+    spec: ModelSpec | None, config: Mapping[str, Any], classes: int, row: PublishedWeights | None
+) -> tuple[str, ...] | None:
     """Names of the file's classes: those in timm's configuration, or those of the published weights; None: not known.
 
-    The configuration of published weights has their tag. Names of another number than `classes` are ignored.
+    The published weights are those of `row`, or of the tag in the configuration. Names of another number than `classes`
+    are ignored.
     """
     if names := label_names(config, classes):
         return names
-    row = by_checksum(spec, file)
     nested = config.get("pretrained_cfg")
     if row is None and spec is not None and isinstance(nested, dict):
         row = next((row for row in spec.pretrained if row.tag == nested.get("tag")), None)

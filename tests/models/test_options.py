@@ -45,7 +45,7 @@ def test_options_are_checked_however_a_net_is_made():
     ("arguments", "error", "message"),
     [
         (("resnet5o", {}), ValueError, "no model named 'resnet5o'; did you mean resnet50"),
-        (("resnet50", {"pretrained": True}), TypeError, "nothing is downloaded: load_pretrained("),
+        (("resnet50", {"pretrained": True}), TypeError, 'resnet_jax.create_model("resnet50", pretrained=True) returns'),
         (("resnet50", {"num_clases": 3}), TypeError, "no option 'num_clases'; did you mean num_classes"),
         (("resnet50", {"stem": "cifr"}), ValueError, "stem: expected imagenet, cifar, deep or halving, got 'cifr'"),
         (("resnet50", {"remat": "all"}), ValueError, "remat: expected none, block or stage, got 'all'"),

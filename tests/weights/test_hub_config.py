@@ -17,7 +17,7 @@ STATE = recipe.float32_state("resnet18")
 
 def _preprocess(name, file):
     config = config_for(name, read_hub_config(file))
-    return preprocess_for(create_model(name), get_spec(name), name, "timm", file, config)
+    return preprocess_for(create_model(name), get_spec(name), name, "timm", file, config, None)
 
 
 def test_classes_and_model_come_from_the_configuration(tmp_path):

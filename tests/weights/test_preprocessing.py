@@ -9,10 +9,12 @@ from resnet_jax import create_model
 from resnet_jax.models import MODELS
 from resnet_jax.models.spec import IMAGENET
 from resnet_jax.weights.preprocessing import preprocess_for
+from resnet_jax.weights.published import by_checksum
 
 
 def preprocess(name, file, layout="timm", config=None, **overrides):
-    return preprocess_for(create_model(name, **overrides), MODELS[name], name, layout, Path(file), config or {})
+    row = by_checksum(MODELS[name], Path(file))
+    return preprocess_for(create_model(name, **overrides), MODELS[name], name, layout, Path(file), config or {}, row)
 
 
 @pytest.mark.parametrize(

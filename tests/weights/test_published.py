@@ -10,6 +10,7 @@ from resnet_jax.weights.published import by_checksum, class_names
 
 RESNET50 = get_spec("resnet50")
 NAMES = label_set("imagenet-1k").names
+V1 = by_checksum(RESNET50, Path("resnet50-0676ba61.pth"))
 
 
 @pytest.mark.parametrize(
@@ -29,19 +30,19 @@ def test_a_file_is_known_by_the_checksum_in_its_name(file, name):
 
 def test_classes_come_from_the_configuration_then_the_published_weights():
     named = {"label_names": ["a", "b"], "pretrained_cfg": {"tag": "a1_in1k"}}
-    assert class_names(RESNET50, Path("resnet50-0676ba61.pth"), named, 2) == ("a", "b")
-    assert class_names(RESNET50, Path("resnet50-0676ba61.pth"), {}, 1000) == NAMES
-    assert class_names(RESNET50, Path("model.safetensors"), {"pretrained_cfg": {"tag": "a1_in1k"}}, 1000) == NAMES
+    assert class_names(RESNET50, named, 2, V1) == ("a", "b")
+    assert class_names(RESNET50, {}, 1000, V1) == NAMES
+    assert class_names(RESNET50, {"pretrained_cfg": {"tag": "a1_in1k"}}, 1000, None) == NAMES
     bit = get_spec("resnetv2_50x1_bit")
-    names = class_names(bit, Path("model.safetensors"), {"pretrained_cfg": {"tag": "goog_in21k"}}, 21843)
+    names = class_names(bit, {"pretrained_cfg": {"tag": "goog_in21k"}}, 21843, None)
     assert names == label_set("imagenet-21k-goog").names
 
 
 def test_classes_of_other_files_are_not_known():
     tagged = {"pretrained_cfg": {"tag": "a1_in1k"}}
-    assert class_names(RESNET50, Path("model.safetensors"), {}, 1000) is None
-    assert class_names(RESNET50, Path("model.safetensors"), {"pretrained_cfg": {"tag": "mine"}}, 1000) is None
-    assert class_names(RESNET50, Path("model.safetensors"), tagged, 10) is None  # a new head
-    assert class_names(None, Path("resnet50-0676ba61.pth"), tagged, 1000) is None
+    assert class_names(RESNET50, {}, 1000, None) is None
+    assert class_names(RESNET50, {"pretrained_cfg": {"tag": "mine"}}, 1000, None) is None
+    assert class_names(RESNET50, tagged, 10, None) is None  # a new head
+    assert class_names(None, tagged, 1000, None) is None
     clip = {"pretrained_cfg": {"tag": "openai"}}
-    assert class_names(get_spec("resnet50_clip"), Path("model.safetensors"), clip, 1024) is None
+    assert class_names(get_spec("resnet50_clip"), clip, 1024, None) is None

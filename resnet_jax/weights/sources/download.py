@@ -64,7 +64,7 @@ def file_name(url: str) -> str:
 
 
 def _verify(file: Path, name: str, checksum: str | None) -> None:
-    """Raises UnreadableWeights for another checksum, and removes such a file; ValueError for a link out of the folder."""
+    """Raises UnreadableWeights for another checksum, and removes the file; ValueError for a link out of its folder."""
     check_inside(file, file.parent)
     if checksum is None:
         return

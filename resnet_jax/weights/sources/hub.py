@@ -43,7 +43,6 @@ def download_repository(
                 token=token,
                 cache_dir=cache_dir,
                 local_files_only=is_offline,
-                library_name="resnet_jax",
             )
         )
 
@@ -79,7 +78,7 @@ def download_repository(
     except errors.RepositoryNotFoundError:
         raise DownloadFailed(f"the hub has no repository {name}, or it is private: set HF_TOKEN") from None
     except errors.RevisionNotFoundError:
-        raise DownloadFailed(f"the hub's {repository} has no revision {revision!r}") from None
+        raise DownloadFailed(f"the hub's {repository} has no revision {revision or 'main'!r}") from None
     except errors.HFValidationError as error:
         raise DownloadFailed(f"{name} is not a name of a repository: {one_line(error)}") from None
     except errors.LocalEntryNotFoundError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 
-from resnet_jax.errors import did_you_mean, listed
+from resnet_jax.errors import did_you_mean, listed, one_of
 from resnet_jax.models.published import PublishedWeights, match, published
 
 LIBRARIES = ("timm", "torchvision")
@@ -38,7 +38,8 @@ def find_published(name: str) -> PublishedWeights:
     if tag in ("", "DEFAULT"):
         return default
     if tag not in rows:
-        hint = did_you_mean(tag, rows, f"expected {listed(rows)}")
+        longer = [known for known in rows if known.startswith(tag)][:3]
+        hint = f"did you mean {one_of(longer)}?" if longer else did_you_mean(tag, rows, f"expected {listed(rows)}")
         raise FileNotFoundError(f"no file {name!r}, and {library} publishes no weights {tag!r} of {model}; {hint}")
     return rows[tag]
 

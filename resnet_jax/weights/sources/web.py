@@ -97,7 +97,8 @@ class _Redirects(HTTPRedirectHandler):
     def redirect_request(
         self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
     ) -> Any:
-        if urlsplit(req.full_url).scheme == "https" and urlsplit(newurl).scheme != "https":
+        allowed = ("https",) if urlsplit(req.full_url).scheme == "https" else ("https", "http")
+        if urlsplit(newurl).scheme not in allowed:  # urllib itself goes on to FTP
             fp.close()
-            raise DownloadFailed(f"{shown(req.full_url)}: redirected from HTTPS to {shown(newurl)}, which is refused")
+            raise DownloadFailed(f"{shown(req.full_url)}: redirected to {shown(newurl)}, which is refused")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
