@@ -183,14 +183,18 @@ def recalibrate(
         directory = Path(temporary) / "run"
         make_directory(directory / "checkpoints")
         new, before, after = _recalibrate_state(trainer, host, checkpoint.step, number, ema=ema)
-        results = {f"ema_{name}": x for name, x in after.items()} if ema else after
+        results = after
+        if ema:  # those of the weights themselves are as before
+            raw = checkpoint.test_results or trainer.test(replace(trainer.parallel.replicate(host), ema={}))
+            averaged = {f"ema_{name}": x for name, x in after.items() if name != "images"}
+            results = {**raw, **averaged, "images": after["images"]}
         with Checkpoints(directory / "checkpoints", best=plan.best) as checkpoints:
             checkpoints.save(checkpoint.step, new, metadata)
             checkpoints.record_test(checkpoint.step, results)
         record_config(directory, config, checkpoint.step)
         if plan.record is not None:
             write_record(directory, plan.record)
-        line = to_json({"step": checkpoint.step, "split": "test", **after})
+        line = to_json({"step": checkpoint.step, "split": "test", **results})
         replace_file(directory / "metrics.jsonl", f"{line}\n")
         directory.rename(out)
     counts = {"images": number * plan.config.data.batch_size, "training_images": plan.train.num_examples}

@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 import recipe
 from flax.traverse_util import flatten_dict
+from small_run import config, records
 
+from resnet_jax.checkpoints.reader import open_checkpoint
 from resnet_jax.distributed.devices import Parallel
-from resnet_jax.runs.saved.recalibrate import recalibrated
+from resnet_jax.runs.saved.recalibrate import recalibrate, recalibrated
+from resnet_jax.runs.trainer import train
 from resnet_jax.training import optim
 from resnet_jax.training.state import TrainState
 
@@ -76,3 +79,16 @@ def test_mistakes_are_errors(x64):
         recalibrated(MODEL, state(parallel), [], parallel)
     with pytest.raises(ValueError, match="has no running statistics"):
         recalibrated(MODEL, dataclasses.replace(state(parallel), batch_stats={}), [], parallel)
+
+
+@pytest.mark.slow
+def test_averaged_weights_are_recalibrated_beside_the_others(tmp_path, tfds_dir):
+    train(config(tmp_path / "run", tfds_dir, optim__ema_decay=0.5))
+    result = recalibrate(tmp_path / "run", tmp_path / "out", ema=True, batches=1)
+    (record,) = records(tmp_path / "out", "test")
+    raw = records(tmp_path / "run", "test")[-1]
+    assert all(record[name] == raw[name] for name in ("loss", "top1", "images"))
+    assert record["ema_loss"] == result["after"]["loss"] != raw["ema_loss"] and "ema_images" not in record
+    before, after = (open_checkpoint(tmp_path / name).arrays for name in ("run", "out"))
+    jax.tree.map(np.testing.assert_array_equal, before["batch_stats"], after["batch_stats"])
+    assert not np.array_equal(*(flatten_dict(x["ema"]["batch_stats"])["stem", "norm", "mean"] for x in (before, after)))
