@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -38,6 +39,12 @@ def check_inside(path: Path, folder: Path) -> None:
         raise ValueError(f"{path.name} leads out of {str(folder)!r}, to {str(target)!r}")
     if target.exists() and not target.is_file():
         raise ValueError(f"{path.name} is a folder or a device; expected a file")
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def to_json(value: Any, indent: int | None = None) -> str:

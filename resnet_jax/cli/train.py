@@ -12,6 +12,7 @@ from resnet_jax.cli.commands import typed_values
 from resnet_jax.cli.messages import as_typed, fail
 from resnet_jax.cli.shared import load_base, with_named_data, with_shrinking_warmup
 from resnet_jax.config import Config, TrainConfig, changes, default_workdir, flat, to_dict
+from resnet_jax.config.messages import with_model_option
 
 Request = Config
 DESCRIPTION = """Train a residual network: --workdir is the run's folder. The same command on the same folder resumes.
@@ -50,11 +51,14 @@ def make_request(values: dict[str, Any]) -> Config:
     inherited: Mapping[str, Any] = {}
     if (source := _source(config)) is not None:
         inherited = _inherited(source, config, explicit)
-        config = fill(config, inherited)
+    elif config.init.from_ is not None and "model.name" not in values and not _is_started_here(config):
+        inherited = _net_of_weights(config, is_explicit="model.name" in explicit)
+    config = fill(config, inherited)
     if "workdir" not in values and config.workdir == Config.workdir:
         config = replace(config, workdir=default_workdir(config))
     if (started := _started(config)) is not None:  # the same command resumes, whatever has become of the source
-        return fill(config, _inherited(started, config, explicit))
+        names_net = "model.name" not in values and _may_be_weights(config)
+        return fill(config, _inherited(started, config, explicit - {"model.name"} if names_net else explicit))
     if inherited:
         shown = ", ".join(f"{name}={value!r}" for name, value in inherited.items())
         print(as_typed(f"taken from {config.init.from_}: {shown}"))
@@ -62,17 +66,46 @@ def make_request(values: dict[str, Any]) -> Config:
 
 
 def _source(config: Config) -> Config | None:
-    """The config of the run that this one takes its first weights from; None for a file of weights."""
+    """The config of the run that this one takes its first weights from; None for other weights."""
     from resnet_jax.runs.files.config_file import read_config
-    from resnet_jax.runs.files.directory import find_run_directory
+    from resnet_jax.runs.files.directory import find_run_directory, is_run
 
-    if config.init.from_ is None:
+    if config.init.from_ is None or not is_run(config.init.from_):
         return None
     try:
         folder = find_run_directory(config.init.from_)
         return read_config(folder) if (folder / "config.json").is_file() else None
     except (OSError, ValueError) as error:
         fail(f"init.from: {error}")
+
+
+def _is_started_here(config: Config) -> bool:
+    """Whether the run that these options name has started: then its config has the net, and the source may be gone."""
+    return config.workdir != Config.workdir and _started(config) is not None
+
+
+def _may_be_weights(config: Config) -> bool:
+    """Whether the source is no run, or has gone."""
+    from resnet_jax.files import expanded
+    from resnet_jax.runs.files.directory import is_run
+
+    source = str(config.init.from_)
+    return not is_run(source) or not expanded(source).exists()
+
+
+def _net_of_weights(config: Config, *, is_explicit: bool) -> Mapping[str, Any]:
+    """The net of the weights to start from, if it is another; a config's net stays where they fit it."""
+    from resnet_jax.runs.files.directory import is_missing_file, is_run
+    from resnet_jax.runs.starting.warm_start import net_of
+
+    source = str(config.init.from_)
+    if is_run(source) or is_missing_file(source):  # a run without a config; what is missing the trainer reports
+        return {}
+    try:
+        name = net_of(source, config.model.name if is_explicit else None, ema=config.init.ema)
+    except (OSError, ValueError) as error:
+        fail(f"init.from: {with_model_option(str(error), '--model.name')}")
+    return {} if name == config.model.name else {"model.name": name}
 
 
 def _started(config: Config) -> Config | None:

@@ -38,6 +38,11 @@ def as_typed(message: str) -> str:
     return FIELD.sub(lambda match: option_of(match[1]) + (" " if match[2] else ""), message)
 
 
+def with_model_option(message: str, option: str) -> str:
+    """The message with an option for the argument `model`: "pass model='resnet18'" becomes "pass --model resnet18"."""
+    return re.sub(r"\bmodel='(\w+)'", rf"{option} \1", message)
+
+
 def option_of(field: str) -> str:
     """The option of a config's field: "--init.from" of "init.from_"."""
     return "--" + field.rstrip("_").replace("_", "-")

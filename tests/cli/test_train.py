@@ -148,9 +148,9 @@ def test_a_shipped_config_names_the_option_it_needs(tmp_path, monkeypatch, capsy
     monkeypatch.chdir(tmp_path)
     for line, error in {
         "--config transfer_resnet18": "init.from: nothing at 'resnet18-f37072fd.pth'; expected a run or a file of "
-        "weights (.safetensors, .pth, .npz or .h5; none is downloaded); set --init.from",
+        "weights (.safetensors, .pth, .npz or .h5); set --init.from",
         "--init.from runs/nope --data.path other": "init.from: nothing at 'runs/nope'; ",
-        "--init.from resnet18": "init.from: nothing at 'resnet18'; expected a run or a file of weights (",
+        "--init.from resnet18": "init.from: no file 'resnet18'; did you mean timm/resnet18.a1_in1k?",
         "--config folder_resnet18": "no file or folder 'pictures'; expected --data.path PATH, ",
         "--data.train-split train[:50]": "got 128; did you mean 16?",
     }.items():

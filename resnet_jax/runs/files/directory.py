@@ -8,10 +8,8 @@ from pathlib import Path
 from resnet_jax.files import expanded
 from resnet_jax.metrics.confusion import FOLDER, remove_evaluation
 from resnet_jax.models import MODELS
-from resnet_jax.weights.readers import HUB_FILES
+from resnet_jax.weights.readers import HUB_FILES, SUFFIXES
 from resnet_jax.weights.sources.local import is_checkpoint
-
-WEIGHT_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".npz", ".h5", ".pkl", ".json")  # of files of weights
 
 
 def make_directory(directory: Path) -> None:
@@ -39,11 +37,17 @@ def is_run(source: str | Path) -> bool:
     path = expanded(source)
     if path.is_dir():
         return is_checkpoint(path) or not any((path / name).is_file() for name in HUB_FILES)
-    if path.exists() or path.suffix in WEIGHT_SUFFIXES or "://" in str(source):
+    if path.exists() or is_missing_file(source) or "://" in str(source):
         return False
     if len(path.parts) == 2 and not path.is_absolute():  # as repositories of the hub are named
-        return path.parts[0] not in ("timm", "torchvision") and path.parent.is_dir()
+        return path.parts[0] == "runs" or (path.parts[0] not in ("timm", "torchvision") and path.parent.is_dir())
     return str(source) not in MODELS
+
+
+def is_missing_file(source: str | Path) -> bool:
+    """Whether a source of weights is the path of a file, by its suffix, and there is none."""
+    path = expanded(source)
+    return path.suffix in SUFFIXES and "://" not in str(source) and not path.exists()
 
 
 def has_results(directory: Path) -> bool:

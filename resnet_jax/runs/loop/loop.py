@@ -67,7 +67,8 @@ class TrainingLoop:
           ValueError, OSError: a file of the run is corrupted or cannot be written.
         """
         state, metadata = self._trainer.fresh(None if begin is None else begin.variables), {}
-        self._warm_started = None if begin is None else {"from": self._config.init.from_, "step": begin.step}
+        if begin is not None:
+            self._warm_started = {"from": self._config.init.from_, "step": begin.step, **begin.origin}
         if checkpoint is not None:
             metadata = checkpoint.metadata
             is_local = self._config.model.bn_axis is None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from dataclasses import dataclass
 
+from resnet_jax.config.messages import with_model_option
 from resnet_jax.errors import AmbiguousWeights, NotFinite
 from resnet_jax.runs.files.directory import is_run
 from resnet_jax.runs.starting.opening import SavedRun, open_run
@@ -87,7 +87,6 @@ def load_weights(source: str, *, model: str | None, ema: bool, allow_nonfinite: 
     except NotFinite as error:
         raise ValueError(error.problem) from None
     except ValueError as error:
-        message = re.sub(r"pass model='(\w+)'", r"--model \1 chooses it", str(error))
-        if message == str(error):
+        if (message := with_model_option(str(error), "--model")) == str(error):
             raise
         raise ValueError(message) from None

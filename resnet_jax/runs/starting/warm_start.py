@@ -1,10 +1,11 @@
-"""Weights to start a run from: those of another run or of a file."""
+"""Weights to start a run from: those of another run, or from any source of `load_pretrained`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
@@ -14,8 +15,9 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from resnet_jax.config import OptimConfig, place
 from resnet_jax.data.sources.label_kinds import count_in_words
 from resnet_jax.errors import AmbiguousWeights, NotFinite, WrongModel, composed, did_you_mean, listed
-from resnet_jax.files import expanded
+from resnet_jax.files import expanded, sha256
 from resnet_jax.models import MODELS, registered_name, shapes
+from resnet_jax.runs.files.directory import is_missing_file, is_run
 from resnet_jax.runs.files.image_record import trained_on
 from resnet_jax.runs.planning.plan import RunPlan
 from resnet_jax.runs.starting.opening import SavedRun, open_run
@@ -23,7 +25,10 @@ from resnet_jax.tasks import Task, get_task, task_name
 from resnet_jax.types import Preprocess, Pretrained, Variables
 from resnet_jax.weights import classes_of, load_pretrained
 from resnet_jax.weights.checkpoint import pretrained
-from resnet_jax.weights.readers import WEIGHT_FILES
+from resnet_jax.weights.readers import SUFFIXES, WEIGHT_FILES
+from resnet_jax.weights.readers.shards import shard_names
+from resnet_jax.weights.sources import resolve
+from resnet_jax.weights.sources.local import hub_cache
 
 CLASSIFIER = ("params", "head", "dense")
 COMPONENTS = ("stages", "stem", "head", "conv", "norm", "act")  # in other components the same arrays mean another net
@@ -35,10 +40,11 @@ class WarmStart(NamedTuple):
 
     variables: Variables
     preprocess: Preprocess  # that they were trained with
-    step: int | None  # of the run; None for a file
+    step: int | None  # of the run; None for other weights
     message: str  # for the user
-    run: SavedRun | None = None  # None for a file
+    run: SavedRun | None = None  # None for other weights
     task: Task | None = None  # that of the run to start, as a head that is kept needs it: see `Task.with_head`
+    origin: Mapping[str, Any] = MappingProxyType({})  # of other weights than a run's: see `weights_origin`
 
 
 def warm_start(
@@ -51,10 +57,10 @@ def warm_start(
     ema: bool = False,
     task: Task | None = None,
 ) -> WarmStart:
-    """The weights of a run or of a PyTorch file, for `model`.
+    """The weights of a run, or from another source of `load_pretrained`, for `model`.
 
     Args:
-      source: a run directory, or a file that `load_pretrained` reads.
+      source: a run directory, or what `load_pretrained` reads.
       classes: names of the outputs of `model`.
       head: keep the classifier or initialise a new one; None: keep that of a run of the same task and classes. Kept
         outputs are reordered as `classes`.
@@ -62,7 +68,7 @@ def warm_start(
       task: what `model` is for; None: classification.
 
     Raises:
-      FileNotFoundError: there is no such run or file.
+      FileNotFoundError: there are no such weights.
       ValueError: the arrays do not fit the model, or belong to one with other components; the kept classifier has
         another number of classes, or is of a run of another task; a step of a file; missing averaged weights.
     """
@@ -70,25 +76,26 @@ def warm_start(
         raise ValueError(f"expected head new or keep, got {head!r}")
     check_source(source)
     task, path = get_task("classification") if task is None else task, expanded(source)
-    if path.is_file():
-        if step != "latest":
-            raise ValueError(f"{path} is a file; only runs have steps")
-        weights = _read_file(path, model, keeps_head=head == "keep", ema=ema)
+    if is_run(source):
+        weights, origin = _read_run(path, classes, task, head, step, ema), {}
     else:
-        weights = _read_run(path, classes, task, head, step, ema)
+        if step != "latest":
+            raise ValueError(f"{source} is a file; only runs have steps")
+        weights = _read_weights(source, model, classes, keeps_head=head == "keep", ema=ema)
+        origin = weights_origin(source)
     if weights.keeps_head and weights.num_classes != len(classes):
-        problem = f"expected a classifier of {len(classes)} classes, got one of {weights.num_classes} in {path}"
+        problem = f"expected a classifier of {len(classes)} classes, got one of {weights.num_classes} in {source}"
         raise ValueError(f"{problem}; --init.head new initialises one")
-    variables = _fit(weights, model, path)
+    variables = _fit(weights, model, source)
     if weights.keeps_head and weights.run is not None:
         task = task.with_head(weights.run.checkpoint.metadata.get("task_record", {}), weights.order)
     step_of_run = None if weights.run is None else weights.run.checkpoint.step
     message = weights.message(source)
-    return WarmStart(variables, weights.loaded.preprocess, step_of_run, message, weights.run, task)
+    return WarmStart(variables, weights.loaded.preprocess, step_of_run, message, weights.run, task, origin)
 
 
 class _Weights(NamedTuple):
-    """Weights of a run or of a file, before they are fitted to a model."""
+    """Weights of a run or from elsewhere, before they are fitted to a model."""
 
     loaded: Pretrained
     num_classes: int
@@ -126,25 +133,55 @@ def _read_run(path: Path, classes: Sequence[str], task: Task, head: str | None, 
     return _Weights(loaded, count, description, keeps_head, order, run)
 
 
-def _read_file(path: Path, model: nn.Module, *, keeps_head: bool, ema: bool) -> _Weights:
-    """The weights of a file, with its classifier if `keeps_head`."""
+def _read_weights(
+    source: str | Path, model: nn.Module, classes: Sequence[str], *, keeps_head: bool, ema: bool
+) -> _Weights:
+    """Weights that are not a run's, with their classifier if `keeps_head`."""
     which, note = True if ema else None, ""
     try:
-        count = classes_of(path, model, ema=which)
+        count = classes_of(source, model, ema=which)
     except AmbiguousWeights:
         which, note = False, ", its raw weights (--init.ema takes the averaged ones)"
-        count = classes_of(path, model, ema=which)
+        count = classes_of(source, model, ema=which)
     try:
-        loaded = load_pretrained(path, model=model, num_classes=count if keeps_head else 0, ema=which)
+        loaded = load_pretrained(source, model=model, num_classes=count if keeps_head else 0, ema=which)
     except WrongModel as error:
         hint = f"choose its net: --model.name {error.match.names[0]}"
         raise ValueError(f"{error.file} is {error.match}; {hint}") from None
     except NotFinite as error:
         raise ValueError(error.problem) from None
-    return _Weights(loaded, count, f"{count} classes{note}", keeps_head)
+    order = _order(loaded.classes, classes) if keeps_head and loaded.classes is not None else None
+    return _Weights(loaded, count, f"{count} classes{note}", keeps_head, order)
 
 
-def _fit(weights: _Weights, model: nn.Module, path: Path) -> Variables:
+def net_of(source: str | Path, model: str | None = None, *, ema: bool = False) -> str:
+    """The registered net of weights that are not a run's: `model` if they fit it.
+
+    Raises:
+      ValueError, OSError: as `check_source` and `load_pretrained`.
+    """
+    check_source(source)
+    for which in (True,) if ema else (None, False):
+        try:
+            return load_pretrained(source, model=model, ema=which, allow_nonfinite=True).name
+        except WrongModel as error:
+            return str(error.match.names[0])
+        except AmbiguousWeights:
+            if which is not None:
+                raise
+    raise AssertionError("a file has raw weights or is not ambiguous")
+
+
+def weights_origin(source: str | Path) -> dict[str, Any]:
+    """What identifies weights later: the files' SHA-256 as "files", and of a repository of the hub its "revision"."""
+    path = resolve(source).path
+    shards = map(path.with_name, shard_names(path) if path.suffix == ".json" else ())
+    files = {file.name: sha256(file) for file in (path, *shards)}
+    revision = path.parent.name if hub_cache(path.parent) else None
+    return {"files": files} | ({} if revision is None else {"revision": revision})
+
+
+def _fit(weights: _Weights, model: nn.Module, source: str | Path) -> Variables:
     """The variables for `model`, without those of a classifier that is to be initialised.
 
     Raises:
@@ -157,22 +194,25 @@ def _fit(weights: _Weights, model: nn.Module, path: Path) -> Variables:
         variables = {at: x[..., order] if at[:3] == CLASSIFIER else x for at, x in variables.items()}
     expected = {at: x for at, x in flatten_dict(shapes(model, model.image_size).variables).items() if is_used(at)}
     problems = _mismatches({at: x.shape for at, x in variables.items()}, {at: x.shape for at, x in expected.items()})
-    if problems and path.is_dir() and loaded.name != registered_name(model):
-        raise ValueError(f"{path} is a run of {loaded.name}; choose its net: --model.name {loaded.name}")
+    if problems and weights.run is not None and loaded.name != registered_name(model):
+        raise ValueError(f"{source} is a run of {loaded.name}; choose its net: --model.name {loaded.name}")
     if problems:
-        raise ValueError(f"the weights of {path} ({loaded.name}) do not fit the model: {listed(problems, 3)}")
+        raise ValueError(f"the weights of {source} ({loaded.name}) do not fit the model: {listed(problems, 3)}")
     for name in COMPONENTS:
         theirs, ours = (getattr(net, name) for net in (loaded.model, model))
         if theirs != ours:
             problem = f"expected {name} {_named(ours)}, got {_named(theirs)}"
-            raise ValueError(f"the weights of {path} ({loaded.name}) are of another model: {problem}")
+            raise ValueError(f"the weights of {source} ({loaded.name}) are of another model: {problem}")
     return unflatten_dict(variables)
 
 
 def check_source(source: str | Path) -> None:
-    """Raises FileNotFoundError if there is neither a run nor a file of weights."""
+    """Downloads published weights; raises FileNotFoundError if there is neither a run nor a file of weights."""
     path = expanded(source)
     if path.exists():
+        return
+    if not is_run(source) and not is_missing_file(source):
+        resolve(source)
         return
     beside = [other.name for other in path.parent.iterdir() if _is_source(other)] if path.parent.is_dir() else []
     hint = did_you_mean(path.name, [] if str(path) in MODELS else beside, "set --init.from")
@@ -180,7 +220,7 @@ def check_source(source: str | Path) -> None:
 
 
 def _is_source(path: Path) -> bool:
-    return (path / "config.json").is_file() or path.suffix in (".safetensors", ".pth", ".pt", ".bin", ".npz", ".h5")
+    return (path / "config.json").is_file() or path.suffix in SUFFIXES[:-1]  # .json has other things, too
 
 
 def note_trained_images(start: WarmStart, plan: RunPlan) -> list[str]:

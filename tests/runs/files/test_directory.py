@@ -19,7 +19,14 @@ def test_a_start_from_scratch_removes_earlier_reports_and_keeps_other_files(tmp_
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
-        *(("runs", True), ("runs/a", True), ("runs/a/checkpoints", True), ("runs/gone", True), ("gone", True)),
+        *(
+            ("runs", True),
+            ("runs/a", True),
+            ("runs/a/checkpoints", True),
+            ("runs/gone", True),
+            ("gone", True),
+            ("owner/a", False),
+        ),
         *(("hub", False), ("hub/model.safetensors", False), ("gone.pth", False), ("resnet50", False)),
         *(("timm/resnet50.a1_in1k", False), ("torchvision/resnet50.IMAGENET1K_V1", False), ("owner/net", False)),
         *(("https://example.org/a/b.pth", False), ("/nowhere/runs/a", True)),

@@ -10,13 +10,16 @@ import optax
 import pytest
 import recipe
 from flax.traverse_util import flatten_dict
+from hub_folder import write_hub_folder
 
 from resnet_jax import Preprocess, TrainState, load_checkpoint, save_checkpoint, save_torch_state
 from resnet_jax.checkpoints.reader import open_checkpoint
 from resnet_jax.cli.train import parse
 from resnet_jax.config import Config, DataConfig, InitConfig, ModelConfig, OptimConfig, TrainConfig
 from resnet_jax.errors import AmbiguousWeights, SetupError
+from resnet_jax.files import sha256
 from resnet_jax.models import create_model
+from resnet_jax.runs.files.config_file import record_config
 from resnet_jax.runs.files.directory import find_run_directory
 from resnet_jax.runs.planning.plan import make_plan
 from resnet_jax.runs.saved.replay import replay
@@ -228,3 +231,39 @@ def test_fine_tuning_at_a_high_rate_is_noted():
     ]
     for config in (OptimConfig(peak_lr=0.01), OptimConfig(optimizer="adamw"), OptimConfig(freeze="stem|stage")):
         assert note_default_rate(config) == []
+
+
+def test_weights_bring_their_net_and_the_command_resumes_without_them(tmp_path, capsys):
+    """`--model.name` is not repeated, and the files' checksums are known; tests/test_weights_job.py trains."""
+    write_hub_folder(tmp_path / "hub")
+    line = f"--workdir {tmp_path}/run --init.from {tmp_path}/hub".split()
+    started = parse(line)
+    assert started.model.name == "resnet18"
+    assert capsys.readouterr().out == f"taken from {tmp_path}/hub: --model.name 'resnet18'\n"
+    start = warm_start(tmp_path / "hub", create_model("resnet18", num_classes=2), "ab")
+    assert start.origin == {"files": {"model.safetensors": sha256(tmp_path / "hub/model.safetensors")}}
+    (tmp_path / "run").mkdir()
+    record_config(tmp_path / "run", started, 0)
+    shutil.rmtree(tmp_path / "hub")
+    assert parse(line) == started
+
+
+def test_a_configs_net_gives_way_to_that_of_the_weights_and_a_typed_one_is_an_error(tmp_path, capsys):
+    write_hub_folder(tmp_path / "hub", model="resnet18")
+    (tmp_path / "mine.py").write_text(
+        "from resnet_jax.config import *\nconfig = Config(model=ModelConfig(name='resnet34', drop_rate=0.5))"
+    )
+    config = parse(["--config", str(tmp_path / "mine.py"), "--init.from", str(tmp_path / "hub")])
+    assert config.model == ModelConfig(name="resnet18", drop_rate=0.5) and config.workdir == "runs/digits_resnet18"
+    typed = parse(["--model.name", "resnet34", "--init.from", str(tmp_path / "hub")])
+    assert typed.model.name == "resnet34"
+    with pytest.raises(ValueError, match="model.safetensors is .*; choose its net: --model.name resnet18$"):
+        warm_start(tmp_path / "hub", create_model("resnet34", num_classes=3), "abc")
+
+
+def test_a_kept_classifier_follows_the_names_of_the_weights(tmp_path):
+    variables = write_hub_folder(tmp_path / "hub", ("cat", "dog", "owl"))
+    model = create_model("resnet18", num_classes=3)
+    turned = warm_start(tmp_path / "hub", model, ("owl", "cat", "dog"), head="keep").variables
+    for name, array in variables["params"]["head"]["dense"].items():
+        np.testing.assert_array_equal(turned["params"]["head"]["dense"][name], array[..., [2, 0, 1]])
