@@ -13,7 +13,7 @@ import pytest
 import resnet_jax
 from resnet_jax.tasks.losses import cross_entropy, label_weights
 
-LIBRARY = Path(__file__).parent / "library_use.py"
+LIBRARY = Path(__file__).parent / "helpers" / "library_use.py"
 
 
 def python(code, *arguments):

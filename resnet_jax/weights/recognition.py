@@ -17,7 +17,7 @@ from resnet_jax.weights.convert import to_state
 from resnet_jax.weights.names import Names, known_tables
 from resnet_jax.weights.readers.weight_file import StoredArray
 
-# {signature: {layout: names of nets}}; `PYTHONPATH=tests python tests/models/test_registry.py` writes it.
+# {signature: {layout: names of nets}}; `PYTHONPATH=tests/helpers python tests/models/test_registry.py` writes it.
 FILE = Path(__file__).with_name("signatures.json")
 
 

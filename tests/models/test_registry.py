@@ -1,7 +1,7 @@
 """The exam of every registered net: values with two blocks a stage, shapes and names of the whole net.
 
 Parameter names are public: checkpoints have them. To accept new ones:
-`PYTHONPATH=tests python tests/models/test_registry.py`.
+`PYTHONPATH=tests/helpers python tests/models/test_registry.py`.
 """
 
 import copy
@@ -87,7 +87,9 @@ def test_shapes_and_names(name):
     model = create_model(name)
     size, (outputs, variables, *_) = traced(model)
     accepted = json.loads(GOLDEN.read_text())
-    assert name in accepted, "a new net; to accept its names: PYTHONPATH=tests python tests/models/test_registry.py"
+    assert name in accepted, (
+        "a new net; to accept its names: PYTHONPATH=tests/helpers python tests/models/test_registry.py"
+    )
     assert describe(name, variables) == accepted[name]
     assert outputs.logits.shape == (1, model.num_classes)
     assert outputs.logits.dtype == jnp.float32

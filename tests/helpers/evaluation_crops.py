@@ -1,6 +1,6 @@
 """Pictures, and what the evaluation transforms of timm and torchvision make of them; as a script, writes their file.
 
-PYTHONPATH=tests:. python tests/evaluation_crops.py, with timm and torchvision.
+PYTHONPATH=tests/helpers:. python tests/helpers/evaluation_crops.py, with timm and torchvision.
 """
 
 import math
@@ -13,7 +13,7 @@ from PIL import Image
 from resnet_jax import Preprocess
 from resnet_jax.models.spec import IMAGENET
 
-FILE = Path(__file__).parent / "golden" / "evaluation_crops.npz"
+FILE = Path(__file__).parents[1] / "golden" / "evaluation_crops.npz"
 SIZE = 24
 SHAPES = ((60, 90), (91, 60), (33, 47), (7, 96), (17, 20), (24, 24), (1, 40), (40, 1))  # height, width
 TIMM = (
