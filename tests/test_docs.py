@@ -62,7 +62,7 @@ def files(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory):
-    """Files of weights of a ResNet-18: PyTorch's and safetensors."""
+    """Weights of a ResNet-18: PyTorch's file, safetensors, and timm's folder, which is read instead of a download."""
     root = tmp_path_factory.mktemp("weights")
     model = create_model("resnet18")
     variables = jax.jit(lambda key: model.init(key, np.zeros((1, 32, 32, 3), np.float32), train=False))(
@@ -70,6 +70,10 @@ def weights(tmp_path_factory):
     )
     save_torch_state(variables, "resnet18", root / "weights.safetensors")
     write_torch_file(root / "resnet18-f37072fd.pth", read_state(root / "weights.safetensors"))
+    timm = root / "timm" / "resnet18.a1_in1k"
+    timm.mkdir(parents=True)
+    (timm / "model.safetensors").hardlink_to(root / "weights.safetensors")
+    (timm / "config.json").write_text('{"architecture": "resnet18", "pretrained_cfg": {"tag": "a1_in1k"}}')
     return root
 
 

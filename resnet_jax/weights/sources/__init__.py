@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sys
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,12 +89,23 @@ def _is_local(path: Path, text: str) -> bool:
 
 def _local(path: Path, text: str) -> Source:
     if not path.exists():
-        raise FileNotFoundError(f"no file {text!r}; {suggestion(text) or EXPECTED}")
+        is_cut = text.startswith(("http:/", "https:/"))
+        hint = "pass an address as a string: https://HOST/FILE" if is_cut else suggestion(text) or EXPECTED
+        raise FileNotFoundError(f"no file {text!r}; {hint}")
     if is_published_name(text) and default_weights(text.partition("/")[2].partition(".")[0]) is not None:
-        warnings.warn(f"{text} is in the current folder and is read instead of the published weights", stacklevel=4)
+        message = f"{text} is in the current folder and is read instead of the published weights"
+        warnings.warn(message, stacklevel=_stacklevel())
     if is_checkpoint(path):
         return Source(path, is_checkpoint=True)
     return Source(hub_file(path) if path.is_dir() else path)
+
+
+def _stacklevel() -> int:
+    """That of a warning which names the caller outside this package."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_globals.get("__name__", "").startswith("resnet_jax.") and frame.f_back is not None:
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 def _check_no_revision(text: str, revision: str | None) -> None:

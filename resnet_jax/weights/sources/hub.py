@@ -82,8 +82,8 @@ def download_repository(
     except errors.HFValidationError as error:
         raise DownloadFailed(f"{name} is not a name of a repository: {one_line(error)}") from None
     except errors.LocalEntryNotFoundError as error:
-        reason = error.__cause__ and one_line(error.__cause__) or "it is set offline"
-        raise DownloadFailed(f"{name} is not in the cache, and the hub is not reached: {reason}") from None
+        reason = one_line(error.__cause__)[:300] if error.__cause__ is not None else "nothing is downloaded offline"
+        raise DownloadFailed(f"{name} is not in the hub's cache, and cannot be downloaded: {reason}") from None
     # Clients of HTTP differ between versions of huggingface_hub; hf_xet raises RuntimeError.
     except (errors.HTTPError, OSError, RuntimeError) as error:
         raise DownloadFailed(f"{name} cannot be downloaded: {one_line(error)}") from None

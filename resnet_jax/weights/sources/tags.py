@@ -51,6 +51,8 @@ def is_published_name(name: str) -> bool:
 
 def suggestion(source: str) -> str:
     """What a source that is nowhere could be: "did you mean timm/resnet50.a1_in1k?"; "" without an idea."""
+    if source.startswith(("hf-hub:", "hf_hub:")):  # as timm has it
+        return f"did you mean {source[7:]}?"
     library, separator, rest = source.rpartition("/")
     model, _, tag = rest.partition(".")
     close = difflib.get_close_matches(library.casefold(), LIBRARIES, n=1, cutoff=0.7)

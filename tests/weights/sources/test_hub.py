@@ -72,10 +72,10 @@ def test_without_the_hub_the_cache_is_read(hub, tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     count = len(hub.requests)
     assert download_repository("org/net", cache_dir=tmp_path) == folder
-    with pytest.raises(DownloadFailed, match="^org/other is not in the cache, and the hub is not reached: .*offline"):
+    with pytest.raises(DownloadFailed, match="^org/other is not in the hub's cache, and .*offline"):
         download_repository("org/other", cache_dir=tmp_path)
     with pytest.raises(
-        DownloadFailed, match="^org/other is not in the cache, and the hub is not reached: it is set off"
+        DownloadFailed, match="^org/other is not in the hub's cache, and cannot be downloaded: nothing is"
     ):
         download_repository("org/other", cache_dir=tmp_path, is_offline=True)
     assert len(hub.requests) == count

@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -13,7 +15,7 @@ from safetensors.numpy import save, save_file
 from web_server import Page
 
 from resnet_jax import create_model, load_pretrained
-from resnet_jax.errors import DownloadFailed, UnreadableWeights
+from resnet_jax.errors import DownloadFailed, MissingExtra, UnreadableWeights
 from resnet_jax.models.published import PublishedWeights
 from resnet_jax.weights.labels import label_set
 from resnet_jax.weights.sources import resolve
@@ -119,6 +121,14 @@ def test_other_repositories_have_their_configuration(hub, publish, cache):
     check(load_pretrained("timm/new.tag@main"), row=None)  # newer than the table
 
 
+def test_without_huggingface_hub_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    message = r"^huggingface_hub is not installed: pip install 'flax-resnets\[hub\]'$"
+    for load in (lambda: load_pretrained("timm/resnet50.a1_in1k"), lambda: create_model("resnet50", pretrained=True)):
+        with pytest.raises(MissingExtra, match=message):
+            load()
+
+
 def test_an_address_is_a_source(site, cache):
     site.pages["/models/cifar_resnet8-final.safetensors"] = Page(BODY)
     for local_files_only in (False, True):
@@ -141,8 +151,9 @@ def test_what_is_on_this_machine_comes_first(publish, tmp_path, monkeypatch):
     folder.mkdir(parents=True)
     save_file(STATE, folder / "model.safetensors")
     message = "timm/cifar_resnet8.a1_in1k is in the current folder and is read instead of the published weights"
-    with pytest.warns(UserWarning, match=f"^{message}$"):
+    with pytest.warns(UserWarning, match=f"^{message}$") as warnings:
         assert resolve("timm/cifar_resnet8.a1_in1k").published is None
+    assert warnings[0].filename == __file__
 
 
 def test_what_is_nowhere_is_one_line_without_the_network(tmp_path, monkeypatch):
@@ -155,6 +166,8 @@ def test_what_is_nowhere_is_one_line_without_the_network(tmp_path, monkeypatch):
         "org/net.safetensors": "no file 'org/net.safetensors'; expected a file of weights",
         "./org/net": "no file './org/net'; expected a file of weights",
         "a/b/c": "no file 'a/b/c'; expected a file of weights",
+        "hf-hub:timm/resnet50": r"no file .*; did you mean timm/resnet50\?",
+        Path("https://a.org/b.pth"): "no file 'https:/a.org/b.pth'; pass an address as a string: https://HOST/FILE",
         "timm/resnet50.a1": "no file 'timm/resnet50.a1', and timm publishes no weights 'a1' of resnet50; did you mean ",
     }.items():
         with pytest.raises(FileNotFoundError, match=f"^{message}"):

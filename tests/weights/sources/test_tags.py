@@ -48,6 +48,7 @@ def test_names_of_nets_are_suggestions():
         "ResNet50": "did you mean timm/resnet50.a1_in1k?",
         "tim/resnet50.a1_in1k": "did you mean timm/resnet50.a1_in1k?",
         "torchvison/resnet50": "did you mean torchvision/resnet50.IMAGENET1K_V2?",
+        "hf-hub:org/net": "did you mean org/net?",
         "microsoft/resnet-50": "",
         "microsoft/resnet50": "",
         "runs/digits": "",
