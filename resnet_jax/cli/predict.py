@@ -59,8 +59,8 @@ def run(request: Request) -> None:
         raise ValueError(f"{request.weights} has no classifier; resnet-jax features writes its feature maps")
     files = image_files(request.images)
     compare_images(trained, files)
-    if trained.run is None and trained.net.classes is None:
-        print(f"note: the names of the classes of {request.weights} are not known", file=sys.stderr)
+    if trained.note:
+        print(f"note: {trained.note}", file=sys.stderr)
     cache_compilations()
     predictions = predict(trained.net, trained.task, files, batch_size=request.batch_size, top=request.top)
     if request.csv:

@@ -80,7 +80,8 @@ class LabelSet:
         ]:
             ids = ", ".join(several)
             return f"{label!r} is the name of several classes of {self.name}; pass a synset id: {ids}"
-        hint = did_you_mean(label, self.names, f"expected a synset id, as {self.ids[0]}, or the name of a class")
+        ids = f"expected a synset id, as {self.ids[0]}, or the name of a class"
+        hint = did_you_mean(label, self.names, f"expected {listed(self.names, 5)}" if self.ids == self.names else ids)
         return f"{self.name} has no class {label!r}; {hint}"
 
     @cached_property

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import pytest
 from command_line import SHORT, mistake, output, write_classes
+from hub_folder import write_hub_folder
 
 from resnet_jax.checkpoints.reader import open_checkpoint
 from resnet_jax.cli.main import main
@@ -222,3 +223,15 @@ def test_other_classes_than_the_weights_and_missing_data_are_one_line(hub, photo
     assert f"the classes of {tmp_path}/set are not those of {hub}: " in error
     assert "no class 'owls'; did you mean owl?" in error
     assert f"{hub} has no data of its own; expected --data.path FOLDER" in mistake(capsys, "eval", hub)
+
+
+def test_imagenets_folders_are_matched_by_synset_id_or_name(tmp_path, photos, capsys):
+    """Two classes of ImageNet-1k are called crane: n02012849 is the bird."""
+    write_hub_folder(tmp_path / "large", [str(k) for k in range(1000)], label_names=[])
+    for name in ("n02012849", "Great_White_Shark"):
+        shutil.copytree(photos / "owl", tmp_path / "set" / name)
+    line = ("eval", tmp_path / "large", "--data.path", tmp_path / "set", "--no-pictures")
+    result = json.loads(output(capsys, *line, "--json"))
+    assert {k: one["images"] for k, one in enumerate(result["classes"]) if one["images"]} == {2: 2, 134: 2}
+    shutil.move(tmp_path / "set/n02012849", tmp_path / "set/crane")
+    assert "'crane' is the name of several classes of imagenet-1k" in mistake(capsys, *line)

@@ -15,6 +15,7 @@ from hub_folder import write_hub_folder
 
 from resnet_jax import load_pretrained
 from resnet_jax.cli.main import main
+from resnet_jax.weights.labels import label_set
 
 
 @pytest.mark.slow
@@ -81,13 +82,19 @@ def test_weights_in_the_hubs_layout_name_the_classes(hub, photos, tmp_path, caps
     assert float(rows[1]["probability1"]) == pytest.approx(first["probability"], rel=1e-4)
 
 
-def test_classes_without_names_are_numbers(tmp_path, photos, capsys):
+def test_classes_without_names_are_numbers_or_assumed(tmp_path, photos, capsys):
+    """Of a net with as many classes as its first published weights, they are assumed to be those."""
     write_hub_folder(tmp_path / "hub", label_names=[])
     line = json.loads(output(capsys, "predict", tmp_path / "hub", photos / "owl/owl0.png", "--json", "--top", "1"))
     (best,) = line["predictions"]
     assert best["class"] == str(best["index"])
-    main(["predict", str(tmp_path / "hub"), str(photos / "owl/owl0.png"), "--top", "1"])
-    assert "the names of the classes of " in capsys.readouterr().err
+    write_hub_folder(tmp_path / "large", [str(k) for k in range(1000)], label_names=[])
+    for name, note in (("hub", "they are numbers"), ("large", "those of imagenet-1k are assumed")):
+        main(["predict", str(tmp_path / name), str(photos / "owl/owl0.png"), "--top", "1", "--json"])
+        out, error = capsys.readouterr()
+        assert error == f"note: the names of the classes of {tmp_path / name} are not known: {note}\n"
+    (best,) = json.loads(out)["predictions"]
+    assert label_set("imagenet-1k").names[best["index"]] == best["class"]
 
 
 def test_mistakes_with_weights_are_one_line(hub, photos, tmp_path, capsys):

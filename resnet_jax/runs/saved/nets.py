@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 from resnet_jax.config.messages import with_model_option
 from resnet_jax.errors import AmbiguousWeights, NotFinite
+from resnet_jax.models.published import published
 from resnet_jax.runs.files.directory import is_run
 from resnet_jax.runs.starting.opening import SavedRun, open_run
 from resnet_jax.tasks import Classification, Task
 from resnet_jax.types import Pretrained
 from resnet_jax.weights import load_pretrained
 from resnet_jax.weights.checkpoint import pretrained
+from resnet_jax.weights.labels import label_set
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class TrainedNet:
     task: Task
     classes: tuple[str, ...]  # numbers where the names are not known
     run: SavedRun | None = None  # None: weights that no run of this package wrote
+    note: str = ""  # on the names of the classes
 
     @property
     def description(self) -> str:
@@ -58,8 +61,17 @@ def open_net(
     if step != "latest":
         raise ValueError(f"--step is for runs, and {source} is a file of weights")
     net = load_weights(source, model=model, ema=ema, allow_nonfinite=allow_nonfinite)
-    classes = net.classes or tuple(map(str, range(net.model.num_classes)))
-    return TrainedNet(source, net, Classification(classes=classes), classes)
+    classes, note = (net.classes, "") if net.classes is not None else _assumed_classes(source, net)
+    return TrainedNet(source, net, Classification(classes=classes), classes, note=note)
+
+
+def _assumed_classes(source: str, net: Pretrained) -> tuple[tuple[str, ...], str]:
+    """Names of the classes of the net's first published weights, if it has as many; otherwise numbers; and a note."""
+    problem, count = f"the names of the classes of {source} are not known", net.model.num_classes
+    for row in published(net.name):
+        if row.labels is not None and row.classes == count:
+            return label_set(row.labels).names, f"{problem}: those of {row.labels} are assumed"
+    return tuple(map(str, range(count))), f"{problem}: they are numbers" if count else ""
 
 
 def _open_run(source: str, step: str, ema: bool, task: Task | None, allow_nonfinite: bool) -> TrainedNet:
