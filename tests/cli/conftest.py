@@ -30,7 +30,7 @@ def trained(tmp_path_factory, pictures):
 
 @pytest.fixture(scope="session")
 def hub(tmp_path_factory):
-    """A resnet18 of the classes cat, dog and owl, in the hub's layout."""
+    """A cifar_resnet8 of the classes cat, dog and owl, in the hub's layout."""
     folder = tmp_path_factory.mktemp("weights") / "animals"
     write_hub_folder(folder)
     return folder

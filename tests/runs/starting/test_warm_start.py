@@ -238,9 +238,9 @@ def test_weights_bring_their_net_and_the_command_resumes_without_them(tmp_path, 
     write_hub_folder(tmp_path / "hub")
     line = f"--workdir {tmp_path}/run --init.from {tmp_path}/hub".split()
     started = parse(line)
-    assert started.model.name == "resnet18"
-    assert capsys.readouterr().out == f"taken from {tmp_path}/hub: --model.name 'resnet18'\n"
-    start = warm_start(tmp_path / "hub", create_model("resnet18", num_classes=2), "ab")
+    assert started.model.name == "cifar_resnet8"
+    assert capsys.readouterr().out == f"taken from {tmp_path}/hub: --model.name 'cifar_resnet8'\n"
+    start = warm_start(tmp_path / "hub", create_model("cifar_resnet8", num_classes=2), "ab")
     assert start.origin == {"files": {"model.safetensors": sha256(tmp_path / "hub/model.safetensors")}}
     (tmp_path / "run").mkdir()
     record_config(tmp_path / "run", started, 0)
@@ -249,7 +249,7 @@ def test_weights_bring_their_net_and_the_command_resumes_without_them(tmp_path, 
 
 
 def test_a_configs_net_gives_way_to_that_of_the_weights_and_a_typed_one_is_an_error(tmp_path, capsys):
-    write_hub_folder(tmp_path / "hub", model="resnet18")
+    write_hub_folder(tmp_path / "hub", model="resnet18", layout="timm")
     (tmp_path / "mine.py").write_text(
         "from resnet_jax.config import *\nconfig = Config(model=ModelConfig(name='resnet34', drop_rate=0.5))"
     )
@@ -263,7 +263,7 @@ def test_a_configs_net_gives_way_to_that_of_the_weights_and_a_typed_one_is_an_er
 
 def test_a_kept_classifier_follows_the_names_of_the_weights(tmp_path):
     variables = write_hub_folder(tmp_path / "hub", ("cat", "dog", "owl"))
-    model = create_model("resnet18", num_classes=3)
+    model = create_model("cifar_resnet8", num_classes=3)
     turned = warm_start(tmp_path / "hub", model, ("owl", "cat", "dog"), head="keep").variables
     for name, array in variables["params"]["head"]["dense"].items():
         np.testing.assert_array_equal(turned["params"]["head"]["dense"][name], array[..., [2, 0, 1]])
