@@ -18,7 +18,7 @@ class Page:
     etag: str | None = '"first"'
     cut: int | None = None  # bytes after which the connection is closed
     ranges: bool = True  # whether parts can be asked for
-    length: bool = True  # whether the answer says how long it is
+    length: str = "length"  # how the answer says how long it is: "length", "chunked" or "" for not at all
     headers: dict = field(default_factory=dict)
 
 
@@ -63,8 +63,11 @@ def serve():
             self.send_response(206 if start else page.status)
             if start:
                 self.send_header("Content-Range", f"bytes {start}-{len(page.body) - 1}/{len(page.body)}")
-            if page.length:
+            if page.length == "length":
                 self.send_header("Content-Length", str(len(body)))
+            if page.length == "chunked":
+                self.send_header("Transfer-Encoding", "chunked")
+                body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
             if page.etag:
                 self.send_header("ETag", page.etag)
             for name, value in page.headers.items():

@@ -45,7 +45,7 @@ def open_address(url: str, start: int = 0, unchanged: str = "") -> HTTPResponse:
     """The answer of the server, from byte `start` on if it can do so and the file has this validator.
 
     Raises:
-      DownloadFailed: the server cannot be reached, or answers with an error or a page.
+      DownloadFailed: the server cannot be reached, or answers with an error, a page, or without a length.
     """
     headers = {"User-Agent": "resnet_jax", "Accept-Encoding": "identity"}
     if start:
@@ -68,6 +68,10 @@ def open_address(url: str, start: int = 0, unchanged: str = "") -> HTTPResponse:
         kind = response.headers.get("Content-Encoding") or "text/html"
         response.close()
         raise DownloadFailed(f"{shown(url)}: expected a file of weights, got an answer of type {kind}")
+    is_chunked = response.headers.get("Transfer-Encoding", "").lower() == "chunked"
+    if not is_chunked and not response.headers.get("Content-Length", "").isdecimal():
+        response.close()
+        raise DownloadFailed(f"{shown(url)}: the answer has no length, so that a cut one would look whole")
     return response
 
 
@@ -75,13 +79,14 @@ def first_byte(response: HTTPResponse, requested: int) -> int:
     """Where the answer begins in the file: at the byte that was asked for, or 0 where the server sends all of it.
 
     Raises:
-      DownloadFailed: it begins elsewhere.
+      DownloadFailed: it begins elsewhere, or ends before the file does.
     """
     if response.status != 206:
         return 0
     content_range = response.headers.get("Content-Range", "")
-    if not re.match(rf"bytes {requested}-\d+/", content_range):
-        raise DownloadFailed(f"{shown(response.url)}: expected bytes from {requested} on, got {content_range!r}")
+    match = re.fullmatch(rf"bytes {requested}-(\d+)/(\d+|\*)", content_range)
+    if match is None or match[2] not in ("*", str(int(match[1]) + 1)):
+        raise DownloadFailed(f"{shown(response.url)}: expected all bytes from {requested} on, got {content_range!r}")
     return requested
 
 

@@ -36,7 +36,7 @@ def test_a_file_is_downloaded_once(site, tmp_path):
     assert len(site.requests) == 1 and site.requests[0][2]["accept-encoding"] == "identity"
 
 
-@pytest.mark.parametrize("length", [True, False])
+@pytest.mark.parametrize("length", ["length", "chunked"])
 def test_a_cut_download_is_resumed(site, tmp_path, length):
     site.pages["/net.pth"] = Page(BODY, cut=100_000)
     with pytest.raises(DownloadFailed, match=r"/net.pth: stopped after 100,000 of 300,000 bytes \(.*\); try again"):
@@ -46,6 +46,15 @@ def test_a_cut_download_is_resumed(site, tmp_path, length):
     assert download(f"{site.address}/net.pth", tmp_path).read_bytes() == BODY
     assert files(tmp_path) == ["net.pth"] and ranges(site) == [None, "bytes=100000-"]
     assert site.requests[1][2]["if-range"] == '"first"'
+
+
+def test_an_answer_of_unknown_length_could_be_cut_and_is_refused(site, tmp_path):
+    site.pages["/net.pth"] = Page(BODY, length="chunked", cut=100_000)
+    with pytest.raises(DownloadFailed, match=r"/net.pth: stopped after [\d,]+ bytes \(IncompleteRead"):
+        download(f"{site.address}/net.pth", tmp_path)
+    site.pages["/net.pth"] = Page(BODY, length="")
+    with pytest.raises(DownloadFailed, match="/net.pth: the answer has no length, so that a cut one would look whole"):
+        download(f"{site.address}/net.pth", tmp_path)
 
 
 @pytest.mark.parametrize("change", [{"etag": '"second"'}, {"ranges": False}])
