@@ -11,7 +11,6 @@ from hub_folder import write_hub_folder
 from PIL import Image
 from torch_file import write_torch_file
 
-from resnet_jax import load_checkpoint, load_pretrained
 from resnet_jax.checkpoints.reader import open_checkpoint
 from resnet_jax.weights.labels import label_set
 

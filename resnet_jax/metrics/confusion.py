@@ -60,6 +60,11 @@ class Confusion:
         """The harmonic mean of precision and recall, 2 hits / (images + predictions)."""
         return _share(2 * self._hits, self.images + self._count(self._pairs[1]))
 
+    def occurring(self) -> Confusion:
+        """The classes that images have or are predicted as, without the others."""
+        numbers, pairs = np.unique(self._pairs, return_inverse=True)
+        return Confusion([self.classes[k] for k in numbers], *pairs.reshape(self._pairs.shape))
+
     def macro(self) -> dict[str, float]:
         """Means of "recall", "precision" and "f1" over the classes that have images; each class counts the same."""
         present = self.images > 0

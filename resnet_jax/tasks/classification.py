@@ -21,7 +21,7 @@ from resnet_jax.metrics.classes import (
     predicted_classes,
     reported_top_k,
 )
-from resnet_jax.metrics.confusion import Confusion, write_classes
+from resnet_jax.metrics.confusion import DENSE, Confusion, write_classes
 from resnet_jax.metrics.typed import Mean, Metric
 from resnet_jax.tasks.losses import Loss, check_class_weights, cross_entropy, label_weights
 from resnet_jax.tasks.protocol import (
@@ -155,6 +155,8 @@ class Classification(BaseTask):
     ) -> Iterator[Path]:
         """confusion.png, confusion.svg, and mistakes.png where there are some."""
         counts: Confusion = evaluator.confusion
+        if len(counts.classes) > DENSE:  # a matrix of 21,841 classes has 4 GB
+            counts = counts.occurring()
         heading = f"{heading}: top-1 {evaluator.result()['top1']:.4f}"
         yield from draw_confusion(counts.matrix, counts.classes, folder / "confusion", heading=heading)
         mistakes = confident_mistakes(predictions, self.classes, SHEET)

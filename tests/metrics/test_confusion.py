@@ -48,3 +48,10 @@ def test_the_file_says_what_was_evaluated_and_holds_the_matrix(tmp_path):
     assert not any(picture.exists() for picture in pictures)
     many = write_classes(tmp_path, Confusion(list(map(str, range(2001))), [5], [6]), {})
     assert "confusion" not in json.loads(many.read_text())
+
+
+def test_classes_that_do_not_occur_can_be_left_off():
+    """The matrix of many classes is large."""
+    counts = Confusion([f"c{k}" for k in range(10**6)], [5, 5, 900_000, -1], [5, 7, 5, 3]).occurring()
+    assert counts.classes == ("c5", "c7", "c900000")
+    np.testing.assert_array_equal(counts.matrix, [[1, 1, 0], [0, 0, 0], [1, 0, 0]])
