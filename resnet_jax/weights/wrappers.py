@@ -25,9 +25,17 @@ TRAINED = ("encoder_q", "online_encoder", "online_network", "online")
 PROJECTION = re.compile(
     r"(projection_head|projector|projection|prototypes|predictor|head\.mlp|head\.last_layer|fc\.\d)\b"
 )
+# What files have beside a net, by the last part of its name.
+KINDS = {
+    "momentum encoder": re.compile("|".join(MOMENTUM)),
+    "projection head": re.compile("projection_head|projector|projection|prototypes|predictor"),
+    "queue": re.compile(r"queue\w*"),
+    "detector": re.compile("fpn|rpn|roi_heads|proposal_generator"),
+    "head": re.compile(r"\w*head|fc|(aux_)?classifier"),
+}
 # State of a training run, which is dropped without a word.
 TRAINING = re.compile(
-    r"(optim|optimizers?|optimizer_\w+|\w*schedulers?|\w*scaler|amp|callbacks|loops|rng\w*|best_\w+|epoch|global_step"
+    r"(optim|optimizers?|optimizer_\w+|opt_state|\w*schedulers?|\w*scaler|amp|callbacks|loops|rng\w*|best_\w+|epoch|global_step"
     r"|n_averaged)(\.|$)",
     re.IGNORECASE,
 )
@@ -39,19 +47,24 @@ class NetState:
 
     tensors: Mapping[str, StoredArray]
     prefix: str = ""  # was removed from their names
-    dropped: Mapping[str, int] = field(default_factory=dict)  # other arrays of the file, as {"queue": 1}
+    dropped: Mapping[str, int] = field(default_factory=dict)  # other arrays of the file, as {"module.queue": 1}
+    beside: str = ""  # "raw" or "averaged": weights of the file that `ema` did not ask for
 
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences about what differs from the file."""
-        renamed = (f"names are read without their prefix {self.prefix!r}",) if self.prefix else ()
-        return (*renamed, self.losses) if self.dropped else renamed
+        renamed = f"names are read without their prefix {self.prefix!r}" if self.prefix else ""
+        others = f"the {self.beside} weights in the file are not read" if self.beside else ""
+        return tuple(filter(None, (renamed, others, self.losses)))
 
     @property
     def losses(self) -> str:
-        """Which arrays are not read; "" if all are."""
-        groups = [f"{name} ({count} array{'s' * (count > 1)})" for name, count in self.dropped.items()]
-        return f"arrays that are not part of the net are not read: {listed(groups)}" if groups else ""
+        """What is not read, by kind; "" if every array is."""
+        groups = {kind: [group for group in self.dropped if _kind(group) == kind] for kind in (*KINDS, "")}
+        unknown = [f"{group} ({_arrays(self.dropped[group])})" for group in groups.pop("")]
+        known = [f"{kind} ({', '.join(names)})" for kind, names in groups.items() if names]
+        items = [*known, *([listed(unknown, 3)] if unknown else [])]
+        return f"skipped what is not part of the net: {', '.join(items)}" if items else ""
 
 
 def unwrap(file: WeightFile, ema: bool | None = None) -> NetState:
@@ -67,13 +80,17 @@ def unwrap(file: WeightFile, ema: bool | None = None) -> NetState:
     roots = _roots(file.tensors)
     prefix = _choose(file.path, roots, ema)
     inside = tuple(root for root in roots if root != prefix and root.startswith(prefix))  # other nets below this key
-    tensors, dropped = {}, Counter[str]()
+    tensors, dropped, beside = {}, Counter[str](), ""
     is_contrastive = not {*MOMENTUM, *TRAINED}.isdisjoint(prefix.split("."))
     for name, array in file.tensors.items():
         inner = name.removeprefix(prefix)
         if not name.startswith(prefix) or name.startswith(inside):
             group = _group(name, prefix)
-            if not TRAINING.match(group) and not _is_alternative(group, prefix):
+            if TRAINING.match(group):
+                continue
+            if _is_alternative(group, prefix, roots):
+                beside = "raw" if _has(prefix, AVERAGED) else "averaged"
+            else:
                 dropped[group] += 1
         elif match := PROJECTION.match(inner):
             dropped[f"{prefix}{match[0].partition('.')[0]}"] += 1
@@ -81,7 +98,7 @@ def unwrap(file: WeightFile, ema: bool | None = None) -> NetState:
             dropped[f"{prefix}fc"] += 1
         else:
             tensors[inner] = array
-    return NetState(tensors, prefix, dropped)
+    return NetState(tensors, prefix, dropped, beside)
 
 
 def read_state(path: Path, ema: bool | None = None) -> dict[str, np.ndarray]:
@@ -158,13 +175,25 @@ def _quoted(roots: list[str]) -> str:
 
 def _group(name: str, prefix: str) -> str:
     """The first part of a name that differs from the prefix: "module.queue"."""
-    parts, others = name.split("."), prefix.split(".")
+    parts, others = re.split("[./]", name), prefix.split(".")
     same = next(
         (i for i, (part, other) in enumerate(zip(parts, others, strict=False)) if part != other), len(parts) - 1
     )
     return ".".join(parts[: same + 1])
 
 
-def _is_alternative(group: str, prefix: str) -> bool:
+def _kind(group: str) -> str:
+    """The key in KINDS; "" for something else."""
+    last = group.rpartition(".")[2]
+    return next((kind for kind, names in KINDS.items() if names.fullmatch(last)), "")
+
+
+def _arrays(count: int) -> str:
+    return f"{count} array{'s' * (count > 1)}"
+
+
+def _is_alternative(group: str, prefix: str, roots: list[str]) -> bool:
     """Whether these are the averaged weights beside the raw ones, or the raw ones beside the averaged."""
+    if _has(prefix, AVERAGED) and "" in roots:  # raw weights that are below no key
+        return True
     return group in (*RAW, *AVERAGED) and prefix.partition(".")[0] in (*RAW, *AVERAGED, "")

@@ -48,7 +48,9 @@ def test_raw_and_averaged_weights_need_a_choice(keys, names):
     with pytest.raises(AmbiguousWeights, match=message):
         unwrap(both)
     for number, key in enumerate(keys):
-        assert unwrap(both, ema=bool(number)).prefix == f"{key}." and not unwrap(both, ema=bool(number)).dropped
+        net = unwrap(both, ema=bool(number))
+        assert net.prefix == f"{key}." and not net.dropped and not net.losses
+        assert net.notes[1] == f"the {'raw' if number else 'averaged'} weights in the file are not read"
         alone = file_with(*under(f"{key}.", names))
         assert unwrap(alone).prefix == unwrap(alone, ema=bool(number)).prefix == f"{key}."
         kind = "raw" if number else "averaged"
@@ -81,6 +83,27 @@ def test_what_is_not_the_net_is_dropped_and_named(prefix, others, dropped):
     assert all(name in net.losses for name in dropped)
 
 
+def test_what_is_dropped_is_one_short_sentence_by_kind():
+    moco = file_with(*under("module.encoder_q."), *under("module.encoder_k."), "module.queue", "module.queue_ptr")
+    assert unwrap(moco).losses == (
+        "skipped what is not part of the net: momentum encoder (module.encoder_k), "
+        "queue (module.queue, module.queue_ptr), head (module.encoder_q.fc)"
+    )
+    others = [f"tower{i}.{leaf}" for i in range(5) for leaf in ("weight", "bias")]
+    assert unwrap(file_with(*under("backbone.", BODY), *others)).losses == (
+        "skipped what is not part of the net: tower0 (2 arrays), tower1 (2 arrays), tower2 (2 arrays) and 2 more"
+    )
+
+
+def test_raw_weights_below_no_key_are_the_other_weights_of_an_average():
+    ours = ["params/stem/conv/kernel", "params/stage1_block0/branch/conv1/kernel", "batch_stats/stem/norm/mean"]
+    for names in (NAMES, ours):
+        file = file_with(*names, *under("ema.", names), "opt_state/0/mu/params/stem/conv/kernel")
+        net = unwrap(file, ema=True)
+        assert list(net.tensors) == names and not net.dropped
+        assert net.notes == ("names are read without their prefix 'ema.'", "the raw weights in the file are not read")
+
+
 def test_two_nets_are_not_chosen_between():
     with pytest.raises(AmbiguousWeights, match="^x.pth has 2 nets: 'left' and 'right'; expected a file with one$"):
         unwrap(file_with(*under("left."), *under("right.")))
@@ -95,7 +118,7 @@ def test_openais_towers_are_one_net():
 def test_loading_reports_what_is_dropped(tmp_path):
     state = {f"module.{name}": x for name, x in recipe.float32_state("resnet18").items()}
     save_file(state | {"module.prototypes.weight": np.ones(3)}, path := tmp_path / "resnet18.safetensors")
-    message = r"^resnet18.safetensors: arrays that are not part of the net are not read: module.prototypes \(1 array\)$"
+    message = r"^resnet18.safetensors: skipped what is not part of the net: projection head \(module.prototypes\)$"
     with pytest.warns(UserWarning, match=message):
         loaded = load_pretrained(path)
     assert loaded.notes[0] == "names are read without their prefix 'module.'" and len(loaded.notes) == 2
