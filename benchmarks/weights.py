@@ -1,10 +1,10 @@
 """Time and memory of loading weights: python benchmarks/weights.py [--model resnet50] [--formats safetensors npz]
 
 Files with random values are written in each format, and each is loaded by `load_pretrained` in new processes. They take
-turns with processes in which `safetensors.numpy.load_file` reads the same arrays. Printed are the shortest times of
-`--rounds` processes: seconds and processor seconds of the first load, which traces the net for its shapes, and of a
-second one; and the highest anonymous memory while it loads (file pages are not counted), as a multiple of the variables'
-size. Formats of PyTorch are written if torch is installed. Linux; about a minute on two CPU cores.
+turns with processes in which `safetensors.numpy.load_file` reads the same arrays. The shortest times of
+`--rounds` processes are printed: seconds and processor seconds of the first load, which traces the net for its shapes,
+and of a second one; and the highest anonymous memory while it loads (file pages are not counted), as a multiple of the
+variables. Formats of PyTorch are written if torch is installed. Linux; about a minute on two CPU cores.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Reads files of weights as named arrays, whatever wrote them. No code in a file is run."""
+"""Reads files of weights as named arrays, whatever wrote them. No code in a file is run.
+
+Each format's reader is imported when a file needs it, so that this package is imported quickly.
+"""
 
 from __future__ import annotations
 
@@ -6,27 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from resnet_jax.errors import UnreadableWeights, one_of
-from resnet_jax.weights.readers.archive import Archive
-from resnet_jax.weights.readers.hdf5 import is_hdf5, read_hdf5
-from resnet_jax.weights.readers.npz import read_npz
-from resnet_jax.weights.readers.numpy_pickle import is_pickle, read_numpy_pickle
-from resnet_jax.weights.readers.safetensors import is_safetensors, read_safetensors
 from resnet_jax.weights.readers.shards import is_index, read_shards
-from resnet_jax.weights.readers.torch_legacy import is_torch_legacy, read_torch_legacy
-from resnet_jax.weights.readers.torch_zip import read_torch_zip
 from resnet_jax.weights.readers.weight_file import StoredArray, WeightFile
 
 __all__ = ["EXPECTED", "HUB_FILES", "SUFFIXES", "StoredArray", "WeightFile", "read_weights", "weights_file"]
 WEIGHT_FILES = ".safetensors, .pth, .npz or .h5"  # for messages
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".npz", ".h5", ".hdf5", ".pkl", ".pickle", ".json")
 EXPECTED = f"expected a file of weights ({WEIGHT_FILES})"
-# Formats that the first bytes tell, each with its reader. PyTorch's old files begin with a pickle, too.
-READERS: tuple[tuple[Callable[[bytes], bool], Callable[[Path], WeightFile]], ...] = (
-    (is_safetensors, read_safetensors),
-    (is_hdf5, read_hdf5),
-    (is_torch_legacy, read_torch_legacy),
-    (is_pickle, read_numpy_pickle),
-)
 # Names of the file of weights in a folder of the hub, in the order in which they are tried.
 HUB_FILES = (
     *("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"),
@@ -51,10 +40,9 @@ def read_weights(path: Path) -> WeightFile:
         return _read_archive(path)
     if is_index(path, start):
         return read_shards(path, read_weights)
-    for is_format, read in READERS:
-        if is_format(start):
-            return read(path)
-    raise UnreadableWeights(f"{path.name} is {_kind(start)}; {EXPECTED}")
+    if (read := _reader(start)) is None:
+        raise UnreadableWeights(f"{path.name} is {_kind(start)}; {EXPECTED}")
+    return read(path)
 
 
 def weights_file(path: Path) -> Path:
@@ -73,7 +61,29 @@ def weights_file(path: Path) -> Path:
     raise UnreadableWeights(f"{str(path)!r} is a folder without {one_of(HUB_FILES)}; {EXPECTED}")
 
 
+def _reader(start: bytes) -> Callable[[Path], WeightFile] | None:
+    """The reader of a file that begins so and is no archive; None: it is not a file of weights."""
+    from resnet_jax.weights.readers.safetensors import is_safetensors, read_safetensors
+
+    if is_safetensors(start):
+        return read_safetensors
+    from resnet_jax.weights.readers.hdf5 import is_hdf5, read_hdf5
+
+    if is_hdf5(start):
+        return read_hdf5
+    from resnet_jax.weights.readers.numpy_pickle import is_pickle, read_numpy_pickle
+    from resnet_jax.weights.readers.torch_legacy import is_torch_legacy, read_torch_legacy
+
+    if is_torch_legacy(start):  # begins with a pickle, too
+        return read_torch_legacy
+    return read_numpy_pickle if is_pickle(start) else None
+
+
 def _read_archive(path: Path) -> WeightFile:
+    from resnet_jax.weights.readers.archive import Archive
+    from resnet_jax.weights.readers.npz import read_npz
+    from resnet_jax.weights.readers.torch_zip import read_torch_zip
+
     try:
         archive = Archive(path)
     except ValueError as error:

@@ -13,8 +13,6 @@ from resnet_jax.files import expanded
 from resnet_jax.models.published import PublishedWeights
 from resnet_jax.weights.readers import EXPECTED, SUFFIXES
 from resnet_jax.weights.sources.cache import cache_folder, is_offline
-from resnet_jax.weights.sources.download import download
-from resnet_jax.weights.sources.hub import download_repository
 from resnet_jax.weights.sources.local import hub_file, is_checkpoint
 from resnet_jax.weights.sources.tags import default_weights, find_published, is_published_name, suggestion
 
@@ -53,15 +51,20 @@ def resolve(
       ValueError: an address of another kind than HTTP, a revision of something that has none, a link out of a folder.
     """
     path, text = expanded(source), str(source)
-    is_cached_only = local_files_only or is_offline()
-    if "://" in text:
-        _check_no_revision(text, revision)
-        folder = cache_folder(cache_dir) / "addresses" / hashlib.sha256(text.encode()).hexdigest()[:16]
-        return Source(download(text, folder, is_offline=is_cached_only))
-    repository = None if _is_local(path, text) else REPOSITORY.fullmatch(text)
+    is_address = "://" in text
+    repository = None if is_address or _is_local(path, text) else REPOSITORY.fullmatch(text)
     if repository is None:
         _check_no_revision(text, revision)
-        return _local(path, text)
+        if not is_address:
+            return _local(path, text)
+    # Imported for downloads alone: urllib.request is slower to import than the rest of this package.
+    from resnet_jax.weights.sources.download import download
+    from resnet_jax.weights.sources.hub import download_repository
+
+    is_cached_only = local_files_only or is_offline()
+    if repository is None:
+        folder = cache_folder(cache_dir) / "addresses" / hashlib.sha256(text.encode()).hexdigest()[:16]
+        return Source(download(text, folder, is_offline=is_cached_only))
     name, revision = repository["name"], repository["revision"] or revision
     row = find_published(name) if revision is None and is_published_name(name) else None
     if row is not None and row.source == "torchvision" and row.url is not None:
