@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
 
@@ -21,7 +21,9 @@ HALF: MeanStd = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 class ModuleName(NamedTuple):
     """Name of a module in another library and here.
 
-    `{s}` is the stage from 1, `{t}` the stage from 0, `{i}` the block from 0, `{k}` and `{p}` any other number.
+    `{s}` is the stage from 1, `{t}` from 0 and `{r}` from 2; `{i}` is the block of its stage from 0, `{j}` from 1, and
+    `{n}` the block of the net from 0; `{k}` is any other number from 1, `{l}` from 0, and `{p}` any number. Theirs may be
+    formatted: `{j:02}`.
     """
 
     theirs: str  # "layer{s}.{i}.conv{k}"
@@ -29,13 +31,35 @@ class ModuleName(NamedTuple):
     is_conv1x1: bool = False  # their module is a 1x1 convolution, ours a dense layer
 
 
+# Names of the arrays of one module, by ours; "shift" is the bias of a norm.
+PYTORCH = {
+    "kernel": ".weight",
+    "bias": ".bias",
+    "scale": ".weight",
+    "shift": ".bias",
+    "mean": ".running_mean",
+    "var": ".running_var",
+    "pos_embed": "",  # its row has the whole name
+}
+
+
 @dataclass(frozen=True)
 class NameTable:
-    """Names that one library gives to the modules of a net. The first matching row of `modules` applies."""
+    """Names that one library gives to the arrays of a net, and how it stores them.
+
+    The first matching row of `modules` applies.
+    """
 
     modules: tuple[ModuleName, ...]
     prefix: str = ""  # of the net's arrays; arrays without it belong to other nets in the same file and are ignored
     overrides: Mapping[str, Any] = field(default_factory=dict)  # fields of the net that differ in this library
+    leaves: Mapping[str, str] = field(default_factory=lambda: PYTORCH)  # what follows the module's name
+    kernels: Literal["OIHW", "HWIO"] = "OIHW"  # axes of convolutions' kernels; dense layers' have (Co, Ci) or (Ci, Co)
+    is_bgr: bool = False  # the first convolution takes B, G, R
+    # A convolution before a norm has a bias. Ours have none: the norm's running mean is smaller by it, which is exact.
+    has_conv_biases: bool = False
+    constants: Mapping[str, float] = field(default_factory=dict)  # values of arrays that the library does not store
+    preprocess: Preprocess | None = None  # of this library's weights, where it differs from the row's
 
 
 @dataclass(frozen=True)

@@ -3,30 +3,38 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cache
+
+import flax.linen as nn
 
 from resnet_jax.models import MODELS, ModelSpec
 from resnet_jax.models.spec import ModuleName, NameTable
 
 Path = tuple[str, ...]  # ("params", "stem", "conv", "kernel")
 
-# Names of the arrays of one module, by ours.
-LEAVES = {"kernel": ".weight", "scale": ".weight", "bias": ".bias", "mean": ".running_mean", "var": ".running_var"}
-LEAVES |= {"pos_embed": ""}  # its row has the whole name
-
-
 OWN = "resnet_jax"  # the layout of our own names: "params/stem/conv/kernel"
 
 
 class Names:
-    """Names of a net's arrays in one library ("timm", "torchvision" or "openai"), or our own."""
+    """Names of a net's arrays in one library ("timm", "transformers", "keras", ...), or our own.
 
-    def __init__(self, layout: str, table: NameTable) -> None:
+    Args:
+      depths: number of blocks in each stage, for libraries that number the blocks of the whole net.
+    """
+
+    def __init__(self, layout: str, table: NameTable, depths: Sequence[int] = ()) -> None:
         self.layout, self.table = layout, table
+        self._blocks_before = [sum(depths[:stage]) for stage in range(max(len(depths), 1))]
 
     @property
     def is_own(self) -> bool:
         return self.layout == OWN
+
+    @property
+    def axes(self) -> str:
+        """Axes of convolutions' kernels in their files: "OIHW" or "HWIO"."""
+        return "HWIO" if self.is_own else self.table.kernels
 
     def entry(self, path: Path) -> tuple[str, bool]:
         """Name in their state dict of the array at `path` of our variables, and whether it is a 1x1 convolution there.
@@ -38,30 +46,70 @@ class Names:
             return "/".join(path), False
         _, *parents, leaf = path
         module = "/".join(parents)
+        key = "shift" if leaf == "bias" and "norm" in parents[-1] else leaf
         for row, pattern in _compiled(self.table.modules):
-            if match := pattern.fullmatch(module):
-                numbers = match.groupdict()
-                from_zero = {"t": int(numbers["s"]) - 1} if "s" in numbers else {}
-                name = f"{row.theirs.format(**numbers, **from_zero)}{LEAVES[leaf]}"
-                return name, row.is_conv1x1 and leaf == "kernel"
+            if (match := pattern.fullmatch(module)) and key in self.table.leaves:
+                numbers = self._numbers({name: int(number) for name, number in match.groupdict().items()})
+                return f"{row.theirs.format(**numbers)}{self.table.leaves[key]}", row.is_conv1x1 and leaf == "kernel"
         raise ValueError(f"{self.layout} has no name for {module}")
+
+    def _numbers(self, numbers: dict[str, int]) -> dict[str, int]:
+        """The numbers in a path of ours, and those that follow from them: see `ModuleName`."""
+        if "s" in numbers:
+            numbers |= {"t": numbers["s"] - 1, "r": numbers["s"] + 1}
+        if "k" in numbers:
+            numbers["l"] = numbers["k"] - 1
+        if "i" in numbers:
+            numbers["j"] = numbers["i"] + 1
+            stage = numbers.get("s", 1) - 1
+            if stage < len(self._blocks_before):
+                numbers["n"] = self._blocks_before[stage] + numbers["i"]
+        return numbers
+
+    def is_stored(self, path: Path) -> bool:
+        """Whether the library's files have this array of ours."""
+        return path[-1] not in self.table.constants
+
+    def conv_bias(self, path: Path) -> str | None:
+        """Name of the bias of the convolution before a norm, whose running mean is at `path`; None: it has none."""
+        if not self.table.has_conv_biases or path[-1] != "mean":
+            return None
+        *parents, norm, _ = path
+        return self.entry((*parents, norm.replace("norm", "conv"), "bias"))[0]
 
     def classifier(self) -> tuple[str, str]:
         """Names of the classifier's bias and kernel."""
         bias, kernel = (self.entry(("params", "head", "dense", leaf))[0] for leaf in ("bias", "kernel"))
         return bias, kernel
 
+    def first_convolutions(self) -> list[str]:
+        """Names that the kernel that takes the image may have."""
+        return [name for path in FIRST_CONVOLUTIONS if (name := self._name(path))]
 
+    def _name(self, path: Path) -> str | None:
+        try:
+            return self.entry(path)[0]
+        except ValueError:
+            return None
+
+
+FIRST_CONVOLUTIONS = tuple(("params", "stem", conv, "kernel") for conv in ("conv", "conv1"))
 OWN_NAMES = Names(OWN, NameTable(()))
 
 
-def names_for(spec: ModelSpec | None) -> list[Names]:
-    """Names in every library that has this net. For a net that none has, or without a row: all names there are.
+def names_for(spec: ModelSpec | None, model: nn.Module) -> list[Names]:
+    """Names in every library that has this net, and our own. For a net that none has, or without a row: all there are.
 
     A library with nets of this kind, but not this one, is skipped: its files would give other numbers.
     """
     tables = list(spec.name_tables.items()) if spec is not None else []
-    return [*(Names(layout, table) for layout, table in tables or known_tables()), OWN_NAMES]
+    depths = depths_of(model)
+    return [*(Names(layout, table, depths) for layout, table in tables or known_tables()), OWN_NAMES]
+
+
+def depths_of(model: nn.Module) -> list[int]:
+    """Number of blocks in each stage of a net."""
+    return [stage.depth for stage in getattr(model, "stages", ())]
 
 
 @cache

@@ -20,7 +20,7 @@ from resnet_jax.models.combine import HighwayGate
 from resnet_jax.models.layers import CondConv
 from resnet_jax.models.partials import Partial
 from resnet_jax.models.resnet import ResNet, Stage
-from resnet_jax.models.spec import ModelSpec
+from resnet_jax.models.spec import ModelSpec, NameTable
 from resnet_jax.models.stems import CifarStem
 from resnet_jax.models.zoo.imagenet import (
     BASIC_A,
@@ -30,8 +30,11 @@ from resnet_jax.models.zoo.imagenet import (
     BOTTLENECK,
     PLAIN,
     R18,
+    TORCHVISION_MODULES,
     net,
 )
+from resnet_jax.models.zoo.libraries import AKAMASTER, CIFAR10, KUANGLIU, in_library
+from resnet_jax.types import Preprocess
 
 CIFAR: dict[str, Any] = {"num_classes": 10, "stem": CifarStem}
 
@@ -65,3 +68,10 @@ MODELS |= {
     "cifar_res2net29": _net("res2net", 29, Partial(Residual, branch=Bottle2neck), **WIDE),
     "cifar_condconv20": _net("condconv", 20, BASIC_A, conv=CondConv),
 }
+# Names of chenyaofo's pytorch-cifar-models are torchvision's.
+CHENYAOFO = NameTable(TORCHVISION_MODULES, preprocess=Preprocess(32, 32, *CIFAR10))
+OPTION_A = [f"cifar_resnet{layers}{option}" for layers in RESNETS for option in ("", "_a")]
+OPTION_B = [f"cifar_resnet{layers}_b" for layers in RESNETS]
+MODELS = in_library(MODELS, OPTION_A, akamaster=AKAMASTER)
+MODELS = in_library(MODELS, OPTION_B, akamaster=AKAMASTER, chenyaofo=CHENYAOFO)
+MODELS = in_library(MODELS, ["cifar_resnet18"], kuangliu=KUANGLIU)

@@ -21,7 +21,7 @@ from resnet_jax.models.partials import Partial
 from resnet_jax.models.resnet import ResNet, Stage
 from resnet_jax.models.spec import HALF, IMAGENET, MeanStd, ModelSpec, ModuleName, NameTable
 from resnet_jax.models.stems import HalvingStem
-from resnet_jax.models.zoo.torchvision import in_torchvision
+from resnet_jax.models.zoo.libraries import LUKEMELAS, TRANSFORMERS_EFFICIENTNET, in_library, in_torchvision
 from resnet_jax.types import Preprocess
 
 # Table 1: depth, features, strides, kernel, expansion.
@@ -153,6 +153,9 @@ MODELS |= {
     f"tf_efficientnet_b{i}": _spec(efficientnet(w, d, size, **TENSORFLOW), size)
     for i, (w, d, _, size) in enumerate(SCALES)
 }
+# Both libraries pad as TensorFlow does, for images of the paper's sizes.
+PADDED = {"transformers": TRANSFORMERS_EFFICIENTNET, "lukemelas": LUKEMELAS}
+MODELS = in_library(MODELS, [f"tf_efficientnet_b{i}" for i in range(8)], **PADDED)
 MODELS |= {
     "tf_efficientnet_cc_b0_4e": _cc(1.0, 1.0, 224, experts=4),
     "tf_efficientnet_cc_b0_8e": _cc(1.0, 1.0, 224, experts=8),

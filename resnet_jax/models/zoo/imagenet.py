@@ -16,7 +16,15 @@ from resnet_jax.models.partials import Partial
 from resnet_jax.models.resnet import ResNet, Stage
 from resnet_jax.models.shortcuts import Project, Zero, ZeroPad
 from resnet_jax.models.spec import IMAGENET, ModelSpec, ModuleName, NameTable
-from resnet_jax.models.zoo.torchvision import in_torchvision
+from resnet_jax.models.zoo.libraries import (
+    CAFFE2_MSRA,
+    DETECTRON2,
+    DETECTRON2_MSRA,
+    KERAS,
+    TRANSFORMERS,
+    in_library,
+    in_torchvision,
+)
 from resnet_jax.types import Preprocess
 
 BASIC_A = Partial(Residual, shortcut=ZeroPad)
@@ -101,3 +109,7 @@ MODELS = {
     "resnet152_v1": ModelSpec(net(R152, BOTTLENECK_FEATURES, BOTTLENECK_V1), "resnet"),
 }
 MODELS = in_torchvision(MODELS, TORCHVISION)
+MODELS = in_library(MODELS, [f"resnet{depth}" for depth in (18, 34, 50, 101, 152)], transformers=TRANSFORMERS)
+MODELS = in_library(MODELS, ["resnet50", "resnet101", "resnet152"], detectron2=DETECTRON2)
+V1 = {"keras": KERAS, "detectron2": DETECTRON2_MSRA, "caffe2": CAFFE2_MSRA}
+MODELS = in_library(MODELS, ["resnet50_v1", "resnet101_v1", "resnet152_v1"], **V1)

@@ -21,6 +21,7 @@ from resnet_jax.models.shortcuts import PooledProject
 from resnet_jax.models.spec import HALF, ModelSpec, ModuleName, NameTable
 from resnet_jax.models.stems import CifarStem, DeepStem, ImageNetStem, PaddedMaxPool
 from resnet_jax.models.zoo.imagenet import BOTTLENECK_FEATURES, R50, R101, R152, net
+from resnet_jax.models.zoo.libraries import BIT, TRANSFORMERS_BIT, in_library
 from resnet_jax.types import Preprocess
 
 STEM = Partial(ImageNetStem, bare=True)
@@ -88,3 +89,4 @@ MODELS = {
     "cifar_wrn28_10": _cifar("wide_resnet", 4, (160, 320, 640), BASIC),
     "cifar_wrn40_2": _cifar("wide_resnet", 6, (32, 64, 128), BASIC),
 }
+MODELS = in_library(MODELS, [name for name in MODELS if name.endswith("_bit")], transformers=TRANSFORMERS_BIT, bit=BIT)

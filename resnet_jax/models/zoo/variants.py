@@ -34,7 +34,7 @@ from resnet_jax.models.zoo.imagenet import (
     net,
     timm_spec,
 )
-from resnet_jax.models.zoo.torchvision import in_torchvision
+from resnet_jax.models.zoo.libraries import in_torchvision
 from resnet_jax.types import Preprocess
 
 R26 = (2, 2, 2, 2)  # of bottlenecks

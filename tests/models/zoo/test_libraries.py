@@ -1,11 +1,11 @@
-"""Nets that torchvision has."""
+"""Tables of other libraries, and the nets that they have."""
 
 from resnet_jax.models import MODELS, get_spec
-from resnet_jax.models.zoo.torchvision import NAMES, in_torchvision
+from resnet_jax.models.zoo.libraries import TORCHVISION_NETS, in_torchvision
 
 
 def test_these_nets_and_no_others_have_torchvisions_names():
-    assert {name for name, spec in MODELS.items() if "torchvision" in spec.name_tables} == NAMES
+    assert {name for name, spec in MODELS.items() if "torchvision" in spec.name_tables} == TORCHVISION_NETS
 
 
 def test_a_row_keeps_its_other_tables():
