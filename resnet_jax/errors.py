@@ -101,7 +101,7 @@ class WrongModel(ValueError):
     """The file holds another registered net: `match` names it."""
 
     def __init__(self, file: str, match: Any) -> None:
-        super().__init__(f"{file} is {match}: pass model={match.names[0]!r}")
+        super().__init__(f"{file} is {match}; {match.advice}")
         self.file, self.match = file, match
 
 

@@ -22,8 +22,8 @@ class ModuleName(NamedTuple):
     """Name of a module in another library and here.
 
     `{s}` is the stage from 1, `{t}` from 0 and `{r}` from 2; `{i}` is the block of its stage from 0, `{j}` from 1, and
-    `{n}` the block of the net from 0; `{k}` is any other number from 1, `{l}` from 0, and `{p}` any number. Theirs may be
-    formatted: `{j:02}`.
+    `{n}` the block of the net from 0; `{k}` is another number from 1, `{l}` the same from 0, `{p}` any other. Theirs
+    may be formatted: `{j:02}`.
     """
 
     theirs: str  # "layer{s}.{i}.conv{k}"

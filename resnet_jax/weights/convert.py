@@ -1,4 +1,4 @@
-"""State dicts of PyTorch <-> variables of our nets, strictly: every array must match."""
+"""State dicts of other libraries <-> variables of our nets, strictly: every array must match."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from resnet_jax.errors import NotFinite, WeightsMismatch, listed
 from resnet_jax.models import Shapes, natural_key, shapes
 from resnet_jax.types import Variables, at_least_float32, flaw
 from resnet_jax.weights.messages import not_floating
-from resnet_jax.weights.names import Names
+from resnet_jax.weights.names import FIRST_CONVOLUTIONS, Names, Path
 from resnet_jax.weights.readers.weight_file import StoredArray
 
 
@@ -29,28 +29,29 @@ def to_variables(
     """
     expected = flatten_dict(float32_shapes(model).variables)
     dtype = np.dtype(at_least_float32(model.param_dtype))  # not the traced one, which is float32 without x64
-    variables: dict[tuple[str, ...], np.ndarray] = {}
+    variables: dict[Path, np.ndarray] = {}
     unused = {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
     missing, misshapen, not_float, broken = [], [], [], []
     for path, struct in expected.items():
-        key, is_conv1x1 = names.entry(path)
-        if key not in unused:
-            missing.append(key)
+        if not names.is_stored(path):
+            variables[path] = np.full(struct.shape, names.table.constants[path[-1]], dtype)
             continue
-        stored = unused.pop(key)
-        leaf = "" if names.is_own else path[-1]  # our own arrays keep their axes
-        if not (np.issubdtype(stored.dtype, np.floating) or stored.dtype == jnp.bfloat16):
-            not_float.append(f"{key} ({stored.dtype})")
+        keys = [names.entry(path)[0], *filter(None, [names.conv_bias(path)])]
+        stored = {key: unused.pop(key) for key in keys if key in unused}
+        missing += [key for key in keys if key not in stored]
+        not_float += [f"{key} ({x.dtype})" for key, x in stored.items() if not _is_floating(x.dtype)]
+        converted = {key: _to_ours(_zeros(x.shape), struct.shape, path, names).shape for key, x in stored.items()}
+        others = {key: shape for key, shape in converted.items() if shape != struct.shape}
+        misshapen += [f"{key} (as {list(shape)} for {list(struct.shape)})" for key, shape in others.items()]
+        if len(stored) < len(keys) or others or not all(_is_floating(x.dtype) for x in stored.values()):
             continue
-        converted = _to_ours(np.broadcast_to(np.float32(0), stored.shape), struct.shape, leaf, is_conv1x1).shape
-        if converted != struct.shape:
-            misshapen.append(f"{key} (as {list(converted)} for {list(struct.shape)})")
-            continue
-        value = _to_ours(np.asarray(stored), struct.shape, leaf, is_conv1x1)
+        value, *biases = (_to_ours(np.asarray(x), struct.shape, path, names) for x in stored.values())
+        for bias in biases:  # of the convolution before a norm
+            value = value.astype(np.float64) - bias
         with np.errstate(over="ignore"):  # overflow becomes infinite, and is reported below
             variables[path] = value.astype(dtype)
         if why := flaw(path[-1], variables[path]):
-            broken.append(f"{key} ({why})")
+            broken.append(f"{keys[0]} ({why})")
     problems = {"missing": missing, "unexpected": list(unused), "of another shape": misshapen}
     if any(problems.values()):
         by_kind = {kind: sorted(keys, key=natural_key) for kind, keys in problems.items() if keys}
@@ -64,11 +65,17 @@ def to_variables(
 
 
 def to_state(variables: Variables, names: Names) -> dict[str, np.ndarray]:
-    """Variables as a state dict, without PyTorch's counters of batches: `to_variables` backwards."""
+    """Variables as a state dict, without PyTorch's counters of batches: `to_variables` backwards.
+
+    Biases that our convolutions do not have are 0.
+    """
     state = {}
     for path, value in flatten_dict(variables).items():
-        key, is_conv1x1 = names.entry(path)
-        state[key] = _to_theirs(np.asarray(value), "" if names.is_own else path[-1], is_conv1x1)
+        if not names.is_stored(path):
+            continue
+        state[names.entry(path)[0]] = _to_theirs(np.asarray(value), path, names)
+        if bias := names.conv_bias(path):
+            state[bias] = np.zeros(value.shape, value.dtype)
     return state
 
 
@@ -77,24 +84,43 @@ def float32_shapes(model: nn.Module) -> Shapes:
     return shapes(model.clone(dtype=jnp.float32, param_dtype=jnp.float32), model.image_size)
 
 
-def _to_ours(x: np.ndarray, shape: tuple[int, ...], leaf: str, is_conv1x1: bool) -> np.ndarray:
+def _to_ours(x: np.ndarray, shape: tuple[int, ...], path: Path, names: Names) -> np.ndarray:
     """[Co, Ci, ...] -> [..., Ci, Co] for kernels; another rank than theirs is returned as it is, and reported."""
-    if leaf != "kernel":
+    if path[-1] != "kernel":
         return x
+    is_conv1x1, is_ours = names.entry(path)[1], names.axes == "HWIO"
     if is_conv1x1:
-        return x[:, :, 0, 0].T if x.ndim == 4 else x
+        return x if x.ndim != 4 else x[0, 0] if is_ours else x[:, :, 0, 0].T
     if len(shape) == 5 and x.ndim == 2 and x.size == np.prod(shape):  # experts: [E, Co * Ci * H * W]
         experts, height, width, channels, features = shape
         return x.reshape(experts, features, channels, height, width).transpose(0, 3, 4, 2, 1)
-    return np.moveaxis(x, (0, 1), (-1, -2)) if x.ndim > 1 else x
+    x = x if is_ours or x.ndim < 2 else np.moveaxis(x, (0, 1), (-1, -2))
+    return _as_rgb(x, path, names)
 
 
-def _to_theirs(x: np.ndarray, leaf: str, is_conv1x1: bool) -> np.ndarray:
+def _to_theirs(x: np.ndarray, path: Path, names: Names) -> np.ndarray:
     """[..., Ci, Co] -> [Co, Ci, ...] for kernels."""
-    if leaf != "kernel":
+    if path[-1] != "kernel":
         return x
-    if is_conv1x1:
-        return x.T[..., None, None]
+    x, is_ours = _as_rgb(x, path, names), names.axes == "HWIO"
+    if names.entry(path)[1]:
+        return x[None, None] if is_ours else x.T[..., None, None]
+    if is_ours:
+        return x
     if x.ndim == 5:
         return x.transpose(0, 4, 3, 1, 2).reshape(len(x), -1)
     return np.moveaxis(x, (-1, -2), (0, 1))
+
+
+def _as_rgb(kernel: np.ndarray, path: Path, names: Names) -> np.ndarray:
+    """The kernel that takes the image, for channels in the order R, G, B where the library's is B, G, R; and back."""
+    return kernel[..., ::-1, :] if names.table.is_bgr and path in FIRST_CONVOLUTIONS else kernel
+
+
+def _is_floating(dtype: np.dtype) -> bool:
+    return np.issubdtype(dtype, np.floating) or dtype == jnp.bfloat16
+
+
+def _zeros(shape: tuple[int, ...]) -> np.ndarray:
+    """An array of this shape without memory of its own."""
+    return np.broadcast_to(np.float32(0), shape)

@@ -46,8 +46,13 @@ def preprocess_for(
         preprocess = _timm(config, str(file.with_name("config.json")))
     else:
         preprocess = _assumed(model, spec, name, layout)
-    channels, mean, std = model.in_channels, preprocess.mean, preprocess.std
-    if channels == len(mean):
+    return adapted_to(preprocess, model.in_channels)
+
+
+def adapted_to(preprocess: Preprocess, channels: int) -> Preprocess:
+    """The preprocessing for a net of another number of channels: averages for one, and no values for others."""
+    mean, std = preprocess.mean, preprocess.std
+    if channels == len(mean) or not mean:
         return preprocess
     if channels != 1:
         return replace(preprocess, mean=(), std=())
@@ -59,13 +64,21 @@ def _assumed(model: nn.Module, spec: ModelSpec | None, name: str, layout: str) -
     rows = spec.pretrained if spec is not None and layout == "torchvision" else ()
     if torchvision := [row for row in rows if row.source == "torchvision"]:
         published = torchvision[0].preprocess
-    elif spec is not None and spec.preprocess is not None:
-        published = spec.preprocess
+    elif (library := _of_library(spec, layout)) is not None:
+        published = library
     else:
         size = model.image_size
         source = f"assumed: no weights of {name} are published; these are the usual values for ImageNet"
         return Preprocess(size, round(size / 0.875), *IMAGENET, source=source)
     return replace(published, source=f"assumed: unknown file; these are the values of the first weights of {name}")
+
+
+def _of_library(spec: ModelSpec | None, layout: str) -> Preprocess | None:
+    """That of the library's weights of the net; None: it is not known."""
+    if spec is None:
+        return None
+    table = spec.name_tables.get(layout)
+    return table.preprocess if table is not None and table.preprocess is not None else spec.preprocess
 
 
 def _timm(config: Mapping[str, Any], source: str) -> Preprocess:

@@ -10,19 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
-import jax
-import jax.numpy as jnp
-import numpy as np
 from flax.traverse_util import flatten_dict
 
 from resnet_jax.errors import NotFinite, UnreadableWeights, WeightsMismatch, WrongModel, listed
 from resnet_jax.models import MODELS, ModelSpec, as_model, create_model, get_spec, registered_name
-from resnet_jax.models.layers import Dense
-from resnet_jax.types import Pretrained, Variables, at_least_float32
-from resnet_jax.weights.convert import float32_shapes, to_variables
+from resnet_jax.types import Pretrained, at_least_float32
+from resnet_jax.weights.convert import float32_shapes
+from resnet_jax.weights.fit import class_count, fit, names_in, new_head, with_channels, with_classes
 from resnet_jax.weights.hub_config import config_for, read_hub_config
-from resnet_jax.weights.names import Names, names_for
-from resnet_jax.weights.preprocessing import preprocess_for
+from resnet_jax.weights.preprocessing import adapted_to, preprocess_for
 from resnet_jax.weights.published import by_checksum, class_names
 from resnet_jax.weights.readers import StoredArray, WeightFile, read_weights
 from resnet_jax.weights.recognition import recognise
@@ -37,6 +33,7 @@ def load_pretrained(
     *,
     model: str | nn.Module | None = None,
     num_classes: int | None = None,
+    in_channels: int | None = None,
     dtype: Any = None,
     ema: bool | None = None,
     allow_nonfinite: bool = False,
@@ -65,7 +62,10 @@ def load_pretrained(
         Hugging Face hub, "ORGANISATION/NAME" or "ORGANISATION/NAME@REVISION", which huggingface_hub downloads.
       model: a name of `list_models()`, or a net. None: taken from the file's name, as in "resnet50-0676ba61".
       num_classes: of the returned net; None: as the file, or as `model` where that is a net. If the number differs
-        from the file's, the head is new (0: no head).
+        from the file's, the head is new (0: no head), which `notes` says.
+      in_channels: of the returned net; None: as the file, or as `model` where that is a net. If the number differs from
+        the file's, the first convolution is adapted as timm does it: for one channel the kernels of all are added, for
+        more they are repeated and scaled.
       dtype: of the net's arithmetic. Variables are at least float32; with float64 they keep a file's float64 values.
       ema: True loads the averaged weights of a training checkpoint, False the raw ones, None the only ones.
       allow_nonfinite: also load weights with NaN or infinite values and negative variances.
@@ -87,7 +87,8 @@ def load_pretrained(
         as_model(model)
     weights = resolve(source, revision=revision, token=token, cache_dir=cache_dir, local_files_only=local_files_only)
     if weights.is_checkpoint:
-        return _of_checkpoint(weights.path, model, num_classes, dtype, ema=bool(ema), allow_nonfinite=allow_nonfinite)
+        sizes = {"num_classes": num_classes, "in_channels": in_channels}
+        return _of_checkpoint(weights.path, model, dtype, **sizes, ema=bool(ema), allow_nonfinite=allow_nonfinite)
     path = weights.path
     file = read_weights(path)
     net_state = unwrap(file, ema)
@@ -95,46 +96,40 @@ def load_pretrained(
     overrides = _dtypes(dtype)
     if isinstance(model, nn.Module):
         num_classes = model.num_classes if num_classes is None else num_classes
+        in_channels = model.in_channels if in_channels is None else in_channels
         net = model.clone(**overrides)
     else:
         published_model = weights.published and weights.published.model
         net = create_model(model or published_model or _model_of_file(file, config, net_state.tensors), **overrides)
     spec, name = _row(net)
-    names = _names(net, spec, net_state.tensors)
-    state = {key: array for key, array in net_state.tensors.items() if key.startswith(names.table.prefix)}
-    classifier = names.classifier()
-    classes = _class_count(state, classifier[0])
-    net = net.clone(**names.table.overrides, num_classes=classes if num_classes is None else num_classes)
-    has_new_head = net.num_classes != classes
-    body = {key: array for key, array in state.items() if not (has_new_head and key in classifier)}
+    names = names_in(net_state.tensors, net, spec)
+    sizes = {"num_classes": num_classes, "in_channels": in_channels}
     with _errors_with_file(path, net_state.tensors, name):
-        expected = net.clone(num_classes=0) if has_new_head else net
-        variables = to_variables(body, expected, names, allow_nonfinite=allow_nonfinite)
+        fitted = fit(net_state.tensors, net, names, **sizes, allow_nonfinite=allow_nonfinite)
     if net_state.losses:
         warnings.warn(f"{path.name}: {net_state.losses}", stacklevel=2)
-    notes = net_state.notes
-    if others := len(net_state.tensors) - len(state):
-        notes += (f"arrays without the prefix {names.table.prefix!r} ({others}) are another net's and are not read",)
     config = config_for(name, config)
     row = weights.published or by_checksum(spec, path)
-    preprocess = preprocess_for(net, spec, name, names.layout, path, config, row)
-    if has_new_head:
-        return Pretrained(net, _with_new_classifier(net, variables), preprocess, name, notes=notes)
-    return Pretrained(net, variables, preprocess, name, class_names(spec, config, classes, row), notes=notes)
+    preprocess = preprocess_for(fitted.model, spec, name, names.layout, path, config, row)
+    has_file_head = fitted.model.num_classes == fitted.classes
+    classes = class_names(spec, config, fitted.classes, row) if has_file_head else None
+    notes = net_state.notes + fitted.notes
+    return Pretrained(fitted.model, fitted.variables, preprocess, name, classes, notes=notes)
 
 
 def classes_of(source: str | Path, model: nn.Module, *, ema: bool | None = None) -> int:
     """Number of classes of the file's classifier, for a net of this kind; 0: none. Raises as `load_pretrained`."""
     state = unwrap(read_weights(resolve(source).path), ema).tensors
-    return _class_count(state, _names(model, _row(model)[0], state).classifier()[0])
+    return class_count(state, names_in(state, model, _row(model)[0]))
 
 
 def _of_checkpoint(
     path: Path,
     model: str | nn.Module | None,
-    num_classes: int | None,
     dtype: Any,
     *,
+    num_classes: int | None,
+    in_channels: int | None,
     ema: bool,
     allow_nonfinite: bool,
 ) -> Pretrained:
@@ -153,8 +148,11 @@ def _of_checkpoint(
         if (name := registered_name(net)) != loaded.name:
             raise ValueError(f"{path} has a {loaded.name}, not {name}: pass model={loaded.name!r}")
         is_name = isinstance(model, str)
-        num_classes = net.num_classes if num_classes is None and not is_name else num_classes
-        net = loaded.model if is_name else net.clone(num_classes=loaded.model.num_classes)
+        if not is_name:
+            num_classes = net.num_classes if num_classes is None else num_classes
+            in_channels = net.in_channels if in_channels is None else in_channels
+        sizes = {"num_classes": loaded.model.num_classes, "in_channels": loaded.model.in_channels}
+        net = loaded.model if is_name else net.clone(**sizes)
         expected, actual = (
             {at: tuple(x.shape) for at, x in flatten_dict(dict(variables), sep="/").items()}
             for variables in (float32_shapes(net).variables, loaded.variables)
@@ -162,13 +160,13 @@ def _of_checkpoint(
         if differing := sorted(at for at in expected.keys() | actual.keys() if expected.get(at) != actual.get(at)):
             raise ValueError(f"{path} has other arrays than `model`: {listed(differing, 3)}")
     net = net.clone(**_dtypes(dtype))
-    if num_classes is None or num_classes == net.num_classes:
-        return loaded._replace(model=net)
-    net = net.clone(num_classes=num_classes)
-    head = {name: x for name, x in loaded.variables["params"].get("head", {}).items() if name != "dense"}
-    params = {name: x for name, x in loaded.variables["params"].items() if name != "head"}
-    body = loaded.variables | {"params": params | ({"head": head} if head else {})}
-    return Pretrained(net, _with_new_classifier(net, body), loaded.preprocess, loaded.name)
+    count, channels = net.num_classes, net.in_channels
+    net, variables, _ = with_classes(net, loaded.variables, count if num_classes is None else num_classes)
+    net, variables, notes = with_channels(net, variables, channels if in_channels is None else in_channels)
+    preprocess = adapted_to(loaded.preprocess, net.in_channels)
+    if net.num_classes == count:
+        return loaded._replace(model=net, variables=variables, preprocess=preprocess, notes=notes)
+    return Pretrained(net, variables, preprocess, loaded.name, notes=(*notes, new_head(count, net.num_classes)))
 
 
 def _dtypes(dtype: Any) -> dict[str, Any]:
@@ -183,7 +181,7 @@ def _errors_with_file(path: Path, state: State, name: str) -> Iterator[None]:
         yield
     except WeightsMismatch as error:
         match = recognise(state)
-        if match is not None and name not in match.names:
+        if match is not None and name not in match.equal_names:
             raise WrongModel(path.name, match) from None
         raise ValueError(f"{path.name}: {error}") from None
     except NotFinite as error:
@@ -201,41 +199,23 @@ def _row(model: nn.Module) -> tuple[ModelSpec | None, str]:
 
 
 def _model_of_file(file: WeightFile, config: Mapping[str, Any], state: State) -> str:
-    """The net's name: by the file's name, the configuration, the file's metadata, or the arrays."""
+    """The net's name: by the arrays; where they fit several nets, by the file's name or metadata.
+
+    Raises:
+      ValueError: they do not say it.
+    """
     stem = re.sub(r"_(rwightman|lukemelas)$", "", re.split(r"[-.]", file.path.name)[0])  # torchvision's EfficientNets
-    for name in (stem, config.get("architecture"), file.metadata.get("architecture"), file.metadata.get("arch")):
-        if name in MODELS:
-            return str(name)
+    candidates = (stem, config.get("architecture"), file.metadata.get("architecture"), file.metadata.get("arch"))
+    named = [str(name) for name in candidates if name in MODELS]
     match = recognise(state)
-    hint = "pass model=..., one of list_models()"
-    if match is not None:
-        hint = f"it is {match}: pass model={match.names[0]!r}"
-    raise ValueError(f"cannot tell the model from the name {file.path.name!r}; {hint}")
-
-
-def _names(model: nn.Module, spec: ModelSpec | None, state: State) -> Names:
-    """The names that most of the file's entries have."""
-    paths = flatten_dict(float32_shapes(model).variables)
-
-    def count_matches(names: Names) -> int:
-        try:
-            return sum(names.entry(path)[0] in state for path in paths)
-        except ValueError:  # that library has no such net
-            return -1
-
-    return max(names_for(spec), key=count_matches)
-
-
-def _class_count(state: State, bias: str) -> int:
-    shape = state[bias].shape if bias in state else ()
-    return shape[0] if shape else 0  # a scalar is reported with the other misfits
-
-
-def _with_new_classifier(model: nn.Module, variables: Variables) -> Variables:
-    if not model.num_classes:
-        return variables
-    pooled = float32_shapes(model).outputs.features["pool"]
-    dense = Dense(model.num_classes).init(jax.random.key(0), jnp.zeros(pooled.shape, pooled.dtype))["params"]
-    dense = jax.tree.map(lambda x: np.asarray(x, at_least_float32(model.param_dtype)), dense)
-    head = variables["params"].get("head", {}) | {"dense": dense}
-    return variables | {"params": variables["params"] | {"head": head}}
+    if match is None and named:
+        return named[0]
+    if match is None:
+        raise ValueError(
+            f"cannot tell the model from the name {file.path.name!r}; pass model=..., one of list_models()"
+        )
+    if fitting := [name for name in named if name in match.equal_names]:
+        return fitting[0]
+    if len(match.names) > 1:
+        raise ValueError(f"cannot tell the model from {file.path.name!r}: its arrays fit {match}; {match.advice}")
+    return match.names[0]

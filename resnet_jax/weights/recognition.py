@@ -12,6 +12,8 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from resnet_jax.errors import one_of
+from resnet_jax.models import MODELS
 from resnet_jax.types import Variables
 from resnet_jax.weights.convert import to_state
 from resnet_jax.weights.names import Names, known_tables
@@ -22,21 +24,28 @@ FILE = Path(__file__).with_name("signatures.json")
 
 
 class Match(NamedTuple):
-    names: tuple[str, ...]  # nets whose arrays have these names and shapes, the shortest name first
+    """Nets and libraries whose names and shapes a file has; the net is known if there is one."""
+
+    names: tuple[str, ...]  # of different nets, the shortest first
     layouts: tuple[str, ...]
+    equal_names: frozenset[str]  # these, and other names of the same nets
 
     def __str__(self) -> str:
-        others = f" (or {', '.join(self.names[1:4])}: same names and shapes)" if len(self.names) > 1 else ""
-        article = "an" if self.names[0][0] in "aeiou" else "a"
-        return f"{article} {self.names[0]}{others} with names of {' and '.join(self.layouts)}"
+        return f"{one_of(self.names)} ({', '.join(self.layouts)})"
+
+    @property
+    def advice(self) -> str:
+        """The end of a message: what to pass."""
+        return f"pass {one_of(f'model={name!r}' for name in self.names)}"
 
 
 def signature(shapes: Mapping[str, tuple[int, ...]]) -> str:
-    """A digest of the names and shapes in a state dict, without those of the classifier."""
+    """A digest of the names and shapes in a state dict, for any number of classes and input channels."""
+    classifiers, first = _flexible()
     lines = sorted(
-        f"{name} {list(shape)}"
+        name if name in first else f"{name} {list(shape)}"
         for name, shape in shapes.items()
-        if name not in _classifiers() and not name.endswith("num_batches_tracked")
+        if name not in classifiers and not name.endswith("num_batches_tracked")
     )
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
@@ -48,19 +57,23 @@ def signature_for(variables: Variables, names: Names) -> str:
 
 
 def recognise(state: Mapping[str, np.ndarray | StoredArray]) -> Match | None:
-    """The registered nets that this state dict fits, except for the number of classes; None if there are none."""
+    """The registered nets that this state dict fits, with any classifier and input channels; None if there are none."""
     for prefix in {table.prefix for _, table in known_tables()} - {""}:
         state = {name: x for name, x in state.items() if name.startswith(prefix)} or state
     layouts = _signatures().get(signature({name: x.shape for name, x in state.items()}))
     if layouts is None:
         return None
-    names = {name for group in layouts.values() for name in group}
-    return Match(tuple(sorted(names, key=lambda name: (len(name), name))), tuple(layouts))
+    names = sorted({name for group in layouts.values() for name in group}, key=lambda name: (len(name), name))
+    different = {MODELS[name].build: name for name in reversed(names)}  # cifar_resnet20_a is cifar_resnet20
+    return Match(tuple(name for name in names if name in different.values()), tuple(layouts), frozenset(names))
 
 
 @cache
-def _classifiers() -> frozenset[str]:
-    return frozenset(name for layout, table in known_tables() for name in Names(layout, table).classifier())
+def _flexible() -> tuple[frozenset[str], frozenset[str]]:
+    """Names of classifiers, and of first convolutions, in all libraries."""
+    tables = [Names(layout, table) for layout, table in known_tables()]
+    classifiers = frozenset(name for names in tables for name in names.classifier())
+    return classifiers, frozenset(name for names in tables for name in names.first_convolutions())
 
 
 @cache

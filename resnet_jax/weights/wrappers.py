@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from resnet_jax.errors import AmbiguousWeights, UnreadableWeights, listed, one_of
+from resnet_jax.weights.keras_layers import by_layer
 from resnet_jax.weights.names import OWN_NAMES, Names, known_tables
 from resnet_jax.weights.readers import StoredArray, WeightFile, read_weights
 
@@ -77,6 +78,7 @@ def unwrap(file: WeightFile, ema: bool | None = None) -> NetState:
       AmbiguousWeights: it has both and `ema` is None, or it has several nets.
       UnreadableWeights: it has no such weights.
     """
+    file = by_layer(file)
     roots = _roots(file.tensors)
     prefix = _choose(file.path, roots, ema)
     inside = tuple(root for root in roots if root != prefix and root.startswith(prefix))  # other nets below this key

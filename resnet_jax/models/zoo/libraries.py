@@ -1,8 +1,8 @@
 """Names of other libraries for nets of several files of the zoo, and the nets that they have.
 
-torchvision and timm name their modules by family: their tables stand beside the nets. Details that are no names: BiT's
-code and Keras store kernels as TensorFlow does; Keras's convolutions have biases; nets that come from Caffe take B, G, R
-from 0 to 255 without their means.
+torchvision and timm name their modules by family: their tables stand beside the nets. BiT's code and Keras store
+kernels as TensorFlow does. Keras's convolutions have biases. Nets that come from Caffe take B, G and R from 0 to 255,
+less the means.
 """
 
 from __future__ import annotations
@@ -133,7 +133,12 @@ CAFFE2_MSRA = replace(
         ModuleName("res_conv1", "stem/norm"),
         *(
             ModuleName(f"res{{r}}_{{i}}_branch{theirs}", f"stage{{s}}_block{{i}}/{ours}")
-            for theirs, branch in (("1", "shortcut/{}"), ("2a", "branch/{}1"), ("2b", "branch/{}2"), ("2c", "branch/{}3"))
+            for theirs, branch in (
+                ("1", "shortcut/{}"),
+                ("2a", "branch/{}1"),
+                ("2b", "branch/{}2"),
+                ("2c", "branch/{}3"),
+            )
             for ours in (branch.format("conv"), branch.format("norm"))
         ),
         ModuleName("fc1000", "head/dense"),

@@ -14,7 +14,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from resnet_jax.config import OptimConfig, place
 from resnet_jax.data.sources.label_kinds import count_in_words
-from resnet_jax.errors import AmbiguousWeights, NotFinite, WrongModel, composed, did_you_mean, listed
+from resnet_jax.errors import AmbiguousWeights, NotFinite, WrongModel, composed, did_you_mean, listed, one_of
 from resnet_jax.files import expanded, sha256
 from resnet_jax.models import MODELS, registered_name, shapes
 from resnet_jax.runs.files.directory import is_missing_file, is_run
@@ -146,7 +146,7 @@ def _read_weights(
     try:
         loaded = load_pretrained(source, model=model, num_classes=count if keeps_head else 0, ema=which)
     except WrongModel as error:
-        hint = f"choose its net: --model.name {error.match.names[0]}"
+        hint = f"choose its net: --model.name {one_of(error.match.names)}"
         raise ValueError(f"{error.file} is {error.match}; {hint}") from None
     except NotFinite as error:
         raise ValueError(error.problem) from None

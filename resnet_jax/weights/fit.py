@@ -1,0 +1,140 @@
+"""Arrays of a library as variables of a net: its names, another number of classes, another number of input channels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from resnet_jax.models import ModelSpec
+from resnet_jax.models.layers import Dense
+from resnet_jax.types import Variables, at_least_float32
+from resnet_jax.weights.convert import float32_shapes, to_variables
+from resnet_jax.weights.names import FIRST_CONVOLUTIONS, Names, names_for
+from resnet_jax.weights.readers import StoredArray
+
+State = Mapping[str, StoredArray]
+
+
+class Fitted(NamedTuple):
+    """A net with the variables of a file."""
+
+    model: Any
+    variables: Variables
+    classes: int  # of the file's classifier; 0: none
+    notes: tuple[str, ...]  # sentences about what differs from the file
+
+
+def fit(
+    state: State,
+    model: Any,
+    names: Names,
+    *,
+    num_classes: int | None = None,
+    in_channels: int | None = None,
+    allow_nonfinite: bool = False,
+) -> Fitted:
+    """A file's arrays as variables of a net of this kind, with as many classes and input channels as asked.
+
+    Args:
+      num_classes, in_channels: of the returned net; None: as the file.
+
+    Raises:
+      ValueError: as `to_variables`; or a number of classes or channels that no net can have.
+    """
+    classes, channels = class_count(state, names), channel_count(state, names)
+    prefix, notes = names.table.prefix, tuple[str, ...]()
+    own = {key: array for key, array in state.items() if key.startswith(prefix)}
+    if others := len(state) - len(own):
+        notes += (f"arrays without the prefix {prefix!r} ({others}) are another net's and are not read",)
+    net = model.clone(
+        **names.table.overrides,
+        num_classes=classes if num_classes is None else num_classes,
+        in_channels=channels or model.in_channels,
+    )
+    num_classes = net.num_classes
+    if num_classes != classes:
+        own = {key: array for key, array in own.items() if key not in names.classifier()}
+        net = net.clone(num_classes=0)
+    variables = to_variables(own, net, names, allow_nonfinite=allow_nonfinite)
+    net, variables, has_new_head = with_classes(net, variables, num_classes)
+    if has_new_head:
+        notes += (new_head(classes, num_classes),)
+    net, variables, adapted = with_channels(net, variables, net.in_channels if in_channels is None else in_channels)
+    return Fitted(net, variables, classes, notes + adapted)
+
+
+def names_in(state: State, model: nn.Module, spec: ModelSpec | None) -> Names:
+    """The names that most of the file's entries have."""
+    paths = flatten_dict(float32_shapes(model).variables)
+
+    def count_matches(names: Names) -> int:
+        try:
+            return sum(names.entry(path)[0] in state for path in paths if names.is_stored(path))
+        except ValueError:  # that library has no such net
+            return -1
+
+    return max(names_for(spec, model), key=count_matches)
+
+
+def class_count(state: State, names: Names) -> int:
+    """Number of classes of the file's classifier; 0: it has none."""
+    bias = names.classifier()[0]
+    shape = state[bias].shape if bias in state else ()
+    return shape[0] if shape else 0  # a scalar is reported with the other misfits
+
+
+def channel_count(state: State, names: Names) -> int:
+    """Number of channels that the file's first convolution takes; 0: it has none."""
+    shapes = [state[name].shape for name in names.first_convolutions() if name in state]
+    kernels = [shape for shape in shapes if len(shape) == len(names.axes)]
+    return kernels[0][names.axes.index("I")] if kernels else 0
+
+
+def new_head(classes: int, num_classes: int) -> str:
+    """A note on a head that is not the file's, which has `classes` classes or none."""
+    of_file = f"the one in the file is for {classes} classes" if classes else "the file has none"
+    return f"the head for {num_classes} classes is new: {of_file}" if num_classes else f"no head is read: {of_file}"
+
+
+def with_classes(model: Any, variables: Variables, num_classes: int) -> tuple[Any, Variables, bool]:
+    """The net with another number of classes, its variables, and whether its classifier is new; 0: no classifier."""
+    head = variables["params"].get("head", {})
+    if num_classes == model.num_classes:
+        return model, variables, False
+    net = model.clone(num_classes=num_classes)
+    head = {name: x for name, x in head.items() if name != "dense"}
+    if num_classes:
+        pooled = float32_shapes(net).outputs.features["pool"]
+        dense = Dense(num_classes).init(jax.random.key(0), jnp.zeros(pooled.shape, pooled.dtype))["params"]
+        head["dense"] = jax.tree.map(lambda x: np.asarray(x, at_least_float32(net.param_dtype)), dense)
+    body = {name: x for name, x in variables["params"].items() if name != "head"}
+    params = body | ({"head": head} if head else {})
+    return net, variables | {"params": params}, bool(num_classes)
+
+
+def with_channels(model: Any, variables: Variables, in_channels: int) -> tuple[Any, Variables, tuple[str, ...]]:
+    """The net with another number of input channels, its variables, and a note on it, by timm's rule.
+
+    For one channel the kernels of all channels are added: a grey image in each channel gives the same numbers. For more
+    they are repeated and scaled to keep the sum: channel c gets the kernel of channel c modulo their number.
+    """
+    net, channels = model.clone(in_channels=in_channels), model.in_channels
+    in_channels = net.in_channels
+    if in_channels == channels:
+        return model, variables, ()
+    flat = flatten_dict(variables)
+    path = next(path for path in FIRST_CONVOLUTIONS if path in flat)
+    kernel = np.asarray(flat[path])  # [..., Ci, Co]
+    if in_channels == 1:
+        kernel, how = kernel.sum(-2, keepdims=True), "added"
+    else:
+        order = np.arange(in_channels) % channels
+        kernel, how = kernel[..., order, :] * np.asarray(channels / in_channels, kernel.dtype), "repeated and scaled"
+    note = f"the net takes {in_channels} channels, the file's {channels}: the kernels of its channels are {how}"
+    return net, unflatten_dict(flat | {path: kernel}), (note,)
