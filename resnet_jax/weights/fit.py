@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -15,10 +15,11 @@ from resnet_jax.models import ModelSpec
 from resnet_jax.models.layers import Dense
 from resnet_jax.types import Variables, at_least_float32
 from resnet_jax.weights.convert import float32_shapes, to_variables
-from resnet_jax.weights.names import FIRST_CONVOLUTIONS, Names, names_for
+from resnet_jax.weights.names import FIRST_CONVOLUTIONS, Names, Path, names_for
 from resnet_jax.weights.readers import StoredArray
 
 State = Mapping[str, StoredArray]
+CLASSIFIER_KERNEL = ("params", "head", "dense", "kernel")
 
 
 class Fitted(NamedTuple):
@@ -102,6 +103,12 @@ def new_head(classes: int, num_classes: int) -> str:
     return f"the head for {num_classes} classes is new: {of_file}" if num_classes else f"no head is read: {of_file}"
 
 
+def first_convolution(paths: Iterable[Path]) -> Path | None:
+    """The path of the kernel that takes the image."""
+    paths = set(paths)
+    return next((path for path in FIRST_CONVOLUTIONS if path in paths), None)
+
+
 def with_classes(model: Any, variables: Variables, num_classes: int) -> tuple[Any, Variables, bool]:
     """The net with another number of classes, its variables, and whether its classifier is new; 0: no classifier."""
     head = variables["params"].get("head", {})
@@ -129,7 +136,9 @@ def with_channels(model: Any, variables: Variables, in_channels: int) -> tuple[A
     if in_channels == channels:
         return model, variables, ()
     flat = flatten_dict(variables)
-    path = next(path for path in FIRST_CONVOLUTIONS if path in flat)
+    path = first_convolution(flat)
+    if path is None:
+        raise ValueError(f"in_channels: expected {channels}, got {in_channels}; the net has no first convolution")
     kernel = np.asarray(flat[path])  # [..., Ci, Co]
     if in_channels == 1:
         kernel, how = kernel.sum(-2, keepdims=True), "added"

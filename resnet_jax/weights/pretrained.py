@@ -6,6 +6,7 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from resnet_jax.types import Pretrained, at_least_float32
 from resnet_jax.weights.convert import float32_shapes
 from resnet_jax.weights.fit import class_count, fit, names_in, new_head, with_channels, with_classes
 from resnet_jax.weights.hub_config import config_for, read_hub_config
+from resnet_jax.weights.metadata import read_metadata
 from resnet_jax.weights.preprocessing import adapted_to, preprocess_for
 from resnet_jax.weights.published import by_checksum, class_names
 from resnet_jax.weights.readers import StoredArray, WeightFile, read_weights
@@ -93,14 +95,16 @@ def load_pretrained(
     file = read_weights(path)
     net_state = unwrap(file, ema)
     config: Mapping[str, Any] = read_hub_config(path)
-    overrides = _dtypes(dtype)
+    overrides, architecture = _dtypes(dtype), file.metadata.get("architecture")
+    options, own_classes, own_preprocess = read_metadata(file.metadata, path.name)
     if isinstance(model, nn.Module):
         num_classes = model.num_classes if num_classes is None else num_classes
         in_channels = model.in_channels if in_channels is None else in_channels
         net = model.clone(**overrides)
     else:
         published_model = weights.published and weights.published.model
-        net = create_model(model or published_model or _model_of_file(file, config, net_state.tensors), **overrides)
+        chosen = model or published_model or _model_of_file(file, config, net_state.tensors)
+        net = create_model(chosen, **(options if chosen == architecture else {}), **overrides)
     spec, name = _row(net)
     names = names_in(net_state.tensors, net, spec)
     sizes = {"num_classes": num_classes, "in_channels": in_channels}
@@ -111,8 +115,12 @@ def load_pretrained(
     config = config_for(name, config)
     row = weights.published or by_checksum(spec, path)
     preprocess = preprocess_for(fitted.model, spec, name, names.layout, path, config, row)
-    has_file_head = fitted.model.num_classes == fitted.classes
-    classes = class_names(spec, config, fitted.classes, row) if has_file_head else None
+    classes = class_names(spec, config, fitted.classes, row)
+    if architecture == name and own_preprocess is not None:
+        preprocess = adapted_to(replace(own_preprocess, source=path.name), fitted.model.in_channels)
+    if architecture == name and own_classes is not None and len(own_classes) == fitted.classes:
+        classes = tuple(own_classes)
+    classes = classes if fitted.model.num_classes == fitted.classes else None
     notes = net_state.notes + fitted.notes
     return Pretrained(fitted.model, fitted.variables, preprocess, name, classes, notes=notes)
 

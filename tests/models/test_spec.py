@@ -2,12 +2,16 @@
 
 from resnet_jax.models import create_model, get_spec, list_models
 
+LIBRARIES = {"timm", "torchvision", "openai", "transformers", "keras", "detectron2", "caffe2", "bit", "lukemelas"}
+LIBRARIES |= {"akamaster", "chenyaofo", "kuangliu"}
+
 
 def test_published_weights_have_names_and_preprocessing():
     for name in list_models():
         spec = get_spec(name)
-        assert set(spec.name_tables) <= {"timm", "torchvision", "openai"}
-        assert bool(spec.name_tables) == (spec.preprocess is not None)
+        assert set(spec.name_tables) <= LIBRARIES
+        is_known = spec.preprocess is not None or all(table.preprocess for table in spec.name_tables.values())
+        assert is_known or not spec.name_tables
         sources = {weights.source for weights in spec.pretrained}
         assert ("torchvision" in sources) == ("torchvision" in spec.name_tables)
         assert sources <= set(spec.name_tables)

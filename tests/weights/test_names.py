@@ -19,7 +19,9 @@ def test_a_library_without_this_net_is_skipped(tmp_path):
     name = "efficientnet_b0"
     variables = jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), shapes(create_model(name), 64).variables)
     save_torch_state(variables, name, tmp_path / "x.safetensors", layout="torchvision")
-    with pytest.raises(ValueError, match="x.safetensors is an efficientnet_b0 with names of torchvision: pass model"):
+    with pytest.raises(
+        ValueError, match=r"x.safetensors is efficientnet_b0 \(torchvision\); pass model='efficientnet_b0'"
+    ):
         load_pretrained(tmp_path / "x.safetensors", model="tf_efficientnet_b0")
 
 

@@ -38,7 +38,7 @@ def test_load_save_load_is_bit_identical(tmp_path, layout, name):
     again = load_pretrained(second).variables
     jax.tree.map(np.testing.assert_array_equal, loaded.variables, again)
     with safe_open(second, "np") as file:
-        assert file.metadata() == {"format": "pt"}  # which transformers asks for
+        assert file.metadata() == {"format": "pt", "architecture": name}  # transformers asks for the format
 
 
 def test_the_text_tower_of_openais_clip_is_ignored(tmp_path):

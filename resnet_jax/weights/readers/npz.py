@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from resnet_jax.weights.readers.archive import Archive
 from resnet_jax.weights.readers.mapped import row_major, strided
 from resnet_jax.weights.readers.weight_file import StoredArray, WeightFile
 
+METADATA = "__metadata__"  # the array of bytes that holds an object of texts as JSON
 MOST_HEADER = 10_000  # bytes
 MOST_GROWTH = 100  # bytes of arrays for a byte of the file
 SMALL = 2**24  # bytes of arrays that a file of any size may have
@@ -28,9 +30,17 @@ def read_npz(path: Path, archive: Archive) -> WeightFile:
         if size > SMALL + MOST_GROWTH * len(archive.data):
             raise ValueError(f"its {len(archive.data):,} bytes claim to hold {size:,}")
         tensors = {name.removesuffix(".npy"): _array(archive, name) for name in archive.members}
+        metadata = _metadata(tensors.pop(METADATA)) if METADATA in tensors else {}
     except Exception as error:  # a corrupted header can raise anything
         raise UnreadableWeights(f"{path.name} is not a valid .npz file of weights: {one_line(error)}") from error
-    return WeightFile(path, tensors, "npz")
+    return WeightFile(path, tensors, "npz", metadata)
+
+
+def _metadata(stored: StoredArray) -> dict[str, str]:
+    values = json.loads(bytes(np.asarray(stored)).decode())
+    if not isinstance(values, dict) or not all(isinstance(value, str) for value in values.values()):
+        raise ValueError("expected texts as metadata")
+    return values
 
 
 def _array(archive: Archive, name: str) -> StoredArray:

@@ -44,4 +44,4 @@ def test_a_run_of_another_net_is_named(run):
     with pytest.raises(ValueError, match="has a cifar_resnet8, not resnet18: pass model='cifar_resnet8'"):
         load_pretrained(run, model="resnet18")
     with pytest.raises(ValueError, match="other arrays than `model`: params/stem/conv/kernel"):
-        load_pretrained(run, model=create_model("cifar_resnet8", num_classes=2))
+        load_pretrained(run, model=create_model("cifar_resnet8", num_classes=2, stem="imagenet"))

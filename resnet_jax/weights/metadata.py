@@ -1,0 +1,82 @@
+"""What a file of weights says about its net: name, options, classes and preprocessing, as texts in its metadata."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+from resnet_jax.errors import UnreadableWeights, one_line
+from resnet_jax.models import create_model
+from resnet_jax.models.layers import BatchNorm
+from resnet_jax.models.partials import Partial
+from resnet_jax.models.stems import STEMS
+from resnet_jax.types import Preprocess
+
+# Fields in which nets with equal arrays may give other numbers.
+SIMPLE = ("global_pool", "output_stride", "dilation")
+COMPONENTS = ("stages", "stem", "stem_features", "head", "conv", "norm", "act", *SIMPLE)
+
+
+def to_metadata(
+    name: str,
+    *,
+    options: Mapping[str, Any] | None = None,
+    classes: Sequence[str] | None = None,
+    preprocess: Preprocess | None = None,
+) -> dict[str, str]:
+    """Metadata of a file: the net's name as it is, the rest as JSON."""
+    values: dict[str, Any] = {"options": dict(options or {}), "classes": list(classes or ())}
+    values["preprocess"] = None if preprocess is None else preprocess.record()
+    return {"architecture": name} | {key: json.dumps(value) for key, value in values.items() if value}
+
+
+def options_of(model: Any, name: str) -> dict[str, Any]:
+    """Options of `create_model(name, ...)`, as JSON holds them, that give the components of this net.
+
+    Raises:
+      ValueError: no options do.
+    """
+    default: Any = create_model(name)
+    differing = [field for field in COMPONENTS if getattr(model, field) != getattr(default, field)]
+    options = {field: getattr(model, field) for field in differing if field in SIMPLE}
+    if "stem" in differing and (stems := [key for key in STEMS if create_model(name, stem=key).stem == model.stem]):
+        options["stem"] = stems[0]
+    if "norm" in differing and isinstance(model.norm, Partial) and model.norm.func is BatchNorm and not model.norm.args:
+        options["norm"] = dict(model.norm.keywords)
+    if others := [field for field in differing if field not in options]:
+        raise ValueError(f"{name} has no option that gives this net's {', '.join(others)}")
+    return options
+
+
+def read_metadata(metadata: Mapping[str, str], file: str) -> tuple[dict[str, Any], list[str] | None, Preprocess | None]:
+    """Options, classes and preprocessing in the metadata that `to_metadata` makes; {} and None where they are absent.
+
+    Raises:
+      UnreadableWeights: they are of another form.
+    """
+    try:
+        options = dict(json.loads(metadata.get("options", "{}")))
+        if "norm" in options:
+            options["norm"] = Partial(BatchNorm, **options["norm"])
+        classes = json.loads(metadata.get("classes", "null"))
+        if classes is not None and not (isinstance(classes, list) and all(isinstance(x, str) for x in classes)):
+            raise ValueError(f"expected names of classes, got {str(classes)[:80]}")
+        values = json.loads(metadata.get("preprocess", "null"))
+        return options, classes, None if values is None else _preprocess(values)
+    except (ValueError, TypeError, KeyError) as error:
+        raise UnreadableWeights(f"{file} has invalid metadata: {one_line(error)}") from None
+
+
+def _preprocess(values: dict[str, Any]) -> Preprocess:
+    known = {field.name for field in fields(Preprocess)}
+    if unknown := values.keys() - known:
+        raise ValueError(f"unknown values of the preprocessing: {', '.join(sorted(unknown))}")
+    pairs = {key: tuple(map(float, values[key])) for key in ("mean", "std")}
+    if len(pairs["mean"]) != len(pairs["std"]) or not all(std > 0 for std in pairs["std"]):
+        raise ValueError("expected as many deviations above 0 as means")
+    sizes = {key: int(values[key]) for key in ("image_size", "resize")}
+    if min(sizes.values()) < 1:
+        raise ValueError("expected sizes of at least 1 pixel")
+    return Preprocess(**values | pairs | sizes)
