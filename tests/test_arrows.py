@@ -46,7 +46,7 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     "models.sorting": (),
     "models.published": ("types", "errors"),
     "models.spec": ("types", "models.partials", "models.published"),
-    "models.zoo.torchvision": ("types", "models.spec"),
+    "models.zoo.libraries": ("types", "models.layers", "models.partials", "models.spec"),
     "models.zoo": (
         *("types", "ops", "models.layers", "models.partials", "models.resnet", "models.skipnet", "models.spec"),
         *("models.blocks", "models.zoo", *MODEL_PARTS),

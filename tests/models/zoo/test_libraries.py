@@ -11,8 +11,6 @@ def test_these_nets_and_no_others_have_torchvisions_names():
 def test_a_row_keeps_its_other_tables():
     timm = get_spec("resnet50").name_tables["timm"]
     (row,) = in_torchvision({"resnet50": get_spec("resnet50_v1")}, timm).values()
-    assert (
-        row.name_tables == {**get_spec("resnet50_v1").name_tables, "torchvision": timm}
-        and row.build == get_spec("resnet50_v1").build
-    )
+    spec = get_spec("resnet50_v1")
+    assert row.name_tables == {**spec.name_tables, "torchvision": timm} and row.build == spec.build
     assert in_torchvision({"resnet50_v1": row}, timm)["resnet50_v1"] is row

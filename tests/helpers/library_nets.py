@@ -1,7 +1,7 @@
 """Small nets of other libraries, and golden numbers of theirs: arrays by the recipe, logits in float64.
 
-`PYTHONPATH=tests python tests/library_nets.py` writes tests/golden/libraries.* with transformers, keras, timm,
-torchvision and efficientnet_pytorch. tests/golden/README.md says what is in them.
+`PYTHONPATH=tests/helpers python tests/helpers/library_nets.py` writes tests/golden/libraries.*, which
+tests/golden/README.md explains, with transformers, keras, timm, torchvision and efficientnet_pytorch.
 """
 
 from __future__ import annotations
