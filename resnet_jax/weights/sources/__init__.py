@@ -51,35 +51,33 @@ def resolve(
       ValueError: an address of another kind than HTTP, a revision of something that has none, a link out of a folder.
     """
     path, text = expanded(source), str(source)
-    is_address = "://" in text
-    repository = None if is_address or _is_local(path, text) else REPOSITORY.fullmatch(text)
+    is_cached_only = local_files_only or is_offline()
+    if "://" in text:
+        _check_no_revision(text, revision)
+        folder = cache_folder(cache_dir) / "addresses" / hashlib.sha256(text.encode()).hexdigest()[:16]
+        return Source(_download(text, folder, is_offline=is_cached_only))
+    repository = None if _is_local(path, text) else REPOSITORY.fullmatch(text)
     if repository is None:
         _check_no_revision(text, revision)
-        if not is_address:
-            return _local(path, text)
-    # Imported for downloads alone: urllib.request is slower to import than the rest of this package.
-    from resnet_jax.weights.sources.download import download
-    from resnet_jax.weights.sources.hub import download_repository
-
-    is_cached_only = local_files_only or is_offline()
-    if repository is None:
-        folder = cache_folder(cache_dir) / "addresses" / hashlib.sha256(text.encode()).hexdigest()[:16]
-        return Source(download(text, folder, is_offline=is_cached_only))
+        return _local(path, text)
     name, revision = repository["name"], repository["revision"] or revision
     row = find_published(name) if revision is None and is_published_name(name) else None
     if row is not None and row.source == "torchvision" and row.url is not None:
         folder = cache_folder(cache_dir) / "torchvision"
-        return Source(download(row.url, folder, checksum=row.checksum, is_offline=is_cached_only), row)
+        return Source(_download(row.url, folder, checksum=row.checksum, is_offline=is_cached_only), row)
     if row is None and revision is None and (hint := suggestion(name)):
         raise FileNotFoundError(f"no file {text!r}; {hint}")
-    folder = download_repository(
-        name if row is None else row.hub_id or name,
-        revision=revision,
-        token=token,
-        cache_dir=cache_dir,
-        is_offline=is_cached_only,
-    )
+    from resnet_jax.weights.sources.hub import download_repository
+
+    hub_id = name if row is None else row.hub_id or name
+    folder = download_repository(hub_id, revision=revision, token=token, cache_dir=cache_dir, is_offline=is_cached_only)
     return Source(hub_file(folder), row)
+
+
+def _download(url: str, folder: Path, *, checksum: str | None = None, is_offline: bool) -> Path:
+    from resnet_jax.weights.sources.download import download  # urllib.request takes longer than the rest to import
+
+    return download(url, folder, checksum=checksum, is_offline=is_offline)
 
 
 def _is_local(path: Path, text: str) -> bool:
