@@ -55,6 +55,11 @@ def test_options_of_the_net_and_of_its_head(rows):
     assert loaded.model == MODEL.clone(num_classes=3, drop_rate=0.5)
     assert loaded.variables["params"]["head"]["dense"]["kernel"].shape == (64, 3)
     assert "head" not in create_model("cifar_resnet8", pretrained=True, num_classes=0).variables["params"]
+    for options in ({}, {"drop_rate": 0.5}):
+        loaded = create_model("cifar_resnet8", pretrained=True, in_channels=1, **options)
+        assert loaded.model == MODEL.clone(in_channels=1, **options) and loaded.preprocess.mean == (pytest.approx(0.2),)
+        grey = 2 * VARIABLES["params"]["stem"]["conv"]["kernel"].sum(2, keepdims=True)
+        np.testing.assert_allclose(loaded.variables["params"]["stem"]["conv"]["kernel"], grey, rtol=1e-5, atol=1e-6)
 
 
 def test_without_weights_it_is_the_module():
