@@ -22,7 +22,7 @@ from resnet_jax.weights.fit import CLASSIFIER_KERNEL, first_convolution
 from resnet_jax.weights.metadata import COMPONENTS, options_of, to_metadata
 from resnet_jax.weights.names import Names
 from resnet_jax.weights.pretrained import load_pretrained
-from resnet_jax.weights.readers.npz import METADATA
+from resnet_jax.weights.readers.weight_file import METADATA
 from resnet_jax.weights.safetensors_file import write_safetensors
 
 LAYOUTS = ("timm", "torchvision", "openai")  # that nets are written in

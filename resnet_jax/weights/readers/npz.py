@@ -11,9 +11,8 @@ import numpy as np
 from resnet_jax.errors import UnreadableWeights, one_line
 from resnet_jax.weights.readers.archive import Archive
 from resnet_jax.weights.readers.mapped import row_major, strided
-from resnet_jax.weights.readers.weight_file import StoredArray, WeightFile
+from resnet_jax.weights.readers.weight_file import METADATA, StoredArray, WeightFile
 
-METADATA = "__metadata__"  # the array of bytes that holds an object of texts as JSON
 MOST_HEADER = 10_000  # bytes
 MOST_GROWTH = 100  # bytes of arrays for a byte of the file
 SMALL = 2**24  # bytes of arrays that a file of any size may have

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+METADATA = "__metadata__"  # the array of bytes in an .npz file that holds texts by name, as JSON
+
 
 @dataclass(frozen=True, eq=False)
 class StoredArray:
