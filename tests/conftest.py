@@ -1,14 +1,19 @@
 """Eight simulated devices, no silent broadcasting, and one place for compiled programs."""
 
+import gc
 import os
 import tempfile
 from collections import Counter
+from importlib.metadata import version
 
-# Half of the suite's time went into LLVM's optimisations of programs that then run once.
+# Programs run once, so they are compiled fast: without LLVM's optimisations (half of the suite's time), in one piece,
+# and, where jaxlib still has them, by the older emitters (together a quarter of the compilation's time).
 os.environ["XLA_FLAGS"] = " ".join(
     [
         "--xla_force_host_platform_device_count=8",
         "--xla_backend_optimization_level=0",
+        "--xla_cpu_parallel_codegen_split_count=1",
+        "--xla_cpu_use_fusion_emitters=false" if version("jaxlib").startswith("0.10.") else "",
         os.environ.get("XLA_FLAGS", ""),
     ]
 )
@@ -20,6 +25,9 @@ import jax
 import pytest
 
 from resnet_jax import data
+
+gc.freeze()  # what is imported stays
+gc.set_threshold(100_000, 20, 20)  # traced programs are many small objects, and JAX's caches keep them
 
 
 def pytest_collection_modifyitems(config, items):

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from resnet_jax.models.options import check_integer, stage_names
 from resnet_jax.models.registry import as_model
 from resnet_jax.models.resnet import Outputs
-from resnet_jax.ops import LAYOUTS, tally_macs
+from resnet_jax.ops import LAYOUTS, plain_lowering, tally_macs
 from resnet_jax.types import Variables
 
 ImageSize = int | Sequence[int]  # pixels a side of a square image, or the size along each spatial axis
@@ -48,7 +48,7 @@ def shapes(model: nn.Module, image_size: ImageSize) -> Shapes:
 
 def components(model: nn.Module) -> frozenset[type[nn.Module]]:
     """Classes of all modules that a net calls: ImageNetStem, Residual, Bottleneck, Conv, BatchNorm, ..."""
-    return _trace(model, model.image_size)[1]
+    return _trace(model, -(-model.image_size // 32) * 32)[1]  # any size has them; `feature_info` traces this one
 
 
 def feature_names(model: nn.Module) -> tuple[str, ...]:
@@ -109,6 +109,7 @@ def _cached_trace(model: nn.Module, sizes: tuple[int, ...], widest: Any) -> tupl
         images = jnp.zeros((1, *sizes, model.in_channels), model.dtype)
         return model.init_with_output(jax.random.key(0), images, train=False)
 
-    with nn.intercept_methods(follow), tally_macs(record):
+    # Shapes and counts do not depend on the lowering, and XLA's own operations are traced in two thirds of the time.
+    with nn.intercept_methods(follow), tally_macs(record), plain_lowering():
         outputs, variables = jax.eval_shape(initialise)
     return Shapes(outputs, variables, *map(dict, macs)), frozenset(classes)
