@@ -102,7 +102,7 @@ def records(run: Path) -> list[dict[str, Any]]:
 
 
 def differences(run: Path, other: Path, tolerance: float) -> list[str]:
-    """What differs between two runs, a line each: arrays in any bit, numbers of records by more than `tolerance`."""
+    """Differences between two runs, a line each: arrays in any bit, numbers of records by more than `tolerance`."""
     one, two = arrays(run), arrays(other)
     problems = [f"only in one: {name}" for name in sorted(one.keys() ^ two.keys())]
     for name in sorted(one.keys() & two.keys()):

@@ -1,4 +1,4 @@
-"""What a trained SkipNet saves at inference: python benchmarks/skipping.py runs/skip [--twin cifar_resnet38]
+"""Measures what a trained SkipNet saves at inference: python benchmarks/skipping.py runs/skip [--twin cifar_resnet38]
 
 On the run's own test images (held in memory), single ones and batches: the share of blocks and of multiply-adds that
 are run, and milliseconds of three nets taken in turn, the median of each: everything computed, with skipping, and the

@@ -55,15 +55,10 @@ _MODULES = {
     "save_checkpoint": "weights.checkpoint",
     **dict.fromkeys(("load_pretrained", "save_torch_state"), "weights"),
 }
-_PACKAGES = (
-    "analysis",
-    "checkpoints",
-    "models",
-    "ops",
-    "training",
-    "types",
-    "weights",
-)  # `resnet_jax.models` without an import
+_PACKAGES = (  # `resnet_jax.models` without an import
+    *("analysis", "checkpoints", "config", "data", "distributed", "evaluation", "experiments", "images", "metrics"),
+    *("models", "ops", "runs", "tasks", "training", "types", "weights"),
+)
 
 
 def __getattr__(name: str) -> Any:

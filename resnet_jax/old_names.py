@@ -38,7 +38,7 @@ def install() -> None:
 
 class _Finder(MetaPathFinder):
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: Any = None) -> ModuleSpec | None:
-        """What imports an old path, or a module whose objects have old names; None: the usual finder does.
+        """The spec of an old path, or of a module whose objects have old names; None: the usual finder imports it.
 
         It is called with the import lock: an import here could wait for another thread's forever.
         """

@@ -38,7 +38,7 @@ def at_least_float32(dtype: Any) -> Any:
 
 @dataclass(frozen=True)
 class Preprocess:
-    """What stands between an image file and the net: resize, crop, scale to [0, 1], normalise per channel.
+    """Turns image files into a net's input: resizes, crops, scales to [0, 1], normalises per channel.
 
     - `preprocess.batch(images)`, of files, PIL images or arrays of any size, is the net's input.
     - `preprocess.image(image)` resizes and crops one of them, and stays in uint8.

@@ -41,7 +41,7 @@ RUNS = ("digits_resnet20", "digits_skipnet38", "faster", "mine", "other", "a", "
 
 @pytest.fixture(scope="session")
 def files(tmp_path_factory):
-    """What the pages' code reads: photos, a folder of classes, a run directory."""
+    """Writes the files that the pages' code reads: photos, a folder of classes, a run directory."""
     root, rng = tmp_path_factory.mktemp("files"), np.random.default_rng(0)
     for name in ("circle", "square", "triangle"):
         (root / "pictures" / name).mkdir(parents=True)

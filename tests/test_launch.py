@@ -25,7 +25,7 @@ def stand_ins(folder, **scripts):
 
 
 def config_of(words):
-    """What train.py makes of the command in `words`."""
+    """Checked config that train.py gets from the command in `words`."""
     start = words.index("train.py")
     assert words[start - 1] == ".venv/bin/python" and (ROOT / "train.py").is_file()
     config = parse(words[start + 1 :])

@@ -1,4 +1,4 @@
-"""What other people's projects see."""
+"""The package as other projects import it."""
 
 import subprocess
 import sys
@@ -56,6 +56,8 @@ def test_jax_is_imported_when_a_net_is_first_asked_for():
         noisy = version("jaxlib") in ("0.10.0", "0.10.1")
         assert (os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "3") == noisy
         assert resnet_jax.models.list_models is resnet_jax.list_models
+        for name in "config data evaluation images metrics runs tasks training".split():
+            assert getattr(resnet_jax, name).__name__ == f"resnet_jax.{name}"
         assert not hasattr(resnet_jax, "create_modle")
     """)
 

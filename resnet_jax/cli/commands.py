@@ -78,7 +78,7 @@ def command(name: str) -> ModuleType:
 
 
 def make_request(name: str, arguments: Sequence[str]) -> Any:
-    """What a command line asks for. Exits with status 2 and one line for a mistake, with 0 after --help."""
+    """The request of a command line. Exits with status 2 and one line for a mistake, with 0 after --help."""
     values = typed_values(name, arguments)
     module = command(name)
     return module.make_request(values) if hasattr(module, "make_request") else module.Request(**values)

@@ -87,7 +87,7 @@ def _check_devices() -> None:
 
 
 def _hint(error: BaseException) -> str:
-    """What the command line can do about an error of the data, beside what the message says."""
+    """The command line's remedy for an error of the data, to add to its message; "" for none."""
     if isinstance(error.__cause__, NeedsImageSize):
         return "; --config folder_resnet18 does so too"
     if isinstance(error, MixedChannels):

@@ -55,7 +55,7 @@ def evaluate(
 
 
 def checked_results(values: Any, sown: Mapping[str, Any]) -> dict[str, float]:
-    """What an evaluator has returned.
+    """Checks the results of an evaluator, and returns them as Python numbers.
 
     Raises:
       TypeError: no dict of numbers.

@@ -41,7 +41,7 @@ class Prediction:
 
 
 class FileOutputs(NamedTuple):
-    """What a net computes for an image file."""
+    """Prediction of a net for an image file."""
 
     file: Path
     rows: Rows | None  # None: unreadable

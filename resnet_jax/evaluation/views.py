@@ -24,14 +24,14 @@ from resnet_jax.training.core import forward_step
 from resnet_jax.training.state import TrainState
 from resnet_jax.types import Batch, Pretrained
 
-Protocol = Literal["single", "flip", "ten-crop", "multi-scale"]
+ViewProtocol = Literal["single", "flip", "ten-crop", "multi-scale"]
 SCALES = (224, 256, 384, 480, 640)  # shorter sides for nets of 224 pixels: He et al. 2015, section 3.4
 MAX_WAITING = 2**28  # bytes of views that wait for others of their shape
 
 Views = Callable[[Picture], list[np.ndarray]]
 
 
-def make_views(protocol: Protocol, source: StreamingLoader, scales: Sequence[int] | None = None) -> Views:
+def make_views(protocol: ViewProtocol, source: StreamingLoader, scales: Sequence[int] | None = None) -> Views:
     """The views of an image that evaluation averages over: image -> uint8 [H, W, C] each.
 
     "single": the centre crop. "flip": that and its mirror image. "ten-crop": corners and centre, and their mirror
@@ -62,7 +62,7 @@ def make_views(protocol: Protocol, source: StreamingLoader, scales: Sequence[int
     if protocol == "multi-scale":
         sides = shorter_sides(size, scales)
         return lambda image: [whole(image, resize=side, **options) for side in sides]
-    raise ValueError(f"expected a protocol, got {protocol!r}; {did_you_mean(protocol, get_args(Protocol))}")
+    raise ValueError(f"expected a protocol, got {protocol!r}; {did_you_mean(protocol, get_args(ViewProtocol))}")
 
 
 def shorter_sides(size: int, scales: Sequence[int] | None = None) -> list[int]:

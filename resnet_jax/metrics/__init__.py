@@ -1,1 +1,1 @@
-"""What is measured, below the tasks: typed sums and means, and metrics as functions of arrays."""
+"""Metrics, below the tasks: typed sums and means, and metrics as functions of arrays."""

@@ -1,4 +1,4 @@
-"""What a net is made of and what it computes: shapes, multiply-adds, feature maps, components. It is only traced."""
+"""Traces a net for its shapes, multiply-adds, feature maps and components; computes nothing."""
 
 from __future__ import annotations
 

@@ -75,6 +75,7 @@ class ModelSpec:
     name_tables: Mapping[str, NameTable] = field(default_factory=dict)  # by library, for those that have this net
     preprocess: Preprocess | None = None  # of the first published weights; None: no library publishes weights
     name: str = ""  # in the registry, which fills it in
+    is_gated: bool = False  # whether the net is a `models.phases.Gated`
 
     @property
     def pretrained(self) -> tuple[PublishedWeights, ...]:

@@ -66,7 +66,7 @@ class TaskOptions:
 
 
 class LabelledSource(Protocol):
-    """What tasks read of the training data."""
+    """Training data as tasks read it: classes and labels."""
 
     @property
     def classes(self) -> tuple[str, ...]: ...
@@ -81,7 +81,7 @@ class LabelledSource(Protocol):
 
 
 class Task(Protocol):
-    """What a run optimises and reports. Tasks are immutable; options of a task are its fields."""
+    """A kind of problem: net, loss, metrics and predictions. Tasks are immutable; options of a task are its fields."""
 
     name: ClassVar[str]
     label_kind: ClassVar[LabelKind]  # of the labels that are read from the data

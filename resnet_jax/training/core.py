@@ -45,7 +45,7 @@ EXAMPLES = ""  # the term of all that is averaged over examples
 
 
 class Aux(NamedTuple):
-    """What a forward pass yields beside the totals; sums over a shard."""
+    """Results of a forward pass beside the totals; sums over a shard."""
 
     batch_stats: Any
     weights: dict[str, Array]  # of the terms that have one of their own
@@ -62,7 +62,7 @@ class Gradients(NamedTuple):
 
 
 class Forward(NamedTuple):
-    """What the evaluation step yields for a global batch."""
+    """Results of the evaluation step for a global batch."""
 
     predictions: dict[str, Array]  # a row per example
     batch: dict[str, Array]  # "label" and "mask"

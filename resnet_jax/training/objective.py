@@ -13,15 +13,15 @@ from resnet_jax.errors import check_type
 from resnet_jax.metrics.typed import Last, Mean, Metric, Sum
 from resnet_jax.types import ARRAYS, Batch
 
-Terms = Mapping[str, Any]  # of `tasks.Term`s
-Objective = Callable[[Any, Batch, str | None], tuple[Terms, dict[str, Metric]]]
+# (outputs, batch, axis_name) -> (terms, metrics); the terms are `tasks.Term`s, which this room does not import.
+Objective = Callable[[Any, Batch, str | None], tuple[Mapping[str, Any], dict[str, Metric]]]
 
 STEP = frozenset({"loss", "count", "grad_norm", "param_norm", "skipped"})  # metrics of the step itself
 RECORD = frozenset({"step", "split", "epoch", "learning_rate", "images_per_second", "data_wait"})  # of a run's records
 
 
-def checked_objective(result: Any) -> tuple[Terms, dict[str, Metric]]:
-    """What an objective has returned: (terms, metrics).
+def checked_objective(result: Any) -> tuple[Mapping[str, Any], dict[str, Metric]]:
+    """Checks an objective's result, and returns it: (terms, metrics).
 
     Raises:
       TypeError: it is no such pair, or one of them is of another type.
@@ -31,7 +31,6 @@ def checked_objective(result: Any) -> tuple[Terms, dict[str, Metric]]:
         raise TypeError(f"expected an objective that returns (terms, metrics), two dicts, got {type(result).__name__}")
     terms, metrics = result
     for name, term in terms.items():
-        # Like `tasks.Term`, which this room does not import.
         if not (hasattr(term, "total") and hasattr(term, "weight")):
             raise TypeError(f"expected a Term(total, weight) for the term {name!r}, got {type(term).__name__}")
         _check_number(term.total, f"the total of the term {name!r}")
@@ -51,7 +50,7 @@ def _check_number(value: Any, what: str) -> None:
         raise ValueError(f"expected one number for {what}, got an array {list(jnp.shape(value))}")
 
 
-def check_names(terms: Terms, metrics: Mapping[str, Metric]) -> None:
+def check_names(terms: Mapping[str, Any], metrics: Mapping[str, Metric]) -> None:
     """Raises ValueError for a term or metric with a name that the step, a run's records or another term use.
 
     One of several terms cannot be "loss", which is their sum.

@@ -1,4 +1,4 @@
-"""What the curves of several runs have in common."""
+"""Metric, axes and labels that the curves of several runs share."""
 
 import numpy as np
 import pytest

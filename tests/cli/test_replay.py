@@ -1,4 +1,4 @@
-"""What the command prints of a step; `tests/runs/saved/test_replay.py` repeats steps."""
+"""The command prints a step; `tests/runs/saved/test_replay.py` repeats steps."""
 
 import json
 

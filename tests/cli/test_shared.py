@@ -1,4 +1,4 @@
-"""What several commands check."""
+"""Checks that several commands share."""
 
 import dataclasses
 import json

@@ -59,7 +59,7 @@ STORAGE = b"(" + text("storage") + b"ctorch\nFloatStorage\n" + text("0") + text(
 
 
 def tensor(size, stride, storage=STORAGE):
-    """What a pickle of PyTorch's does to make a tensor."""
+    """Makes a tensor as a pickle of PyTorch's does."""
     return b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + b"K\0" + numbers(size) + numbers(stride) + b"\x89}tR"
 
 

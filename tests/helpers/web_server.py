@@ -11,7 +11,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 @dataclass
 class Page:
-    """What the server answers for a path."""
+    """Answer of the server for a path."""
 
     body: bytes = b""
     status: int = 200

@@ -34,6 +34,7 @@ from resnet_jax.models import (
 from resnet_jax.models.blocks import InvertedResidual, PreActResidual
 from resnet_jax.models.combine import HighwayGate
 from resnet_jax.models.layers import BatchNorm, StandardizedConv
+from resnet_jax.models.phases import Gated
 from resnet_jax.models.shortcuts import Zero
 from resnet_jax.weights import recognition
 from resnet_jax.weights.names import Names, depths_of
@@ -91,6 +92,7 @@ def test_shapes_and_names(name):
         "a new net; to accept its names: PYTHONPATH=tests/helpers python tests/models/test_registry.py"
     )
     assert describe(name, variables) == accepted[name]
+    assert get_spec(name).is_gated == isinstance(model, Gated)
     assert outputs.logits.shape == (1, model.num_classes)
     assert outputs.logits.dtype == jnp.float32
     assert outputs.features["pool"].shape == (1, variables["params"]["head"]["dense"]["kernel"].shape[0])

@@ -1,4 +1,4 @@
-"""What a task inherits, and the checks that tasks share."""
+"""Defaults of tasks, and the checks that tasks share."""
 
 from types import SimpleNamespace
 

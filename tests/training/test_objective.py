@@ -1,4 +1,4 @@
-"""What the training step refuses of an objective, when it is traced."""
+"""The training step refuses invalid objectives when it is traced."""
 
 from types import SimpleNamespace
 

@@ -16,7 +16,7 @@ from resnet_jax.ops import one_hot, sample_per_example, shard_like, swap_neighbo
 from resnet_jax.types import Array, Batch
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's and torchvision's grey
-Jitter = tuple[float, float, float, float]  # strengths of brightness, contrast, saturation, hue
+JitterStrengths = tuple[float, float, float, float]  # strengths of brightness, contrast, saturation, hue
 
 
 def pad_crop(images: Array, padding: int, key: Array, index: Array) -> Array:
@@ -141,12 +141,12 @@ def make_augment(
     *,
     padding: int = 0,
     horizontal_flip: bool = False,
-    color_jitter: Jitter = (0.0, 0.0, 0.0, 0.0),
+    color_jitter: JitterStrengths = (0.0, 0.0, 0.0, 0.0),
     cutout: int = 0,
     mixup: float = 0.0,
     cutmix: float = 0.0,
     num_classes: int = 0,
-    jitter: Jitter | None = None,
+    jitter: JitterStrengths | None = None,
     cutout_size: int | None = None,
 ) -> Callable[[Batch, Array], Batch]:
     """augment(batch, key) -> batch: changes raw images, makes floats of them by `prepare` (a `Preprocess`), mixes.

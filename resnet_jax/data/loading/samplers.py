@@ -77,7 +77,7 @@ def _balanced_epochs(members: list[np.ndarray], length: int, seed: int) -> Calla
 
 
 class Sampled(Protocol):
-    """What the sampler of a loader depends on. Streaming loaders may have to read every image for their labels."""
+    """A loader as its sampler sees it. Streaming loaders may have to read every image for their labels."""
 
     @property
     def num_examples(self) -> int: ...

@@ -24,7 +24,7 @@ with extra():
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-IMAGE_COLUMNS = "image img images"
+PARQUET_IMAGE_COLUMNS = "image img images"
 ROWS = 100  # unpacked at a time
 SHORTEST = 32  # bytes of an encoded image: none has fewer
 
@@ -73,7 +73,7 @@ def read(files: Sequence[Path], options: ReadOptions, known: tuple[str, ...] | N
     """
     file = str(files[0]) if len(files) == 1 else f"{files[0]} to {files[-1].name}"
     schema = _read(files[0], pq.read_schema)
-    image = _column(file, schema, options.image_column, IMAGE_COLUMNS, "image")
+    image = _column(file, schema, options.image_column, PARQUET_IMAGE_COLUMNS, "image")
     labels = [_column(file, schema, name, LABEL_COLUMNS, "label") for name in options.label_column or (None,)]
     tables: list[pa.Table] = []
     for one in files:

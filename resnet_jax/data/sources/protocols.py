@@ -45,7 +45,7 @@ class Dataset(Protocol):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a user should know about the data, one line each: files that are not read, splits without labels."""
+        """Notes for the user on the data, one line each: files that are not read, splits without labels."""
         ...
 
     @property

@@ -32,7 +32,8 @@ def _net(
 ) -> ModelSpec:
     stages = tuple(Stage(*row, Partial(block, gate=gate)) for row in zip(depths, features, strides, strict=True))
     memory = 10 if gate is RecurrentGate else None
-    return ModelSpec(Partial(SkipNet, stages=stages, memory_size=memory, **fields), "skipnet", image_size)
+    build = Partial(SkipNet, stages=stages, memory_size=memory, **fields)
+    return ModelSpec(build, "skipnet", image_size, is_gated=True)
 
 
 def _cifar(layers: int, gate: Any) -> ModelSpec:

@@ -24,7 +24,7 @@ NO_RECORD = "this run has no record of its images, as none of version 0.1.0 has:
 
 
 @dataclass(frozen=True, eq=False)
-class Record:
+class ImageRecord:
     """Training and test images of a run."""
 
     train: Identity
@@ -51,11 +51,11 @@ def _digest(digests: Mapping[str, Mapping[str, str]]) -> str:
 def make_record(
     train: Identity,
     test: Identity,
-    before: Record | None = None,
+    before: ImageRecord | None = None,
     *,
     complete: bool = True,
     metadata: Mapping[str, Any] | None = None,
-) -> Record:
+) -> ImageRecord:
     """The record of a run from now on.
 
     Args:
@@ -66,13 +66,15 @@ def make_record(
     digests = (metadata or {}).get("data", {}).get("digests")
     history = {*(() if before is None else (before.digest, *before.history)), *([_digest(digests)] if digests else [])}
     if before is None or before.train.kind != train.kind:  # fingerprints of two kinds cannot be compared
-        record = Record(train, test, np.array([], np.uint64), complete and before is None)
+        record = ImageRecord(train, test, np.array([], np.uint64), complete and before is None)
     else:
-        record = Record(train, test, np.setdiff1d(before.trained, train.fingerprints), complete and before.complete)
+        record = ImageRecord(
+            train, test, np.setdiff1d(before.trained, train.fingerprints), complete and before.complete
+        )
     return replace(record, history=tuple(sorted(history - {record.digest})))
 
 
-def write_record(run: str | Path, record: Record) -> None:
+def write_record(run: str | Path, record: ImageRecord) -> None:
     """Writes images.npz, if it is missing or differs. Raises OSError if it cannot be written."""
     arrays = {f"{part}_{name}": getattr(getattr(record, part), name) for part in ("train", "test") for name in FIELDS}
     file, buffer = Path(run) / FILE, io.BytesIO()
@@ -83,7 +85,7 @@ def write_record(run: str | Path, record: Record) -> None:
         replace_file(file, buffer.getvalue())
 
 
-def read_record(run: str | Path) -> Record | None:
+def read_record(run: str | Path) -> ImageRecord | None:
     """The record of a run; None if it has none, as runs of version 0.1.0.
 
     Raises:
@@ -99,7 +101,7 @@ def read_record(run: str | Path) -> Record | None:
             kind = str(stored["kind"])
             train, test = (Identity(kind, *(stored[f"{part}_{name}"] for name in FIELDS)) for part in ("train", "test"))
             history = tuple(map(str, stored["history"])) if "history" in stored else None
-            record = Record(train, test, stored["earlier"], bool(stored["complete"]), history or ())
+            record = ImageRecord(train, test, stored["earlier"], bool(stored["complete"]), history or ())
         _check(record)
     except Exception as error:  # zipfile, zlib and NumPy raise a dozen types for a corrupted archive
         reason = one_line(error)
@@ -122,7 +124,7 @@ def _newest_digest(folder: Path) -> str | None:
     return None
 
 
-def _check(record: Record) -> None:
+def _check(record: ImageRecord) -> None:
     """Raises ValueError for arrays of unexpected types or shapes."""
     wrong = record.earlier.dtype != np.uint64 or record.earlier.ndim != 1
     for identity in (record.train, record.test):
@@ -133,7 +135,7 @@ def _check(record: Record) -> None:
         raise ValueError("expected fingerprints, names and labels of images")
 
 
-def trained_on(examples: DataSource, records: Sequence[tuple[Record | None, bool]]) -> tuple[np.ndarray, bool]:
+def trained_on(examples: DataSource, records: Sequence[tuple[ImageRecord | None, bool]]) -> tuple[np.ndarray, bool]:
     """Which of the images any of the runs was trained on, bool [n]; and whether the records are complete.
 
     Args:
@@ -157,7 +159,7 @@ def select(source: StreamingLoader, mask: np.ndarray) -> StreamingLoader:
     return source if mask.all() else replace(source, examples=Subset(source.examples, np.flatnonzero(mask)))
 
 
-def has_trained_images(examples: DataSource, record: Record) -> bool:
+def has_trained_images(examples: DataSource, record: ImageRecord) -> bool:
     """Whether most of the run's training images are among these, with their labels: the dataset was moved."""
     if len(examples) > max(MANY, 4 * len(record.trained)):  # reading them all would take long
         return False

@@ -21,7 +21,7 @@ def finished_line(plan: RunPlan, completed: int, results: Mapping[str, float]) -
         option = "--train.epochs" if plan.config.train.steps is None else "--train.steps"
         config = f"--config {shlex.quote(plan.config.workdir)}"
         options.append(f"{config} with a larger {option} and --resume.allow-changes trains it longer")
-    return f"this run is finished: {described(plan.task, results)}; {', '.join(options)}"
+    return f"this run is finished: {format_results(plan.task, results)}; {', '.join(options)}"
 
 
 def summary_lines(
@@ -35,7 +35,7 @@ def summary_lines(
       elapsed: time since this start, as text.
     """
     lines = []
-    described_best = "" if best.value is None else f"{title(plan.task, best.measure.name)} {best.value:.4f}"
+    described_best = "" if best.value is None else f"{metric_title(plan.task, best.measure.name)} {best.value:.4f}"
     at_best = f"the best: {described_best} at step {best.step}"
     is_best_earlier = best.value is not None and best.step != completed
     if completed < plan.steps:
@@ -45,20 +45,20 @@ def summary_lines(
         lines.append(at_best)
     updates = f"; {skipped} updates skipped" if skipped else ""
     following = next_commands(plan.config.workdir, "best" if is_best_earlier else "latest")
-    return [*lines, f"done in {elapsed}: {described(plan.task, results)}{updates}; next: {following}"]
+    return [*lines, f"done in {elapsed}: {format_results(plan.task, results)}{updates}; next: {following}"]
 
 
-def title(task: Task, name: str) -> str:
+def metric_title(task: Task, name: str) -> str:
     """The name of a metric for people."""
     if name.startswith("ema_"):
-        return f"averaged weights' {title(task, name.removeprefix('ema_'))}"
+        return f"averaged weights' {metric_title(task, name.removeprefix('ema_'))}"
     return task.titles.get(name, name)
 
 
-def described(task: Task, results: Mapping[str, float]) -> str:
+def format_results(task: Task, results: Mapping[str, float]) -> str:
     """ "test top-1 0.9876, loss 0.1234 (averaged weights: 0.9889, 0.1200)"."""
     names = [name for name in task.measures if name in results]
-    numbers = ", ".join(f"{title(task, name)} {decimals(results[name])}" for name in names)
+    numbers = ", ".join(f"{metric_title(task, name)} {decimals(results[name])}" for name in names)
     averages = [decimals(results[f"ema_{name}"]) for name in names if f"ema_{name}" in results]
     averaged = f" (averaged weights: {', '.join(averages)})" if averages else ""
     return f"test {numbers}{averaged}"

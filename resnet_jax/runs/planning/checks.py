@@ -18,7 +18,7 @@ from resnet_jax.data.sources.subsets import Subset, labels_of
 from resnet_jax.errors import did_you_mean, one_of
 from resnet_jax.evaluation.evaluate import checked_results
 from resnet_jax.files import expanded
-from resnet_jax.models import create_model, list_models, shapes
+from resnet_jax.models import get_spec, list_models, shapes
 from resnet_jax.models.phases import Gated
 from resnet_jax.runs.planning.optimizer import check_patterns, frozen
 from resnet_jax.tasks import Task
@@ -42,7 +42,7 @@ def check_model_options(config: Config, model: nn.Module) -> None:
         ("--train.soft-gate-epochs", config.train.soft_gate_epochs),
     ):
         if value and not isinstance(model, Gated):
-            gated = one_of(name for name in list_models() if isinstance(create_model(name), Gated))
+            gated = one_of(name for name in list_models() if get_spec(name).is_gated)
             raise ValueError(f"{option} {value} needs gates, and {config.model.name} has none; expected {gated}")
     if config.optim.freeze is not None or config.optim.lr_multiplier:
         check_patterns(config.optim, shapes(model, model.image_size).variables["params"])

@@ -14,7 +14,7 @@ from resnet_jax.data.sources.identity import MANY, differences, repaired
 from resnet_jax.data.sources.subsets import identify
 from resnet_jax.errors import composed
 from resnet_jax.runs.files.config_file import read_config
-from resnet_jax.runs.files.image_record import Record, make_record, read_record
+from resnet_jax.runs.files.image_record import ImageRecord, make_record, read_record
 from resnet_jax.runs.planning.datasets import open_data
 from resnet_jax.runs.planning.metadata import data_metadata
 from resnet_jax.runs.planning.plan import RunPlan, make_task
@@ -22,7 +22,7 @@ from resnet_jax.tasks import Task, get_task
 
 
 def data_changes(
-    plan: RunPlan, metadata: Mapping[str, Any], record: Record | None = None, *, exact: bool = False
+    plan: RunPlan, metadata: Mapping[str, Any], record: ImageRecord | None = None, *, exact: bool = False
 ) -> tuple[list[str], list[str]]:
     """How the data differs from a checkpoint's metadata: changes that affect training, at most one line; and notes.
 
@@ -77,7 +77,7 @@ def with_recorded_classes(plan: RunPlan, metadata: Mapping[str, Any]) -> RunPlan
     return replace(plan, train=train, test=test, task=make_task(plan.config, train, plan.task))
 
 
-def record_of(run: str | Path, metadata: Mapping[str, Any], task: Task | None = None) -> Record | None:
+def record_of(run: str | Path, metadata: Mapping[str, Any], task: Task | None = None) -> ImageRecord | None:
     """The record of a run's images; `metadata` is a checkpoint's, and `task` is that of a run of a task of your own.
 
     Runs of version 0.1.0 have none: it is made from their data, if that still has as many images of the same classes;

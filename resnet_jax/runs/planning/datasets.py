@@ -14,12 +14,12 @@ from resnet_jax.data.loading.statistics import depth_note
 from resnet_jax.data.sources.class_names import join_names
 from resnet_jax.data.sources.held_out import Sides, shared
 from resnet_jax.data.sources.stored import StoredDataset
-from resnet_jax.runs.files.image_record import Record
+from resnet_jax.runs.files.image_record import ImageRecord
 from resnet_jax.types import LabelKind, Preprocess
 
 
 def open_configured_dataset(
-    config: DataConfig, record: Record | None = None, label_kind: LabelKind = "class"
+    config: DataConfig, record: ImageRecord | None = None, label_kind: LabelKind = "class"
 ) -> Dataset:
     """The dataset that a config names.
 
@@ -44,7 +44,7 @@ def open_configured_dataset(
     return keep_sides(dataset, record)
 
 
-def keep_sides(dataset: Dataset, record: Record | None) -> Dataset:
+def keep_sides(dataset: Dataset, record: ImageRecord | None) -> Dataset:
     """The dataset, with each image on the side, training or held out, that the run with this record has it on."""
     if record is None or not isinstance(dataset, StoredDataset):
         return dataset
@@ -52,7 +52,7 @@ def keep_sides(dataset: Dataset, record: Record | None) -> Dataset:
 
 
 def open_data(
-    config: DataConfig, record: Record | None = None, label_kind: LabelKind = "class"
+    config: DataConfig, record: ImageRecord | None = None, label_kind: LabelKind = "class"
 ) -> tuple[Dataset, tuple[str, str], Loader, Loader]:
     """The dataset, the names of its training and test split, and these two splits as sources.
 

@@ -11,7 +11,7 @@ from resnet_jax.runs.planning.plan import RunPlan
 
 
 def checkpoint_metadata(plan: RunPlan, step: int) -> dict[str, Any]:
-    """What a checkpoint records beside its arrays."""
+    """Metadata of a checkpoint: all that it records beside its arrays."""
     return {
         "model": {"name": plan.config.model.name, "overrides": plan.overrides},
         "task": plan.task.name,

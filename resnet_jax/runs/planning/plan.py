@@ -19,7 +19,7 @@ from resnet_jax.data.sources.subsets import identify
 from resnet_jax.errors import did_you_mean
 from resnet_jax.models import create_model, shapes
 from resnet_jax.models.phases import Phase, training_phases
-from resnet_jax.runs.files.image_record import Record
+from resnet_jax.runs.files.image_record import ImageRecord
 from resnet_jax.runs.planning.checks import (
     check_batch_and_shape,
     check_data_path,
@@ -56,7 +56,7 @@ class RunPlan:
     eval_every_steps: int
     notes: tuple[str, ...] = ()  # for the user, on the data and on how the config was understood
     best: Measure = Measure("loss", -1)  # test result by which the best state is chosen
-    record: Record | None = None  # images of the run to resume
+    record: ImageRecord | None = None  # images of the run to resume
 
     @cached_property
     def phases(self) -> tuple[Phase, ...]:
@@ -80,7 +80,7 @@ class RunPlan:
         return train, test
 
 
-def make_plan(config: Config, record: Record | None = None, task: Task | None = None) -> RunPlan:
+def make_plan(config: Config, record: ImageRecord | None = None, task: Task | None = None) -> RunPlan:
     """Checks a config, opens its data and builds its model; uses no device.
 
     Args:

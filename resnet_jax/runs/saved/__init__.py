@@ -1,1 +1,1 @@
-"""What is done with a saved run: evaluation, replay, recalibration."""
+"""Evaluates, replays and recalibrates saved runs."""

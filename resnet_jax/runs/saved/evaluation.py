@@ -17,7 +17,7 @@ from resnet_jax.data.loading.streaming import StreamingLoader
 from resnet_jax.data.sources.protocols import DataSource
 from resnet_jax.distributed.devices import Parallel
 from resnet_jax.evaluation.views import (
-    Protocol,
+    ViewProtocol,
     Views,
     ensemble,
     make_views,
@@ -25,7 +25,7 @@ from resnet_jax.evaluation.views import (
     shorter_sides,
 )
 from resnet_jax.files import expanded
-from resnet_jax.runs.files.image_record import Record, has_trained_images, select, trained_on
+from resnet_jax.runs.files.image_record import ImageRecord, has_trained_images, select, trained_on
 from resnet_jax.runs.planning.datasets import keep_sides, open_configured_dataset, open_split
 from resnet_jax.runs.saved.evaluation_files import EvaluationResult, measure
 from resnet_jax.runs.saved.nets import TrainedNet, open_net
@@ -62,7 +62,7 @@ class Evaluation:
     runs: Sequence[str]  # sources as the user named them
     steps: Sequence[int | None]  # None: other weights than a run's
     ema: bool
-    protocol: Protocol
+    protocol: ViewProtocol
     scales: Sequence[int] | None
     images: TestImages
     nets: Sequence[_Net]
@@ -94,7 +94,7 @@ class Evaluation:
         return result
 
     def record(self, result: EvaluationResult) -> dict[str, Any]:
-        """What was evaluated, and the metrics, as JSON holds them."""
+        """The nets, the images and the metrics as JSON holds them."""
         first, *others = self.nets
         if others:
             which: dict[str, Any] = {"runs": self.runs, "steps": self.steps}
@@ -148,7 +148,7 @@ def open_evaluation(
     *,
     step: str = "latest",
     split: str | None = None,
-    protocol: Protocol = "single",
+    protocol: ViewProtocol = "single",
     scales: Sequence[int] | None = None,
     ema: bool = False,
     task: Task | None = None,
@@ -273,7 +273,7 @@ def _open_for(first: TrainedNet, config: DataConfig, trained: DataConfig) -> dat
         raise FileNotFoundError(f"{problem}; name where they are now: --data.path") from None
 
 
-def _has_moved(dataset: data.Dataset, config: DataConfig, trained: DataConfig, record: Record | None) -> bool:
+def _has_moved(dataset: data.Dataset, config: DataConfig, trained: DataConfig, record: ImageRecord | None) -> bool:
     """Whether the dataset is that of the run at another path: it has most of its training images."""
     base = trained.train_split.partition("[")[0]
     if record is None or not config.path or base not in dataset.splits:
@@ -285,7 +285,9 @@ def _has_moved(dataset: data.Dataset, config: DataConfig, trained: DataConfig, r
     return has_trained_images(examples, record)
 
 
-def _check_held_out(run: str, dataset: data.Dataset, config: DataConfig, split: str, record: Record | None) -> None:
+def _check_held_out(
+    run: str, dataset: data.Dataset, config: DataConfig, split: str, record: ImageRecord | None
+) -> None:
     """Raises ValueError if a part held out by position may not be the one of a run without a record."""
     train = data.default_splits(dataset, config.train_split, config.test_split, config.holdout)[0]
     if record is None and not {*dataset.places(train)}.isdisjoint(dataset.places(split)):

@@ -18,7 +18,7 @@ from resnet_jax.config import Config
 from resnet_jax.distributed.devices import Parallel
 from resnet_jax.runs.files.config_file import config_of_steps, other_config, read_config
 from resnet_jax.runs.files.directory import find_run_directory
-from resnet_jax.runs.files.image_record import NO_RECORD, Record, read_record
+from resnet_jax.runs.files.image_record import NO_RECORD, ImageRecord, read_record
 from resnet_jax.runs.planning.checks import check_split, count_steps
 from resnet_jax.runs.planning.data_changes import data_changes, record_of, with_recorded_classes
 from resnet_jax.runs.planning.numerics import numerics_note
@@ -47,7 +47,7 @@ class SavedRun:
         return read_config(self.directory)
 
     @cached_property
-    def record(self) -> Record | None:
+    def record(self) -> ImageRecord | None:
         """The run's images; None if they are not known. Raises ValueError if the record is corrupted."""
         return record_of(self.directory, self.checkpoint.metadata, self.own_task)
 

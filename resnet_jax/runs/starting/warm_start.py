@@ -31,7 +31,14 @@ from resnet_jax.weights.sources import resolve
 from resnet_jax.weights.sources.local import hub_cache
 
 CLASSIFIER = ("params", "head", "dense")
-COMPONENTS = ("stages", "stem", "head", "conv", "norm", "act")  # in other components the same arrays mean another net
+SAME_COMPONENTS = (
+    "stages",
+    "stem",
+    "head",
+    "conv",
+    "norm",
+    "act",
+)  # in other components the same arrays mean another net
 HIGH_RATE = 0.05  # of SGD with momentum; fine-tuning usually takes 0.001 to 0.02
 
 
@@ -173,7 +180,7 @@ def net_of(source: str | Path, model: str | None = None, *, ema: bool = False) -
 
 
 def weights_origin(source: str | Path) -> dict[str, Any]:
-    """What identifies weights later: the files' SHA-256 as "files", and of a repository of the hub its "revision"."""
+    """Identifies weights: the files' SHA-256 as "files", and of a repository of the hub its "revision"."""
     path = resolve(source).path
     shards = map(path.with_name, shard_names(path) if path.suffix == ".json" else ())
     files = {file.name: sha256(file) for file in (path, *shards)}
@@ -198,7 +205,7 @@ def _fit(weights: _Weights, model: nn.Module, source: str | Path) -> Variables:
         raise ValueError(f"{source} is a run of {loaded.name}; choose its net: --model.name {loaded.name}")
     if problems:
         raise ValueError(f"the weights of {source} ({loaded.name}) do not fit the model: {listed(problems, 3)}")
-    for name in COMPONENTS:
+    for name in SAME_COMPONENTS:
         theirs, ours = (getattr(net, name) for net in (loaded.model, model))
         if theirs != ours:
             problem = f"expected {name} {_named(ours)}, got {_named(theirs)}"

@@ -1,4 +1,4 @@
-"""What lies at a path: which format it is, and what is none."""
+"""The format of the files at a path is recognised, and other files are refused."""
 
 import os
 import struct

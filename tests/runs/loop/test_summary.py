@@ -1,7 +1,7 @@
 from types import SimpleNamespace
 
 from resnet_jax.checkpoints.best import BestTest, Measure
-from resnet_jax.runs.loop.summary import described, finished_line, summary_lines
+from resnet_jax.runs.loop.summary import finished_line, format_results, summary_lines
 from resnet_jax.tasks import Classification
 
 RESULTS = {"loss": 0.1234, "top1": 0.9876, "ema_loss": 0.12, "ema_top1": 0.9889, "images": 360}
@@ -14,7 +14,7 @@ def plan(steps, length=None):
 
 def test_results_are_those_of_the_task_and_of_averaged_weights():
     line = "test top-1 0.9876, loss 0.1234 (averaged weights: 0.9889, 0.1200)"
-    assert described(Classification(), RESULTS) == line
+    assert format_results(Classification(), RESULTS) == line
 
 
 def test_a_finished_run_names_the_option_that_trains_it_longer():

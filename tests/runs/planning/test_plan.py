@@ -1,4 +1,4 @@
-"""What a plan makes of classes: their number, order, names and weights; and of moments."""
+"""Classes of a plan: their number, order, names and weights; and its moments."""
 
 import dataclasses
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What names in PyTorch's pickles mean."""
+"""Names in PyTorch's pickles, and their values."""
 
 import pytest
 

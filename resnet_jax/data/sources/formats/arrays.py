@@ -103,7 +103,7 @@ def flat_labels(labels: np.ndarray, count: int) -> np.ndarray:
 
 
 def missing_labels(labels: np.ndarray, label_kind: LabelKind) -> str:
-    """What stands for every label, as in the test splits of competitions: "NaN" or "-1"; "": there are labels.
+    """The placeholder of all labels, as in the test splits of competitions: "NaN" or "-1"; "" for real labels.
 
     -1 is a number like others where targets are expected.
     """

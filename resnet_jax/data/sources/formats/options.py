@@ -1,4 +1,4 @@
-"""What is read as images and labels, whatever the format."""
+"""Options of reading images and labels, for every format."""
 
 from __future__ import annotations
 
