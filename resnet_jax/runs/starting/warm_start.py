@@ -31,14 +31,7 @@ from resnet_jax.weights.sources import resolve
 from resnet_jax.weights.sources.local import hub_cache
 
 CLASSIFIER = ("params", "head", "dense")
-SAME_COMPONENTS = (
-    "stages",
-    "stem",
-    "head",
-    "conv",
-    "norm",
-    "act",
-)  # in other components the same arrays mean another net
+SAME_COMPONENTS = ("stages", "stem", "head", "conv", "norm", "act")  # in others the same arrays mean another net
 HIGH_RATE = 0.05  # of SGD with momentum; fine-tuning usually takes 0.001 to 0.02
 
 
