@@ -3,6 +3,7 @@
 import json
 import re
 
+import jax
 import numpy as np
 import pytest
 import recipe
@@ -11,6 +12,7 @@ from hub_folder import write_hub_folder
 from PIL import Image
 from torch_file import write_torch_file
 
+from resnet_jax import load_checkpoint, load_pretrained
 from resnet_jax.checkpoints.reader import open_checkpoint
 from resnet_jax.weights.labels import label_set
 
@@ -58,3 +60,30 @@ def test_pictures_are_classified_and_a_net_is_fine_tuned_and_written_for_timm(pi
     folders = [name for name in COLOURS for _ in range(4)]
     predicted = best(capsys, run, pictures / "val")
     assert np.mean(np.array(predicted) == folders) >= 0.9
+
+    output(capsys, "convert", run, tmp_path / "exported", "--to", "timm")
+    assert best(capsys, tmp_path / "exported", pictures / "val") == predicted
+    trained, exported = load_checkpoint(run), load_pretrained(tmp_path / "exported")
+    assert exported.classes == tuple(COLOURS) and exported.preprocess == trained.preprocess
+    jax.tree.map(np.testing.assert_array_equal, exported.variables, trained.variables)
+
+
+@pytest.mark.parity
+def test_an_exported_run_gives_timms_logits(pictures, tmp_path, capsys):
+    import timm
+    import torch
+
+    write_hub_folder(tmp_path / "timm", tuple(COLOURS), "resnet18", "timm")
+    output(capsys, "convert", tmp_path / "timm", tmp_path / "exported", "--to", "timm")
+    net = timm.create_model(f"local-dir:{tmp_path / 'exported'}", pretrained=True).eval()
+    transform = timm.data.create_transform(**timm.data.resolve_model_data_config(net))
+    files = sorted((pictures / "val").rglob("*.png"))
+    model, variables, preprocess, _ = load_pretrained(tmp_path / "exported")
+    images = preprocess.batch(files)
+    theirs = torch.stack([transform(Image.open(file)) for file in files])
+    np.testing.assert_allclose(images, theirs.permute(0, 2, 3, 1), atol=1.01 / 255 / min(preprocess.std))
+    with torch.no_grad():
+        expected = net(torch.from_numpy(np.array(images)).permute(0, 3, 1, 2)).numpy()
+    actual = np.asarray(model.apply(variables, images, train=False).logits)
+    np.testing.assert_allclose(actual, expected, rtol=1e-3, atol=1e-4)
+    assert net.pretrained_cfg["label_names"] == list(COLOURS)

@@ -21,6 +21,7 @@ COMMANDS = {  # with a line of help each; the file of that name has `Request`, a
     "eval": "evaluate runs or weights: the metrics of their task",
     "predict": "predictions of a run or of weights, such as classes",
     "features": "write feature maps of images to a file",
+    "convert": "write weights for timm, torchvision or NumPy",
     "data": "look at a dataset before training: splits, classes, images",
     "plot": "draw the loss and first metric of runs",
     "models": "list the nets, with parameters and multiply-adds",

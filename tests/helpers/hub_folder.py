@@ -2,11 +2,12 @@
 
 import json
 
+import numpy as np
 import recipe
 from flax.traverse_util import flatten_dict
+from safetensors.numpy import save_file
 
 from resnet_jax import create_model, save_torch_state
-from resnet_jax.weights.safetensors_file import write_safetensors
 
 SIZE = 32
 
@@ -16,7 +17,8 @@ def write_hub_folder(folder, classes=("cat", "dog", "owl"), model="cifar_resnet8
     folder.mkdir(parents=True)
     variables = recipe.variables(create_model(model, num_classes=len(classes)))
     if layout is None:
-        write_safetensors(flatten_dict(variables, sep="/"), folder / "model.safetensors")
+        arrays = {name: np.ascontiguousarray(x) for name, x in flatten_dict(variables, sep="/").items()}
+        save_file(arrays, folder / "model.safetensors")
     else:
         save_torch_state(variables, model, folder / "model.safetensors", layout=layout)
     preprocess = {"input_size": [3, SIZE, SIZE], "crop_pct": 0.8, "interpolation": "bicubic"}

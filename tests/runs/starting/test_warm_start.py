@@ -267,3 +267,12 @@ def test_a_kept_classifier_follows_the_names_of_the_weights(tmp_path):
     turned = warm_start(tmp_path / "hub", model, ("owl", "cat", "dog"), head="keep").variables
     for name, array in variables["params"]["head"]["dense"].items():
         np.testing.assert_array_equal(turned["params"]["head"]["dense"][name], array[..., [2, 0, 1]])
+
+
+def test_weights_of_coloured_images_start_a_run_on_grey_ones(tmp_path):
+    """The kernels of the three channels are added, as timm does it, and the normalisation is their mean."""
+    variables = write_hub_folder(tmp_path / "hub")
+    start = warm_start(tmp_path / "hub", create_model("cifar_resnet8", num_classes=2, in_channels=1), "ab")
+    kernel, coloured = (x["params"]["stem"]["conv"]["kernel"] for x in (start.variables, variables))
+    np.testing.assert_allclose(kernel, coloured.sum(2, keepdims=True), rtol=1e-6)
+    assert start.preprocess.mean == (0.5,)

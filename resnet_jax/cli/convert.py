@@ -1,0 +1,86 @@
+"""resnet-jax convert: weights written for another library."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from resnet_jax.cli.shared import Weights, ema_option, model_option, step_option, with_sources
+from resnet_jax.config import argument, option
+from resnet_jax.config.messages import with_model_option
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from resnet_jax.types import Pretrained
+
+Library = Literal["timm", "torchvision", "openai", "npz"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """Write weights, or those of a run, for timm, torchvision, OpenAI's CLIP or NumPy, with classes and preprocessing.
+
+    OUT is a .safetensors file; for timm it may be a new folder, which timm and this package load by its path; for NumPy
+    a .npz file.
+    """
+
+    weights: Weights = argument("a run, or weights")
+    out: Annotated[str, "OUT"] = argument("the file or folder to write")
+    to: Library | None = option(None, "whose names the arrays get; npz: our own", none="npz for a .npz file, else timm")
+    model: str | None = model_option()
+    step: str = step_option()
+    ema: bool = ema_option()
+
+
+DESCRIPTION = with_sources(Request.__doc__ or "")
+
+
+def run(request: Request) -> None:
+    from resnet_jax.weights import load_pretrained
+
+    library: Library = request.to or ("npz" if request.out.endswith(".npz") else "timm")
+    try:
+        path = _convert(request, library)
+    except ValueError as error:
+        raise ValueError(with_model_option(str(error), "--model")) from None
+    written = load_pretrained(path)  # as any reader of the file gets it
+    classes = f"classes {', '.join(written.classes[:5])}" if written.classes else "classes without names"
+    more = ", ..." if written.classes and len(written.classes) > 5 else ""
+    names = "our own names" if library == "npz" else f"{library}'s names"
+    print(f"{path}: {written.name} with {names}, {written.model.num_classes:,} {classes}{more}")
+    print(f"to load it: {how_to_load(path, library, request.out, written)}")
+
+
+def _convert(request: Request, library: Library) -> Path:
+    """Writes the file; of raw and averaged weights the raw ones, with a warning, unless `--ema`."""
+    from resnet_jax.errors import AmbiguousWeights
+    from resnet_jax.runs.files.directory import is_run
+    from resnet_jax.runs.starting.opening import open_run
+    from resnet_jax.weights.writers import convert_weights
+
+    source = request.weights
+    if is_run(source):
+        source = str(open_run(source, request.step).checkpoint.path)
+    elif request.step != "latest":
+        raise ValueError(f"--step is for runs, and {source} is a file of weights")
+    try:
+        return convert_weights(source, request.out, library, model=request.model, ema=request.ema or None)
+    except AmbiguousWeights:
+        path = convert_weights(source, request.out, library, model=request.model, ema=False)
+        warnings.warn(f"{source} has raw and averaged weights: the raw ones are written (--ema)", stacklevel=2)
+        return path
+
+
+def how_to_load(path: Path, library: Library, out: str, written: Pretrained) -> str:
+    """The line of Python that loads a written file."""
+    if library == "timm" and path.name == "model.safetensors" and str(path) != out:
+        return f'timm.create_model("local-dir:{out}", pretrained=True)'
+    if library == "timm":
+        channels = f", in_chans={written.model.in_channels}" if written.model.in_channels != 3 else ""
+        sizes = f"num_classes={written.model.num_classes}{channels}"
+        return f'timm.create_model("{written.name}", {sizes}, checkpoint_path="{path}")'
+    if library == "npz":
+        return f'resnet_jax.load_pretrained("{path}")'
+    return f'net.load_state_dict(safetensors.torch.load_file("{path}"))'

@@ -1,0 +1,53 @@
+"""resnet-jax convert."""
+
+import jax
+import numpy as np
+import pytest
+from command_line import mistake, output
+from hub_folder import write_hub_folder
+
+from resnet_jax import load_pretrained
+
+
+@pytest.fixture(scope="module")
+def animals(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("weights") / "animals"
+    write_hub_folder(folder, model="resnet18", layout="timm")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("out", "options", "loaded_by"),
+    [
+        ("new", (), 'timm.create_model("local-dir:new", pretrained=True)'),
+        ("a.safetensors", (), 'timm.create_model("resnet18", num_classes=3, checkpoint_path="a.safetensors")'),
+        ("b.safetensors", ("--to", "torchvision"), 'net.load_state_dict(safetensors.torch.load_file("b.safetensors"))'),
+        ("c.npz", (), 'resnet_jax.load_pretrained("c.npz")'),
+    ],
+)
+def test_weights_keep_their_numbers_classes_and_preprocessing(
+    animals, tmp_path, monkeypatch, capsys, out, options, loaded_by
+):
+    monkeypatch.chdir(tmp_path)
+    names = {"c.npz": "our own", "b.safetensors": "torchvision's"}.get(out, "timm's")
+    file = "new/model.safetensors" if out == "new" else out
+    assert output(capsys, "convert", animals, out, *options).splitlines() == [
+        f"{file}: resnet18 with {names} names, 3 classes cat, dog, owl",
+        f"to load it: {loaded_by}",
+    ]
+    before, after = load_pretrained(animals), load_pretrained(out)
+    assert (after.name, after.classes, after.preprocess) == (before.name, before.classes, before.preprocess)
+    jax.tree.map(np.testing.assert_array_equal, after.variables, before.variables)
+
+
+def test_mistakes_are_one_line(animals, hub, tmp_path, capsys):
+    for arguments, message in (
+        ([animals, tmp_path / "a.txt", "--to", "npz"], "expected a file name that ends in .npz for npz, got a.txt"),
+        ([animals, tmp_path / "a.safetensors", "--to", "openai"], "openai"),
+        ([animals, tmp_path / "a.safetensors", "--model", "resnet34"], "--model resnet18"),
+        ([animals, tmp_path / "a.safetensors", "--step", "best"], "--step is for runs, and "),
+        ([hub, tmp_path / "a.safetensors"], "no library has a net with the numbers of cifar_resnet8"),
+        ([animals], "expected OUT, got nothing"),
+    ):
+        assert message in mistake(capsys, "convert", *arguments)
+    assert not list(tmp_path.iterdir())
