@@ -143,7 +143,7 @@ def test_a_file_gives_its_backbone(tmp_path):
     assert new.preprocess.mean == (0.485, 0.456, 0.406) and "(resnet18, 7 classes; images of mean 0.485" in new.message
     with pytest.raises(ValueError, match="expected a classifier of 3 classes, got one of 7 in .*; --init.head new"):
         warm_start(path, model.clone(num_classes=3), "abc", head="keep")
-    message = "^weights.safetensors is a resnet18 with .* and torchvision; choose its net: --model.name resnet18$"
+    message = "^weights.safetensors is resnet18 .timm, torchvision.; choose its net: --model.name resnet18$"
     with pytest.raises(ValueError, match=message):
         warm_start(path, create_model("resnet34", num_classes=3), "abc")
 
