@@ -10,7 +10,7 @@ import numpy as np
 from resnet_jax.errors import UnreadableWeights, one_line
 from resnet_jax.extras import extra
 from resnet_jax.weights.readers.mapped import map_file, strided
-from resnet_jax.weights.readers.weight_file import StoredArray, WeightFile
+from resnet_jax.weights.readers.weight_file import StoredArray, WeightFile, reading
 
 START = b"\x89HDF\r\n\x1a\n"
 MOST_NESTING = 30  # groups in groups
@@ -37,7 +37,7 @@ def read_hdf5(path: Path) -> WeightFile:
 
     tensors: dict[str, StoredArray] = {}
     metadata: dict[str, str] = {}
-    try:
+    with reading(path, "HDF5 file of weights"):
         file, data = h5py.File(path, "r"), map_file(path)
         groups = [("", file, 0)]
         while groups:
@@ -54,8 +54,6 @@ def read_hdf5(path: Path) -> WeightFile:
                     raise ValueError(f"{prefix}{name} is neither a group nor an array, or nested too deep")
                 else:
                     groups.append((f"{prefix}{name}/", entry, depth + 1))
-    except Exception as error:  # a corrupted file can raise anything
-        raise UnreadableWeights(f"{path.name} is not a valid HDF5 file of weights: {one_line(error)}") from error
     return WeightFile(path, tensors, "hdf5", metadata)
 
 

@@ -72,6 +72,11 @@ def row_major(shape: Sequence[int]) -> list[int]:
     return [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
 
 
+def column_major(shape: Sequence[int]) -> list[int]:
+    """Strides, in values, of an array whose first index changes fastest, as in Fortran."""
+    return row_major(shape[::-1])[::-1]
+
+
 def _nonzero_size(shape: Sequence[int]) -> int:
     return math.prod(n for n in shape if n)
 

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from resnet_jax.errors import UnreadableWeights, one_line
 from resnet_jax.weights.readers.archive import Archive
-from resnet_jax.weights.readers.mapped import row_major, strided
-from resnet_jax.weights.readers.weight_file import METADATA, StoredArray, WeightFile
+from resnet_jax.weights.readers.mapped import column_major, strided
+from resnet_jax.weights.readers.weight_file import METADATA, StoredArray, WeightFile, reading
 
 MOST_HEADER = 10_000  # bytes
 MOST_GROWTH = 100  # bytes of arrays for a byte of the file
@@ -24,14 +23,12 @@ def read_npz(path: Path, archive: Archive) -> WeightFile:
     Raises:
       UnreadableWeights: a corrupted file, arrays of objects, or sizes that a file of this size cannot have.
     """
-    try:
+    with reading(path, ".npz file of weights"):
         size = sum(member.file_size for member in archive.members.values())
         if size > SMALL + MOST_GROWTH * len(archive.data):
             raise ValueError(f"its {len(archive.data):,} bytes claim to hold {size:,}")
         tensors = {name.removesuffix(".npy"): _array(archive, name) for name in archive.members}
         metadata = _metadata(tensors.pop(METADATA)) if METADATA in tensors else {}
-    except Exception as error:  # a corrupted header can raise anything
-        raise UnreadableWeights(f"{path.name} is not a valid .npz file of weights: {one_line(error)}") from error
     return WeightFile(path, tensors, "npz", metadata)
 
 
@@ -55,7 +52,7 @@ def _array(archive: Archive, name: str) -> StoredArray:
     shape, is_fortran, dtype = readers[version](file)
     if dtype.hasobject or dtype.kind not in "fiubc":
         raise ValueError(f"expected numbers in {name}, got {dtype}")
-    strides = row_major(shape[::-1])[::-1] if is_fortran else None
+    strides = column_major(shape) if is_fortran else None
     header, size = file.tell(), archive.members[name].file_size
     big_endian, plain = dtype.byteorder == ">", dtype.newbyteorder("=")
     if np.prod([int(n) for n in shape], dtype=object) * dtype.itemsize != size - header:

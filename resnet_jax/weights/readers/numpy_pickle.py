@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from resnet_jax.errors import UnreadableWeights, one_line
 from resnet_jax.weights.readers import pickles
 from resnet_jax.weights.readers.mapped import map_file
 from resnet_jax.weights.readers.torch_pickle import Storage, StorageId, is_allowed, read_contents
-from resnet_jax.weights.readers.weight_file import WeightFile
+from resnet_jax.weights.readers.weight_file import WeightFile, reading
 
 
 def is_pickle(start: bytes) -> bool:
@@ -22,11 +21,9 @@ def read_numpy_pickle(path: Path) -> WeightFile:
     Raises:
       UnreadableWeights: a corrupted file, or contents other than arrays in dicts.
     """
-    try:
+    with reading(path, "pickle of arrays"):
         tree, _, _ = pickles.load(map_file(path), 0, is_allowed)
         tensors, metadata = read_contents(tree, _no_storage)
-    except Exception as error:  # a corrupted pickle can raise anything
-        raise UnreadableWeights(f"{path.name} is not a valid pickle of arrays: {one_line(error)}") from error
     return WeightFile(path, tensors, "pickle", metadata)
 
 

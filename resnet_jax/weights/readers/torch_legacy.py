@@ -6,11 +6,10 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from resnet_jax.errors import UnreadableWeights, one_line
 from resnet_jax.weights.readers import pickles
 from resnet_jax.weights.readers.mapped import map_file
 from resnet_jax.weights.readers.torch_pickle import Storage, StorageId, is_allowed, read_contents, storage_id
-from resnet_jax.weights.readers.weight_file import WeightFile
+from resnet_jax.weights.readers.weight_file import WeightFile, reading
 
 MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # of the first pickle, after its protocol
 PROTOCOL = 1001
@@ -28,7 +27,7 @@ def read_torch_legacy(path: Path) -> WeightFile:
       UnreadableWeights: a corrupted file, or contents other than tensors in dicts.
     """
     data = map_file(path)
-    try:
+    with reading(path, "PyTorch state dict"):
         protocol, place, _ = pickles.load(data, 2 + len(MAGIC), is_allowed)
         if protocol != PROTOCOL:
             raise ValueError(f"expected protocol {PROTOCOL} of PyTorch's files, got {str(protocol)[:20]}")
@@ -37,10 +36,6 @@ def read_torch_legacy(path: Path) -> WeightFile:
         keys, place, _ = pickles.load(data, place, is_allowed)
         storages = _storages(data, place, keys, _identifiers(references))
         tensors, metadata = read_contents(tree, lambda identifier: storages[identifier.key])
-    except UnreadableWeights:
-        raise
-    except Exception as error:  # a corrupted pickle can raise anything
-        raise UnreadableWeights(f"{path.name} is not a valid PyTorch state dict: {one_line(error)}") from error
     return WeightFile(path, tensors, "torch before 1.6", metadata)
 
 

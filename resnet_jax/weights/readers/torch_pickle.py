@@ -12,7 +12,7 @@ import ml_dtypes
 import numpy as np
 
 from resnet_jax.weights.messages import not_floating
-from resnet_jax.weights.readers.mapped import row_major, strided
+from resnet_jax.weights.readers.mapped import column_major, strided
 from resnet_jax.weights.readers.pickles import Global, Record
 from resnet_jax.weights.readers.weight_file import StoredArray
 
@@ -203,7 +203,7 @@ def _numpy_array(name: str, record: Record) -> StoredArray:
         raise ValueError(f"array {name!r} has objects as values")
     if math.prod(shape) * dtype.itemsize != len(data):
         raise ValueError(f"array {name!r} has {len(data):,} bytes for its shape {str(shape)[:80]}")
-    strides = row_major(shape[::-1])[::-1] if is_fortran else None
+    strides = column_major(shape) if is_fortran else None
     return strided(memoryview(data), dtype, shape, strides, big_endian=big_endian)
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from resnet_jax.errors import UnreadableWeights, one_line
 from resnet_jax.weights.readers import pickles
 from resnet_jax.weights.readers.archive import Archive
 from resnet_jax.weights.readers.torch_pickle import Storage, StorageId, is_allowed, read_contents
-from resnet_jax.weights.readers.weight_file import WeightFile
+from resnet_jax.weights.readers.weight_file import WeightFile, reading
 
 
 def read_torch_zip(path: Path, archive: Archive) -> WeightFile:
@@ -17,7 +16,7 @@ def read_torch_zip(path: Path, archive: Archive) -> WeightFile:
     Raises:
       UnreadableWeights: a corrupted file, or contents other than tensors in dicts.
     """
-    try:
+    with reading(path, "PyTorch state dict"):
         pickled = min((name for name in archive.members if name.endswith("/data.pkl")), key=len, default=None)
         if pickled is None:
             raise ValueError("it has no data.pkl")
@@ -33,9 +32,5 @@ def read_torch_zip(path: Path, archive: Archive) -> WeightFile:
 
         tree, _, _ = pickles.load(archive.stored(pickled), 0, is_allowed)
         tensors, metadata = read_contents(tree, storage_of)
-    except UnreadableWeights:
-        raise
-    except Exception as error:  # a corrupted pickle can raise anything
-        raise UnreadableWeights(f"{path.name} is not a valid PyTorch state dict: {one_line(error)}") from error
     is_script = f"{root}/constants.pkl" in archive.members
     return WeightFile(path, tensors, "torchscript" if is_script else "torch", metadata)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from resnet_jax.errors import UnreadableWeights, one_line
 
 METADATA = "__metadata__"  # the array of bytes in an .npz file that holds texts by name, as JSON
 
@@ -42,3 +45,14 @@ class WeightFile:
     tensors: Mapping[str, StoredArray]
     format: str  # "safetensors", "torch", "torch before 1.6", "torchscript", "npz", "pickle", "hdf5" or "checkpoint"
     metadata: Mapping[str, str] = field(default_factory=dict)  # other values in the file: an architecture, an epoch
+
+
+@contextmanager
+def reading(path: Path, expected: str) -> Iterator[None]:
+    """Raises UnreadableWeights, "NAME is not a valid EXPECTED: ...", for whatever the contents of a file raise."""
+    try:
+        yield
+    except UnreadableWeights:
+        raise
+    except Exception as error:  # a corrupted file can raise anything
+        raise UnreadableWeights(f"{path.name} is not a valid {expected}: {one_line(error)}") from error
