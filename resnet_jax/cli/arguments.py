@@ -14,7 +14,7 @@ from resnet_jax.cli.suggestions import unknown_option
 from resnet_jax.cli.values import SWITCH, Convert, Store, Value, is_number, is_switch_value, value_of
 from resnet_jax.files import expanded
 
-PATHS = ("PATH", "RUN", "WEIGHTS", "WEIGHTS ...", "IMAGE ...", "NAME|PATH")  # metavariables of paths
+PATHS = ("PATH", "RUN", "WEIGHTS", "WEIGHTS ...", "IMAGE ...", "OUT", "NAME|PATH")  # metavariables of paths
 Kind = TypeVar("Kind", bound=Any)
 
 

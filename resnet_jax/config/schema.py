@@ -58,10 +58,12 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class InitConfig:
-    """The first weights: initialised, or those of another run or of a file."""
+    """The first weights: initialised, or those of another run or from elsewhere."""
 
     from_: Place | None = option(
-        None, "a run, or PyTorch weights (.safetensors, .pth) to start from", none="initialised"
+        None,
+        "a run or weights to start from: a file, timm/NAME.TAG, ...",
+        none="initialised",
     )
     step: str = option("latest", "checkpoint of that run: latest, best (by checkpoint.best) or a number")
     ema: bool = option(False, "take the averaged weights of that run or file")

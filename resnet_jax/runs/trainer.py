@@ -115,7 +115,12 @@ def _train(config: Config, task: Task | None, signals: Signals, stack: ExitStack
                     raise SetupError(f"{changes[0]}; choose another --workdir, or --resume.allow-changes")
                 notes += [*changes, *data_notes]
             elif begin is not None:
-                notes += [begin.message, *note_trained_images(begin, plan), *note_default_rate(config.optim)]
+                notes += [
+                    begin.message,
+                    *begin.notes,
+                    *note_trained_images(begin, plan),
+                    *note_default_rate(config.optim),
+                ]
             trainer = Trainer(plan, parallel)
     except (DataError, SetupError, PeerFailed):
         if processes.is_first():

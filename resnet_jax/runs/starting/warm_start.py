@@ -25,6 +25,7 @@ from resnet_jax.tasks import Task, get_task, task_name
 from resnet_jax.types import Preprocess, Pretrained, Variables
 from resnet_jax.weights import classes_of, load_pretrained
 from resnet_jax.weights.checkpoint import pretrained
+from resnet_jax.weights.fit import new_head
 from resnet_jax.weights.readers import SUFFIXES, WEIGHT_FILES
 from resnet_jax.weights.readers.shards import shard_names
 from resnet_jax.weights.sources import resolve
@@ -45,6 +46,7 @@ class WarmStart(NamedTuple):
     run: SavedRun | None = None  # None for other weights
     task: Task | None = None  # that of the run to start, as a head that is kept needs it: see `Task.with_head`
     origin: Mapping[str, Any] = MappingProxyType({})  # of other weights than a run's: see `weights_origin`
+    notes: tuple[str, ...] = ()  # on what differs from a file of weights
 
 
 def warm_start(
@@ -91,7 +93,9 @@ def warm_start(
         task = task.with_head(weights.run.checkpoint.metadata.get("task_record", {}), weights.order)
     step_of_run = None if weights.run is None else weights.run.checkpoint.step
     message = weights.message(source)
-    return WarmStart(variables, weights.loaded.preprocess, step_of_run, message, weights.run, task, origin)
+    return WarmStart(
+        variables, weights.loaded.preprocess, step_of_run, message, weights.run, task, origin, weights.notes
+    )
 
 
 class _Weights(NamedTuple):
@@ -103,6 +107,11 @@ class _Weights(NamedTuple):
     keeps_head: bool
     order: list[int] | None = None  # of the outputs, as the model's classes have them; None: as they are
     run: SavedRun | None = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Those of a file, without the one on its head, which `message` has."""
+        return tuple(note for note in self.loaded.notes if note != new_head(self.num_classes, 0))
 
     def message(self, source: str | Path) -> str:
         numbers = self.loaded.preprocess.mean, self.loaded.preprocess.std

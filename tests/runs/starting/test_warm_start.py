@@ -276,3 +276,4 @@ def test_weights_of_coloured_images_start_a_run_on_grey_ones(tmp_path):
     kernel, coloured = (x["params"]["stem"]["conv"]["kernel"] for x in (start.variables, variables))
     np.testing.assert_allclose(kernel, coloured.sum(2, keepdims=True), rtol=1e-6)
     assert start.preprocess.mean == (0.5,)
+    assert start.notes == ("the net takes 1 channels, the file's 3: the kernels of its channels are added",)
