@@ -74,6 +74,9 @@ def _rows(old: str, new: str, names: str) -> dict[str, str]:
 RENAMED = {  # objects, old: new, below `resnet_jax`; the module by its old or its present path
     **_rows("analysis.plots", "analysis.curve_plots", "draw_curves draw_errors"),
     **_rows("analysis.plots", "analysis.comparison", "title_and_labels"),
+    **_rows("analysis.confusion", "tasks.class_table", "class_table ROWS"),
+    **_rows("analysis.confusion", "text", "columns fitted"),
+    "analysis.confusion.SHEET": "tasks.classification.SHEET",
     "analysis.summary.Row": "analysis.summary.ComponentSummary",
     **_rows("analysis.plots", "analysis.figures", "DPI INCHES"),
     "checkpoints.checksums.Damaged": "errors.CorruptedCheckpoint",

@@ -9,7 +9,7 @@ import pytest
 import resnet_jax
 
 ROOT = Path(resnet_jax.__file__).parent
-BASE = ("types", "errors", "files", "extras")
+BASE = ("types", "errors", "files", "extras", "text")
 PARTS = ("branches", "shortcuts", "combine", "stems", "heads", "attention")
 MODEL_PARTS = tuple(f"models.{part}" for part in PARTS)
 BLOCKS = ("deprecated", "initializers", "layers", "context", "protocols")
@@ -26,6 +26,7 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     "moved": (),
     "old_names": ("moved",),
     "files": ("errors",),
+    "text": (),
     "images": ("errors", "files", "images"),
     "config": ("errors", "files", "config"),
     "ops": ("types", "ops"),
@@ -58,7 +59,7 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     "weights.sources": (*BASE, "models.published", "weights.readers", "weights.sources"),
     "weights.checkpoint": (*BASE, "models", "tasks", "training", "checkpoints"),
     "analysis": (*BASE, "ops", "metrics", "models", "analysis"),
-    "tasks": (*BASE, "ops", "metrics", "models.registry", "analysis.confusion", "analysis.text", "tasks"),
+    "tasks": (*BASE, "ops", "metrics", "models.registry", "tasks"),
     # Training names no task and no family of nets; `steps` has the training step of classification.
     "training": (*BASE, "ops", "metrics", "models.layers", "models.sorting", "training"),
     "training.step": ("errors", "types", "models.options", "training"),
@@ -86,6 +87,7 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     "create": ("types", "errors", "models.registry", "models.published", "weights"),
     "": ("types", "old_names", "create", "models", "analysis", "weights", "steps", "training"),
 }
+INSIDE_FUNCTIONS = {"tasks.classification": ("analysis.confusion",)}  # drawing, imported when it draws
 ONE_FILE = {  # heavy packages, and the one place that imports each
     "orbax": {"checkpoints/manager.py", "checkpoints/reader.py"},
     "tensorflow_datasets": {"data/sources/tfds.py"},
@@ -112,7 +114,11 @@ def room(file):
 
 
 def imports(file):
-    for node in ast.walk(ast.parse(file.read_text())):
+    yield from imports_in(ast.parse(file.read_text()), file)
+
+
+def imports_in(tree, file):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -131,7 +137,13 @@ def longest(name, prefixes):
 def test_imports_follow_the_arrows(file):
     here = room(file)
     allowed = ALLOWED[longest(here, ALLOWED)] if here else ALLOWED[""]
-    for name in imports(file):
+    functions = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.FunctionDef)]
+    lazy = [name for function in functions for name in imports_in(function, file)]
+    names = list(imports(file))
+    for name in (f"resnet_jax.{name}" for name in INSIDE_FUNCTIONS.get(here, ())):
+        assert names.count(name) == lazy.count(name) > 0, f"{here} imports {name} before it draws"
+        names = [other for other in names if other != name]
+    for name in names:
         if name == "resnet_jax" or name.startswith("resnet_jax."):
             target = name.removeprefix("resnet_jax").removeprefix(".")
             assert any(target == a or target.startswith(f"{a}.") for a in allowed), f"{here} imports {name}"
@@ -143,7 +155,7 @@ def test_imports_follow_the_arrows(file):
 def test_config_needs_the_standard_library_alone():
     for file in (
         *(ROOT / "config").glob("*.py"),
-        *(ROOT / name for name in ("errors.py", "extras.py", "files.py", "moved.py", "old_names.py")),
+        *(ROOT / name for name in ("errors.py", "extras.py", "files.py", "moved.py", "old_names.py", "text.py")),
     ):
         outside = {name for name in imports(file) if not name.startswith("resnet_jax.")}
         assert {name.partition(".")[0] for name in outside} <= set(sys.stdlib_module_names)

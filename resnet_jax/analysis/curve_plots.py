@@ -30,7 +30,7 @@ from resnet_jax.analysis.figures import (
     shorten,
     title,
 )
-from resnet_jax.analysis.text import printable
+from resnet_jax.text import printable
 
 TRAIN: dict[str, Any] = {"linestyle": (0, (4, 1.5)), "linewidth": 1}
 TEST: dict[str, Any] = {"linestyle": "-", "linewidth": 1.8, "markersize": 4}

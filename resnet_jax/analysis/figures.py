@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from resnet_jax.analysis.text import printable
 from resnet_jax.extras import extra
+from resnet_jax.text import printable
 
 # Okabe and Ito's colours, which colour-blind readers can distinguish, without the yellow, which is pale on white.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")

@@ -28,10 +28,10 @@ class Request:
 
 
 def run(request: Request) -> None:
-    from resnet_jax.analysis.text import decimals
     from resnet_jax.files import to_json
     from resnet_jax.runs.loop.compilation import cache_compilations
     from resnet_jax.runs.saved.recalibrate import recalibrate
+    from resnet_jax.text import decimals
 
     check_data_exists(request.run)
     cache_compilations()

@@ -12,7 +12,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from resnet_jax.analysis.confusion import SHEET, class_table, draw_confusion, draw_mistakes
 from resnet_jax.errors import composed, did_you_mean, listed
 from resnet_jax.metrics.classes import (
     CALIBRATION_BINS,
@@ -23,6 +22,7 @@ from resnet_jax.metrics.classes import (
 )
 from resnet_jax.metrics.confusion import DENSE, Confusion, write_classes
 from resnet_jax.metrics.typed import Mean, Metric
+from resnet_jax.tasks.class_table import class_table
 from resnet_jax.tasks.losses import Loss, check_class_weights, cross_entropy, label_weights
 from resnet_jax.tasks.protocol import (
     BaseTask,
@@ -37,6 +37,8 @@ from resnet_jax.tasks.protocol import (
     refuse_options,
 )
 from resnet_jax.types import Array, Batch
+
+SHEET = 24  # mistakes in a sheet
 
 
 @dataclass(frozen=True)
@@ -154,6 +156,8 @@ class Classification(BaseTask):
         self, evaluator: Any, folder: Path, heading: str, predictions: Predictions, image: ImageReader
     ) -> Iterator[Path]:
         """confusion.png, confusion.svg, and mistakes.png where there are some."""
+        from resnet_jax.analysis.confusion import draw_confusion, draw_mistakes
+
         counts: Confusion = evaluator.confusion
         if len(counts.classes) > DENSE:  # a matrix of 21,841 classes has 4 GB
             counts = counts.occurring()

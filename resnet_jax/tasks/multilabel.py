@@ -12,7 +12,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from resnet_jax.analysis.text import decimals, fitted, printable
 from resnet_jax.errors import listed
 from resnet_jax.files import replace_file, to_json
 from resnet_jax.metrics.confusion import FILE, remove_evaluation
@@ -24,6 +23,7 @@ from resnet_jax.tasks.protocol import (
     LabelledSource,
     Predictions,
     Rows,
+    Task,
     TaskOptions,
     Term,
     Terms,
@@ -31,6 +31,7 @@ from resnet_jax.tasks.protocol import (
     check_rows,
     refuse_options,
 )
+from resnet_jax.text import decimals, fitted, printable
 from resnet_jax.types import Array, Batch, LabelKind
 
 SHOWN = 10  # classes in a table
@@ -95,6 +96,19 @@ class MultiLabel(BaseTask):
                 for sign in (1, -1)
             )
         return {"logit": positive - negative}
+
+    def check_ensemble(self, others: Sequence[Task]) -> None:
+        """Raises ValueError if the nets have different thresholds: F1 of their mean probabilities has none."""
+        halves = (0.5,) * len(self.classes)
+        for other in others:
+            if isinstance(other, MultiLabel) and (other.thresholds or halves) != (self.thresholds or halves):
+                got = " and ".join(
+                    "one half" if one.thresholds is None else str(one.thresholds) for one in (self, other)
+                )
+                raise ValueError(
+                    f"expected nets with the same thresholds, got {got}; in Python, the argument "
+                    "task=MultiLabel(thresholds=...) sets those of all"
+                )
 
     def evaluator(self) -> MultiLabelEvaluator:
         return MultiLabelEvaluator(self.thresholds)

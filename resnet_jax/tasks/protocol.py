@@ -129,6 +129,10 @@ class Task(Protocol):
         """The mean prediction over views of the same examples, or over nets."""
         ...
 
+    def check_ensemble(self, others: Sequence[Task]) -> None:
+        """Raises ValueError if metrics of a mean over nets of this task and of `others` have no meaning."""
+        ...
+
     def evaluator(self) -> Evaluator:
         """A new evaluator; its `update` gets the rows of `predictions`."""
         ...
@@ -232,6 +236,9 @@ class BaseTask:
 
     def average(self, predictions: Sequence[Rows]) -> Rows:
         return {name: np.mean([one[name] for one in predictions], axis=0) for name in predictions[0]}
+
+    def check_ensemble(self, others: Sequence[Task]) -> None:
+        pass
 
     def record(self) -> dict[str, Any]:
         return {}

@@ -10,7 +10,6 @@ from typing import Any, ClassVar, Self
 import jax.numpy as jnp
 import numpy as np
 
-from resnet_jax.analysis.text import columns, fitted, printable
 from resnet_jax.errors import did_you_mean
 from resnet_jax.metrics.regression import RegressionMetrics
 from resnet_jax.metrics.typed import Mean, Metric
@@ -26,6 +25,7 @@ from resnet_jax.tasks.protocol import (
     check_rows,
     refuse_options,
 )
+from resnet_jax.text import columns, fitted, printable
 from resnet_jax.types import Array, Batch, LabelKind
 
 # Loss of an error in standard deviations: float -> float. Huber (1964) with delta 1: e^2 / 2 up to 1, |e| - 1/2 above.

@@ -19,10 +19,10 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from resnet_jax.analysis.text import decimals
 from resnet_jax.errors import SaveFailed
 from resnet_jax.files import replace_file, to_json
 from resnet_jax.runs.loop.writers import Writer
+from resnet_jax.text import decimals
 
 
 class RunReporter:

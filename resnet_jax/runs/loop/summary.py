@@ -5,11 +5,11 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 
-from resnet_jax.analysis.text import decimals
 from resnet_jax.checkpoints.best import BestTest
 from resnet_jax.runs.planning.messages import next_commands
 from resnet_jax.runs.planning.plan import RunPlan
 from resnet_jax.tasks import Task
+from resnet_jax.text import decimals
 
 
 def finished_line(plan: RunPlan, completed: int, results: Mapping[str, float]) -> str:

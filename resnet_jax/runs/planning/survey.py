@@ -12,11 +12,11 @@ import numpy as np
 
 from resnet_jax import data
 from resnet_jax.analysis.contact_sheet import as_seen, write_png
-from resnet_jax.analysis.text import count_table, printable
 from resnet_jax.config import DataConfig
 from resnet_jax.data.loading.reading import class_counts, read_all
 from resnet_jax.data.sources.protocols import DataSource
 from resnet_jax.runs.planning.datasets import data_notes, make_augmentation, open_configured_dataset, open_data
+from resnet_jax.text import count_table, printable
 from resnet_jax.types import LabelKind, Preprocess
 
 SHOWN = 10  # copies in the lines for a person

@@ -88,8 +88,9 @@ class Evaluation:
         predictions = ensemble(task, [predictions for predictions, _ in each])
         # Metrics that a net sows are of that net, not of an ensemble.
         result = measure(task, predictions, each[0][1] if len(each) == 1 else {})
-        if any(one.trained.task.record() != task.record() for one in self.nets):
-            # The loss depends on data of each run's training, such as the mean of its targets.
+        # The loss may depend on data of each run's training, such as the deviation of its targets.
+        others = [one.trained.task for one in self.nets if one.trained.task.record() != task.record()]
+        if any(measure(other, predictions, {}).metrics.get("loss") != result.metrics.get("loss") for other in others):
             result.metrics.pop("loss", None)
         return result
 
@@ -172,6 +173,8 @@ def open_evaluation(
     first = opened[0]
     if len(names := dict.fromkeys(one.task.name for one in opened)) > 1:
         raise ValueError(f"expected runs of one task, got runs of {', '.join(names)}")
+    if others := [one.task for one in opened[1:]]:
+        first.task.check_ensemble(others)
     images = _choose_images(first, config, split)
     nets: list[_Net] = []
     for one in opened:

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from resnet_jax.analysis.figures import INSTALL, can_draw, shorten
-from resnet_jax.analysis.text import decimals
 from resnet_jax.data.loading.streaming import StreamingLoader
 from resnet_jax.evaluation.evaluate import checked_results
 from resnet_jax.evaluation.prediction_files import check_file
@@ -20,6 +19,7 @@ from resnet_jax.metrics.confusion import FILE, FOLDER
 from resnet_jax.metrics.evaluator import Evaluator
 from resnet_jax.runs.files.directory import is_run
 from resnet_jax.tasks import Predictions, Task
+from resnet_jax.text import decimals
 
 
 @dataclass(frozen=True)

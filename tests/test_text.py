@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from resnet_jax.analysis.text import columns, count_table, decimals, fitted, printable
 from resnet_jax.errors import did_you_mean
+from resnet_jax.text import columns, count_table, decimals, fitted, printable
 
 
 @pytest.mark.parametrize("text, width", [("cat", 3), ("猫", 2), ("e\u0301" * 3, 3)])
