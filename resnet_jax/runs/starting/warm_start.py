@@ -169,16 +169,18 @@ def net_of(source: str | Path, model: str | None = None, *, ema: bool = False) -
     Raises:
       ValueError, OSError: as `check_source` and `load_pretrained`.
     """
-    check_source(source)
-    for which in (True,) if ema else (None, False):
+
+    def name(which: bool | None) -> str:
         try:
             return load_pretrained(source, model=model, ema=which, allow_nonfinite=True).name
         except WrongModel as error:
             return str(error.match.names[0])
-        except AmbiguousWeights:
-            if which is not None:
-                raise
-    raise AssertionError("a file has raw weights or is not ambiguous")
+
+    check_source(source)
+    try:
+        return name(True if ema else None)
+    except AmbiguousWeights:
+        return name(False)
 
 
 def weights_origin(source: str | Path) -> dict[str, Any]:

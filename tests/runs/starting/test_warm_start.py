@@ -11,6 +11,7 @@ import pytest
 import recipe
 from flax.traverse_util import flatten_dict
 from hub_folder import write_hub_folder
+from safetensors.numpy import save_file
 
 from resnet_jax import Preprocess, TrainState, load_checkpoint, save_checkpoint, save_torch_state
 from resnet_jax.checkpoints.reader import open_checkpoint
@@ -24,9 +25,11 @@ from resnet_jax.runs.files.directory import find_run_directory
 from resnet_jax.runs.planning.plan import make_plan
 from resnet_jax.runs.saved.replay import replay
 from resnet_jax.runs.starting.warm_start import (
+    net_of,
     note_default_rate,
     note_trained_images,
     warm_start,
+    weights_origin,
 )
 from resnet_jax.runs.trainer import train
 from resnet_jax.tasks import MultiLabel, Regression
@@ -277,3 +280,23 @@ def test_weights_of_coloured_images_start_a_run_on_grey_ones(tmp_path):
     np.testing.assert_allclose(kernel, coloured.sum(2, keepdims=True), rtol=1e-6)
     assert start.preprocess.mean == (0.5,)
     assert start.notes == ("the net takes 1 channels, the file's 3: the kernels of its channels are added",)
+
+
+def test_the_files_and_the_revision_of_weights_are_recorded(tmp_path):
+    """Of weights in several files in the hub's cache."""
+    folder = tmp_path / "models--me--mine" / "snapshots" / "c0ffee"
+    write_hub_folder(folder)
+    (folder / "model.safetensors").rename(folder / "a.safetensors")
+    names = json.dumps({"weight_map": dict.fromkeys(["x", "y"], "a.safetensors")})
+    (folder / "model.safetensors.index.json").write_text(names)
+    files = ("model.safetensors.index.json", "a.safetensors")
+    assert weights_origin(folder) == {"files": {name: sha256(folder / name) for name in files}, "revision": "c0ffee"}
+
+
+def test_a_net_is_that_of_the_raw_weights_where_a_file_has_averaged_ones_too(tmp_path):
+    model = create_model("cifar_resnet8", num_classes=3)
+    arrays = flatten_dict(recipe.variables(model), sep="/")
+    both = {f"{key}.{name}": np.ascontiguousarray(x) for key in ("model", "model_ema") for name, x in arrays.items()}
+    save_file(both, tmp_path / "cifar_resnet8.safetensors")
+    assert net_of(tmp_path / "cifar_resnet8.safetensors") == "cifar_resnet8"
+    assert net_of(tmp_path / "cifar_resnet8.safetensors", ema=True) == "cifar_resnet8"
