@@ -65,6 +65,13 @@ class TaskOptions:
     regression_loss: RegressionLoss = "l2"
 
 
+OPTION_OWNERS = {
+    "label_smoothing": "classification",
+    "class_weights": "classification",
+    "regression_loss": "regression",
+}
+
+
 class LabelledSource(Protocol):
     """Training data as tasks read it: classes and labels."""
 
@@ -323,8 +330,7 @@ def check_label_shape(labels: Array, logits: Array) -> None:
 
 def refuse_options(options: TaskOptions, task: str) -> None:
     """Raises ValueError for options that are for another task."""
-    owners = {"label_smoothing": "classification", "class_weights": "classification", "regression_loss": "regression"}
     default = TaskOptions()
-    for name, owner in owners.items():
+    for name, owner in OPTION_OWNERS.items():
         if owner != task and getattr(options, name) != getattr(default, name):
             raise ValueError(f"optim.{name} is for --task {owner}, got --task {task}")

@@ -1,13 +1,15 @@
 """Defaults of tasks, and the checks that tasks share."""
 
+from dataclasses import fields
 from types import SimpleNamespace
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from resnet_jax.tasks import BaseTask, TaskOptions
-from resnet_jax.tasks.protocol import check_label_shape, check_rows, refuse_options
+from resnet_jax.config import OptimConfig
+from resnet_jax.tasks import TASKS, BaseTask, TaskOptions
+from resnet_jax.tasks.protocol import OPTION_OWNERS, check_label_shape, check_rows, refuse_options
 
 
 class Boxes(BaseTask):
@@ -57,3 +59,9 @@ def test_options_of_another_task_are_refused():
     refuse_options(TaskOptions(regression_loss="l1"), "regression")
     with pytest.raises(ValueError, match="optim.regression_loss is for --task regression, got --task boxes"):
         refuse_options(TaskOptions(regression_loss="l1"), "boxes")
+
+
+def test_options_of_tasks_are_those_of_the_config_and_have_an_owner():
+    defaults = {field.name: field.default for field in fields(TaskOptions)}
+    assert defaults == {name: getattr(OptimConfig(), name) for name in OPTION_OWNERS}
+    assert set(OPTION_OWNERS.values()) <= set(TASKS)

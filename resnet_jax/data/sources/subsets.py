@@ -71,7 +71,10 @@ class Subset:
     classes: tuple[str, ...] = ()  # of `labels`; () without them: those of the examples
 
     def __post_init__(self) -> None:
+        """Raises ValueError for other classes without labels."""
         if self.labels is None:
+            if self.classes not in ((), self.examples.classes):
+                raise ValueError(f"expected labels for other classes ({join_names(self.classes)}), got labels=None")
             object.__setattr__(self, "classes", self.examples.classes)
 
     def __len__(self) -> int:

@@ -15,6 +15,7 @@ from resnet_jax.analysis.contact_sheet import as_seen
 from resnet_jax.checkpoints.best import BestTest
 from resnet_jax.checkpoints.manager import Checkpoints
 from resnet_jax.checkpoints.reader import Checkpoint, saved_steps
+from resnet_jax.config import flat, to_dict
 from resnet_jax.distributed import processes
 from resnet_jax.distributed.signals import Signals
 from resnet_jax.errors import Diverged, EvaluationStopped, Preempted, SaveFailed, SetupError
@@ -107,8 +108,18 @@ class TrainingLoop:
             self._best.restore_scores(self._checkpoints.scores, every=self._plan.eval_every_steps)
 
     def _open_reporter(self) -> RunReporter:
-        is_first, task = processes.is_first(), self._plan.task
-        writes = is_first and self._has_work
+        is_first, task, log = processes.is_first(), self._plan.task, self._config.log
+        writers = []
+        if is_first and self._has_work:
+            writers = open_writers(
+                self._directory,
+                tensorboard=log.tensorboard,
+                wandb=log.wandb,
+                wandb_project=log.wandb_project,
+                start_step=self._start,
+                measures=task.measures,
+                hyperparameters=flat(to_dict(self._config)),
+            )
         return RunReporter(
             self._directory if is_first else None,
             start_step=self._start,
@@ -117,7 +128,7 @@ class TrainingLoop:
             batch_size=self._config.data.batch_size,
             titles=task.titles or {name: name for name in task.measures if name != "loss"},
             test_due=self._is_test_due,
-            writers=open_writers(self._config, self._directory, self._start, task.measures) if writes else [],
+            writers=writers,
         )
 
     def run(self) -> dict[str, float]:

@@ -12,7 +12,6 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from resnet_jax.config import Config, flat, to_dict
 from resnet_jax.extras import extra
 from resnet_jax.files import replace_file
 
@@ -128,22 +127,35 @@ class WandB:
         self._run.finish()
 
 
-def open_writers(config: Config, directory: Path, start: int, measures: Iterable[str]) -> list[Writer]:
-    """The writers that a config asks for, for a task with these measures.
+def open_writers(
+    directory: Path,
+    *,
+    tensorboard: bool,
+    wandb: Literal["off", "online", "offline"],
+    wandb_project: str,
+    start_step: int,
+    measures: Iterable[str],
+    hyperparameters: Mapping[str, Any],
+) -> list[Writer]:
+    """The chosen writers of the run in `directory`; `wandb` is a mode of Weights & Biases, or "off".
 
     Raises:
       ValueError, OSError: one cannot start.
     """
-    fields = flat(to_dict(config))
     with ExitStack() as stack:  # if one fails, those before it are closed
         writers: list[Writer] = []
-        if config.log.tensorboard:
-            tensorboard = directory / "tensorboard"
-            writers.append(TensorBoard(tensorboard, start_step=start, hyperparameters=fields, measures=measures))
+        if tensorboard:
+            folder = directory / "tensorboard"
+            writers.append(
+                TensorBoard(folder, start_step=start_step, measures=measures, hyperparameters=hyperparameters)
+            )
             stack.callback(writers[-1].close)
-        if config.log.wandb != "off":
-            mode, project = config.log.wandb, config.log.wandb_project
-            writers.append(WandB(directory, name=directory.name, project=project, mode=mode, hyperparameters=fields))
+        if wandb != "off":
+            writers.append(
+                WandB(
+                    directory, name=directory.name, project=wandb_project, mode=wandb, hyperparameters=hyperparameters
+                )
+            )
         stack.pop_all()
         return writers
 

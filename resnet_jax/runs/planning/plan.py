@@ -38,7 +38,7 @@ from resnet_jax.types import Preprocess
 
 @dataclass(frozen=True)
 class RunPlan:
-    """A checked run: its model, data, schedule and length."""
+    """A checked run: its config, model, data, schedule and length."""
 
     config: Config
     splits: tuple[str, str]  # names of the training and the test split
@@ -156,7 +156,8 @@ def make_task(config: Config, train: Loader, task: Task | None = None) -> Task:
     weights: Any = config.optim.class_weights
     if weights is not None and isinstance(weights[0], str) and weights != "balanced":
         weights = dict(map(class_weight, weights))
-    options = TaskOptions(config.optim.label_smoothing, weights, config.optim.regression_loss)
+    values = {field.name: getattr(config.optim, field.name) for field in fields(TaskOptions)}
+    options = TaskOptions(**values | {"class_weights": weights})
     return (get_task(config.task) if task is None else task).for_data(train, options)
 
 

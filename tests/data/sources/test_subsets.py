@@ -1,11 +1,13 @@
 """Selected classes, and sources under the labels of a net."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from resnet_jax.data.sources.array_source import ArraySource
 from resnet_jax.data.sources.class_names import rename_classes
-from resnet_jax.data.sources.subsets import RelabelledSource, select_classes
+from resnet_jax.data.sources.subsets import RelabelledSource, Subset, select_classes
 from resnet_jax.errors import UnreadableImage
 
 
@@ -55,3 +57,13 @@ def test_names_in_another_unicode_form_are_the_same_classes():
     assert [RelabelledSource(items, ("tea", composed))[i][1] for i in range(2)] == [1, 0]
     assert select_classes(items, ("tea", composed), None).classes == ("tea", decomposed)
     assert rename_classes((composed, "tea"), (f"{decomposed}=coffee",)) == ("coffee", "tea")
+
+
+def test_a_part_of_a_source_has_other_classes_with_labels_alone():
+    source = ArraySource(np.zeros((2, 4, 4, 1), np.uint8), np.array([0, 1], np.int32), ("cat", "dog"), "a.npz")
+    part = Subset(source, np.array([1]))
+    assert part.classes == ("cat", "dog") and part[0][1] == 1
+    other = replace(part, labels=np.array([0]), classes=("wolf",))
+    assert other.classes == ("wolf",) and other[0][1] == 0
+    with pytest.raises(ValueError, match=r"^expected labels for other classes \(wolf\), got labels=None"):
+        replace(part, classes=("wolf",))
