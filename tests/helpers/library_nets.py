@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import gzip
 import json
+from contextlib import contextmanager
 from functools import partial
 from types import SimpleNamespace
+from unittest import mock
 
 import numpy as np
 import recipe
@@ -141,16 +143,28 @@ def bit_npz(depths=(1, 1, 1, 1), classes=CLASSES):
     return keys, logits
 
 
-def keras_resnet(blocks=(1, 1, 1, 1), classes=CLASSES):
-    """keras.applications' net, with the order of its channels as it is: B, G, R. Also its file in Keras 3's layout."""
+@contextmanager
+def keras_in_float64():
+    """Keras on JAX in float64: its norms and means would be computed in float32."""
+    import jax
     import keras
     from keras.src import backend
-    from keras.src.applications import resnet
 
-    # Norms and means would be computed in float32.
-    backend.result_type = backend.common.dtypes.result_type = lambda *dtypes: "float64"
-    keras.config.set_floatx("float64")
-    keras.config.set_dtype_policy("float64")
+    before, policy = keras.config.floatx(), keras.config.dtype_policy()
+    in_float64 = partial(mock.patch.object, attribute="result_type", new=lambda *dtypes: "float64")
+    with in_float64(backend), in_float64(backend.common.dtypes), jax.numpy_rank_promotion("allow"):
+        keras.config.set_floatx("float64")
+        keras.config.set_dtype_policy("float64")
+        try:
+            yield
+        finally:
+            keras.config.set_floatx(before)
+            keras.config.set_dtype_policy(policy)
+
+
+def keras_resnet(blocks=(1, 1, 1, 1), classes=CLASSES):
+    """keras.applications' net, with the order of its channels as it is: B, G, R."""
+    from keras.src.applications import resnet
 
     def stages(x):
         for s, depth in enumerate(blocks):
@@ -158,13 +172,15 @@ def keras_resnet(blocks=(1, 1, 1, 1), classes=CLASSES):
         return x
 
     options = {"weights": None, "classes": classes, "classifier_activation": None}
-    net = resnet.ResNet(stages, False, True, input_shape=(64, 64, 3), name="resnet", weights_name=None, **options)
+    with keras_in_float64():
+        net = resnet.ResNet(stages, False, True, input_shape=(64, 64, 3), name="resnet", weights_name=None, **options)
     keys = [(f"{layer.name}/{v.name}", list(v.shape)) for layer in net.layers for v in layer.weights]
 
     def logits(arrays, x):
         for layer in net.layers:
             layer.set_weights([arrays[f"{layer.name}/{v.name}"] for v in layer.weights])
-        return np.asarray(net(np.ascontiguousarray(x.transpose(0, 2, 3, 1)), training=False))
+        with keras_in_float64():
+            return np.asarray(net(np.ascontiguousarray(x.transpose(0, 2, 3, 1)), training=False))
 
     return keys, logits, net
 
