@@ -12,10 +12,10 @@ import pytest
 from command_line import SHORT, mistake, output, write_classes
 from hub_folder import write_hub_folder
 
+from resnet_jax.analysis import confusion
 from resnet_jax.checkpoints.reader import open_checkpoint
 from resnet_jax.cli.main import main
 from resnet_jax.runs.starting import opening
-from resnet_jax.tasks import classification
 
 
 @pytest.mark.slow
@@ -70,9 +70,7 @@ def test_a_run_ends_with_its_numbers_by_class_and_eval_draws_them(trained, tmp_p
         and f"nothing is written to {trained}/evaluation: File exists; --out-dir names" in err
     )
     (trained / "evaluation").unlink()
-    monkeypatch.setattr(
-        classification, "draw_confusion", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "No space"))
-    )
+    monkeypatch.setattr(confusion, "draw_confusion", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "No space")))
     main(["eval", str(trained)])
     assert f"note: only classes.json is written to {trained}/evaluation: No space; --out-dir" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
