@@ -17,7 +17,9 @@ os.environ["XLA_FLAGS"] = " ".join(
         os.environ.get("XLA_FLAGS", ""),
     ]
 )
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", tempfile.mkdtemp(prefix="resnet_jax_cache_"))
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # a run's first process makes one, and removes it when it ends
+    programs = tempfile.TemporaryDirectory(prefix="resnet_jax_cache_", ignore_cleanup_errors=True)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = programs.name
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 os.environ["JAX_PLATFORMS"] = "cpu"
 
@@ -41,6 +43,12 @@ def pytest_collection_modifyitems(config, items):
         items[:] = asked
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
     items.sort(key=lambda item: -slow[item.path])
+
+
+def pytest_sessionfinish():
+    """Collects the garbage once: pytest does so five times more, and a process that ends for 5 s is interrupted."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
