@@ -8,6 +8,7 @@ import library_nets
 import numpy as np
 import pytest
 import recipe
+from safetensors.numpy import save_file
 
 from resnet_jax import load_pretrained
 from resnet_jax.models import get_spec
@@ -106,3 +107,20 @@ def test_writing_backwards_gives_the_same_arrays():
             for key, value in state.items():
                 np.testing.assert_array_equal(again[key], value, err_msg=key)
         jax.tree.map(np.testing.assert_array_equal, to_variables(again, fitted.model, names), fitted.variables)
+
+
+@pytest.mark.parametrize(
+    ("name", "prefix"),
+    [
+        ("akamaster-a", "state_dict.module."),
+        ("kuangliu-resnet18", "net.module."),
+        ("detectron2-msra", "model.backbone.bottom_up."),
+    ],
+)
+def test_wrapped_files_are_read(tmp_path, name, prefix):
+    """As these projects save them: below a key, with the prefix of a wrapper or a detector."""
+    state = {key: x.astype(np.float32) for key, x in library_nets.state(GOLDEN.small[name]).items()}
+    save_file({f"{prefix}{key}": x for key, x in state.items()}, path := tmp_path / "x.safetensors")
+    net, names = small(name)
+    loaded = load_pretrained(path, model=net.clone(num_classes=library_nets.CLASSES))
+    jax.tree.map(np.testing.assert_array_equal, loaded.variables, to_variables(state, loaded.model, names))
