@@ -54,10 +54,10 @@ first = time.perf_counter() - start, time.process_time() - cpu
 done.set()
 thread.join()
 size = sum(leaf.nbytes for leaf in jax.tree.leaves(variables))
+memory = (max([*samples, anonymous()]) - before) / size
 cpu, start = time.process_time(), time.perf_counter()
 load_pretrained(path, model=model)
 second = time.perf_counter() - start, time.process_time() - cpu
-memory = (max([*samples, anonymous()]) - before) / size
 print(json.dumps({"first": first, "second": second, "memory": memory}))
 """
 LIBRARY = """

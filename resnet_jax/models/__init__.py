@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from resnet_jax.models.inspect import Feature, Shapes, components, feature_info, feature_names, shapes
+from resnet_jax.models.inspect import Feature, Shapes, components, differing_arrays, feature_info, feature_names, shapes
 from resnet_jax.models.registry import MODELS, as_model, create_model, get_spec, list_models, registered_name
 from resnet_jax.models.resnet import Outputs, ResNet, Stage
 from resnet_jax.models.sorting import natural_key, sort_components
@@ -19,6 +19,7 @@ __all__ = [
     "as_model",
     "components",
     "create_model",
+    "differing_arrays",
     "feature_info",
     "feature_names",
     "get_spec",

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax.traverse_util import flatten_dict
 
 from resnet_jax.models.options import check_integer, stage_names
 from resnet_jax.models.registry import as_model
@@ -44,6 +45,16 @@ def shapes(model: nn.Module, image_size: ImageSize) -> Shapes:
       ValueError: a size below 1, or of more than three axes.
     """
     return _trace(model, image_size)[0]
+
+
+def differing_arrays(model: Any, variables: Variables) -> list[str]:
+    """Paths of the arrays that a net and `variables` do not share in the same shape: "params/stem/conv/kernel"."""
+    net = model.clone(dtype=jnp.float32, param_dtype=jnp.float32)  # tracing float64 asks for x64
+    expected, actual = (
+        {path: tuple(x.shape) for path, x in flatten_dict(dict(tree), sep="/").items()}
+        for tree in (shapes(net, net.image_size).variables, variables)
+    )
+    return sorted(path for path in expected.keys() | actual.keys() if expected.get(path) != actual.get(path))
 
 
 def components(model: nn.Module) -> frozenset[type[nn.Module]]:

@@ -6,13 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from flax.traverse_util import flatten_dict
-
 from resnet_jax.checkpoints.manager import Checkpoints
 from resnet_jax.checkpoints.reader import Checkpoint, open_checkpoint
 from resnet_jax.errors import NotFinite, check_type, listed
 from resnet_jax.files import expanded
-from resnet_jax.models import create_model, shapes
+from resnet_jax.models import create_model, differing_arrays
 from resnet_jax.tasks import Task, task_name
 from resnet_jax.training.state import TrainState
 from resnet_jax.types import Preprocess, Pretrained, flaws
@@ -94,7 +92,7 @@ def save_checkpoint(
     check_type(state, TrainState, "a TrainState", "TrainState.from_variables(variables, tx, key) makes one")
     check_type(preprocess, Preprocess, "a Preprocess", "Preprocess(image_size, resize, mean, std)")
     options = dict(overrides or {})
-    if differences := _differences(create_model(model, **options), state):
+    if differences := differing_arrays(create_model(model, **options), state.variables):
         raise ValueError(f"expected a state of {model} with {options}; other arrays: {listed(differences, 3)}")
     metadata = {
         "model": {"name": model, "overrides": options},
@@ -108,12 +106,3 @@ def save_checkpoint(
     with Checkpoints(path, keep_latest=2**31) as checkpoints:
         checkpoints.save(step, state, metadata)
     return path / str(step)
-
-
-def _differences(net: Any, state: TrainState) -> list[str]:
-    """Paths of arrays that the net and the state do not share in the same shape."""
-    expected, actual = (
-        {path: tuple(x.shape) for path, x in flatten_dict(dict(variables), sep="/").items()}
-        for variables in (shapes(net, net.image_size).variables, state.variables)
-    )
-    return sorted(path for path in expected.keys() | actual.keys() if expected.get(path) != actual.get(path))

@@ -11,12 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
-from flax.traverse_util import flatten_dict
 
 from resnet_jax.errors import NotFinite, UnreadableWeights, WeightsMismatch, WrongModel, listed
-from resnet_jax.models import MODELS, ModelSpec, as_model, create_model, get_spec, registered_name
+from resnet_jax.models import MODELS, ModelSpec, as_model, create_model, differing_arrays, get_spec, registered_name
 from resnet_jax.types import Pretrained, at_least_float32
-from resnet_jax.weights.convert import float32_shapes
 from resnet_jax.weights.fit import class_count, fit, names_in, new_head, with_channels, with_classes
 from resnet_jax.weights.hub_config import config_for, read_hub_config
 from resnet_jax.weights.metadata import read_metadata
@@ -161,11 +159,7 @@ def _of_checkpoint(
             in_channels = net.in_channels if in_channels is None else in_channels
         sizes = {"num_classes": loaded.model.num_classes, "in_channels": loaded.model.in_channels}
         net = loaded.model if is_name else net.clone(**sizes)
-        expected, actual = (
-            {at: tuple(x.shape) for at, x in flatten_dict(dict(variables), sep="/").items()}
-            for variables in (float32_shapes(net).variables, loaded.variables)
-        )
-        if differing := sorted(at for at in expected.keys() | actual.keys() if expected.get(at) != actual.get(at)):
+        if differing := differing_arrays(net, loaded.variables):
             raise ValueError(f"{path} has other arrays than `model`: {listed(differing, 3)}")
     net = net.clone(**_dtypes(dtype))
     count, channels = net.num_classes, net.in_channels

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
-from resnet_jax.models import components, create_model, feature_info, feature_names, shapes
+from resnet_jax.models import components, create_model, differing_arrays, feature_info, feature_names, shapes
 from resnet_jax.models.blocks import PreActResidual, Residual
 from resnet_jax.models.branches import Bottleneck
 from resnet_jax.models.layers import BatchNorm, Conv, GroupNorm
@@ -60,3 +60,13 @@ def test_strides_are_the_same_for_inputs_of_any_rank(size):
 def test_a_size_that_no_input_can_have_is_refused(size):
     with pytest.raises(ValueError, match="image_size: expected "):
         shapes(create_model("cifar_resnet8"), size)
+
+
+def test_differing_arrays_are_missing_others_and_of_another_shape():
+    model = create_model("cifar_resnet8", num_classes=3, param_dtype="float64")
+    variables = shapes(create_model("cifar_resnet8", num_classes=5), 16).variables
+    head = ["params/head/dense/bias", "params/head/dense/kernel"]
+    assert differing_arrays(model, variables) == head and not differing_arrays(model.clone(num_classes=5), variables)
+    without_statistics = {"params": variables["params"] | {"other": variables["params"]["stem"]}}
+    differing = differing_arrays(model, without_statistics)
+    assert {"params/other/conv/kernel", "batch_stats/stem/norm/mean", *head} < set(differing)
