@@ -5,6 +5,7 @@ turns with processes in which `safetensors.numpy.load_file` reads the same array
 `--rounds` processes are printed: seconds and processor seconds of the first load, which traces the net for its shapes,
 and of a second one; and the highest anonymous memory while it loads (file pages are not counted), as a multiple of the
 variables. Formats of PyTorch are written if torch is installed. Linux; about a minute on two CPU cores.
+Results: docs/performance.md.
 """
 
 from __future__ import annotations
