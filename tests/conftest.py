@@ -6,8 +6,8 @@ import tempfile
 from collections import Counter
 from importlib.metadata import version
 
-# Programs run once, so they are compiled fast: without LLVM's optimisations (half of the suite's time), in one piece,
-# and, where jaxlib still has them, by the older emitters (together a quarter of the compilation's time).
+# Programs run once, so they are compiled fast: without LLVM's optimisations (once half of the suite's time), in one
+# piece and, where jaxlib still has them, by the older emitters (a gradient's compilation: 0.44 s instead of 1.98).
 os.environ["XLA_FLAGS"] = " ".join(
     [
         "--xla_force_host_platform_device_count=8",
