@@ -19,7 +19,7 @@ SMALLEST = {
     "grouped.py": "cifar_resnet8 --image-size 8 --times 1",
     "max_pool_gradient.py": "--shapes 1 --times 1",
     "step_time.py": "--model cifar_resnet8 --image-size 8 --batch-size 8 --dtype float32 --steps 1",
-    "weights.py": "--model resnet18 --formats safetensors",
+    "weights.py": "--model resnet18 --formats safetensors --rounds 1",
 }
 
 
