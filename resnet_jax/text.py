@@ -21,8 +21,8 @@ def columns(text: str) -> int:
     return len(text) + wide - sum(unicodedata.combining(x) > 0 for x in text)
 
 
-def fitted(text: str, width: int) -> str:
-    """The text padded or shortened to exactly `width` columns."""
+def fit_width(text: str, width: int) -> str:
+    """Returns the text padded or shortened to exactly `width` columns."""
     if columns(text) > width:
         ends = accumulate(map(columns, text))
         text = text[: sum(end <= width - 3 for end in ends)] + "..."
@@ -42,9 +42,9 @@ def count_table(classes: Sequence[str], counts: Mapping[str, Sequence[int]], *, 
     widths = {split: max(len(split), 9) + 2 for split in counts}
     names = [printable(classes[k]) for k in order]
     room = min(max(map(columns, [*names, "class"])), max(12, width - sum(widths.values())))
-    lines = [fitted("class", room) + "".join(f"{split:>{w}}" for split, w in widths.items())]
+    lines = [fit_width("class", room) + "".join(f"{split:>{w}}" for split, w in widths.items())]
     for k, name in zip(order, names, strict=True):
-        lines.append(fitted(name, room) + "".join(f"{counts[split][k]:>{w},}" for split, w in widths.items()))
+        lines.append(fit_width(name, room) + "".join(f"{counts[split][k]:>{w},}" for split, w in widths.items()))
     if is_long:
         lines.insert(9, f"... {len(classes) - 16:,} more classes ...")
     return lines

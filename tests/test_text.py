@@ -6,7 +6,7 @@ import time
 import pytest
 
 from resnet_jax.errors import did_you_mean
-from resnet_jax.text import columns, count_table, decimals, fitted, printable
+from resnet_jax.text import columns, count_table, decimals, fit_width, printable
 
 
 @pytest.mark.parametrize("text, width", [("cat", 3), ("猫", 2), ("e\u0301" * 3, 3)])
@@ -15,13 +15,15 @@ def test_columns_are_those_of_a_terminal(text, width):
 
 
 def test_a_fitted_text_has_exactly_its_width():
-    assert columns(fitted("猫猫猫猫", 7)) == 7 and fitted("cat", 5) == "cat  " and fitted("abcdef", 5) == "ab..."
+    assert (
+        columns(fit_width("猫猫猫猫", 7)) == 7 and fit_width("cat", 5) == "cat  " and fit_width("abcdef", 5) == "ab..."
+    )
 
 
 def test_a_long_name_is_shortened_quickly():
     """Removing one letter at a time took minutes for a name of 20,000 letters."""
     start = time.perf_counter()
-    assert fitted("a" * 200_000, 12) == "a" * 9 + "..."
+    assert fit_width("a" * 200_000, 12) == "a" * 9 + "..."
     assert did_you_mean("b" * 200_000, ["b" * 199_999, "cat"]).startswith("did you mean b")
     assert time.perf_counter() - start < 2
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from resnet_jax.text import columns, fitted, printable
+from resnet_jax.text import columns, fit_width, printable
 
 ROWS = 10  # classes in a shortened table
 
@@ -33,9 +33,9 @@ def class_table(rows: Sequence[Mapping[str, Any]], macro: Mapping[str, float], *
 
     def line(name: str, images: int, values: Mapping[str, Any], others: str = "") -> str:
         row = "".join(_number(values[key], len(heads[key])) for key in keys)
-        return f"{fitted(name, room)}{images:>9,}{row}  {others}".rstrip()
+        return f"{fit_width(name, room)}{images:>9,}{row}  {others}".rstrip()
 
-    lines = [f"{fitted('class', room)}{numbers}{'  mistaken for' * bool(aside)}"]
+    lines = [f"{fit_width('class', room)}{numbers}{'  mistaken for' * bool(aside)}"]
     for name, row in zip(names, shown, strict=True):
         lines.append(line(name, row["images"], row, _others(row["mistaken_for"], aside) if aside else ""))
     if is_long:
@@ -52,7 +52,7 @@ def _others(counts: Mapping[str, int], width: int) -> str:
     for name, count in counts.items():
         longer = f"{shown}{', ' * bool(shown)}{printable(name)} ({count})"
         if columns(longer) > width:
-            return shown or fitted(longer, width)
+            return shown or fit_width(longer, width)
         shown = longer
     return shown
 

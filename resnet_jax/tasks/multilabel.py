@@ -31,7 +31,7 @@ from resnet_jax.tasks.protocol import (
     check_rows,
     refuse_options,
 )
-from resnet_jax.text import decimals, fitted, printable
+from resnet_jax.text import decimals, fit_width, printable
 from resnet_jax.types import Array, Batch, LabelKind
 
 SHOWN = 10  # classes in a table
@@ -181,7 +181,7 @@ class MultiLabel(BaseTask):
                 f"{decimals(row[key]):>{size}}"
                 for key, size in (("average_precision", 9), ("f1", 9), ("best_f1", 9), ("threshold", 16))
             ]
-            lines.append(f"{fitted(printable(row['class']), room)}{row['images']:>9,}{''.join(numbers)}")
+            lines.append(f"{fit_width(printable(row['class']), room)}{row['images']:>9,}{''.join(numbers)}")
         if len(rows) > SHOWN:
             lines.append(
                 f"... and {len(rows) - SHOWN:,} classes with higher average precision{f': {file}' * bool(file)}"

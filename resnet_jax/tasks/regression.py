@@ -25,7 +25,7 @@ from resnet_jax.tasks.protocol import (
     check_rows,
     refuse_options,
 )
-from resnet_jax.text import columns, fitted, printable
+from resnet_jax.text import columns, fit_width, printable
 from resnet_jax.types import Array, Batch, LabelKind
 
 # Loss of an error in standard deviations: float -> float. Huber (1964) with delta 1: e^2 / 2 up to 1, |e| - 1/2 above.
@@ -134,7 +134,7 @@ class Regression(BaseTask):
 
         def line(name: str, cells: Iterable[str | float]) -> str:
             texts = (cell if isinstance(cell, str) else "-" if math.isnan(cell) else f"{cell:.6g}" for cell in cells)
-            return fitted(name, room) + "".join(f"{text:>12}" for text in texts)
+            return fit_width(name, room) + "".join(f"{text:>12}" for text in texts)
 
         lines = [line("target", (name.upper() for name in metrics))]
         for i, name in enumerate(self.targets):
