@@ -90,7 +90,9 @@ def _to_ours(x: np.ndarray, shape: tuple[int, ...], path: Path, names: Names) ->
         return x
     is_conv1x1, is_ours = names.entry(path)[1], names.axes == "HWIO"
     if is_conv1x1:
-        return x if x.ndim != 4 else x[0, 0] if is_ours else x[:, :, 0, 0].T
+        if x.ndim == 4 and (x.shape[:2] if is_ours else x.shape[2:]) == (1, 1):
+            return x[0, 0] if is_ours else x[:, :, 0, 0].T
+        return x if is_ours or x.ndim != 2 else x[None]  # a square one would look right
     if len(shape) == 5 and x.ndim == 2 and x.size == np.prod(shape):  # experts: [E, Co * Ci * H * W]
         experts, height, width, channels, features = shape
         return x.reshape(experts, features, channels, height, width).transpose(0, 3, 4, 2, 1)

@@ -8,7 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from resnet_jax.errors import listed
 from resnet_jax.models import MODELS
+
+# Arguments of timm's nets that arrays have in their shapes, or that concern training alone.
+HARMLESS = ("num_classes", "in_chans", "img_size", "drop_rate", "drop_path_rate", "drop_block_rate", "zero_init_last")
 
 
 def read_hub_config(file: Path) -> dict[str, Any]:
@@ -21,12 +25,21 @@ def read_hub_config(file: Path) -> dict[str, Any]:
         return {}
     try:
         config = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         warnings.warn(f"{path} is not valid JSON and is ignored: {error}", stacklevel=3)
         return {}
     if not isinstance(config, dict) or not config.keys() & {"architecture", "pretrained_cfg"}:
         return {}
     return config if isinstance(config.get("architecture", ""), str) else {}
+
+
+def check_arguments(config: Mapping[str, Any], file: str) -> None:
+    """Raises ValueError if the configuration changes its net in ways that the arrays do not show."""
+    arguments = config.get("model_args") or {}
+    if not isinstance(arguments, dict):
+        raise ValueError(f"{file}: expected model_args of config.json to be an object, got {str(arguments)[:80]}")
+    if others := [f"{name}={value!r}"[:80] for name, value in arguments.items() if name not in HARMLESS]:
+        raise ValueError(f"{file}: config.json changes its net by model_args that are not known: {listed(others, 3)}")
 
 
 def config_for(name: str, config: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from resnet_jax.errors import UnreadableWeights, one_line
+from resnet_jax.errors import UnreadableWeights, one_line, one_of
 from resnet_jax.models import create_model
 from resnet_jax.models.layers import BatchNorm
 from resnet_jax.models.partials import Partial
 from resnet_jax.models.stems import STEMS
 from resnet_jax.types import Preprocess
+from resnet_jax.weights.preprocessing import CROP_MODES, INTERPOLATIONS, MOST_PIXELS
 
 # Fields in which nets with equal arrays may give other numbers.
 SIMPLE = ("global_pool", "output_stride", "dilation")
@@ -74,9 +76,12 @@ def _preprocess(values: dict[str, Any]) -> Preprocess:
     if unknown := values.keys() - known:
         raise ValueError(f"unknown values of the preprocessing: {', '.join(sorted(unknown))}")
     pairs = {key: tuple(map(float, values[key])) for key in ("mean", "std")}
-    if len(pairs["mean"]) != len(pairs["std"]) or not all(std > 0 for std in pairs["std"]):
+    if len(pairs["mean"]) != len(pairs["std"]) or not all(0 < std < math.inf for std in pairs["std"]):
         raise ValueError("expected as many deviations above 0 as means")
     sizes = {key: int(values[key]) for key in ("image_size", "resize")}
-    if min(sizes.values()) < 1:
-        raise ValueError("expected sizes of at least 1 pixel")
+    if min(sizes.values()) < 1 or max(sizes.values()) > MOST_PIXELS:
+        raise ValueError(f"expected sizes of 1 to {MOST_PIXELS:,} pixels")
+    for key, choices in {"interpolation": INTERPOLATIONS, "crop_mode": CROP_MODES}.items():
+        if values.get(key, choices[0]) not in choices:
+            raise ValueError(f"expected {key} {one_of(choices)}, got {str(values[key])[:80]!r}")
     return Preprocess(**values | pairs | sizes)

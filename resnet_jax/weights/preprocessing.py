@@ -17,6 +17,7 @@ from resnet_jax.models.spec import IMAGENET
 from resnet_jax.types import Preprocess
 
 INTERPOLATIONS, CROP_MODES = ("bilinear", "bicubic", "lanczos"), ("center", "squash", "border")
+MOST_PIXELS = 10_000  # of a side; an image of more takes the memory
 
 
 def preprocess_for(
@@ -103,7 +104,9 @@ def _timm(config: Mapping[str, Any], source: str) -> Preprocess:
     is_shape = _are_numbers(size) and len(size) == 3 and all(isinstance(x, int) and x > 0 for x in size)
     check(is_shape and size[1] == size[2], f"{tested} to be a square [C, S, S]", size)
     check(interpolation in INTERPOLATIONS, f"interpolation to be {one_of(INTERPOLATIONS)}", repr(interpolation))
+    check(size[1] <= MOST_PIXELS, f"{tested} to be at most {MOST_PIXELS:,} pixels", size)
     check(_are_numbers([crop]) and crop > 0, "crop_pct to be a number above 0", repr(crop))
+    check(size[1] / crop <= MOST_PIXELS, f"at most {MOST_PIXELS:,} pixels before the crop", f"crop_pct={crop}")
     mode: Any = config.get("crop_mode") or "center"
     check(mode in CROP_MODES, f"crop_mode to be {one_of(CROP_MODES)}", repr(mode))
     mean, std = (config.get(key) or default for key, default in zip(("mean", "std"), IMAGENET, strict=True))

@@ -16,13 +16,13 @@ from resnet_jax.errors import NotFinite, UnreadableWeights, WeightsMismatch, Wro
 from resnet_jax.models import MODELS, ModelSpec, as_model, create_model, differing_arrays, get_spec, registered_name
 from resnet_jax.types import Pretrained, at_least_float32
 from resnet_jax.weights.fit import class_count, fit, names_in, new_head, with_channels, with_classes
-from resnet_jax.weights.hub_config import config_for, read_hub_config
+from resnet_jax.weights.hub_config import check_arguments, config_for, read_hub_config
 from resnet_jax.weights.metadata import read_metadata
 from resnet_jax.weights.preprocessing import adapted_to, preprocess_for
 from resnet_jax.weights.published import by_checksum, class_names
 from resnet_jax.weights.readers import StoredArray, WeightFile, read_weights
-from resnet_jax.weights.recognition import recognise
-from resnet_jax.weights.sources import resolve
+from resnet_jax.weights.recognition import LOOKALIKES, Match, recognise
+from resnet_jax.weights.sources import Source, resolve
 from resnet_jax.weights.wrappers import unwrap
 
 State = Mapping[str, StoredArray]
@@ -104,13 +104,18 @@ def load_pretrained(
         chosen = model or published_model or _model_of_file(file, config, net_state.tensors)
         net = create_model(chosen, **(options if chosen == architecture else {}), **overrides)
     spec, name = _row(net)
+    _check_published(weights, name)
     names = names_in(net_state.tensors, net, spec)
     sizes = {"num_classes": num_classes, "in_channels": in_channels}
     with _errors_with_file(path, net_state.tensors, name):
         fitted = fit(net_state.tensors, net, names, **sizes, allow_nonfinite=allow_nonfinite)
+    if other := _lookalike(_names_of_file(file, config), name, net_state.tensors):
+        warnings.warn(f"{path.name} is read as {name}; it says {other}, which has equal arrays", stacklevel=2)
     if net_state.losses:
         warnings.warn(f"{path.name}: {net_state.losses}", stacklevel=2)
     config = config_for(name, config)
+    if not isinstance(model, nn.Module):
+        check_arguments(config, path.name)
     row = weights.published or by_checksum(spec, path)
     preprocess = preprocess_for(fitted.model, spec, name, names.layout, path, config, row)
     classes = class_names(spec, config, fitted.classes, row)
@@ -194,6 +199,13 @@ def _errors_with_file(path: Path, state: State, name: str) -> Iterator[None]:
         raise ValueError(f"{path.name}: {error}") from None
 
 
+def _check_published(weights: Source, name: str) -> None:
+    """Raises WrongModel if published weights are of another net: equal arrays may mean other numbers."""
+    row = weights.published
+    if row is not None and name in MODELS and MODELS[row.model].build != MODELS[name].build:
+        raise WrongModel(row.name, Match((row.model,), (row.source,), frozenset({row.model})))
+
+
 def _row(model: nn.Module) -> tuple[ModelSpec | None, str]:
     """The net's row and name in the registry; None and the name of its class for a net that is not registered."""
     name = registered_name(model)
@@ -206,10 +218,13 @@ def _model_of_file(file: WeightFile, config: Mapping[str, Any], state: State) ->
     Raises:
       ValueError: they do not say it.
     """
-    stem = re.sub(r"_(rwightman|lukemelas)$", "", re.split(r"[-.]", file.path.name)[0])  # torchvision's EfficientNets
-    candidates = (stem, config.get("architecture"), file.metadata.get("architecture"), file.metadata.get("arch"))
-    named = [str(name) for name in candidates if name in MODELS]
+    candidates, architecture = _names_of_file(file, config), config.get("architecture")
+    other = architecture if architecture not in MODELS else next(filter(LOOKALIKES.__contains__, candidates), None)
     match = recognise(state)
+    if other is not None and match is not None:
+        problem = f"{file.path.name} is {other}, which is not registered; its arrays fit {match}"
+        raise ValueError(f"{problem}; {match.advice} if that is meant")
+    named = [name for name in candidates if name in MODELS]
     if match is None and named:
         return named[0]
     if match is None:
@@ -221,3 +236,19 @@ def _model_of_file(file: WeightFile, config: Mapping[str, Any], state: State) ->
     if len(match.names) > 1:
         raise ValueError(f"cannot tell the model from {file.path.name!r}: its arrays fit {match}; {match.advice}")
     return match.names[0]
+
+
+def _names_of_file(file: WeightFile, config: Mapping[str, Any]) -> list[str]:
+    """What the net may be called by the file's name, config.json and metadata."""
+    stem = re.sub(r"_(rwightman|lukemelas)$", "", re.split(r"[-.]", file.path.name)[0])  # torchvision's EfficientNets
+    names = (stem, config.get("architecture"), file.metadata.get("architecture"), file.metadata.get("arch"))
+    return [str(name) for name in names if name]
+
+
+def _lookalike(stated: list[str], name: str, state: State) -> str | None:
+    """The net that a file says it is, if that has the arrays of the net `name` and other numbers; otherwise None."""
+    others = [other for other in stated if other in MODELS or other in LOOKALIKES]
+    if not others or name not in MODELS or any(config_for(name, {"architecture": other}) for other in others):
+        return None
+    match = recognise(state)
+    return others[0] if others[0] in LOOKALIKES or (match and others[0] in match.equal_names) else None

@@ -21,6 +21,11 @@ from resnet_jax.weights.readers.weight_file import StoredArray
 
 # {signature: {layout: names of nets}}; `PYTHONPATH=tests/helpers python tests/models/test_registry.py` writes it.
 FILE = Path(__file__).with_name("signatures.json")
+# Nets of timm that are not registered, and have the names and shapes of one that is but give other numbers.
+LOOKALIKES = frozenset(
+    """efficientnet_blur_b0 efficientnet_cc_b0_4e efficientnet_cc_b0_8e efficientnet_cc_b1_8e resnetaa34d resnetaa101d
+    resnetblur18 resnetblur50d resnetblur101d tf_efficientnet_lite0""".split()
+)
 
 
 class Match(NamedTuple):

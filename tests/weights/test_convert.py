@@ -71,3 +71,14 @@ def test_values_that_no_trained_net_has_are_refused_by_name(tmp_path, name, valu
     variables = load_pretrained(path, allow_nonfinite=True).variables
     assert len(flaws(variables)) == 1
     save_torch_state(variables, "resnet18", tmp_path / "again.safetensors")
+
+
+def test_a_kernel_of_more_than_one_pixel_is_not_cut_to_one(tmp_path):
+    """Where the library has a 1x1 convolution. A square one of two axes is not taken as its own transpose."""
+    state = recipe.float32_state("efficientnet_b0", "timm")
+    for kernel in (np.ones((8, 32, 3, 3), np.float32), np.ones((8, 32), np.float32)):
+        save_file(
+            state | {"blocks.0.0.se.conv_reduce.weight": kernel}, path := tmp_path / "efficientnet_b0.safetensors"
+        )
+        with pytest.raises(ValueError, match="1 of another shape: blocks.0.0.se.conv_reduce.weight"):
+            load_pretrained(path, model="efficientnet_b0")

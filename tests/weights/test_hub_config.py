@@ -52,3 +52,17 @@ def test_preprocessing_comes_from_the_configuration(tmp_path):
     (tmp_path / "config.json").write_text("{")
     with pytest.warns(UserWarning, match="config.json is not valid JSON and is ignored"):
         assert read_hub_config(file) == {}
+
+
+def test_arguments_that_change_the_net_are_refused(tmp_path):
+    save_file(STATE, tmp_path / "model.safetensors")
+    config = {"architecture": "resnet18", "model_args": {"in_chans": 3, "drop_rate": 0.2}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert load_pretrained(tmp_path).name == "resnet18"
+    config["model_args"]["global_pool"] = "max"
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match="model_args that are not known: global_pool='max'$"):
+        load_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text("[" * 100_000)
+    with pytest.warns(UserWarning, match="not valid JSON"):
+        assert read_hub_config(tmp_path / "model.safetensors") == {}

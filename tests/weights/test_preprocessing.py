@@ -60,6 +60,7 @@ def test_assumed_values_are_reported_as_assumed():
         ({"crop_mode": "centre"}, "crop_mode to be center, squash or border, got 'centre'"),
         ({"input_size": [3, 224, 192]}, r"input_size to be a square \[C, S, S\], got \[3, 224, 192\]"),
         ({"input_size": "224"}, r"input_size to be a square \[C, S, S\], got 224"),
+        ({"crop_pct": 1e-300}, "at most 10,000 pixels before the crop, got crop_pct=1e-300"),
         ({"crop_pct": "0.9"}, "crop_pct to be a number above 0, got '0.9'"),
         ({"mean": [0.5] * 2}, r"mean to be 3 numbers from 0 to 1, one per channel, got \[0.5, 0.5\]"),
         ({"mean": [123.7, 116.3, 103.5]}, r"mean to be 3 numbers from 0 to 1, one per channel, got \[123.7"),

@@ -1,5 +1,7 @@
 """Nets are recognised by the names and shapes of their arrays."""
 
+import json
+
 import library_nets
 import numpy as np
 import pytest
@@ -47,3 +49,23 @@ def test_equal_nets_are_one_candidate():
     match = recognise(state)
     assert match.names == ("cifar_resnet20",) and "cifar_resnet20_a" in match.equal_names
     assert recognise(state | {"linear.extra": np.zeros(1)}) is None
+
+
+def test_a_net_with_equal_arrays_that_is_not_registered_is_refused(tmp_path):
+    """timm's resnetblur18 blurs where resnet18 does not."""
+    save_file(STATE, named := tmp_path / "resnetblur18.safetensors")
+    save_file(STATE, path := tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps({"architecture": "resnetblur18"}))
+    for file in (named, tmp_path):
+        with pytest.raises(ValueError, match="resnetblur18, which is not registered; .* pass model='resnet18' if"):
+            load_pretrained(file)
+    with pytest.warns(UserWarning, match="is read as resnet18; it says resnetblur18"):
+        assert load_pretrained(path, model="resnet18").name == "resnet18"
+
+
+def test_a_registered_net_with_equal_arrays_is_no_substitute(tmp_path):
+    state = recipe.float32_state("tf_efficientnet_b0", "timm")
+    save_file(state, path := tmp_path / "x.safetensors", metadata={"architecture": "tf_efficientnet_b0"})
+    assert load_pretrained(path, model="tf_efficientnet_b0").name == "tf_efficientnet_b0"
+    with pytest.warns(UserWarning, match="is read as efficientnet_b0; it says tf_efficientnet_b0"):
+        load_pretrained(path, model="efficientnet_b0")
