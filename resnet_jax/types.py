@@ -49,7 +49,7 @@ class Preprocess:
     resize: int  # the shorter side before the crop, pixels; see `crop_mode`
     mean: tuple[float, ...]  # one per channel, of values in [0, 1]
     std: tuple[float, ...]
-    interpolation: Literal["bilinear", "bicubic", "lanczos"] = "bilinear"
+    interpolation: Literal["bilinear", "bicubic", "lanczos", "nearest"] = "bilinear"
     source: str = field(
         default="", compare=False
     )  # where these values come from; "assumed: ..." if the file is unknown

@@ -17,6 +17,7 @@ FILTERS = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
+    "nearest": Image.Resampling.NEAREST,
 }
 TRIES = 10
 STRIP = 100  # times as long as wide: of a longer image evaluation sees the middle that long

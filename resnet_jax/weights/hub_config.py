@@ -11,6 +11,7 @@ from typing import Any
 from resnet_jax.errors import listed
 from resnet_jax.models import MODELS
 
+MOST_PIXELS = 10_000  # of a side; an image of more takes the memory
 # Arguments of timm's nets that arrays have in their shapes, or that concern training alone.
 HARMLESS = ("num_classes", "in_chans", "img_size", "drop_rate", "drop_path_rate", "drop_block_rate", "zero_init_last")
 
@@ -20,17 +21,22 @@ def read_hub_config(file: Path) -> dict[str, Any]:
 
     A file that is not valid JSON is ignored with a warning, another kind of configuration without one.
     """
-    path = file.with_name("config.json")
+    config = read_json(file.with_name("config.json"), stacklevel=4)
+    if not config.keys() & {"architecture", "pretrained_cfg"}:
+        return {}
+    return config if isinstance(config.get("architecture", ""), str) else {}
+
+
+def read_json(path: Path, stacklevel: int = 4) -> dict[str, Any]:
+    """The object in a file of JSON; {} if there is no such file, and, with a warning, if it is not valid."""
     if not path.is_file():
         return {}
     try:
-        config = json.loads(path.read_text("utf-8"))
+        values = json.loads(path.read_text("utf-8"))
     except (ValueError, RecursionError) as error:
-        warnings.warn(f"{path} is not valid JSON and is ignored: {error}", stacklevel=3)
+        warnings.warn(f"{path} is not valid JSON and is ignored: {error}", stacklevel=stacklevel)
         return {}
-    if not isinstance(config, dict) or not config.keys() & {"architecture", "pretrained_cfg"}:
-        return {}
-    return config if isinstance(config.get("architecture", ""), str) else {}
+    return values if isinstance(values, dict) else {}
 
 
 def check_arguments(config: Mapping[str, Any], file: str) -> None:

@@ -14,7 +14,8 @@ from resnet_jax.models.layers import BatchNorm
 from resnet_jax.models.partials import Partial
 from resnet_jax.models.stems import STEMS
 from resnet_jax.types import Preprocess
-from resnet_jax.weights.preprocessing import CROP_MODES, INTERPOLATIONS, MOST_PIXELS
+from resnet_jax.weights.hub_config import MOST_PIXELS
+from resnet_jax.weights.preprocessing import CROP_MODES, INTERPOLATIONS
 
 # Fields in which nets with equal arrays may give other numbers.
 SIMPLE = ("global_pool", "output_stride", "dilation")

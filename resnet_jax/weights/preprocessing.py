@@ -15,9 +15,10 @@ from resnet_jax.models import ModelSpec
 from resnet_jax.models.published import PublishedWeights
 from resnet_jax.models.spec import IMAGENET
 from resnet_jax.types import Preprocess
+from resnet_jax.weights.hub_config import MOST_PIXELS
+from resnet_jax.weights.transformers_config import read_processor
 
-INTERPOLATIONS, CROP_MODES = ("bilinear", "bicubic", "lanczos"), ("center", "squash", "border")
-MOST_PIXELS = 10_000  # of a side; an image of more takes the memory
+INTERPOLATIONS, CROP_MODES = ("bilinear", "bicubic", "lanczos", "nearest"), ("center", "squash", "border")
 
 
 def preprocess_for(
@@ -43,6 +44,8 @@ def preprocess_for(
     """
     if row is not None:
         preprocess = row.preprocess
+    elif layout == "transformers":
+        preprocess = read_processor(file) or _assumed(model, spec, name, layout)
     elif config:
         preprocess = _timm(config, str(file.with_name("config.json")))
     else:

@@ -23,6 +23,7 @@ from resnet_jax.weights.published import by_checksum, class_names
 from resnet_jax.weights.readers import StoredArray, WeightFile, read_weights
 from resnet_jax.weights.recognition import LOOKALIKES, Match, recognise
 from resnet_jax.weights.sources import Source, resolve
+from resnet_jax.weights.transformers_config import read_classes
 from resnet_jax.weights.wrappers import unwrap
 
 State = Mapping[str, StoredArray]
@@ -113,7 +114,7 @@ def load_pretrained(
         warnings.warn(f"{path.name} is read as {name}; it says {other}, which has equal arrays", stacklevel=2)
     if net_state.losses:
         warnings.warn(f"{path.name}: {net_state.losses}", stacklevel=2)
-    config = config_for(name, config)
+    config = read_classes(path) if names.layout == "transformers" else config_for(name, config)
     if not isinstance(model, nn.Module):
         check_arguments(config, path.name)
     row = weights.published or by_checksum(spec, path)

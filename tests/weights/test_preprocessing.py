@@ -56,7 +56,7 @@ def test_assumed_values_are_reported_as_assumed():
 @pytest.mark.parametrize(
     ("wrong", "expected"),
     [
-        ({"interpolation": "random"}, "interpolation to be bilinear, bicubic or lanczos, got 'random'"),
+        ({"interpolation": "random"}, "interpolation to be bilinear, bicubic, lanczos or nearest, got 'random'"),
         ({"crop_mode": "centre"}, "crop_mode to be center, squash or border, got 'centre'"),
         ({"input_size": [3, 224, 192]}, r"input_size to be a square \[C, S, S\], got \[3, 224, 192\]"),
         ({"input_size": "224"}, r"input_size to be a square \[C, S, S\], got 224"),

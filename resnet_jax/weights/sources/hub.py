@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from resnet_jax.errors import DownloadFailed, one_line
@@ -18,7 +19,7 @@ def download_repository(
     cache_dir: str | Path | None = None,
     is_offline: bool = False,
 ) -> Path:
-    """The folder of a repository in the cache, with its weights and its config.json if it has one.
+    """The folder of a repository in the cache, with its weights and their configuration if it has one.
 
     huggingface_hub's environment variables apply: HF_HOME, HF_HUB_CACHE, HF_TOKEN, HF_ENDPOINT, HF_HUB_OFFLINE.
 
@@ -71,6 +72,10 @@ def download_repository(
             except errors.EntryNotFoundError:
                 if other != "config.json":
                     raise
+        config = file.with_name("config.json")
+        if config.exists() and b'"model_type"' in config.read_bytes():  # of transformers
+            with suppress(errors.EntryNotFoundError):
+                fetch("preprocessor_config.json", commit)
     except DownloadFailed:
         raise
     except errors.GatedRepoError:

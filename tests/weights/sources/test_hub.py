@@ -79,3 +79,12 @@ def test_without_the_hub_the_cache_is_read(hub, tmp_path, monkeypatch):
     ):
         download_repository("org/other", cache_dir=tmp_path, is_offline=True)
     assert len(hub.requests) == count
+
+
+def test_the_image_processor_of_transformers_is_downloaded(hub, tmp_path):
+    files = {"model.safetensors": b"weights", "config.json": b'{"model_type": "resnet"}'}
+    hub.add_repository("org/net", files | {"preprocessor_config.json": b"{}"})
+    folder = download_repository("org/net", cache_dir=tmp_path)
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*files, "preprocessor_config.json"])
+    hub.add_repository("org/other", files)
+    assert len(list(download_repository("org/other", cache_dir=tmp_path).iterdir())) == 2
