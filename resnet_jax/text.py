@@ -15,6 +15,11 @@ def printable(name: str) -> str:
     return "".join(x if x.isprintable() else x.encode("unicode_escape", "surrogatepass").decode() for x in name)
 
 
+def printable_lines(text: str) -> str:
+    """A text of one or more lines, as it can be shown: what names from files would do to a terminal is escaped."""
+    return "\n".join(printable(line.replace("\t", " ")) for line in text.split("\n"))
+
+
 def columns(text: str) -> int:
     """Width of a text in terminal columns."""
     wide = sum(unicodedata.east_asian_width(x) in "WF" for x in text)

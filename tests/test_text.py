@@ -6,7 +6,7 @@ import time
 import pytest
 
 from resnet_jax.errors import did_you_mean
-from resnet_jax.text import columns, count_table, decimals, fit_width, printable
+from resnet_jax.text import columns, count_table, decimals, fit_width, printable, printable_lines
 
 
 @pytest.mark.parametrize("text, width", [("cat", 3), ("猫", 2), ("e\u0301" * 3, 3)])
@@ -42,3 +42,7 @@ def test_a_table_of_many_classes_shows_the_largest_and_the_smallest():
 
 def test_four_decimals_or_a_dash():
     assert [decimals(x) for x in (0.12345, None, math.nan)] == ["0.1235", "-", "-"]
+
+
+def test_a_name_from_a_file_does_nothing_to_a_terminal():
+    assert printable_lines("a\x1b[31m\tb\u202e\nc") == "a\\x1b[31m b\\u202e\nc"

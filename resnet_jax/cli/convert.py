@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from resnet_jax.cli.shared import Weights, ema_option, model_option, step_option, with_sources
 from resnet_jax.config import argument, option
 from resnet_jax.config.messages import with_model_option
+from resnet_jax.text import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +50,8 @@ def run(request: Request) -> None:
     classes = f"classes {', '.join(written.classes[:5])}" if written.classes else "classes without names"
     more = ", ..." if written.classes and len(written.classes) > 5 else ""
     names = "our own names" if library == "npz" else f"{library}'s names"
-    print(f"{path}: {written.name} with {names}, {written.model.num_classes:,} {classes}{more}")
+    line = f"{path}: {written.name} with {names}, {written.model.num_classes:,} {classes}{more}"
+    print(printable(line))
     print(f"to load it: {how_to_load(path, library, request.out, written)}")
 
 

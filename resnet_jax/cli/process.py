@@ -26,6 +26,7 @@ from resnet_jax.errors import (
     UnreadableImage,
 )
 from resnet_jax.runs.loop.memory import is_out_of_memory, out_of_memory
+from resnet_jax.text import printable_lines
 
 
 def run(name: str, request: Any) -> None:
@@ -96,11 +97,11 @@ def _hint(error: BaseException) -> str:
 
 
 def _warn(message: Warning | str, *_: Any) -> None:
-    print(f"warning: {as_typed(str(message))}", file=sys.stderr)
+    print(f"warning: {printable_lines(as_typed(str(message)))}", file=sys.stderr)
 
 
 def _leave(message: str, status: int) -> NoReturn:
     """Prints why, in one line, and ends the process."""
     processes.leave(status, message)
-    print(message, file=sys.stderr, flush=True)
+    print(printable_lines(message), file=sys.stderr, flush=True)
     raise SystemExit(status)

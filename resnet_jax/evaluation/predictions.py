@@ -15,6 +15,7 @@ from resnet_jax.data.loading.streaming import StreamingLoader
 from resnet_jax.evaluation.evaluate import in_flight
 from resnet_jax.evaluation.image_inputs import ImageInputs
 from resnet_jax.tasks import Rows, Task
+from resnet_jax.text import printable
 from resnet_jax.training.core import forward_step
 from resnet_jax.training.state import TrainState
 from resnet_jax.types import Array, Pretrained
@@ -33,7 +34,7 @@ class Prediction:
     columns: Mapping[str, Any] | None = None  # cells of a table by column; None: unreadable
 
     def __str__(self) -> str:
-        return f"{self.image}: {self.text}" if self.error is None else f"unreadable: {self.error}"
+        return printable(f"{self.image}: {self.text}" if self.error is None else f"unreadable: {self.error}")
 
     def record(self) -> dict[str, Any]:
         """As JSON holds it."""

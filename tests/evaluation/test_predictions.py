@@ -9,7 +9,7 @@ from pictures import pictures
 from PIL import Image
 
 from resnet_jax import Preprocess
-from resnet_jax.evaluation.predictions import predict
+from resnet_jax.evaluation.predictions import Prediction, predict
 from resnet_jax.tasks import Classification
 from resnet_jax.types import Pretrained
 
@@ -64,3 +64,8 @@ def test_one_program_is_compiled_for_all_batches(tmp_path, caplog):
 def test_numbers_out_of_range_are_refused(name, value):
     with pytest.raises(ValueError, match=f"expected {name} from 1 to 1,000,000, got {value}"):
         next(predict(NET, TASK, [], **{name: value}))
+
+
+def test_names_are_one_line_of_text_for_terminals():
+    prediction = Prediction("a\nb.png", {}, "\x1b[31mred 0.9")
+    assert str(prediction) == "a\\nb.png: \\x1b[31mred 0.9" and prediction.record()["image"] == "a\nb.png"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from resnet_jax.config import OptimConfig, place
 from resnet_jax.data.sources.label_kinds import count_in_words
-from resnet_jax.errors import AmbiguousWeights, NotFinite, WrongModel, composed, did_you_mean, listed, one_of
+from resnet_jax.errors import AmbiguousWeights, NotFinite, WrongModel, composed, did_you_mean, listed, one_line, one_of
 from resnet_jax.files import expanded, sha256
 from resnet_jax.models import MODELS, registered_name, shapes
 from resnet_jax.runs.files.directory import is_missing_file, is_run
@@ -26,6 +27,7 @@ from resnet_jax.types import Preprocess, Pretrained, Variables
 from resnet_jax.weights import classes_of, load_pretrained
 from resnet_jax.weights.checkpoint import pretrained
 from resnet_jax.weights.fit import new_head
+from resnet_jax.weights.labels import labels_of_classes
 from resnet_jax.weights.readers import SUFFIXES, WEIGHT_FILES
 from resnet_jax.weights.readers.shards import shard_names
 from resnet_jax.weights.sources import resolve
@@ -159,7 +161,7 @@ def _read_weights(
         raise ValueError(f"{error.file} is {error.match}; {hint}") from None
     except NotFinite as error:
         raise ValueError(error.problem) from None
-    order = _order(loaded.classes, classes) if keeps_head and loaded.classes is not None else None
+    order = _order_by_labels(loaded.classes, classes, source) if keeps_head and loaded.classes is not None else None
     return _Weights(loaded, count, f"{count} classes{note}", keeps_head, order)
 
 
@@ -263,6 +265,20 @@ def _order(theirs: Sequence[str], ours: Sequence[str]) -> list[int] | None:
     by_name = {composed(name): place for place, name in enumerate(theirs)}
     order = [by_name.get(composed(name), -1) for name in ours]
     return order if sorted(order) == list(range(len(theirs))) else None
+
+
+def _order_by_labels(theirs: Sequence[str], ours: Sequence[str], source: str | Path) -> list[int] | None:
+    """As `_order`, for names of a label set in any of their forms; warns where as many classes have other names."""
+    order = _order(theirs, ours)
+    if order is not None or len(theirs) != len(ours):
+        return order
+    try:
+        places = labels_of_classes(theirs).match(ours)
+    except ValueError as error:
+        problem = f"the kept outputs of {source} stay in their order, as its classes have other names"
+        warnings.warn(f"{problem}: {one_line(error)}", stacklevel=2)
+        return None
+    return [places[name] for name in ours]
 
 
 def _named(component: Any) -> str:

@@ -270,6 +270,10 @@ def test_a_kept_classifier_follows_the_names_of_the_weights(tmp_path):
     turned = warm_start(tmp_path / "hub", model, ("owl", "cat", "dog"), head="keep").variables
     for name, array in variables["params"]["head"]["dense"].items():
         np.testing.assert_array_equal(turned["params"]["head"]["dense"][name], array[..., [2, 0, 1]])
+    folded = warm_start(tmp_path / "hub", model, ("OWL", "Cat", "dog"), head="keep").variables
+    jax.tree.map(np.testing.assert_array_equal, folded, turned)
+    with pytest.warns(UserWarning, match="the kept outputs of .* stay in their order, as its classes have other names"):
+        warm_start(tmp_path / "hub", model, ("apple", "bee", "cow"), head="keep")
 
 
 def test_weights_of_coloured_images_start_a_run_on_grey_ones(tmp_path):
