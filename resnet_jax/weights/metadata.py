@@ -19,6 +19,7 @@ from resnet_jax.weights.preprocessing import CROP_MODES, INTERPOLATIONS
 
 # Fields in which nets with equal arrays may give other numbers.
 SIMPLE = ("global_pool", "output_stride", "dilation")
+OPTIONS = {"stem", "norm", *SIMPLE}  # of `create_model`, in metadata
 COMPONENTS = ("stages", "stem", "stem_features", "head", "conv", "norm", "act", *SIMPLE)
 
 
@@ -61,15 +62,24 @@ def read_metadata(metadata: Mapping[str, str], file: str) -> tuple[dict[str, Any
     """
     try:
         options = dict(json.loads(metadata.get("options", "{}")))
+        if unknown := options.keys() - OPTIONS:
+            raise ValueError(f"unknown options of the net: {', '.join(sorted(unknown))}")
         if "norm" in options:
-            options["norm"] = Partial(BatchNorm, **options["norm"])
+            options["norm"] = _norm(options["norm"])
         classes = json.loads(metadata.get("classes", "null"))
         if classes is not None and not (isinstance(classes, list) and all(isinstance(x, str) for x in classes)):
             raise ValueError(f"expected names of classes, got {str(classes)[:80]}")
         values = json.loads(metadata.get("preprocess", "null"))
         return options, classes, None if values is None else _preprocess(values)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise UnreadableWeights(f"{file} has invalid metadata: {one_line(error)}") from None
+
+
+def _norm(values: dict[str, Any]) -> Partial:
+    numbers = {key: float(values[key]) for key in values.keys() & {"epsilon", "decay"}}
+    if numbers.keys() != values.keys() or not all(0 <= x <= 1 for x in numbers.values()):
+        raise ValueError(f"expected epsilon and decay of the norm, from 0 to 1, got {str(values)[:80]}")
+    return Partial(BatchNorm, **numbers)
 
 
 def _preprocess(values: dict[str, Any]) -> Preprocess:
@@ -77,6 +87,8 @@ def _preprocess(values: dict[str, Any]) -> Preprocess:
     if unknown := values.keys() - known:
         raise ValueError(f"unknown values of the preprocessing: {', '.join(sorted(unknown))}")
     pairs = {key: tuple(map(float, values[key])) for key in ("mean", "std")}
+    if not all(map(math.isfinite, pairs["mean"])):
+        raise ValueError("expected finite means")
     if len(pairs["mean"]) != len(pairs["std"]) or not all(0 < std < math.inf for std in pairs["std"]):
         raise ValueError("expected as many deviations above 0 as means")
     sizes = {key: int(values[key]) for key in ("image_size", "resize")}

@@ -16,12 +16,14 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from resnet_jax.errors import check_type, listed, one_of
 from resnet_jax.files import expanded, replace_file, to_json
 from resnet_jax.models import create_model, get_spec
+from resnet_jax.models.published import published
 from resnet_jax.types import Preprocess, Pretrained, Variables
 from resnet_jax.weights.convert import to_state, to_variables
 from resnet_jax.weights.fit import CLASSIFIER_KERNEL, first_convolution
 from resnet_jax.weights.metadata import COMPONENTS, options_of, to_metadata
 from resnet_jax.weights.names import Names
 from resnet_jax.weights.pretrained import load_pretrained
+from resnet_jax.weights.readers import SUFFIXES
 from resnet_jax.weights.readers.weight_file import METADATA
 from resnet_jax.weights.safetensors_file import write_safetensors
 
@@ -58,6 +60,11 @@ def convert_weights(
     is_folder = out.suffix not in (".npz", ".safetensors") and to == "timm"
     if not is_folder and out.suffix != ending:
         raise ValueError(f"expected a file name that ends in {ending} for {to}, got {out.name}")
+    if is_folder and out.suffix in SUFFIXES:
+        raise ValueError(f"expected a file name that ends in .safetensors, or a folder, got {out.name}")
+    inputs = expanded(source).iterdir() if expanded(source).is_dir() else [expanded(source)]
+    if out.is_file() and any(file.is_file() and out.samefile(file) for file in inputs):
+        raise ValueError(f"expected another file than the one that is read, got {str(out)!r}")
     if is_folder and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"expected a new or empty folder, got {str(out)!r}")
     loaded = load_pretrained(source, model=model, ema=ema, **options)
@@ -147,6 +154,8 @@ def hub_config(loaded: Pretrained) -> dict[str, Any]:
         "first_conv": names.entry(stem)[0].removesuffix(".weight") if stem else None,
         "classifier": names.classifier()[1].removesuffix(".weight"),
     }
+    if any(row.is_fixed_size for row in published(get_spec(net).name)):
+        values["fixed_input_size"] = True  # timm makes the positions of the attention of this size
     values = {key: value for key, value in values.items() if value not in (None, [])}
     config = {"architecture": get_spec(net).name, "num_classes": net.num_classes, "pretrained_cfg": values}
     config |= {"model_args": {"in_chans": net.in_channels}} if net.in_channels != 3 else {}

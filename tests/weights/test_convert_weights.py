@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 
 import jax
 import numpy as np
@@ -12,10 +13,10 @@ from resnet_jax import create_model, load_pretrained
 from resnet_jax.models import shapes
 from resnet_jax.models.layers import BatchNorm
 from resnet_jax.models.partials import Partial
-from resnet_jax.types import Preprocess
+from resnet_jax.types import Preprocess, Pretrained
 from resnet_jax.weights import convert_weights, save_torch_state
 from resnet_jax.weights.metadata import options_of, to_metadata
-from resnet_jax.weights.writers import crop_pct, write_npz
+from resnet_jax.weights.writers import crop_pct, hub_config, write_npz
 
 CLASSES = ("ant", "bee", "wasp")
 PREPROCESS = Preprocess(96, 101, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), "bicubic", crop_mode="squash")
@@ -91,6 +92,7 @@ def test_npz_keeps_nets_that_no_library_has(tmp_path):
         ("keras", "x.h5", "expected timm, torchvision, openai or npz, got 'keras'"),
         ("npz", "x.safetensors", "expected a file name that ends in .npz for npz, got x.safetensors"),
         ("torchvision", "folder", "expected a file name that ends in .safetensors for torchvision, got folder"),
+        ("timm", "x.pth", "expected a file name that ends in .safetensors, or a folder, got x.pth"),
         ("openai", "x.safetensors", "layout: expected timm or torchvision for resnet18, got 'openai'"),
     ],
 )
@@ -98,6 +100,22 @@ def test_what_cannot_be_written_is_refused(file, tmp_path, to, name, message):
     with pytest.raises(ValueError, match=message):
         convert_weights(file, tmp_path / name, to)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_file_that_is_read_stays(file, tmp_path):
+    shutil.copy(file, source := tmp_path / "model.safetensors")
+    (tmp_path / "link.safetensors").symlink_to(source)
+    for one, out in ((source, source), (tmp_path, source), (source, tmp_path / "link.safetensors")):
+        with pytest.raises(ValueError, match="expected another file than the one that is read"):
+            convert_weights(one, out, model="resnet18")
+    assert source.read_bytes() == file.read_bytes()
+
+
+def test_nets_of_one_size_say_so():
+    """timm makes the positions of CLIP's attention from this value."""
+    net = create_model("resnet50_clip", num_classes=3)
+    loaded = Pretrained(net, shapes(net, 224).variables, ABOUT["preprocess"], "resnet50_clip")
+    assert hub_config(loaded)["pretrained_cfg"]["fixed_input_size"] is True
 
 
 def test_a_net_with_other_numbers_is_refused(file, tmp_path):
@@ -111,7 +129,18 @@ def test_a_net_with_other_numbers_is_refused(file, tmp_path):
     assert load_pretrained(written).model == net
 
 
-@pytest.mark.parametrize("values", ['{"options": "3"}', '{"classes": "[3]"}', '{"preprocess": "{}"}', '{"a": 3}', "["])
+SIZES = '"image_size": 8, "resize": 8'
+PREPROCESS = "[]", f'{{"mean": [NaN], "std": [1], {SIZES}}}', '{"mean": [], "std": [], "image_size": 1e400}', "{}"
+OPTIONS = '{"dtype": "float16"}', '{"norm": {"epsilon": -1}}', '{"norm": {"x": 1}}', "3"
+INVALID = [
+    *({"options": options} for options in OPTIONS),
+    *({"preprocess": preprocess} for preprocess in PREPROCESS),
+    *({"classes": classes} for classes in ("[3]", "[" * 100_000)),
+    {"a": 3},
+]
+
+
+@pytest.mark.parametrize("values", [*map(json.dumps, INVALID), '["'])
 def test_invalid_metadata_is_refused_in_one_line(tmp_path, values):
     np.savez(path := tmp_path / "x.npz", a=np.zeros(2), __metadata__=np.frombuffer(values.encode(), np.uint8))
     with pytest.raises(ValueError, match=r"^x.npz (has invalid metadata|is not a valid .npz file)") as caught:
