@@ -130,11 +130,11 @@ def test_a_net_with_other_numbers_is_refused(file, tmp_path):
 
 
 SIZES = '"image_size": 8, "resize": 8'
-PREPROCESS = "[]", f'{{"mean": [NaN], "std": [1], {SIZES}}}', '{"mean": [], "std": [], "image_size": 1e400}', "{}"
+BROKEN = "[]", f'{{"mean": [NaN], "std": [1], {SIZES}}}', '{"mean": [], "std": [], "image_size": 1e400}', "{}"
 OPTIONS = '{"dtype": "float16"}', '{"norm": {"epsilon": -1}}', '{"norm": {"x": 1}}', "3"
 INVALID = [
     *({"options": options} for options in OPTIONS),
-    *({"preprocess": preprocess} for preprocess in PREPROCESS),
+    *({"preprocess": preprocess} for preprocess in BROKEN),
     *({"classes": classes} for classes in ("[3]", "[" * 100_000)),
     {"a": 3},
 ]
