@@ -80,7 +80,7 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     "cli.suggestions": ("errors",),
     "cli.values": ("errors", "cli.messages"),
     "cli.arguments": ("errors", "files", "cli.messages", "cli.suggestions", "cli.values"),
-    "cli.shared": ("config", "files", "cli.messages", "runs.files.config_file", "tasks"),
+    "cli.shared": ("config", "files", "text", "cli.messages", "runs.files.config_file", "tasks"),
     "cli.main": ("", "errors", "old_names", "cli"),
     "cli": (*BASE, "config", *BELOW_RUNS, "runs", "experiments", "cli"),
     "__main__": ("cli",),

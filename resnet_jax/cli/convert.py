@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from resnet_jax.cli.shared import Weights, ema_option, model_option, step_option, with_sources
+from resnet_jax.cli.shared import Weights, ema_option, model_option, print_notes, step_option, with_sources
 from resnet_jax.config import argument, option
-from resnet_jax.config.messages import with_model_option
 from resnet_jax.text import printable
 
 if TYPE_CHECKING:
@@ -42,10 +40,7 @@ def run(request: Request) -> None:
     from resnet_jax.weights import load_pretrained
 
     library: Library = request.to or ("npz" if request.out.endswith(".npz") else "timm")
-    try:
-        path = _convert(request, library)
-    except ValueError as error:
-        raise ValueError(with_model_option(str(error), "--model")) from None
+    path = _convert(request, library)
     written = load_pretrained(path)  # as any reader of the file gets it
     classes = f"classes {', '.join(written.classes[:5])}" if written.classes else "classes without names"
     more = ", ..." if written.classes and len(written.classes) > 5 else ""
@@ -56,23 +51,21 @@ def run(request: Request) -> None:
 
 
 def _convert(request: Request, library: Library) -> Path:
-    """Writes the file; of raw and averaged weights the raw ones, with a warning, unless `--ema`."""
-    from resnet_jax.errors import AmbiguousWeights
+    """Writes the file, and prints notes on the weights."""
     from resnet_jax.runs.files.directory import is_run
+    from resnet_jax.runs.saved.nets import load_weights, notes_of
     from resnet_jax.runs.starting.opening import open_run
-    from resnet_jax.weights.writers import convert_weights
+    from resnet_jax.weights.writers import check_target, write_weights
 
     source = request.weights
     if is_run(source):
         source = str(open_run(source, request.step).checkpoint.path)
     elif request.step != "latest":
         raise ValueError(f"--step is for runs, and {source} is a file of weights")
-    try:
-        return convert_weights(source, request.out, library, model=request.model, ema=request.ema or None)
-    except AmbiguousWeights:
-        path = convert_weights(source, request.out, library, model=request.model, ema=False)
-        warnings.warn(f"{source} has raw and averaged weights: the raw ones are written (--ema)", stacklevel=2)
-        return path
+    check_target(source, request.out, library)
+    loaded = load_weights(source, model=request.model, ema=request.ema)
+    print_notes(notes_of(loaded))
+    return write_weights(loaded, request.out, library)
 
 
 def how_to_load(path: Path, library: Library, out: str, written: Pretrained) -> str:

@@ -12,7 +12,15 @@ from typing import Any, Literal
 
 from resnet_jax.cli.arguments import fill
 from resnet_jax.cli.messages import fail
-from resnet_jax.cli.shared import Weights, ema_option, model_option, step_option, with_named_data, with_sources
+from resnet_jax.cli.shared import (
+    Weights,
+    ema_option,
+    model_option,
+    print_notes,
+    step_option,
+    with_named_data,
+    with_sources,
+)
 from resnet_jax.config import DataConfig, Place, argument, option, place
 
 NEEDS_DEVICES = True
@@ -114,8 +122,7 @@ def run(request: Request) -> None:
     )
     if request.out is not None:
         check_file(request.out)
-    if evaluation.note:
-        print(f"note: {evaluation.note}", file=sys.stderr)
+    print_notes(filter(None, [evaluation.note]))
     folder = evaluation_folder(request.runs, request.out_dir, evaluation.variant())
     cache_compilations()
     result = evaluation.evaluate()
@@ -130,7 +137,6 @@ def run(request: Request) -> None:
         for line in evaluation_lines(result, source, heading, files, width):
             # A terminal would break it inside of a word or a number.
             print(textwrap.fill(line, width, break_on_hyphens=False) if sys.stdout.isatty() else line)
-    for note in notes:
-        print(f"note: {note}", file=sys.stderr)
+    print_notes(notes)
     if request.out is not None:
         write_predictions(request.out, result.predictions, result.task)

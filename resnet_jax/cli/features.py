@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from resnet_jax.cli.shared import Weights, ema_option, model_option, step_option, with_sources
+from resnet_jax.cli.shared import Weights, ema_option, model_option, print_notes, step_option, with_sources
 from resnet_jax.config import Place, argument, option
 from resnet_jax.errors import SetupError
 
@@ -42,12 +42,13 @@ def run(request: Request) -> None:
     from resnet_jax.evaluation.features import feature_layers, write_features
     from resnet_jax.evaluation.image_inputs import image_files
     from resnet_jax.runs.loop.compilation import cache_compilations
-    from resnet_jax.runs.saved.nets import open_net
+    from resnet_jax.runs.saved.nets import notes_of, open_net
 
     check_order("features", request.weights, request.images)
     net = open_net(request.weights, step=request.step, ema=request.ema, model=request.model)
     files = image_files(request.images)
     compare_images(net, files)
+    print_notes(notes_of(net.net))
     layer = request.layer or [name for name in feature_layers(net.net) if name != "pool"][-1]
     cache_compilations()
     shape, unreadable = write_features(

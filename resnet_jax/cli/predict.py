@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from resnet_jax.cli.shared import Weights, ema_option, model_option, step_option, with_sources
+from resnet_jax.cli.shared import Weights, ema_option, model_option, print_notes, step_option, with_sources
 from resnet_jax.config import argument, option
 from resnet_jax.errors import SetupError
 from resnet_jax.files import expanded, to_json
@@ -59,8 +59,7 @@ def run(request: Request) -> None:
         raise ValueError(f"{request.weights} has no classifier; resnet-jax features writes its feature maps")
     files = image_files(request.images)
     compare_images(trained, files)
-    if trained.note:
-        print(f"note: {trained.note}", file=sys.stderr)
+    print_notes(trained.notes)
     cache_compilations()
     predictions = predict(trained.net, trained.task, files, batch_size=request.batch_size, top=request.top)
     if request.csv:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Annotated, Any
 
 from resnet_jax.cli.messages import fail
 from resnet_jax.config import Config, DataConfig, OptimConfig, load_config, option
 from resnet_jax.files import expanded
+from resnet_jax.text import printable_lines
 
 Run = Annotated[str, "RUN"]
 THE_RUNS_BATCHES = "its batches are those of the run; more devices, or some with more memory, hold them"
@@ -44,6 +46,12 @@ def with_sources(description: str) -> str:
     table = "\n".join(f"  {source:{width}}{what}" for source, what in SOURCES)
     published = "resnet-jax weights lists NAME.TAG of what is published."
     return f"{inspect.cleandoc(description)}\n\nWEIGHTS is one of these:\n\n{table}\n\n{published}"
+
+
+def print_notes(notes: Iterable[str]) -> None:
+    """Prints a line each, beside the output."""
+    for note in notes:
+        print(f"note: {printable_lines(note)}", file=sys.stderr)
 
 
 def check_data_exists(run: str) -> None:

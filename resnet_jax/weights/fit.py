@@ -49,7 +49,7 @@ def fit(
       ValueError: as `to_variables`; or a number of classes or channels that no net can have.
     """
     classes, channels = class_count(state, names), channel_count(state, names)
-    prefix, notes = names.table.prefix, tuple[str, ...]()
+    prefix, notes = names.table.prefix, tuple(filter(None, [names.table.note]))
     own = {key: array for key, array in state.items() if key.startswith(prefix)}
     if others := len(state) - len(own):
         notes += (f"arrays without the prefix {prefix!r} ({others}) are another net's and are not read",)

@@ -26,6 +26,9 @@ TRAINED = ("encoder_q", "online_encoder", "online_network", "online")
 PROJECTION = re.compile(
     r"(projection_head|projector|projection|prototypes|predictor|head\.mlp|head\.last_layer|fc\.\d)\b"
 )
+SKIPPED = "skipped what is not part of the net"
+# torchvision's detectors of the first kind count no batches, as their norms are constants.
+FROZEN = "norms of torchvision's detectors may have epsilon 0, and those of this net have 1e-5"
 # What files have beside a net, by the last part of its name.
 KINDS = {
     "momentum encoder": re.compile("|".join(MOMENTUM)),
@@ -56,7 +59,8 @@ class NetState:
         """Sentences about what differs from the file."""
         renamed = f"names are read without their prefix {self.prefix!r}" if self.prefix else ""
         others = f"the {self.beside} weights in the file are not read" if self.beside else ""
-        return tuple(filter(None, (renamed, others, self.losses)))
+        is_frozen = self.prefix.endswith("backbone.body.") and not any(map(_is_counter, self.tensors))
+        return tuple(filter(None, (renamed, others, FROZEN if is_frozen else "", self.losses)))
 
     @property
     def losses(self) -> str:
@@ -65,7 +69,7 @@ class NetState:
         unknown = [f"{group} ({_arrays(self.dropped[group])})" for group in groups.pop("")]
         known = [f"{kind} ({', '.join(names)})" for kind, names in groups.items() if names]
         items = [*known, *([listed(unknown, 3)] if unknown else [])]
-        return f"skipped what is not part of the net: {', '.join(items)}" if items else ""
+        return f"{SKIPPED}: {', '.join(items)}" if items else ""
 
 
 def unwrap(file: WeightFile, ema: bool | None = None) -> NetState:
@@ -188,6 +192,10 @@ def _kind(group: str) -> str:
     """The key in KINDS; "" for something else."""
     last = group.rpartition(".")[2]
     return next((kind for kind, names in KINDS.items() if names.fullmatch(last)), "")
+
+
+def _is_counter(name: str) -> bool:
+    return name.endswith("num_batches_tracked")
 
 
 def _arrays(count: int) -> str:

@@ -53,21 +53,34 @@ def convert_weights(
     Raises:
       ValueError: as `load_pretrained`; another kind of file; a library that has no net with the numbers of this one.
     """
+    check_target(source, out, to)
+    return write_weights(load_pretrained(source, model=model, ema=ema, **options), out, to)
+
+
+def check_target(source: str | Path, out: str | Path, to: str) -> None:
+    """Raises ValueError unless `convert_weights` can write this file or folder, and reads another one."""
     if to not in TARGETS:
         raise ValueError(f"expected {one_of(TARGETS)}, got {to!r}")
     out = expanded(out)
     ending = ".npz" if to == "npz" else ".safetensors"
-    is_folder = out.suffix not in (".npz", ".safetensors") and to == "timm"
-    if not is_folder and out.suffix != ending:
+    if not _is_folder(out, to) and out.suffix != ending:
         raise ValueError(f"expected a file name that ends in {ending} for {to}, got {out.name}")
-    if is_folder and out.suffix in SUFFIXES:
+    if _is_folder(out, to) and out.suffix in SUFFIXES:
         raise ValueError(f"expected a file name that ends in .safetensors, or a folder, got {out.name}")
     inputs = expanded(source).iterdir() if expanded(source).is_dir() else [expanded(source)]
     if out.is_file() and any(file.is_file() and out.samefile(file) for file in inputs):
         raise ValueError(f"expected another file than the one that is read, got {str(out)!r}")
-    if is_folder and out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if _is_folder(out, to) and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"expected a new or empty folder, got {str(out)!r}")
-    loaded = load_pretrained(source, model=model, ema=ema, **options)
+
+
+def _is_folder(out: Path, to: str) -> bool:
+    return out.suffix not in (".npz", ".safetensors") and to == "timm"
+
+
+def write_weights(loaded: Pretrained, out: str | Path, to: str) -> Path:
+    """Writes a net as `convert_weights` does, and returns the path of the file. Raises ValueError as it does."""
+    out = expanded(out)
     name = get_spec(loaded.model).name
     about: dict[str, Any] = {"classes": loaded.classes, "preprocess": loaded.preprocess}
     if to == "npz":
@@ -75,7 +88,7 @@ def convert_weights(
         write_npz(loaded.variables, out, metadata)
         return out
     _check_numbers(loaded.model, name, to)
-    if not is_folder:
+    if not _is_folder(out, to):
         save_torch_state(loaded.variables, name, out, to, **about)
         return out
     out.mkdir(parents=True, exist_ok=True)

@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 from command_line import mistake, output
 from hub_folder import write_hub_folder
+from safetensors.numpy import load_file, save_file
 
 from resnet_jax import load_pretrained
+from resnet_jax.cli.main import main
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +40,17 @@ def test_weights_keep_their_numbers_classes_and_preprocessing(
     before, after = load_pretrained(animals), load_pretrained(out)
     assert (after.name, after.classes, after.preprocess) == (before.name, before.classes, before.preprocess)
     jax.tree.map(np.testing.assert_array_equal, after.variables, before.variables)
+
+
+def test_notes_on_the_weights_are_printed(animals, photos, tmp_path, capsys):
+    """By every command that takes weights; not in its output."""
+    arrays = {f"module.{key}": x for key, x in load_file(animals / "model.safetensors").items()}
+    save_file(arrays, file := tmp_path / "resnet18.safetensors")
+    features = ("--out", str(tmp_path / "f.npz"))
+    for command in (("convert", str(file), str(tmp_path / "a.npz")), ("features", str(file), str(photos), *features)):
+        main(list(command))
+        out, error = capsys.readouterr()
+        assert error == "note: names are read without their prefix 'module.'\n" and "note:" not in out
 
 
 def test_mistakes_are_one_line(animals, hub, tmp_path, capsys):

@@ -42,7 +42,7 @@ def test_small_nets_give_the_librarys_logits(x64, name):
     images = library_nets.images(name)
     images = images[:, ::-1] if names.table.is_bgr else images  # theirs are B, G, R
     expected = GOLDEN.logits[name]
-    assert fitted.classes == library_nets.CLASSES and fitted.notes == ()
+    assert fitted.classes == library_nets.CLASSES and fitted.notes == ((note,) if (note := names.table.note) else ())
     actual = logits(fitted.model, fitted.variables, images)
     assert np.linalg.norm(actual - expected) < 1e-10 * np.linalg.norm(expected)
 

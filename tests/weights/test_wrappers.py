@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 from resnet_jax import load_pretrained
 from resnet_jax.errors import AmbiguousWeights, UnreadableWeights
 from resnet_jax.weights.readers import StoredArray, WeightFile
-from resnet_jax.weights.wrappers import unwrap
+from resnet_jax.weights.wrappers import FROZEN, unwrap
 
 NAMES = [name for name in recipe.float32_state("resnet18") if "num_batches" not in name]
 BODY = [name for name in NAMES if not name.startswith("fc.")]
@@ -36,7 +36,7 @@ def test_keys_and_prefixes_are_seen_through(prefix):
     assert unwrap(file_with(*NAMES)).prefix == ""
     net = unwrap(file_with(*under(prefix), "optimizer.state.0.exp_avg", "epoch"))
     assert list(net.tensors) == NAMES and net.prefix == prefix and not net.dropped and not net.losses
-    assert net.notes == (f"names are read without their prefix {prefix!r}",)
+    assert net.notes[0] == f"names are read without their prefix {prefix!r}"
 
 
 @pytest.mark.parametrize("keys", [("state_dict", "state_dict_ema"), ("model", "model_ema"), ("student", "teacher")])
@@ -123,3 +123,11 @@ def test_loading_reports_what_is_dropped(tmp_path):
         loaded = load_pretrained(path)
     assert loaded.notes[0] == "names are read without their prefix 'module.'" and len(loaded.notes) == 2
     assert copy(loaded).notes == loaded._replace(name="x").notes == loaded.notes
+
+
+def test_norms_of_torchvisions_detectors_are_noted():
+    """Those of 2019 have the epsilon 0 and no counters of batches."""
+    under_body = under("backbone.body.")
+    assert unwrap(file_with(*under_body)).notes[1:] == (FROZEN,)
+    assert unwrap(file_with(*under_body, "backbone.body.bn1.num_batches_tracked")).notes[1:] == ()
+    assert unwrap(file_with(*under("backbone."))).notes[1:] == ()

@@ -153,8 +153,9 @@ MODELS |= {
     f"tf_efficientnet_b{i}": _spec(efficientnet(w, d, size, **TENSORFLOW), size)
     for i, (w, d, _, size) in enumerate(SCALES)
 }
-# Both libraries pad as TensorFlow does, for images of the paper's sizes.
-PADDED = {"transformers": TRANSFORMERS_EFFICIENTNET, "lukemelas": LUKEMELAS}
+# Both libraries pad images of every size as TensorFlow pads those of the paper's size.
+NOTE = "the file's library pads images of every size as those of the paper's: at other sizes its numbers differ"
+PADDED = {"transformers": replace(TRANSFORMERS_EFFICIENTNET, note=NOTE), "lukemelas": replace(LUKEMELAS, note=NOTE)}
 MODELS = in_library(MODELS, [f"tf_efficientnet_b{i}" for i in range(8)], **PADDED)
 MODELS |= {
     "tf_efficientnet_cc_b0_4e": _cc(1.0, 1.0, 224, experts=4),

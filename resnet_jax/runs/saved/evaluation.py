@@ -326,7 +326,7 @@ def _held_out(
     remaining = count if is_chosen else 0
     known = known and len(runs) == len(opened)
     counts = {"dropped": count - remaining, "trained_on": remaining if known else None}
-    notes += dict.fromkeys(one.note for one in opened if one.note)
+    notes += dict.fromkeys(note for one in opened for note in one.notes)
     return (np.ones_like(mask) if is_chosen else ~mask), counts, "; ".join(notes)
 
 

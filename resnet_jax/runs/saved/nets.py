@@ -15,6 +15,7 @@ from resnet_jax.types import Pretrained
 from resnet_jax.weights import load_pretrained
 from resnet_jax.weights.checkpoint import pretrained
 from resnet_jax.weights.labels import label_set
+from resnet_jax.weights.wrappers import SKIPPED
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class TrainedNet:
     task: Task
     classes: tuple[str, ...]  # numbers where the names are not known
     run: SavedRun | None = None  # None: weights that no run of this package wrote
-    note: str = ""  # on the names of the classes
+    notes: tuple[str, ...] = ()  # on what differs from the file, and on the names of the classes
 
     @property
     def description(self) -> str:
@@ -62,7 +63,13 @@ def open_net(
         raise ValueError(f"--step is for runs, and {source} is a file of weights")
     net = load_weights(source, model=model, ema=ema, allow_nonfinite=allow_nonfinite)
     classes, note = (net.classes, "") if net.classes is not None else _assumed_classes(source, net)
-    return TrainedNet(source, net, Classification(classes=classes), classes, note=note)
+    notes = (*notes_of(net), note) if note else notes_of(net)
+    return TrainedNet(source, net, Classification(classes=classes), classes, notes=notes)
+
+
+def notes_of(net: Pretrained) -> tuple[str, ...]:
+    """Notes on the weights of a file, without those that a warning has."""
+    return tuple(note for note in net.notes if not note.startswith(SKIPPED))
 
 
 def _assumed_classes(source: str, net: Pretrained) -> tuple[tuple[str, ...], str]:

@@ -5,9 +5,11 @@ import optax
 import pytest
 import recipe
 from hub_folder import write_hub_folder
+from safetensors.numpy import save_file
 
 from resnet_jax import Preprocess, TrainState, create_model, save_checkpoint
 from resnet_jax.runs.saved.nets import open_net
+from resnet_jax.weights.wrappers import FROZEN
 
 OVERRIDES = {"num_classes": 2, "in_channels": 1}
 
@@ -28,3 +30,13 @@ def test_a_run_and_weights_have_a_net_a_task_and_classes(tmp_path):
         open_net(str(tmp_path / "run"), model="resnet18")
     with pytest.raises(ValueError, match="--step is for runs, and .*/hub is a file of weights"):
         open_net(str(tmp_path / "hub"), step="best")
+
+
+def test_notes_on_weights_without_those_of_warnings(tmp_path):
+    state = recipe.float32_state("resnet18")
+    arrays = {f"backbone.body.{key}": x for key, x in state.items() if "num_batches" not in key}
+    save_file(arrays | {"rpn.head.weight": state["fc.bias"]}, tmp_path / "x.safetensors")
+    with pytest.warns(UserWarning, match="skipped what is not part of the net"):
+        net = open_net(str(tmp_path / "x.safetensors"))
+    assert net.notes[0] == "names are read without their prefix 'backbone.body.'"
+    assert net.notes[1] == FROZEN and net.notes[2].startswith("the names of the classes of ") and len(net.notes) == 3
