@@ -78,22 +78,22 @@ class LabelSet:
         if several := [
             synset for synset, words in zip(self.ids, self.synonyms, strict=True) if key in map(_key, words)
         ]:
-            ids = ", ".join(several)
-            return f"{label!r} is the name of several classes of {self.name}; pass a synset id: {ids}"
+            problem = f"{label!r} is the name of several classes of {self.name}"
+            return problem if self.ids == self.names else f"{problem}; pass a synset id: {', '.join(several)}"
         ids = f"expected a synset id, as {self.ids[0]}, or the name of a class"
         hint = did_you_mean(label, self.names, f"expected {listed(self.names, 5)}" if self.ids == self.names else ids)
         return f"{self.name} has no class {label!r}; {hint}"
 
     @cached_property
     def _exact(self) -> dict[str, int]:
-        return _unique([{name} for name in self.names]) | {synset: i for i, synset in enumerate(self.ids)}
+        return _unique([{name} for name in self.names]) | _unique([{synset} for synset in self.ids])
 
     @cached_property
     def _folded(self) -> dict[str, int]:
         """Class by id, by name, and by every other word that one class alone has."""
         words = [{_key(word) for word in words} for words in self.synonyms]
         names = [{_key(name)} for name in self.names]
-        return _unique(words) | _unique(names) | {synset: i for i, synset in enumerate(self.ids)}
+        return _unique(words) | _unique(names) | _unique([{synset} for synset in self.ids])
 
 
 def _unique(keys: list[set[str]]) -> dict[str, int]:

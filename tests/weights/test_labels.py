@@ -8,7 +8,7 @@ import pytest
 
 import resnet_jax
 from resnet_jax.models.published import match
-from resnet_jax.weights.labels import FLAGS, label_set
+from resnet_jax.weights.labels import FLAGS, label_set, labels_of_classes
 
 FILE = Path(resnet_jax.__file__).parent / "weights" / "imagenet.tsv.gz"
 CLASSES = {
@@ -119,3 +119,12 @@ def test_the_table_is_that_of_the_libraries():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     assert module.text() == gzip.decompress(FILE.read_bytes()).decode()
+
+
+def test_a_name_of_two_classes_of_the_net_is_not_the_last_ones():
+    labels = labels_of_classes(("crane", "ant", "crane"))
+    assert labels.match(["ant"]) == {"ant": 1}
+    with pytest.raises(ValueError, match=r"'crane' is the name of several classes of the net$"):
+        labels.index("crane")
+    with pytest.raises(ValueError, match="crane"):
+        labels.match(["ant", "crane"])
