@@ -28,7 +28,7 @@ PROJECTION = re.compile(
 )
 SKIPPED = "skipped what is not part of the net"
 # torchvision's detectors of the first kind count no batches, as their norms are constants.
-FROZEN = "norms of torchvision's detectors may have epsilon 0, and those of this net have 1e-5"
+FROZEN = "norms of torchvision's detectors may have epsilon 0; nets have 1e-5 by default"
 # What files have beside a net, by the last part of its name.
 KINDS = {
     "momentum encoder": re.compile("|".join(MOMENTUM)),

@@ -14,7 +14,13 @@ from resnet_jax.models.published import PublishedWeights
 from resnet_jax.weights.readers import EXPECTED, SUFFIXES
 from resnet_jax.weights.sources.cache import cache_folder, is_offline
 from resnet_jax.weights.sources.local import hub_file, is_checkpoint
-from resnet_jax.weights.sources.tags import default_weights, find_published, is_published_name, suggestion
+from resnet_jax.weights.sources.tags import (
+    default_weights,
+    find_published,
+    is_published_name,
+    published_checksum,
+    suggestion,
+)
 
 __all__ = ["Source", "resolve"]
 # ORGANISATION/NAME, perhaps with @REVISION.
@@ -55,7 +61,7 @@ def resolve(
     if "://" in text:
         _check_no_revision(text, revision)
         folder = cache_folder(cache_dir) / "addresses" / hashlib.sha256(text.encode()).hexdigest()[:16]
-        return Source(_download(text, folder, is_offline=is_cached_only))
+        return Source(_download(text, folder, checksum=published_checksum(text), is_offline=is_cached_only))
     repository = None if _is_local(path, text) else REPOSITORY.fullmatch(text)
     if repository is None:
         _check_no_revision(text, revision)

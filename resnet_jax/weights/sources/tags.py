@@ -49,6 +49,11 @@ def is_published_name(name: str) -> bool:
     return name.partition("/")[0] in LIBRARIES and name.count("/") == 1
 
 
+def published_checksum(url: str) -> str | None:
+    """The first digits of the SHA-256 of the file at a published address; None: not known."""
+    return next((row.checksum for row in match() if row.url == url), None)
+
+
 def suggestion(source: str) -> str:
     """What a source that is nowhere could be: "did you mean timm/resnet50.a1_in1k?"; "" without an idea."""
     if source.startswith(("hf-hub:", "hf_hub:")):  # as timm has it

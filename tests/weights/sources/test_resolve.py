@@ -190,3 +190,12 @@ def test_links_out_of_a_folder_of_the_hub_are_refused(tmp_path):
     (plain / "config.json").symlink_to(other)
     with pytest.raises(ValueError, match="^config.json leads out of "):
         resolve(plain)
+
+
+def test_the_address_of_published_weights_has_their_checksum(site, cache, torchvision):
+    check(load_pretrained(torchvision.url, model="cifar_resnet8"), torchvision)
+    file = next(cache.glob("addresses/*/*.pth"))
+    file.write_bytes(BODY[:-1] + b"x")
+    with pytest.raises(UnreadableWeights, match="is removed: expected a SHA-256 that begins with"):
+        load_pretrained(torchvision.url)
+    assert not file.exists()
