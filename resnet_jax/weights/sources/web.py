@@ -12,6 +12,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 from resnet_jax.errors import DownloadFailed, one_line
 
 TIMEOUT = 30  # seconds without an answer
+MOST_DIGITS = 20  # of a length
 HINT = "download it yourself and pass its path"
 REFUSALS = {
     401: f"it needs a login; {HINT}",
@@ -62,14 +63,17 @@ def open_address(url: str, start: int = 0, unchanged: str = "") -> HTTPResponse:
     except URLError as error:
         reason = one_line(error.reason) if isinstance(error.reason, BaseException) else str(error.reason)
         raise DownloadFailed(f"{shown(url)} cannot be reached: {reason}") from None
-    except (HTTPException, OSError) as error:
+    except DownloadFailed:
+        raise
+    except (HTTPException, OSError, ValueError) as error:  # ValueError: redirected to an invalid address
         raise DownloadFailed(f"{shown(url)} cannot be reached: {one_line(error)}") from None
     if response.headers.get_content_type() == "text/html" or response.headers.get("Content-Encoding"):
         kind = response.headers.get("Content-Encoding") or "text/html"
         response.close()
         raise DownloadFailed(f"{shown(url)}: expected a file of weights, got an answer of type {kind}")
     is_chunked = response.headers.get("Transfer-Encoding", "").lower() == "chunked"
-    if not is_chunked and not response.headers.get("Content-Length", "").isdecimal():
+    length = response.headers.get("Content-Length", "")
+    if len(length) > MOST_DIGITS or not (is_chunked or length.isdecimal()):
         response.close()
         raise DownloadFailed(f"{shown(url)}: the answer has no length, so that a cut one would look whole")
     return response

@@ -50,6 +50,9 @@ def test_redirects_are_followed_and_limited(site):
         site.pages["/other.pth"] = Page(status=302, headers={"Location": target})
         with pytest.raises(DownloadFailed, match=f"/other.pth: .*{target}"):
             open_address(f"{site.address}/other.pth")
+    site.pages["/other.pth"] = Page(status=302, headers={"Location": "http://[::1"})
+    with pytest.raises(DownloadFailed, match="/other.pth cannot be reached: "):
+        open_address(f"{site.address}/other.pth")
 
 
 def test_redirects_go_to_https_and_not_back():
