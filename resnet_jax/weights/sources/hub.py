@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from resnet_jax.errors import DownloadFailed, one_line
@@ -62,8 +63,7 @@ def download_repository(
             raise unreachable
         raise DownloadFailed(f"the hub's {repository} has no {', '.join(HUB_FILES[:-1])} or {HUB_FILES[-1]}")
 
-    name = f"{repository}@{revision}" if revision else repository
-    try:
+    with _refusals(repository, revision):
         file = fetch_weights()
         commit = file.parent.name  # the branch may move on meanwhile
         for other in ("config.json", *(shard_names(file) if file.suffix == ".json" else ())):
@@ -76,6 +76,17 @@ def download_repository(
         if config.exists() and b'"model_type"' in config.read_bytes():  # of transformers
             with suppress(errors.EntryNotFoundError):
                 fetch("preprocessor_config.json", commit)
+    return file.parent
+
+
+@contextmanager
+def _refusals(repository: str, revision: str | None) -> Iterator[None]:
+    """Raises DownloadFailed, with one line, for what huggingface_hub raises."""
+    from huggingface_hub import errors
+
+    name = f"{repository}@{revision}" if revision else repository
+    try:
+        yield
     except DownloadFailed:
         raise
     except errors.GatedRepoError:
@@ -92,4 +103,3 @@ def download_repository(
     # Clients of HTTP differ between versions of huggingface_hub; hf_xet raises RuntimeError.
     except (errors.HTTPError, OSError, RuntimeError) as error:
         raise DownloadFailed(f"{name} cannot be downloaded: {one_line(error)}") from None
-    return file.parent
