@@ -6,6 +6,7 @@ from pathlib import Path
 
 from resnet_jax.files import check_inside
 from resnet_jax.weights.readers import weights_file
+from resnet_jax.weights.readers.shards import shard_names
 
 LINKED = (".json", ".safetensors", ".bin", ".pth")  # suffixes of files that a folder of the hub may have
 
@@ -32,6 +33,8 @@ def hub_file(folder: Path) -> Path:
     for entry in folder.iterdir():
         if entry.suffix in LINKED:
             check_inside(entry, root)
+    for shard in shard_names(file) if file.suffix == ".json" else ():  # of any suffix
+        check_inside(folder / shard, root)
     return file
 
 

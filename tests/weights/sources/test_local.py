@@ -5,7 +5,7 @@ import pytest
 import recipe
 
 from resnet_jax import Preprocess, TrainState, create_model, load_pretrained, save_checkpoint
-from resnet_jax.weights.sources.local import is_checkpoint
+from resnet_jax.weights.sources.local import hub_file, is_checkpoint
 
 PREPROCESS = Preprocess(image_size=8, resize=8, mean=(0.5,), std=(0.25,))
 OVERRIDES = {"num_classes": 2, "in_channels": 1}
@@ -45,3 +45,12 @@ def test_a_run_of_another_net_is_named(run):
         load_pretrained(run, model="resnet18")
     with pytest.raises(ValueError, match="other arrays than `model`: params/stem/conv/kernel"):
         load_pretrained(run, model=create_model("cifar_resnet8", num_classes=2, stem="imagenet"))
+
+
+def test_a_shard_of_any_name_stays_in_the_folder(tmp_path):
+    (folder := tmp_path / "hub").mkdir()
+    (tmp_path / "outside").write_bytes(b"secret")
+    (folder / "shard").symlink_to(tmp_path / "outside")
+    (folder / "model.safetensors.index.json").write_text('{"weight_map": {"a": "shard"}}')
+    with pytest.raises(ValueError, match="^shard leads out of"):
+        hub_file(folder)
