@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from resnet_jax.models.spec import HALF, IMAGENET
 from resnet_jax.types import Preprocess
 from resnet_jax.weights.hub_config import MOST_PIXELS, read_json
 
@@ -25,13 +24,13 @@ EXPECTED: dict[str, dict[str, tuple[Any, ...]]] = {
     "efficientnet": {"hidden_act": ("swish", "silu"), "batch_norm_eps": (1e-3,), "pooling_type": ("mean",)},
 }
 FILTERS = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}  # Pillow's numbers
-# Kinds of image processors: default filter, whether they crop, whether a size of one number is the shorter side.
+# Kinds of image processors: whether they crop, and whether a size of one number is the shorter side.
 PROCESSORS = {
-    "ConvNext": (3, True, True),
-    "Bit": (3, True, True),
-    "CLIP": (3, True, True),
-    "ViT": (2, False, False),
-    "EfficientNet": (0, False, False),
+    "ConvNext": (True, True),
+    "Bit": (True, True),
+    "CLIP": (True, True),
+    "ViT": (False, False),
+    "EfficientNet": (False, False),
 }
 WARPED = 384  # ConvNext's processor squashes images to this size and larger ones, and crops smaller ones
 
@@ -66,7 +65,8 @@ def read_processor(file: Path) -> Preprocess | None:
     try:
         return _preprocess(values, str(path))
     except (ValueError, TypeError, KeyError) as error:
-        warnings.warn(f"{path} is ignored: {error}", stacklevel=4)
+        reason = f"expected a valid {error}" if isinstance(error, KeyError) else error
+        warnings.warn(f"{path} is ignored: {reason}", stacklevel=4)
         return None
 
 
@@ -80,7 +80,7 @@ def _preprocess(values: Mapping[str, Any], source: str) -> Preprocess:
     is_scaled = abs(values.get("rescale_factor", 1 / 255) - 1 / 255) < 1e-6 and not values.get("rescale_offset")
     if not all(steps.values()) or not is_scaled:
         raise ValueError("expected images that are resized, scaled to 0 to 1 and normalised")
-    default, crops, is_shorter = PROCESSORS[kind]
+    crops, is_shorter = PROCESSORS[kind]
     size = values["size"]
     is_shorter = "shortest_edge" in size if isinstance(size, dict) else is_shorter
     resize = _side(size)
@@ -93,18 +93,14 @@ def _preprocess(values: Mapping[str, Any], source: str) -> Preprocess:
         raise ValueError("expected a crop, got images of any shape")
     else:
         crop = resize
-    usual_mean, usual_std = HALF if kind in ("ViT", "EfficientNet") else IMAGENET
-    mean, std = (
-        tuple(map(float, values.get(key) or usual))
-        for key, usual in (("image_mean", usual_mean), ("image_std", usual_std))
-    )
+    mean, std = (tuple(map(float, values[key])) for key in ("image_mean", "image_std"))
     if resize > MOST_PIXELS:
         raise ValueError(f"expected at most {MOST_PIXELS:,} pixels before the crop, got {resize:,}")
     if len(mean) != len(std) or min(std) <= 0:
         raise ValueError(f"expected as many deviations above 0 as means, got {mean}, {std}")
     if kind == "EfficientNet" and values.get("include_top", True):  # this processor divides twice
         std = tuple(x * x for x in std)
-    interpolation: Any = FILTERS[values.get("resample", default)]
+    interpolation: Any = FILTERS[values["resample"]]
     return Preprocess(crop, resize, mean, std, interpolation, source, "center" if is_shorter else "squash")
 
 

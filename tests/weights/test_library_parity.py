@@ -9,6 +9,7 @@ import library_nets
 import numpy as np
 import pytest
 import recipe
+from PIL import Image
 
 from resnet_jax import create_model, load_pretrained
 from resnet_jax.models import get_spec
@@ -16,6 +17,7 @@ from resnet_jax.types import Preprocess
 from resnet_jax.weights import convert_weights, save_torch_state
 from resnet_jax.weights.fit import fit, with_channels
 from resnet_jax.weights.names import Names
+from resnet_jax.weights.transformers_config import read_processor
 
 pytestmark = pytest.mark.parity
 PREPROCESS = Preprocess(96, 101, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), "bicubic")
@@ -107,3 +109,23 @@ def test_a_file_that_keras_writes(tmp_path):
         assert loaded.name == "resnet50_v1"
         ours = loaded.model.apply(loaded.variables, loaded.preprocess(pixels), train=False).logits
         assert np.linalg.norm(ours - expected) < 1e-5 * np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("ConvNext", {"size": {"shortest_edge": 224}, "crop_pct": 0.875}),
+        ("Bit", {"size": {"shortest_edge": 256}, "crop_size": {"height": 224, "width": 224}}),
+        ("EfficientNet", {"size": {"height": 224, "width": 224}, "image_std": [0.47854, 0.47329, 0.47434]}),
+    ],
+)
+def test_image_processors_of_transformers(tmp_path, name, options):
+    """As they are saved: equal inputs, to one level of 255."""
+    transformers = pytest.importorskip("transformers")
+    processor = getattr(transformers, f"{name}ImageProcessor")(**options)
+    processor.save_pretrained(tmp_path)
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (37, 53, 3), np.uint8)).resize((500, 350))
+    preprocess = read_processor(tmp_path / "model.safetensors")
+    expected = processor(picture, return_tensors="pt")["pixel_values"].numpy().transpose(0, 2, 3, 1)
+    difference = (np.asarray(preprocess.batch([picture])) - expected) * preprocess.std * 255
+    assert np.abs(difference).max() < 1.001 and np.abs(difference).mean() < 0.01

@@ -70,6 +70,7 @@ def test_image_processors(tmp_path, values, expected):
         ({"image_processor_type": "DetrImageProcessor"}, "expected an image processor of ConvNext"),
         ({"crop_size": {"height": 4, "width": 5}}, "expected a square"),
         ({"do_center_crop": False}, "expected a crop"),
+        ({"resample": 4}, "expected a valid 4"),
         ({"image_std": [0, 1, 1]}, "expected as many deviations above 0"),
     ],
 )
