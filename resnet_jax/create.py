@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal, overload
 
 import flax.linen as nn
@@ -54,6 +55,10 @@ def create_model(
 
     registry.get_spec(name)  # raises for an unknown name
     row = default_weights(name) if pretrained is True else None
+    if isinstance(pretrained, str) and ("/" in pretrained or Path(pretrained).exists()):
+        raise ValueError(
+            f"expected pretrained to be a tag, got {pretrained!r}; did you mean load_pretrained({pretrained!r})?"
+        )
     row = row or find(name, None if pretrained is True else pretrained)
     options = {option: overrides.pop(option) for option in PASSED_ON if option in overrides}
     if not overrides:

@@ -76,6 +76,7 @@ def test_without_weights_it_is_the_module():
         ("cifar_resnet9", {"pretrained": True}, ValueError, "no model named 'cifar_resnet9'; did you mean"),
         ("cifar_resnet8", {"pretrained": True}, ValueError, "no weights of 'cifar_resnet8' are published; "),
         ("resnet50", {"pretrained": "a1"}, ValueError, "no weights 'a1' of resnet50 are published; expected a1_in1k, "),
+        ("resnet50", {"pretrained": "a/b"}, ValueError, r"be a tag, got 'a/b'; did you mean load_pretrained\('a/b'\)"),
         ("resnet50", {"pretrained": None}, TypeError, "expected pretrained to be True, False or a tag .str., got None"),
         ("resnet50", {"pretrained": True, "num_clases": 3}, TypeError, "no option 'num_clases'; did you mean num_cl"),
         (None, {"pretrained": True}, TypeError, "expected a model name .str., as .resnet50., got None"),

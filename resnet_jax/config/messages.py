@@ -40,6 +40,7 @@ def as_typed(message: str) -> str:
 
 def with_model_option(message: str, option: str) -> str:
     """The message with an option for the argument `model`: "pass model='resnet18'" becomes "pass --model resnet18"."""
+    message = message.replace("model=..., one of list_models()", f"{option}, one of: resnet-jax models")
     return re.sub(r"\bmodel='(\w+)'", rf"{option} \1", message)
 
 

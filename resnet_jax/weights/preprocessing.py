@@ -74,7 +74,7 @@ def _assumed(model: nn.Module, spec: ModelSpec | None, name: str, layout: str) -
         size = model.image_size
         source = f"assumed: no weights of {name} are published; these are the usual values for ImageNet"
         return Preprocess(size, round(size / 0.875), *IMAGENET, source=source)
-    return replace(published, source=f"assumed: unknown file; these are the values of the first weights of {name}")
+    return replace(published, source=f"assumed: unknown file; these are usual values for {name}")
 
 
 def _of_library(spec: ModelSpec | None, layout: str) -> Preprocess | None:

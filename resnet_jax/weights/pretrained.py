@@ -50,8 +50,8 @@ def load_pretrained(
     a projection head, are not read, and a warning lists them; `notes` has both.
 
     `preprocess` is that of the published weights which the source, or the checksum in the file's name, names; otherwise
-    that of timm's `config.json` of this net beside the file. Else it is assumed to be that of the net's first published
-    weights; `preprocess.source` says which. `classes` are the class names in this `config.json`, or those of the
+    that of timm's `config.json` of this net beside the file. Else usual values for the net are assumed;
+    `preprocess.source` says which. `classes` are the class names in this `config.json`, or those of the
     published weights that the source, the checksum or the tag in `config.json` names.
 
     Args:
@@ -230,7 +230,8 @@ def _model_of_file(file: WeightFile, config: Mapping[str, Any], state: State) ->
         return named[0]
     if match is None:
         raise ValueError(
-            f"cannot tell the model from the name {file.path.name!r}; pass model=..., one of list_models()"
+            f"cannot tell the model from the name {file.path.name!r}, nor from its arrays; "
+            "pass model=..., one of list_models()"
         )
     if fitting := [name for name in named if name in match.equal_names]:
         return fitting[0]

@@ -109,7 +109,7 @@ def test_mistakes_with_weights_are_one_line(hub, photos, tmp_path, capsys):
         ([hub], "expected image files, or folders of them, got none"),
         ([hub, photos, "--csv", "--json"], "--csv and --json are two forms of the output; choose one"),
         ([tmp_path / "headless", photos], "has no classifier; resnet-jax features writes its feature maps"),
-        ([tmp_path / "mien", photos], "no run or checkpoint directory"),
+        ([tmp_path / "mien", photos], "no run, file or folder '"),
     ):
         assert message in mistake(capsys, "predict", *arguments)
 

@@ -1,6 +1,6 @@
 """Messages name options as they are typed."""
 
-from resnet_jax.config.messages import as_typed
+from resnet_jax.config.messages import as_typed, with_model_option
 
 
 def test_messages_name_options_as_they_are_typed():
@@ -24,3 +24,9 @@ def test_messages_name_options_as_they_are_typed():
         "the best (checkpoint.best).": "the best (--checkpoint.best).",
     }.items():
         assert as_typed(message) == (typed or message)
+
+
+def test_the_argument_model_is_an_option():
+    assert with_model_option("pass model='resnet18'", "--model") == "pass --model resnet18"
+    message = with_model_option("pass model=..., one of list_models()", "--model")
+    assert message == "pass --model, one of: resnet-jax models"

@@ -88,7 +88,7 @@ def test_a_file_without_a_head_gives_a_net_without_one(tmp_path):
         ("missing.safetensors", None, FileNotFoundError, "no file"),
         ("resnet18.safetensors", b"\x10\0\0\0\0\0\0\0{not json", ValueError, "not a valid .safetensors file"),
         ("resnet18.h5", b"", ValueError, "resnet18.h5 is an empty file; expected a file of weights (.safetensors"),
-        ("model.safetensors", None, ValueError, "cannot tell the model from the name 'model.safetensors'"),
+        ("model.safetensors", None, ValueError, "the name 'model.safetensors', nor from its arrays"),
     ],
 )
 def test_files_that_cannot_be_read_are_named(tmp_path, name, content, error, message):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from resnet_jax.config.messages import with_model_option
 from resnet_jax.errors import AmbiguousWeights, NotFinite
+from resnet_jax.files import expanded
 from resnet_jax.models.published import published
 from resnet_jax.runs.files.directory import is_run
 from resnet_jax.runs.starting.opening import SavedRun, open_run
@@ -15,6 +16,7 @@ from resnet_jax.types import Pretrained
 from resnet_jax.weights import load_pretrained
 from resnet_jax.weights.checkpoint import pretrained
 from resnet_jax.weights.labels import label_set
+from resnet_jax.weights.sources import nearest
 from resnet_jax.weights.wrappers import SKIPPED
 
 
@@ -27,7 +29,7 @@ class TrainedNet:
     task: Task
     classes: tuple[str, ...]  # numbers where the names are not known
     run: SavedRun | None = None  # None: weights that no run of this package wrote
-    notes: tuple[str, ...] = ()  # on what differs from the file, and on the names of the classes
+    notes: tuple[str, ...] = ()  # on what differs from the file, and on what is assumed
 
     @property
     def description(self) -> str:
@@ -56,6 +58,10 @@ def open_net(
       ValueError, OSError: as `open_run` and `load_pretrained`; a step of weights, or a model for a run.
     """
     if is_run(source):
+        if not expanded(source).exists():
+            raise FileNotFoundError(
+                f"no run, file or folder {source!r}; {nearest(source) or 'expected a run or weights'}"
+            )
         if model is not None:
             raise ValueError(f"--model is for weights, and {source} is a run: its checkpoints name their net")
         return _open_run(source, step, ema, task, allow_nonfinite)
@@ -64,6 +70,9 @@ def open_net(
     net = load_weights(source, model=model, ema=ema, allow_nonfinite=allow_nonfinite)
     classes, note = (net.classes, "") if net.classes is not None else _assumed_classes(source, net)
     notes = (*notes_of(net), note) if note else notes_of(net)
+    if (how := net.preprocess).source.startswith("assumed: "):
+        sides = f"a side of {how.resize} pixels cropped to {how.image_size}, {how.interpolation}"
+        notes += (f"the preprocessing of {source} is not known: {sides}, is assumed",)
     return TrainedNet(source, net, Classification(classes=classes), classes, notes=notes)
 
 

@@ -140,7 +140,8 @@ class _Machine:
     def push_name(self, module: Any, name: Any) -> None:
         full = f"{module}.{name}" if type(module) is str and type(name) is str else "an object without a name"
         if not self.is_allowed(full):
-            raise ValueError(f"it imports {full[:200]}, which is not part of a state dict")
+            hint = "; in PyTorch, torch.save(net.state_dict(), FILE) writes one"
+            raise ValueError(f"it imports {full[:200]}, which is not part of a state dict{hint}")
         self.push(Global(full))
 
     def make(self, function: Any, args: Any) -> None:

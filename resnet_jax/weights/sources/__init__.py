@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import re
 import sys
@@ -22,7 +23,7 @@ from resnet_jax.weights.sources.tags import (
     suggestion,
 )
 
-__all__ = ["Source", "resolve"]
+__all__ = ["Source", "nearest", "resolve"]
 # ORGANISATION/NAME, perhaps with @REVISION.
 REPOSITORY = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(@(?P<revision>[\w./-]+))?")
 
@@ -94,10 +95,20 @@ def _is_local(path: Path, text: str) -> bool:
     return is_written_as_path or (not is_published_name(text) and path.parent != Path() and path.parent.is_dir())
 
 
+def nearest(source: str) -> str:
+    """What a source that is nowhere could be: a name in the same folder, or published weights; "" without an idea."""
+    path = expanded(source)
+    is_path = path.parent != Path() or path.suffix in SUFFIXES
+    beside = path.parent.iterdir() if is_path and path.parent.is_dir() else ()
+    names = [other.name for other in beside if other.is_dir() or other.suffix in SUFFIXES]
+    close = difflib.get_close_matches(path.name, names, n=1, cutoff=0.75)
+    return f"did you mean {path.with_name(close[0])}?" if close else suggestion(source)
+
+
 def _local(path: Path, text: str) -> Source:
     if not path.exists():
         is_cut = text.startswith(("http:/", "https:/"))
-        hint = "pass an address as a string: https://HOST/FILE" if is_cut else suggestion(text) or EXPECTED
+        hint = "pass an address as a string: https://HOST/FILE" if is_cut else nearest(text) or EXPECTED
         raise FileNotFoundError(f"no file {text!r}; {hint}")
     if is_published_name(text) and default_weights(text.partition("/")[2].partition(".")[0]) is not None:
         message = f"{text} is in the current folder and is read instead of the published weights"

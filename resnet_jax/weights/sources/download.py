@@ -50,8 +50,9 @@ def download(url: str, folder: Path, *, checksum: str | None = None, is_offline:
                 part = _fetch(url, file)
                 _verify(part, file.name, checksum)
                 move_into_place(part, file)
-    except DownloadFailed:
-        raise
+    except DownloadFailed as error:
+        hint = "" if checksum is None else f"; a copy from another machine belongs in {str(folder)!r}"
+        raise DownloadFailed(f"{error}{hint}") from None
     except OSError as error:
         raise DownloadFailed(f"{file} cannot be written: {error.strerror or one_line(error)}") from None
     return file

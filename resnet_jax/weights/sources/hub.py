@@ -98,7 +98,11 @@ def _refusals(repository: str, revision: str | None) -> Iterator[None]:
     except errors.HFValidationError as error:
         raise DownloadFailed(f"{name} is not a name of a repository: {one_line(error)}") from None
     except errors.LocalEntryNotFoundError as error:
-        reason = one_line(error.__cause__)[:300] if error.__cause__ is not None else "nothing is downloaded offline"
+        reason = (
+            one_line(error.__cause__)[:300]
+            if error.__cause__ is not None
+            else "nothing is downloaded offline (HF_HUB_OFFLINE or local_files_only)"
+        )
         raise DownloadFailed(f"{name} is not in the hub's cache, and cannot be downloaded: {reason}") from None
     # Clients of HTTP differ between versions of huggingface_hub; hf_xet raises RuntimeError.
     except (errors.HTTPError, OSError, RuntimeError) as error:

@@ -48,7 +48,10 @@ def archive(path, content):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (pickle.dumps({"a": Attack()}), "system, which is not part of a state dict"),
+        (
+            pickle.dumps({"a": Attack()}),
+            "system, which is not part of a state dict; in PyTorch, torch.save(net.state_dict()",
+        ),
         (pickle.dumps({"a": 3}), "has other contents than a state dict of tensors"),
         (pickle.dumps([1]), "has other contents than a state dict of tensors"),
         (b"\x80\x04", "not a valid PyTorch state dict"),

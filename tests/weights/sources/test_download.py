@@ -133,6 +133,13 @@ def test_a_full_disk_and_a_folder_that_cannot_be_written(site, tmp_path, monkeyp
         download(f"{site.address}/net.pth", tmp_path / "file")
 
 
+def test_a_published_file_may_be_copied_into_the_cache(site, tmp_path):
+    with pytest.raises(DownloadFailed, match=f"no such file; a copy from another machine belongs in '{tmp_path}'$"):
+        download(f"{site.address}/none.pth", tmp_path, checksum="12345678")
+    with pytest.raises(DownloadFailed, match="no such file$"):
+        download(f"{site.address}/none.pth", tmp_path)
+
+
 def test_offline_the_cache_alone_is_read(site, tmp_path):
     site.pages["/net.pth"] = Page(BODY)
     with pytest.raises(DownloadFailed, match="net.pth is not in .*, and nothing is downloaded offline"):
