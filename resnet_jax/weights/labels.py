@@ -122,10 +122,11 @@ def label_set(name: str) -> LabelSet:
 
 
 def labels_of_classes(classes: Sequence[str]) -> LabelSet:
-    """The label set whose names or synset ids these are, in its order; otherwise one of these names alone."""
+    """The label set whose names, words or synset ids these are, in its order; otherwise one of these names alone."""
     for name in FLAGS:
         labels = label_set(name)
-        if tuple(classes) in (labels.names, labels.ids):
+        words = tuple(synonyms[0] for synonyms in labels.synonyms)  # as transformers has them: "tench, Tinca tinca"
+        if tuple(classes) in (labels.names, labels.ids, words):
             return labels
     return LabelSet("the net", tuple(classes), tuple(classes), tuple((name,) for name in classes))
 

@@ -128,3 +128,11 @@ def test_a_name_of_two_classes_of_the_net_is_not_the_last_ones():
         labels.index("crane")
     with pytest.raises(ValueError, match="crane"):
         labels.match(["ant", "crane"])
+
+
+def test_classes_with_all_their_words_are_a_label_set():
+    """As transformers names those of ImageNet."""
+    labels = label_set("imagenet-1k")
+    words = [synonyms[0] for synonyms in labels.synonyms]
+    assert words[0] == "tench, Tinca tinca" and labels_of_classes(words) is labels
+    assert labels_of_classes(words[:10]).name == "the net"
