@@ -70,15 +70,16 @@ def open_net(
     net = load_weights(source, model=model, ema=ema, allow_nonfinite=allow_nonfinite)
     classes, note = (net.classes, "") if net.classes is not None else _assumed_classes(source, net)
     notes = (*notes_of(net), note) if note else notes_of(net)
-    if (how := net.preprocess).source.startswith("assumed: "):
-        sides = f"a side of {how.resize} pixels cropped to {how.image_size}, {how.interpolation}"
-        notes += (f"the preprocessing of {source} is not known: {sides}, is assumed",)
     return TrainedNet(source, net, Classification(classes=classes), classes, notes=notes)
 
 
 def notes_of(net: Pretrained) -> tuple[str, ...]:
-    """Notes on the weights of a file, without those that a warning has."""
-    return tuple(note for note in net.notes if not note.startswith(SKIPPED))
+    """Notes on the weights of a file, without those that a warning has, and on an assumed preprocessing."""
+    notes = tuple(note for note in net.notes if not note.startswith(SKIPPED))
+    if not (how := net.preprocess).source.startswith("assumed: "):
+        return notes
+    sides = f"a side of {how.resize} pixels cropped to {how.image_size}, {how.interpolation}"
+    return (*notes, f"the preprocessing is not known: {sides}, is assumed")
 
 
 def _assumed_classes(source: str, net: Pretrained) -> tuple[tuple[str, ...], str]:

@@ -31,8 +31,8 @@ def test_a_run_and_weights_have_a_net_a_task_and_classes(tmp_path):
     with pytest.raises(ValueError, match="--step is for runs, and .*/hub is a file of weights"):
         open_net(str(tmp_path / "hub"), step="best")
     (tmp_path / "hub" / "config.json").unlink()
-    note = open_net(str(tmp_path / "hub"), model="cifar_resnet8").notes[-1]
-    assert note.startswith("the preprocessing of ") and note.endswith(", bilinear, is assumed")
+    note = open_net(str(tmp_path / "hub"), model="cifar_resnet8").notes[0]
+    assert note.startswith("the preprocessing is not known: ") and note.endswith(", bilinear, is assumed")
 
 
 def test_what_does_not_exist_has_a_nearest_name(tmp_path):
@@ -50,4 +50,4 @@ def test_notes_on_weights_without_those_of_warnings(tmp_path):
     with pytest.warns(UserWarning, match="skipped what is not part of the net"):
         net = open_net(str(tmp_path / "x.safetensors"))
     assert net.notes[0] == "names are read without their prefix 'backbone.body.'"
-    assert net.notes[1] == FROZEN and net.notes[2].startswith("the names of the classes of ") and len(net.notes) == 4
+    assert net.notes[1] == FROZEN and net.notes[3].startswith("the names of the classes of ") and len(net.notes) == 4
