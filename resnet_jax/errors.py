@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import unicodedata
 from collections.abc import Iterable
 from typing import Any
@@ -176,6 +177,12 @@ def composed(name: str) -> str:
 def one_line(error: BaseException) -> str:
     """The message of an exception on one line; its type if there is none."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def public_address(source: str) -> str:
+    """The source in messages and records: an address without name, password, fragment, and with its query as "?..."."""
+    match = re.match(r"(https?://?)(?:[^/?#]*@)?([^?#]*)(\?)?", source, re.IGNORECASE)
+    return source if match is None else f"{match[1]}{match[2]}{'?...' if match[3] else ''}"
 
 
 def listed(names: Iterable[str], most: int = 10) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import resnet_jax
-from resnet_jax.errors import did_you_mean
+from resnet_jax.errors import did_you_mean, public_address
 
 NETS = ["resnet18", "resnet50", "cifar_resnet20", "vgg"]
 
@@ -40,3 +40,9 @@ def test_exception_classes_are_in_errors():
         and any(isinstance(base, ast.Name) and base.id.endswith(("Error", "Exception")) for base in node.bases)
     ]
     assert not elsewhere
+
+
+def test_addresses_are_shown_without_what_may_be_secret():
+    assert public_address("https://me:secret@a.org:80/net.pth?token=secret#x") == "https://a.org:80/net.pth?..."
+    for source in ("https://a.org/net.pth", "timm/resnet18.a1_in1k", "runs/what?"):
+        assert public_address(source) == source

@@ -13,6 +13,7 @@ from resnet_jax.cli.messages import as_typed, fail
 from resnet_jax.cli.shared import load_base, with_named_data, with_shrinking_warmup
 from resnet_jax.config import Config, TrainConfig, changes, default_workdir, flat, to_dict
 from resnet_jax.config.messages import with_model_option
+from resnet_jax.errors import public_address
 
 Request = Config
 DESCRIPTION = """Train a residual network: --workdir is the run's folder. The same command on the same folder resumes.
@@ -61,7 +62,7 @@ def make_request(values: dict[str, Any]) -> Config:
         return fill(config, _inherited(started, config, explicit - {"model.name"} if names_net else explicit))
     if inherited:
         shown = ", ".join(f"{name}={value!r}" for name, value in inherited.items())
-        print(as_typed(f"taken from {config.init.from_}: {shown}"))
+        print(as_typed(f"taken from {public_address(str(config.init.from_))}: {shown}"))
     return config
 
 
@@ -114,7 +115,9 @@ def _started(config: Config) -> Config | None:
 
     with suppress(OSError, ValueError):  # the trainer names what is wrong there
         started = read_config(config.workdir)
-        if config.init.from_ is not None and config.init.from_ == started.init.from_:
+        if config.init.from_ is not None and public_address(config.init.from_) == public_address(
+            started.init.from_ or ""
+        ):
             return started
     return None
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from resnet_jax.config.fields import Valid
 from resnet_jax.config.schema import Config, DataConfig, DistributedConfig, InitConfig, TrainConfig
-from resnet_jax.errors import one_of
+from resnet_jax.errors import one_of, public_address
 
 MOMENTS = {  # of values in [0, 1]; a config of version 0.1.0 may have others
     "mean": Valid(
@@ -72,8 +72,9 @@ def _check_init(config: InitConfig) -> None:
     if changed and config.from_ is None:
         raise ValueError(f"init.{changed[0]} chooses among the weights of init.from, which is not set")
     if config.kernels is not None and config.from_ is not None:
+        source = public_address(str(config.from_))
         raise ValueError(
-            f"init.kernels={config.kernels!r} initialises kernels that init.from takes from {config.from_!r}; set one"
+            f"init.kernels={config.kernels!r} initialises kernels that init.from takes from {source!r}; set one"
         )
 
 

@@ -14,7 +14,7 @@ from typing import Any, get_type_hints
 
 from resnet_jax.config.checks import check_types, shortened
 from resnet_jax.config.schema import Config, DataConfig
-from resnet_jax.errors import did_you_mean
+from resnet_jax.errors import did_you_mean, public_address
 from resnet_jax.files import expanded
 
 # Values of fields that an earlier version did not have, where the default would change one of its runs.
@@ -116,8 +116,11 @@ def place(config: DataConfig) -> tuple[str | None, ...]:
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-    """The config as JSON holds it: nested dicts, tuples as lists."""
-    return json.loads(json.dumps(dataclasses.asdict(config)))
+    """The config as JSON holds it: nested dicts, tuples as lists; of an address in init.from without what is secret."""
+    values: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config)))
+    if isinstance(config, Config) and config.init.from_ is not None:
+        values["init"]["from_"] = public_address(str(config.init.from_))
+    return values
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -21,7 +21,16 @@ from resnet_jax.data.sources.formats import is_image_folder
 from resnet_jax.distributed import processes
 from resnet_jax.distributed.devices import Parallel
 from resnet_jax.distributed.signals import Signals
-from resnet_jax.errors import DataError, Diverged, OutOfMemory, PeerFailed, Preempted, SaveFailed, SetupError
+from resnet_jax.errors import (
+    DataError,
+    Diverged,
+    OutOfMemory,
+    PeerFailed,
+    Preempted,
+    SaveFailed,
+    SetupError,
+    public_address,
+)
 from resnet_jax.extras import check_installed
 from resnet_jax.files import expanded
 from resnet_jax.runs.files.config_file import adopt_holdout, check_unchanged
@@ -179,7 +188,7 @@ def _warm_start(source: str, plan: RunPlan) -> tuple[RunPlan, WarmStart]:
                 )
                 plan = adopt_preprocess(replace(plan, task=begin.task or plan.task), begin.preprocess)
                 if (channels := len(plan.preprocess.mean)) != plan.train.image_shape[-1]:
-                    problem = f"{source} normalises {channels} channels, and these images have"
+                    problem = f"{public_address(source)} normalises {channels} channels, and these images have"
                     raise ValueError(f"{problem} {plan.train.image_shape[-1]}; set --data.mean and --data.std")
             except (ValueError, OSError) as error:
                 failure = SetupError(f"--init.from: {error}")

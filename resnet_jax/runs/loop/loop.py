@@ -18,7 +18,7 @@ from resnet_jax.checkpoints.reader import Checkpoint, saved_steps
 from resnet_jax.config import flat, to_dict
 from resnet_jax.distributed import processes
 from resnet_jax.distributed.signals import Signals
-from resnet_jax.errors import Diverged, EvaluationStopped, Preempted, SaveFailed, SetupError
+from resnet_jax.errors import Diverged, EvaluationStopped, Preempted, SaveFailed, SetupError, public_address
 from resnet_jax.metrics import confusion
 from resnet_jax.runs.files.config_file import record_config
 from resnet_jax.runs.files.directory import remove_reports
@@ -69,7 +69,11 @@ class TrainingLoop:
         """
         state, metadata = self._trainer.fresh(None if begin is None else begin.variables), {}
         if begin is not None:
-            self._warm_started = {"from": self._config.init.from_, "step": begin.step, **begin.origin}
+            self._warm_started = {
+                "from": public_address(str(self._config.init.from_)),
+                "step": begin.step,
+                **begin.origin,
+            }
         if checkpoint is not None:
             metadata = checkpoint.metadata
             is_local = self._config.model.bn_axis is None

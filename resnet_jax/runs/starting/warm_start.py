@@ -15,7 +15,17 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from resnet_jax.config import OptimConfig, place
 from resnet_jax.data.sources.label_kinds import count_in_words
-from resnet_jax.errors import AmbiguousWeights, NotFinite, WrongModel, composed, did_you_mean, listed, one_line, one_of
+from resnet_jax.errors import (
+    AmbiguousWeights,
+    NotFinite,
+    WrongModel,
+    composed,
+    did_you_mean,
+    listed,
+    one_line,
+    one_of,
+    public_address,
+)
 from resnet_jax.files import expanded, sha256
 from resnet_jax.models import MODELS, registered_name, shapes
 from resnet_jax.runs.files.directory import is_missing_file, is_run
@@ -84,9 +94,10 @@ def warm_start(
         weights, origin = _read_run(path, classes, task, head, step, ema), {}
     else:
         if step != "latest":
-            raise ValueError(f"{source} is a file; only runs have steps")
+            raise ValueError(f"{public_address(str(source))} is a file; only runs have steps")
         weights = _read_weights(source, model, classes, keeps_head=head == "keep", ema=ema)
         origin = weights_origin(source)
+    source = public_address(str(source))
     if weights.keeps_head and weights.num_classes != len(classes):
         problem = f"expected a classifier of {len(classes)} classes, got one of {weights.num_classes} in {source}"
         raise ValueError(f"{problem}; --init.head new initialises one")
@@ -275,7 +286,9 @@ def _order_by_labels(theirs: Sequence[str], ours: Sequence[str], source: str | P
     try:
         places = labels_of_classes(theirs).match(ours)
     except ValueError as error:
-        problem = f"the kept outputs of {source} stay in their order, as its classes have other names"
+        problem = (
+            f"the kept outputs of {public_address(str(source))} stay in their order, as its classes have other names"
+        )
         warnings.warn(f"{problem}: {one_line(error)}", stacklevel=2)
         return None
     return [places[name] for name in ours]

@@ -10,6 +10,7 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
+from resnet_jax.errors import public_address
 from resnet_jax.files import expanded
 from resnet_jax.models.published import PublishedWeights
 from resnet_jax.weights.readers import EXPECTED, SUFFIXES
@@ -109,7 +110,7 @@ def _local(path: Path, text: str) -> Source:
     if not path.exists():
         is_cut = text.startswith(("http:/", "https:/"))
         hint = "pass an address as a string: https://HOST/FILE" if is_cut else nearest(text) or EXPECTED
-        raise FileNotFoundError(f"no file {text!r}; {hint}")
+        raise FileNotFoundError(f"no file {public_address(text)!r}; {hint}")
     if is_published_name(text) and default_weights(text.partition("/")[2].partition(".")[0]) is not None:
         message = f"{text} is in the current folder and is read instead of the published weights"
         warnings.warn(message, stacklevel=_stacklevel())
@@ -128,4 +129,6 @@ def _stacklevel() -> int:
 
 def _check_no_revision(text: str, revision: str | None) -> None:
     if revision is not None:
-        raise ValueError(f"only repositories of the hub have revisions; got revision={revision!r} of {text!r}")
+        raise ValueError(
+            f"only repositories of the hub have revisions; got revision={revision!r} of {public_address(text)!r}"
+        )

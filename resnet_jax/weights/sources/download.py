@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
-from resnet_jax.errors import DownloadFailed, UnreadableWeights, one_line
+from resnet_jax.errors import DownloadFailed, UnreadableWeights, one_line, public_address
 from resnet_jax.files import check_inside, move_into_place, replace_file
 from resnet_jax.weights.sources.cache import locked
 from resnet_jax.weights.sources.progress import Progress
-from resnet_jax.weights.sources.web import check_address, first_byte, open_address, shown, validator
+from resnet_jax.weights.sources.web import check_address, first_byte, open_address, validator
 
 CHUNK = 1 << 20
 
@@ -87,7 +87,7 @@ def _fetch(url: str, file: Path) -> Path:
             start = first_byte(response, size)
             output.truncate(output.seek(start))
             if start == 0:
-                replace_file(record, json.dumps({"url": url, "validator": validator(response)}))
+                replace_file(record, json.dumps({"address": _digest(url), "validator": validator(response)}))
             _copy(response, output, start, part.parent, url)
         output.flush()
         os.fsync(output.fileno())
@@ -101,8 +101,15 @@ def _read_record(record: Path, url: str) -> str:
         values = json.loads(record.read_text("utf-8"))
     except (OSError, ValueError):
         return ""
-    same = isinstance(values, dict) and values.get("url") == url and isinstance(values.get("validator"), str)
+    same = (
+        isinstance(values, dict) and values.get("address") == _digest(url) and isinstance(values.get("validator"), str)
+    )
     return values["validator"] if same else ""
+
+
+def _digest(url: str) -> str:
+    """Identifies an address, whose query may be secret."""
+    return hashlib.sha256(url.encode()).hexdigest()
 
 
 def _copy(response: HTTPResponse, output: BinaryIO, start: int, folder: Path, url: str) -> None:
@@ -115,7 +122,9 @@ def _copy(response: HTTPResponse, output: BinaryIO, start: int, folder: Path, ur
     length = response.headers.get("Content-Length", "")
     total = start + int(length) if length.isdecimal() else None
     if total is not None and total - start > (free := shutil.disk_usage(folder).free):
-        raise DownloadFailed(f"{shown(url)}: expected {total - start:,} free bytes in {str(folder)!r}, got {free:,}")
+        raise DownloadFailed(
+            f"{public_address(url)}: expected {total - start:,} free bytes in {str(folder)!r}, got {free:,}"
+        )
     done, reason = start, "the connection was closed"
     with Progress(file_name(url), total) as progress:
         while True:
@@ -131,4 +140,4 @@ def _copy(response: HTTPResponse, output: BinaryIO, start: int, folder: Path, ur
             done += len(block)
     if total is not None and done != total:
         of = f" of {total:,}" if total >= 0 else ""
-        raise DownloadFailed(f"{shown(url)}: stopped after {done:,}{of} bytes ({reason}); try again")
+        raise DownloadFailed(f"{public_address(url)}: stopped after {done:,}{of} bytes ({reason}); try again")

@@ -9,7 +9,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
-from resnet_jax.errors import DownloadFailed, one_line
+from resnet_jax.errors import DownloadFailed, one_line, public_address
 
 TIMEOUT = 30  # seconds without an answer
 MOST_DIGITS = 20  # of a length
@@ -29,17 +29,13 @@ def check_address(url: str) -> None:
         parts = urlsplit(url)
         is_valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError as error:
-        raise ValueError(f"{expected}, got {url[:200]!r}: {error}") from None
+        raise ValueError(f"{expected}, got {public_address(url)[:200]!r}: {error}") from None
     if parts.username is not None:
-        raise ValueError(f"{shown(url)}: expected an address without a name and password")
+        raise ValueError(f"{public_address(url)}: expected an address without a name and password")
+    if parts.query == "...":
+        raise ValueError(f"{url}: the query of this address is not recorded; pass the whole address")
     if not is_valid or re.search(r"[\s\x00-\x1f\x7f]", url):
-        raise ValueError(f"{expected}, got {url[:200]!r}")
-
-
-def shown(url: str) -> str:
-    """The address in messages: without what may be secret, a password and the query."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        raise ValueError(f"{expected}, got {public_address(url)[:200]!r}")
 
 
 def open_address(url: str, start: int = 0, unchanged: str = "") -> HTTPResponse:
@@ -59,23 +55,23 @@ def open_address(url: str, start: int = 0, unchanged: str = "") -> HTTPResponse:
         if error.code == 416 and start:  # the part is as long as the file, or longer
             return open_address(url)
         reason = REFUSALS.get(error.code) or one_line(error)
-        raise DownloadFailed(f"{shown(url)}: {reason}") from None
+        raise DownloadFailed(f"{public_address(url)}: {reason}") from None
     except URLError as error:
         reason = one_line(error.reason) if isinstance(error.reason, BaseException) else str(error.reason)
-        raise DownloadFailed(f"{shown(url)} cannot be reached: {reason}") from None
+        raise DownloadFailed(f"{public_address(url)} cannot be reached: {reason}") from None
     except DownloadFailed:
         raise
     except (HTTPException, OSError, ValueError) as error:  # ValueError: redirected to an invalid address
-        raise DownloadFailed(f"{shown(url)} cannot be reached: {one_line(error)}") from None
+        raise DownloadFailed(f"{public_address(url)} cannot be reached: {one_line(error)}") from None
     if response.headers.get_content_type() == "text/html" or response.headers.get("Content-Encoding"):
         kind = response.headers.get("Content-Encoding") or "text/html"
         response.close()
-        raise DownloadFailed(f"{shown(url)}: expected a file of weights, got an answer of type {kind}")
+        raise DownloadFailed(f"{public_address(url)}: expected a file of weights, got an answer of type {kind}")
     is_chunked = response.headers.get("Transfer-Encoding", "").lower() == "chunked"
     length = response.headers.get("Content-Length", "")
     if len(length) > MOST_DIGITS or not (is_chunked or length.isdecimal()):
         response.close()
-        raise DownloadFailed(f"{shown(url)}: the answer has no length, so that a cut one would look whole")
+        raise DownloadFailed(f"{public_address(url)}: the answer has no length, so that a cut one would look whole")
     return response
 
 
@@ -90,7 +86,9 @@ def first_byte(response: HTTPResponse, requested: int) -> int:
     content_range = response.headers.get("Content-Range", "")
     match = re.fullmatch(rf"bytes {requested}-(\d+)/(\d+|\*)", content_range)
     if match is None or match[2] not in ("*", str(int(match[1]) + 1)):
-        raise DownloadFailed(f"{shown(response.url)}: expected all bytes from {requested} on, got {content_range!r}")
+        raise DownloadFailed(
+            f"{public_address(response.url)}: expected all bytes from {requested} on, got {content_range!r}"
+        )
     return requested
 
 
@@ -109,5 +107,7 @@ class _Redirects(HTTPRedirectHandler):
         allowed = ("https",) if urlsplit(req.full_url).scheme == "https" else ("https", "http")
         if urlsplit(newurl).scheme not in allowed:  # urllib itself goes on to FTP
             fp.close()
-            raise DownloadFailed(f"{shown(req.full_url)}: redirected to {shown(newurl)}, which is refused")
+            raise DownloadFailed(
+                f"{public_address(req.full_url)}: redirected to {public_address(newurl)}, which is refused"
+            )
         return super().redirect_request(req, fp, code, msg, headers, newurl)

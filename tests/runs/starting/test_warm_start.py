@@ -9,6 +9,7 @@ import numpy as np
 import optax
 import pytest
 import recipe
+import web_server
 from flax.traverse_util import flatten_dict
 from hub_folder import write_hub_folder
 from safetensors.numpy import save_file
@@ -249,6 +250,24 @@ def test_weights_bring_their_net_and_the_command_resumes_without_them(tmp_path, 
     record_config(tmp_path / "run", started, 0)
     shutil.rmtree(tmp_path / "hub")
     assert parse(line) == started
+
+
+def test_the_query_of_an_address_is_not_recorded(tmp_path, monkeypatch, capsys):
+    write_hub_folder(tmp_path / "hub")
+    monkeypatch.setenv("RESNET_JAX_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with web_server.serve() as site:
+        body = (tmp_path / "hub/model.safetensors").read_bytes()
+        site.pages["/cifar_resnet8.safetensors"] = web_server.Page(body)
+        address = f"{site.address}/cifar_resnet8.safetensors"
+        started = parse(line := ["--workdir", f"{tmp_path}/run", "--init.from", f"{address}?key=secret"])
+        start = warm_start(f"{address}?key=secret", create_model("cifar_resnet8", num_classes=2), "ab")
+    assert started.model.name == "cifar_resnet8" and f"weights of {address}?... (cifar_resnet8" in start.message
+    (tmp_path / "run").mkdir()
+    record_config(tmp_path / "run", started, 0)
+    assert json.loads((tmp_path / "run/config.json").read_text())["config"]["init"]["from_"] == f"{address}?..."
+    shutil.rmtree(tmp_path / "cache")
+    assert parse(line) == started and "secret" not in str(start.origin) + "".join(capsys.readouterr())
 
 
 def test_a_configs_net_gives_way_to_that_of_the_weights_and_a_typed_one_is_an_error(tmp_path, capsys):

@@ -39,11 +39,14 @@ def test_a_file_is_downloaded_once(site, tmp_path):
 @pytest.mark.parametrize("length", ["length", "chunked"])
 def test_a_cut_download_is_resumed(site, tmp_path, length):
     site.pages["/net.pth"] = Page(BODY, cut=100_000)
-    with pytest.raises(DownloadFailed, match=r"/net.pth: stopped after 100,000 of 300,000 bytes \(.*\); try again"):
-        download(f"{site.address}/net.pth", tmp_path)
+    with pytest.raises(
+        DownloadFailed, match=r"/net.pth\?...: stopped after 100,000 of 300,000 bytes \(.*\); try again"
+    ):
+        download(f"{site.address}/net.pth?key=secret", tmp_path)
     assert files(tmp_path) == ["net.pth.part", "net.pth.part.json"]
+    assert "secret" not in (tmp_path / "net.pth.part.json").read_text()
     site.pages["/net.pth"] = Page(BODY, length=length)
-    assert download(f"{site.address}/net.pth", tmp_path).read_bytes() == BODY
+    assert download(f"{site.address}/net.pth?key=secret", tmp_path).read_bytes() == BODY
     assert files(tmp_path) == ["net.pth"] and ranges(site) == [None, "bytes=100000-"]
     assert site.requests[1][2]["if-range"] == '"first"'
 
