@@ -2,7 +2,8 @@
 
 import hashlib
 import threading
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -20,6 +21,7 @@ class Page:
     ranges: bool = True  # whether parts can be asked for
     length: str = "length"  # how the answer says how long it is: "length", "chunked" or "" for not at all
     headers: dict = field(default_factory=dict)
+    pause: float | None = None  # seconds before each byte
 
 
 @dataclass
@@ -75,10 +77,19 @@ def serve():
             self.send_header("Connection", "close")
             self.end_headers()
             if self.command == "GET":
-                self.wfile.write(body if page.cut is None else body[: page.cut])
+                self.write(body if page.cut is None else body[: page.cut], page.pause)
             self.close_connection = True
 
         do_HEAD = do_GET
+
+        def write(self, body, pause):
+            if pause is None:
+                self.wfile.write(body)
+                return
+            with suppress(ConnectionError):  # the client may have enough of it
+                for byte in body:
+                    time.sleep(pause)
+                    self.wfile.write(bytes([byte]))
 
         def start_of(self, page):
             asked = self.headers.get("Range", "")

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import time
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import BinaryIO
@@ -19,6 +20,7 @@ from resnet_jax.weights.sources.progress import Progress
 from resnet_jax.weights.sources.web import check_address, first_byte, open_address, validator
 
 CHUNK = 1 << 20
+LEAST, PERIOD = 1000, 60.0  # bytes that a server has to send in so many seconds
 
 
 def download(url: str, folder: Path, *, checksum: str | None = None, is_offline: bool = False) -> Path:
@@ -116,7 +118,7 @@ def _copy(response: HTTPResponse, output: BinaryIO, start: int, folder: Path, ur
     """Writes the answer behind the `start` bytes that are there.
 
     Raises:
-      DownloadFailed: the answer is cut, or the disk is too small for it.
+      DownloadFailed: the answer is cut or nearly stands still, or the disk is too small for it.
       OSError: it cannot be written.
     """
     length = response.headers.get("Content-Length", "")
@@ -126,11 +128,12 @@ def _copy(response: HTTPResponse, output: BinaryIO, start: int, folder: Path, ur
             f"{public_address(url)}: expected {total - start:,} free bytes in {str(folder)!r}, got {free:,}"
         )
     done, reason = start, "the connection was closed"
+    until, before = time.monotonic() + PERIOD, done
     with Progress(file_name(url), total) as progress:
         while True:
             progress.update(done)
             try:
-                block = response.read(CHUNK)
+                block = response.read1(CHUNK)  # waits for one packet alone
             except (HTTPException, OSError) as error:
                 total, reason = total or -1, one_line(error)
                 break
@@ -138,6 +141,11 @@ def _copy(response: HTTPResponse, output: BinaryIO, start: int, folder: Path, ur
                 break
             output.write(block)
             done += len(block)
+            if (now := time.monotonic()) > until:
+                if done - before < LEAST and done != total:
+                    total, reason = total or -1, f"less than {LEAST:,} bytes in {PERIOD:g} s"
+                    break
+                until, before = now + PERIOD, done
     if total is not None and done != total:
         of = f" of {total:,}" if total >= 0 else ""
         raise DownloadFailed(f"{public_address(url)}: stopped after {done:,}{of} bytes ({reason}); try again")
