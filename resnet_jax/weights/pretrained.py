@@ -91,7 +91,7 @@ def load_pretrained(
         sizes = {"num_classes": num_classes, "in_channels": in_channels}
         return _of_checkpoint(weights.path, model, dtype, **sizes, ema=bool(ema), allow_nonfinite=allow_nonfinite)
     path = weights.path
-    file = read_weights(path)
+    file = _read(weights)
     net_state = unwrap(file, ema)
     config: Mapping[str, Any] = read_hub_config(path)
     overrides, architecture = _dtypes(dtype), file.metadata.get("architecture")
@@ -131,8 +131,18 @@ def load_pretrained(
 
 def classes_of(source: str | Path, model: nn.Module, *, ema: bool | None = None) -> int:
     """Number of classes of the file's classifier, for a net of this kind; 0: none. Raises as `load_pretrained`."""
-    state = unwrap(read_weights(resolve(source).path), ema).tensors
+    state = unwrap(_read(resolve(source)), ema).tensors
     return class_count(state, names_in(state, model, _row(model)[0]))
+
+
+def _read(weights: Source) -> WeightFile:
+    """The arrays of a file. Raises UnreadableWeights, with what to remove if the file was downloaded."""
+    try:
+        return read_weights(weights.path)
+    except UnreadableWeights as error:
+        if not weights.is_cached:
+            raise
+        raise UnreadableWeights(f"{error}; removing {str(weights.path)!r} downloads it again") from None
 
 
 def _of_checkpoint(

@@ -36,6 +36,7 @@ class Source:
     path: Path  # a file of weights, an index of several, or the directory of a run or checkpoint
     published: PublishedWeights | None = None  # the row of the table; None: not known from the source's name
     is_checkpoint: bool = False
+    is_cached: bool = False  # downloaded to our own cache, from which it can be removed
 
 
 def resolve(
@@ -63,7 +64,8 @@ def resolve(
     if "://" in text:
         _check_no_revision(text, revision)
         folder = cache_folder(cache_dir) / "addresses" / hashlib.sha256(text.encode()).hexdigest()[:16]
-        return Source(_download(text, folder, checksum=published_checksum(text), is_offline=is_cached_only))
+        path = _download(text, folder, checksum=published_checksum(text), is_offline=is_cached_only)
+        return Source(path, is_cached=True)
     repository = None if _is_local(path, text) else REPOSITORY.fullmatch(text)
     if repository is None:
         _check_no_revision(text, revision)
@@ -72,7 +74,8 @@ def resolve(
     row = find_published(name) if revision is None and is_published_name(name) else None
     if row is not None and row.source == "torchvision" and row.url is not None:
         folder = cache_folder(cache_dir) / "torchvision"
-        return Source(_download(row.url, folder, checksum=row.checksum, is_offline=is_cached_only), row)
+        path = _download(row.url, folder, checksum=row.checksum, is_offline=is_cached_only)
+        return Source(path, row, is_cached=True)
     if row is None and revision is None and (hint := suggestion(name)):
         raise FileNotFoundError(f"no file {text!r}; {hint}")
     from resnet_jax.weights.sources.hub import download_repository

@@ -199,3 +199,13 @@ def test_the_address_of_published_weights_has_their_checksum(site, cache, torchv
     with pytest.raises(UnreadableWeights, match="is removed: expected a SHA-256 that begins with"):
         load_pretrained(torchvision.url)
     assert not file.exists()
+
+
+def test_a_wrong_answer_in_the_cache_can_be_removed(site, cache):
+    address = f"{site.address}/cifar_resnet8.safetensors"
+    site.pages["/cifar_resnet8.safetensors"] = Page(b'{"error": "busy"}')
+    with pytest.raises(UnreadableWeights, match="; removing '.*/addresses/.*' downloads it again$") as failure:
+        load_pretrained(address)
+    site.pages["/cifar_resnet8.safetensors"] = Page(BODY)
+    Path(str(failure.value).split("'")[-2]).unlink()
+    check(load_pretrained(address), row=None)
