@@ -58,7 +58,16 @@ def config_for(name: str, config: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def label_names(config: Mapping[str, Any], classes: int) -> tuple[str, ...] | None:
-    """Names of the classes in timm's configuration; None unless there are `classes` of them."""
+    """Names of the classes in timm's configuration; None unless there are `classes` of them.
+
+    Others than texts and numbers are ignored with a warning.
+    """
     nested = config.get("pretrained_cfg")
     names = config.get("label_names") or (nested.get("label_names") if isinstance(nested, dict) else None)
-    return tuple(map(str, names)) if isinstance(names, list) and len(names) == classes else None
+    if not isinstance(names, list) or len(names) != classes:
+        return None
+    if others := [name for name in names if not isinstance(name, str | int | float) or isinstance(name, bool)]:
+        problem = f"expected texts or numbers, got {listed(map(repr, others), 3)}"
+        warnings.warn(f"label_names of config.json are ignored: {problem}", stacklevel=4)
+        return None
+    return tuple(map(str, names))

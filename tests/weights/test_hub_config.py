@@ -9,7 +9,7 @@ from safetensors.numpy import save_file
 from resnet_jax import create_model, load_pretrained
 from resnet_jax.models import get_spec
 from resnet_jax.models.spec import IMAGENET
-from resnet_jax.weights.hub_config import config_for, read_hub_config
+from resnet_jax.weights.hub_config import config_for, label_names, read_hub_config
 from resnet_jax.weights.preprocessing import preprocess_for
 
 STATE = recipe.float32_state("resnet18")
@@ -66,3 +66,10 @@ def test_arguments_that_change_the_net_are_refused(tmp_path):
     (tmp_path / "config.json").write_text("[" * 100_000)
     with pytest.warns(UserWarning, match="not valid JSON"):
         assert read_hub_config(tmp_path / "model.safetensors") == {}
+
+
+def test_names_of_classes_are_texts_or_numbers():
+    assert label_names({"label_names": ["ant", 7, 0.5]}, 3) == ("ant", "7", "0.5")
+    for other in (None, {"a": 2}, True, ["bee"]):
+        with pytest.warns(UserWarning, match="label_names of config.json are ignored: expected texts or numbers, got "):
+            assert label_names({"label_names": ["ant", other]}, 2) is None
