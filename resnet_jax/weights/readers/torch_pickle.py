@@ -55,6 +55,7 @@ NAMES = re.compile(
     r"|ml_collections|timm)\.[\w.]+"
 )
 MOST_ENTRIES = 1_000_000
+MOST_LETTERS = 100_000_000  # of all names
 MOST_NESTING = 20
 MOST_METADATA = 100  # entries
 
@@ -125,19 +126,24 @@ def read_contents(tree: Any, storage_of: Callable[[StorageId], Storage]) -> Cont
 
 def _leaves(tree: Any) -> Iterator[tuple[str, Any]]:
     """Entries of nested dicts, and attributes of TorchScript's modules, that are neither."""
-    stack: list[tuple[tuple[str, ...], Any]] = [((), tree)]
-    count = 0
+    stack: list[tuple[int, str, Any]] = [(0, "", tree)]
+    count = letters = 0
     while stack:
-        path, value = stack.pop()
-        count += 1
-        if count > MOST_ENTRIES or len(path) > MOST_NESTING:  # a dict in a pickle may have many names
-            raise ValueError(f"it has more than {MOST_ENTRIES:,} entries, or dicts that are nested more than 20 deep")
+        depth, path, value = stack.pop()
         if isinstance(value, Record) and value.name.startswith("__torch__."):
             value = value.state
-        if isinstance(value, dict):
-            stack += [((*path, name), inner) for name, inner in reversed(value.items())]
-        elif path:
-            yield ".".join(path), value
+        if not isinstance(value, dict):
+            if depth:
+                yield path, value
+            continue
+        start = f"{path}." if depth else ""
+        count += len(value)
+        letters += sum(len(start) + len(name) for name in value)
+        # A dict in a pickle may have many names, and so may a long name.
+        if count > MOST_ENTRIES or letters > MOST_LETTERS or (value and depth == MOST_NESTING):
+            many = f"more than {MOST_ENTRIES:,} entries, or {MOST_LETTERS:,} letters in their names"
+            raise ValueError(f"it has {many}, or dicts that are nested more than {MOST_NESTING} deep")
+        stack += [(depth + 1, f"{start}{name}", inner) for name, inner in reversed(value.items())]
 
 
 def _without_parameter(value: Any) -> Any:

@@ -1,5 +1,7 @@
 """Names in PyTorch's pickles, and their values."""
 
+import time
+
 import pytest
 
 from resnet_jax.weights.readers.pickles import Global, Record
@@ -43,3 +45,14 @@ def test_a_dict_that_contains_itself_is_refused():
     tree["a"]["b"] = tree
     with pytest.raises(ValueError, match="nested more than 20 deep"):
         read_contents(tree, storage_of=lambda identifier: None)
+
+
+def test_many_long_names_are_refused_at_once():
+    """A pickle of a few kilobytes can have them: its dicts and texts may be used several times."""
+    tree = {"x": 1}
+    for _ in range(15):
+        tree = {letter * 1000: tree for letter in "ab"}
+    start = time.process_time()
+    with pytest.raises(ValueError, match="it has more than 1,000,000 entries, or 100,000,000 letters in their names"):
+        read_contents(tree, storage_of=lambda identifier: None)
+    assert time.process_time() - start < 2
