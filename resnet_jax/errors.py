@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
+SHOWN = 200  # letters of a name in a list
 COMPARED = 200  # letters of a name: comparing takes time that grows with the square of their number
 
 # Before training, and in a run.
@@ -186,7 +187,8 @@ def public_address(source: str) -> str:
 
 
 def listed(names: Iterable[str], most: int = 10) -> str:
-    """The first `most` names, and the number of the others."""
+    """The first `most` names, and the number of the others; of a long name its beginning and end."""
     names = list(names)
+    shown = [name if len(name) <= SHOWN else f"{name[: SHOWN - 60]}...{name[-57:]}" for name in names[:most]]
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return f"{', '.join(names[:most])}{more}"
+    return f"{', '.join(shown)}{more}"

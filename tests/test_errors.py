@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import resnet_jax
-from resnet_jax.errors import did_you_mean, public_address
+from resnet_jax.errors import did_you_mean, listed, public_address
 
 NETS = ["resnet18", "resnet50", "cifar_resnet20", "vgg"]
 
@@ -46,3 +46,8 @@ def test_addresses_are_shown_without_what_may_be_secret():
     assert public_address("https://me:secret@a.org:80/net.pth?token=secret#x") == "https://a.org:80/net.pth?..."
     for source in ("https://a.org/net.pth", "timm/resnet18.a1_in1k", "runs/what?"):
         assert public_address(source) == source
+
+
+def test_long_names_are_cut_in_lists():
+    assert listed(["a", "b" * 200, "c"], 2) == f"a, {'b' * 200} and 1 more"
+    assert listed(["a" * 10**6 + "b" * 57]) == "a" * 140 + "..." + "b" * 57
