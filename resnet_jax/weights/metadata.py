@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 from resnet_jax.errors import UnreadableWeights, one_line, one_of
@@ -30,9 +31,12 @@ def to_metadata(
     classes: Sequence[str] | None = None,
     preprocess: Preprocess | None = None,
 ) -> dict[str, str]:
-    """Metadata of a file: the net's name as it is, the rest as JSON."""
+    """Metadata of a file: the net's name as it is, the rest as JSON. The preprocessing's source has no folders."""
     values: dict[str, Any] = {"options": dict(options or {}), "classes": list(classes or ())}
-    values["preprocess"] = None if preprocess is None else preprocess.record()
+    if preprocess is not None:
+        source = Path(preprocess.source)
+        is_path = source.is_absolute() or source.suffix == ".json"
+        values["preprocess"] = preprocess.record() | ({"source": source.name} if is_path else {})
     return {"architecture": name} | {key: json.dumps(value) for key, value in values.items() if value}
 
 
