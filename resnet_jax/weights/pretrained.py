@@ -19,7 +19,7 @@ from resnet_jax.weights.fit import class_count, fit, names_in, new_head, with_ch
 from resnet_jax.weights.hub_config import check_arguments, config_for, read_hub_config
 from resnet_jax.weights.metadata import read_metadata
 from resnet_jax.weights.preprocessing import adapted_to, preprocess_for
-from resnet_jax.weights.published import by_checksum, class_names
+from resnet_jax.weights.published import class_names, of_file
 from resnet_jax.weights.readers import StoredArray, WeightFile, read_weights
 from resnet_jax.weights.recognition import LOOKALIKES, Match, recognise
 from resnet_jax.weights.sources import Source, resolve
@@ -49,7 +49,7 @@ def load_pretrained(
     net's arrays ("state_dict", "module.", "backbone.") are seen through. Arrays of something else in the file, such as
     a projection head, are not read, and a warning lists them; `notes` has both.
 
-    `preprocess` is that of the published weights which the source, or the checksum in the file's name, names; otherwise
+    `preprocess` is that of the published weights which the source, or the file's checksum and name, say; otherwise
     that of timm's `config.json` of this net beside the file. Else usual values for the net are assumed;
     `preprocess.source` says which. `classes` are the class names in this `config.json`, or those of the
     published weights that the source, the checksum or the tag in `config.json` names.
@@ -117,7 +117,7 @@ def load_pretrained(
     config = read_classes(path) if names.layout == "transformers" else config_for(name, config)
     if not isinstance(model, nn.Module):
         check_arguments(config, path.name)
-    row = weights.published or by_checksum(spec, path)
+    row = weights.published or of_file(spec, path)
     preprocess = preprocess_for(fitted.model, spec, name, names.layout, path, config, row)
     classes = class_names(spec, config, fitted.classes, row)
     if architecture == name and own_preprocess is not None:

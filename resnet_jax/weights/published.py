@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from resnet_jax.files import sha256
 from resnet_jax.models import ModelSpec
 from resnet_jax.models.published import PublishedWeights
 from resnet_jax.weights.hub_config import label_names
@@ -19,6 +22,29 @@ def by_checksum(spec: ModelSpec | None, file: Path) -> PublishedWeights | None:
     if spec is None or match is None:
         return None
     return next((row for row in reversed(spec.pretrained) if row.checksum == match[1]), None)
+
+
+def of_file(spec: ModelSpec | None, file: Path) -> PublishedWeights | None:
+    """The published weights that the file holds: as `by_checksum`, if its contents have this checksum.
+
+    Other contents, such as weights that were trained further and kept the name, are unknown, with a warning.
+    """
+    row = by_checksum(spec, file)
+    if row is None:
+        return None
+    status = file.stat()
+    digest = _digest(file.resolve(), status.st_size, status.st_mtime_ns)
+    if digest.startswith(str(row.checksum)):
+        return row
+    problem = f"{file.name} is not {row.name}, as its name says: its SHA-256 begins with {digest[:8]}"
+    warnings.warn(f"{problem}; it is read as an unknown file", stacklevel=3)
+    return None
+
+
+@lru_cache(maxsize=64)
+def _digest(file: Path, size: int, modified: int) -> str:
+    """The file's SHA-256; a process computes it again when the size or the time of the last change is another."""
+    return sha256(file)
 
 
 def class_names(

@@ -6,7 +6,7 @@ import pytest
 
 from resnet_jax.models import get_spec
 from resnet_jax.weights.labels import label_set
-from resnet_jax.weights.published import by_checksum, class_names
+from resnet_jax.weights.published import by_checksum, class_names, of_file
 
 RESNET50 = get_spec("resnet50")
 NAMES = label_set("imagenet-1k").names
@@ -26,6 +26,17 @@ V1 = by_checksum(RESNET50, Path("resnet50-0676ba61.pth"))
 def test_a_file_is_known_by_the_checksum_in_its_name(file, name):
     row = by_checksum(RESNET50, Path(file))
     assert (row and row.name) == name
+
+
+def test_contents_that_have_another_checksum_are_unknown(tmp_path, monkeypatch):
+    (file := tmp_path / "resnet50-0676ba61.pth").write_bytes(b"trained further")
+    with pytest.warns(
+        UserWarning, match="resnet50-0676ba61.pth is not torchvision/resnet50.IMAGENET1K_V1, as its name"
+    ):
+        assert of_file(RESNET50, file) is None
+    file.write_bytes(b"published")
+    monkeypatch.setattr("resnet_jax.weights.published.sha256", lambda path: "0676ba61" + "0" * 56)
+    assert of_file(RESNET50, file) == V1 and of_file(RESNET50, tmp_path / "mine.pth") is None
 
 
 def test_classes_come_from_the_configuration_then_the_published_weights():
