@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from resnet_jax.models import ModelSpec
+from resnet_jax.models import ModelSpec, get_spec, registered_name
 from resnet_jax.models.layers import Dense
 from resnet_jax.types import Variables, at_least_float32
 from resnet_jax.weights.convert import float32_shapes, to_variables
@@ -53,8 +53,9 @@ def fit(
     own = {key: array for key, array in state.items() if key.startswith(prefix)}
     if others := len(state) - len(own):
         notes += (f"arrays without the prefix {prefix!r} ({others}) are another net's and are not read",)
+    constants, own_constants = constants_for(model, names)
     net = model.clone(
-        **names.table.overrides,
+        **constants,
         num_classes=classes if num_classes is None else num_classes,
         in_channels=channels or model.in_channels,
     )
@@ -67,7 +68,22 @@ def fit(
     if has_new_head:
         notes += (new_head(classes, num_classes),)
     net, variables, adapted = with_channels(net, variables, net.in_channels if in_channels is None else in_channels)
-    return Fitted(net, variables, classes, notes + adapted)
+    return Fitted(net, variables, classes, notes + own_constants + adapted)
+
+
+def constants_for(model: Any, names: Names) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The library's values of the net's fields, without those that the caller chose, and a note on each of these.
+
+    A net without a row has no defaults to tell a choice from: it gets all values.
+    """
+    constants, name = dict(names.table.overrides), registered_name(model)
+    default: Any = model if name is None else get_spec(name).build()
+    chosen = [key for key in constants if getattr(model, key) not in (constants[key], getattr(default, key))]
+    notes = []
+    for key in chosen:
+        values = ", ".join(f"{option}={value}" for option, value in constants.pop(key).keywords.items())
+        notes.append(f"the net has its own {key}; the nets of this library ({names.layout}) have {values}")
+    return constants, tuple(notes)
 
 
 def names_in(state: State, model: nn.Module, spec: ModelSpec | None) -> Names:

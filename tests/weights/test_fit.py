@@ -1,6 +1,7 @@
 """Another number of classes and of input channels than a file's."""
 
 import math
+from functools import partial
 
 import jax
 import numpy as np
@@ -9,8 +10,10 @@ import recipe
 from safetensors.numpy import save_file
 
 from resnet_jax import create_model, load_pretrained
-from resnet_jax.models import shapes
-from resnet_jax.weights.fit import with_channels
+from resnet_jax.models import get_spec, shapes
+from resnet_jax.models.layers import BatchNorm
+from resnet_jax.weights.fit import constants_for, with_channels
+from resnet_jax.weights.names import Names
 
 STATE = recipe.float32_state("resnet18")
 
@@ -42,6 +45,17 @@ def test_input_channels_follow_timms_rule(file, channels):
     assert len(loaded.preprocess.mean) == (1 if channels == 1 else 0)
     again = load_pretrained(file, model=create_model("resnet18", in_channels=channels))
     jax.tree.map(np.testing.assert_array_equal, loaded.variables, again.variables)
+
+
+def test_a_norm_of_the_callers_choice_is_not_replaced_by_the_librarys():
+    names = Names("keras", get_spec("resnet50_v1").name_tables["keras"])
+    of_keras = names.table.overrides["norm"]
+    assert constants_for(create_model("resnet50_v1"), names) == ({"norm": of_keras}, ())
+    assert constants_for(create_model("resnet50_v1", norm=of_keras), names) == ({"norm": of_keras}, ())
+    constants, notes = constants_for(create_model("resnet50_v1", norm=partial(BatchNorm, epsilon=0.0)), names)
+    assert not constants
+    expected = "the net has its own norm; the nets of this library (keras) have epsilon=1.001e-05, decay=0.99"
+    assert notes == (expected,)
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50d", "resnet50_clip", "resnetv2_50", "efficientnet_b0"])
