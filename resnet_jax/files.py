@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, BinaryIO
 
 from resnet_jax.errors import check_type
@@ -58,6 +59,16 @@ def _finite(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: _finite(one) for name, one in value.items()}
     return [_finite(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def check_writable(file: Path) -> None:
+    """Makes the folder of a file. Raises ValueError if no file can be written there."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=file.parent):
+            pass
+    except OSError as error:
+        raise ValueError(f"{str(file)!r} cannot be written: {error.strerror}") from None
 
 
 def replace_file(file: Path, text: str | bytes) -> None:

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from resnet_jax.files import check_inside, replace_file, replaced, to_json
+from resnet_jax.files import check_inside, check_writable, replace_file, replaced, to_json
 
 
 def test_numbers_that_json_does_not_have_are_null():
@@ -24,6 +24,14 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     assert file.read_text() == "after"
     with pytest.raises(OSError):
         replace_file(tmp_path / "nowhere" / "a.json", "text")
+
+
+def test_a_place_without_a_folder_gets_one_and_one_below_a_file_is_refused(tmp_path):
+    check_writable(tmp_path / "new" / "a.csv")
+    assert [path.name for path in tmp_path.iterdir()] == ["new"] and not any((tmp_path / "new").iterdir())
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="file/a.csv' cannot be written: "):
+        check_writable(tmp_path / "file" / "a.csv")
 
 
 def test_links_out_of_a_folder_are_refused(tmp_path):

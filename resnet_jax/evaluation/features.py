@@ -14,7 +14,7 @@ import numpy as np
 
 from resnet_jax.errors import did_you_mean
 from resnet_jax.evaluation.predictions import forward_files
-from resnet_jax.files import replaced
+from resnet_jax.files import check_writable, replaced
 from resnet_jax.models import feature_info, shapes
 from resnet_jax.types import Array, Pretrained
 
@@ -60,7 +60,7 @@ def write_features(
     shape = layers[layer][-1:] if pool == "avg" else layers[layer]
     names: list[str] = []
     unreadable: dict[str, str] = {}
-    _check_writable(path)
+    check_writable(path)
     with replaced(path) as new, zipfile.ZipFile(new, "w") as archive, TemporaryFile(dir=path.parent) as rows:
         for file, row, error in forward_files(net, outputs, files, batch_size=batch_size):
             if row is None:
@@ -84,13 +84,3 @@ def _copy(archive: zipfile.ZipFile, name: str, shape: tuple[int, ...], rows: IO[
     with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
         np.lib.format.write_array_header_1_0(member, dict(header))
         shutil.copyfileobj(rows, member, COPIED)
-
-
-def _check_writable(path: Path) -> None:
-    """Makes the folder of a file. Raises ValueError if it cannot be written to."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        raise ValueError(f"{str(path)!r} cannot be written: {error.strerror}") from None

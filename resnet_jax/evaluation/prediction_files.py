@@ -5,10 +5,9 @@ from __future__ import annotations
 import csv
 import io
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Any
 
-from resnet_jax.files import replace_file, to_json
+from resnet_jax.files import check_writable, replace_file, to_json
 from resnet_jax.tasks import Predictions, Task
 
 
@@ -21,12 +20,7 @@ def check_file(path: str | Path) -> None:
     path = Path(path)
     if path.suffix not in (".csv", ".json") or path.is_dir():
         raise ValueError(f"expected a .csv or .json file for predictions, got {str(path)!r}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        raise ValueError(f"{str(path)!r} cannot be written: {error.strerror}") from None
+    check_writable(path)
 
 
 def write_predictions(path: str | Path, predictions: Predictions, task: Task, top: int = 5) -> None:

@@ -54,7 +54,7 @@ class Names:
         raise ValueError(f"{self.layout} has no name for {module}")
 
     def _numbers(self, numbers: dict[str, int]) -> dict[str, int]:
-        """The numbers in a path of ours, and those that follow from them: see `ModuleName`."""
+        """The numbers in a path of our variables, with those that `ModuleName` derives from them."""
         if "s" in numbers:
             numbers |= {"t": numbers["s"] - 1, "r": numbers["s"] + 1}
         if "k" in numbers:
@@ -67,7 +67,7 @@ class Names:
         return numbers
 
     def is_stored(self, path: Path) -> bool:
-        """Whether the library's files have this array of ours."""
+        """Whether the library's files have the array at `path` of our variables."""
         return path[-1] not in self.table.constants
 
     def conv_bias(self, path: Path) -> str | None:

@@ -80,12 +80,13 @@ def _splits(path: Path, files: list[Path]) -> dict[str, list[Path]]:
     splits: dict[str, list[Path]] = defaultdict(list)
     for file, split in named.items():
         shard = SHARD.fullmatch(file.stem)
-        if split is None and shard is None:
+        name = split or (shard and shard["name"])
+        if name is None:
             other = next(one for one in files if named[one])
             raise ValueError(
                 f"{file} names no split, though {other.name} beside it does; expected train, test or validation in it"
             )
-        splits[split or shard["name"]].append(file)  # type: ignore[index]
+        splits[name].append(file)
     return splits
 
 
