@@ -49,13 +49,14 @@ def create_model(
     name = registry.positional_name(name, overrides, stacklevel=3)
     if pretrained is False:
         return registry.create_model(name, **overrides)
-    from resnet_jax.models.published import find
+    from resnet_jax.models.published import find, published
     from resnet_jax.weights import load_pretrained
     from resnet_jax.weights.sources.tags import default_weights
 
     registry.get_spec(name)  # raises for an unknown name
     row = default_weights(name) if pretrained is True else None
-    if isinstance(pretrained, str) and ("/" in pretrained or Path(pretrained).exists()):
+    is_tag = pretrained in [row.tag for row in published(name)]  # also where a file or folder has this name
+    if isinstance(pretrained, str) and not is_tag and ("/" in pretrained or Path(pretrained).exists()):
         raise ValueError(
             f"expected pretrained to be a tag, got {pretrained!r}; did you mean load_pretrained({pretrained!r})?"
         )

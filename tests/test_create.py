@@ -48,6 +48,15 @@ def test_a_net_comes_with_its_default_weights_or_those_of_a_tag(rows):
         jax.tree.map(np.testing.assert_array_equal, loaded.variables, expected)
 
 
+def test_a_tag_is_a_tag_where_a_folder_has_its_name(rows, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("V1", "V3"):
+        (tmp_path / name).mkdir()
+    assert create_model("cifar_resnet8", pretrained="V1").preprocess.source == rows[0].name
+    with pytest.raises(ValueError, match="did you mean load_pretrained"):
+        create_model("cifar_resnet8", pretrained="V3")
+
+
 def test_options_of_the_net_and_of_its_head(rows):
     loaded = create_model("cifar_resnet8", pretrained=True, drop_path=0.1, dtype="bfloat16")
     assert loaded.model == MODEL.clone(drop_path=0.1, dtype="bfloat16")
