@@ -1,0 +1,1 @@
+"""Decoders on the features of a residual net: segmentation and detection."""
