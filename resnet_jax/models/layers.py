@@ -68,6 +68,18 @@ class Conv(nn.Module):
         return kernel
 
 
+class BiasedConv(Conv):
+    """Convolution with a bias: a `Conv` with the parameter "bias" [features]."""
+
+    bias_init: Initializer = nn.initializers.zeros
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        y = super().__call__(x)
+        bias = ops.unshard(self.param("bias", self.bias_init, (self.features,), self.param_dtype))
+        return y + bias.astype(y.dtype).reshape((1,) * (y.ndim - 1) + (-1,))
+
+
 class StandardizedConv(Conv):
     """Convolution with kernels of mean 0 and variance 1 per output channel (Qiao et al. 2019, eq. 5; BiT's epsilon)."""
 

@@ -8,7 +8,7 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
 from resnet_jax.models import create_model
-from resnet_jax.models.layers import BatchNorm, CondConv, Conv, GroupNorm, StandardizedConv
+from resnet_jax.models.layers import BatchNorm, BiasedConv, CondConv, Conv, GroupNorm, StandardizedConv
 
 X = np.random.default_rng(0).standard_normal((8, 4, 4, 3)) * 3 + 1
 
@@ -130,6 +130,13 @@ def test_any_net_takes_conditional_convolutions():
     assert variables["params"]["stage2_block0"]["shortcut"]["conv"]["kernel"].shape == (4, 1, 1, 64, 128)
     assert np.isfinite(jax.jit(lambda v: net.apply(v, x, train=False).logits)(variables)).all()
     assert create_model("resnet18", conv=CondConv) == create_model("resnet18", conv=CondConv)
+
+
+def test_a_biased_convolution_adds_its_bias(x64):
+    layer = BiasedConv(5, 3, bias_init=nn.initializers.constant(2.0), **DOUBLE)
+    params = layer.init(jax.random.key(0), jnp.asarray(X))["params"]
+    plain = Conv(5, 3, **DOUBLE).apply({"params": {"kernel": params["kernel"]}}, jnp.asarray(X))
+    np.testing.assert_array_equal(layer.apply({"params": params}, jnp.asarray(X)), plain + 2)
 
 
 def test_standardised_kernels_have_mean_0_and_variance_1(x64):
