@@ -28,7 +28,9 @@ Dtype = Any  # what jnp.dtype takes: jnp.bfloat16, "bfloat16", ...
 Batch = Mapping[str, Any]  # image [N, H, W, C], label int [N] or float [N, K], mask float [N] (0: padding)
 Variables = dict[str, Any]  # {"params": ..., "batch_stats": ...}; no "batch_stats" in a net without BatchNorm
 Metrics = dict[str, Array]  # float32 sums over examples, and their "count": divide last
-LabelKind = Literal["class", "multi-hot", "targets"]  # int [N]; 0 or 1 in float32 [N, K]; numbers, float32 [N, T]
+# Labels of a batch: int [N]; 0 or 1 in float32 [N, K]; numbers, float32 [N, T]; a class for each pixel, uint8
+# [N, H, W]; objects, int [N, B], with their boxes. See `data.loading.dense`.
+LabelKind = Literal["class", "multi-hot", "targets", "pixels", "boxes"]
 
 
 def at_least_float32(dtype: Any) -> Any:

@@ -1,7 +1,7 @@
 """Kinds of labels: one class per example, several classes at once, or numbers to predict.
 
 Labels of n examples are int [n] (classes) or float32 [n, K]: multi-hot (0 or 1 for each of K classes) or K targets. A
-source's `classes` name the columns.
+source's `classes` name the columns. Dense labels, of pixels and boxes, are in `annotations`.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import hashlib
 
 import numpy as np
 
+from resnet_jax.data.sources.annotations import Annotations
 from resnet_jax.types import LabelKind as LabelKind
 
-Label = int | np.ndarray  # a class, or float32 [K]
+Label = int | np.ndarray | Annotations  # a class, float32 [K], a label map (uint8 [H, W]) or objects
 
 
 def count_in_words(kind: LabelKind, count: int) -> str:

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from resnet_jax.data.sources.array_source import ArraySource
+from resnet_jax.data.sources.dense import DenseSource
 from resnet_jax.data.sources.held_out import HELD_OUT, TRAINING, Sides, held_out
 from resnet_jax.data.sources.identity import Identity
 from resnet_jax.data.sources.image_files import ImageFileSource
@@ -17,19 +18,21 @@ from resnet_jax.data.sources.slices import slice_bounds, spread
 from resnet_jax.data.sources.subsets import JoinedSource, identify
 from resnet_jax.errors import did_you_mean
 
+Source = ImageFileSource | ArraySource | DenseSource
+
 
 @dataclass(frozen=True, eq=False)
 class LazySplit:
     """A split that is read at its first use."""
 
     count: int  # images, as far as known without reading them
-    read: Callable[[], ImageFileSource | ArraySource]
+    read: Callable[[], Source]
 
     def __len__(self) -> int:
         return self.count
 
     @cached_property
-    def examples(self) -> ImageFileSource | ArraySource:
+    def examples(self) -> Source:
         return self.read()
 
 
@@ -38,7 +41,7 @@ class StoredDataset:
     """A dataset in files or in memory; see `protocols.Dataset`."""
 
     name: str
-    parts: Mapping[str, ImageFileSource | ArraySource | LazySplit]
+    parts: Mapping[str, Source | LazySplit]
     remarks: tuple[str, ...] = ()
     unlabelled: Mapping[str, str] = field(default_factory=dict)  # splits that cannot be used, and why
     fixed: bool = False  # never changes, and is stored in a random order, which parts are cut from
@@ -54,7 +57,7 @@ class StoredDataset:
         """The remarks, and the splits that are not used."""
         return (*self.remarks, *(f"split {name!r} is not used: {why}" for name, why in self.unlabelled.items()))
 
-    def examples(self, split: str) -> ImageFileSource | ArraySource | JoinedSource:
+    def examples(self, split: str) -> Source | JoinedSource:
         """A split, or parts of one or several: "train[:80%]", "train[held-out]", "train+val[10:]".
 
         "train[held-out]" is a fifth of the images, chosen by their contents (see `held_out.held_out`), and
@@ -76,13 +79,15 @@ class StoredDataset:
             positions[name] = np.concatenate([positions[name], index]) if name in positions else index
         return positions
 
-    def _part(self, name: str, index: np.ndarray | None) -> ImageFileSource | ArraySource:
+    def _part(self, name: str, index: np.ndarray | None) -> Source:
         whole, known = self._whole(name), self._identities.get(name)
         if known is not None and isinstance(whole, ImageFileSource):
             whole = replace(whole, contents=known.fingerprints)
+        if known is not None and isinstance(whole, DenseSource) and isinstance(whole.images, ImageFileSource):
+            whole = replace(whole, images=replace(whole.images, contents=known.fingerprints))
         return whole if index is None else whole.take(index)
 
-    def _whole(self, name: str) -> ImageFileSource | ArraySource:
+    def _whole(self, name: str) -> Source:
         whole = self.parts[name]
         return whole.examples if isinstance(whole, LazySplit) else whole
 
@@ -107,12 +112,12 @@ class StoredDataset:
         whole = self._whole(name)
         if part in (f"{name}[{TRAINING}]", f"{name}[{HELD_OUT}]"):
             identity = self._identity(name)
-            held = held_out(identity.fingerprints, strata(whole.labels))
+            held = held_out(identity.fingerprints, _strata(whole))
             held = held if self.sides is None else self.sides.apply(held, identity)
             index = np.flatnonzero(held == part.endswith(f"[{HELD_OUT}]"))
         else:
             start, stop = slice_bounds(part, len(whole))
-            order = np.arange(len(whole)) if self.fixed else spread(strata(whole.labels))
+            order = np.arange(len(whole)) if self.fixed else spread(_strata(whole))
             index = np.sort(order[start:stop])
         if not len(index):
             raise ValueError(f"{self.name}: {part!r} is empty; {name!r} has {len(whole)} images")
@@ -122,3 +127,8 @@ class StoredDataset:
         if name not in self._identities:
             self._identities[name] = identify(self._whole(name), "contents")
         return self._identities[name]
+
+
+def _strata(source: Source) -> np.ndarray:
+    """Groups of images that parts of a split share evenly: int [n]; one group where labels are dense."""
+    return np.zeros(len(source), np.int32) if isinstance(source, DenseSource) else strata(source.labels)

@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
+from resnet_jax.data.sources.annotations import (
+    Annotations,
+    DenseKind,
+    as_annotations,
+    is_label_map,
+    relabel_annotations,
+)
 from resnet_jax.data.sources.array_source import ArraySource
 from resnet_jax.data.sources.class_names import join_names, places, split_names
+from resnet_jax.data.sources.dense import DenseSource
 from resnet_jax.data.sources.identity import Identity
 from resnet_jax.data.sources.image_files import ImageFileSource
 from resnet_jax.data.sources.label_kinds import Label, LabelKind
@@ -24,9 +33,12 @@ class RelabelledSource:
     examples: DataSource
     classes: tuple[str, ...]
     label_kind: LabelKind | None = None  # None: not known
+    drop_others: bool = False  # of dense labels: objects of other classes are dropped, their pixels ignored
 
     def __post_init__(self) -> None:
         """Raises ValueError for a class that `classes` does not have, or missing targets."""
+        if self.drop_others:
+            return
         unknown = [name for name, place in zip(self.examples.classes, self._places, strict=True) if place < 0]
         if unknown:
             expected = join_names(self.classes)
@@ -48,6 +60,8 @@ class RelabelledSource:
 
     def __getitem__(self, index: int) -> tuple[bytes | np.ndarray, Label]:
         data, label = self.examples[index]
+        if isinstance(label, Annotations) or is_label_map(label):
+            return data, relabel_annotations(label, np.array(self._places))
         if isinstance(label, np.ndarray):
             return data, relabel(label[None], self.examples.classes, self.classes)[0]
         if not 0 <= label < len(self.examples.classes):
@@ -59,6 +73,21 @@ class RelabelledSource:
 
     def identity(self, index: np.ndarray, kind: str) -> Identity:
         return self.examples.identity(index, kind)
+
+    def label(self, index: int) -> Any:
+        """The dense label of an example, by `classes`; see `DenseSource.label`."""
+        return relabel_annotations(dense(self.examples).label(index), np.array(self._places))
+
+    def annotations(self, index: int) -> Annotations:
+        return as_annotations(self.label(index))
+
+    def presence(self) -> np.ndarray:
+        """See `DenseSource.presence`: int [n, K]."""
+        counts = dense(self.examples).presence()
+        chosen = [old for old, new in enumerate(self._places) if new >= 0]
+        columns = np.zeros((len(counts), len(self.classes)), counts.dtype)
+        columns[:, [self._places[old] for old in chosen]] = counts[:, chosen]
+        return columns
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,17 +120,28 @@ class Subset:
         identity = self.examples.identity(self.index[index], kind)
         return identity if self.labels is None else replace(identity, labels=self.labels[index].astype(np.int32))
 
+    def label(self, index: int) -> Any:
+        """The dense label of an example; see `DenseSource.label`."""
+        return dense(self.examples).label(int(self.index[index]))
+
+    def annotations(self, index: int) -> Annotations:
+        return as_annotations(self.label(index))
+
+    def presence(self) -> np.ndarray:
+        """See `DenseSource.presence`: int [n, K]."""
+        return dense(self.examples).presence()[self.index]
+
 
 @dataclass(frozen=True, eq=False)
 class JoinedSource:
     """Parts of several splits, one after the other."""
 
-    parts: Sequence[ImageFileSource | ArraySource]
+    parts: Sequence[ImageFileSource | ArraySource | DenseSource]
     classes: tuple[str, ...]
 
     @property
     def labels(self) -> np.ndarray:
-        return np.concatenate([part.labels for part in self.parts])
+        return np.concatenate([part.labels for part in self.parts if not isinstance(part, DenseSource)])
 
     def __len__(self) -> int:
         return sum(map(len, self.parts))
@@ -123,7 +163,19 @@ class JoinedSource:
         arrays = zip(*((one.fingerprints, one.names, one.labels) for one in identities), strict=True)
         return Identity(identities[0].kind, *(np.concatenate(x)[back] for x in arrays))
 
-    def _place(self, index: int) -> tuple[ImageFileSource | ArraySource, int]:
+    def label(self, index: int) -> Any:
+        """The dense label of an example; see `DenseSource.label`."""
+        part, place = self._place(index)
+        return dense(part).label(place)
+
+    def annotations(self, index: int) -> Annotations:
+        return as_annotations(self.label(index))
+
+    def presence(self) -> np.ndarray:
+        """See `DenseSource.presence`: int [n, K]."""
+        return np.concatenate([dense(part).presence() for part in self.parts])
+
+    def _place(self, index: int) -> tuple[ImageFileSource | ArraySource | DenseSource, int]:
         if not 0 <= index < len(self):
             raise IndexError(index)
         for part in self.parts:
@@ -131,6 +183,22 @@ class JoinedSource:
                 break
             index -= len(part)
         return part, index
+
+
+def dense_kind(source: object) -> DenseKind | None:
+    """The kind of a source's labels if they are dense; None: they are not."""
+    if isinstance(source, DenseSource):
+        return source.label_kind
+    if isinstance(source, JoinedSource):
+        return dense_kind(source.parts[0])
+    return dense_kind(source.examples) if isinstance(source, Subset | RelabelledSource) else None
+
+
+def dense(source: object) -> DenseSource | JoinedSource | Subset | RelabelledSource:
+    """A source whose labels are dense. Raises TypeError for another."""
+    if dense_kind(source) is None or not isinstance(source, DenseSource | JoinedSource | Subset | RelabelledSource):
+        raise TypeError(f"expected a source of label_kind='pixels' or 'boxes', got a {type(source).__name__}")
+    return source
 
 
 def relabel(labels: np.ndarray, names: Sequence[str], classes: Sequence[str]) -> np.ndarray:
@@ -171,6 +239,11 @@ def select_classes(
     names = tuple(source.classes[label] for label in selected)
     if len(set(names)) < len(names):
         raise ValueError(f"classes {', '.join(names)}; expected each class once")
+    if dense_kind(source) is not None:
+        if per_class is not None:
+            hint = "a part of the split is smaller: train[:100]"
+            raise ValueError(f"per_class={per_class}: an image has objects of several classes; {hint}")
+        return RelabelledSource(source, names, drop_others=True)
     all_labels = labels_of(source, skip_unreadable=skip_unreadable)
     if all_labels.ndim != 1:
         asked = f"per_class={per_class}" if classes is None else f"classes={classes!r}"
@@ -188,6 +261,8 @@ def select_classes(
 
 def known_labels(source: DataSource) -> np.ndarray | None:
     """int [n] or float32 [n, K]; None where labels are known only once the examples are read."""
+    if dense_kind(source) is not None:
+        return None
     if isinstance(source, ImageFileSource | ArraySource | JoinedSource):
         return source.labels
     if isinstance(source, Subset):
