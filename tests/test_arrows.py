@@ -45,12 +45,22 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     "models.resnet": ("types", "ops", "models.options", "models.partials", *BLOCK_BASE, *MODEL_PARTS),
     "models.skipnet": ("types", "ops", *BLOCK_BASE, "models.phases", "models.resnet", *MODEL_PARTS),
     "models.sorting": (),
+    # Decoders take the feature maps of a net: they know its class, and no row of the registry.
+    "models.decoders": (
+        "types",
+        "ops",
+        "models.options",
+        "models.partials",
+        "models.resnet",
+        *BLOCK_BASE,
+        "models.decoders",
+    ),
     "models.published": ("types", "errors"),
     "models.spec": ("types", "models.partials", "models.published"),
     "models.zoo.libraries": ("types", "models.layers", "models.partials", "models.spec"),
     "models.zoo": (
         *("types", "ops", "models.layers", "models.partials", "models.resnet", "models.skipnet", "models.spec"),
-        *("models.blocks", "models.zoo", *MODEL_PARTS),
+        *("models.blocks", "models.zoo", "models.decoders", *MODEL_PARTS),
     ),
     "models.inspect": ("types", "ops", "models.options", "models.registry", "models.resnet"),
     "models": (*BASE, "ops", "models"),

@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 
 from resnet_jax.models import as_model, create_model, feature_names, natural_key, shapes
-from resnet_jax.models.inspect import ImageSize, spatial_sizes
+from resnet_jax.models.inspect import ImageSize, backbone_of, spatial_sizes
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,8 @@ def summary(name: str | nn.Module, image_size: ImageSize | None = None) -> Summa
     size = model.image_size if image_size is None else image_size
     size = tuple(size) if isinstance(size, Sequence) else size
     outputs, variables, macs, other_macs = shapes(model, size)
-    params, stats = variables["params"], variables.get("batch_stats", {})
+    params, stats = _flat(variables["params"]), _flat(variables.get("batch_stats", {}))
+    macs, other_macs = _below_backbone(macs), _below_backbone(other_macs)
     components = {
         child: ComponentSummary(
             name=child,
@@ -96,8 +97,8 @@ def summary(name: str | nn.Module, image_size: ImageSize | None = None) -> Summa
         )
         for child in sorted(params, key=natural_key)
     }
-    maps = outputs.features | {"head": outputs.logits}
-    names = (*feature_names(model), "head")
+    maps = _maps(model, outputs, size)
+    names = (*feature_names(model), *(["head"] if "head" in maps or "head" in params else []))
     others = [child for child in components if "_block" not in child and child not in names]
     stages = {}
     for stage in (*names, *others):
@@ -121,6 +122,24 @@ def totals(name: str) -> Summary:
         if stage.depth > 2:
             components += [traced.blocks[f"stage{number}_block1"]] * (stage.depth - 2)
     return Summary(name, traced.image_size, _sum("total", components), {}, {})
+
+
+def _maps(model: Any, outputs: Any, size: ImageSize) -> dict[str, Any]:
+    """The output of each stage; for a segmenter those of the backbone, and its logits as the decoder's."""
+    if backbone_of(model) is model:
+        return outputs.features | {"head": outputs.logits}
+    maps = shapes(backbone_of(model), size).outputs.features
+    heads = {"decoder": getattr(outputs, "logits", None), "auxiliary": getattr(outputs, "auxiliary", None)}
+    return maps | {name: x for name, x in heads.items() if x is not None}
+
+
+def _flat(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Children by name, with those of the backbone in its place."""
+    return {**tree.get("backbone", {}), **{name: x for name, x in tree.items() if name != "backbone"}}
+
+
+def _below_backbone(macs: Mapping[str, int]) -> dict[str, int]:
+    return {path.removeprefix("backbone/"): count for path, count in macs.items()}
 
 
 def _macs_of(child: str, macs: Mapping[str, int]) -> int:

@@ -70,16 +70,22 @@ def feature_names(model: nn.Module) -> tuple[str, ...]:
 def feature_info(model: str | nn.Module, image_size: ImageSize = 224) -> dict[str, Feature]:
     """Channels and stride of each map of `Outputs.features`, in order, for a net or a model name.
 
-    Both are the same for every `image_size`, which has the meaning that it has in `shapes`.
+    For a segmenter or detector they are those of its backbone. Both are the same for every `image_size`, which has the
+    meaning that it has in `shapes`.
 
     Raises:
       ValueError: no model of this name, or a size that no input can have.
     """
-    net = as_model(model)
+    net = backbone_of(as_model(model))
     sides = [-(-side // 32) * 32 for side in spatial_sizes(image_size)]  # multiples of the strides
     features = shapes(net, sides).outputs.features
     sizes = {name: features[name].shape for name in feature_names(net)}
     return {name: Feature(size[-1], sides[0] // size[1]) for name, size in sizes.items()}
+
+
+def backbone_of(model: nn.Module) -> Any:
+    """The net that makes the feature maps: the backbone of a segmenter or detector, any other net itself."""
+    return getattr(model, "backbone", model)
 
 
 def spatial_sizes(image_size: ImageSize) -> tuple[int, ...]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
@@ -15,9 +17,9 @@ from resnet_jax.models.partials import Partial
 from resnet_jax.models.sorting import natural_key
 from resnet_jax.models.spec import ModelSpec
 from resnet_jax.models.stems import STEMS
-from resnet_jax.models.zoo import cifar, clip, efficientnet, imagenet, preact, skipnet, variants
+from resnet_jax.models.zoo import cifar, clip, efficientnet, imagenet, preact, segmentation, skipnet, variants
 
-FAMILIES = (cifar, imagenet, variants, preact, clip, efficientnet, skipnet)
+FAMILIES = (cifar, imagenet, variants, preact, clip, efficientnet, skipnet, segmentation)
 MODELS: dict[str, ModelSpec] = {
     name: replace(spec, name=name) for family in FAMILIES for name, spec in family.MODELS.items()
 }
@@ -51,11 +53,17 @@ def get_spec(model: str | nn.Module) -> ModelSpec:
 
 
 def registered_name(model: nn.Module) -> str | None:
-    """The name that `create_model` built a net by; None for other nets, and for copies with other `stages`."""
+    """The name that `create_model` built a net by; None for other nets, and for copies with other `stages`.
+
+    A dense net on a backbone that is not registered has no name either.
+    """
     name = getattr(model, "registry_name", None)
     if name not in MODELS:
         return None
-    original = MODELS[name].build(parent=None)  # inside a compact method it must not become a submodule
+    if MODELS[name].takes_backbone:
+        backbone: Any = model
+        return name if registered_name(backbone.backbone) is not None else None
+    original = create_model(MODELS[name].backbone or name, parent=None)  # parent: not a submodule of a compact method's
     return name if getattr(model, "stages", None) == getattr(original, "stages", None) else None
 
 
@@ -64,6 +72,10 @@ def create_model(name: str | None = None, /, **overrides: Any) -> nn.Module:
 
     `stem` may be "imagenet", "cifar", "deep" or "halving"; dtypes may be strings ("bfloat16"). Equal arguments give
     equal, hashable modules. Flax's `name` and `parent` are valid, too: the name of a submodule.
+
+    A segmenter or detector has the fields of its class (`DeepLabV3`, ...) as options, and passes all others to its
+    backbone. The nets that are not named after a backbone ("deeplabv3", ...) take `backbone`: a name, or a net, whose
+    fields stay as they are.
 
     `output_stride` 8 or 16 keeps the last maps finer: later strides become dilations. `dilation` is the rule for the
     pools in branches and shortcuts (D, T, anti-aliased, RS and Res2Net nets, CLIP's towers): "timm" does not dilate
@@ -76,18 +88,63 @@ def create_model(name: str | None = None, /, **overrides: Any) -> nn.Module:
     """
     name = positional_name(name, overrides, stacklevel=3)
     spec = get_spec(name)
+    if spec.is_dense:
+        return _on_backbone(spec, overrides)
     default: Any = spec.build(parent=None)  # inside a compact method it must not become a submodule
-    fields = [field for field in default.__dataclass_fields__ if field not in NOT_OPTIONS]
+    return spec.build(registry_name=name, **_checked(name, overrides, default))
+
+
+def _on_backbone(spec: ModelSpec, options: dict[str, Any]) -> nn.Module:
+    """A dense net: fields of its class are its options, and all others are the backbone's."""
+    kind = _class_of(spec)
+    if "backbone" in options and not spec.takes_backbone:
+        generic = next(name for name, row in MODELS.items() if row.takes_backbone and _class_of(row) is kind)
+        hint = f'create_model("{generic}", backbone=...) takes one'
+        raise TypeError(f"{spec.name} has no option 'backbone'; {hint}")
+    fields = [*kind.__dataclass_fields__]
+    dense = {option: options.pop(option) for option in fields if option in options and option not in NOT_OPTIONS[2:]}
+    backbone = dense.pop("backbone", spec.backbone)
+    check_type(backbone, (str, nn.Module), "backbone to be a model name (str) or a net of create_model")
+    net: Any = create_model(backbone, parent=None) if isinstance(backbone, str) else as_model(backbone)
+    if hasattr(net, "backbone"):
+        raise ValueError(f"backbone: expected a net with one output per image, got {type(net).__name__}")
+    values = _checked(spec.name, options, net, [field for field in fields if field not in NOT_OPTIONS])
+    if isinstance(backbone, str):
+        values = {"image_size": spec.image_size, **_defaults(spec, net), **values}
+    return spec.build(backbone=net.clone(num_classes=0, **values), registry_name=spec.name, **dense)
+
+
+def _class_of(spec: ModelSpec) -> Any:
+    """The class of the net that a row builds."""
+    build: Any = spec.build
+    while isinstance(build, Partial):
+        build = build.func
+    return build
+
+
+def _defaults(spec: ModelSpec, net: Any) -> dict[str, Any]:
+    """The row's options of a backbone that is chosen by name; an output stride only if the net has a larger one."""
+    options = dict(spec.backbone_options)
+    strides = net.stem.total_strides * math.prod(stage.strides for stage in net.stages)
+    if options.get("output_stride", 0) >= strides:
+        del options["output_stride"]
+    return options
+
+
+def _checked(name: str, overrides: dict[str, Any], net: Any, others: Sequence[str] = ()) -> dict[str, Any]:
+    """Options of a net of this kind, with the stem's class for its name. Raises TypeError for unknown ones."""
+    fields = [field for field in net.__dataclass_fields__ if field not in NOT_OPTIONS]
     for field in overrides:
         if field == "pretrained":
             raise TypeError(f'resnet_jax.create_model("{name}", pretrained=True) returns the net with its weights')
         if field not in fields and field not in ("parent", "name"):
             hint = "a net always returns them: model.apply(...).features" if field == "features_only" else ""
-            raise TypeError(f"{name} has no option {field!r}; {hint or did_you_mean(field, fields)}")
-    if isinstance(stem := overrides.get("stem"), str):
-        check_choice("stem", stem, STEMS)
-        overrides["stem"] = Partial(STEMS[stem], bare=True) if getattr(default.stem, "bare", False) else STEMS[stem]
-    return spec.build(registry_name=name, **overrides)
+            raise TypeError(f"{name} has no option {field!r}; {hint or did_you_mean(field, [*others, *fields])}")
+    if not isinstance(stem := overrides.get("stem"), str):
+        return overrides
+    check_choice("stem", stem, STEMS)
+    bare = getattr(net.stem, "bare", False)
+    return {**overrides, "stem": Partial(STEMS[stem], bare=True) if bare else STEMS[stem]}
 
 
 def positional_name(name: str | None, overrides: dict[str, Any], stacklevel: int) -> str:

@@ -77,11 +77,21 @@ class ModelSpec:
     preprocess: Preprocess | None = None  # of the first published weights; None: no library publishes weights
     name: str = ""  # in the registry, which fills it in
     is_gated: bool = False  # whether the net is a `models.phases.Gated`
+    # Of a dense net, which `build` makes from a backbone: the name of the backbone, and options that are not its own.
+    backbone: str | None = None
+    backbone_options: Mapping[str, Any] = field(default_factory=dict)
+    takes_backbone: bool = False  # whether `backbone` is an option of `create_model`, another net or its name
 
     @property
     def pretrained(self) -> tuple[PublishedWeights, ...]:
         """Published weights, the default first; the table is read when first used."""
         return published(self.name)
 
+    @property
+    def is_dense(self) -> bool:
+        """Whether the net has predictions for places of the image: a segmenter or a detector."""
+        return self.backbone is not None
+
     def __post_init__(self) -> None:
-        object.__setattr__(self, "build", Partial(self.build, image_size=self.image_size))
+        size = {} if self.is_dense else {"image_size": self.image_size}  # a dense net has its backbone's
+        object.__setattr__(self, "build", Partial(self.build, **size))

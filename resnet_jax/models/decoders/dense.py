@@ -1,0 +1,140 @@
+"""What all dense nets share: a backbone, and decoders on its feature maps."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import field
+from functools import partial
+from typing import Any, ClassVar, NamedTuple
+
+import flax.linen as nn
+
+from resnet_jax import ops
+from resnet_jax.models.context import Activation, BlockContext
+from resnet_jax.models.options import check_choice, check_integer, stage_names
+from resnet_jax.models.partials import Partial
+from resnet_jax.models.resnet import ResNet, Stage
+from resnet_jax.types import Array, Dtype
+
+FLAX_ARGUMENTS = ("_deep_clone", "_reset_names")  # of `flax.linen.Module.clone`
+
+
+class SegmentationOutputs(NamedTuple):
+    """Logits of every pixel of the images, and the backbone's feature maps. Unused entries cost nothing under jit."""
+
+    logits: Array  # [N, H, W, K], at least float32
+    auxiliary: Array | None  # [N, H, W, K] of the auxiliary head, at least float32; None: the net has none
+    features: dict[str, Array]  # "stem", "stage1", ...: [N, H/s, W/s, C]
+
+
+class DenseNet(nn.Module):
+    """A net with predictions for places of the image: `backbone`, and decoders on its feature maps.
+
+    Options of the backbone (`in_channels`, `dtype`, `bn_axis`, `output_stride`, ...) read as attributes, and `clone`
+    passes them on. `frozen_norms` has names of the backbone's stages and of the net's `parts`, or "all".
+    """
+
+    backbone: ResNet  # without a head
+    num_classes: int
+    # Stages and parts whose norms use and keep running statistics in training; None: as the backbone has them.
+    frozen_norms: tuple[str, ...] | None = None
+    registry_name: str | None = field(default=None, compare=False, repr=False)  # set by `create_model`
+
+    parts: ClassVar[tuple[str, ...]] = ()  # submodules beside the backbone
+
+    def __post_init__(self) -> None:
+        self.num_classes = check_integer("num_classes", self.num_classes, self.least_classes)
+        if self.frozen_norms is not None:
+            names = (self.frozen_norms,) if isinstance(self.frozen_norms, str) else tuple(self.frozen_norms)
+            stages = ("all", *stage_names(self.backbone.stages))
+            for name in names:
+                check_choice("frozen_norms", name, (*stages, *self.parts))
+            of_backbone = tuple(name for name in names if name in stages)
+            if of_backbone != self.backbone.frozen_norms:
+                self.backbone = self.backbone.clone(frozen_norms=of_backbone)
+            self.frozen_norms = names
+        super().__post_init__()
+
+    least_classes: ClassVar[int] = 0  # 0: no classifier, logits [N, H, W, 0]
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        return self.backbone.stages
+
+    @property
+    def in_channels(self) -> int:
+        return self.backbone.in_channels
+
+    @property
+    def image_size(self) -> int:
+        return self.backbone.image_size
+
+    @property
+    def dtype(self) -> Dtype:
+        return self.backbone.dtype
+
+    @property
+    def param_dtype(self) -> Dtype:
+        return self.backbone.param_dtype
+
+    @property
+    def bn_axis(self) -> str | None:
+        return self.backbone.bn_axis
+
+    @property
+    def bn_group_size(self) -> int | None:
+        return self.backbone.bn_group_size
+
+    @property
+    def norm(self) -> Any:
+        return self.backbone.norm
+
+    @property
+    def conv(self) -> Any:
+        return self.backbone.conv
+
+    @nn.nowrap
+    def clone(self, *, parent: Any = None, **updates: Any) -> Any:
+        """`flax.linen.Module.clone`; fields that only the backbone has change there."""
+        fields_here = {*type(self).__dataclass_fields__, *FLAX_ARGUMENTS}
+        options = {name: updates.pop(name) for name in updates.keys() - fields_here}
+        if options:
+            updates["backbone"] = updates.get("backbone", self.backbone).clone(**options)
+        if parent is None and updates.get("name") is not None:
+            return self.copy(**updates)
+        return super().clone(parent=parent, **updates)
+
+    @nn.nowrap
+    def context(self, part: str, train: bool) -> BlockContext:
+        """The context of the decoder `part`: the backbone's norm and types, plain convolutions and `ops.relu`."""
+        frozen = self.frozen_norms or ()
+        return BlockContext(
+            make_norm=Partial(self.backbone.norm, axis_name=self.bn_axis, group_size=self.bn_group_size),
+            use_batch_statistics=train and "all" not in frozen and part not in frozen,
+            dtype=self.dtype,
+            param_dtype=self.param_dtype,
+        )
+
+    @nn.nowrap
+    def dropout(self, rate: float, train: bool, index: Array) -> Activation:
+        """Dropout with a key of its own, sampled per example by `index` int [N]; in inference x as it is."""
+        if not (train and rate):
+            return lambda x: x
+        return partial(ops.dropout, rate=rate, key=self.make_rng("dropout"), index=index)
+
+    @nn.nowrap
+    def stage_strides(self) -> dict[str, int]:
+        """Input pixels per pixel of the map of each stage: {"stage1": 4, ...}."""
+        stem: Any = self.backbone.stem
+        strides, limit, by_stage = stem.total_strides, self.backbone.output_stride or math.inf, {}
+        for number, stage in enumerate(self.stages, 1):
+            strides *= stage.strides if strides * stage.strides <= limit else 1
+            by_stage[f"stage{number}"] = strides
+        return by_stage
+
+    @nn.nowrap
+    def check_images(self, images: Array) -> None:
+        """Raises ValueError unless these are images [N, H, W, C]; the backbone checks the rest."""
+        if getattr(images, "ndim", 4) != 4:
+            expected = f"images float [N, H, W, {self.in_channels}]"
+            raise ValueError(f"expected {expected}, got {images.dtype} {list(images.shape)}")
