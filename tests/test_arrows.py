@@ -30,7 +30,7 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     "images": ("errors", "files", "images"),
     "config": ("errors", "files", "config"),
     "ops": ("types", "ops"),
-    "metrics": (*BASE, "metrics"),
+    "metrics": (*BASE, "images", "metrics"),  # masks as run lengths
     "models.partials": ("ops",),
     "models.deprecated": ("old_names",),
     "models.initializers": ("types",),
