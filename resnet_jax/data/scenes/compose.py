@@ -1,0 +1,90 @@
+"""Composes scenes: enlarged digits of random colours on a smooth background of random colours."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+
+SIDE = 96  # pixels of a scene
+DIGIT_SIDES = (24, 44)  # least and greatest side of an enlarged digit, pixels
+DIGITS = (1, 5)  # least and greatest number of digits in a scene
+INK = 0.4  # pixels with at least this share of ink belong to a digit
+OVERLAP = 0.15  # greatest share of the smaller of two squares that the other may cover
+CONTRAST = 0.35  # least difference in grey between a digit and the background around it
+NOISE = 12  # greatest change of a channel of a pixel, of 255
+LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
+
+
+class Scene(NamedTuple):
+    """Pixels and the objects on them."""
+
+    image: np.ndarray  # uint8 [SIDE, SIDE, 3]
+    owner: np.ndarray  # uint8 [SIDE, SIDE]: 0 for the background, k + 1 for a pixel of object k
+    digits: np.ndarray  # int32 [k]: position of each object's digit among the digits of the split
+
+
+def compose(digits: np.ndarray, rng: np.random.Generator) -> Scene:
+    """One scene of digits, float [n, 8, 8] with ink 0 to 1.
+
+    A digit that is placed later covers earlier ones, so its pixels are its whole shape; a mask has the visible pixels.
+    """
+    image = _background(rng)
+    owner = np.zeros((SIDE, SIDE), np.uint8)
+    chosen = []
+    for corner in _places(rng):
+        row, column, side = corner
+        index = int(rng.integers(len(digits)))
+        ink = np.clip(_enlarger(side) @ digits[index] @ _enlarger(side).T, 0, 1)
+        chosen.append(index)
+        window = (slice(row, row + side), slice(column, column + side))
+        colour = _contrasting(image[window].mean((0, 1)), rng)
+        image[window] += ink[..., None] * (colour - image[window])
+        owner[window][ink >= INK] = len(chosen)
+    noisy = np.round(255 * image) + rng.integers(-NOISE, NOISE + 1, image.shape, np.int8)
+    return Scene(noisy.clip(0, 255).astype(np.uint8), owner, np.array(chosen, np.int32))
+
+
+def _places(rng: np.random.Generator) -> list[tuple[int, int, int]]:
+    """Squares that overlap a little at most: (row, column, side) of each."""
+    places: list[tuple[int, int, int]] = []
+    count = int(rng.integers(DIGITS[0], DIGITS[1] + 1))
+    for _ in range(4 * count):
+        side = int(rng.integers(DIGIT_SIDES[0], DIGIT_SIDES[1] + 1))
+        row, column = rng.integers(0, SIDE - side + 1, 2).tolist()
+        if all(_overlap((row, column, side), place) <= OVERLAP for place in places):
+            places.append((row, column, side))
+        if len(places) == count:
+            break
+    return places
+
+
+def _overlap(a: tuple[int, int, int], b: tuple[int, int, int]) -> float:
+    """The share of the smaller square that the other covers."""
+    common = [max(0, min(a[i] + a[2], b[i] + b[2]) - max(a[i], b[i])) for i in (0, 1)]
+    return common[0] * common[1] / min(a[2], b[2]) ** 2
+
+
+def _background(rng: np.random.Generator) -> np.ndarray:
+    """Colours that change slowly: float [SIDE, SIDE, 3], four by four random ones and what lies between."""
+    base = rng.uniform(0.1, 0.9, 3)
+    colours = base + rng.uniform(-0.2, 0.2, (4, 4, 3))
+    enlarge = _enlarger(SIDE, 4)
+    rows = (enlarge @ colours.reshape(4, -1)).reshape(SIDE, 4, 3)  # [SIDE, 4, 3]
+    return np.matmul(enlarge, rows).clip(0, 1)
+
+
+def _contrasting(ground: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A random colour whose grey differs by `CONTRAST` at least from that of `ground`: float [3]."""
+    while True:
+        colour = rng.uniform(0, 1, 3)
+        if abs((colour - ground) @ LUMA) >= CONTRAST:
+            return colour
+
+
+@cache
+def _enlarger(side: int, before: int = 8) -> np.ndarray:
+    """Bilinear interpolation from `before` to `side` pixels, half-pixel centres: float [side, before]."""
+    centres = ((np.arange(side) + 0.5) * before / side - 0.5).clip(0, before - 1)
+    return np.maximum(0, 1 - np.abs(centres[:, None] - np.arange(before)))
