@@ -79,7 +79,7 @@ class InitConfig:
 class DataConfig:
     """Images: a TFDS classification set by name, or your own at a path."""
 
-    name: str = option("digits", 'a TFDS dataset; "digits" comes with the package')
+    name: str = option("digits", 'a TFDS dataset; "digits" and "scenes" come with the package')
     path: Place | None = option(
         None, "your images instead: a folder of them, of IDX or Parquet files; .npz or .parquet"
     )

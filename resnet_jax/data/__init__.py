@@ -84,6 +84,10 @@ def open_dataset(
         from resnet_jax.data.digits import open_digits
 
         return open_digits(label_kind)
+    if name == "scenes":
+        from resnet_jax.data.scenes import open_scenes
+
+        return open_scenes(label_kind)
     from resnet_jax.data.sources import tfds
 
     if label_kind != "class":

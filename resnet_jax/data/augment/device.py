@@ -37,11 +37,18 @@ def flip(images: Array, key: Array, index: Array) -> Array:
     return jnp.where(flipped[:, None, None, None], images[:, :, ::-1], images)
 
 
-def jitter_colors(images: Array, strengths: tuple[float, float, float, float], key: Array, index: Array) -> Array:
+def jitter_colors(
+    images: Array,
+    strengths: tuple[float, float, float, float],
+    key: Array,
+    index: Array,
+    size: Array | None = None,
+) -> Array:
     """Changes brightness, contrast, saturation and hue of uint8 [N, H, W, 3] at random -> uint8 [N, H, W, 3].
 
     As torchvision's ColorJitter: factors uniform in [max(0, 1 - s), 1 + s], hue shifts in [-s, s] of a turn, values
-    clipped after each change. The order of the four is random too, one for the whole batch.
+    clipped after each change. The order of the four is random too, one for the whole batch. Contrast changes about the
+    mean grey of an image: of its upper left `size`, int [N, 2], or (None) of all of it.
     """
     *factors, hue = strengths
     order_key, draw_key = jax.random.split(key)
@@ -50,7 +57,7 @@ def jitter_colors(images: Array, strengths: tuple[float, float, float, float], k
     amounts = sample_per_example(lambda k: jax.random.uniform(k, (4,), jnp.float32, low, high), draw_key, index)
     changes = [
         lambda x, by: jnp.clip(x * by, 0, 1),
-        lambda x, by: jnp.clip(x * by + _grey(x).mean((1, 2, 3), keepdims=True) * (1 - by), 0, 1),
+        lambda x, by: jnp.clip(x * by + _mean_grey(x, size) * (1 - by), 0, 1),
         lambda x, by: jnp.clip(x * by + _grey(x) * (1 - by), 0, 1),
         shift_hue,
     ]
@@ -63,6 +70,20 @@ def jitter_colors(images: Array, strengths: tuple[float, float, float, float], k
 
 def _grey(x: Array) -> Array:
     return (x * jnp.array(LUMA, x.dtype).reshape(1, 1, 1, 3)).sum(-1, keepdims=True)
+
+
+def _mean_grey(x: Array, size: Array | None) -> Array:
+    """[N, H, W, 3] -> [N, 1, 1, 1]: over the upper left `size`, int [N, 2], or all pixels."""
+    grey = _grey(x)
+    if size is None:
+        return grey.mean((1, 2, 3), keepdims=True)
+    return grey.mean((1, 2, 3), keepdims=True, where=inside(size, (x.shape[1], x.shape[2]))[..., None])
+
+
+def inside(size: Array, canvas: tuple[int, int]) -> Array:
+    """Which pixels of a canvas lie in its upper left `size`, int [N, 2] of height and width: bool [N, H, W]."""
+    rows, columns = (jnp.arange(length)[None] < size[:, axis, None] for axis, length in enumerate(canvas))
+    return rows[:, :, None] & columns[:, None, :]
 
 
 def shift_hue(x: Array, turns: Array) -> Array:

@@ -1,7 +1,7 @@
 """Composed scenes: the shipped digits, enlarged, on coloured backgrounds, with exact boxes and masks.
 
-The digits are real handwriting; their colours, places and backgrounds are random numbers of a fixed seed. The scenes are
-composed when they are first used (about a second) and are the same everywhere.
+The digits are real handwriting; their colours, places and backgrounds are random numbers of a fixed seed. A split is
+composed when it is first used, in about a second.
 """
 
 from __future__ import annotations
@@ -13,21 +13,26 @@ import numpy as np
 from resnet_jax.data.digits import open_digits
 from resnet_jax.data.scenes.compose import Scene, compose
 from resnet_jax.data.scenes.truths import SceneTruths
-from resnet_jax.data.sources.annotations import DenseKind
 from resnet_jax.data.sources.array_source import ArraySource
 from resnet_jax.data.sources.dense import DenseSource
 from resnet_jax.data.sources.stored import LazySplit, StoredDataset
+from resnet_jax.types import LabelKind
 
 SCENES = {"train": 1440, "test": 360}  # in proportion to the digits of the splits
 
 
-def open_scenes(label_kind: DenseKind = "boxes") -> StoredDataset:
+def open_scenes(label_kind: LabelKind = "boxes") -> StoredDataset:
     """1,440 training and 360 test scenes, uint8 [96, 96, 3], with one to five digits each.
 
     Labels are the objects with their boxes and masks, of the ten classes "0" to "9" ("boxes"), or label maps of eleven
     classes, "background" first ("pixels"). Training scenes have digits of the digits' training split alone, and test
     scenes of the test split.
+
+    Raises:
+      ValueError: another kind of label.
     """
+    if label_kind not in ("boxes", "pixels"):
+        raise ValueError(f"scenes has objects; expected label_kind='boxes' or 'pixels', got {label_kind!r}")
     digits = tuple(map(str, range(10)))
     classes = digits if label_kind == "boxes" else ("background", *digits)
 
@@ -37,7 +42,9 @@ def open_scenes(label_kind: DenseKind = "boxes") -> StoredDataset:
         unused = np.zeros(len(images), np.int32)
         owners = np.stack([scene.owner for scene in scenes])
         truths = SceneTruths(owners, tuple(labels[scene.digits] for scene in scenes), label_kind)
-        return DenseSource(ArraySource(images, unused, classes, f"scenes (composed), {split}"), truths, classes, label_kind)
+        return DenseSource(
+            ArraySource(images, unused, classes, f"scenes (composed), {split}"), truths, classes, label_kind
+        )
 
     splits = {split: LazySplit(count, partial(compose_split, split)) for split, count in SCENES.items()}
     note = "the scenes are composed: shipped digits at random places of random backgrounds"
@@ -46,7 +53,9 @@ def open_scenes(label_kind: DenseKind = "boxes") -> StoredDataset:
 
 def scenes_of(split: str) -> tuple[list[Scene], np.ndarray]:
     """The scenes of a split, and the values of the digits of that split, int [n], which their objects are."""
-    digits = open_digits().examples(split)
-    ink = digits.images[..., 0] / 255
+    source = open_digits().examples(split)
+    examples = [source[i] for i in range(len(source))]
+    ink = np.stack([np.asarray(image)[..., 0] / 255 for image, _ in examples])
+    labels = np.array([label for _, label in examples], np.int64)
     seed = list(SCENES).index(split)
-    return [compose(ink, np.random.default_rng([seed, i])) for i in range(SCENES[split])], digits.labels
+    return [compose(ink, np.random.default_rng([seed, i])) for i in range(SCENES[split])], labels

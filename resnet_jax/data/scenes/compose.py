@@ -10,7 +10,7 @@ import numpy as np
 SIDE = 96  # pixels of a scene
 DIGIT_SIDES = (24, 44)  # least and greatest side of an enlarged digit, pixels
 DIGITS = (1, 5)  # least and greatest number of digits in a scene
-INK = 0.4  # pixels with at least this share of ink belong to a digit
+INK = 19 / 47  # pixels with this share of ink belong to a digit; 47 divides no side, so no pixel has just this share
 OVERLAP = 0.15  # greatest share of the smaller of two squares that the other may cover
 CONTRAST = 0.35  # least difference in grey between a digit and the background around it
 NOISE = 12  # greatest change of a channel of a pixel, of 255

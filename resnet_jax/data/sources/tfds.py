@@ -137,7 +137,7 @@ def _builder(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
     try:
         return tfds.builder(name, data_dir=data_dir, file_format="array_record", try_gcs=False)
     except tfds.core.DatasetNotFoundError:
-        known = ["digits", *tfds.list_builders(with_community_datasets=False)]
+        known = ["digits", "scenes", *tfds.list_builders(with_community_datasets=False)]
         raise ValueError(
             f"TFDS has no dataset {name!r}; {did_you_mean(name, known, 'see tfds.list_builders()')}"
         ) from None
