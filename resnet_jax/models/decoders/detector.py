@@ -6,9 +6,15 @@ are 1 to K - 1, and K counts the background. B boxes and D detections per image 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
-from resnet_jax.types import Array
+import flax.linen as nn
+import jax.numpy as jnp
+
+from resnet_jax.models.decoders.dense import DenseNet
+from resnet_jax.models.decoders.fpn import FeaturePyramid, split_levels
+from resnet_jax.models.options import check_choice, check_integer, stage_names
+from resnet_jax.types import Array, Batch
 
 
 class Targets(NamedTuple):
@@ -46,32 +52,28 @@ class Detections(NamedTuple):
 
 
 class Detector(DenseNet):
-    """A backbone, a feature pyramid on it, and what finds boxes on its levels.
+    """A backbone, a feature pyramid on it, and what finds boxes on the levels of the pyramid.
 
     Images [N, H, W, C], normalised floats; `sizes` int [N, 2] are the true parts of their canvas, top left (None: the
     whole canvas), the rest is padding. In training `targets` are needed and the losses are returned, otherwise the
-    detections. The canvas should be a multiple of 32 a side, as torchvision pads it.
+    detections. Canvases should be multiples of 32 pixels a side, as torchvision pads them.
     """
 
     num_classes: int = 91  # with the background
-    levels: tuple[str, ...] = ("stage1", "stage2", "stage3", "stage4", "pool")  # stages, then p6, p6 and p7, or pool
+    # Levels of the pyramid, the finest first: stages of the backbone, then p6, p6 and p7, or pool.
+    levels: tuple[str, ...] = ("stage1", "stage2", "stage3", "stage4", "pool")
     fpn_features: int = 256
-    # Stages that are trained, from the last; 4: all stages, 5: the stem, too. The others are frozen parameters.
-    trainable_layers: int = 5
-    score_threshold: float = 0.05  # detections have higher scores
-    nms_threshold: float = 0.5  # of two boxes of a class with a higher IoU, the lower score is dropped
-    detections_per_image: int = 100
+    # Parts of the backbone that are trained: its last stages; one more than it has stages: the stem, too.
+    trainable_layers: int | None = None  # None: all
 
-    parts: ClassVar[tuple[str, ...]] = ("fpn", "head")
+    parts: ClassVar[tuple[str, ...]] = ("fpn",)
     least_classes: ClassVar[int] = 2
-    pyramid_options: ClassVar[Mapping[str, Any]] = {}
 
     def __post_init__(self) -> None:
         self.levels = (self.levels,) if isinstance(self.levels, str) else tuple(self.levels)
         split_levels(self.levels, stage_names(self.backbone.stages))
-        for name, least in (("fpn_features", 1), ("trainable_layers", 0), ("detections_per_image", 1)):
-            setattr(self, name, check_integer(name, getattr(self, name), least))
-        check_choice("trainable_layers", self.trainable_layers, tuple(range(6)))
+        self.fpn_features = check_integer("fpn_features", self.fpn_features, 1)
+        check_choice("trainable_layers", self.trainable_layers, (None, *range(len(self.backbone.stages) + 2)))
         super().__post_init__()
 
     @nn.compact
@@ -83,18 +85,81 @@ class Detector(DenseNet):
         targets: Targets | None = None,
         example_index: Array | None = None,
     ) -> Detections | DetectorLosses:
-        self._check(images, sizes, targets if train else None)
-        if train and targets is None:
-            raise ValueError("targets: expected Targets in training, got None")
-        canvas = images.shape[1:3]
-        if sizes is None:
-            sizes = jnp.broadcast_to(jnp.asarray(canvas, jnp.int32), (len(images), 2))
+        self.check_images(images)
+        self._check(len(images), sizes, targets, train)
         features = self.backbone.clone(name="backbone")(images, train, example_index).features
-        inside, extra = split_levels(self.levels, stage_names(self.stages))
+        stages, extra = split_levels(self.levels, stage_names(self.stages))
         pyramid = FeaturePyramid(
             self.context("fpn", train), self.fpn_features, extra, **self.pyramid_options(), name="fpn"
         )
-        levels = pyramid({stage: features[stage] for stage in inside})
+        levels = pyramid({stage: features[stage] for stage in stages})
+        canvas = images.shape[1:3]
+        if sizes is None:
+            sizes = jnp.broadcast_to(jnp.asarray(canvas, jnp.int32), (len(images), 2))
+        return self.on_levels(list(levels.values()), canvas, sizes, targets if train else None, example_index)
+
+    @nn.nowrap
+    def on_levels(
+        self,
+        levels: list[Array],
+        canvas: tuple[int, int],
+        sizes: Array,
+        targets: Targets | None,
+        example_index: Array | None,
+    ) -> Detections | DetectorLosses:
+        """Losses if there are targets, otherwise detections, from the levels [N, h, w, fpn_features] of the pyramid."""
+        raise NotImplementedError
+
+    @nn.nowrap
+    def pyramid_options(self) -> dict[str, Any]:
+        """Fields of `FeaturePyramid` beside its context, channels and extra levels."""
+        return {}
+
+    @nn.nowrap
+    def level_strides(self) -> dict[str, int]:
+        """Input pixels per pixel of each level."""
+        by_stage, by_level, strides = self.stage_strides() | {"stem": self.backbone.stem.total_strides}, {}, 1
+        for level in self.levels:
+            strides = by_level[level] = by_stage.get(level, 2 * strides)
+        return by_level
+
+    @nn.nowrap
+    def is_frozen(self, path: str) -> bool:
+        """Path predicate of the parameters that are not trained: those of the backbone outside `trainable_layers`.
+
+        Norms of the backbone that use running statistics in training (`frozen_norms`) are constants: their scales and
+        biases are frozen, too, as in torchvision's frozen norms.
+        """
+        part, _, module = path.partition("/")
+        if part != "backbone":
+            return False
+        stage = module.partition("/")[0].partition("_")[0]
+        names = stage_names(self.stages)
+        trained = names if self.trainable_layers is None else names[len(names) - self.trainable_layers :]
+        frozen_norms = names if "all" in self.backbone.frozen_norms else self.backbone.frozen_norms
+        is_norm = "norm" in module.split("/")[-2]
+        return stage not in trained or (is_norm and stage in frozen_norms)
+
+    @nn.nowrap
+    def batch_inputs(self, batch: Batch, train: bool) -> dict[str, Any]:
+        """Keywords of the net's call for a batch whose classes are numbered from 0.
+
+        Crowds and boxes without area are no targets.
+        """
+        inputs: dict[str, Any] = {"sizes": batch["size"]}
         if train:
-            return self.compute_losses(levels, canvas, sizes, targets, example_index)
-        return self.detect(levels, canvas, sizes)
+            boxes, labels = batch["boxes"], batch["label"]
+            valid = (labels >= 0) & ~batch["crowd"] & (boxes[..., 2:] > boxes[..., :2]).all(-1)
+            labels = jnp.where(valid, labels + 1, 0)
+            inputs["targets"] = Targets(boxes, labels, valid, batch["mask"], batch.get("masks"))
+        return inputs
+
+    def _check(self, count: int, sizes: Array | None, targets: Targets | None, train: bool) -> None:
+        if sizes is not None and jnp.shape(sizes) != (count, 2):
+            raise ValueError(f"expected sizes int [{count}, 2] (height, width), got {list(jnp.shape(sizes))}")
+        if not train:
+            return
+        if not isinstance(targets, Targets):
+            raise TypeError(f"expected targets to be Targets in training, got {type(targets).__name__}")
+        if targets.boxes.ndim != 3 or targets.boxes.shape[::2] != (count, 4):
+            raise ValueError(f"expected boxes float [{count}, B, 4], got {list(targets.boxes.shape)}")
