@@ -17,9 +17,19 @@ from resnet_jax.models.partials import Partial
 from resnet_jax.models.sorting import natural_key
 from resnet_jax.models.spec import ModelSpec
 from resnet_jax.models.stems import STEMS
-from resnet_jax.models.zoo import cifar, clip, efficientnet, imagenet, preact, segmentation, skipnet, variants
+from resnet_jax.models.zoo import (
+    cifar,
+    clip,
+    detection,
+    efficientnet,
+    imagenet,
+    preact,
+    segmentation,
+    skipnet,
+    variants,
+)
 
-FAMILIES = (cifar, imagenet, variants, preact, clip, efficientnet, skipnet, segmentation)
+FAMILIES = (cifar, imagenet, variants, preact, clip, efficientnet, skipnet, segmentation, detection)
 MODELS: dict[str, ModelSpec] = {
     name: replace(spec, name=name) for family in FAMILIES for name, spec in family.MODELS.items()
 }

@@ -71,7 +71,7 @@ class Detector(DenseNet):
 
     def __post_init__(self) -> None:
         self.levels = (self.levels,) if isinstance(self.levels, str) else tuple(self.levels)
-        split_levels(self.levels, stage_names(self.backbone.stages))
+        split_levels(self.levels, stage_names(self.backbone.stages)[1:])
         self.fpn_features = check_integer("fpn_features", self.fpn_features, 1)
         check_choice("trainable_layers", self.trainable_layers, (None, *range(len(self.backbone.stages) + 2)))
         super().__post_init__()
@@ -87,13 +87,13 @@ class Detector(DenseNet):
     ) -> Detections | DetectorLosses:
         self.check_images(images)
         self._check(len(images), sizes, targets, train)
-        features = self.backbone.clone(name="backbone")(images, train, example_index).features
-        stages, extra = split_levels(self.levels, stage_names(self.stages))
+        features = self.backbone(images, train, example_index).features
+        stages, extra = split_levels(self.levels, stage_names(self.stages)[1:])
         pyramid = FeaturePyramid(
             self.context("fpn", train), self.fpn_features, extra, **self.pyramid_options(), name="fpn"
         )
         levels = pyramid({stage: features[stage] for stage in stages})
-        canvas = images.shape[1:3]
+        canvas = (images.shape[1], images.shape[2])
         if sizes is None:
             sizes = jnp.broadcast_to(jnp.asarray(canvas, jnp.int32), (len(images), 2))
         return self.on_levels(list(levels.values()), canvas, sizes, targets if train else None, example_index)
@@ -118,7 +118,8 @@ class Detector(DenseNet):
     @nn.nowrap
     def level_strides(self) -> dict[str, int]:
         """Input pixels per pixel of each level."""
-        by_stage, by_level, strides = self.stage_strides() | {"stem": self.backbone.stem.total_strides}, {}, 1
+        by_stage, strides = self.stage_strides(), 1
+        by_level: dict[str, int] = {}
         for level in self.levels:
             strides = by_level[level] = by_stage.get(level, 2 * strides)
         return by_level

@@ -13,7 +13,7 @@ from resnet_jax import ops
 from resnet_jax.models.context import BlockContext
 from resnet_jax.models.decoders.detector import Detections, DetectorLosses, Loss, Targets
 from resnet_jax.models.decoders.losses import focal_loss, sigmoid_cross_entropy
-from resnet_jax.models.decoders.one_stage import PRIOR, OneStageDetector, Tower
+from resnet_jax.models.decoders.one_stage import OneStageDetector, Tower
 from resnet_jax.ops.boxes import box_area, decode_distances, encode_distances, generalized_iou_loss
 from resnet_jax.types import Array
 
@@ -33,9 +33,11 @@ class FCOSHead(nn.Module):
 
     @nn.compact
     def __call__(self, levels: Sequence[Array]) -> dict[str, list[Array]]:
-        options = {"depth": self.depth, "groups": self.groups, "initial_bias": {"cls_logits": PRIOR}}
-        classes = Tower(self.context, {"cls_logits": self.num_classes}, **options, name="classification")(levels)
-        boxes = Tower(self.context, {"bbox_reg": 4, "bbox_ctrness": 1}, **options, name="regression")(levels)
+        def tower(name: str, outputs: dict[str, int]) -> dict[str, list[Array]]:
+            return Tower(self.context, outputs, depth=self.depth, groups=self.groups, name=name)(levels)
+
+        classes = tower("classification", {"cls_logits": self.num_classes})
+        boxes = tower("regression", {"bbox_reg": 4, "bbox_ctrness": 1})
         return classes | boxes | {"bbox_reg": [ops.relu(distances) for distances in boxes["bbox_reg"]]}
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import replace
 from typing import Any
 
 import flax.linen as nn
@@ -25,7 +25,8 @@ from resnet_jax.ops.boxes import batched_nms, clip_boxes, make_anchors
 from resnet_jax.types import Array, at_least_float32
 
 SMALL = nn.initializers.normal(0.01)
-PRIOR = -math.log(99)  # bias of class logits: a probability of 0.01 at first (Lin et al. 2017, section 4.1)
+# Of an output's convolution: a class has a probability of 0.01 at first (Lin et al. 2017, section 4.1).
+INITIAL_BIAS = {"cls_logits": -math.log(99)}
 
 
 class Tower(nn.Module):
@@ -40,7 +41,6 @@ class Tower(nn.Module):
     depth: int = 4
     groups: int | None = None  # of a group norm after each convolution; None: no norm
     has_biases: bool = True  # whether convolutions before a norm have a bias
-    initial_bias: Mapping[str, float] = field(default_factory=dict)
 
     @nn.compact
     def __call__(self, levels: Sequence[Array]) -> dict[str, list[Array]]:
@@ -49,15 +49,15 @@ class Tower(nn.Module):
         inner = biased if self.groups is None or self.has_biases else context
         features, numbers = levels[0].shape[-1], range(1, self.depth + 1)
         convs = [inner.conv(features, 3, kernel_init=SMALL, name=f"conv{number}") for number in numbers]
-        norms = (
-            [context.norm(name=f"norm{number}") for number in numbers] if self.groups else [lambda x: x] * self.depth
-        )
+        norms: list[Activation] = [lambda x: x] * self.depth
+        if self.groups is not None:
+            norms = [context.norm(name=f"norm{number}") for number in numbers]
         heads = {
             name: biased.conv(
                 channels * self.anchors,
                 3,
                 kernel_init=SMALL,
-                bias_init=nn.initializers.constant(self.initial_bias.get(name, 0.0)),
+                bias_init=nn.initializers.constant(INITIAL_BIAS.get(name, 0.0)),
                 name=name,
             )
             for name, channels in self.outputs.items()
@@ -113,7 +113,7 @@ class OneStageDetector(Detector):
         self, levels: Sequence[Array], canvas: tuple[int, int], ratios: tuple[float, ...] = (1.0,)
     ) -> list[Array]:
         """Anchors of each level, [h * w * a, 4] in pixels of the canvas."""
-        shapes, sizes = [x.shape[1:3] for x in levels], self.sizes_by_level()
+        shapes, sizes = [(x.shape[1], x.shape[2]) for x in levels], self.sizes_by_level()
         dtype = at_least_float32(levels[0].dtype)
         return make_anchors(canvas, shapes, sizes, [ratios] * len(levels), dtype=dtype)
 

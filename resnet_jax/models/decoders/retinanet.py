@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import flax.linen as nn
@@ -13,7 +14,7 @@ from resnet_jax.models.context import BlockContext
 from resnet_jax.models.decoders.detector import Detections, DetectorLosses, Loss, Targets
 from resnet_jax.models.decoders.fpn import P6_FROM
 from resnet_jax.models.decoders.losses import focal_loss, smooth_l1
-from resnet_jax.models.decoders.one_stage import PRIOR, OneStageDetector, Tower
+from resnet_jax.models.decoders.one_stage import OneStageDetector, Tower
 from resnet_jax.models.options import check_choice
 from resnet_jax.ops.boxes import BETWEEN, box_iou, decode_boxes, encode_boxes, generalized_iou_loss, match
 from resnet_jax.types import Array
@@ -32,15 +33,11 @@ class RetinaNetHead(nn.Module):
 
     @nn.compact
     def __call__(self, levels: Sequence[Array]) -> dict[str, list[Array]]:
-        options = {"anchors": self.anchors, "depth": self.depth, "groups": self.groups, "has_biases": False}
-        outputs: dict[str, list[Array]] = {}
-        for name, output, channels in (
-            ("classification", "cls_logits", self.num_classes),
-            ("regression", "bbox_reg", 4),
-        ):
-            tower = Tower(self.context, {output: channels}, **options, initial_bias={"cls_logits": PRIOR}, name=name)
-            outputs |= tower(levels)
-        return outputs
+        def tower(name: str, outputs: dict[str, int]) -> dict[str, list[Array]]:
+            make = partial(Tower, self.context, outputs, self.anchors, self.depth, self.groups)
+            return make(has_biases=False, name=name)(levels)
+
+        return tower("classification", {"cls_logits": self.num_classes}) | tower("regression", {"bbox_reg": 4})
 
 
 class RetinaNet(OneStageDetector):

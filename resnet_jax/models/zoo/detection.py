@@ -7,8 +7,7 @@ from typing import Any
 from resnet_jax.models.decoders.fcos import FCOS
 from resnet_jax.models.decoders.retinanet import RetinaNet
 from resnet_jax.models.partials import Partial
-from resnet_jax.models.spec import IMAGENET, ModelSpec
-from resnet_jax.types import Preprocess
+from resnet_jax.models.spec import ModelSpec
 
 IMAGE_SIZE = 800  # the shorter side of torchvision's images, of which the longer has at most 1333 pixels
 
