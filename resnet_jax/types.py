@@ -55,8 +55,9 @@ class Preprocess:
     source: str = field(
         default="", compare=False
     )  # where these values come from; "assumed: ..." if the file is unknown
-    # "center" resizes the shorter side; "squash" both, to a square; "border" the longer, on a ground of the mean.
-    crop_mode: Literal["center", "squash", "border"] = "center"
+    # "center" resizes the shorter side; "squash" both, to a square; "border" the longer, on a ground of the mean. "pad"
+    # resizes the shorter side to `resize`, or less if it does not fit, and pads right and below (`images.crops`).
+    crop_mode: Literal["center", "squash", "border", "pad"] = "center"
 
     def __call__(self, images: Array) -> Array:
         """Only normalises, on the device: uint8 [N, H, W, C] of any H and W -> float32 [N, H, W, C].
@@ -101,13 +102,28 @@ class Preprocess:
         return self.crop(read_input(image, self.channels))
 
     def batch(self, images: Iterable[str | Path | Picture | Array | np.ndarray]) -> Array:
-        """Resizes, crops and normalises images: float32 [N, image_size, image_size, C]. Raises as `image` does."""
-        from resnet_jax.images.inputs import check_several
+        """Resizes, crops and normalises images: float32 [N, image_size, image_size, C]. Raises as `image` does.
+
+        With crop_mode "pad" the padding is 0.
+        """
+        return self.batch_and_sizes(images)[0]
+
+    def batch_and_sizes(self, images: Iterable[str | Path | Picture | Array | np.ndarray]) -> tuple[Array, np.ndarray]:
+        """`batch`, and height and width of each image inside the crop, int32 [N, 2], which detectors need."""
+        from resnet_jax.images.crops import fitted_size
+        from resnet_jax.images.inputs import check_several, read_input
 
         check_several(images)
-        if not (pixels := [self.image(image) for image in images]):
+        if not (pictures := [read_input(image, self.channels) for image in images]):
             raise ValueError("expected at least one image, got none")
-        return self(jnp.asarray(np.stack(pixels)))
+        normalised = self(jnp.asarray(np.stack([self.crop(picture) for picture in pictures])))
+        side = self.image_size
+        if self.crop_mode != "pad":
+            return normalised, np.full((len(pictures), 2), side, np.int32)
+        sizes = [fitted_size(one.height, one.width, shorter=self.resize, canvas=side) for one in pictures]
+        bounds, places = np.array(sizes, np.int32), np.arange(side)
+        inside = (places[:, None] < bounds[:, 0, None, None]) & (places < bounds[:, 1, None, None])
+        return jnp.where(inside[..., None], normalised, 0), bounds
 
     def crop(self, picture: Picture) -> np.ndarray:
         """Resizes and crops a decoded image (mode "L" or "RGB"): uint8 [image_size, image_size, C]."""

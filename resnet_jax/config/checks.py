@@ -55,9 +55,6 @@ def check_data(config: DataConfig) -> None:
     """Raises ValueError for values of the data that are invalid whatever the images are."""
     check_types(config, "data.")
     _check_ranges("data", config)
-    size, resize = config.image_size, config.resize
-    if size is not None and resize is not None and resize < size:
-        raise ValueError(f"data.resize: expected at least data.image_size, {size}, got {resize}")
 
 
 def check_moments(config: DataConfig) -> None:

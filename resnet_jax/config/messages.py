@@ -16,12 +16,16 @@ FIELD = re.compile(rf"(?<![\w./'\"-])((?:{IN_GROUPS})(?!\w|\.\w)|(?:{OTHERS})(?=
 
 # Functions that read data speak of their own arguments.
 TASKS = {"class": "classification", "multi-hot": "multilabel", "targets": "regression"}  # by the labels they need
+TASKS |= {"pixels": "segmentation", "boxes": "detection"}
 CHOICES = {
     **{f"label_kind='{kind}'": f"--task {task}" for kind, task in TASKS.items()},
     "skip_unreadable=True": "--data.unreadable skip",
+    "skip_invalid=True": "--data.invalid skip",
     "balance=True": "--data.balance",
 }
-SAME = "path labels label_column image_column classes class_names per_class image_size channels".split()
+SAME = (
+    "path labels label_column image_column annotations masks classes class_names per_class image_size channels".split()
+)
 ARGUMENTS = {name: f"data.{name}" for name in SAME} | {"test": "data.test_split"}
 TEXT = r"(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")"
 ARGUMENT = re.compile(rf"(?<![\w./'\"(-])({'|'.join(ARGUMENTS)})=(\d+\b|{TEXT}|\({TEXT}(?:, {TEXT})*,?\))")

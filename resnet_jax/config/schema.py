@@ -90,6 +90,20 @@ class DataConfig:
         None, "column of labels in Parquet or that file; several: one per target or class", none="label, ..."
     )
     image_column: Annotated[str, "NAME"] | None = option(None, "column of images", none="image, file_name, ...")
+    annotations: str | tuple[Place, ...] | None = option(
+        None,
+        "boxes and masks: a COCO JSON (or one per split), a folder of Pascal VOC's XML files, or YOLO's data.yaml",
+        none="as the folder at path has them",
+    )
+    masks: Place | None = option(
+        None, "with path: a folder of masks, images whose pixels are classes", none="as the folder at path has them"
+    )
+    invalid: Literal["error", "skip"] = option(
+        "error", "invalid boxes and masks; skip: ignore and count them, clip boxes at the border"
+    )
+    max_boxes: int | None = option(
+        None, "greatest number of boxes of an image in training; the largest are taken", COUNT, none="all"
+    )
     data_dir: Place | None = option(None, "folder of prepared TFDS sets", none="TFDS's own choice")
     train_split: str = option("train", "split to train on, or a part of it: train[:10%]")
     test_split: str | None = option(

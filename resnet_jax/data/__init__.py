@@ -11,11 +11,12 @@ from resnet_jax.data.loading.image_files import read_images
 from resnet_jax.data.loading.loader import Loader
 from resnet_jax.data.loading.memory import MemoryLoader, load_into_memory
 from resnet_jax.data.loading.samplers import ShuffleSampler
+from resnet_jax.data.sources.annotations import DENSE_KINDS
 from resnet_jax.data.sources.class_names import rename_classes, with_class_names
 from resnet_jax.data.sources.held_out import TEST_SPLITS, default_splits
 from resnet_jax.data.sources.label_kinds import compact
 from resnet_jax.data.sources.protocols import Dataset, DataSource
-from resnet_jax.data.sources.subsets import RelabelledSource, relabel, select_classes
+from resnet_jax.data.sources.subsets import RelabelledSource, dense_kind, relabel, select_classes
 from resnet_jax.errors import DataError, UnreadableImage
 from resnet_jax.types import LabelKind
 
@@ -51,6 +52,9 @@ def open_dataset(
     classes: tuple[str, ...] | None = None,
     as_0_1_0: bool = False,
     skip_unreadable: bool = False,
+    annotations: str | tuple[str, ...] | None = None,
+    masks: str | None = None,
+    skip_invalid: bool = False,
 ) -> Dataset:
     """The TFDS dataset `name`, or what lies at `path`: a folder of images, of IDX or Parquet files, an .npz.
 
@@ -58,11 +62,21 @@ def open_dataset(
       label_kind: what is read as a label: the class of an image, several classes, or targets.
       labels, label_column, image_column, classes, as_0_1_0, skip_unreadable: of data at a path; see
         `formats.open_path`.
+      annotations, masks, skip_invalid: of data at a path with label_kind "pixels" or "boxes"; see
+        `formats.dense.open_dense`.
 
     Raises:
       FileNotFoundError, ValueError: it is not there or cannot be understood; see `formats.open_path`, `tfds.open_tfds`.
     """
     # Imported when called: neither a folder of images nor the digits need TFDS, nor one of them the other's packages.
+    _check_dense_options(label_kind, annotations=annotations, masks=masks)
+    if path is not None and (label_kind == "pixels" or label_kind == "boxes"):
+        from resnet_jax.data.sources.formats.dense import open_dense
+
+        for option, value in {"labels": labels, "label_column": label_column, "image_column": image_column}.items():
+            if value is not None:
+                raise ValueError(f"{option}={value!r} is for labels of whole images; expected annotations or masks")
+        return open_dense(path, label_kind, annotations=annotations, masks=masks, skip_invalid=skip_invalid)
     if path is not None:
         from resnet_jax.data.sources import formats
 
@@ -76,7 +90,8 @@ def open_dataset(
             as_0_1_0=as_0_1_0,
             skip_unreadable=skip_unreadable,
         )
-    for option, value in {"labels": labels, "label_column": label_column, "image_column": image_column}.items():
+    described = {"labels": labels, "label_column": label_column, "image_column": image_column}
+    for option, value in (described | {"annotations": annotations, "masks": masks}).items():
         if value is not None:
             hint = "expected path='FOLDER' too, the folder of the images"
             raise ValueError(f"{option}={value!r} describes data at a path; {hint}")
@@ -95,6 +110,13 @@ def open_dataset(
     return tfds.open_tfds(name, data_dir)
 
 
+def _check_dense_options(label_kind: LabelKind, **options: object) -> None:
+    for option, value in options.items():
+        if value is not None and label_kind not in DENSE_KINDS:
+            expected = "label_kind='boxes' or label_kind='pixels'"
+            raise ValueError(f"{option}={value!r} is for boxes and masks; expected {expected}")
+
+
 def open_loader(
     dataset: Dataset,
     split: str,
@@ -111,18 +133,24 @@ def open_loader(
     known_classes: tuple[str, ...] | None = None,
     label_kind: LabelKind | None = None,
     skip_unreadable: bool = False,
+    max_boxes: int | None = None,
+    skip_invalid: bool = False,
 ) -> Loader:
     """The loader of a split: in memory, or (with `image_size`) streaming, decoded and cropped as it is needed.
 
+    Images with dense labels are padded to `image_size`, and not cropped; see `DenseLoader`.
+
     Args:
       image_size: side of the crops, pixels; None: images of one size, as they are.
-      resize: shorter side before the centre crop of evaluation; None: 8/7 of `image_size`, as 256 is of 224.
+      resize: shorter side before the centre crop of evaluation; None: 8/7 of `image_size`, as 256 is of 224. With dense
+        labels the shorter side on the canvas; None: `image_size`.
       crop_area, interpolation, threads: see `StreamingLoader`; ignored without `image_size`.
       channels: 1, 3, or None: as the images are.
       class_names: instead of the data's own; see `rename_classes`.
       classes, per_class: only these classes, in this order, and at most this number of images of each; None: all.
       known_classes: the classes of a trained net, whose labels the examples get, by name.
       label_kind: of these labels; None: not known.
+      max_boxes, skip_invalid: of dense labels; see `DenseLoader`.
 
     Raises:
       UnreadableImage: an image that cannot be read (a streaming loader raises it when the image is served).
@@ -131,6 +159,20 @@ def open_loader(
     source = open_examples(dataset, split, class_names, classes, per_class, skip_unreadable=skip_unreadable)
     if known_classes is not None and known_classes != source.classes:
         source = RelabelledSource(source, known_classes, label_kind)
+    if dense_kind(source) is not None:
+        from resnet_jax.data.loading.dense import open_dense_loader
+
+        return open_dense_loader(
+            source,
+            image_size,
+            resize,
+            channels=channels,
+            max_boxes=max_boxes,
+            interpolation=interpolation,
+            threads=threads,
+            skip_unreadable=skip_unreadable,
+            skip_invalid=skip_invalid,
+        )
     if image_size is None:
         return load_into_memory(source, channels=channels, skip_unreadable=skip_unreadable)
     from resnet_jax.data.loading.statistics import infer_channels

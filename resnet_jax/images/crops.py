@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 from resnet_jax.errors import did_you_mean
 from resnet_jax.images.decoding import Picture, pixels
 
-CropMode = Literal["center", "squash", "border"]
+CropMode = Literal["center", "squash", "border", "pad"]
 FILTERS = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
@@ -36,7 +36,8 @@ def eval_crop(
 
     Args:
       mode: "center" resizes the shorter side to `resize`, "squash" both sides, whatever the shape, "border" the longer
-        one. The middle is the crop; what lies outside the image is black, or with "border" `fill`.
+        one. The middle is the crop; what lies outside the image is black, or with "border" `fill`. "pad": see
+        `on_canvas`; `resize` is the shorter side, `size` the canvas.
       fill: a level for each channel.
 
     Raises:
@@ -44,6 +45,8 @@ def eval_crop(
     """
     if mode == "center":
         return centre_crop(image, resize=resize, size=size, interpolation=interpolation)
+    if mode == "pad":
+        return on_canvas(image, shorter=resize, canvas=size, interpolation=interpolation, fill=fill)[0]
     if mode == "squash":
         shape = (resize, resize)
     elif mode == "border":
@@ -51,8 +54,38 @@ def eval_crop(
         shape = (max(1, round(image.width / ratio)), max(1, round(image.height / ratio)))
     else:
         raise ValueError(f"expected a crop mode, got {mode!r}; {did_you_mean(mode, get_args(CropMode))}")
-    image = image.resize(shape, _filter(interpolation))
+    image = image.resize(shape, resize_filter(interpolation))
     return pixels(middle(image, size, size, fill if mode == "border" else ()))
+
+
+def fitted_size(height: int, width: int, *, shorter: int, canvas: int) -> tuple[int, int]:
+    """Height and width of an image once it is resized for a canvas.
+
+    Its shorter side becomes `shorter` pixels, or less if its longer side would be more than `canvas`. Rounded down as
+    torchvision's `GeneralizedRCNNTransform` does, with `min_size=shorter` and `max_size=canvas`.
+    """
+    scale = min(shorter / min(height, width), canvas / max(height, width))
+    # floor(24 * (48 / 49)) may fall one below the canvas that the longer side fills.
+    return max(1, min(canvas, math.floor(height * scale))), max(1, min(canvas, math.floor(width * scale)))
+
+
+def on_canvas(
+    image: Picture, *, shorter: int, canvas: int, interpolation: str = "bilinear", fill: Sequence[int] = ()
+) -> tuple[np.ndarray, tuple[int, int]]:
+    """An image at the top left of a square canvas, uint8 [canvas, canvas, C], and its height and width there.
+
+    It is resized by Pillow, antialiased. torchvision's detectors do not antialias: a reduced image differs from theirs,
+    an enlarged one (photographs of COCO at 800 pixels) by rounding to 8 bits alone.
+
+    Args:
+      fill: a level for each channel of the padding; empty: black.
+    """
+    height, width = fitted_size(image.height, image.width, shorter=shorter, canvas=canvas)
+    resized = pixels(image.resize((width, height), resize_filter(interpolation)))
+    array = np.empty((canvas, canvas, resized.shape[-1]), np.uint8)
+    array[:] = list(fill) or 0
+    array[:height, :width] = resized
+    return array, (height, width)
 
 
 def centre_crop(image: Picture, *, resize: int, size: int, interpolation: str = "bilinear") -> np.ndarray:
@@ -63,7 +96,7 @@ def centre_crop(image: Picture, *, resize: int, size: int, interpolation: str = 
     # Resized whole, a strip can take all the memory there is: the crop's place in the image itself.
     left, top = _offset(width, size) * image.width / width, _offset(height, size) * image.height / height
     box = (left, top, left + size * image.width / width, top + size * image.height / height)
-    return pixels(image.resize((size, size), _filter(interpolation), box))
+    return pixels(image.resize((size, size), resize_filter(interpolation), box))
 
 
 def resized(image: Picture, resize: int, interpolation: str = "bilinear") -> Picture:
@@ -73,7 +106,7 @@ def resized(image: Picture, resize: int, interpolation: str = "bilinear") -> Pic
         cut = (long - STRIP * short) // 2
         image = ImageOps.crop(image, (cut, 0) if image.width == long else (0, cut))
     shape = resized_shape(image, resize)
-    return image if shape == image.size else image.resize(shape, _filter(interpolation))
+    return image if shape == image.size else image.resize(shape, resize_filter(interpolation))
 
 
 def resized_shape(image: Picture, resize: int) -> tuple[int, int]:
@@ -97,7 +130,7 @@ def _offset(side: int, crop: int) -> int:
     return round((side - crop) / 2) if side >= crop else -((crop - side) // 2)
 
 
-def _filter(interpolation: str) -> Image.Resampling:
+def resize_filter(interpolation: str) -> Image.Resampling:
     if interpolation not in FILTERS:
         raise ValueError(f"expected an interpolation, got {interpolation!r}; {did_you_mean(interpolation, FILTERS)}")
     return FILTERS[interpolation]
@@ -119,7 +152,7 @@ def random_resized_crop(
     """
     left, top, width, height = random_box(image.width, image.height, rng, crop_area, ratio)
     crop = image.crop((left, top, left + width, top + height))  # first: a resize with a box looks beyond its edges
-    return pixels(crop.resize((size, size), _filter(interpolation)))
+    return pixels(crop.resize((size, size), resize_filter(interpolation)))
 
 
 def random_box(

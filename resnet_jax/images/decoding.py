@@ -18,6 +18,7 @@ MAX_PIXELS = 2**27  # per image: half a gigabyte once decoded. A small file can 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM") + (("AVIF",) * bool(find_spec("PIL.AvifImagePlugin")))
 GREY = ("1", "L", "LA", "La", "I;16", "I;16L", "I;16B", "I;16N", "I")
 Picture = Image.Image
+ORIENTATION, TURNED = 0x0112, (5, 6, 7, 8)  # EXIF: the tag, and its values that swap height and width
 MAX_SIDE = 2**16 - 1  # pixels, the longest that JPEG has: rows of more are decoded for minutes
 
 # Pillow warns of what is refused below with the image's name, and of damage that does no harm (in EXIF).
@@ -25,7 +26,9 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
-def read_image(data: bytes | Picture | np.ndarray, name: str, channels: int | None = None) -> Picture:
+def read_image(
+    data: bytes | Picture | np.ndarray, name: str, channels: int | None = None, *, upright: bool = True
+) -> Picture:
     """An encoded or PIL image as a viewer shows it, or pixels uint8 [H, W, C]; mode "L" (one channel) or "RGB" (three).
 
     EXIF orientation is applied, 16-bit values keep their high byte, transparent pixels lie on white, and of an
@@ -35,6 +38,7 @@ def read_image(data: bytes | Picture | np.ndarray, name: str, channels: int | No
       data: a PIL image is copied.
       name: what a message calls it.
       channels: 1, 3, or None: 1 for a grey image, 3 for every other.
+      upright: False: as the pixels are stored, whatever the EXIF orientation is.
 
     Raises:
       UnreadableImage: the file is not an image, is corrupted or truncated, has more than `MAX_PIXELS` or a side above
@@ -58,7 +62,8 @@ def read_image(data: bytes | Picture | np.ndarray, name: str, channels: int | No
                 image.load()  # one frame
             else:
                 image = image.copy()
-            ImageOps.exif_transpose(image, in_place=True)  # else a copy, of what may be half a gigabyte
+            if upright:
+                ImageOps.exif_transpose(image, in_place=True)  # else a copy, of what may be half a gigabyte
             return _with_channels(_eight_bits(image, name, format), channels)
     except UnreadableImage:
         raise
@@ -87,6 +92,45 @@ def largest_of_16_bits(data: bytes | np.ndarray) -> int | None:
             return int(np.asarray(image).max())
     except Exception:  # reported where it is served: Pillow's decoders raise a dozen kinds
         return None
+
+
+def image_size(data: bytes | np.ndarray, name: str, *, upright: bool = True) -> tuple[int, int]:
+    """Height and width of an image; of an encoded one only its header is read. Arguments as in `read_image`.
+
+    Raises:
+      UnreadableImage: not an image.
+    """
+    if isinstance(data, np.ndarray):
+        return data.shape[0], data.shape[1]
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            is_turned = upright and image.getexif().get(ORIENTATION, 1) in TURNED
+            return (image.width, image.height) if is_turned else (image.height, image.width)
+    except Exception as error:  # Pillow raises a dozen types for a corrupted file
+        raise UnreadableImage(f"{name}: cannot be decoded ({one_line(error)})") from None
+
+
+def read_label_map(data: bytes, name: str) -> np.ndarray:
+    """The values of an encoded mask, uint8 [H, W]: indices of a palette, or grey levels.
+
+    Raises:
+      UnreadableImage: not an image, one of colours, or one with values above 255.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
+                raise UnreadableImage(f"{name}: expected at most {MAX_PIXELS:,} pixels, got {_size(image)}")
+            if image.mode not in ("1", "L", "P") and not image.mode.startswith("I"):
+                mode = "colours" if image.mode.startswith("RGB") else f"pixels of mode {image.mode}"
+                raise UnreadableImage(f"{name}: expected a mask of grey levels or a palette, got {mode}")
+            values = np.asarray(image)
+    except UnreadableImage:
+        raise
+    except Exception as error:  # as above
+        raise UnreadableImage(f"{name}: cannot be decoded ({one_line(error)})") from None
+    if values.size and not 0 <= values.min() <= values.max() <= 255:
+        raise UnreadableImage(f"{name}: expected classes of 0 to 254 and 255, got {values.max()}")
+    return values.astype(np.uint8)
 
 
 def _eight_bits(image: Image.Image, name: str, format: str | None) -> Image.Image:

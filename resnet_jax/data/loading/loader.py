@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -39,6 +39,11 @@ class Loader(Protocol):
         ...
 
     @property
+    def crop_mode(self) -> Literal["center", "pad"]:
+        """How evaluation crops; see `Preprocess`."""
+        ...
+
+    @property
     def skipped(self) -> dict[str, str]:
         """Images that could not be read so far, and why; empty unless they are skipped."""
         ...
@@ -49,7 +54,7 @@ class Loader(Protocol):
 
     @property
     def labels(self) -> np.ndarray:
-        """int [n] (-1 for an image that cannot be read) or float32 [n, K]."""
+        """int [n] (-1 for an image that cannot be read) or float32 [n, K]; of dense labels, the classes there are."""
         ...
 
     def moments(self) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Literal
 
 import numpy as np
 
@@ -60,6 +61,11 @@ class MemoryLoader:
     @property
     def resize(self) -> int:
         return self.images.shape[1]
+
+    @property
+    def crop_mode(self) -> Literal["center"]:
+        """How evaluation crops; see `Preprocess`."""
+        return "center"
 
     def moments(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Mean and standard deviation per channel, of values in [0, 1]."""

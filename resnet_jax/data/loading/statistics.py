@@ -16,8 +16,15 @@ DEPTH_SAMPLE = 8  # images whose bit depth is checked
 
 def pixel_moments(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation per channel of uint8 [n, H, W, C], of values in [0, 1]; 1 for a constant channel."""
-    levels, channels = np.arange(256) / 255, range(images.shape[-1])
-    shares = [np.bincount(images[..., c].ravel(), minlength=256) / images[..., c].size for c in channels]
+    return moments_of_levels(
+        np.stack([np.bincount(images[..., c].ravel(), minlength=256) for c in range(images.shape[-1])])
+    )
+
+
+def moments_of_levels(counts: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The same from the number of pixels of each level: int [C, 256]."""
+    levels = np.arange(256) / 255
+    shares = [count / count.sum() for count in counts]
     means = [float(share @ levels) for share in shares]
     variances = [float(share @ (levels - mean) ** 2) for share, mean in zip(shares, means, strict=True)]
     return tuple(means), tuple(math.sqrt(variance) or 1.0 for variance in variances)

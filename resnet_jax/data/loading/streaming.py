@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
+from typing import Literal
 
 import numpy as np
 
@@ -61,6 +62,11 @@ class StreamingLoader:
     @property
     def image_shape(self) -> tuple[int, int, int]:
         return (self.image_size, self.image_size, self.channels)
+
+    @property
+    def crop_mode(self) -> Literal["center"]:
+        """How evaluation crops; see `Preprocess`."""
+        return "center"
 
     def moments(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Mean and standard deviation per channel, of values in [0, 1], of 500 images as evaluation sees them."""

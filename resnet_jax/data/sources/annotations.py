@@ -9,7 +9,8 @@ from typing import Any, Literal, TypeGuard, overload
 
 import numpy as np
 
-RLE = Any
+from resnet_jax.images.rle import RLE
+
 DenseKind = Literal["pixels", "boxes"]
 DENSE_KINDS: tuple[DenseKind, ...] = ("pixels", "boxes")
 IGNORED = 255  # in a label map: pixels without a class, which neither losses nor measures count

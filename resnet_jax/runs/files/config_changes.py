@@ -13,6 +13,9 @@ FREE = (
     "workdir",
     "data.path",  # the images and their labels are compared
     "data.labels",
+    "data.annotations",
+    "data.masks",
+    "data.invalid",
     "data.data_dir",
     "data.threads",
     "data.eval_batch_size",
@@ -27,7 +30,7 @@ FREE = (
     "resume",
     "distributed",
 )
-PATHS = ("path", "labels", "data_dir")  # fields of data that are paths
+PATHS = ("path", "labels", "annotations", "masks", "data_dir")  # fields of data that are paths
 
 
 def config_changes(before: Config, now: Config, *, with_paths: bool = False) -> Changes:

@@ -45,8 +45,11 @@ def _resolve_paths(config: Config, directory: Any) -> Config:
     if not isinstance(directory, str) or directory == os.getcwd():
         return config
     paths = {name: value for name in PATHS if (value := getattr(config.data, name))}
-    resolved = {name: Path(directory) / expanded(value) for name, value in paths.items()}
-    existing: dict[str, Any] = {name: str(path) for name, path in resolved.items() if path.exists()}
+    existing: dict[str, Any] = {}
+    for name, value in paths.items():
+        resolved = [Path(directory) / expanded(one) for one in ([value] if isinstance(value, str) else value)]
+        if all(path.exists() for path in resolved):
+            existing[name] = str(resolved[0]) if isinstance(value, str) else tuple(map(str, resolved))
     return replace(config, data=replace(config.data, **existing))
 
 
@@ -65,7 +68,7 @@ def record_config(directory: Path, config: Config, step: int) -> None:
     if file.exists() and (step or has_results(directory)):
         last = json.loads(file.read_text())
         if not _changed(directory, config):
-            paths = {name: value for name in PATHS if (value := getattr(config.data, name))}
+            paths = {name: value for name in PATHS if (value := record["config"]["data"][name])}
             moved = any(last["config"]["data"].get(name) != value for name, value in paths.items())
             if paths and (moved or last.get("directory") != os.getcwd()):
                 last["config"]["data"] |= paths

@@ -11,6 +11,7 @@ from resnet_jax.config import DataConfig, check_data
 from resnet_jax.config.messages import as_typed
 from resnet_jax.data import Dataset, Loader
 from resnet_jax.data.loading.statistics import depth_note
+from resnet_jax.data.sources.annotations import DENSE_KINDS
 from resnet_jax.data.sources.class_names import join_names
 from resnet_jax.data.sources.held_out import Sides, shared
 from resnet_jax.data.sources.stored import StoredDataset
@@ -40,6 +41,9 @@ def open_configured_dataset(
         classes=config.classes,
         as_0_1_0=config.holdout == "position",
         skip_unreadable=config.unreadable == "skip",
+        annotations=config.annotations,
+        masks=config.masks,
+        skip_invalid=config.invalid == "skip",
     )
     return keep_sides(dataset, record)
 
@@ -63,13 +67,14 @@ def open_data(
       ValueError, OSError: something is missing or cannot be read.
     """
     check_data(config)
+    _check_for_labels(config, label_kind)
     dataset = open_configured_dataset(config, record, label_kind)
     splits = data.default_splits(dataset, config.train_split, config.test_split, config.holdout)
     if config.holdout == "digest" and (count := shared(dataset, *splits)):
         problem = f"--data.train-split {splits[0]!r} and --data.test-split {splits[1]!r} share {count:,} images"
         raise ValueError(f"{problem} of {dataset.name}; expected disjoint splits, as train[:80%] and train[80%:]")
     train = open_split(config, dataset, splits[0])
-    if label_kind == "class" and len(train.classes) < 2:
+    if label_kind in ("class", "pixels") and len(train.classes) < 2:
         which = "data.classes" if config.classes is not None else dataset.name
         raise ValueError(f"{which} has one class, {train.classes[0]!r}; expected two or more")
     if config.balance:
@@ -80,6 +85,23 @@ def open_data(
     # Both splits get the same number of channels, even if one is all grey; the test uses all images of each class.
     test_config = replace(config, channels=channels, per_class=None)
     return dataset, splits, train, open_split(test_config, dataset, splits[1])
+
+
+def _check_for_labels(config: DataConfig, label_kind: LabelKind) -> None:
+    """Raises ValueError for options that do not go with this kind of labels."""
+    size, resize = config.image_size, config.resize
+    if label_kind not in DENSE_KINDS:
+        if size is not None and resize is not None and resize < size:
+            raise ValueError(f"data.resize: expected at least data.image_size, {size}, got {resize}")
+        return
+    options: dict[str, object] = {
+        "balance": config.balance,
+        "padding": config.padding != DataConfig.padding,
+        "cutout": config.cutout,
+    }
+    options |= {"mixup": config.mixup, "cutmix": config.cutmix, "per_class": config.per_class is not None}
+    if unsuitable := [f"data.{name}" for name, value in options.items() if value]:
+        raise ValueError(f"{unsuitable[0]} is for images of one class; expected none with boxes or masks")
 
 
 def open_split(
@@ -105,6 +127,8 @@ def open_split(
         known_classes=known_classes,
         label_kind=label_kind,
         skip_unreadable=config.unreadable == "skip",
+        max_boxes=config.max_boxes,
+        skip_invalid=config.invalid == "skip",
     )
 
 

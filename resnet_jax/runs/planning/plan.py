@@ -209,7 +209,7 @@ def _preprocess(config: Config, train: Loader) -> Preprocess:
     if not len(mean) == len(std) == channels:
         values = f"--data.mean {' '.join(map(str, mean))} and --data.std {' '.join(map(str, std))}"
         raise ValueError(f"expected {channels} numbers, one per channel, in {values}")
-    return Preprocess(height, train.resize, mean, std, interpolation=data.interpolation)
+    return Preprocess(height, train.resize, mean, std, interpolation=data.interpolation, crop_mode=train.crop_mode)
 
 
 def adopt_preprocess(plan: RunPlan, preprocess: Preprocess) -> RunPlan:

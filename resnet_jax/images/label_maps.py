@@ -1,0 +1,24 @@
+"""Label maps and masks: resized without mixing classes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def resize_labels(labels: np.ndarray, size: tuple[int, int], *, centers: bool = False) -> np.ndarray:
+    """Label maps or masks [..., H, W] with the nearest value for each pixel of `size`: [..., *size].
+
+    Args:
+      centers: take the value at the pixel's centre, as Pillow and torchvision's reference training of segmentation do;
+        else at its top left corner, as torch's `interpolate(mode="nearest")` and torchvision's detectors do.
+    """
+    rows, columns = (_nearest(old, new, centers) for old, new in zip(labels.shape[-2:], size, strict=True))
+    return labels[..., rows[:, None], columns]
+
+
+def _nearest(old: int, new: int, centers: bool) -> np.ndarray:
+    """Positions, int [new], of the `old` values that are nearest."""
+    if centers:
+        return np.minimum(((np.arange(new) + 0.5) * (old / new)).astype(np.int64), old - 1)
+    scale = np.float32(old) / np.float32(new)  # torch computes in float32
+    return np.minimum((np.arange(new, dtype=np.float32) * scale).astype(np.int64), old - 1)
