@@ -67,6 +67,20 @@ def encode(mask: np.ndarray) -> RLE:
     return _from_flips(flips if not pixels[:1].any() else np.concatenate([[0], flips]), (mask.shape[0], mask.shape[1]))
 
 
+def encode_part(part: np.ndarray, corner: tuple[int, int], size: tuple[int, int]) -> RLE:
+    """Run lengths of a mask that is off outside of a part, without its other pixels.
+
+    Args:
+      part: [h, w]; pixels other than 0 are on.
+      corner: row and column of the part's first pixel in the mask, which holds all of it.
+      size: height and width of the mask.
+    """
+    columns = np.pad(np.asarray(part, bool).T, ((0, 0), (1, 1)))
+    column, row = np.nonzero(columns[:, 1:] != columns[:, :-1])
+    places, times = np.unique((column + corner[1]) * size[0] + row + corner[0], return_counts=True)
+    return _from_flips(places[times % 2 == 1], size)  # a run may go on at the top of the next column
+
+
 def runs(rle: RLE) -> tuple[np.ndarray, np.ndarray]:
     """Runs of pixels that are on, in the order of columns: int64 [n] first pixels, int64 [n] ends (exclusive)."""
     bounds = np.cumsum(rle.counts)
