@@ -1,4 +1,4 @@
-"""Detectors: rows of torchvision's names, and detectors on any backbone."""
+"""Detectors: torchvision's by their names, and the same heads on any backbone."""
 
 from __future__ import annotations
 
@@ -7,27 +7,80 @@ from typing import Any
 from resnet_jax.models.decoders.fcos import FCOS
 from resnet_jax.models.decoders.retinanet import RetinaNet
 from resnet_jax.models.partials import Partial
-from resnet_jax.models.spec import ModelSpec
+from resnet_jax.models.spec import IMAGENET, ModelSpec, ModuleName, NameTable
+from resnet_jax.models.zoo.imagenet import TIMM_MODULES, TORCHVISION_MODULES
+from resnet_jax.types import Preprocess
 
-IMAGE_SIZE = 800  # the shorter side of torchvision's images, of which the longer has at most 1333 pixels
+# torchvision makes the shorter side 800 pixels, and the longer one at most 1333.
+TRANSFORM = Preprocess(1333, 800, *IMAGENET)
+MOST_CONVS = 16  # of a head
+
+# Names of torchvision's feature_pyramid_network.py; until 0.12 there were no ".0" before the arrays' names.
+PYRAMID_MODULES = (
+    ModuleName("backbone.fpn.inner_blocks.{l}.0", "fpn/inner{k}/conv"),
+    ModuleName("backbone.fpn.inner_blocks.{l}.1", "fpn/inner{k}/norm"),
+    ModuleName("backbone.fpn.layer_blocks.{l}.0", "fpn/layer{k}/conv"),
+    ModuleName("backbone.fpn.layer_blocks.{l}.1", "fpn/layer{k}/norm"),
+    ModuleName("backbone.fpn.extra_blocks.p{p}", "fpn/p{p}"),
+)
+PYRAMID_RENAMES = ((r"(backbone\.fpn\.(?:inner|layer)_blocks\.\d+)\.(weight|bias)", r"\1.0.\2"),)
 
 
-def on_resnet50(build: Any) -> ModelSpec:
-    """Row of a detector that torchvision has on a ResNet-50."""
-    return ModelSpec(build, "detection", IMAGE_SIZE, backbone="resnet50")
+def below(prefix: str, modules: tuple[ModuleName, ...]) -> tuple[ModuleName, ...]:
+    """Names of a backbone's modules inside a dense net, which the library calls `prefix`."""
+    return tuple(ModuleName(f"{prefix}.{row.theirs}", f"backbone/{row.ours}", row.is_conv1x1) for row in modules)
 
 
-def generic(build: Any) -> ModelSpec:
-    """Row of a detector on any backbone."""
-    return ModelSpec(build, "detection", IMAGE_SIZE, backbone="resnet50", takes_backbone=True)
+# Names of torchvision's retinanet.py; until 0.12 the convolutions were every second module.
+RETINANET_MODULES = (
+    ModuleName("head.classification_head.conv.{l}.0", "head/classification/conv{k}"),
+    ModuleName("head.classification_head.conv.{l}.1", "head/classification/norm{k}"),
+    ModuleName("head.classification_head.cls_logits", "head/classification/cls_logits"),
+    ModuleName("head.regression_head.conv.{l}.0", "head/regression/conv{k}"),
+    ModuleName("head.regression_head.conv.{l}.1", "head/regression/norm{k}"),
+    ModuleName("head.regression_head.bbox_reg", "head/regression/bbox_reg"),
+)
+RETINANET_RENAMES = tuple(
+    (rf"(head\.(?:classification|regression)_head\.conv)\.{2 * number}\.(weight|bias)", rf"\1.{number}.0.\2")
+    for number in range(MOST_CONVS)
+)
+# Names of torchvision's fcos.py: a convolution, its norm and an activation are three modules.
+FCOS_MODULES = (
+    *(
+        ModuleName(f"head.{name}_head.conv.{3 * number + place}", f"head/{name}/{kind}{number + 1}")
+        for name in ("classification", "regression")
+        for number in range(MOST_CONVS)
+        for place, kind in enumerate(("conv", "norm"))
+    ),
+    ModuleName("head.classification_head.cls_logits", "head/classification/cls_logits"),
+    ModuleName("head.regression_head.bbox_reg", "head/regression/bbox_reg"),
+    ModuleName("head.regression_head.bbox_ctrness", "head/regression/bbox_ctrness"),
+)
+
+
+def detector(
+    build: Any, modules: tuple[ModuleName, ...], *, backbone: str | None = None, table: dict[str, Any] | None = None
+) -> ModelSpec:
+    """A row of torchvision's detector on this backbone; None: on any, by default on the one of torchvision's."""
+    of_backbone = below("backbone.body", TIMM_MODULES if backbone is None else TORCHVISION_MODULES)
+    names = NameTable((*of_backbone, *PYRAMID_MODULES, *modules), **(table or {}))
+    return ModelSpec(
+        build,
+        "detection",
+        TRANSFORM.resize,
+        {"torchvision": names},
+        TRANSFORM,
+        backbone=backbone or "resnet50",
+        takes_backbone=backbone is None,
+    )
 
 
 RETINANET_V2 = Partial(RetinaNet, p6_from="c5", head_groups=32, box_loss="giou")
 
 MODELS = {
-    "retinanet": generic(RetinaNet),
-    "retinanet_resnet50_fpn": on_resnet50(RetinaNet),
-    "retinanet_resnet50_fpn_v2": on_resnet50(RETINANET_V2),
-    "fcos": generic(FCOS),
-    "fcos_resnet50_fpn": on_resnet50(FCOS),
+    "retinanet": detector(RetinaNet, RETINANET_MODULES),
+    "retinanet_resnet50_fpn": detector(RetinaNet, RETINANET_MODULES, backbone="resnet50"),
+    "retinanet_resnet50_fpn_v2": detector(RETINANET_V2, RETINANET_MODULES, backbone="resnet50"),
+    "fcos": detector(FCOS, FCOS_MODULES),
+    "fcos_resnet50_fpn": detector(FCOS, FCOS_MODULES, backbone="resnet50"),
 }
