@@ -79,6 +79,7 @@ DEVIATIONS = Valid(
     lambda value: value and min(value) > 0, "standard deviations of values in [0, 1], as 0.229 0.224 0.225"
 )
 AREA = Valid(lambda value: 0 < value[0] <= value[1] <= 1, "two shares of the image, as 0.08 1.0")
+SCALES = Valid(lambda value: 0.01 <= value[0] <= value[1] <= 100, "two factors of 0.01 to 100, as 0.5 2.0")
 JITTER = Valid(
     lambda value: 0 <= min(value) <= max(value) <= 100 and value[3] <= 0.5,
     "four strengths of at least 0, at most 100, the last (hue) at most 0.5",

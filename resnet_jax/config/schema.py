@@ -23,6 +23,7 @@ from resnet_jax.config.fields import (
     PIXELS,
     POSITIVE,
     RATE,
+    SCALES,
     SECONDS,
     SEED,
     SHARE,
@@ -141,6 +142,12 @@ class DataConfig:
     interpolation: Literal["bilinear", "bicubic"] = option("bilinear", "with image_size; antialiased")
     threads: int | None = option(
         None, "with image_size: threads that decode", THREADS, none="one per processor of this process"
+    )
+    scale_jitter: tuple[float, float] | None = option(
+        None,
+        "segmentation and detection: least and greatest size of training images, 1 fits the canvas; random windows",
+        SCALES,
+        none="off",
     )
     padding: int = option(1, "pixels of zeros on each side before a random crop of the same size; 0: no crop", BORDER)
     horizontal_flip: bool = option(False, "mirror half of the training images")

@@ -6,6 +6,7 @@ import warnings
 from dataclasses import replace
 from typing import Any
 
+from resnet_jax.data.augment.dense import make_dense_augment
 from resnet_jax.data.augment.device import make_augment
 from resnet_jax.data.loading.image_files import read_images
 from resnet_jax.data.loading.loader import Loader
@@ -32,6 +33,7 @@ __all__ = [
     "default_splits",
     "load",
     "make_augment",
+    "make_dense_augment",
     "open_dataset",
     "open_loader",
     "read_images",

@@ -93,6 +93,10 @@ def _check_for_labels(config: DataConfig, label_kind: LabelKind) -> None:
     if label_kind not in DENSE_KINDS:
         if size is not None and resize is not None and resize < size:
             raise ValueError(f"data.resize: expected at least data.image_size, {size}, got {resize}")
+        if config.scale_jitter is not None:
+            raise ValueError(
+                "data.scale_jitter is for images with boxes or masks; data.crop_area crops images of a class"
+            )
         return
     options: dict[str, object] = {
         "balance": config.balance,
@@ -143,8 +147,18 @@ def data_notes(config: DataConfig, dataset: Dataset, split: str) -> tuple[str, .
     return tuple(notes)
 
 
-def make_augmentation(config: DataConfig, preprocess: Preprocess, num_classes: int) -> Callable[..., Any]:
+def make_augmentation(
+    config: DataConfig, preprocess: Preprocess, num_classes: int, label_kind: LabelKind = "class"
+) -> Callable[..., Any]:
     """The augmentation of training batches, on the device."""
+    if label_kind == "pixels" or label_kind == "boxes":
+        return data.make_dense_augment(
+            preprocess,
+            label_kind,
+            scale_jitter=config.scale_jitter,
+            horizontal_flip=config.horizontal_flip,
+            color_jitter=config.color_jitter,
+        )
     return data.make_augment(
         preprocess,
         padding=config.padding,

@@ -196,7 +196,7 @@ def survey(
     reading = train.batches(0, 0, batch_size=size)
     first = next(reading)
     preprocess = Preprocess(train.image_shape[0], train.resize, mean, std)
-    augment = make_augmentation(config, preprocess, len(train.classes))
+    augment = make_augmentation(config, preprocess, len(train.classes), label_kind)
     write_png(sheet, as_seen(first, augment, jax.random.key(0), preprocess, train.classes, label_kind))
     return Survey(
         name=dataset.name,

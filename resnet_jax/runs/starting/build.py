@@ -30,7 +30,7 @@ class Trainer:
     def __init__(self, plan: RunPlan, parallel: Parallel) -> None:
         self.plan, self.parallel = plan, parallel
         config = plan.config
-        self.augment = make_augmentation(config.data, plan.preprocess, len(plan.train.classes))
+        self.augment = make_augmentation(config.data, plan.preprocess, len(plan.train.classes), plan.task.label_kind)
         self._tx = make_optimizer(config.optim, plan.schedule)
         compose = partial(
             make_step,

@@ -10,6 +10,7 @@ from image_folders import config, names, write_images
 
 from resnet_jax.config import DataConfig
 from resnet_jax.runs.files.image_record import make_record
+from resnet_jax.runs.planning.datasets import open_data
 from resnet_jax.runs.planning.plan import make_plan
 
 
@@ -98,3 +99,10 @@ def test_balanced_batches_come_by_the_plan(images):
         batch = next(plan.train.batches(0, 0, batch_size=12))
         assert np.bincount(batch["label"]).tolist() == [6, 6]
         assert (batch["label"] == plan.train.labels[plan.train.order(0, 12).batch(0)]).all()
+
+
+def test_a_jitter_of_scale_is_for_dense_labels():
+    with pytest.raises(ValueError, match="data.scale_jitter is for images with boxes or masks"):
+        open_data(DataConfig(scale_jitter=(0.5, 2.0)))
+    with pytest.raises(ValueError, match="data.mixup is for images of one class"):
+        open_data(DataConfig(name="scenes", mixup=0.2), label_kind="pixels")
