@@ -15,7 +15,8 @@ import jax.numpy as jnp
 from resnet_jax.ops.anchors import anchors_of_level, make_anchors
 from resnet_jax.ops.iou import box_area, box_iou, generalized_iou_loss, paired_iou
 from resnet_jax.ops.nms import batched_nms, nms
-from resnet_jax.ops.roi_align import assign_levels, multiscale_roi_align, paste_masks, roi_align
+from resnet_jax.ops.paste import paste_masks
+from resnet_jax.ops.roi_align import assign_levels, multiscale_roi_align, roi_align
 from resnet_jax.types import Array
 
 __all__ = [
