@@ -38,7 +38,10 @@ class ConvFactory(Protocol):
 
 
 class NormFactory(Protocol):
-    """A norm: a module called (x, use_batch_statistics=) -> array of the shape of x."""
+    """A norm: a module called (x, use_batch_statistics=) -> array of the shape of x.
+
+    In the heads of R-CNN it is called with `weights` [N], too: regions of weight 0 are padding.
+    """
 
     def __call__(
         self, *, scale_init: Initializer = nn.initializers.ones, dtype: Dtype, param_dtype: Dtype, name: str
@@ -126,9 +129,11 @@ class BlockContext(OldContextNames):
         }
         return replace(self, make_conv=Partial(kind, **shared, **options))
 
-    def norm(self, *, name: str, **options: Any) -> Activation:
+    def norm(self, *, name: str, weights: Array | None = None, **options: Any) -> Activation:
+        """A norm; rows whose `weights` [N] are 0 are padding, which changes no batch statistics."""
         norm: Any = self.make_norm(name=name, dtype=self.dtype, param_dtype=self.param_dtype, **options)
-        return lambda x: norm(x, use_batch_statistics=self.use_batch_statistics)
+        rows = {} if weights is None else {"weights": weights}
+        return lambda x: norm(x, use_batch_statistics=self.use_batch_statistics, **rows)
 
     def dense(self, features: int, *, name: str, **options: Any) -> Dense:
         return Dense(features, self.dtype, self.param_dtype, name=name, **options)

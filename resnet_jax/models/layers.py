@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -127,7 +127,8 @@ class BatchNorm(nn.Module):
     """Batch normalisation over batch and space (Ioffe and Szegedy 2015): [N, *spatial, C] -> the same shape.
 
     Statistics are stored and computed in at least float32. The running ones move by 1 - `decay` each step and hold the
-    biased variance (PyTorch holds n / (n - 1) times it).
+    biased variance (PyTorch holds n / (n - 1) times it). Rows whose `weights` [N] are 0 are padding, which changes no
+    statistics.
 
     Raises:
       ValueError: there is one value per channel to normalise; `group_size` does not divide the axis.
@@ -142,7 +143,7 @@ class BatchNorm(nn.Module):
     param_dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array, *, use_batch_statistics: bool) -> Array:
+    def __call__(self, x: Array, *, use_batch_statistics: bool, weights: Array | None = None) -> Array:
         shape = (x.shape[-1],)
         wide = at_least_float32(self.param_dtype)
         mean = self.variable("batch_stats", "mean", jnp.zeros, shape, wide)
@@ -156,13 +157,20 @@ class BatchNorm(nn.Module):
         axis_name = None if self.is_initializing() else self.axis_name
         if not self.is_initializing():
             self._check_count(x, axis_name)
-        y, batch_mean, batch_var = ops.batch_norm(
-            x, scale, bias, epsilon=self.epsilon, axis_name=axis_name, axis_index_groups=self._groups(axis_name)
-        )
+        shared: dict[str, Any] = {"axis_name": axis_name, "axis_index_groups": self._groups(axis_name)}
+        y, batch_mean, batch_var = ops.batch_norm(x, scale, bias, epsilon=self.epsilon, weights=weights, **shared)
         if not self.is_initializing():
-            mean.value = self.decay * mean.value + (1 - self.decay) * batch_mean
-            var.value = self.decay * var.value + (1 - self.decay) * batch_var
+            decay = self.decay if weights is None else self._decay_of_padding(weights, axis_name).astype(wide)
+            mean.value = decay * mean.value + (1 - decay) * batch_mean
+            var.value = decay * var.value + (1 - decay) * batch_var
         return y.astype(self.dtype)
+
+    def _decay_of_padding(self, weights: Array, axis_name: str | None) -> Array:
+        """`decay`, or 1 where all rows are padding: that leaves the statistics unchanged, as an empty batch does."""
+        rows = weights.sum()
+        if axis_name is not None:
+            rows = lax.psum(rows, axis_name, axis_index_groups=self._groups(axis_name))
+        return jnp.where(rows > 0, self.decay, 1)
 
     def _check_count(self, x: Array, axis_name: str | None) -> None:
         """Raises ValueError for one value per channel: it is its own mean, so the output would not depend on it."""
@@ -188,8 +196,8 @@ class BatchNorm(nn.Module):
 class GroupNorm(nn.Module):
     """Group normalisation (Wu and He 2018): [N, *spatial, C] -> the same shape.
 
-    Each example is normalised alone and there are no running statistics: `axis_name`, `group_size` and
-    `use_batch_statistics` have no effect; they make it a drop-in for `BatchNorm`.
+    Each example is normalised alone and there are no running statistics: `axis_name`, `group_size`,
+    `use_batch_statistics` and `weights` have no effect; they make it a drop-in for `BatchNorm`.
     """
 
     groups: int = 32
@@ -201,7 +209,7 @@ class GroupNorm(nn.Module):
     param_dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array, *, use_batch_statistics: bool) -> Array:
+    def __call__(self, x: Array, *, use_batch_statistics: bool, weights: Array | None = None) -> Array:
         shape = (x.shape[-1],)
         wide = at_least_float32(self.param_dtype)
         scale = ops.unshard(self.param("scale", self.scale_init, shape, self.param_dtype)).astype(wide)

@@ -46,11 +46,15 @@ def batch_norm(
     epsilon: float,
     axis_name: str | None = None,
     axis_index_groups: list[list[int]] | None = None,
+    weights: Array | None = None,
 ) -> tuple[Array, Array, Array]:
     """[N, *spatial, C] -> normalised [N, *spatial, C], mean [C] and biased variance [C], in the dtype of `scale`.
 
     With `axis_name`, all devices of that axis (or each group of them) share the statistics. That takes two all-reduces,
     of k and of the means; a single all-gather would grow with the number of devices.
+
+    `weights` [N] (0 or 1) are those of the rows in the statistics: rows of weight 0 are padding. Without any row of
+    weight 1, mean and variance are 0.
 
     One pass: var = E[z^2] - E[z]^2 with z = x - k, where k [C] is the mean of the first rows of the images, or of the
     first 1/64 of the positions of [N, L, C]. A mean k of 1 / H of the values has (k - E[x])^2 <= H var, which bounds
@@ -66,6 +70,8 @@ def batch_norm(
     wide = x.astype(scale.dtype)
 
     def mean_of(*values: Array) -> list[Array]:
+        if weights is not None:
+            return _weighted_means(values, weights, axis_name, axis_index_groups)
         means = [jnp.mean(value, axes) for value in values]
         return means if axis_name is None else lax.pmean(means, axis_name, axis_index_groups=axis_index_groups)
 
@@ -76,6 +82,18 @@ def batch_norm(
     # Rounding can make it negative where all values are equal. A maximum might lose NaN (activations.py).
     var = jnp.where(var < 0, 0, var)
     return normalize(centred, mean, var, scale, bias, epsilon=epsilon), shift + mean, var
+
+
+def _weighted_means(
+    values: tuple[Array, ...], weights: Array, axis_name: str | None, axis_index_groups: list[list[int]] | None
+) -> list[Array]:
+    """Means [C] of [N, *spatial, C] over the rows of weight 1, on all devices that share statistics; 0 without any."""
+    rows = weights.astype(values[0].dtype)
+    sums = [jnp.tensordot(rows, value.mean(tuple(range(1, value.ndim - 1))), 1) for value in values]
+    count = rows.sum()
+    if axis_name is not None:
+        sums, count = lax.psum((sums, count), axis_name, axis_index_groups=axis_index_groups)
+    return [total / jnp.maximum(count, 1) for total in sums]
 
 
 def _first_rows(x: Array) -> Array:

@@ -1,3 +1,5 @@
+from functools import partial
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -166,3 +168,17 @@ def test_group_norm_normalises_each_example_and_group(x64):
 def test_groups_that_do_not_divide_the_channels_are_refused():
     with pytest.raises(ValueError, match=r"expected groups that divide 12 channels, got 32; did you mean 12\?"):
         GroupNorm().init(jax.random.key(0), jnp.zeros((1, 2, 2, 12)), use_batch_statistics=True)
+
+
+def test_rows_of_weight_0_change_no_batch_statistics(x64):
+    norm = BatchNorm(dtype=jnp.float64, param_dtype=jnp.float64)
+    variables = norm.init(jax.random.key(0), jnp.asarray(X), use_batch_statistics=False)
+    padded, weights = jnp.concatenate([X, 100 + X[:3]]), jnp.arange(11) < 8
+    run = partial(norm.apply, variables, use_batch_statistics=True, mutable=["batch_stats"])
+    y, updated = run(padded, weights=weights)
+    expected, statistics = run(jnp.asarray(X))
+    np.testing.assert_allclose(y[:8], expected, rtol=0, atol=1e-12)
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-12), updated, statistics)
+    y, updated = run(padded, weights=jnp.zeros(11))
+    assert jnp.isfinite(y).all()
+    jax.tree.map(np.testing.assert_array_equal, updated["batch_stats"], variables["batch_stats"])

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from resnet_jax.models.decoders.fcos import FCOS
+from resnet_jax.models.decoders.rcnn import FasterRCNN, MaskRCNN
 from resnet_jax.models.decoders.retinanet import RetinaNet
 from resnet_jax.models.partials import Partial
 from resnet_jax.models.spec import IMAGENET, ModelSpec, ModuleName, NameTable
 from resnet_jax.models.zoo.imagenet import TIMM_MODULES, TORCHVISION_MODULES
+from resnet_jax.models.zoo.rcnn_names import RCNN_MODULES, RCNN_V2_MODULES
 from resnet_jax.types import Preprocess
 
 # torchvision makes the shorter side 800 pixels, and the longer one at most 1333.
@@ -76,6 +78,9 @@ def detector(
 
 
 RETINANET_V2 = Partial(RetinaNet, p6_from="c5", head_groups=32, box_loss="giou")
+# Li et al. 2021, "Benchmarking Detection Transfer Learning with Vision Transformers", section 3.
+RCNN_V2: dict[str, Any] = {"has_norms": True, "rpn_depth": 2, "box_convs": (256,) * 4, "box_dense": (1024,)}
+FASTER_V2, MASK_V2 = Partial(FasterRCNN, **RCNN_V2), Partial(MaskRCNN, **RCNN_V2)
 
 MODELS = {
     "retinanet": detector(RetinaNet, RETINANET_MODULES),
@@ -83,4 +88,10 @@ MODELS = {
     "retinanet_resnet50_fpn_v2": detector(RETINANET_V2, RETINANET_MODULES, backbone="resnet50"),
     "fcos": detector(FCOS, FCOS_MODULES),
     "fcos_resnet50_fpn": detector(FCOS, FCOS_MODULES, backbone="resnet50"),
+    "fasterrcnn": detector(FasterRCNN, RCNN_MODULES),
+    "fasterrcnn_resnet50_fpn": detector(FasterRCNN, RCNN_MODULES, backbone="resnet50"),
+    "fasterrcnn_resnet50_fpn_v2": detector(FASTER_V2, RCNN_V2_MODULES, backbone="resnet50"),
+    "maskrcnn": detector(MaskRCNN, RCNN_MODULES),
+    "maskrcnn_resnet50_fpn": detector(MaskRCNN, RCNN_MODULES, backbone="resnet50"),
+    "maskrcnn_resnet50_fpn_v2": detector(MASK_V2, RCNN_V2_MODULES, backbone="resnet50"),
 }
