@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ def in_threads(read: Callable[[int], T], length: int, *, threads: int | None, ah
     `threads` None: one per processor.
     """
     threads = threads or processors()
-    pool = ThreadPoolExecutor(threads)
+    pool, is_finalizing = ThreadPoolExecutor(threads), sys.is_finalizing  # modules are empty at the interpreter's end
     following = iter(range(length))
     try:
         pending = deque(pool.submit(read, i) for i in islice(following, max(ahead, 4 * threads)))
@@ -27,7 +28,8 @@ def in_threads(read: Callable[[int], T], length: int, *, threads: int | None, ah
             pending.extend(pool.submit(read, i) for i in islice(following, 1))
             yield result
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        if not is_finalizing():
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def processors() -> int:

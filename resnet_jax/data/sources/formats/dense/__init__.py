@@ -9,7 +9,10 @@ from resnet_jax.data.sources.annotations import DenseKind
 from resnet_jax.data.sources.dense import DenseSource
 from resnet_jax.data.sources.formats.dense.coco import is_coco, open_coco
 from resnet_jax.data.sources.formats.dense.images import ImageFinder
+from resnet_jax.data.sources.formats.dense.mask_folders import find_masks, open_masks
 from resnet_jax.data.sources.formats.dense.problems import Problems
+from resnet_jax.data.sources.formats.dense.voc import is_voc, open_voc
+from resnet_jax.data.sources.formats.dense.yolo import find_yolo, open_yolo
 from resnet_jax.data.sources.formats.splits import split_in
 from resnet_jax.data.sources.stored import StoredDataset
 from resnet_jax.errors import did_you_mean
@@ -68,8 +71,9 @@ def open_dense(
     if masks is not None:
         if label_kind != "pixels" or named is not None:
             raise ValueError(f"masks={str(masks)!r} is for label_kind='pixels', without annotations")
-        raise ValueError(f"masks={str(masks)!r}: expected annotations")
-    parts = _open(root, named, label_kind, problems)
+        parts = open_masks(root, _existing(root, masks, "masks"), problems)
+    else:
+        parts = _open(root, named, label_kind, problems)
     problems.check()
     if "train" not in parts:
         raise ValueError(f"{root} has the splits {', '.join(parts)}, but none to train on")
@@ -84,6 +88,12 @@ def _open(root: Path, named: list[Path] | None, label_kind: DenseKind, problems:
     if named is not None and len(named) > 1:
         raise ValueError(f"expected COCO's JSON files, one per split, got {', '.join(map(str, named))}")
     place = named[0] if named else root
+    if is_voc(place):
+        return open_voc(root, place, label_kind, problems)
+    if (yolo := find_yolo(place, is_named=named is not None)) is not None:
+        return open_yolo(root, yolo, label_kind, problems)
+    if label_kind == "pixels" and named is None and (folder := find_masks(root)) is not None:
+        return open_masks(root, folder, problems)
     problem = f"{place} has no annotations" if named else f"{root} has no annotations that are known"
     raise ValueError(f"{problem}; expected {KINDS}")
 

@@ -72,7 +72,7 @@ class Objects:
         rows, size = slice(*self.starts[index : index + 2]), self.sizes[index]
         shapes, masks = self.shapes[rows], None
         if all(shape is not None for shape in shapes) and self.has_masks:
-            masks = LazyMasks([partial(from_coco, shape, size) for shape in shapes])
+            masks = polygon_masks(shapes, size)
         return Annotations(self.boxes[rows], self.labels[rows], masks, self.crowd[rows], self.area[rows], size)
 
     @property
@@ -92,6 +92,11 @@ class Objects:
         counts = np.zeros((len(self), num_classes), np.int64)
         np.add.at(counts, (np.repeat(np.arange(len(self)), np.diff(self.starts)), self.labels), 1)
         return counts
+
+
+def polygon_masks(shapes: Sequence[Any], size: tuple[int, int]) -> LazyMasks:
+    """Masks of COCO's segmentations, polygons or run lengths, made when they are first read."""
+    return LazyMasks([partial(from_coco, shape, size) for shape in shapes])
 
 
 @dataclass(frozen=True, eq=False)
