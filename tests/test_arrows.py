@@ -101,7 +101,7 @@ INSIDE_FUNCTIONS = {"tasks.classification": ("analysis.confusion",)}  # drawing,
 ONE_FILE = {  # heavy packages, and the one place that imports each
     "orbax": {"checkpoints/manager.py", "checkpoints/reader.py"},
     "tensorflow_datasets": {"data/sources/tfds.py"},
-    "PIL": {"images/decoding.py", "images/crops.py", "analysis/contact_sheet.py"},
+    "PIL": {"images/decoding.py", "images/crops.py", "analysis/contact_sheet.py", "analysis/drawing.py"},
     "grain": {"data/loading/streaming.py"},
     "pyarrow": {"data/sources/parquet.py"},
     "h5py": {"weights/readers/hdf5.py"},

@@ -59,10 +59,11 @@ def label_text(label: np.ndarray, classes: Sequence[str], label_kind: LabelKind 
         chosen = [k for k in np.argsort(-label, kind="stable")[:2].tolist() if label[k] >= 0.1]
     else:
         chosen = [int(label)]
-    return " + ".join(classes[k] if _is_latin(classes[k]) else f"class {k}" for k in chosen)
+    return " + ".join(classes[k] if is_latin(classes[k]) else f"class {k}" for k in chosen)
 
 
-def _is_latin(name: str) -> bool:
+def is_latin(name: str) -> bool:
+    """Whether Pillow's own font has all letters of a name."""
     return name.isprintable() and all(ord(letter) < 0x180 for letter in name)
 
 
