@@ -69,7 +69,7 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     "weights.sources": (*BASE, "models.published", "weights.readers", "weights.sources"),
     "weights.checkpoint": (*BASE, "models", "tasks", "training", "checkpoints"),
     "analysis": (*BASE, "ops", "metrics", "models", "analysis"),
-    "tasks": (*BASE, "ops", "metrics", "models.registry", "tasks"),
+    "tasks": (*BASE, "images", "ops", "metrics", "models.registry", "tasks"),
     # Training names no task and no family of nets; `steps` has the training step of classification.
     "training": (*BASE, "ops", "metrics", "models.layers", "models.sorting", "training"),
     "training.step": ("errors", "types", "models.options", "training"),
@@ -97,7 +97,10 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     "create": ("types", "errors", "models.registry", "models.published", "weights"),
     "": ("types", "old_names", "create", "models", "analysis", "weights", "steps", "training"),
 }
-INSIDE_FUNCTIONS = {"tasks.classification": ("analysis.confusion",)}  # drawing, imported when it draws
+INSIDE_FUNCTIONS = {  # drawing, imported when it draws
+    "tasks.classification": ("analysis.confusion",),
+    "tasks.dense_predictions": ("analysis.drawing",),
+}
 ONE_FILE = {  # heavy packages, and the one place that imports each
     "orbax": {"checkpoints/manager.py", "checkpoints/reader.py"},
     "tensorflow_datasets": {"data/sources/tfds.py"},

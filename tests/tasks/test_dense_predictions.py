@@ -1,0 +1,57 @@
+"""Predictions of dense nets in pixels of the image files."""
+
+import numpy as np
+import pytest
+from pycocotools import mask as coco_mask
+
+from resnet_jax.tasks import dense_predictions as dense
+
+CLASSES = ("cat", "dog", "owl")
+
+
+def detections(masks=True):
+    """Two detections and padding, on a canvas of 64 pixels that an image of 40 x 30 pixels fills half."""
+    row = {
+        "boxes": np.array([[8, 0, 24, 32], [0, 16, 12, 28], [0, 0, 0, 0]], np.float32),
+        "scores": np.array([0.9, 0.4, 0], np.float32),
+        "labels": np.array([2, 0, 0]),
+        "valid": np.array([True, True, False]),
+        "size": np.array([32, 24]),
+        "original_size": np.array([40, 30]),
+    }
+    return row | ({"masks": np.ones((3, 14, 14), np.float32)} if masks else {})
+
+
+def test_detections_are_results_as_coco_has_them():
+    results = dense.coco_results(dense.image_objects(detections()), "val/000000000139.jpg", CLASSES)
+    assert [one["image_id"] for one in results] == [139, 139]
+    assert [(one["category_id"], one["category"]) for one in results] == [(3, "owl"), (1, "cat")]
+    assert results[0]["bbox"] == [10, 0, 20, 40] and results[0]["score"] == pytest.approx(0.9)
+    assert results[1]["bbox"] == [0, 20, 15, 15]
+    assert results[0]["segmentation"]["size"] == [40, 30]
+    mask = coco_mask.decode(results[1]["segmentation"])
+    assert mask[20:35, :15].mean() == 1 and mask.sum() < 17 * 17
+    boxes = dense.coco_results(dense.image_objects(detections(masks=False)), "photo.jpg", CLASSES)
+    assert boxes[0]["image_id"] == "photo.jpg" and "segmentation" not in boxes[0]
+
+
+def test_detections_below_a_score_are_not_listed():
+    assert dense.objects_text(dense.image_objects(detections(), 0.5), CLASSES) == "1 object: owl 0.90"
+    assert dense.objects_text(dense.image_objects(detections()), CLASSES) == "2 objects: owl 0.90, cat 0.40"
+    assert dense.objects_text(dense.image_objects(detections(), 0.95), CLASSES) == "0 objects"
+
+
+def test_label_maps_have_the_size_of_the_image_file():
+    classes = np.zeros((64, 64), np.uint8)
+    classes[16:32, :24], classes[32:] = 1, 2
+    labels = dense.image_label_map({"classes": classes, "size": [32, 24], "original_size": [40, 30]})
+    assert labels.shape == (40, 30) and (labels[:20] == 0).all() and (labels[20:] == 1).all()
+    first, second = dense.class_regions(labels, CLASSES)
+    assert (first["class"], first["share"], second["index"]) == ("cat", 0.5, 1)
+    assert np.array_equal(coco_mask.decode(second["segmentation"]), labels)
+    assert dense.shares_text(labels, CLASSES) == "cat 50.0 %, dog 50.0 %"
+
+
+def test_detections_are_drawn_into_the_image():
+    picture = dense.draw_detections(np.zeros((40, 30, 3), np.uint8), dense.image_objects(detections()), CLASSES)
+    assert picture.any() and picture.shape[0] % 40 == 0
