@@ -58,7 +58,7 @@ class Bottleneck(nn.Module):
     def __call__(self, x: Array) -> Array:
         context, width = self.context, inner_width(self.features, self.base_width) * self.groups
         strides_in_pool = self.pool is not None and self.strides > 1
-        skips_pool = self.pool_of_strides and context.dilation_rule == "timm" and not context.take_strides
+        skips_pool = self.pool_of_strides and context.dilation_rule != "resample" and not context.take_strides
         first, second = (self.strides, 1) if self.strides_in_1x1 else (1, self.strides)
         y = context.conv(width, 1, first, name="conv1")(x)
         y = context.act(context.norm(name="norm1")(y))

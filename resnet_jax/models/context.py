@@ -85,13 +85,18 @@ class BlockContext(OldContextNames):
         return strides if self.take_strides else 1
 
     def effective_dilation(self, strides: int) -> int:
-        """The dilation of a window that takes `strides`: it samples the pixels of the net without output stride."""
-        return self.dilation if self.take_strides else self.dilation // strides
+        """The dilation of a window that takes `strides`: it samples the pixels of the net without output stride.
+
+        By the rule "smp", segmentation_models_pytorch's, a window whose strides are not taken is dilated by them.
+        """
+        if self.take_strides or self.dilation_rule == "smp":
+            return self.dilation
+        return self.dilation // strides
 
     def pool(self, pool: Pool, x: Array, strides: int, **options: Any) -> Array:
         """`pool(x)` with effective strides.
 
-        By the rule "timm" its window is not dilated. By the rule "resample" it is dilated like a convolution in its
+        By the rules "timm" and "smp" its window is not dilated. By the rule "resample" it is dilated like a convolution in its
         place, so that the net computes the same numbers wherever the net without output stride has a pixel.
         """
         dilation = self.effective_dilation(strides) if self.dilation_rule == "resample" else 1

@@ -31,8 +31,8 @@ def depthwise_normal(key: Array, shape: tuple[int, ...], dtype: Dtype = jnp.floa
 
 
 def linear_uniform(key: Array, shape: tuple[int, ...], dtype: Dtype = jnp.float32) -> Array:
-    """Uniform in +-1 / sqrt(fan_in), PyTorch's initialisation of linear layers: shape [Ci, Co]."""
-    bound = 1 / math.sqrt(shape[0])
+    """Uniform in +-1 / sqrt(fan_in), PyTorch's initialisation of linear layers and convolutions: [..., Ci, Co]."""
+    bound = 1 / math.sqrt(math.prod(shape[:-1]))
     return jax.random.uniform(key, (math.prod(shape),), dtype, -bound, bound).reshape(shape)
 
 

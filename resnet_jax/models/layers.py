@@ -214,7 +214,31 @@ class GroupNorm(nn.Module):
         wide = at_least_float32(self.param_dtype)
         scale = ops.unshard(self.param("scale", self.scale_init, shape, self.param_dtype)).astype(wide)
         bias = ops.unshard(self.param("bias", nn.initializers.zeros, shape, self.param_dtype)).astype(wide)
-        return ops.group_norm(x, scale, bias, groups=self.groups, epsilon=self.epsilon).astype(self.dtype)
+        groups = self.groups_of(x.shape[-1])
+        return ops.group_norm(x, scale, bias, groups=groups, epsilon=self.epsilon).astype(self.dtype)
+
+    @nn.nowrap
+    def groups_of(self, channels: int) -> int:
+        """Number of groups of a map with so many channels."""
+        return self.groups
+
+
+class LayerNorm(nn.Module):
+    """Normalisation of each pixel over its channels (Ba et al. 2016): [..., C] -> the same shape."""
+
+    epsilon: float = 1e-6
+    dtype: Dtype = jnp.float32
+    param_dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        wide = at_least_float32(self.param_dtype)
+        scale = ops.unshard(self.param("scale", nn.initializers.ones, (x.shape[-1],), self.param_dtype)).astype(wide)
+        bias = ops.unshard(self.param("bias", nn.initializers.zeros, (x.shape[-1],), self.param_dtype)).astype(wide)
+        centred = x.astype(wide) - x.astype(wide).mean(-1, keepdims=True)
+        y = centred * lax.rsqrt(jnp.square(centred).mean(-1, keepdims=True) + self.epsilon)
+        shape = (1,) * (x.ndim - 1) + (-1,)
+        return (y * scale.reshape(shape) + bias.reshape(shape)).astype(self.dtype)
 
 
 class Dense(nn.Module):

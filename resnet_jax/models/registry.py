@@ -90,7 +90,8 @@ def create_model(name: str | None = None, /, **overrides: Any) -> nn.Module:
     `output_stride` 8 or 16 keeps the last maps finer: later strides become dilations. `dilation` is the rule for the
     pools in branches and shortcuts (D, T, anti-aliased, RS and Res2Net nets, CLIP's towers): "timm" does not dilate
     them, so that timm's weights give timm's numbers; "resample" dilates them, so that the net computes the features of
-    the ordinary net on a finer grid.
+    the ordinary net on a finer grid. "smp" is timm's, but dilates the first convolution of a stage, too, as
+    segmentation_models_pytorch does.
 
     Raises:
       ValueError: an unknown name, or a value that no net can have. The message has the nearest valid choice.

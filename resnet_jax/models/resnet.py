@@ -83,7 +83,9 @@ class ResNet(nn.Module):
     drop_rate: float = 0.0  # dropout before the head
     drop_path: float = 0.0  # stochastic depth: the last block's rate; rates grow linearly over the blocks
     output_stride: int | None = None  # 8 or 16: later strides become dilations; None: the stages' strides
-    dilation: str = "timm"  # or "resample": the rule for pools that do not take their strides (`BlockContext.pool`)
+    # Or "resample", the rule for pools that do not take their strides (`BlockContext.pool`), or "smp", the rule for
+    # convolutions (`BlockContext.effective_dilation`).
+    dilation: str = "timm"
     bn_axis: str | None = None  # mapped axis whose devices share batch statistics; None: per device
     bn_group_size: int | None = None  # number of neighbouring devices that share; None: all devices of bn_axis
     # "stem", "stage1", ..., "head", or "all": stages whose norms use and keep running statistics in training

@@ -59,8 +59,8 @@ class PooledProject(BaseShortcut):
         if self.keeps_shape(x):
             return x
         context = self.context
-        follows_timm = context.dilation_rule == "timm" and not context.take_strides
-        skips_pool = follows_timm and self.dilated_only and context.effective_dilation(self.strides) == 1
+        follows_timm = context.dilation_rule != "resample" and not context.take_strides
+        skips_pool = follows_timm and self.dilated_only and context.dilation // self.strides == 1
         if self.strides > 1 and not skips_pool:
             x = context.pool(ops.avg_pool, x, self.strides, window=2, padding=(0, 1), count_padding=follows_timm)
         y = self.context.conv(self.features, 1, name="conv")(x)

@@ -8,7 +8,7 @@ from resnet_jax.ops.dense import dense
 from resnet_jax.ops.labels import at_least_int32, one_hot
 from resnet_jax.ops.lowering import plain_lowering
 from resnet_jax.ops.norm import batch_norm, group_norm, normalize
-from resnet_jax.ops.pooling import avg_pool, blur_pool, global_pool, max_pool
+from resnet_jax.ops.pooling import adaptive_avg_pool, avg_pool, blur_pool, global_pool, max_pool
 from resnet_jax.ops.random import drop_path, dropout, sample_per_example
 from resnet_jax.ops.sharding import is_sharded, shard_like, split_batch, swap_neighbours, unshard
 from resnet_jax.ops.tally import add_macs, tally_macs
@@ -16,6 +16,7 @@ from resnet_jax.ops.windows import LAYOUTS, check_layout, has_known_size, over_s
 
 __all__ = [
     "LAYOUTS",
+    "adaptive_avg_pool",
     "add_macs",
     "at_least_int32",
     "avg_pool",

@@ -144,6 +144,20 @@ def _reflect(x: Array, padding: int, axis: int) -> Array:
     return jnp.concatenate([before, x, after], axis)
 
 
+def adaptive_avg_pool(x: Array, grid: int) -> Array:
+    """[N, *spatial, C] -> [N, *grid, C]: means over `grid` parts along each spatial axis, which overlap by a pixel.
+
+    Part i of L pixels is from floor(i L / grid) to ceil((i + 1) L / grid), as PyTorch's AdaptiveAvgPool.
+    """
+    check_layout(x)
+    wide = x.astype(at_least_float32(x.dtype))
+    for axis in spatial_axes(x):
+        length = x.shape[axis]
+        ends = [(i * length // grid, -(-(i + 1) * length // grid)) for i in range(grid)]
+        wide = jnp.concatenate([lax.slice_in_dim(wide, *end, axis=axis).mean(axis, keepdims=True) for end in ends], axis)
+    return wide.astype(x.dtype)
+
+
 def _average(x: Array) -> Array:
     return jnp.mean(x, spatial_axes(x))
 

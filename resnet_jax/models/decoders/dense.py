@@ -10,11 +10,12 @@ from typing import Any, ClassVar, NamedTuple
 import flax.linen as nn
 
 from resnet_jax import ops
-from resnet_jax.models.context import Activation, BlockContext
+from resnet_jax.models.context import Activation, BlockContext, NormFactory
+from resnet_jax.models.layers import GroupNorm
 from resnet_jax.models.options import check_choice, check_integer, stage_names
 from resnet_jax.models.partials import Partial
 from resnet_jax.models.resnet import ResNet, Stage
-from resnet_jax.types import Array, Dtype
+from resnet_jax.types import Array, Dtype, check_is_array
 
 FLAX_ARGUMENTS = ("_deep_clone", "_reset_names")  # of `flax.linen.Module.clone`
 
@@ -41,21 +42,26 @@ class DenseNet(nn.Module):
     registry_name: str | None = field(default=None, compare=False, repr=False)  # set by `create_model`
 
     parts: ClassVar[tuple[str, ...]] = ()  # submodules beside the backbone
+    least_classes: ClassVar[int] = 0
 
     def __post_init__(self) -> None:
         self.num_classes = check_integer("num_classes", self.num_classes, self.least_classes)
+        of_backbone = self.backbone.frozen_norms
         if self.frozen_norms is not None:
             names = (self.frozen_norms,) if isinstance(self.frozen_norms, str) else tuple(self.frozen_norms)
             stages = ("all", *stage_names(self.backbone.stages))
             for name in names:
                 check_choice("frozen_norms", name, (*stages, *self.parts))
-            of_backbone = tuple(name for name in names if name in stages)
-            if of_backbone != self.backbone.frozen_norms:
-                self.backbone = self.backbone.clone(frozen_norms=of_backbone)
-            self.frozen_norms = names
+            self.frozen_norms, of_backbone = names, tuple(name for name in names if name in stages)
+        of_backbone += tuple(name for name in self.unused_stages() if name not in of_backbone)
+        if of_backbone != self.backbone.frozen_norms:
+            self.backbone = self.backbone.clone(frozen_norms=of_backbone)
         super().__post_init__()
 
-    least_classes: ClassVar[int] = 0  # 0: no classifier, logits [N, H, W, 0]
+    @nn.nowrap
+    def unused_stages(self) -> tuple[str, ...]:
+        """Stages of the backbone whose maps the net does not use: their statistics stay, so that nothing runs them."""
+        return ()
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -105,11 +111,20 @@ class DenseNet(nn.Module):
         return super().clone(parent=parent, **updates)
 
     @nn.nowrap
+    def feature_maps(self, images: Array, train: bool, index: Array) -> dict[str, Array]:
+        """The backbone's maps of images [N, H, W, C]: "stem", "stage1", ... `index` int [N] keys its random numbers."""
+        check_is_array(images, expected := f"images float [N, H, W, {self.in_channels}]")
+        if images.ndim != 4:
+            raise ValueError(f"expected {expected}, got {images.dtype} {list(images.shape)}")
+        features = self.backbone(images, train, index).features
+        return {name: x for name, x in features.items() if name != "pool"}
+
+    @nn.nowrap
     def context(self, part: str, train: bool) -> BlockContext:
         """The context of the decoder `part`: the backbone's norm and types, plain convolutions and `ops.relu`."""
         frozen = self.frozen_norms or ()
         return BlockContext(
-            make_norm=Partial(self.backbone.norm, axis_name=self.bn_axis, group_size=self.bn_group_size),
+            make_norm=Partial(_norm_of(self.backbone), axis_name=self.bn_axis, group_size=self.bn_group_size),
             use_batch_statistics=train and "all" not in frozen and part not in frozen,
             dtype=self.dtype,
             param_dtype=self.param_dtype,
@@ -132,9 +147,17 @@ class DenseNet(nn.Module):
             by_stage[f"stage{number}"] = strides
         return by_stage
 
+
+class DecoderGroupNorm(GroupNorm):
+    """Group normalisation of a decoder, whose channels `groups` may not divide: their greatest common divisor does."""
+
     @nn.nowrap
-    def check_images(self, images: Array) -> None:
-        """Raises ValueError unless these are images [N, H, W, C]; the backbone checks the rest."""
-        if getattr(images, "ndim", 4) != 4:
-            expected = f"images float [N, H, W, {self.in_channels}]"
-            raise ValueError(f"expected {expected}, got {images.dtype} {list(images.shape)}")
+    def groups_of(self, channels: int) -> int:
+        return math.gcd(self.groups, channels)
+
+
+def _norm_of(backbone: ResNet) -> NormFactory:
+    """The backbone's norm, for maps of any number of channels."""
+    norm: Any = backbone.norm
+    kind, keywords = (norm.func, norm.keywords) if isinstance(norm, Partial) else (norm, {})
+    return Partial(DecoderGroupNorm, **keywords) if kind is GroupNorm else norm
