@@ -96,8 +96,8 @@ class BlockContext(OldContextNames):
     def pool(self, pool: Pool, x: Array, strides: int, **options: Any) -> Array:
         """`pool(x)` with effective strides.
 
-        By the rules "timm" and "smp" its window is not dilated. By the rule "resample" it is dilated like a convolution in its
-        place, so that the net computes the same numbers wherever the net without output stride has a pixel.
+        By the rules "timm" and "smp" its window is not dilated. By the rule "resample" it is dilated like a convolution
+        in its place, so that the net computes the same numbers wherever the net without output stride has a pixel.
         """
         dilation = self.effective_dilation(strides) if self.dilation_rule == "resample" else 1
         return pool(x, strides=self.effective_strides(strides), dilation=dilation, **options)

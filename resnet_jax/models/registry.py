@@ -12,6 +12,7 @@ from typing import Any
 import flax.linen as nn
 
 from resnet_jax.errors import check_type, described, did_you_mean
+from resnet_jax.models.heads import LinearHead
 from resnet_jax.models.options import check_choice
 from resnet_jax.models.partials import Partial
 from resnet_jax.models.sorting import natural_key
@@ -122,6 +123,7 @@ def _on_backbone(spec: ModelSpec, options: dict[str, Any]) -> nn.Module:
     values = _checked(spec.name, options, net, [field for field in fields if field not in NOT_OPTIONS])
     if isinstance(backbone, str):
         values = {"image_size": spec.image_size, **_defaults(spec, net), **values}
+    values = {"head": LinearHead, **values}  # others have layers, which no decoder uses
     return spec.build(backbone=net.clone(num_classes=0, **values), registry_name=spec.name, **dense)
 
 

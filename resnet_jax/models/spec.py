@@ -60,6 +60,7 @@ class NameTable:
     has_conv_biases: bool = False
     constants: Mapping[str, float] = field(default_factory=dict)  # values of arrays that the library does not store
     preprocess: Preprocess | None = None  # of this library's weights, where it differs from the row's
+    classifiers: tuple[str, ...] = ("head/dense",)  # our modules that have a number for each class
     note: str = ""  # a sentence for everybody who reads this library's files
 
 

@@ -154,7 +154,9 @@ def adaptive_avg_pool(x: Array, grid: int) -> Array:
     for axis in spatial_axes(x):
         length = x.shape[axis]
         ends = [(i * length // grid, -(-(i + 1) * length // grid)) for i in range(grid)]
-        wide = jnp.concatenate([lax.slice_in_dim(wide, *end, axis=axis).mean(axis, keepdims=True) for end in ends], axis)
+        wide = jnp.concatenate(
+            [lax.slice_in_dim(wide, *end, axis=axis).mean(axis, keepdims=True) for end in ends], axis
+        )
     return wide.astype(x.dtype)
 
 

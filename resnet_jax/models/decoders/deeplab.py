@@ -55,8 +55,10 @@ def conv3x3(
     """A 3x3 convolution, or a depthwise and a 1x1 one, named "depthwise" and "conv" with a suffix."""
     if not separable:
         return context.conv(features, 3, dilation=dilation, name=f"conv{suffix}")(x)
-    channels, options = x.shape[-1], {"kernel_init": depthwise_normal, "name": f"depthwise{suffix}"}
-    x = context.conv(channels, 3, dilation=dilation, groups=channels, **options)(x)
+    depthwise = context.conv(
+        x.shape[-1], 3, dilation=dilation, groups=x.shape[-1], kernel_init=depthwise_normal, name=f"depthwise{suffix}"
+    )
+    x = depthwise(x)
     return context.conv(features, 1, name=f"conv{suffix}")(x)
 
 

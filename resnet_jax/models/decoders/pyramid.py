@@ -72,8 +72,7 @@ class PSPHead(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         inner = x.shape[-1] // len(GRIDS)
-        options = {"aligns_corners": True, "map_first": False, "mean_normed": False}
-        y = PyramidPooling(self.context, inner, name="pyramid", **options)(x)
+        y = PyramidPooling(self.context, inner, True, map_first=False, mean_normed=False, name="pyramid")(x)
         y = self.context.act(self.context.norm(name="norm")(self.context.conv(self.features, 1, name="conv")(y)))
         is_kept = self.context.dropout(jnp.ones((y.shape[0], 1, 1, y.shape[-1]), y.dtype))
         return classify(self.context, y * is_kept, self.num_classes, kernel_size=3)
@@ -121,9 +120,8 @@ class UPerHead(nn.Module):
     def __call__(self, maps: Sequence[Array]) -> Array:
         context, types = self.context, {"dtype": self.context.dtype, "param_dtype": self.context.param_dtype}
         *finer, coarsest = [LayerNorm(name=f"map_norm{k}", **types)(x) for k, x in enumerate(maps, 1)]
-        options = {"aligns_corners": False, "map_first": True, "mean_normed": True}
-        pooled = PyramidPooling(context, self.features, name="pyramid", **options)(coarsest)
-        state = ConvNormAct(context, self.features, 3, name="pyramid_fuse")(pooled)
+        pool = PyramidPooling(context, self.features, False, map_first=True, mean_normed=True, name="pyramid")
+        state = ConvNormAct(context, self.features, 3, name="pyramid_fuse")(pool(coarsest))
         states = [state]
         for k, x in enumerate(reversed(finer), 1):
             lateral = ConvNormAct(context, self.features, name=f"lateral{k}")(x)

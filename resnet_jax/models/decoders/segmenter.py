@@ -34,12 +34,12 @@ class Segmenter(DenseNet):
         index = jnp.arange(images.shape[0]) if example_index is None else example_index
         maps = self.feature_maps(images, train, index)
         logits, auxiliary = self.decode(maps, train, index, images.shape[1:3])
-        return SegmentationOutputs(self._resized(logits, images), self._resized(auxiliary, images), maps)
+        if auxiliary is not None:
+            auxiliary = self._resized(auxiliary, images)
+        return SegmentationOutputs(self._resized(logits, images), auxiliary, maps)
 
     @nn.nowrap
-    def decode(
-        self, maps: Maps, train: bool, index: Array, image_size: tuple[int, ...]
-    ) -> tuple[Array, Array | None]:
+    def decode(self, maps: Maps, train: bool, index: Array, image_size: tuple[int, ...]) -> tuple[Array, Array | None]:
         """Logits [N, h, w, K] of the decoder and of the auxiliary head, if there is one, of any size."""
         raise NotImplementedError
 
@@ -49,9 +49,7 @@ class Segmenter(DenseNet):
         return {strides: maps[name] for name, strides in self.stage_strides().items()}
 
     @nn.nowrap
-    def _resized(self, logits: Array | None, images: Array) -> Array | None:
-        if logits is None:
-            return None
+    def _resized(self, logits: Array, images: Array) -> Array:
         height, width = images.shape[1:3]
         return resize(logits, (height, width), "bilinear", align_corners=self.aligns_corners)
 
