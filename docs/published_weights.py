@@ -9,12 +9,12 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from resnet_jax import list_models
+from resnet_jax import get_spec, list_models
 from resnet_jax.models.published import PublishedWeights
 
 FILE = Path(__file__).parents[1] / "resnet_jax" / "models" / "published.json"
 # By the number of classes. CLIP's towers have embeddings of other numbers instead.
-LABELS = {1000: "imagenet-1k", 11821: "imagenet-12k", 21843: "imagenet-21k-goog"}
+LABELS = {1000: "imagenet-1k", 11821: "imagenet-12k", 21843: "imagenet-21k-goog", 21: "voc"}
 
 
 def rows() -> Iterator[PublishedWeights]:
@@ -65,9 +65,12 @@ def timm_rows(name: str) -> Iterator[PublishedWeights]:
 def torchvision_rows(name: str) -> Iterator[PublishedWeights]:
     from torchvision import models
 
-    if name not in models.list_models():
+    if name not in models.list_models() or get_spec(name).family == "detection":
         return
     for weights in models.get_model_weights(name):
+        if get_spec(name).family == "segmentation":
+            yield segmentation_row(name, weights)
+            continue
         used, meta = weights.transforms(), weights.meta
         (size,), (resize,) = used.crop_size, used.resize_size
         yield PublishedWeights(
@@ -91,6 +94,34 @@ def torchvision_rows(name: str) -> Iterator[PublishedWeights]:
             top1=meta["_metrics"]["ImageNet-1K"]["acc@1"],
             size_mib=meta["_file_size"],
         )
+
+
+def segmentation_row(name: str, weights: Any) -> PublishedWeights:
+    """torchvision's evaluation resizes the shorter side; here the image fits into a square of this side."""
+    used, meta = weights.transforms(), weights.meta
+    (size,), categories = used.resize_size, meta["categories"]
+    return PublishedWeights(
+        model=name,
+        tag=weights.name,
+        source="torchvision",
+        classes=len(categories),
+        parameters=meta["num_params"],
+        image_size=size,
+        crop_pct=1.0,
+        interpolation=used.interpolation.value,
+        mean=tuple(used.mean),
+        std=tuple(used.std),
+        url=weights.url,
+        checksum=checksum(weights.url),
+        labels=LABELS[len(categories)],
+        resize=size,
+        crop_mode="pad",
+        first_conv="backbone.conv1",
+        classifier="classifier.4",
+        licence=meta.get("license"),
+        miou=meta["_metrics"]["COCO-val2017-VOC-labels"]["miou"],
+        size_mib=meta["_file_size"],
+    )
 
 
 def checksum(url: str | None) -> str | None:

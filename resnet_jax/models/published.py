@@ -38,12 +38,13 @@ class PublishedWeights:
     test_size: int | None = None  # side of the input for the best accuracy, where it differs
     test_crop_pct: float | None = None
     resize: int | None = None  # side before the crop, where `crop_pct` does not give it
-    crop_mode: Literal["center", "squash", "border"] = "center"
+    crop_mode: Literal["center", "squash", "border", "pad"] = "center"
     is_fixed_size: bool = False  # the net takes images of `image_size` alone
     first_conv: str | None = None  # the library's name of the first convolution, whose inputs are the image's channels
     classifier: str | None = None  # the library's name of the last layer
     licence: str | None = None  # as SPDX writes it
     top1: float | None = None  # published accuracy on ImageNet-1k, per cent
+    miou: float | None = None  # published mean intersection over union of a segmenter, per cent
     size_mib: float | None = None  # of the file at `url`, MiB
 
     @property
