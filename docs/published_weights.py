@@ -14,7 +14,12 @@ from resnet_jax.models.published import PublishedWeights
 
 FILE = Path(__file__).parents[1] / "resnet_jax" / "models" / "published.json"
 # By the number of classes. CLIP's towers have embeddings of other numbers instead.
-LABELS = {1000: "imagenet-1k", 11821: "imagenet-12k", 21843: "imagenet-21k-goog", 21: "voc"}
+LABELS = {
+    1000: "imagenet-1k",
+    11821: "imagenet-12k",
+    21843: "imagenet-21k-goog",
+    21: "voc",
+}
 
 
 def rows() -> Iterator[PublishedWeights]:

@@ -43,6 +43,12 @@ GROUPS = (  # title, what the nets are, pattern of their names; a net is in the 
      "`cifar_resnet20` and `cifar_resnet29`. The count of `cifar_condconv20` includes the making of a kernel for "
      "each image.", r"cifar_(highway\d+|condconv20|res2net29)"),
     ("CIFAR plain nets", "The CIFAR ResNets without shortcuts.", r"cifar_plain\d+"),
+    ("Segmentation", "torchvision's nets, with the auxiliary head (Long et al. 2015; Chen et al. 2017). `fcn` and "
+     "`deeplabv3` are on any backbone, here on `resnet50`.", r"(fcn|deeplabv3)(_resnet\d+)?"),
+    ("Segmentation on any backbone", "Decoders of segmentation_models_pytorch (Chen et al. 2018; Zhao et al. 2017; "
+     "Xiao et al. 2018; Ronneberger et al. 2015), here on `resnet34`.", r"deeplabv3plus|pspnet|upernet|unet"),
+    ("Detection", "torchvision's nets. Those without a backbone's name are on any backbone, here on `resnet50`.",
+     r"(retinanet|fcos|fasterrcnn|maskrcnn)(_resnet50_fpn(_v2)?)?"),
 )  # fmt: skip
 
 

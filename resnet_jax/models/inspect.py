@@ -83,6 +83,11 @@ def feature_info(model: str | nn.Module, image_size: ImageSize = 224) -> dict[st
     return {name: Feature(size[-1], sides[0] // size[1]) for name, size in sizes.items()}
 
 
+def is_dense(model: nn.Module) -> bool:
+    """Whether a net has predictions for places of the image: a segmenter or a detector."""
+    return hasattr(model, "backbone")
+
+
 def backbone_of(model: nn.Module) -> Any:
     """The net that makes the feature maps: the backbone of a segmenter or detector, any other net itself."""
     return getattr(model, "backbone", model)

@@ -78,6 +78,15 @@ def registered_name(model: nn.Module) -> str | None:
     return name if getattr(model, "stages", None) == getattr(original, "stages", None) else None
 
 
+def default_net(model: Any) -> Any:
+    """The net of `create_model` with the name of this one, and of its backbone; for others the net itself."""
+    name = registered_name(model)
+    if name is None:
+        return model
+    options = {"backbone": registered_name(model.backbone)} if MODELS[name].takes_backbone else {}
+    return create_model(name, parent=None, **options)
+
+
 def create_model(name: str | None = None, /, **overrides: Any) -> nn.Module:
     """The net called `name`, with fields of `ResNet` overridden: num_classes, in_channels, dtype, drop_path, ...
 

@@ -60,7 +60,9 @@ class NameTable:
     has_conv_biases: bool = False
     constants: Mapping[str, float] = field(default_factory=dict)  # values of arrays that the library does not store
     preprocess: Preprocess | None = None  # of this library's weights, where it differs from the row's
-    classifiers: tuple[str, ...] = ("head/dense",)  # our modules that have a number for each class
+    # Our modules that have numbers for each class, and how many the bias of the first has.
+    classifiers: tuple[str, ...] = ("head/dense",)
+    numbers_per_class: int = 1
     note: str = ""  # a sentence for everybody who reads this library's files
 
 

@@ -11,8 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from resnet_jax.models import ModelSpec, get_spec, registered_name
+from resnet_jax.models import ModelSpec
+from resnet_jax.models.inspect import is_dense
 from resnet_jax.models.layers import Dense
+from resnet_jax.models.registry import default_net
 from resnet_jax.types import Variables, at_least_float32
 from resnet_jax.weights.convert import float32_shapes, to_variables
 from resnet_jax.weights.names import FIRST_CONVOLUTIONS, Names, Path, names_for
@@ -60,9 +62,13 @@ def fit(
         in_channels=channels or model.in_channels,
     )
     num_classes = net.num_classes
+    if is_dense(net):
+        net, without = with_parts_of(own, net, names)
+        notes += without
     if num_classes != classes:
-        own = {key: array for key, array in own.items() if key not in names.classifier()}
-        net = net.clone(num_classes=0)
+        if not is_dense(net):
+            own = {key: array for key, array in own.items() if key not in names.classifier()}
+        net = net.clone(num_classes=classes if is_dense(net) else 0)
     variables = to_variables(own, net, names, allow_nonfinite=allow_nonfinite)
     net, variables, has_new_head = with_classes(net, variables, num_classes)
     if has_new_head:
@@ -76,8 +82,7 @@ def constants_for(model: Any, names: Names) -> tuple[dict[str, Any], tuple[str, 
 
     A net without a row has no defaults to tell a choice from: it gets all values.
     """
-    constants, name = dict(names.table.overrides), registered_name(model)
-    default: Any = model if name is None else get_spec(name).build()
+    constants, default = dict(names.table.overrides), default_net(model)
     chosen = [key for key in constants if getattr(model, key) not in (constants[key], getattr(default, key))]
     notes = []
     for key in chosen:
@@ -103,7 +108,8 @@ def class_count(state: State, names: Names) -> int:
     """Number of classes of the file's classifier; 0: it has none."""
     bias = names.classifier()[0]
     shape = state[bias].shape if bias in state else ()
-    return shape[0] if shape else 0  # a scalar is reported with the other misfits
+    # A scalar is reported with the other misfits.
+    return shape[0] // names.table.numbers_per_class if shape else 0
 
 
 def channel_count(state: State, names: Names) -> int:
@@ -127,10 +133,12 @@ def first_convolution(paths: Iterable[Path]) -> Path | None:
 
 def with_classes(model: Any, variables: Variables, num_classes: int) -> tuple[Any, Variables, bool]:
     """The net with another number of classes, its variables, and whether its classifier is new; 0: no classifier."""
-    head = variables["params"].get("head", {})
     if num_classes == model.num_classes:
         return model, variables, False
     net = model.clone(num_classes=num_classes)
+    if is_dense(net):
+        return net, with_new_layers(net, variables), bool(num_classes)
+    head = variables["params"].get("head", {})
     head = {name: x for name, x in head.items() if name != "dense"}
     if num_classes:
         pooled = float32_shapes(net).outputs.features["pool"]
@@ -139,6 +147,36 @@ def with_classes(model: Any, variables: Variables, num_classes: int) -> tuple[An
     body = {name: x for name, x in variables["params"].items() if name != "head"}
     params = body | ({"head": head} if head else {})
     return net, variables | {"params": params}, bool(num_classes)
+
+
+def with_new_layers(net: Any, variables: Variables) -> Variables:
+    """Variables of a net: those of another net where the shapes are equal, and else initialised ones."""
+    paths, old = flatten_dict(float32_shapes(net).variables), flatten_dict(variables)
+    same = {path: old[path] for path, x in paths.items() if path in old and old[path].shape == x.shape}
+    other = [path for path in paths if path not in same]
+    plain = net.clone(dtype=jnp.float32, param_dtype=jnp.float32)
+    images = jnp.zeros((1, net.image_size, net.image_size, net.in_channels))
+
+    @jax.jit  # computes nothing but these arrays
+    def initialised(key: jax.Array) -> list[jax.Array]:
+        fresh = flatten_dict(plain.init(key, images, train=False))
+        return [fresh[path] for path in other]
+
+    dtype = at_least_float32(net.param_dtype)
+    fresh = {path: np.asarray(x, dtype) for path, x in zip(other, initialised(jax.random.key(0)), strict=True)}
+    return unflatten_dict({path: same[path] if path in same else fresh[path] for path in paths})
+
+
+def with_parts_of(state: State, net: Any, names: Names) -> tuple[Any, tuple[str, ...]]:
+    """The segmenter with an auxiliary head if the file has one, and a note if it is another net than `net` for that."""
+    if not hasattr(net, "has_auxiliary"):
+        return net, ()
+    paths = flatten_dict(float32_shapes(net.clone(has_auxiliary=True)).variables)
+    in_file = any(names.entry(path)[0] in state for path in paths if path[1] == "auxiliary")
+    if in_file == net.has_auxiliary:
+        return net, ()
+    what = "has an auxiliary head, as the file has" if in_file else "has no auxiliary head: the file has none"
+    return net.clone(has_auxiliary=in_file), (f"the net {what}",)
 
 
 def with_channels(model: Any, variables: Variables, in_channels: int) -> tuple[Any, Variables, tuple[str, ...]]:

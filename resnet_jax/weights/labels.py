@@ -1,4 +1,4 @@
-"""Names of ImageNet's classes, in the order of a net's outputs.
+"""Names of ImageNet's, Pascal VOC's and COCO's classes, in the order of a net's outputs.
 
 The synset ids are ImageNet's, the words those of WordNet 3.0 (Princeton University), the short names of ImageNet-1k
 torchvision's. `docs/label_sets.py` writes imagenet.tsv.gz from timm and torchvision.
@@ -22,6 +22,18 @@ FLAGS = {  # in the second column of the table; classes are in the order of thei
     "imagenet-21k-goog": "g",  # 21,843: Google's, with two more
     "imagenet-21k-miil": "m",  # 11,221: autumn 2011 without rare classes
     "imagenet-21k-w21": "w",  # 10,450: winter 2021 without rare classes
+}
+NAMES = {  # of sets without synset ids
+    "voc": """background, aeroplane, bicycle, bird, boat, bottle, bus, car, cat, chair, cow, diningtable, dog, horse,
+    motorbike, person, pottedplant, sheep, sofa, train, tvmonitor""",  # of segmentation: Pascal VOC's pixels
+    # By COCO's numbers of its categories, from 1. Ten numbers have no category.
+    "coco": """person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, fire hydrant, N/A,
+    stop sign, parking meter, bench, bird, cat, dog, horse, sheep, cow, elephant, bear, zebra, giraffe, N/A, backpack,
+    umbrella, N/A, N/A, handbag, tie, suitcase, frisbee, skis, snowboard, sports ball, kite, baseball bat,
+    baseball glove, skateboard, surfboard, tennis racket, bottle, N/A, wine glass, cup, fork, knife, spoon, bowl,
+    banana, apple, sandwich, orange, broccoli, carrot, hot dog, pizza, donut, cake, chair, couch, potted plant, bed,
+    N/A, dining table, N/A, N/A, toilet, N/A, tv, laptop, mouse, remote, keyboard, cell phone, microwave, oven, toaster,
+    sink, refrigerator, N/A, book, clock, vase, scissors, teddy bear, hair drier, toothbrush""",
 }
 
 
@@ -104,13 +116,15 @@ def _unique(keys: list[set[str]]) -> dict[str, int]:
 
 @cache
 def label_set(name: str) -> LabelSet:
-    """The label set of this name: "imagenet-1k", "imagenet-12k", ...; read when it is first used.
+    """The label set of this name: "imagenet-1k", "imagenet-12k", ..., "voc" or "coco"; read when it is first used.
 
     Raises:
       ValueError: no label set of this name.
     """
+    if name in NAMES:
+        return named_classes(name, [" ".join(one.split()) for one in NAMES[name].split(",")])
     if name not in FLAGS:
-        raise ValueError(f"no label set named {name!r}; {did_you_mean(name, FLAGS)}")
+        raise ValueError(f"no label set named {name!r}; {did_you_mean(name, [*FLAGS, *NAMES])}")
     rows = [row for row in _table() if FLAGS[name] in row[1]]
     is_1k = name == "imagenet-1k"
     return LabelSet(
@@ -123,12 +137,17 @@ def label_set(name: str) -> LabelSet:
 
 def labels_of_classes(classes: Sequence[str]) -> LabelSet:
     """The label set whose names, words or synset ids these are, in its order; otherwise one of these names alone."""
-    for name in FLAGS:
+    for name in (*FLAGS, *NAMES):
         labels = label_set(name)
         words = tuple(synonyms[0] for synonyms in labels.synonyms)  # as transformers has them: "tench, Tinca tinca"
         if tuple(classes) in (labels.names, labels.ids, words):
             return labels
-    return LabelSet("the net", tuple(classes), tuple(classes), tuple((name,) for name in classes))
+    return named_classes("the net", classes)
+
+
+def named_classes(name: str, classes: Sequence[str]) -> LabelSet:
+    """A label set whose classes have names alone."""
+    return LabelSet(name, tuple(classes), tuple(classes), tuple((one,) for one in classes))
 
 
 @cache

@@ -79,8 +79,15 @@ class Names:
 
     def classifier(self) -> tuple[str, str]:
         """Names of the classifier's bias and kernel."""
-        bias, kernel = (self.entry(("params", "head", "dense", leaf))[0] for leaf in ("bias", "kernel"))
+        bias, kernel = self._arrays(self.table.classifiers[0])
         return bias, kernel
+
+    def classifiers(self) -> list[str]:
+        """Names of all arrays that have numbers for each class."""
+        return [name for module in self.table.classifiers for name in self._arrays(module)]
+
+    def _arrays(self, module: str) -> list[str]:
+        return [self.entry(("params", *module.split("/"), leaf))[0] for leaf in ("bias", "kernel")]
 
     def first_convolutions(self) -> list[str]:
         """Names that the kernel that takes the image may have."""
@@ -93,7 +100,9 @@ class Names:
             return None
 
 
-FIRST_CONVOLUTIONS = tuple(("params", "stem", conv, "kernel") for conv in ("conv", "conv1"))
+FIRST_CONVOLUTIONS = tuple(
+    ("params", *net, "stem", conv, "kernel") for net in ((), ("backbone",)) for conv in ("conv", "conv1")
+)
 OWN_NAMES = Names(OWN, NameTable(()))
 
 

@@ -18,7 +18,7 @@ from resnet_jax.types import Preprocess
 from resnet_jax.weights.hub_config import MOST_PIXELS
 from resnet_jax.weights.transformers_config import read_processor
 
-INTERPOLATIONS, CROP_MODES = ("bilinear", "bicubic", "lanczos", "nearest"), ("center", "squash", "border")
+INTERPOLATIONS, CROP_MODES = ("bilinear", "bicubic", "lanczos", "nearest"), ("center", "squash", "border", "pad")
 
 
 def preprocess_for(

@@ -14,6 +14,7 @@ import flax.linen as nn
 
 from resnet_jax.errors import NotFinite, UnreadableWeights, WeightsMismatch, WrongModel, listed
 from resnet_jax.models import MODELS, ModelSpec, as_model, create_model, differing_arrays, get_spec, registered_name
+from resnet_jax.models.inspect import is_dense
 from resnet_jax.types import Pretrained, at_least_float32
 from resnet_jax.weights.fit import class_count, fit, names_in, new_head, with_channels, with_classes
 from resnet_jax.weights.hub_config import check_arguments, config_for, read_hub_config
@@ -24,7 +25,7 @@ from resnet_jax.weights.readers import StoredArray, WeightFile, read_weights
 from resnet_jax.weights.recognition import LOOKALIKES, Match, recognise
 from resnet_jax.weights.sources import Source, resolve
 from resnet_jax.weights.transformers_config import read_classes
-from resnet_jax.weights.wrappers import unwrap
+from resnet_jax.weights.wrappers import NetState, unwrap
 
 State = Mapping[str, StoredArray]
 
@@ -92,17 +93,17 @@ def load_pretrained(
         return _of_checkpoint(weights.path, model, dtype, **sizes, ema=bool(ema), allow_nonfinite=allow_nonfinite)
     path = weights.path
     file = _read(weights)
-    net_state = unwrap(file, ema)
     config: Mapping[str, Any] = read_hub_config(path)
     overrides, architecture = _dtypes(dtype), file.metadata.get("architecture")
     options, own_classes, own_preprocess = read_metadata(file.metadata, path.name)
+    named = weights.published.model if model is None and weights.published else model
+    net_state = _net_in(file, ema, named)
     if isinstance(model, nn.Module):
         num_classes = model.num_classes if num_classes is None else num_classes
         in_channels = model.in_channels if in_channels is None else in_channels
         net = model.clone(**overrides)
     else:
-        published_model = weights.published and weights.published.model
-        chosen = model or published_model or _model_of_file(file, config, net_state.tensors)
+        chosen = str(named) if named is not None else _model_of_file(file, config, net_state.tensors)
         net = create_model(chosen, **(options if chosen == architecture else {}), **overrides)
     spec, name = _row(net)
     _check_published(weights, name)
@@ -131,8 +132,20 @@ def load_pretrained(
 
 def classes_of(source: str | Path, model: nn.Module, *, ema: bool | None = None) -> int:
     """Number of classes of the file's classifier, for a net of this kind; 0: none. Raises as `load_pretrained`."""
-    state = unwrap(_read(resolve(source)), ema).tensors
+    state = unwrap(_read(resolve(source)), ema, dense=is_dense(model)).tensors
     return class_count(state, names_in(state, model, _row(model)[0]))
+
+
+def _net_in(file: WeightFile, ema: bool | None, model: str | nn.Module | None) -> NetState:
+    """The arrays of the net: a segmenter or detector if `model` is one or, where it is None, if they fit one."""
+    if model is not None:
+        return unwrap(file, ema, dense=is_dense(as_model(model)))
+    whole = unwrap(file, ema, dense=True)
+    architecture = file.metadata.get("architecture")
+    if architecture in MODELS and MODELS[architecture].is_dense:
+        return whole
+    match = recognise(whole.tensors)
+    return whole if match is not None and MODELS[match.names[0]].is_dense else unwrap(file, ema)
 
 
 def _read(weights: Source) -> WeightFile:

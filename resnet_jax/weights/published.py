@@ -62,5 +62,5 @@ def class_names(
         row = next((row for row in spec.pretrained if row.tag == nested.get("tag")), None)
     if row is None or row.labels is None:
         return None
-    labels = label_set(row.labels)
-    return labels.names if len(labels) == classes else None
+    labels, counts_background = label_set(row.labels), spec is not None and spec.family == "detection"
+    return labels.names if len(labels) == classes - counts_background else None

@@ -77,7 +77,7 @@ def recognise(state: Mapping[str, np.ndarray | StoredArray]) -> Match | None:
 def _flexible() -> tuple[frozenset[str], frozenset[str]]:
     """Names of classifiers, and of first convolutions, in all libraries."""
     tables = [Names(layout, table) for layout, table in known_tables()]
-    classifiers = frozenset(name for names in tables for name in names.classifier())
+    classifiers = frozenset(name for names in tables for name in names.classifiers())
     return classifiers, frozenset(name for names in tables for name in names.first_convolutions())
 
 

@@ -72,10 +72,11 @@ class NetState:
         return f"{SKIPPED}: {', '.join(items)}" if items else ""
 
 
-def unwrap(file: WeightFile, ema: bool | None = None) -> NetState:
+def unwrap(file: WeightFile, ema: bool | None = None, *, dense: bool = False) -> NetState:
     """The net in a file: without the keys and prefixes around it, and without what lies beside it.
 
     Args:
+      dense: whether the net is a segmenter or detector; else it may be the backbone of one.
       ema: True: the averaged weights of a training checkpoint, False: the raw ones, None: the only ones.
 
     Raises:
@@ -83,7 +84,7 @@ def unwrap(file: WeightFile, ema: bool | None = None) -> NetState:
       UnreadableWeights: it has no such weights.
     """
     file = by_layer(file)
-    roots = _roots(file.tensors)
+    roots = _roots(file.tensors, dense)
     prefix = _choose(file.path, roots, ema)
     inside = tuple(root for root in roots if root != prefix and root.startswith(prefix))  # other nets below this key
     tensors, dropped, beside = {}, Counter[str](), ""
@@ -98,9 +99,9 @@ def unwrap(file: WeightFile, ema: bool | None = None) -> NetState:
                 beside = "raw" if _has(prefix, AVERAGED) else "averaged"
             else:
                 dropped[group] += 1
-        elif match := PROJECTION.match(inner):
+        elif not dense and (match := PROJECTION.match(inner)):
             dropped[f"{prefix}{match[0].partition('.')[0]}"] += 1
-        elif is_contrastive and inner.startswith("fc."):
+        elif not dense and is_contrastive and inner.startswith("fc."):
             dropped[f"{prefix}fc"] += 1
         else:
             tensors[inner] = array
@@ -112,12 +113,12 @@ def read_state(path: Path, ema: bool | None = None) -> dict[str, np.ndarray]:
     return {name: np.asarray(array) for name, array in unwrap(read_weights(path), ema).tensors.items()}
 
 
-def _roots(names: Iterable[str]) -> list[str]:
+def _roots(names: Iterable[str], dense: bool) -> list[str]:
     """What stands before the names of each net in a file; [""] if nothing does."""
     names = set(names)
     roots = {
         (name.removesuffix(stem), prefix)
-        for stem, block, prefix in _landmarks()
+        for stem, block, prefix in _landmarks(dense)
         for name in names
         if (name == stem or name.endswith(f".{stem}")) and f"{name.removesuffix(stem)}{block}" in names
     }
@@ -138,13 +139,13 @@ def _inner(names: Iterable[str], root: str) -> str:
 
 
 @cache
-def _landmarks() -> tuple[tuple[str, str, str], ...]:
+def _landmarks(dense: bool) -> tuple[tuple[str, str, str], ...]:
     """The first convolutions of the stem and of the first block, and the prefix, in every name table."""
-    landmarks = set()
+    landmarks, net = set(), ("params", "backbone") if dense else ("params",)
     for names in (*(Names(layout, table) for layout, table in known_tables()), OWN_NAMES):
         for stem in ("stem/conv", "stem/conv1"):
             for block in ("conv1", "conv2", "conv1/conv_0"):
-                paths = [("params", *place.split("/"), "kernel") for place in (stem, f"stage1_block0/branch/{block}")]
+                paths = [(*net, *place.split("/"), "kernel") for place in (stem, f"stage1_block0/branch/{block}")]
                 try:
                     landmarks.add((names.entry(paths[0])[0], names.entry(paths[1])[0], names.table.prefix))
                 except ValueError:  # nets of this kind have no such module

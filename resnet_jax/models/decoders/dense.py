@@ -113,11 +113,16 @@ class DenseNet(nn.Module):
     @nn.nowrap
     def feature_maps(self, images: Array, train: bool, index: Array) -> dict[str, Array]:
         """The backbone's maps of images [N, H, W, C]: "stem", "stage1", ... `index` int [N] keys its random numbers."""
+        self.check_images(images)
+        features = self.backbone(images, train, index).features
+        return {name: x for name, x in features.items() if name != "pool"}
+
+    @nn.nowrap
+    def check_images(self, images: Array) -> None:
+        """Raises ValueError unless these are images [N, H, W, C]; the backbone checks the rest."""
         check_is_array(images, expected := f"images float [N, H, W, {self.in_channels}]")
         if images.ndim != 4:
             raise ValueError(f"expected {expected}, got {images.dtype} {list(images.shape)}")
-        features = self.backbone(images, train, index).features
-        return {name: x for name, x in features.items() if name != "pool"}
 
     @nn.nowrap
     def context(self, part: str, train: bool) -> BlockContext:
