@@ -25,7 +25,7 @@ from resnet_jax.weights.readers import StoredArray, WeightFile, read_weights
 from resnet_jax.weights.recognition import LOOKALIKES, Match, recognise
 from resnet_jax.weights.sources import Source, resolve
 from resnet_jax.weights.transformers_config import read_classes
-from resnet_jax.weights.wrappers import NetState, unwrap
+from resnet_jax.weights.wrappers import NetState, has_dense_names, unwrap
 
 State = Mapping[str, StoredArray]
 
@@ -140,6 +140,8 @@ def _net_in(file: WeightFile, ema: bool | None, model: str | nn.Module | None) -
     """The arrays of the net: a segmenter or detector if `model` is one or, where it is None, if they fit one."""
     if model is not None:
         return unwrap(file, ema, dense=is_dense(as_model(model)))
+    if not has_dense_names(file):
+        return unwrap(file, ema)
     whole = unwrap(file, ema, dense=True)
     architecture = file.metadata.get("architecture")
     if architecture in MODELS and MODELS[architecture].is_dense:

@@ -108,6 +108,11 @@ def unwrap(file: WeightFile, ema: bool | None = None, *, dense: bool = False) ->
     return NetState(tensors, prefix, dropped, beside)
 
 
+def has_dense_names(file: WeightFile) -> bool:
+    """Whether the file has the names of a backbone inside a segmenter or detector."""
+    return bool(_nets(set(file.tensors), dense=True))
+
+
 def read_state(path: Path, ema: bool | None = None) -> dict[str, np.ndarray]:
     """Every array of the net in a file of weights, by its name. Raises as `read_weights` and `unwrap`."""
     return {name: np.asarray(array) for name, array in unwrap(read_weights(path), ema).tensors.items()}
@@ -116,17 +121,22 @@ def read_state(path: Path, ema: bool | None = None) -> dict[str, np.ndarray]:
 def _roots(names: Iterable[str], dense: bool) -> list[str]:
     """What stands before the names of each net in a file; [""] if nothing does."""
     names = set(names)
-    roots = {
-        (name.removesuffix(stem), prefix)
-        for stem, block, prefix in _landmarks(dense)
-        for name in names
-        if (name == stem or name.endswith(f".{stem}")) and f"{name.removesuffix(stem)}{block}" in names
-    }
+    roots = _nets(names, dense)
     inside = {root + prefix for root, prefix in roots if prefix}  # the same net, by the names of another library
     if nets := sorted({root for root, _ in roots} - inside):
         return nets
     keys = {name.partition(".")[0] for name in names if "." in name}
     return [_inner(names, f"{key}.") for key in (*RAW, *AVERAGED) if key in keys] or [_inner(names, "")]
+
+
+def _nets(names: set[str], dense: bool) -> set[tuple[str, str]]:
+    """What stands before the names of each net that is known by its first arrays, and the prefix of its library."""
+    return {
+        (name.removesuffix(stem), prefix)
+        for stem, block, prefix in _landmarks(dense)
+        for name in names
+        if (name == stem or name.endswith(f".{stem}")) and f"{name.removesuffix(stem)}{block}" in names
+    }
 
 
 def _inner(names: Iterable[str], root: str) -> str:

@@ -13,7 +13,7 @@ def test_published_weights_have_names_and_preprocessing():
         is_known = spec.preprocess is not None or all(table.preprocess for table in spec.name_tables.values())
         assert is_known or not spec.name_tables
         sources = {weights.source for weights in spec.pretrained}
-        assert spec.takes_backbone or ("torchvision" in sources) == ("torchvision" in spec.name_tables)
+        assert spec.is_dense or ("torchvision" in sources) == ("torchvision" in spec.name_tables)
         assert sources <= set(spec.name_tables)
         assert spec.name == name and all(weights.model == name for weights in spec.pretrained)
         assert create_model(name).image_size == spec.image_size

@@ -82,16 +82,21 @@ RETINANET_V2 = Partial(RetinaNet, p6_from="c5", head_groups=32, box_loss="giou")
 RCNN_V2: dict[str, Any] = {"has_norms": True, "rpn_depth": 2, "box_convs": (256,) * 4, "box_dense": (1024,)}
 FASTER_V2, MASK_V2 = Partial(FasterRCNN, **RCNN_V2), Partial(MaskRCNN, **RCNN_V2)
 
+CLASSIFIERS: dict[str, Any] = {"classifiers": ("head/classification/cls_logits",)}
+OF_ANCHORS = {**CLASSIFIERS, "numbers_per_class": 9}
+OF_BOXES: dict[str, Any] = {"classifiers": ("box_predictor/cls_score", "box_predictor/bbox_pred")}
+OF_MASKS: dict[str, Any] = {"classifiers": (*OF_BOXES["classifiers"], "mask_predictor/mask_fcn_logits")}
+
 MODELS = {
-    "retinanet": detector(RetinaNet, RETINANET_MODULES),
-    "retinanet_resnet50_fpn": detector(RetinaNet, RETINANET_MODULES, backbone="resnet50"),
-    "retinanet_resnet50_fpn_v2": detector(RETINANET_V2, RETINANET_MODULES, backbone="resnet50"),
-    "fcos": detector(FCOS, FCOS_MODULES),
-    "fcos_resnet50_fpn": detector(FCOS, FCOS_MODULES, backbone="resnet50"),
-    "fasterrcnn": detector(FasterRCNN, RCNN_MODULES),
-    "fasterrcnn_resnet50_fpn": detector(FasterRCNN, RCNN_MODULES, backbone="resnet50"),
-    "fasterrcnn_resnet50_fpn_v2": detector(FASTER_V2, RCNN_V2_MODULES, backbone="resnet50"),
-    "maskrcnn": detector(MaskRCNN, RCNN_MODULES),
-    "maskrcnn_resnet50_fpn": detector(MaskRCNN, RCNN_MODULES, backbone="resnet50"),
-    "maskrcnn_resnet50_fpn_v2": detector(MASK_V2, RCNN_V2_MODULES, backbone="resnet50"),
+    "retinanet": detector(RetinaNet, RETINANET_MODULES, table=OF_ANCHORS),
+    "retinanet_resnet50_fpn": detector(RetinaNet, RETINANET_MODULES, backbone="resnet50", table=OF_ANCHORS),
+    "retinanet_resnet50_fpn_v2": detector(RETINANET_V2, RETINANET_MODULES, backbone="resnet50", table=OF_ANCHORS),
+    "fcos": detector(FCOS, FCOS_MODULES, table=CLASSIFIERS),
+    "fcos_resnet50_fpn": detector(FCOS, FCOS_MODULES, backbone="resnet50", table=CLASSIFIERS),
+    "fasterrcnn": detector(FasterRCNN, RCNN_MODULES, table=OF_BOXES),
+    "fasterrcnn_resnet50_fpn": detector(FasterRCNN, RCNN_MODULES, backbone="resnet50", table=OF_BOXES),
+    "fasterrcnn_resnet50_fpn_v2": detector(FASTER_V2, RCNN_V2_MODULES, backbone="resnet50", table=OF_BOXES),
+    "maskrcnn": detector(MaskRCNN, RCNN_MODULES, table=OF_MASKS),
+    "maskrcnn_resnet50_fpn": detector(MaskRCNN, RCNN_MODULES, backbone="resnet50", table=OF_MASKS),
+    "maskrcnn_resnet50_fpn_v2": detector(MASK_V2, RCNN_V2_MODULES, backbone="resnet50", table=OF_MASKS),
 }
