@@ -33,7 +33,7 @@ def anchors_of_level(
     y = jnp.arange(rows, dtype=dtype) * (height // rows)
     x = jnp.arange(columns, dtype=dtype) * (width // columns)
     shifts = jnp.stack([*jnp.meshgrid(x, y)] * 2, axis=-1)
-    return (shifts[:, :, None] + jnp.asarray(_base_anchors(sizes, ratios), dtype)).reshape(-1, 4)
+    return (shifts[:, :, None] + jnp.asarray(_base_anchors(sizes, ratios), dtype)[None, None]).reshape(-1, 4)
 
 
 def make_anchors(

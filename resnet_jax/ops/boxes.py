@@ -50,7 +50,8 @@ LARGEST_LOG_SCALE = math.log(1000 / 16)  # decoded boxes are at most 62.5 times 
 def clip_boxes(boxes: Array, size: Any) -> Array:
     """[..., 4] -> [..., 4] inside an image of `size` (height, width): two numbers, or int [2]."""
     height, width = (jnp.asarray(side, boxes.dtype) for side in (size[0], size[1]))
-    return jnp.clip(boxes, 0, jnp.stack([width, height, width, height]))
+    limits = jnp.stack([width, height, width, height])
+    return jnp.clip(boxes, 0, limits.reshape((1,) * (boxes.ndim - 1) + (4,)))
 
 
 def encode_boxes(boxes: Array, anchors: Array, weights: Sequence[float] = (1, 1, 1, 1)) -> Array:
@@ -61,7 +62,7 @@ def encode_boxes(boxes: Array, anchors: Array, weights: Sequence[float] = (1, 1,
     """
     (centers, sides), (anchor_centers, anchor_sides) = _centers(boxes), _centers(anchors)
     anchor_sides = jnp.where(anchor_sides > 0, anchor_sides, 1)
-    shift_weights, scale_weights = jnp.split(jnp.asarray(weights, boxes.dtype), 2)
+    shift_weights, scale_weights = jnp.split(_for_coordinates(weights, boxes), 2, axis=-1)
     shifts = shift_weights * (centers - anchor_centers) / anchor_sides
     scales = scale_weights * jnp.log(jnp.where(sides > 0, sides, anchor_sides) / anchor_sides)
     return jnp.concatenate([shifts, scales], axis=-1)
@@ -70,7 +71,7 @@ def encode_boxes(boxes: Array, anchors: Array, weights: Sequence[float] = (1, 1,
 def decode_boxes(deltas: Array, anchors: Array, weights: Sequence[float] = (1, 1, 1, 1)) -> Array:
     """The inverse of `encode_boxes`: [..., 4], [..., 4] -> [..., 4]. Scales are clipped at 62.5."""
     centers, sides = _centers(anchors.astype(deltas.dtype))
-    deltas = deltas / jnp.asarray(weights, deltas.dtype)
+    deltas = deltas / _for_coordinates(weights, deltas)
     centers = deltas[..., :2] * sides + centers
     halves = 0.5 * jnp.exp(jnp.minimum(deltas[..., 2:], LARGEST_LOG_SCALE)) * sides
     return jnp.concatenate([centers - halves, centers + halves], axis=-1)
@@ -90,6 +91,11 @@ def decode_distances(distances: Array, anchors: Array) -> Array:
     centers, sides = _middles(anchors.astype(distances.dtype))
     distances = distances * sides
     return jnp.concatenate([centers - distances[..., :2], centers + distances[..., 2:]], axis=-1)
+
+
+def _for_coordinates(weights: Sequence[float], boxes: Array) -> Array:
+    """The weights of the four coordinates, with as many axes as boxes [..., 4]."""
+    return jnp.asarray(weights, boxes.dtype).reshape((1,) * (boxes.ndim - 1) + (4,))
 
 
 def _middles(anchors: Array) -> tuple[Array, Array]:

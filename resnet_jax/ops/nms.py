@@ -70,7 +70,7 @@ def _suppress(
     places = jnp.arange(block, dtype=jnp.int32)
 
     def overlaps(a: Array, b: Array, a_labels: Array, b_labels: Array) -> Array:
-        return (box_iou(a, b) > limit) & (a_labels[:, None] == b_labels)
+        return (box_iou(a, b) > limit) & (a_labels[:, None] == b_labels[None])
 
     def is_undecided(state: _State) -> Array:
         start, number, *_ = state
@@ -81,9 +81,9 @@ def _suppress(
         part = lax.dynamic_slice_in_dim(sorted_boxes, start, block)
         part_labels = lax.dynamic_slice_in_dim(sorted_labels, start, block)
         is_before = jnp.arange(count) < number
-        is_suppressed = jnp.any(overlaps(part, best_boxes, part_labels, best_labels) & is_before, axis=1)
+        is_suppressed = jnp.any(overlaps(part, best_boxes, part_labels, best_labels) & is_before[None], axis=1)
         candidates = (start + places < total) & ~is_suppressed
-        suppresses = overlaps(part, part, part_labels, part_labels) & (places[:, None] < places)
+        suppresses = overlaps(part, part, part_labels, part_labels) & (places[:, None] < places[None])
         stays = _resolve(candidates, suppresses)
         targets = jnp.where(stays, number + jnp.cumsum(stays, dtype=jnp.int32) - 1, count)
         indices = lax.dynamic_slice_in_dim(order, start, block)

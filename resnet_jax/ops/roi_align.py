@@ -119,9 +119,9 @@ def _sample(
 ) -> _Samples:
     extent = high - low if aligned else jnp.maximum(high - low, 1)
     bin_size = (extent / bins)[..., None, None]
-    steps = jnp.arange(sampling_ratio if sampling_ratio > 0 else most, dtype=low.dtype)
+    steps = jnp.arange(sampling_ratio if sampling_ratio > 0 else most, dtype=low.dtype)[None, None, None]
     number = jnp.asarray(sampling_ratio, low.dtype) if sampling_ratio > 0 else jnp.ceil(bin_size)
-    starts = low[..., None, None] + jnp.arange(bins, dtype=low.dtype)[:, None] * bin_size
+    starts = low[..., None, None] + jnp.arange(bins, dtype=low.dtype)[None, None, :, None] * bin_size
     # An aligned box without area has no samples where their number depends on the size.
     position = starts + (steps + 0.5) * (bin_size / jnp.maximum(number, 1))
     length = length[..., None, None]
@@ -134,7 +134,9 @@ def _pool_densely(features: Sequence[Array], levels: Array, y: _Samples, x: _Sam
     """Products with matrices of weights of all rows and columns, for any number of samples."""
 
     def weights(samples: _Samples, length: int) -> Array:
-        distance = jnp.abs(samples.position[..., None] - jnp.arange(length, dtype=samples.position.dtype))
+        distance = jnp.abs(
+            samples.position[..., None] - jnp.arange(length, dtype=samples.position.dtype)[None, None, None, None]
+        )
         return jnp.sum(jnp.maximum(1 - distance, 0) * samples.weight[..., None], axis=-2)
 
     total: Array | float = 0.0

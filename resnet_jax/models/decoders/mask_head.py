@@ -62,7 +62,7 @@ class Doubling(nn.Module):
         bias = ops.unshard(self.param("bias", nn.initializers.zeros, (self.features,), self.param_dtype))
         ops.add_macs(n * height * width * kernel.size)
         y = jnp.einsum("nhwi,yxoi->nhywxo", x.astype(self.dtype), kernel.astype(self.dtype))
-        return y.reshape(n, 2 * height, 2 * width, self.features) + bias.astype(self.dtype)
+        return y.reshape(n, 2 * height, 2 * width, self.features) + bias.astype(self.dtype)[None, None, None]
 
 
 def project_masks(masks: Array, boxes: Array, matches: Array, size: Array, side: int) -> Array:
@@ -92,8 +92,8 @@ def _sampling_weights(start: Array, end: Array, limit: Array, length: int, side:
     """Weights of the pixels of an axis in each of `side` cells from `start` to `end` [R]: [R, side, length]."""
     extent = jnp.maximum(end - start, 1)
     samples = jnp.ceil(extent / side)  # per cell
-    cell, pixels = jnp.arange(side), jnp.arange(length)
-    first = start[:, None] + cell * (extent / side)[:, None]
+    cell, pixels = jnp.arange(side), jnp.arange(length)[None, None]
+    first = start[:, None] + cell[None] * (extent / side)[:, None]
 
     def add(sample: Array, weights: Array) -> Array:
         at = first + ((sample + 0.5) * (extent / side / samples))[:, None]
