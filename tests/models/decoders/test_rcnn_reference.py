@@ -63,8 +63,8 @@ def test_all_numbers_equal_torchvisions(x64, name):
 
 
 def check_parts(parts, numbers):
-    levels = list(parts["fpn"].values())
-    for level, x in zip(("0", "1", "2", "3", "pool"), levels, strict=True):
+    for level, name in (("0", "stage1"), ("1", "stage2"), ("2", "stage3"), ("3", "stage4"), ("pool", "pool")):
+        x = parts["fpn"][name]
         assert list(x.transpose(0, 3, 1, 2).shape) == numbers[f"fpn/{level}/shape"].tolist()
         np.testing.assert_allclose(x[:, 0, 0], numbers[f"fpn/{level}/corner"], rtol=0, atol=1e-8)
         np.testing.assert_allclose(jnp.linalg.norm(x), numbers[f"fpn/{level}/norm"], rtol=1e-10)
@@ -78,7 +78,7 @@ def check_detections(detections, numbers):
     for i, scale in enumerate(scene.scales()):
         count = int(detections.valid[i].sum())
         assert count == numbers[f"det{i}/count"]
-        boxes = detections.boxes[i] * scale
+        boxes = detections.boxes[i] * scale[None]
         shown = len(numbers[f"det{i}/scores"])
         np.testing.assert_array_equal(detections.labels[i, :shown], numbers[f"det{i}/labels"])
         np.testing.assert_allclose(detections.scores[i, :shown], numbers[f"det{i}/scores"], rtol=1e-8)
