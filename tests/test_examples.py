@@ -1,6 +1,7 @@
 """The programs in examples/ run, and learn something."""
 
 import importlib.util
+import zipfile
 from pathlib import Path
 
 import jax
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resnet_jax import create_model, save_torch_state
+from resnet_jax import create_model, data, save_torch_state
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -21,7 +22,7 @@ def run(name, *arguments):
 
 
 def test_every_example_is_tested():
-    assert {file.stem for file in EXAMPLES.glob("*.py")} == {"training_loop", "segmentation", "transfer"}
+    assert {file.stem for file in EXAMPLES.glob("*.py")} == {"training_loop", "segmentation", "transfer", "trees"}
 
 
 @pytest.mark.slow
@@ -48,3 +49,37 @@ def test_transfer(tmp_path):
     )
     save_torch_state(variables, "resnet18", tmp_path / "resnet18.safetensors")
     assert run("transfer", tmp_path / "resnet18.safetensors", tmp_path / "pictures", "--steps", 20) == 1.0
+
+
+def test_trees(tmp_path):
+    """Patches share no pixel, and a crown that lies on a border is cut off there."""
+    pixels = np.random.default_rng(0).integers(0, 256, (500, 900, 3), np.uint8)
+    boxes = [
+        (10, 20, 50, 60),
+        (290, 100, 330, 140),
+        (590, 300, 620, 330),
+        (700, 240, 740, 260),
+    ]  # borders: 300, 600; 250
+    Image.fromarray(pixels).save(tmp_path / "tile.png")
+    names = ("xmin", "ymin", "xmax", "ymax")
+    rows = ("".join(f"<{name}>{x}</{name}>" for name, x in zip(names, box, strict=True)) for box in boxes)
+    xml = "".join(f"<object><name>Tree</name><bndbox>{row}</bndbox></object>" for row in rows)
+    with zipfile.ZipFile(tmp_path / "deepforest.whl", "w") as wheel:
+        tile = "deepforest/data/2019_YELL_2_528000_4978000_image_crop2"
+        wheel.write(tmp_path / "tile.png", f"{tile}.png")
+        wheel.writestr(f"{tile}.xml", f"<annotation>{xml}</annotation>")
+    run("trees", tmp_path / "trees", "--wheel", tmp_path / "deepforest.whl")
+    dataset = data.open_dataset(path=str(tmp_path / "trees"), label_kind="boxes")
+    assert dataset.splits == {"train": 4, "test": 2}
+    train, test = dataset.examples("train"), dataset.examples("test")
+    objects = {
+        source.name(i).rpartition("/")[2]: source.annotations(i) for source in (train, test) for i in range(len(source))
+    }
+    assert objects["0_0.png"].boxes.tolist() == [[10, 20, 50, 60], [290, 100, 300, 140]]
+    assert objects["0_0.png"].crowd.tolist() == [False, True]  # a quarter of the second one
+    assert objects["300_0.png"].boxes.tolist() == [[0, 100, 30, 140]] and not objects["300_0.png"].crowd.any()
+    assert objects["300_250.png"].boxes.tolist() == [[290, 50, 300, 80]] and objects["300_250.png"].crowd.all()
+    assert objects["600_250.png"].boxes.tolist() == [[0, 50, 20, 80], [100, 0, 140, 10]]
+    assert objects["600_0.png"].boxes.tolist() == [[100, 240, 140, 250]] and not objects["600_0.png"].crowd.any()
+    patch = np.asarray(Image.open(tmp_path / "trees" / "test" / "600_250.png"))
+    np.testing.assert_array_equal(patch, pixels[250:, 600:])
