@@ -172,7 +172,7 @@ class OptimConfig:
     lr_reference_batch: int | None = option(
         None, "scale peak_lr by batch_size / this", COUNT, none="peak_lr is absolute"
     )
-    schedule: Literal["cosine", "step"] = option("cosine", "decay of the rate after the warmup")
+    schedule: Literal["cosine", "step", "poly"] = option("cosine", "decay of the rate after the warmup")
     warmup_epochs: float | None = option(
         None,
         "epochs in which the rate grows linearly to peak_lr",
@@ -189,6 +189,7 @@ class OptimConfig:
         (), "with schedule step: epochs at which the rate is multiplied by decay_factor", EPOCHS
     )
     decay_factor: float = option(0.1, "with schedule step: factor of each decay", RATE)
+    poly_power: float = option(0.9, "with schedule poly: power of the share of the run that is not done", POSITIVE)
     momentum: float = option(0.9, "with sgd: momentum", SHARE)
     nesterov: bool = option(False, "with sgd: Nesterov's momentum")
     b1: float = option(0.9, "with adamw: decay of the mean gradient", SHARE)

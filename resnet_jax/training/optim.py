@@ -28,6 +28,23 @@ def warmup_cosine(
     return lambda step: schedule(jnp.asarray(step, float))
 
 
+def warmup_polynomial(
+    *, peak_lr: float, steps: int, power: float = 0.9, warmup_steps: int = 0, initial_lr: float = 0.0
+) -> optax.Schedule:
+    """Linear from `initial_lr` to `peak_lr` over `warmup_steps`, then peak_lr * (1 - s)^power; s is 1 at `steps`.
+
+    "Poly" of Chen et al. 2017, "Rethinking Atrous Convolution", section 4.1.
+    """
+
+    def schedule(step: Any) -> Any:
+        place = jnp.asarray(step, float)
+        rest = jnp.clip((steps - place) / (steps - warmup_steps), 0, 1)
+        grown = place / max(warmup_steps, 1)
+        return jnp.where(place < warmup_steps, initial_lr + (peak_lr - initial_lr) * grown, peak_lr * rest**power)
+
+    return schedule
+
+
 def step_decay(
     *,
     peak_lr: float,

@@ -65,6 +65,13 @@ def test_warmup_then_cosine():
     assert float(optim.warmup_cosine(peak_lr=0.4, steps=20)(0)) == pytest.approx(0.4)
 
 
+def test_polynomial_decay():
+    schedule = optim.warmup_polynomial(peak_lr=0.02, steps=20, warmup_steps=4, power=0.9)
+    rates = [float(schedule(i)) for i in (0, 2, 4, 12, 20, 25)]
+    np.testing.assert_allclose(rates, [0, 0.01, 0.02, 0.02 * 0.5**0.9, 0, 0], rtol=1e-6)
+    assert float(optim.warmup_polynomial(peak_lr=0.02, steps=20)(0)) == pytest.approx(0.02)
+
+
 def test_step_decay():
     schedule = optim.step_decay(peak_lr=0.1, boundaries=[4, 6], warmup_steps=2)
     np.testing.assert_allclose(

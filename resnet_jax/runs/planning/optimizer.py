@@ -28,30 +28,20 @@ def make_schedule(config: OptimConfig, *, batch_size: int, steps_per_epoch: floa
     if not 0 <= warmup < steps:
         problem = f"--optim.warmup-epochs {config.warmup_epochs} is {warmup} steps of a run of {steps}"
         raise ValueError(f"{problem}; expected fewer than the run's; lower it or omit it")
+    if config.warmup_flat and config.schedule != "step":
+        raise ValueError("--optim.warmup-flat needs --optim.schedule step")
+    growth: Any = {"peak_lr": peak, "warmup_steps": warmup, "initial_lr": config.warmup_from * peak}
     if config.schedule == "cosine":
-        if config.warmup_flat:
-            raise ValueError("--optim.warmup-flat needs --optim.schedule step")
-        return optim.warmup_cosine(
-            peak_lr=peak,
-            steps=steps,
-            warmup_steps=warmup,
-            final_lr=config.final_lr,
-            initial_lr=config.warmup_from * peak,
-        )
+        return optim.warmup_cosine(steps=steps, final_lr=config.final_lr, **growth)
+    if config.schedule == "poly":
+        return optim.warmup_polynomial(steps=steps, power=config.poly_power, **growth)
     boundaries = [round(epoch * steps_per_epoch) for epoch in config.decay_epochs]
     if not boundaries:
         raise ValueError("--optim.schedule step needs --optim.decay-epochs, the epochs at which the rate falls")
     if not 0 < min(boundaries) <= max(boundaries) < steps:
         problem = f"--optim.decay-epochs {' '.join(map(str, config.decay_epochs))} are steps {boundaries}"
         raise ValueError(f"{problem}; expected steps from 1 to {steps - 1}")
-    return optim.step_decay(
-        peak_lr=peak,
-        boundaries=boundaries,
-        factor=config.decay_factor,
-        warmup_steps=warmup,
-        initial_lr=config.warmup_from * peak,
-        flat=config.warmup_flat,
-    )
+    return optim.step_decay(boundaries=boundaries, factor=config.decay_factor, flat=config.warmup_flat, **growth)
 
 
 def warmup_steps(config: OptimConfig, steps_per_epoch: float, steps: int) -> tuple[int, tuple[str, ...]]:
