@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import sys
 import warnings
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 from resnet_jax.cli.shared import Weights, ema_option, model_option, print_notes, step_option, with_sources
-from resnet_jax.config import argument, option
+from resnet_jax.config import Place, argument, option
 from resnet_jax.errors import SetupError
 from resnet_jax.files import expanded, to_json
 
@@ -27,7 +28,10 @@ COMPARED = 20  # images that are compared with those of the training
 
 @dataclass(frozen=True)
 class Request:
-    """Predict images, a line per image: the likeliest classes, or what a run's task predicts."""
+    """Predict images, a line per image: the likeliest classes, or what a run's task predicts.
+
+    Detectors print the objects with at least --min-score; with --json all of them, as COCO's result files have them.
+    """
 
     weights: Weights = argument("a run, or weights")
     images: tuple[Annotated[str, "IMAGE"], ...] = argument(
@@ -38,8 +42,12 @@ class Request:
     ema: bool = ema_option()
     top: int = option(5, "candidates to print for each image, such as classes; of several per image, the predicted")
     batch_size: int = option(32, "images at a time")
+    min_score: float = option(0.5, "lowest score of the objects that are printed and drawn")
+    draw: Place | None = option(
+        None, "draw objects or classes of pixels into this .png file; for several images, into files of this folder"
+    )
     csv: bool = option(False, "print a table with a row per image, as a .csv file has it")
-    json: bool = option(False, "print one JSON object a line")
+    json: bool = option(False, "print one JSON object a line; of detectors, a list with an object a line")
 
 
 DESCRIPTION = with_sources(Request.__doc__ or "")
@@ -61,9 +69,21 @@ def run(request: Request) -> None:
     compare_images(trained, files)
     print_notes(trained.notes)
     cache_compilations()
-    predictions = predict(trained.net, trained.task, files, batch_size=request.batch_size, top=request.top)
+    predictions = predict(
+        trained.net,
+        trained.task,
+        files,
+        batch_size=request.batch_size,
+        top=request.top,
+        min_score=request.min_score,
+        draw=request.draw is not None,
+    )
+    if request.draw is not None:
+        predictions = drawn(predictions, picture_files(request.draw, files))
     if request.csv:
         unreadable = print_table(predictions)
+    elif request.json and trained.task.label_kind == "boxes":
+        unreadable = print_results(predictions)
     else:
         unreadable = 0
         for prediction in predictions:
@@ -71,6 +91,63 @@ def run(request: Request) -> None:
             print(to_json(prediction.record()) if request.json else prediction, flush=True)
     if unreadable:
         raise SetupError(f"{unreadable} of {len(files)} images could not be read")
+
+
+def picture_files(place: str, files: Sequence[Path]) -> list[Path]:
+    """The .png file of each image: `place`, or files in the folder `place`, named by the images.
+
+    Raises:
+      ValueError: `place` is no .png file, for one image, or it or the folder cannot be written.
+    """
+    from resnet_jax.files import check_writable
+
+    path = expanded(place)
+    if len(files) == 1 and not path.is_dir():
+        if path.suffix.lower() != ".png":
+            raise ValueError(f"--draw: expected a .png file, or the folder for pictures of several images, got {place}")
+        check_writable(path)
+        return [path]
+    if path.suffix.lower() == ".png" or path.is_file():
+        raise ValueError(f"--draw: expected a folder for the pictures of {len(files)} images, got the file {place}")
+    names = unique_names(files)
+    check_writable(path / names[0])
+    return [path / name for name in names]
+
+
+def unique_names(files: Sequence[Path]) -> list[str]:
+    """NAME.png for each file; of several files of one name the later ones are NAME-2.png, NAME-3.png, ...."""
+    names: dict[str, None] = {}
+    for file in files:
+        stem = "image" if str(file) == "-" else file.stem
+        choices = (stem if i == 1 else f"{stem}-{i}" for i in itertools.count(1))
+        names[next(f"{name}.png" for name in choices if f"{name}.png" not in names)] = None
+    return list(names)
+
+
+def drawn(predictions: Iterable[Prediction], places: Sequence[Path]) -> Iterator[Prediction]:
+    """The predictions, whose pictures are written."""
+    from resnet_jax.analysis.contact_sheet import write_png
+
+    for prediction, place in zip(predictions, places, strict=True):
+        if prediction.picture is not None:
+            write_png(place, prediction.picture)
+        yield replace(prediction, picture=None)
+
+
+def print_results(predictions: Iterable[Prediction]) -> int:
+    """Prints a JSON list of all objects, one a line, as COCO's result files; returns the number of unreadable images,
+    which are named on standard error.
+    """
+    unreadable, separator = 0, "["
+    for prediction in predictions:
+        if prediction.error is not None:
+            unreadable += 1
+            print(prediction, file=sys.stderr)
+        for result in prediction.results or ():
+            print(f"{separator}\n{to_json(result)}", end="", flush=True)
+            separator = ","
+    print("\n]" if separator == "," else "[]")
+    return unreadable
 
 
 def print_table(predictions: Iterable[Prediction]) -> int:

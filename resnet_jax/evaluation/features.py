@@ -62,12 +62,12 @@ def write_features(
     unreadable: dict[str, str] = {}
     check_writable(path)
     with replaced(path) as new, zipfile.ZipFile(new, "w") as archive, TemporaryFile(dir=path.parent) as rows:
-        for file, row, error in forward_files(net, outputs, files, batch_size=batch_size):
-            if row is None:
-                unreadable[str(file)] = str(error)
+        for one in forward_files(net, outputs, files, batch_size=batch_size):
+            if one.rows is None:
+                unreadable[str(one.file)] = str(one.error)
                 continue
-            names.append(str(file))
-            rows.write(np.ascontiguousarray(row["features"], "<f4").tobytes())
+            names.append(str(one.file))
+            rows.write(np.ascontiguousarray(one.rows["features"], "<f4").tobytes())
         if not names:
             raise ValueError(f"none of {len(files)} images could be read; {next(iter(unreadable.values()), '')}")
         # The number of rows stands before them in the file, and is known last.

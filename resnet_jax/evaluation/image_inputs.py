@@ -6,14 +6,19 @@ import glob
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
+from resnet_jax.data.sources.annotations import Annotations, no_annotations
 from resnet_jax.data.sources.formats import image_files_below
 from resnet_jax.data.sources.image_files import ImageFileSource
 from resnet_jax.data.sources.label_kinds import Label
 from resnet_jax.errors import DataError
 from resnet_jax.files import expanded
+from resnet_jax.images.decoding import pixels, read_image
 
 STDIN = Path("-")
 
@@ -24,12 +29,35 @@ class ImageInputs(ImageFileSource):
     def __getitem__(self, index: int) -> tuple[bytes, Label]:
         return (self._stdin, int(self.labels[index])) if self.paths[index] == STDIN else super().__getitem__(index)
 
+    def pixels(self, index: int) -> np.ndarray:
+        """An image at its own size and upright: uint8 [H, W, 3]. Raises UnreadableImage."""
+        return pixels(read_image(self[index][0], self.name(index), 3))
+
     @cached_property
     def _stdin(self) -> bytes:
         data = sys.stdin.buffer.read()
         if not data and len(self.paths) == 1:
             raise DataError("expected an image on standard input, got nothing; try: predict RUN - < photo.jpg")
         return data
+
+
+@dataclass(frozen=True)
+class Unlabelled:
+    """The labels of images that have none: no objects."""
+
+    count: int
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> Annotations:
+        return no_annotations()
+
+    def codes(self, index: np.ndarray, kind: str) -> np.ndarray:
+        return np.zeros(len(index), np.int32)
+
+    def presence(self, num_classes: int) -> np.ndarray:
+        return np.zeros((self.count, num_classes), np.int64)
 
 
 def image_files(paths: Sequence[str | Path]) -> list[Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,16 +12,19 @@ import jax
 import numpy as np
 import optax
 
+from resnet_jax.data.loading.dense import DenseLoader
 from resnet_jax.data.loading.streaming import StreamingLoader
+from resnet_jax.data.sources.dense import DenseSource
 from resnet_jax.evaluation.evaluate import in_flight
-from resnet_jax.evaluation.image_inputs import ImageInputs
+from resnet_jax.evaluation.image_inputs import ImageInputs, Unlabelled
 from resnet_jax.tasks import Rows, Task
 from resnet_jax.text import printable
 from resnet_jax.training.core import forward_step
 from resnet_jax.training.state import TrainState
-from resnet_jax.types import Array, Pretrained
+from resnet_jax.types import Array, Preprocess, Pretrained
 
 MAX_BATCH = 10**6  # images
+SIZES = ("size", "original_size")  # of an image on the canvas and in its file, for predictions in pixels
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,8 @@ class Prediction:
     text: str  # for people
     error: str | None = None
     columns: Mapping[str, Any] | None = None  # cells of a table by column; None: unreadable
+    results: Sequence[Mapping[str, Any]] | None = None  # each object in the image; None: the task predicts none
+    picture: np.ndarray | None = None  # the image with what is predicted, uint8 [H, W, 3], if it was asked for
 
     def __str__(self) -> str:
         return printable(f"{self.image}: {self.text}" if self.error is None else f"unreadable: {self.error}")
@@ -47,27 +53,44 @@ class FileOutputs(NamedTuple):
     file: Path
     rows: Rows | None  # None: unreadable
     error: str | None = None
+    pixels: Callable[[], np.ndarray] | None = None  # reads the image at its own size: uint8 [H, W, 3]
 
 
 def predict(
-    net: Pretrained, task: Task, files: Sequence[Path], *, batch_size: int = 32, top: int = 5
+    net: Pretrained,
+    task: Task,
+    files: Sequence[Path],
+    *,
+    batch_size: int = 32,
+    top: int = 5,
+    min_score: float = 0.5,
+    draw: bool = False,
 ) -> Iterator[Prediction]:
     """The net's prediction for each file, in their order. Images are resized and cropped as in its evaluation.
 
     Args:
       top: number of candidates (such as classes) for each image.
+      min_score: of objects in texts, tables and pictures; JSON has all.
+      draw: make the picture of each prediction.
 
     Raises:
       ValueError: a number below 1 or above a million, or a net whose preprocessing is not known.
       DataError: standard input is the only image, and empty.
     """
     _check_number("top", top)
-    for file, row, error in forward_files(net, task.predictions, files, batch_size=batch_size):
-        if row is None:
-            yield Prediction(str(file), {}, "", error)
-        else:
-            columns = task.columns(row, top)
-            yield Prediction(str(file), task.describe(row, top), task.format(row, top), columns=columns)
+    for one in forward_files(net, task.predictions, files, batch_size=batch_size):
+        if one.rows is None:
+            yield Prediction(str(one.file), {}, "", one.error)
+            continue
+        shown = task.confident(one.rows, min_score)
+        yield Prediction(
+            str(one.file),
+            task.describe(one.rows, top),
+            task.format(shown, top),
+            columns=task.columns(shown, top),
+            results=task.results(one.rows, str(one.file)),
+            picture=task.draw_prediction(one.pixels(), shown) if draw and one.pixels is not None else None,
+        )
 
 
 def forward_files(
@@ -85,26 +108,43 @@ def forward_files(
       DataError: standard input is the only image, and empty.
     """
     _check_number("batch_size", batch_size)
-    preprocess = net.preprocess
-    source = StreamingLoader(
-        ImageInputs(files, np.zeros(len(files), np.int32), ("",)),
+    inputs = ImageInputs(files, np.zeros(len(files), np.int32), ("",))
+    loader = _loader(net.preprocess, inputs)
+    step = jax.jit(forward_step(net.model, outputs, axis_name=None, prepare=net.preprocess))
+    variables = jax.device_put(net.variables)
+    state = TrainState.from_variables(variables, optax.identity(), jax.random.key(0))
+    numbers = iter(range(len(files)))
+    for forward in in_flight(step, state, loader.eval_batches(max(1, min(batch_size, len(files))))):
+        # The numbers last: zip must not take one more than the batch has.
+        for i, (mask, number) in enumerate(zip(forward.batch["mask"], numbers, strict=False)):
+            file = files[number]
+            if not mask:
+                yield FileOutputs(file, None, loader.skipped[str(file)])
+                continue
+            arrays = forward.predictions | {name: forward.batch[name] for name in SIZES if name in forward.batch}
+            rows = {name: np.asarray(x[i]) for name, x in arrays.items()}
+            yield FileOutputs(file, rows, pixels=partial(inputs.pixels, number))
+
+
+def _loader(preprocess: Preprocess, inputs: ImageInputs) -> StreamingLoader | DenseLoader:
+    """Crops the images; or puts them on a canvas, with their sizes in the batches."""
+    if preprocess.crop_mode == "pad":
+        return DenseLoader(
+            DenseSource(inputs, Unlabelled(len(inputs)), ("",), "boxes"),
+            preprocess.image_size,
+            resize=preprocess.resize,
+            channels=preprocess.channels,
+            interpolation=preprocess.interpolation,
+            skip_unreadable=True,
+        )
+    return StreamingLoader(
+        inputs,
         preprocess.image_size,
         resize=preprocess.resize,
         channels=preprocess.channels,
         skip_unreadable=True,
         crop=preprocess.crop,
     )
-    step = jax.jit(forward_step(net.model, outputs, axis_name=None, prepare=preprocess))
-    variables = jax.device_put(net.variables)
-    state = TrainState.from_variables(variables, optax.identity(), jax.random.key(0))
-    names = iter(files)
-    for forward in in_flight(step, state, source.eval_batches(max(1, min(batch_size, len(files))))):
-        # The files last: zip must not take one more than the batch has.
-        for i, (mask, file) in enumerate(zip(forward.batch["mask"], names, strict=False)):
-            if mask:
-                yield FileOutputs(file, {name: np.asarray(x[i]) for name, x in forward.predictions.items()})
-            else:
-                yield FileOutputs(file, None, source.skipped[str(file)])
 
 
 def _check_number(name: str, value: int) -> None:

@@ -1,8 +1,8 @@
 """Predictions of dense nets in pixels of the image files: as text, as JSON and drawn into the image.
 
-A prediction of a detector is a row with "boxes" [D, 4] in pixels of the canvas, "scores" [D], "labels" int [D] from 0,
-"valid" bool [D] and (with masks) "masks" [D, M, M]; of a segmentation net, with "classes" int [H, W] of the canvas. Both
-have "size" and "original_size", int [2]: height and width of the image on the canvas and in its file.
+A detector's prediction for an image has "boxes" [D, 4] in pixels of the canvas, "scores" [D], "labels" int [D] from 0,
+"valid" bool [D] and perhaps "masks" [D, M, M]; a segmentation net's has "classes" int [H, W] of the canvas. Both have
+"size" and "original_size", int [2]: height and width of the image on the canvas and in its file.
 """
 
 from __future__ import annotations

@@ -176,6 +176,26 @@ class Task(Protocol):
         """The prediction for one example as text for people."""
         ...
 
+    def confident(self, prediction: Rows, min_score: float) -> Rows:
+        """The prediction for one example without the objects that have a lower score."""
+        ...
+
+    def results(self, prediction: Rows, image: str) -> list[dict[str, Any]] | None:
+        """The objects in an image as COCO's result files have them; None: this task predicts no objects."""
+        ...
+
+    def draw_prediction(self, picture: np.ndarray, prediction: Rows) -> np.ndarray:
+        """An image file's picture with the prediction for it: uint8 [H, W, 1 or 3] -> uint8 [H', W', 3].
+
+        Raises:
+          ValueError: this task predicts nothing that has a place in the image.
+        """
+        ...
+
+    def draw_label(self, picture: np.ndarray, label: Any) -> np.ndarray:
+        """The same for the label of an example as its source has it."""
+        ...
+
     def label_name(self, label: Any) -> Any:
         """The label of one example as JSON holds it."""
         ...
@@ -261,6 +281,18 @@ class BaseTask:
 
     def format(self, prediction: Mapping[str, np.ndarray], top: int) -> str:
         return "  ".join(f"{name} {' '.join(f'{x:.4f}' for x in np.ravel(row))}" for name, row in prediction.items())
+
+    def confident(self, prediction: Rows, min_score: float) -> Rows:
+        return prediction
+
+    def results(self, prediction: Rows, image: str) -> list[dict[str, Any]] | None:
+        return None
+
+    def draw_prediction(self, picture: np.ndarray, prediction: Rows) -> np.ndarray:
+        raise ValueError(f"a net of the task {self.name} predicts no boxes, masks or classes of pixels to draw")
+
+    def draw_label(self, picture: np.ndarray, label: Any) -> np.ndarray:
+        raise ValueError(f"labels of the task {self.name} have no boxes, masks or classes of pixels to draw")
 
     def label_name(self, label: Any) -> Any:
         return np.asarray(label).tolist()
