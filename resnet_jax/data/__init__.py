@@ -107,6 +107,10 @@ def open_dataset(
         return open_scenes(label_kind)
     from resnet_jax.data.sources import tfds
 
+    if label_kind == "pixels" or label_kind == "boxes":
+        from resnet_jax.data.sources.tfds_dense import open_dense_tfds
+
+        return open_dense_tfds(name, data_dir, label_kind, skip_invalid=skip_invalid)
     if label_kind != "class":
         raise ValueError(f"{name} has one class per image; expected label_kind='class'")
     return tfds.open_tfds(name, data_dir)

@@ -1,5 +1,6 @@
 """Tiny sets with boxes and masks, written by tests."""
 
+import io
 import json
 
 import numpy as np
@@ -66,3 +67,10 @@ def write_mask(file, array, colors=None):
         image = image.convert("P")
         image.putpalette(colors)
     image.save(file)
+
+
+def encoded(array):
+    """Pixels as the bytes of a PNG."""
+    buffer = io.BytesIO()
+    Image.fromarray(array).save(buffer, "png")
+    return buffer.getvalue()

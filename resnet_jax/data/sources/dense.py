@@ -8,9 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from resnet_jax.data.sources.annotations import Annotations, DenseKind, as_annotations
-from resnet_jax.data.sources.array_source import ArraySource
 from resnet_jax.data.sources.identity import Identity
-from resnet_jax.data.sources.image_files import ImageFileSource
 
 
 class Truths(Protocol):
@@ -31,11 +29,25 @@ class Truths(Protocol):
         ...
 
 
+class Images(Protocol):
+    """Images whose labels are not read."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> tuple[bytes | np.ndarray, Any]: ...
+
+    def name(self, index: int) -> str: ...
+
+    def take(self, index: np.ndarray) -> Any: ...
+
+    def identity(self, index: np.ndarray, kind: str) -> Identity: ...
+
+
 @dataclass(frozen=True, eq=False)
 class DenseSource:
     """Images with dense labels; see `annotations`."""
 
-    images: ImageFileSource | ArraySource  # whose labels are not read
+    images: Images
     truths: Truths
     classes: tuple[str, ...]
     label_kind: DenseKind

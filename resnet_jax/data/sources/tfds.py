@@ -33,11 +33,15 @@ class TfdsExamples:
         return len(self.source)
 
     def __getitem__(self, index: int) -> tuple[bytes, int]:
-        try:
-            example = self.source[index]
-        except Exception as error:  # a missing or corrupted file: the readers raise many types
-            raise UnreadableImage(f"{self.name(index)}: {one_line(error)}") from None
+        example = self.example(index)
         return example[self.image], int(example[self.label])
+
+    def example(self, index: int) -> dict[str, Any]:
+        """All features of an example; images stay encoded. Raises UnreadableImage for a missing or corrupted file."""
+        try:
+            return dict(self.source[index])
+        except Exception as error:  # the readers raise many types
+            raise UnreadableImage(f"{self.name(index)}: {one_line(error)}") from None
 
     def name(self, index: int) -> str:
         return f"{self.where}, example {index}"
@@ -56,6 +60,7 @@ class TfdsDataset:
 
     name: str
     builder: tfds.core.DatasetBuilder
+    keys: tuple[str, str]  # of the image and its label
     fixed = True  # a version never changes
 
     @property
@@ -79,12 +84,13 @@ class TfdsDataset:
         parts = self._cut(split)
         if not sum(stop - start for _, start, stop in parts):
             raise ValueError(f"{self.name}: {split!r} is empty; {name!r} has {self.splits[name]} images")
-        image, label = info.supervised_keys[:2]
-        encoded = [key for key, feature in info.features.items() if isinstance(feature, tfds.features.Image)]
-        skip = dict.fromkeys(encoded, tfds.decode.SkipDecoding())  # another image, such as a mask, is not needed
+        image, label = self.keys
+        # Images stay encoded: another one, such as a mask, may not be needed.
+        skip = dict.fromkeys(keys_of(info.features, "Image"), tfds.decode.SkipDecoding())
         source = self.builder.as_data_source(split=split, decoders=skip)
         places = [(f"{info.full_name}/{name}", start, stop) for name, start, stop in parts]
-        return TfdsExamples(source, image, label, tuple(info.features[label].names), f"{self.name}, {split}", places)
+        names = getattr(info.features[label], "names", ())
+        return TfdsExamples(source, image, label, tuple(names), f"{self.name}, {split}", places)
 
     def places(self, split: str) -> dict[str, np.ndarray]:
         """Positions, int [n], in each whole split that `split` is taken from."""
@@ -115,17 +121,28 @@ def open_tfds(name: str, data_dir: str | None = None) -> TfdsDataset:
     """
     if name.partition(":")[2].startswith("/"):
         raise ValueError(f"{name!r} is an address; expected the name of a TFDS dataset, or a path")
-    builder = _builder(name, data_dir)
+    builder = open_builder(name, data_dir)
     keys, features = builder.info.supervised_keys, builder.info.features
     pair = keys and (features[keys[0]], features[keys[1]])
     if not (pair and isinstance(pair[0], tfds.features.Image) and isinstance(pair[1], tfds.features.ClassLabel)):
         raise ValueError(f"{name} is not an image classification set: it has no (image, label) pair")
+    check_prepared(name, builder, data_dir)
+    return TfdsDataset(name, builder, (keys[0], keys[1]))
+
+
+def check_prepared(name: str, builder: tfds.core.DatasetBuilder, data_dir: str | None) -> None:
+    """Raises ValueError, with the command that prepares it, for a dataset without files."""
     if not builder.info.splits:
         raise ValueError(f"{builder.name} is not prepared in {builder.data_path}; {_command(name, data_dir)}")
-    return TfdsDataset(name, builder)
 
 
-def _builder(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
+def keys_of(features: Any, kind: str) -> list[str]:
+    """Keys of the features of a kind: "Image", "ClassLabel" or "BBoxFeature"."""
+    return [key for key, feature in features.items() if isinstance(feature, getattr(tfds.features, kind))]
+
+
+def open_builder(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
+    """TFDS's reader of a dataset; raises as `open_tfds` does."""
     folders = _prepared(name, data_dir)  # a prepared dataset needs no definition
     for folder in folders:
         if any(folder.glob("*.array_record*")):
