@@ -81,3 +81,15 @@ def test_pretrained_unpacks_into_four_and_copies_keep_its_classes():
     assert replaced.name == "x"
     for copy in (replaced, loaded._replace(name="x"), pickle.loads(pickle.dumps(loaded)), deepcopy(loaded)):
         assert type(copy) is Pretrained and copy.classes == ("a", "b") and copy.model == model
+
+
+def test_padded_images_are_zero_beyond_their_sizes():
+    preprocess = Preprocess(40, 30, (0.3, 0.4, 0.5), (0.2, 0.2, 0.2), crop_mode="pad")
+    pixels = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
+    images, sizes = preprocess.batch_and_sizes([pixels, pixels.transpose(1, 0, 2)])
+    assert images.shape == (2, 40, 40, 3) and sizes.dtype == np.int32 and sizes.tolist() == [[30, 40], [40, 30]]
+    assert not np.asarray(images[0, 30:]).any() and not np.asarray(images[1, :, 30:]).any()
+    np.testing.assert_array_equal(images[0, :30], preprocess(preprocess.image(pixels)[None])[0, :30])
+    np.testing.assert_array_equal(preprocess.batch([pixels]), images[:1])
+    assert Preprocess(8, 10, (0.5,), (0.2,)).batch_and_sizes([pixels])[1].tolist() == [[8, 8]]
+    assert Preprocess(**preprocess.record()) == preprocess

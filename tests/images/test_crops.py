@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from resnet_jax.images.crops import centre_crop, eval_crop, random_resized_crop
+from resnet_jax.images.crops import centre_crop, eval_crop, fitted_size, on_canvas, random_resized_crop
 from resnet_jax.images.decoding import pixels
 from resnet_jax.models.published import match
 
@@ -221,3 +221,25 @@ def test_areas_and_ratios_of_random_crops_are_spread_as_asked():
 def test_where_no_crop_fits_it_is_the_middle_one_of_an_allowed_ratio(size, expected):
     boxes = crops(*size, 20, crop_area=(0.9, 1.0))
     np.testing.assert_array_equal(boxes, np.broadcast_to(expected, boxes.shape))
+
+
+def test_an_image_lies_at_the_top_left_of_its_canvas():
+    """The shorter side has `shorter` pixels, or the longer one fills the canvas."""
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8))
+    for shorter, size in ((12, (12, 16)), (40, (30, 40)), (30, (30, 40)), (29, (29, 38))):
+        array, fitted = on_canvas(image, shorter=shorter, canvas=40, fill=(1, 2, 3))
+        assert fitted == size and array.shape == (40, 40, 3)
+        np.testing.assert_array_equal(array[: size[0], : size[1]], image.resize(size[::-1], Image.Resampling.BILINEAR))
+        assert (array[size[0] :] == (1, 2, 3)).all() and (array[:, size[1] :] == (1, 2, 3)).all()
+        np.testing.assert_array_equal(eval_crop(image, resize=shorter, size=40, mode="pad", fill=(1, 2, 3)), array)
+    assert fitted_size(1, 1000, shorter=32, canvas=64) == (1, 64)
+
+
+@pytest.mark.parity
+def test_sizes_on_the_canvas_are_torchvisions():
+    transform = pytest.importorskip("torchvision.models.detection.transform")
+    torch = pytest.importorskip("torch")
+    resize = transform.GeneralizedRCNNTransform(40, 66, [0.0] * 3, [1.0] * 3).resize
+    for height, width in ((480, 640), (427, 640), (37, 41), (33, 90), (91, 30), (40, 66), (7, 3)):
+        expected = resize(torch.zeros(3, height, width), None)[0].shape[1:]
+        assert fitted_size(height, width, shorter=40, canvas=66) == tuple(expected), (height, width)

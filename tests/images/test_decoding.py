@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from resnet_jax.errors import UnreadableImage
-from resnet_jax.images.decoding import MAX_PIXELS, MAX_SIDE, pixels, read_image
+from resnet_jax.images.decoding import MAX_PIXELS, MAX_SIDE, image_size, pixels, read_image, read_label_map
 
 RNG = np.random.default_rng(0)
 COLOUR = RNG.integers(0, 256, (6, 9, 3), np.uint8)
@@ -306,3 +306,36 @@ def test_a_small_file_that_claims_to_be_huge_takes_no_memory(tmp_path):
         "a.tiff": (tiff, "expected at most"),
     }
     check_traps(tmp_path, files)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_pixels_as_they_are_stored_and_sizes_from_the_header(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored, buffer = np.arange(2 * 5 * 3, dtype=np.uint8).reshape(2, 5, 3), io.BytesIO()
+    Image.fromarray(stored).save(buffer, "png", exif=exif)
+    np.testing.assert_array_equal(read_image(buffer.getvalue(), "x", upright=False), stored)
+    upright = read_image(buffer.getvalue(), "x")
+    assert image_size(buffer.getvalue(), "x") == (upright.height, upright.width)
+    assert image_size(buffer.getvalue(), "x", upright=False) == (2, 5) == image_size(stored, "x")
+    with pytest.raises(UnreadableImage, match="x: cannot be decoded"):
+        image_size(b"none", "x")
+
+
+def test_label_maps_are_indices_or_grey_levels():
+    values = np.array([[0, 1, 255], [3, 20, 7]], np.uint8)
+    palette = Image.fromarray(values).convert("P")
+    palette.putpalette([9] * 768)
+    for image in (Image.fromarray(values), palette, Image.fromarray(values.astype(np.uint16))):
+        buffer = io.BytesIO()
+        image.save(buffer, "png")
+        np.testing.assert_array_equal(read_label_map(buffer.getvalue(), "x"), values)
+    for image, message in (
+        (Image.fromarray(values.astype(np.uint16) + 300), "x: expected classes of 0 to 254 and 255, got 555"),
+        (Image.new("RGB", (2, 2)), "x: expected a mask of grey levels or a palette, got colours"),
+        (Image.new("LA", (2, 2)), "got pixels of mode LA"),
+    ):
+        buffer = io.BytesIO()
+        image.save(buffer, "png")
+        with pytest.raises(UnreadableImage, match=message):
+            read_label_map(buffer.getvalue(), "x")

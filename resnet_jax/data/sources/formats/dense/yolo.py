@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +36,15 @@ class YoloObjects:
     objects: Objects  # with images of 1 x 1
     paths: Sequence[Path]
     painted: bool = False
+    _sizes: dict[int, tuple[int, int]] = field(default_factory=dict, init=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> Annotations | np.ndarray:
-        height, width = size = _size(self.paths[index])
+        if index not in self._sizes:
+            self._sizes[index] = _size(self.paths[index])
+        height, width = size = self._sizes[index]
         scale = np.array([width, height] * 2)
         rows = slice(*self.objects.starts[index : index + 2])
         shapes, boxes = self.objects.shapes[rows], self.objects.boxes[rows] * scale
