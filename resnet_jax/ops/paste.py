@@ -27,10 +27,10 @@ def paste_masks(masks: Array, boxes: Array, size: tuple[int, int]) -> Array:
 
 def _paste_weights(low: Array, high: Array, length: int, side: int, dtype: np.dtype) -> Array:
     """[D, length, side]: the weights of a mask's rows or columns in each pixel of the image."""
-    pixels = jnp.arange(length, dtype=jnp.int32)[None]
+    pixels, rows = jnp.arange(length, dtype=jnp.int32)[None], jnp.arange(1, side + 1, dtype=dtype)[None, None]
     is_inside = (pixels >= low[:, None]) & (pixels <= high[:, None])
     scale = (side + 2) / jnp.maximum(high - low + 1, 1).astype(dtype)
-    position = jnp.maximum((pixels - low[:, None] + 0.5).astype(dtype) * scale[:, None] - 0.5, 0)
+    position = jnp.maximum(((pixels - low[:, None]).astype(dtype) + 0.5) * scale[:, None] - 0.5, 0)
     # Triangles of width 2 around each row; the border's two rows are zero and need none.
-    distance = jnp.abs(position[..., None] - jnp.arange(1, side + 1, dtype=dtype)[None, None])
+    distance = jnp.abs(position[..., None] - rows)
     return jnp.where(is_inside[..., None], jnp.maximum(1 - distance, 0), 0)

@@ -59,8 +59,10 @@ def _mix(x: Array, axis: int, scale: _Scale) -> Array:
     low, high, fraction = _neighbours(scale)
     if scale.method == "nearest":
         return jnp.take(x, low, axis)
-    part = fraction.astype(at_least_float32(x.dtype)).reshape([-1 if i == axis else 1 for i in range(x.ndim)])
-    return (jnp.take(x, low, axis) * (1 - part) + jnp.take(x, high, axis) * part).astype(x.dtype)
+    dtype = at_least_float32(x.dtype)
+    part = fraction.astype(dtype).reshape([-1 if i == axis else 1 for i in range(x.ndim)])
+    first, second = (jnp.take(x, rows, axis).astype(dtype) for rows in (low, high))
+    return (first * (1 - part) + second * part).astype(x.dtype)
 
 
 def _mix_forward(x: Array, axis: int, scale: _Scale) -> tuple[Array, None]:

@@ -124,24 +124,24 @@ def _sample(
     starts = low[..., None, None] + jnp.arange(bins, dtype=low.dtype)[None, None, :, None] * bin_size
     # An aligned box without area has no samples where their number depends on the size.
     position = starts + (steps + 0.5) * (bin_size / jnp.maximum(number, 1))
-    length = length[..., None, None]
-    counts = (position >= -1) & (position <= length) & (steps < number)
-    position = jnp.clip(position, 0, (length - 1).astype(low.dtype))
-    return _Samples(position, counts / jnp.maximum(number, 1), length - 1)
+    last = length[..., None, None] - 1
+    counts = (position >= -1) & (position <= (last + 1).astype(low.dtype)) & (steps < number)
+    weight = jnp.where(counts, 1 / jnp.maximum(number, 1), 0)
+    return _Samples(jnp.clip(position, 0, last.astype(low.dtype)), weight, last)
 
 
 def _pool_densely(features: Sequence[Array], levels: Array, y: _Samples, x: _Samples) -> Array:
     """Products with matrices of weights of all rows and columns, for any number of samples."""
 
     def weights(samples: _Samples, length: int) -> Array:
-        distance = jnp.abs(
-            samples.position[..., None] - jnp.arange(length, dtype=samples.position.dtype)[None, None, None, None]
-        )
+        rows = jnp.arange(length, dtype=samples.position.dtype)
+        distance = jnp.abs(samples.position[..., None] - rows[None, None, None, None])
         return jnp.sum(jnp.maximum(1 - distance, 0) * samples.weight[..., None], axis=-2)
 
     total: Array | float = 0.0
     for level, maps in enumerate(features):
-        rows = weights(y, maps.shape[1]) * (levels == level)[..., None, None]
+        rows = weights(y, maps.shape[1])
+        rows = jnp.where((levels == level)[..., None, None], rows, 0)
         columns = weights(x, maps.shape[2])
         total += jnp.einsum(
             "nrph,nhwc,nrqw->nrpqc", rows, maps.astype(rows.dtype), columns, precision=lax.Precision.HIGHEST
@@ -166,7 +166,7 @@ def _pool_samples(features: Sequence[Array], levels: Array, y: _Samples, x: _Sam
 
     def reads(samples: _Samples, start: Array | int, step: Array | int) -> _Reads:
         first = samples.position.astype(jnp.int32)
-        fraction = samples.position - first
+        fraction = samples.position - first.astype(samples.position.dtype)
         place = start + step * jnp.concatenate([first, jnp.minimum(first + 1, samples.last)], axis=-1)
         weight = jnp.concatenate([samples.weight * (1 - fraction), samples.weight * fraction], axis=-1)
         return _Reads(*(part.reshape(images * boxes, *part.shape[2:]) for part in (place, weight)))
