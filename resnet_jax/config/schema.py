@@ -55,6 +55,9 @@ class ModelConfig:
     )
     remat: Literal["none", "block", "stage"] = option("none", "recompute activations in the backward pass")
     dtype: Literal["float32", "bfloat16"] = option("float32", "dtype of the arithmetic (mixed precision: bfloat16)")
+    options: tuple[Annotated[str, "NAME=VALUE"], ...] = option(
+        (), "other options of `create_model`, as fpn_features=64 or levels=stage2,stage3"
+    )
 
 
 @dataclass(frozen=True)

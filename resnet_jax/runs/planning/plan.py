@@ -31,6 +31,7 @@ from resnet_jax.runs.planning.checks import (
     count_steps,
 )
 from resnet_jax.runs.planning.datasets import data_notes, open_data
+from resnet_jax.runs.planning.model_options import parse_options
 from resnet_jax.runs.planning.optimizer import frozen_note, make_schedule, warmup_steps
 from resnet_jax.tasks import TASKS, Task, TaskOptions, check_definition, check_record, get_task
 from resnet_jax.types import Preprocess
@@ -142,7 +143,11 @@ def _check_without_data(config: Config, task: Task | None) -> None:
     check_moments(config.data)
     if task is not None:
         check_definition(task)
-    model = create_model(config.model.name, **model_overrides(config.model, num_classes=1, in_channels=1))
+    overrides = model_overrides(config.model, num_classes=1, in_channels=1)
+    try:
+        model = create_model(config.model.name, **overrides)
+    except TypeError as error:
+        raise ValueError(f"--model.options: {error}") from None
     check_model_options(config, model)
     check_data_path(config.data.path)
 
@@ -194,10 +199,11 @@ def best_measure(config: Config, task: Task) -> Measure:
 
 def model_overrides(config: ModelConfig, *, num_classes: int, in_channels: int) -> dict[str, Any]:
     """Options of `create_model` beside the name."""
-    overrides = {name: value for name, value in asdict(config).items() if name != "name"}
+    overrides = {name: value for name, value in asdict(config).items() if name not in ("name", "options")}
+    options = parse_options(config.options, overrides)
     if config.stem is None:
         del overrides["stem"]
-    return overrides | {"num_classes": num_classes, "in_channels": in_channels}
+    return overrides | options | {"num_classes": num_classes, "in_channels": in_channels}
 
 
 def _preprocess(config: Config, train: Loader) -> Preprocess:
