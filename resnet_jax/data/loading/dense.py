@@ -128,7 +128,7 @@ class DenseLoader:
         """Mean and standard deviation per channel, of values in [0, 1], of 500 images without their padding."""
         indices = sample(self.num_examples)
         levels = np.zeros((self.channels, 256), np.int64)
-        for one in in_threads(lambda i: self._example(indices[i]), len(indices), threads=self.threads):
+        for one in in_threads(lambda i: self.decoded(indices[i]), len(indices), threads=self.threads):
             if one is not None:
                 image = one.image[: one.size[0], : one.size[1]]
                 levels += [np.bincount(image[..., c].ravel(), minlength=256) for c in range(self.channels)]
@@ -150,7 +150,7 @@ class DenseLoader:
             index = sampler.example(step * batch_size + places[place])
             for further in range(self.num_examples):
                 at = (index + further) % self.num_examples
-                if (example := self._example(at)) is not None:
+                if (example := self.decoded(at)) is not None:
                     return self._row(example, at)
             raise UnreadableImage(f"none of {self.num_examples} images could be read; the last: {self._last_reason()}")
 
@@ -162,7 +162,7 @@ class DenseLoader:
         def read(i: int) -> Batch:
             step, place = divmod(i, len(places))
             index = step * batch_size + places[place]
-            example = self._example(index) if index < self.num_examples else None
+            example = self.decoded(index) if index < self.num_examples else None
             return self._padding if example is None else self._row(example, index)
 
         return self._served(read, batches * len(places), len(places))
@@ -173,12 +173,12 @@ class DenseLoader:
         for _ in range(length // batch_size):
             yield _stacked(islice(rows, batch_size))
 
-    def _example(self, index: int) -> Decoded | None:
+    def decoded(self, index: int) -> Decoded | None:
         """An example on the canvas. None: it cannot be read or is invalid, and is skipped."""
         if (example := self._decoded.get(index)) is not None:
             return example
         try:
-            example = self._decode(index)
+            example = self.decode(index)
         except MixedChannels:
             raise
         except DataError as error:
@@ -193,7 +193,8 @@ class DenseLoader:
                 self._held[0] += example.nbytes
         return example
 
-    def _decode(self, index: int) -> Decoded:
+    def decode(self, index: int) -> Decoded:
+        """The same, whatever is skipped. Raises DataError for an unreadable image or an invalid label."""
         name = self.examples.name(index)
         data, label = self.examples[index]
         stored = label.size if isinstance(label, Annotations) else np.asarray(label).shape

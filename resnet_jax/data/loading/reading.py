@@ -6,13 +6,16 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from resnet_jax.data.loading.dense import DenseLoader
 from resnet_jax.data.loading.streaming import StreamingLoader
 from resnet_jax.data.loading.threads import in_threads
 from resnet_jax.data.sources.label_kinds import LabelKind, out_of_range
 from resnet_jax.data.sources.protocols import DataSource
-from resnet_jax.data.sources.subsets import known_labels
-from resnet_jax.errors import UnreadableImage
+from resnet_jax.data.sources.subsets import dense_kind, known_labels
+from resnet_jax.errors import DataError, UnreadableImage
 from resnet_jax.images.decoding import read_image
+
+SIDE = 32  # of the canvas on which images with dense labels are read, pixels
 
 
 def class_counts(source: object, num_classes: int, label_kind: LabelKind = "class") -> np.ndarray | None:
@@ -38,8 +41,16 @@ def read_all(examples: DataSource, *, threads: int | None = None) -> Iterator[tu
     The class is -1 for an image that cannot be read, and for labels of other kinds. `threads` None: one per processor.
     """
 
+    dense = DenseLoader(examples, SIDE, SIDE, max_boxes=1) if dense_kind(examples) else None
+
     def read(index: int) -> tuple[int, str | None]:
         label = -1
+        if dense is not None:
+            try:
+                dense.decode(index)
+            except DataError as error:
+                return label, str(error)
+            return label, None
         try:
             data, stored_label = examples[index]
             label = stored_label if isinstance(stored_label, int) else -1

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
 
 import jax
 import numpy as np
 
 from resnet_jax import data
 from resnet_jax.analysis.contact_sheet import as_seen, write_png
+from resnet_jax.analysis.dense_sheet import dense_sheet
 from resnet_jax.config import DataConfig
+from resnet_jax.data.loading.dense import DenseLoader, with_masks
 from resnet_jax.data.loading.reading import class_counts, read_all
 from resnet_jax.data.sources.protocols import DataSource
+from resnet_jax.data.sources.stored import StoredDataset
+from resnet_jax.data.sources.subsets import dense
 from resnet_jax.runs.planning.datasets import data_notes, make_augmentation, open_configured_dataset, open_data
+from resnet_jax.runs.planning.dense_survey import dense_counts, dense_lines, dense_rows
 from resnet_jax.text import count_table, printable
 from resnet_jax.types import LabelKind, Preprocess
 
@@ -31,6 +36,7 @@ class Verified:
     broken: list[dict[str, str]]  # {"split": ..., "reason": ...}
     labels: dict[str, np.ndarray]  # by split, of those that can be opened: int [n], -1 for an unreadable image
     copies: list[str] = field(default_factory=list)  # images whose contents are in several classes, a line each
+    is_dense: bool = False  # labels are boxes or masks, and annotations count as broken too
 
     def lines(self) -> list[str]:
         lines = self.copies[:SHOWN]
@@ -40,7 +46,8 @@ class Verified:
             return [*lines, f"all {self.images:,} images can be read"]
         lines += [f"{printable(one['split'])}: {one['reason']}" for one in self.broken]
         count = f"{len(self.broken):,} of {self.images:,} cannot be used"
-        return [*lines, f"{count}: repair or remove them, or train with --data.unreadable skip"]
+        option = "--data.invalid skip" if self.is_dense else "--data.unreadable skip"
+        return [*lines, f"{count}: repair or remove them, or train with {option}"]
 
 
 def verify(
@@ -57,9 +64,13 @@ def verify(
     Raises:
       ValueError, OSError: the dataset does not exist.
     """
+    is_dense = label_kind in ("pixels", "boxes")
+    if is_dense:
+        config = replace(config, invalid="skip")  # all problems are listed
     dataset = open_configured_dataset(config, label_kind=label_kind)
     total, done = sum(dataset.splits.values()), 0
-    broken: list[dict[str, str]] = []
+    problems = dataset.problems if isinstance(dataset, StoredDataset) else ()
+    broken = [{"split": "annotations", "reason": problem} for problem in problems]
     labels: dict[str, np.ndarray] = {}
     copies = _Copies()
     for split in dataset.splits:
@@ -77,7 +88,7 @@ def verify(
             progress(done, total)
         labels[split] = np.array(classes)
         copies.add(examples, classes)
-    return Verified(total, broken, labels, copies.lines)
+    return Verified(total, broken, labels, copies.lines, is_dense)
 
 
 class _Copies:
@@ -119,12 +130,20 @@ class Survey:
     skipped: list[str]
     notes: list[str]
     verified: Verified | None = field(default=None)
+    dense: Sequence[Mapping[str, Any]] = ()  # of boxes and label maps, a record for each split; see `dense_rows`
+
+    @property
+    def _shown_labels(self) -> str:
+        """What the sheet shows beside the images."""
+        names: dict[LabelKind, str] = {"boxes": "boxes", "pixels": "classes of pixels", "targets": "target"}
+        return names.get(self.label_kind, "classes") + "s" * (self.label_kind == "targets" and len(self.classes) > 1)
 
     def record(self) -> dict[str, Any]:
         """This object as JSON holds it."""
         train, test = list(self.served)[0], list(self.served)[-1]
+        counted = "objects" if self.label_kind == "boxes" else "images"
         classes = [
-            {"class": name, "images": {split: int(count[k]) for split, count in self.counts.items()}}
+            {"class": name, counted: {split: int(count[k]) for split, count in self.counts.items()}}
             for k, name in enumerate(self.classes)
         ]
         return {
@@ -135,6 +154,7 @@ class Survey:
             "images": dict(self.served),
             "image_shape": list(self.image_shape),
             **({"targets": list(self.targets)} if self.label_kind == "targets" else {"classes": classes}),
+            **({"labels": list(self.dense)} if self.dense else {}),
             "mean": list(self.mean),
             "std": list(self.std),
             "images_per_second": self.images_per_second,
@@ -166,11 +186,12 @@ class Survey:
             split, sizes = next(iter(self.counts.items()))
             if self.label_kind == "class" and max(sizes) >= UNBALANCED * min(sizes):
                 lines.append(f"unbalanced: {min(sizes):,} to {max(sizes):,} images of a class in {split}")
+            lines += dense_lines(self.dense)
         else:
             lines.append("the number of images of each class is not known before all are read: --verify")
         lines += [
             f"mean {_shown(self.mean)}, standard deviation {_shown(self.std)}",
-            f"{self.sheet}: images as training sees them, with their {kind}",
+            f"{self.sheet}: images as training sees them, with their {self._shown_labels}",
             f"{self.images_per_second:,.0f} images/s read and cropped, in batches of {self.batch_size}",
         ]
         return [*lines, *self.notes, *(f"skipped {reason}" for reason in self.skipped)]
@@ -193,11 +214,15 @@ def survey(
     served: dict[str, data.Loader] = dict(zip(splits, (train, test), strict=True))
     mean, std = train.moments()
     size = min(config.batch_size, train.num_examples)
-    reading = train.batches(0, 0, batch_size=size)
+    reading = _with_masks_that_exist(train, size).batches(0, 0, batch_size=size)
     first = next(reading)
-    preprocess = Preprocess(train.image_shape[0], train.resize, mean, std)
+    preprocess = Preprocess(train.image_shape[0], train.resize, mean, std, crop_mode=train.crop_mode)
     augment = make_augmentation(config, preprocess, len(train.classes), label_kind)
-    write_png(sheet, as_seen(first, augment, jax.random.key(0), preprocess, train.classes, label_kind))
+    key = jax.random.key(0)
+    if isinstance(train, DenseLoader):
+        write_png(sheet, dense_sheet(first, augment, key, preprocess, train.classes))
+    else:
+        write_png(sheet, as_seen(first, augment, key, preprocess, train.classes, label_kind))
     return Survey(
         name=dataset.name,
         splits=dataset.splits,
@@ -206,6 +231,7 @@ def survey(
         label_kind=label_kind,
         counts=_counts(dataset, served, {} if verified is None else verified.labels, label_kind),
         targets=_target_rows(train) if label_kind == "targets" else (),
+        dense=dense_rows(served),
         image_shape=train.image_shape,
         mean=mean,
         std=std,
@@ -218,6 +244,15 @@ def survey(
     )
 
 
+def _with_masks_that_exist(train: data.Loader, batch_size: int) -> data.Loader:
+    """The loader with masks in its batches, if all objects of the first batch have them."""
+    if not isinstance(train, DenseLoader) or train.label_kind != "boxes":
+        return train
+    first = (dense(train.examples).annotations(int(i)) for i in train.order(0, batch_size).batch(0))
+    has_masks = all(objects.masks is not None for objects in first)
+    return cast(data.Loader, with_masks(train) if has_masks else train)
+
+
 def _counts(
     dataset: data.Dataset,
     served: Mapping[str, data.Loader],
@@ -227,6 +262,8 @@ def _counts(
     """Images of each class, by split: training, test, then the others. Splits with unknown labels are omitted."""
     if label_kind == "targets":
         return {}
+    if label_kind in ("pixels", "boxes"):
+        return dense_counts(dataset, served)
     classes = next(iter(served.values())).classes
     counts = {split: class_counts(source, len(classes), label_kind) for split, source in served.items()}
     used = {part.partition("[")[0] for split in served for part in split.split("+")}

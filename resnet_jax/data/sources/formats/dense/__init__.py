@@ -77,7 +77,7 @@ def open_dense(
     problems.check()
     if "train" not in parts:
         raise ValueError(f"{root} has the splits {', '.join(parts)}, but none to train on")
-    return StoredDataset(str(root), parts, problems.notes())
+    return StoredDataset(str(root), parts, problems.notes(), problems=(*problems.messages, *problems.clipped))
 
 
 def _open(root: Path, named: list[Path] | None, label_kind: DenseKind, problems: Problems) -> dict[str, DenseSource]:

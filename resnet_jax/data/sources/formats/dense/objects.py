@@ -119,5 +119,5 @@ class PaintedObjects:
 
     def presence(self, num_classes: int) -> np.ndarray:
         """The background counts as present everywhere."""
-        counts = self.objects.presence(num_classes - 1)
-        return np.concatenate([np.ones((len(self), 1), counts.dtype), counts], axis=1)
+        has_class = self.objects.presence(num_classes - 1) > 0
+        return np.concatenate([np.ones((len(self), 1), bool), has_class], axis=1).astype(np.int64)

@@ -14,7 +14,7 @@ from resnet_jax.data.sources.annotations import Annotations, DenseKind, LazyMask
 from resnet_jax.data.sources.dense import DenseSource
 from resnet_jax.data.sources.formats.dense.class_lists import TEXTS, YAMLS, class_list, names_in, read_yaml
 from resnet_jax.data.sources.formats.dense.images import ImageFinder
-from resnet_jax.data.sources.formats.dense.objects import ObjectList, Objects, polygon_masks
+from resnet_jax.data.sources.formats.dense.objects import ObjectList, Objects, PaintedObjects, polygon_masks
 from resnet_jax.data.sources.formats.dense.parts import dense_source
 from resnet_jax.data.sources.formats.dense.problems import Problems, check_box
 from resnet_jax.data.sources.formats.listing import IMAGES, is_image
@@ -65,8 +65,7 @@ class YoloObjects:
         return self.objects.codes(index, kind)
 
     def presence(self, num_classes: int) -> np.ndarray:
-        counts = self.objects.presence(num_classes - self.painted)
-        return np.concatenate([np.ones((len(self), 1), counts.dtype), counts], axis=1) if self.painted else counts
+        return (PaintedObjects(self.objects) if self.painted else self.objects).presence(num_classes)
 
 
 def _size(path: Path) -> tuple[int, int]:
