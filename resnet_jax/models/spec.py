@@ -60,9 +60,9 @@ class NameTable:
     has_conv_biases: bool = False
     constants: Mapping[str, float] = field(default_factory=dict)  # values of arrays that the library does not store
     preprocess: Preprocess | None = None  # of this library's weights, where it differs from the row's
-    # Our modules that have numbers for each class, and how many the bias of the first has.
-    classifiers: tuple[str, ...] = ("head/dense",)
-    numbers_per_class: int = 1
+    classifiers: tuple[str, ...] = ("head/dense",)  # our modules that have numbers for each class
+    # Names in files of older versions and what they are today, as regular expressions for a whole name and its value.
+    renames: tuple[tuple[str, str], ...] = ()
     note: str = ""  # a sentence for everybody who reads this library's files
 
 

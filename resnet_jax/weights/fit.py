@@ -17,7 +17,7 @@ from resnet_jax.models.layers import Dense
 from resnet_jax.models.registry import default_net
 from resnet_jax.types import Variables, at_least_float32
 from resnet_jax.weights.convert import float32_shapes, to_variables
-from resnet_jax.weights.names import FIRST_CONVOLUTIONS, Names, Path, names_for
+from resnet_jax.weights.names import FIRST_CONVOLUTIONS, Names, Path, names_for, with_current_names
 from resnet_jax.weights.readers import StoredArray
 
 State = Mapping[str, StoredArray]
@@ -50,7 +50,8 @@ def fit(
     Raises:
       ValueError: as `to_variables`; or a number of classes or channels that no net can have.
     """
-    classes, channels = class_count(state, names), channel_count(state, names)
+    state = with_current_names(state, names.table)
+    classes, channels = class_count(state, names, model), channel_count(state, names)
     prefix, notes = names.table.prefix, tuple(filter(None, [names.table.note]))
     own = {key: array for key, array in state.items() if key.startswith(prefix)}
     if others := len(state) - len(own):
@@ -68,7 +69,7 @@ def fit(
     if num_classes != classes:
         if not is_dense(net):
             own = {key: array for key, array in own.items() if key not in names.classifier()}
-        net = net.clone(num_classes=classes if is_dense(net) else 0)
+        net = net.clone(num_classes=max(classes, net.least_classes) if is_dense(net) else 0)
     variables = to_variables(own, net, names, allow_nonfinite=allow_nonfinite)
     net, variables, has_new_head = with_classes(net, variables, num_classes)
     if has_new_head:
@@ -104,12 +105,17 @@ def names_in(state: State, model: nn.Module, spec: ModelSpec | None) -> Names:
     return max(names_for(spec, model), key=count_matches)
 
 
-def class_count(state: State, names: Names) -> int:
-    """Number of classes of the file's classifier; 0: it has none."""
+def class_count(state: State, names: Names, model: Any) -> int:
+    """Number of classes of the file's classifier, for a net of this kind; 0: it has none."""
     bias = names.classifier()[0]
     shape = state[bias].shape if bias in state else ()
-    # A scalar is reported with the other misfits.
-    return shape[0] // names.table.numbers_per_class if shape else 0
+    if not shape:
+        return 0  # a scalar is reported with the other misfits
+    per_class = 1
+    if is_dense(model) and model.num_classes:  # a detector has a number of each class for each of its anchors
+        path = ("params", *names.table.classifiers[0].split("/"), "bias")
+        per_class = flatten_dict(float32_shapes(model).variables)[path].shape[0] // model.num_classes
+    return shape[0] // per_class
 
 
 def channel_count(state: State, names: Names) -> int:

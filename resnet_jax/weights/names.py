@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
+from typing import TypeVar
 
 import flax.linen as nn
 
 from resnet_jax.models import MODELS, ModelSpec
 from resnet_jax.models.spec import ModuleName, NameTable
 
+T = TypeVar("T")
 Path = tuple[str, ...]  # ("params", "stem", "conv", "kernel")
 
 OWN = "resnet_jax"  # the layout of our own names: "params/stem/conv/kernel"
@@ -113,7 +115,8 @@ def names_for(spec: ModelSpec | None, model: nn.Module) -> list[Names]:
     """
     tables = list(spec.name_tables.items()) if spec is not None else []
     depths = depths_of(model)
-    return [*(Names(layout, table, depths) for layout, table in tables or known_tables()), OWN_NAMES]
+    own = Names(OWN, NameTable((), classifiers=tables[0][1].classifiers)) if tables else OWN_NAMES
+    return [*(Names(layout, table, depths) for layout, table in tables or known_tables()), own]
 
 
 def depths_of(model: nn.Module) -> list[int]:
@@ -128,6 +131,16 @@ def known_tables() -> list[tuple[str, NameTable]]:
     for spec in MODELS.values():
         tables += [item for item in spec.name_tables.items() if item not in tables]
     return tables
+
+
+def with_current_names(state: Mapping[str, T], table: NameTable) -> dict[str, T]:
+    """The entries of a file by today's names of the library."""
+    patterns = [(re.compile(old), new) for old, new in table.renames]
+
+    def current(name: str) -> str:
+        return next((match.expand(new) for old, new in patterns if (match := old.fullmatch(name))), name)
+
+    return {current(name): array for name, array in state.items()}
 
 
 @cache

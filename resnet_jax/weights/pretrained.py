@@ -19,6 +19,7 @@ from resnet_jax.types import Pretrained, at_least_float32
 from resnet_jax.weights.fit import class_count, fit, names_in, new_head, with_channels, with_classes
 from resnet_jax.weights.hub_config import check_arguments, config_for, read_hub_config
 from resnet_jax.weights.metadata import read_metadata
+from resnet_jax.weights.names import with_current_names
 from resnet_jax.weights.preprocessing import adapted_to, preprocess_for
 from resnet_jax.weights.published import class_names, of_file
 from resnet_jax.weights.readers import StoredArray, WeightFile, read_weights
@@ -133,7 +134,8 @@ def load_pretrained(
 def classes_of(source: str | Path, model: nn.Module, *, ema: bool | None = None) -> int:
     """Number of classes of the file's classifier, for a net of this kind; 0: none. Raises as `load_pretrained`."""
     state = unwrap(_read(resolve(source)), ema, dense=is_dense(model)).tensors
-    return class_count(state, names_in(state, model, _row(model)[0]))
+    names = names_in(state, model, _row(model)[0])
+    return class_count(with_current_names(state, names.table), names, model)
 
 
 def _net_in(file: WeightFile, ema: bool | None, model: str | nn.Module | None) -> NetState:

@@ -16,7 +16,7 @@ from resnet_jax.errors import one_of
 from resnet_jax.models import MODELS
 from resnet_jax.types import Variables
 from resnet_jax.weights.convert import to_state
-from resnet_jax.weights.names import Names, known_tables
+from resnet_jax.weights.names import Names, known_tables, with_current_names
 from resnet_jax.weights.readers.weight_file import StoredArray
 
 # {signature: {layout: names of nets}}; `PYTHONPATH=tests/helpers python tests/models/test_registry.py` writes it.
@@ -65,7 +65,10 @@ def recognise(state: Mapping[str, np.ndarray | StoredArray]) -> Match | None:
     """The registered nets that this state dict fits, with any classifier and input channels; None if there are none."""
     for prefix in {table.prefix for _, table in known_tables()} - {""}:
         state = {name: x for name, x in state.items() if name.startswith(prefix)} or state
-    layouts = _signatures().get(signature({name: x.shape for name, x in state.items()}))
+    shapes = {name: x.shape for name, x in state.items()}
+    tables = {table.renames: table for _, table in known_tables()}  # one for each way to rename older files
+    signatures = (signature(with_current_names(shapes, table)) for table in tables.values())
+    layouts = next((_signatures()[digest] for digest in signatures if digest in _signatures()), None)
     if layouts is None:
         return None
     names = sorted({name for group in layouts.values() for name in group}, key=lambda name: (len(name), name))

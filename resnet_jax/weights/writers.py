@@ -19,9 +19,9 @@ from resnet_jax.models import create_model, get_spec
 from resnet_jax.models.published import published
 from resnet_jax.types import Preprocess, Pretrained, Variables
 from resnet_jax.weights.convert import to_state, to_variables
-from resnet_jax.weights.fit import CLASSIFIER_KERNEL, first_convolution
+from resnet_jax.weights.fit import class_count, first_convolution
 from resnet_jax.weights.metadata import COMPONENTS, options_of, to_metadata
-from resnet_jax.weights.names import Names
+from resnet_jax.weights.names import Names, depths_of
 from resnet_jax.weights.pretrained import load_pretrained
 from resnet_jax.weights.readers import SUFFIXES
 from resnet_jax.weights.readers.weight_file import METADATA
@@ -99,7 +99,7 @@ def write_weights(loaded: Pretrained, out: str | Path, to: str) -> Path:
 
 def save_torch_state(
     variables: Variables,
-    name: str,
+    name: str | nn.Module,
     path: str | Path,
     layout: str = "timm",
     *,
@@ -112,6 +112,7 @@ def save_torch_state(
 
     Args:
       variables: of `create_model(name)`, with any number of classes, or no head, and of input channels.
+      name: of the net, or the net itself: a segmenter or detector on a backbone of your choice.
       layout: the library whose names the arrays get: "timm", "torchvision" or (CLIP's towers) "openai".
       classes, preprocess: of the net; they go into the file's metadata, where `load_pretrained` finds them.
 
@@ -125,17 +126,18 @@ def save_torch_state(
     check_type(layout, str, "a layout (str)")
     if path.suffix != ".safetensors":
         raise ValueError(f"expected a file name that ends in .safetensors, got {path.name}")
-    tables = {library: table for library, table in get_spec(name).name_tables.items() if library in LAYOUTS}
+    spec = get_spec(name)
+    net, name = create_model(name) if isinstance(name, str) else name, spec.name
+    tables = {library: table for library, table in spec.name_tables.items() if library in LAYOUTS}
     if not tables:
         raise ValueError(f"layout={layout!r}: no library has a net with the numbers of {name}")
     if layout not in tables:
         raise ValueError(f"layout: expected {one_of(tables)} for {name}, got {layout!r}")
     flat = {key: np.asarray(value) for key, value in flatten_dict(variables).items()}
-    kernel, image = flat.get(CLASSIFIER_KERNEL), first_convolution(flat)
-    model = create_model(name, num_classes=0 if kernel is None else kernel.shape[-1])
+    image, names = first_convolution(flat), Names(layout, tables[layout], depths_of(net))
+    state: dict[str, Any] = to_state(unflatten_dict(flat), names)
+    model: Any = net.clone(num_classes=class_count(state, names, net))
     model = model if image is None else model.clone(in_channels=flat[image].shape[-2])
-    names = Names(layout, tables[layout])
-    state = to_state(unflatten_dict(flat), names)
     to_variables(state, model, names, allow_nonfinite=True)  # raises for missing arrays and other shapes
     counters = [names.entry(path)[0] for path in flat if path[-1] == "mean"]
     state |= {f"{key.removesuffix('running_mean')}num_batches_tracked": np.zeros((), np.int64) for key in counters}

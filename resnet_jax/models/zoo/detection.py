@@ -10,11 +10,12 @@ from resnet_jax.models.decoders.retinanet import RetinaNet
 from resnet_jax.models.partials import Partial
 from resnet_jax.models.spec import IMAGENET, ModelSpec, ModuleName, NameTable
 from resnet_jax.models.zoo.imagenet import TIMM_MODULES, TORCHVISION_MODULES
-from resnet_jax.models.zoo.rcnn_names import RCNN_MODULES, RCNN_V2_MODULES
+from resnet_jax.models.zoo.rcnn_names import RCNN_MODULES, RCNN_RENAMES, RCNN_V2_MODULES
+from resnet_jax.models.zoo.segmentation import below
 from resnet_jax.types import Preprocess
 
-# torchvision makes the shorter side 800 pixels, and the longer one at most 1333.
-TRANSFORM = Preprocess(1333, 800, *IMAGENET)
+# torchvision makes the shorter side 800 pixels and the longer one at most 1333, which it pads to 1344.
+TRANSFORM = Preprocess(1344, 800, *IMAGENET, crop_mode="pad")
 MOST_CONVS = 16  # of a head
 
 # Names of torchvision's feature_pyramid_network.py; until 0.12 there were no ".0" before the arrays' names.
@@ -26,13 +27,6 @@ PYRAMID_MODULES = (
     ModuleName("backbone.fpn.extra_blocks.p{p}", "fpn/p{p}"),
 )
 PYRAMID_RENAMES = ((r"(backbone\.fpn\.(?:inner|layer)_blocks\.\d+)\.(weight|bias)", r"\1.0.\2"),)
-
-
-def below(prefix: str, modules: tuple[ModuleName, ...]) -> tuple[ModuleName, ...]:
-    """Names of a backbone's modules inside a dense net, which the library calls `prefix`."""
-    return tuple(ModuleName(f"{prefix}.{row.theirs}", f"backbone/{row.ours}", row.is_conv1x1) for row in modules)
-
-
 # Names of torchvision's retinanet.py; until 0.12 the convolutions were every second module.
 RETINANET_MODULES = (
     ModuleName("head.classification_head.conv.{l}.0", "head/classification/conv{k}"),
@@ -61,20 +55,35 @@ FCOS_MODULES = (
 
 
 def detector(
-    build: Any, modules: tuple[ModuleName, ...], *, backbone: str | None = None, table: dict[str, Any] | None = None
+    build: Any,
+    modules: tuple[ModuleName, ...],
+    *,
+    classifiers: tuple[str, ...] = ("head/classification/cls_logits",),
+    renames: tuple[tuple[str, str], ...] = (),
+    backbone: str | None = None,
 ) -> ModelSpec:
     """A row of torchvision's detector on this backbone; None: on any, by default on the one of torchvision's."""
     of_backbone = below("backbone.body", TIMM_MODULES if backbone is None else TORCHVISION_MODULES)
-    names = NameTable((*of_backbone, *PYRAMID_MODULES, *modules), **(table or {}))
+    modules, renames = (*of_backbone, *PYRAMID_MODULES, *modules), (*PYRAMID_RENAMES, *renames)
     return ModelSpec(
         build,
         "detection",
         TRANSFORM.resize,
-        {"torchvision": names},
+        {"torchvision": NameTable(modules, classifiers=classifiers, renames=renames)},
         TRANSFORM,
         backbone=backbone or "resnet50",
         takes_backbone=backbone is None,
     )
+
+
+def retinanet(build: Any, backbone: str | None = None) -> ModelSpec:
+    return detector(build, RETINANET_MODULES, renames=RETINANET_RENAMES, backbone=backbone)
+
+
+def rcnn(build: Any, backbone: str | None = None, *, modules: Any = RCNN_MODULES, has_masks: bool = False) -> ModelSpec:
+    of_boxes = ("box_predictor/cls_score", "box_predictor/bbox_pred")
+    classifiers = (*of_boxes, "mask_predictor/mask_fcn_logits") if has_masks else of_boxes
+    return detector(build, modules, renames=RCNN_RENAMES, classifiers=classifiers, backbone=backbone)
 
 
 RETINANET_V2 = Partial(RetinaNet, p6_from="c5", head_groups=32, box_loss="giou")
@@ -82,21 +91,16 @@ RETINANET_V2 = Partial(RetinaNet, p6_from="c5", head_groups=32, box_loss="giou")
 RCNN_V2: dict[str, Any] = {"has_norms": True, "rpn_depth": 2, "box_convs": (256,) * 4, "box_dense": (1024,)}
 FASTER_V2, MASK_V2 = Partial(FasterRCNN, **RCNN_V2), Partial(MaskRCNN, **RCNN_V2)
 
-CLASSIFIERS: dict[str, Any] = {"classifiers": ("head/classification/cls_logits",)}
-OF_ANCHORS = {**CLASSIFIERS, "numbers_per_class": 9}
-OF_BOXES: dict[str, Any] = {"classifiers": ("box_predictor/cls_score", "box_predictor/bbox_pred")}
-OF_MASKS: dict[str, Any] = {"classifiers": (*OF_BOXES["classifiers"], "mask_predictor/mask_fcn_logits")}
-
 MODELS = {
-    "retinanet": detector(RetinaNet, RETINANET_MODULES, table=OF_ANCHORS),
-    "retinanet_resnet50_fpn": detector(RetinaNet, RETINANET_MODULES, backbone="resnet50", table=OF_ANCHORS),
-    "retinanet_resnet50_fpn_v2": detector(RETINANET_V2, RETINANET_MODULES, backbone="resnet50", table=OF_ANCHORS),
-    "fcos": detector(FCOS, FCOS_MODULES, table=CLASSIFIERS),
-    "fcos_resnet50_fpn": detector(FCOS, FCOS_MODULES, backbone="resnet50", table=CLASSIFIERS),
-    "fasterrcnn": detector(FasterRCNN, RCNN_MODULES, table=OF_BOXES),
-    "fasterrcnn_resnet50_fpn": detector(FasterRCNN, RCNN_MODULES, backbone="resnet50", table=OF_BOXES),
-    "fasterrcnn_resnet50_fpn_v2": detector(FASTER_V2, RCNN_V2_MODULES, backbone="resnet50", table=OF_BOXES),
-    "maskrcnn": detector(MaskRCNN, RCNN_MODULES, table=OF_MASKS),
-    "maskrcnn_resnet50_fpn": detector(MaskRCNN, RCNN_MODULES, backbone="resnet50", table=OF_MASKS),
-    "maskrcnn_resnet50_fpn_v2": detector(MASK_V2, RCNN_V2_MODULES, backbone="resnet50", table=OF_MASKS),
+    "retinanet": retinanet(RetinaNet),
+    "retinanet_resnet50_fpn": retinanet(RetinaNet, "resnet50"),
+    "retinanet_resnet50_fpn_v2": retinanet(RETINANET_V2, "resnet50"),
+    "fcos": detector(FCOS, FCOS_MODULES),
+    "fcos_resnet50_fpn": detector(FCOS, FCOS_MODULES, backbone="resnet50"),
+    "fasterrcnn": rcnn(FasterRCNN),
+    "fasterrcnn_resnet50_fpn": rcnn(FasterRCNN, "resnet50"),
+    "fasterrcnn_resnet50_fpn_v2": rcnn(FASTER_V2, "resnet50", modules=RCNN_V2_MODULES),
+    "maskrcnn": rcnn(MaskRCNN, has_masks=True),
+    "maskrcnn_resnet50_fpn": rcnn(MaskRCNN, "resnet50", has_masks=True),
+    "maskrcnn_resnet50_fpn_v2": rcnn(MASK_V2, "resnet50", modules=RCNN_V2_MODULES, has_masks=True),
 }
