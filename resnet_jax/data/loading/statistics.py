@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from resnet_jax.data.sources.protocols import DataSource
-from resnet_jax.errors import UnreadableImage
+from resnet_jax.errors import DataError
 from resnet_jax.images.decoding import largest_of_16_bits, read_image
 
 SAMPLE = 500  # images by which channels and moments are judged
@@ -42,7 +42,7 @@ def infer_channels(source: DataSource) -> int:
         try:
             if len(read_image(source[i][0], source.name(i)).getbands()) == 3:
                 return 3
-        except UnreadableImage:
+        except DataError:
             continue  # reported, or skipped, when it is served
     return 1
 
@@ -56,7 +56,7 @@ def depth_note(source: DataSource) -> str | None:
     for i in np.linspace(0, len(source) - 1, min(DEPTH_SAMPLE, len(source))).astype(int):
         try:
             value = largest_of_16_bits(source[int(i)][0])
-        except UnreadableImage:
+        except DataError:
             continue  # reported, or skipped, when it is served
         if value is None or value >= 2**12:
             return None

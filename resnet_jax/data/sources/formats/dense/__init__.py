@@ -7,13 +7,12 @@ from pathlib import Path
 
 from resnet_jax.data.sources.annotations import DenseKind
 from resnet_jax.data.sources.dense import DenseSource
-from resnet_jax.data.sources.formats.dense.coco import is_coco, open_coco
+from resnet_jax.data.sources.formats.dense.coco import is_coco, open_coco, split_of_file
 from resnet_jax.data.sources.formats.dense.images import ImageFinder
 from resnet_jax.data.sources.formats.dense.mask_folders import find_masks, open_masks
 from resnet_jax.data.sources.formats.dense.problems import Problems
 from resnet_jax.data.sources.formats.dense.voc import is_voc, open_voc
 from resnet_jax.data.sources.formats.dense.yolo import find_yolo, open_yolo
-from resnet_jax.data.sources.formats.splits import split_in
 from resnet_jax.data.sources.stored import StoredDataset
 from resnet_jax.errors import did_you_mean
 from resnet_jax.files import expanded
@@ -125,8 +124,7 @@ def _json_files(root: Path) -> list[Path]:
     candidates = sorted(file for folder in folders for file in folder.glob("*.json"))
     instances = [file for file in candidates if file.name.startswith("instances")]
     files = instances or [file for file in candidates if is_coco(file)]
-    is_named = [split_in(file.stem) is not None or split_in(file.parent.name) is not None for file in files]
-    if len(files) > 1 and not all(is_named):
+    if len(files) > 1 and any(split_of_file(file, root) is None for file in files):
         shown = ", ".join(str(file.relative_to(root)) for file in files[:5])
         raise ValueError(f"{root} has several JSON files of annotations; name one: annotations={shown!r}")
     return files

@@ -38,9 +38,10 @@ def open_coco(
     Raises:
       ValueError: a file is not such JSON, two files are of one split, or none is to train on.
     """
-    by_split = files_by_split(files)
+    by_split = files_by_split(files, finder.root)
     classes: tuple[str, ...] = ()
     sources: dict[str, DenseSource] = {}
+    used: list[Path] = []
     for split, file in by_split.items():
         contents = read_coco(file)
         names = _categories(file, contents["categories"])
@@ -52,17 +53,23 @@ def open_coco(
         paths = [image.path for image in images]
         objects = Objects.of([image.objects for image in images], list(map(str, paths)))
         sources[split] = dense_source(finder.root, paths, objects, classes, label_kind)
+        used += paths
+    finder.remark_unused(used, files[0] if len(files) == 1 else files[0].parent, problems)
     return sources
 
 
-def files_by_split(files: Sequence[Path]) -> dict[str, Path]:
+def split_of_file(file: Path, root: Path) -> str | None:
+    """The split that the name of a file means, or of its folder below `root`; None: none."""
+    return split_in(file.stem) or (None if file.parent == root else split_in(file.parent.name))
+
+
+def files_by_split(files: Sequence[Path], root: Path) -> dict[str, Path]:
     """Each file's split by its name, or by its folder's; a single one is "train"."""
     if len(files) == 1:
         return {"train": files[0]}
     by_split: dict[str, Path] = {}
     for file in files:
-        split = split_in(file.stem) or split_in(file.parent.name)
-        if split is None:
+        if (split := split_of_file(file, root)) is None:
             raise ValueError(f"{file}: expected the name of a split in the file's name, as instances_train.json")
         if split in by_split:
             raise ValueError(f"{by_split[split]} and {file} are both of {split!r}; expected one of them")

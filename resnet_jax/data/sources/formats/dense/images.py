@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 
+from resnet_jax.data.sources.formats.dense.problems import Problems
 from resnet_jax.data.sources.formats.file_index import FileIndex
 from resnet_jax.data.sources.formats.listing import list_images
 from resnet_jax.data.sources.formats.splits import split_of
@@ -39,6 +41,13 @@ class ImageFinder:
         if path is None:
             raise ValueError(f"no image {name!r} below {self.root}")
         return path
+
+    def remark_unused(self, used: Iterable[Path], file: Path, problems: Problems) -> None:
+        """Notes images that no annotations name."""
+        if others := sorted({*self.paths} - {*used}):
+            count = f"{len(others):,} image{'s have' if others[1:] else ' has'} no annotations"
+            are = "are" if others[1:] else "is"
+            problems.remarks.append(f"{count} in {file} and {are} not used: {others[0]}{' ...' if others[1:] else ''}")
 
     def _index(self, file: Path, split: str | None) -> FileIndex:
         if (file.parent, split) not in self._indices:

@@ -16,6 +16,7 @@ class Problems:
     skip: bool  # skip invalid annotations; False: `check` raises an error
     messages: list[str] = field(default_factory=list)
     clipped: list[str] = field(default_factory=list)  # boxes that are cut at the border of their image
+    remarks: list[str] = field(default_factory=list)  # other notes for the user
 
     def add(self, place: str, problem: str) -> None:
         """`place` names the file, and the line or id."""
@@ -28,7 +29,7 @@ class Problems:
 
     def notes(self) -> tuple[str, ...]:
         """Notes for the user on what is skipped."""
-        notes = []
+        notes = [*self.remarks]
         if self.messages:
             notes.append(f"{_counted(self.messages, 'invalid annotation')} skipped: {_listed(self.messages)}")
         if self.clipped:

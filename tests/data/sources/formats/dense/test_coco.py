@@ -174,3 +174,10 @@ def test_boxes_may_reach_one_pixel_beyond(root):
     """As COCO's own do, which round."""
     write(root, coco(NAMES, [{"bbox": [-0.4, 2, 33, 6]}]))
     assert open_dataset(path=str(root), label_kind="boxes").examples("train").annotations(0).boxes[0, 2] == 32.6
+
+
+def test_images_that_the_file_does_not_name_are_noted(root):
+    write(root, coco(NAMES[:2], [{}]))
+    dataset = open_dataset(path=str(root), label_kind="boxes")
+    expected = f"1 image has no annotations in {root}/instances.json and is not used: {root}/c.png"
+    assert dataset.notes == (expected,) and dataset.splits == {"train": 2}
