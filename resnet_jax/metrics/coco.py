@@ -35,18 +35,18 @@ class TrueObjects(Protocol):
 
 
 class CocoEvaluator:
-    """COCO's twelve numbers for boxes ("ap", "ap50", ..., "ar_large"), and with masks "mask_ap", "mask_ap50", ....
+    """COCO's twelve numbers for boxes ("ap", ..., "ar_large"), and for masks ("mask_ap", ...) where a net has them.
 
     An undefined number, where no object has such an area, is NaN, where pycocotools has -1: records hold it
     as null. Detections are measured in pixels of the image files, against the objects that were annotated there; every
     image counts once, however often it is in the batches.
     """
 
-    def __init__(self, annotations: Callable[[int], TrueObjects], num_classes: int, *, with_masks: bool) -> None:
+    def __init__(self, annotations: Callable[[int], TrueObjects], num_classes: int) -> None:
         """`annotations`: an example's index in the data -> its objects. `num_classes` counts no background."""
-        self._annotations = annotations
+        self._annotations, self._num_classes = annotations, num_classes
         self.boxes = AveragePrecision(num_classes)
-        self.masks = AveragePrecision(num_classes) if with_masks else None
+        self.masks: AveragePrecision | None = None  # from the first batch with masks
 
     def update(self, outputs: Any, batch: Mapping[str, Any]) -> None:
         """Adds the images of a batch.
@@ -77,7 +77,7 @@ class CocoEvaluator:
         labels, scores = detections["labels"], detections["scores"]
         true = truth.labels, truth.area, truth.crowd
         self.boxes.add(example, labels, scores, box_areas(boxes), *true, of_boxes)
-        if self.masks is None:
+        if "masks" not in detections:
             return
         if truth.masks is None:
             raise ValueError("expected objects with masks, as the net predicts them, got boxes alone")
@@ -87,11 +87,19 @@ class CocoEvaluator:
         def of_masks(chosen: np.ndarray, objects: np.ndarray) -> np.ndarray:
             return iou([masks[d] for d in chosen], [true_masks[g] for g in objects], truth.crowd[objects])
 
+        if self.masks is None:
+            self.masks = AveragePrecision(self._num_classes)
         self.masks.add(example, labels, scores, np.array([mask.area for mask in masks]), *true, of_masks)
 
     def result(self) -> dict[str, float]:
+        """The twelve numbers, or with masks the twenty-four."""
         masks = {} if self.masks is None else self.masks.result()
         return {**self.boxes.result(), **{MASK_PREFIX + name: x for name, x in masks.items()}}
+
+    def by_class(self) -> dict[str, np.ndarray]:
+        """The same of each class: float64 [K]."""
+        masks = {} if self.masks is None else self.masks.by_class()
+        return {**self.boxes.by_class(), **{MASK_PREFIX + name: x for name, x in masks.items()}}
 
 
 def original_boxes(boxes: np.ndarray, size: np.ndarray, original: np.ndarray) -> np.ndarray:

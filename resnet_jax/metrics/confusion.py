@@ -12,7 +12,7 @@ import numpy as np
 from resnet_jax.files import replace_file, to_json
 
 FOLDER, FILE = "evaluation", "classes.json"  # in the run directory
-PICTURES = ("confusion.png", "confusion.svg", "mistakes.png")  # an evaluation draws them beside it
+PICTURES = ("confusion.png", "confusion.svg", "mistakes.png", "examples.png")  # an evaluation draws them beside it
 DENSE = 2000  # largest number of classes whose matrix is written: 4 million counts, 12 MB
 
 
@@ -120,13 +120,21 @@ def write_classes(folder: str | Path, confusion: Confusion, metadata: Mapping[st
     Raises:
       OSError: it cannot be written.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in PICTURES:
-        (folder / name).unlink(missing_ok=True)
     record = {**metadata, "macro": confusion.macro(), "classes": confusion.rows(), **more}
     if len(confusion.classes) <= DENSE:
         record["confusion"] = confusion.matrix.tolist()
+    return write_rows(Path(folder), record)
+
+
+def write_rows(folder: Path, record: Mapping[str, Any]) -> Path:
+    """Writes classes.json into `folder`, a line for each element of a list, and removes pictures of an earlier one.
+
+    Raises:
+      OSError: it cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in PICTURES:
+        (folder / name).unlink(missing_ok=True)
     lines = [f"{json.dumps(name)}: {_lines(value)}" for name, value in record.items()]
     replace_file(folder / FILE, "{\n" + ",\n".join(lines) + "\n}\n")
     return folder / FILE

@@ -9,17 +9,21 @@ import numpy as np
 
 from resnet_jax.errors import check_type, described, did_you_mean
 from resnet_jax.tasks.classification import Classification
+from resnet_jax.tasks.detection import Detection
 from resnet_jax.tasks.multilabel import MultiLabel
 from resnet_jax.tasks.protocol import BaseTask, Details, Predictions, Rows, Task, TaskOptions, Term, Terms
 from resnet_jax.tasks.regression import Regression
+from resnet_jax.tasks.segmentation import Segmentation
 from resnet_jax.types import LabelKind
 
 IN_PYTHON = "in Python, pass that task as the argument task"  # a hint of messages
-TASKS: dict[str, Task] = {task.name: task for task in (Classification(), MultiLabel(), Regression())}
+TASKS: dict[str, Task] = {
+    task.name: task for task in (Classification(), MultiLabel(), Regression(), Segmentation(), Detection())
+}
 
 __all__ = [
-    "TASKS", "BaseTask", "Classification", "Details", "MultiLabel", "Predictions", "Regression", "Rows", "Task",
-    "TaskOptions", "Term", "Terms", "check_definition", "check_record", "check_task", "get_task", "task_name",
+    "TASKS", "BaseTask", "Classification", "Details", "Detection", "MultiLabel", "Predictions", "Regression", "Rows",
+    "Segmentation", "Task", "TaskOptions", "Term", "Terms", "check_definition", "check_record", "check_task", "get_task", "task_name",
     "task_of_checkpoint",
 ]  # fmt: skip
 

@@ -35,13 +35,13 @@ class ImageObjects(NamedTuple):
         return [f"{classes[k]} {score:.2f}" for k, score in zip(self.labels, self.scores, strict=True)]
 
 
-def image_objects(prediction: Row, min_score: float = 0.0) -> ImageObjects:
-    """The valid detections of an image with at least a score, and their masks."""
-    chosen = np.flatnonzero(prediction["valid"] & (prediction["scores"] >= min_score))
+def image_objects(prediction: Row, *, with_masks: bool = True) -> ImageObjects:
+    """The valid detections of an image, and their masks where the net predicts them."""
+    chosen = np.flatnonzero(prediction["valid"])
     size, original = prediction["size"], prediction["original_size"]
     boxes = original_boxes(prediction["boxes"][chosen], size, original)
     masks = None
-    if "masks" in prediction:
+    if with_masks and "masks" in prediction:
         shape = tuple(np.asarray(original).tolist())
         masks = [paste_mask(m, box, shape) for m, box in zip(prediction["masks"][chosen], boxes, strict=True)]
     return ImageObjects(boxes, prediction["labels"][chosen], prediction["scores"][chosen], masks)
@@ -111,6 +111,13 @@ def draw_detections(picture: np.ndarray, objects: ImageObjects, classes: Sequenc
 
     masks = None if objects.masks is None else [mask.decode() for mask in objects.masks]
     return draw_objects(picture, Drawn(objects.boxes, objects.labels, objects.names(classes), masks))
+
+
+def draw_classes(picture: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+    """The picture of an image file with the classes of its pixels, int [H, W], and a legend."""
+    from resnet_jax.analysis.drawing import draw_label_map
+
+    return draw_label_map(picture, labels, classes)
 
 
 def draw_truth(picture: np.ndarray, truth: Any, classes: Sequence[str]) -> np.ndarray:

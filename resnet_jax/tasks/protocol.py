@@ -27,6 +27,7 @@ class Term(NamedTuple):
 
     total: Array  # float []: weighted sum over the examples of a shard
     weight: Array | None = None  # float []: sum of the weights; None: the number of examples of mask 1
+    least_weight: float = 0.0  # the sum of the weights over the global batch counts at least this much
 
 
 Terms = Mapping[str, Term]
@@ -138,6 +139,10 @@ class Task(Protocol):
 
     def check_ensemble(self, others: Sequence[Task]) -> None:
         """Raises ValueError if metrics of a mean over nets of this task and of `others` have no meaning."""
+        ...
+
+    def for_examples(self, source: Any) -> Task:
+        """This task for evaluating the examples of a data source, whose index a batch has as "example"."""
         ...
 
     def evaluator(self) -> Evaluator:
@@ -266,6 +271,9 @@ class BaseTask:
 
     def check_ensemble(self, others: Sequence[Task]) -> None:
         pass
+
+    def for_examples(self, source: Any) -> Self:
+        return self
 
     def record(self) -> dict[str, Any]:
         return {}

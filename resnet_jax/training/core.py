@@ -31,6 +31,7 @@ from jax import lax
 
 from resnet_jax.errors import check_type
 from resnet_jax.metrics.typed import Last, Mean, Metric, Sum, reduce
+from resnet_jax.ops.canvas import zero_padding
 from resnet_jax.training.batch import complete, without_ignored
 from resnet_jax.training.metrics import example_count, over_examples
 from resnet_jax.training.objective import Objective, check_names, checked_objective
@@ -52,6 +53,7 @@ class Aux(NamedTuple):
     losses: dict[str, Array]  # each of the objective's terms: its total, for the report
     metrics: dict[str, Metric]
     squares: dict[str, Array]  # squared norms of the total's gradient by activations; {} unless they are watched
+    least: dict[str, Array]  # of the weights: the sum over the global batch counts at least this much
 
 
 class Gradients(NamedTuple):
@@ -65,7 +67,7 @@ class Forward(NamedTuple):
     """Results of the evaluation step for a global batch."""
 
     predictions: dict[str, Array]  # a row per example
-    batch: dict[str, Array]  # "label" and "mask"
+    batch: dict[str, Array]  # all of the batch but the images
     metrics: dict[str, Metric]  # that modules have sown
 
 
@@ -84,24 +86,33 @@ def training_pass(
         batch["image"],
         train=True,
         example_index=batch["index"],
+        **batch_inputs(model, batch, train=True),
         mutable=["batch_stats", *SOWN],
         rngs=rngs,
     )
     return outputs, updated
 
 
+def batch_inputs(model: nn.Module, batch: Batch, *, train: bool) -> dict[str, Any]:
+    """Keywords of the model's call beside the images, such as the targets of a detector: its `batch_inputs`, if any."""
+    inputs = getattr(model, "batch_inputs", None)
+    return {} if inputs is None else dict(inputs(batch, train))
+
+
 def forward_totals(model: nn.Module, objective: Objective, axis_name: str | None) -> Totals:
     """totals(params, batch_stats, batch, rngs): the model's training pass and the objective's terms.
 
-    Terms that are averaged over examples and losses that modules have sown are one total, the others one each.
+    Terms that are averaged over examples and losses that modules have sown are one total, terms of one and the same
+    weight another: each total costs a backward pass.
     """
 
     def totals(params: Any, batch_stats: Any, batch: Batch, rngs: dict[str, Array]) -> tuple[dict[str, Array], Aux]:
         outputs, updated = training_pass(model, params, batch_stats, batch, rngs)
         terms, metrics = checked_objective(objective(outputs, batch, axis_name))
         sums: dict[str, Array] = {}
+        shared: dict[int, str] = {}  # the first term of each weight
         for name, term in terms.items():
-            key = EXAMPLES if term.weight is None else name
+            key = EXAMPLES if term.weight is None else shared.setdefault(id(term.weight), name)
             sums[key] = sums[key] + term.total if key in sums else term.total
         sown = sown_metrics(updated, batch["mask"])
         if twice := sorted(metrics.keys() & sown.keys()):
@@ -116,7 +127,8 @@ def forward_totals(model: nn.Module, objective: Objective, axis_name: str | None
             raise ValueError("expected an objective with at least one term, or a net that sows losses, got neither")
         weights = {name: term.weight for name, term in terms.items() if term.weight is not None}
         losses = {name: term.total for name, term in terms.items()}
-        return sums, Aux(updated.get("batch_stats", {}), weights, losses, metrics, {})
+        least = {name: jnp.asarray(terms[name].least_weight, weight.dtype) for name, weight in weights.items()}
+        return sums, Aux(updated.get("batch_stats", {}), weights, losses, metrics, {}, least)
 
     return totals
 
@@ -153,7 +165,7 @@ def _add_shards(sums: Gradients, old_stats: Any, axis_name: str) -> Gradients:
     It is the only collective (synchronised BatchNorm has its own). Statistics are averaged as moves from the old ones,
     so that frozen ones keep their value to the bit.
     """
-    by_term, (batch_stats, weights, losses, metrics, squares) = sums
+    by_term, (batch_stats, weights, losses, metrics, squares, least) = sums
     moves = jax.tree.map(jnp.subtract, batch_stats, old_stats)
     added = {name: metric for name, metric in metrics.items() if not isinstance(metric, Last)}
     by_term, moves, weights, losses, added, squares = lax.psum(
@@ -161,16 +173,16 @@ def _add_shards(sums: Gradients, old_stats: Any, axis_name: str) -> Gradients:
     )
     shards = lax.axis_size(axis_name)
     batch_stats = jax.tree.map(lambda old, move: old + move / shards, old_stats, moves)
-    return Gradients(by_term, Aux(batch_stats, weights, losses, {**metrics, **added}, squares))
+    return Gradients(by_term, Aux(batch_stats, weights, losses, {**metrics, **added}, squares, least))
 
 
 def _divide(sums: Gradients) -> tuple[Any, Any, dict[str, Metric]]:
     """Mean gradient, running statistics and metrics from sums over the global batch."""
-    by_term, (batch_stats, weights, losses, metrics, squares) = sums
+    by_term, (batch_stats, weights, losses, metrics, squares, least) = sums
     count = example_count(metrics)
     divisor = jnp.maximum(count, 1)  # a batch without examples moves nothing but momentum and decay
     # All is divided by the count; a term with a weight of its own is scaled first.
-    scales = {name: _ratio(divisor, weight) for name, weight in weights.items()}
+    scales = {name: _ratio(divisor, _at_least(weight, least[name])) for name, weight in weights.items()}
 
     def scale(name: str, x: Array) -> Array:
         return x * scales[name].astype(x.dtype) if name in scales else x
@@ -184,6 +196,11 @@ def _divide(sums: Gradients) -> tuple[Any, Any, dict[str, Metric]]:
     # The gradient is of a sum: its norms are those of the mean's, times the count. There is one term.
     norms = {path: scale(next(iter(by_term)), jnp.sqrt(square)) for path, square in squares.items()}
     return mean, batch_stats, {**metrics, **{name: Mean(x, count) for name, x in (losses | norms).items()}}
+
+
+def _at_least(weight: Array, least: Array) -> Array:
+    """The larger one; a weight that is NaN or negative stays, and makes the loss NaN."""
+    return jnp.where((weight >= 0) & (weight < least), least, weight)
 
 
 def _ratio(count: Array, weight: Array) -> Array:
@@ -210,7 +227,7 @@ def core_step(
         batch = complete(batch, axis_name)
         if augment is not None:
             batch = augment(batch, augment_key)
-        rngs = {"dropout": dropout, "drop_path": drop_path}
+        rngs = step_rngs(dropout, drop_path)
         mean, batch_stats, metrics = gradient(state, without_ignored(batch), rngs)
         # Before clipping, and before the update.
         count = example_count(metrics)
@@ -231,6 +248,11 @@ def step_keys(key: Array, step: Array | int) -> tuple[Array, Array, Array]:
     return augment, dropout, drop_path
 
 
+def step_rngs(dropout: Array, drop_path: Array) -> dict[str, Array]:
+    """The keys of a step by the collections of random numbers that modules name."""
+    return {"dropout": dropout, "drop_path": drop_path, "sampling": jax.random.fold_in(dropout, 1)}
+
+
 def forward_step(
     model: nn.Module,
     predictions: Callable[[Any], dict[str, Array]],
@@ -248,7 +270,8 @@ def forward_step(
     def step(state: TrainState, batch: Batch) -> Forward:
         batch = complete(batch, axis_name)
         outputs, metrics = forward(model, state, batch, prepare)
-        rows = predictions(outputs), {"label": batch["label"], "mask": batch["mask"]}
+        beside = {name: x for name, x in batch.items() if name not in ("image", "index")}
+        rows = predictions(outputs), beside
         if axis_name is not None:
             rows, metrics = lax.all_gather(rows, axis_name, tiled=True), reduce(metrics, axis_name)
         return Forward(*rows, metrics)
@@ -259,5 +282,8 @@ def forward_step(
 def forward(model: nn.Module, state: TrainState, batch: Batch, prepare: Prepare) -> tuple[Any, dict[str, Metric]]:
     """The model's outputs at inference, and the metrics that its modules have sown."""
     images = batch["image"] if prepare is None else prepare(batch["image"])
-    outputs, sown = model.apply(state.variables, images, train=False, mutable=[*SOWN])
+    if prepare is not None and "size" in batch:
+        images = zero_padding(images, batch["size"])
+    inputs = batch_inputs(model, batch, train=False)
+    outputs, sown = model.apply(state.variables, images, train=False, mutable=[*SOWN], **inputs)
     return outputs, sown_metrics(sown, batch["mask"])

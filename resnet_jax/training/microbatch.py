@@ -46,4 +46,4 @@ def _added(one: Gradients, other: Gradients) -> Gradients:
 
     by_term, weights, losses, squares = jax.tree.map(jnp.add, sums(one), sums(other))
     metrics = merge(one.aux.metrics, other.aux.metrics)
-    return Gradients(by_term, Aux(other.aux.batch_stats, weights, losses, metrics, squares))
+    return Gradients(by_term, Aux(other.aux.batch_stats, weights, losses, metrics, squares, other.aux.least))

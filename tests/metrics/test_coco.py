@@ -10,7 +10,7 @@ MOST = 12  # detections of an image
 CANVAS = 65  # half the size of the images
 
 
-def outputs(detections, masks=True):
+def outputs(detections, masks):
     """An image's row of the net's outputs, padded: boxes on the canvas, and masks that fill their boxes."""
     count = len(detections)
     row = {
@@ -24,8 +24,8 @@ def outputs(detections, masks=True):
     return row | ({"masks": np.ones((MOST, 28, 28), np.float32)} if masks else {})
 
 
-def updated(evaluator, images, order, mask=None):
-    rows = [outputs(images[i][1]) for i in order]
+def updated(evaluator, images, order, mask=None, masks=False):
+    rows = [outputs(images[i][1], masks) for i in order]
     size = np.tile(np.array([[CANVAS, CANVAS]]), (len(order), 1))
     batch = {
         "example": np.array(order),
@@ -37,8 +37,8 @@ def updated(evaluator, images, order, mask=None):
     return evaluator
 
 
-def evaluator(images, with_masks=False):
-    return CocoEvaluator(lambda example: images[example][0], 2, with_masks=with_masks)
+def evaluator(images):
+    return CocoEvaluator(lambda example: images[example][0], 2)
 
 
 def test_padded_batches_on_any_number_of_processes_equal_pycocotools():
@@ -60,7 +60,7 @@ def test_masks_are_measured_at_the_size_of_the_image_file():
             masks = [coco_cases.encode(filled(box)) for box in truth.boxes.astype(int)]
             fields = truth.boxes, truth.labels, masks, truth.crowd, truth.area, truth.scores
             images.append((coco_cases.Objects(*fields), detections))
-    result = updated(evaluator(images, with_masks=True), images, range(len(images))).result()
+    result = updated(evaluator(images), images, range(len(images)), masks=True).result()
     assert tuple(result) == RESULTS
     assert result["mask_ap50"] == pytest.approx(result["ap50"], abs=0.1)
     assert result["mask_ar100"] == pytest.approx(result["ar100"], abs=0.1)
@@ -76,7 +76,7 @@ def test_objects_without_masks_are_refused_for_a_net_with_masks():
     (truth, detections), *_ = coco_cases.case(3)
     boxes = coco_cases.Objects(truth.boxes, truth.labels, None, truth.crowd, truth.area, truth.scores)
     with pytest.raises(ValueError, match="with masks, as the net predicts them"):
-        updated(evaluator([(boxes, detections)], with_masks=True), [(boxes, detections)], [0])
+        updated(evaluator([(boxes, detections)]), [(boxes, detections)], [0], masks=True)
 
 
 def test_boxes_are_scaled_by_side():

@@ -5,6 +5,7 @@ import pytest
 from pycocotools import mask as coco_mask
 
 from resnet_jax.tasks import dense_predictions as dense
+from resnet_jax.tasks.detection import Detection
 
 CLASSES = ("cat", "dog", "owl")
 
@@ -35,10 +36,11 @@ def test_detections_are_results_as_coco_has_them():
     assert boxes[0]["image_id"] == "photo.jpg" and "segmentation" not in boxes[0]
 
 
-def test_detections_below_a_score_are_not_listed():
-    assert dense.objects_text(dense.image_objects(detections(), 0.5), CLASSES) == "1 object: owl 0.90"
-    assert dense.objects_text(dense.image_objects(detections()), CLASSES) == "2 objects: owl 0.90, cat 0.40"
-    assert dense.objects_text(dense.image_objects(detections(), 0.95), CLASSES) == "0 objects"
+def test_detections_of_a_sure_task_have_a_score():
+    task = Detection(classes=CLASSES)
+    assert task.format(task.confident(detections(), 0.5), 5) == "1 object: owl 0.90"
+    assert task.format(detections(), 5) == "2 objects: owl 0.90, cat 0.40"
+    assert task.columns(task.confident(detections(), 0.95), 5) == {"objects": 0, "names": ""}
 
 
 def test_label_maps_have_the_size_of_the_image_file():

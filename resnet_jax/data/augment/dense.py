@@ -13,9 +13,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from resnet_jax.data.augment.device import JitterStrengths, inside, jitter_colors
+from resnet_jax.data.augment.device import JitterStrengths, jitter_colors
 from resnet_jax.data.sources.annotations import IGNORED, DenseKind
 from resnet_jax.ops import sample_per_example, shard_like
+from resnet_jax.ops.canvas import inside, zero_padding
 from resnet_jax.types import Array, Batch
 
 
@@ -172,8 +173,3 @@ def _window_labels(batch: Batch, window: Window, label_kind: DenseKind) -> dict[
         masks = window_maps(batch["masks"], window, 0)
         changes["masks"] = jnp.where(valid[..., None, None], masks, 0)
     return changes
-
-
-def zero_padding(images: Array, size: Array) -> Array:
-    """Images [N, H, W, C] with 0 outside of their `size`, int [N, 2]."""
-    return jnp.where(inside(size, (images.shape[1], images.shape[2]))[..., None], images, 0)

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from resnet_jax.ops import one_hot, sample_per_example, shard_like, swap_neighbours
+from resnet_jax.ops.canvas import inside
 from resnet_jax.types import Array, Batch
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's and torchvision's grey
@@ -78,12 +79,6 @@ def _mean_grey(x: Array, size: Array | None) -> Array:
     if size is None:
         return grey.mean((1, 2, 3), keepdims=True)
     return grey.mean((1, 2, 3), keepdims=True, where=inside(size, (x.shape[1], x.shape[2]))[..., None])
-
-
-def inside(size: Array, canvas: tuple[int, int]) -> Array:
-    """Which pixels of a canvas lie in its upper left `size`, int [N, 2] of height and width: bool [N, H, W]."""
-    rows, columns = (jnp.arange(length)[None] < size[:, axis, None] for axis, length in enumerate(canvas))
-    return rows[:, :, None] & columns[:, None, :]
 
 
 def shift_hue(x: Array, turns: Array) -> Array:

@@ -22,7 +22,7 @@ from resnet_jax.models import get_spec, list_models, shapes
 from resnet_jax.models.phases import Gated
 from resnet_jax.runs.planning.optimizer import check_patterns, frozen
 from resnet_jax.tasks import Task
-from resnet_jax.training.core import forward_totals
+from resnet_jax.training.core import forward_totals, step_rngs
 from resnet_jax.training.freeze import keep_statistics
 from resnet_jax.training.objective import Objective
 from resnet_jax.training.sown import SOWN, sown_metrics
@@ -83,7 +83,7 @@ def check_objective(
         batch = {"image": images, "label": jnp.zeros(labels.shape, labels.dtype)}
         batch |= {"mask": jnp.ones(len(labels), jnp.float32), "index": jnp.arange(len(labels))}
         arrays = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), dict(variables))
-        rngs = {"dropout": key, "drop_path": key}
+        rngs = step_rngs(key, key)
         return forward_totals(model, objective, None)(arrays["params"], arrays.get("batch_stats", {}), batch, rngs)
 
     sums, _ = jax.eval_shape(totals)

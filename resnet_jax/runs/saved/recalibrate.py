@@ -29,7 +29,7 @@ from resnet_jax.runs.starting.build import Trainer
 from resnet_jax.runs.starting.opening import open_run, restore_run
 from resnet_jax.tasks import Task
 from resnet_jax.training.batch import complete
-from resnet_jax.training.core import Augment, step_keys, training_pass
+from resnet_jax.training.core import Augment, step_keys, step_rngs, training_pass
 from resnet_jax.training.freeze import keep_statistics
 from resnet_jax.training.optim import PathPredicate
 from resnet_jax.training.state import TrainState
@@ -95,7 +95,7 @@ def _statistics_step(
         batch = complete(batch, AXIS)
         batch = batch if augment is None else augment(batch, augment_key)
         parts = jax.tree.map(lambda x: x.reshape(accumulate, -1, *x.shape[1:]), dict(batch))
-        rngs = {"dropout": dropout, "drop_path": drop_path}
+        rngs = step_rngs(dropout, drop_path)
         statistics = []
         with nullcontext() if frozen_norms is None else nn.intercept_methods(keep_statistics(frozen_norms)):
             for i in range(accumulate):
