@@ -23,8 +23,8 @@ TASKS: dict[str, Task] = {
 
 __all__ = [
     "TASKS", "BaseTask", "Classification", "Details", "Detection", "MultiLabel", "Predictions", "Regression", "Rows",
-    "Segmentation", "Task", "TaskOptions", "Term", "Terms", "check_definition", "check_record", "check_task", "get_task", "task_name",
-    "task_of_checkpoint",
+    "Segmentation", "Task", "TaskOptions", "Term", "Terms", "check_definition", "check_record", "check_task",
+    "get_task", "task_name", "task_of_checkpoint",
 ]  # fmt: skip
 
 

@@ -145,7 +145,8 @@ def test_a_run_continues_with_no_other_task(run, interrupted, tmp_path, capsys):
     for use in (lambda: replay(interrupted.workdir, 4), lambda: recalibrate(interrupted.workdir, tmp_path / "out")):
         with pytest.raises(ValueError, match=message):
             use()
-    message = f"expected a run of classification, multilabel, regression, got one of 'autoencoder'; {hint}"
+    names = "classification, multilabel, regression, segmentation, detection"
+    message = f"expected a run of {names}, got one of 'autoencoder'; {hint}"
     with pytest.raises(ValueError, match=message):
         open_evaluation([interrupted.workdir], interrupted.data)
     with pytest.raises(SystemExit):
