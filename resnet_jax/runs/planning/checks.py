@@ -212,7 +212,7 @@ def check_values_per_channel(config: Config, model: nn.Module, image_shape: tupl
         return
     model = model.clone(bn_axis=None, bn_group_size=None, drop_rate=0.0, drop_path=0.0)
     image = jax.ShapeDtypeStruct((1, *image_shape), model.dtype)
-    variables, is_frozen = shapes(model, image_shape[0]).variables, frozen(config.optim)
+    variables, is_frozen = shapes(model, image_shape[0]).variables, frozen(config.optim, model)
     train = partial(model.apply, train=True, mutable=["batch_stats", *SOWN])
     try:
         with nn.intercept_methods(keep_statistics(is_frozen)) if is_frozen else nullcontext():

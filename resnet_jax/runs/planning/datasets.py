@@ -100,7 +100,7 @@ def _check_for_labels(config: DataConfig, label_kind: LabelKind) -> None:
         return
     options: dict[str, object] = {
         "balance": config.balance,
-        "padding": config.padding != DataConfig.padding,
+        "padding": config.padding not in (0, DataConfig.padding),
         "cutout": config.cutout,
     }
     options |= {"mixup": config.mixup, "cutmix": config.cutmix, "per_class": config.per_class is not None}

@@ -58,7 +58,10 @@ def warmup_steps(config: OptimConfig, steps_per_epoch: float, steps: int) -> tup
     return warmup, (f"{reason}: {now}; see --optim.warmup-epochs",)
 
 
-def make_optimizer(config: OptimConfig, schedule: optax.Schedule) -> optax.GradientTransformation:
+def make_optimizer(
+    config: OptimConfig, schedule: optax.Schedule, is_frozen: optim.PathPredicate | None = None
+) -> optax.GradientTransformation:
+    """The optimiser; it neither changes nor has a state for parameters that are frozen (see `frozen`)."""
     shared: dict[str, Any] = {
         "weight_decay": config.weight_decay,
         "decay_all": config.decay_all,
@@ -69,7 +72,7 @@ def make_optimizer(config: OptimConfig, schedule: optax.Schedule) -> optax.Gradi
         "adamw": partial(optim.adamw, b1=config.b1, b2=config.b2),
     }
     tx = optimizers[config.optimizer](schedule, **shared)
-    if (is_frozen := frozen(config)) is not None:
+    if is_frozen is not None:
         tx = optim.without(tx, is_frozen)
     if not config.lr_multiplier and config.layer_decay is None:
         return tx
@@ -77,17 +80,24 @@ def make_optimizer(config: OptimConfig, schedule: optax.Schedule) -> optax.Gradi
     return optim.with_rates(tx, lambda params: optim.rate_factors(params, multipliers, config.layer_decay))
 
 
-def frozen(config: OptimConfig) -> optim.PathPredicate | None:
-    """Whether a parameter is frozen, by its path; None if none is."""
-    return None if config.freeze is None else optim.match_path(config.freeze)
+def frozen(config: OptimConfig, model: Any) -> optim.PathPredicate | None:
+    """Whether a parameter is frozen, by its path: by `optim.freeze`, or by the net's own `is_frozen`, such as that of a
+    detector with `trainable_layers`. None if neither is there.
+    """
+    rules: list[optim.PathPredicate] = [] if config.freeze is None else [optim.match_path(config.freeze)]
+    if hasattr(model, "is_frozen"):
+        rules.append(model.is_frozen)
+    return (lambda path: any(rule(path) for rule in rules)) if rules else None
 
 
-def frozen_note(config: OptimConfig, params: Any) -> tuple[str, ...]:
+def frozen_note(is_frozen: optim.PathPredicate | None, params: Any) -> tuple[str, ...]:
     """A note on the number and the components of frozen parameters, if there are any."""
-    if (is_frozen := frozen(config)) is None:
+    if is_frozen is None:
         return ()
     sizes = {"/".join(path): math.prod(leaf.shape) for path, leaf in flatten_dict(params).items()}
     frozen_sizes = {path: size for path, size in sizes.items() if is_frozen(path)}
+    if not frozen_sizes:
+        return ()
     components = join_names(sorted({path.partition("/")[0] for path in frozen_sizes}))
     return (f"frozen: {sum(frozen_sizes.values()):,} of {sum(sizes.values()):,} parameters, in {components}",)
 

@@ -220,7 +220,7 @@ def _recalibrate_state(
         parallel,
         augment=trainer.augment,
         accumulate=plan.config.optim.accumulate,
-        frozen_norms=frozen(plan.config.optim),
+        frozen_norms=frozen(plan.config.optim, plan.model),
     )
     after = trainer.test(replace(state, ema={}, batch_stats=parallel.replicate(stats)))
     new = replace(host, ema={**host.ema, "batch_stats": stats}) if ema else replace(host, batch_stats=stats)

@@ -31,7 +31,8 @@ class Trainer:
         self.plan, self.parallel = plan, parallel
         config = plan.config
         self.augment = make_augmentation(config.data, plan.preprocess, len(plan.train.classes), plan.task.label_kind)
-        self._tx = make_optimizer(config.optim, plan.schedule)
+        is_frozen = frozen(config.optim, plan.model)
+        self._tx = make_optimizer(config.optim, plan.schedule, is_frozen)
         compose = partial(
             make_step,
             tx=self._tx,
@@ -40,7 +41,7 @@ class Trainer:
             accumulate=config.optim.accumulate,
             ema_decay=config.optim.ema_decay,
             skip_nonfinite=config.train.nonfinite == "skip",
-            frozen=frozen(config.optim),
+            frozen=is_frozen,
             gradient_flow=config.train.gradient_flow,
         )
         self._steps: list[tuple[int, TypedStep]] = [
@@ -100,11 +101,12 @@ class Trainer:
             parallel=self.parallel,
             stop=stop,
         )
-        evaluator = self.plan.task.evaluator()
+        task = self.plan.task.for_examples(self.plan.test.examples)
+        evaluator = task.evaluator()
         results = run(state, evaluator=evaluator)
         self.evaluator = evaluator
         if state.ema:
-            averaged = run(state.averaged, evaluator=self.plan.task.evaluator())
+            averaged = run(state.averaged, evaluator=task.evaluator())
             results |= {f"ema_{name}": value for name, value in averaged.items() if name != "images"}
         return results
 
