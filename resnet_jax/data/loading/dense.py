@@ -193,6 +193,11 @@ class DenseLoader:
                 self._held[0] += example.nbytes
         return example
 
+    def eval_image(self, index: int) -> np.ndarray | None:
+        """One image on the canvas, uint8 [H, W, C]; None: it cannot be read or is invalid, and is skipped."""
+        example = self.decoded(index)
+        return None if example is None else example.image
+
     def decode(self, index: int) -> Decoded:
         """The same, whatever is skipped. Raises DataError for an unreadable image or an invalid label."""
         name = self.examples.name(index)

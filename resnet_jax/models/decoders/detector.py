@@ -68,6 +68,7 @@ class Detector(DenseNet):
 
     parts: ClassVar[tuple[str, ...]] = ("fpn",)
     least_classes: ClassVar[int] = 2
+    needs_masks: ClassVar[bool] = False  # whether training needs `Targets.masks`
 
     def __post_init__(self) -> None:
         self.levels = (self.levels,) if isinstance(self.levels, str) else tuple(self.levels)

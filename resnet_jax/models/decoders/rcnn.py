@@ -228,6 +228,7 @@ class MaskRCNN(FasterRCNN):
     mask_features: int = 256  # of the mask at M pixels
 
     parts: ClassVar[tuple[str, ...]] = (*FasterRCNN.parts, "mask_head", "mask_predictor")
+    needs_masks: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         self.mask_convs = tuple(self.mask_convs)

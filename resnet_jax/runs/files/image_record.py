@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from resnet_jax.checkpoints.reader import read_metadata, saved_steps
-from resnet_jax.data.loading.streaming import StreamingLoader
 from resnet_jax.data.sources.identity import MANY, Identity
 from resnet_jax.data.sources.protocols import DataSource
 from resnet_jax.data.sources.subsets import Subset, identify
@@ -154,8 +153,8 @@ def trained_on(examples: DataSource, records: Sequence[tuple[ImageRecord | None,
     return mask, known
 
 
-def select(source: StreamingLoader, mask: np.ndarray) -> StreamingLoader:
-    """The images for which `mask`, bool [n], is True."""
+def select(source: Any, mask: np.ndarray) -> Any:
+    """The loader with the images for which `mask`, bool [n], is True."""
     return source if mask.all() else replace(source, examples=Subset(source.examples, np.flatnonzero(mask)))
 
 

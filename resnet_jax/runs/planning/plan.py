@@ -13,6 +13,7 @@ import optax
 from resnet_jax.checkpoints.best import Measure
 from resnet_jax.config import Config, ModelConfig, check_config, check_moments, class_weight
 from resnet_jax.data import Loader
+from resnet_jax.data.loading.dense import with_masks
 from resnet_jax.data.sources.held_out import HELD_OUT
 from resnet_jax.data.sources.identity import MANY, Identity
 from resnet_jax.data.sources.subsets import identify
@@ -98,6 +99,8 @@ def make_plan(config: Config, record: ImageRecord | None = None, task: Task | No
     fitted = make_task(config, train, task)
     overrides = model_overrides(config.model, num_classes=fitted.num_outputs, in_channels=train.image_shape[-1])
     model = fitted.build(config.model.name, overrides, train)
+    if getattr(model, "needs_masks", False):
+        train = with_masks(train)
     variables = shapes(model, train.image_shape[0]).variables
     if task is not None:
         check_record(fitted)
@@ -143,7 +146,7 @@ def _check_without_data(config: Config, task: Task | None) -> None:
     check_moments(config.data)
     if task is not None:
         check_definition(task)
-    overrides = model_overrides(config.model, num_classes=1, in_channels=1)
+    overrides = model_overrides(config.model, num_classes=2, in_channels=1)
     try:
         model = create_model(config.model.name, **overrides)
     except TypeError as error:

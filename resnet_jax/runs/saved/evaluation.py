@@ -13,9 +13,12 @@ import numpy as np
 from resnet_jax import data
 from resnet_jax.checkpoints.reader import saved_steps
 from resnet_jax.config import DataConfig, check_data, place
+from resnet_jax.data.loading.dense import DenseLoader
 from resnet_jax.data.loading.streaming import StreamingLoader
+from resnet_jax.data.sources.annotations import DENSE_KINDS
 from resnet_jax.data.sources.protocols import DataSource
 from resnet_jax.distributed.devices import Parallel
+from resnet_jax.evaluation.dense import predict_dense
 from resnet_jax.evaluation.views import (
     ViewProtocol,
     Views,
@@ -51,8 +54,8 @@ class _Net:
     """A net with the images it is evaluated on, preprocessed as in its training."""
 
     trained: TrainedNet
-    source: StreamingLoader
-    views: Views
+    source: StreamingLoader | DenseLoader
+    views: Views | None  # None: of a dense task, whose images are on a canvas
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ class Evaluation:
     note: str  # for a person; "" for none
 
     @property
-    def source(self) -> StreamingLoader:
+    def source(self) -> StreamingLoader | DenseLoader:
         return self.nets[-1].source
 
     def evaluate(self) -> EvaluationResult:
@@ -80,11 +83,17 @@ class Evaluation:
         config = self.images.config
         devices = len(parallel.devices)
         batch = -(-(config.eval_batch_size or config.batch_size) // devices) * devices
+        task = self.nets[0].trained.task
+        if isinstance(loader := self.nets[0].source, DenseLoader):
+            task = task.for_examples(loader.examples)
+            evaluator, net = task.evaluator(), self.nets[0].trained.net
+            predictions, sown = predict_dense(net, task, loader, evaluator, batch_size=batch, parallel=parallel)
+            return measure(task, predictions, sown, evaluator)
         each = [
             predict_views(one.trained.net, one.trained.task, one.source, one.views, batch_size=batch, parallel=parallel)
             for one in self.nets
+            if isinstance(one.source, StreamingLoader) and one.views is not None
         ]
-        task = self.nets[0].trained.task
         predictions = ensemble(task, [predictions for predictions, _ in each])
         # Metrics that a net sows are of that net, not of an ensemble.
         result = measure(task, predictions, each[0][1] if len(each) == 1 else {})
@@ -175,6 +184,7 @@ def open_evaluation(
         raise ValueError(f"expected runs of one task, got runs of {', '.join(names)}")
     if others := [one.task for one in opened[1:]]:
         first.task.check_ensemble(others)
+    _check_dense(opened, protocol)
     images = _choose_images(first, config, split)
     nets: list[_Net] = []
     for one in opened:
@@ -184,10 +194,21 @@ def open_evaluation(
         if not nets:
             mask, counts, note = _held_out(opened, source.examples, images, bool(split))
         source = select(source, mask)
-        nets.append(_Net(one, source, make_views(protocol, source, scales)))
+        views = make_views(protocol, source, scales) if isinstance(source, StreamingLoader) else None
+        nets.append(_Net(one, source, views))
     steps = [None if one.run is None else one.run.step for one in opened]
     is_newest = first.run is None or steps[0] == max(saved_steps(first.run.checkpoint.path.parent))
     return Evaluation(runs, steps, ema, protocol, scales, images, nets, is_newest, counts, note)
+
+
+def _check_dense(opened: Sequence[TrainedNet], protocol: ViewProtocol) -> None:
+    """Raises ValueError for several views or nets of a dense task: boxes and classes of pixels have no mean."""
+    if (task := opened[0].task).label_kind not in DENSE_KINDS:
+        return
+    if protocol != "single":
+        raise ValueError(f"--protocol {protocol}: expected single for the task {task.name}, which has one view")
+    if len(opened) > 1:
+        raise ValueError(f"expected one net of the task {task.name}, got {len(opened)}; evaluate each on its own")
 
 
 def _choose_images(first: TrainedNet, config: DataConfig, split: str | None) -> TestImages:
@@ -215,14 +236,14 @@ def _choose_images(first: TrainedNet, config: DataConfig, split: str | None) -> 
     return TestImages(dataset, config, trained, split, is_own)
 
 
-def _open_images(images: TestImages, trained: TrainedNet) -> StreamingLoader:
+def _open_images(images: TestImages, trained: TrainedNet) -> StreamingLoader | DenseLoader:
     """The split under the labels of a trained net, preprocessed as in its training."""
     config, preprocess, label_kind = images.config, trained.net.preprocess, trained.task.label_kind
     channels: Any = preprocess.channels
     known = trained.classes
     if trained.run is None:
         config, known = _with_numbers(config, images, trained.source, known), tuple(map(str, range(len(known))))
-    elif config.image_size is None:  # otherwise they are cropped to its size
+    elif config.image_size is None and label_kind not in DENSE_KINDS:  # otherwise they are cropped to its size
         source = open_split(replace(config, channels=channels), images.dataset, images.split, known, label_kind)
         _check_size(source, preprocess, images.dataset.name)
     cropped = replace(
@@ -233,6 +254,8 @@ def _open_images(images: TestImages, trained: TrainedNet) -> StreamingLoader:
     )
     check_data(cropped)
     loader: Any = open_split(cropped, images.dataset, images.split, known, label_kind)
+    if isinstance(loader, DenseLoader):
+        return replace(loader, interpolation=preprocess.interpolation)
     crop = replace(preprocess, resize=loader.resize).crop
     return replace(loader, crop=crop, interpolation=preprocess.interpolation)
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from resnet_jax.analysis.figures import INSTALL, can_draw, shorten
+from resnet_jax.data.loading.dense import DenseLoader
 from resnet_jax.data.loading.streaming import StreamingLoader
 from resnet_jax.evaluation.evaluate import checked_results
 from resnet_jax.evaluation.prediction_files import check_file
@@ -32,11 +33,17 @@ class EvaluationResult:
     metrics: dict[str, float]
 
 
-def measure(task: Task, predictions: Predictions, sown: Mapping[str, float]) -> EvaluationResult:
-    """The metrics of predictions, and `sown`, those that modules of the net have sown."""
-    evaluator = task.evaluator()
-    labels = predictions.labels
-    evaluator.update(predictions.outputs, {"label": labels, "mask": np.ones(len(labels))})
+def measure(
+    task: Task, predictions: Predictions, sown: Mapping[str, float], evaluator: Evaluator | None = None
+) -> EvaluationResult:
+    """The metrics of predictions, and `sown`, those that modules of the net have sown.
+
+    `evaluator` has the predictions already; None: a new one gets them.
+    """
+    if evaluator is None:
+        evaluator = task.evaluator()
+        labels = predictions.labels
+        evaluator.update(predictions.outputs, {"label": labels, "mask": np.ones(len(labels))})
     metrics = checked_results({**evaluator.result(), **task.more_metrics(evaluator)}, sown) | dict(sown)
     return EvaluationResult(task, predictions, evaluator, metrics)
 
@@ -69,7 +76,7 @@ def joined_name(names: Iterable[str]) -> str:
 
 
 def evaluation_lines(
-    result: EvaluationResult, source: StreamingLoader, heading: str, files: Sequence[Path], width: int
+    result: EvaluationResult, source: StreamingLoader | DenseLoader, heading: str, files: Sequence[Path], width: int
 ) -> list[str]:
     """The metrics of all images, then the task's table, in lines of at most `width` columns; and the files.
 
@@ -87,7 +94,11 @@ def evaluation_lines(
 
 
 def write_evaluation(
-    folder: Path, result: EvaluationResult, source: StreamingLoader, metadata: Mapping[str, Any], heading: str
+    folder: Path,
+    result: EvaluationResult,
+    source: StreamingLoader | DenseLoader,
+    metadata: Mapping[str, Any],
+    heading: str,
 ) -> tuple[list[Path], list[str]]:
     """Writes the task's details and, with matplotlib, its pictures.
 
