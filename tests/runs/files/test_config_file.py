@@ -146,6 +146,27 @@ def test_a_relative_file_of_labels_starts_where_the_run_did(images, tmp_path, mo
     assert read_config(tmp_path).data.labels == "../labels.csv"
 
 
+def test_relative_files_of_annotations_start_where_the_run_did(images, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("train.json", "val.json", "elsewhere/here.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    for annotations in ("train.json", ("train.json", "val.json")):
+        run = tmp_path / f"run{len(annotations)}"
+        run.mkdir()
+        monkeypatch.chdir(tmp_path)
+        record_config(run, image_folders.config("set", annotations=annotations), 0)
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        expected = [str(tmp_path / name) for name in ([annotations] if isinstance(annotations, str) else annotations)]
+        resolved = read_config(run).data.annotations
+        assert resolved == (expected[0] if isinstance(annotations, str) else tuple(expected))
+        (run / "checkpoints" / "1").mkdir(parents=True)
+        moved = image_folders.config("../set", annotations="here.json")
+        assert check_unchanged(run, moved) == []
+        record_config(run, moved, 1)
+        assert read_config(run).data.annotations == "here.json"
+
+
 def test_an_invalid_record_of_earlier_configs_is_one_line(images, tmp_path):
     (tmp_path / "checkpoints" / "1").mkdir(parents=True)
     record_config(tmp_path, image_folders.config(images), 0)
