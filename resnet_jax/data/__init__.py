@@ -98,7 +98,7 @@ def open_dataset(
             hint = "expected path='FOLDER' too, the folder of the images"
             raise ValueError(f"{option}={value!r} describes data at a path; {hint}")
     if name == "digits" and label_kind in DENSE_KINDS:
-        raise ValueError(f"name='digits' has one class per image; label_kind={label_kind!r} needs more: name='scenes'")
+        raise ValueError(f"digits has one class per image; label_kind={label_kind!r} reads scenes, or data at a path")
     if name == "digits":
         from resnet_jax.data.digits import open_digits
 

@@ -46,7 +46,7 @@ def test_of_several_files_one_must_be_named(tmp_path):
     [
         ({"path": "x", "annotations": "a"}, "annotations='a' is for boxes and masks; expected label_kind='boxes' or"),
         ({"name": "scenes", "masks": "m", "label_kind": "pixels"}, "masks='m' describes data at a path"),
-        ({"name": "digits", "label_kind": "boxes"}, "name='digits' has one class per image; .*: name='scenes'"),
+        ({"name": "digits", "label_kind": "boxes"}, "digits has one class per image; label_kind='boxes' reads scenes"),
         ({"path": "x", "labels": "l", "label_kind": "boxes"}, "labels='l' is for labels of whole images"),
         ({"path": "", "label_kind": "boxes"}, "path='': expected a path"),
     ],
