@@ -70,9 +70,12 @@ def timm_rows(name: str) -> Iterator[PublishedWeights]:
 def torchvision_rows(name: str) -> Iterator[PublishedWeights]:
     from torchvision import models
 
-    if name not in models.list_models() or get_spec(name).family == "detection":
+    if name not in models.list_models():
         return
     for weights in models.get_model_weights(name):
+        if get_spec(name).family == "detection":
+            yield detection_row(name, weights)
+            continue
         if get_spec(name).family == "segmentation":
             yield segmentation_row(name, weights)
             continue
@@ -125,6 +128,37 @@ def segmentation_row(name: str, weights: Any) -> PublishedWeights:
         classifier="classifier.4",
         licence=meta.get("license"),
         miou=meta["_metrics"]["COCO-val2017-VOC-labels"]["miou"],
+        size_mib=meta["_file_size"],
+    )
+
+
+def detection_row(name: str, weights: Any) -> PublishedWeights:
+    """torchvision pads the longer side of at most 1333 pixels to 1344; here it has at most 1344."""
+    meta, usual = weights.meta, get_spec(name).preprocess
+    metrics = meta["_metrics"]["COCO-val2017"]
+    # Weights whose norms were trained with epsilon 0: torchvision sets it where it loads them.
+    is_first = weights.name == "COCO_V1" and not name.endswith("_v2")
+    return PublishedWeights(
+        model=name,
+        tag=weights.name,
+        source="torchvision",
+        classes=len(meta["categories"]),
+        parameters=meta["num_params"],
+        image_size=usual.image_size,
+        crop_pct=1.0,
+        interpolation=usual.interpolation,
+        mean=usual.mean,
+        std=usual.std,
+        url=weights.url,
+        checksum=checksum(weights.url),
+        labels="coco",
+        resize=usual.resize,
+        crop_mode=usual.crop_mode,
+        first_conv="backbone.body.conv1",
+        licence=meta.get("license"),
+        box_ap=metrics["box_map"],
+        mask_ap=metrics.get("mask_map"),
+        norm_epsilon=0.0 if is_first and not name.startswith("fcos") else None,
         size_mib=meta["_file_size"],
     )
 

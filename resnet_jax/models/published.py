@@ -45,6 +45,9 @@ class PublishedWeights:
     licence: str | None = None  # as SPDX writes it
     top1: float | None = None  # published accuracy on ImageNet-1k, per cent
     miou: float | None = None  # published mean intersection over union of a segmenter, per cent
+    box_ap: float | None = None  # published average precision of a detector's boxes on COCO, per cent
+    mask_ap: float | None = None  # the same of its masks
+    norm_epsilon: float | None = None  # of the backbone's norms, where it is not the net's
     size_mib: float | None = None  # of the file at `url`, MiB
 
     @property

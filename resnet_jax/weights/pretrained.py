@@ -15,8 +15,11 @@ import flax.linen as nn
 from resnet_jax.errors import NotFinite, UnreadableWeights, WeightsMismatch, WrongModel, listed
 from resnet_jax.models import MODELS, ModelSpec, as_model, create_model, differing_arrays, get_spec, registered_name
 from resnet_jax.models.inspect import is_dense
+from resnet_jax.models.layers import BatchNorm
+from resnet_jax.models.partials import Partial
+from resnet_jax.models.published import PublishedWeights
 from resnet_jax.types import Pretrained, at_least_float32
-from resnet_jax.weights.fit import class_count, fit, names_in, new_head, with_channels, with_classes
+from resnet_jax.weights.fit import Fitted, class_count, fit, names_in, new_head, with_channels, with_classes
 from resnet_jax.weights.hub_config import check_arguments, config_for, read_hub_config
 from resnet_jax.weights.metadata import read_metadata
 from resnet_jax.weights.names import with_current_names
@@ -26,7 +29,7 @@ from resnet_jax.weights.readers import StoredArray, WeightFile, read_weights
 from resnet_jax.weights.recognition import LOOKALIKES, Match, recognise
 from resnet_jax.weights.sources import Source, resolve
 from resnet_jax.weights.transformers_config import read_classes
-from resnet_jax.weights.wrappers import NetState, has_dense_names, unwrap
+from resnet_jax.weights.wrappers import FROZEN, NetState, has_dense_names, unwrap
 
 State = Mapping[str, StoredArray]
 
@@ -116,10 +119,12 @@ def load_pretrained(
         warnings.warn(f"{path.name} is read as {name}; it says {other}, which has equal arrays", stacklevel=2)
     if net_state.losses:
         warnings.warn(f"{path.name}: {net_state.losses}", stacklevel=2)
+    row = weights.published or of_file(spec, path)
+    if spec is not None and spec.family == "detection" and names.layout == "torchvision":
+        fitted = _with_norms_of(fitted, net_state, row)
     config = read_classes(path) if names.layout == "transformers" else config_for(name, config)
     if not isinstance(model, nn.Module):
         check_arguments(config, path.name)
-    row = weights.published or of_file(spec, path)
     preprocess = preprocess_for(fitted.model, spec, name, names.layout, path, config, row)
     classes = class_names(spec, config, fitted.classes, row)
     if architecture == name and own_preprocess is not None:
@@ -150,6 +155,20 @@ def _net_in(file: WeightFile, ema: bool | None, model: str | nn.Module | None) -
         return whole
     match = recognise(whole.tensors)
     return whole if match is not None and MODELS[match.names[0]].is_dense else unwrap(file, ema)
+
+
+def _with_norms_of(fitted: Fitted, state: NetState, row: PublishedWeights | None) -> Fitted:
+    """The detector with the norms of torchvision's file: frozen ones count no batches, and may have another epsilon."""
+    backbone: Any = fitted.model.backbone
+    if any(name.endswith("num_batches_tracked") for name in state.tensors):
+        return fitted
+    backbone = backbone.clone(frozen_norms=("all",))
+    notes = (*fitted.notes, "the norms of the backbone are frozen, as in the file")
+    if row is not None and row.norm_epsilon is not None:
+        backbone = backbone.clone(norm=Partial(BatchNorm, epsilon=row.norm_epsilon))
+    elif row is None:
+        notes = (*notes, FROZEN)
+    return fitted._replace(model=fitted.model.clone(backbone=backbone), notes=notes)
 
 
 def _read(weights: Source) -> WeightFile:

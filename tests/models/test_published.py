@@ -15,21 +15,21 @@ from resnet_jax.models.spec import IMAGENET
 FILE = Path(resnet_jax.__file__).parent / "models" / "published.json"
 ROWS = [from_json(values) for values in json.loads(FILE.read_text())]
 
-LABELS = {1000: "imagenet-1k", 11821: "imagenet-12k", 21843: "imagenet-21k-goog", 21: "voc"}
+LABELS = {1000: "imagenet-1k", 11821: "imagenet-12k", 21843: "imagenet-21k-goog", 21: "voc", 91: "coco"}
 
 
 def test_every_row_is_of_a_registered_net_and_complete():
     names = list_models()
     assert {row.model for row in ROWS} <= set(names)
-    assert len({row.name for row in ROWS}) == len({(row.model, row.tag) for row in ROWS}) == len(ROWS) >= 216
+    assert len({row.name for row in ROWS}) == len({(row.model, row.tag) for row in ROWS}) == len(ROWS) == 223
     assert FILE.stat().st_size < 300_000
     for row in ROWS:
-        metric = row.top1 or row.miou
+        metric = row.top1 or row.miou or row.box_ap
         assert row.hub_id == row.name if row.source == "timm" else metric and row.size_mib and row.checksum, row
         assert (row.checksum is None) or row.url and f"-{row.checksum}." in row.url
         assert row.labels == LABELS.get(row.classes)
         assert len(row.mean) == len(row.std) == 3
-        assert 32 <= row.image_size <= row.preprocess.resize or row.test_size
+        assert 32 <= row.image_size <= row.preprocess.resize or row.test_size or row.box_ap
         assert 1e6 < row.parameters < 1e9
         assert re.fullmatch(r"[a-z0-9.-]+", row.licence or "none")
 

@@ -96,10 +96,11 @@ class FCOS(OneStageDetector):
     def match(self, anchors: Array, ranges: Array, boxes: Array, valid: Array) -> Array:
         """The smallest box that an anchor is in, near the centre of, and in range of: int [A], -1 without one."""
         centers, sides = (anchors[:, :2] + anchors[:, 2:]) / 2, anchors[:, 2] - anchors[:, 0]
-        offsets = jnp.abs(centers[:, None] - (boxes[:, :2] + boxes[:, 2:]) / 2).max(-1)
-        distances = jnp.concatenate([centers[:, None] - boxes[:, :2], boxes[:, 2:] - centers[:, None]], axis=-1)
+        centers, boxes, sides = centers[:, None], boxes[None], sides[:, None]
+        offsets = jnp.abs(centers - (boxes[..., :2] + boxes[..., 2:]) / 2).max(-1)
+        distances = jnp.concatenate([centers - boxes[..., :2], boxes[..., 2:] - centers], axis=-1)
         farthest = distances.max(-1)
-        fits = valid & (offsets < self.center_sampling_radius * sides[:, None]) & (distances.min(-1) > 0)
+        fits = valid[None] & (offsets < self.center_sampling_radius * sides) & (distances.min(-1) > 0)
         fits &= (farthest > ranges[:, :1]) & (farthest < ranges[:, 1:])
         preference = jnp.where(fits, LARGEST_AREA - box_area(boxes), 0)
         return jnp.where(preference.max(-1) < 1e-5, -1, preference.argmax(-1))
@@ -114,7 +115,7 @@ class FCOS(OneStageDetector):
             matches = self.match(anchors, ranges, boxes, valid)
             index, is_matched = jnp.maximum(matches, 0), matches >= 0
             logits, centerness = outputs["cls_logits"], outputs["bbox_ctrness"][:, 0]
-            is_class = jnp.arange(self.num_classes) == jnp.where(is_matched, labels[index], -1)[:, None]
+            is_class = jnp.arange(self.num_classes)[None] == jnp.where(is_matched, labels[index], -1)[:, None]
             boxes = jnp.where(is_matched[:, None], boxes[index], anchors)
             regression = generalized_iou_loss(decode_distances(outputs["bbox_reg"], anchors), boxes)
             centered = sigmoid_cross_entropy(centerness, centerness_targets(encode_distances(boxes, anchors)))

@@ -97,7 +97,7 @@ class RetinaNet(OneStageDetector):
             iou = box_iou(boxes, anchors)
             matches = match(iou, valid, self.fg_iou_thresh, self.bg_iou_thresh, allow_low_quality=True)
             index, is_matched = jnp.maximum(matches, 0), matches >= 0
-            is_class = jnp.arange(self.num_classes) == jnp.where(is_matched, labels[index], -1)[:, None]
+            is_class = jnp.arange(self.num_classes)[None] == jnp.where(is_matched, labels[index], -1)[:, None]
             classes = focal_loss(logits, is_class.astype(logits.dtype)).sum(-1)
             regression = self._box_loss(codes, jnp.where(is_matched[:, None], boxes[index], anchors), anchors)
             count = jnp.maximum(is_matched.sum(), 1).astype(logits.dtype)
