@@ -159,6 +159,35 @@ def mean_gradient(gradient: Gradient, axis_name: str | None) -> MeanGradient:
     return mean
 
 
+def mean_gradient_in_one_pass(totals: Totals, axis_name: str | None) -> MeanGradient:
+    """`mean_gradient(differentiate(totals), axis_name)` with a single backward pass, whatever the number of weights.
+
+    The terms' weights are known after the forward pass: they and the count are added over the axis first (a second,
+    small collective, where there is more than one total), and each total's gradient is scaled on its way back.
+    """
+
+    def mean(state: TrainState, batch: Batch, rngs: dict[str, Array]) -> tuple[Any, Any, dict[str, Metric]]:
+        def of_params(params: Any) -> tuple[dict[str, Array], Aux]:
+            return totals(params, state.batch_stats, batch, rngs)
+
+        sums, pull_back, aux = jax.vjp(of_params, state.params, has_aux=True)
+        first, scales = next(iter(sums)), {name: jnp.ones_like(x) for name, x in sums.items()}
+        if len(sums) > 1:
+            count, weights = example_count(aux.metrics), aux.weights
+            if axis_name is not None:
+                count, weights = lax.psum((count, weights), axis_name)
+            by_term = _scales(count, weights, aux.least)
+            scales = {
+                name: by_term[name].astype(x.dtype) if name in by_term else scales[name] for name, x in sums.items()
+            }
+            first = EXAMPLES
+        (gradient,) = pull_back(scales)
+        both = Gradients({first: gradient}, aux)
+        return _divide(both if axis_name is None else _add_shards(both, state.batch_stats, axis_name))
+
+    return mean
+
+
 def _add_shards(sums: Gradients, old_stats: Any, axis_name: str) -> Gradients:
     """Sums over the axis, and the mean of the shards' running statistics.
 
@@ -181,8 +210,7 @@ def _divide(sums: Gradients) -> tuple[Any, Any, dict[str, Metric]]:
     by_term, (batch_stats, weights, losses, metrics, squares, least) = sums
     count = example_count(metrics)
     divisor = jnp.maximum(count, 1)  # a batch without examples moves nothing but momentum and decay
-    # All is divided by the count; a term with a weight of its own is scaled first.
-    scales = {name: _ratio(divisor, _at_least(weight, least[name])) for name, weight in weights.items()}
+    scales = _scales(count, weights, least)
 
     def scale(name: str, x: Array) -> Array:
         return x * scales[name].astype(x.dtype) if name in scales else x
@@ -196,6 +224,12 @@ def _divide(sums: Gradients) -> tuple[Any, Any, dict[str, Metric]]:
     # The gradient is of a sum: its norms are those of the mean's, times the count. There is one term.
     norms = {path: scale(next(iter(by_term)), jnp.sqrt(square)) for path, square in squares.items()}
     return mean, batch_stats, {**metrics, **{name: Mean(x, count) for name, x in (losses | norms).items()}}
+
+
+def _scales(count: Array, weights: Mapping[str, Array], least: Mapping[str, Array]) -> dict[str, Array]:
+    """Factors of the terms with a weight of their own: all is divided by the count later."""
+    divisor = jnp.maximum(count, 1)
+    return {name: _ratio(divisor, _at_least(weight, least[name])) for name, weight in weights.items()}
 
 
 def _at_least(weight: Array, least: Array) -> Array:

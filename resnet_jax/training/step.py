@@ -19,6 +19,7 @@ from resnet_jax.training.core import (
     differentiate,
     forward_totals,
     mean_gradient,
+    mean_gradient_in_one_pass,
     step_keys,
 )
 from resnet_jax.training.ema import averaged
@@ -51,7 +52,8 @@ def make_step(
 
     `objective` is a task's: (outputs, batch, axis_name) -> (terms, metrics); see `tasks.Task.objective`. The step
     minimises the sum of the terms' weighted means and of the mean of the losses that modules sow into "losses"; the
-    metric "loss" is without the latter. Each term with a weight of its own costs a backward pass. Other arguments and
+    metric "loss" is without the latter. With `accumulate`, each weight
+    of terms costs a backward pass. Other arguments and
     errors are as for `resnet_jax.make_train_step`. When the step is traced, ValueError: no terms and no sown loss, a
     metric with a reserved name (`training.objective.check_names`), or `gradient_flow` with terms of several weights.
     """
@@ -66,8 +68,11 @@ def make_step(
     totals = forward_totals(model, objective, axis_name)
     if frozen is not None:
         totals = stop_gradients(totals, frozen)
-    gradient: Gradient = with_activations(totals) if gradient_flow else differentiate(totals)
-    mean = mean_gradient(accumulated(gradient, accumulate), axis_name)
+    if gradient_flow or accumulate > 1:
+        gradient: Gradient = with_activations(totals) if gradient_flow else differentiate(totals)
+        mean = mean_gradient(accumulated(gradient, accumulate), axis_name)
+    else:
+        mean = mean_gradient_in_one_pass(totals, axis_name)
     step = core_step(with_norms(mean) if gradient_flow else mean, tx, axis_name=axis_name, augment=augment)
     if ema_decay is not None:
         step = averaged(step, ema_decay)

@@ -19,12 +19,14 @@ from resnet_jax.errors import did_you_mean, one_of
 from resnet_jax.evaluation.evaluate import checked_results
 from resnet_jax.files import expanded
 from resnet_jax.models import get_spec, list_models, shapes
+from resnet_jax.models.inspect import backbone_of
 from resnet_jax.models.phases import Gated
 from resnet_jax.runs.planning.optimizer import check_patterns, frozen
 from resnet_jax.tasks import Task
 from resnet_jax.training.core import forward_totals, step_rngs
 from resnet_jax.training.freeze import keep_statistics
 from resnet_jax.training.objective import Objective
+from resnet_jax.training.optim import PathPredicate
 from resnet_jax.training.sown import SOWN, sown_metrics
 from resnet_jax.types import Array, Variables
 
@@ -206,6 +208,11 @@ def check_split(config: Config, devices: int, processes: int = 1) -> None:
         raise ValueError(f"expected --model.bn-group-size to divide {devices} devices, got {group}")
 
 
+def _in_backbone(is_frozen: PathPredicate | None, path: str) -> bool:
+    """The predicate of a dense net for the paths of its backbone."""
+    return is_frozen is not None and is_frozen(f"backbone/{path}")
+
+
 def check_values_per_channel(config: Config, model: nn.Module, image_shape: tuple[int, ...], devices: int) -> None:
     """That no norm computes statistics of one value per channel, as when a device gets one image at a time."""
     if config.data.batch_size > devices * config.optim.accumulate or (config.model.bn_axis and devices > 1):
@@ -213,6 +220,9 @@ def check_values_per_channel(config: Config, model: nn.Module, image_shape: tupl
     model = model.clone(bn_axis=None, bn_group_size=None, drop_rate=0.0, drop_path=0.0)
     image = jax.ShapeDtypeStruct((1, *image_shape), model.dtype)
     variables, is_frozen = shapes(model, image_shape[0]).variables, frozen(config.optim, model)
+    if hasattr(model, "batch_inputs"):  # a detector, which needs targets; only its backbone has deep, small maps
+        variables = {collection: tree["backbone"] for collection, tree in variables.items()}
+        is_frozen, model = partial(_in_backbone, is_frozen), backbone_of(model)
     train = partial(model.apply, train=True, mutable=["batch_stats", *SOWN])
     try:
         with nn.intercept_methods(keep_statistics(is_frozen)) if is_frozen else nullcontext():

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from resnet_jax.config.messages import with_model_option
 from resnet_jax.errors import AmbiguousWeights, NotFinite
 from resnet_jax.files import expanded
+from resnet_jax.models import MODELS, get_spec
 from resnet_jax.models.published import published
 from resnet_jax.runs.files.directory import is_run
 from resnet_jax.runs.starting.opening import SavedRun, open_run
-from resnet_jax.tasks import Classification, Task
+from resnet_jax.tasks import Classification, Detection, Segmentation, Task
 from resnet_jax.types import Pretrained
 from resnet_jax.weights import load_pretrained
 from resnet_jax.weights.checkpoint import pretrained
@@ -46,7 +47,7 @@ def open_net(
     task: Task | None = None,
     allow_nonfinite: bool = False,
 ) -> TrainedNet:
-    """Opens a run, or weights from another source: those are of the task classification.
+    """Opens a run, or weights from another source: their task is that of their net.
 
     Args:
       step: checkpoint of a run.
@@ -67,10 +68,30 @@ def open_net(
         return _open_run(source, step, ema, task, allow_nonfinite)
     if step != "latest":
         raise ValueError(f"--step is for runs, and {source} is a file of weights")
-    net = load_weights(source, model=model, ema=ema, allow_nonfinite=allow_nonfinite)
+    net = _on_canvas(load_weights(source, model=model, ema=ema, allow_nonfinite=allow_nonfinite))
     classes, note = (net.classes, "") if net.classes is not None else _assumed_classes(source, net)
     notes = (*notes_of(net), note) if note else notes_of(net)
-    return TrainedNet(source, net, Classification(classes=classes), classes, notes=notes)
+    return TrainedNet(source, net, _task_of(net, classes), classes, notes=notes)
+
+
+def _task_of(net: Pretrained, classes: tuple[str, ...]) -> Task:
+    """The task of weights that are not a run's: that of a segmenter, a detector or a classifier."""
+    if (family := _family(net)) == "segmentation":
+        return Segmentation(classes=classes)
+    return Detection(classes=classes) if family == "detection" else Classification(classes=classes)
+
+
+def _family(net: Pretrained) -> str:
+    return get_spec(net.name).family if net.name in MODELS else ""
+
+
+def _on_canvas(net: Pretrained) -> Pretrained:
+    """A segmenter whose images are not cropped, but padded: those of up to 4:3 have its shorter side."""
+    how = net.preprocess
+    if _family(net) != "segmentation" or how.crop_mode == "pad":
+        return net
+    side = -(-how.resize * 4 // 3 // 32) * 32
+    return net._replace(preprocess=replace(how, image_size=side, crop_mode="pad"))
 
 
 def notes_of(net: Pretrained) -> tuple[str, ...]:
@@ -84,7 +105,8 @@ def notes_of(net: Pretrained) -> tuple[str, ...]:
 
 def _assumed_classes(source: str, net: Pretrained) -> tuple[tuple[str, ...], str]:
     """Names of the classes of the net's first published weights, if it has as many; otherwise numbers; and a note."""
-    problem, count = f"the names of the classes of {source} are not known", net.model.num_classes
+    problem = f"the names of the classes of {source} are not known"
+    count = net.model.num_classes - (_family(net) == "detection")  # whose background has no name
     for row in published(net.name):
         if row.labels is not None and row.classes == count:
             return label_set(row.labels).names, f"{problem}: those of {row.labels} are assumed"

@@ -28,9 +28,11 @@ from resnet_jax.errors import (
 )
 from resnet_jax.files import expanded, sha256
 from resnet_jax.models import MODELS, registered_name, shapes
+from resnet_jax.models.inspect import is_dense
 from resnet_jax.runs.files.directory import is_missing_file, is_run
 from resnet_jax.runs.files.image_record import trained_on
 from resnet_jax.runs.planning.plan import RunPlan
+from resnet_jax.runs.starting.dense_weights import fit_dense, read_dense
 from resnet_jax.runs.starting.opening import SavedRun, open_run
 from resnet_jax.tasks import Task, get_task, task_name
 from resnet_jax.types import Preprocess, Pretrained, Variables
@@ -95,13 +97,18 @@ def warm_start(
     else:
         if step != "latest":
             raise ValueError(f"{public_address(str(source))} is a file; only runs have steps")
-        weights = _read_weights(source, model, classes, keeps_head=head == "keep", ema=ema)
+        read = _read_dense_weights if is_dense(model) else _read_weights
+        weights = read(source, model, classes, keeps_head=head == "keep", ema=ema)
         origin = weights_origin(source)
     source = public_address(str(source))
     if weights.keeps_head and weights.num_classes != len(classes):
         problem = f"expected a classifier of {len(classes)} classes, got one of {weights.num_classes} in {source}"
         raise ValueError(f"{problem}; --init.head new initialises one")
-    variables = _fit(weights, model, source)
+    if is_dense(model):
+        _check_order(weights, source)
+        variables = fit_dense(weights.loaded, model, source, keeps_head=weights.keeps_head)
+    else:
+        variables = _fit(weights, model, source)
     if weights.keeps_head and weights.run is not None:
         task = task.with_head(weights.run.checkpoint.metadata.get("task_record", {}), weights.order)
     step_of_run = None if weights.run is None else weights.run.checkpoint.step
@@ -174,6 +181,30 @@ def _read_weights(
         raise ValueError(error.problem) from None
     order = _order_by_labels(loaded.classes, classes, source) if keeps_head and loaded.classes is not None else None
     return _Weights(loaded, count, f"{count} classes{note}", keeps_head, order)
+
+
+def _read_dense_weights(
+    source: str | Path, model: Any, classes: Sequence[str], *, keeps_head: bool, ema: bool
+) -> _Weights:
+    """Weights of a segmenter or detector, or of its backbone, that are not a run's."""
+    which, note = True if ema else None, ""
+    net = net_of(source, ema=ema)
+    try:
+        loaded = read_dense(source, model, net, ema=which)
+    except AmbiguousWeights:
+        note = ", its raw weights (--init.ema takes the averaged ones)"
+        loaded = read_dense(source, model, net, ema=False)
+    if not is_dense(loaded.model):
+        return _Weights(loaded, 0, f"for the backbone{note}", keeps_head)
+    count = classes_of(source, model, ema=False if note else which) - (model.num_classes - len(classes))
+    order = None if loaded.classes is None else _order(loaded.classes, classes)
+    return _Weights(loaded, count, f"{count} classes{note}", keeps_head, order)
+
+
+def _check_order(weights: _Weights, source: str | Path) -> None:
+    """Raises ValueError for a kept head of a dense net whose classes have another order."""
+    if weights.keeps_head and weights.order is not None and weights.order != sorted(weights.order):
+        raise ValueError(f"the classes of {source} have another order; --init.head new initialises a head")
 
 
 def net_of(source: str | Path, model: str | None = None, *, ema: bool = False) -> str:

@@ -1,0 +1,78 @@
+"""First weights of a segmenter or detector: those of such a net, or of a classifier, for its backbone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from resnet_jax.errors import NotFinite, WrongModel, listed, one_of
+from resnet_jax.models import MODELS, shapes
+from resnet_jax.models.inspect import backbone_of, is_dense
+from resnet_jax.types import Pretrained, Variables
+from resnet_jax.weights import load_pretrained
+
+SIDE = 64  # pixels of the image that a net is traced on; parameters do not depend on it
+HEAD = ("params", "head")
+SAME = ("stages", "stem", "conv", "act")  # in others the same arrays mean another net
+
+
+def read_dense(source: str | Path, model: Any, net: str, *, ema: bool | None) -> Pretrained:
+    """Weights from a file for `model`, or for its backbone where `net`, the file's registered net, is a classifier.
+
+    Raises:
+      ValueError: they are of another net, or not finite.
+    """
+    whole = MODELS[net].is_dense
+    try:
+        loaded = load_pretrained(
+            source, model=model if whole else model.backbone, num_classes=None if whole else 0, ema=ema
+        )
+    except WrongModel as error:
+        option = "--model.name" if whole else "--model.options backbone="
+        raise ValueError(
+            f"{error.file} is {error.match}; choose its net: {option} {one_of(error.match.names)}"
+        ) from None
+    except NotFinite as error:
+        raise ValueError(error.problem) from None
+    return loaded
+
+
+def fit_dense(loaded: Pretrained, model: Any, source: str | Path, *, keeps_head: bool) -> Variables:
+    """The variables for `model` from a net like it, or from a classifier for its backbone.
+
+    Layers with an output for each class are not among them, unless `keeps_head`.
+
+    Raises:
+      ValueError: the arrays do not fit the model, or belong to one with other components.
+    """
+    theirs = flatten_dict(loaded.variables)
+    if not is_dense(loaded.model):
+        theirs = {(at[0], "backbone", *at[1:]): x for at, x in theirs.items() if at[:2] != HEAD}
+    expected = {at: x.shape for at, x in flatten_dict(shapes(model, SIDE).variables).items()}
+    new = set() if keeps_head else _class_layers(model, expected)
+    if not is_dense(loaded.model):
+        new |= {at for at in expected if at[1] != "backbone"}
+    used = {at: x for at, x in theirs.items() if at not in new}
+    different = [
+        f"{'/'.join(at)}: expected {list(expected.get(at, ()))}, got {_shape_of(used.get(at))}"
+        for at in sorted((used.keys() | expected.keys()) - new)
+        if at not in used or used[at].shape != expected.get(at)
+    ]
+    if different:
+        raise ValueError(f"the weights of {source} ({loaded.name}) do not fit the model: {listed(different, 3)}")
+    for name in SAME:
+        if getattr(backbone_of(loaded.model), name) != getattr(model.backbone, name):
+            raise ValueError(f"the weights of {source} ({loaded.name}) are of a backbone with another {name}")
+    return unflatten_dict(used)
+
+
+def _shape_of(array: Any) -> str:
+    return "nothing" if array is None else str(list(array.shape))
+
+
+def _class_layers(model: Any, expected: dict[tuple[str, ...], tuple[int, ...]]) -> set[tuple[str, ...]]:
+    """Paths of the arrays whose shape depends on the number of classes."""
+    other = model.clone(num_classes=model.num_classes + 1)
+    return {at for at, x in flatten_dict(shapes(other, SIDE).variables).items() if x.shape != expected[at]}

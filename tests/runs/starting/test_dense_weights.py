@@ -1,0 +1,45 @@
+"""First weights of dense nets: of a net with other classes, and of a classifier for the backbone."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from resnet_jax import create_model
+from resnet_jax.models import shapes
+from resnet_jax.runs.starting.dense_weights import SIDE, fit_dense
+from resnet_jax.types import Preprocess, Pretrained
+
+SMALL = {"backbone": "resnet18", "fpn_features": 8}
+
+
+def loaded(name, **options):
+    model = create_model(name, **options)
+    arrays = {at: np.zeros(x.shape, jnp.float32) for at, x in flatten_dict(shapes(model, SIDE).variables).items()}
+    return Pretrained(model, unflatten_dict(arrays), Preprocess(64, 64, (0.5,), (0.5,)), name)
+
+
+def test_a_classifier_gives_the_backbone_alone():
+    weights, model = loaded("resnet18", num_classes=7), create_model("retinanet", num_classes=4, **SMALL)
+    start = fit_dense(weights, model, "FILE", keeps_head=False)
+    assert {name: set(tree) for name, tree in start.items()} == {"params": {"backbone"}, "batch_stats": {"backbone"}}
+    assert "head" not in start["params"]["backbone"] and "stem" in start["params"]["backbone"]
+
+
+def test_layers_with_an_output_for_each_class_are_new():
+    model = create_model("retinanet", num_classes=4, **SMALL)
+    start = flatten_dict(fit_dense(loaded("retinanet", num_classes=9, **SMALL), model, "FILE", keeps_head=False))
+    missing = flatten_dict(shapes(model, SIDE).variables).keys() - start.keys()
+    assert {at[-1] for at in missing} == {"kernel", "bias"} and len(missing) == 2
+    kept = fit_dense(loaded("retinanet", num_classes=4, **SMALL), model, "FILE", keeps_head=True)
+    assert flatten_dict(kept).keys() == start.keys() | missing
+
+
+def test_other_nets_are_refused():
+    model = create_model("retinanet", num_classes=4, **SMALL)
+    with pytest.raises(ValueError, match="the weights of FILE .resnet34. do not fit the model: .*got"):
+        fit_dense(loaded("resnet34"), model, "FILE", keeps_head=False)
+    other = model.clone(backbone=model.backbone.clone(stem=create_model("resnet18", stem="halving").stem))
+    weights = loaded("retinanet", num_classes=4, **SMALL)._replace(model=other)
+    with pytest.raises(ValueError, match="of a backbone with another stem"):
+        fit_dense(weights, model, "FILE", keeps_head=True)

@@ -1,0 +1,47 @@
+"""Runs of segmentation and detection: they resume to the bit, and evaluate as their last test did."""
+
+import shutil
+
+import jax
+import numpy as np
+import pytest
+
+from resnet_jax.checkpoints.reader import open_checkpoint
+from resnet_jax.config import CheckpointConfig, Config, DataConfig, LogConfig, ModelConfig, OptimConfig, TrainConfig
+from resnet_jax.runs.saved.evaluation import open_evaluation
+from resnet_jax.runs.trainer import train
+
+OPTIONS = {
+    "segmentation": ("unet", ("backbone=resnet18",)),
+    "detection": ("retinanet", ("backbone=resnet18", "fpn_features=16", "trainable_layers=3")),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", OPTIONS)
+def test_a_run_resumes_to_the_bit(tmp_path, task):
+    net, options = OPTIONS[task]
+    config = Config(
+        workdir=str(tmp_path / "run"),
+        task=task,
+        model=ModelConfig(name=net, options=options),
+        data=DataConfig(name="scenes", batch_size=8, train_split="train[:24]", test_split="test[:6]"),
+        optim=OptimConfig(peak_lr=0.01, warmup_epochs=0.0, ema_decay=0.9),
+        train=TrainConfig(steps=4, eval_every_epochs=100.0, parallel="shard_map"),
+        checkpoint=CheckpointConfig(every_steps=2, keep_latest=5),
+        log=LogConfig(tensorboard=False),
+    )
+    results = train(config)
+    whole = open_checkpoint(tmp_path / "run")
+    assert whole.step == 4
+    shutil.rmtree(tmp_path / "run" / "checkpoints" / "4")
+    assert train(config) == pytest.approx(results, nan_ok=True, rel=0)
+    jax.tree.map(np.testing.assert_array_equal, whole.arrays, open_checkpoint(tmp_path / "run").arrays)
+    evaluated = open_evaluation([config.workdir], config.data).evaluate()
+    assert len(evaluated.predictions.labels) == 6
+    first = next(iter(evaluated.task.measures))
+    assert evaluated.metrics[first] == pytest.approx(results[first], nan_ok=True)
+    with pytest.raises(ValueError, match=f"expected single for the task {task}"):
+        open_evaluation([config.workdir], config.data, protocol="flip")
+    with pytest.raises(ValueError, match="evaluate each on its own"):
+        open_evaluation([config.workdir] * 2, config.data)
