@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -75,9 +75,10 @@ class Objects:
             masks = polygon_masks(shapes, size)
         return Annotations(self.boxes[rows], self.labels[rows], masks, self.crowd[rows], self.area[rows], size)
 
-    @property
+    @cached_property
     def has_masks(self) -> bool:
-        return any(shape is not None for shape in self.shapes[:1]) or any(one is not None for one in self.shapes)
+        """Whether some object has a mask."""
+        return any(shape is not None for shape in self.shapes)
 
     def codes(self, index: np.ndarray, kind: str) -> np.ndarray:
         """31 bits of a hash of each image's boxes, classes and areas."""
