@@ -117,9 +117,9 @@ def create_model(name: str | None = None, /, **overrides: Any) -> nn.Module:
 
 def _on_backbone(spec: ModelSpec, options: dict[str, Any]) -> nn.Module:
     """A dense net: fields of its class are its options, and all others are the backbone's."""
-    kind = _class_of(spec)
+    kind = class_of(spec)
     if "backbone" in options and not spec.takes_backbone:
-        generic = next(name for name, row in MODELS.items() if row.takes_backbone and _class_of(row) is kind)
+        generic = next(name for name, row in MODELS.items() if row.takes_backbone and class_of(row) is kind)
         hint = f'create_model("{generic}", backbone=...) takes one'
         raise TypeError(f"{spec.name} has no option 'backbone'; {hint}")
     fields = [*kind.__dataclass_fields__]
@@ -136,7 +136,7 @@ def _on_backbone(spec: ModelSpec, options: dict[str, Any]) -> nn.Module:
     return spec.build(backbone=net.clone(num_classes=0, **values), registry_name=spec.name, **dense)
 
 
-def _class_of(spec: ModelSpec) -> Any:
+def class_of(spec: ModelSpec) -> Any:
     """The class of the net that a row builds."""
     build: Any = spec.build
     while isinstance(build, Partial):

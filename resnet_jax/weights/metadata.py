@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from resnet_jax.errors import UnreadableWeights, one_line, one_of
-from resnet_jax.models import create_model
+from resnet_jax.models import MODELS, create_model, get_spec, registered_name
+from resnet_jax.models.inspect import backbone_of, is_dense
 from resnet_jax.models.layers import BatchNorm
 from resnet_jax.models.partials import Partial
+from resnet_jax.models.registry import class_of, default_net
 from resnet_jax.models.stems import STEMS
 from resnet_jax.types import Preprocess
 from resnet_jax.weights.hub_config import MOST_PIXELS
@@ -21,6 +23,8 @@ from resnet_jax.weights.preprocessing import CROP_MODES, INTERPOLATIONS
 # Fields in which nets with equal arrays may give other numbers.
 SIMPLE = ("global_pool", "output_stride", "dilation")
 OPTIONS = {"stem", "norm", *SIMPLE}  # of `create_model`, in metadata
+# Fields of a segmenter or detector that metadata does not have.
+NOT_STORED = ("backbone", "num_classes", "frozen_norms", "registry_name", "dropout_rate", "parent", "name")
 COMPONENTS = ("stages", "stem", "stem_features", "head", "conv", "norm", "act", *SIMPLE)
 
 
@@ -46,16 +50,39 @@ def options_of(model: Any, name: str) -> dict[str, Any]:
     Raises:
       ValueError: no options do.
     """
-    default: Any = create_model(name)
-    differing = [field for field in COMPONENTS if getattr(model, field) != getattr(default, field)]
-    options = {field: getattr(model, field) for field in differing if field in SIMPLE}
-    if "stem" in differing and (stems := [key for key in STEMS if create_model(name, stem=key).stem == model.stem]):
+    default: Any = default_net(model)
+    differing, body = differing_fields(model, default), backbone_of(model)
+    options = {field: getattr(body, field) for field in differing if field in SIMPLE}
+    if "stem" in differing and (stems := [key for key in STEMS if _with_stem(body, key).stem == body.stem]):
         options["stem"] = stems[0]
-    if "norm" in differing and isinstance(model.norm, Partial) and model.norm.func is BatchNorm and not model.norm.args:
-        options["norm"] = dict(model.norm.keywords)
+    if "norm" in differing and isinstance(body.norm, Partial) and body.norm.func is BatchNorm and not body.norm.args:
+        options["norm"] = dict(body.norm.keywords)
+    if is_dense(model):
+        options |= {field: getattr(model, field) for field in differing if field in dense_fields(name)}
+        options |= {"backbone": registered_name(body)} if get_spec(name).takes_backbone else {}
     if others := [field for field in differing if field not in options]:
         raise ValueError(f"{name} has no option that gives this net's {', '.join(others)}")
     return options
+
+
+def differing_fields(model: Any, other: Any) -> list[str]:
+    """Fields in which two nets of one class, or their backbones, differ in a way that may give other numbers."""
+    body, other_body = backbone_of(model), backbone_of(other)
+    differing = [field for field in COMPONENTS if getattr(body, field) != getattr(other_body, field)]
+    if is_dense(model):
+        fields = dense_fields(get_spec(other).name)
+        differing += [field for field in fields if getattr(model, field) != getattr(other, field)]
+    return differing
+
+
+def dense_fields(name: str) -> list[str]:
+    """Fields of a segmenter or detector beside its backbone and what files have in their arrays."""
+    return [field for field in class_of(get_spec(name)).__dataclass_fields__ if field not in NOT_STORED]
+
+
+def _with_stem(body: Any, stem: str) -> Any:
+    """The net of `create_model` with the name of this one, and another stem."""
+    return create_model(registered_name(body), stem=stem)
 
 
 def read_metadata(metadata: Mapping[str, str], file: str) -> tuple[dict[str, Any], list[str] | None, Preprocess | None]:
@@ -66,8 +93,11 @@ def read_metadata(metadata: Mapping[str, str], file: str) -> tuple[dict[str, Any
     """
     try:
         options = dict(json.loads(metadata.get("options", "{}")))
-        if unknown := options.keys() - OPTIONS:
+        name = metadata.get("architecture")
+        dense = dense_options(name, options) if name in MODELS and MODELS[name].is_dense else {}
+        if unknown := options.keys() - OPTIONS - dense.keys():
             raise ValueError(f"unknown options of the net: {', '.join(sorted(unknown))}")
+        options |= dense
         if "norm" in options:
             options["norm"] = _norm(options["norm"])
         classes = json.loads(metadata.get("classes", "null"))
@@ -77,6 +107,31 @@ def read_metadata(metadata: Mapping[str, str], file: str) -> tuple[dict[str, Any
         return options, classes, None if values is None else _preprocess(values)
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise UnreadableWeights(f"{file} has invalid metadata: {one_line(error)}") from None
+
+
+def dense_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options that are fields of the segmenter or detector `name`, or its backbone, as `create_model` takes them.
+
+    Raises:
+      ValueError: a value of another type than the field's.
+    """
+    default: Any = create_model(name)
+    values = {}
+    for field in [field for field in dense_fields(name) if field in options]:
+        value, expected = _tuples(options[field]), getattr(default, field)
+        if expected is not None and type(value) is not type(expected):
+            raise ValueError(f"expected {field} as {expected}, got {str(value)[:80]}")
+        values[field] = value
+    if "backbone" in options and MODELS[name].takes_backbone:
+        if options["backbone"] not in MODELS:
+            raise ValueError(f"expected the name of a net as the backbone, got {str(options['backbone'])[:80]}")
+        values["backbone"] = options["backbone"]
+    return values
+
+
+def _tuples(value: Any) -> Any:
+    """JSON's lists as tuples."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def _norm(values: dict[str, Any]) -> Partial:

@@ -91,6 +91,11 @@ class Names:
     def _arrays(self, module: str) -> list[str]:
         return [self.entry(("params", *module.split("/"), leaf))[0] for leaf in ("bias", "kernel")]
 
+    def backbone_prefix(self) -> str:
+        """What stands before the names of the backbone's arrays in a segmenter or detector: "encoder."."""
+        name = self.entry(("params", "backbone", "stage1_block0", "branch", "conv1", "kernel"))[0]
+        return name.removesuffix("layer1.0.conv1.weight")
+
     def first_convolutions(self) -> list[str]:
         """Names that the kernel that takes the image may have."""
         return [name for path in FIRST_CONVOLUTIONS if (name := self._name(path))]

@@ -26,7 +26,7 @@ from resnet_jax.weights.names import with_current_names
 from resnet_jax.weights.preprocessing import adapted_to, preprocess_for
 from resnet_jax.weights.published import class_names, of_file
 from resnet_jax.weights.readers import StoredArray, WeightFile, read_weights
-from resnet_jax.weights.recognition import LOOKALIKES, Match, recognise
+from resnet_jax.weights.recognition import LOOKALIKES, Match, on_backbone, recognise
 from resnet_jax.weights.sources import Source, resolve
 from resnet_jax.weights.transformers_config import read_classes
 from resnet_jax.weights.wrappers import FROZEN, NetState, has_dense_names, unwrap
@@ -108,7 +108,10 @@ def load_pretrained(
         net = model.clone(**overrides)
     else:
         chosen = str(named) if named is not None else _model_of_file(file, config, net_state.tensors)
-        net = create_model(chosen, **(options if chosen == architecture else {}), **overrides)
+        options = options if chosen == architecture else {}
+        if get_spec(chosen).takes_backbone and (backbone := on_backbone(net_state.tensors, chosen)) is not None:
+            options = {"backbone": backbone} | options
+        net = create_model(chosen, **options, **overrides)
     spec, name = _row(net)
     _check_published(weights, name)
     names = names_in(net_state.tensors, net, spec)

@@ -71,9 +71,27 @@ def recognise(state: Mapping[str, np.ndarray | StoredArray]) -> Match | None:
     layouts = next((_signatures()[digest] for digest in signatures if digest in _signatures()), None)
     if layouts is None:
         return None
-    names = sorted({name for group in layouts.values() for name in group}, key=lambda name: (len(name), name))
+    names = sorted({name for group in layouts.values() for name in group}, key=_preference)
     different = {MODELS[name].build: name for name in reversed(names)}  # cifar_resnet20_a is cifar_resnet20
     return Match(tuple(name for name in names if name in different.values()), tuple(layouts), frozenset(names))
+
+
+def _preference(name: str) -> tuple[bool, int, str]:
+    """A net that is named after its backbone comes before one on any, a short name before a long one."""
+    return MODELS[name].takes_backbone, len(name), name
+
+
+def on_backbone(state: Mapping[str, np.ndarray | StoredArray], name: str) -> str | None:
+    """The backbone, by name, of a segmenter or detector `name` with these arrays; None: it is not known.
+
+    Of several nets with equal arrays it is the one with the shortest name, as "resnet50".
+    """
+    for layout, table in MODELS[name].name_tables.items():
+        prefix = Names(layout, table).backbone_prefix()
+        below = {key.removeprefix(prefix): x for key, x in state.items() if key.startswith(prefix)}
+        if (match := recognise(below)) is not None and not MODELS[match.names[0]].is_dense:
+            return match.names[0]
+    return None
 
 
 @cache

@@ -17,17 +17,18 @@ from resnet_jax.errors import check_type, listed, one_of
 from resnet_jax.files import expanded, replace_file, to_json
 from resnet_jax.models import create_model, get_spec
 from resnet_jax.models.published import published
+from resnet_jax.models.registry import default_net
 from resnet_jax.types import Preprocess, Pretrained, Variables
 from resnet_jax.weights.convert import to_state, to_variables
-from resnet_jax.weights.fit import class_count, first_convolution
-from resnet_jax.weights.metadata import COMPONENTS, options_of, to_metadata
+from resnet_jax.weights.fit import class_count, first_convolution, with_parts_of
+from resnet_jax.weights.metadata import differing_fields, options_of, to_metadata
 from resnet_jax.weights.names import Names, depths_of
 from resnet_jax.weights.pretrained import load_pretrained
 from resnet_jax.weights.readers import SUFFIXES
 from resnet_jax.weights.readers.weight_file import METADATA
 from resnet_jax.weights.safetensors_file import write_safetensors
 
-LAYOUTS = ("timm", "torchvision", "openai")  # that nets are written in
+LAYOUTS = ("timm", "torchvision", "openai", "smp")  # that nets are written in
 TARGETS = (*LAYOUTS, "npz")
 
 
@@ -47,7 +48,8 @@ def convert_weights(
     Args:
       out: a file (.safetensors, or .npz for "npz"); or, for "timm", a new or empty folder, which gets model.safetensors
         and config.json as timm's `create_model("local-dir:FOLDER")` reads them.
-      to: "timm", "torchvision" or "openai", or "npz": arrays with our own names, for every net.
+      to: "timm", "torchvision", "openai" or "smp" (segmentation_models_pytorch), or "npz": arrays with our own names,
+        for every net.
       model, ema, options: as for `load_pretrained`.
 
     Raises:
@@ -83,16 +85,17 @@ def write_weights(loaded: Pretrained, out: str | Path, to: str) -> Path:
     out = expanded(out)
     name = get_spec(loaded.model).name
     about: dict[str, Any] = {"classes": loaded.classes, "preprocess": loaded.preprocess}
+    net = loaded.model
     if to == "npz":
         metadata = to_metadata(name, options=options_of(loaded.model, name), **about)
         write_npz(loaded.variables, out, metadata)
         return out
     _check_numbers(loaded.model, name, to)
     if not _is_folder(out, to):
-        save_torch_state(loaded.variables, name, out, to, **about)
+        save_torch_state(loaded.variables, net, out, to, **about)
         return out
     out.mkdir(parents=True, exist_ok=True)
-    save_torch_state(loaded.variables, name, out / "model.safetensors", to, **about)
+    save_torch_state(loaded.variables, net, out / "model.safetensors", to, **about)
     replace_file(out / "config.json", to_json(hub_config(loaded), indent=2) + "\n")
     return out / "model.safetensors"
 
@@ -113,7 +116,8 @@ def save_torch_state(
     Args:
       variables: of `create_model(name)`, with any number of classes, or no head, and of input channels.
       name: of the net, or the net itself: a segmenter or detector on a backbone of your choice.
-      layout: the library whose names the arrays get: "timm", "torchvision" or (CLIP's towers) "openai".
+      layout: the library whose names the arrays get: "timm", "torchvision", (CLIP's towers) "openai" or (segmenters on
+        any backbone) "smp".
       classes, preprocess: of the net; they go into the file's metadata, where `load_pretrained` finds them.
 
     Raises:
@@ -136,6 +140,7 @@ def save_torch_state(
     flat = {key: np.asarray(value) for key, value in flatten_dict(variables).items()}
     image, names = first_convolution(flat), Names(layout, tables[layout], depths_of(net))
     state: dict[str, Any] = to_state(unflatten_dict(flat), names)
+    net, _ = with_parts_of(state, net, names)
     model: Any = net.clone(num_classes=class_count(state, names, net))
     model = model if image is None else model.clone(in_channels=flat[image].shape[-2])
     to_variables(state, model, names, allow_nonfinite=True)  # raises for missing arrays and other shapes
@@ -190,7 +195,7 @@ def _check_numbers(model: Any, name: str, layout: str) -> None:
     table = get_spec(name).name_tables.get(layout)
     if table is None:
         return  # `save_torch_state` has the message
-    theirs: Any = create_model(name).clone(**table.overrides)
-    if differing := [field for field in COMPONENTS if getattr(theirs, field) != getattr(model, field)]:
+    theirs: Any = default_net(model).clone(**table.overrides)
+    if differing := differing_fields(model, theirs):
         fields = ", ".join(differing)
         raise ValueError(f"{layout}'s {name} has another {fields}, so its numbers would differ; npz keeps this net")

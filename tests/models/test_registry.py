@@ -268,7 +268,7 @@ def test_the_model_name_as_a_keyword_works_with_a_warning():
 def write_signatures():
     """Writes the signatures by which files are recognised, for every net of another library."""
     signatures = {}
-    for name in NAMES:
+    for name in list_models():
         model = create_model(name)
         for layout, table in get_spec(name).name_tables.items():
             key = signature_for(traced(model)[1].variables, Names(layout, table, depths_of(model)))

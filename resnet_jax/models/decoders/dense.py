@@ -46,6 +46,8 @@ class DenseNet(nn.Module):
 
     def __post_init__(self) -> None:
         self.num_classes = check_integer("num_classes", self.num_classes, self.least_classes)
+        for name in [name for name in self.__dataclass_fields__ if isinstance(getattr(self, name, None), list)]:
+            setattr(self, name, tuple(getattr(self, name)))
         of_backbone = self.backbone.frozen_norms
         if self.frozen_norms is not None:
             names = (self.frozen_norms,) if isinstance(self.frozen_norms, str) else tuple(self.frozen_norms)

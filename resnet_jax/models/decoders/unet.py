@@ -57,10 +57,6 @@ class UNet(Segmenter):
 
     decoder_features: tuple[int, ...] = (256, 128, 64, 32, 16)  # of the blocks, from coarse to fine
 
-    def __post_init__(self) -> None:
-        self.decoder_features = tuple(self.decoder_features)
-        super().__post_init__()
-
     @nn.nowrap
     def decode(self, maps: Maps, train: bool, index: Array, image_size: tuple[int, ...]) -> tuple[Array, Array | None]:
         height, width = image_size

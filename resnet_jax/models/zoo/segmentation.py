@@ -17,7 +17,8 @@ from resnet_jax.models.spec import IMAGENET, ModelSpec, ModuleName, NameTable
 from resnet_jax.models.zoo.imagenet import TIMM_MODULES, TORCHVISION_MODULES
 from resnet_jax.types import Preprocess
 
-TRANSFORM = Preprocess(520, 520, *IMAGENET)
+# The image fits into a square of 520 pixels; torchvision resizes its shorter side to them.
+TRANSFORM = Preprocess(520, 520, *IMAGENET, crop_mode="pad")
 CLASSIFIERS = ("decoder/classifier", "auxiliary/classifier")
 
 
@@ -119,7 +120,7 @@ def _smp(build: Any, modules: tuple[ModuleName, ...], options: Mapping[str, Any]
         "segmentation",
         512,
         {"smp": table},
-        Preprocess(512, 512, *IMAGENET),
+        Preprocess(512, 512, *IMAGENET, crop_mode="pad"),
         backbone="resnet34",
         backbone_options=options or {},
         takes_backbone=True,
