@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from resnet_jax.types import Pretrained
 
-Library = Literal["timm", "torchvision", "openai", "npz"]
+Library = Literal["timm", "torchvision", "openai", "smp", "npz"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,11 @@ class Request:
 
     weights: Weights = argument("a run, or weights")
     out: Annotated[str, "OUT"] = argument("the file or folder to write")
-    to: Library | None = option(None, "whose names the arrays get; npz: our own", none="npz for a .npz file, else timm")
+    to: Library | None = option(
+        None,
+        "whose names the arrays get; smp: segmentation_models_pytorch; npz: our own",
+        none="npz for a .npz file, else timm",
+    )
     model: str | None = model_option()
     step: str = step_option()
     ema: bool = ema_option()
