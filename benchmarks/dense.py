@@ -8,7 +8,7 @@ inference and batch statistics in training. The detector's candidates are not fi
 suppress as many as they can. Processes of both libraries take turns, `--rounds` of each, and each takes the median of
 `--steps` repetitions after two others. Prints one JSON line for each net and phase: the medians over the processes, the
 lowest and highest process, their ratio (ours / torchvision's), machine, versions and date. CPU only; about twenty
-minutes on two cores. Results: docs/performance.md.
+minutes on two cores.
 """
 
 from __future__ import annotations
@@ -63,14 +63,15 @@ def ours(net: str, phase: str, size: int) -> Callable[[], object]:
         predict = jax.jit(lambda variables, images: model.apply(variables, images, train=False))
         return lambda: jax.block_until_ready(predict(variables, images))
 
-    tx = optax.sgd(1e-3, momentum=0.9)
+    tx, key = optax.sgd(1e-3, momentum=0.9), jax.random.key(1)
 
     def loss(params: Any, rest: Any) -> tuple[jax.Array, Any]:
         targets: dict[str, Any] = {}
         if is_detector:
             valid, mask = jnp.ones(labels.shape, bool), jnp.ones(IMAGES)
             targets = {"targets": Targets(arrays["boxes"], labels, valid, mask)}
-        outputs, updates = model.apply({"params": params, **rest}, images, train=True, mutable=list(rest), **targets)
+        keys: dict[str, Any] = {"mutable": list(rest), "rngs": {"dropout": key}}
+        outputs, updates = model.apply({"params": params, **rest}, images, train=True, **keys, **targets)
         if is_detector:
             return sum(term.total for term in outputs.losses.values()) / IMAGES, updates
         terms = [
