@@ -157,7 +157,7 @@ def test_the_note_names_raw_or_averaged_weights_of_a_file(tmp_path, monkeypatch)
     save_torch_state(recipe.variables(model), "resnet18", path := tmp_path / "weights.safetensors")
     asked = []
 
-    def both(file, ema=None):
+    def both(file, ema=None, dense=False):
         if ema is None:
             raise AmbiguousWeights
         asked.append(ema)
