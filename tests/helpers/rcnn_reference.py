@@ -20,6 +20,12 @@ LABELS = (1, 4, 2)
 CLASSES, FEATURES = 5, 16
 ANCHORS = {"maskrcnn": ((16,), (32,), (64,)), "maskrcnn_v2": ((8,), (16,), (32,), (64,), (96,))}
 ALL = 10**6  # anchors and proposals in a sample: more than there are
+OPTIONS = {
+    **{"min_size": 64, "max_size": 96, "image_mean": [0.0] * 3, "image_std": [1.0] * 3},
+    **{f"rpn_{place}_nms_top_n_{phase}": n for place, n in (("pre", 60), ("post", 20)) for phase in ("train", "test")},
+    **{f"{part}_batch_size_per_image": ALL for part in ("rpn", "box")},
+    **{f"{part}_positive_fraction": 1.0 for part in ("rpn", "box")},
+}
 SCALED = ("cls_logits", "bbox_pred", "cls_score", "mask_fcn_logits")  # a fifth of the recipe's, as ordinary scores need
 
 
@@ -50,7 +56,6 @@ def net(name: str):
 
     Version 1 has frozen norms and three levels, version 2 batch statistics and all five.
     """
-    import torch
     from torch import nn
     from torchvision.models.detection import MaskRCNN, faster_rcnn, mask_rcnn
     from torchvision.models.detection.anchor_utils import AnchorGenerator
@@ -81,24 +86,13 @@ def net(name: str):
         "mask_head": mask_rcnn.MaskRCNNHeads(FEATURES, [12, 12], 1, norm_layer=norm),
         "mask_predictor": mask_rcnn.MaskRCNNPredictor(12, 10, CLASSES),
     }
-    model = MaskRCNN(
-        backbone,
-        min_size=64,
-        max_size=96,
-        image_mean=[0.0] * 3,
-        image_std=[1.0] * 3,
-        rpn_pre_nms_top_n_train=60,
-        rpn_pre_nms_top_n_test=60,
-        rpn_post_nms_top_n_train=20,
-        rpn_post_nms_top_n_test=20,
-        box_score_thresh=0.1,
-        box_detections_per_img=30,
-        rpn_batch_size_per_image=ALL,
-        box_batch_size_per_image=ALL,
-        rpn_positive_fraction=1.0,
-        box_positive_fraction=1.0,
-        **parts,
-    )
+    return prepared(MaskRCNN(backbone, box_score_thresh=0.1, box_detections_per_img=30, **OPTIONS, **parts))
+
+
+def prepared(model):
+    """A net of torchvision with the recipe's weights in float64, and the names and shapes of its arrays."""
+    import torch
+
     # torchvision's labels of anchors are float32, and so is the loss that it computes from them.
     compute_loss = model.rpn.compute_loss
     model.rpn.compute_loss = lambda logits, codes, labels, targets: compute_loss(
@@ -127,7 +121,8 @@ def numbers(model) -> dict[str, np.ndarray]:
     for i, detection in enumerate(detections):
         results |= {f"{i}/{key}": detection[key].numpy() for key in ("boxes", "scores", "labels")}
         results[f"{i}/proposals"] = proposals[i].numpy()
-        results[f"{i}/mask_sums"] = detection["masks"].sum((1, 2, 3)).numpy()
+        if "masks" in detection:
+            results[f"{i}/mask_sums"] = detection["masks"].sum((1, 2, 3)).numpy()
     model.train()
     losses = model([x.clone() for x in inputs], [truth, nothing])
     sum(losses.values()).backward()

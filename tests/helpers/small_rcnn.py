@@ -5,22 +5,24 @@ from __future__ import annotations
 import json
 from functools import cache
 
+import detection_reference
+import jax
 import jax.numpy as jnp
 import numpy as np
 import rcnn_reference as reference
 import recipe
+from flax.traverse_util import flatten_dict
 
 from resnet_jax.models import create_model, get_spec
 from resnet_jax.models.decoders.detector import Targets
+from resnet_jax.ops.boxes import paste_masks
 from resnet_jax.weights.convert import to_variables
 from resnet_jax.weights.names import Names
 
 OPTIONS = {
     "num_classes": reference.CLASSES,
     "fpn_features": reference.FEATURES,
-    **{f"rpn_{place}_nms_top_n_{phase}": n for place, n in (("pre", 60), ("post", 20)) for phase in ("train", "test")},
-    **{f"{part}_batch_size_per_image": reference.ALL for part in ("rpn", "box")},
-    **{f"{part}_positive_fraction": 1.0 for part in ("rpn", "box")},
+    **{option: value for option, value in reference.OPTIONS.items() if option.startswith(("rpn", "box"))},
     "box_score_thresh": 0.1,
     "box_detections_per_img": 30,
     "mask_convs": (12, 12),
@@ -79,3 +81,48 @@ def scene(boxes: int = 3, examples: int = 2) -> tuple[jnp.ndarray, jnp.ndarray, 
     mask = np.arange(examples) < 2
     values = (true_boxes, labels.astype(np.int32), valid, mask.astype(np.float64), masks)
     return jnp.asarray(images), jnp.asarray(sizes), Targets(*map(jnp.asarray, values))
+
+
+def check_detections(net, variables, numbers):
+    """The detections of the scene are torchvision's."""
+    images, sizes, _ = scene()
+    detections = jax.jit(net.apply)(variables, images, sizes)
+    for i, size in enumerate(reference.SIZES):
+        count = int(detections.valid[i].sum())
+        boxes, scores, labels, valid = (detections._asdict()[key][i] for key in ("boxes", "scores", "labels", "valid"))
+        assert valid[:count].all() and not any(x[count:].any() for x in (boxes, scores, labels))
+        np.testing.assert_array_equal(labels[:count], numbers[f"{i}/labels"])
+        np.testing.assert_allclose(scores[:count], numbers[f"{i}/scores"], rtol=1e-10)
+        np.testing.assert_allclose(boxes[:count], numbers[f"{i}/boxes"], rtol=0, atol=1e-10)
+        if detections.masks is None:
+            assert f"{i}/mask_sums" not in numbers
+        else:
+            pasted = paste_masks(detections.masks[i, :count], boxes[:count], size)
+            np.testing.assert_allclose(pasted.sum((1, 2)), numbers[f"{i}/mask_sums"], rtol=1e-10)
+            assert not detections.masks[i, count:].any()
+
+
+def check_losses(net, variables, numbers, names, batch):
+    """The losses of a batch, the norms of their gradients and the running means afterwards are torchvision's."""
+    images, sizes, targets = batch
+
+    def loss(params):
+        outputs, updated = net.apply(
+            {**variables, "params": params}, images, sizes, train=True, targets=targets, mutable=["batch_stats"]
+        )
+        losses = detection_reference.mean_losses(outputs.losses)
+        return sum(losses.values()), (losses, updated["batch_stats"])
+
+    gradient, (losses, statistics) = jax.jit(jax.grad(loss, has_aux=True))(variables["params"])
+    assert {f"loss/{key}" for key in losses} == {key for key in numbers if key.startswith("loss/")}
+    for key, value in losses.items():
+        np.testing.assert_allclose(value, numbers[f"loss/{key}"], rtol=1e-10)
+    norms = {names.entry(("params", *path))[0]: jnp.linalg.norm(x) for path, x in flatten_dict(gradient).items()}
+    expected = dict(zip(np.asarray(numbers["gradient_names"]).tolist(), numbers["gradient_norms"], strict=True))
+    median = np.median(list(expected.values()))
+    for key, norm in expected.items():
+        np.testing.assert_allclose(norms[key], norm, rtol=0, atol=1e-9 * max(norm, median), err_msg=key)
+    for path, x in flatten_dict(statistics).items():
+        key = f"after/{names.entry(('batch_stats', *path))[0]}"
+        if key in numbers and key.endswith("running_mean"):
+            np.testing.assert_allclose(x, numbers[key], rtol=0, atol=1e-10, err_msg=key)

@@ -13,7 +13,7 @@ from resnet_jax.models import get_spec
 from resnet_jax.tasks.losses import cross_entropy
 from resnet_jax.weights.names import Names
 
-FILES = sorted(recipe.GOLDEN.glob("*/*-*.keys.json"))
+FILES = sorted(file for library in ("timm", "torchvision") for file in (recipe.GOLDEN / library).glob("*.keys.json"))
 NAMES = [file.name.removesuffix(".keys.json") for file in FILES]
 # The others have other numbers, or one component more; they run with `-m parity`, because they take long.
 ALWAYS = {

@@ -2,7 +2,6 @@
 
 from functools import partial
 
-import detection_reference
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,56 +13,21 @@ from jax.sharding import PartitionSpec as P
 
 from resnet_jax.models import create_model, shapes
 from resnet_jax.models.decoders.rcnn import FasterRCNN
-from resnet_jax.ops.boxes import paste_masks
 
 VERSIONS = ["maskrcnn", pytest.param("maskrcnn_v2", marks=pytest.mark.slow)]
 
 
 @pytest.mark.parametrize("name", VERSIONS)
 def test_detections_equal_torchvisions(x64, name):
-    numbers = small_rcnn.numbers(name)
-    images, sizes, _ = small_rcnn.scene()
-    net = small_rcnn.model(name)
-    detections = jax.jit(partial(net.apply, train=False))(small_rcnn.variables(name), images, sizes)
-    for i, size in enumerate(small_rcnn.reference.SIZES):
-        count = int(detections.valid[i].sum())
-        boxes, scores, labels, masks = (x[i, :count] for x in detections[:4])
-        np.testing.assert_array_equal(labels, numbers[f"{i}/labels"])
-        np.testing.assert_allclose(scores, numbers[f"{i}/scores"], rtol=1e-10)
-        np.testing.assert_allclose(boxes, numbers[f"{i}/boxes"], rtol=0, atol=1e-10)
-        pasted = paste_masks(masks, boxes, size)
-        np.testing.assert_allclose(pasted.sum((1, 2)), numbers[f"{i}/mask_sums"], rtol=1e-10)
-        assert not any(x[i, count:].any() for x in detections)
+    small_rcnn.check_detections(small_rcnn.model(name), small_rcnn.variables(name), small_rcnn.numbers(name))
 
 
 @pytest.mark.parametrize("name", VERSIONS)
 def test_losses_and_gradients_equal_torchvisions_whatever_the_padding(x64, name):
     """One image has three boxes, the other none; both have padding, and with frozen norms a masked example follows."""
-    numbers, names, variables = small_rcnn.numbers(name), small_rcnn.names(name), small_rcnn.variables(name)
-    is_frozen = name == "maskrcnn"
-    images, sizes, targets = small_rcnn.scene(boxes=5, examples=3 if is_frozen else 2)
-    net = small_rcnn.model(name)
-
-    def loss(params):
-        outputs, updated = net.apply(
-            {**variables, "params": params}, images, sizes, train=True, targets=targets, mutable=["batch_stats"]
-        )
-        losses = detection_reference.mean_losses(outputs.losses)
-        return sum(losses.values()), (losses, updated["batch_stats"])
-
-    gradient, (losses, statistics) = jax.jit(jax.grad(loss, has_aux=True))(variables["params"])
-    assert {f"loss/{key}" for key in losses} == {key for key in numbers if key.startswith("loss/")}
-    for key, value in losses.items():
-        np.testing.assert_allclose(value, numbers[f"loss/{key}"], rtol=1e-10)
-    norms = {names.entry(("params", *path))[0]: jnp.linalg.norm(x) for path, x in flatten_dict(gradient).items()}
-    expected = dict(zip(numbers["gradient_names"].tolist(), numbers["gradient_norms"], strict=True))
-    median = np.median(list(expected.values()))
-    for key, norm in expected.items():
-        np.testing.assert_allclose(norms[key], norm, rtol=0, atol=1e-9 * max(norm, median), err_msg=key)
-    for path, x in flatten_dict(statistics).items():
-        key = f"after/{names.entry(('batch_stats', *path))[0]}"
-        if key in numbers and key.endswith("running_mean"):
-            np.testing.assert_allclose(x, numbers[key], rtol=0, atol=1e-10, err_msg=key)
+    examples = 3 if name == "maskrcnn" else 2
+    net, variables, numbers = small_rcnn.model(name), small_rcnn.variables(name), small_rcnn.numbers(name)
+    small_rcnn.check_losses(net, variables, numbers, small_rcnn.names(name), small_rcnn.scene(5, examples))
 
 
 def random_net(**options):
