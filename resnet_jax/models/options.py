@@ -13,7 +13,7 @@ from resnet_jax.models.partials import comparable
 from resnet_jax.ops.pooling import POOLS
 
 REMAT = ("none", "block", "stage")
-OUTPUT_STRIDES = (8, 16, 32)
+OUTPUT_STRIDES = (1, 2, 4, 8, 16, 32)
 DILATIONS = ("timm", "resample", "smp")
 COMPONENTS = ("stem", "head", "conv", "norm", "act")  # fields that hold a module class or a function
 MINIMA = {"num_classes": 0, "in_channels": 1, "image_size": 1, "stem_features": 1}

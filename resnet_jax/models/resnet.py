@@ -82,7 +82,7 @@ class ResNet(nn.Module):
     global_pool: str = "avg"  # or "max"
     drop_rate: float = 0.0  # dropout before the head
     drop_path: float = 0.0  # stochastic depth: the last block's rate; rates grow linearly over the blocks
-    output_stride: int | None = None  # 8 or 16: later strides become dilations; None: the stages' strides
+    output_stride: int | None = None  # as 8 or 16: later strides become dilations; None: the stages' strides
     # Or "resample", the rule for pools that do not take their strides (`BlockContext.pool`), or "smp", the rule for
     # convolutions (`BlockContext.effective_dilation`).
     dilation: str = "timm"
@@ -173,6 +173,8 @@ class ResNet(nn.Module):
             yield name, [(spec, bind(context, spec)) for spec in specs]
         if self.output_stride is not None and strides < self.output_stride:
             raise ValueError(f"output_stride: expected at most {strides}, the net's stride, got {self.output_stride}")
+        if self.output_stride is not None and strides > self.output_stride:
+            raise ValueError(f"output_stride: expected at least {strides}, the stem's stride, got {self.output_stride}")
 
     def block_names(self) -> list[str]:
         """Names of the blocks, in order: "stage1_block0", ..."""

@@ -50,7 +50,7 @@ def test_options_are_checked_however_a_net_is_made():
         (("resnet50", {"stem": "cifr"}), ValueError, "stem: expected imagenet, cifar, deep or halving, got 'cifr'"),
         (("resnet50", {"remat": "all"}), ValueError, "remat: expected none, block or stage, got 'all'"),
         (("resnet50", {"dilation": "timn"}), ValueError, "dilation: expected timm or resample, got 'timn'"),
-        (("resnet50", {"output_stride": 4}), ValueError, "output_stride: expected None, 8, 16 or 32, got 4"),
+        (("resnet50", {"output_stride": 3}), ValueError, "output_stride: expected None, 1, 2, 4, 8, 16 or 32, got 3"),
         (("resnet50", {"frozen_norms": ("stage5",)}), ValueError, "frozen_norms: expected all, stem, stage1"),
         (("resnet50", {"drop_path": 1.0}), ValueError, "drop_path: expected a rate in [0, 1), got 1.0"),
         (("resnet50", {"num_classes": -1}), ValueError, "num_classes: expected a whole number, at least 0, got -1"),
@@ -62,7 +62,7 @@ def test_options_are_checked_however_a_net_is_made():
         (("resnet50", {"drop_rate": "0.1"}), ValueError, "drop_rate: expected a rate in [0, 1), got '0.1'"),
         (("resnet50", {"frozen_norms": None}), ValueError, "frozen_norms: expected a sequence of stage names"),
         (("resnet50", {"stages": None}), ValueError, "stages: expected a sequence of Stage(...)s, got None"),
-        (("resnet50", {"output_stride": np.array([16])}), ValueError, "output_stride: expected None, 8, 16 or 32, got"),
+        (("resnet50", {"output_stride": np.array([16])}), ValueError, "output_stride: expected None, 1, 2, 4, 8, 16"),
         (("resnet50", {"conv": "CondConv"}), ValueError, "conv: expected a module class or a function, got 'CondConv'"),
     ],
 )

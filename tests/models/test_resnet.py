@@ -87,6 +87,9 @@ def test_output_stride_computes_the_same_features_on_a_finer_grid(x64, name, out
 def test_an_output_stride_above_the_nets_stride_raises_an_error():
     with pytest.raises(ValueError, match="output_stride: expected at most 4, the net's stride, got 8"):
         feature_info(create_model("cifar_resnet20", output_stride=8))
+    with pytest.raises(ValueError, match="output_stride: expected at least 4, the stem's stride, got 2"):
+        feature_info(create_model("resnet18", output_stride=2))
+    assert feature_info(create_model("cifar_resnet20", output_stride=2))["stage3"].stride == 2
 
 
 def test_bfloat16_keeps_parameters_statistics_and_logits_in_float32():
