@@ -26,7 +26,7 @@ def test_options_are_checked_however_a_net_is_made():
     for options, message in (
         ({"drop_path": 1.0}, "drop_path: expected a rate"),
         ({"dtype": "int8"}, "dtype: expected float32"),
-        ({"dilation": "torch"}, "dilation: expected timm or resample"),
+        ({"dilation": "torch"}, "dilation: expected timm, resample or smp"),
         ({"frozen_norms": "stage9"}, "frozen_norms: expected all, stem"),
         (
             {"stages": [Stage(1, np.int64(8), 1, Residual)], "frozen_norms": ("stage2",)},
@@ -49,7 +49,7 @@ def test_options_are_checked_however_a_net_is_made():
         (("resnet50", {"num_clases": 3}), TypeError, "no option 'num_clases'; did you mean num_classes"),
         (("resnet50", {"stem": "cifr"}), ValueError, "stem: expected imagenet, cifar, deep or halving, got 'cifr'"),
         (("resnet50", {"remat": "all"}), ValueError, "remat: expected none, block or stage, got 'all'"),
-        (("resnet50", {"dilation": "timn"}), ValueError, "dilation: expected timm or resample, got 'timn'"),
+        (("resnet50", {"dilation": "timn"}), ValueError, "dilation: expected timm, resample or smp, got 'timn'"),
         (("resnet50", {"output_stride": 3}), ValueError, "output_stride: expected None, 1, 2, 4, 8, 16 or 32, got 3"),
         (("resnet50", {"frozen_norms": ("stage5",)}), ValueError, "frozen_norms: expected all, stem, stage1"),
         (("resnet50", {"drop_path": 1.0}), ValueError, "drop_path: expected a rate in [0, 1), got 1.0"),
