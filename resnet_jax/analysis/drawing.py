@@ -90,7 +90,7 @@ def draw_label_map(picture: np.ndarray, labels: np.ndarray, classes: Sequence[st
         if not is_background:
             _tint(canvas, labels == k, colour(k), max(1, line // 2))
         share = 100 * count / labels.size
-        entries.append((f"{_legible(classes[k])} {share:.{0 if share >= 1 else 1}f}%", None if is_background else k))
+        entries.append((f"{_legible(classes[k])}: {share:.{0 if share >= 1 else 1}f}%", None if is_background else k))
     return np.concatenate([canvas, _legend(entries, canvas.shape[1], _font_size(canvas))])
 
 

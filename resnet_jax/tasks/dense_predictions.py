@@ -127,3 +127,19 @@ def draw_truth(picture: np.ndarray, truth: Any, classes: Sequence[str]) -> np.nd
     names = [classes[k] + (" (crowd)" if crowd else "") for k, crowd in zip(truth.labels, truth.crowd, strict=True)]
     masks = None if truth.masks is None else [mask.decode() for mask in truth.masks]
     return draw_objects(picture, Drawn(truth.boxes, truth.labels, names, masks))
+
+
+def beside_truth(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Two pictures of an image with their headings: uint8 [H, W, 3] each -> uint8 [H', W', 3]."""
+    from resnet_jax.analysis.drawing import side_by_side
+
+    return side_by_side([prediction, truth], ["prediction", "truth"])
+
+
+def sheet(pictures: Sequence[np.ndarray]) -> np.ndarray:
+    """Pictures of any sizes in two columns: uint8 [H, W, 3] each -> uint8 [H', W', 3]."""
+    from resnet_jax.analysis.contact_sheet import grid
+
+    height, width = np.max([picture.shape[:2] for picture in pictures], axis=0)
+    padded = [np.pad(x, ((0, height - len(x)), (0, width - x.shape[1]), (0, 0))) for x in pictures]
+    return grid(np.stack(padded), columns=2, gap=8)

@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from PIL import Image
 
 from resnet_jax.models.decoders.dense import SegmentationOutputs
@@ -16,6 +17,7 @@ CLASSES = ("dark", "bright")
 PREPROCESS = Preprocess(64, 64, (0.5,) * 3, (0.5,) * 3, crop_mode="pad")
 BOX = (20, 40, 120, 140)  # of what is bright in `photo`: x0, y0, x1, y1
 SIZE = (160, 200)  # of the photo: height, width
+NO_UPDATE = optax.identity()
 
 
 class BrightDetector(nn.Module):

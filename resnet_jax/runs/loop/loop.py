@@ -226,6 +226,8 @@ class TrainingLoop:
         self._recorder.check_test(step, results)
         is_best = self._best.add(step, results)
         self._reporter.test(step, {"epoch": step / self._plan.steps_per_epoch, **results}, best=is_best)
+        if self._reporter.shows_images and (picture := self._trainer.draw_examples()) is not None:
+            self._reporter.image(step, "test/examples", picture)
         self._checkpoints.record_test(step, results)
         self._skipped.update()
         self._recorder.restart_clock()

@@ -19,6 +19,7 @@ from resnet_jax.data.sources.annotations import DENSE_KINDS
 from resnet_jax.data.sources.protocols import DataSource
 from resnet_jax.distributed.devices import Parallel
 from resnet_jax.evaluation.dense import predict_dense
+from resnet_jax.evaluation.examples import FirstExamples
 from resnet_jax.evaluation.views import (
     ViewProtocol,
     Views,
@@ -87,8 +88,9 @@ class Evaluation:
         if isinstance(loader := self.nets[0].source, DenseLoader):
             task = task.for_examples(loader.examples)
             evaluator, net = task.evaluator(), self.nets[0].trained.net
-            predictions, sown = predict_dense(net, task, loader, evaluator, batch_size=batch, parallel=parallel)
-            return measure(task, predictions, sown, evaluator)
+            first = FirstExamples(evaluator)
+            predictions, sown = predict_dense(net, task, loader, first, batch_size=batch, parallel=parallel)
+            return replace(measure(task, predictions, sown, evaluator), examples=first.examples)
         each = [
             predict_views(one.trained.net, one.trained.task, one.source, one.views, batch_size=batch, parallel=parallel)
             for one in self.nets

@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from resnet_jax.analysis.contact_sheet import write_png
 from resnet_jax.analysis.figures import INSTALL, can_draw, shorten
 from resnet_jax.data.loading.dense import DenseLoader
 from resnet_jax.data.loading.streaming import StreamingLoader
 from resnet_jax.evaluation.evaluate import checked_results
+from resnet_jax.evaluation.examples import Example, draw_examples
 from resnet_jax.evaluation.prediction_files import check_file
 from resnet_jax.files import expanded
 from resnet_jax.metrics.confusion import FILE, FOLDER
@@ -21,6 +23,8 @@ from resnet_jax.metrics.evaluator import Evaluator
 from resnet_jax.runs.files.directory import is_run
 from resnet_jax.tasks import Predictions, Task
 from resnet_jax.text import decimals
+
+EXAMPLES = "examples.png"  # predictions beside the truth
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,7 @@ class EvaluationResult:
     predictions: Predictions
     evaluator: Evaluator
     metrics: dict[str, float]
+    examples: Sequence[Example] = ()  # to draw beside the truth, of dense tasks
 
 
 def measure(
@@ -100,7 +105,7 @@ def write_evaluation(
     metadata: Mapping[str, Any],
     heading: str,
 ) -> tuple[list[Path], list[str]]:
-    """Writes the task's details and, with matplotlib, its pictures.
+    """Writes the task's details and its pictures: examples beside the truth, or what matplotlib draws.
 
     Returns the files, and a note on each thing that is missing: a folder that cannot be written to loses no metrics.
     """
@@ -111,6 +116,11 @@ def write_evaluation(
         if details is None:
             return files, []
         files.append(details.file)
+        if isinstance(source, DenseLoader):
+            if (picture := draw_examples(task, source, result.examples)) is not None:
+                write_png(folder / EXAMPLES, picture)
+                files.append(folder / EXAMPLES)
+            return files, []
         if not can_draw():
             return files, [f"no pictures, as matplotlib is not installed: {INSTALL}"]
         files.extend(task.draw(evaluator, folder, heading, predictions, source.eval_image))

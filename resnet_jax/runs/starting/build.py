@@ -9,8 +9,10 @@ import jax
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from resnet_jax.data.loading.dense import DenseLoader
 from resnet_jax.distributed.devices import Parallel
 from resnet_jax.evaluation.evaluate import evaluate
+from resnet_jax.evaluation.examples import SHOWN, Example, FirstExamples, draw_examples
 from resnet_jax.metrics.evaluator import Evaluator
 from resnet_jax.metrics.typed import Metric
 from resnet_jax.models.initializers import with_kernels
@@ -49,6 +51,7 @@ class Trainer:
         ]
         self._eval_step = parallel.map(forward_step(plan.model, plan.task.predictions, prepare=plan.preprocess))
         self.evaluator: Evaluator | None = None  # of the last test, with the raw weights
+        self._examples: list[Example] = []  # of the same test, with their predictions
         self._rate = jax.jit(plan.schedule)
         self._order = plan.train.order(config.train.seed, config.data.batch_size)
 
@@ -103,12 +106,18 @@ class Trainer:
         )
         task = self.plan.task.for_examples(self.plan.test.examples)
         evaluator = task.evaluator()
-        results = run(state, evaluator=evaluator)
-        self.evaluator = evaluator
+        first = FirstExamples(evaluator, SHOWN if isinstance(self.plan.test, DenseLoader) else 0)
+        results = run(state, evaluator=first)
+        self.evaluator, self._examples = evaluator, first.examples
         if state.ema:
             averaged = run(state.averaged, evaluator=task.evaluator())
             results |= {f"ema_{name}": value for name, value in averaged.items() if name != "images"}
         return results
+
+    def draw_examples(self) -> np.ndarray | None:
+        """Predictions of the last test beside the truth: uint8 [H, W, 3]; None for labels that have no place."""
+        loader = self.plan.test
+        return draw_examples(self.plan.task, loader, self._examples) if isinstance(loader, DenseLoader) else None
 
 
 def overlay(initial: Variables, start: Variables) -> Variables:
