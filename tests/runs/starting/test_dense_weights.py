@@ -31,8 +31,8 @@ def test_layers_with_an_output_for_each_class_are_new():
     start = flatten_dict(fit_dense(loaded("retinanet", num_classes=9, **SMALL), model, "FILE", keeps_head=False))
     missing = flatten_dict(shapes(model, SIDE).variables).keys() - start.keys()
     assert {at[-1] for at in missing} == {"kernel", "bias"} and len(missing) == 2
-    kept = fit_dense(loaded("retinanet", num_classes=4, **SMALL), model, "FILE", keeps_head=True)
-    assert flatten_dict(kept).keys() == start.keys() | missing
+    whole = fit_dense(loaded("retinanet", num_classes=4, **SMALL), model, "FILE", keeps_head=True)
+    assert flatten_dict(whole).keys() == start.keys() | missing
 
 
 def test_other_nets_are_refused():
