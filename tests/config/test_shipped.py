@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import recipe
 
+from resnet_jax import create_model
 from resnet_jax.config import Config, from_dict, load_config, to_dict
 from resnet_jax.runs.planning.datasets import make_augmentation
 from resnet_jax.runs.planning.optimizer import make_optimizer, make_schedule
@@ -16,6 +17,7 @@ from resnet_jax.training.state import TrainState
 from resnet_jax.types import Preprocess
 
 FILES = sorted((Path(__file__).parents[2] / "configs").glob("*.py"))
+DENSE_FILES = [file for file in FILES if file.stem.partition("_")[0] in ("scenes", "trees", "coco", "voc")]
 DATA = {  # examples, pixels a side, channels, classes
     "digits": (1437, 8, 1, 10),
     "fashion": (60_000, 28, 1, 10),
@@ -23,6 +25,10 @@ DATA = {  # examples, pixels a side, channels, classes
     "folder": (800, 128, 3, 4),
     "transfer": (800, 224, 3, 4),
     "imagenet": (1_281_167, 224, 3, 1000),
+    "scenes": (1440, 96, 3, 10),
+    "trees": (35, 384, 3, 1),
+    "coco": (117_266, 1344, 3, 80),
+    "voc": (1464, 480, 3, 21),
 }
 
 
@@ -38,14 +44,14 @@ def test_the_named_files_are_here():
     assert load_config(FILES[[f.stem for f in FILES].index("digits_resnet20")]) == Config()
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_config_builds_and_its_step_traces(file):
+def check_file(file):
+    """The config of a file, its round trip, note and schedule; with its optimiser."""
     config = load_config(file)
     assert from_dict(to_dict(config)) == config
     note = " ".join(file.read_text().partition('"""\n\nfrom')[0].split())
     assert f"--config configs/{file.name}" in note and "Device: " in note
-    assert any(word in note for word in ("Not run", "top-1", "mAP", "MAE"))
-    examples, size, channels, classes = DATA[file.stem.split("_")[0]]
+    assert any(word in note for word in ("Not run", "top-1", "mAP", "MAE", "mIoU", "AP50"))
+    examples, size, channels, _ = DATA[file.stem.split("_")[0]]
     assert config.data.image_size in (None, size) and config.data.channels in (None, channels)
     batch_size = config.data.batch_size
     per_epoch = examples // batch_size
@@ -55,10 +61,31 @@ def test_config_builds_and_its_step_traces(file):
     scale = batch_size / (config.optim.lr_reference_batch or batch_size)
     assert 0.9 < rates.max() / (config.optim.peak_lr * scale) < 1.001
     assert rates[-1] < 0.02 * rates.max()
+    return config, make_optimizer(config.optim, schedule)
 
+
+@pytest.mark.parametrize("file", DENSE_FILES, ids=lambda file: file.stem)
+def test_dense_config_builds(file):
+    """Its net gives losses or logits of a small canvas."""
+    config, _ = check_file(file)
+    *_, channels, classes = DATA[file.stem.split("_")[0]]
+    is_detector = config.task == "detection"
+    overrides = model_overrides(config.model, num_classes=classes + is_detector, in_channels=channels)
+    model = create_model(config.model.name, **overrides)
+    images = jax.ShapeDtypeStruct((2, 96, 96, channels), np.float32)
+    outputs, _ = jax.eval_shape(lambda x: model.init_with_output(jax.random.key(0), x, train=False), images)
+    if is_detector:
+        assert outputs.boxes.shape[::2] == (2, 4) and (outputs.masks is not None) == ("mask" in file.stem)
+    else:
+        assert outputs.logits.shape == (2, 96, 96, classes)
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if file not in DENSE_FILES], ids=lambda file: file.stem)
+def test_config_builds_and_its_step_traces(file):
+    config, tx = check_file(file)
+    _, size, channels, classes = DATA[file.stem.split("_")[0]]
     overrides = model_overrides(config.model, num_classes=classes, in_channels=channels)
     model = recipe.small(config.model.name, **overrides)  # as its step would take long to trace
-    tx = make_optimizer(config.optim, schedule)
     augment = make_augmentation(config.data, Preprocess(size, size, (0.5,) * channels, (0.2,) * channels), classes)
     images = jax.ShapeDtypeStruct((8, size, size, channels), np.uint8)
     batch = {"image": images, "label": jax.ShapeDtypeStruct((8,), np.int32)}

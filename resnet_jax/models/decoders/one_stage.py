@@ -90,13 +90,13 @@ class OneStageDetector(Detector):
         for name in ("score_thresh", "nms_thresh"):
             if not 0 <= (value := getattr(self, name)) <= 1:
                 raise ValueError(f"{name}: expected a number from 0 to 1, got {value!r}")
-        super().__post_init__()
         if self.anchor_sizes is not None:
             self.anchor_sizes = tuple(_sizes(sizes) for sizes in self.anchor_sizes)
-            if len(self.anchor_sizes) != len(self.levels):
-                raise ValueError(
-                    f"anchor_sizes: expected sizes for each of the {len(self.levels)} levels, got {self.anchor_sizes}"
-                )
+        super().__post_init__()
+        if self.anchor_sizes is not None and len(self.anchor_sizes) != len(self.levels):
+            raise ValueError(
+                f"anchor_sizes: expected sizes for each of the {len(self.levels)} levels, got {self.anchor_sizes}"
+            )
 
     @nn.nowrap
     def sizes_by_level(self) -> tuple[tuple[float, ...], ...]:
