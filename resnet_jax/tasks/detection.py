@@ -73,9 +73,12 @@ class Detection(BaseTask):
         return {name: Term(loss.total, loss.weight, loss.least_weight) for name, loss in outputs.losses.items()}, {}
 
     def predictions(self, outputs: Any) -> dict[str, Array]:
-        """The arrays of `Detections`, with labels from 0; "masks" where the net has them."""
+        """The arrays of `Detections`, with labels from 0; "masks" where the net has them.
+
+        A detection of the background, which RetinaNet and FCOS have a logit for, is not valid: it has no class.
+        """
         arrays = {name: x for name, x in outputs._asdict().items() if x is not None}
-        return arrays | {"labels": outputs.labels - 1}
+        return arrays | {"labels": outputs.labels - 1, "valid": outputs.valid & (outputs.labels > 0)}
 
     def average(self, predictions: Sequence[Rows]) -> Rows:
         """Raises ValueError for several: boxes of several views or nets have no mean."""

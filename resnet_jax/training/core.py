@@ -110,9 +110,10 @@ def forward_totals(model: nn.Module, objective: Objective, axis_name: str | None
         outputs, updated = training_pass(model, params, batch_stats, batch, rngs)
         terms, metrics = checked_objective(objective(outputs, batch, axis_name))
         sums: dict[str, Array] = {}
-        shared: dict[int, str] = {}  # the first term of each weight
+        shared: dict[tuple[int, float], str] = {}  # the first term of each weight and least weight
         for name, term in terms.items():
-            key = EXAMPLES if term.weight is None else shared.setdefault(id(term.weight), name)
+            same = id(term.weight), float(term.least_weight)
+            key = EXAMPLES if term.weight is None else shared.setdefault(same, name)
             sums[key] = sums[key] + term.total if key in sums else term.total
         sown = sown_metrics(updated, batch["mask"])
         if twice := sorted(metrics.keys() & sown.keys()):

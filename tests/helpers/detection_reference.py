@@ -87,6 +87,7 @@ def scales() -> np.ndarray:
     return ratios[:, [1, 0, 1, 0]].astype(np.float64)
 
 
-def mean_losses(losses) -> dict:
+def mean_losses(losses, examples: int = 2) -> dict:
     """Losses of a batch on one device."""
-    return {name: loss.total / jnp.maximum(loss.weight, loss.least_weight) for name, loss in losses.items()}
+    weights = {name: examples if loss.weight is None else loss.weight for name, loss in losses.items()}
+    return {name: loss.total / jnp.maximum(weights[name], loss.least_weight) for name, loss in losses.items()}

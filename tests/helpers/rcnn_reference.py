@@ -26,7 +26,8 @@ OPTIONS = {
     **{f"{part}_batch_size_per_image": ALL for part in ("rpn", "box")},
     **{f"{part}_positive_fraction": 1.0 for part in ("rpn", "box")},
 }
-SCALED = ("cls_logits", "bbox_pred", "cls_score", "mask_fcn_logits")  # a fifth of the recipe's, as ordinary scores need
+# A fifth of the recipe's, as ordinary scores need.
+SCALED = ("cls_logits", "bbox_pred", "cls_score", "mask_fcn_logits", "bbox_reg", "bbox_ctrness")
 
 
 def images() -> list[np.ndarray]:
@@ -93,11 +94,12 @@ def prepared(model):
     """A net of torchvision with the recipe's weights in float64, and the names and shapes of its arrays."""
     import torch
 
-    # torchvision's labels of anchors are float32, and so is the loss that it computes from them.
-    compute_loss = model.rpn.compute_loss
-    model.rpn.compute_loss = lambda logits, codes, labels, targets: compute_loss(
-        logits, codes, [x.double() for x in labels], targets
-    )
+    if hasattr(model, "rpn"):
+        # torchvision's labels of anchors are float32, and so is the loss that it computes from them.
+        compute_loss = model.rpn.compute_loss
+        model.rpn.compute_loss = lambda logits, codes, labels, targets: compute_loss(
+            logits, codes, [x.double() for x in labels], targets
+        )
     keys = [(key, list(x.shape)) for key, x in model.state_dict().items() if not key.endswith("num_batches_tracked")]
     values = {key: torch.from_numpy(x) for key, x in state(keys).items()}
     model.double().load_state_dict(values, strict=False)
@@ -113,14 +115,19 @@ def numbers(model) -> dict[str, np.ndarray]:
     truth["masks"] = torch.from_numpy(masks())
     nothing = {"boxes": torch.zeros(0, 4, dtype=torch.float64), "labels": torch.zeros(0, dtype=torch.int64)}
     nothing["masks"] = torch.zeros(0, *SIZES[1], dtype=torch.uint8)
-    results, proposals = {}, []
-    model.rpn.register_forward_hook(lambda module, args, output: proposals.extend(output[0]))
+    results, proposals, outputs = {}, [], []
+    if hasattr(model, "rpn"):
+        model.rpn.register_forward_hook(lambda module, args, output: proposals.extend(output[0]))
+    else:
+        model.head.register_forward_hook(lambda module, args, output: outputs.append(output))
     model.eval()
     with torch.no_grad():
         detections = model([x.clone() for x in inputs])
+    results |= {f"head/{key}": x[:, ::29].numpy() for output in outputs for key, x in output.items()}
     for i, detection in enumerate(detections):
         results |= {f"{i}/{key}": detection[key].numpy() for key in ("boxes", "scores", "labels")}
-        results[f"{i}/proposals"] = proposals[i].numpy()
+        if proposals:
+            results[f"{i}/proposals"] = proposals[i].numpy()
         if "masks" in detection:
             results[f"{i}/mask_sums"] = detection["masks"].sum((1, 2, 3)).numpy()
     model.train()

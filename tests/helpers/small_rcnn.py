@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from functools import cache
+from functools import cache, partial
 
 import detection_reference
 import jax
@@ -83,10 +83,11 @@ def scene(boxes: int = 3, examples: int = 2) -> tuple[jnp.ndarray, jnp.ndarray, 
     return jnp.asarray(images), jnp.asarray(sizes), Targets(*map(jnp.asarray, values))
 
 
-def check_detections(net, variables, numbers):
-    """The detections of the scene are torchvision's."""
+def check_detections(net, variables, numbers, is_part=False):
+    """The detections of the scene are torchvision's. Returns outputs of the modules that the filter `is_part` names."""
     images, sizes, _ = scene()
-    detections = jax.jit(net.apply)(variables, images, sizes)
+    run = jax.jit(partial(net.apply, capture_intermediates=is_part, mutable=["intermediates"]))
+    detections, captured = run(variables, images, sizes)
     for i, size in enumerate(reference.SIZES):
         count = int(detections.valid[i].sum())
         boxes, scores, labels, valid = (detections._asdict()[key][i] for key in ("boxes", "scores", "labels", "valid"))
@@ -100,6 +101,7 @@ def check_detections(net, variables, numbers):
             pasted = paste_masks(detections.masks[i, :count], boxes[:count], size)
             np.testing.assert_allclose(pasted.sum((1, 2)), numbers[f"{i}/mask_sums"], rtol=1e-10)
             assert not detections.masks[i, count:].any()
+    return captured.get("intermediates", {})
 
 
 def check_losses(net, variables, numbers, names, batch):

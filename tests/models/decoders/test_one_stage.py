@@ -1,63 +1,100 @@
-"""RetinaNet and FCOS: padding and masked examples change no loss and no gradient; parameters that are frozen."""
+"""RetinaNet and FCOS: small nets against torchvision's; padding and masked examples; parameters that are frozen."""
 
+import json
+
+import detection_reference
 import jax
 import jax.numpy as jnp
 import numpy as np
+import one_stage_reference as reference
 import pytest
+import recipe
+import small_rcnn
 
-from resnet_jax.models import create_model, shapes
+from resnet_jax.models import create_model, get_spec, shapes
 from resnet_jax.models.decoders.detector import Targets
+from resnet_jax.models.decoders.fcos import FCOSHead
+from resnet_jax.models.decoders.retinanet import RetinaNetHead
+from resnet_jax.weights.convert import to_variables
+from resnet_jax.weights.names import Names
 
-SMALL = {"backbone": "resnet18", "num_classes": 5, "fpn_features": 32, "head_depth": 1, "levels": ("stage3", "p6")}
-BOXES = np.array([[4, 4, 40, 50], [20, 10, 60, 60], [2, 30, 20, 62]], np.float32)
+SMALL = {"num_classes": 5, "fpn_features": 8, "head_depth": 1, "levels": ("stage1", "p6"), "frozen_norms": "all"}
 COUNTS = {
     "retinanet_resnet50_fpn": 34_014_999,
     "retinanet_resnet50_fpn_v2": 38_198_935,
     "fcos_resnet50_fpn": 32_269_600,
 }
+OPTIONS = {
+    "retinanet": {"frozen_norms": "all"},
+    "retinanet_v2": {"p6_from": "c5", "head_groups": 32, "box_loss": "giou"},
+    "fcos": {"frozen_norms": "all"},
+}
+OUTPUTS = {"cls_logits": "cls_logits", "bbox_regression": "bbox_reg", "bbox_ctrness": "bbox_ctrness"}
 
 
-def targets(numbers, padding, mask=(1.0, 1.0)):
-    """Targets of two images with this many boxes and `padding` more places, of arbitrary values."""
-    size = max(numbers) + padding
-    boxes, labels = np.full((2, size, 4), 7.0, np.float32), np.full((2, size), 3, np.int32)
-    valid = np.arange(size)[None] < np.asarray(numbers)[:, None]
+def is_head(module, method):
+    return isinstance(module, (RetinaNetHead, FCOSHead)) and method == "__call__"
+
+
+@pytest.mark.parametrize("name", reference.NAMES)
+def test_outputs_detections_losses_and_gradients_equal_torchvisions(x64, name):
+    """One image has three boxes, the other none; both have padding, and with frozen norms a masked example follows."""
+    kind, options = name.removesuffix("_v2"), OPTIONS[name]
+    backbone = recipe.small("resnet18", 1, 3, dtype=jnp.float64, param_dtype=jnp.float64)
+    sizes = {"levels": ("stage2", "stage3", "p6", "p7"), "anchor_sizes": reference.ANCHORS[name]}
+    sizes |= {"num_classes": reference.CLASSES, "fpn_features": reference.FEATURES}
+    net = create_model(kind, backbone=backbone, **sizes, **reference.THRESHOLDS, **options)
+    with np.load(small_rcnn.reference.GOLDEN / "one_stage.npz") as file:
+        numbers = {key.removeprefix(f"{name}/"): file[key] for key in file if key.startswith(f"{name}/")}
+    keys = json.loads((small_rcnn.reference.GOLDEN / "one_stage.keys.json").read_text())[name]
+    names = Names("torchvision", get_spec(kind).name_tables["torchvision"])
+    variables = to_variables(small_rcnn.reference.state(keys), net, names)
+    parts = small_rcnn.check_detections(net, variables, numbers, is_head)
+    (outputs,) = parts["head"]["__call__"]
+    for key in [key for key in OUTPUTS if f"head/{key}" in numbers]:
+        output = jnp.concatenate(outputs[OUTPUTS[key]], axis=1)[:, ::29]
+        np.testing.assert_allclose(output, numbers[f"head/{key}"], rtol=0, atol=1e-10)
+    examples = 3 if "frozen_norms" in options else 2
+    small_rcnn.check_losses(net, variables, numbers, names, small_rcnn.scene(5, examples))
+
+
+def targets(numbers, places, examples):
+    """Targets of the first two of so many images; what is padding, and the masked others, have arbitrary values."""
+    rng = np.random.default_rng(len(numbers) + places)
+    boxes, labels = rng.uniform(0, 32, (examples, places, 4)), rng.integers(1, 5, (examples, places))
+    valid = np.arange(places)[None] < np.asarray([*numbers, *[places] * (examples - 2)])[:, None]
     for i, number in enumerate(numbers):
         boxes[i, :number], labels[i, :number] = BOXES[:number], np.arange(1, number + 1)
-    return Targets(*map(jnp.asarray, (boxes, labels, valid, np.asarray(mask, np.float32))))
+    mask, masks = np.arange(examples) < 2, rng.integers(0, 2, (examples, places, 32, 32))
+    masks[:2, :3] = 1
+    return Targets(*map(jnp.asarray, (boxes, labels, valid, mask.astype(float), masks.astype(np.uint8))))
 
 
-def gradients(net):
-    """A function of targets and images: losses, and their gradient by the parameters."""
-    images = jnp.asarray(np.random.default_rng(0).standard_normal((2, 64, 64, 3)), jnp.float32)
-    variables = jax.jit(net.init)(jax.random.key(0), images)
+BOXES = np.array([[4, 4, 20, 25], [10, 5, 30, 30], [1, 15, 10, 31]])
+
+
+@pytest.mark.parametrize("kind", ["retinanet", "fcos"])
+def test_padding_and_masked_examples_change_nothing(x64, kind):
+    backbone = recipe.small("cifar_resnet8", 1, 1, dtype=jnp.float64, param_dtype=jnp.float64)
+    net = create_model(kind, backbone=backbone, **SMALL, head_groups=2)
+    images = jnp.asarray(np.random.default_rng(0).standard_normal((3, 32, 32, 3)))
+    variables = recipe.variables(net, np.float64)
 
     @jax.jit
-    def run(targets, images=images):
+    def run(images, targets):
         def loss(params):
             out, _ = net.apply(
                 {**variables, "params": params}, images, train=True, targets=targets, mutable=["batch_stats"]
             )
-            return sum(x.total for x in out.losses.values()), {name: x[:2] for name, x in out.losses.items()}
+            losses = detection_reference.mean_losses(out.losses)
+            return sum(losses.values()), losses
 
         return jax.grad(loss, has_aux=True)(variables["params"])
 
-    return run, images
-
-
-@pytest.mark.slow  # a program for each number of boxes
-@pytest.mark.parametrize("kind", ["retinanet", "fcos"])
-def test_padding_and_masked_examples_change_nothing(kind):
-    run, images = gradients(create_model(kind, **SMALL, frozen_norms=("all",)))
-
-    def check(one, other):
-        jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-5), one, other)
-
-    for numbers in ((3, 1), (0, 0)):
-        check(run(targets(numbers, 0 if max(numbers) else 1)), run(targets(numbers, 4 if max(numbers) else 7)))
-    masked = run(targets((3, 1), 1, (1.0, 0.0)))
-    check(masked, run(targets((3, 3), 1, (1.0, 0.0)), images.at[1].multiply(-3)))
-    assert any(jnp.any(x != 0) for x in jax.tree.leaves(masked))
+    for numbers in ((3, 1), (0, 0), (0, 2)):
+        few, many = run(images[:2], targets(numbers, 3, 2)), run(images, targets(numbers, 9, 3))
+        jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-12, atol=1e-12), few, many)
+        assert few[1]["classification"] > 0
 
 
 @pytest.mark.parametrize("name", COUNTS)
@@ -69,7 +106,7 @@ def test_counts_are_the_published_ones(name):
 
 
 def test_layers_before_the_trained_ones_are_frozen():
-    net = create_model("retinanet", **SMALL, trainable_layers=3)
+    net = create_model("retinanet", backbone="resnet18", trainable_layers=3)
     paths = ("stem/conv/kernel", "stage1_block0/branch/conv1/kernel", "stage2_block0/branch/norm1/scale")
     assert [net.is_frozen(f"backbone/{path}") for path in paths] == [True, True, False]
     assert not net.is_frozen("fpn/p6/kernel")
@@ -77,3 +114,13 @@ def test_layers_before_the_trained_ones_are_frozen():
         create_model("retinanet", trainable_layers=6)
     with pytest.raises(ValueError, match="levels: expected p"):
         create_model("retinanet", levels=("stage2", "pool", "p6"))
+
+
+def test_sizes_of_anchors_may_be_lists_or_numbers():
+    backbone = create_model("resnet18", num_classes=0)
+    net = create_model("fcos", backbone=backbone, levels=["stage2", "p6"], anchor_sizes=[8, 16])
+    assert net.sizes_by_level() == ((8,), (16,))
+    with pytest.raises(ValueError, match="anchor_sizes: expected sizes for each of the 2 levels, got "):
+        create_model("fcos", backbone=backbone, levels=["stage2", "p6"], anchor_sizes=[8])
+    with pytest.raises(ValueError, match="anchor_sizes: expected one size for each level"):
+        create_model("fcos", backbone=backbone, levels=["stage2"], anchor_sizes=[[8, 16]])

@@ -42,8 +42,7 @@ def test_all_numbers_equal_torchvisions(x64, name):
         outputs, _ = model.apply(
             {**variables, "params": params}, images, sizes, train=True, targets=targets, mutable=["batch_stats"]
         )
-        losses = {key: x._replace(weight=2.0 if x.weight is None else x.weight) for key, x in outputs.losses.items()}
-        losses = scene.mean_losses(losses)
+        losses = scene.mean_losses(outputs.losses)
         return sum(losses.values()), losses
 
     gradient, losses = jax.jit(jax.grad(loss, has_aux=True))(variables["params"])
