@@ -1,4 +1,4 @@
-"""Convolutions for CPUs, where XLA's are slow: matrix products of patches, sums of shifts, slices, bands.
+"""Convolutions for CPUs, where XLA's are slow: products of patches or shifts, sums of shifts, slices, bands.
 
 `cpu_conv` chooses; each lowering computes what `library_conv` does, up to rounding. Timings are in
 benchmarks/conv_lowering.py and benchmarks/grouped.py. Other platforms are untimed and keep XLA's convolution.
@@ -18,7 +18,7 @@ import numpy as np
 
 from resnet_jax.ops.conv_library import library_conv
 from resnet_jax.ops.windows import Pads, centred, has_known_size, output_size, spans, subsample
-from resnet_jax.types import Array
+from resnet_jax.types import Array, at_least_float32
 
 # XLA's convolution loses to a matrix product of patches where the kernel is 1x1, and by up to fifty times where the
 # output has at most this many positions.
@@ -31,6 +31,9 @@ BAND = 4
 # loops. Wider slices cost more multiplications by 0, and more slices cost more to compile.
 SLICE_CHANNELS = 32
 MAX_SLICES = 8
+# A dilated kernel whose windows lie in the map with at most this part of their elements, on average, takes a product
+# for each element: XLA's convolution multiplies the padding, too.
+DILATED_INSIDE = 0.6
 
 
 def cpu_conv(
@@ -48,6 +51,8 @@ def cpu_conv(
         return partial(patch_product, **options)
     if groups == kernel.shape[-1] == x.shape[-1]:
         return partial(depthwise_sum, **options)
+    if groups == strides == 1 and dilation > 1 and 0 < inside_part(x, sides, dilation, pads) <= DILATED_INSIDE:
+        return partial(shifted_products, dilation=dilation, pads=pads)
     dense = partial(patch_product if by_patches else row_conv if rank == 1 else library_conv, **options)
     if groups > 1:
         return partial(sliced_conv, groups=groups, conv=dense)
@@ -86,6 +91,36 @@ def shifts(x: Array, sides: Sequence[int], strides: int, dilation: int, pads: Pa
     for start in starts:
         window = [slice(i, i + length, strides) for i, length in zip(start, lengths, strict=True)]
         yield padded[(slice(None), *window)]
+
+
+def shifted_products(x: Array, kernel: Array, *, dilation: int, pads: Pads) -> Array:
+    """A convolution of stride 1 as a matrix product for each element of the kernel, of the inputs that are in the map.
+
+    An element that meets padding only costs nothing: of a 3x3 kernel whose dilation is the map's size one of nine
+    products is computed.
+    """
+    *sides, _, features = kernel.shape
+    sizes, terms = x.shape[1:-1], list[Array]()
+    for at in product(*map(range, sides)):
+        offsets = [i * dilation - low for i, (low, _) in zip(at, pads, strict=True)]
+        lengths = [size - abs(offset) for size, offset in zip(sizes, offsets, strict=True)]
+        if min(lengths) <= 0:
+            continue
+        inputs = [slice(max(0, i), max(0, i) + length) for i, length in zip(offsets, lengths, strict=True)]
+        part = x[(slice(None), *inputs)]
+        # A sum of low precision is rounded once, as that of a convolution.
+        y = jnp.matmul(as_matrix(part), kernel[at], preferred_element_type=at_least_float32(x.dtype))
+        around = [(max(0, -i), max(0, i)) for i in offsets]
+        terms.append(jnp.pad(y.reshape(*part.shape[:-1], features), ((0, 0), *around, (0, 0))))
+    return sum(terms[1:], start=terms[0]).astype(x.dtype)
+
+
+def inside_part(x: Array, sides: Sequence[int], dilation: int, pads: Pads) -> float:
+    """The part of the windows' elements that lie in the map rather than in its padding, at stride 1."""
+    part = 1.0
+    for size, k, (low, _) in zip(x.shape[1:-1], sides, pads, strict=True):
+        part *= sum(max(0, size - abs(i * dilation - low)) for i in range(k)) / (k * size)
+    return part
 
 
 def depthwise_sum(x: Array, kernel: Array, *, strides: int, dilation: int, pads: Pads) -> Array:

@@ -7,7 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from resnet_jax.ops.conv_cpu import banded_product, narrow_conv, patch_product, slice_count
+from resnet_jax.ops.conv_cpu import (
+    banded_product,
+    cpu_conv,
+    inside_part,
+    narrow_conv,
+    patch_product,
+    shifted_products,
+    slice_count,
+)
 from resnet_jax.ops.conv_library import library_conv
 
 
@@ -21,6 +29,30 @@ def test_both_lowerings_and_their_gradients_agree(x64, size, k, strides, dilatio
         results.append((y, *back(jnp.cos(y))))
     for a, b in zip(*results, strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("k", "dilation", "pads"), [(3, 3, None), (3, 5, None), (3, 7, None), (2, 4, None), (2, 4, [(1, 3), (2, 2)])]
+)
+def test_products_of_a_dilated_kernel_and_their_gradients_are_the_convolutions(x64, k, dilation, pads):
+    rng = np.random.default_rng(0)
+    x, kernel = jnp.asarray(rng.standard_normal((2, 5, 6, 4))), jnp.asarray(rng.standard_normal((k, k, 4, 3)))
+    options = {"dilation": dilation, "pads": pads or [(dilation * ((k - 1) // 2), dilation * (k // 2))] * 2}
+    chosen = cpu_conv(x, kernel, strides=1, groups=1, **options)
+    assert chosen.func is shifted_products and 0 < inside_part(x, (k, k), **options) < 0.6
+
+    @partial(jax.jit, static_argnums=0)
+    def derivatives(f, x, kernel):
+        y, back = jax.vjp(f, x, kernel)
+        one_by_one = jax.vmap(jax.grad(lambda kernel, x: jnp.sum(f(x[None], kernel) ** 3)), (None, 0))(kernel, x)
+        return y, *back(jnp.cos(y)), one_by_one
+
+    expected = derivatives(partial(library_conv, strides=1, **options), x, kernel)
+    for a, b in zip(derivatives(chosen, x, kernel), expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-10)
+    low = [jnp.asarray(a, jnp.bfloat16) for a in (x, kernel)]
+    assert chosen(*low).dtype == jax.grad(lambda x: chosen(x, low[1]).astype(float).sum())(low[0]).dtype == jnp.bfloat16
+    np.testing.assert_allclose(np.asarray(chosen(*low), float), expected[0], rtol=0.02, atol=0.1)
 
 
 def test_slices_are_wide_few_and_of_whole_groups():
