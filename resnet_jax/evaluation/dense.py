@@ -26,7 +26,8 @@ def predict_dense(
 ) -> tuple[Predictions, dict[str, float]]:
     """The net's predictions without the masks of objects, and the means of what its modules sow into "metrics".
 
-    `evaluator` is updated with all predictions. Rows have the sizes on the canvas and in the file, as `predict`'s.
+    `evaluator` is updated with all predictions. Rows have the sizes on the canvas and in the file, as `predict`'s, and
+    "image_id" where COCO's JSON has it.
 
     Raises:
       ValueError: no image could be read.
@@ -51,5 +52,8 @@ def predict_dense(
     if not indices:
         raise ValueError(f"none of {loader.num_examples} images could be read")
     outputs = {name: np.concatenate(parts) for name, parts in rows.items()}
+    ids = [loader.image_id(index) for index in indices]
+    if None not in ids:
+        outputs["image_id"] = np.array(ids)
     names = [loader.name(index) for index in indices]
     return Predictions(names, np.concatenate(labels), outputs, indices), results(sown)

@@ -47,19 +47,22 @@ def image_objects(prediction: Row, *, with_masks: bool = True) -> ImageObjects:
     return ImageObjects(boxes, prediction["labels"][chosen], prediction["scores"][chosen], masks)
 
 
-def coco_results(objects: ImageObjects, image: str, classes: Sequence[str]) -> list[dict[str, Any]]:
+def coco_results(
+    objects: ImageObjects, image: str, classes: Sequence[str], category_ids: Sequence[int] = ()
+) -> list[dict[str, Any]]:
     """Detections as COCO's result files have them.
 
     "image_id" is the number that an image file of COCO is named by ("000000000139.jpg"), otherwise the file's name.
-    "category_id" is the label that torchvision's detectors have: 1 is the first class; for weights trained on COCO that
-    is COCO's own id. "category" is the name of the class.
+    "category_id" is one of `category_ids`, those of the training data. (): it is the label that torchvision's detectors
+    have: 1 is the first class; for torchvision's weights that is COCO's id. "category" is the name of the class.
     """
     stem = Path(image).stem
     identity = {"image_id": int(stem) if stem.isdecimal() else Path(image).name}
+    ids = category_ids or range(1, len(classes) + 1)
     results = []
     for i, (x0, y0, x1, y1) in enumerate(objects.boxes.tolist()):
         label = int(objects.labels[i])
-        one: dict[str, Any] = {**identity, "category_id": label + 1, "category": classes[label]}
+        one: dict[str, Any] = {**identity, "category_id": ids[label], "category": classes[label]}
         one |= {"bbox": [round(x, 3) for x in (x0, y0, x1 - x0, y1 - y0)], "score": float(objects.scores[i])}
         if objects.masks is not None:
             one["segmentation"] = to_coco(objects.masks[i])

@@ -44,6 +44,7 @@ class Detection(BaseTask):
     """
 
     classes: tuple[str, ...] = ()
+    category_ids: tuple[int, ...] = ()  # of the classes in COCO's JSON; (): the data has none
     annotations: Callable[[int], TrueObjects] | None = None  # of the examples that are evaluated
 
     name: ClassVar[str] = "detection"
@@ -64,10 +65,23 @@ class Detection(BaseTask):
 
     def for_data(self, source: LabelledSource, options: TaskOptions) -> Self:
         refuse_options(options, self.name)
-        return replace(self, classes=tuple(source.classes))
+        # Data of other formats and a checkpoint's classes have no ids.
+        return replace(self, classes=tuple(source.classes), category_ids=getattr(source, "category_ids", ()))
 
     def for_examples(self, source: Any) -> Self:
-        return replace(self, annotations=source.annotations)
+        """With the objects of the source, and its ids of categories where it has them."""
+        ids = getattr(source, "category_ids", ()) or self.category_ids
+        return replace(self, annotations=source.annotations, category_ids=ids)
+
+    def record(self) -> dict[str, Any]:
+        return {"category_ids": list(self.category_ids)} if self.category_ids else {}
+
+    def restored(self, record: Mapping[str, Any], *, with_options: bool = False) -> Self:
+        """Raises ValueError for another number of ids than classes."""
+        ids = record.get("category_ids", [])
+        if not isinstance(ids, list) or len(ids) not in (0, len(self.classes)):
+            raise ValueError(f"expected the record of a detection with {len(self.classes)} category_ids, got {ids!r}")
+        return replace(self, category_ids=tuple(ids))
 
     def objective(self, outputs: Any, batch: Batch, axis_name: str | None) -> tuple[Terms, dict[str, Metric]]:
         return {name: Term(loss.total, loss.weight, loss.least_weight) for name, loss in outputs.losses.items()}, {}
@@ -96,12 +110,15 @@ class Detection(BaseTask):
         return {**prediction, "valid": prediction["valid"] & (prediction["scores"] >= min_score)}
 
     def results(self, prediction: Rows, image: str) -> list[dict[str, Any]]:
-        return coco_results(image_objects(prediction), image, self.classes)
+        return coco_results(image_objects(prediction), image, self.classes, self.category_ids)
 
     def describe(self, prediction: Mapping[str, np.ndarray], top: int) -> dict[str, Any]:
-        """ "objects": each with "category_id", "category", "bbox", "score" and perhaps "segmentation", as COCO's."""
-        objects = coco_results(image_objects(prediction), "", self.classes)
-        return {"objects": [{name: x for name, x in one.items() if name != "image_id"} for one in objects]}
+        """ "objects": each with "category_id", "category", "bbox", "score" and perhaps "segmentation", as COCO's; and
+        "image_id" where the data has it.
+        """
+        objects = self.results(prediction, "")
+        identity = {"image_id": int(prediction["image_id"])} if "image_id" in prediction else {}
+        return identity | {"objects": [{name: x for name, x in one.items() if name != "image_id"} for one in objects]}
 
     def format(self, prediction: Mapping[str, np.ndarray], top: int) -> str:
         return objects_text(image_objects(prediction, with_masks=False), self.classes)

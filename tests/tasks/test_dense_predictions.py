@@ -1,11 +1,15 @@
 """Predictions of dense nets in pixels of the image files."""
 
+import json
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
 from resnet_jax.tasks import dense_predictions as dense
 from resnet_jax.tasks.detection import Detection
+from resnet_jax.tasks.protocol import TaskOptions
 
 CLASSES = ("cat", "dog", "owl")
 
@@ -57,3 +61,19 @@ def test_label_maps_have_the_size_of_the_image_file():
 def test_detections_are_drawn_into_the_image():
     picture = dense.draw_detections(np.zeros((40, 30, 3), np.uint8), dense.image_objects(detections()), CLASSES)
     assert picture.any() and picture.shape[0] % 40 == 0
+
+
+def test_results_have_the_ids_of_the_data():
+    """Ids with gaps: of the training data in a checkpoint's record, of other data in its evaluation."""
+    data = SimpleNamespace(classes=CLASSES, category_ids=(1, 44, 90), annotations=None)
+    record = Detection().for_data(data, TaskOptions()).record()
+    task = Detection(classes=CLASSES).restored(json.loads(json.dumps(record)))
+    assert [one["category_id"] for one in task.results(detections(), "a.jpg")] == [90, 1]
+    described = task.describe(detections() | {"image_id": np.array(139)}, 5)
+    assert described["image_id"] == 139 and described["objects"][0]["category_id"] == 90
+    other = task.for_examples(SimpleNamespace(category_ids=(3, 2, 1), annotations=None))
+    assert [one["category_id"] for one in other.results(detections(), "a.jpg")] == [1, 3]
+    assert task.for_examples(SimpleNamespace(category_ids=(), annotations=None)).category_ids == (1, 44, 90)
+    assert Detection(classes=CLASSES).restored({}).record() == {}
+    with pytest.raises(ValueError, match="expected the record of a detection with 3 category_ids, got"):
+        task.restored({"category_ids": [1, 2]})

@@ -101,8 +101,17 @@ class DenseLoader:
     def classes(self) -> tuple[str, ...]:
         return self.examples.classes
 
+    @property
+    def category_ids(self) -> tuple[int, ...]:
+        """See `DenseSource`."""
+        return dense(self.examples).category_ids
+
     def name(self, index: int) -> str:
         return self.examples.name(index)
+
+    def image_id(self, index: int) -> int | None:
+        """See `DenseSource`."""
+        return dense(self.examples).image_id(index)
 
     @property
     def num_examples(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -51,6 +52,8 @@ class DenseSource:
     truths: Truths
     classes: tuple[str, ...]
     label_kind: DenseKind
+    category_ids: tuple[int, ...] = ()  # of the classes, in COCO's JSON; (): the data has none
+    image_ids: Sequence[int] | None = None  # n, likewise
 
     def __len__(self) -> int:
         return len(self.images)
@@ -70,9 +73,14 @@ class DenseSource:
     def name(self, index: int) -> str:
         return self.images.name(index)
 
+    def image_id(self, index: int) -> int | None:
+        """The image's id in COCO's JSON; None: the data has none."""
+        return None if self.image_ids is None else self.image_ids[index]
+
     def take(self, index: np.ndarray) -> DenseSource:
         """The examples at `index`, int [n]."""
-        return replace(self, images=self.images.take(index), truths=TakenTruths(self.truths, index))
+        ids = None if self.image_ids is None else [self.image_ids[i] for i in index.tolist()]
+        return replace(self, images=self.images.take(index), truths=TakenTruths(self.truths, index), image_ids=ids)
 
     def identity(self, index: np.ndarray, kind: str) -> Identity:
         return replace(self.images.identity(index, kind), labels=self.truths.codes(index, kind))

@@ -81,6 +81,15 @@ class RelabelledSource:
     def annotations(self, index: int) -> Annotations:
         return as_annotations(self.label(index))
 
+    @property
+    def category_ids(self) -> tuple[int, ...]:
+        """See `DenseSource`; (): the data has not all of these classes."""
+        ids = dict(zip(self._places, dense(self.examples).category_ids, strict=False))
+        return tuple(ids[place] for place in range(len(self.classes))) if {*range(len(self.classes))} <= {*ids} else ()
+
+    def image_id(self, index: int) -> int | None:
+        return dense(self.examples).image_id(index)
+
     def presence(self) -> np.ndarray:
         """See `DenseSource.presence`: int [n, K]."""
         counts = dense(self.examples).presence()
@@ -127,6 +136,13 @@ class Subset:
     def annotations(self, index: int) -> Annotations:
         return as_annotations(self.label(index))
 
+    @property
+    def category_ids(self) -> tuple[int, ...]:
+        return dense(self.examples).category_ids
+
+    def image_id(self, index: int) -> int | None:
+        return dense(self.examples).image_id(int(self.index[index]))
+
     def presence(self) -> np.ndarray:
         """See `DenseSource.presence`: int [n, K]."""
         return dense(self.examples).presence()[self.index]
@@ -170,6 +186,14 @@ class JoinedSource:
 
     def annotations(self, index: int) -> Annotations:
         return as_annotations(self.label(index))
+
+    @property
+    def category_ids(self) -> tuple[int, ...]:
+        return dense(self.parts[0]).category_ids
+
+    def image_id(self, index: int) -> int | None:
+        part, place = self._place(index)
+        return dense(part).image_id(place)
 
     def presence(self) -> np.ndarray:
         """See `DenseSource.presence`: int [n, K]."""

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
+
+import numpy as np
 
 from resnet_jax.data.sources.annotations import DenseKind
 from resnet_jax.data.sources.class_names import join_names
@@ -39,20 +44,24 @@ def open_coco(
       ValueError: a file is not such JSON, two files are of one split, or none is to train on.
     """
     by_split = files_by_split(files, finder.root)
-    classes: tuple[str, ...] = ()
+    ids: dict[str, int] = {}  # of the categories, by name
     sources: dict[str, DenseSource] = {}
     used: list[Path] = []
     for split, file in by_split.items():
         contents = read_coco(file)
         names = _categories(file, contents["categories"])
-        classes = classes or tuple(names.values())
+        numbers = {name: number for number, name in names.items()}
+        ids = ids or numbers
+        classes = tuple(ids)
         if strange := [name for name in names.values() if name not in classes]:
             raise ValueError(f"{file} has categories that {by_split['train']} has not: {join_names(strange)}")
         labels = {number: classes.index(name) for number, name in names.items()}
         images = _Reader(file, split, finder, labels, problems).read(contents)
         paths = [image.path for image in images]
         objects = Objects.of([image.objects for image in images], list(map(str, paths)))
-        sources[split] = dense_source(finder.root, paths, objects, classes, label_kind)
+        source = dense_source(finder.root, paths, objects, classes, label_kind)
+        category_ids = tuple((ids | numbers).values()) if label_kind == "boxes" else ()
+        sources[split] = replace(source, category_ids=category_ids, image_ids=[image.number for image in images])
         used += paths
     finder.remark_unused(used, files[0] if len(files) == 1 else files[0].parent, problems)
     return sources
@@ -82,7 +91,8 @@ def files_by_split(files: Sequence[Path], root: Path) -> dict[str, Path]:
 def read_coco(file: Path) -> dict[str, Any]:
     """The contents of a file. Raises ValueError if it is not JSON with lists of images, annotations and categories."""
     try:
-        contents = json.loads(file.read_bytes())
+        with no_collection():
+            contents = json.loads(file.read_bytes())
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{file} is not valid JSON: {one_line(error)}") from None
     lacking = [key for key in KEYS if not isinstance(contents, dict) or not isinstance(contents.get(key), list)]
@@ -94,7 +104,8 @@ def read_coco(file: Path) -> dict[str, Any]:
 def is_coco(file: Path) -> bool:
     """Whether a file is COCO's JSON with annotated objects; captions are not."""
     try:
-        contents = json.loads(file.read_bytes())
+        with no_collection():
+            contents = json.loads(file.read_bytes())
     except (ValueError, RecursionError):
         return False
     return isinstance(contents, dict) and all(isinstance(contents.get(key), list) for key in KEYS)
@@ -125,10 +136,11 @@ class _Reader:
         self._labels, self._problems = labels, problems
 
     def read(self, contents: Mapping[str, Any]) -> list[Image]:
-        images = self._images(contents["images"])
-        seen: set[Any] = set()
-        for place, record in enumerate(contents["annotations"]):
-            self._object(place, record, images, seen)
+        with no_collection():
+            images = self._images(contents["images"])
+            seen: set[Any] = set()
+            for place, record in enumerate(contents["annotations"]):
+                self._object(place, record, images, seen)
         # None stands for an image that is skipped, with its objects.
         return sorted((image for image in images.values() if image is not None), key=lambda image: image.path)
 
@@ -188,18 +200,16 @@ class _Reader:
             raise ValueError(f"no category has the id {category!r}")
         if crowd not in (0, 1):
             raise ValueError(f"expected iscrowd of 0 or 1, got {crowd!r}")
-        shape = shape or None
-        shape_box, shape_area = (None, None) if shape is None else _measure(shape, size)
-        box = shape_box if record.get("bbox") is None else _box(record["bbox"])
+        shape = _checked_shape(shape, size) if shape else None
+        box = _box_around(shape, size) if record.get("bbox") is None else _box(record["bbox"])
         if box is None:
             raise ValueError("expected a bbox of four numbers, x y width height, got none")
         checked = check_box(box, size, where, self._problems)
         if checked is None:
             return
-        width, height = checked[2] - checked[0], checked[3] - checked[1]
-        area = record.get("area", shape_area)
+        area: Any = record["area"] if "area" in record else _area(shape, size)
         if not _is_number(area):
-            area = width * height
+            area = (checked[2] - checked[0]) * (checked[3] - checked[1])
         objects.add(checked, self._labels[category], float(area), crowd=bool(crowd), shape=shape)
 
 
@@ -211,38 +221,72 @@ def _box(values: Any) -> list[float]:
     return [x, y, x + width, y + height]
 
 
-def _measure(shape: Any, size: tuple[int, int]) -> tuple[list[float] | None, float]:
-    """Checks a segmentation; the box around it, x0, y0, x1, y1 (None: it is empty), and its area in pixels."""
+def _checked_shape(shape: Any, size: tuple[int, int]) -> Any:
+    """A segmentation: run lengths as they are, or polygons as arrays, a quarter of the memory of lists.
+
+    Raises:
+      ValueError: neither, or not of the image's size.
+    """
     if isinstance(shape, dict):
         if (stored := shape.get("size")) != list(size):
             raise ValueError(f"its mask is of {stored!r}, the image of {list(size)} (height, width)")
-        mask = from_coco(shape, size)
-        return mask.box.tolist() if mask.area else None, float(mask.area)
-    corners = list(_polygons(shape))
-    xs, ys = (sum((polygon[i::2] for polygon in corners), []) for i in (0, 1))
-    area = sum(_polygon_area(polygon) for polygon in corners)
-    return [min(xs), min(ys), max(xs), max(ys)], area
-
-
-def _polygons(shape: Any) -> Iterator[list[float]]:
+        from_coco(shape, size)
+        return shape
     if not isinstance(shape, list):
         raise ValueError(f"expected polygons or run lengths as segmentation, got {type(shape).__name__}")
-    for polygon in shape:
-        if not isinstance(polygon, list) or len(polygon) % 2 or not all(map(_is_number, polygon)):
-            raise ValueError("expected polygons of finite numbers, x y x y ...")
-        if len(polygon) < 6:
-            raise ValueError(f"expected polygons of at least 3 points, got {len(polygon) // 2}")
-        yield polygon
+    return [_polygon(polygon) for polygon in shape]
 
 
-def _polygon_area(polygon: Sequence[float]) -> float:
-    xs, ys = polygon[::2], polygon[1::2]
-    return abs(sum(xs[i - 1] * ys[i] - xs[i] * ys[i - 1] for i in range(len(xs)))) / 2
+def _polygon(values: Any) -> np.ndarray:
+    """float64 [2 n]: x, y of each corner."""
+    if not isinstance(values, list) or len(values) % 2 or not {*map(type, values)} <= {int, float}:
+        raise ValueError("expected polygons of finite numbers, x y x y ...")
+    if len(values) < 6:
+        raise ValueError(f"expected polygons of at least 3 points, got {len(values) // 2}")
+    polygon = np.array(values, np.float64)
+    if not np.isfinite(polygon).all():
+        raise ValueError("expected polygons of finite numbers, x y x y ...")
+    return polygon
+
+
+def _box_around(shape: Any, size: tuple[int, int]) -> list[float] | None:
+    """x0, y0, x1, y1 around a segmentation; None: there is none, or it is empty."""
+    if shape is None:
+        return None
+    if isinstance(shape, dict):
+        mask = from_coco(shape, size)
+        return mask.box.tolist() if mask.area else None
+    corners = np.concatenate(shape).reshape(-1, 2)
+    return [*corners.min(0).tolist(), *corners.max(0).tolist()]
+
+
+def _area(shape: Any, size: tuple[int, int]) -> float | None:
+    """Of a segmentation, pixels; None: there is none."""
+    if shape is None:
+        return None
+    return float(from_coco(shape, size).area) if isinstance(shape, dict) else sum(map(_polygon_area, shape))
+
+
+def _polygon_area(polygon: np.ndarray) -> float:
+    x, y = polygon[::2], polygon[1::2]
+    return abs(float(np.roll(x, 1) @ y - x @ np.roll(y, 1))) / 2
+
+
+@contextmanager
+def no_collection() -> Iterator[None]:
+    """Without cyclic garbage collection, which looks at all of the JSON's million lists again and again."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _is_whole(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from dense_sets import HEIGHT, WIDTH, coco, write_coco, write_pictures
 
-from resnet_jax.data import default_splits, open_dataset
+from resnet_jax.data import default_splits, open_dataset, open_loader
 from resnet_jax.errors import DataError
 from resnet_jax.images.rle import encode, to_coco
 
@@ -181,3 +181,23 @@ def test_images_that_the_file_does_not_name_are_noted(root):
     dataset = open_dataset(path=str(root), label_kind="boxes")
     expected = f"1 image has no annotations in {root}/instances.json and is not used: {root}/c.png"
     assert dataset.notes == (expected,) and dataset.splits == {"train": 2}
+
+
+def test_ids_of_images_and_categories_follow_the_examples(root):
+    """Through splits of other category ids, parts, joined splits and chosen classes."""
+    contents = coco(NAMES[:2], [{}])
+    (root / "instances_train.json").write_text(json.dumps(contents))
+    contents = coco(NAMES[2:], [{"category_id": 4}])
+    contents["categories"] = [{"id": 4, "name": "cat"}]
+    contents["images"][0]["id"] = 2**70
+    contents["annotations"][0]["image_id"] = 2**70
+    (root / "instances_val.json").write_text(json.dumps(contents))
+    dataset = open_dataset(path=str(root), label_kind="boxes")
+    train, test, both = (dataset.examples(split) for split in ("train[1:]", "val", "train+val"))
+    assert (train.category_ids, train.image_id(0)) == ((7, 90), 6)
+    assert (test.category_ids, test.image_id(0)) == ((4, 90), 2**70)
+    assert [both.image_id(i) for i in range(3)] == [5, 6, 2**70]
+    chosen = open_loader(dataset, "train", image_size=32, classes=("dog", "cat"))
+    assert chosen.category_ids == (90, 7) and chosen.image_id(1) == 6
+    more = open_loader(dataset, "train", image_size=32, known_classes=("owl", "cat", "dog"))
+    assert more.category_ids == () and more.image_id(0) == 5
