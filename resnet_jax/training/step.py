@@ -52,10 +52,9 @@ def make_step(
 
     `objective` is a task's: (outputs, batch, axis_name) -> (terms, metrics); see `tasks.Task.objective`. The step
     minimises the sum of the terms' weighted means and of the mean of the losses that modules sow into "losses"; the
-    metric "loss" is without the latter. With `accumulate`, each weight
-    of terms costs a backward pass. Other arguments and
-    errors are as for `resnet_jax.make_train_step`. When the step is traced, ValueError: no terms and no sown loss, a
-    metric with a reserved name (`training.objective.check_names`), or `gradient_flow` with terms of several weights.
+    metric "loss" is without the latter. With `accumulate` each weight of terms costs a backward pass. Other arguments
+    and errors are as for `resnet_jax.make_train_step`. When the step is traced, ValueError: no terms and no sown loss,
+    a metric with a reserved name (`training.objective.check_names`), or `gradient_flow` with terms of several weights.
     """
     check_model(model)
     check_optimizer(tx)

@@ -61,7 +61,7 @@ def numbers(name: str) -> dict[str, np.ndarray]:
 
 
 def scene(boxes: int = 3, examples: int = 2) -> tuple[jnp.ndarray, jnp.ndarray, Targets]:
-    """Images, their sizes and the targets; more than 3 boxes and 2 examples are padding, with numbers of no meaning."""
+    """Images, their sizes and the targets; more than 3 boxes and 2 examples are padding, with boxes of NaN."""
     rng = np.random.default_rng(1)
     images = rng.standard_normal((examples, *CANVAS, 3))
     sizes = np.full((examples, 2), 96, np.int32)
@@ -79,6 +79,7 @@ def scene(boxes: int = 3, examples: int = 2) -> tuple[jnp.ndarray, jnp.ndarray, 
     masks[0, :3] = 0
     masks[0, :3, :72, :64] = reference.masks()
     mask = np.arange(examples) < 2
+    true_boxes[~(valid & mask[:, None])] = np.nan
     values = (true_boxes, labels.astype(np.int32), valid, mask.astype(np.float64), masks)
     return jnp.asarray(images), jnp.asarray(sizes), Targets(*map(jnp.asarray, values))
 

@@ -27,6 +27,16 @@ class Targets(NamedTuple):
     masks: Array | None = None  # uint8 [N, B, H, W] of the canvas, 0 or 1; for nets that predict masks
 
 
+def without_junk(targets: Targets) -> Targets:
+    """The targets with 0 in their padding and in examples of mask 0: any value may stand there, even NaN.
+
+    A loss that is multiplied by 0 has a gradient of NaN where it is NaN.
+    """
+    valid = targets.valid & (targets.mask > 0)[:, None]
+    boxes, labels = jnp.where(valid[..., None], targets.boxes, 0), jnp.where(valid, targets.labels, 0)
+    return targets._replace(boxes=boxes, labels=labels, valid=valid)
+
+
 class Loss(NamedTuple):
     """A loss of a shard of the batch: the step adds totals and weights over the devices and divides once."""
 
@@ -46,7 +56,8 @@ class Detections(NamedTuple):
 
     boxes: Array  # [N, D, 4]
     scores: Array  # [N, D], at least float32
-    labels: Array  # int32 [N, D], 1 to K - 1
+    # int32 [N, D], 1 to K - 1. As torchvision's, RetinaNet and FCOS also have a score of the background, label 0.
+    labels: Array
     masks: Array | None  # [N, D, M, M], probabilities in the frame of each box
     valid: Array  # bool [N, D]
 
@@ -97,7 +108,8 @@ class Detector(DenseNet):
         canvas = (images.shape[1], images.shape[2])
         if sizes is None:
             sizes = jnp.broadcast_to(jnp.asarray(canvas, jnp.int32), (len(images), 2))
-        return self.on_levels(list(levels.values()), canvas, sizes, targets if train else None, example_index)
+        targets = without_junk(targets) if train and targets is not None else None
+        return self.on_levels(list(levels.values()), canvas, sizes, targets, example_index)
 
     @nn.nowrap
     def on_levels(
@@ -165,3 +177,5 @@ class Detector(DenseNet):
             raise TypeError(f"expected targets to be Targets in training, got {type(targets).__name__}")
         if targets.boxes.ndim != 3 or targets.boxes.shape[::2] != (count, 4):
             raise ValueError(f"expected boxes float [{count}, B, 4], got {list(targets.boxes.shape)}")
+        if not targets.boxes.shape[1]:
+            raise ValueError(f"expected room for at least one box, valid or not, got boxes {[count, 0, 4]}")

@@ -83,7 +83,8 @@ def project_masks(masks: Array, boxes: Array, matches: Array, size: Array, side:
 
     def project(region: tuple[Array, Array, Array]) -> Array:
         row_weights, column_weights, match = region
-        return row_weights @ masks[match].astype(boxes.dtype) @ column_weights.T
+        mask = masks[match].astype(boxes.dtype)
+        return jnp.einsum("ph,hw,qw->pq", row_weights, mask, column_weights, precision=lax.Precision.HIGHEST)
 
     return lax.map(project, (rows, columns, matches))  # one after another: R masks of the canvas are large
 

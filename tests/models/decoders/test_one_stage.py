@@ -59,7 +59,7 @@ def test_outputs_detections_losses_and_gradients_equal_torchvisions(x64, name):
 
 
 def targets(numbers, places, examples):
-    """Targets of the first two of so many images; what is padding, and the masked others, have arbitrary values."""
+    """Targets of the first two of so many images; boxes of padding and of the masked others are NaN."""
     rng = np.random.default_rng(len(numbers) + places)
     boxes, labels = rng.uniform(0, 32, (examples, places, 4)), rng.integers(1, 5, (examples, places))
     valid = np.arange(places)[None] < np.asarray([*numbers, *[places] * (examples - 2)])[:, None]
@@ -67,6 +67,7 @@ def targets(numbers, places, examples):
         boxes[i, :number], labels[i, :number] = BOXES[:number], np.arange(1, number + 1)
     mask, masks = np.arange(examples) < 2, rng.integers(0, 2, (examples, places, 32, 32))
     masks[:2, :3] = 1
+    boxes[~(valid & mask[:, None])] = np.nan
     return Targets(*map(jnp.asarray, (boxes, labels, valid, mask.astype(float), masks.astype(np.uint8))))
 
 
@@ -112,6 +113,9 @@ def test_layers_before_the_trained_ones_are_frozen():
     assert not net.is_frozen("fpn/p6/kernel")
     with pytest.raises(ValueError, match="trainable_layers: expected None, 0, 1, 2, 3, 4 or 5, got 6"):
         create_model("retinanet", trainable_layers=6)
+    no_room = Targets(*(jnp.zeros(shape) for shape in ((2, 0, 4), (2, 0), (2, 0), (2,))))
+    with pytest.raises(ValueError, match=r"expected room for at least one box, valid or not, got boxes \[2, 0, 4\]"):
+        net.init(jax.random.key(0), jnp.zeros((2, 32, 32, 3)), train=True, targets=no_room)
     with pytest.raises(ValueError, match="levels: expected p"):
         create_model("retinanet", levels=("stage2", "pool", "p6"))
 
