@@ -13,7 +13,17 @@ old_names.install()
 if TYPE_CHECKING:
     from resnet_jax.analysis.summary import Summary, summary
     from resnet_jax.create import create_model
-    from resnet_jax.models import Feature, ModelSpec, Outputs, feature_info, get_spec, list_models
+    from resnet_jax.models import (
+        Detections,
+        Feature,
+        ModelSpec,
+        Outputs,
+        SegmentationOutputs,
+        Targets,
+        feature_info,
+        get_spec,
+        list_models,
+    )
     from resnet_jax.steps import make_eval_step, make_train_step
     from resnet_jax.training.state import TrainState
     from resnet_jax.types import Preprocess, Pretrained
@@ -23,12 +33,15 @@ if TYPE_CHECKING:
 __version__ = "0.2.0.dev0"
 
 __all__ = [
+    "Detections",
     "Feature",
     "ModelSpec",
     "Outputs",
     "Preprocess",
     "Pretrained",
+    "SegmentationOutputs",
     "Summary",
+    "Targets",
     "TrainState",
     "create_model",
     "feature_info",
@@ -46,7 +59,7 @@ __all__ = [
 # Imported at first use, so that the command line starts, and answers --help and mistakes, without JAX.
 _MODULES = {
     **dict.fromkeys(("Summary", "summary"), "analysis"),
-    **dict.fromkeys(("Feature", "ModelSpec", "Outputs"), "models"),
+    **dict.fromkeys(("Detections", "Feature", "ModelSpec", "Outputs", "SegmentationOutputs", "Targets"), "models"),
     "create_model": "create",
     **dict.fromkeys(("feature_info", "get_spec", "list_models"), "models"),
     "TrainState": "training.state",
