@@ -56,6 +56,8 @@ class FCOS(OneStageDetector):
         super().__post_init__()
         if any(len(sizes) != 1 for sizes in self.sizes_by_level()):
             raise ValueError(f"anchor_sizes: expected one size for each level, got {self.anchor_sizes}")
+        if min(sizes[0] for sizes in self.sizes_by_level()) <= 1:  # rounded to whole pixels, half of 1 is 0
+            raise ValueError(f"anchor_sizes: expected more than 1 pixel, got {self.sizes_by_level()}")
 
     @nn.nowrap
     def default_sizes(self, stride: int) -> tuple[float, ...]:

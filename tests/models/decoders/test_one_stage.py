@@ -18,7 +18,7 @@ from resnet_jax.models.decoders.retinanet import RetinaNetHead
 from resnet_jax.weights.convert import to_variables
 from resnet_jax.weights.names import Names
 
-SMALL = {"num_classes": 5, "fpn_features": 8, "head_depth": 1, "levels": ("stage1", "p6"), "frozen_norms": "all"}
+SMALL = {"num_classes": 5, "fpn_features": 8, "head_depth": 1, "levels": ("stage2", "p6"), "frozen_norms": "all"}
 COUNTS = {
     "retinanet_resnet50_fpn": 34_014_999,
     "retinanet_resnet50_fpn_v2": 38_198_935,
@@ -76,7 +76,7 @@ BOXES = np.array([[4, 4, 20, 25], [10, 5, 30, 30], [1, 15, 10, 31]])
 
 @pytest.mark.parametrize("kind", ["retinanet", "fcos"])
 def test_padding_and_masked_examples_change_nothing(x64, kind):
-    backbone = recipe.small("cifar_resnet8", 1, 1, dtype=jnp.float64, param_dtype=jnp.float64)
+    backbone = recipe.small("cifar_resnet8", 1, 2, dtype=jnp.float64, param_dtype=jnp.float64)
     net = create_model(kind, backbone=backbone, **SMALL, head_groups=2)
     images = jnp.asarray(np.random.default_rng(0).standard_normal((3, 32, 32, 3)))
     variables = recipe.variables(net, np.float64)
@@ -95,7 +95,7 @@ def test_padding_and_masked_examples_change_nothing(x64, kind):
     for numbers in ((3, 1), (0, 0), (0, 2)):
         few, many = run(images[:2], targets(numbers, 3, 2)), run(images, targets(numbers, 9, 3))
         jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-12, atol=1e-12), few, many)
-        assert few[1]["classification"] > 0
+        assert few[1]["classification"] > 0 and all(np.isfinite(x).all() for x in jax.tree.leaves(few))
 
 
 @pytest.mark.parametrize("name", COUNTS)
@@ -128,3 +128,5 @@ def test_sizes_of_anchors_may_be_lists_or_numbers():
         create_model("fcos", backbone=backbone, levels=["stage2", "p6"], anchor_sizes=[8])
     with pytest.raises(ValueError, match="anchor_sizes: expected one size for each level"):
         create_model("fcos", backbone=backbone, levels=["stage2"], anchor_sizes=[[8, 16]])
+    with pytest.raises(ValueError, match="anchor_sizes: expected more than 1 pixel, got "):
+        create_model("fcos", backbone="cifar_resnet8", levels=["stage1"])
