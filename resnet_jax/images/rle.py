@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 UPSAMPLING = 5  # the rasteriser rounds corners to a fifth of a pixel
+FARTHEST = 1e8  # pixels: coordinates of polygons are less, so that whole numbers of 64 bits hold their products
 ROUNDS = 13  # 5-bit digits of the longest count that the text form may have
 
 
@@ -31,6 +32,10 @@ class RLE:
         counts = np.asarray(self.counts, np.int64)
         if counts.ndim != 1 or (counts < 0).any():
             raise ValueError(f"expected run lengths of at least 0, got {_shown(counts)}")
+        if counts.max(initial=0) > height * width:  # sums of such lengths may wrap around to the right one
+            raise ValueError(
+                f"expected run lengths of at most {height} x {width} = {height * width}, got {counts.max()}"
+            )
         if (total := int(counts.sum())) != height * width:
             raise ValueError(f"expected run lengths that add up to {height} x {width} = {height * width}, got {total}")
         object.__setattr__(self, "size", (height, width))
@@ -218,6 +223,8 @@ def from_coco(segmentation: Any, size: tuple[int, int]) -> RLE:
         if isinstance(counts, str | bytes):
             return from_string(counts, size)
         if isinstance(counts, list) and all(isinstance(x, int) for x in counts):
+            if not all(abs(x) < 2**63 for x in counts):
+                raise ValueError(f"expected run lengths of 0 to {size[0] * size[1]}, got {_shown(counts)}")
             return RLE(size, np.array(counts, np.int64))
     elif isinstance(segmentation, list):
         return from_polygons(segmentation, size)
@@ -259,9 +266,9 @@ def _corners(polygon: Any) -> np.ndarray:
     """Corners on the fine grid, int64 [n, 2], rounded as C casts: towards 0 after 0.5 is added."""
     try:
         values = np.asarray(polygon, np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"expected a polygon as x, y, x, y, ..., got {_shown(polygon)}") from error
-    if values.ndim != 1 or len(values) < 6 or len(values) % 2 or not (np.abs(values) < 1e8).all():
+    if values.ndim != 1 or len(values) < 6 or len(values) % 2 or not (np.abs(values) < FARTHEST).all():
         raise ValueError(f"expected a polygon as x, y of at least three corners, got {_shown(polygon)}")
     return (UPSAMPLING * values + 0.5).astype(np.int64).reshape(-1, 2)
 

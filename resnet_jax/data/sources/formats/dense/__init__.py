@@ -67,12 +67,16 @@ def open_dense(
     problems = Problems(skip_invalid)
     places = [annotations] if isinstance(annotations, str | Path) else annotations
     named = None if places is None else [_existing(root, place, "annotations") for place in places]
-    if masks is not None:
-        if label_kind != "pixels" or named is not None:
-            raise ValueError(f"masks={str(masks)!r} is for label_kind='pixels', without annotations")
-        parts = open_masks(root, _existing(root, masks, "masks"), problems)
-    else:
-        parts = _open(root, named, label_kind, problems)
+    if masks is not None and (label_kind != "pixels" or named is not None):
+        raise ValueError(f"masks={str(masks)!r} is for label_kind='pixels', without annotations")
+    try:
+        if masks is not None:
+            parts = open_masks(root, _existing(root, masks, "masks"), problems)
+        else:
+            parts = _open(root, named, label_kind, problems)
+    except ValueError:
+        problems.check()  # these come first: they may be why nothing is left over
+        raise
     problems.check()
     if "train" not in parts:
         raise ValueError(f"{root} has the splits {', '.join(parts)}, but none to train on")

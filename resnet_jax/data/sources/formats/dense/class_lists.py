@@ -10,6 +10,7 @@ import yaml
 from resnet_jax.errors import composed, one_line
 
 TEXTS = ("classes.txt", "labels.txt", "class_names.txt", "obj.names", "labelmap.txt")
+MOST = 100_000  # classes that a number may stand for
 YAMLS = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 
 
@@ -51,10 +52,18 @@ def names_in(file: Path, contents: dict[str, Any]) -> tuple[str, ...]:
         if sorted(names, key=str) != sorted(range(len(names)), key=str):
             raise ValueError(f"{file}: expected names of the classes 0 to {len(names) - 1}, got {list(names)}")
         names = [names[label] for label in range(len(names))]
-    if names is None and isinstance(contents.get("nc"), int):
-        names = list(range(contents["nc"]))
-    if not isinstance(names, list):
-        raise ValueError(f"{file}: expected a list of names, got {names!r}")
+    if names is None and isinstance(count := contents.get("nc"), int):
+        if not 1 <= count <= MOST:
+            raise ValueError(f"{file}: expected nc of 1 to {MOST:,} classes, got {count}")
+        names = list(range(count))
+    # Anchors make lists in lists of any number of values from a few lines: no text is made of them.
+    if not isinstance(names, list) or not all(isinstance(name, str | int | float) for name in names):
+        kind = (
+            f"one that has others than texts and numbers ({len(names)})"
+            if isinstance(names, list)
+            else type(names).__name__
+        )
+        raise ValueError(f"{file}: expected a list of names, got {kind}")
     return _checked(file, [str(name).strip() for name in names])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,10 +20,10 @@ from resnet_jax.data.sources.dense import DenseSource
 from resnet_jax.data.sources.formats.dense.images import ImageFinder
 from resnet_jax.data.sources.formats.dense.objects import ObjectList, Objects
 from resnet_jax.data.sources.formats.dense.parts import dense_source
-from resnet_jax.data.sources.formats.dense.problems import Problems, check_box
+from resnet_jax.data.sources.formats.dense.problems import Problems, check_box, check_size
 from resnet_jax.data.sources.formats.splits import split_in
 from resnet_jax.errors import composed, one_line
-from resnet_jax.images.rle import from_coco
+from resnet_jax.images.rle import FARTHEST, from_coco
 
 KEYS = ("images", "annotations", "categories")
 
@@ -117,9 +118,9 @@ def _categories(file: Path, categories: Sequence[Any]) -> dict[int, str]:
     for place, category in enumerate(categories):
         number, name = (category.get(key) for key in ("id", "name")) if isinstance(category, dict) else (None, None)
         if not _is_whole(number) or not isinstance(name, str) or not name.strip():
-            raise ValueError(f"{file}: expected an id and a name of category {place}, got {category!r}")
+            raise ValueError(f"{file}: expected an id and a name of category {place}, got {repr(category)[:200]}")
         if number in names or composed(name) in names.values():
-            raise ValueError(f"{file}: category {place} has the id or name of another: {number} {name!r}")
+            raise ValueError(f"{file}: category {place} has the id or name of another: {number} {name[:200]!r}")
         names[number] = composed(name)
     if not names:
         raise ValueError(f"{file} has no categories")
@@ -174,6 +175,7 @@ class _Reader:
             raise ValueError(f"expected a file_name, got {name!r}")
         if not all(_is_whole(side) and side > 0 for side in (height, width)):
             raise ValueError(f"expected height and width in pixels, got {height!r} and {width!r}")
+        check_size(height, width)
         return Image(number, self._finder.find(name, self._file, self._split), ObjectList((height, width)))
 
     def _object(self, place: int, record: Any, images: Mapping[int, Image | None], seen: set[Any]) -> None:
@@ -182,12 +184,15 @@ class _Reader:
         try:
             if not isinstance(record, dict):
                 raise ValueError(f"expected an object of JSON, got {record!r}")
-            if not isinstance(number, int | str) or number in seen:
-                raise ValueError("another annotation has this id" if number in seen else "expected a number as id")
+            if not isinstance(number, int | str):
+                raise ValueError(f"expected a number as id, got {number!r}")
+            if number in seen:
+                raise ValueError("another annotation has this id")
             seen.add(number)
-            if record.get("image_id") not in images:
-                raise ValueError(f"no image has the id {record.get('image_id')!r}")
-            if (image := images[record["image_id"]]) is None:
+            image_id = record.get("image_id")
+            if not isinstance(image_id, int) or image_id not in images:
+                raise ValueError(f"no image has the id {image_id!r}")
+            if (image := images[image_id]) is None:
                 return
             self._add(where, record, image.objects)
         except (ValueError, TypeError) as error:
@@ -243,9 +248,14 @@ def _polygon(values: Any) -> np.ndarray:
         raise ValueError("expected polygons of finite numbers, x y x y ...")
     if len(values) < 6:
         raise ValueError(f"expected polygons of at least 3 points, got {len(values) // 2}")
-    polygon = np.array(values, np.float64)
+    try:
+        polygon = np.array(values, np.float64)
+    except OverflowError:  # JSON has whole numbers of any length
+        polygon = np.array([math.inf])
     if not np.isfinite(polygon).all():
         raise ValueError("expected polygons of finite numbers, x y x y ...")
+    if (largest := np.abs(polygon).max()) >= FARTHEST:
+        raise ValueError(f"expected corners of polygons below {FARTHEST:g} pixels, got {largest:g}")
     return polygon
 
 
@@ -289,4 +299,5 @@ def _is_whole(value: Any) -> TypeGuard[int]:
 
 
 def _is_number(value: Any) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether a value is a finite number. JSON has whole numbers of any length; those that no float holds are not."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from resnet_jax.images.decoding import MAX_PIXELS, MAX_SIDE
+
 SHOWN = 5  # problems in a message
+LONGEST = 400  # characters of a place, and of a problem: values in files may have any length
 OVERHANG = 1.0  # pixels that a box may reach beyond its image: annotators round
 
 
@@ -20,7 +23,7 @@ class Problems:
 
     def add(self, place: str, problem: str) -> None:
         """`place` names the file, and the line or id."""
-        self.messages.append(f"{place}: {problem}")
+        self.messages.append(f"{_shortened(place)}: {_shortened(problem)}")
 
     def check(self) -> None:
         """Raises ValueError with the first problems, if there are any and they are not skipped."""
@@ -37,6 +40,10 @@ class Problems:
         return tuple(notes)
 
 
+def _shortened(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 60]}...{text[-57:]}"
+
+
 def _counted(messages: Sequence[str], one: str, several: str = "") -> str:
     count = len(messages)
     return f"{count:,} {one} is" if count == 1 else f"{count:,} {several or one + 's'} are"
@@ -45,6 +52,13 @@ def _counted(messages: Sequence[str], one: str, several: str = "") -> str:
 def _listed(messages: Sequence[str]) -> str:
     more = f"; and {len(messages) - SHOWN:,} more" if len(messages) > SHOWN else ""
     return "; ".join(messages[:SHOWN]) + more
+
+
+def check_size(height: float, width: float) -> None:
+    """Raises ValueError unless an image of this height and width in pixels can be read."""
+    if min(height, width) < 1 or max(height, width) > MAX_SIDE or height * width > MAX_PIXELS:
+        expected = f"sides of 1 to {MAX_SIDE:,} pixels and at most {MAX_PIXELS:,} pixels"
+        raise ValueError(f"expected an image with {expected}, got width {width!r} and height {height!r}")
 
 
 def check_box(box: Sequence[float], size: tuple[int, int], place: str, problems: Problems) -> list[float] | None:

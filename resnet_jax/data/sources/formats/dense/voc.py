@@ -14,7 +14,7 @@ from resnet_jax.data.sources.formats.dense.images import ImageFinder
 from resnet_jax.data.sources.formats.dense.mask_folders import mask_source
 from resnet_jax.data.sources.formats.dense.objects import ObjectList, Objects
 from resnet_jax.data.sources.formats.dense.parts import dense_source
-from resnet_jax.data.sources.formats.dense.problems import Problems, check_box
+from resnet_jax.data.sources.formats.dense.problems import Problems, check_box, check_size
 from resnet_jax.data.sources.formats.splits import split_of
 from resnet_jax.errors import composed, one_line
 
@@ -129,11 +129,10 @@ def _read_xml(file: Path, name: str, finder: ImageFinder, problems: Problems) ->
     """Raises ValueError for a file that is not such XML, or whose image is missing."""
     try:
         tree = ElementTree.fromstring(file.read_bytes())
-    except ElementTree.ParseError as error:
+    except (ElementTree.ParseError, LookupError) as error:  # LookupError: an unknown encoding
         raise ValueError(f"not valid XML: {one_line(error)}") from None
     width, height = (_number(tree.find("size"), side, "size") for side in ("width", "height"))
-    if min(width, height) < 1:
-        raise ValueError(f"expected a size in pixels, got width {width:g} and height {height:g}")
+    check_size(height, width)
     file_name = (tree.findtext("filename") or "").strip()
     try:
         path = finder.find(file_name or name, file, "train")

@@ -137,6 +137,8 @@ def _yaml_splits(
     for split in SPLITS:
         values = contents.get(split)
         paths: set[Path] = set()
+        if not isinstance(values, str | list | None):
+            raise ValueError(f"{file}: expected {split} to be a folder or a list of them, got {values!r}")
         for value in [values] if isinstance(values, str) else values or ():
             place = _split_place(str(value), (base, file.parent, finder.root))
             if place is None and split == "train":

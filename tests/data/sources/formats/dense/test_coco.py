@@ -126,11 +126,24 @@ def test_an_invalid_annotation_is_named_or_skipped(root, changes, message):
         assert "instances.json, annotation" in dataset.notes[0]
 
 
+HUGE = 10**400  # a whole number that no float holds; JSON may have it
+INVALID |= {
+    "huge": ({"bbox": [1, 2, HUGE, 6]}, "annotation 1: expected a bbox of four finite numbers"),
+    "huge corner": ({"segmentation": [[HUGE, 2, 3, 4, 5, 6]]}, "annotation 1: expected polygons of finite numbers"),
+    "far": ({"segmentation": [[1, 2, 2e9, 4, 5, 6]]}, r"expected corners of polygons below 1e\+08 pixels, got 2e\+09"),
+    "huge run": ({"segmentation": RLE_OFF | {"counts": [HUGE]}}, "expected run lengths of 0 to 768, got"),
+    "wraps": ({"segmentation": RLE_OFF | {"counts": [2**62] * 4 + [768]}}, "expected run lengths of at most .* = 768"),
+    "id type": ({"id": [1]}, r"expected a number as id, got \[1\]"),
+    "image type": ({"image_id": [5]}, r"annotation 1: no image has the id \[5\]"),
+    "long": ({"image_id": "x" * 10**6}, r"annotation 1: no image has the id 'x{50,400}\.\.\.x{50,60}'"),
+}
 INVALID_IMAGES = {
     "missing": ({"file_name": "z.png"}, "image 5: no image 'z.png' below"),
     "same file": ({"file_name": "b.png"}, "image 6: .*b.png is image 5 too"),
     "duplicate": ({"id": 6}, "image 6: another image has this id"),
     "height": ({"height": 0}, "image 5: expected height and width in pixels, got 0 and 32"),
+    "pixels": ({"height": 10**6, "width": 10**6}, "image 5: .* at most 134,217,728 pixels, got width 1000000 and"),
+    "huge": ({"height": HUGE}, "image 5: expected an image with sides of 1 to 65,535 pixels .*, got width 32 and"),
     "no name": ({"file_name": None}, "image 5: expected a file_name, got None"),
     "no id": ({"id": None}, "image at position 0: expected a whole number as id, got None"),
 }
@@ -201,3 +214,11 @@ def test_ids_of_images_and_categories_follow_the_examples(root):
     assert chosen.category_ids == (90, 7) and chosen.image_id(1) == 6
     more = open_loader(dataset, "train", image_size=32, known_classes=("owl", "cat", "dog"))
     assert more.category_ids == () and more.image_id(0) == 5
+
+
+def test_invalid_annotations_are_named_where_nothing_is_left_over(root):
+    write(root, coco(NAMES, [{"segmentation": [[1, 2, 3, 4]]}]))
+    with pytest.raises(ValueError, match="annotation 1: expected polygons of at least 3 points"):
+        open_dataset(path=str(root), label_kind="pixels")
+    with pytest.raises(ValueError, match="has boxes without masks"):
+        open_dataset(path=str(root), label_kind="pixels", skip_invalid=True)

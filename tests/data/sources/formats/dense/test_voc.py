@@ -45,7 +45,13 @@ INVALID = {
     "number": (voc_xml("a", [("cat", "x", 3, 4, 9)]), "object 1: expected a finite number as bndbox/xmin, got 'x'"),
     "nan": (voc_xml("a", [("cat", 1, "nan", 4, 9)]), "object 1: expected a finite number as bndbox/ymin, got 'nan'"),
     "name": (voc_xml("a", [("", 1, 1, 4, 9)]), "a.xml, object 1: expected a name"),
-    "size": (voc_xml("a", [], (0, 0)), "a.xml: expected a size in pixels, got width 0 and height 0"),
+    "size": (voc_xml("a", [], (0, 0)), "a.xml: expected an image with sides of 1 to .*, got width 0.0 and height 0.0"),
+    "large": (voc_xml("a", [], ("1e300", 9)), "a.xml: expected an image with sides of 1 to 65,535 pixels"),
+    "encoding": ('<?xml version="1.0" encoding="bogus"?><a/>', "a.xml: not valid XML: unknown encoding: bogus"),
+    "entities": (
+        '<!DOCTYPE a [<!ENTITY a SYSTEM "file:///etc/passwd">]>' + voc_xml("a", [("&a;", 1, 1, 4, 9)]),
+        "a.xml: not valid XML: undefined entity &a;",
+    ),
     "no size": ("<annotation><object/></annotation>", "a.xml: expected a finite number as size/width, got None"),
 }
 

@@ -1,5 +1,7 @@
 """YOLO's text files: boxes, polygons, splits; and what is wrong in them."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from dense_sets import HEIGHT, WIDTH, write_pictures
@@ -91,6 +93,10 @@ def test_an_invalid_line_is_named_or_skipped(tmp_path, line, message):
     assert len(dataset.examples("train").annotations(0)) == (2 if "1.1" in message else 1)
 
 
+# Each of the lists b to h has the one before nine times: h stands for 9**8 texts.
+LISTS = ("[x, x, x]", "".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in pairwise("abcdefgh")))
+
+
 @pytest.mark.parametrize(
     ("yaml", "message"),
     [
@@ -99,6 +105,9 @@ def test_an_invalid_line_is_named_or_skipped(tmp_path, line, message):
         ("train: nowhere\nnames: [a, b]", "data.yaml: train is 'nowhere', which is not there"),
         ("names: [a, b]", "data.yaml: expected images to train on"),
         ("train: [", "data.yaml is not valid YAML"),
+        ("train: 5\nnames: [a]", "data.yaml: expected train to be a folder or a list of them, got 5"),
+        ("train: .\nnc: 1000000000", "data.yaml: expected nc of 1 to 100,000 classes, got 1000000000"),
+        (f"a: &a {LISTS[0]}\n{LISTS[1]}names: [*h]\ntrain: .", "data.yaml: expected a list of names, got one that has"),
     ],
 )
 def test_an_invalid_yaml_is_named(tmp_path, yaml, message):
