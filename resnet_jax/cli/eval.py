@@ -88,7 +88,7 @@ def make_request(values: dict[str, Any]) -> Request:
     if place(result.data) == place(trained):
         return result
     # These fields describe the run's own data, and no other.
-    names = ("class_names", "classes", "labels", "label_column", "image_column")
+    names = ("class_names", "classes", "labels", "label_column", "image_column", "annotations", "masks")
     return fill(result, dict.fromkeys(f"data.{name}" for name in names if f"data.{name}" not in values))
 
 

@@ -21,8 +21,8 @@ DESCRIPTION = """Train a residual network: --workdir is the run's folder. The sa
 Options override the config that --config names, or the default run's. Lists of numbers take spaces or commas."""
 # Fields of a config that describe one dataset, and no other.
 OF_DATA = (
-    "name", "path", "data_dir", "labels", "label_column", "image_column", "train_split", "test_split", "holdout",
-    "class_names", "classes", "per_class",
+    "name", "path", "data_dir", "labels", "label_column", "image_column", "annotations", "masks",
+    "train_split", "test_split", "holdout", "class_names", "classes", "per_class",
 )  # fmt: skip
 
 

@@ -33,7 +33,13 @@ from resnet_jax.tasks.protocol import (
 from resnet_jax.tasks.score_table import score_table
 from resnet_jax.types import Array, Batch, LabelKind
 
-NUMBERS = ("ap", "ap50", "ap75")  # of each class in a table
+NUMBERS = ("ap", "ap50", "ap75")  # of each class in a table, and in the lines of a training
+
+
+def _title(name: str) -> str:
+    """ "mask_ap_small" -> "mask AP small"."""
+    words = name.split("_")
+    return " ".join(word.upper() if word.startswith(("ap", "ar")) else word for word in words)
 
 
 @dataclass(frozen=True)
@@ -50,14 +56,8 @@ class Detection(BaseTask):
     name: ClassVar[str] = "detection"
     label_kind: ClassVar[LabelKind] = "boxes"
     measures: ClassVar[Mapping[str, int]] = dict.fromkeys(RESULTS, 1)
-    titles: ClassVar[Mapping[str, str]] = {
-        "ap": "AP",
-        "ap50": "AP50",
-        "ap75": "AP75",
-        "mask_ap": "mask AP",
-        "mask_ap50": "mask AP50",
-        "mask_ap75": "mask AP75",
-    }
+    titles: ClassVar[Mapping[str, str]] = {name: _title(name) for name in RESULTS if name.endswith(NUMBERS)}
+    eval_titles: ClassVar[Mapping[str, str]] = {name: _title(name) for name in RESULTS}
 
     @property
     def num_outputs(self) -> int:

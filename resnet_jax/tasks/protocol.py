@@ -95,6 +95,7 @@ class Task(Protocol):
     label_kind: ClassVar[LabelKind]  # of the labels that are read from the data
     measures: ClassVar[Mapping[str, int]]  # metrics that "best" may be chosen by: 1 if higher is better, else -1
     titles: ClassVar[Mapping[str, str]]  # metrics' names for people, such as "top-1"; default: the metric's own name
+    eval_titles: ClassVar[Mapping[str, str]]  # likewise, of metrics that lines of a training do not show
 
     @property
     def num_outputs(self) -> int:
@@ -253,6 +254,7 @@ class BaseTask:
     label_kind: ClassVar[LabelKind] = "class"
     measures: ClassVar[Mapping[str, int]] = {"loss": -1}
     titles: ClassVar[Mapping[str, str]] = {}
+    eval_titles: ClassVar[Mapping[str, str]] = {}
 
     def for_data(self, source: LabelledSource, options: TaskOptions) -> Self:
         return self

@@ -14,7 +14,10 @@ from hub_folder import write_hub_folder
 
 from resnet_jax.analysis import confusion
 from resnet_jax.checkpoints.reader import open_checkpoint
+from resnet_jax.cli.eval import make_request
 from resnet_jax.cli.main import main
+from resnet_jax.config import Config, DataConfig
+from resnet_jax.config.io import to_dict
 from resnet_jax.runs.starting import opening
 
 
@@ -122,6 +125,14 @@ def test_eval_takes_other_data_by_the_names_of_its_classes(trained, tmp_path, di
     write_classes(tmp_path / "other", digits, (4,), 0, 3)
     error = mistake(capsys, "eval", trained, "--data.path", tmp_path / "other", "--split", "train")
     assert "unknown classes digit4; expected those of the net: digit0, digit1, digit7" in error
+
+
+def test_annotations_of_a_run_are_not_those_of_other_data(tmp_path):
+    data = DataConfig(path="pictures", annotations=("a.json",), image_size=64)
+    (tmp_path / "config.json").write_text(json.dumps({"config": to_dict(Config(task="detection", data=data))}))
+    runs = {"runs": (str(tmp_path),)}
+    assert make_request(runs).data == data
+    assert make_request({**runs, "data.path": "others"}).data == DataConfig(path="others", image_size=64)
 
 
 @pytest.mark.slow

@@ -105,7 +105,9 @@ def test_fine_tuning_takes_net_and_data_of_the_run_where_nothing_is_said(tmp_pat
     monkeypatch.chdir(tmp_path)
     source = Config(
         model=ModelConfig(name="resnet18", stem="cifar"),
-        data=DataConfig(path="pictures", image_size=64, channels=3, interpolation="bicubic", classes=("a", "b")),
+        data=DataConfig(
+            path="pictures", image_size=64, channels=3, interpolation="bicubic", classes=("a", "b"), masks="m"
+        ),
         optim=OptimConfig(peak_lr=0.3),
     )
 

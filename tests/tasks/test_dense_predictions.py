@@ -77,3 +77,9 @@ def test_results_have_the_ids_of_the_data():
     assert Detection(classes=CLASSES).restored({}).record() == {}
     with pytest.raises(ValueError, match="expected the record of a detection with 3 category_ids, got"):
         task.restored({"category_ids": [1, 2]})
+
+
+def test_numbers_have_titles_and_lines_of_a_training_have_six():
+    assert [*Detection.titles.values()] == ["AP", "AP50", "AP75", "mask AP", "mask AP50", "mask AP75"]
+    assert Detection.eval_titles["mask_ap_small"] == "mask AP small" and Detection.eval_titles["ar100"] == "AR100"
+    assert Detection.eval_titles.keys() == Detection.measures.keys()

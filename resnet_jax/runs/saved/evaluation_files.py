@@ -89,7 +89,8 @@ def evaluation_lines(
     """
     task = result.task
     metrics = {name: value for name, value in result.metrics.items() if "/" not in name}
-    numbers = "  ".join(f"{task.titles.get(name, name)} {decimals(value)}" for name, value in metrics.items())
+    titles = {**task.titles, **task.eval_titles}
+    numbers = "  ".join(f"{titles.get(name, name)} {decimals(value)}" for name, value in metrics.items())
     return [
         *(f"skipped {reason}" for reason in source.skipped.values()),
         f"{heading}: {numbers}",
