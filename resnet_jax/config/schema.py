@@ -148,7 +148,7 @@ class DataConfig:
     )
     scale_jitter: tuple[float, float] | None = option(
         None,
-        "segmentation and detection: least and greatest size of training images, 1 fits the canvas; random windows",
+        "with boxes or label maps: least and greatest size of training images, 1 fits the canvas; random windows",
         SCALES,
         none="off",
     )

@@ -1,6 +1,8 @@
 """The core of the training step: gradients, norms and random keys."""
 
+import re
 from dataclasses import replace
+from functools import partial
 
 import flax.linen as nn
 import jax
@@ -11,10 +13,18 @@ import pytest
 from small_steps import MODEL, TX, Linear, batch, close, fresh
 
 from resnet_jax import Outputs, make_train_step
+from resnet_jax.distributed.devices import MODES, Parallel
 from resnet_jax.metrics.typed import Last, results
 from resnet_jax.tasks import Term
 from resnet_jax.training import metrics
-from resnet_jax.training.core import _ratio
+from resnet_jax.training.core import (
+    _ratio,
+    core_step,
+    differentiate,
+    forward_totals,
+    mean_gradient,
+    mean_gradient_in_one_pass,
+)
 from resnet_jax.training.state import TrainState
 from resnet_jax.training.step import make_step
 
@@ -111,3 +121,47 @@ def test_terms_of_several_weights_and_sown_losses_add_up(x64):
 def test_a_weight_that_is_nan_or_negative_is_no_weight_of_zero():
     ratios = [float(_ratio(jnp.float32(4), jnp.float32(weight))) for weight in (2, 0, -1, np.nan)]
     np.testing.assert_array_equal(ratios, [2, 0, np.nan, np.nan])
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("devices", [1, 2, 4])
+def test_one_backward_pass_equals_one_for_each_weight(x64, mode, devices):
+    """Terms averaged over examples, by a weight, and by a weight of 0 that has a least one; a shard without weight."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((8, 1, 2, 1))
+    batch = {"image": x, "label": np.array([0, 0, 1, 3, 0, 2, 5, 0.0]), "mask": (np.arange(8) < 7).astype(float)}
+    model, tx = Sowing(), optax.sgd(1.0)
+
+    def objective(outputs, batch, axis_name):
+        first, second = outputs.logits[:, 0] ** 2, outputs.logits[:, 1] ** 3
+        mask = batch["mask"].astype(float)
+        weights, none = batch["label"] * mask, jnp.zeros(())
+        terms = {"mean": Term((first * mask).sum()), "weighted": Term((second * weights).sum(), weights.sum())}
+        terms["rare"] = Term((first * second * mask).sum(), none, least_weight=3.0)
+        return terms | {"absent": Term(none * first.sum(), none)}, {}
+
+    totals = forward_totals(model, objective, "data")
+    state = replace(TrainState.create(model, tx, jax.random.key(0), x), params={"w": jnp.array([0.5, -1.5])})
+    parallel = Parallel(mode, jax.devices()[:devices])
+    results, collectives = [], []
+    for gradient in (mean_gradient_in_one_pass(totals, "data"), mean_gradient(differentiate(totals), "data")):
+        step = parallel.map(core_step(gradient, tx, axis_name="data"))
+        inputs = parallel.replicate(state), parallel.shard(batch)
+        results.append(jax.device_get(step(*inputs)))
+        collectives.append(_collectives(step, *inputs))
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-13, atol=1e-14), *results)
+    w, flat, weights = np.array([0.5, -1.5]), x.reshape(8, 2)[:7], batch["label"][:7]
+    a, b = flat.T
+    expected = [
+        2 * w[0] * (a**2).mean() + 2 * w[0] * w[1] ** 3 * (a**2 * b**3).sum() / 3 + w[0],
+        3 * w[1] ** 2 * (b**3 * weights).sum() / weights.sum()
+        + 3 * w[0] ** 2 * w[1] ** 2 * (a**2 * b**3).sum() / 3
+        + w[1],
+    ]
+    np.testing.assert_allclose(results[0][0].params["w"], w - expected, rtol=1e-12)
+    assert collectives == [2, 1]
+
+
+def _collectives(step, state, batch):
+    """The number of `all-reduce`s of a compiled step: XLA combines those that do not wait for each other."""
+    return len(re.findall(r" all-reduce(?:-start)?\(", step.lower(state, batch).compile().as_text()))

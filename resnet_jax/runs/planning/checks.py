@@ -13,17 +13,19 @@ import numpy as np
 
 from resnet_jax.config import Config
 from resnet_jax.data import Loader, MemoryLoader
+from resnet_jax.data.loading.dense import DenseLoader
 from resnet_jax.data.sources.label_kinds import compact
 from resnet_jax.data.sources.subsets import Subset, labels_of
 from resnet_jax.errors import did_you_mean, one_of
 from resnet_jax.evaluation.evaluate import checked_results
 from resnet_jax.files import expanded
+from resnet_jax.metrics.coco import MASK_PREFIX
 from resnet_jax.models import get_spec, list_models, shapes
 from resnet_jax.models.inspect import backbone_of
 from resnet_jax.models.phases import Gated
 from resnet_jax.runs.planning.optimizer import check_patterns, frozen
 from resnet_jax.tasks import Task
-from resnet_jax.training.core import forward_totals, step_rngs
+from resnet_jax.training.core import batch_inputs, forward_totals, step_rngs
 from resnet_jax.training.freeze import keep_statistics
 from resnet_jax.training.objective import Objective
 from resnet_jax.training.optim import PathPredicate
@@ -77,13 +79,13 @@ def check_objective(
       TypeError, ValueError: its terms or metrics are none (see `training.objective`), or the terms have several weights
         and `gradient_flow` needs one.
     """
-    labels = first_labels(train, 2)
+    first = first_batch(train, 2)
 
     def totals() -> Any:
-        key = jax.random.key(0)
-        images = jnp.zeros((len(labels), *train.image_shape), jnp.float32)
-        batch = {"image": images, "label": jnp.zeros(labels.shape, labels.dtype)}
-        batch |= {"mask": jnp.ones(len(labels), jnp.float32), "index": jnp.arange(len(labels))}
+        key, count = jax.random.key(0), len(first["label"])
+        batch = {name: jnp.zeros(x.shape, x.dtype) for name, x in first.items()}
+        batch |= {"image": jnp.zeros((count, *train.image_shape), jnp.float32)}
+        batch |= {"mask": jnp.ones(count, jnp.float32), "index": jnp.arange(count)}
         arrays = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), dict(variables))
         rngs = step_rngs(key, key)
         return forward_totals(model, objective, None)(arrays["params"], arrays.get("batch_stats", {}), batch, rngs)
@@ -92,6 +94,14 @@ def check_objective(
     if gradient_flow and len(sums) > 1:
         names = ", ".join(name or "the mean over examples" for name in sums)
         raise ValueError(f"--train.gradient-flow: expected terms of one weight, got {len(sums)}: {names}")
+
+
+def first_batch(loader: Loader, count: int) -> dict[str, np.ndarray]:
+    """A batch of the first `count` examples without their images; of label maps and boxes, as training has it."""
+    if isinstance(loader, DenseLoader):
+        batch = next(loader.eval_batches(min(count, loader.num_examples)))
+        return {name: np.asarray(x) for name, x in batch.items() if name != "image"}
+    return {"label": first_labels(loader, count)}
 
 
 def first_labels(loader: Loader, count: int) -> np.ndarray:
@@ -108,22 +118,25 @@ def check_evaluator(task: Task, model: nn.Module, variables: Variables, test: Lo
     Raises:
       TypeError, ValueError: results that are no numbers, have a reserved name or lack one of the task's measures.
     """
-    labels = first_labels(test, CHECKED)
-    mask = labels >= 0 if task.label_kind == "class" else np.ones(len(labels))  # -1: an image that cannot be read
+    is_dense = isinstance(test, DenseLoader)
+    batch = first_batch(test, 2 if is_dense else CHECKED)
+    labels = batch["label"]
+    if not is_dense:
+        mask = labels >= 0 if task.label_kind == "class" else np.ones(len(labels))  # -1: an image that cannot be read
+        batch["mask"] = mask.astype(np.float32)
 
     def predict(variables: Variables, images: Array) -> Any:
-        outputs, sown = model.apply(variables, images, train=False, mutable=[*SOWN])
+        inputs = batch_inputs(model, batch, train=False)
+        outputs, sown = model.apply(variables, images, train=False, **inputs, mutable=[*SOWN])
         return task.predictions(outputs), sown_metrics(sown, jnp.ones(len(labels)))
 
     images = jax.ShapeDtypeStruct((len(labels), *test.image_shape), jnp.float32)
     rows, sown = jax.eval_shape(predict, variables, images)
-    evaluator = task.evaluator()
-    evaluator.update(
-        {name: np.zeros(x.shape, x.dtype) for name, x in rows.items()},
-        {"label": labels, "mask": mask.astype(np.float32)},
-    )
+    evaluator = task.for_examples(test.examples).evaluator()
+    evaluator.update({name: np.zeros(x.shape, x.dtype) for name, x in rows.items()}, batch)
     results = checked_results(evaluator.result(), sown)
-    if missing := [name for name in task.measures if name not in results]:
+    of_masks = () if "masks" in rows else [name for name in task.measures if name.startswith(MASK_PREFIX)]
+    if missing := [name for name in task.measures if name not in results and name not in of_masks]:
         expected = did_you_mean(missing[0], results)
         raise ValueError(
             f"task {task.name!r}: expected the measure {missing[0]!r} among its evaluator's results; {expected}"

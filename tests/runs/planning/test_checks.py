@@ -1,16 +1,20 @@
 """Checks of a config against its model and data."""
 
+from dataclasses import dataclass
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
 from small_run import config
 
+from resnet_jax.config import Config, DataConfig, ModelConfig
 from resnet_jax.data import MemoryLoader
 from resnet_jax.data.loading.streaming import StreamingLoader
 from resnet_jax.errors import UnreadableImage
 from resnet_jax.runs.planning.checks import check_deterministic, constant_targets, first_labels
 from resnet_jax.runs.planning.plan import make_plan
+from resnet_jax.tasks import Detection, Segmentation
 
 
 @pytest.mark.parametrize(("change", "value"), [("optim__gate_penalty", 0.1), ("train__soft_gate_epochs", 1.0)])
@@ -70,3 +74,28 @@ def test_targets_that_never_change_are_named():
     notes = constant_targets(("train", "test"), *loaders)
     assert notes[0] == "target 'age' is 1 in all 2 images of 'train'"
     assert notes[1:] == [f"target {name!r} is -1 in all 2 images of 'test'" for name in ("age", "size")]
+
+
+@dataclass(frozen=True)
+class OwnMaps(Segmentation):
+    name: ClassVar = "own maps"
+
+
+@dataclass(frozen=True)
+class OwnBoxes(Detection):
+    name: ClassVar = "own boxes"
+
+
+class Unnamed(OwnBoxes):
+    measures: ClassVar = {"score": 1}
+
+
+def test_tasks_of_label_maps_and_boxes_are_checked_before_any_work():
+    def plan(task, net, *options):
+        model = ModelConfig(name=net, stem="imagenet", options=("backbone=cifar_resnet8", *options))
+        return make_plan(Config(model=model, data=DataConfig(name="scenes", batch_size=8)), task=task)
+
+    boxes = ("levels=stage2,stage3", "fpn_features=8")
+    assert plan(OwnMaps(), "fcn").task.num_outputs == plan(OwnBoxes(), "retinanet", *boxes).task.num_outputs == 11
+    with pytest.raises(ValueError, match="expected the measure 'score' among its evaluator's results"):
+        plan(Unnamed(), "retinanet", *boxes)
