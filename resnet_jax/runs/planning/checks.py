@@ -236,7 +236,8 @@ def check_values_per_channel(config: Config, model: nn.Module, image_shape: tupl
     if hasattr(model, "batch_inputs"):  # a detector, which needs targets; only its backbone has deep, small maps
         variables = {collection: tree["backbone"] for collection, tree in variables.items()}
         is_frozen, model = partial(_in_backbone, is_frozen), backbone_of(model)
-    train = partial(model.apply, train=True, mutable=["batch_stats", *SOWN])
+    key = jax.random.key(0)  # of the dropout of a decoder
+    train = partial(model.apply, train=True, mutable=["batch_stats", *SOWN], rngs=step_rngs(key, key))
     try:
         with nn.intercept_methods(keep_statistics(is_frozen)) if is_frozen else nullcontext():
             jax.eval_shape(train, variables, image)

@@ -12,7 +12,13 @@ from resnet_jax.config import Config, DataConfig, ModelConfig
 from resnet_jax.data import MemoryLoader
 from resnet_jax.data.loading.streaming import StreamingLoader
 from resnet_jax.errors import UnreadableImage
-from resnet_jax.runs.planning.checks import check_deterministic, constant_targets, first_labels
+from resnet_jax.models import create_model
+from resnet_jax.runs.planning.checks import (
+    check_deterministic,
+    check_values_per_channel,
+    constant_targets,
+    first_labels,
+)
 from resnet_jax.runs.planning.plan import make_plan
 from resnet_jax.tasks import Detection, Segmentation
 
@@ -99,3 +105,11 @@ def test_tasks_of_label_maps_and_boxes_are_checked_before_any_work():
     assert plan(OwnMaps(), "fcn").task.num_outputs == plan(OwnBoxes(), "retinanet", *boxes).task.num_outputs == 11
     with pytest.raises(ValueError, match="expected the measure 'score' among its evaluator's results"):
         plan(Unnamed(), "retinanet", *boxes)
+
+
+def test_one_image_at_a_time_is_checked_in_a_net_whose_decoder_has_dropout():
+    model = create_model("fcn", backbone="cifar_resnet8", num_classes=3, frozen_norms="all")
+    one = Config(data=DataConfig(batch_size=4))
+    check_values_per_channel(one, model, (64, 64, 3), 4)
+    with pytest.raises(ValueError, match="--data.batch-size 4 is one image at a time on each device"):
+        check_values_per_channel(one, model.clone(frozen_norms=()), (4, 4, 3), 4)
