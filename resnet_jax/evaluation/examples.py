@@ -51,8 +51,8 @@ def draw_examples(task: Task, loader: DenseLoader, examples: Sequence[Example]) 
             height, width = decoded.size
             rows = {**prediction, "size": np.array(decoded.size), "original_size": np.array(decoded.size)}
             picture = decoded.image[:height, :width]
-            drawn = task.draw_prediction(picture, task.confident(rows, MIN_SCORE))
-            pictures.append(beside_truth(drawn, task.draw_label(picture, _label(decoded))))
+            predicted = task.draw_prediction(picture, task.confident(rows, MIN_SCORE))
+            pictures.append(beside_truth(predicted, task.draw_label(picture, _label(decoded))))
     return sheet(pictures) if pictures else None
 
 

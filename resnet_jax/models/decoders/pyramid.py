@@ -74,8 +74,8 @@ class PSPHead(nn.Module):
         inner = x.shape[-1] // len(GRIDS)
         y = PyramidPooling(self.context, inner, True, map_first=False, mean_normed=False, name="pyramid")(x)
         y = self.context.act(self.context.norm(name="norm")(self.context.conv(self.features, 1, name="conv")(y)))
-        is_kept = self.context.dropout(jnp.ones((y.shape[0], 1, 1, y.shape[-1]), y.dtype))
-        return classify(self.context, y * is_kept, self.num_classes, kernel_size=3)
+        scales = self.context.dropout(jnp.ones((y.shape[0], 1, 1, y.shape[-1]), y.dtype))
+        return classify(self.context, y * scales, self.num_classes, kernel_size=3)
 
 
 class PSPNet(Segmenter):
@@ -146,7 +146,7 @@ class UPerNet(Segmenter):
     @nn.nowrap
     def decode(self, maps: Maps, train: bool, index: Array, image_size: tuple[int, ...]) -> tuple[Array, Array | None]:
         pyramid = self.pyramid(maps)
-        chosen: Any = [x for strides, x in pyramid.items() if strides >= 4]
-        chosen = chosen if len(chosen) > 1 else list(pyramid.values())
+        used: Any = [x for strides, x in pyramid.items() if strides >= 4]
+        used = used if len(used) > 1 else list(pyramid.values())
         head = UPerHead(self.context("decoder", train), self.num_classes, self.decoder_features, name="decoder")
-        return head(chosen), None
+        return head(used), None

@@ -18,7 +18,7 @@ from resnet_jax.models.decoders import roi_heads, rpn
 from resnet_jax.models.decoders.detector import Detections, Detector, DetectorLosses, Loss, Targets
 from resnet_jax.models.decoders.fpn import split_levels
 from resnet_jax.models.decoders.mask_head import MaskHead, MaskPredictor, mask_loss, of_class, project_masks
-from resnet_jax.models.decoders.sampling import chosen, random_orders, takes_all
+from resnet_jax.models.decoders.sampling import choose, random_orders, takes_all
 from resnet_jax.models.options import check_integer, stage_names
 from resnet_jax.ops import boxes
 from resnet_jax.types import Array
@@ -240,7 +240,7 @@ class MaskRCNN(FasterRCNN):
             raise ValueError(f"{type(self).__name__}: expected targets with masks uint8 [N, B, H, W], got None")
         losses, samples = self._sampled(pyramid, targets, index)
         most = max(1, int(self.box_batch_size_per_image * self.box_positive_fraction))
-        places, is_positive = jax.vmap(partial(chosen, count=most))(samples.valid & (samples.labels > 0))
+        places, is_positive = jax.vmap(partial(choose, count=most))(samples.valid & (samples.labels > 0))
         region, labels, matches = (
             jax.vmap(lambda x, i: x[i])(x, places) for x in (samples.boxes, samples.labels, samples.matches)
         )

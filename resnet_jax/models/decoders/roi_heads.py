@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from resnet_jax.models.context import BlockContext
 from resnet_jax.models.decoders.rpn import box_regression_loss, is_large
-from resnet_jax.models.decoders.sampling import balanced_sample, chosen
+from resnet_jax.models.decoders.sampling import balanced_sample, choose
 from resnet_jax.models.layers import BiasedConv, Dense
 from resnet_jax.ops import boxes
 from resnet_jax.types import Array, at_least_float32
@@ -109,7 +109,7 @@ def sample_regions(
     labels = jnp.where(matches >= 0, true_labels[index], jnp.where(matches == boxes.BETWEEN, -1, 0))
     labels = jnp.where(is_candidate, labels, -1)
     sampled = balanced_sample(labels, order, size=batch_size, positive_fraction=positive_fraction)
-    places, is_sampled = chosen(sampled, batch_size)
+    places, is_sampled = choose(sampled, batch_size)
     region, match = candidates[places], index[places]
     codes = boxes.encode_boxes(true_boxes[match], region, weights)
     return Samples(region, jnp.where(is_sampled, labels[places], 0), match, codes, is_sampled)

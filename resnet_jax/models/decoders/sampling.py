@@ -51,7 +51,7 @@ def _uniform(key: Array, count: int, block: int = 256) -> Array:
     return jax.vmap(lambda k: jax.random.uniform(k, (block,)))(keys).reshape(-1)[:count]
 
 
-def chosen(is_sampled: Array, count: int) -> tuple[Array, Array]:
+def choose(is_sampled: Array, count: int) -> tuple[Array, Array]:
     """Indices int [count] of the sampled candidates, in ascending order, and which of them are no padding."""
     _, indices = lax.top_k(jnp.where(is_sampled, jnp.arange(len(is_sampled), 0, -1), 0), min(count, len(is_sampled)))
     return indices, is_sampled[indices]

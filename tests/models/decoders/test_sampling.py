@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from resnet_jax.models.decoders.sampling import balanced_sample, chosen, random_orders, takes_all
+from resnet_jax.models.decoders.sampling import balanced_sample, choose, random_orders, takes_all
 
 LABELS = jnp.array([1, 0, -1, 3, 0, 0, 2, -1, 0, 1] * 20)  # 80 positives, 80 negatives, 40 ignored
 
@@ -39,6 +39,6 @@ def test_random_numbers_are_those_of_the_example_and_candidate():
 def test_chosen_are_in_ascending_order_and_the_rest_is_padding():
     is_sampled = jnp.array([False, True, True, False, True])
     for count, expected in ((2, [1, 2]), (4, [1, 2, 4]), (9, [1, 2, 4])):
-        index, valid = chosen(is_sampled, count)
+        index, valid = choose(is_sampled, count)
         assert len(index) == min(count, 5)
         np.testing.assert_array_equal(index[valid], expected)
