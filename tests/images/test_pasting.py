@@ -7,7 +7,7 @@ import pytest
 
 from resnet_jax.images import rle
 from resnet_jax.images.pasting import paste_mask
-from resnet_jax.ops.roi_align import paste_masks
+from resnet_jax.ops.paste import paste_masks
 
 SIZE = (60, 45)
 

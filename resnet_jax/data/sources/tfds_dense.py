@@ -203,7 +203,7 @@ def open_dense_tfds(
     images = [key for key in images if "mask" not in key and "segmentation" not in key]
     if not images or not labels:
         expected = "masks, as segmentation_mask" if label_kind == "pixels" else "objects with boxes, as objects/bbox"
-        raise ValueError(f"{name} has the features {', '.join(features)}; expected an image and {expected}")
+        raise ValueError(f"{name} has the features {', '.join(sorted(features))}; expected an image and {expected}")
     check_prepared(name, builder, data_dir)
     return DenseTfdsDataset(TfdsDataset(name, builder, (images[0], labels[0])), label_kind, skip_invalid)
 
