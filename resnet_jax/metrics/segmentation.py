@@ -65,7 +65,10 @@ class SegmentationMetrics:
 
 
 class SegmentationEvaluator:
-    """Metrics of label maps: "classes", int [N, H, W], of predictions; batches with "label" uint8 [N, H, W]."""
+    """Metrics of label maps: "classes", int [N, H, W], of predictions; batches with "label" uint8 [N, H, W].
+
+    Both are in pixels of the canvas that the images and their labels were resized to.
+    """
 
     def __init__(self, num_classes: int) -> None:
         self.metrics = SegmentationMetrics(num_classes)
