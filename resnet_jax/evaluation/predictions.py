@@ -136,6 +136,7 @@ def _loader(preprocess: Preprocess, inputs: ImageInputs) -> StreamingLoader | De
             channels=preprocess.channels,
             interpolation=preprocess.interpolation,
             skip_unreadable=True,
+            cache=0,
         )
     return StreamingLoader(
         inputs,

@@ -79,6 +79,7 @@ class DenseLoader:
     threads: int | None = None  # None: one per processor
     skip_unreadable: bool = False
     skip_invalid: bool = False
+    cache: int = CACHE  # bytes of decoded examples that are held; 0 where each is read once
     skipped: dict[str, str] = field(default_factory=dict)
     _decoded: dict[int, Decoded] = field(default_factory=dict, init=False, repr=False)
     _held: list[int] = field(default_factory=lambda: [0], init=False, repr=False)  # bytes of them
@@ -197,7 +198,7 @@ class DenseLoader:
             self.skipped[self.examples.name(index)] = str(error)
             return None
         with self._lock:
-            if index not in self._decoded and self._held[0] + example.nbytes <= CACHE:
+            if index not in self._decoded and self._held[0] + example.nbytes <= self.cache:
                 self._decoded[index] = example
                 self._held[0] += example.nbytes
         return example
@@ -219,7 +220,7 @@ class DenseLoader:
             canvas = np.full(image.shape[:2], IGNORED, np.uint8)
             canvas[: size[0], : size[1]] = resize_labels(np.asarray(label), size, centers=True)
             return Decoded(image, size, original, canvas)
-        objects = label.take(_largest(label.area, self.box_count))
+        objects = label.take(_largest(label, self.box_count))
         scale = np.array([size[1] / original[1], size[0] / original[0]] * 2)
         boxes = np.clip(objects.boxes * scale, 0, [size[1], size[0]] * 2)
         masks = self._masks(objects, size, image.shape[:2], name) if self.masks else None
@@ -278,9 +279,9 @@ class DenseLoader:
         return next(reversed(self.skipped.values()), "")
 
 
-def _largest(area: np.ndarray, count: int) -> np.ndarray:
-    """Positions of the `count` largest objects, in their order."""
-    return np.sort(np.argsort(-area, kind="stable")[:count])
+def _largest(objects: Annotations, count: int) -> np.ndarray:
+    """Positions of the `count` largest objects, in their order. Crowds, which are no targets, come after all others."""
+    return np.sort(np.lexsort((-objects.area, objects.crowd))[:count])
 
 
 def _stacked(rows: Iterable[Batch]) -> Batch:

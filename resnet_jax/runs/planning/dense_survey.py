@@ -43,11 +43,12 @@ def dense_rows(served: Mapping[str, data.Loader]) -> list[dict[str, Any]]:
 
 
 def _objects(split: str, loader: DenseLoader) -> dict[str, Any]:
-    """Sides are square roots of the areas of boxes on the canvas, judged by 500 images."""
+    """Sides are square roots of the areas of boxes on the canvas. They and the crowds are those of 500 images."""
     per_image = dense(loader.examples).presence().sum(1)
     sides: list[float] = []
     crowds = 0
-    for one in in_threads(lambda i: _sides(loader, i), min(len(per_image), 500), threads=loader.threads):
+    indices = sample(loader.num_examples)
+    for one in in_threads(lambda i: _sides(loader, indices[i]), len(indices), threads=loader.threads):
         sides += one[0]
         crowds += one[1]
     values = np.array(sides or [0.0])
@@ -100,10 +101,11 @@ def dense_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
             lines.append(f"pixels in {row['split']}: {shown}; ignored {100 * row['ignored']:.1f}%")
             continue
         images = f"at most {row['most_objects']} in an image, {row['images_without_objects']:,} images without"
-        lines.append(f"{row['objects']:,} objects in {row['split']}: {images}, {row['crowds']:,} crowds")
+        lines.append(f"{row['objects']:,} objects in {row['split']}: {images}")
         sides = f"{row['least_side']:.0f} to {row['greatest_side']:.0f} pixels, median {row['median_side']:.0f}"
         shares = f"{100 * row['small']:.0f}% below {SIDES[0]}, {100 * row['large']:.0f}% above {SIDES[1]}"
-        lines.append(f"sides of the boxes as the net sees them: {sides}; {shares}")
+        crowds = f"; {row['crowds']:,} crowds" if row["crowds"] else ""
+        lines.append(f"sides of the boxes as the net sees them: {sides}; {shares}{crowds}")
         if row["dropped"]:
             lines.append(f"{row['dropped']:,} boxes are more than --data.max-boxes in their image and not trained on")
     return lines

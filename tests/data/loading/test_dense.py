@@ -10,7 +10,6 @@ from dense_sets import HEIGHT, WIDTH, coco, write_coco, write_mask, write_pictur
 from PIL import Image
 
 from resnet_jax.data import open_dataset, open_loader
-from resnet_jax.data.loading import dense
 from resnet_jax.data.loading.dense import with_masks
 from resnet_jax.errors import DataError, MixedChannels, NeedsImageSize, UnreadableImage
 
@@ -89,7 +88,7 @@ def test_batches_depend_on_seed_and_step_alone(root):
     assert last["mask"].tolist() == [1, 1, 0, 0] and last["example"].tolist() == [8, 9, -1, -1]
 
 
-def test_small_sets_are_decoded_once(root, monkeypatch):
+def test_small_sets_are_decoded_once(root):
     served = loader(root)
     first = next(served.eval_batches(10))
     for name in NAMES:
@@ -97,17 +96,17 @@ def test_small_sets_are_decoded_once(root, monkeypatch):
     again = next(served.eval_batches(10))
     np.testing.assert_array_equal(first["image"], again["image"])
     write_pictures(root, NAMES)
-    monkeypatch.setattr(dense, "CACHE", 3 * 64 * 64 * 4)
-    limited = loader(root)
+    limited = replace(loader(root), cache=3 * 64 * 64 * 4)
     np.testing.assert_array_equal(next(limited.eval_batches(10))["image"], first["image"])
     (root / "im9.png").unlink()
     with pytest.raises(UnreadableImage, match="im9.png: No such file"):
         list(limited.eval_batches(5))
 
 
-def test_the_largest_boxes_are_taken(root):
+def test_the_largest_boxes_are_taken_and_crowds_last(root):
     batch = next(loader(root, max_boxes=1).eval_batches(2))
-    assert batch["label"].tolist() == [[0], [1]] and batch["boxes"][1].tolist() == [[0, 0, 64, 48]]
+    # The crowd of the second image is larger than its object, and no target.
+    assert batch["label"].tolist() == [[0], [0]] and batch["boxes"][1].tolist() == [[8, 4, 24, 16]]
     batch = next(loader(root, max_boxes=5).eval_batches(2))
     assert batch["label"].tolist() == [[0, -1, -1, -1, -1], [1, 0, -1, -1, -1]]
 

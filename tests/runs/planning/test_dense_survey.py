@@ -32,7 +32,7 @@ def test_objects_are_counted_and_measured(root, tmp_path):
     result = survey(config(root, max_boxes=1), sheet=str(sheet), batches=1, label_kind="boxes")
     assert result.counts == {"train": [2, 1], "val": [1, 1]}
     lines = result.lines(80)
-    assert "3 objects in train: at most 2 in an image, 1 images without, 0 crowds" in lines
+    assert "3 objects in train: at most 2 in an image, 1 images without" in lines
     assert "sides of the boxes as the net sees them: 28 to 111 pixels, median 69; 50% below 32, 50% above 96" in lines
     assert "1 boxes are more than --data.max-boxes in their image and not trained on" in lines
     assert f"{sheet}: images as training sees them, with their boxes" in lines
