@@ -104,7 +104,13 @@ INSIDE_FUNCTIONS = {  # drawing, imported when it draws
 ONE_FILE = {  # heavy packages, and the one place that imports each
     "orbax": {"checkpoints/manager.py", "checkpoints/reader.py"},
     "tensorflow_datasets": {"data/sources/tfds.py"},
-    "PIL": {"images/decoding.py", "images/crops.py", "analysis/contact_sheet.py", "analysis/drawing.py"},
+    "PIL": {
+        "images/decoding.py",
+        "images/crops.py",
+        "images/label_maps.py",
+        "analysis/contact_sheet.py",
+        "analysis/drawing.py",
+    },
     "grain": {"data/loading/streaming.py"},
     "pyarrow": {"data/sources/parquet.py"},
     "h5py": {"weights/readers/hdf5.py"},

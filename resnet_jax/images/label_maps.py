@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from PIL import Image
 
 
 def resize_labels(labels: np.ndarray, size: tuple[int, int], *, centers: bool = False) -> np.ndarray:
@@ -14,6 +15,22 @@ def resize_labels(labels: np.ndarray, size: tuple[int, int], *, centers: bool = 
     """
     rows, columns = (_nearest(old, new, centers) for old, new in zip(labels.shape[-2:], size, strict=True))
     return labels[..., rows[:, None], columns]
+
+
+def enlarge_labels(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A label map, uint8 [H, W], at a larger `size`, uint8 [*size], with smooth edges.
+
+    Each pixel has the class with the largest share of its surroundings: each class's mask is interpolated bilinearly, so that edges are lines instead of blocks; of equal ones the lowest
+    class wins.
+    """
+    height, width = size
+    result, best = np.zeros(size, np.uint8), np.zeros(size, np.uint8)
+    for label in np.unique(labels):
+        mask = Image.fromarray(np.where(labels == label, 255, 0).astype(np.uint8))
+        share = np.asarray(mask.resize((width, height), Image.Resampling.BILINEAR))
+        is_more = share > best
+        result[is_more], best[is_more] = label, share[is_more]
+    return result
 
 
 def _nearest(old: int, new: int, centers: bool) -> np.ndarray:

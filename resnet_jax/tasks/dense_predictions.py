@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from resnet_jax.images.label_maps import resize_labels
+from resnet_jax.images.label_maps import enlarge_labels, resize_labels
 from resnet_jax.images.pasting import paste_mask
 from resnet_jax.images.rle import RLE, encode, to_coco
 from resnet_jax.metrics.coco import original_boxes
@@ -71,10 +71,13 @@ def coco_results(
 
 
 def image_label_map(prediction: Row) -> np.ndarray:
-    """The class of each pixel of the image file: uint8 or int [H, W]."""
+    """The class of each pixel of the image file: uint8 [H, W]; edges of regions are smooth where it is enlarged."""
     height, width = np.asarray(prediction["size"]).tolist()
     height_in_file, width_in_file = np.asarray(prediction["original_size"]).tolist()
-    return resize_labels(prediction["classes"][:height, :width], (height_in_file, width_in_file), centers=True)
+    labels, size = np.asarray(prediction["classes"])[:height, :width], (height_in_file, width_in_file)
+    if height_in_file < height or width_in_file < width:
+        return resize_labels(labels, size, centers=True)
+    return enlarge_labels(labels, size)
 
 
 def class_regions(labels: np.ndarray, classes: Sequence[str]) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resnet_jax.images.label_maps import resize_labels
+from resnet_jax.images.label_maps import enlarge_labels, resize_labels
 
 
 @pytest.mark.parametrize("size", [(7, 9), (20, 13), (3, 30)])
@@ -26,3 +26,15 @@ def test_values_are_those_at_the_corners_as_torch_takes_them(size):
 def test_corners_of_an_enlarged_and_a_reduced_mask():
     assert resize_labels(np.arange(3)[None], (1, 7)).tolist() == [[0, 0, 0, 1, 1, 2, 2]]
     assert resize_labels(np.arange(7)[None], (1, 3)).tolist() == [[0, 2, 4]]
+
+
+def test_edges_of_enlarged_regions_are_lines():
+    """A diagonal edge of blocks of 8 pixels stays within 3 pixels of its line; straight edges and classes stay."""
+    rows, columns = np.mgrid[:16, :16]
+    enlarged = enlarge_labels(np.where(rows > columns, 3, 254).astype(np.uint8), (128, 128))
+    middle = np.arange(16, 112)
+    edge = (enlarged[:, middle] == 254).sum(0)  # rows above the diagonal
+    assert np.abs(edge - middle - 4).max() <= 3 and {*np.unique(enlarged).tolist()} == {3, 254}
+    halves = np.repeat(np.array([[0, 1]], np.uint8), 2, axis=0)
+    np.testing.assert_array_equal(enlarge_labels(halves, (4, 6)), np.repeat([[0, 0, 0, 1, 1, 1]], 4, axis=0))
+    np.testing.assert_array_equal(enlarge_labels(halves, (2, 2)), halves)
