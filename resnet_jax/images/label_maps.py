@@ -20,8 +20,8 @@ def resize_labels(labels: np.ndarray, size: tuple[int, int], *, centers: bool = 
 def enlarge_labels(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """A label map, uint8 [H, W], at a larger `size`, uint8 [*size], with smooth edges.
 
-    Each pixel has the class with the largest share of its surroundings: each class's mask is interpolated bilinearly, so that edges are lines instead of blocks; of equal ones the lowest
-    class wins.
+    Each pixel has the class with the largest share of its surroundings, of equal ones the lowest: each class's mask is
+    interpolated bilinearly.
     """
     height, width = size
     result, best = np.zeros(size, np.uint8), np.zeros(size, np.uint8)
