@@ -78,6 +78,27 @@ def check_integer(field: str, value: Any, least: int) -> int:
     return number
 
 
+def check_fraction(field: str, value: Any) -> None:
+    """Raises ValueError unless `value` is a number from 0 to 1."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 <= value <= 1:
+        raise ValueError(f"{field}: expected a number from 0 to 1, got {value!r}")
+
+
+def check_positive(field: str, values: Any) -> tuple[Any, ...]:
+    """`values` as a tuple. Raises ValueError unless they are a sequence of positive, finite numbers, at least one."""
+    numbers = tuple(values) if isinstance(values, Iterable) and not isinstance(values, str) else ()
+    if not numbers or not all(isinstance(x, (int, float, np.number)) and 0 < x < np.inf for x in numbers):
+        raise ValueError(f"{field}: expected one or more positive numbers, got {values!r}")
+    return numbers
+
+
+def check_anchor_sizes(values: Any) -> tuple[tuple[float, ...], ...]:
+    """Sizes of each level, as tuples; one number is one size. Raises ValueError unless they are positive numbers."""
+    if not isinstance(values, Iterable) or isinstance(values, str):
+        raise ValueError(f"anchor_sizes: expected sizes for each level, as ((32,), (64,), ...), got {values!r}")
+    return tuple(check_positive("anchor_sizes", sizes if isinstance(sizes, Iterable) else (sizes,)) for sizes in values)
+
+
 def check_choice(field: str, value: Any, valid: Collection[Any]) -> None:
     """Raises ValueError unless `value` is one of `valid`."""
     if not isinstance(value, Hashable) or value not in valid:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
+from dataclasses import fields as fields_of
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
@@ -122,7 +123,7 @@ def _on_backbone(spec: ModelSpec, options: dict[str, Any]) -> nn.Module:
         generic = next(name for name, row in MODELS.items() if row.takes_backbone and class_of(row) is kind)
         hint = f'create_model("{generic}", backbone=...) takes one'
         raise TypeError(f"{spec.name} has no option 'backbone'; {hint}")
-    fields = [*kind.__dataclass_fields__]
+    fields = [field.name for field in fields_of(kind)]  # without its constants
     dense = {option: options.pop(option) for option in fields if option in options and option not in NOT_OPTIONS[2:]}
     backbone = dense.pop("backbone", spec.backbone)
     check_type(backbone, (str, nn.Module), "backbone to be a model name (str) or a net of create_model")
@@ -161,7 +162,9 @@ def _checked(name: str, overrides: dict[str, Any], net: Any, others: Sequence[st
             raise TypeError(f'resnet_jax.create_model("{name}", pretrained=True) returns the net with its weights')
         if field not in fields and field not in ("parent", "name"):
             hint = "a net always returns them: model.apply(...).features" if field == "features_only" else ""
-            raise TypeError(f"{name} has no option {field!r}; {hint or did_you_mean(field, [*others, *fields])}")
+            raise TypeError(
+                f"{name} has no option {field!r}; {hint or did_you_mean(field, dict.fromkeys([*others, *fields]))}"
+            )
     if not isinstance(stem := overrides.get("stem"), str):
         return overrides
     check_choice("stem", stem, STEMS)

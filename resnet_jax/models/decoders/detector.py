@@ -16,6 +16,8 @@ from resnet_jax.models.decoders.fpn import FeaturePyramid, split_levels
 from resnet_jax.models.options import check_choice, check_integer, stage_names
 from resnet_jax.types import Array, Batch
 
+KINDS = {jnp.integer: "int", jnp.bool_: "bool", jnp.floating: "float", jnp.uint8: "uint8"}  # in messages
+
 
 class Targets(NamedTuple):
     """The true boxes of a batch, for training."""
@@ -98,7 +100,7 @@ class Detector(DenseNet):
         example_index: Array | None = None,
     ) -> Detections | DetectorLosses:
         self.check_images(images)
-        self._check(len(images), sizes, targets, train)
+        self._check(images.shape, sizes, targets, train)
         features = self.backbone(images, train, example_index).features
         stages, extra = split_levels(self.levels, stage_names(self.stages)[1:])
         pyramid = FeaturePyramid(
@@ -168,14 +170,52 @@ class Detector(DenseNet):
             inputs["targets"] = Targets(boxes, labels, valid, batch["mask"], batch.get("masks"))
         return inputs
 
-    def _check(self, count: int, sizes: Array | None, targets: Targets | None, train: bool) -> None:
+    def _check(self, shape: tuple[int, ...], sizes: Array | None, targets: Targets | None, train: bool) -> None:
+        count, *canvas = shape[:3]
+        if not count:
+            raise ValueError(f"expected one image or more, got {list(shape)}")
         if sizes is not None and jnp.shape(sizes) != (count, 2):
             raise ValueError(f"expected sizes int [{count}, 2] (height, width), got {list(jnp.shape(sizes))}")
         if not train:
             return
         if not isinstance(targets, Targets):
             raise TypeError(f"expected targets to be Targets in training, got {type(targets).__name__}")
-        if targets.boxes.ndim != 3 or targets.boxes.shape[::2] != (count, 4):
-            raise ValueError(f"expected boxes float [{count}, B, 4], got {list(targets.boxes.shape)}")
+        check_targets(targets, (count, *canvas))
         if not targets.boxes.shape[1]:
             raise ValueError(f"expected room for at least one box, valid or not, got boxes {[count, 0, 4]}")
+
+
+def check_targets(targets: Targets, shape: tuple[int, ...]) -> None:
+    """Raises ValueError unless the arrays of targets have the shapes and types of `Targets`.
+
+    Args:
+      shape: N, H, W of the images.
+    """
+    count = shape[0]
+    boxes = targets.boxes
+    if (
+        getattr(boxes, "ndim", 0) != 3
+        or boxes.shape[::2] != (count, 4)
+        or not _is(boxes, jnp.floating)
+    ):
+        raise ValueError(f"expected targets.boxes float [{count}, B, 4], got {_shown(boxes)}")
+    rows = (count, boxes.shape[1])
+    expected: dict[str, tuple[Any, tuple[int, ...]]] = {
+        "labels": (jnp.integer, rows),
+        "valid": (jnp.bool_, rows),
+        "mask": (jnp.floating, (count,)),
+    }
+    if targets.masks is not None:
+        expected["masks"] = (jnp.uint8, (*rows, *shape[1:]))
+    for name, (kind, size) in expected.items():
+        value = getattr(targets, name)
+        if getattr(value, "shape", None) != size or not _is(value, kind):
+            raise ValueError(f"expected targets.{name} {KINDS[kind]} {list(size)}, got {_shown(value)}")
+
+
+def _is(value: Any, kind: Any) -> bool:
+    return hasattr(value, "dtype") and bool(jnp.issubdtype(value.dtype, kind))
+
+
+def _shown(value: Any) -> str:
+    return f"{value.dtype} {list(value.shape)}" if hasattr(value, "dtype") else type(value).__name__

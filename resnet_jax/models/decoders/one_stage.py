@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import flax.linen as nn
 import jax
@@ -19,7 +18,7 @@ from resnet_jax import ops
 from resnet_jax.models.context import Activation, BlockContext
 from resnet_jax.models.decoders.detector import Detections, Detector
 from resnet_jax.models.layers import BiasedConv, GroupNorm
-from resnet_jax.models.options import check_integer
+from resnet_jax.models.options import check_anchor_sizes, check_fraction, check_integer
 from resnet_jax.models.partials import Partial
 from resnet_jax.ops.boxes import batched_nms, clip_boxes, make_anchors
 from resnet_jax.types import Array, at_least_float32
@@ -88,10 +87,9 @@ class OneStageDetector(Detector):
         for name, least in (("head_depth", 0), ("detections_per_img", 1), ("topk_candidates", 1)):
             setattr(self, name, check_integer(name, getattr(self, name), least))
         for name in ("score_thresh", "nms_thresh"):
-            if not 0 <= (value := getattr(self, name)) <= 1:
-                raise ValueError(f"{name}: expected a number from 0 to 1, got {value!r}")
+            check_fraction(name, getattr(self, name))
         if self.anchor_sizes is not None:
-            self.anchor_sizes = tuple(_sizes(sizes) for sizes in self.anchor_sizes)
+            self.anchor_sizes = check_anchor_sizes(self.anchor_sizes)
         super().__post_init__()
         if self.anchor_sizes is not None and len(self.anchor_sizes) != len(self.levels):
             raise ValueError(
@@ -153,7 +151,3 @@ class OneStageDetector(Detector):
 
         boxes, best, labels, valid = jax.vmap(detect)(list(scores), list(codes), sizes)
         return Detections(boxes, best, labels, None, valid)
-
-
-def _sizes(sizes: Any) -> tuple[float, ...]:
-    return tuple(sizes) if isinstance(sizes, Sequence) else (sizes,)

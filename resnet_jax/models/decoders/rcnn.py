@@ -19,7 +19,7 @@ from resnet_jax.models.decoders.detector import Detections, Detector, DetectorLo
 from resnet_jax.models.decoders.fpn import split_levels
 from resnet_jax.models.decoders.mask_head import MaskHead, MaskPredictor, mask_loss, of_class, project_masks
 from resnet_jax.models.decoders.sampling import choose, random_orders, takes_all
-from resnet_jax.models.options import check_integer, stage_names
+from resnet_jax.models.options import check_anchor_sizes, check_fraction, check_integer, check_positive, stage_names
 from resnet_jax.ops import boxes
 from resnet_jax.types import Array
 
@@ -79,15 +79,16 @@ class FasterRCNN(Detector):
     parts: ClassVar[tuple[str, ...]] = ("fpn", "rpn", "box_head", "box_predictor")
 
     def __post_init__(self) -> None:
-        for name in ("aspect_ratios", "box_convs", "box_dense", "bbox_reg_weights"):
+        for name in ("aspect_ratios", "bbox_reg_weights"):
+            setattr(self, name, check_positive(name, getattr(self, name)))
+        for name in ("box_convs", "box_dense"):
             setattr(self, name, tuple(getattr(self, name)))
         for name in COUNTS:
             setattr(self, name, check_integer(name, getattr(self, name), 1))
         for name in FRACTIONS:
-            if not 0 <= (value := getattr(self, name)) <= 1:
-                raise ValueError(f"{name}: expected a number from 0 to 1, got {value!r}")
+            check_fraction(name, getattr(self, name))
         if self.anchor_sizes is not None:
-            self.anchor_sizes = tuple((x,) if isinstance(x, (int, float)) else tuple(x) for x in self.anchor_sizes)
+            self.anchor_sizes = check_anchor_sizes(self.anchor_sizes)
         super().__post_init__()
         sizes = self.sizes_by_level()
         if len(sizes) != len(self.levels) or len(set(map(len, sizes))) != 1:

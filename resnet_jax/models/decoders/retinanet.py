@@ -15,7 +15,7 @@ from resnet_jax.models.decoders.detector import Detections, DetectorLosses, Loss
 from resnet_jax.models.decoders.fpn import P6_FROM
 from resnet_jax.models.decoders.losses import focal_loss, smooth_l1
 from resnet_jax.models.decoders.one_stage import OneStageDetector, Tower
-from resnet_jax.models.options import check_choice
+from resnet_jax.models.options import check_choice, check_fraction, check_positive
 from resnet_jax.ops.boxes import BETWEEN, box_iou, decode_boxes, encode_boxes, generalized_iou_loss, match
 from resnet_jax.types import Array
 
@@ -53,7 +53,9 @@ class RetinaNet(OneStageDetector):
     parts: ClassVar[tuple[str, ...]] = ("fpn", "head")
 
     def __post_init__(self) -> None:
-        self.aspect_ratios = tuple(self.aspect_ratios)
+        self.aspect_ratios = check_positive("aspect_ratios", self.aspect_ratios)
+        for name in ("fg_iou_thresh", "bg_iou_thresh"):
+            check_fraction(name, getattr(self, name))
         check_choice("box_loss", self.box_loss, BOX_LOSSES)
         check_choice("p6_from", self.p6_from, P6_FROM)
         super().__post_init__()
