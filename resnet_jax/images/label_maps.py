@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from PIL import Image
 
 
 def resize_labels(labels: np.ndarray, size: tuple[int, int], *, centers: bool = False) -> np.ndarray:
@@ -23,6 +22,8 @@ def enlarge_labels(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     Each pixel has the class with the largest share of its surroundings, of equal ones the lowest: each class's mask is
     interpolated bilinearly.
     """
+    from PIL import Image  # tasks import this file, and training steps do without Pillow
+
     height, width = size
     result, best = np.zeros(size, np.uint8), np.zeros(size, np.uint8)
     for label in np.unique(labels):

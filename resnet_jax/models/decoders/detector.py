@@ -181,8 +181,6 @@ class Detector(DenseNet):
         if not isinstance(targets, Targets):
             raise TypeError(f"expected targets to be Targets in training, got {type(targets).__name__}")
         check_targets(targets, (count, *canvas))
-        if not targets.boxes.shape[1]:
-            raise ValueError(f"expected room for at least one box, valid or not, got boxes {[count, 0, 4]}")
 
 
 def check_targets(targets: Targets, shape: tuple[int, ...]) -> None:
@@ -193,12 +191,10 @@ def check_targets(targets: Targets, shape: tuple[int, ...]) -> None:
     """
     count = shape[0]
     boxes = targets.boxes
-    if (
-        getattr(boxes, "ndim", 0) != 3
-        or boxes.shape[::2] != (count, 4)
-        or not _is(boxes, jnp.floating)
-    ):
+    if getattr(boxes, "ndim", 0) != 3 or boxes.shape[::2] != (count, 4) or not _is(boxes, jnp.floating):
         raise ValueError(f"expected targets.boxes float [{count}, B, 4], got {_shown(boxes)}")
+    if not boxes.shape[1]:
+        raise ValueError(f"expected room for at least one box, valid or not, got boxes {[count, 0, 4]}")
     rows = (count, boxes.shape[1])
     expected: dict[str, tuple[Any, tuple[int, ...]]] = {
         "labels": (jnp.integer, rows),

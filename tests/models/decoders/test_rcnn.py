@@ -40,7 +40,11 @@ def test_losses_are_float32_in_a_bfloat16_net_and_so_are_detections():
     net = random_net(dtype=jnp.bfloat16)
     images, sizes, targets = small_rcnn.scene()
     images, targets = images.astype(jnp.float32), jax.tree.map(lambda x: x.astype(jnp.float32), targets)
-    targets = targets._replace(labels=targets.labels.astype(jnp.int32), valid=targets.valid.astype(bool))
+    targets = targets._replace(
+        labels=targets.labels.astype(jnp.int32),
+        valid=targets.valid.astype(bool),
+        masks=targets.masks.astype(jnp.uint8),
+    )
     variables = jax.eval_shape(lambda: net.init(jax.random.key(0), images))
     run = partial(net.apply, mutable=["batch_stats"], rngs={"sampling": jax.random.key(0)})
     outputs, _ = jax.eval_shape(lambda v: run(v, images, sizes, train=True, targets=targets), variables)
