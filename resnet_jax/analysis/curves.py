@@ -27,9 +27,9 @@ NO_METRICS = {  # numbers of records that measure no prediction
 class Curve:
     """Measurements of one run: float64 [records of a split] each; empty before the first record.
 
-    Loss and metrics are nan where all steps of a record were skipped as non-finite, and metrics where a record lacks
-    them. Epochs are nan where a record has none. Net, data and task are "" and classes None where the run directory
-    does not name them.
+    Loss and metrics are nan where all steps of a record were skipped as non-finite, and where a record lacks them, as
+    tests of boxes and label maps lack the loss. Epochs are nan where a record has none. Net, data and task are "" and
+    classes None where the run directory does not name them.
     """
 
     label: str
@@ -104,9 +104,9 @@ def read_records(folder: Path) -> list[dict[str, Any]]:
             records.append(record := json.loads(line))
             if record["split"] not in ("train", "test"):
                 raise ValueError
-            for key in ("step", "loss"):
+            for key in ("step", "loss") if record["split"] == "train" else ("step",):
                 _number(record[key])
-            for value in (record[key] for key in ("epoch", *metric_names([record])) if key in record):
+            for value in (record[key] for key in ("loss", "epoch", *metric_names([record])) if key in record):
                 _number(value)
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             raise ValueError(f"{file}, line {number}: expected {RECORD}, got {line[:80]!r}") from None

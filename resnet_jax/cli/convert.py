@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 from resnet_jax.cli.shared import Weights, ema_option, model_option, print_notes, step_option, with_sources
 from resnet_jax.config import argument, option
@@ -30,7 +30,7 @@ class Request:
     to: Library | None = option(
         None,
         "whose names the arrays get; smp: segmentation_models_pytorch; npz: our own",
-        none="npz for a .npz file, else timm",
+        none="npz for a .npz file, else timm, or the library that has this net",
     )
     model: str | None = model_option()
     step: str = step_option()
@@ -41,26 +41,29 @@ DESCRIPTION = with_sources(Request.__doc__ or "")
 
 
 def run(request: Request) -> None:
+    from resnet_jax.models import get_spec
     from resnet_jax.weights import load_pretrained
+    from resnet_jax.weights.published import named_outputs
 
-    library: Library = request.to or ("npz" if request.out.endswith(".npz") else "timm")
-    path = _convert(request, library)
+    path, library = _convert(request)
     written = load_pretrained(path)  # as any reader of the file gets it
     classes = f"classes {', '.join(written.classes[:5])}" if written.classes else "classes without names"
     more = ", ..." if written.classes and len(written.classes) > 5 else ""
     names = "our own names" if library == "npz" else f"{library}'s names"
-    line = f"{path}: {written.name} with {names}, {written.model.num_classes:,} {classes}{more}"
+    count = named_outputs(get_spec(written.name), written.model.num_classes)
+    line = f"{path}: {written.name} with {names}, {count:,} {classes}{more}"
     print(printable(line))
     print(f"to load it: {how_to_load(path, library, request.out, written)}")
 
 
-def _convert(request: Request, library: Library) -> Path:
-    """Writes the file, and prints notes on the weights."""
+def _convert(request: Request) -> tuple[Path, Library]:
+    """Writes the file, and prints notes on the weights; returns whose names its arrays have, too."""
     from resnet_jax.runs.files.directory import is_run
     from resnet_jax.runs.saved.nets import load_weights, notes_of
     from resnet_jax.runs.starting.opening import open_run
-    from resnet_jax.weights.writers import check_target, write_weights
+    from resnet_jax.weights.writers import check_target, libraries_of, write_weights
 
+    library: Library = request.to or ("npz" if request.out.endswith(".npz") else "timm")
     source = request.weights
     if is_run(source):
         source = str(open_run(source, request.step).checkpoint.path)
@@ -69,7 +72,10 @@ def _convert(request: Request, library: Library) -> Path:
     check_target(source, request.out, library)
     loaded = load_weights(source, model=request.model, ema=request.ema)
     print_notes(notes_of(loaded))
-    return write_weights(loaded, request.out, library)
+    if request.to is None and library == "timm" and (libraries := libraries_of(loaded.model)):
+        library = "timm" if "timm" in libraries else cast("Library", libraries[0])
+        check_target(source, request.out, library)
+    return write_weights(loaded, request.out, library), library
 
 
 def how_to_load(path: Path, library: Library, out: str, written: Pretrained) -> str:

@@ -70,7 +70,8 @@ def metric_titles(run: str) -> Mapping[str, str]:
     from resnet_jax.runs.files.config_file import read_config
     from resnet_jax.tasks import get_task
 
-    return get_task(read_config(run).task).titles
+    task = get_task(read_config(run).task)
+    return {**task.titles, **task.eval_titles}
 
 
 def load_base(config: str | None) -> Config:

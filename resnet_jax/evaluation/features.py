@@ -16,6 +16,7 @@ from resnet_jax.errors import did_you_mean
 from resnet_jax.evaluation.predictions import forward_files
 from resnet_jax.files import check_writable, replaced
 from resnet_jax.models import feature_info, shapes
+from resnet_jax.models.inspect import backbone_of, is_dense
 from resnet_jax.types import Array, Pretrained
 
 Pool = Literal["avg", "none"]
@@ -25,8 +26,9 @@ COPIED = 2**20  # bytes at a time
 def feature_layers(net: Pretrained) -> dict[str, tuple[int, ...]]:
     """Shape of each feature map for one of the net's images, without the batch: {"stage4": (7, 7, 2048), ...}.
 
-    "pool" is the input of the classifier.
+    "pool" is the input of the classifier. Those of a segmenter or detector are its backbone's.
     """
+    net = _backbone(net)
     features = shapes(net.model, net.preprocess.image_size).outputs.features
     names = [*feature_info(net.model), *(name for name in features if name == "pool")]
     return {name: features[name].shape[1:] for name in names}
@@ -44,7 +46,7 @@ def write_features(
       ValueError: no such layer or pool, another kind of file, one that cannot be written, no readable image, or as
         `forward_files`.
     """
-    path = Path(path)
+    path, net = Path(path), _backbone(net)
     if path.suffix != ".npz" or path.is_dir():
         raise ValueError(f"expected a .npz file for features, got {str(path)!r}")
     layers = feature_layers(net)
@@ -75,6 +77,14 @@ def write_features(
         with archive.open("images.npy", "w") as member:
             np.lib.format.write_array(member, np.array(names))
     return (len(names), *shape), unreadable
+
+
+def _backbone(net: Pretrained) -> Pretrained:
+    """The net that makes the feature maps: the backbone of a segmenter or detector, any other net itself."""
+    if not is_dense(net.model):
+        return net
+    variables = {name: tree["backbone"] for name, tree in net.variables.items() if "backbone" in tree}
+    return net._replace(model=backbone_of(net.model), variables=variables)
 
 
 def _copy(archive: zipfile.ZipFile, name: str, shape: tuple[int, ...], rows: IO[bytes]) -> None:

@@ -80,11 +80,17 @@ def registered_name(model: nn.Module) -> str | None:
 
 
 def default_net(model: Any) -> Any:
-    """The net of `create_model` with the name of this one, and of its backbone; for others the net itself."""
+    """The net of `create_model` with the name of this one, and of its backbone; for others the net itself.
+
+    A detector on a backbone of the caller's choice has this one's levels: the default ones may not be there.
+    """
     name = registered_name(model)
     if name is None:
         return model
-    options = {"backbone": registered_name(model.backbone)} if MODELS[name].takes_backbone else {}
+    options: dict[str, Any] = {}
+    if MODELS[name].takes_backbone:
+        options = {"levels": model.levels} if hasattr(model, "levels") else {}
+        options["backbone"] = registered_name(model.backbone)
     return create_model(name, parent=None, **options)
 
 

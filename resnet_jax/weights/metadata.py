@@ -70,8 +70,10 @@ def differing_fields(model: Any, other: Any) -> list[str]:
     body, other_body = backbone_of(model), backbone_of(other)
     differing = [field for field in COMPONENTS if getattr(body, field) != getattr(other_body, field)]
     if is_dense(model):
-        fields = dense_fields(get_spec(other).name)
-        differing += [field for field in fields if getattr(model, field) != getattr(other, field)]
+        name = get_spec(other).name
+        standard: Any = create_model(name)  # has the default levels, which `other` on a small backbone has not
+        nets = {field: standard if field == "levels" else other for field in dense_fields(name)}
+        differing += [field for field, net in nets.items() if getattr(model, field) != getattr(net, field)]
     return differing
 
 

@@ -24,7 +24,7 @@ from resnet_jax.weights.hub_config import check_arguments, config_for, read_hub_
 from resnet_jax.weights.metadata import read_metadata
 from resnet_jax.weights.names import with_current_names
 from resnet_jax.weights.preprocessing import adapted_to, preprocess_for
-from resnet_jax.weights.published import class_names, of_file
+from resnet_jax.weights.published import class_names, named_outputs, of_file
 from resnet_jax.weights.readers import StoredArray, WeightFile, read_weights
 from resnet_jax.weights.recognition import LOOKALIKES, Match, on_backbone, recognise
 from resnet_jax.weights.sources import Source, resolve
@@ -132,7 +132,7 @@ def load_pretrained(
     classes = class_names(spec, config, fitted.classes, row)
     if architecture == name and own_preprocess is not None:
         preprocess = adapted_to(replace(own_preprocess, source=path.name), fitted.model.in_channels)
-    if architecture == name and own_classes is not None and len(own_classes) == fitted.classes:
+    if architecture == name and own_classes is not None and len(own_classes) == named_outputs(spec, fitted.classes):
         classes = tuple(own_classes)
     classes = classes if fitted.model.num_classes == fitted.classes else None
     notes = net_state.notes + fitted.notes

@@ -62,5 +62,10 @@ def class_names(
         row = next((row for row in spec.pretrained if row.tag == nested.get("tag")), None)
     if row is None or row.labels is None:
         return None
-    labels, counts_background = label_set(row.labels), spec is not None and spec.family == "detection"
-    return labels.names if len(labels) == classes - counts_background else None
+    labels = label_set(row.labels)
+    return labels.names if len(labels) == named_outputs(spec, classes) else None
+
+
+def named_outputs(spec: ModelSpec | None, outputs: int) -> int:
+    """How many outputs of a net are classes with a name: a detector's background has none."""
+    return outputs - 1 if spec is not None and spec.family == "detection" else outputs

@@ -76,6 +76,11 @@ def check_target(source: str | Path, out: str | Path, to: str) -> None:
         raise ValueError(f"expected a new or empty folder, got {str(out)!r}")
 
 
+def libraries_of(model: nn.Module) -> list[str]:
+    """The libraries, of `LAYOUTS`, that have this net."""
+    return [library for library in get_spec(model).name_tables if library in LAYOUTS]
+
+
 def _is_folder(out: Path, to: str) -> bool:
     return out.suffix not in (".npz", ".safetensors") and to == "timm"
 

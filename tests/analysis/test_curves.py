@@ -88,6 +88,13 @@ def test_no_run_and_a_run_without_records_raise(tmp_path):
         read_curves([])
 
 
+def test_tests_of_boxes_and_label_maps_have_no_loss(tmp_path):
+    lines = record(10, "train", 2.5) + '{"step": 10, "split": "test", "ap": 0.5, "ap_large": null, "images": 6}\n'
+    (curve,) = read_curves([make_run(tmp_path / "a", lines)])
+    assert curve.train_loss.tolist() == [2.5] and np.isnan(curve.test_loss).tolist() == [True]
+    assert curve.metrics["test"]["ap"].tolist() == [0.5]
+
+
 def test_curves_hold_the_metrics_of_any_task(tmp_path):
     run = task_run(tmp_path / "a", "regression", {"mae": 0.4, "r2": None}, {"mae": 0.7})
     (curve,) = read_curves([run])

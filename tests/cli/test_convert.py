@@ -3,12 +3,15 @@
 import jax
 import numpy as np
 import pytest
+import recipe
 from command_line import mistake, output
 from hub_folder import write_hub_folder
 from safetensors.numpy import load_file, save_file
 
-from resnet_jax import load_pretrained
+from resnet_jax import Preprocess, create_model, load_pretrained
 from resnet_jax.cli.main import main
+from resnet_jax.types import Pretrained
+from resnet_jax.weights.writers import write_weights
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +43,33 @@ def test_weights_keep_their_numbers_classes_and_preprocessing(
     before, after = load_pretrained(animals), load_pretrained(out)
     assert (after.name, after.classes, after.preprocess) == (before.name, before.classes, before.preprocess)
     jax.tree.map(np.testing.assert_array_equal, after.variables, before.variables)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "line"),
+    [
+        ("fcn", {}, "out.safetensors: fcn with torchvision's names, 3 classes cat, dog, owl"),
+        (
+            "retinanet",
+            {"fpn_features": 8, "levels": ("stage3",)},
+            "out.npz: retinanet with our own names, 2 classes cat, dog",
+        ),
+    ],
+)
+def test_a_dense_net_gets_the_names_of_its_library(tmp_path, monkeypatch, capsys, name, options, line):
+    """timm has none of them. A detector's background is no class."""
+    monkeypatch.chdir(tmp_path)
+    model, preprocess = (
+        create_model(name, backbone="cifar_resnet8", num_classes=3, **options),
+        Preprocess(32, 32, (0.5,) * 3, (0.25,) * 3),
+    )
+    net = Pretrained(model, recipe.variables(model), preprocess, name, line.split("classes ")[1].split(", "))
+    write_weights(net, "in.npz", "npz")
+    out = line.split(":")[0]
+    assert output(capsys, "convert", "in.npz", out).splitlines()[0] == line
+    after = load_pretrained(out)
+    assert (after.classes, after.preprocess.mean) == (net.classes, preprocess.mean)
+    jax.tree.map(np.testing.assert_array_equal, after.variables, net.variables)
 
 
 def test_notes_on_the_weights_are_printed(animals, photos, tmp_path, capsys):

@@ -6,7 +6,7 @@ import pytest
 import recipe
 from pictures import pictures
 
-from resnet_jax import Preprocess
+from resnet_jax import Preprocess, create_model
 from resnet_jax.evaluation.features import feature_layers, write_features
 from resnet_jax.types import Pretrained
 
@@ -29,6 +29,24 @@ def test_features_are_the_nets_for_the_preprocessed_images(tmp_path, layer, pool
         assert file["images"].tolist() == list(map(str, files))
         np.testing.assert_allclose(file["features"], expected, rtol=1e-5, atol=1e-6)
     assert shape == expected.shape and list(unreadable) == [str(tmp_path / "broken.png")]
+
+
+def test_features_of_a_detector_are_those_of_its_backbone(tmp_path):
+    """Its predictions, which need more time, are not computed."""
+    model = create_model("retinanet", backbone=MODEL.clone(num_classes=0), num_classes=4, levels=("stage1", "stage2"))
+    variables = {name: {"backbone": tree} for name, tree in recipe.variables(model.backbone).items()}
+    net = NET._replace(model=model, variables=variables, name="retinanet")
+    files = [pictures(tmp_path, "a.png") / "a.png"]
+    assert feature_layers(net).keys() >= {"stem", "stage1", "stage2"}
+    assert write_features(tmp_path / "f.npz", net, files, layer="stage2")[0] == (1, 32)
+    write_features(
+        tmp_path / "g.npz",
+        NET._replace(model=model.backbone, variables={name: tree["backbone"] for name, tree in variables.items()}),
+        files,
+        layer="stage2",
+    )
+    with np.load(tmp_path / "f.npz") as file, np.load(tmp_path / "g.npz") as expected:
+        np.testing.assert_array_equal(file["features"], expected["features"])
 
 
 def test_an_interrupted_file_leaves_the_earlier_one(tmp_path, monkeypatch):

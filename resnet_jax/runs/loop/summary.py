@@ -52,7 +52,7 @@ def metric_title(task: Task, name: str) -> str:
     """The name of a metric for people."""
     if name.startswith("ema_"):
         return f"averaged weights' {metric_title(task, name.removeprefix('ema_'))}"
-    return task.titles.get(name, name)
+    return {**task.titles, **task.eval_titles}.get(name, name)
 
 
 def format_results(task: Task, results: Mapping[str, float]) -> str:

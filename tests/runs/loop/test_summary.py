@@ -2,7 +2,7 @@ from types import SimpleNamespace
 
 from resnet_jax.checkpoints.best import BestTest, Measure
 from resnet_jax.runs.loop.summary import finished_line, format_results, summary_lines
-from resnet_jax.tasks import Classification
+from resnet_jax.tasks import Classification, get_task
 
 RESULTS = {"loss": 0.1234, "top1": 0.9876, "ema_loss": 0.12, "ema_top1": 0.9889, "images": 360}
 
@@ -15,6 +15,11 @@ def plan(steps, length=None):
 def test_results_are_those_of_the_task_and_of_averaged_weights():
     line = "test top-1 0.9876, loss 0.1234 (averaged weights: 0.9889, 0.1200)"
     assert format_results(Classification(), RESULTS) == line
+
+
+def test_every_number_of_a_detection_has_its_title():
+    results = {"ap": 0.5, "ap_small": 0.25, "ar100": 0.75, "images": 6}
+    assert format_results(get_task("detection"), results) == "test AP 0.5000, AP small 0.2500, AR100 0.7500"
 
 
 def test_a_finished_run_names_the_option_that_trains_it_longer():
