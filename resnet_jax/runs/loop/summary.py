@@ -56,8 +56,9 @@ def metric_title(task: Task, name: str) -> str:
 
 
 def format_results(task: Task, results: Mapping[str, float]) -> str:
-    """ "test top-1 0.9876, loss 0.1234 (averaged weights: 0.9889, 0.1200)"."""
-    names = [name for name in task.measures if name in results]
+    """ "test top-1 0.9876, loss 0.1234 (averaged weights: 0.9889, 0.1200)", without the titles of `eval` alone."""
+    of_eval = task.eval_titles.keys() - task.titles.keys()
+    names = [name for name in task.measures if name in results and name not in of_eval]
     numbers = ", ".join(f"{metric_title(task, name)} {decimals(results[name])}" for name in names)
     averages = [decimals(results[f"ema_{name}"]) for name in names if f"ema_{name}" in results]
     averaged = f" (averaged weights: {', '.join(averages)})" if averages else ""

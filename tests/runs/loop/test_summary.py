@@ -7,9 +7,9 @@ from resnet_jax.tasks import Classification, get_task
 RESULTS = {"loss": 0.1234, "top1": 0.9876, "ema_loss": 0.12, "ema_top1": 0.9889, "images": 360}
 
 
-def plan(steps, length=None):
+def plan(steps, length=None, task=None):
     config = SimpleNamespace(workdir="runs/a", train=SimpleNamespace(steps=length))
-    return SimpleNamespace(steps=steps, config=config, task=Classification())
+    return SimpleNamespace(steps=steps, config=config, task=task or Classification())
 
 
 def test_results_are_those_of_the_task_and_of_averaged_weights():
@@ -17,9 +17,13 @@ def test_results_are_those_of_the_task_and_of_averaged_weights():
     assert format_results(Classification(), RESULTS) == line
 
 
-def test_every_number_of_a_detection_has_its_title():
-    results = {"ap": 0.5, "ap_small": 0.25, "ar100": 0.75, "images": 6}
-    assert format_results(get_task("detection"), results) == "test AP 0.5000, AP small 0.2500, AR100 0.7500"
+def test_of_a_detection_a_line_has_the_first_numbers():
+    """There are up to 24; `eval` prints all. A measure of them all can name the best test."""
+    results = {"ap": 0.5, "ap_small": 0.25, "ap50": 0.75, "mask_ap": 0.125, "images": 6}
+    assert format_results(get_task("detection"), results) == "test AP 0.5000, AP50 0.7500, mask AP 0.1250"
+    best = BestTest(Measure("ema_ap_small", 1), 0.5, 4)
+    lines = summary_lines(plan(8, task=get_task("detection")), 8, results, best, skipped=0, elapsed="1:05")
+    assert lines[0] == "the best: averaged weights' AP small 0.5000 at step 4"
 
 
 def test_a_finished_run_names_the_option_that_trains_it_longer():
