@@ -10,6 +10,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from resnet_jax.errors import NotFinite, WrongModel, listed, one_of
 from resnet_jax.models import MODELS, shapes
 from resnet_jax.models.inspect import backbone_of, is_dense
+from resnet_jax.models.partials import Partial
 from resnet_jax.types import Pretrained, Variables
 from resnet_jax.weights import load_pretrained
 
@@ -66,6 +67,21 @@ def fit_dense(loaded: Pretrained, model: Any, source: str | Path, *, keeps_head:
         if getattr(backbone_of(loaded.model), name) != getattr(model.backbone, name):
             raise ValueError(f"the weights of {source} ({loaded.name}) are of a backbone with another {name}")
     return unflatten_dict(used)
+
+
+def note_epsilon(loaded: Pretrained, model: Any) -> list[str]:
+    """A note if norms of the weights' backbone have another epsilon than the model's: the maps then differ a little."""
+    theirs, ours = (_epsilon(backbone_of(net).norm) for net in (loaded.model, model))
+    if None in (theirs, ours) or theirs == ours:
+        return []
+    return [f"the weights were trained with norms of epsilon {theirs:g}; those of this backbone have {ours:g}"]
+
+
+def _epsilon(norm: Any) -> float | None:
+    """That of a norm, None if it has none."""
+    keywords = norm.keywords if isinstance(norm, Partial) else {}
+    default = getattr(norm.func if isinstance(norm, Partial) else norm, "epsilon", None)
+    return keywords.get("epsilon", default)
 
 
 def _shape_of(array: Any) -> str:

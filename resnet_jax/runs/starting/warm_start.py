@@ -32,7 +32,7 @@ from resnet_jax.models.inspect import is_dense
 from resnet_jax.runs.files.directory import is_missing_file, is_run
 from resnet_jax.runs.files.image_record import trained_on
 from resnet_jax.runs.planning.plan import RunPlan
-from resnet_jax.runs.starting.dense_weights import fit_dense, read_dense
+from resnet_jax.runs.starting.dense_weights import fit_dense, note_epsilon, read_dense
 from resnet_jax.runs.starting.opening import SavedRun, open_run
 from resnet_jax.tasks import Task, get_task, task_name
 from resnet_jax.types import Preprocess, Pretrained, Variables
@@ -107,15 +107,14 @@ def warm_start(
     if is_dense(model):
         _check_order(weights, source)
         variables = fit_dense(weights.loaded, model, source, keeps_head=weights.keeps_head)
+        notes = (*weights.notes, *note_epsilon(weights.loaded, model))
     else:
-        variables = _fit(weights, model, source)
+        variables, notes = _fit(weights, model, source), weights.notes
     if weights.keeps_head and weights.run is not None:
         task = task.with_head(weights.run.checkpoint.metadata.get("task_record", {}), weights.order)
     step_of_run = None if weights.run is None else weights.run.checkpoint.step
     message = weights.message(source)
-    return WarmStart(
-        variables, weights.loaded.preprocess, step_of_run, message, weights.run, task, origin, weights.notes
-    )
+    return WarmStart(variables, weights.loaded.preprocess, step_of_run, message, weights.run, task, origin, notes)
 
 
 class _Weights(NamedTuple):

@@ -7,7 +7,9 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from resnet_jax import create_model
 from resnet_jax.models import shapes
-from resnet_jax.runs.starting.dense_weights import SIDE, fit_dense
+from resnet_jax.models.layers import BatchNorm
+from resnet_jax.models.partials import Partial
+from resnet_jax.runs.starting.dense_weights import SIDE, fit_dense, note_epsilon
 from resnet_jax.types import Preprocess, Pretrained
 
 SMALL = {"backbone": "resnet18", "fpn_features": 8}
@@ -33,6 +35,14 @@ def test_layers_with_an_output_for_each_class_are_new():
     assert {at[-1] for at in missing} == {"kernel", "bias"} and len(missing) == 2
     whole = fit_dense(loaded("retinanet", num_classes=4, **SMALL), model, "FILE", keeps_head=True)
     assert flatten_dict(whole).keys() == start.keys() | missing
+
+
+def test_another_epsilon_of_the_norms_is_noted():
+    weights, model = loaded("resnet18"), create_model("retinanet", num_classes=4, **SMALL)
+    assert note_epsilon(weights, model) == []
+    frozen = weights._replace(model=weights.model.clone(norm=Partial(BatchNorm, epsilon=0.0)))
+    (note,) = note_epsilon(frozen, model)
+    assert note == "the weights were trained with norms of epsilon 0; those of this backbone have 1e-05"
 
 
 def test_other_nets_are_refused():
