@@ -187,7 +187,10 @@ def _read_dense_weights(
 ) -> _Weights:
     """Weights of a segmenter or detector, or of its backbone, that are not a run's."""
     which, note = True if ema else None, ""
-    net = net_of(source, ema=ema)
+    try:
+        net = net_of(source, ema=ema)
+    except ValueError:  # no registered net with its default options has these arrays; this one may
+        net = net_of(source, model, ema=ema)
     try:
         loaded = read_dense(source, model, net, ema=which)
     except AmbiguousWeights:
@@ -206,7 +209,7 @@ def _check_order(weights: _Weights, source: str | Path) -> None:
         raise ValueError(f"the classes of {source} have another order; --init.head new initialises a head")
 
 
-def net_of(source: str | Path, model: str | None = None, *, ema: bool = False) -> str:
+def net_of(source: str | Path, model: str | nn.Module | None = None, *, ema: bool = False) -> str:
     """The registered net of weights that are not a run's: `model` if they fit it.
 
     Raises:

@@ -3,13 +3,16 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import recipe
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from resnet_jax import create_model
+from resnet_jax import create_model, save_torch_state
 from resnet_jax.models import shapes
 from resnet_jax.models.layers import BatchNorm
 from resnet_jax.models.partials import Partial
 from resnet_jax.runs.starting.dense_weights import SIDE, fit_dense, note_epsilon
+from resnet_jax.runs.starting.warm_start import warm_start
+from resnet_jax.tasks import get_task
 from resnet_jax.types import Preprocess, Pretrained
 
 SMALL = {"backbone": "resnet18", "fpn_features": 8}
@@ -35,6 +38,19 @@ def test_layers_with_an_output_for_each_class_are_new():
     assert {at[-1] for at in missing} == {"kernel", "bias"} and len(missing) == 2
     whole = fit_dense(loaded("retinanet", num_classes=4, **SMALL), model, "FILE", keeps_head=True)
     assert flatten_dict(whole).keys() == start.keys() | missing
+
+
+def test_a_file_of_a_detector_with_options_fits_one_with_them(tmp_path):
+    """No registered net with its default options has its arrays."""
+    options = {"backbone": "cifar_resnet8", "levels": ("stage2", "stage3"), "fpn_features": 8}
+    saved, model = (create_model("retinanet", num_classes=count, **options) for count in (3, 5))
+    variables = recipe.variables(saved)
+    save_torch_state(variables, saved, path := tmp_path / "a.safetensors", "torchvision", classes=("cat", "dog"))
+    start = warm_start(path, model, tuple("abcd"), task=get_task("detection"))
+    assert "retinanet, 2 classes; " in start.message
+    stem = variables["params"]["backbone"]["stem"]["conv"]["kernel"]
+    np.testing.assert_array_equal(start.variables["params"]["backbone"]["stem"]["conv"]["kernel"], stem)
+    assert set(start.variables["params"]) == {"backbone", "fpn", "head"}
 
 
 def test_another_epsilon_of_the_norms_is_noted():
