@@ -4,46 +4,22 @@
 
 COCO has the folders train2017 and val2017, and annotations/instances_train2017.json and instances_val2017.json.
 
-As references/detection of torchvision: 26 epochs of 16 images a step (eight devices of two), SGD with momentum 0.9,
-weight decay 1e-4 on all parameters, learning rate 0.02 with 1,000 steps of warmup from a thousandth, a tenth of it
-after epochs 16 and 22, flips. The rate is that of 16 images; --data.batch-size scales it in proportion (Goyal et al.
-2017). The backbone has torchvision's ImageNet weights: frozen norms, and frozen parameters below stage 2. The shorter
-side has 800 pixels and the longer one 1,333 at most; torchvision pads a batch to its largest image, and this canvas
-is always a square of 1,344.
+The data and the recipe are those of coco_retinanet_resnet50.py, with a learning rate of 0.02.
 
 Device: eight accelerators. Published for this recipe (torchvision, maskrcnn_resnet50_fpn.COCO_V1): 37.9 AP of boxes
 and 34.6 AP of masks on val2017. Not run: neither accelerators nor the data were available.
 """
 
-from resnet_jax.config import Config, DataConfig, InitConfig, ModelConfig, OptimConfig, TrainConfig
+from dataclasses import replace
+from pathlib import Path
 
-config = Config(
+from resnet_jax.config import load_config
+
+base = load_config(Path(__file__).with_name("coco_retinanet_resnet50.py"))
+
+config = replace(
+    base,
     workdir="runs/coco_maskrcnn_resnet50",
-    task="detection",
-    model=ModelConfig(name="maskrcnn_resnet50_fpn", frozen_norms=("all",), options=("trainable_layers=3",)),
-    init=InitConfig(from_="torchvision/resnet50.IMAGENET1K_V1"),
-    data=DataConfig(
-        path="coco",
-        annotations=("annotations/instances_train2017.json", "annotations/instances_val2017.json"),
-        test_split="val",
-        channels=3,
-        batch_size=16,
-        image_size=1344,
-        resize=800,
-        max_boxes=100,
-        horizontal_flip=True,
-        mean=(0.485, 0.456, 0.406),
-        std=(0.229, 0.224, 0.225),
-    ),
-    optim=OptimConfig(
-        peak_lr=0.02,
-        lr_reference_batch=16,
-        schedule="step",
-        decay_epochs=(16.0, 22.0),
-        warmup_epochs=0.135,
-        warmup_from=0.001,
-        weight_decay=1e-4,
-        decay_all=True,
-    ),
-    train=TrainConfig(epochs=26.0, eval_every_epochs=1.0),
+    model=replace(base.model, name="maskrcnn_resnet50_fpn"),
+    optim=replace(base.optim, peak_lr=0.02),
 )

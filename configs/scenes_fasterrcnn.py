@@ -8,14 +8,19 @@ most.
 Device: two CPU cores. Not run to its end yet.
 """
 
-from resnet_jax.config import CheckpointConfig, Config, DataConfig, ModelConfig, OptimConfig, TrainConfig
+from dataclasses import replace
+from pathlib import Path
 
-config = Config(
+from resnet_jax.config import load_config
+
+base = load_config(Path(__file__).with_name("scenes_retinanet.py"))
+
+config = replace(
+    base,
     workdir="runs/scenes_fasterrcnn",
-    task="detection",
-    model=ModelConfig(
+    model=replace(
+        base.model,
         name="fasterrcnn",
-        stem="imagenet",
         options=(
             "backbone=cifar_wrn16_4",
             "levels=stage1,stage2,stage3",
@@ -32,17 +37,5 @@ config = Config(
             "box_detections_per_img=30",
         ),
     ),
-    data=DataConfig(
-        name="scenes",
-        batch_size=16,
-        eval_batch_size=40,
-        image_size=96,
-        scale_jitter=(0.75, 1.15),
-        color_jitter=(0.3, 0.3, 0.3, 0.1),
-    ),
-    optim=OptimConfig(
-        optimizer="adamw", peak_lr=2e-3, warmup_epochs=1.0, weight_decay=0.02, clip_norm=10.0, ema_decay=0.995
-    ),
-    train=TrainConfig(epochs=16.0, eval_every_epochs=4.0, log_every_steps=90),
-    checkpoint=CheckpointConfig(keep_latest=1),
+    train=replace(base.train, epochs=16.0, eval_every_epochs=4.0),
 )

@@ -192,8 +192,8 @@ def mean_gradient_in_one_pass(totals: Totals, axis_name: str | None) -> MeanGrad
 def _add_shards(sums: Gradients, old_stats: Any, axis_name: str) -> Gradients:
     """Sums over the axis, and the mean of the shards' running statistics.
 
-    It is the only collective (synchronised BatchNorm has its own). Statistics are averaged as moves from the old ones,
-    so that frozen ones keep their value to the bit.
+    It is the only collective beside `mean_gradient_in_one_pass`'s of several weights and those of synchronised
+    BatchNorm. Statistics are averaged as moves from the old ones, so that frozen ones keep their value to the bit.
     """
     by_term, (batch_stats, weights, losses, metrics, squares, least) = sums
     moves = jax.tree.map(jnp.subtract, batch_stats, old_stats)
