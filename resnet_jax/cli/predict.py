@@ -97,7 +97,8 @@ def picture_files(place: str, files: Sequence[Path]) -> list[Path]:
     """The .png file of each image: `place`, or files in the folder `place`, named by the images.
 
     Raises:
-      ValueError: `place` is no .png file, for one image, or it or the folder cannot be written.
+      ValueError: `place` is no .png file, for one image, or it or the folder cannot be written; or pictures would
+        replace images.
     """
     from resnet_jax.files import check_writable
 
@@ -105,13 +106,24 @@ def picture_files(place: str, files: Sequence[Path]) -> list[Path]:
     if len(files) == 1 and not path.is_dir():
         if path.suffix.lower() != ".png":
             raise ValueError(f"--draw: expected a .png file, or the folder for pictures of several images, got {place}")
+        if _is_same_file(path, files[0]):
+            other = path.with_name(f"{path.stem}-drawn.png")
+            raise ValueError(f"--draw: expected another file than the image {place}; did you mean {other}?")
         check_writable(path)
         return [path]
     if path.suffix.lower() == ".png" or path.is_file():
         raise ValueError(f"--draw: expected a folder for the pictures of {len(files)} images, got the file {place}")
+    if inside := [file for file in files if _is_same_file(path, file.parent)]:
+        other = path.parent / f"{path.resolve().name}-drawn"
+        problem = f"--draw: expected a folder without the images, got {place}, which has {inside[0]}"
+        raise ValueError(f"{problem}; did you mean {other}?")
     names = unique_names(files)
     check_writable(path / names[0])
     return [path / name for name in names]
+
+
+def _is_same_file(one: Path, other: Path) -> bool:
+    return one.exists() and other.exists() and one.samefile(other)
 
 
 def unique_names(files: Sequence[Path]) -> list[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import operator
-from collections.abc import Collection, Hashable, Iterable
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from typing import Any
 
 import jax.numpy as jnp
@@ -38,8 +39,10 @@ def normalized_fields(model: Any) -> dict[str, Any]:
     fields |= {field: check_integer(field, getattr(model, field), least) for field, least in MINIMA.items()}
     fields |= {field: _float_type(field, getattr(model, field)) for field in ("dtype", "param_dtype")}
     frozen = model.frozen_norms
-    fields["frozen_norms"] = _sequence("frozen_norms", [frozen] if isinstance(frozen, str) else frozen, "stage names")
-    fields["stages"] = _sequence("stages", model.stages, "Stage(...)s")
+    fields["frozen_norms"] = check_sequence(
+        "frozen_norms", [frozen] if isinstance(frozen, str) else frozen, "stage names"
+    )
+    fields["stages"] = check_sequence("stages", model.stages, "Stage(...)s")
     check_choice("remat", model.remat, REMAT)
     check_choice("global_pool", model.global_pool, POOLS)
     if model.global_pool != "avg" and getattr(fields["head"], "pools_by_attention", False):
@@ -49,9 +52,7 @@ def normalized_fields(model: Any) -> dict[str, Any]:
     for name in fields["frozen_norms"]:
         check_choice("frozen_norms", name, ("all", *stage_names(fields["stages"]), "head"))
     for field in RATES:
-        rate = getattr(model, field)
-        if not (isinstance(rate, (int, float, np.number)) and 0 <= rate < 1):
-            raise ValueError(f"{field}: expected a rate in [0, 1), got {rate!r}")
+        _check_rate(field, getattr(model, field))
     if model.bn_group_size is not None:
         if model.bn_axis is None:
             raise ValueError(
@@ -61,7 +62,8 @@ def normalized_fields(model: Any) -> dict[str, Any]:
     return fields
 
 
-def _sequence(field: str, values: Any, kind: str) -> tuple[Any, ...]:
+def check_sequence(field: str, values: Any, kind: str) -> tuple[Any, ...]:
+    """`values` as a tuple. Raises ValueError unless they are a sequence, and no text."""
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise ValueError(f"{field}: expected a sequence of {kind}, got {values!r}")
     return tuple(values)
@@ -76,6 +78,47 @@ def check_integer(field: str, value: Any, least: int) -> int:
     if isinstance(value, bool) or number < least:
         raise ValueError(f"{field}: expected a whole number, at least {least}, got {value!r}")
     return number
+
+
+def checked_numbers(net: Any, minima: Mapping[str, int]) -> dict[str, Any]:
+    """Fields of a dense net that are declared as a bool, as whole numbers or as floats, and their values in one form.
+
+    Args:
+      minima: of whole numbers; of the others it is 1.
+
+    Raises:
+      ValueError: a value of another type or outside its range.
+    """
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(net):
+        name, value = field.name, getattr(net, field.name)
+        if field.type == "bool":
+            check_choice(name, value, (False, True))
+        elif field.type == "int":
+            values[name] = check_integer(name, value, minima.get(name, 1))
+        elif field.type == "tuple[int, ...]":
+            numbers = check_sequence(name, value, "whole numbers, as (64, 64)")
+            values[name] = tuple(check_integer(name, number, 1) for number in numbers)
+        elif field.type == "float" and name.endswith("_rate"):
+            _check_rate(name, value)
+        elif field.type == "float" and name.endswith("_radius"):
+            check_positive(name, (value,))
+        elif field.type == "float":
+            check_fraction(name, value)
+    return values
+
+
+def _check_rate(field: str, rate: Any) -> None:
+    if isinstance(rate, bool) or not (isinstance(rate, (int, float, np.number)) and 0 <= rate < 1):
+        raise ValueError(f"{field}: expected a rate in [0, 1), got {rate!r}")
+
+
+def check_thresholds(net: Any, *prefixes: str) -> None:
+    """Raises ValueError if a `bg_iou_thresh` of a detector is above its `fg_iou_thresh`."""
+    for prefix in prefixes:
+        low, high = (getattr(net, f"{prefix}{kind}_iou_thresh") for kind in ("bg", "fg"))
+        if low > high:
+            raise ValueError(f"{prefix}bg_iou_thresh: expected at most {prefix}fg_iou_thresh {high}, got {low}")
 
 
 def check_fraction(field: str, value: Any) -> None:

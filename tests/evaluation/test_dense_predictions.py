@@ -78,6 +78,29 @@ def test_pictures_go_to_a_file_or_a_folder(detector, photos, tmp_path):
             command.picture_files(str(tmp_path / out), files)
 
 
+def test_pictures_replace_no_images(photos, tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    photo, link = folder / "a.png", tmp_path / "link.png"
+    photo.write_bytes(photos[0].read_bytes())
+    link.symlink_to(photo)
+    for out, files, expected in (
+        (photo, [photo], "another file than the image"),
+        (link, [photo], "another file than the image"),
+        (folder, [photo], "a folder without the images"),
+        (folder, [photo, photos[2]], "a folder without the images"),
+    ):
+        with pytest.raises(ValueError, match=f"--draw: expected {expected}.*; did you mean .*-drawn"):
+            command.picture_files(str(out), files)
+    assert command.picture_files(str(folder / "b.png"), [photo]) == [folder / "b.png"]
+
+
+@pytest.mark.parametrize("score", [-0.1, 1.1, np.nan])
+def test_the_lowest_score_is_a_share(detector, photos, score):
+    with pytest.raises(ValueError, match="min_score: expected a number from 0 to 1, got"):
+        next(predict(detector, DETECTION, photos, min_score=score))
+
+
 def test_a_classification_has_nothing_to_draw(photos):
     with pytest.raises(ValueError, match="classification predicts no boxes"):
         Classification(classes=CLASSES).draw_prediction(np.zeros((2, 2, 3), np.uint8), {})

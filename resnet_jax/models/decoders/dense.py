@@ -12,7 +12,7 @@ import flax.linen as nn
 from resnet_jax import ops
 from resnet_jax.models.context import Activation, BlockContext, NormFactory
 from resnet_jax.models.layers import GroupNorm
-from resnet_jax.models.options import check_choice, check_integer, stage_names
+from resnet_jax.models.options import check_choice, checked_numbers, stage_names
 from resnet_jax.models.partials import Partial
 from resnet_jax.models.resnet import ResNet, Stage
 from resnet_jax.types import Array, Dtype, check_is_array
@@ -45,7 +45,8 @@ class DenseNet(nn.Module):
     least_classes: ClassVar[int] = 0
 
     def __post_init__(self) -> None:
-        self.num_classes = check_integer("num_classes", self.num_classes, self.least_classes)
+        for name, value in checked_numbers(self, {"num_classes": self.least_classes, "head_depth": 0}).items():
+            setattr(self, name, value)
         for name in [name for name in self.__dataclass_fields__ if isinstance(getattr(self, name, None), list)]:
             setattr(self, name, tuple(getattr(self, name)))
         of_backbone = self.backbone.frozen_norms

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from resnet_jax.models.decoders.dense import DenseNet
 from resnet_jax.models.decoders.fpn import FeaturePyramid, split_levels
-from resnet_jax.models.options import check_choice, check_integer, stage_names
+from resnet_jax.models.options import check_choice, check_sequence, stage_names
 from resnet_jax.types import Array, Batch
 
 KINDS = {jnp.integer: "int", jnp.bool_: "bool", jnp.floating: "float", jnp.uint8: "uint8"}  # in messages
@@ -84,9 +84,9 @@ class Detector(DenseNet):
     needs_masks: ClassVar[bool] = False  # whether training needs `Targets.masks`
 
     def __post_init__(self) -> None:
-        self.levels = (self.levels,) if isinstance(self.levels, str) else tuple(self.levels)
+        levels = (self.levels,) if isinstance(self.levels, str) else self.levels
+        self.levels = check_sequence("levels", levels, "levels, as (stage2, stage3, p6)")
         split_levels(self.levels, stage_names(self.backbone.stages)[1:])
-        self.fpn_features = check_integer("fpn_features", self.fpn_features, 1)
         check_choice("trainable_layers", self.trainable_layers, (None, *range(len(self.backbone.stages) + 2)))
         super().__post_init__()
 

@@ -38,7 +38,9 @@ def split_levels(levels: tuple[str, ...], stages: tuple[str, ...]) -> tuple[tupl
         check_choice("levels", level, (*stages, *EXTRA_LEVELS))
     numbers = [stages.index(level) for level in inside]
     if not inside or levels[: len(inside)] != inside or any(a >= b for a, b in pairwise(numbers)):
-        raise ValueError(f"levels: expected stages in their order, then p6, p7 or pool, got {', '.join(levels)}")
+        raise ValueError(
+            f"levels: expected stages in their order, then p6, p7 or pool, got {', '.join(levels) or 'none'}"
+        )
     if extra not in ((), ("p6",), ("p6", "p7"), ("pool",)):
         raise ValueError(f"levels: expected p6, p6 and p7, or pool after the stages, got {', '.join(extra)}")
     return inside, extra

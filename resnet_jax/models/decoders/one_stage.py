@@ -18,7 +18,7 @@ from resnet_jax import ops
 from resnet_jax.models.context import Activation, BlockContext
 from resnet_jax.models.decoders.detector import Detections, Detector
 from resnet_jax.models.layers import BiasedConv, GroupNorm
-from resnet_jax.models.options import check_anchor_sizes, check_fraction, check_integer
+from resnet_jax.models.options import check_anchor_sizes, check_integer
 from resnet_jax.models.partials import Partial
 from resnet_jax.ops.boxes import batched_nms, clip_boxes, make_anchors
 from resnet_jax.types import Array, at_least_float32
@@ -76,6 +76,7 @@ class OneStageDetector(Detector):
 
     levels: tuple[str, ...] = ("stage2", "stage3", "stage4", "p6", "p7")
     head_depth: int = 4  # convolutions before each output
+    head_groups: int | None = None  # of group norms in the head; None: no norms
     # Square roots of the anchors' areas, pixels, for each level; None: in proportion to the levels' strides.
     anchor_sizes: tuple[tuple[float, ...], ...] | None = None
     score_thresh: float = 0.05  # detections have higher scores
@@ -84,13 +85,15 @@ class OneStageDetector(Detector):
     topk_candidates: int = 1000  # of each level, before the suppression
 
     def __post_init__(self) -> None:
-        for name, least in (("head_depth", 0), ("detections_per_img", 1), ("topk_candidates", 1)):
-            setattr(self, name, check_integer(name, getattr(self, name), least))
-        for name in ("score_thresh", "nms_thresh"):
-            check_fraction(name, getattr(self, name))
         if self.anchor_sizes is not None:
             self.anchor_sizes = check_anchor_sizes(self.anchor_sizes)
+        if self.head_groups is not None:
+            self.head_groups = check_integer("head_groups", self.head_groups, 1)
         super().__post_init__()
+        if self.head_groups is not None and self.fpn_features % self.head_groups:
+            nearest = math.gcd(self.fpn_features, self.head_groups)
+            problem = f"expected a divisor of fpn_features {self.fpn_features}, got {self.head_groups}"
+            raise ValueError(f"head_groups: {problem}; did you mean {nearest}?")
         if self.anchor_sizes is not None and len(self.anchor_sizes) != len(self.levels):
             raise ValueError(
                 f"anchor_sizes: expected sizes for each of the {len(self.levels)} levels, got {self.anchor_sizes}"

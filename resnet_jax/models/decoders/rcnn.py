@@ -19,19 +19,11 @@ from resnet_jax.models.decoders.detector import Detections, Detector, DetectorLo
 from resnet_jax.models.decoders.fpn import split_levels
 from resnet_jax.models.decoders.mask_head import MaskHead, MaskPredictor, mask_loss, of_class, project_masks
 from resnet_jax.models.decoders.sampling import choose, random_orders, takes_all
-from resnet_jax.models.options import check_anchor_sizes, check_fraction, check_integer, check_positive, stage_names
+from resnet_jax.models.options import check_anchor_sizes, check_positive, check_thresholds, stage_names
 from resnet_jax.ops import boxes
 from resnet_jax.types import Array
 
 Size = tuple[int, int]
-COUNTS = (  # options that are at least 1
-    *(f"rpn_{place}_nms_top_n_{phase}" for place in ("pre", "post") for phase in ("train", "test")),
-    *("rpn_depth", "rpn_batch_size_per_image", "box_batch_size_per_image", "box_detections_per_img"),
-)
-FRACTIONS = (  # options from 0 to 1
-    *("rpn_nms_thresh", "rpn_score_thresh", "rpn_fg_iou_thresh", "rpn_bg_iou_thresh", "rpn_positive_fraction"),
-    *("box_nms_thresh", "box_score_thresh", "box_fg_iou_thresh", "box_bg_iou_thresh", "box_positive_fraction"),
-)
 
 
 class Pyramid(NamedTuple):
@@ -81,15 +73,12 @@ class FasterRCNN(Detector):
     def __post_init__(self) -> None:
         for name in ("aspect_ratios", "bbox_reg_weights"):
             setattr(self, name, check_positive(name, getattr(self, name)))
-        for name in ("box_convs", "box_dense"):
-            setattr(self, name, tuple(getattr(self, name)))
-        for name in COUNTS:
-            setattr(self, name, check_integer(name, getattr(self, name), 1))
-        for name in FRACTIONS:
-            check_fraction(name, getattr(self, name))
+        if len(self.bbox_reg_weights) != 4:
+            raise ValueError(f"bbox_reg_weights: expected four positive numbers, got {self.bbox_reg_weights}")
         if self.anchor_sizes is not None:
             self.anchor_sizes = check_anchor_sizes(self.anchor_sizes)
         super().__post_init__()
+        check_thresholds(self, "rpn_", "box_")
         sizes = self.sizes_by_level()
         if len(sizes) != len(self.levels) or len(set(map(len, sizes))) != 1:
             raise ValueError(
@@ -230,10 +219,6 @@ class MaskRCNN(FasterRCNN):
 
     parts: ClassVar[tuple[str, ...]] = (*FasterRCNN.parts, "mask_head", "mask_predictor")
     needs_masks: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        self.mask_convs = tuple(self.mask_convs)
-        super().__post_init__()
 
     @nn.nowrap
     def compute_losses(self, pyramid: Pyramid, targets: Targets, index: Array) -> dict[str, Loss]:

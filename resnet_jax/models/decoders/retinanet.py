@@ -15,7 +15,7 @@ from resnet_jax.models.decoders.detector import Detections, DetectorLosses, Loss
 from resnet_jax.models.decoders.fpn import P6_FROM
 from resnet_jax.models.decoders.losses import focal_loss, smooth_l1
 from resnet_jax.models.decoders.one_stage import OneStageDetector, Tower
-from resnet_jax.models.options import check_choice, check_fraction, check_positive
+from resnet_jax.models.options import check_choice, check_positive, check_thresholds
 from resnet_jax.ops.boxes import BETWEEN, box_iou, decode_boxes, encode_boxes, generalized_iou_loss, match
 from resnet_jax.types import Array
 
@@ -44,7 +44,6 @@ class RetinaNet(OneStageDetector):
     """RetinaNet: focal loss on every anchor, and box regression from the anchors that match a box."""
 
     aspect_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)  # of anchors: height / width
-    head_groups: int | None = None  # of group norms in the head; None: no norms
     p6_from: str = "p5"  # or "c5": level p6 is a convolution of the last level, or of the backbone's last stage
     box_loss: str = "l1"  # or "smooth_l1", "giou"
     fg_iou_thresh: float = 0.5  # anchors with at least this IoU are of the box
@@ -54,11 +53,10 @@ class RetinaNet(OneStageDetector):
 
     def __post_init__(self) -> None:
         self.aspect_ratios = check_positive("aspect_ratios", self.aspect_ratios)
-        for name in ("fg_iou_thresh", "bg_iou_thresh"):
-            check_fraction(name, getattr(self, name))
         check_choice("box_loss", self.box_loss, BOX_LOSSES)
         check_choice("p6_from", self.p6_from, P6_FROM)
         super().__post_init__()
+        check_thresholds(self, "")
         if len(set(map(len, self.sizes_by_level()))) > 1:
             raise ValueError(f"anchor_sizes: expected as many sizes for each level, got {self.anchor_sizes}")
 

@@ -36,6 +36,7 @@ PACKAGES = {"/usr/share/datasets/fashion-mnist": "dataset-fashion-mnist"}  # of 
 # Without the second flag XLA times several kernels and takes the fastest, which differs between processes: on an H200
 # two runs differed in the first step (jax 0.11.2).
 DETERMINISTIC = {"--xla_gpu_deterministic_ops": "true", "--xla_gpu_autotune_level": "0"}
+DENSE_TASKS = ("segmentation", "detection")  # and families of nets
 CHECKED = 256  # test labels, at most, on which the evaluator of a task of one's own is tried
 
 
@@ -50,6 +51,23 @@ def check_model_options(config: Config, model: nn.Module) -> None:
             raise ValueError(f"{option} {value} needs gates, and {config.model.name} has none; expected {gated}")
     if config.optim.freeze is not None or config.optim.lr_multiplier:
         check_patterns(config.optim, shapes(model, model.image_size).variables["params"])
+
+
+def check_net_of_task(config: Config) -> None:
+    """That the net predicts what the config's task needs: classes of pixels, boxes, or one output per image."""
+    name, task = config.model.name, config.task
+    family = get_spec(name).family
+    actual = family if family in DENSE_TASKS else None
+    expected = task if task in DENSE_TASKS else None
+    if actual == expected:
+        return
+    if expected is None:
+        hint = f"did you mean --task {actual}?"
+        raise ValueError(f"--model.name {name} is for --task {actual}, got --task {task}; {hint}")
+    nets = one_of(net for net in list_models() if get_spec(net).family == expected and get_spec(net).takes_backbone)
+    backbone = "resnet18" if actual else name
+    option = f"as --model.options backbone={backbone}"
+    raise ValueError(f"--model.name {name} is not for --task {task}; expected {nets}, on a backbone, {option}")
 
 
 def check_data_path(path: str | None) -> None:

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+OF_FLAX = ("name", "parent")  # fields of every module
 OF_THE_DATA = ("num_classes", "in_channels")
 
 
@@ -16,7 +17,7 @@ def parse_options(texts: Sequence[str], taken: Iterable[str] = ()) -> dict[str, 
       taken: names that the config has fields for.
 
     Raises:
-      ValueError: a text of another form, or a name that is the data's, has a field or comes twice.
+      ValueError: a text of another form, or a name that is the data's or Flax's, has a field or comes twice.
     """
     options: dict[str, Any] = {}
     for text in texts:
@@ -25,6 +26,8 @@ def parse_options(texts: Sequence[str], taken: Iterable[str] = ()) -> dict[str, 
             raise ValueError(f"--model.options: expected NAME=VALUE, as fpn_features=64, got {text!r}")
         if name in OF_THE_DATA:
             raise ValueError(f"--model.options {text}: the data decides {name}; expected another option")
+        if name in OF_FLAX:
+            raise ValueError(f"--model.options {text}: {name} is for submodules; expected another option")
         if name in taken:
             raise ValueError(f"--model.options {text}: expected --model.{name.replace('_', '-')} {value}")
         if name in options:

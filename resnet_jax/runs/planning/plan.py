@@ -26,6 +26,7 @@ from resnet_jax.runs.planning.checks import (
     check_data_path,
     check_evaluator,
     check_model_options,
+    check_net_of_task,
     check_objective,
     constant_targets,
     count_soft_gate_steps,
@@ -146,11 +147,17 @@ def _check_without_data(config: Config, task: Task | None) -> None:
     check_moments(config.data)
     if task is not None:
         check_definition(task)
+    if task is None or type(task) is type(TASKS.get(config.task)):
+        check_net_of_task(config)
     overrides = model_overrides(config.model, num_classes=2, in_channels=1)
     try:
         model = create_model(config.model.name, **overrides)
     except TypeError as error:
         raise ValueError(f"--model.options: {error}") from None
+    except ValueError as error:
+        option = str(error).partition(":")[0]
+        is_typed_there = option.isidentifier() and option not in asdict(config.model)
+        raise ValueError(f"--model.options {error}" if is_typed_there else str(error)) from None
     check_model_options(config, model)
     check_data_path(config.data.path)
 

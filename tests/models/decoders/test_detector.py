@@ -25,11 +25,30 @@ PYRAMID = ("stage1", "stage2", "stage3")
         ("retinanet", {"aspect_ratios": (1.0, -2.0)}, "aspect_ratios: expected one or more positive numbers, got"),
         ("retinanet", {"score_thresh": None}, "score_thresh: expected a number from 0 to 1, got None"),
         ("retinanet", {"fg_iou_thresh": np.nan}, "fg_iou_thresh: expected a number from 0 to 1, got nan"),
+        ("retinanet", {"fg_iou_thresh": 0.3}, "^bg_iou_thresh: expected at most fg_iou_thresh 0.3, got 0.4"),
+        ("fasterrcnn", {"rpn_bg_iou_thresh": 0.8}, "^rpn_bg_iou_thresh: expected at most rpn_fg_iou_thresh 0.7, got"),
+        ("retinanet", {"head_groups": 0}, "head_groups: expected a whole number, at least 1, got 0"),
+        ("fcos", {"fpn_features": 8}, "head_groups: expected a divisor of fpn_features 8, got 32; did you mean 8?"),
+        ("fcos", {"center_sampling_radius": -1}, "center_sampling_radius: expected one or more positive numbers, got"),
+        ("fasterrcnn", {"has_norms": "no"}, "has_norms: expected False or True, got 'no'"),
+        ("fasterrcnn", {"bbox_reg_weights": (1,)}, "bbox_reg_weights: expected four positive numbers, got"),
+        (
+            "fasterrcnn",
+            {"box_convs": "ab"},
+            r"box_convs: expected a sequence of whole numbers, as \(64, 64\), got 'ab'",
+        ),
+        ("maskrcnn", {"mask_features": 0}, "mask_features: expected a whole number, at least 1, got 0"),
     ],
 )
 def test_options_of_other_types_are_named(net, options, message):
     with pytest.raises(ValueError, match=message):
         create_model(net, backbone="cifar_resnet8", num_classes=3, levels=PYRAMID, **options)
+
+
+@pytest.mark.parametrize(("levels", "message"), [(3, "a sequence of levels, .*, got 3"), ((), "stages .*, got none")])
+def test_levels_are_a_sequence(levels, message):
+    with pytest.raises(ValueError, match=f"^levels: expected {message}"):
+        create_model("retinanet", backbone="cifar_resnet8", num_classes=3, levels=levels)
 
 
 @pytest.mark.parametrize("option", ["parts", "needs_masks"])

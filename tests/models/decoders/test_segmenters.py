@@ -57,6 +57,21 @@ def test_losses_and_gradients_are_the_librarys(x64, name):
     segmentation.check_gradients(norms, GOLDEN[f"{name}/gradients"], GOLDEN[f"{name}/norms"])
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("fcn", {"dropout_rate": 1.0}, r"dropout_rate: expected a rate in \[0, 1\), got 1.0"),
+        ("deeplabv3", {"has_auxiliary": "no"}, "has_auxiliary: expected False or True, got 'no'"),
+        ("deeplabv3plus", {"rates": 12}, "rates: expected a sequence of whole numbers, .*, got 12"),
+        ("pspnet", {"decoder_features": 0}, "decoder_features: expected a whole number, at least 1, got 0"),
+        ("unet", {"decoder_features": (256, -1)}, "decoder_features: expected a whole number, at least 1, got -1"),
+    ],
+)
+def test_options_of_other_types_are_named(name, options, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        create_model(name, **options)
+
+
 CLASSIFIERS = [name for name in list_models() if not get_spec(name).is_dense]
 FAMILIES = sorted({get_spec(name).family: name for name in reversed(CLASSIFIERS)}.values())  # the first of each
 EVERY = [(name, backbone) for name in NAMES for backbone in FAMILIES]

@@ -20,7 +20,7 @@ from resnet_jax.runs.planning.checks import (
     first_labels,
 )
 from resnet_jax.runs.planning.plan import make_plan
-from resnet_jax.tasks import Detection, Segmentation
+from resnet_jax.tasks import Detection, Segmentation, get_task
 
 
 @pytest.mark.parametrize(("change", "value"), [("optim__gate_penalty", 0.1), ("train__soft_gate_epochs", 1.0)])
@@ -105,6 +105,23 @@ def test_tasks_of_label_maps_and_boxes_are_checked_before_any_work():
     assert plan(OwnMaps(), "fcn").task.num_outputs == plan(OwnBoxes(), "retinanet", *boxes).task.num_outputs == 11
     with pytest.raises(ValueError, match="expected the measure 'score' among its evaluator's results"):
         plan(Unnamed(), "retinanet", *boxes)
+
+
+@pytest.mark.parametrize(
+    ("task", "net", "message"),
+    [
+        ("detection", "resnet18", "resnet18 is not .*; expected fasterrcnn, .*, as --model.options backbone=resnet18"),
+        ("detection", "deeplabv3", "deeplabv3 is not for --task detection; expected fasterrcnn, fcos, maskrcnn or ret"),
+        ("segmentation", "resnet18", "resnet18 is not for --task segmentation; expected deeplabv3, .* or upernet"),
+        ("segmentation", "retinanet", "retinanet is not for --task segmentation; expected deeplabv3"),
+        ("classification", "unet", "unet is for --task segmentation, got --task classification; did you mean --task s"),
+    ],
+)
+def test_nets_of_other_tasks_are_refused_before_data_are_read(task, net, message):
+    settings = Config(task=task, model=ModelConfig(name=net), data=DataConfig(path="missing"))
+    for instance in (None, get_task(task)):
+        with pytest.raises(ValueError, match=f"^--model.name {message}"):
+            make_plan(settings, task=instance)
 
 
 def test_one_image_at_a_time_is_checked_in_a_net_whose_decoder_has_dropout():

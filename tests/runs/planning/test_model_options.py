@@ -26,6 +26,8 @@ def test_values_are_literals_or_texts():
         (("num_classes=3",), "the data decides num_classes"),
         (("remat=block",), "expected --model.remat block"),
         (("a=1", "a=2"), "has a twice"),
+        (("name=x",), "--model.options name=x: name is for submodules; expected another option"),
+        (("stem_features=0",), "--model.options stem_features: expected a whole number, at least 1, got 0"),
         (
             ("stem_feature=8",),
             "--model.options: cifar_resnet20 has no option 'stem_feature'; did you mean stem_features",
