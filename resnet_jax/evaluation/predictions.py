@@ -17,7 +17,6 @@ from resnet_jax.data.loading.streaming import StreamingLoader
 from resnet_jax.data.sources.dense import DenseSource
 from resnet_jax.evaluation.evaluate import in_flight
 from resnet_jax.evaluation.image_inputs import ImageInputs, Unlabelled
-from resnet_jax.models.options import check_fraction
 from resnet_jax.tasks import Rows, Task
 from resnet_jax.text import printable
 from resnet_jax.training.core import forward_step
@@ -79,7 +78,8 @@ def predict(
       DataError: standard input is the only image, and empty.
     """
     _check_number("top", top)
-    check_fraction("min_score", min_score)
+    if not 0 <= min_score <= 1:
+        raise ValueError(f"expected min_score from 0 to 1, got {min_score}")
     for one in forward_files(net, task.predictions, files, batch_size=batch_size):
         if one.rows is None:
             yield Prediction(str(one.file), {}, "", one.error)

@@ -97,7 +97,7 @@ def test_pictures_replace_no_images(photos, tmp_path):
 
 @pytest.mark.parametrize("score", [-0.1, 1.1, np.nan])
 def test_the_lowest_score_is_a_share(detector, photos, score):
-    with pytest.raises(ValueError, match="min_score: expected a number from 0 to 1, got"):
+    with pytest.raises(ValueError, match="expected min_score from 0 to 1, got"):
         next(predict(detector, DETECTION, photos, min_score=score))
 
 
