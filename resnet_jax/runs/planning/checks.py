@@ -15,7 +15,7 @@ from resnet_jax.config import Config
 from resnet_jax.data import Loader, MemoryLoader
 from resnet_jax.data.loading.dense import DenseLoader
 from resnet_jax.data.sources.label_kinds import compact
-from resnet_jax.data.sources.subsets import Subset, labels_of
+from resnet_jax.data.sources.subsets import Subset, dense, labels_of
 from resnet_jax.errors import did_you_mean, one_of
 from resnet_jax.evaluation.evaluate import checked_results
 from resnet_jax.files import expanded
@@ -159,6 +159,12 @@ def check_evaluator(task: Task, model: nn.Module, variables: Variables, test: Lo
         raise ValueError(
             f"task {task.name!r}: expected the measure {missing[0]!r} among its evaluator's results; {expected}"
         )
+
+
+def check_objects(name: str, train: Loader) -> None:
+    """That a training set of boxes, `name`, has some."""
+    if isinstance(train, DenseLoader) and train.label_kind == "boxes" and not dense(train.examples).presence().any():
+        raise ValueError(f"expected objects to train on, got none in the {train.num_examples:,} images of {name}")
 
 
 def check_batch_and_shape(config: Config, name: str, train: Loader, test: Loader) -> None:

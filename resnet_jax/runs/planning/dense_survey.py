@@ -102,6 +102,8 @@ def dense_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
             continue
         images = f"at most {row['most_objects']} in an image, {row['images_without_objects']:,} images without"
         lines.append(f"{row['objects']:,} objects in {row['split']}: {images}")
+        if not row["objects"]:
+            continue
         sides = f"{row['least_side']:.0f} to {row['greatest_side']:.0f} pixels, median {row['median_side']:.0f}"
         shares = f"{100 * row['small']:.0f}% below {SIDES[0]}, {100 * row['large']:.0f}% above {SIDES[1]}"
         crowds = f"; {row['crowds']:,} crowds" if row["crowds"] else ""

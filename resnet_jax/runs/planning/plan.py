@@ -28,6 +28,7 @@ from resnet_jax.runs.planning.checks import (
     check_model_options,
     check_net_of_task,
     check_objective,
+    check_objects,
     constant_targets,
     count_soft_gate_steps,
     count_steps,
@@ -97,6 +98,7 @@ def make_plan(config: Config, record: ImageRecord | None = None, task: Task | No
     label_kind = (get_task(config.task) if task is None else task).label_kind
     dataset, splits, train, test = open_data(config.data, record, label_kind)
     check_batch_and_shape(config, f"{dataset.name} ({splits[0]})", train, test)
+    check_objects(f"{dataset.name} ({splits[0]})", train)
     fitted = make_task(config, train, task)
     overrides = model_overrides(config.model, num_classes=fitted.num_outputs, in_channels=train.image_shape[-1])
     model = fitted.build(config.model.name, overrides, train)

@@ -1,9 +1,10 @@
 """Checks of a config against its model and data."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import ClassVar
 
+import dense_sets
 import numpy as np
 import pytest
 from small_run import config
@@ -122,6 +123,20 @@ def test_nets_of_other_tasks_are_refused_before_data_are_read(task, net, message
     for instance in (None, get_task(task)):
         with pytest.raises(ValueError, match=f"^--model.name {message}"):
             make_plan(settings, task=instance)
+
+
+def test_a_set_without_objects_is_refused(tmp_path):
+    dense_sets.write_pictures(tmp_path, names := [f"{i}" for i in range(4)])
+    dense_sets.write_coco(tmp_path / "instances.json", names)
+    settings = Config(
+        task="detection",
+        model=ModelConfig(name="retinanet", options=("backbone=cifar_resnet8", "levels=stage2")),
+        data=DataConfig(path=str(tmp_path), image_size=32, batch_size=1),
+    )
+    with pytest.raises(ValueError, match=f"expected objects to train on, got none in the . images of {tmp_path}"):
+        make_plan(settings)
+    with pytest.raises(ValueError, match="expected objects with masks, got no objects"):
+        make_plan(replace(settings, task="segmentation", model=ModelConfig(name="fcn")))
 
 
 def test_one_image_at_a_time_is_checked_in_a_net_whose_decoder_has_dropout():

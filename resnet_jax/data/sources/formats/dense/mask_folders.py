@@ -150,6 +150,8 @@ def _split(key: str) -> str:
 def _numbered(folder: Path, paths: Sequence[Path]) -> tuple[str, ...]:
     """Names "0", "1", ... up to the largest class in the masks."""
     present = np.flatnonzero(values_of(paths).any(0)) if paths else np.arange(0)
+    if not len(present) and paths:
+        read_mask(paths[0])  # raises if the masks cannot be read
     if not len(present) or present[-1] == 0:
         hint = "save them with the numbers of the classes: 0, 1, 2, ..."
         values = join_names(["no class", *map(str, present)][-1:])

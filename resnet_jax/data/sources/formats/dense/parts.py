@@ -33,6 +33,8 @@ def dense_source(
     images = image_files(root, paths)
     if label_kind == "boxes":
         return DenseSource(images, objects, classes, label_kind)
+    if not len(objects.labels):
+        raise ValueError(f"{root}: expected objects with masks, got no objects")
     if not objects.has_masks:
         raise ValueError(f"{root} has boxes without masks; expected masks, or label_kind='boxes'")
     if len(classes) + 1 > IGNORED:

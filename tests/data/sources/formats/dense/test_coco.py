@@ -220,5 +220,5 @@ def test_invalid_annotations_are_named_where_nothing_is_left_over(root):
     write(root, coco(NAMES, [{"segmentation": [[1, 2, 3, 4]]}]))
     with pytest.raises(ValueError, match="annotation 1: expected polygons of at least 3 points"):
         open_dataset(path=str(root), label_kind="pixels")
-    with pytest.raises(ValueError, match="has boxes without masks"):
+    with pytest.raises(ValueError, match="expected objects with masks, got no objects"):
         open_dataset(path=str(root), label_kind="pixels", skip_invalid=True)

@@ -85,3 +85,10 @@ def test_invalid_masks_are_named(tmp_path):
         write_mask(tmp_path / f"masks/{name}.png", np.where(MASK, 255, 0))
     with pytest.raises(ValueError, match="have 0 alone, beside 255, which is ignored; save them with the numbers"):
         open_dataset(path=str(tmp_path), label_kind="pixels")
+
+
+def test_masks_of_colours_alone_are_named(tmp_path):
+    write_pictures(tmp_path / "images", ["a"])
+    write_mask(tmp_path / "masks/a.png", np.zeros((HEIGHT, WIDTH, 3)))
+    with pytest.raises(ValueError, match="a.png: expected a mask of grey levels or a palette, got colours"):
+        open_dataset(path=str(tmp_path), label_kind="pixels")
