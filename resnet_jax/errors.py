@@ -65,6 +65,10 @@ class NeedsImageSize(ValueError):
     """Images cannot be held in memory as they are, and no image size is set."""
 
 
+class NeedsCanvasSize(NeedsImageSize):
+    """The same of images with boxes or masks, which need the side of a canvas."""
+
+
 # Checkpoints.
 
 

@@ -17,6 +17,7 @@ from resnet_jax.errors import (
     DataError,
     Diverged,
     MixedChannels,
+    NeedsCanvasSize,
     NeedsImageSize,
     OutOfMemory,
     PeerFailed,
@@ -89,6 +90,8 @@ def _check_devices() -> None:
 
 def _hint(error: BaseException) -> str:
     """The command line's remedy for an error of the data, to add to its message; "" for none."""
+    if isinstance(error.__cause__, NeedsCanvasSize):
+        return "; --config folder_retinanet and --config folder_deeplabv3 set it too"
     if isinstance(error.__cause__, NeedsImageSize):
         return "; --config folder_resnet18 does so too"
     if isinstance(error, MixedChannels):

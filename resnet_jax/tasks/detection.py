@@ -121,7 +121,10 @@ class Detection(BaseTask):
         return identity | {"objects": [{name: x for name, x in one.items() if name != "image_id"} for one in objects]}
 
     def format(self, prediction: Mapping[str, np.ndarray], top: int) -> str:
-        return objects_text(image_objects(prediction, with_masks=False), self.classes)
+        text = objects_text(image_objects(prediction, with_masks=False), self.classes)
+        below = prediction["scores"][prediction["labels"] >= 0]  # those that `confident` has dropped
+        no_objects = not prediction["valid"].any()
+        return f"{text}; the highest score is {below.max():.2f}" if no_objects and below.max(initial=0) > 0 else text
 
     def columns(self, prediction: Mapping[str, np.ndarray], top: int) -> dict[str, Any]:
         """ "objects": how many, and "names": "cat 0.98, dog 0.51"."""

@@ -1,6 +1,7 @@
 """How errors end a command, and what works without extras."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import jax
 import pytest
 from command_line import SHORT, mistake
+from dense_sets import write_coco, write_pictures
 
 from resnet_jax.cli import process
 from resnet_jax.cli.commands import command
@@ -91,6 +93,15 @@ def test_without_extras_a_run_is_restored_and_predicts_and_the_rest_is_one_line(
     line = [sys.executable, "-c", textwrap.dedent(code), trained, pictures]
     done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_annotated_images_without_a_task_or_a_size(tmp_path, capsys):
+    write_pictures(tmp_path / "set", "ab")
+    write_coco(tmp_path / "set/instances.json", "ab", [{}])
+    expected = "error: .*; its annotations of objects are read with --task detection or --task segmentation"
+    assert re.match(expected, mistake(capsys, "data", tmp_path / "set"))
+    expected = "another side of the canvas; --config folder_retinanet and --config folder_deeplabv3 set it too"
+    assert expected in mistake(capsys, "data", tmp_path / "set", "--task", "detection")
 
 
 @pytest.mark.slow

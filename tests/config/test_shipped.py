@@ -17,12 +17,14 @@ from resnet_jax.training.state import TrainState
 from resnet_jax.types import Preprocess
 
 FILES = sorted((Path(__file__).parents[2] / "configs").glob("*.py"))
-DENSE_FILES = [file for file in FILES if file.stem.partition("_")[0] in ("scenes", "trees", "coco", "voc")]
+DENSE_FILES = [file for file in FILES if load_config(file).task in ("segmentation", "detection")]
 DATA = {  # examples, pixels a side, channels, classes
     "digits": (1437, 8, 1, 10),
     "fashion": (60_000, 28, 1, 10),
     "cifar10": (50_000, 32, 3, 10),
     "folder": (800, 128, 3, 4),
+    "folder_retinanet": (18, 256, 3, 3),
+    "folder_deeplabv3": (18, 256, 3, 4),
     "transfer": (800, 224, 3, 4),
     "imagenet": (1_281_167, 224, 3, 1000),
     "scenes": (1440, 96, 3, 10),
@@ -44,6 +46,10 @@ def test_the_named_files_are_here():
     assert load_config(FILES[[f.stem for f in FILES].index("digits_resnet20")]) == Config()
 
 
+def data_of(file):
+    return DATA.get(file.stem) or DATA[file.stem.split("_")[0]]
+
+
 def check_file(file):
     """The config of a file, its round trip, note and schedule; with its optimiser."""
     config = load_config(file)
@@ -51,7 +57,7 @@ def check_file(file):
     note = " ".join(file.read_text().partition('"""\n\nfrom')[0].split())
     assert f"--config configs/{file.name}" in note and "Device: " in note
     assert any(word in note for word in ("Not run", "top-1", "mAP", "MAE", "mIoU", "AP50"))
-    examples, size, channels, _ = DATA[file.stem.split("_")[0]]
+    examples, size, channels, _ = data_of(file)
     assert config.data.image_size in (None, size) and config.data.channels in (None, channels)
     batch_size = config.data.batch_size
     per_epoch = examples // batch_size
@@ -68,7 +74,7 @@ def check_file(file):
 def test_dense_config_builds(file):
     """Its net gives losses or logits of a small canvas."""
     config, _ = check_file(file)
-    *_, channels, classes = DATA[file.stem.split("_")[0]]
+    *_, channels, classes = data_of(file)
     is_detector = config.task == "detection"
     overrides = model_overrides(config.model, num_classes=classes + is_detector, in_channels=channels)
     model = create_model(config.model.name, **overrides)
@@ -83,7 +89,7 @@ def test_dense_config_builds(file):
 @pytest.mark.parametrize("file", [file for file in FILES if file not in DENSE_FILES], ids=lambda file: file.stem)
 def test_config_builds_and_its_step_traces(file):
     config, tx = check_file(file)
-    _, size, channels, classes = DATA[file.stem.split("_")[0]]
+    _, size, channels, classes = data_of(file)
     overrides = model_overrides(config.model, num_classes=classes, in_channels=channels)
     model = recipe.small(config.model.name, **overrides)  # as its step would take long to trace
     augment = make_augmentation(config.data, Preprocess(size, size, (0.5,) * channels, (0.2,) * channels), classes)

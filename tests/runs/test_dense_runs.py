@@ -6,8 +6,10 @@ import jax
 import numpy as np
 import pytest
 
+from resnet_jax.analysis.dense_sheet import dense_sheet
 from resnet_jax.checkpoints.reader import open_checkpoint
-from resnet_jax.config import CheckpointConfig, Config, DataConfig, LogConfig, ModelConfig, OptimConfig, TrainConfig
+from resnet_jax.config import CheckpointConfig, Config, DataConfig, ModelConfig, OptimConfig, TrainConfig
+from resnet_jax.runs.loop import loop
 from resnet_jax.runs.saved.evaluation import open_evaluation
 from resnet_jax.runs.trainer import train
 
@@ -19,7 +21,9 @@ OPTIONS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task", OPTIONS)
-def test_a_run_resumes_to_the_bit(tmp_path, task):
+def test_a_run_resumes_to_the_bit(tmp_path, task, monkeypatch):
+    sheets = []
+    monkeypatch.setattr(loop, "dense_sheet", lambda *args: sheets.append(dense_sheet(*args)) or sheets[-1])
     net, options = OPTIONS[task]
     config = Config(
         workdir=str(tmp_path / "run"),
@@ -29,9 +33,9 @@ def test_a_run_resumes_to_the_bit(tmp_path, task):
         optim=OptimConfig(peak_lr=0.01, warmup_epochs=0.0, ema_decay=0.9),
         train=TrainConfig(steps=4, eval_every_epochs=100.0, parallel="shard_map"),
         checkpoint=CheckpointConfig(every_steps=2, keep_latest=5),
-        log=LogConfig(tensorboard=False),
     )
     results = train(config)
+    assert len(sheets) == 1 and sheets[0].shape[1] > 4 * 480  # drawn and enlarged
     whole = open_checkpoint(tmp_path / "run")
     assert whole.step == 4
     shutil.rmtree(tmp_path / "run" / "checkpoints" / "4")

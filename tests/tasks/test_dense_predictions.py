@@ -44,7 +44,9 @@ def test_detections_of_a_sure_task_have_a_score():
     task = Detection(classes=CLASSES)
     assert task.format(task.confident(detections(), 0.5), 5) == "1 object: owl 0.90"
     assert task.format(detections(), 5) == "2 objects: owl 0.90, cat 0.40"
-    assert task.columns(task.confident(detections(), 0.95), 5) == {"objects": 0, "names": ""}
+    none = task.confident(detections(), 0.95)
+    assert task.format(none, 5) == "0 objects; the highest score is 0.90"
+    assert task.columns(none, 5) == {"objects": 0, "names": ""}
 
 
 def test_label_maps_have_the_size_of_the_image_file():

@@ -27,7 +27,7 @@ from resnet_jax.data.sources.annotations import IGNORED, Annotations, DenseKind,
 from resnet_jax.data.sources.array_source import ArraySource
 from resnet_jax.data.sources.protocols import DataSource
 from resnet_jax.data.sources.subsets import dense, dense_kind
-from resnet_jax.errors import DataError, MixedChannels, NeedsImageSize, UnreadableImage
+from resnet_jax.errors import DataError, MixedChannels, NeedsCanvasSize, UnreadableImage
 from resnet_jax.images.crops import on_canvas
 from resnet_jax.images.decoding import Picture, read_image
 from resnet_jax.images.label_maps import resize_labels
@@ -307,12 +307,12 @@ def open_dense_loader(
       settings: other fields of `DenseLoader`.
 
     Raises:
-      NeedsImageSize: `image_size` is None, and the images are files.
+      NeedsCanvasSize: `image_size` is None, and the images are files.
     """
     if image_size is None:
         images = getattr(dense(source), "images", None)
         if not isinstance(images, ArraySource) or not isinstance(images.images, np.ndarray):
-            raise NeedsImageSize("images with boxes or masks: expected image_size=512, or another side of the canvas")
+            raise NeedsCanvasSize("images with boxes or masks: expected image_size=512, or another side of the canvas")
         image_size = max(images.images.shape[1:3])
     return DenseLoader(
         source,

@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from resnet_jax.analysis.contact_sheet import as_seen
+from resnet_jax.analysis.dense_sheet import dense_sheet
 from resnet_jax.checkpoints.best import BestTest
 from resnet_jax.checkpoints.manager import Checkpoints
 from resnet_jax.checkpoints.reader import Checkpoint, saved_steps
 from resnet_jax.config import flat, to_dict
+from resnet_jax.data.loading.dense import DenseLoader
 from resnet_jax.distributed import processes
 from resnet_jax.distributed.signals import Signals
 from resnet_jax.errors import Diverged, EvaluationStopped, Preempted, SaveFailed, SetupError, public_address
@@ -37,7 +40,7 @@ from resnet_jax.runs.starting.build import Trainer
 from resnet_jax.runs.starting.opening import restore_state, resume_notes
 from resnet_jax.runs.starting.warm_start import WarmStart
 from resnet_jax.training.core import step_keys
-from resnet_jax.types import Batch
+from resnet_jax.types import Array, Batch
 
 TESTING = "in the test"
 
@@ -200,12 +203,19 @@ class TrainingLoop:
             first = next(host)
             with jax.transfer_guard("allow"):
                 key = step_keys(jax.device_get(self._state.key), self._start)[0]
-                images = as_seen(first, self._trainer.augment, key, self._plan.preprocess)
+                images = self._shown(first, key)
             self._reporter.image(self._start, "train/images", images)
             host = chain([first], host)
         batches = self._parallel.prefetch(host)
         for _ in range(self._start, self._plan.steps):
             yield self._recorder.wait_for(batches)
+
+    def _shown(self, batch: Batch, key: Array) -> np.ndarray:
+        """A picture of a batch's images as the net sees them, with their boxes, masks or label maps."""
+        augment, preprocess, train = self._trainer.augment, self._plan.preprocess, self._plan.train
+        if isinstance(train, DenseLoader):
+            return dense_sheet(batch, augment, key, preprocess, train.classes)
+        return as_seen(batch, augment, key, preprocess)
 
     def _stops_early(self) -> bool:
         patience = self._config.train.patience

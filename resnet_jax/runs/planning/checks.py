@@ -72,7 +72,7 @@ def check_net_of_task(config: Config) -> None:
 
 def check_data_path(path: str | None) -> None:
     if path is not None and not (location := expanded(path)).exists():
-        expected = "a folder with a sub-folder of images per class, or a file of images"
+        expected = "the folder of the images, or a file of images"
         package = PACKAGES.get(str(location))
         hint = f"; Debian and Ubuntu have it in the package {package}" if package else ""
         raise FileNotFoundError(f"no file or folder {str(location)!r}; expected --data.path PATH, {expected}{hint}")

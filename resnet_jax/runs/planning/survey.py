@@ -189,10 +189,11 @@ class Survey:
             lines += dense_lines(self.dense)
         else:
             lines.append("the number of images of each class is not known before all are read: --verify")
+        fitted = "resized" if self.label_kind in ("pixels", "boxes") else "cropped"
         lines += [
             f"mean {_shown(self.mean)}, standard deviation {_shown(self.std)}",
             f"{self.sheet}: images as training sees them, with their {self._shown_labels}",
-            f"{self.images_per_second:,.0f} images/s read and cropped, in batches of {self.batch_size}",
+            f"{self.images_per_second:,.0f} images/s read and {fitted}, in batches of {self.batch_size}",
         ]
         return [*lines, *self.notes, *(f"skipped {reason}" for reason in self.skipped)]
 
@@ -214,7 +215,8 @@ def survey(
     served: dict[str, data.Loader] = dict(zip(splits, (train, test), strict=True))
     mean, std = train.moments()
     size = min(config.batch_size, train.num_examples)
-    reading = _with_masks_that_exist(train, size).batches(0, 0, batch_size=size)
+    shown = _with_masks_that_exist(train, size)
+    reading = shown.batches(0, 0, batch_size=size)
     first = next(reading)
     preprocess = Preprocess(train.image_shape[0], train.resize, mean, std, crop_mode=train.crop_mode)
     augment = make_augmentation(config, preprocess, len(train.classes), label_kind)
@@ -235,7 +237,7 @@ def survey(
         image_shape=train.image_shape,
         mean=mean,
         std=std,
-        images_per_second=_rate(reading, batches, size),
+        images_per_second=_rate(shown, reading, batches, size),
         batch_size=size,
         sheet=sheet,
         skipped=[*train.skipped.values(), *test.skipped.values()],
@@ -288,7 +290,11 @@ def _target_rows(loader: data.Loader) -> list[dict[str, Any]]:
     ]
 
 
-def _rate(batches: Iterator[Any], count: int, size: int) -> float:
+def _rate(loader: data.Loader, batches: Iterator[Any], count: int, size: int) -> float:
+    """Images read per second. The dense loader holds those of a small set in memory, so it reads each once more."""
+    if isinstance(loader, DenseLoader):
+        batches = replace(loader, cache=0).batches(0, 0, batch_size=size)
+        count = min(count, loader.num_examples // size)
     began = time.perf_counter()
     for _ in range(count):
         next(batches)

@@ -8,6 +8,7 @@ from dense_sets import HEIGHT, WIDTH, write_coco, write_mask, write_pictures
 from PIL import Image
 
 from resnet_jax.config import DataConfig
+from resnet_jax.data.loading.dense import DenseLoader
 from resnet_jax.runs.planning.survey import survey, verify
 
 POLYGON = {"segmentation": [[4, 2, 12, 2, 12, 8, 4, 8]]}
@@ -36,11 +37,20 @@ def test_objects_are_counted_and_measured(root, tmp_path):
     assert "sides of the boxes as the net sees them: 28 to 111 pixels, median 69; 50% below 32, 50% above 96" in lines
     assert "1 boxes are more than --data.max-boxes in their image and not trained on" in lines
     assert f"{sheet}: images as training sees them, with their boxes" in lines
+    assert lines[-1].endswith(" images/s read and resized, in batches of 3")
     record = json.loads(json.dumps(result.record()))
     assert record["classes"][0] == {"class": "cat", "objects": {"train": 2, "val": 1}}
     assert record["labels"][1]["split"] == "val" and record["labels"][1]["images_without_objects"] == 0
     with Image.open(sheet) as image:
         assert image.width > 3 * 400 and len(np.unique(np.asarray(image).reshape(-1, 3), axis=0)) > 1000
+
+
+def test_images_that_memory_holds_are_read_again_for_the_rate(root, tmp_path, monkeypatch):
+    decoded = []
+    decode = DenseLoader.decode
+    monkeypatch.setattr(DenseLoader, "decode", lambda self, i: decoded.append(self.cache) or decode(self, i))
+    survey(config(root), sheet=str(tmp_path / "sheet.png"), batches=1, label_kind="boxes")
+    assert decoded.count(0) >= 3 and len(decoded) > decoded.count(0)
 
 
 def test_shares_of_pixels(root, tmp_path):

@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from resnet_jax.data.sources.formats import cifar, idx, npz, shards
+from resnet_jax.data.sources.formats.dense import has_annotations
 from resnet_jax.data.sources.formats.folders import KINDS, open_folders
 from resnet_jax.data.sources.formats.folders_0_1_0 import open_folders_as_0_1_0
 from resnet_jax.data.sources.formats.idx import read_idx
@@ -99,7 +100,13 @@ def _open_folder(path: Path, classes: tuple[str, ...] | None, options: ReadOptio
     if as_0_1_0 and options.label_kind == "class":
         with suppress(ValueError):  # a folder that no run of version 0.1.0 could have had
             return open_folders_as_0_1_0(path)
-    return open_folders(path, classes, options)
+    try:
+        return open_folders(path, classes, options)
+    except ValueError as error:
+        if options.label_kind != "class" or not has_annotations(path):
+            raise
+        hint = "its annotations of objects are read with label_kind='boxes' or label_kind='pixels'"
+        raise ValueError(f"{error}; {hint}") from error
 
 
 def is_image_folder(path: Path) -> bool:

@@ -101,6 +101,12 @@ def _open(root: Path, named: list[Path] | None, label_kind: DenseKind, problems:
     raise ValueError(f"{problem}; expected {KINDS}")
 
 
+def has_annotations(root: Path) -> bool:
+    """Whether a folder has annotations of objects that `open_dense` finds."""
+    candidates = (file for folder in _folders(root) for file in folder.glob("*.json"))
+    return any(map(is_coco, candidates)) or is_voc(root) or find_yolo(root, is_named=False) is not None
+
+
 def _existing(root: Path, place: str | Path, option: str) -> Path:
     for path in (expanded(place), root / place):
         if path.exists():
@@ -120,12 +126,17 @@ def _named_json(named: Sequence[Path]) -> list[Path]:
     return files
 
 
-def _json_files(root: Path) -> list[Path]:
-    """COCO's files below a folder, one for each split: of several those whose name begins with "instances"."""
+def _folders(root: Path) -> list[Path]:
+    """A folder, and those below it in which annotations are looked for."""
     folders = [root]
     for _ in range(DEPTH):
         folders += [one for folder in folders for one in folder.iterdir() if one.is_dir() and one not in folders]
-    candidates = sorted(file for folder in folders for file in folder.glob("*.json"))
+    return folders
+
+
+def _json_files(root: Path) -> list[Path]:
+    """COCO's files below a folder, one for each split: of several those whose name begins with "instances"."""
+    candidates = sorted(file for folder in _folders(root) for file in folder.glob("*.json"))
     instances = [file for file in candidates if file.name.startswith("instances")]
     files = instances or [file for file in candidates if is_coco(file)]
     if len(files) > 1 and any(split_of_file(file, root) is None for file in files):

@@ -23,6 +23,21 @@ def test_a_folder_without_annotations_is_refused_with_what_is_expected(tmp_path)
         open_dataset(path=str(tmp_path / "nowhere"), label_kind="boxes")
 
 
+def test_a_folder_read_as_classes_names_what_reads_its_annotations(tmp_path):
+    write_pictures(tmp_path / "coco", ("a",))
+    write_coco(tmp_path / "coco/instances.json", ("a",), [{}])
+    for kind in ("yolo/labels/a.txt", "voc/Annotations/a.xml"):
+        write_pictures(tmp_path / kind.split("/")[0] / "images", ("a",))
+        (tmp_path / kind).parent.mkdir()
+        (tmp_path / kind).write_text("")
+    for name in ("coco", "yolo", "voc"):
+        with pytest.raises(ValueError, match=r"; its annotations of objects are read with label_kind='boxes' or "):
+            open_dataset(path=str(tmp_path / name))
+    write_pictures(tmp_path / "plain", ("a",))
+    with pytest.raises(ValueError, match=r"reads another file of labels$"):
+        open_dataset(path=str(tmp_path / "plain"))
+
+
 def test_of_several_files_one_must_be_named(tmp_path):
     write_pictures(tmp_path, ("a",))
     for name in ("first", "second"):
