@@ -104,7 +104,7 @@ def _trained_on(source: str) -> DataConfig | None:
 
 
 def run(request: Request) -> None:
-    from resnet_jax.evaluation.prediction_files import check_file, write_predictions
+    from resnet_jax.evaluation.prediction_files import PredictionFile
     from resnet_jax.files import to_json
     from resnet_jax.runs.loop.compilation import cache_compilations
     from resnet_jax.runs.saved.evaluation import open_evaluation
@@ -120,12 +120,11 @@ def run(request: Request) -> None:
         ema=request.ema,
         model=request.model,
     )
-    if request.out is not None:
-        check_file(request.out)
+    file = None if request.out is None else PredictionFile(request.out, evaluation.task)
     print_notes(filter(None, [evaluation.note]))
     folder = evaluation_folder(request.runs, request.out_dir, evaluation.variant())
     cache_compilations()
-    result = evaluation.evaluate()
+    result = evaluation.evaluate(file)
     record, heading = evaluation.record(result), evaluation.heading(len(result.predictions.labels))
     source = evaluation.source
     files, notes = write_evaluation(folder, result, source, record, heading) if request.pictures else ([], [])
@@ -138,5 +137,5 @@ def run(request: Request) -> None:
             # A terminal would break it inside of a word or a number.
             print(textwrap.fill(line, width, break_on_hyphens=False) if sys.stdout.isatty() else line)
     print_notes(notes)
-    if request.out is not None:
-        write_predictions(request.out, result.predictions, result.task)
+    if file is not None:
+        file.write()

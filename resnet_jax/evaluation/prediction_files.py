@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from resnet_jax.files import check_writable, replace_file, to_json
-from resnet_jax.tasks import Predictions, Task
+from resnet_jax.tasks import Predictions, Rows, Task
 
 
 def check_file(path: str | Path) -> None:
@@ -23,35 +23,50 @@ def check_file(path: str | Path) -> None:
     check_writable(path)
 
 
-def write_predictions(path: str | Path, predictions: Predictions, task: Task, top: int = 5) -> None:
-    """Writes each image's name, label and prediction to a .csv or .json file.
+class PredictionFile:
+    """A .csv or .json file of predictions, to which images are added one by one.
 
     A .csv file has the same columns for all images (`Task.cells`), a .json file what `Task.describe` returns.
 
     Raises:
-      ValueError: another kind of file.
+      ValueError: another kind of file, or one that cannot be written.
     """
-    path = Path(path)
-    check_file(path)
-    images = [
-        (name, label, _row(predictions, i))
-        for i, (name, label) in enumerate(zip(predictions.names, predictions.labels, strict=True))
-    ]
-    if path.suffix == ".json":
-        records = [
-            {"image": name, "label": task.label_name(label), **task.describe(row, top)} for name, label, row in images
-        ]
-        replace_file(path, to_json(records, indent=1) + "\n")
-        return
-    table = [{"image": name, **task.cells(label, row, top)} for name, label, row in images]
-    text = io.StringIO(newline="")
-    # A row without some column of the others has an empty cell there.
-    writer = csv.DictWriter(text, list(dict.fromkeys(column for cells in table for column in cells)))
-    writer.writeheader()
-    for cells in table:
-        writer.writerow({name: repr(x) if isinstance(x, float) else x for name, x in cells.items()})
-    replace_file(path, text.getvalue())
+
+    def __init__(self, path: str | Path, task: Task, top: int = 5) -> None:
+        check_file(path)
+        self._path, self._task, self._top = Path(path), task, top
+        self._rows: list[dict[str, Any]] = []
+
+    def add(self, name: str, label: Any, prediction: Rows) -> None:
+        """Adds an image's name, label and prediction."""
+        task = self._task
+        if self._path.suffix == ".csv":
+            self._rows.append({"image": name, **task.cells(label, prediction, self._top)})
+        else:
+            described = task.describe(prediction, self._top)
+            self._rows.append({"image": name, "label": task.label_name(label), **described})
+
+    def add_all(self, predictions: Predictions) -> None:
+        """Adds all images of these predictions."""
+        for i, (name, label) in enumerate(zip(predictions.names, predictions.labels, strict=True)):
+            self.add(name, label, {output: x[i] for output, x in predictions.outputs.items()})
+
+    def write(self) -> None:
+        """Writes the file atomically."""
+        if self._path.suffix == ".json":
+            replace_file(self._path, to_json(self._rows, indent=1) + "\n")
+            return
+        text = io.StringIO(newline="")
+        # A row without some column of the others has an empty cell there.
+        writer = csv.DictWriter(text, list(dict.fromkeys(column for cells in self._rows for column in cells)))
+        writer.writeheader()
+        for cells in self._rows:
+            writer.writerow({name: repr(x) if isinstance(x, float) else x for name, x in cells.items()})
+        replace_file(self._path, text.getvalue())
 
 
-def _row(predictions: Predictions, i: int) -> dict[str, Any]:
-    return {name: x[i] for name, x in predictions.outputs.items()}
+def write_predictions(path: str | Path, predictions: Predictions, task: Task, top: int = 5) -> None:
+    """Writes each image's name, label and prediction to a .csv or .json file; see `PredictionFile`."""
+    file = PredictionFile(path, task, top)
+    file.add_all(predictions)
+    file.write()

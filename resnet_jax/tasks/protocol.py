@@ -39,10 +39,10 @@ ImageReader = Callable[[int], np.ndarray | None]  # an example's index -> uint8 
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """Predictions for n examples."""
+    """Predictions for n examples. Those of an evaluation of dense tasks have no outputs, which nothing holds."""
 
     names: Sequence[str]
-    labels: np.ndarray  # [n, ...]
+    labels: np.ndarray  # [n, ...]; [n, 0] of dense tasks
     outputs: Rows  # what `Task.predictions` names, averaged over views and nets
     indices: Sequence[int]  # of the examples in their source
 

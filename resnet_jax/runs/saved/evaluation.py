@@ -20,6 +20,7 @@ from resnet_jax.data.sources.protocols import DataSource
 from resnet_jax.distributed.devices import Parallel
 from resnet_jax.evaluation.dense import predict_dense
 from resnet_jax.evaluation.examples import FirstExamples
+from resnet_jax.evaluation.prediction_files import PredictionFile
 from resnet_jax.evaluation.views import (
     ViewProtocol,
     Views,
@@ -78,18 +79,25 @@ class Evaluation:
     def source(self) -> StreamingLoader | DenseLoader:
         return self.nets[-1].source
 
-    def evaluate(self) -> EvaluationResult:
-        """Predictions for every image, as means over its views and over the nets, and their metrics."""
+    @property
+    def task(self) -> Task:
+        """The first net's, for the images."""
+        return self.nets[0].trained.task.for_examples(self.nets[0].source.examples)
+
+    def evaluate(self, file: PredictionFile | None = None) -> EvaluationResult:
+        """Predictions for every image, as means over its views and over the nets, and their metrics.
+
+        `file` of the evaluation's task gets all of them, to be written.
+        """
         parallel = Parallel()
         config = self.images.config
         devices = len(parallel.devices)
         batch = -(-(config.eval_batch_size or config.batch_size) // devices) * devices
-        task = self.nets[0].trained.task
+        task = self.task
         if isinstance(loader := self.nets[0].source, DenseLoader):
-            task = task.for_examples(loader.examples)
             evaluator, net = task.evaluator(), self.nets[0].trained.net
-            first = FirstExamples(evaluator)
-            predictions, sown = predict_dense(net, task, loader, first, batch_size=batch, parallel=parallel)
+            first, add = FirstExamples(evaluator), None if file is None else file.add
+            predictions, sown = predict_dense(net, task, loader, first, batch_size=batch, parallel=parallel, add=add)
             return replace(measure(task, predictions, sown, evaluator), examples=first.examples)
         each = [
             predict_views(one.trained.net, one.trained.task, one.source, one.views, batch_size=batch, parallel=parallel)
@@ -97,6 +105,8 @@ class Evaluation:
             if isinstance(one.source, StreamingLoader) and one.views is not None
         ]
         predictions = ensemble(task, [predictions for predictions, _ in each])
+        if file is not None:
+            file.add_all(predictions)
         # Metrics that a net sows are of that net, not of an ensemble.
         result = measure(task, predictions, each[0][1] if len(each) == 1 else {})
         # The loss may depend on data of each run's training, such as the deviation of its targets.
@@ -257,7 +267,7 @@ def _open_images(images: TestImages, trained: TrainedNet) -> StreamingLoader | D
     check_data(cropped)
     loader: Any = open_split(cropped, images.dataset, images.split, known, label_kind)
     if isinstance(loader, DenseLoader):
-        return replace(loader, interpolation=preprocess.interpolation)
+        return replace(loader, interpolation=preprocess.interpolation, cache=0)  # each image is read once
     crop = replace(preprocess, resize=loader.resize).crop
     return replace(loader, crop=crop, interpolation=preprocess.interpolation)
 
