@@ -51,7 +51,9 @@ class Request:
         "with multi-scale: shorter sides in pixels",
         none="224 256 384 480 640 times the net's pixels / 224",
     )
-    out: Place | None = option(None, "write each image's label and predictions to this .csv or .json file")
+    out: Place | None = option(
+        None, "write labels and predictions to this .csv or .json file; the objects of detectors as COCO's results"
+    )
     out_dir: Place | None = option(
         None, "folder for details and pictures", none="RUN/evaluation; weights: evaluation-NAME; several: -A-B"
     )

@@ -26,7 +26,8 @@ def check_file(path: str | Path) -> None:
 class PredictionFile:
     """A .csv or .json file of predictions, to which images are added one by one.
 
-    A .csv file has the same columns for all images (`Task.cells`), a .json file what `Task.describe` returns.
+    A .csv file has the same columns for all images (`Task.cells`), a .json file what `Task.describe` returns. Of a task
+    that predicts objects, a .json file is COCO's result file: a list of the objects of all images (`Task.results`).
 
     Raises:
       ValueError: another kind of file, or one that cannot be written.
@@ -36,12 +37,15 @@ class PredictionFile:
         check_file(path)
         self._path, self._task, self._top = Path(path), task, top
         self._rows: list[dict[str, Any]] = []
+        self._objects: list[str] = []  # as JSON, which takes less memory
 
     def add(self, name: str, label: Any, prediction: Rows) -> None:
         """Adds an image's name, label and prediction."""
         task = self._task
         if self._path.suffix == ".csv":
             self._rows.append({"image": name, **task.cells(label, prediction, self._top)})
+        elif (objects := task.results(prediction, name)) is not None:
+            self._objects += map(to_json, objects)
         else:
             described = task.describe(prediction, self._top)
             self._rows.append({"image": name, "label": task.label_name(label), **described})
@@ -53,6 +57,9 @@ class PredictionFile:
 
     def write(self) -> None:
         """Writes the file atomically."""
+        if self._objects:
+            replace_file(self._path, "[\n" + ",\n".join(self._objects) + "\n]\n")
+            return
         if self._path.suffix == ".json":
             replace_file(self._path, to_json(self._rows, indent=1) + "\n")
             return

@@ -63,7 +63,7 @@ def coco_results(
     for i, (x0, y0, x1, y1) in enumerate(objects.boxes.tolist()):
         label = int(objects.labels[i])
         one: dict[str, Any] = {**identity, "category_id": ids[label], "category": classes[label]}
-        one |= {"bbox": [round(x, 3) for x in (x0, y0, x1 - x0, y1 - y0)], "score": float(objects.scores[i])}
+        one |= {"bbox": [x0, y0, x1 - x0, y1 - y0], "score": float(objects.scores[i])}
         if objects.masks is not None:
             one["segmentation"] = to_coco(objects.masks[i])
         results.append(one)

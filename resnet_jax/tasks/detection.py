@@ -110,15 +110,15 @@ class Detection(BaseTask):
         return {**prediction, "valid": prediction["valid"] & (prediction["scores"] >= min_score)}
 
     def results(self, prediction: Rows, image: str) -> list[dict[str, Any]]:
-        return coco_results(image_objects(prediction), image, self.classes, self.category_ids)
+        """See `coco_results`; "image_id" is that of the prediction, where the data has it."""
+        identity = {"image_id": int(prediction["image_id"])} if "image_id" in prediction else {}
+        objects = coco_results(image_objects(prediction), image, self.classes, self.category_ids)
+        return [one | identity for one in objects]
 
     def describe(self, prediction: Mapping[str, np.ndarray], top: int) -> dict[str, Any]:
-        """ "objects": each with "category_id", "category", "bbox", "score" and perhaps "segmentation", as COCO's; and
-        "image_id" where the data has it.
-        """
+        """ "objects": each with "category_id", "category", "bbox", "score" and perhaps "segmentation", as COCO's."""
         objects = self.results(prediction, "")
-        identity = {"image_id": int(prediction["image_id"])} if "image_id" in prediction else {}
-        return identity | {"objects": [{name: x for name, x in one.items() if name != "image_id"} for one in objects]}
+        return {"objects": [{name: x for name, x in one.items() if name != "image_id"} for one in objects]}
 
     def format(self, prediction: Mapping[str, np.ndarray], top: int) -> str:
         text = objects_text(image_objects(prediction, with_masks=False), self.classes)

@@ -187,7 +187,11 @@ class Task(Protocol):
         ...
 
     def results(self, prediction: Rows, image: str) -> list[dict[str, Any]] | None:
-        """The objects in an image as COCO's result files have them; None: this task predicts no objects."""
+        """The objects in an image as COCO's result files have them; None: this task predicts no objects.
+
+        Args:
+          image: its name; `prediction` has "image_id" where the data has it.
+        """
         ...
 
     def draw_prediction(self, picture: np.ndarray, prediction: Rows) -> np.ndarray:

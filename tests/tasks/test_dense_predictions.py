@@ -71,8 +71,8 @@ def test_results_have_the_ids_of_the_data():
     record = Detection().for_data(data, TaskOptions()).record()
     task = Detection(classes=CLASSES).restored(json.loads(json.dumps(record)))
     assert [one["category_id"] for one in task.results(detections(), "a.jpg")] == [90, 1]
-    described = task.describe(detections() | {"image_id": np.array(139)}, 5)
-    assert described["image_id"] == 139 and described["objects"][0]["category_id"] == 90
+    assert [one["image_id"] for one in task.results(detections() | {"image_id": np.array(5)}, "139.jpg")] == [5, 5]
+    assert task.describe(detections(), 5)["objects"][0]["category_id"] == 90
     other = task.for_examples(SimpleNamespace(category_ids=(3, 2, 1), annotations=None))
     assert [one["category_id"] for one in other.results(detections(), "a.jpg")] == [1, 3]
     assert task.for_examples(SimpleNamespace(category_ids=(), annotations=None)).category_ids == (1, 44, 90)

@@ -142,8 +142,8 @@ class _Reader:
             seen: set[Any] = set()
             for place, record in enumerate(contents["annotations"]):
                 self._object(place, record, images, seen)
-        # None stands for an image that is skipped, with its objects.
-        return sorted((image for image in images.values() if image is not None), key=lambda image: image.path)
+        # None stands for an image that is skipped, with its objects. pycocotools ranks equal scores by the ids.
+        return sorted((image for image in images.values() if image is not None), key=lambda image: image.number)
 
     def _images(self, records: Sequence[Any]) -> dict[int, Image | None]:
         images: dict[int, Image | None] = {}
