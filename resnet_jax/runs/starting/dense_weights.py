@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from resnet_jax.errors import NotFinite, WrongModel, listed, one_of
@@ -43,7 +45,8 @@ def read_dense(source: str | Path, model: Any, net: str, *, ema: bool | None) ->
 def fit_dense(loaded: Pretrained, model: Any, source: str | Path, *, keeps_head: bool) -> Variables:
     """The variables for `model` from a net like it, or from a classifier for its backbone.
 
-    Layers with an output for each class are not among them, unless `keeps_head`.
+    Layers with an output for each class are not among them, unless `keeps_head`. Scales of frozen norms are adapted to
+    the model's epsilon: see `note_epsilon`.
 
     Raises:
       ValueError: the arrays do not fit the model, or belong to one with other components.
@@ -66,15 +69,44 @@ def fit_dense(loaded: Pretrained, model: Any, source: str | Path, *, keeps_head:
     for name in SAME:
         if getattr(backbone_of(loaded.model), name) != getattr(model.backbone, name):
             raise ValueError(f"the weights of {source} ({loaded.name}) are of a backbone with another {name}")
+    if (epsilons := _epsilons(loaded, model)) is not None and _is_frozen(model):
+        used |= _scales(used, *epsilons)
     return unflatten_dict(used)
 
 
 def note_epsilon(loaded: Pretrained, model: Any) -> list[str]:
-    """A note if norms of the weights' backbone have another epsilon than the model's: the maps then differ a little."""
-    theirs, ours = (_epsilon(backbone_of(net).norm) for net in (loaded.model, model))
-    if None in (theirs, ours) or theirs == ours:
+    """A note if norms of the weights' backbone have another epsilon than the model's.
+
+    The scales of frozen norms are adapted to it and the maps are the same; otherwise the maps differ a little.
+    """
+    if (epsilons := _epsilons(loaded, model)) is None:
         return []
+    theirs, ours = epsilons
+    if _is_frozen(model):
+        return [f"the scales of the backbone's norms are adapted from epsilon {theirs:g} to {ours:g}"]
     return [f"the weights were trained with norms of epsilon {theirs:g}; those of this backbone have {ours:g}"]
+
+
+def _is_frozen(model: Any) -> bool:
+    return "all" in model.backbone.frozen_norms
+
+
+def _scales(arrays: Mapping[tuple[str, ...], Any], theirs: float, ours: float) -> dict[tuple[str, ...], np.ndarray]:
+    """The backbone's scales with which norms of epsilon `ours` compute what those of `theirs` do."""
+    scales = {}
+    for at, var in arrays.items():
+        if at[:2] == ("batch_stats", "backbone") and at[-1] == "var":
+            place = ("params", *at[1:-1], "scale")
+            # torchvision's variances may be denormal numbers of float32, which some devices take for 0.
+            scale, wide = np.asarray(arrays[place]), np.asarray(var, np.float64)
+            scales[place] = (scale * np.sqrt((wide + ours) / (wide + theirs))).astype(scale.dtype)
+    return scales
+
+
+def _epsilons(loaded: Pretrained, model: Any) -> tuple[float, float] | None:
+    """Those of the norms in both backbones; None if they are equal."""
+    theirs, ours = (_epsilon(backbone_of(net).norm) for net in (loaded.model, model))
+    return None if theirs is None or ours is None or theirs == ours else (theirs, ours)
 
 
 def _epsilon(norm: Any) -> float | None:

@@ -1,5 +1,6 @@
 """First weights of dense nets: of a net with other classes, and of a classifier for the backbone."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -59,6 +60,25 @@ def test_another_epsilon_of_the_norms_is_noted():
     frozen = weights._replace(model=weights.model.clone(norm=Partial(BatchNorm, epsilon=0.0)))
     (note,) = note_epsilon(frozen, model)
     assert note == "the weights were trained with norms of epsilon 0; those of this backbone have 1e-05"
+
+
+def test_scales_of_frozen_norms_are_adapted_to_another_epsilon():
+    options = {"backbone": "cifar_resnet8", "levels": ("stage2", "stage3"), "fpn_features": 8, "frozen_norms": "all"}
+    model = create_model("retinanet", num_classes=4, **options)
+    theirs = model.clone(backbone=model.backbone.clone(norm=Partial(BatchNorm, epsilon=0.0)))
+    variables = recipe.variables(model)
+    variables["batch_stats"] = jax.tree.map(lambda x: x * 1e-5, variables["batch_stats"])
+    weights = Pretrained(theirs, variables, Preprocess(64, 64, (0.5,), (0.5,)), "retinanet")
+    assert note_epsilon(weights, model) == ["the scales of the backbone's norms are adapted from epsilon 0 to 1e-05"]
+    start = fit_dense(weights, model, "FILE", keeps_head=True)
+
+    def maps(net, arrays):
+        inside = {name: tree["backbone"] for name, tree in arrays.items()}
+        return net.backbone.apply(inside, jnp.ones((1, 32, 32, 3)), train=False).features["stage3"]
+
+    expected = maps(theirs, variables)
+    np.testing.assert_allclose(maps(model, start), expected, rtol=1e-4, atol=1e-4 * float(jnp.abs(expected).max()))
+    assert not np.allclose(maps(model, variables), expected, rtol=0.1)
 
 
 def test_other_nets_are_refused():
