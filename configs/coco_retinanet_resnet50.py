@@ -8,9 +8,9 @@ As references/detection of torchvision: 26 epochs of 16 images a step (eight dev
 weight decay 1e-4 on all parameters, learning rate 0.01 with 1,000 steps of warmup from a thousandth, a tenth of it
 after epochs 16 and 22, flips. The rate is that of 16 images; --data.batch-size scales it in proportion (Goyal et al.
 2017). The backbone has torchvision's ImageNet weights: frozen norms, and frozen parameters below stage 2. The shorter
-side has 800 pixels and the longer one 1,333 at most; torchvision pads a batch to its largest image, and this canvas
-is always a square of 1,344. torchvision does not train on images without objects; here they are background. COCO has
-boxes without area: invalid="skip" drops them, and the run says how many.
+side has 800 pixels and the longer one at most 1,344 (torchvision: 1,333). torchvision pads a batch to its largest
+image, and this canvas is always a square of 1,344. torchvision does not train on images without objects; here they
+are background. COCO has boxes without area: invalid="skip" drops them, and the run says how many.
 
 Device: eight accelerators. Published for this recipe (torchvision, retinanet_resnet50_fpn.COCO_V1): 36.4 AP on
 val2017. Not run: neither accelerators nor the data were available.
