@@ -25,7 +25,7 @@ config = replace(
             "backbone=cifar_wrn16_4",
             "levels=stage1,stage2,stage3",
             "fpn_features=64",
-            "anchor_sizes=(16, 26, 38)",
+            "anchor_sizes=(22, 32, 46)",
             "aspect_ratios=(1.0, 1.6, 2.6)",
             "rpn_pre_nms_top_n_train=200",
             "rpn_post_nms_top_n_train=64",
@@ -37,5 +37,5 @@ config = replace(
             "box_detections_per_img=30",
         ),
     ),
-    train=replace(base.train, epochs=16.0, eval_every_epochs=4.0),
+    train=replace(base.train, epochs=6.0, eval_every_epochs=3.0),
 )

@@ -17,5 +17,7 @@ base = load_config(Path(__file__).with_name("scenes_fasterrcnn.py"))
 config = replace(
     base,
     workdir="runs/scenes_maskrcnn",
-    model=replace(base.model, name="maskrcnn", options=(*base.model.options, "mask_convs=(32, 32)")),
+    model=replace(
+        base.model, name="maskrcnn", options=(*base.model.options, "mask_convs=(32, 32)", "mask_features=32")
+    ),
 )

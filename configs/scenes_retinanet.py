@@ -23,7 +23,7 @@ config = Config(
             "levels=stage2,stage3",
             "fpn_features=64",
             "head_depth=2",
-            "anchor_sizes=((16, 22), (30, 40))",
+            "anchor_sizes=((22, 29), (37, 48))",
             "aspect_ratios=(1.0, 1.6, 2.6)",
             "detections_per_img=30",
             "topk_candidates=200",
@@ -40,6 +40,6 @@ config = Config(
     optim=OptimConfig(
         optimizer="adamw", peak_lr=2e-3, warmup_epochs=1.0, weight_decay=0.02, clip_norm=10.0, ema_decay=0.995
     ),
-    train=TrainConfig(epochs=24.0, eval_every_epochs=6.0, log_every_steps=90),
+    train=TrainConfig(epochs=9.0, eval_every_epochs=3.0, log_every_steps=90),
     checkpoint=CheckpointConfig(keep_latest=1),
 )

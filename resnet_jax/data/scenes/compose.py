@@ -8,9 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 SIDE = 96  # pixels of a scene
-DIGIT_SIDES = (24, 44)  # least and greatest side of an enlarged digit, pixels
-DIGITS = (1, 5)  # least and greatest number of digits in a scene
-INK = 19 / 47  # pixels with this share of ink belong to a digit; 47 divides no side, so no pixel has just this share
+DIGIT_SIDES = (32, 56)  # least and greatest side of an enlarged digit, pixels
+DIGITS = (1, 4)  # least and greatest number of digits in a scene; fewer if one finds no place
+INK = 27 / 67  # pixels with this share of ink belong to a digit; 67 divides no side, so no pixel has just this share
+EDGE = (13 / 67, 34 / 67)  # pixels of an edge: with less ink they are surely background, with more surely a digit
 OVERLAP = 0.15  # greatest share of the smaller of two squares that the other may cover
 CONTRAST = 0.35  # least difference in grey between a digit and the background around it
 NOISE = 12  # greatest change of a channel of a pixel, of 255
@@ -22,6 +23,7 @@ class Scene(NamedTuple):
 
     image: np.ndarray  # uint8 [SIDE, SIDE, 3]
     owner: np.ndarray  # uint8 [SIDE, SIDE]: 0 for the background, k + 1 for a pixel of object k
+    edge: np.ndarray  # bool [SIDE, SIDE]: on the edge of a stroke, where ink and ground mix
     digits: np.ndarray  # int32 [k]: position of each object's digit among the digits of the split
 
 
@@ -32,6 +34,7 @@ def compose(digits: np.ndarray, rng: np.random.Generator) -> Scene:
     """
     image = _background(rng)
     owner = np.zeros((SIDE, SIDE), np.uint8)
+    edge = np.zeros((SIDE, SIDE), bool)
     chosen = []
     for corner in _places(rng):
         row, column, side = corner
@@ -42,15 +45,16 @@ def compose(digits: np.ndarray, rng: np.random.Generator) -> Scene:
         colour = _contrasting(image[window].mean((0, 1)), rng)
         image[window] += ink[..., None] * (colour - image[window])
         owner[window][ink >= INK] = len(chosen)
+        edge[window] = np.where(ink < EDGE[0], edge[window], ink < EDGE[1])
     noisy = np.round(255 * image) + rng.integers(-NOISE, NOISE + 1, image.shape, np.int8)
-    return Scene(noisy.clip(0, 255).astype(np.uint8), owner, np.array(chosen, np.int32))
+    return Scene(noisy.clip(0, 255).astype(np.uint8), owner, edge, np.array(chosen, np.int32))
 
 
 def _places(rng: np.random.Generator) -> list[tuple[int, int, int]]:
     """Squares that overlap a little at most: (row, column, side) of each."""
     places: list[tuple[int, int, int]] = []
     count = int(rng.integers(DIGITS[0], DIGITS[1] + 1))
-    for _ in range(4 * count):
+    for _ in range(10 * count):
         side = int(rng.integers(DIGIT_SIDES[0], DIGIT_SIDES[1] + 1))
         row, column = rng.integers(0, SIDE - side + 1, 2).tolist()
         if all(_overlap((row, column, side), place) <= OVERLAP for place in places):

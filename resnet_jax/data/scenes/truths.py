@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from resnet_jax.data.scenes.compose import SIDE
-from resnet_jax.data.sources.annotations import Annotations, DenseKind
+from resnet_jax.data.sources.annotations import IGNORED, Annotations, DenseKind
 from resnet_jax.images.rle import encode
 
 
@@ -16,6 +16,7 @@ class SceneTruths:
     """Labels of n scenes; see `sources.dense.Truths`."""
 
     owners: np.ndarray  # uint8 [n, SIDE, SIDE]: 0 for the background, k + 1 for a pixel of object k
+    edges: np.ndarray  # bool [n, SIDE, SIDE]: pixels that have no class in a label map
     digits: tuple[np.ndarray, ...]  # int [k] each: the digit of each object
     label_kind: DenseKind
 
@@ -26,7 +27,8 @@ class SceneTruths:
         """The objects, or the label map, uint8 [SIDE, SIDE]."""
         owner, digits = self.owners[index], self.digits[index]
         if self.label_kind == "pixels":
-            return np.concatenate([[0], digits + 1]).astype(np.uint8)[owner]
+            classes = np.concatenate([[0], digits + 1]).astype(np.uint8)[owner]
+            return np.where(self.edges[index], np.uint8(IGNORED), classes)
         objects = owner == np.arange(1, len(digits) + 1)[:, None, None]  # bool [k, SIDE, SIDE]
         masks = tuple(map(encode, objects))
         return Annotations(
