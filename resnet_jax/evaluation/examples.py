@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from resnet_jax.data.loading.dense import Decoded, DenseLoader
+from resnet_jax.data.loading.dense import Decoded, DenseLoader, with_masks
 from resnet_jax.data.sources.annotations import Annotations
 from resnet_jax.images.rle import encode
 from resnet_jax.metrics.evaluator import Evaluator
@@ -44,7 +44,12 @@ class FirstExamples:
 
 
 def draw_examples(task: Task, loader: DenseLoader, examples: Sequence[Example]) -> np.ndarray | None:
-    """One picture of examples, each beside its truth: uint8 [H, W, 3]; None without readable ones."""
+    """One picture of examples, each beside its truth: uint8 [H, W, 3]; None without readable ones.
+
+    True masks are drawn where the net predicts masks.
+    """
+    if any("masks" in prediction for _, prediction in examples):
+        loader = with_masks(loader)
     pictures = []
     for number, prediction in examples:
         if (decoded := loader.decoded(number)) is not None:

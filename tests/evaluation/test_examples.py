@@ -1,5 +1,7 @@
 """Predictions beside the truth."""
 
+from dataclasses import replace
+
 import bright_nets
 import jax
 import numpy as np
@@ -66,4 +68,5 @@ def test_a_detector_is_measured_and_its_first_examples_are_drawn_beside_the_trut
     picture = draw_examples(task, loader, first.examples)
     height, width = 51 * 8, 64 * 8  # of the photo on the canvas, enlarged
     assert picture.shape[0] > height and picture.shape[1] > 4 * width
+    np.testing.assert_array_equal(picture, draw_examples(task, replace(loader, masks=False), first.examples))
     assert draw_examples(task, loader, []) is None
