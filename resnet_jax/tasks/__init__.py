@@ -8,10 +8,11 @@ from typing import Any, get_args
 import numpy as np
 
 from resnet_jax.errors import check_type, described, did_you_mean
+from resnet_jax.tasks.base import BaseTask
 from resnet_jax.tasks.classification import Classification
 from resnet_jax.tasks.detection import Detection
 from resnet_jax.tasks.multilabel import MultiLabel
-from resnet_jax.tasks.protocol import BaseTask, Details, Predictions, Rows, Task, TaskOptions, Term, Terms
+from resnet_jax.tasks.protocol import Details, Predictions, Rows, Task, TaskOptions, Term, Terms
 from resnet_jax.tasks.regression import Regression
 from resnet_jax.tasks.segmentation import Segmentation
 from resnet_jax.types import LabelKind

@@ -22,10 +22,10 @@ from resnet_jax.metrics.classes import (
 )
 from resnet_jax.metrics.confusion import DENSE, Confusion, write_classes
 from resnet_jax.metrics.typed import Mean, Metric
+from resnet_jax.tasks.base import BaseTask
 from resnet_jax.tasks.class_table import class_table
 from resnet_jax.tasks.losses import Loss, check_class_weights, cross_entropy, label_weights
 from resnet_jax.tasks.protocol import (
-    BaseTask,
     Details,
     ImageReader,
     LabelledSource,

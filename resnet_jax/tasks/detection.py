@@ -12,6 +12,7 @@ import numpy as np
 from resnet_jax.metrics.coco import RESULTS, CocoEvaluator, TrueObjects
 from resnet_jax.metrics.confusion import write_rows
 from resnet_jax.metrics.typed import Metric
+from resnet_jax.tasks.base import BaseTask
 from resnet_jax.tasks.dense_predictions import (
     coco_results,
     draw_detections,
@@ -20,7 +21,6 @@ from resnet_jax.tasks.dense_predictions import (
     objects_text,
 )
 from resnet_jax.tasks.protocol import (
-    BaseTask,
     Details,
     LabelledSource,
     Predictions,

@@ -17,8 +17,8 @@ from resnet_jax.files import replace_file, to_json
 from resnet_jax.metrics.confusion import FILE, remove_evaluation
 from resnet_jax.metrics.multilabel import MultiLabelMetrics, average_precision, best_thresholds, f1_scores
 from resnet_jax.metrics.typed import Mean, Metric
+from resnet_jax.tasks.base import BaseTask
 from resnet_jax.tasks.protocol import (
-    BaseTask,
     Details,
     LabelledSource,
     Predictions,

@@ -13,8 +13,8 @@ import numpy as np
 from resnet_jax.errors import did_you_mean
 from resnet_jax.metrics.regression import RegressionMetrics
 from resnet_jax.metrics.typed import Mean, Metric
+from resnet_jax.tasks.base import BaseTask
 from resnet_jax.tasks.protocol import (
-    BaseTask,
     LabelledSource,
     RegressionLoss,
     Rows,

@@ -14,9 +14,9 @@ import optax
 from resnet_jax.metrics.confusion import write_rows
 from resnet_jax.metrics.segmentation import IGNORED, SegmentationEvaluator
 from resnet_jax.metrics.typed import Mean, Metric
+from resnet_jax.tasks.base import BaseTask
 from resnet_jax.tasks.dense_predictions import class_regions, draw_classes, image_label_map, shares_text
 from resnet_jax.tasks.protocol import (
-    BaseTask,
     Details,
     LabelledSource,
     Predictions,
