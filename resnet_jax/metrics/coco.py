@@ -56,6 +56,9 @@ class CocoEvaluator:
             [N, D], and with masks "masks" [N, D, M, M], probabilities in the frames of the boxes.
           batch: "mask" [N], "example" int [N], "size" and "original_size" int [N, 2]: height and width on the canvas
             and in the image file.
+
+        Raises:
+          ValueError: a valid detection with a score of NaN, or with a label that is no class.
         """
         rows = np.flatnonzero(np.asarray(batch["mask"]) != 0).tolist()
         outputs = {name: np.asarray(x) for name, x in outputs.items() if x is not None}
@@ -75,6 +78,11 @@ class CocoEvaluator:
             return box_overlaps(boxes[chosen], truth.boxes[objects], truth.crowd[objects])
 
         labels, scores = detections["labels"], detections["scores"]
+        if np.isnan(scores).any():
+            raise ValueError(f"expected scores of valid detections, got NaN in example {example}")
+        if labels.size and not 0 <= labels.min() <= labels.max() < self._num_classes:
+            expected = f"expected labels from 0 to {self._num_classes - 1}"
+            raise ValueError(f"{expected}, got {labels.min()} to {labels.max()} in example {example}")
         true = truth.labels, truth.area, truth.crowd
         self.boxes.add(example, labels, scores, box_areas(boxes), *true, of_boxes)
         if "masks" not in detections:

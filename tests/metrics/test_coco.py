@@ -82,3 +82,18 @@ def test_objects_without_masks_are_refused_for_a_net_with_masks():
 def test_boxes_are_scaled_by_side():
     boxes = original_boxes(np.array([[1, 2, 3, 4]]), np.array([10, 20]), np.array([25, 100]))
     assert boxes.tolist() == [[5, 5, 15, 10]]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [("scores", np.nan, "scores of valid detections, got NaN in"), ("labels", 2, "labels from 0 to 1, got .* to 2 in")],
+)
+def test_scores_without_a_value_and_labels_without_a_class_are_refused(name, value, message):
+    images = coco_cases.case(3)
+    row = outputs(images[0][1], masks=False)
+    row[name] = np.full_like(row[name], value)
+    batch = {"example": [0], "mask": [1], "size": [[CANVAS, CANVAS]], "original_size": [[CANVAS, CANVAS]]}
+    with pytest.raises(ValueError, match=f"expected {message} example 0"):
+        evaluator(images).update(
+            {key: x[None] for key, x in row.items()} | {"valid": np.ones_like(row["valid"])[None]}, batch
+        )

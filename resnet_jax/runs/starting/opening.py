@@ -86,7 +86,8 @@ def continue_plan(
     """
     check_task(plan.task, checkpoint.metadata)
     plan = with_recorded_classes(adopt_preprocess(plan, checkpoint.preprocess), checkpoint.metadata)
-    plan = replace(plan, task=plan.task.restored(checkpoint.metadata.get("task_record", {})))
+    if len(plan.train.classes) == len(checkpoint.metadata["classes"]):  # else the record is of other classes
+        plan = replace(plan, task=plan.task.restored(checkpoint.metadata.get("task_record", {})))
     return plan, *data_changes(plan, checkpoint.metadata, plan.record, exact=exact)
 
 

@@ -1,7 +1,9 @@
 """Opening saved runs: arrays of another net name the fields of the config that differ."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
+import dense_sets
 import numpy as np
 import pytest
 
@@ -10,7 +12,8 @@ from resnet_jax.config import Config, DataConfig, ModelConfig, ResumeConfig
 from resnet_jax.runs.files.config_file import record_config
 from resnet_jax.runs.files.image_record import NO_RECORD
 from resnet_jax.runs.planning.numerics import NUMERICS
-from resnet_jax.runs.starting.opening import restore_state, resume_notes
+from resnet_jax.runs.planning.plan import make_plan
+from resnet_jax.runs.starting.opening import continue_plan, restore_state, resume_notes
 from resnet_jax.training.state import TrainState
 
 ARRAYS = {
@@ -57,3 +60,17 @@ def test_resume_notes_name_what_differs_from_when_the_checkpoint_was_saved():
     assert local == ["the run had 1 device and resumes with 4: batch statistics are per device, so numbers change"]
     assert shared == ["the run had 1 device and resumes with 4: numbers stay the same"]
     assert NO_RECORD in resume_notes(metadata | {"data": {}}, 1, is_local=True)
+
+
+def test_another_number_of_classes_is_a_change_of_the_data(tmp_path):
+    """The record of a detection has the ids of other classes."""
+    dense_sets.write_pictures(tmp_path, names := ["a", "b", "c", "d"])
+    dense_sets.write_coco(tmp_path / "instances.json", names, [{"image_id": 5 + i} for i in range(4)])
+    options = ("backbone=cifar_resnet8", "levels=stage2,stage3", "fpn_features=8")
+    model = ModelConfig(name="retinanet", stem="imagenet", options=options)
+    data = DataConfig(path=str(tmp_path), image_size=32, batch_size=1)
+    plan = make_plan(Config(task="detection", model=model, data=data))
+    metadata = {"task": "detection", "classes": ["cat"], "task_record": {"category_ids": [7]}}
+    metadata |= {"data": {"classes": ["cat"]}}
+    resumed, changes, _ = continue_plan(plan, SimpleNamespace(metadata=metadata, preprocess=plan.preprocess))
+    assert resumed.task.category_ids == (7, 90) and "classes ['cat'], now ['cat', 'dog']" in changes[0]
