@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from resnet_jax.files import replaced
 from resnet_jax.types import Array, Batch, LabelKind, Preprocess
 
 SHOWN = 64  # images in a picture
@@ -98,6 +99,7 @@ def caption(text: str, width: int, height: int = 16) -> np.ndarray:
 
 
 def write_png(file: str | Path, picture: np.ndarray) -> None:
-    """Writes uint8 [H, W, 3] to a file; makes its folder if it is missing."""
+    """Writes uint8 [H, W, 3] to a file, which is replaced atomically; makes its folder if it is missing."""
     Path(file).parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture).save(file, "png")
+    with replaced(Path(file)) as new:
+        Image.fromarray(picture).save(new, "png")

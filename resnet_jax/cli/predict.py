@@ -142,7 +142,10 @@ def drawn(predictions: Iterable[Prediction], places: Sequence[Path]) -> Iterator
 
     for prediction, place in zip(predictions, places, strict=True):
         if prediction.picture is not None:
-            write_png(place, prediction.picture)
+            try:
+                write_png(place, prediction.picture)
+            except OSError as error:
+                raise SetupError(f"--draw: {str(place)!r} cannot be written: {error.strerror}") from None
         yield replace(prediction, picture=None)
 
 

@@ -95,6 +95,16 @@ def test_pictures_replace_no_images(photos, tmp_path):
     assert command.picture_files(str(folder / "b.png"), [photo]) == [folder / "b.png"]
 
 
+def test_a_picture_that_cannot_be_written_leaves_the_earlier_one(detector, photos, tmp_path, monkeypatch):
+    (place := tmp_path / "out.png").write_bytes(b"earlier")
+    full = OSError(28, "No space left on device")
+    monkeypatch.setattr(Image.Image, "save", lambda *_, **__: (_ for _ in ()).throw(full))
+    predictions = predict(detector, DETECTION, photos[:1], draw=True)
+    with pytest.raises(ValueError, match="--draw: '.*out.png' cannot be written: No space left on device"):
+        list(command.drawn(predictions, [place]))
+    assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"earlier"]
+
+
 @pytest.mark.parametrize("score", [-0.1, 1.1, np.nan])
 def test_the_lowest_score_is_a_share(detector, photos, score):
     with pytest.raises(ValueError, match="expected min_score from 0 to 1, got"):
