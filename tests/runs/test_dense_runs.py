@@ -15,10 +15,13 @@ from resnet_jax.runs.trainer import train
 
 # Four steps make no detector: boxes of any score find some digits by chance, and the numbers are above 0.
 DETECTOR = (
-    "backbone=cifar_resnet8", "levels=stage2,stage3", "fpn_features=8", "head_depth=1", "trainable_layers=2",
+    "backbone=cifar_resnet8", "levels=stage3", "fpn_features=8", "head_depth=1", "trainable_layers=2",
     "score_thresh=0", "detections_per_img=400",
 )  # fmt: skip
-OPTIONS = {"segmentation": ("unet", ("backbone=cifar_resnet8",)), "detection": ("retinanet", DETECTOR)}
+OPTIONS = {
+    "segmentation": ("fcn", ("backbone=cifar_resnet8", "has_auxiliary=False")),
+    "detection": ("retinanet", DETECTOR),
+}
 
 
 @pytest.mark.slow
