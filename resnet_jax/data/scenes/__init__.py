@@ -26,8 +26,8 @@ def open_scenes(label_kind: LabelKind = "boxes") -> StoredDataset:
 
     Labels are the objects with their boxes and masks, of the ten classes "0" to "9" ("boxes"), or label maps of eleven
     classes, "background" first ("pixels"). On the edge of a stroke ink and background mix: a mask has the pixels with
-    two fifths of ink, and a label map has no class (255) for those with one fifth to a half, as Pascal VOC's. Training scenes have digits of the digits' training split alone, and test
-    scenes of the test split.
+    two fifths of ink, and a label map has no class (255) for those with one fifth to a half, as Pascal VOC's. Training
+    scenes have digits of the digits' training split alone, and test scenes of the test split.
 
     Raises:
       ValueError: another kind of label.
