@@ -8,7 +8,8 @@ out for testing. Images of any size are resized to 256 pixels.
 
 The backbone is a CIFAR net of twenty layers with ImageNet's stem, at an output stride of 8.
 
-Device: two CPU cores. Not run to its end yet.
+Device: two CPU cores. Not run to its end yet. Nine pictures of pasted objects were too few: after 257 of 400 steps the
+pixel accuracy was 0.96 in training, and new pictures had most coins marked but few of the other objects.
 """
 
 from resnet_jax.config import CheckpointConfig, Config, DataConfig, ModelConfig, OptimConfig, TrainConfig
