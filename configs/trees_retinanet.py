@@ -9,14 +9,18 @@ rules.
 Device: two CPU cores. Not run to its end yet.
 """
 
-from resnet_jax.config import CheckpointConfig, Config, DataConfig, ModelConfig, OptimConfig, TrainConfig
+from dataclasses import replace
+from pathlib import Path
 
-config = Config(
+from resnet_jax.config import load_config
+
+base = load_config(Path(__file__).with_name("folder_retinanet.py"))
+
+config = replace(
+    base,
     workdir="runs/trees_retinanet",
-    task="detection",
-    model=ModelConfig(
-        name="retinanet",
-        stem="imagenet",
+    model=replace(
+        base.model,
         options=(
             "backbone=cifar_wrn16_4",
             "levels=stage2,stage3",
@@ -28,18 +32,7 @@ config = Config(
             "topk_candidates=500",
         ),
     ),
-    data=DataConfig(
-        path="trees",
-        batch_size=8,
-        eval_batch_size=7,
-        image_size=384,
-        scale_jitter=(0.7, 1.6),
-        horizontal_flip=True,
-        color_jitter=(0.2, 0.2, 0.2, 0.05),
-    ),
-    optim=OptimConfig(
-        optimizer="adamw", peak_lr=1e-3, warmup_epochs=10.0, weight_decay=0.05, clip_norm=10.0, ema_decay=0.99
-    ),
-    train=TrainConfig(epochs=80.0, eval_every_epochs=20.0, log_every_steps=20),
-    checkpoint=CheckpointConfig(keep_latest=1),
+    data=replace(base.data, path="trees", batch_size=8, eval_batch_size=7, image_size=384, channels=None),
+    optim=replace(base.optim, peak_lr=1e-3),
+    train=replace(base.train, epochs=80.0, eval_every_epochs=20.0),
 )
