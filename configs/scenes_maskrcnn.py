@@ -4,7 +4,8 @@
 
 Data, backbone and proposals are those of scenes_fasterrcnn.py; the mask head has two convolutions of 32 channels.
 
-Device: two CPU cores. Not run to its end yet.
+Device: two CPU cores (AMD EPYC), 4:10 (jax 0.10.1, 2026-11-26). Seed 0 on 360 test scenes:
+boxes AP50 0.9968, AP 0.8405; masks AP50 0.9968, AP 0.7476.
 """
 
 from dataclasses import replace
