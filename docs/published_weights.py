@@ -105,7 +105,7 @@ def torchvision_rows(name: str) -> Iterator[PublishedWeights]:
 
 
 def segmentation_row(name: str, weights: Any) -> PublishedWeights:
-    """torchvision's evaluation resizes the shorter side; here the image fits into a square of this side."""
+    """As in torchvision's evaluation the shorter side is resized; the net's canvas bounds the longer one."""
     used, meta = weights.transforms(), weights.meta
     (size,), categories = used.resize_size, meta["categories"]
     return PublishedWeights(
@@ -114,7 +114,7 @@ def segmentation_row(name: str, weights: Any) -> PublishedWeights:
         source="torchvision",
         classes=len(categories),
         parameters=meta["num_params"],
-        image_size=size,
+        image_size=get_spec(name).preprocess.image_size,
         crop_pct=1.0,
         interpolation=used.interpolation.value,
         mean=tuple(used.mean),

@@ -49,7 +49,7 @@ def test_published_weights_see_what_the_libraries_transforms_make():
     seen = set()
     for row in match():
         preprocess = row.preprocess
-        if (preprocess, row.source) in seen:
+        if (preprocess, row.source) in seen or "fpn" in row.model:  # torchvision's detectors resize inside of the net
             continue
         seen.add((preprocess, row.source))
         if row.source == "timm":
@@ -63,7 +63,9 @@ def test_published_weights_see_what_the_libraries_transforms_make():
             picture = evaluation_crops.picture(*shape)
             expected = transform(picture).numpy().transpose(1, 2, 0)
             level = 1 / (255 * min(preprocess.std))
-            np.testing.assert_allclose(preprocess.batch([picture])[0], expected, atol=level + 1e-5, err_msg=row.name)
+            images, ((height, width),) = preprocess.batch_and_sizes([picture])
+            image = images[0, :height, :width]
+            np.testing.assert_allclose(image, expected, atol=level + 1e-5, err_msg=row.name)
     assert len(seen) > 30
 
 

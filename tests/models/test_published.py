@@ -29,7 +29,7 @@ def test_every_row_is_of_a_registered_net_and_complete():
         assert (row.checksum is None) or row.url and f"-{row.checksum}." in row.url
         assert row.labels == LABELS.get(row.classes)
         assert len(row.mean) == len(row.std) == 3
-        assert 32 <= row.image_size <= row.preprocess.resize or row.test_size or row.box_ap
+        assert 32 <= row.image_size <= row.preprocess.resize or row.test_size or row.preprocess.crop_mode == "pad"
         assert 1e6 < row.parameters < 1e9
         assert re.fullmatch(r"[a-z0-9.-]+", row.licence or "none")
 

@@ -17,8 +17,8 @@ from resnet_jax.models.spec import IMAGENET, ModelSpec, ModuleName, NameTable
 from resnet_jax.models.zoo.imagenet import TIMM_MODULES, TORCHVISION_MODULES
 from resnet_jax.types import Preprocess
 
-# The image fits into a square of 520 pixels; torchvision resizes its shorter side to them.
-TRANSFORM = Preprocess(520, 520, *IMAGENET, crop_mode="pad")
+# As in torchvision the shorter side has 520 pixels, unless the longer one then has more than 800.
+TRANSFORM = Preprocess(800, 520, *IMAGENET, crop_mode="pad")
 CLASSIFIERS = ("decoder/classifier", "auxiliary/classifier")
 
 
@@ -103,7 +103,7 @@ def _torchvision(build: Any, modules: tuple[ModuleName, ...], backbone: str | No
     return ModelSpec(
         build,
         "segmentation",
-        TRANSFORM.image_size,
+        TRANSFORM.resize,
         {"torchvision": table},
         TRANSFORM,
         backbone=backbone or "resnet50",
