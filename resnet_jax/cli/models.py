@@ -20,9 +20,9 @@ def run(request: Request) -> None:
     from resnet_jax.models import list_models
     from resnet_jax.models.inspect import spatial_sizes
 
-    names = list_models(request.pattern)
+    names = list_models(request.pattern, input_kind="any")
     if not names:
-        hint = did_you_mean(request.pattern.strip("*"), list_models(), "see: resnet-jax models")
+        hint = did_you_mean(request.pattern.strip("*"), list_models(input_kind="any"), "see: resnet-jax models")
         raise ValueError(f"no model matches {request.pattern!r}; {hint}")
     width = max(map(len, names))
     print(f"{'':{width}}{'parameters':>14}{'multiply-adds':>18}{'input':>12}")

@@ -23,8 +23,9 @@ def run(request: Request) -> None:
 
     if request.image_size is not None and not 1 <= request.image_size <= SIDE:
         raise ValueError(f"--image-size: expected at least 1 pixel, at most {SIDE:,}, got {request.image_size}")
-    if request.name not in list_models():
-        hint = did_you_mean(request.name, list_models(), "see: resnet-jax models")
+    names = list_models(input_kind="any")
+    if request.name not in names:
+        hint = did_you_mean(request.name, names, "see: resnet-jax models")
         if expanded(request.name).exists():
             hint = "expected the name of a net, as resnet-jax models lists them; config.json of a run names its net"
         raise ValueError(f"no model named {request.name!r}; {hint}")

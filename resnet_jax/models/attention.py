@@ -36,7 +36,7 @@ class SqueezeExcite(nn.Module):
     def __call__(self, x: Array) -> Array:
         context = self.context
         reduced = self.reduced or divisible(self.features * self.ratio)
-        y = context.act(context.dense(reduced, name="fc1")(ops.global_pool(x)))
+        y = context.act(context.dense(reduced, name="fc1")(context.global_pool(x)))
         return per_channel(jax.nn.sigmoid(context.dense(self.features, name="fc2")(y)), x)
 
 
@@ -53,7 +53,7 @@ class EfficientChannelAttention(nn.Module):
         size = max(3, size if size % 2 else size + 1)
         taps = self.param("kernel", nn.initializers.lecun_normal(), (size, 1, 1), self.context.param_dtype)
         kernel = ops.unshard(taps)
-        means = ops.global_pool(x).astype(self.context.dtype)
+        means = self.context.global_pool(x).astype(self.context.dtype)
         return per_channel(jax.nn.sigmoid(ops.conv_channels(means, kernel)), x)
 
 
@@ -79,7 +79,7 @@ class SelectiveKernel(nn.Module):
             y = context.conv(self.features, 3, self.strides, groups=self.groups, dilation=i + 1, name=f"conv_{i}")(part)
             paths.append(context.act(context.norm(name=f"norm_{i}")(y)))
         mixed = paths[0] + paths[1]
-        y = ops.over_space(ops.global_pool(mixed), mixed)
+        y = ops.over_space(context.global_pool(mixed), mixed)
         y = context.conv(divisible(self.features * self.ratio, self.divisor), 1, name="reduce")(y)
         y = context.act(context.norm(name="reduce_norm")(y))
         logits = context.conv(2 * self.features, 1, name="select")(y)

@@ -188,7 +188,7 @@ class MBConv(nn.Module):
         context, channels = self.context, x.shape[-1]
         width, options = channels * self.expansion, dict[str, Any]()
         if self.experts is not None:
-            routes = jax.nn.sigmoid(context.dense(self.experts, name="routing")(ops.global_pool(x)))
+            routes = jax.nn.sigmoid(context.dense(self.experts, name="routing")(context.global_pool(x)))
             context, options = context.with_conv(CondConv, experts=self.experts), {"routes": routes}
         y = x
         if self.expansion > 1:

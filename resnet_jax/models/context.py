@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol
 
 import flax.linen as nn
@@ -14,9 +15,11 @@ from resnet_jax.models.deprecated import OLD_CONV_OPTIONS, OldContextNames, new_
 from resnet_jax.models.initializers import Initializer, kaiming_normal
 from resnet_jax.models.layers import BatchNorm, Conv, Dense
 from resnet_jax.models.partials import Partial, comparable
+from resnet_jax.models.sequence.lengths import LengthMasks, masked_avg_pool, masked_max, masked_max_pool, masked_mean
 from resnet_jax.types import Array, Dtype
 
 Activation = Callable[[Array], Array]
+MASKED_POOLS: dict[Any, Any] = {ops.avg_pool: masked_avg_pool, ops.max_pool: masked_max_pool}
 
 
 class ConvFactory(Protocol):
@@ -40,7 +43,8 @@ class ConvFactory(Protocol):
 class NormFactory(Protocol):
     """A norm: a module called (x, use_batch_statistics=) -> array of the shape of x.
 
-    In the heads of R-CNN it is called with `weights` [N], too: regions of weight 0 are padding.
+    In the heads of R-CNN it is called with `weights` [N], too: regions of weight 0 are padding. So are positions of
+    weight 0 in series of unequal lengths, `weights` [N, L].
     """
 
     def __call__(
@@ -62,6 +66,9 @@ class BlockContext(OldContextNames):
     whose strides are not taken samples the pixels that it sampled before, and every later one is dilated instead.
     TensorFlow's padding depends on the strides, so there the sampled pixels move. `dilation_rule` decides about pools:
     see `pool`.
+
+    With `masks`, examples have unequal lengths along the first spatial axis: convolutions see zeros behind a length,
+    pools and the statistics of norms ignore what is there.
     """
 
     make_conv: ConvFactory = Conv
@@ -76,6 +83,7 @@ class BlockContext(OldContextNames):
     dilation: int = 1
     take_strides: bool = True
     dilation_rule: str = "timm"
+    masks: LengthMasks | None = None  # None: every example has all positions
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "make_conv", comparable(self.make_conv))  # bound arguments read as attributes
@@ -100,7 +108,33 @@ class BlockContext(OldContextNames):
         in its place, so that the net computes the same numbers wherever the net without output stride has a pixel.
         """
         dilation = self.effective_dilation(strides) if self.dilation_rule == "resample" else 1
-        return pool(x, strides=self.effective_strides(strides), dilation=dilation, **options)
+        return self._masked(pool, x)(x, strides=self.effective_strides(strides), dilation=dilation, **options)
+
+    def zero_behind(self, x: Array) -> Array:
+        """`x`, with masks zero behind each length."""
+        return x if self.masks is None else self.masks.zero_behind(x)
+
+    def max_pool(self, x: Array, **options: Any) -> Array:
+        """`ops.max_pool`, which an output stride does not change."""
+        return self._masked(ops.max_pool, x)(x, **options)
+
+    def global_pool(self, x: Array, kind: str = "avg") -> Array:
+        """[N, *spatial, C] -> [N, C], in at least float32: the mean ("avg") or the maximum ("max") of each example."""
+        if self.masks is None:
+            return ops.global_pool(x, kind)
+        return {"avg": masked_mean, "max": masked_max}[kind](x, self.masks.at(x))
+
+    def _masked(self, pool: Pool, x: Array) -> Pool:
+        """`pool`, or with masks the pool that ignores what is behind each length of `x`.
+
+        Raises:
+          ValueError: there is no such pool.
+        """
+        if self.masks is None:
+            return pool
+        if pool not in MASKED_POOLS:
+            raise ValueError(f"lengths: expected components that pool by avg_pool or max_pool, got {pool}")
+        return partial(MASKED_POOLS[pool], mask=self.masks.at(x))
 
     def conv(
         self,
@@ -116,7 +150,7 @@ class BlockContext(OldContextNames):
         """A convolution; `dilation` multiplies the net's. `strides_in_pool`: a pool behind it takes the strides."""
         if OLD_CONV_OPTIONS & options.keys():
             return self.conv(features, kernel_size, strides, name=name, **new_conv_options(options))
-        return self.make_conv(
+        conv: Any = self.make_conv(
             features,
             kernel_size,
             strides=1 if strides_in_pool else self.effective_strides(strides),
@@ -126,6 +160,11 @@ class BlockContext(OldContextNames):
             name=name,
             **options,
         )
+        if self.masks is None:
+            return conv
+        if getattr(conv, "pools_input", False):
+            raise ValueError(f"lengths: expected convolutions that do not pool their input, got {type(conv).__name__}")
+        return lambda x, **arguments: conv(self.zero_behind(x) if kernel_size > 1 else x, **arguments)
 
     def with_conv(self, kind: type[Conv], **options: Any) -> BlockContext:
         """The context with convolutions of another kind, with the same padding and initialiser."""
@@ -137,8 +176,14 @@ class BlockContext(OldContextNames):
     def norm(self, *, name: str, weights: Array | None = None, **options: Any) -> Activation:
         """A norm; rows whose `weights` [N] are 0 are padding, which changes no batch statistics."""
         norm: Any = self.make_norm(name=name, dtype=self.dtype, param_dtype=self.param_dtype, **options)
-        rows = {} if weights is None else {"weights": weights}
-        return lambda x: norm(x, use_batch_statistics=self.use_batch_statistics, **rows)
+        masks = self.masks
+
+        def normalized(x: Array) -> Array:
+            rows = weights if masks is None else masks.at(x)
+            extra = {} if rows is None else {"weights": rows}
+            return norm(x, use_batch_statistics=self.use_batch_statistics, **extra)
+
+        return normalized
 
     def dense(self, features: int, *, name: str, **options: Any) -> Dense:
         return Dense(features, self.dtype, self.param_dtype, name=name, **options)

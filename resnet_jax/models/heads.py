@@ -42,7 +42,7 @@ class LinearHead(BaseHead):
 
     @nn.compact
     def __call__(self, x: Array) -> Pooled:
-        return self.classify(ops.global_pool(x, self.pool))
+        return self.classify(self.context.global_pool(x, self.pool))
 
 
 class NormHead(BaseHead):
@@ -51,7 +51,7 @@ class NormHead(BaseHead):
     @nn.compact
     def __call__(self, x: Array) -> Pooled:
         x = self.context.act(self.context.norm(name="norm")(x))
-        return self.classify(ops.global_pool(x, self.pool))
+        return self.classify(self.context.global_pool(x, self.pool))
 
 
 class ConvHead(BaseHead):
@@ -63,7 +63,7 @@ class ConvHead(BaseHead):
     def __call__(self, x: Array) -> Pooled:
         x = self.context.conv(self.features, 1, name="conv")(x)
         x = self.context.act(self.context.norm(name="norm")(x))
-        return self.classify(ops.global_pool(x, self.pool))
+        return self.classify(self.context.global_pool(x, self.pool))
 
 
 class AttentionPoolHead(BaseHead):
@@ -80,6 +80,8 @@ class AttentionPoolHead(BaseHead):
 
     @nn.compact
     def __call__(self, x: Array) -> Pooled:
+        if self.context.masks is not None:
+            raise ValueError("lengths: expected a head that pools by mean or maximum, got AttentionPoolHead")
         n, *sizes, channels = x.shape
         wide = at_least_float32(x.dtype)
         tokens = x.reshape(n, math.prod(sizes), channels).astype(wide)

@@ -38,6 +38,8 @@ class Shapes(NamedTuple):
 def shapes(model: nn.Module, image_size: ImageSize) -> Shapes:
     """Traces a net once on one input. No array is computed, no device used.
 
+    A net with a class attribute `takes_tokens = True` gets tokens, int32 [1, L].
+
     Args:
       image_size: 224 is an image [1, 224, 224, C]; (4096,) a series [1, 4096, C], (16, 112, 112) a volume.
 
@@ -59,7 +61,8 @@ def differing_arrays(model: Any, variables: Variables) -> list[str]:
 
 def components(model: nn.Module) -> frozenset[type[nn.Module]]:
     """Classes of all modules that a net calls: ImageNetStem, Residual, Bottleneck, Conv, BatchNorm, ..."""
-    return _trace(model, -(-model.image_size // 32) * 32)[1]  # any size has them; `feature_info` traces this one
+    sizes = [-(-side // 32) * 32 for side in spatial_sizes(model.image_size)]
+    return _trace(model, sizes)[1]  # any size has them; `feature_info` traces this one
 
 
 def feature_names(model: nn.Module) -> tuple[str, ...]:
@@ -128,8 +131,11 @@ def _cached_trace(model: nn.Module, sizes: tuple[int, ...], widest: Any) -> tupl
         macs[other]["/".join(active[-1][:2])] += count
 
     def initialise() -> Any:
-        images = jnp.zeros((1, *sizes, model.in_channels), model.dtype)
-        return model.init_with_output(jax.random.key(0), images, train=False)
+        if getattr(model, "takes_tokens", False):
+            example = jnp.ones((1, *sizes), jnp.int32)
+        else:
+            example = jnp.zeros((1, *sizes, model.in_channels), model.dtype)
+        return model.init_with_output(jax.random.key(0), example, train=False)
 
     # Shapes and counts do not depend on the lowering, and XLA's own operations are traced in two thirds of the time.
     with nn.intercept_methods(follow), tally_macs(record), plain_lowering():

@@ -34,6 +34,8 @@ class Conv(nn.Module):
     kernel_init: Initializer = kaiming_normal
     same: bool = False  # TensorFlow's padding instead of the symmetric one
 
+    causal: ClassVar[bool] = False  # whether all padding is before: no output depends on a later input
+    pools_input: ClassVar[bool] = False  # whether the kernel depends on a mean of the input
     zero_init_is_safe: ClassVar[bool] = True  # zero output and a well-scaled gradient
 
     @nn.compact
@@ -46,6 +48,7 @@ class Conv(nn.Module):
             dilation=self.dilation,
             groups=self.groups,
             same=self.same,
+            causal=self.causal,
         )
 
     def kernel_shape(self, x: Array, leading: int = 0) -> tuple[int, ...]:
@@ -102,6 +105,8 @@ class CondConv(Conv):
 
     experts: int = 4
 
+    pools_input: ClassVar[bool] = True
+
     @nn.compact
     def __call__(self, x: Array, routes: Array | None = None) -> Array:
         if routes is None:
@@ -127,8 +132,8 @@ class BatchNorm(nn.Module):
     """Batch normalisation over batch and space (Ioffe and Szegedy 2015): [N, *spatial, C] -> the same shape.
 
     Statistics are stored and computed in at least float32. The running ones move by 1 - `decay` each step and hold the
-    biased variance (PyTorch holds n / (n - 1) times it). Rows whose `weights` [N] are 0 are padding, which changes no
-    statistics.
+    biased variance (PyTorch holds n / (n - 1) times it). Rows whose `weights` [N] are 0, or positions along the first
+    spatial axis whose `weights` [N, L] are 0, are padding, which changes no statistics.
 
     Raises:
       ValueError: there is one value per channel to normalise; `group_size` does not divide the axis.
@@ -197,7 +202,8 @@ class GroupNorm(nn.Module):
     """Group normalisation (Wu and He 2018): [N, *spatial, C] -> the same shape.
 
     Each example is normalised alone and there are no running statistics: `axis_name`, `group_size`,
-    `use_batch_statistics` and `weights` have no effect; they make it a drop-in for `BatchNorm`.
+    `use_batch_statistics` and `weights` [N] have no effect; they make it a drop-in for `BatchNorm`. Positions whose
+    `weights` [N, L] are 0 are padding, which changes no statistics.
     """
 
     groups: int = 32
@@ -215,7 +221,9 @@ class GroupNorm(nn.Module):
         scale = ops.unshard(self.param("scale", self.scale_init, shape, self.param_dtype)).astype(wide)
         bias = ops.unshard(self.param("bias", nn.initializers.zeros, shape, self.param_dtype)).astype(wide)
         groups = self.groups_of(x.shape[-1])
-        return ops.group_norm(x, scale, bias, groups=groups, epsilon=self.epsilon).astype(self.dtype)
+        positions = weights if weights is not None and weights.ndim > 1 else None
+        y = ops.group_norm(x, scale, bias, groups=groups, epsilon=self.epsilon, weights=positions)
+        return y.astype(self.dtype)
 
     @nn.nowrap
     def groups_of(self, channels: int) -> int:

@@ -17,7 +17,7 @@ REMAT = ("none", "block", "stage")
 OUTPUT_STRIDES = (1, 2, 4, 8, 16, 32)
 DILATIONS = ("timm", "resample", "smp")
 COMPONENTS = ("stem", "head", "conv", "norm", "act")  # fields that hold a module class or a function
-MINIMA = {"num_classes": 0, "in_channels": 1, "image_size": 1, "stem_features": 1}
+MINIMA = {"num_classes": 0, "in_channels": 1, "stem_features": 1}
 RATES = ("drop_rate", "drop_path")
 
 
@@ -37,6 +37,7 @@ def normalized_fields(model: Any) -> dict[str, Any]:
                 f"{field}: expected a module class or a function, got {component!r}; see resnet_jax.models"
             )
     fields |= {field: check_integer(field, getattr(model, field), least) for field, least in MINIMA.items()}
+    fields["image_size"] = _checked_size(model.image_size)
     fields |= {field: _float_type(field, getattr(model, field)) for field in ("dtype", "param_dtype")}
     frozen = model.frozen_norms
     fields["frozen_norms"] = check_sequence(
@@ -78,6 +79,13 @@ def check_integer(field: str, value: Any, least: int) -> int:
     if isinstance(value, bool) or number < least:
         raise ValueError(f"{field}: expected a whole number, at least {least}, got {value!r}")
     return number
+
+
+def _checked_size(size: Any) -> int | tuple[int, ...]:
+    """A side, or the size along each spatial axis. Raises ValueError for any other value."""
+    if isinstance(size, (tuple, list)):
+        return tuple(check_integer("image_size", side, 1) for side in size)
+    return check_integer("image_size", size, 1)
 
 
 def checked_numbers(net: Any, minima: Mapping[str, int]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import fields as fields_of
 from dataclasses import replace
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, Literal
 
 import flax.linen as nn
 
@@ -17,7 +17,7 @@ from resnet_jax.models.heads import LinearHead
 from resnet_jax.models.options import check_choice
 from resnet_jax.models.partials import Partial
 from resnet_jax.models.sorting import natural_key
-from resnet_jax.models.spec import ModelSpec
+from resnet_jax.models.spec import INPUT_KINDS, InputKind, ModelSpec
 from resnet_jax.models.stems import STEMS
 from resnet_jax.models.zoo import (
     cifar,
@@ -38,10 +38,20 @@ MODELS: dict[str, ModelSpec] = {
 NOT_OPTIONS = ("parent", "name", "registry_name")  # fields of every net that are not options of `create_model`
 
 
-def list_models(pattern: str = "*") -> list[str]:
-    """Registered names that match a shell pattern (`"*resnet*_v1"`), ignoring case, with numbers in numeric order."""
+def list_models(pattern: str = "*", *, input_kind: InputKind | Literal["any"] = "images") -> list[str]:
+    """Registered names that match a shell pattern (`"*resnet*_v1"`), ignoring case, with numbers in numeric order.
+
+    Args:
+      input_kind: what the nets take: "images", "series", "waveform", "spectrogram", "tokens", or "any" of them.
+
+    Raises:
+      TypeError, ValueError: a pattern that is no str, or another kind.
+    """
     check_type(pattern, str, "a pattern of model names (str)")
-    return sorted((name for name in MODELS if fnmatchcase(name.casefold(), pattern.casefold())), key=natural_key)
+    check_choice("input_kind", input_kind, (*INPUT_KINDS, "any"))
+    kinds = INPUT_KINDS if input_kind == "any" else (input_kind,)
+    names = (name for name, spec in MODELS.items() if spec.input_kind in kinds)
+    return sorted((name for name in names if fnmatchcase(name.casefold(), pattern.casefold())), key=natural_key)
 
 
 def get_spec(model: str | nn.Module) -> ModelSpec:

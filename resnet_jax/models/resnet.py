@@ -19,6 +19,7 @@ from resnet_jax.models.layers import BatchNorm, Conv
 from resnet_jax.models.options import check_integer, normalized_fields
 from resnet_jax.models.partials import Partial, comparable
 from resnet_jax.models.protocols import Activation, Block, ConvFactory, Head, NormFactory, RunBlock, Stem
+from resnet_jax.models.sequence.lengths import LengthMasks
 from resnet_jax.models.stems import ImageNetStem
 from resnet_jax.types import Array, Dtype, check_is_array
 
@@ -70,7 +71,8 @@ class ResNet(nn.Module):
     stages: tuple[Stage, ...]
     num_classes: int = 1000  # 0: no head, logits [N, 0]
     in_channels: int = 3
-    image_size: int = 224  # the published input side, pixels; the net takes any other
+    # The published input side, pixels, or the size along each spatial axis; the net takes any other.
+    image_size: int | tuple[int, ...] = 224
     # A field that shares its name with a submodule has a default factory: Flax's bridge to NNX takes defaults that are
     # attributes of the class for methods.
     stem: Stem = field(default_factory=lambda: ImageNetStem)
@@ -123,25 +125,29 @@ class ResNet(nn.Module):
         *,
         initial_carry: Callable[[Array], Any],
         run_block: RunBlock,
+        lengths: Array | None = None,
     ) -> tuple[Outputs, Any]:
         """Outputs and the last carry: the skeleton of every net, with a carry passed from block to block.
 
         For the compact `__call__` of a subclass whose blocks take and return a carry, any pytree. `initial_carry`
-        makes the first one from the input of the first block.
+        makes the first one from the input of the first block. `lengths` int [N] are those of the examples along the
+        first spatial axis, for nets whose components take all layers and pools from the block context.
         """
         self._check(images)
+        masks = None if lengths is None else LengthMasks.of(lengths, images)
+        images = images if masks is None else masks.zero_behind(images)
         index = jnp.arange(images.shape[0]) if example_index is None else example_index
-        stem = self.stem(self._context("stem", train), self.stem_features, name="stem")
+        stem = self.stem(self._context("stem", train, masks), self.stem_features, name="stem")
         feature, x = stem(images.astype(self.dtype))
         if 0 in x.shape[1:-1]:
             raise self._too_small(images)
         features, carry = {"stem": feature}, initial_carry(x)
-        for name, blocks in self._stages(stem.total_strides, train, index):
+        for name, blocks in self._stages(stem.total_strides, train, index, masks):
             for group in [[block] for block in blocks] if self.remat == "block" else [blocks]:
                 run = partial(_run_blocks, blocks=group, run_block=run_block)
                 x, carry = (run if self.remat == "none" else nn.remat(run))(self, x, carry)
             features[name] = x
-        context = self._context("head", train)
+        context = self._context("head", train, masks)
         if train and self.drop_rate:
             drop = partial(ops.dropout, rate=self.drop_rate, key=self.make_rng("dropout"), index=index)
             context = replace(context, dropout=drop)
@@ -149,7 +155,7 @@ class ResNet(nn.Module):
         return Outputs(logits, features), carry
 
     def _stages(
-        self, total_strides: int, train: bool, index: Array
+        self, total_strides: int, train: bool, index: Array, masks: LengthMasks | None
     ) -> Iterator[tuple[str, list[tuple[_BlockSpec, BlockContext]]]]:
         """Name and blocks of each stage, with the context of each block; `total_strides` are the stem's."""
         drop_path_key = self.make_rng("drop_path") if train and self.drop_path else None
@@ -169,7 +175,7 @@ class ResNet(nn.Module):
                 strides *= stage.strides
             else:
                 dilation *= stage.strides
-            context = replace(self._context(name, train), dilation=dilation, take_strides=takes_strides)
+            context = replace(self._context(name, train, masks), dilation=dilation, take_strides=takes_strides)
             yield name, [(spec, bind(context, spec)) for spec in specs]
         if self.output_stride is not None and strides < self.output_stride:
             raise ValueError(f"output_stride: expected at most {strides}, the net's stride, got {self.output_stride}")
@@ -223,7 +229,7 @@ class ResNet(nn.Module):
         expected, got = (" x ".join(map(str, sizes)) for sizes in ([least] * (images.ndim - 2), images.shape[1:-1]))
         return ValueError(f"input too small: expected at least {expected} pixels, got {got}")
 
-    def _context(self, stage: str, train: bool) -> BlockContext:
+    def _context(self, stage: str, train: bool, masks: LengthMasks | None = None) -> BlockContext:
         """The context of "stem", "stage1", ..., "head", without output stride and random keys."""
         is_frozen = "all" in self.frozen_norms or stage in self.frozen_norms
         return BlockContext(
@@ -234,6 +240,7 @@ class ResNet(nn.Module):
             use_batch_statistics=train and not is_frozen,
             dtype=self.dtype,
             param_dtype=self.param_dtype,
+            masks=masks,
         )
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
 
+from resnet_jax.models.options import check_choice
 from resnet_jax.models.partials import Partial
 from resnet_jax.models.published import PublishedWeights, published
 from resnet_jax.types import Preprocess
@@ -16,6 +17,16 @@ MeanStd = tuple[tuple[float, ...], tuple[float, ...]]  # of R, G, B in [0, 1]
 IMAGENET: MeanStd = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 OPENAI: MeanStd = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
 HALF: MeanStd = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+
+
+InputKind = Literal["images", "series", "waveform", "spectrogram", "tokens"]
+INPUT_KINDS: dict[str, str] = {  # and the arrays that such nets take
+    "images": "float [N, H, W, C]",
+    "series": "float [N, L, C]",
+    "waveform": "float [N, L, 1], from -1 to 1",
+    "spectrogram": "float [N, frames, bands, 1]",
+    "tokens": "int32 [N, L], 0 is padding",
+}
 
 
 class ModuleName(NamedTuple):
@@ -71,11 +82,15 @@ class ModelSpec:
     """Everything the package knows about a registered net.
 
     `image_size` is passed to `build`, so that a table states it once.
+
+    Raises:
+      ValueError: `input_kind` is none of `INPUT_KINDS`.
     """
 
     build: Callable[..., nn.Module]  # called with fields of the net to override
     family: str  # "resnet", "efficientnet", ...
-    image_size: int = 224  # published input side, pixels
+    # Published input side, pixels; of other kinds the size along each axis but the channels: (150,), (101, 40).
+    image_size: int | tuple[int, ...] = 224
     name_tables: Mapping[str, NameTable] = field(default_factory=dict)  # by library, for those that have this net
     preprocess: Preprocess | None = None  # of the first published weights; None: no library publishes weights
     name: str = ""  # in the registry, which fills it in
@@ -84,6 +99,7 @@ class ModelSpec:
     backbone: str | None = None
     backbone_options: Mapping[str, Any] = field(default_factory=dict)
     takes_backbone: bool = False  # whether `backbone` is an option of `create_model`, another net or its name
+    input_kind: InputKind = "images"  # what the net takes
 
     @property
     def pretrained(self) -> tuple[PublishedWeights, ...]:
@@ -96,5 +112,6 @@ class ModelSpec:
         return self.backbone is not None
 
     def __post_init__(self) -> None:
+        check_choice("input_kind", self.input_kind, INPUT_KINDS)
         size = {} if self.is_dense else {"image_size": self.image_size}  # a dense net has its backbone's
         object.__setattr__(self, "build", Partial(self.build, **size))

@@ -19,7 +19,7 @@ class MaxPool(nn.Module):
     context: BlockContext
 
     def __call__(self, x: Array) -> Array:
-        return ops.max_pool(x)
+        return self.context.max_pool(x)
 
 
 class AveragePool(nn.Module):
@@ -28,7 +28,7 @@ class AveragePool(nn.Module):
     context: BlockContext
 
     def __call__(self, x: Array) -> Array:
-        return ops.avg_pool(x, window=2, strides=2)
+        return self.context.pool(ops.avg_pool, x, 2, window=2)
 
 
 class MaxBlurPool(nn.Module):
@@ -37,7 +37,7 @@ class MaxBlurPool(nn.Module):
     context: BlockContext
 
     def __call__(self, x: Array) -> Array:
-        return ops.blur_pool(ops.max_pool(x, strides=1), strides=2)
+        return self.context.pool(ops.blur_pool, self.context.max_pool(x, strides=1), 2)
 
 
 class ConvPool(nn.Module):
@@ -57,6 +57,7 @@ class PaddedMaxPool(nn.Module):
     context: BlockContext
 
     def __call__(self, x: Array) -> Array:
+        x = self.context.zero_behind(x)
         return ops.max_pool(jnp.pad(x, ((0, 0), *[(1, 1)] * (x.ndim - 2), (0, 0))), padding=0)
 
 

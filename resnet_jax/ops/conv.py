@@ -13,15 +13,25 @@ from resnet_jax.ops.conv_library import library_conv
 from resnet_jax.ops.lowering import lower, uses_plain_lowering
 from resnet_jax.ops.sharding import is_sharded
 from resnet_jax.ops.tally import add_macs
-from resnet_jax.ops.windows import check_layout, output_size, padding
+from resnet_jax.ops.windows import before, check_layout, output_size, padding
 from resnet_jax.types import Array
 
 
-def conv(x: Array, kernel: Array, *, strides: int = 1, dilation: int = 1, groups: int = 1, same: bool = False) -> Array:
+def conv(
+    x: Array,
+    kernel: Array,
+    *,
+    strides: int = 1,
+    dilation: int = 1,
+    groups: int = 1,
+    same: bool = False,
+    causal: bool = False,
+) -> Array:
     """[N, *spatial, Ci], [*k, Ci/groups, Co] -> [N, *ceil(spatial / strides), Co].
 
     The padding is dilation * floor((k - 1) / 2) before and dilation * floor(k / 2) after: for odd k symmetric, as in
-    PyTorch. `same` pads as TensorFlow's SAME, which at even sizes and stride 2 pads more after than before.
+    PyTorch. `same` pads as TensorFlow's SAME, which at even sizes and stride 2 pads more after than before. `causal`
+    pads by dilation * (k - 1) before alone: no output depends on a later input.
 
     Raises:
       ValueError: `x` has no or too many spatial axes, or the kernel is of another rank.
@@ -29,7 +39,8 @@ def conv(x: Array, kernel: Array, *, strides: int = 1, dilation: int = 1, groups
     check_layout(x)
     if kernel.ndim != x.ndim:
         raise ValueError(f"expected a kernel of {x.ndim} axes for {list(x.shape)}, got {list(kernel.shape)}")
-    pads = padding(x, kernel.shape[:-2], strides=strides, dilation=dilation, same=same)
+    sides = kernel.shape[:-2]
+    pads = padding(x, sides, strides=strides, dilation=dilation, same=same) if not causal else before(sides, dilation)
     options: dict[str, Any] = {"strides": strides, "dilation": dilation, "groups": groups, "pads": pads}
     add_macs(x.shape[0] * math.prod(output_size(x, strides)) * kernel.size)
     return lower(partial(library_conv, **options), cpu_conv(x, kernel, **options), x, kernel)

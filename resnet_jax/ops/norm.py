@@ -17,10 +17,13 @@ def normalize(x: Array, mean: Array, var: Array, scale: Array, bias: Array, *, e
     return (x.astype(scale.dtype) - mean) * a + bias
 
 
-def group_norm(x: Array, scale: Array, bias: Array, *, groups: int, epsilon: float) -> Array:
+def group_norm(
+    x: Array, scale: Array, bias: Array, *, groups: int, epsilon: float, weights: Array | None = None
+) -> Array:
     """[N, *spatial, C] -> the same shape, in the dtype of `scale`; normalised per example and group of channels.
 
-    Wu and He 2018, "Group Normalization", eq. 1, 2, 6 and 7.
+    Wu and He 2018, "Group Normalization", eq. 1, 2, 6 and 7. Positions whose `weights` [N, L] are 0 along the first
+    spatial axis are padding, which changes no statistics.
 
     Raises:
       ValueError: `groups` does not divide the channels.
@@ -31,8 +34,15 @@ def group_norm(x: Array, scale: Array, bias: Array, *, groups: int, epsilon: flo
         raise ValueError(f"expected groups that divide {channels} channels, got {groups}; did you mean {near}?")
     grouped = x.astype(scale.dtype).reshape(*x.shape[:-1], groups, channels // groups)
     axes = (*spatial_axes(x), x.ndim)
-    mean = grouped.mean(axes, keepdims=True)
-    var = jnp.square(grouped - mean).mean(axes, keepdims=True)
+
+    def mean_of(values: Array) -> Array:
+        if weights is None:
+            return values.mean(axes, keepdims=True)
+        mask = jnp.broadcast_to(weights.reshape(*weights.shape, *(1,) * (x.ndim - 1)) > 0, values.shape)
+        return jnp.where(mask, values, 0).sum(axes, keepdims=True) / jnp.maximum(mask.sum(axes, keepdims=True), 1)
+
+    mean = mean_of(grouped)
+    var = mean_of(jnp.square(grouped - mean))
     y = ((grouped - mean) * lax.rsqrt(var + epsilon)).reshape(x.shape)
     shape = (1,) * (x.ndim - 1) + (-1,)
     return y * scale.reshape(shape) + bias.reshape(shape)
@@ -53,8 +63,8 @@ def batch_norm(
     With `axis_name`, all devices of that axis (or each group of them) share the statistics. That takes two all-reduces,
     of k and of the means; a single all-gather would grow with the number of devices.
 
-    `weights` [N] (0 or 1) are those of the rows in the statistics: rows of weight 0 are padding. Without any row of
-    weight 1, mean and variance are 0.
+    `weights` (0 or 1) are those of the rows [N], or of the positions along the first spatial axis [N, L], in the
+    statistics: what has weight 0 is padding. Without any weight of 1, mean and variance are 0.
 
     One pass: var = E[z^2] - E[z]^2 with z = x - k, where k [C] is the mean of the first rows of the images, or of the
     first 1/64 of the positions of [N, L, C]. A mean k of 1 / H of the values has (k - E[x])^2 <= H var, which bounds
@@ -87,13 +97,23 @@ def batch_norm(
 def _weighted_means(
     values: tuple[Array, ...], weights: Array, axis_name: str | None, axis_index_groups: list[list[int]] | None
 ) -> list[Array]:
-    """Means [C] of [N, *spatial, C] over the rows of weight 1, on all devices that share statistics; 0 without any."""
-    rows = weights.astype(values[0].dtype)
-    sums = [jnp.tensordot(rows, value.mean(tuple(range(1, value.ndim - 1))), 1) for value in values]
-    count = rows.sum()
+    """Means [C] of [N, *spatial, C] over what has weight 1, on all devices that share statistics; 0 without any."""
+    weighted = weights.astype(values[0].dtype)
+    if weights.ndim == 1:
+        sums = [jnp.tensordot(weighted, value.mean(tuple(range(1, value.ndim - 1))), 1) for value in values]
+    else:
+        sums = [_sum_of_positions(value, weights) for value in values]
+        weighted = weighted[:, : values[0].shape[1]]
+    count = weighted.sum()
     if axis_name is not None:
         sums, count = lax.psum((sums, count), axis_name, axis_index_groups=axis_index_groups)
     return [total / jnp.maximum(count, 1) for total in sums]
+
+
+def _sum_of_positions(x: Array, weights: Array) -> Array:
+    """[N, l, *other, C], [N, L] with L >= l -> [C]: the sum over positions of weight 1 of the mean over other axes."""
+    mask = weights[:, : x.shape[1]].reshape(*x.shape[:2], *(1,) * (x.ndim - 2))
+    return jnp.where(mask > 0, x, 0).mean(tuple(range(2, x.ndim - 1))).sum((0, 1))
 
 
 def _first_rows(x: Array) -> Array:

@@ -67,6 +67,11 @@ def padding(x: Array, sides: Sequence[int], *, strides: int, dilation: int, same
     return pads
 
 
+def before(sides: Sequence[int], dilation: int) -> Pads:
+    """Padding of causal windows, which keeps the size at stride 1."""
+    return [(dilation * (k - 1), 0) for k in sides]
+
+
 def centred(k: int, dilation: int) -> tuple[int, int]:
     """Padding before and after that keeps the size at stride 1; an even kernel has one more after."""
     return dilation * ((k - 1) // 2), dilation * (k // 2)

@@ -35,7 +35,9 @@ from resnet_jax.models.blocks import InvertedResidual, PreActResidual
 from resnet_jax.models.combine import HighwayGate
 from resnet_jax.models.layers import BatchNorm, StandardizedConv
 from resnet_jax.models.phases import Gated
+from resnet_jax.models.resnet import ResNet
 from resnet_jax.models.shortcuts import Zero
+from resnet_jax.models.spec import INPUT_KINDS, ModelSpec
 from resnet_jax.weights import recognition
 from resnet_jax.weights.names import Names, depths_of
 from resnet_jax.weights.recognition import signature_for
@@ -250,6 +252,18 @@ def test_names_are_listed_in_numeric_order():
     assert list_models("resnet*_v1") == ["resnet50_v1", "resnet101_v1", "resnet152_v1"]
     assert list_models("nothing") == []
     assert len(NAMES) == 154
+
+
+def test_nets_are_listed_by_what_they_take():
+    names = list_models(input_kind="any")
+    assert {name for name in names if get_spec(name).input_kind == "images"} == set(list_models())
+    for kind in INPUT_KINDS:
+        assert list_models(input_kind=kind) == [name for name in names if get_spec(name).input_kind == kind]
+    message = "^input_kind: expected images, series, waveform, spectrogram, tokens or any, got 'sound'$"
+    with pytest.raises(ValueError, match=message):
+        list_models(input_kind="sound")
+    with pytest.raises(ValueError, match="^input_kind: expected images, series, waveform, spectrogram or tokens, got "):
+        ModelSpec(ResNet, "resnet", input_kind="sound")
 
 
 def test_the_model_name_as_a_keyword_works_with_a_warning():

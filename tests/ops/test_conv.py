@@ -157,3 +157,20 @@ def test_counts_its_multiply_adds(strict_dtypes):
         conv_per_example(jnp.ones((2, 8, 8, 4)), jnp.ones((2, 3, 3, 4, 6)))
     conv(jnp.ones((2, 8, 8, 4)), jnp.ones((3, 3, 4, 6)))
     assert counts == [(2 * 4 * 4 * 6 * 9 * 2, False), (2 * 8 * 8 * 6 * 9 * 4, False)]
+
+
+@pytest.mark.parametrize("dilation", [1, 3])
+def test_a_causal_convolution_sees_nothing_later(dilation):
+    rng = np.random.default_rng(0)
+    x, kernel = (jnp.asarray(rng.standard_normal(shape), jnp.float32) for shape in ((2, 13, 3), (4, 3, 5)))
+    y = conv(x, kernel, dilation=dilation, causal=True)
+    expected = sum(
+        jnp.pad(x, ((0, 0), (3 * dilation, 0), (0, 0)))[:, i * dilation : i * dilation + 13] @ kernel[i]
+        for i in range(4)
+    )
+    np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5)
+    jacobian = jax.jacobian(lambda x: conv(x, kernel, dilation=dilation, causal=True)[0, :, 0])(x)[:, 0]
+    reach = np.abs(jacobian).max(-1) > 0
+    positions = np.arange(13)
+    distance = positions[:, None] - positions
+    np.testing.assert_array_equal(reach, (distance >= 0) & (distance <= 3 * dilation) & (distance % dilation == 0))

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from resnet_jax.ops import batch_norm, normalize
+from resnet_jax.ops import batch_norm, group_norm, normalize
 from resnet_jax.ops.norm import SERIES_PARTS
 
 
@@ -75,3 +75,26 @@ def test_arithmetic_is_in_the_dtype_of_the_scale(strict_dtypes):
     assert y.dtype == mean.dtype == var.dtype == jnp.float32
     assert normalize(x, mean, var, ones, ones, epsilon=1e-5).dtype == jnp.float32
     np.testing.assert_array_equal(var, 0)  # rounding cannot make it negative
+
+
+def test_positions_of_weight_0_change_no_statistics():
+    """Statistics are those of the valid positions alone, where NaN lies behind them."""
+    lengths, rng = (70, 3, 0), np.random.default_rng(0)
+    weights = jnp.asarray(np.arange(70) < np.array(lengths)[:, None])
+    scale, bias = (jnp.asarray(rng.standard_normal(4), jnp.float32) for _ in range(2))
+    for others in ((), (3,)):
+        x = rng.standard_normal((3, 70, *others, 4)).astype(np.float32) * 2 + 5
+        for example, length in zip(x, lengths, strict=True):
+            example[length:] = np.nan
+        valid = np.concatenate([example[:length].reshape(-1, 4) for example, length in zip(x, lengths, strict=True)])
+        y, mean, var = batch_norm(jnp.asarray(x), scale, bias, epsilon=1e-3, weights=weights)
+        np.testing.assert_allclose(mean, valid.mean(0), rtol=1e-6)
+        np.testing.assert_allclose(var, valid.var(0), rtol=1e-5)
+        expected = (x[0] - valid.mean(0)) / np.sqrt(valid.var(0) + 1e-3) * np.asarray(scale) + np.asarray(bias)
+        np.testing.assert_allclose(y[0], expected, rtol=1e-4, atol=1e-4)
+        y = group_norm(jnp.asarray(x), scale, bias, groups=2, epsilon=1e-3, weights=weights)
+        alone = group_norm(jnp.asarray(x[1:2, :3]), scale, bias, groups=2, epsilon=1e-3)
+        np.testing.assert_allclose(y[1, :3], alone[0], rtol=1e-5, atol=1e-5)
+    assert not np.isfinite(y[2]).any()  # behind a length the values stay what they are
+    _, mean, var = batch_norm(jnp.ones((3, 70, 4)), scale, bias, epsilon=1e-3, weights=weights & False)
+    np.testing.assert_array_equal([mean, var], 0)

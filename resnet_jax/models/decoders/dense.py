@@ -75,7 +75,7 @@ class DenseNet(nn.Module):
         return self.backbone.in_channels
 
     @property
-    def image_size(self) -> int:
+    def image_size(self) -> int | tuple[int, ...]:
         return self.backbone.image_size
 
     @property

@@ -23,6 +23,7 @@ from resnet_jax.metrics.coco import MASK_PREFIX
 from resnet_jax.models import get_spec, list_models, shapes
 from resnet_jax.models.inspect import backbone_of
 from resnet_jax.models.phases import Gated
+from resnet_jax.models.spec import INPUT_KINDS
 from resnet_jax.runs.planning.optimizer import check_patterns, frozen
 from resnet_jax.tasks import Task
 from resnet_jax.training.core import batch_inputs, forward_totals, step_rngs
@@ -51,6 +52,14 @@ def check_model_options(config: Config, model: nn.Module) -> None:
             raise ValueError(f"{option} {value} needs gates, and {config.model.name} has none; expected {gated}")
     if config.optim.freeze is not None or config.optim.lr_multiplier:
         check_patterns(config.optim, shapes(model, model.image_size).variables["params"])
+
+
+def check_input_kind(config: Config) -> None:
+    """That the net takes images, which are what a run trains with."""
+    spec = get_spec(config.model.name)
+    if spec.input_kind != "images":
+        expected = f"{INPUT_KINDS[spec.input_kind]}; expected a net of images, see resnet-jax models"
+        raise ValueError(f"--model.name {spec.name} takes {spec.input_kind}, {expected}")
 
 
 def check_net_of_task(config: Config) -> None:

@@ -25,6 +25,7 @@ from resnet_jax.runs.planning.checks import (
     check_batch_and_shape,
     check_data_path,
     check_evaluator,
+    check_input_kind,
     check_model_options,
     check_net_of_task,
     check_objective,
@@ -147,6 +148,7 @@ def _check_without_data(config: Config, task: Task | None) -> None:
     """Checks all that needs no data, because opening the data may take long."""
     check_config(config)
     check_moments(config.data)
+    check_input_kind(config)
     if task is not None:
         check_definition(task)
     if task is None or type(task) is type(TASKS.get(config.task)):

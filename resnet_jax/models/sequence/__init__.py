@@ -1,0 +1,1 @@
+"""What nets of series, audio and text need beside the components of images."""
