@@ -86,8 +86,8 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     "models.spec": ("types", "models.options", "models.partials", "models.published"),
     "models.zoo.libraries": ("types", "models.layers", "models.partials", "models.spec"),
     "models.zoo": (
-        *("types", "ops", "models.layers", "models.partials", "models.resnet", "models.skipnet", "models.spec"),
-        *("models.blocks", "models.zoo", "models.decoders", "models.sequence", *MODEL_PARTS),
+        *("types", "ops", "models.initializers", "models.layers", "models.partials", "models.resnet", "models.skipnet"),
+        *("models.spec", "models.blocks", "models.zoo", "models.decoders", "models.sequence", *MODEL_PARTS),
     ),
     "models.inspect": ("types", "ops", "models.options", "models.registry", "models.resnet"),
     "models": (*BASE, "ops", "models"),

@@ -36,6 +36,13 @@ def linear_uniform(key: Array, shape: tuple[int, ...], dtype: Dtype = jnp.float3
     return jax.random.uniform(key, (math.prod(shape),), dtype, -bound, bound).reshape(shape)
 
 
+def glorot_uniform(key: Array, shape: tuple[int, ...], dtype: Dtype = jnp.float32) -> Array:
+    """Uniform with variance 2 / (fan_in + fan_out): Glorot and Bengio 2010, eq. 16; Keras' default."""
+    window = math.prod(shape[:-2])
+    bound = math.sqrt(6 / (window * (shape[-2] + shape[-1])))
+    return jax.random.uniform(key, (math.prod(shape),), dtype, -bound, bound).reshape(shape)
+
+
 def _normal(variance: Callable[[int, int], float], key: Array, shape: tuple[int, ...], dtype: Any) -> Array:
     window = math.prod(shape[:-2])
     scale = math.sqrt(variance(window * shape[-2], window * shape[-1]))

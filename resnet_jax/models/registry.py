@@ -27,11 +27,12 @@ from resnet_jax.models.zoo import (
     imagenet,
     preact,
     segmentation,
+    series,
     skipnet,
     variants,
 )
 
-FAMILIES = (cifar, imagenet, variants, preact, clip, efficientnet, skipnet, segmentation, detection)
+FAMILIES = (cifar, imagenet, variants, preact, clip, efficientnet, skipnet, segmentation, detection, series)
 MODELS: dict[str, ModelSpec] = {
     name: replace(spec, name=name) for family in FAMILIES for name, spec in family.MODELS.items()
 }

@@ -96,5 +96,11 @@ def test_positions_of_weight_0_change_no_statistics():
         alone = group_norm(jnp.asarray(x[1:2, :3]), scale, bias, groups=2, epsilon=1e-3)
         np.testing.assert_allclose(y[1, :3], alone[0], rtol=1e-5, atol=1e-5)
     assert not np.isfinite(y[2]).any()  # behind a length the values stay what they are
+
+    parts = jax.vmap(
+        lambda x, weights: batch_norm(x, scale, bias, epsilon=1e-3, axis_name="data", weights=weights)[1:],
+        axis_name="data",
+    )(jnp.asarray(x)[:, None], weights[:, None])  # three devices with one example each
+    np.testing.assert_allclose(parts, [[valid.mean(0)] * 3, [valid.var(0)] * 3], rtol=1e-5)
     _, mean, var = batch_norm(jnp.ones((3, 70, 4)), scale, bias, epsilon=1e-3, weights=weights & False)
     np.testing.assert_array_equal([mean, var], 0)
