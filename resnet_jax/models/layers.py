@@ -146,6 +146,7 @@ class BatchNorm(nn.Module):
     scale_init: Initializer = nn.initializers.ones
     dtype: Dtype = jnp.float32
     param_dtype: Dtype = jnp.float32
+    is_affine: bool = True  # False: a scale of 1 and a bias of 0, which are no parameters
 
     @nn.compact
     def __call__(self, x: Array, *, use_batch_statistics: bool, weights: Array | None = None) -> Array:
@@ -153,8 +154,7 @@ class BatchNorm(nn.Module):
         wide = at_least_float32(self.param_dtype)
         mean = self.variable("batch_stats", "mean", jnp.zeros, shape, wide)
         var = self.variable("batch_stats", "var", jnp.ones, shape, wide)
-        scale = ops.unshard(self.param("scale", self.scale_init, shape, self.param_dtype)).astype(wide)
-        bias = ops.unshard(self.param("bias", nn.initializers.zeros, shape, self.param_dtype)).astype(wide)
+        scale, bias = self._scale_and_bias(shape, wide)
         if not use_batch_statistics or x.size == 0:  # an empty batch leaves the statistics unchanged
             running = ops.unshard(mean.value), ops.unshard(var.value)
             y = ops.normalize(x, *running, scale, bias, epsilon=self.epsilon)
@@ -169,6 +169,13 @@ class BatchNorm(nn.Module):
             mean.value = decay * mean.value + (1 - decay) * batch_mean
             var.value = decay * var.value + (1 - decay) * batch_var
         return y.astype(self.dtype)
+
+    def _scale_and_bias(self, shape: tuple[int, ...], dtype: Dtype) -> tuple[Array, Array]:
+        if not self.is_affine:
+            return jnp.ones(shape, dtype), jnp.zeros(shape, dtype)
+        scale = self.param("scale", self.scale_init, shape, self.param_dtype)
+        bias = self.param("bias", nn.initializers.zeros, shape, self.param_dtype)
+        return ops.unshard(scale).astype(dtype), ops.unshard(bias).astype(dtype)
 
     def _decay_of_padding(self, weights: Array, axis_name: str | None) -> Array:
         """`decay`, or 1 where all rows are padding: that leaves the statistics unchanged, as an empty batch does."""

@@ -20,6 +20,7 @@ from resnet_jax.models.sorting import natural_key
 from resnet_jax.models.spec import INPUT_KINDS, InputKind, ModelSpec
 from resnet_jax.models.stems import STEMS
 from resnet_jax.models.zoo import (
+    audio,
     cifar,
     clip,
     detection,
@@ -32,7 +33,10 @@ from resnet_jax.models.zoo import (
     variants,
 )
 
-FAMILIES = (cifar, imagenet, variants, preact, clip, efficientnet, skipnet, segmentation, detection, series)
+FAMILIES = (
+    *(cifar, imagenet, variants, preact, clip, efficientnet, skipnet, segmentation, detection),
+    *(series, audio),
+)
 MODELS: dict[str, ModelSpec] = {
     name: replace(spec, name=name) for family in FAMILIES for name, spec in family.MODELS.items()
 }

@@ -182,3 +182,18 @@ def test_rows_of_weight_0_change_no_batch_statistics(x64):
     y, updated = run(padded, weights=jnp.zeros(11))
     assert jnp.isfinite(y).all()
     jax.tree.map(np.testing.assert_array_equal, updated["batch_stats"], variables["batch_stats"])
+
+
+def test_a_norm_that_is_not_affine_has_statistics_and_no_parameters(x64):
+    plain, affine = (
+        BatchNorm(is_affine=is_affine, dtype=jnp.float64, param_dtype=jnp.float64) for is_affine in (False, True)
+    )
+    x = jnp.asarray(X)
+    variables = plain.init(jax.random.key(0), x, use_batch_statistics=False)
+    assert set(variables) == {"batch_stats"}
+    others = affine.init(jax.random.key(0), x, use_batch_statistics=False)  # a scale of 1 and a bias of 0
+    ours, theirs = (
+        norm.apply(arrays, x, use_batch_statistics=True, mutable=["batch_stats"])
+        for norm, arrays in ((plain, variables), (affine, others))
+    )
+    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
