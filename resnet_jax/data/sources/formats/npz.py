@@ -37,14 +37,14 @@ def open_npz(path: Path, label_kind: LabelKind = "class") -> StoredDataset:
         raise ValueError(f"{path} is no .npz file, or is truncated")
     splits: dict[str, UnreadSplit] = {}
     unlabelled: dict[str, str] = {}
-    names = _names(path)
-    classes = tuple(map(composed, map(str, _read(path, "classes").ravel()))) if "classes" in names else None
+    names = array_names(path)
+    classes = tuple(map(composed, map(str, read_array(path, "classes").ravel()))) if "classes" in names else None
     if wrong := [name for name, count in Counter(classes).items() if count > 1 or not name]:
         raise ValueError(
             f"{path}: array 'classes' has the name {wrong[0]!r}, empty or twice; expected another for each class"
         )
-    for split, (x, y) in _pairs(path, names).items():
-        labels = _read(path, y)
+    for split, (x, y) in array_pairs(path, names).items():
+        labels = read_array(path, y)
         if split != "train" and (value := missing_labels(flat_labels(labels, len(labels)), label_kind)):
             unlabelled[split] = f"{path}: {y} has no labels, it is {value} everywhere"
             continue
@@ -62,13 +62,13 @@ def _read_split(
     label_kind: LabelKind,
     _: tuple[str, ...] | None,
 ) -> ArraySource:
-    source = as_source(_read(path, x), labels, f"{path}, {split}", classes, label_kind=label_kind)
+    source = as_source(read_array(path, x), labels, f"{path}, {split}", classes, label_kind=label_kind)
     if label_kind == "targets" and split == "train":
         check_precision(labels, source.file)
     return source
 
 
-def _pairs(path: Path, names: set[str]) -> dict[str, tuple[str, str]]:
+def array_pairs(path: Path, names: set[str]) -> dict[str, tuple[str, str]]:
     """The names of the arrays of images and labels of each split, training first."""
     splits: dict[str, dict[str, str]] = defaultdict(dict)  # arrays of each split, by x or y
     for name in sorted(names):
@@ -95,7 +95,7 @@ def _parted(name: str) -> list[tuple[str, str]]:
     return [(word.lower(), rest) for word, rest in ways + ([(last[2], last[1])] if last else [])]
 
 
-def _names(path: Path) -> set[str]:
+def array_names(path: Path) -> set[str]:
     try:
         with zipfile.ZipFile(path) as archive:
             return {name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")}
@@ -103,7 +103,7 @@ def _names(path: Path) -> set[str]:
         raise ValueError(f"{path}: {one_line(error)}") from None
 
 
-def _read(path: Path, name: str) -> np.ndarray:
+def read_array(path: Path, name: str) -> np.ndarray:
     """One array.
 
     Raises:

@@ -1,0 +1,99 @@
+"""Files of time series: .ts, .tsv and .txt of the UCR and UEA archives, .csv and .npz."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from resnet_jax.data.sources.formats.series.npz import read_npz
+from resnet_jax.data.sources.formats.series.rows import SUFFIXES, read_rows
+from resnet_jax.data.sources.formats.series.series_source import (
+    Missing,
+    SeriesFile,
+    SeriesLabels,
+    SeriesSource,
+    as_source,
+)
+from resnet_jax.data.sources.formats.series.ts import read_ts
+from resnet_jax.data.sources.formats.splits import by_split
+from resnet_jax.errors import one_of
+from resnet_jax.files import expanded
+
+__all__ = ["SeriesDataset", "SeriesSource", "open_series"]
+
+FORMATS = (".ts", *SUFFIXES, ".npz")  # where a folder has several, the first counts
+EXPECTED = f"a file {one_of(FORMATS)}, or a folder with NAME_TRAIN and NAME_TEST in one of them"
+
+
+@dataclass(frozen=True, eq=False)
+class SeriesDataset:
+    """Splits of a set of time series. They share channels and classes; their greatest lengths may differ."""
+
+    name: str
+    splits: Mapping[str, SeriesSource]  # training first
+    notes: tuple[str, ...] = ()  # for the user, on files that are not read
+
+
+def open_series(
+    path: str | Path,
+    *,
+    label_kind: SeriesLabels = "class",
+    label_column: str | None = None,
+    missing: Missing = "error",
+) -> SeriesDataset:
+    """Reads the series at a path into memory.
+
+    - a folder with NAME_TRAIN.ts and NAME_TEST.ts (or .tsv, .csv, .txt), or with one .npz
+    - a single .ts, .tsv, .csv or .txt, which is all training
+    - an .npz with x_train, y_train, x_test, y_test, or x, y
+
+    Args:
+      label_kind: "class", or "targets": a number to predict.
+      label_column: in a .tsv, .csv or .txt with names in the first line; None: a usual one.
+      missing: values inside a series: "error", or "linear" interpolation. Behind the last value they end the series.
+
+    Raises:
+      FileNotFoundError: nothing there.
+      ValueError: no series, or a file that is broken. The message names the file and the line.
+    """
+    path = expanded(path)
+    if not path.exists():
+        raise FileNotFoundError(f"no file or folder {str(path)!r}; expected {EXPECTED}")
+    files, notes = _files(path)
+    contents: dict[str, SeriesFile] = {}
+    for split, file in files.items():
+        suffix = file.suffix.lower()
+        if label_column is not None and suffix not in SUFFIXES:
+            raise ValueError(f"label_column={label_column!r} is for {one_of(SUFFIXES)}, got {file}")
+        if suffix == ".npz":
+            contents |= read_npz(file)
+        else:
+            contents[split] = read_ts(file, label_kind) if suffix == ".ts" else read_rows(file, label_column)
+    train = as_source(contents.pop("train"), label_kind=label_kind, missing=missing)
+    splits = {"train": train}
+    for split, content in contents.items():
+        splits[split] = as_source(content, label_kind=label_kind, missing=missing, like=train)
+    return SeriesDataset(str(path), splits, notes)
+
+
+def _files(path: Path) -> tuple[dict[str, Path], tuple[str, ...]]:
+    """The file of each split, and notes on others."""
+    if not path.is_dir():
+        if path.suffix.lower() not in FORMATS:
+            raise ValueError(f"{path} is no file of series; expected {EXPECTED}")
+        return {"train": path}, ()
+    names = sorted(entry.name for entry in path.iterdir() if entry.is_file())
+    for suffix in FORMATS:
+        of_format = [name for name in names if Path(name).suffix.lower() == suffix]
+        if suffix == ".npz" and len(of_format) == 1:
+            return {"train": path / of_format[0]}, ()
+        by_stem = {Path(name).stem: name for name in of_format}
+        files = {split: path / by_stem[stem] for split, stem in by_split(list(by_stem)).items()}
+        if "train" in files and suffix != ".npz":
+            others = [name for name in names if name not in {file.name for file in files.values()}]
+            unread = [name for name in others if Path(name).suffix.lower() in FORMATS]
+            return files, (f"not read: {', '.join(unread)}",) if unread else ()
+    folders = sorted(entry.name for entry in path.iterdir() if entry.is_dir())
+    hint = f"; did you mean {path / folders[0]}?" if folders else ""
+    raise ValueError(f"{path} has no training series; expected {EXPECTED}{hint}")
