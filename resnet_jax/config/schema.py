@@ -175,7 +175,9 @@ class OptimConfig:
     lr_reference_batch: int | None = option(
         None, "scale peak_lr by batch_size / this", COUNT, none="peak_lr is absolute"
     )
-    schedule: Literal["cosine", "step", "poly"] = option("cosine", "decay of the rate after the warmup")
+    schedule: Literal["cosine", "step", "poly", "plateau"] = option(
+        "cosine", "decay of the rate after the warmup; plateau: when the training loss no longer falls"
+    )
     warmup_epochs: float | None = option(
         None,
         "epochs in which the rate grows linearly to peak_lr",
@@ -187,11 +189,17 @@ class OptimConfig:
     )
     warmup_from: float = option(0.0, "share of peak_lr that the warmup starts from", SHARE)
     warmup_flat: bool = option(False, "stay at warmup_from until the warmup ends, as the paper's CIFAR ResNet-110")
-    final_lr: float = option(0.0, "rate at the cosine's end", NOT_NEGATIVE)
+    final_lr: float = option(0.0, "rate at the cosine's end; with schedule plateau: the lowest rate", NOT_NEGATIVE)
     decay_epochs: tuple[float, ...] = option(
         (), "with schedule step: epochs at which the rate is multiplied by decay_factor", EPOCHS
     )
-    decay_factor: float = option(0.1, "with schedule step: factor of each decay", RATE)
+    decay_factor: float = option(0.1, "with schedule step or plateau: factor of each decay", RATE)
+    plateau_epochs: int = option(
+        10, "with schedule plateau: epochs in a row without a lower training loss before the rate decays", COUNT
+    )
+    plateau_delta: float = option(
+        1e-4, "with schedule plateau: a loss is lower if it is below the lowest one less this", NOT_NEGATIVE
+    )
     poly_power: float = option(0.9, "with schedule poly: power of the share of the run that is not done", POSITIVE)
     momentum: float = option(0.9, "with sgd: momentum", SHARE)
     nesterov: bool = option(False, "with sgd: Nesterov's momentum")
@@ -223,6 +231,9 @@ class OptimConfig:
     gate_penalty: float = option(0.0, "SkipNets: weight of the share of executed blocks in the loss", NOT_NEGATIVE)
     ema_decay: float | None = option(
         None, "keep averaged weights and statistics, tested beside the others", DECAY, none="none"
+    )
+    keep_lowest: bool = option(
+        False, "test and read the weights after the epoch with the lowest training loss, not the latest ones"
     )
 
 

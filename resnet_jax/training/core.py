@@ -14,6 +14,8 @@ A training step is composed of functions, each in a file of its own:
               with averaged weights                                                    `ema.averaged`
               with frozen parameters                                                   `freeze.keep_frozen`
               that skips updates which are not finite                                  `nonfinite.skip_nonfinite`
+              with a rate that falls when the training loss does not                   `plateau.reduced_on_plateau`
+              with the weights of the lowest training loss                             `lowest.keeping_lowest`
 """
 
 from __future__ import annotations

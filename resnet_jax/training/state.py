@@ -112,6 +112,11 @@ class TrainState:
         return {"params": self.params, "batch_stats": self.batch_stats}
 
     @property
+    def selected(self) -> TrainState:
+        """The state with the weights that tests and evaluations take: the latest ones."""
+        return self
+
+    @property
     def averaged(self) -> TrainState:
         """The state with the averaged weights and statistics instead of the latest.
 

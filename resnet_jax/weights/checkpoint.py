@@ -44,6 +44,8 @@ def load_checkpoint(
 def pretrained(checkpoint: Checkpoint, *, ema: bool = False, allow_nonfinite: bool = False) -> Pretrained:
     """The model of a checkpoint with its weights and statistics, or (`ema`) the averaged ones.
 
+    A run with `optim.keep_lowest` has those of the lowest training loss.
+
     Raises:
       NotFinite: weights are not finite, and `allow_nonfinite` is False.
       ValueError: there are no averaged weights.
@@ -51,7 +53,7 @@ def pretrained(checkpoint: Checkpoint, *, ema: bool = False, allow_nonfinite: bo
     if ema and not checkpoint.arrays["ema"]:
         raise ValueError(f"{checkpoint.path} has no averaged weights; --optim.ema-decay keeps them")
     name, overrides = checkpoint.metadata["model"]["name"], checkpoint.metadata["model"]["overrides"]
-    arrays = checkpoint.arrays["ema"] if ema else checkpoint.arrays
+    arrays = checkpoint.arrays["ema"] if ema else checkpoint.arrays.get("lowest") or checkpoint.arrays
     variables = {collection: arrays[collection] for collection in ("params", "batch_stats")}
     if not allow_nonfinite and (broken := flaws(variables)):
         raise NotFinite(f"{checkpoint.path}: expected finite weights, got {listed(broken, 3)}")

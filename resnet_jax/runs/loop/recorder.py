@@ -11,7 +11,7 @@ import jax
 
 from resnet_jax.checkpoints.manager import Checkpoints
 from resnet_jax.errors import Diverged
-from resnet_jax.metrics.typed import Mean, Sum
+from resnet_jax.metrics.typed import Last, Mean, Sum
 from resnet_jax.runs.loop.interval import Interval, StepMetrics, restored_metrics, saved_metrics
 from resnet_jax.runs.loop.reporter import RunReporter
 from resnet_jax.runs.starting.build import Trainer
@@ -120,7 +120,8 @@ class MetricsRecorder:
         values, self._ended = reported(self._ended.merged), None
         if (skipped := values.pop("skipped", None)) is not None:
             values["skipped"] = round(skipped)
-        values |= {"learning_rate": self._trainer.rate(self._last), **pace}
+        rate = values.pop("learning_rate", None)  # of steps whose rate depends on their losses
+        values |= {"learning_rate": self._trainer.rate(self._last) if rate is None else rate, **pace}
         self._reporter.train(self._last, {"epoch": self._last / self._steps_per_epoch, **values})
 
     def _absorb(self, interval: Interval) -> None:
@@ -146,7 +147,9 @@ class MetricsRecorder:
         problem = f"training loss is {float(loss.total) / (float(loss.count) or 1)}"
         if math.isfinite(loss.total):
             problem = f"the gradient's norm is {float(norm.total)}"
-        where = f"at step {step}, learning rate {self._trainer.rate(step):.4g}"
+        scaled = metrics.get("learning_rate")
+        rate = float(scaled.value) if isinstance(scaled, Last) else self._trainer.rate(step)
+        where = f"at step {step}, learning rate {rate:.4g}"
         examples_note = f"training examples {shown} (all in nonfinite.jsonl)"
         raise Diverged(f"{problem} {where}; {examples_note}; {self._newest()}; {ADVICE}")
 

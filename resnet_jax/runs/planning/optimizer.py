@@ -13,6 +13,7 @@ from resnet_jax.config import DEFAULT_WARMUP, OptimConfig
 from resnet_jax.data.sources.class_names import join_names
 from resnet_jax.models import sort_components
 from resnet_jax.training import optim
+from resnet_jax.training.plateau import PlateauRule, scale_by_plateau
 
 
 def make_schedule(config: OptimConfig, *, batch_size: int, steps_per_epoch: float, steps: int) -> optax.Schedule:
@@ -21,8 +22,7 @@ def make_schedule(config: OptimConfig, *, batch_size: int, steps_per_epoch: floa
     Raises:
       ValueError: a warmup as long as the run, or a decay after its end.
     """
-    scale = batch_size / config.lr_reference_batch if config.lr_reference_batch else 1.0
-    peak, warmup = config.peak_lr * scale, warmup_steps(config, steps_per_epoch, steps)[0]
+    peak, warmup = _peak_rate(config, batch_size), warmup_steps(config, steps_per_epoch, steps)[0]
     if config.warmup_flat and not (warmup and config.warmup_from):
         raise ValueError("--optim.warmup-flat needs --optim.warmup-epochs and --optim.warmup-from, a share of peak_lr")
     if not 0 <= warmup < steps:
@@ -35,6 +35,8 @@ def make_schedule(config: OptimConfig, *, batch_size: int, steps_per_epoch: floa
         return optim.warmup_cosine(steps=steps, final_lr=config.final_lr, **growth)
     if config.schedule == "poly":
         return optim.warmup_polynomial(steps=steps, power=config.poly_power, **growth)
+    if config.schedule == "plateau":
+        return optim.step_decay(boundaries=(), **growth)
     boundaries = [round(epoch * steps_per_epoch) for epoch in config.decay_epochs]
     if not boundaries:
         raise ValueError("--optim.schedule step needs --optim.decay-epochs, the epochs at which the rate falls")
@@ -42,6 +44,26 @@ def make_schedule(config: OptimConfig, *, batch_size: int, steps_per_epoch: floa
         problem = f"--optim.decay-epochs {' '.join(map(str, config.decay_epochs))} are steps {boundaries}"
         raise ValueError(f"{problem}; expected steps from 1 to {steps - 1}")
     return optim.step_decay(boundaries=boundaries, factor=config.decay_factor, flat=config.warmup_flat, **growth)
+
+
+def _peak_rate(config: OptimConfig, batch_size: int) -> float:
+    return config.peak_lr * (batch_size / config.lr_reference_batch if config.lr_reference_batch else 1.0)
+
+
+def plateau_rule(config: OptimConfig, batch_size: int) -> PlateauRule | None:
+    """When the rate falls because the training loss does not; None with another schedule.
+
+    Raises:
+      ValueError: a decay that does not lower the rate, or a lowest rate above the highest.
+    """
+    if config.schedule != "plateau":
+        return None
+    peak = _peak_rate(config, batch_size)
+    if config.decay_factor >= 1:
+        raise ValueError(f"--optim.decay-factor: expected less than 1 with a plateau, got {config.decay_factor}")
+    if config.final_lr > peak:
+        raise ValueError(f"--optim.final-lr: expected at most the highest rate, {peak:g}, got {config.final_lr:g}")
+    return PlateauRule(config.decay_factor, config.plateau_epochs, config.plateau_delta, config.final_lr / peak)
 
 
 def warmup_steps(config: OptimConfig, steps_per_epoch: float, steps: int) -> tuple[int, tuple[str, ...]]:
@@ -74,10 +96,10 @@ def make_optimizer(
     tx = optimizers[config.optimizer](schedule, **shared)
     if is_frozen is not None:
         tx = optim.without(tx, is_frozen)
-    if not config.lr_multiplier and config.layer_decay is None:
-        return tx
-    multipliers = _multipliers(config)
-    return optim.with_rates(tx, lambda params: optim.rate_factors(params, multipliers, config.layer_decay))
+    if config.lr_multiplier or config.layer_decay is not None:
+        multipliers = _multipliers(config)
+        tx = optim.with_rates(tx, lambda params: optim.rate_factors(params, multipliers, config.layer_decay))
+    return optax.chain(tx, scale_by_plateau()) if config.schedule == "plateau" else tx
 
 
 def frozen(config: OptimConfig, model: Any) -> optim.PathPredicate | None:
@@ -88,6 +110,12 @@ def frozen(config: OptimConfig, model: Any) -> optim.PathPredicate | None:
     if hasattr(model, "is_frozen"):
         rules.append(model.is_frozen)
     return (lambda path: any(rule(path) for rule in rules)) if rules else None
+
+
+def lowest_note(config: OptimConfig) -> tuple[str, ...]:
+    """A note on which weights are tested, if they are not the latest."""
+    which = "the weights after the epoch with the lowest training loss"
+    return (f"--optim.keep-lowest: tests and commands take {which}",) if config.keep_lowest else ()
 
 
 def frozen_note(is_frozen: optim.PathPredicate | None, params: Any) -> tuple[str, ...]:

@@ -36,7 +36,14 @@ from resnet_jax.runs.planning.checks import (
 )
 from resnet_jax.runs.planning.datasets import data_notes, open_data
 from resnet_jax.runs.planning.model_options import parse_options
-from resnet_jax.runs.planning.optimizer import frozen, frozen_note, make_schedule, warmup_steps
+from resnet_jax.runs.planning.optimizer import (
+    frozen,
+    frozen_note,
+    lowest_note,
+    make_schedule,
+    plateau_rule,
+    warmup_steps,
+)
 from resnet_jax.tasks import TASKS, Task, TaskOptions, check_definition, check_record, get_task
 from resnet_jax.types import Preprocess
 
@@ -116,11 +123,13 @@ def make_plan(config: Config, record: ImageRecord | None = None, task: Task | No
     schedule = make_schedule(
         config.optim, batch_size=config.data.batch_size, steps_per_epoch=steps_per_epoch, steps=steps
     )
+    plateau_rule(config.optim, config.data.batch_size)  # raises for values that contradict each other
     notes = (
         *data_notes(config.data, dataset, splits[0]),
         *(constant_targets(splits, train, test) if label_kind == "targets" else ()),
         *warmup_steps(config.optim, steps_per_epoch, steps)[1],
         *frozen_note(frozen(config.optim, model), variables["params"]),
+        *lowest_note(config.optim),
     )
     is_renamed = config.data.class_names is not None
     return RunPlan(

@@ -31,6 +31,7 @@ from resnet_jax.tasks import Task
 from resnet_jax.training.batch import complete
 from resnet_jax.training.core import Augment, step_keys, step_rngs, training_pass
 from resnet_jax.training.freeze import keep_statistics
+from resnet_jax.training.lowest import LowestState
 from resnet_jax.training.optim import PathPredicate
 from resnet_jax.training.state import TrainState
 from resnet_jax.types import Batch
@@ -211,8 +212,8 @@ def _recalibrate_state(
 ) -> tuple[TrainState, dict[str, float], dict[str, float]]:
     """`host` with statistics of `number` batches after `completed` steps, and the test results before and after."""
     plan, parallel = trainer.plan, trainer.parallel
-    state = parallel.replicate(host.averaged if ema else host)
-    before = trainer.test(replace(state, ema={}))
+    state = parallel.replicate(replace(host.averaged if ema else host.selected, ema={}))
+    before = trainer.test(state)
     stats = recalibrated(
         plan.model,
         state,
@@ -222,6 +223,9 @@ def _recalibrate_state(
         accumulate=plan.config.optim.accumulate,
         frozen_norms=frozen(plan.config.optim, plan.model),
     )
-    after = trainer.test(replace(state, ema={}, batch_stats=parallel.replicate(stats)))
-    new = replace(host, ema={**host.ema, "batch_stats": stats}) if ema else replace(host, batch_stats=stats)
-    return new, before, after
+    after = trainer.test(replace(state, batch_stats=parallel.replicate(stats)))
+    if ema:
+        return replace(host, ema={**host.ema, "batch_stats": stats}), before, after
+    if isinstance(host, LowestState):
+        return replace(host, lowest={**host.lowest, "batch_stats": stats}), before, after
+    return replace(host, batch_stats=stats), before, after

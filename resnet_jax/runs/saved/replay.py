@@ -39,12 +39,14 @@ def replay(run: str | Path, step: int, *, task: Task | None = None) -> dict[str,
     batches = parallel.prefetch(trainer.batches(checkpoint.step))
     for number in range(checkpoint.step + 1, step + 1):
         state, metrics = trainer.train_step(number, state, next(batches))
+    values = reported(metrics)
+    rate = values.pop("learning_rate", None)
     return {
         "step": step,
         "checkpoint": checkpoint.step,
         "devices": {"run": checkpoint.metadata.get("devices"), "here": len(parallel.devices)},
-        **reported(metrics),
-        "learning_rate": trainer.rate(step),
+        **values,
+        "learning_rate": trainer.rate(step) if rate is None else rate,
         "examples": trainer.examples(step),
         "names": trainer.names(step),
     }

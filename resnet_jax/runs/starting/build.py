@@ -18,9 +18,11 @@ from resnet_jax.metrics.typed import Metric
 from resnet_jax.models.initializers import with_kernels
 from resnet_jax.runs.planning.checks import eval_batch_size
 from resnet_jax.runs.planning.datasets import make_augmentation
-from resnet_jax.runs.planning.optimizer import frozen, make_optimizer
+from resnet_jax.runs.planning.optimizer import frozen, make_optimizer, plateau_rule
 from resnet_jax.runs.planning.plan import RunPlan
 from resnet_jax.training.core import TypedStep, forward_step
+from resnet_jax.training.lowest import keeping_lowest, with_lowest
+from resnet_jax.training.plateau import reduced_on_plateau
 from resnet_jax.training.state import TrainState
 from resnet_jax.training.step import make_step
 from resnet_jax.types import Batch, Variables
@@ -47,7 +49,8 @@ class Trainer:
             gradient_flow=config.train.gradient_flow,
         )
         self._steps: list[tuple[int, TypedStep]] = [
-            (phase.first_step, parallel.map(compose(phase.model), donate_state=True)) for phase in plan.phases
+            (phase.first_step, parallel.map(watching_loss(compose(phase.model), plan), donate_state=True))
+            for phase in plan.phases
         ]
         self._eval_step = parallel.map(forward_step(plan.model, plan.task.predictions, prepare=plan.preprocess))
         self.evaluator: Evaluator | None = None  # of the last test, with the raw weights
@@ -66,10 +69,10 @@ class Trainer:
         config, sample = self.plan.config, np.zeros((1, *self.plan.train.image_shape), np.uint8)
         key, ema = jax.random.key(config.train.seed), config.optim.ema_decay is not None
         state = TrainState.create(with_kernels(self.plan.model, config.init.kernels), self._tx, key, sample, ema=ema)
-        if start is None:
-            return state
-        variables = overlay(state.variables, start)
-        return TrainState.from_variables(variables, self._tx, state.key, ema=ema)
+        if start is not None:
+            variables = overlay(state.variables, start)
+            state = TrainState.from_variables(variables, self._tx, state.key, ema=ema)
+        return with_lowest(state) if config.optim.keep_lowest else state
 
     def batches(self, completed: int) -> Iterator[Batch]:
         """This process's share of the batches of steps `completed` + 1, ..., on the host."""
@@ -95,7 +98,10 @@ class Trainer:
         return step == start + 1 or any(step == first_step > start for first_step, _ in self._steps)
 
     def test(self, state: TrainState, stop: Callable[[], bool] = lambda: False) -> dict[str, float]:
-        """Metrics over the test images, and those of averaged weights, if any, as "ema_loss", ..."""
+        """Metrics over the test images, and those of averaged weights, if any, as "ema_loss", ...
+
+        With `optim.keep_lowest` the weights of the lowest training loss are tested in place of the latest.
+        """
         run = partial(
             evaluate,
             self._eval_step,
@@ -107,7 +113,7 @@ class Trainer:
         task = self.plan.task.for_examples(self.plan.test.examples)
         evaluator = task.evaluator()
         first = FirstExamples(evaluator, SHOWN if isinstance(self.plan.test, DenseLoader) else 0)
-        results = run(state, evaluator=first)
+        results = run(state.selected, evaluator=first)
         self.evaluator, self._examples = evaluator, first.examples
         if state.ema:
             averaged = run(state.averaged, evaluator=task.evaluator())
@@ -118,6 +124,14 @@ class Trainer:
         """Predictions of the last test beside the truth: uint8 [H, W, 3]; None for labels that have no place."""
         loader = self.plan.test
         return draw_examples(self.plan.task, loader, self._examples) if isinstance(loader, DenseLoader) else None
+
+
+def watching_loss(step: TypedStep, plan: RunPlan) -> TypedStep:
+    """`step` with what the config decides by the training loss of each epoch: the rate, and the weights to keep."""
+    rule, steps_per_epoch = plateau_rule(plan.config.optim, plan.config.data.batch_size), plan.steps_per_epoch
+    if rule is not None:
+        step = reduced_on_plateau(step, rule, plan.schedule, steps_per_epoch)
+    return keeping_lowest(step, steps_per_epoch) if plan.config.optim.keep_lowest else step
 
 
 def overlay(initial: Variables, start: Variables) -> Variables:

@@ -13,6 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from resnet_jax.checkpoints.reader import Checkpoint, open_checkpoint
 from resnet_jax.config import Config
 from resnet_jax.distributed.devices import Parallel
@@ -25,6 +27,7 @@ from resnet_jax.runs.planning.numerics import numerics_note
 from resnet_jax.runs.planning.plan import RunPlan, adopt_preprocess, make_plan
 from resnet_jax.runs.starting.build import Trainer
 from resnet_jax.tasks import Task, check_task, get_task, task_of_checkpoint
+from resnet_jax.training.lowest import LowestState
 from resnet_jax.training.state import TrainState
 
 
@@ -125,7 +128,7 @@ def restore_run(saved: SavedRun, last_step: int | None = None) -> RestoredRun:
 def restore_state(checkpoint: Checkpoint, like: TrainState, config: Config) -> TrainState:
     """The checkpoint's state in the structure of `like`, a state of the run with `config`.
 
-    With `resume.allow_changes` averaged weights may end or start here.
+    With `resume.allow_changes` averaged weights and those of the lowest training loss may end or start here.
 
     Raises:
       ValueError: the arrays differ from those of `like`; it names the fields in which the configs differ.
@@ -133,6 +136,8 @@ def restore_state(checkpoint: Checkpoint, like: TrainState, config: Config) -> T
     if config.resume.allow_changes and bool(checkpoint.arrays["ema"]) != bool(like.ema):
         averages = {name: checkpoint.arrays[name] for name in like.ema}
         checkpoint = replace(checkpoint, arrays=checkpoint.arrays | {"ema": averages})
+    if config.resume.allow_changes:
+        checkpoint = replace(checkpoint, arrays=_with_or_without_lowest(checkpoint.arrays, like))
     try:
         return checkpoint.state(like)
     except ValueError as error:
@@ -140,6 +145,16 @@ def restore_state(checkpoint: Checkpoint, like: TrainState, config: Config) -> T
         if (other := other_config(directory, config, checkpoint.metadata.get("config"))) is None:
             raise
         raise ValueError(f"{other}; {error}") from None
+
+
+def _with_or_without_lowest(arrays: dict[str, Any], like: TrainState) -> dict[str, Any]:
+    """Arrays of a checkpoint for `like`: it may keep the weights of the lowest loss from here on, or no longer."""
+    if ("lowest" in arrays) == isinstance(like, LowestState):
+        return arrays
+    if not isinstance(like, LowestState):
+        return {name: x for name, x in arrays.items() if name != "lowest"}
+    latest = {name: arrays[name] for name in ("params", "batch_stats")}
+    return arrays | {"lowest": {**jax.device_get(like.lowest), **latest}}
 
 
 def resume_notes(metadata: Mapping[str, Any], devices: int, *, is_local: bool) -> list[str]:

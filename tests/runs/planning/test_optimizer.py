@@ -3,7 +3,10 @@
 import pytest
 from small_run import config
 
+from resnet_jax.config import OptimConfig
+from resnet_jax.runs.planning.optimizer import plateau_rule
 from resnet_jax.runs.planning.plan import make_plan
+from resnet_jax.training.plateau import PlateauRule
 
 
 def test_the_default_warmup_shrinks_in_a_short_run_and_a_configured_one_does_not(tmp_path, tfds_dir):
@@ -36,3 +39,19 @@ def test_the_default_warmup_shrinks_in_a_short_run_and_a_configured_one_does_not
         plan(train__steps=7)
     with pytest.raises(ValueError, match="--optim.warmup-epochs 5.0 is 20 steps of a run of 8; .*lower it or omit it"):
         plan(optim__warmup_epochs=5.0)
+
+
+def test_a_plateau_holds_the_rate_after_the_warmup_and_its_options_are_checked(tmp_path, tfds_dir):
+    def plan(**changes):
+        return make_plan(config(tmp_path, tfds_dir, optim__schedule="plateau", optim__keep_lowest=True, **changes))
+
+    made = plan(optim__peak_lr=0.2)
+    assert [float(made.schedule(step)) for step in range(8)] == pytest.approx([0, 0.1, *[0.2] * 6])
+    assert "the weights after the epoch with the lowest training loss" in made.notes[-1]
+    options = OptimConfig(schedule="plateau", peak_lr=0.4, lr_reference_batch=64, final_lr=0.05, plateau_epochs=3)
+    assert plateau_rule(options, 128) == PlateauRule(0.1, 3, 1e-4, 0.05 / 0.8)
+    assert plateau_rule(OptimConfig(), 128) is None
+    with pytest.raises(ValueError, match="--optim.decay-factor: expected less than 1 with a plateau, got 1.5"):
+        plan(optim__decay_factor=1.5)
+    with pytest.raises(ValueError, match="--optim.final-lr: expected at most the highest rate, 0.1, got 0.3"):
+        plan(optim__final_lr=0.3)

@@ -14,6 +14,7 @@ from resnet_jax.runs.files.image_record import NO_RECORD
 from resnet_jax.runs.planning.numerics import NUMERICS
 from resnet_jax.runs.planning.plan import make_plan
 from resnet_jax.runs.starting.opening import continue_plan, restore_state, resume_notes
+from resnet_jax.training.lowest import LowestState
 from resnet_jax.training.state import TrainState
 
 ARRAYS = {
@@ -51,6 +52,22 @@ def test_averages_start_at_the_checkpoint_if_changes_are_allowed(tmp_path):
     assert restore_state(checkpoint, averaged, allowed).ema["params"]["kernel"] is ARRAYS["params"]["kernel"]
     with pytest.raises(ValueError, match="has other arrays than this config: ema/params/kernel: expected "):
         restore_state(checkpoint, averaged, replace(allowed, resume=ResumeConfig()))
+
+
+def test_the_weights_of_the_lowest_loss_start_at_the_checkpoint_if_changes_are_allowed(tmp_path):
+    plain = TrainState(**ARRAYS)
+    lowest = {"params": {"kernel": np.ones(3, np.float32)}, "batch_stats": {}, "loss": np.float32(np.inf)}
+    with_lowest = LowestState(**ARRAYS, lowest=lowest)
+    allowed = Config(resume=ResumeConfig(allow_changes=True))
+    without = Checkpoint(tmp_path / "checkpoints" / "4", {}, ARRAYS)
+    started = restore_state(without, with_lowest, allowed).lowest
+    assert started["params"]["kernel"] is ARRAYS["params"]["kernel"] and started["loss"] == np.inf
+    checkpoint = Checkpoint(tmp_path / "checkpoints" / "4", {}, ARRAYS | {"lowest": lowest})
+    assert restore_state(checkpoint, with_lowest, allowed).lowest["params"]["kernel"] is lowest["params"]["kernel"]
+    assert type(restore_state(checkpoint, plain, allowed)) is TrainState
+    for saved, like in ((without, with_lowest), (checkpoint, plain)):
+        with pytest.raises(ValueError, match="has other arrays than this config: lowest/"):
+            restore_state(saved, like, Config())
 
 
 def test_resume_notes_name_what_differs_from_when_the_checkpoint_was_saved():

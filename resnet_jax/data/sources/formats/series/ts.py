@@ -1,7 +1,7 @@
 """The format .ts of the archives of time series of UCR and UEA.
 
 Lines of `@name value`, a line `@data`, then one series a line: channels between colons, values between commas, the
-label last. `#` begins a comment, `?` is a missing value.
+label last. `#` or `%` begins a comment, `?` is a missing value.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def read_ts(file: Path, label_kind: SeriesLabels = "class") -> SeriesFile:
     Raises:
       ValueError: a line that is cut off or cannot be understood, or labels of another kind. The message names the line.
     """
-    lines = ((number, line) for number, line in text_lines(file) if not line.startswith("#"))
+    lines = ((number, line) for number, line in text_lines(file) if not line.startswith(("#", "%")))
     header = _header(file, lines, label_kind)
     examples: list[Example] = []
     for number, line in lines:

@@ -6,7 +6,8 @@ from pictures import write
 
 from resnet_jax.data.sources.formats.series import open_series
 
-HEADER = "# about\n@problemName X\n@timeStamps false\n@missing false\n@univariate true\n@classLabel true b a\n@data\n"
+TAGS = ("@problemName X", "@timeStamps false", "@missing false", "@univariate true", "@classLabel true b a")
+HEADER = "\n".join(["# about", "% more", *TAGS, "@data", ""])
 TS = {"x_TRAIN.ts": HEADER + "1,2,3:a\n4,5:b\n", "x_TEST.ts": HEADER + "6:b\n"}
 TSV = {"x_TRAIN.tsv": "2\t1\t2\t3\n10\t4\t5\tNaN\n", "x_TEST.tsv": "10\t6\tNaN\tNaN\n"}
 TXT = {
@@ -62,7 +63,7 @@ def test_several_channels(tmp_path):
     file = write(tmp_path / "x.ts", header + "1,2:3,4:a\n5:6:b\n")
     train = open_series(file).splits["train"]
     np.testing.assert_array_equal(train.values, np.array([[[1, 3], [2, 4]], [[5, 6], [0, 0]]], np.float32))
-    assert train.name(1) == f"{file}, line 10"
+    assert train.name(1) == f"{file}, line 11"
 
 
 def test_numbers_to_predict(tmp_path):
@@ -81,33 +82,33 @@ def test_numbers_to_predict(tmp_path):
 
 def test_missing_values(tmp_path):
     file = write(tmp_path / "x.ts", HEADER + "1,2:a\n?,1,?,?,4,?:b\n")
-    with pytest.raises(ValueError, match="line 9: value 1 is missing; missing='linear' interpolates"):
+    with pytest.raises(ValueError, match="line 10: value 1 is missing; missing='linear' interpolates"):
         open_series(file)
     values, _ = open_series(file, missing="linear").splits["train"][1]
     np.testing.assert_allclose(values[:, 0], [1, 1, 2, 3, 4], rtol=1e-6)
     several = HEADER.replace("@univariate true", "@univariate false")
     write(file, several + "1,2:3,?:a\n")
-    with pytest.raises(ValueError, match="line 8: value 2 of channel 2 is missing"):
+    with pytest.raises(ValueError, match="line 9: value 2 of channel 2 is missing"):
         open_series(file)
     assert open_series(file, missing="linear").splits["train"].values.tolist() == [[[1, 3], [2, 3]]]
     write(file, several + "1,2:?,?:a\n")
-    with pytest.raises(ValueError, match="line 8: channel 2 has no values"):
+    with pytest.raises(ValueError, match="line 9: channel 2 has no values"):
         open_series(file, missing="linear")
     write(file, HEADER + "?,?:a\n")
-    with pytest.raises(ValueError, match="line 8: expected a series with values, got none"):
+    with pytest.raises(ValueError, match="line 9: expected a series with values, got none"):
         open_series(file, missing="linear")
 
 
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("1,2:a\n3,4", "line 9: expected values, a colon and a label, got a line without a label; it may be cut off"),
-        ("1,2:a\n3,4:", "line 9: expected values, a colon and a label"),
-        ("1,2:c\n", "line 8: class 'c' is not in @classLabel; expected b or a"),
-        ("1,2:3,4:a\n", "line 8: expected 1 channels, got 2"),
-        ("1,x:a\n", "line 8: expected a number as value 2, got 'x'"),
-        ("1,inf:a\n", "line 8: value 2 is inf; expected a finite number"),
-        ("1,2:a\n3,1e99:a\n", "line 9: expected finite values of float32"),
+        ("1,2:a\n3,4", "line 10: expected values, a colon and a label, got a line without a label; it may be cut off"),
+        ("1,2:a\n3,4:", "line 10: expected values, a colon and a label"),
+        ("1,2:c\n", "line 9: class 'c' is not in @classLabel; expected b or a"),
+        ("1,2:3,4:a\n", "line 9: expected 1 channels, got 2"),
+        ("1,x:a\n", "line 9: expected a number as value 2, got 'x'"),
+        ("1,inf:a\n", "line 9: value 2 is inf; expected a finite number"),
+        ("1,2:a\n3,1e99:a\n", "line 10: expected finite values of float32"),
         ("", "there are no series"),
     ],
 )
@@ -122,7 +123,7 @@ def test_broken_lines_are_named(tmp_path, text, message):
 @pytest.mark.parametrize(
     "old, new, message",
     [
-        ("@data", "", "line 8: expected @NAME VALUE or @data, got '1,2:a'"),
+        ("@data", "", "line 9: expected @NAME VALUE or @data, got '1,2:a'"),
         ("@timeStamps false", "@timeStamps true", "expected @timeStamps false, got true"),
         ("@timeStamps false", "@timeStamps", "expected true or false behind @timestamps, got nothing"),
         ("@classLabel true b a", "", "expected @classLabel true or @targetLabel true, got neither"),
@@ -132,9 +133,9 @@ def test_broken_lines_are_named(tmp_path, text, message):
         (
             "@data",
             "@equalLength true\n@seriesLength 3\n@data",
-            r"line 10: expected 3 values \(@equalLength true\), got 2",
+            r"line 11: expected 3 values \(@equalLength true\), got 2",
         ),
-        ("@data", "@equalLength true\n@data", r"line 10: expected 2 values \(@equalLength true\), got 1"),
+        ("@data", "@equalLength true\n@data", r"line 11: expected 2 values \(@equalLength true\), got 1"),
     ],
 )
 def test_headers_are_checked(tmp_path, old, new, message):
@@ -145,7 +146,7 @@ def test_headers_are_checked(tmp_path, old, new, message):
 
 def test_channels_of_different_lengths_and_labels_of_other_kinds(tmp_path):
     file = write(tmp_path / "x.ts", HEADER.replace("@univariate true", "@univariate false") + "1,2:3:a\n")
-    with pytest.raises(ValueError, match="line 8: expected channels of one length, got 1, 2 values"):
+    with pytest.raises(ValueError, match="line 9: expected channels of one length, got 1, 2 values"):
         open_series(file)
     with pytest.raises(ValueError, match="has classes .*; expected label_kind='class'"):
         open_series(file, label_kind="targets")
@@ -197,8 +198,8 @@ def test_tables_with_names_and_without(tmp_path):
 @pytest.mark.parametrize(
     "test, message",
     [
-        (HEADER.replace("b a", "b a c") + "6:c\n", "line 8: class 'c'; expected one of training: b, a"),
-        (HEADER.replace("@univariate true", "") + "6:7:b\n", "line 8: expected 1 channels, as in training, got 2"),
+        (HEADER.replace("b a", "b a c") + "6:c\n", "line 9: class 'c'; expected one of training: b, a"),
+        (HEADER.replace("@univariate true", "") + "6:7:b\n", "line 9: expected 1 channels, as in training, got 2"),
     ],
 )
 def test_test_series_are_like_the_training_series(tmp_path, test, message):
