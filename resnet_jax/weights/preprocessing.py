@@ -64,12 +64,18 @@ def adapted_to(preprocess: Preprocess, channels: int) -> Preprocess:
 
 
 def _assumed(model: nn.Module, spec: ModelSpec | None, name: str, layout: str) -> Preprocess:
-    """That of the first published weights of the net; without a row or weights, the usual one for ImageNet."""
+    """That of the first published weights of the net; without a row or weights, the usual one for ImageNet.
+
+    A net that takes no images gets one without mean and deviation, which refuses images.
+    """
     rows = spec.pretrained if spec is not None and layout == "torchvision" else ()
     if torchvision := [row for row in rows if row.source == "torchvision"]:
         published = torchvision[0].preprocess
     elif (library := _of_library(spec, layout)) is not None:
         published = library
+    elif isinstance(model.image_size, tuple):  # it takes series, sound or text
+        size = max(model.image_size)
+        return Preprocess(size, size, (), (), source=f"none: {name} takes no images")
     else:
         size = model.image_size
         source = f"assumed: no weights of {name} are published; these are the usual values for ImageNet"

@@ -134,6 +134,7 @@ def check_lengths(name, lengths, alone=1):
     clean, dirty = (run(variables(name), values, lengths) for values in (x, other))
     assert clean.keys() == dirty.keys()
     for key in clean:
+        assert np.isfinite(clean[key]).all(), key
         np.testing.assert_array_equal(clean[key], dirty[key], err_msg=key)
     whole = run(variables(name), x, jnp.full(N, x.shape[1]))
     for key in whole:

@@ -22,7 +22,7 @@ def test_numbers_equal_pytorch(x64, name):
 
 @pytest.mark.parametrize("name", NETS)
 def test_what_is_behind_a_length_changes_nothing(x64, name):
-    audio_nets.check_lengths(name, [19, 14, 4])
+    audio_nets.check_lengths(name, [19, 14, 3])  # 3 frames fill no window of res8
 
 
 def test_norms_have_statistics_and_no_parameters(x64):

@@ -12,6 +12,7 @@ import pytest
 import recipe
 from flax.traverse_util import flatten_dict
 
+from resnet_jax import load_pretrained
 from resnet_jax.models import create_model, get_spec, list_models, shapes
 from resnet_jax.models.zoo import audio
 from resnet_jax.weights.convert import to_state, to_variables
@@ -120,6 +121,31 @@ def test_names_of_other_programs_are_distinct_and_come_back(x64, name):
         convs = {f"conv{number}.weight" for number in range(count + 1)}
         norms = {f"bn{number}.running_{kind}" for number in range(1, count + 1) for kind in ("mean", "var")}
         assert set(state) == convs | norms | {"output.weight", "output.bias"}
+
+
+@pytest.mark.parametrize("library", ["honk", "speechbrain"])
+def test_files_of_other_programs_load(x64, tmp_path, library):
+    """speechbrain's embedding net has no classifier: its file gives a net of embeddings."""
+    name = {"honk": "res8_narrow", "speechbrain": "speaker_seresnet34"}[library]
+    net = create_model(name) if library == "honk" else audio_nets.small(name).clone(num_classes=0)
+    variables = recipe.variables(net, np.float64)
+    names = Names(library, get_spec(name).name_tables[library], depths_of(net))
+    np.savez(tmp_path / "weights.npz", **to_state(variables, names))
+    loaded = load_pretrained(tmp_path / "weights.npz", model=net, dtype="float64")
+    assert loaded.model.num_classes == net.num_classes
+    jax.tree.map(np.testing.assert_array_equal, loaded.variables, variables)
+    assert loaded.preprocess.source == f"none: {loaded.name} takes no images"
+    with pytest.raises(ValueError, match="mean"):
+        loaded.preprocess(jnp.zeros((1, 8, 8, 1), jnp.uint8))
+
+
+@pytest.mark.parametrize("name", audio_nets.SMALL)
+def test_bfloat16_changes_the_arithmetic_alone(name):
+    net = audio_nets.small(name).clone(dtype="bfloat16", param_dtype="float32")
+    outputs, variables, *_ = shapes(net, net.image_size)
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+    assert outputs.features["stage1"].dtype == jnp.bfloat16
+    assert outputs.logits.dtype == outputs.features["pool"].dtype == jnp.float32
 
 
 def test_nets_of_images_take_spectrograms():
