@@ -57,6 +57,10 @@ class UnreadableImage(DataError):
     """An image cannot be read."""
 
 
+class UnreadableAudio(DataError):
+    """A file of sound cannot be read."""
+
+
 class MixedChannels(DataError):
     """An image has colours where the images are expected to be grey."""
 

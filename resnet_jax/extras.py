@@ -16,6 +16,8 @@ EXTRAS = {
     "tensorboardX": "train",
     "pyarrow": "parquet",
     "h5py": "h5",
+    "soundfile": "audio",
+    "scipy": "audio",
     "huggingface_hub": "hub",
     "matplotlib": "plots",
     "wandb": "wandb",

@@ -28,6 +28,7 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     "files": ("errors",),
     "text": (),
     "images": ("errors", "files", "images"),
+    "audio": ("errors", "extras", "files", "audio"),
     "config": ("errors", "files", "config"),
     "ops": ("types", "ops"),
     "metrics": (*BASE, "images", "metrics"),  # masks as run lengths
@@ -141,6 +142,8 @@ ONE_FILE = {  # heavy packages, and the one place that imports each
     "grain": {"data/loading/streaming.py"},
     "pyarrow": {"data/sources/parquet.py"},
     "h5py": {"weights/readers/hdf5.py"},
+    "soundfile": {"audio/files.py"},
+    "scipy": {"audio/resampling.py"},
     "huggingface_hub": {"weights/sources/hub.py"},
     "tensorboardX": {"runs/loop/writers.py"},
     "wandb": {"runs/loop/writers.py"},

@@ -6,6 +6,7 @@ import warnings
 from dataclasses import replace
 from typing import Any
 
+from resnet_jax.data.augment.audio import make_audio_augment
 from resnet_jax.data.augment.dense import make_dense_augment
 from resnet_jax.data.augment.device import make_augment
 from resnet_jax.data.loading.image_files import read_images
@@ -32,6 +33,7 @@ __all__ = [
     "UnreadableImage",
     "default_splits",
     "load",
+    "make_audio_augment",
     "make_augment",
     "make_dense_augment",
     "open_dataset",

@@ -1,4 +1,4 @@
-"""Images of several sizes at the top left of one canvas; the rest is padding."""
+"""Images of several sizes at the top left of one canvas, series of several lengths: the rest is padding."""
 
 from __future__ import annotations
 
@@ -7,9 +7,19 @@ import jax.numpy as jnp
 from resnet_jax.types import Array
 
 
+def before(ends: Array, length: int) -> Array:
+    """Positions below `length` that lie before `ends` int [N]: bool [N, length]."""
+    return jnp.arange(length)[None] < ends[:, None]
+
+
+def within(length: int, start: Array, size: Array | int) -> Array:
+    """Positions below `length` that lie in [start, start + size): bool [N, length]."""
+    return before(start + size, length) & ~before(start, length)
+
+
 def inside(size: Array, canvas: tuple[int, int]) -> Array:
     """Which pixels of a canvas lie in its upper left `size`, int [N, 2] of height and width: bool [N, H, W]."""
-    rows, columns = (jnp.arange(length)[None] < size[:, axis, None] for axis, length in enumerate(canvas))
+    rows, columns = (before(size[:, axis], length) for axis, length in enumerate(canvas))
     return rows[:, :, None] & columns[:, None, :]
 
 

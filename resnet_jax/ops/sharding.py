@@ -34,6 +34,14 @@ def shard_like(x: Array, batch: Array) -> Array:
     return jax.sharding.reshard(x, NamedSharding(sharding.mesh, PartitionSpec(sharding.spec[0])))
 
 
+def gather_like(x: Array, index: tuple[Array, ...], batch: Array) -> Array:
+    """`x[index]`, where each index is [N, ...], with its examples on the devices of those of `batch` [N, ...]."""
+    sharding = jax.typeof(batch).sharding
+    if sharding.spec[0] is None:
+        return x[index]
+    return x.at[index].get(out_sharding=NamedSharding(sharding.mesh, PartitionSpec(sharding.spec[0])))
+
+
 def split_batch(x: Array, parts: int) -> Array:
     """[N, ...] -> [parts, N / parts, ...], each part sharded like the whole batch.
 

@@ -7,7 +7,7 @@ import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from resnet_jax.ops import is_sharded, shard_like, split_batch, swap_neighbours, unshard
-from resnet_jax.ops.sharding import shard_count
+from resnet_jax.ops.sharding import gather_like, shard_count
 
 DEVICES = 4
 
@@ -40,6 +40,22 @@ def test_examples_go_to_the_devices_of_the_batch():
     np.testing.assert_array_equal(y, np.arange(8.0))
     x = jnp.arange(8.0)
     assert shard_like(x, jnp.zeros((8, 3))) is x and shard_count(x) == 1
+
+
+def test_gathered_examples_are_on_the_devices_of_the_batch():
+    x, which, places = np.arange(12.0).reshape(3, 4), np.arange(8)[:, None] % 3, np.arange(16).reshape(8, 2) % 4
+
+    @jax.jit
+    def gather(batch):
+        return (
+            gather_like(jnp.asarray(x), tuple(shard_like(jnp.asarray(i), batch) for i in (which, places)), batch)
+            + batch
+        )
+
+    for batch in (jnp.zeros((8, 1)), sharded(np.zeros((8, 1)), "data")):
+        y = gather(batch)
+        assert jax.typeof(y).sharding.spec[0] == jax.typeof(batch).sharding.spec[0]
+        np.testing.assert_array_equal(y, x[which, places])
 
 
 def test_parts_of_a_batch_stay_sharded_where_the_devices_divide_them():

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from resnet_jax.ops import one_hot, sample_per_example, shard_like, swap_neighbours
-from resnet_jax.ops.canvas import inside
+from resnet_jax.ops.canvas import inside, within
 from resnet_jax.types import Array, Batch
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's and torchvision's grey
@@ -104,14 +104,8 @@ def cut_out(images: Array, size: int, key: Array, index: Array) -> Array:
     """
     height, width = images.shape[1:3]
     centres = sample_per_example(lambda k: jax.random.randint(k, (2,), 0, jnp.array([height, width])), key, index)
-    rows, columns = (_within(n, centres[:, i] - size // 2, size) for i, n in enumerate((height, width)))
+    rows, columns = (within(n, centres[:, i] - size // 2, size) for i, n in enumerate((height, width)))
     return jnp.where((rows[:, :, None] & columns[:, None, :])[..., None], 0, images)
-
-
-def _within(length: int, start: Array, size: Array | int) -> Array:
-    """Positions below `length` that lie in [start, start + size): bool [N, length]."""
-    place = jnp.arange(length)[None]
-    return (place >= start[:, None]) & (place < (start + size)[:, None])
 
 
 def mix(batch: Batch, key: Array, *, mixup: float, cutmix: float, num_classes: int) -> Batch:
@@ -136,16 +130,21 @@ def mix(batch: Batch, key: Array, *, mixup: float, cutmix: float, num_classes: i
     cut, share, centre = sample_per_example(sample, key, index // 2)
     other = swap_neighbours(images)
     sides = [jnp.floor(length * jnp.sqrt(1 - share)).astype(jnp.int32) for length in (height, width)]
-    rows, columns = (_within(n, centre[:, i] - sides[i] // 2, sides[i]) for i, n in enumerate((height, width)))
+    rows, columns = (within(n, centre[:, i] - sides[i] // 2, sides[i]) for i, n in enumerate((height, width)))
     box = rows[:, :, None] & columns[:, None, :]
     weight = jnp.where(cut, 1 - box.mean((1, 2), dtype=jnp.float32), share)
     blend = weight.astype(images.dtype).reshape(-1, 1, 1, 1)
     mixed = jnp.where(
         cut.reshape(-1, 1, 1, 1), jnp.where(box[..., None], other, images), blend * images + (1 - blend) * other
     )
-    labels = batch["label"] if _is_soft(batch["label"]) else one_hot(batch["label"], num_classes)
-    labels = weight[:, None] * labels + (1 - weight[:, None]) * swap_neighbours(labels)
+    labels = mix_labels(batch["label"], weight, num_classes)
     return {**batch, "image": mixed, "label": labels, "mask": mask * swap_neighbours(mask)}
+
+
+def mix_labels(labels: Array, weight: Array, num_classes: int) -> Array:
+    """Labels of mixed pairs: int [N] or float [N, K] -> float [N, K]; `weight` float [N] is the example's share."""
+    soft = labels if _is_soft(labels) else one_hot(labels, num_classes)
+    return weight[:, None] * soft + (1 - weight[:, None]) * swap_neighbours(soft)
 
 
 def _is_soft(labels: Array) -> bool:

@@ -1,0 +1,1 @@
+"""Audio files into waveforms, at the sample rate of a net."""
