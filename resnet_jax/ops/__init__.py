@@ -5,6 +5,7 @@ from __future__ import annotations
 from resnet_jax.ops.activations import relu, relu6, silu
 from resnet_jax.ops.conv import conv, conv_channels, conv_per_example
 from resnet_jax.ops.dense import dense
+from resnet_jax.ops.k_max import k_max_pool
 from resnet_jax.ops.labels import at_least_int32, one_hot
 from resnet_jax.ops.lowering import plain_lowering
 from resnet_jax.ops.norm import batch_norm, group_norm, normalize
@@ -33,6 +34,7 @@ __all__ = [
     "group_norm",
     "has_known_size",
     "is_sharded",
+    "k_max_pool",
     "max_pool",
     "normalize",
     "one_hot",
