@@ -9,7 +9,7 @@ from resnet_jax.models.combine import Add, HighwayGate
 from resnet_jax.models.context import BlockContext
 from resnet_jax.models.deprecated import make_component
 from resnet_jax.models.partials import Partial
-from resnet_jax.models.protocols import Attend, Branch, Combine, Shortcut
+from resnet_jax.models.protocols import Attend, Branch, Combine, Shortcut, StemPool
 from resnet_jax.models.shortcuts import Project
 from resnet_jax.types import Array
 
@@ -27,21 +27,30 @@ class Residual(nn.Module):
     shortcut: Shortcut = Project
     combine: Combine = Add
     attend: Attend | None = None
+    pool: StemPool | None = None  # takes strides of 2, before the branch and the shortcut
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        shortcut = self.shortcut(self.context, self.features, self.strides, name="shortcut")
-        combine = make_component(self.combine, self.context, self.features, self.strides, name="combine")
+        strides = self.strides
+        if self.pool is not None and strides > 1:
+            x, strides = self._pooled(self.pool, x), 1
+        shortcut = self.shortcut(self.context, self.features, strides, name="shortcut")
+        combine = make_component(self.combine, self.context, self.features, strides, name="combine")
         starts_as_shortcut = shortcut.carries_signal and getattr(combine, "whole_shortcut", True)
         context = self.context if starts_as_shortcut else self.context.without_zero_init()
-        y = self.branch(context, self.features, self.strides, name="branch")(x)
+        y = self.branch(context, self.features, strides, name="branch")(x)
         if self.attend is not None:
-            y = make_component(self.attend, context, self.features, self.strides, name="attend")(y)
+            y = make_component(self.attend, context, self.features, strides, name="attend")(y)
         if context.drop_path is not None:
             if not shortcut.carries_signal:
                 raise ValueError("drop_path needs shortcuts; a plain net would drop the image itself")
             y = context.drop_path(y)
         return context.act(combine(x, y, shortcut(x)))
+
+    def _pooled(self, pool: StemPool, x: Array) -> Array:
+        if self.strides != 2 or not self.context.take_strides:
+            raise ValueError(f"a block that pools takes strides of 2 and no output stride, got {self.strides}")
+        return pool(self.context, name="pool")(x)
 
 
 class PreActResidual(nn.Module):

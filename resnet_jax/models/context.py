@@ -19,6 +19,7 @@ from resnet_jax.models.sequence.lengths import LengthMasks, masked_avg_pool, mas
 from resnet_jax.types import Array, Dtype
 
 Activation = Callable[[Array], Array]
+LayerDropout = Callable[[Array, int], Array]
 MASKED_POOLS: dict[Any, Any] = {ops.avg_pool: masked_avg_pool, ops.max_pool: masked_max_pool}
 
 
@@ -79,6 +80,7 @@ class BlockContext(OldContextNames):
     param_dtype: Dtype = jnp.float32
     drop_path: Activation | None = None  # stochastic depth on F(x), with this block's rate and key; None: not in use
     dropout: Activation = lambda x: x  # before the classifier
+    layer_dropout: LayerDropout = lambda x, layer: x  # before a layer of the block, which has its number
     zero_init: bool = True  # zero initialisation of a branch's last norm scale, or of its last convolution's kernel
     dilation: int = 1
     take_strides: bool = True

@@ -43,6 +43,16 @@ def glorot_uniform(key: Array, shape: tuple[int, ...], dtype: Dtype = jnp.float3
     return jax.random.uniform(key, (math.prod(shape),), dtype, -bound, bound).reshape(shape)
 
 
+def scaled_normal(key: Array, shape: tuple[int, ...], dtype: Dtype = jnp.float32, *, deviation: float = 1.0) -> Array:
+    """Normal with this standard deviation."""
+    return jax.random.normal(key, shape, dtype) * jnp.asarray(deviation, dtype)
+
+
+def gated_normal(key: Array, shape: tuple[int, ...], dtype: Dtype = jnp.float32) -> Array:
+    """Normal with variance 4 / fan_in, before a gated linear unit: [..., Ci, Co] (Gehring et al. 2017, section 3.5)."""
+    return jax.random.normal(key, (math.prod(shape),), dtype).reshape(shape) * math.sqrt(4 / math.prod(shape[:-1]))
+
+
 def _normal(variance: Callable[[int, int], float], key: Array, shape: tuple[int, ...], dtype: Any) -> Array:
     window = math.prod(shape[:-2])
     scale = math.sqrt(variance(window * shape[-2], window * shape[-1]))

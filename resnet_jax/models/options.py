@@ -18,7 +18,7 @@ OUTPUT_STRIDES = (1, 2, 4, 8, 16, 32)
 DILATIONS = ("timm", "resample", "smp")
 COMPONENTS = ("stem", "head", "conv", "norm", "act")  # fields that hold a module class or a function
 MINIMA = {"num_classes": 0, "in_channels": 1, "stem_features": 1}
-RATES = ("drop_rate", "drop_path")
+RATES = ("drop_rate", "drop_path", "layer_drop_rate")
 
 
 def normalized_fields(model: Any) -> dict[str, Any]:
@@ -53,7 +53,8 @@ def normalized_fields(model: Any) -> dict[str, Any]:
     for name in fields["frozen_norms"]:
         check_choice("frozen_norms", name, ("all", *stage_names(fields["stages"]), "head"))
     for field in RATES:
-        _check_rate(field, getattr(model, field))
+        if hasattr(model, field):
+            _check_rate(field, getattr(model, field))
     if model.bn_group_size is not None:
         if model.bn_axis is None:
             raise ValueError(

@@ -30,12 +30,13 @@ from resnet_jax.models.zoo import (
     segmentation,
     series,
     skipnet,
+    texts,
     variants,
 )
 
 FAMILIES = (
     *(cifar, imagenet, variants, preact, clip, efficientnet, skipnet, segmentation, detection),
-    *(series, audio),
+    *(series, audio, texts),
 )
 MODELS: dict[str, ModelSpec] = {
     name: replace(spec, name=name) for family in FAMILIES for name, spec in family.MODELS.items()

@@ -8,7 +8,9 @@ import jax.numpy as jnp
 from resnet_jax.types import Array, at_least_float32
 
 
-def next_token_losses(logits: Array, tokens: Array, lengths: Array | None = None) -> tuple[Array, Array]:
+def next_token_losses(
+    logits: Array, tokens: Array, lengths: Array | None = None, context: Array | None = None
+) -> tuple[Array, Array]:
     """-sum_t log softmax(logits_t)[token_(t + 1)], and the number of its terms: float [N], int [N].
 
     The logits at a position predict the token behind it, so the first token of a text is not predicted. The mean loss
@@ -19,30 +21,32 @@ def next_token_losses(logits: Array, tokens: Array, lengths: Array | None = None
       logits: float [N, L, K].
       tokens: int [N, L], the net's input.
       lengths: int [N], number of tokens of each text; those behind are not predicted. None: all L.
+      context: int [N], number of the first tokens that are not predicted, as `data.texts.windows` counts them. None,
+        and below 1: 1.
 
     Raises:
-      TypeError: logits that are not floating point, tokens or lengths that are no integers.
+      TypeError: logits that are not floating point, tokens, lengths or contexts that are no integers.
       ValueError: arrays of other shapes.
     """
-    _check(logits, tokens, lengths)
+    _check(logits, tokens, {"lengths": lengths, "context": context})
     n, size, classes = logits.shape
     log_p = jax.nn.log_softmax(logits[:, :-1].astype(at_least_float32(logits.dtype)))
     targets = tokens[:, 1:]
     places = jnp.where((targets >= 0) & (targets < classes), targets, classes)
     losses = -jnp.take_along_axis(log_p, places[..., None], axis=-1, mode="fill", fill_value=jnp.nan)[..., 0]
-    counts = jnp.full((n,), size) if lengths is None else jnp.clip(lengths, 0, size)
-    counts = jnp.maximum(counts - 1, 0)
-    is_counted = jnp.arange(size - 1)[None] < counts[:, None]
-    return jnp.where(is_counted, losses, 0).sum(1), counts
+    end = jnp.full((n,), size) if lengths is None else jnp.clip(lengths, 0, size)
+    start = jnp.ones((n,), end.dtype) if context is None else jnp.maximum(context, 1).astype(end.dtype)
+    predicted = jnp.arange(1, size)[None]
+    is_counted = (start[:, None] <= predicted) & (predicted < end[:, None])
+    return jnp.where(is_counted, losses, 0).sum(1), jnp.maximum(end - start, 0)
 
 
-def _check(logits: Array, tokens: Array, lengths: Array | None) -> None:
+def _check(logits: Array, tokens: Array, counts: dict[str, Array | None]) -> None:
     if logits.ndim != 3 or not jnp.issubdtype(logits.dtype, jnp.floating):
         kind = TypeError if logits.ndim == 3 else ValueError
         raise kind(f"expected logits float [N, L, K], got {logits.dtype} {list(logits.shape)}")
     shapes = {"tokens": (tokens, logits.shape[:2])}
-    if lengths is not None:
-        shapes["lengths"] = (lengths, logits.shape[:1])
+    shapes |= {name: (values, logits.shape[:1]) for name, values in counts.items() if values is not None}
     for name, (values, shape) in shapes.items():
         expected = f"expected {name} int {list(shape)}"
         if not jnp.issubdtype(jnp.result_type(values), jnp.integer):

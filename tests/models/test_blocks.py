@@ -1,5 +1,6 @@
 """Blocks are their equations, from the components that they call."""
 
+from dataclasses import replace
 from functools import partial
 
 import jax
@@ -15,6 +16,8 @@ from resnet_jax.models.branches import Basic, MBConv, PreActBasic
 from resnet_jax.models.context import BlockContext
 from resnet_jax.models.layers import BatchNorm
 from resnet_jax.models.shortcuts import Project, Zero
+from resnet_jax.models.stems import MaxPool
+from resnet_jax.ops import max_pool
 
 DOUBLE = {"dtype": jnp.float64, "param_dtype": jnp.float64}
 CONTEXT = BlockContext(**DOUBLE)
@@ -47,6 +50,20 @@ def test_a_residual_block_adds_attended_branch_and_shortcut_and_activates(x64, f
     s = run(Project(CONTEXT, features, strides), part(variables, "shortcut"), x)
     np.testing.assert_allclose(run(block, variables, x), np.maximum(y + s, 0), rtol=1e-12)
     assert ("shortcut" in variables["params"]) == (strides == 2)  # x itself where the shape stays
+
+
+def test_a_block_that_pools_is_the_block_of_the_pooled_map(x64):
+    x = jnp.asarray(RNG.standard_normal((2, 6, 4, 8)))
+    block = Residual(CONTEXT, 16, 2, pool=MaxPool)
+    variables = random_variables(block)
+    expected = run(Residual(CONTEXT, 16), variables, max_pool(x))
+    np.testing.assert_allclose(run(block, variables, x), expected, rtol=1e-12)
+    np.testing.assert_array_equal(
+        run(Residual(CONTEXT, 16, pool=MaxPool), variables, x), run(Residual(CONTEXT, 16), variables, x)
+    )
+    for context, strides in ((CONTEXT, 3), (replace(CONTEXT, take_strides=False), 2)):
+        with pytest.raises(ValueError, match=f"takes strides of 2 and no output stride, got {strides}"):
+            random_variables(Residual(context, 16, strides, pool=MaxPool), x)
 
 
 @pytest.mark.parametrize(("features", "strides"), [(8, 1), (8, 2), (16, 1)])

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 import recipe
 
-from resnet_jax.models.initializers import KERNELS, depthwise_normal, kaiming_normal, with_kernels
+from resnet_jax.models.initializers import (
+    KERNELS,
+    depthwise_normal,
+    gated_normal,
+    kaiming_normal,
+    scaled_normal,
+    with_kernels,
+)
 from resnet_jax.models.layers import Conv, Dense
 
 
@@ -19,6 +26,12 @@ def test_depthwise_kernels_start_with_variance_2_over_their_size():
     kernel = depthwise_normal(jax.random.key(0), (5, 5, 1, 512))
     np.testing.assert_allclose(kernel.std(), np.sqrt(2 / 25), rtol=0.02)
     np.testing.assert_allclose(kernel, kaiming_normal(jax.random.key(0), (5, 5, 1, 512)) * np.sqrt(512), rtol=1e-6)
+
+
+def test_gated_kernels_start_with_variance_4_over_fan_in():
+    kernel = gated_normal(jax.random.key(0), (5, 64, 32))
+    np.testing.assert_allclose(kernel.std(), np.sqrt(4 / (5 * 64)), rtol=0.02)
+    np.testing.assert_allclose(scaled_normal(jax.random.key(0), (99, 99), deviation=0.1).std(), 0.1, rtol=0.02)
 
 
 def test_dense_starts_as_pytorchs_linear():

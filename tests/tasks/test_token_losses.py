@@ -59,3 +59,12 @@ def test_wrong_arrays_are_named():
         next_token_losses(logits, tokens[:, 1:])
     with pytest.raises(TypeError, match=r"expected lengths int \[4\], got float32 \[4\]"):
         next_token_losses(logits, tokens, jnp.ones(4))
+
+
+def test_tokens_of_the_context_are_not_predicted(x64):
+    context = jnp.asarray([1, 3, 0, 6])
+    losses, counts = next_token_losses(jnp.asarray(LOGITS), jnp.asarray(TOKENS), jnp.asarray([6, 5, 6, 6]), context)
+    whole, ends = np.array(looped([6] * 4)), np.array(looped([6, 3, 1, 6]))
+    shorter = np.array(looped([6, 5, 6, 6]))
+    np.testing.assert_allclose(losses, [whole[0], shorter[1] - ends[1], whole[2], 0], rtol=1e-12, atol=1e-12)
+    np.testing.assert_array_equal(counts, [5, 2, 5, 0])

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-import flax.linen as nn
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
+import flax.linen as nn
+import jax
+
+from resnet_jax import ops
+from resnet_jax.models.context import BlockContext
 from resnet_jax.models.resnet import Outputs, ResNet
+from resnet_jax.models.sequence.lengths import LengthMasks
 from resnet_jax.types import Array
 
 
@@ -21,6 +29,8 @@ class SequenceNet(ResNet):
       ValueError: strides that are no power of 2, with `lengths`.
     """
 
+    layer_drop_rate: float = 0.0  # dropout inside the blocks that call `BlockContext.layer_dropout`
+
     @nn.compact
     def __call__(
         self, images: Array, train: bool, example_index: Array | None = None, lengths: Array | None = None
@@ -36,6 +46,26 @@ class SequenceNet(ResNet):
             lengths=lengths,
         )
         return outputs
+
+    def _stages(
+        self, total_strides: int, train: bool, index: Array, masks: LengthMasks | None
+    ) -> Iterator[tuple[str, list[Any]]]:
+        stages = super()._stages(total_strides, train, index, masks)
+        if not (train and self.layer_drop_rate):
+            yield from stages
+            return
+        key = self.make_rng("dropout")
+
+        def bind(number: int, context: BlockContext) -> BlockContext:
+            block_key = jax.random.fold_in(key, number)
+
+            def drop(x: Array, layer: int) -> Array:
+                return ops.dropout(x, self.layer_drop_rate, jax.random.fold_in(block_key, layer), index)
+
+            return replace(context, layer_dropout=drop)
+
+        for name, blocks in stages:
+            yield name, [(spec, bind(spec.number, context)) for spec, context in blocks]
 
     def _check_strides(self) -> None:
         for number, stage in enumerate(self.stages, 1):
