@@ -83,6 +83,7 @@ def get_spec(model: str | nn.Module) -> ModelSpec:
 def registered_name(model: nn.Module) -> str | None:
     """The name that `create_model` built a net by; None for other nets, and for copies with other `stages`.
 
+    Stages of a library's net, which its name table has, count as those of the row.
     A dense net on a backbone that is not registered has no name either.
     """
     name = getattr(model, "registry_name", None)
@@ -92,7 +93,9 @@ def registered_name(model: nn.Module) -> str | None:
         backbone: Any = model
         return name if registered_name(backbone.backbone) is not None else None
     original = create_model(MODELS[name].backbone or name, parent=None)  # parent: not a submodule of a compact method's
-    return name if getattr(model, "stages", None) == getattr(original, "stages", None) else None
+    tables = MODELS[name].name_tables.values()
+    known = [getattr(original, "stages", None), *(table.overrides.get("stages") for table in tables)]
+    return name if getattr(model, "stages", None) in known else None
 
 
 def default_net(model: Any) -> Any:

@@ -94,9 +94,12 @@ def constants_for(model: Any, names: Names) -> tuple[dict[str, Any], tuple[str, 
 
 def names_in(state: State, model: nn.Module, spec: ModelSpec | None) -> Names:
     """The names that most of the file's entries have."""
-    paths = flatten_dict(float32_shapes(model).variables)
+    tables = {} if spec is None else spec.name_tables
 
     def count_matches(names: Names) -> int:
+        overrides = names.table.overrides if names.layout in tables else {}
+        net = model.clone(stages=overrides["stages"]) if "stages" in overrides else model
+        paths = flatten_dict(float32_shapes(net).variables)
         try:
             return sum(names.entry(path)[0] in state for path in paths if names.is_stored(path))
         except ValueError:  # that library has no such net

@@ -122,7 +122,7 @@ def save_torch_state(
       variables: of `create_model(name)`, with any number of classes, or no head, and of input channels.
       name: of the net, or the net itself: a segmenter or detector on a backbone of your choice.
       layout: the library whose names the arrays get: "timm", "torchvision", (CLIP's towers) "openai" or (segmenters on
-        any backbone) "smp".
+        any backbone) "smp"; of nets that take no images any that has the net, as "tsai".
       classes, preprocess: of the net; they go into the file's metadata, where `load_pretrained` finds them.
 
     Raises:
@@ -137,7 +137,8 @@ def save_torch_state(
         raise ValueError(f"expected a file name that ends in .safetensors, got {path.name}")
     spec = get_spec(name)
     net, name = create_model(name) if isinstance(name, str) else name, spec.name
-    tables = {library: table for library, table in spec.name_tables.items() if library in LAYOUTS}
+    libraries = LAYOUTS if spec.input_kind == "images" else spec.name_tables
+    tables = {library: table for library, table in spec.name_tables.items() if library in libraries}
     if not tables:
         raise ValueError(f"layout={layout!r}: no library has a net with the numbers of {name}")
     if layout not in tables:
@@ -146,7 +147,7 @@ def save_torch_state(
     image, names = first_convolution(flat), Names(layout, tables[layout], depths_of(net))
     state: dict[str, Any] = to_state(unflatten_dict(flat), names)
     net, _ = with_parts_of(state, net, names)
-    model: Any = net.clone(num_classes=class_count(state, names, net))
+    model: Any = net.clone(num_classes=class_count(state, names, net), **tables[layout].overrides)
     model = model if image is None else model.clone(in_channels=flat[image].shape[-2])
     to_variables(state, model, names, allow_nonfinite=True)  # raises for missing arrays and other shapes
     counters = [names.entry(path)[0] for path in flat if path[-1] == "mean"]
