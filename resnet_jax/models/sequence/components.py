@@ -51,7 +51,10 @@ class NormProject(BaseShortcut):
 
 
 class ConvBlock(nn.Module):
-    """act(norm(conv(x))): a block without a shortcut (Wang et al. 2017, section III.B)."""
+    """act(norm(conv(x))), without a shortcut: [N, *spatial, Ci] -> [N, *spatial/s, features].
+
+    The block of the FCN (Wang et al. 2017, section III.B) and of M5 to M18 (Dai et al. 2016, table 1).
+    """
 
     context: BlockContext
     features: int

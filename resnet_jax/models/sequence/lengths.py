@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from resnet_jax import ops
+from resnet_jax.ops.canvas import before
 from resnet_jax.types import Array, at_least_float32
 
 
@@ -34,7 +35,7 @@ def strided_lengths(lengths: Array, strides: int) -> Array:
 
 def length_mask(lengths: Array, size: int) -> Array:
     """bool [N, size], true at the first `lengths` [N] positions; a length above `size` counts as `size`."""
-    return jnp.arange(size)[None, :] < jnp.asarray(lengths)[:, None]
+    return before(jnp.asarray(lengths), size)
 
 
 def over_positions(mask: Array, x: Array) -> Array:

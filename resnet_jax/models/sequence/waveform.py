@@ -19,6 +19,7 @@ from resnet_jax import ops
 from resnet_jax.models.context import BlockContext
 from resnet_jax.models.heads import LinearHead, Pooled
 from resnet_jax.models.protocols import Block
+from resnet_jax.models.sequence.components import ConvBlock
 from resnet_jax.models.sequence.lengths import over_positions, zero_behind
 from resnet_jax.models.shortcuts import BaseShortcut
 from resnet_jax.types import Array
@@ -55,27 +56,13 @@ class WaveformStem(nn.Module):
         return x, pool_windows(self.context, x, POOL)
 
 
-class PlainConv(nn.Module):
-    """act(norm(conv(x))) with a kernel of 3, without a shortcut: [N, *spatial, Ci] -> [N, *spatial/s, features]."""
-
-    context: BlockContext
-    features: int
-    strides: int = 1
-    kernel_size: int = 3
-
-    @nn.compact
-    def __call__(self, x: Array) -> Array:
-        x = self.context.conv(self.features, self.kernel_size, self.strides, name="conv")(x)
-        return self.context.act(self.context.norm(name="norm")(x))
-
-
 class PooledBlock(nn.Module):
     """block(pool(x)), where a max pool takes the strides: [N, *spatial, Ci] -> [N, *ceil(spatial / s), features]."""
 
     context: BlockContext
     features: int
     strides: int = 1
-    block: Block = PlainConv
+    block: Block = ConvBlock
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
