@@ -47,6 +47,10 @@ def check_config(config: Config) -> None:
     if config.train.gradient_flow and config.optim.gate_penalty and config.optim.class_weights is not None:
         reason = "train.gradient_flow: expected terms of one weight, got optim.gate_penalty and optim.class_weights"
         raise ValueError(f"{reason}; set --train.no-gradient-flow or remove one of the others")
+    if config.train.soft_gate_epochs and (config.optim.keep_lowest or config.optim.schedule == "plateau"):
+        option = "optim.keep_lowest" if config.optim.keep_lowest else "optim.schedule='plateau'"
+        reason = f"{option} compares the training losses of all epochs, and soft gates have others than hard ones"
+        raise ValueError(f"train.soft_gate_epochs: expected 0, got {config.train.soft_gate_epochs}; {reason}")
     _check_init(config.init)
     _check_distributed(config.distributed)
 

@@ -14,8 +14,8 @@ def next_token_losses(
     """-sum_t log softmax(logits_t)[token_(t + 1)], and the number of its terms: float [N], int [N].
 
     The logits at a position predict the token behind it, so the first token of a text is not predicted. The mean loss
-    of a batch is the sum of the losses divided by that of the numbers. A token outside 0 .. K - 1 has loss and gradient
-    NaN.
+    of a batch is the sum of the losses divided by that of the numbers. A token outside 0 .. K - 1 has a loss of NaN
+    and adds nothing to the gradient.
 
     Args:
       logits: float [N, L, K].
@@ -34,8 +34,10 @@ def next_token_losses(
     targets = tokens[:, 1:]
     places = jnp.where((targets >= 0) & (targets < classes), targets, classes)
     losses = -jnp.take_along_axis(log_p, places[..., None], axis=-1, mode="fill", fill_value=jnp.nan)[..., 0]
-    end = jnp.full((n,), size) if lengths is None else jnp.clip(lengths, 0, size)
-    start = jnp.ones((n,), end.dtype) if context is None else jnp.maximum(context, 1).astype(end.dtype)
+    # Small and unsigned types cannot hold the size and differences.
+    end, start = (None if x is None else jnp.asarray(x).astype(jnp.int32) for x in (lengths, context))
+    end = jnp.full((n,), size) if end is None else jnp.clip(end, 0, size)
+    start = jnp.ones((n,), end.dtype) if start is None else jnp.maximum(start, 1).astype(end.dtype)
     predicted = jnp.arange(1, size)[None]
     is_counted = (start[:, None] <= predicted) & (predicted < end[:, None])
     return jnp.where(is_counted, losses, 0).sum(1), jnp.maximum(end - start, 0)

@@ -56,3 +56,10 @@ def test_a_gate_penalty_goes_with_class_weights_but_not_with_gradient_flow_too()
         ValueError, match="train.gradient_flow: expected terms of one weight, got optim.gate_penalty and"
     ):
         check_config(replace(both, train=TrainConfig(gradient_flow=True)))
+
+
+@pytest.mark.parametrize("options", [{"keep_lowest": True}, {"schedule": "plateau"}])
+def test_losses_of_soft_and_hard_gates_are_not_compared(options):
+    check_config(Config(optim=OptimConfig(**options)))
+    with pytest.raises(ValueError, match="train.soft_gate_epochs: expected 0, got 2.0; optim."):
+        check_config(Config(optim=OptimConfig(**options), train=TrainConfig(soft_gate_epochs=2.0)))

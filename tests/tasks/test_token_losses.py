@@ -49,6 +49,15 @@ def test_a_token_outside_the_vocabulary_is_nan():
         np.testing.assert_array_equal(np.isnan(losses), [False, True, False, False])
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "uint32"])
+def test_lengths_of_any_integer_type_are_counted(dtype):
+    """300 tokens are more than uint8 holds, and 0 - 1 is no unsigned number."""
+    logits, tokens = jnp.zeros((2, 300, 4)), jnp.ones((2, 300), int)
+    losses, counts = next_token_losses(logits, tokens, np.array([200, 0], dtype), np.array([2, 1], dtype))
+    np.testing.assert_array_equal(counts, [198, 0])
+    np.testing.assert_allclose(losses, [198 * np.log(4), 0], rtol=1e-5)
+
+
 def test_wrong_arrays_are_named():
     logits, tokens = jnp.asarray(LOGITS), jnp.asarray(TOKENS)
     with pytest.raises(ValueError, match=r"expected logits float \[N, L, K\], got float32 \[4, 6\]"):
