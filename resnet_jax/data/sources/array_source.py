@@ -1,4 +1,4 @@
-"""Images in memory, encoded or as pixels."""
+"""Examples in memory: images, encoded or as pixels; sounds, encoded; series; texts."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ from resnet_jax.data.sources.label_kinds import Label, label_codes, label_of
 
 @dataclass(frozen=True, eq=False)
 class ArraySource:
-    """Images in memory, encoded (a sequence of bytes) or as pixels (uint8 [n, H, W, C])."""
+    """Examples in memory: images as pixels (uint8 [n, H, W, C]), or a sequence of items.
 
-    images: Sequence[bytes] | np.ndarray
+    An item is an encoded image or sound (bytes), a text (its UTF-8 bytes) or a series (float32 [l, C]).
+    """
+
+    images: Sequence[bytes | np.ndarray] | np.ndarray
     labels: np.ndarray  # int [n], or float32 [n, K]
     classes: tuple[str, ...]
     file: str
-    places: np.ndarray | None = None  # position of each image in the file; None: in order
+    places: np.ndarray | None = None  # of each example in the file: positions, or str ("line 12"); None: in order
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -28,7 +31,8 @@ class ArraySource:
         return self.images[index], label_of(self.labels, index)
 
     def name(self, index: int) -> str:
-        return f"{self.file}, image {index if self.places is None else self.places[index]}"
+        place = index if self.places is None else self.places[index]
+        return f"{self.file}, {place}" if isinstance(place, str) else f"{self.file}, image {place}"
 
     def take(self, index: np.ndarray) -> ArraySource:
         """The examples at `index`, int [n]."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from resnet_jax.data.sources.array_source import ArraySource
+from resnet_jax.data.sources.formats.options import label_columns
 from resnet_jax.data.sources.formats.series.npz import read_npz
 from resnet_jax.data.sources.formats.series.rows import SUFFIXES, read_rows
 from resnet_jax.data.sources.formats.series.series_source import (
@@ -17,10 +21,12 @@ from resnet_jax.data.sources.formats.series.series_source import (
 )
 from resnet_jax.data.sources.formats.series.ts import read_ts
 from resnet_jax.data.sources.formats.splits import by_split
+from resnet_jax.data.sources.label_kinds import LabelKind
+from resnet_jax.data.sources.stored import StoredDataset
 from resnet_jax.errors import one_of
 from resnet_jax.files import expanded
 
-__all__ = ["SeriesDataset", "SeriesSource", "open_series"]
+__all__ = ["SeriesDataset", "SeriesSource", "open_series", "open_series_dataset"]
 
 FORMATS = (".ts", *SUFFIXES, ".npz")  # where a folder has several, the first counts
 EXPECTED = f"a file {one_of(FORMATS)}, or a folder with NAME_TRAIN and NAME_TEST in one of them"
@@ -75,6 +81,39 @@ def open_series(
     for split, content in contents.items():
         splits[split] = as_source(content, label_kind=label_kind, missing=missing, like=train)
     return SeriesDataset(str(path), splits, notes)
+
+
+def open_series_dataset(
+    path: str | Path,
+    *,
+    label_kind: LabelKind = "class",
+    label_column: str | Sequence[str] | None = None,
+    missing: Missing = "error",
+) -> StoredDataset:
+    """The series at a path as a dataset for runs: its splits are those of the files, and can be cut and held out.
+
+    Items are series in their own length, float32 [l, C]; their names are "FILE, line 12". For the files and options see
+    `open_series`.
+
+    Raises:
+      FileNotFoundError: nothing there.
+      ValueError: labels of another kind, several label columns, no series, or a file that is broken.
+    """
+    if label_kind != "class" and label_kind != "targets":
+        raise ValueError(
+            f"{path}: series have one label each; expected label_kind 'class' or 'targets', got {label_kind!r}"
+        )
+    columns = label_columns(label_column, "targets") or (None,)
+    if len(columns) > 1:
+        raise ValueError(f"label_column={columns!r}: expected one column, series have one label each")
+    series = open_series(path, label_kind=label_kind, label_column=columns[0], missing=missing)
+    parts = {split: _in_memory(source) for split, source in series.splits.items()}
+    return StoredDataset(series.name, parts, series.notes)
+
+
+def _in_memory(source: SeriesSource) -> ArraySource:
+    items = [values[:length] for values, length in zip(source.values, source.lengths.tolist(), strict=True)]
+    return ArraySource(items, source.labels, source.classes, source.file, np.array(source.places))
 
 
 def _files(path: Path) -> tuple[dict[str, Path], tuple[str, ...]]:

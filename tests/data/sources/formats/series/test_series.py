@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from pictures import write
 
-from resnet_jax.data.sources.formats.series import open_series
+from resnet_jax.data.sources.formats.series import open_series, open_series_dataset
+from resnet_jax.data.sources.held_out import default_splits
 
 TAGS = ("@problemName X", "@timeStamps false", "@missing false", "@univariate true", "@classLabel true b a")
 HEADER = "\n".join(["# about", "% more", *TAGS, "@data", ""])
@@ -249,3 +250,58 @@ def test_arrays_that_are_no_series(tmp_path, arrays, message):
     np.savez(tmp_path / "x.npz", **arrays)
     with pytest.raises(ValueError, match=message):
         open_series(tmp_path / "x.npz")
+
+
+def test_a_dataset_for_runs(tmp_path):
+    data = open_series_dataset(folder(tmp_path / "x", TS))
+    assert (
+        data.splits == {"train": 2, "test": 1}
+        and not data.fixed
+        and default_splits(data, "train", None)
+        == (
+            "train",
+            "test",
+        )
+    )
+    train, test = data.examples("train"), data.examples("test")
+    assert train.classes == test.classes == ("b", "a") and [train[i][1] for i in range(2)] == [1, 0]
+    assert [train[i][0].tolist() for i in range(2)] == [[[1], [2], [3]], [[4], [5]]]
+    assert train[1][0].dtype == np.float32 and test[0][0].tolist() == [[6]] and test[0][1] == 0
+    assert train.name(1) == f"{tmp_path / 'x' / 'x_TRAIN.ts'}, line 10"
+    both = data.examples("test+train")
+    assert both.name(2) == train.name(1) and both[2][0].tolist() == train[1][0].tolist()
+
+
+def test_parts_of_a_dataset(tmp_path):
+    rows = "".join(f"{n % 2},{n},{n + 0.5}\n" for n in range(40))
+    file = write(tmp_path / "x.csv", "label,t0,t1\n" + rows)
+    data = open_series_dataset(file)
+    assert default_splits(data, "train", None) == ("train[training]", "train[held-out]")
+    parts = [data.examples(f"train[{part}]") for part in ("training", "held-out")]
+    assert sum(map(len, parts)) == 40 and 4 <= len(parts[1]) <= 14
+    for part in (*parts, data.examples("train[:25%]")):
+        assert set(part.labels.tolist()) == {0, 1}
+        for i in range(len(part)):
+            values, label = part[i]
+            assert part.name(i) == f"{file}, line {int(values[0, 0]) + 2}" and label == int(values[0, 0]) % 2
+    reordered = "".join(reversed(rows.splitlines(keepends=True)))
+    other = open_series_dataset(write(tmp_path / "y.csv", "label,t0,t1\n" + reordered)).examples("train[held-out]")
+    first = [sorted(part[i][0][0, 0] for i in range(len(part))) for part in (parts[1], other)]
+    assert first[0] == first[1]
+
+
+def test_labels_and_missing_values_of_a_dataset(tmp_path):
+    file = write(tmp_path / "x.csv", "price,t0,t1,t2\n0.5,1,,3\n2,4,5,6\n")
+    with pytest.raises(ValueError, match="line 2: value 2 is missing"):
+        open_series_dataset(file, label_kind="targets", label_column="price")
+    for column in ("price", ("price",)):
+        data = open_series_dataset(file, label_kind="targets", label_column=column, missing="linear")
+        train = data.examples("train")
+        assert train.labels.tolist() == [[0.5], [2]] and train[0][0].tolist() == [[1], [2], [3]]
+    for kind in ("multi-hot", "boxes"):
+        with pytest.raises(ValueError, match=f"x.csv: series have one label each; expected .* got '{kind}'"):
+            open_series_dataset(file, label_kind=kind)
+    with pytest.raises(ValueError, match="label_column=.*: expected one column"):
+        open_series_dataset(file, label_kind="targets", label_column=("price", "t0"))
+    data = open_series_dataset(folder(tmp_path / "two", TS | TSV))
+    assert data.notes == ("not read: x_TEST.tsv, x_TRAIN.tsv",)
