@@ -8,6 +8,8 @@ from typing import Protocol
 
 import numpy as np
 
+from resnet_jax.data.sources.label_kinds import are_texts
+
 WHOLE = (0, 1)  # the first and only share of a batch
 
 
@@ -98,7 +100,7 @@ def training_sampler(loader: Sampled, seed: int, batch_size: int) -> ShuffleSamp
 
 def check_balance(labels: np.ndarray) -> None:
     """Raises ValueError for labels that are not classes."""
-    if labels.ndim != 1:
+    if labels.ndim != 1 or are_texts(labels):
         raise ValueError("balance=True is for one class per image, with label_kind='class'")
 
 

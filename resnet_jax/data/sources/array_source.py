@@ -19,7 +19,7 @@ class ArraySource:
     """
 
     images: Sequence[bytes | np.ndarray] | np.ndarray
-    labels: np.ndarray  # int [n], or float32 [n, K]
+    labels: np.ndarray  # int [n], str [n] or float32 [n, K]
     classes: tuple[str, ...]
     file: str
     places: np.ndarray | None = None  # of each example in the file: positions, or str ("line 12"); None: in order

@@ -24,7 +24,7 @@ class ImageFileSource:
     """Image files with their labels."""
 
     paths: Sequence[Path]
-    labels: np.ndarray  # int [n], or float32 [n, K]
+    labels: np.ndarray  # int [n], str [n] or float32 [n, K]
     classes: tuple[str, ...]
     root: str = ""  # folder of the dataset; recorded names are relative to it
     contents: np.ndarray | None = None  # uint64 [n]: fingerprints, if known

@@ -1,28 +1,40 @@
-"""Kinds of labels: one class per example, several classes at once, or numbers to predict.
+"""Kinds of labels: one class per example, several classes at once, numbers to predict, or a transcript.
 
-Labels of n examples are int [n] (classes) or float32 [n, K]: multi-hot (0 or 1 for each of K classes) or K targets. A
-source's `classes` name the columns. Dense labels, of pixels and boxes, are in `annotations`.
+Labels of n examples are int [n] (classes), float32 [n, K]: multi-hot (0 or 1 for each of K classes) or K targets, or
+str [n]: transcripts. A source's `classes` name the columns, or are the characters of transcripts. Dense labels, of
+pixels and boxes, are in `annotations`.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 
 from resnet_jax.data.sources.annotations import Annotations
+from resnet_jax.data.sources.class_names import join_names
+from resnet_jax.errors import DataError
 from resnet_jax.types import LabelKind as LabelKind
 
-Label = int | np.ndarray | Annotations  # a class, float32 [K], a label map (uint8 [H, W]) or objects
+Label = int | str | np.ndarray | Annotations  # a class, a transcript, float32 [K], a label map (uint8 [H, W]), objects
 
 
 def count_in_words(kind: LabelKind, count: int) -> str:
-    """The number of a source's classes or targets: "10 classes", "1 target"."""
-    return f"{count} target{'s' * (count != 1)}" if kind == "targets" else f"{count} classes"
+    """The number of a source's classes, targets, characters or tokens: "10 classes", "1 target"."""
+    word = {"targets": "target", "transcript": "character", "next-token": "token"}.get(kind)
+    return f"{count} {word}{'s' * (count != 1)}" if word else f"{count} classes"
+
+
+def are_texts(labels: np.ndarray) -> bool:
+    """Whether labels are transcripts: str [n]."""
+    return labels.dtype.kind == "U"
 
 
 def label_of(labels: np.ndarray, index: int) -> Label:
-    """The label of one example: int, or float32 [K]."""
+    """The label of one example: int, str, or float32 [K]."""
+    if are_texts(labels):
+        return str(labels[index])
     return int(labels[index]) if labels.ndim == 1 else labels[index]
 
 
@@ -33,7 +45,9 @@ def out_of_range(label: int, num_classes: int) -> str:
 
 
 def compact(labels: np.ndarray) -> np.ndarray:
-    """Labels as they are served: int32 [n] or float32 [n, K]."""
+    """Labels as they are served: int32 [n] or float32 [n, K]; transcripts as they are, str [n]."""
+    if are_texts(labels):
+        return labels
     return labels.astype(np.int32 if labels.ndim == 1 else np.float32)
 
 
@@ -51,15 +65,32 @@ def check_precision(targets: np.ndarray, file: str) -> None:
         raise ValueError(f"{file}: {problem}; expected numbers that float32 distinguishes: subtract an offset")
 
 
+def transcript_ids(text: str, characters: Sequence[str], name: str) -> np.ndarray:
+    """The characters of a transcript, int32 [t]: 1 + the place of each in `characters`, as 0 is the blank of CTC.
+
+    Raises:
+      DataError: another character. The message begins with the example's `name`.
+    """
+    places = {character: place for place, character in enumerate(characters, 1)}
+    if (other := next((character for character in text if character not in places), None)) is not None:
+        expected = f"one of the {len(places)} characters {join_names(list(map(repr, characters)), 50)}"
+        raise DataError(f"{name}: the transcript {text[:50]!r} has {other!r}; expected {expected}")
+    return np.array([places[character] for character in text], np.int32)
+
+
 def strata(labels: np.ndarray) -> np.ndarray:
     """Groups that parts of a split share evenly: int [n]. The classes; a single group for labels of other kinds."""
-    return labels if labels.ndim == 1 else np.zeros(len(labels), np.int32)
+    are_classes = labels.ndim == 1 and not are_texts(labels)
+    return labels if are_classes else np.zeros(len(labels), np.int32)
 
 
 def label_codes(labels: np.ndarray) -> np.ndarray:
-    """A number for each label, int32 [n], equal for equal labels: its class, or 31 bits of a hash of its row."""
-    if labels.ndim == 1:
+    """A number for each label, int32 [n], equal for equal labels: a class, or 31 bits of a hash of a row or text."""
+    if are_texts(labels):
+        rows = [text.encode() for text in labels.tolist()]
+    elif labels.ndim == 1:
         return labels.astype(np.int32)
-    rows = np.ascontiguousarray(labels, "<f4")
-    hashes = [hashlib.blake2b(row.tobytes(), digest_size=4).digest() for row in rows]
+    else:
+        rows = [row.tobytes() for row in np.ascontiguousarray(labels, "<f4")]
+    hashes = [hashlib.blake2b(row, digest_size=4).digest() for row in rows]
     return np.array([int.from_bytes(code, "little") >> 1 for code in hashes], np.int32)

@@ -20,7 +20,7 @@ class DataSource(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> tuple[bytes | np.ndarray, Label]:
-        """An encoded image or its pixels, uint8 [H, W, C]; and its label, a class or float32 [K]."""
+        """An encoded image or its pixels, uint8 [H, W, C]; and its label, a class, a transcript or float32 [K]."""
         ...
 
     def name(self, index: int) -> str:

@@ -21,7 +21,7 @@ from resnet_jax.data.sources.class_names import join_names, places, split_names
 from resnet_jax.data.sources.dense import DenseSource
 from resnet_jax.data.sources.identity import Identity
 from resnet_jax.data.sources.image_files import ImageFileSource
-from resnet_jax.data.sources.label_kinds import Label, LabelKind
+from resnet_jax.data.sources.label_kinds import Label, LabelKind, are_texts
 from resnet_jax.data.sources.protocols import DataSource
 from resnet_jax.errors import UnreadableImage, did_you_mean
 
@@ -64,6 +64,8 @@ class RelabelledSource:
             return data, relabel_annotations(label, np.array(self._places))
         if isinstance(label, np.ndarray):
             return data, relabel(label[None], self.examples.classes, self.classes)[0]
+        if isinstance(label, str):
+            return data, label
         if not 0 <= label < len(self.examples.classes):
             return data, -1  # the loader reports it
         return data, self._places[label]
@@ -226,7 +228,12 @@ def dense(source: object) -> DenseSource | JoinedSource | Subset | RelabelledSou
 
 
 def relabel(labels: np.ndarray, names: Sequence[str], classes: Sequence[str]) -> np.ndarray:
-    """Labels by `names` as labels by `classes`: int [n] -> int [n]; float [n, K] -> [n, K'], 0 for other classes."""
+    """Labels by `names` as labels by `classes`: int [n] -> int [n]; float [n, K] -> [n, K'], 0 for other classes.
+
+    Transcripts, str [n], stay as they are.
+    """
+    if are_texts(labels):
+        return labels
     index = places(names, classes)
     if labels.ndim == 1:
         return np.array(index)[labels]
@@ -269,7 +276,7 @@ def select_classes(
             raise ValueError(f"per_class={per_class}: an image has objects of several classes; {hint}")
         return RelabelledSource(source, names, drop_others=True)
     all_labels = labels_of(source, skip_unreadable=skip_unreadable)
-    if all_labels.ndim != 1:
+    if all_labels.ndim != 1 or are_texts(all_labels):
         asked = f"per_class={per_class}" if classes is None else f"classes={classes!r}"
         raise ValueError(f"{asked}: expected one class per image, as label_kind='class' reads")
     members = [np.flatnonzero(all_labels == label)[:per_class] for label in selected]
@@ -284,7 +291,7 @@ def select_classes(
 
 
 def known_labels(source: DataSource) -> np.ndarray | None:
-    """int [n] or float32 [n, K]; None where labels are known only once the examples are read."""
+    """int [n], str [n] or float32 [n, K]; None where labels are known only once the examples are read."""
     if dense_kind(source) is not None:
         return None
     if isinstance(source, ImageFileSource | ArraySource | JoinedSource):
@@ -298,7 +305,9 @@ def known_labels(source: DataSource) -> np.ndarray | None:
 
 
 def labels_of(source: DataSource, *, skip_unreadable: bool = False) -> np.ndarray:
-    """int [n] or float32 [n, K]. Where the storage does not know them, each example is read; -1 for an unreadable one.
+    """int [n], str [n] or float32 [n, K]. Where the storage does not know them, each example is read.
+
+    -1 is the class of an unreadable one.
 
     Raises:
       UnreadableImage: an example that cannot be read, without `skip_unreadable`.

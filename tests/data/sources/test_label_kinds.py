@@ -1,4 +1,4 @@
-"""Several classes per image and targets, from every format that can hold them; splits of them; what is refused."""
+"""Several classes per image, targets and transcripts, from every format that can hold them; what is refused."""
 
 import io
 import json
@@ -10,11 +10,20 @@ import pytest
 from pictures import pictures
 from PIL import Image
 
+from resnet_jax.data.loading.samplers import check_balance
 from resnet_jax.data.sources.array_source import ArraySource
 from resnet_jax.data.sources.formats import open_path
-from resnet_jax.data.sources.label_kinds import count_in_words, label_codes, strata
+from resnet_jax.data.sources.label_kinds import (
+    compact,
+    count_in_words,
+    label_codes,
+    label_of,
+    strata,
+    transcript_ids,
+)
 from resnet_jax.data.sources.stored import StoredDataset
 from resnet_jax.data.sources.subsets import RelabelledSource, identify, known_labels, select_classes
+from resnet_jax.errors import DataError
 
 N = 10
 IMAGES = np.arange(N * 16, dtype=np.uint8).reshape(N, 4, 4, 1)
@@ -240,3 +249,46 @@ def test_a_constant_target_is_exact(tmp_path):
 def test_targets_are_not_counted_as_classes():
     counts = [count_in_words("targets", 1), count_in_words("targets", 2), count_in_words("multi-hot", 4)]
     assert counts == ["1 target", "2 targets", "4 classes"]
+    assert count_in_words("transcript", 27) == "27 characters" and count_in_words("next-token", 1) == "1 token"
+
+
+TEXTS = np.array(["no", "", "née", "no"])
+
+
+def spoken(texts=TEXTS):
+    source = ArraySource([b"a", b"b", b"c", b"d"], texts, ("e", "n", "o", "\xe9"), "x")
+    return StoredDataset("set", {"train": source})
+
+
+def test_transcripts_are_texts():
+    assert [label_of(TEXTS, i) for i in range(4)] == ["no", "", "née", "no"] and type(label_of(TEXTS, 0)) is str
+    assert compact(TEXTS) is TEXTS and strata(TEXTS).tolist() == [0, 0, 0, 0]
+    codes = label_codes(TEXTS)
+    assert codes[0] == codes[3] and len(set(codes.tolist())) == 3 and codes.dtype == np.int32 and codes.min() >= 0
+    assert label_codes(np.array(["no", "a longer text"]))[0] == codes[0]  # whatever else the array has room for
+
+
+def test_transcripts_in_parts_of_a_split_and_under_the_characters_of_a_net():
+    whole = spoken().examples("train")
+    parts = spoken().examples("train[training]+train[held-out]")
+    assert sorted(parts.labels.tolist()) == sorted(TEXTS.tolist())
+    source = RelabelledSource(whole, ("a", "e", "n", "o", "\xe9"), "transcript")
+    assert known_labels(source).tolist() == [source[i][1] for i in range(4)] == TEXTS.tolist()
+    with pytest.raises(ValueError, match="unknown classes \xe9; expected those of the net: e, n, o"):
+        RelabelledSource(whole, ("e", "n", "o"), "transcript")
+    changed = identify(spoken(np.array(["no", "", "nee", "no"])).examples("train"), "contents")
+    assert (identify(whole, "contents").labels != changed.labels).tolist() == [False, False, True, False]
+
+
+def test_transcripts_are_neither_selected_nor_balanced_by_class():
+    with pytest.raises(ValueError, match="per_class=1: expected one class per image"):
+        select_classes(spoken().examples("train"), None, 1)
+    with pytest.raises(ValueError, match="balance=True is for one class"):
+        check_balance(TEXTS)
+
+
+def test_ids_of_a_transcript_leave_0_to_the_blank():
+    assert transcript_ids("one", ("e", "n", "o"), "a.wav").tolist() == [3, 2, 1]
+    assert transcript_ids("", ("e",), "a.wav").dtype == np.int32
+    with pytest.raises(DataError, match=r"a.wav: the transcript 'on!' has '!'; expected one of the 3 characters 'e', "):
+        transcript_ids("on!", ("e", "n", "o"), "a.wav")
