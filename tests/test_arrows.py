@@ -93,6 +93,7 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     "models.inspect": ("types", "ops", "models.options", "models.registry", "models.resnet"),
     "models": (*BASE, "ops", "models"),
     "data": (*BASE, "images", "ops", "data"),
+    "inputs": (*("types", "errors", "files", "ops", "audio"), "data.texts", "inputs"),
     "weights": (*BASE, "models", "weights"),
     "weights.sources": (*BASE, "models.published", "weights.readers", "weights.sources"),
     "weights.checkpoint": (*BASE, "models", "tasks", "training", "checkpoints"),

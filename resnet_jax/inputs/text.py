@@ -1,0 +1,233 @@
+"""Texts as the input of a net: ids of characters or words, int32 [N, L]."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self, get_args
+
+import numpy as np
+
+from resnet_jax.data.texts.characters import CharacterTokenizer
+from resnet_jax.data.texts.padding import pad_texts
+from resnet_jax.data.texts.vocabulary import END, Vocabulary
+from resnet_jax.data.texts.words import Split, WordTokenizer
+from resnet_jax.errors import DataError, described
+from resnet_jax.types import Batch
+
+Tokens = Literal["characters", "words"]
+# UTF-8, a text, the file of a text, or ids that were read already (windows of a long text).
+TextItem = bytes | str | Path | np.ndarray
+VDCNN, OF_DATA = "vdcnn", "data"  # vocabularies by name
+
+
+@dataclass(frozen=True)
+class TextPreprocess:
+    """Turns texts into a net's input: ids of their characters or words.
+
+    With `fixed_length` every text has this number of ids: longer ones are cut, shorter ones padded with id 0, and the
+    padding counts as part of the text (Conneau et al. 2017). Without it each text has its own length.
+
+    `next_token`: for a language model. Texts then start with the id of a line end, if the vocabulary has one, so that
+    the first token is predicted too; nothing is cut.
+
+    Raises:
+      ValueError: a `fixed_length` below 1, or one with `next_token`.
+    """
+
+    tokenizer: CharacterTokenizer | WordTokenizer
+    fixed_length: int | None = None
+    next_token: bool = False
+
+    kind: ClassVar[str] = "text"
+
+    def __post_init__(self) -> None:
+        if self.fixed_length is not None and self.fixed_length < 1:
+            raise ValueError(f"fixed_length: expected at least 1, got {self.fixed_length}")
+        if self.fixed_length is not None and self.next_token:
+            raise ValueError(f"fixed_length: expected None for a language model, got {self.fixed_length}")
+
+    @classmethod
+    def of_texts(
+        cls,
+        texts: Iterable[TextItem] = (),
+        *,
+        tokens: Tokens = "characters",
+        vocabulary: str | Path | None = None,
+        lowercase: bool | None = None,
+        most: int | None = None,
+        least_count: int = 1,
+        split: Split = "words",
+        fixed_length: int | None = None,
+        next_token: bool = False,
+    ) -> Self:
+        """The preprocessing for training texts.
+
+        Args:
+          texts: of the training, each read once; only a vocabulary "data" reads them.
+          tokens: "characters" or "words".
+          vocabulary: "vdcnn", the 69 characters of Conneau et al. 2017; "data", the tokens of `texts`; or a file that
+            `Vocabulary.save` wrote. None: "vdcnn" for characters of a classifier, else "data".
+          lowercase: put texts into lower case. None: with "vdcnn", whose characters have no capitals.
+          most, least_count: of the vocabulary "data"; see `Vocabulary.of`.
+          split: how words are split; see `WordTokenizer`.
+          fixed_length, next_token: see `TextPreprocess`.
+
+        Raises:
+          ValueError: options that do not fit each other.
+          DataError: a text that is not UTF-8, or a file that is no vocabulary.
+          OSError: a file cannot be read.
+        """
+        if tokens not in get_args(Tokens):
+            raise ValueError(f"tokens: expected characters or words, got {tokens!r}")
+        if vocabulary is None:
+            vocabulary = VDCNN if tokens == "characters" and not next_token else OF_DATA
+        if vocabulary != OF_DATA and (most is not None or least_count != 1):
+            problem = f"most={most}" if most is not None else f"least_count={least_count}"
+            raise ValueError(f"{problem} is for the vocabulary {OF_DATA!r}, got {str(vocabulary)!r}")
+        small = vocabulary == VDCNN if lowercase is None else lowercase
+        tokenizer: CharacterTokenizer | WordTokenizer
+        if vocabulary == VDCNN:
+            if tokens == "words":
+                raise ValueError(f"vocabulary {VDCNN!r} has characters; expected {OF_DATA!r} or a file for words")
+            tokenizer = CharacterTokenizer.of_characters(lowercase=small)
+        elif vocabulary == OF_DATA:
+            decoded = (text_of(text, f"text {number}") for number, text in enumerate(texts))
+            if tokens == "characters":
+                tokenizer = CharacterTokenizer.of_texts(decoded, lowercase=small, most=most, least_count=least_count)
+            else:
+                tokenizer = WordTokenizer.of_texts(
+                    decoded, lowercase=small, split=split, ends_lines=next_token, most=most, least_count=least_count
+                )
+        else:
+            known = Vocabulary.load(vocabulary)
+            is_of_characters = tokens == "characters"
+            tokenizer = (
+                CharacterTokenizer(known, small) if is_of_characters else WordTokenizer(known, small, split, next_token)
+            )
+        return cls(tokenizer, fixed_length, next_token)
+
+    def read(self, item: TextItem, name: str) -> np.ndarray:
+        """The ids of a text, int32 [l]; of an array of ids these.
+
+        Raises:
+          DataError: not UTF-8, or no tokens (of a language model: none that can be predicted).
+          OSError: a file that cannot be read.
+          TypeError: another kind of object.
+        """
+        if isinstance(item, np.ndarray):
+            ids = _checked_ids(item, name, len(self.tokenizer.vocabulary))
+        else:
+            ids = np.array(self._ids(text_of(item, name)), np.int32)
+        if self.fixed_length is not None:
+            return np.pad(ids[: self.fixed_length], (0, max(0, self.fixed_length - len(ids))))
+        least = 2 if self.next_token else 1
+        if len(ids) < least:
+            what = "a text" if least == 1 else "a text with a token to predict"
+            raise DataError(f"{name}: expected {what}, got {'one token' if len(ids) else 'no tokens'}")
+        return ids
+
+    def length(self, item: TextItem, name: str) -> int:
+        """The number of ids that `read` returns. Raises as `read` does."""
+        return len(self.read(item, name))
+
+    def prepare(self, batch: Batch) -> Batch:
+        """The batch as the net takes it, on the device: without lengths where padding counts. Traced."""
+        return batch if self.fixed_length is None else {key: x for key, x in batch.items() if key != "lengths"}
+
+    def input_shape(self, length: int) -> tuple[int, ...]:
+        """The shape of an input without the batch: of tokens."""
+        return (length,)
+
+    def model_options(self) -> dict[str, Any]:
+        """Options of `create_model` that follow from the texts."""
+        size = len(self.tokenizer.vocabulary)
+        return {"vocabulary_size": size} | ({"num_classes": size} if self.next_token else {})
+
+    def batch(self, items: Sequence[TextItem]) -> tuple[np.ndarray, np.ndarray | None]:
+        """Texts as a net's input: tokens int32 [N, L], and lengths int32 [N] (None: padding counts).
+
+        Raises:
+          TypeError: a single text instead of several.
+          ValueError: no texts. `DataError` as `read` does.
+        """
+        if isinstance(items, bytes | str | Path):
+            raise TypeError(f"expected a list of texts, got {described(items)}; [text] is a list of one")
+        if not len(items):
+            raise ValueError("expected at least one text, got none")
+        padded = pad_texts([self.read(item, f"text {number}").tolist() for number, item in enumerate(items)])
+        return padded.tokens, None if self.fixed_length is not None else padded.lengths
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of ids, for people; padding has none. Raises ValueError for an id outside the vocabulary."""
+        return self.tokenizer.decode(ids)
+
+    @property
+    def start(self) -> int | None:
+        """Id before every text of a language model: of a line end. None: the vocabulary has none, or no such model."""
+        token = "\n" if isinstance(self.tokenizer, CharacterTokenizer) else END
+        return self.tokenizer.vocabulary.ids.get(token) if self.next_token else None
+
+    def record(self) -> dict[str, Any]:
+        """As checkpoints hold it: JSON, with the vocabulary."""
+        tokenizer = self.tokenizer
+        values: dict[str, Any] = {"kind": self.kind, "vocabulary": list(tokenizer.vocabulary.tokens)}
+        values |= {"lowercase": tokenizer.lowercase, "fixed_length": self.fixed_length, "next_token": self.next_token}
+        if isinstance(tokenizer, CharacterTokenizer):
+            return values | {"tokens": "characters"}
+        return values | {"tokens": "words", "split": tokenizer.split, "ends_lines": tokenizer.ends_lines}
+
+    @classmethod
+    def restored(cls, record: Mapping[str, Any]) -> Self:
+        """The preprocessing that `record` describes.
+
+        Raises:
+          ValueError: not the record of a preprocessing of texts.
+        """
+        try:
+            known = Vocabulary(tuple(record["vocabulary"]))
+            tokens, small = record["tokens"], record["lowercase"]
+            if tokens not in get_args(Tokens):
+                raise ValueError(f"tokens: expected characters or words, got {tokens!r}")
+            tokenizer: CharacterTokenizer | WordTokenizer = (
+                CharacterTokenizer(known, small)
+                if tokens == "characters"
+                else WordTokenizer(known, small, record["split"], record["ends_lines"])
+            )
+            return cls(tokenizer, record["fixed_length"], record["next_token"])
+        except KeyError as error:
+            raise ValueError(f"record of texts: expected {error.args[0]!r}, got {', '.join(record)}") from None
+
+    def _ids(self, text: str) -> list[int]:
+        ids = self.tokenizer.encode(text)
+        return ids if self.start is None else [self.start, *ids]
+
+
+def text_of(item: bytes | str | Path | np.ndarray, name: str) -> str:
+    """The text of UTF-8 bytes, of a text or of a file.
+
+    Raises:
+      DataError: not UTF-8. OSError: a file that cannot be read. TypeError: another kind of object.
+    """
+    if isinstance(item, str):
+        return item
+    if isinstance(item, Path):
+        item = item.read_bytes().removeprefix(b"\xef\xbb\xbf")  # a mark that editors write
+    if not isinstance(item, bytes | np.bytes_):
+        expected = "a text (str, UTF-8 bytes or the Path of a file)"
+        raise TypeError(f"{name}: expected {expected}, got {described(item)}")
+    try:
+        return item.decode("utf-8")
+    except UnicodeDecodeError as error:
+        got = f"{error.object[error.start]:#04x} at byte {error.start:,}"
+        raise DataError(f"{name}: expected UTF-8, got {got}") from None
+
+
+def _checked_ids(ids: np.ndarray, name: str, size: int) -> np.ndarray:
+    if ids.ndim != 1 or ids.dtype.kind not in "iu":
+        raise TypeError(f"{name}: expected ids int [l], got {ids.dtype} {list(ids.shape)}")
+    if len(ids) and not 0 <= ids.min() <= ids.max() < size:
+        wrong = ids.min() if ids.min() < 0 else ids.max()
+        raise DataError(f"{name}: expected ids from 0 to {size - 1}, got {wrong}")
+    return ids.astype(np.int32, copy=False)
