@@ -141,7 +141,7 @@ ONE_FILE = {  # heavy packages, and the one place that imports each
         "analysis/drawing.py",
     },
     "grain": {"data/loading/streaming.py"},
-    "pyarrow": {"data/sources/parquet.py"},
+    "pyarrow": {"data/sources/parquet.py", "data/sources/parquet_labels.py"},
     "h5py": {"weights/readers/hdf5.py"},
     "soundfile": {"audio/files.py"},
     "scipy": {"audio/resampling.py"},

@@ -75,7 +75,7 @@ def _open_file(path: Path, options: ReadOptions) -> StoredDataset:
     if path.is_file() and path.suffix.lower() in SUFFIXES:
         return open_labels(path.parent, path, options)
     if path.is_file() and path.suffix == ".parquet":
-        return shards.open_tables(path, [path], options)
+        return shards.open_image_tables(path, [path], options)
     if path.is_file() and path.suffix == ".npz":
         options.check_no_columns(path)
         return npz.open_npz(path, options.label_kind)
@@ -94,7 +94,7 @@ def _open_folder(path: Path, classes: tuple[str, ...] | None, options: ReadOptio
         options.check_no_columns(path)
         return idx.open_idx(path, names, options.label_kind)
     if tables := shards.tables_below(path):
-        return shards.open_tables(path, tables, options)
+        return shards.open_image_tables(path, tables, options)
     _refuse_saved(path, names)
     _refuse_above(path)
     if as_0_1_0 and options.label_kind == "class":

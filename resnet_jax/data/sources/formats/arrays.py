@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from resnet_jax.data.sources.array_source import ArraySource
 from resnet_jax.data.sources.class_names import join_names
-from resnet_jax.data.sources.label_kinds import LabelKind, compact, out_of_range
+from resnet_jax.data.sources.label_kinds import LabelKind, are_texts, compact, out_of_range
 from resnet_jax.data.sources.stored import LazySplit, StoredDataset
 
 MOST_CLASSES = 2**16  # where labels have no names: a corrupted file may have any number
@@ -21,6 +21,7 @@ class UnreadSplit:
 
     count: int
     read: Callable[[tuple[str, ...] | None], ArraySource]  # takes the training split's classes; None: this is it
+    noun: str = "image"  # what an example is, in messages
 
 
 def as_source(
@@ -129,7 +130,7 @@ def stored(
     unlabelled = unlabelled or {}
     if "train" not in splits:
         raise ValueError(f"{name} has {', '.join([*splits, *unlabelled])}, but nothing to train on")
-    train = LazySplit(splits["train"].count, lambda: _training(splits["train"].read(None)))
+    train = LazySplit(splits["train"].count, lambda: _training(splits["train"].read(None), splits["train"].noun))
 
     def part(split: str) -> LazySplit:
         def read() -> ArraySource:
@@ -142,12 +143,14 @@ def stored(
     return StoredDataset(name, parts, remarks, unlabelled)
 
 
-def _training(source: ArraySource) -> ArraySource:
+def _training(source: ArraySource, noun: str) -> ArraySource:
     """Raises ValueError for a label out of range, or a gap in labels that have no names."""
     classes = source.classes
+    if not _are_classes(source):
+        return _in_range(source, "train", classes)
     numbered = any(classes == tuple(map(str, range(first, first + len(classes)))) for first in (0, 1))  # not named
-    if source.labels.ndim == 1 and numbered and len(absent := np.setdiff1d(np.arange(len(classes)), source.labels)):
-        problem = f"{source.file}: no image has label {join_names([classes[label] for label in absent], 5)}"
+    if numbered and len(absent := np.setdiff1d(np.arange(len(classes)), source.labels)):
+        problem = f"{source.file}: no {noun} has label {join_names([classes[label] for label in absent], 5)}"
         raise ValueError(f"{problem}, but the labels go up to {classes[-1]}; expected 0, 1, 2, ... without gaps")
     return _in_range(source, "train", classes)
 
@@ -157,7 +160,12 @@ def _in_range(source: ArraySource, split: str, classes: tuple[str, ...]) -> Arra
     if labels.ndim == 2 and labels.shape[1] != len(classes):
         expected = f"{len(classes)} columns of labels, as in 'train'"
         raise ValueError(f"{source.file}: expected {expected}, got {labels.shape[1]} in {split!r}")
-    if labels.ndim == 1 and len(outside := np.flatnonzero((labels >= len(classes)) | (labels < 0))):
+    if _are_classes(source) and len(outside := np.flatnonzero((labels >= len(classes)) | (labels < 0))):
         bad = int(outside[0])
         raise ValueError(f"{source.name(bad)} of {split!r} has {out_of_range(labels[bad], len(classes))}")
-    return ArraySource(source.images, compact(labels), classes, source.file)
+    return replace(source, labels=compact(labels), classes=classes)
+
+
+def _are_classes(source: ArraySource) -> bool:
+    """Whether labels are one class per example: neither rows, nor transcripts, nor those of texts without labels."""
+    return source.labels.ndim == 1 and not are_texts(source.labels) and bool(source.classes)

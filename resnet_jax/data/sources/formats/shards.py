@@ -14,6 +14,7 @@ from resnet_jax.data.sources.array_source import ArraySource
 from resnet_jax.data.sources.formats.arrays import UnreadSplit, stored
 from resnet_jax.data.sources.formats.options import ReadOptions
 from resnet_jax.data.sources.formats.splits import split_in, split_of
+from resnet_jax.data.sources.parquet_options import NOUNS, ParquetOptions
 from resnet_jax.data.sources.stored import StoredDataset
 
 ENTRIES = 100
@@ -35,7 +36,14 @@ def _split_folders(path: Path) -> Iterator[Path]:
             yield from (Path(entry.path) for entry in islice(inner, ENTRIES) if split_of(entry.name) and entry.is_dir())
 
 
-def open_tables(path: Path, files: list[Path], options: ReadOptions) -> StoredDataset:
+def open_image_tables(path: Path, files: list[Path], options: ReadOptions) -> StoredDataset:
+    """The set of images in these files; see `open_tables`."""
+    column = None if options.image_column is None else (options.image_column,)
+    columns = ParquetOptions("image", column, options.label_kind, options.label_column, options.skip_unreadable)
+    return open_tables(path, files, columns)
+
+
+def open_tables(path: Path, files: list[Path], options: ParquetOptions) -> StoredDataset:
     """The set of these files. A split that has no labels is not used; missing shards are an error, or (skipped) a note.
 
     Raises:
@@ -55,11 +63,11 @@ def open_tables(path: Path, files: list[Path], options: ReadOptions) -> StoredDa
         if split != "train" and not parquet.has_labels(shards, options):
             unlabelled[split] = f"{where} has no labels"
             continue
-        splits[split] = UnreadSplit(count, partial(_read, shards, missing, options))
+        splits[split] = UnreadSplit(count, partial(_read, shards, missing, options), NOUNS[options.item])
     return stored(str(path), splits, tuple(notes), unlabelled)
 
 
-def _read(shards: list[Path], missing: str, options: ReadOptions, known: tuple[str, ...] | None) -> ArraySource:
+def _read(shards: list[Path], missing: str, options: ParquetOptions, known: tuple[str, ...] | None) -> ArraySource:
     from resnet_jax.data.sources import parquet
 
     if missing and not options.skip_unreadable:
