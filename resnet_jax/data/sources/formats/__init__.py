@@ -8,12 +8,13 @@ from pathlib import Path
 
 from resnet_jax.data.sources.formats import cifar, idx, npz, shards
 from resnet_jax.data.sources.formats.dense import has_annotations
-from resnet_jax.data.sources.formats.folders import KINDS, open_folders
+from resnet_jax.data.sources.formats.file_kinds import IMAGE_FILES
+from resnet_jax.data.sources.formats.folders import open_folders
 from resnet_jax.data.sources.formats.folders_0_1_0 import open_folders_as_0_1_0
 from resnet_jax.data.sources.formats.idx import read_idx
 from resnet_jax.data.sources.formats.labels import open_labels
 from resnet_jax.data.sources.formats.listing import image_files_below, subfolders
-from resnet_jax.data.sources.formats.options import ReadOptions, label_columns
+from resnet_jax.data.sources.formats.options import ReadOptions, label_columns, label_file
 from resnet_jax.data.sources.formats.tables import SUFFIXES
 from resnet_jax.data.sources.label_kinds import LabelKind
 from resnet_jax.data.sources.stored import StoredDataset
@@ -65,9 +66,9 @@ def open_path(
     path = expanded(path)
     options = ReadOptions(label_kind, label_columns(label_column, label_kind), image_column, skip_unreadable)
     if not path.exists():
-        raise FileNotFoundError(f"no file or folder {str(path)!r}; expected {KINDS}")
+        raise FileNotFoundError(f"no file or folder {str(path)!r}; expected {IMAGE_FILES.expected}")
     if labels is not None:
-        return open_labels(path if path.is_dir() else path.parent, _label_file(path, labels), options)
+        return open_labels(path if path.is_dir() else path.parent, label_file(path, labels), options)
     return _open_folder(path, classes, options, as_0_1_0) if path.is_dir() else _open_file(path, options)
 
 
@@ -80,7 +81,9 @@ def _open_file(path: Path, options: ReadOptions) -> StoredDataset:
         options.check_no_columns(path)
         return npz.open_npz(path, options.label_kind)
     unpack = "; unpack it first" if path.suffix.lower() in ARCHIVES else ""
-    raise ValueError(f"{path} is no dataset; expected {KINDS}{unpack}")  # a pipe or a device would block for ever
+    raise ValueError(
+        f"{path} is no dataset; expected {IMAGE_FILES.expected}{unpack}"
+    )  # a pipe or a device would block for ever
 
 
 def _open_folder(path: Path, classes: tuple[str, ...] | None, options: ReadOptions, as_0_1_0: bool) -> StoredDataset:
@@ -113,13 +116,6 @@ def is_image_folder(path: Path) -> bool:
     """Whether a path is a folder of image files, in which every image counts as data."""
     names = sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
     return path.is_dir() and not (cifar.is_cifar(names) or idx.is_idx(names) or shards.tables_below(path))
-
-
-def _label_file(path: Path, labels: str | Path) -> Path:
-    for file in (expanded(labels), path / labels):
-        if file.exists():
-            return file
-    raise FileNotFoundError(f"no file {str(labels)!r} of labels, neither here nor in {path}")
 
 
 def _refuse_above(path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from resnet_jax.data.sources.class_names import join_names
+from resnet_jax.data.sources.formats.file_kinds import IMAGE_FILES
 from resnet_jax.data.sources.formats.folders import refuse_flat
 from resnet_jax.data.sources.formats.listing import IMAGES, image_files_as_0_1_0
 from resnet_jax.data.sources.image_files import ImageFileSource
@@ -40,7 +41,7 @@ def open_folders_as_0_1_0(path: Path) -> StoredDataset:
     splits = [name for name in SPLITS_0_1_0 if name in folders]
     if not any(listed(path / name) for name in splits):
         if not folders:
-            refuse_flat(path)
+            refuse_flat(path, IMAGE_FILES)
         return StoredDataset(str(path), {"train": opened(path, folders, every=True)})
     if "train" not in splits or len(splits) < len(folders):
         raise ValueError(f"{path} has the folders {join_names(folders)}; expected train and {SPLITS_0_1_0[1:]} alone")

@@ -1,4 +1,4 @@
-"""Files of labels that lie in a folder of images: which are read by default, and how others relate to the folders."""
+"""Files of labels in a folder of images or sounds: which are read by default, and how others relate to the folders."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COMPARED = 10_000  # rows by which a file and folders of classes are compared
 
 
 def candidates(folder: Path, options: ReadOptions) -> list[Path]:
-    """Files in a folder with a column of images and one of labels."""
+    """Files in a folder with a column of files and one of labels."""
     files = sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
     return [file for file in files if _has_columns(file, options)]
 
@@ -60,7 +60,7 @@ def compare_with_folders(
     for file in candidates:
         classes = {image: one.folder for one in class_folders for image in one.listing.paths}
         columns = choose_columns(file, options)
-        if not DOUBTFUL.isdisjoint(map(plain_name, (columns.image, *columns.label))):
+        if not DOUBTFUL.isdisjoint(map(plain_name, (columns.file, *columns.label))):
             continue
         relation = _compare(read_rows(file, columns), FileIndex(path, file, list(classes)), classes)
         if relation in ("finer", "coarser"):
@@ -81,7 +81,7 @@ def _compare(rows: Iterator[Row], index: FileIndex, classes: dict[Path, str]) ->
     """
     pairs = set()
     for row, _ in zip(rows, range(COMPARED), strict=False):
-        if row.label and (path := index.find(row.image)) in classes:
+        if row.label and (path := index.find(row.file)) in classes:
             pairs.add((row.label, classes[path]))
     labels, folders = len({label for label, _ in pairs}), len({name for _, name in pairs})
     if len(pairs) == labels == folders:

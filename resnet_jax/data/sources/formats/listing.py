@@ -1,38 +1,33 @@
-"""Image files in folders: which there are, and what is not read."""
+"""Files of one kind in folders, as images: which there are, and what is not read."""
 
 from __future__ import annotations
 
 import json
 import os
-import stat
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-IMAGES = frozenset(".png .jpg .jpeg .jpe .jfif .webp .gif .bmp .tif .tiff .ppm .pgm .pbm .avif".split())
-OTHERS = frozenset(  # extensions of files that are no images or cannot be decoded: their first bytes are not read
-    ".txt .md .csv .tsv .json .jsonl .xml .yaml .yml .html .htm .pdf .log .ini .db .py .ipynb .zip .tar .gz .tgz .7z "
-    ".rar .npy .npz .mat .h5 .hdf5 .pkl .pt .pth .parquet .arrow .mp4 .mov .avi .mkv .webm .wav .mp3 .heic .heif .svg "
-    ".psd .ai .eps .dng .cr2 .cr3 .nef .arw .orf .rw2 .raf .jxl .jp2 .exr .hdr .dcm .nii .tfrecord".split()
-)
+from resnet_jax.data.sources.formats.file_kinds import IMAGE_FILES, FileKind
+from resnet_jax.data.sources.formats.file_kinds import IMAGES as IMAGES
+
 LITTER = frozenset(("__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found"))  # case-folded
 UNSEEN = frozenset(("thumbs.db", "desktop.ini"))
-SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*")
 SHOWN = 5  # kinds of files in a note
 
 
 @dataclass
 class Listing:
-    """Images below a folder, in the order of their names, and what is not read there."""
+    """Files of one kind below a folder, in the order of their names, and what is not read there."""
 
     paths: list[Path] = field(default_factory=list)
     unread: Counter[str] = field(default_factory=Counter)  # files by extension
     links: list[Path] = field(default_factory=list)  # to folders, which are not followed
 
 
-def list_images(folder: Path, root: Path | None = None) -> Listing:
-    """Lists the files that are images by their extension or, where it says nothing, by their first bytes.
+def list_files(folder: Path, root: Path | None = None, kind: FileKind = IMAGE_FILES) -> Listing:
+    """Lists the files of a kind.
 
     Hidden files, folders of runs and those that systems leave behind are skipped. A link to a folder is followed,
     unless it leads above `folder`, or to another place in `root` (the dataset; None: `folder` itself).
@@ -54,7 +49,7 @@ def list_images(folder: Path, root: Path | None = None) -> Listing:
         for name in names:
             if name.startswith(".") or name.lower() in UNSEEN:
                 continue
-            if is_image(os.path.join(place, name)):
+            if kind.matches(os.path.join(place, name)):
                 listing.paths.append(Path(place, name))
             else:
                 listing.unread[os.path.splitext(name)[1].lower()] += 1
@@ -64,7 +59,7 @@ def list_images(folder: Path, root: Path | None = None) -> Listing:
 
 
 def _may_hold(top: str, whole: str, real: str) -> bool:
-    """Whether images of a class whose folder is `top` may lie in `real`: there, or outside of the whole dataset."""
+    """Whether files of a class whose folder is `top` may lie in `real`: there, or outside of the whole dataset."""
     return _lies_in(real, top) or not (_lies_in(real, whole) or _lies_in(top, real))
 
 
@@ -73,8 +68,8 @@ def _lies_in(inner: str, outer: str) -> bool:
 
 
 def image_files_below(folder: Path) -> Iterable[Path]:
-    """The image files below a folder, in the order of their names; see `list_images`."""
-    return list_images(folder).paths
+    """The image files below a folder, in the order of their names; see `list_files`."""
+    return list_files(folder).paths
 
 
 def image_files_as_0_1_0(folder: Path) -> Iterable[Path]:
@@ -110,35 +105,13 @@ def _is_run(folder: Path) -> bool:
     return isinstance(record, dict) and record.keys() >= {"config", "versions"}
 
 
-def has_images(folder: Path) -> bool:
-    """Whether an image lies anywhere below a folder."""
+def has_files(folder: Path, kind: FileKind = IMAGE_FILES) -> bool:
+    """Whether a file of a kind lies anywhere below a folder."""
     for place, folders, names in os.walk(folder):
-        if any(is_image(os.path.join(place, name)) for name in names):
+        if any(kind.matches(os.path.join(place, name)) for name in names):
             return True
         folders[:] = [name for name in folders if is_shown(name)]
     return False
-
-
-def is_image(file: str) -> bool:
-    """Whether a file is an image by its extension or, if that is unknown, its first bytes; hidden files are not."""
-    name = os.path.basename(file)
-    extension = os.path.splitext(name)[1].lower()
-    if name.startswith(".") or extension in OTHERS:
-        return False
-    return extension in IMAGES or _begins_as_image(file)
-
-
-def _begins_as_image(file: str) -> bool:
-    try:
-        if not stat.S_ISREG(os.stat(file).st_mode):  # a pipe would block for ever
-            return False
-        with open(file, "rb") as stream:
-            head = stream.read(16)
-    except OSError:
-        return False
-    if head.startswith(SIGNATURES) or head[4:12] in (b"ftypavif", b"ftypavis"):
-        return True
-    return (head[:4] == b"RIFF" and head[8:12] == b"WEBP") or (head[:2] == b"BM" and head[6:10] == b"\0\0\0\0")
 
 
 def notes_on(unread: Mapping[str, int], links: Iterable[Path] = ()) -> tuple[str, ...]:

@@ -38,7 +38,7 @@ def _split_folders(path: Path) -> Iterator[Path]:
 
 def open_image_tables(path: Path, files: list[Path], options: ReadOptions) -> StoredDataset:
     """The set of images in these files; see `open_tables`."""
-    column = None if options.image_column is None else (options.image_column,)
+    column = None if options.file_column is None else (options.file_column,)
     columns = ParquetOptions("image", column, options.label_kind, options.label_column, options.skip_unreadable)
     return open_tables(path, files, columns)
 

@@ -1,4 +1,4 @@
-"""Files of labels as rows: CSV, TSV, or a JSON object per line, with a column of images and one or more of labels."""
+"""Files of labels as rows: CSV, TSV, or a JSON object per line, with a column of files and one or more of labels."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from resnet_jax.errors import composed, did_you_mean
 
 SUFFIXES = (".csv", ".tsv", ".jsonl")
 # Names of columns, without capitals, spaces and signs; the first that is there counts.
-IMAGE_COLUMNS = "filename file image imagename imagefile imagepath path filepath img imgname imgpath imageid id name"
 LABEL_COLUMNS = (
     "label labels finelabel class classname classlabel category categoryname target labelname classid labelid "
     "categoryid y"
 )
+TRANSCRIPT_COLUMNS = "transcript transcription transcriptions text sentence normalizedtext label labels"
 SPLIT_COLUMNS = "split set subset partition"
 MOST_BYTES = 2**28  # of a file: some millions of rows
 
@@ -29,51 +29,71 @@ MOST_BYTES = 2**28  # of a file: some millions of rows
 class Columns(NamedTuple):
     """Names of the columns to read."""
 
-    image: str
+    file: str
     label: tuple[str, ...]
     split: str | None
+    noun: str = "image"  # what the files are
 
     def __str__(self) -> str:
-        return f"images from column {self.image!r}, labels from {', '.join(map(repr, self.label))}" + (
+        return f"{self.noun}s from column {self.file!r}, labels from {', '.join(map(repr, self.label))}" + (
             f", splits from {self.split!r}" if self.split else ""
         )
 
 
 class Row(NamedTuple):
-    """One image.
+    """One image or sound.
 
-    The label is the class as text ("": none); for several classes per image the names in the label column, or else the
-    values of the label columns.
+    The label is the class, or the transcript, as text ("": none); for several classes the names in the label column, or
+    else the values of the label columns.
     """
 
     line: int
-    image: str
+    file: str
     label: str | tuple[str, ...]
     split: str
 
 
+class _ColumnKind(NamedTuple):
+    """What a column has, the argument that names it, and its usual names."""
+
+    contents: str
+    argument: str
+    usual: str
+
+
+LABELS = _ColumnKind("labels", "label_column", LABEL_COLUMNS)
+TRANSCRIPTS = _ColumnKind("transcripts", "label_column", TRANSCRIPT_COLUMNS)
+
+
 def choose_columns(file: Path, options: ReadOptions) -> Columns:
-    """The columns of images, of labels and (if there is one) of splits.
+    """The columns of files, of labels and (if there is one) of splits.
 
     Raises:
       ValueError: no such column; the message lists those that are there.
     """
-    columns = read_columns(file)
-    image = _choose_column(file, columns, (), "image", options.image_column)
-    labels = tuple(_choose_column(file, columns, (image,), "label", name) for name in options.label_column or (None,))
-    return Columns(image, labels, matching([name for name in columns if name not in (image, *labels)], SPLIT_COLUMNS))
+    columns, files = read_columns(file), options.files
+    labels = TRANSCRIPTS if options.label_kind == "transcript" else LABELS
+    items = _ColumnKind(f"{files.noun}s", files.column, files.usual_columns)
+    item = _choose_column(file, columns, items, options.file_column, header=f"{files.noun},label")
+    chosen = tuple(
+        _choose_column(file, columns, labels, name, taken=item, header=f"{files.noun},label")
+        for name in options.label_column or (None,)
+    )
+    split = matching([name for name in columns if name not in (item, *chosen)], SPLIT_COLUMNS)
+    return Columns(item, chosen, split, files.noun)
 
 
-def _choose_column(file: Path, columns: Sequence[str], taken: tuple[str, ...], kind: str, name: str | None) -> str:
+def _choose_column(
+    file: Path, columns: Sequence[str], kind: _ColumnKind, name: str | None, *, taken: str = "", header: str
+) -> str:
     if name is not None and name not in columns:
         raise ValueError(f"{file} has no column {name!r}; {did_you_mean(name, columns)}")
-    usual = {"image": IMAGE_COLUMNS, "label": LABEL_COLUMNS}[kind]
-    column = name or matching([other for other in columns if other not in taken], usual)
+    column = name or matching([other for other in columns if other != taken], kind.usual)
     if column is None:
-        problem = f"{file} has the columns {join_names(columns)}, none of them known for {kind}s"
+        problem = f"{file} has the columns {join_names(columns)}, none of them known for {kind.contents}"
         is_header = not any("." in name or name.isdecimal() for name in columns)
-        hint = "" if is_header else ", or add a first line of column names, as image,label"
-        raise ValueError(f"{problem}; name it: {kind}_column='NAME'{hint}")
+        hint = "" if is_header else f", or add a first line of column names, as {header}"
+        raise ValueError(f"{problem}; name it: {kind.argument}='NAME'{hint}")
     return column
 
 
@@ -109,15 +129,15 @@ def read_rows(file: Path, columns: Columns, label_kind: LabelKind = "class") -> 
     """The rows of a file.
 
     Raises:
-      ValueError: a line that is corrupted, or has no image.
+      ValueError: a line that is corrupted, or names no file.
     """
     records = _records(file)
     if file.suffix.lower() != ".jsonl":
         next(records)  # the names
     for line, record in records:
-        image, split = (_text(file, line, record.get(name)) if name else "" for name in (columns.image, columns.split))
-        if not image:
-            raise ValueError(f"{file}, line {line}: nothing in column {columns.image!r}")
+        item, split = (_text(file, line, record.get(name)) if name else "" for name in (columns.file, columns.split))
+        if not item:
+            raise ValueError(f"{file}, line {line}: nothing in column {columns.file!r}")
         values = [record.get(name) for name in columns.label]
         if label_kind == "multi-hot":
             values = [int(value) if isinstance(value, bool) else value for value in values]
@@ -125,9 +145,11 @@ def read_rows(file: Path, columns: Columns, label_kind: LabelKind = "class") -> 
         if label_kind == "multi-hot" and len(values) == 1:
             names = _names(file, line, values[0])
             label = tuple(dict.fromkeys(_without_decimals(_text(file, line, name)) for name in names))
+        elif label_kind == "transcript":
+            label = (_text(file, line, values[0]),)
         else:
             label = tuple(_without_decimals(_text(file, line, value)) for value in values)
-        yield Row(line, image, label[0] if label_kind == "class" else label, split)
+        yield Row(line, item, label[0] if label_kind in ("class", "transcript") else label, split)
 
 
 def _without_decimals(text: str) -> str:

@@ -7,7 +7,7 @@ from pictures import listed, open_all, pictures
 from PIL import Image
 
 from resnet_jax.data.sources.formats import open_path
-from resnet_jax.data.sources.formats.listing import is_image
+from resnet_jax.data.sources.formats.file_kinds import IMAGE_FILES
 
 
 def test_a_link_back_to_its_own_folder_is_followed_once(tmp_path):
@@ -47,7 +47,7 @@ def test_files_that_are_not_read_are_counted_and_images_without_an_extension_are
 @pytest.mark.parametrize("encode", "png jpeg webp gif bmp tiff".split())
 def test_every_format_is_known_by_its_first_bytes(tmp_path, encode):
     Image.new("RGB", (4, 4)).save(tmp_path / "image", encode)
-    assert is_image(str(tmp_path / "image"))
+    assert IMAGE_FILES.matches(str(tmp_path / "image"))
 
 
 def test_links_into_other_parts_of_the_data_are_not_followed(tmp_path):

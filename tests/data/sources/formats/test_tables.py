@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pictures import open_all, pictures, refused, write
 
-from resnet_jax.data.sources.formats.tables import IMAGE_COLUMNS, LABEL_COLUMNS, SPLIT_COLUMNS, matching
+from resnet_jax.data.sources.formats.file_kinds import IMAGE_FILES
+from resnet_jax.data.sources.formats.tables import LABEL_COLUMNS, SPLIT_COLUMNS, matching
 
 
 @pytest.mark.parametrize(
@@ -81,7 +82,7 @@ def quoted(text):
 
 def test_the_usual_columns_are_chosen_whatever_their_spelling():
     assert matching(["Image Path", "n", "Category"], LABEL_COLUMNS) == "Category"
-    assert matching(["Image Path", "n", "Category"], IMAGE_COLUMNS) == "Image Path"
+    assert matching(["Image Path", "n", "Category"], IMAGE_FILES.usual_columns) == "Image Path"
     assert matching(["CLASS_NAME", "label"], LABEL_COLUMNS) == "label"  # the first of the usual ones
     assert matching(["n"], LABEL_COLUMNS) is None
 
@@ -90,7 +91,7 @@ PAGE = Path(__file__).parents[4] / "docs" / "data.md"
 
 
 def test_the_page_lists_the_usual_columns():
-    for row, names in (("images", IMAGE_COLUMNS), ("labels", LABEL_COLUMNS), ("splits", SPLIT_COLUMNS)):
+    for row, names in (("images", IMAGE_FILES.usual_columns), ("labels", LABEL_COLUMNS), ("splits", SPLIT_COLUMNS)):
         assert f"| {row} | {', '.join(f'`{name}`' for name in names.split())} |" in PAGE.read_text()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from resnet_jax.data.sources.formats.dense.problems import Problems
 from resnet_jax.data.sources.formats.file_index import FileIndex
-from resnet_jax.data.sources.formats.listing import list_images
+from resnet_jax.data.sources.formats.listing import list_files
 from resnet_jax.data.sources.formats.splits import split_of
 
 
@@ -23,7 +23,7 @@ class ImageFinder:
     @cached_property
     def paths(self) -> list[Path]:
         """All image files below the folder, sorted."""
-        paths = list_images(self.root).paths
+        paths = list_files(self.root).paths
         return [path for path in paths if not any(path.is_relative_to(folder) for folder in self._without)]
 
     def find(self, name: str, file: Path, split: str) -> Path:

@@ -17,7 +17,7 @@ from resnet_jax.data.sources.formats.dense.class_lists import class_list
 from resnet_jax.data.sources.formats.dense.images import ImageFinder
 from resnet_jax.data.sources.formats.dense.parts import image_files
 from resnet_jax.data.sources.formats.dense.problems import Problems
-from resnet_jax.data.sources.formats.listing import list_images, subfolders
+from resnet_jax.data.sources.formats.listing import list_files, subfolders
 from resnet_jax.data.sources.formats.splits import split_of
 from resnet_jax.data.sources.identity import file_fingerprints, name_and_size_fingerprints, name_fingerprints
 from resnet_jax.errors import DataError, UnreadableImage
@@ -115,7 +115,7 @@ def open_masks(root: Path, folder: Path, problems: Problems) -> dict[str, DenseS
     Raises:
       ValueError: no image has a mask, or masks of 0 and 255 alone.
     """
-    masks = {_key(path, folder): path for path in list_images(folder).paths}
+    masks = {_key(path, folder): path for path in list_files(folder).paths}
     images = [path for path in ImageFinder(root, without=(folder,)).paths if not path.is_relative_to(folder)]
     parts: dict[str, dict[Path, Path]] = {}
     used: set[Path] = set()

@@ -17,7 +17,7 @@ from resnet_jax.data.sources.formats.dense.images import ImageFinder
 from resnet_jax.data.sources.formats.dense.objects import ObjectList, Objects, PaintedObjects, polygon_masks
 from resnet_jax.data.sources.formats.dense.parts import dense_source
 from resnet_jax.data.sources.formats.dense.problems import Problems, check_box
-from resnet_jax.data.sources.formats.listing import IMAGES, is_image
+from resnet_jax.data.sources.formats.file_kinds import IMAGE_FILES, IMAGES
 from resnet_jax.data.sources.formats.splits import split_of
 from resnet_jax.errors import DataError
 from resnet_jax.images.decoding import image_size
@@ -161,7 +161,7 @@ def _split_place(value: str, bases: Sequence[Path]) -> Path | None:
 def _split_images(place: Path, finder: ImageFinder, split: str, problems: Problems) -> list[Path]:
     """The images of a folder, or those that the lines of a file name."""
     if place.is_dir():
-        return [path for path in ImageFinder(place).paths if is_image(str(path))]
+        return [path for path in ImageFinder(place).paths if IMAGE_FILES.matches(str(path))]
     paths = []
     for number, line in enumerate(place.read_text(errors="replace").splitlines(), 1):
         if name := line.strip():
