@@ -28,8 +28,9 @@ with extra():
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
+PARQUET_IMAGE_COLUMNS = "image img images"
 ITEM_COLUMNS: dict[Item, str] = {
-    "image": "image img images",
+    "image": PARQUET_IMAGE_COLUMNS,
     "audio": "audio sound speech wav flac",
     "text": "text sentence content review comment document body tweet question",
 }

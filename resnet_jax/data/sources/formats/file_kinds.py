@@ -75,5 +75,5 @@ SOUND_FILES = FileKind(
     _begins_as_sound,
     "audio_column",
     "filename file audio audioname audiofile audiopath wav wavfile wavpath sound path filepath clip id name",
-    "a folder of WAV, FLAC or Ogg files, or a .csv, .tsv or .jsonl file that names them",
+    "a folder of WAV, FLAC or Ogg files or of .parquet files, a .parquet, or a .csv, .tsv or .jsonl that names sounds",
 )

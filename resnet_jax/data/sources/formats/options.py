@@ -25,8 +25,7 @@ class ReadOptions(NamedTuple):
         label = self.label_column[0] if self.label_column and len(self.label_column) == 1 else self.label_column
         for name, column in {"label_column": label, self.files.column: self.file_column}.items():
             if column is not None:
-                others = "Parquet files and " if self.files is IMAGE_FILES else ""
-                problem = f"{name}={column!r} is for {others}files of labels"
+                problem = f"{name}={column!r} is for Parquet files and files of labels"
                 raise ValueError(f"{path} has {contents}; {problem}{hint}")
 
 

@@ -1,4 +1,4 @@
-"""Sounds in the user's files: folders of WAV, FLAC and Ogg files, lists of them, Speech Commands, LibriSpeech."""
+"""Sounds in the user's files: folders and lists of WAV, FLAC and Ogg files, Speech Commands, LibriSpeech, Parquet."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from resnet_jax.data.sources.formats.file_kinds import SOUND_FILES
 from resnet_jax.data.sources.formats.folders import open_folders
 from resnet_jax.data.sources.formats.labels import open_labels
 from resnet_jax.data.sources.formats.options import ReadOptions, label_columns, label_file
+from resnet_jax.data.sources.formats.parquet_sequences import open_parquet_sequences, parquet_files
 from resnet_jax.data.sources.formats.tables import SUFFIXES
 from resnet_jax.data.sources.label_kinds import LabelKind
 from resnet_jax.data.sources.stored import StoredDataset
@@ -36,6 +37,7 @@ def open_audio(
     - a folder of sounds and a file of their labels or transcripts (.csv, .tsv, .jsonl), or that file
     - Speech Commands: class folders, validation_list.txt and testing_list.txt
     - LibriSpeech: folders with *.trans.txt, for transcripts
+    - a .parquet file, or a folder of them; see `open_parquet_sequences`
 
     Args:
       labels: the file of labels, from the current folder or from `path`; None: metadata.csv there, where there are no
@@ -43,7 +45,7 @@ def open_audio(
       label_column, audio_column: of that file; None: the first there of the usual names.
       label_kind: "class", "multi-hot", "targets" or "transcript".
       classes: those that will be chosen; where they are the names of sub-folders, these are classes, not splits.
-      skip_unreadable: go without files that a list names and that are missing.
+      skip_unreadable: go without files that a list names and that are missing, and missing shards.
 
     Raises:
       FileNotFoundError: nothing there.
@@ -62,6 +64,15 @@ def open_audio(
         return open_labels(path if path.is_dir() else path.parent, label_file(path, labels), options)
     if path.is_file() and path.suffix.lower() in SUFFIXES:
         return open_labels(path.parent, path, options)
+    if parquet_files(path):
+        return open_parquet_sequences(
+            path,
+            "audio",
+            label_kind=label_kind,
+            label_column=columns,
+            item_column=audio_column,
+            skip_unreadable=skip_unreadable,
+        )
     if not path.is_dir():
         hint = "; a sound alone has no label: predict takes it" if SOUND_FILES.matches(str(path)) else ""
         raise ValueError(f"{path} is no set of sounds; expected {SOUND_FILES.expected}{hint}")

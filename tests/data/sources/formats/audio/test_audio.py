@@ -3,8 +3,10 @@
 import json
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from sounds import sounds
+from sounds import sounds, wave_bytes
 
 from resnet_jax.data.sources.formats.audio import open_audio
 
@@ -111,10 +113,8 @@ def test_missing_files_are_named_or_skipped(tmp_path):
 
 
 def test_what_is_no_set_of_sounds_is_refused(tmp_path):
-    message = refused(tmp_path / "none", FileNotFoundError)
-    assert message.endswith(
-        "expected a folder of WAV, FLAC or Ogg files, or a .csv, .tsv or .jsonl file that names them"
-    )
+    expected = "expected a folder of WAV, FLAC or Ogg files or of .parquet files, a .parquet, or a .csv, .tsv or .jsonl"
+    assert expected in refused(tmp_path / "none", FileNotFoundError)
     (tmp_path / "empty").mkdir()
     assert "/empty has no sounds; expected a folder of WAV" in refused(tmp_path / "empty")
     sounds(tmp_path / "flat", "a.wav")
@@ -129,8 +129,8 @@ def test_what_is_no_set_of_sounds_is_refused(tmp_path):
     message = refused(tmp_path / "classes")
     assert "has no sounds (.flac, .oga, .ogg, .wav, .wave); 1 file is not read (1 .mp3)" in message
     sounds(tmp_path / "classes", "b/1.wav")
-    expected = "has folders of classes; audio_column='x' is for files of labels; to read one: labels='FILE'"
-    assert refused(tmp_path / "classes", audio_column="x").endswith(expected)
+    message = refused(tmp_path / "classes", audio_column="x")
+    assert "has folders of classes; audio_column='x' is for Parquet files and files of labels; to read" in message
     assert refused(tmp_path, labels="").startswith("labels='': expected a path")
 
 
@@ -140,3 +140,10 @@ def test_identities_follow_contents_and_transcripts(tmp_path):
     one = open_audio(tmp_path, label_kind="transcript").examples("train")
     identity = one.identity(np.arange(2), "contents")
     assert len(set(identity.fingerprints.tolist())) == 2 and len(set(identity.labels.tolist())) == 1
+
+
+def test_sounds_in_a_parquet_file(tmp_path):
+    rows = [{"bytes": wave_bytes([0.1 * i] * 9), "path": f"{i}.wav"} for i in range(2)]
+    pq.write_table(pa.table({"audio": rows, "sentence": ["no", "on"]}), tmp_path / "train.parquet")
+    train = open_audio(tmp_path, label_kind="transcript").examples("train")
+    assert train[1] == (rows[1]["bytes"], "on") and train.classes == ("n", "o")
