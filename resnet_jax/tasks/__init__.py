@@ -11,6 +11,7 @@ from resnet_jax.errors import check_type, described, did_you_mean
 from resnet_jax.tasks.base import BaseTask
 from resnet_jax.tasks.classification import Classification
 from resnet_jax.tasks.detection import Detection
+from resnet_jax.tasks.language_model import LanguageModel
 from resnet_jax.tasks.multilabel import MultiLabel
 from resnet_jax.tasks.protocol import Details, Predictions, Rows, Task, TaskOptions, Term, Terms
 from resnet_jax.tasks.regression import Regression
@@ -19,13 +20,14 @@ from resnet_jax.types import LabelKind
 
 IN_PYTHON = "in Python, pass that task as the argument task"  # a hint of messages
 TASKS: dict[str, Task] = {
-    task.name: task for task in (Classification(), MultiLabel(), Regression(), Segmentation(), Detection())
+    task.name: task
+    for task in (Classification(), MultiLabel(), Regression(), Segmentation(), Detection(), LanguageModel())
 }
 
 __all__ = [
-    "TASKS", "BaseTask", "Classification", "Details", "Detection", "MultiLabel", "Predictions", "Regression", "Rows",
-    "Segmentation", "Task", "TaskOptions", "Term", "Terms", "check_definition", "check_record", "check_task",
-    "get_task", "task_name", "task_of_checkpoint",
+    "TASKS", "BaseTask", "Classification", "Details", "Detection", "LanguageModel", "MultiLabel", "Predictions",
+    "Regression", "Rows", "Segmentation", "Task", "TaskOptions", "Term", "Terms", "check_definition", "check_record",
+    "check_task", "get_task", "task_name", "task_of_checkpoint",
 ]  # fmt: skip
 
 
