@@ -11,8 +11,8 @@ import numpy as np
 
 from resnet_jax.data.sources.class_names import join_names
 from resnet_jax.data.sources.formats.file_kinds import FileKind
-from resnet_jax.data.sources.formats.labels import class_order
 from resnet_jax.data.sources.formats.listing import Listing, list_files, notes_on, subfolders
+from resnet_jax.data.sources.formats.row_labels import class_order
 from resnet_jax.data.sources.formats.splits import shared_folders, split_of
 from resnet_jax.data.sources.image_files import ImageFileSource
 from resnet_jax.errors import composed

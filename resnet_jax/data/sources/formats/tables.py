@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -135,21 +135,29 @@ def read_rows(file: Path, columns: Columns, label_kind: LabelKind = "class") -> 
     if file.suffix.lower() != ".jsonl":
         next(records)  # the names
     for line, record in records:
-        item, split = (_text(file, line, record.get(name)) if name else "" for name in (columns.file, columns.split))
+        item, split = (
+            cell_text(file, line, record.get(name)) if name else "" for name in (columns.file, columns.split)
+        )
         if not item:
             raise ValueError(f"{file}, line {line}: nothing in column {columns.file!r}")
-        values = [record.get(name) for name in columns.label]
-        if label_kind == "multi-hot":
-            values = [int(value) if isinstance(value, bool) else value for value in values]
-        label: str | tuple[str, ...]
-        if label_kind == "multi-hot" and len(values) == 1:
+        yield Row(line, item, row_label(file, line, [record.get(name) for name in columns.label], label_kind), split)
+
+
+def row_label(file: Path, line: int, values: Sequence[Any], label_kind: LabelKind) -> str | tuple[str, ...]:
+    """The label of a row from the values of its label columns; see `Row`.
+
+    Raises:
+      ValueError: a value that is neither text nor a number.
+    """
+    if label_kind == "transcript":
+        return cell_text(file, line, values[0])
+    if label_kind == "multi-hot":
+        values = [int(value) if isinstance(value, bool) else value for value in values]
+        if len(values) == 1:
             names = _names(file, line, values[0])
-            label = tuple(dict.fromkeys(_without_decimals(_text(file, line, name)) for name in names))
-        elif label_kind == "transcript":
-            label = (_text(file, line, values[0]),)
-        else:
-            label = tuple(_without_decimals(_text(file, line, value)) for value in values)
-        yield Row(line, item, label[0] if label_kind in ("class", "transcript") else label, split)
+            return tuple(dict.fromkeys(_without_decimals(cell_text(file, line, name)) for name in names))
+    label = tuple(_without_decimals(cell_text(file, line, value)) for value in values)
+    return label[0] if label_kind == "class" else label
 
 
 def _without_decimals(text: str) -> str:
@@ -182,7 +190,7 @@ def _records(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         raise ValueError(f"{file} has {file.stat().st_size:,} bytes; expected at most {MOST_BYTES:,} of labels")
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
-            yield from (_objects if file.suffix.lower() == ".jsonl" else _table)(file, stream)
+            yield from (object_records if file.suffix.lower() == ".jsonl" else _table)(file, stream)
     except UnicodeDecodeError as error:
         raise ValueError(f"{file} is not UTF-8 text: {error.reason} at byte {error.start:,}") from None
     except (OSError, csv.Error) as error:
@@ -191,11 +199,29 @@ def _records(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _table(file: Path, stream: Any) -> Iterator[tuple[int, dict[str, Any]]]:
     header = stream.readline(2**16)
-    delimiter = "\t" if file.suffix.lower() == ".tsv" else next((c for c in ",;\t" if c in header), ",")
+    delimiter = "\t" if file.suffix.lower() == ".tsv" else delimiter_of(header)
     stream.seek(0)
     reader = csv.reader(stream, delimiter=delimiter, strict=True)
-    names: list[str] = []
-    for values in reader:
+    return table_records(file, ((reader.line_num, values) for values in reader))
+
+
+def delimiter_of(line: str) -> str:
+    """What is between the cells of a .csv file, judged by its first line."""
+    return next((c for c in ",;\t" if c in line), ",")
+
+
+def table_records(
+    file: Path, rows: Iterable[tuple[int, list[str]]], names: Sequence[str] = ()
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Line numbers and values by column, of lines that are not empty.
+
+    Args:
+      names: of the columns; (): they are in the first row, which is the first record too.
+
+    Raises:
+      ValueError: a column is there twice, or a line has another number of values.
+    """
+    for line, values in rows:
         if not any(values):
             continue
         values = [value.strip() for value in values]
@@ -203,11 +229,12 @@ def _table(file: Path, stream: Any) -> Iterator[tuple[int, dict[str, Any]]]:
             raise ValueError(f"{file} has several columns {twice!r}; expected one of a name")
         names = names or values
         if len(values) != len(names):
-            raise ValueError(f"{file}, line {reader.line_num}: {len(values)} values for {len(names)} columns")
-        yield reader.line_num, dict(zip(names, values, strict=True))
+            raise ValueError(f"{file}, line {line}: {len(values)} values for {len(names)} columns")
+        yield line, dict(zip(names, values, strict=True))
 
 
-def _objects(file: Path, stream: Any) -> Iterator[tuple[int, dict[str, Any]]]:
+def object_records(file: Path, stream: Iterable[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Line numbers and JSON objects, of lines that are not empty. Raises ValueError for a line with another value."""
     for number, line in enumerate(stream, 1):
         if not line.strip():
             continue
@@ -220,7 +247,8 @@ def _objects(file: Path, stream: Any) -> Iterator[tuple[int, dict[str, Any]]]:
         yield number, record
 
 
-def _text(file: Path, line: int, value: Any) -> str:
+def cell_text(file: Path, line: int, value: Any) -> str:
+    """A value as text; "" for none. Raises ValueError for one that is neither text nor a number."""
     if value is None:
         return ""
     if isinstance(value, str):
