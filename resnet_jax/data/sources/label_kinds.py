@@ -1,14 +1,14 @@
 """Kinds of labels: one class per example, several classes at once, numbers to predict, or a transcript.
 
 Labels of n examples are int [n] (classes), float32 [n, K]: multi-hot (0 or 1 for each of K classes) or K targets, or
-str [n]: transcripts. A source's `classes` name the columns, or are the characters of transcripts. Dense labels, of
-pixels and boxes, are in `annotations`.
+str [n]: transcripts. A source's `classes` name the columns, or are the tokens of transcripts. Dense labels, of pixels
+and boxes, are in `annotations`.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -18,11 +18,12 @@ from resnet_jax.errors import DataError
 from resnet_jax.types import LabelKind as LabelKind
 
 Label = int | str | np.ndarray | Annotations  # a class, a transcript, float32 [K], a label map (uint8 [H, W]), objects
+BLANK = "<blank>"  # the first token of transcripts: what CTC predicts between characters
 
 
 def count_in_words(kind: LabelKind, count: int) -> str:
-    """The number of a source's classes, targets, characters or tokens: "10 classes", "1 target"."""
-    word = {"targets": "target", "transcript": "character", "next-token": "token"}.get(kind)
+    """The number of a source's classes, targets or tokens: "10 classes", "1 target"."""
+    word = {"targets": "target", "transcript": "token", "next-token": "token"}.get(kind)
     return f"{count} {word}{'s' * (count != 1)}" if word else f"{count} classes"
 
 
@@ -65,15 +66,20 @@ def check_precision(targets: np.ndarray, file: str) -> None:
         raise ValueError(f"{file}: {problem}; expected numbers that float32 distinguishes: subtract an offset")
 
 
-def transcript_ids(text: str, characters: Sequence[str], name: str) -> np.ndarray:
-    """The characters of a transcript, int32 [t]: 1 + the place of each in `characters`, as 0 is the blank of CTC.
+def transcript_tokens(texts: Iterable[str]) -> tuple[str, ...]:
+    """The outputs of a net that writes such transcripts: CTC's blank, and their characters by code point."""
+    return (BLANK, *sorted(set().union(*texts)))
+
+
+def transcript_ids(text: str, tokens: Sequence[str], name: str) -> np.ndarray:
+    """The place in `tokens` of each character of a transcript, int32 [t]; 0, the blank, is none of them.
 
     Raises:
       DataError: another character. The message begins with the example's `name`.
     """
-    places = {character: place for place, character in enumerate(characters, 1)}
+    places = {token: place for place, token in enumerate(tokens)}
     if (other := next((character for character in text if character not in places), None)) is not None:
-        expected = f"one of the {len(places)} characters {join_names(list(map(repr, characters)), 50)}"
+        expected = f"one of {join_names(list(map(repr, tokens[1:])), 50)}"
         raise DataError(f"{name}: the transcript {text[:50]!r} has {other!r}; expected {expected}")
     return np.array([places[character] for character in text], np.int32)
 

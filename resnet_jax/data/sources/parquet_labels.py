@@ -8,7 +8,7 @@ import numpy as np
 
 from resnet_jax.data.sources.formats.arrays import checked_labels, column_names
 from resnet_jax.data.sources.formats.tables import LABEL_COLUMNS, matching
-from resnet_jax.data.sources.label_kinds import LabelKind, check_precision
+from resnet_jax.data.sources.label_kinds import LabelKind, check_precision, transcript_tokens
 from resnet_jax.data.sources.parquet_options import ParquetOptions
 from resnet_jax.errors import composed
 from resnet_jax.extras import extra
@@ -96,11 +96,11 @@ def _class_labels(
 def _transcripts(
     file: str, column: str, values: pa.ChunkedArray, names: tuple[str, ...] | None, known: tuple[str, ...] | None
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """What is spoken, str [n], and its characters."""
+    """What is spoken, str [n], and its tokens."""
     if not is_text(values.type):
         raise ValueError(f"{file}: column {column!r} is {values.type}; expected transcripts (string)")
     texts = [composed(text.strip()) for text in values.to_pylist()]
-    return np.array(texts), tuple(sorted(set("".join(texts)))) if known is None else known
+    return np.array(texts), transcript_tokens(texts) if known is None else known
 
 
 def _multi_hot(

@@ -20,6 +20,7 @@ from resnet_jax.data.sources.label_kinds import (
     label_of,
     strata,
     transcript_ids,
+    transcript_tokens,
 )
 from resnet_jax.data.sources.stored import StoredDataset
 from resnet_jax.data.sources.subsets import RelabelledSource, identify, known_labels, select_classes
@@ -249,14 +250,14 @@ def test_a_constant_target_is_exact(tmp_path):
 def test_targets_are_not_counted_as_classes():
     counts = [count_in_words("targets", 1), count_in_words("targets", 2), count_in_words("multi-hot", 4)]
     assert counts == ["1 target", "2 targets", "4 classes"]
-    assert count_in_words("transcript", 27) == "27 characters" and count_in_words("next-token", 1) == "1 token"
+    assert count_in_words("transcript", 27) == "27 tokens" and count_in_words("next-token", 1) == "1 token"
 
 
 TEXTS = np.array(["no", "", "née", "no"])
 
 
 def spoken(texts=TEXTS):
-    source = ArraySource([b"a", b"b", b"c", b"d"], texts, ("e", "n", "o", "\xe9"), "x")
+    source = ArraySource([b"a", b"b", b"c", b"d"], texts, ("<blank>", "e", "n", "o", "\xe9"), "x")
     return StoredDataset("set", {"train": source})
 
 
@@ -272,10 +273,10 @@ def test_transcripts_in_parts_of_a_split_and_under_the_characters_of_a_net():
     whole = spoken().examples("train")
     parts = spoken().examples("train[training]+train[held-out]")
     assert sorted(parts.labels.tolist()) == sorted(TEXTS.tolist())
-    source = RelabelledSource(whole, ("a", "e", "n", "o", "\xe9"), "transcript")
+    source = RelabelledSource(whole, ("<blank>", "a", "e", "n", "o", "\xe9"), "transcript")
     assert known_labels(source).tolist() == [source[i][1] for i in range(4)] == TEXTS.tolist()
-    with pytest.raises(ValueError, match="unknown classes \xe9; expected those of the net: e, n, o"):
-        RelabelledSource(whole, ("e", "n", "o"), "transcript")
+    with pytest.raises(ValueError, match="unknown classes \xe9; expected those of the net: <blank>, e, n, o"):
+        RelabelledSource(whole, ("<blank>", "e", "n", "o"), "transcript")
     changed = identify(spoken(np.array(["no", "", "nee", "no"])).examples("train"), "contents")
     assert (identify(whole, "contents").labels != changed.labels).tolist() == [False, False, True, False]
 
@@ -288,7 +289,7 @@ def test_transcripts_are_neither_selected_nor_balanced_by_class():
 
 
 def test_ids_of_a_transcript_leave_0_to_the_blank():
-    assert transcript_ids("one", ("e", "n", "o"), "a.wav").tolist() == [3, 2, 1]
-    assert transcript_ids("", ("e",), "a.wav").dtype == np.int32
-    with pytest.raises(DataError, match=r"a.wav: the transcript 'on!' has '!'; expected one of the 3 characters 'e', "):
-        transcript_ids("on!", ("e", "n", "o"), "a.wav")
+    assert transcript_ids("one", transcript_tokens(["no", "e"]), "a.wav").tolist() == [3, 2, 1]
+    assert transcript_ids("", ("<blank>", "e"), "a.wav").dtype == np.int32
+    with pytest.raises(DataError, match=r"a.wav: the transcript 'on!' has '!'; expected one of 'e', 'n', 'o'"):
+        transcript_ids("on!", transcript_tokens(["one"]), "a.wav")

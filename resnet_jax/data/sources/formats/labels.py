@@ -36,7 +36,7 @@ def open_labels(root: Path, file: Path, options: ReadOptions) -> StoredDataset:
     Splits are those of a split column, else of the first folder in the files' names, else all is "train". Classes are
     the labels of "train": numbers in numerical, names in alphabetical order. Several classes of a file are in one
     column (a JSON list, or names with ; or | between them), or in a column of 0 and 1 for each class; targets are
-    numbers in one column or several. The characters of the transcripts of "train" take the place of classes.
+    numbers in one column or several. Those of transcripts are the tokens of "train".
 
     Raises:
       ValueError: the file is corrupted or has no such columns; a file with two labels, or some rows without one;

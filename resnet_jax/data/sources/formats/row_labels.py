@@ -12,7 +12,7 @@ import numpy as np
 
 from resnet_jax.data.sources.class_names import join_names
 from resnet_jax.data.sources.formats.tables import Columns, Row
-from resnet_jax.data.sources.label_kinds import LabelKind, check_precision
+from resnet_jax.data.sources.label_kinds import LabelKind, check_precision, transcript_tokens
 
 LARGEST = float(np.finfo(np.float32).max)
 TRUTH = {"1": 1.0, "true": 1.0, "yes": 1.0, "0": 0.0, "false": 0.0, "no": 0.0}
@@ -33,14 +33,14 @@ def class_order(names: set[str]) -> tuple[str, ...]:
 
 
 def classes_of(file: Path, columns: Columns, rows: Sequence[Row], label_kind: LabelKind) -> tuple[str, ...]:
-    """Names of the classes or targets, or characters of the transcripts.
+    """Names of the classes or targets, or tokens of the transcripts.
 
     Raises ValueError for values that name no classes.
     """
     if label_kind == "targets" or (label_kind == "multi-hot" and len(columns.label) > 1):
         return columns.label
     if label_kind == "transcript":
-        return tuple(sorted(set("".join(str(row.label) for row in rows))))
+        return transcript_tokens(str(row.label) for row in rows)
     column = columns.label[0]
     names = {name for row in rows for name in ([row.label] if isinstance(row.label, str) else row.label) if name}
     if not names and label_kind == "multi-hot":

@@ -100,7 +100,7 @@ def test_transcripts(tmp_path):
     data = opened(tmp_path, "audio", label_kind="transcript")
     train, validation = data.examples("train"), data.examples("validation")
     assert [train[i] for i in range(4)] == list(zip(SOUNDS, ["ONE TWO", "TWO", "CAF\xc9", ""], strict=True))
-    assert train.classes == validation.classes == (" ", "A", "C", "E", "F", "N", "O", "T", "W", "\xc9")
+    assert train.classes == validation.classes == ("<blank>", " ", "A", "C", "E", "F", "N", "O", "T", "W", "\xc9")
     assert validation[0] == (SOUNDS[0], "NEXT")  # its X is reported by the loader
     assert data.notes == (f"split 'test' is not used: {tmp_path}/test.parquet has no labels",)
     assert len(data.examples("train[held-out]")) >= 1

@@ -14,6 +14,7 @@ from resnet_jax.data.sources.formats.file_kinds import SOUNDS
 from resnet_jax.data.sources.formats.listing import is_shown
 from resnet_jax.data.sources.formats.splits import split_in
 from resnet_jax.data.sources.image_files import ImageFileSource
+from resnet_jax.data.sources.label_kinds import transcript_tokens
 from resnet_jax.data.sources.stored import LazySplit, StoredDataset
 from resnet_jax.errors import composed
 
@@ -46,7 +47,7 @@ def open_transcripts(path: Path, files: list[Path], *, skip_missing: bool = Fals
     """
     splits, subsets = _splits(path, files)
     parts = {split: _read(split_files) for split, split_files in splits.items()}
-    characters = tuple(sorted({character for one in parts["train"] for character in one.text}))
+    tokens = transcript_tokens(one.text for one in parts["train"])
     notes = [f"split {split!r}: {join_names(folders, 5)}" for split, folders in subsets.items() if folders]
     stored = {}
     for split, utterances in parts.items():
@@ -54,7 +55,7 @@ def open_transcripts(path: Path, files: list[Path], *, skip_missing: bool = Fals
         if missing and skip_missing:
             notes.append(f"{missing:,} of {len(utterances):,} sounds of {split!r} are missing")
         count = len(utterances) - missing * skip_missing
-        stored[split] = LazySplit(count, partial(_source, path, split, utterances, characters, skip_missing))
+        stored[split] = LazySplit(count, partial(_source, path, split, utterances, tokens, skip_missing))
     return StoredDataset(str(path), stored, tuple(notes))
 
 
@@ -105,15 +106,15 @@ def _read(files: list[Path]) -> list[Utterance]:
 
 
 def _source(
-    root: Path, split: str, utterances: list[Utterance], characters: tuple[str, ...], skip_missing: bool
+    root: Path, split: str, utterances: list[Utterance], tokens: tuple[str, ...], skip_missing: bool
 ) -> ImageFileSource:
     if not skip_missing and (missing := [one for one in utterances if one.path is None]):
         problem = f"{len(missing):,} of {len(utterances):,} sounds of {split!r} are missing"
         raise ValueError(f"{missing[0].place}: {problem}, this the first; go without: skip_unreadable=True")
-    known = set(characters)
+    known = set(tokens)
     for one in utterances:
         if other := next((character for character in one.text if character not in known), None):
             raise ValueError(f"{one.place}: the transcript has {other!r}, which no transcript of 'train' has")
     present = [(one.path, one.text) for one in utterances if one.path is not None]
     labels = np.array([text for _, text in present], np.str_)
-    return ImageFileSource([path for path, _ in present], labels, characters, str(root))
+    return ImageFileSource([path for path, _ in present], labels, tokens, str(root))

@@ -82,7 +82,7 @@ def test_a_list_of_transcripts(tmp_path, name):
     data = open_audio(tmp_path, label_kind="transcript")
     train = data.examples("train")
     assert train.labels.tolist() == ["no, née 1.0", "one"] and train.labels.dtype.kind == "U"
-    assert train.classes == tuple(sorted(set("no, née 1.0one")))
+    assert train.classes == ("<blank>", *sorted(set("no, née 1.0one")))
     assert data.examples("test").classes == train.classes and data.examples("test")[0][1] == "non"
 
 
@@ -146,4 +146,4 @@ def test_sounds_in_a_parquet_file(tmp_path):
     rows = [{"bytes": wave_bytes([0.1 * i] * 9), "path": f"{i}.wav"} for i in range(2)]
     pq.write_table(pa.table({"audio": rows, "sentence": ["no", "on"]}), tmp_path / "train.parquet")
     train = open_audio(tmp_path, label_kind="transcript").examples("train")
-    assert train[1] == (rows[1]["bytes"], "on") and train.classes == ("n", "o")
+    assert train[1] == (rows[1]["bytes"], "on") and train.classes == ("<blank>", "n", "o")
