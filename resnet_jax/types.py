@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -48,6 +48,8 @@ class Preprocess:
     - `preprocess.image(image)` resizes and crops one of them, and stays in uint8.
     - `preprocess(images)` normalises uint8 images that have their size already, and does nothing else.
     """
+
+    kind: ClassVar[DataKind] = "images"
 
     image_size: int  # side of the square crop, pixels
     resize: int  # the shorter side before the crop, pixels; see `crop_mode`

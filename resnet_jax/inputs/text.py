@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, get_args
@@ -10,11 +10,11 @@ from typing import Any, ClassVar, Literal, Self, get_args
 import numpy as np
 
 from resnet_jax.data.texts.characters import CharacterTokenizer
-from resnet_jax.data.texts.padding import pad_texts
 from resnet_jax.data.texts.vocabulary import END, Vocabulary
 from resnet_jax.data.texts.words import Split, WordTokenizer
 from resnet_jax.errors import DataError, described
-from resnet_jax.types import Batch
+from resnet_jax.inputs.protocol import BaseSequence
+from resnet_jax.types import Batch, DataKind
 
 Tokens = Literal["characters", "words"]
 # UTF-8, a text, the file of a text, or ids that were read already (windows of a long text).
@@ -23,7 +23,7 @@ VDCNN, OF_DATA = "vdcnn", "data"  # vocabularies by name
 
 
 @dataclass(frozen=True)
-class TextPreprocess:
+class TextPreprocess(BaseSequence):
     """Turns texts into a net's input: ids of their characters or words.
 
     With `fixed_length` every text has this number of ids: longer ones are cut, shorter ones padded with id 0, and the
@@ -40,7 +40,8 @@ class TextPreprocess:
     fixed_length: int | None = None
     next_token: bool = False
 
-    kind: ClassVar[str] = "text"
+    kind: ClassVar[DataKind] = "text"
+    dtype: ClassVar[Any] = np.int32
 
     def __post_init__(self) -> None:
         if self.fixed_length is not None and self.fixed_length < 1:
@@ -136,28 +137,13 @@ class TextPreprocess:
         """The batch as the net takes it, on the device: without lengths where padding counts. Traced."""
         return batch if self.fixed_length is None else {key: x for key, x in batch.items() if key != "lengths"}
 
-    def input_shape(self, length: int) -> tuple[int, ...]:
-        """The shape of an input without the batch: of tokens."""
+    def spatial_shape(self, length: int) -> tuple[int, ...]:
         return (length,)
 
     def model_options(self) -> dict[str, Any]:
         """Options of `create_model` that follow from the texts."""
         size = len(self.tokenizer.vocabulary)
         return {"vocabulary_size": size} | ({"num_classes": size} if self.next_token else {})
-
-    def batch(self, items: Sequence[TextItem]) -> tuple[np.ndarray, np.ndarray | None]:
-        """Texts as a net's input: tokens int32 [N, L], and lengths int32 [N] (None: padding counts).
-
-        Raises:
-          TypeError: a single text instead of several.
-          ValueError: no texts. `DataError` as `read` does.
-        """
-        if isinstance(items, bytes | str | Path):
-            raise TypeError(f"expected a list of texts, got {described(items)}; [text] is a list of one")
-        if not len(items):
-            raise ValueError("expected at least one text, got none")
-        padded = pad_texts([self.read(item, f"text {number}").tolist() for number, item in enumerate(items)])
-        return padded.tokens, None if self.fixed_length is not None else padded.lengths
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of ids, for people; padding has none. Raises ValueError for an id outside the vocabulary."""

@@ -24,6 +24,10 @@ class ShuffleSampler:
         # Two epochs: readers that work ahead cross from one into the next.
         self._epoch = lru_cache(maxsize=2)(lambda e: np.random.default_rng((seed, e)).permutation(num_examples))
 
+    def epoch(self, number: int) -> np.ndarray:
+        """Indices of all examples in the order of an epoch: int [n]."""
+        return self._epoch(number)
+
     def batch(self, step: int) -> np.ndarray:
         """Indices of the examples of batch `step`: int [batch_size]."""
         first = step % self._per_epoch * self._batch_size
@@ -51,6 +55,36 @@ class BalancedSampler(ShuffleSampler):
         super().__init__(len(labels), seed, batch_size)
         members = [np.flatnonzero(labels == label) for label in np.unique(labels[labels >= 0])]
         self._epoch = lru_cache(maxsize=2)(_balanced_epochs(members, len(labels), seed))
+
+
+class BucketSampler(ShuffleSampler):
+    """The batches of another sampler's epochs, with examples of similar length together.
+
+    An epoch has the same examples. They are put in order of their bucket and cut into batches, which come in a random
+    order. With `keeps_last` the rest that does not fill a batch makes one too, filled up with -1.
+    """
+
+    def __init__(
+        self, epochs: ShuffleSampler, buckets: np.ndarray, seed: int, batch_size: int, *, keeps_last: bool = False
+    ) -> None:
+        """`buckets`: int [n], that of each example."""
+        count = len(buckets)
+        self._per_epoch = epoch_steps(count, batch_size, keeps_last=keeps_last)
+        self._batch_size, total = batch_size, self._per_epoch * batch_size
+
+        def bucketed(epoch: int) -> np.ndarray:
+            order = epochs.epoch(epoch)[:total]
+            order = order[np.argsort(buckets[order], kind="stable")]
+            rest = np.full(total - len(order), -1, order.dtype)
+            batches = np.concatenate([order, rest]).reshape(-1, batch_size)
+            return batches[np.random.default_rng((seed, epoch, 2)).permutation(len(batches))].ravel()
+
+        self._epoch = lru_cache(maxsize=2)(bucketed)
+
+
+def epoch_steps(num_examples: int, batch_size: int, *, keeps_last: bool = False) -> int:
+    """Batches of an epoch: those that are full, or with `keeps_last` all."""
+    return -(-num_examples // batch_size) if keeps_last else num_examples // batch_size
 
 
 def _balanced_epochs(members: list[np.ndarray], length: int, seed: int) -> Callable[[int], np.ndarray]:
