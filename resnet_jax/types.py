@@ -165,7 +165,7 @@ class Preprocess:
 class _Pretrained(NamedTuple):
     model: nn.Module
     variables: Variables
-    preprocess: Preprocess
+    preprocess: Preprocess  # of a net of series, sound or text an `inputs.SequencePreprocess`
     name: str
 
 

@@ -15,7 +15,7 @@ MODEL_PARTS = tuple(f"models.{part}" for part in PARTS)
 BLOCKS = ("deprecated", "initializers", "layers", "context", "protocols")
 BLOCK_BASE = tuple(f"models.{name}" for name in BLOCKS)
 BELOW_RUNS = (
-    *("ops", "metrics", "models", "data", "weights", "tasks", "training"),
+    *("ops", "metrics", "models", "inputs", "data", "weights", "tasks", "training"),
     *("checkpoints", "distributed", "evaluation", "analysis"),
 )
 INSIDE_RUNS = ("runs.files", "runs.planning", "runs.starting")
@@ -92,7 +92,7 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     ),
     "models.inspect": ("types", "ops", "models.options", "models.registry", "models.resnet"),
     "models": (*BASE, "ops", "models"),
-    "data": (*BASE, "images", "ops", "data"),
+    "data": (*BASE, "images", "inputs", "ops", "data"),
     "inputs": (*("types", "errors", "files", "ops", "audio"), "data.texts", "inputs"),
     "weights": (*BASE, "models", "weights"),
     "weights.sources": (*BASE, "models.published", "weights.readers", "weights.sources"),
@@ -104,7 +104,7 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     "training.step": ("errors", "types", "models.options", "training"),
     "steps": ("types", "metrics", "tasks.classification", "tasks.losses", "training"),
     "distributed": (*BASE, "distributed"),
-    "checkpoints": (*BASE, "distributed", "checkpoints"),
+    "checkpoints": (*BASE, "distributed", "inputs", "checkpoints"),
     "evaluation": (*BASE, "metrics", "tasks", "training", "images", "data", "distributed", "evaluation"),
     "evaluation.features": ("errors", "files", "types", "models", "evaluation"),
     "runs.files": (*BASE, "config", *BELOW_RUNS, "runs.files"),

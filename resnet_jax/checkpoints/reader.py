@@ -13,7 +13,7 @@ import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,6 +26,7 @@ from resnet_jax.checkpoints.checksums import FILE, named_leaves, read_checksums,
 from resnet_jax.checkpoints.silence import quiet_orbax
 from resnet_jax.errors import CorruptedCheckpoint, MissingChecksums, RemovedCheckpoint, described
 from resnet_jax.files import expanded
+from resnet_jax.inputs import SequencePreprocess, preprocess_of
 from resnet_jax.types import Preprocess
 
 FORMAT = 2  # 1 had no checksums; it can be read
@@ -49,10 +50,11 @@ class Checkpoint:
         return int(self.path.name)
 
     @property
-    def preprocess(self) -> Preprocess:
-        numbers = self.metadata["preprocess"]
-        source = numbers.get("source") or "the run that wrote the checkpoint"
-        return Preprocess(**numbers | {"mean": tuple(numbers["mean"]), "std": tuple(numbers["std"]), "source": source})
+    def preprocess(self) -> Preprocess | SequencePreprocess:
+        how = preprocess_of(self.metadata["preprocess"])
+        if isinstance(how, Preprocess):
+            return replace(how, source=how.source or "the run that wrote the checkpoint")
+        return how
 
     def state(self, like: State) -> State:
         """The arrays (NumPy) in the structure of `like`, a TrainState.

@@ -14,6 +14,7 @@ from resnet_jax.config.io import (
 )
 from resnet_jax.config.schema import (
     DEFAULT_WARMUP,
+    AudioConfig,
     CheckpointConfig,
     Config,
     DataConfig,
@@ -24,10 +25,13 @@ from resnet_jax.config.schema import (
     OptimConfig,
     Place,
     ResumeConfig,
+    SeriesConfig,
+    TextConfig,
     TrainConfig,
 )
 
 __all__ = [
+    "AudioConfig",
     "CheckpointConfig",
     "Config",
     "DEFAULT_WARMUP",
@@ -41,6 +45,8 @@ __all__ = [
     "Place",
     "ResumeConfig",
     "SIDE",
+    "SeriesConfig",
+    "TextConfig",
     "TrainConfig",
     "argument",
     "changes",

@@ -96,7 +96,11 @@ def _check_distributed(config: DistributedConfig) -> None:
 
 def _check_ranges(group: str, config: Any) -> None:
     for field in dataclasses.fields(config):
-        _check_range(f"{group}.{field.name}", getattr(config, field.name), field.metadata.get("valid"))
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            _check_ranges(f"{group}.{field.name}", value)
+        else:
+            _check_range(f"{group}.{field.name}", value, field.metadata.get("valid"))
 
 
 def _check_range(name: str, value: Any, valid: Valid | None) -> None:

@@ -59,6 +59,7 @@ def class_weight(text: str) -> tuple[str, float]:
     return name, float(weight)
 
 
+FRAME = Valid(lambda value: 0.001 <= value <= 1, "at least 0.001 and at most 1 second")
 POSITIVE = Valid(lambda value: 0 < value <= LARGEST, f"more than 0, at most {LARGEST:,}")
 COUNT = between(1, LARGEST)
 NOT_NEGATIVE = between(0, LARGEST)

@@ -18,6 +18,7 @@ from resnet_jax.config.fields import (
     DEVIATIONS,
     EPOCHS,
     FACTOR,
+    FRAME,
     JITTER,
     NOT_NEGATIVE,
     PIXELS,
@@ -28,6 +29,7 @@ from resnet_jax.config.fields import (
     SEED,
     SHARE,
     THREADS,
+    between,
     option,
 )
 
@@ -80,10 +82,68 @@ class InitConfig:
 
 
 @dataclass(frozen=True)
+class SeriesConfig:
+    """Time series: files .ts, .tsv, .csv and .npz."""
+
+    normalise: Literal["each", "train", "none"] = option(
+        "each", "each: every series to mean 0 and deviation 1; train: by numbers of the training series; none"
+    )
+    missing: Literal["error", "linear"] = option("error", "missing values inside a series; linear: interpolate")
+
+
+@dataclass(frozen=True)
+class AudioConfig:
+    """Sounds: files WAV, FLAC and OGG (extra `audio`)."""
+
+    sample_rate: int = option(16000, "Hz; files with another are resampled", between(1000, 384_000))
+    seconds: float | None = option(
+        None, "length of every clip, which is cut or padded with silence", POSITIVE, none="each its own"
+    )
+    front_end: Literal["waveform", "log_mel", "mfcc"] | None = option(
+        None, "what the net gets of a sound", none="waveform for nets of waveforms, log_mel for others"
+    )
+    window: float = option(0.025, "of spectrograms: seconds of a frame", FRAME)
+    hop: float = option(0.01, "of spectrograms: seconds from frame to frame", FRAME)
+    bands: int = option(64, "of spectrograms: mel bands", between(1, 1024))
+    coefficients: int = option(40, "of MFCC: coefficients", between(1, 1024))
+    low: float = option(0.0, "of spectrograms: lowest frequency, Hz", NOT_NEGATIVE)
+    high: float | None = option(None, "of spectrograms: highest frequency, Hz", POSITIVE, none="half the sample rate")
+    convention: Literal["torchaudio", "librosa"] = option("torchaudio", "whose mel filters and padding")
+    normalise: Literal["each", "train", "none"] | None = option(
+        None,
+        "each: every example, per band; train: by numbers of the training spectrograms; none",
+        none="train for spectrograms, each for waveforms",
+    )
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """Texts: files .txt, .csv, .tsv, .jsonl."""
+
+    tokens: Literal["characters", "words"] = option("characters", "what the net reads")
+    length: int | None = option(
+        None, "tokens of every text, which is cut or padded, and padding counts; of language models: of a window",
+        COUNT, none="each its own"
+    )  # fmt: skip
+    vocabulary: Annotated[str, "vdcnn|data|FILE"] | None = option(
+        None,
+        "the 69 characters of VDCNN, the tokens of the training texts, or a file with a token a line",
+        none="vdcnn for characters of a classifier, else data",
+    )
+    most: int | None = option(None, "with the vocabulary data: its size at most", COUNT, none="all tokens")
+    least_count: int = option(1, "with the vocabulary data: rarer tokens are unknown", COUNT)
+    lowercase: bool | None = option(None, "put texts into lower case", none="with vdcnn")
+    split: Literal["words", "spaces"] = option("words", "with words: at spaces and signs, or at spaces alone")
+
+
+@dataclass(frozen=True)
 class DataConfig:
     """Images: a TFDS classification set by name, or your own at a path."""
 
     name: str = option("digits", 'a TFDS dataset; "digits" and "scenes" come with the package')
+    kind: Literal["images", "series", "audio", "text"] | None = option(
+        None, "what the data holds; a net of images takes audio as spectrograms", none="what the net takes"
+    )
     path: Place | None = option(
         None, "your images instead: a folder of them, of IDX or Parquet files; .npz or .parquet"
     )
@@ -122,6 +182,10 @@ class DataConfig:
     classes: tuple[str, ...] | None = option(None, "only these classes, in this order", CLASSES, none="all")
     per_class: int | None = option(
         None, "greatest number of training images of each class; the first are taken", COUNT, none="all"
+    )
+    buckets: int = option(4, "sequences: greatest number of lengths to which batches are padded", between(1, 64))
+    last_batch: Literal["drop", "keep"] = option(
+        "drop", "sequences: the rest of an epoch that does not fill a batch; keep: train on it too"
     )
     balance: bool = option(False, "serve each class equally often: images of rare ones are repeated")
     channels: Literal[1, 3] | None = option(
@@ -164,13 +228,16 @@ class DataConfig:
     std: tuple[float, ...] | None = option(
         None, "standard deviation per channel, of values in [0, 1]", DEVIATIONS, none="as init.from, or the images' own"
     )
+    series: SeriesConfig = field(default_factory=SeriesConfig)
+    audio: AudioConfig = field(default_factory=AudioConfig)
+    text: TextConfig = field(default_factory=TextConfig)
 
 
 @dataclass(frozen=True)
 class OptimConfig:
     """Optimiser, schedule and loss."""
 
-    optimizer: Literal["sgd", "adamw"] = option("sgd", "SGD with momentum, or AdamW")
+    optimizer: Literal["sgd", "adamw"] = option("sgd", "SGD with momentum, or AdamW (Adam with weight_decay 0)")
     peak_lr: float = option(0.1, "highest learning rate; at lr_reference_batch images a step where that is set", RATE)
     lr_reference_batch: int | None = option(
         None, "scale peak_lr by batch_size / this", COUNT, none="peak_lr is absolute"
@@ -205,6 +272,7 @@ class OptimConfig:
     nesterov: bool = option(False, "with sgd: Nesterov's momentum")
     b1: float = option(0.9, "with adamw: decay of the mean gradient", SHARE)
     b2: float = option(0.999, "with adamw: decay of the mean squared gradient", SHARE)
+    eps: float = option(1e-8, "with adamw: added to the root of the mean squared gradient; Keras has 1e-7", RATE)
     weight_decay: float = option(5e-4, "decay of the kernels", NOT_NEGATIVE)
     decay_all: bool = option(False, "decay norms and biases too, as the paper")
     class_weights: Literal["balanced"] | tuple[ClassWeight, ...] | None = option(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from resnet_jax.data.augment.audio import make_audio_augment
 from resnet_jax.data.augment.dense import make_dense_augment
@@ -20,7 +20,8 @@ from resnet_jax.data.sources.label_kinds import compact
 from resnet_jax.data.sources.protocols import Dataset, DataSource
 from resnet_jax.data.sources.subsets import RelabelledSource, dense_kind, relabel, select_classes
 from resnet_jax.errors import DataError, UnreadableImage
-from resnet_jax.types import LabelKind
+from resnet_jax.inputs import SequencePreprocess
+from resnet_jax.types import DataKind, LabelKind
 
 __all__ = [
     "TEST_SPLITS",
@@ -59,6 +60,8 @@ def open_dataset(
     annotations: str | tuple[str, ...] | None = None,
     masks: str | None = None,
     skip_invalid: bool = False,
+    kind: DataKind = "images",
+    missing: Literal["error", "linear"] = "error",
 ) -> Dataset:
     """The TFDS dataset `name`, or what lies at `path`: a folder of images, of IDX or Parquet files, an .npz.
 
@@ -68,12 +71,30 @@ def open_dataset(
         `formats.open_path`.
       annotations, masks, skip_invalid: of data at a path with label_kind "pixels" or "boxes"; see
         `formats.dense.open_dense`.
+      kind: what it holds: images, or the files of `formats.series`, `formats.audio` or `formats.texts`.
+      missing: of series; see `formats.series.open_series`.
 
     Raises:
       FileNotFoundError, ValueError: it is not there or cannot be understood; see `formats.open_path`, `tfds.open_tfds`.
     """
     # Imported when called: neither a folder of images nor the digits need TFDS, nor one of them the other's packages.
     _check_dense_options(label_kind, annotations=annotations, masks=masks)
+    if kind != "images":
+        from resnet_jax.data.sources.sequences import open_sequences
+
+        return open_sequences(
+            kind,
+            name,
+            path=path,
+            data_dir=data_dir,
+            labels=labels,
+            label_column=label_column,
+            input_column=image_column,
+            label_kind=label_kind,
+            classes=classes,
+            skip_unreadable=skip_unreadable,
+            missing=missing,
+        )
     if path is not None and (label_kind == "pixels" or label_kind == "boxes"):
         from resnet_jax.data.sources.formats.dense import open_dense
 
@@ -145,6 +166,9 @@ def open_loader(
     skip_unreadable: bool = False,
     max_boxes: int | None = None,
     skip_invalid: bool = False,
+    preprocess: SequencePreprocess | None = None,
+    buckets: int = 4,
+    keeps_last: bool = False,
 ) -> Loader:
     """The loader of a split: in memory, or (with `image_size`) streaming, decoded and cropped as it is needed.
 
@@ -161,6 +185,8 @@ def open_loader(
       known_classes: the classes of a trained net, whose labels the examples get, by name.
       label_kind: of these labels; None: not known.
       max_boxes, skip_invalid: of dense labels; see `DenseLoader`.
+      preprocess: of series, sounds or texts, which the dataset then holds.
+      buckets, keeps_last: of these; see `SequenceLoader`.
 
     Raises:
       UnreadableImage: an image that cannot be read (a streaming loader raises it when the image is served).
@@ -169,6 +195,12 @@ def open_loader(
     source = open_examples(dataset, split, class_names, classes, per_class, skip_unreadable=skip_unreadable)
     if known_classes is not None and known_classes != source.classes:
         source = RelabelledSource(source, known_classes, label_kind)
+    if preprocess is not None:
+        from resnet_jax.data.loading.sequences import SequenceLoader
+
+        return SequenceLoader(
+            source, preprocess, buckets, keeps_last, threads=threads, skip_unreadable=skip_unreadable
+        )  # fmt: skip
     if dense_kind(source) is not None:
         from resnet_jax.data.loading.dense import open_dense_loader
 

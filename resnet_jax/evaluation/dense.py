@@ -41,7 +41,7 @@ def predict_dense(
       ValueError: no image could be read.
     """
     state = parallel.replicate(TrainState.from_variables(net.variables, optax.identity(), jax.random.key(0)))
-    step = parallel.map(forward_step(net.model, task.predictions, prepare=net.preprocess))
+    step = parallel.map(forward_step(net.model, task.predict_batch, takes_batch=True, prepare=net.preprocess))
     indices: list[int] = []
     sown: dict[str, Metric] = {}
     for forward in in_flight(step, state, parallel.prefetch(loader.eval_batches(batch_size))):

@@ -89,7 +89,7 @@ def predict_views(
       ValueError: no image could be read.
     """
     state = parallel.replicate(TrainState.from_variables(net.variables, optax.identity(), jax.random.key(0)))
-    step = parallel.map(forward_step(net.model, task.predictions, prepare=net.preprocess))
+    step = parallel.map(forward_step(net.model, task.predict_batch, takes_batch=True, prepare=net.preprocess))
     indices: list[int] = []
     labels: list[Any] = []
     counts: list[int] = []  # views of each image

@@ -25,7 +25,8 @@ def preprocess_of(record: Mapping[str, Any]) -> Preprocess | SequencePreprocess:
     """
     kind = record.get("kind", "images")
     if kind == "images":
-        return Preprocess(**{name: tuple(value) if isinstance(value, list) else value for name, value in record.items()})
+        values: dict[str, Any] = {name: tuple(x) if isinstance(x, list) else x for name, x in record.items()}
+        return Preprocess(**values)
     if kind not in KINDS:
         raise ValueError(f"expected a preprocessing of {', '.join(KINDS)}, got {kind!r}; {did_you_mean(kind, KINDS)}")
     preprocess: SequencePreprocess = KINDS[kind].restored(record)

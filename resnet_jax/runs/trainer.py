@@ -53,6 +53,7 @@ from resnet_jax.runs.starting.warm_start import (
     warm_start,
 )
 from resnet_jax.tasks import Task
+from resnet_jax.types import Preprocess
 
 __all__ = ["Diverged", "OutOfMemory", "PeerFailed", "Preempted", "SaveFailed", "SetupError", "train"]
 
@@ -187,7 +188,8 @@ def _warm_start(source: str, plan: RunPlan) -> tuple[RunPlan, WarmStart]:
                     task=plan.task,
                 )
                 plan = adopt_preprocess(replace(plan, task=begin.task or plan.task), begin.preprocess)
-                if (channels := len(plan.preprocess.mean)) != plan.train.image_shape[-1]:
+                how = plan.preprocess
+                if isinstance(how, Preprocess) and (channels := len(how.mean)) != plan.train.image_shape[-1]:
                     problem = f"{public_address(source)} normalises {channels} channels, and these images have"
                     raise ValueError(f"{problem} {plan.train.image_shape[-1]}; set --data.mean and --data.std")
             except (ValueError, OSError) as error:
@@ -223,7 +225,7 @@ def _open(config: Config, task: Task | None, signals: Signals, stack: ExitStack)
         check_installed("grain")
     parallel = Parallel(config.train.parallel)
     check_split(config, len(parallel.devices), parallel.share[1])
-    check_values_per_channel(config, plan.model, plan.train.image_shape, len(parallel.devices))
+    check_values_per_channel(config, plan.model, plan.train, len(parallel.devices))
     if config.train.deterministic:
         check_deterministic(parallel.devices[0].platform, os.environ.get("XLA_FLAGS", ""))
     if processes.is_first():

@@ -11,7 +11,7 @@ import numpy as np
 
 from resnet_jax.models.registry import create_model
 from resnet_jax.tasks.protocol import Details, ImageReader, LabelledSource, Predictions, Rows, Task, TaskOptions
-from resnet_jax.types import Array, LabelKind
+from resnet_jax.types import Array, Batch, LabelKind
 
 
 class BaseTask:
@@ -34,6 +34,9 @@ class BaseTask:
 
     def predictions(self, outputs: Any) -> dict[str, Array]:
         return {"output": outputs.logits}
+
+    def predict_batch(self, outputs: Any, batch: Batch) -> dict[str, Array]:
+        return self.predictions(outputs)
 
     def average(self, predictions: Sequence[Rows]) -> Rows:
         return {name: np.mean([one[name] for one in predictions], axis=0) for name in predictions[0]}

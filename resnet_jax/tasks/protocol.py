@@ -133,6 +133,10 @@ class Task(Protocol):
         """Arrays with a row per example, for evaluation and `predict`. Traced."""
         ...
 
+    def predict_batch(self, outputs: Any, batch: Batch) -> dict[str, Array]:
+        """The same for a batch, whose lengths or tokens predictions may need; `predictions` by default. Traced."""
+        ...
+
     def average(self, predictions: Sequence[Rows]) -> Rows:
         """The mean prediction over views of the same examples, or over nets."""
         ...

@@ -76,7 +76,7 @@ class Forward(NamedTuple):
 Totals = Callable[[Any, Any, Batch, dict[str, Array]], tuple[dict[str, Array], Aux]]
 Gradient = Callable[[Any, Any, Batch, dict[str, Array]], Gradients]
 MeanGradient = Callable[[TrainState, Batch, dict[str, Array]], tuple[Any, Any, dict[str, Metric]]]
-Prepare = Callable[[Array], Array] | None
+Prepare = Any  # (images) -> the net's input; or with a method `prepare`, of the whole batch; or None
 
 
 def training_pass(
@@ -292,23 +292,25 @@ def step_rngs(dropout: Array, drop_path: Array) -> dict[str, Array]:
 
 def forward_step(
     model: nn.Module,
-    predictions: Callable[[Any], dict[str, Array]],
+    predictions: Callable[..., dict[str, Array]],
     *,
     axis_name: str | None = "data",
     prepare: Prepare = None,
+    takes_batch: bool = False,
 ) -> Callable[[TrainState, Batch], Forward]:
     """step(state, batch) -> Forward: the one evaluation step, with running statistics and no randomness.
 
-    `predictions` is a task's: outputs -> arrays with a row per example. `prepare` makes the net's input from
-    `batch["image"]` on the device (a `Preprocess`); None: it is that already.
+    `predictions` is a task's: outputs -> arrays with a row per example; or with `takes_batch` its `predict_batch`, of
+    outputs and batch. `prepare` makes the net's input on the device, of `batch["image"]` (a `Preprocess`) or of the
+    batch (a `SequencePreprocess`); None: it is that already.
     """
     check_model(model)
 
     def step(state: TrainState, batch: Batch) -> Forward:
-        batch = complete(batch, axis_name)
-        outputs, metrics = forward(model, state, batch, prepare)
+        batch = prepared(complete(batch, axis_name), prepare)
+        outputs, metrics = forward(model, state, batch, None)
         beside = {name: x for name, x in batch.items() if name not in ("image", "index")}
-        rows = predictions(outputs), beside
+        rows = predictions(outputs, batch) if takes_batch else predictions(outputs), beside
         if axis_name is not None:
             rows, metrics = lax.all_gather(rows, axis_name, tiled=True), reduce(metrics, axis_name)
         return Forward(*rows, metrics)
@@ -318,9 +320,17 @@ def forward_step(
 
 def forward(model: nn.Module, state: TrainState, batch: Batch, prepare: Prepare) -> tuple[Any, dict[str, Metric]]:
     """The model's outputs at inference, and the metrics that its modules have sown."""
-    images = batch["image"] if prepare is None else prepare(batch["image"])
-    if prepare is not None and "size" in batch:
-        images = zero_padding(images, batch["size"])
+    batch = prepared(batch, prepare)
     inputs = batch_inputs(model, batch, train=False)
-    outputs, sown = model.apply(state.variables, images, train=False, mutable=[*SOWN], **inputs)
+    outputs, sown = model.apply(state.variables, batch["image"], train=False, mutable=[*SOWN], **inputs)
     return outputs, sown_metrics(sown, batch["mask"])
+
+
+def prepared(batch: Batch, prepare: Prepare) -> dict[str, Array]:
+    """The batch with the net's input in the place of what was read."""
+    if prepare is None:
+        return dict(batch)
+    if (of_batch := getattr(prepare, "prepare", None)) is not None:
+        return dict(of_batch(batch))
+    images = prepare(batch["image"])
+    return {**batch, "image": zero_padding(images, batch["size"]) if "size" in batch else images}

@@ -108,13 +108,14 @@ def adamw(
     *,
     b1: float = 0.9,
     b2: float = 0.999,
+    eps: float = 1e-8,
     weight_decay: float = 0.0,
     decay_all: bool = False,
     clip_norm: float | None = None,
 ) -> optax.GradientTransformation:
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019); options are as for `sgd`."""
     mask = None if decay_all else kernels
-    return optax.chain(_clip(clip_norm), optax.adamw(learning_rate, b1, b2, weight_decay=weight_decay, mask=mask))
+    return optax.chain(_clip(clip_norm), optax.adamw(learning_rate, b1, b2, eps, weight_decay=weight_decay, mask=mask))
 
 
 def match_path(pattern: str) -> PathPredicate:

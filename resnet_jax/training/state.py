@@ -65,7 +65,7 @@ class TrainState:
 
         Args:
           key: `threefry_key` is applied to it.
-          sample: images [N, H, W, C]; only their shape and dtype count.
+          sample: images [N, H, W, C], or another input of the net; only its shape and dtype count.
           ema: whether the state has averaged weights, which start as copies (see `make_train_step`).
 
         Raises:
@@ -76,7 +76,8 @@ class TrainState:
         if not (hasattr(sample, "shape") and hasattr(sample, "dtype")):
             raise TypeError(f"expected sample images [N, H, W, C] (an array), got {described(sample)}")
         init_key, run_key = jax.random.split(threefry_key(key))
-        images = jnp.zeros(sample.shape, sample.dtype if jnp.issubdtype(sample.dtype, jnp.floating) else jnp.float32)
+        is_input = jnp.issubdtype(sample.dtype, jnp.floating) or getattr(model, "takes_tokens", False)
+        images = jnp.zeros(sample.shape, sample.dtype if is_input else jnp.float32)
         variables = jax.jit(lambda key: model.init(key, images, train=False))(init_key)
         return cls.from_variables(variables, tx, run_key, ema=ema)
 

@@ -59,7 +59,8 @@ def pretrained(checkpoint: Checkpoint, *, ema: bool = False, allow_nonfinite: bo
         raise NotFinite(f"{checkpoint.path}: expected finite weights, got {listed(broken, 3)}")
     classes = checkpoint.metadata.get("classes")
     task, record = task_name(checkpoint.metadata), checkpoint.metadata.get("task_record", {})
-    return Pretrained(create_model(name, **overrides), variables, checkpoint.preprocess, name, classes, task, record)
+    how: Any = checkpoint.preprocess
+    return Pretrained(create_model(name, **overrides), variables, how, name, classes, task, record)
 
 
 def save_checkpoint(

@@ -18,7 +18,7 @@ def test_the_default_is_the_alphabet_of_vdcnn_and_a_fixed_length_that_counts_pad
     assert tokens.tolist() == [[5, 3, 4, 0, 0, 0, 0, 0], [3, 2, 1, 2, 4, 2, 2, 2]]
     assert texts.decode(tokens[0]) == "cab"
     assert texts.model_options() == {"vocabulary_size": 69}
-    assert texts.input_shape(8) == (8,)
+    assert texts.spatial_shape(8) == (8,)
     assert texts.length("ab", "x") == 8
     assert texts.read(np.array([5, 3]), "x").tolist() == [5, 3, 0, 0, 0, 0, 0, 0]
     batch = {"image": tokens, "lengths": np.array([3, 8])}

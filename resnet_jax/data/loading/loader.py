@@ -29,18 +29,8 @@ class Loader(Protocol):
         ...
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """[H, W, C] of the images it serves."""
-        ...
-
-    @property
-    def resize(self) -> int:
-        """Shorter side before the centre crop of evaluation, pixels."""
-        ...
-
-    @property
-    def crop_mode(self) -> Literal["center", "pad"]:
-        """How evaluation crops; see `Preprocess`."""
+    def image_shape(self) -> tuple[int, ...]:
+        """[H, W, C] of the images it serves; of sequences that of the net's input."""
         ...
 
     @property
@@ -55,10 +45,6 @@ class Loader(Protocol):
     @property
     def labels(self) -> np.ndarray:
         """int [n] (-1 for an image that cannot be read) or float32 [n, K]; of dense labels, the classes there are."""
-        ...
-
-    def moments(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Mean and standard deviation per channel, of values in [0, 1]."""
         ...
 
     def order(self, seed: int, batch_size: int) -> ShuffleSampler:
@@ -76,4 +62,25 @@ class Loader(Protocol):
 
     def eval_batches(self, batch_size: int, *, share: tuple[int, int] = WHOLE) -> Iterator[Batch]:
         """Every example once, in order; the last batch is padded with examples of mask 0."""
+        ...
+
+
+class ImageLoader(Loader, Protocol):
+    """A loader of images."""
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]: ...
+
+    @property
+    def resize(self) -> int:
+        """Shorter side before the centre crop of evaluation, pixels."""
+        ...
+
+    @property
+    def crop_mode(self) -> Literal["center", "pad"]:
+        """How evaluation crops; see `Preprocess`."""
+        ...
+
+    def moments(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and standard deviation per channel, of values in [0, 1]."""
         ...

@@ -13,7 +13,7 @@ from resnet_jax import ops
 from resnet_jax.models.context import BlockContext
 from resnet_jax.models.resnet import Outputs, ResNet
 from resnet_jax.models.sequence.lengths import LengthMasks
-from resnet_jax.types import Array
+from resnet_jax.types import Array, Batch
 
 
 class SequenceNet(ResNet):
@@ -30,6 +30,11 @@ class SequenceNet(ResNet):
     """
 
     layer_drop_rate: float = 0.0  # dropout inside the blocks that call `BlockContext.layer_dropout`
+
+    @nn.nowrap
+    def batch_inputs(self, batch: Batch, train: bool) -> dict[str, Any]:
+        """Keywords of the call for a batch of training or testing: its lengths, if it has any."""
+        return {"lengths": batch["lengths"]} if "lengths" in batch else {}
 
     @nn.compact
     def __call__(

@@ -19,6 +19,7 @@ from resnet_jax.checkpoints.manager import Checkpoints
 from resnet_jax.checkpoints.reader import Checkpoint, saved_steps
 from resnet_jax.config import flat, to_dict
 from resnet_jax.data.loading.dense import DenseLoader
+from resnet_jax.data.loading.sequences import SequenceLoader
 from resnet_jax.distributed import processes
 from resnet_jax.distributed.signals import Signals
 from resnet_jax.errors import Diverged, EvaluationStopped, Preempted, SaveFailed, SetupError, public_address
@@ -199,7 +200,8 @@ class TrainingLoop:
     def _batches(self) -> Iterator[Batch]:
         """Batches on the devices for all remaining steps."""
         host = self._trainer.batches(self._start)
-        if self._reporter.shows_images and self._start < self._plan.steps:
+        is_shown = self._reporter.shows_images and not isinstance(self._plan.train, SequenceLoader)
+        if is_shown and self._start < self._plan.steps:
             first = next(host)
             with jax.transfer_guard("allow"):
                 key = step_keys(jax.device_get(self._state.key), self._start)[0]

@@ -14,6 +14,7 @@ import numpy as np
 from resnet_jax.config import Config
 from resnet_jax.data import Loader, MemoryLoader
 from resnet_jax.data.loading.dense import DenseLoader
+from resnet_jax.data.loading.sequences import SequenceLoader
 from resnet_jax.data.sources.label_kinds import compact
 from resnet_jax.data.sources.subsets import Subset, dense, labels_of
 from resnet_jax.errors import did_you_mean, one_of
@@ -23,7 +24,6 @@ from resnet_jax.metrics.coco import MASK_PREFIX
 from resnet_jax.models import get_spec, list_models, shapes
 from resnet_jax.models.inspect import backbone_of
 from resnet_jax.models.phases import Gated
-from resnet_jax.models.spec import INPUT_KINDS
 from resnet_jax.runs.planning.optimizer import check_patterns, frozen
 from resnet_jax.tasks import Task
 from resnet_jax.training.core import batch_inputs, forward_totals, step_rngs
@@ -52,14 +52,6 @@ def check_model_options(config: Config, model: nn.Module) -> None:
             raise ValueError(f"{option} {value} needs gates, and {config.model.name} has none; expected {gated}")
     if config.optim.freeze is not None or config.optim.lr_multiplier:
         check_patterns(config.optim, shapes(model, model.image_size).variables["params"])
-
-
-def check_input_kind(config: Config) -> None:
-    """That the net takes images, which are what a run trains with."""
-    spec = get_spec(config.model.name)
-    if spec.input_kind != "images":
-        expected = f"{INPUT_KINDS[spec.input_kind]}; expected a net of images, see resnet-jax models"
-        raise ValueError(f"--model.name {spec.name} takes {spec.input_kind}, {expected}")
 
 
 def check_net_of_task(config: Config) -> None:
@@ -111,7 +103,8 @@ def check_objective(
     def totals() -> Any:
         key, count = jax.random.key(0), len(first["label"])
         batch = {name: jnp.zeros(x.shape, x.dtype) for name, x in first.items()}
-        batch |= {"image": jnp.zeros((count, *train.image_shape), jnp.float32)}
+        image = input_struct(train, count)
+        batch |= {"image": jnp.zeros(image.shape, image.dtype)}
         batch |= {"mask": jnp.ones(count, jnp.float32), "index": jnp.arange(count)}
         arrays = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), dict(variables))
         rngs = step_rngs(key, key)
@@ -125,7 +118,7 @@ def check_objective(
 
 def first_batch(loader: Loader, count: int) -> dict[str, np.ndarray]:
     """A batch of the first `count` examples without their images; of label maps and boxes, as training has it."""
-    if isinstance(loader, DenseLoader):
+    if isinstance(loader, DenseLoader | SequenceLoader):
         batch = next(loader.eval_batches(min(count, loader.num_examples)))
         return {name: np.asarray(x) for name, x in batch.items() if name != "image"}
     return {"label": first_labels(loader, count)}
@@ -145,7 +138,7 @@ def check_evaluator(task: Task, model: nn.Module, variables: Variables, test: Lo
     Raises:
       TypeError, ValueError: results that are no numbers, have a reserved name or lack one of the task's measures.
     """
-    is_dense = isinstance(test, DenseLoader)
+    is_dense = isinstance(test, DenseLoader | SequenceLoader)
     batch = first_batch(test, 2 if is_dense else CHECKED)
     labels = batch["label"]
     if not is_dense:
@@ -157,7 +150,7 @@ def check_evaluator(task: Task, model: nn.Module, variables: Variables, test: Lo
         outputs, sown = model.apply(variables, images, train=False, **inputs, mutable=[*SOWN])
         return task.predictions(outputs), sown_metrics(sown, jnp.ones(len(labels)))
 
-    images = jax.ShapeDtypeStruct((len(labels), *test.image_shape), jnp.float32)
+    images = input_struct(test, len(labels))
     rows, sown = jax.eval_shape(predict, variables, images)
     evaluator = task.for_examples(test.examples).evaluator()
     evaluator.update({name: np.zeros(x.shape, x.dtype) for name, x in rows.items()}, batch)
@@ -183,10 +176,36 @@ def check_batch_and_shape(config: Config, name: str, train: Loader, test: Loader
         smaller = 1 << max(0, train.num_examples.bit_length() - 2)
         problem = f"expected --data.batch-size of at most {train.num_examples}, the images of {name}, got {batch_size}"
         raise ValueError(f"{problem}; did you mean {smaller}?")
+    if isinstance(train, SequenceLoader):
+        return
     height, width, _ = train.image_shape
     if height != width or test.image_shape != train.image_shape:
         sizes = " and ".join(" x ".join(map(str, source.image_shape)) for source in (train, test))
         raise ValueError(f"expected square images of one size, got {sizes} in {name}; set --data.image-size")
+
+
+def input_options(loader: Loader) -> dict[str, Any]:
+    """Options of `create_model` that the data decides."""
+    if isinstance(loader, SequenceLoader):
+        return loader.preprocess.model_options()
+    return {"in_channels": loader.image_shape[-1]}
+
+
+def input_size(loader: Loader) -> int | tuple[int, ...]:
+    """The size of the net's input, as `shapes` takes it."""
+    return loader.spatial_shape if isinstance(loader, SequenceLoader) else loader.image_shape[0]
+
+
+def input_struct(loader: Loader, count: int, dtype: Any = jnp.float32) -> jax.ShapeDtypeStruct:
+    """Shape and type of a batch of the net's input; `dtype` is that of floats."""
+    if isinstance(loader, SequenceLoader) and jnp.issubdtype(loader.preprocess.dtype, jnp.integer):
+        dtype = loader.preprocess.dtype
+    return jax.ShapeDtypeStruct((count, *loader.image_shape), dtype)
+
+
+def keeps_last(loader: Loader) -> bool:
+    """Whether an epoch ends with a batch that is not full."""
+    return isinstance(loader, SequenceLoader) and loader.keeps_last
 
 
 def length_option(config: Config) -> str:
@@ -259,21 +278,22 @@ def _in_backbone(is_frozen: PathPredicate | None, path: str) -> bool:
     return is_frozen is not None and is_frozen(f"backbone/{path}")
 
 
-def check_values_per_channel(config: Config, model: nn.Module, image_shape: tuple[int, ...], devices: int) -> None:
+def check_values_per_channel(config: Config, model: nn.Module, train: Loader, devices: int) -> None:
     """That no norm computes statistics of one value per channel, as when a device gets one image at a time."""
     if config.data.batch_size > devices * config.optim.accumulate or (config.model.bn_axis and devices > 1):
         return
     model = model.clone(bn_axis=None, bn_group_size=None, drop_rate=0.0, drop_path=0.0)
-    image = jax.ShapeDtypeStruct((1, *image_shape), model.dtype)
-    variables, is_frozen = shapes(model, image_shape[0]).variables, frozen(config.optim, model)
-    if hasattr(model, "batch_inputs"):  # a detector, which needs targets; only its backbone has deep, small maps
+    image = input_struct(train, 1, model.dtype)
+    variables, is_frozen = shapes(model, input_size(train)).variables, frozen(config.optim, model)
+    # A detector needs targets; only its backbone has deep, small maps.
+    if hasattr(model, "batch_inputs") and not isinstance(train, SequenceLoader):
         variables = {collection: tree["backbone"] for collection, tree in variables.items()}
         is_frozen, model = partial(_in_backbone, is_frozen), backbone_of(model)
     key = jax.random.key(0)  # of the dropout of a decoder
-    train = partial(model.apply, train=True, mutable=["batch_stats", *SOWN], rngs=step_rngs(key, key))
+    run = partial(model.apply, train=True, mutable=["batch_stats", *SOWN], rngs=step_rngs(key, key))
     try:
         with nn.intercept_methods(keep_statistics(is_frozen)) if is_frozen else nullcontext():
-            jax.eval_shape(train, variables, image)
+            jax.eval_shape(run, variables, image)
     except ValueError as error:
         reason = str(error).partition("\n")[0]
         raise ValueError(

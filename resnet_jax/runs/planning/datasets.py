@@ -9,7 +9,8 @@ from typing import Any, cast
 from resnet_jax import data
 from resnet_jax.config import DataConfig, check_data
 from resnet_jax.config.messages import as_typed
-from resnet_jax.data import Dataset, Loader
+from resnet_jax.data import Dataset
+from resnet_jax.data.loading.loader import ImageLoader
 from resnet_jax.data.loading.statistics import depth_note
 from resnet_jax.data.sources.annotations import DENSE_KINDS
 from resnet_jax.data.sources.class_names import join_names
@@ -57,7 +58,7 @@ def keep_sides(dataset: Dataset, record: ImageRecord | None) -> Dataset:
 
 def open_data(
     config: DataConfig, record: ImageRecord | None = None, label_kind: LabelKind = "class"
-) -> tuple[Dataset, tuple[str, str], Loader, Loader]:
+) -> tuple[Dataset, tuple[str, str], ImageLoader, ImageLoader]:
     """The dataset, the names of its training and test split, and these two splits as sources.
 
     Args:
@@ -114,9 +115,9 @@ def open_split(
     split: str,
     known_classes: tuple[str, ...] | None = None,
     label_kind: LabelKind | None = None,
-) -> Loader:
+) -> ImageLoader:
     """A split of a dataset, loaded as `config` says; see `data.open_loader`."""
-    return data.open_loader(
+    loader = data.open_loader(
         dataset,
         split,
         image_size=config.image_size,
@@ -134,6 +135,7 @@ def open_split(
         max_boxes=config.max_boxes,
         skip_invalid=config.invalid == "skip",
     )
+    return cast(ImageLoader, loader)
 
 
 def data_notes(config: DataConfig, dataset: Dataset, split: str) -> tuple[str, ...]:

@@ -91,7 +91,7 @@ def make_optimizer(
     }
     optimizers = {
         "sgd": partial(optim.sgd, momentum=config.momentum, nesterov=config.nesterov),
-        "adamw": partial(optim.adamw, b1=config.b1, b2=config.b2),
+        "adamw": partial(optim.adamw, b1=config.b1, b2=config.b2, eps=config.eps),
     }
     tx = optimizers[config.optimizer](schedule, **shared)
     if is_frozen is not None:

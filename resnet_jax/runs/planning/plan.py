@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 import optax
@@ -14,18 +14,21 @@ from resnet_jax.checkpoints.best import Measure
 from resnet_jax.config import Config, ModelConfig, check_config, check_moments, class_weight
 from resnet_jax.data import Loader
 from resnet_jax.data.loading.dense import with_masks
+from resnet_jax.data.loading.loader import ImageLoader
+from resnet_jax.data.loading.samplers import epoch_steps
+from resnet_jax.data.loading.sequences import SequenceLoader
 from resnet_jax.data.sources.held_out import HELD_OUT
 from resnet_jax.data.sources.identity import MANY, Identity
 from resnet_jax.data.sources.subsets import identify
 from resnet_jax.errors import did_you_mean
-from resnet_jax.models import create_model, shapes
+from resnet_jax.inputs import SequencePreprocess
+from resnet_jax.models import create_model, get_spec, shapes
 from resnet_jax.models.phases import Phase, training_phases
 from resnet_jax.runs.files.image_record import ImageRecord
 from resnet_jax.runs.planning.checks import (
     check_batch_and_shape,
     check_data_path,
     check_evaluator,
-    check_input_kind,
     check_model_options,
     check_net_of_task,
     check_objective,
@@ -33,6 +36,9 @@ from resnet_jax.runs.planning.checks import (
     constant_targets,
     count_soft_gate_steps,
     count_steps,
+    input_options,
+    input_size,
+    keeps_last,
 )
 from resnet_jax.runs.planning.datasets import data_notes, open_data
 from resnet_jax.runs.planning.model_options import parse_options
@@ -44,6 +50,7 @@ from resnet_jax.runs.planning.optimizer import (
     plateau_rule,
     warmup_steps,
 )
+from resnet_jax.runs.planning.sequence_data import data_kind, open_sequence_data
 from resnet_jax.tasks import TASKS, Task, TaskOptions, check_definition, check_record, get_task
 from resnet_jax.types import Preprocess
 
@@ -61,7 +68,7 @@ class RunPlan:
     test: Loader
     data_name: str
     own_classes: tuple[str, ...]  # the data's class names in the order of their labels, before they were renamed
-    preprocess: Preprocess
+    preprocess: Any  # a Preprocess; of series, sounds and texts a SequencePreprocess
     schedule: optax.Schedule
     steps: int
     steps_per_epoch: int
@@ -104,28 +111,33 @@ def make_plan(config: Config, record: ImageRecord | None = None, task: Task | No
     """
     _check_without_data(config, task)
     label_kind = (get_task(config.task) if task is None else task).label_kind
-    dataset, splits, train, test = open_data(config.data, record, label_kind)
+    train: Loader
+    test: Loader
+    if (kind := data_kind(config)) == "images":
+        dataset, splits, train, test = open_data(config.data, record, label_kind)
+    else:
+        dataset, splits, train, test = open_sequence_data(config, kind, record, label_kind)
     check_batch_and_shape(config, f"{dataset.name} ({splits[0]})", train, test)
     check_objects(f"{dataset.name} ({splits[0]})", train)
     fitted = make_task(config, train, task)
-    overrides = model_overrides(config.model, num_classes=fitted.num_outputs, in_channels=train.image_shape[-1])
+    overrides = model_overrides(config.model, num_classes=fitted.num_outputs, **input_options(train))
     model = fitted.build(config.model.name, overrides, train)
     if getattr(model, "needs_masks", False):
         train = with_masks(train)
-    variables = shapes(model, train.image_shape[0]).variables
+    variables = shapes(model, input_size(train)).variables
     if task is not None:
         check_record(fitted)
         check_objective(fitted.objective, model, variables, train, gradient_flow=config.train.gradient_flow)
         check_evaluator(fitted, model, variables, test)
     preprocess = _preprocess(config, train)
-    steps_per_epoch = train.num_examples // config.data.batch_size
+    steps_per_epoch = epoch_steps(train.num_examples, config.data.batch_size, keeps_last=keeps_last(train))
     steps = count_steps(config, steps_per_epoch)
     schedule = make_schedule(
         config.optim, batch_size=config.data.batch_size, steps_per_epoch=steps_per_epoch, steps=steps
     )
     plateau_rule(config.optim, config.data.batch_size)  # raises for values that contradict each other
     notes = (
-        *data_notes(config.data, dataset, splits[0]),
+        *(data_notes(config.data, dataset, splits[0]) if kind == "images" else dataset.notes),
         *(constant_targets(splits, train, test) if label_kind == "targets" else ()),
         *warmup_steps(config.optim, steps_per_epoch, steps)[1],
         *frozen_note(frozen(config.optim, model), variables["params"]),
@@ -157,12 +169,13 @@ def _check_without_data(config: Config, task: Task | None) -> None:
     """Checks all that needs no data, because opening the data may take long."""
     check_config(config)
     check_moments(config.data)
-    check_input_kind(config)
+    data_kind(config)
     if task is not None:
         check_definition(task)
     if task is None or type(task) is type(TASKS.get(config.task)):
         check_net_of_task(config)
-    overrides = model_overrides(config.model, num_classes=2, in_channels=1)
+    takes_tokens = get_spec(config.model.name).input_kind == "tokens"
+    overrides = model_overrides(config.model, num_classes=2, **({} if takes_tokens else {"in_channels": 1}))
     try:
         model = create_model(config.model.name, **overrides)
     except TypeError as error:
@@ -220,29 +233,45 @@ def best_measure(config: Config, task: Task) -> Measure:
         raise ValueError(f"--checkpoint.best {name}: the task {task.name} has no such result; {expected}") from None
 
 
-def model_overrides(config: ModelConfig, *, num_classes: int, in_channels: int) -> dict[str, Any]:
-    """Options of `create_model` beside the name."""
+def model_overrides(config: ModelConfig, *, num_classes: int, **of_input: Any) -> dict[str, Any]:
+    """Options of `create_model` beside the name; `of_input` are those that the data decides, such as in_channels."""
     overrides = {name: value for name, value in asdict(config).items() if name not in ("name", "options")}
     options = parse_options(config.options, overrides)
     if config.stem is None:
         del overrides["stem"]
-    return overrides | options | {"num_classes": num_classes, "in_channels": in_channels}
+    return overrides | options | {"num_classes": num_classes} | of_input
 
 
-def _preprocess(config: Config, train: Loader) -> Preprocess:
+def _preprocess(config: Config, train: Loader) -> Preprocess | SequencePreprocess:
     """Preprocessing of the images: mean and deviation are the config's, or else those of the training images."""
-    data, (height, _, channels) = config.data, train.image_shape
-    measured = train.moments() if data.mean is None or data.std is None else ((), ())
+    if isinstance(train, SequenceLoader):
+        return train.preprocess
+    images = cast(ImageLoader, train)
+    data, (height, _, channels) = config.data, images.image_shape
+    measured = images.moments() if data.mean is None or data.std is None else ((), ())
     mean = measured[0] if data.mean is None else data.mean
     std = measured[1] if data.std is None else data.std
     if not len(mean) == len(std) == channels:
         values = f"--data.mean {' '.join(map(str, mean))} and --data.std {' '.join(map(str, std))}"
         raise ValueError(f"expected {channels} numbers, one per channel, in {values}")
-    return Preprocess(height, train.resize, mean, std, interpolation=data.interpolation, crop_mode=train.crop_mode)
+    return Preprocess(height, images.resize, mean, std, interpolation=data.interpolation, crop_mode=images.crop_mode)
 
 
-def adopt_preprocess(plan: RunPlan, preprocess: Preprocess) -> RunPlan:
-    """The plan with the normalisation that its first weights were trained with, unless the config sets another."""
+def adopt_preprocess(plan: RunPlan, preprocess: Preprocess | SequencePreprocess) -> RunPlan:
+    """The plan with the normalisation that its first weights were trained with, unless the config sets another.
+
+    Raises:
+      ValueError: they were trained on data of another kind.
+    """
+    if preprocess.kind != plan.preprocess.kind:
+        raise ValueError(f"expected weights of a net of {plan.preprocess.kind}, got one of {preprocess.kind}")
+    if not (isinstance(preprocess, Preprocess) and isinstance(plan.preprocess, Preprocess)):
+        return replace(
+            plan,
+            preprocess=preprocess,
+            train=replace(cast(Any, plan.train), preprocess=preprocess),
+            test=replace(cast(Any, plan.test), preprocess=preprocess),
+        )
     data = plan.config.data
     mean = preprocess.mean if data.mean is None else plan.preprocess.mean
     std = preprocess.std if data.std is None else plan.preprocess.std

@@ -16,16 +16,17 @@ from resnet_jax.evaluation.examples import SHOWN, Example, FirstExamples, draw_e
 from resnet_jax.metrics.evaluator import Evaluator
 from resnet_jax.metrics.typed import Metric
 from resnet_jax.models.initializers import with_kernels
-from resnet_jax.runs.planning.checks import eval_batch_size
+from resnet_jax.runs.planning.checks import eval_batch_size, input_struct
 from resnet_jax.runs.planning.datasets import make_augmentation
 from resnet_jax.runs.planning.optimizer import frozen, make_optimizer, plateau_rule
 from resnet_jax.runs.planning.plan import RunPlan
+from resnet_jax.runs.planning.sequence_data import make_sequence_augmentation
 from resnet_jax.training.core import TypedStep, forward_step
 from resnet_jax.training.lowest import keeping_lowest, with_lowest
 from resnet_jax.training.plateau import reduced_on_plateau
 from resnet_jax.training.state import TrainState
 from resnet_jax.training.step import make_step
-from resnet_jax.types import Batch, Variables
+from resnet_jax.types import Batch, Preprocess, Variables
 
 
 class Trainer:
@@ -34,7 +35,11 @@ class Trainer:
     def __init__(self, plan: RunPlan, parallel: Parallel) -> None:
         self.plan, self.parallel = plan, parallel
         config = plan.config
-        self.augment = make_augmentation(config.data, plan.preprocess, len(plan.train.classes), plan.task.label_kind)
+        if isinstance(plan.preprocess, Preprocess):
+            kind = plan.task.label_kind
+            self.augment = make_augmentation(config.data, plan.preprocess, len(plan.train.classes), kind)
+        else:
+            self.augment = make_sequence_augmentation(plan.preprocess)
         is_frozen = frozen(config.optim, plan.model)
         self._tx = make_optimizer(config.optim, plan.schedule, is_frozen)
         compose = partial(
@@ -52,7 +57,9 @@ class Trainer:
             (phase.first_step, parallel.map(watching_loss(compose(phase.model), plan), donate_state=True))
             for phase in plan.phases
         ]
-        self._eval_step = parallel.map(forward_step(plan.model, plan.task.predictions, prepare=plan.preprocess))
+        self._eval_step = parallel.map(
+            forward_step(plan.model, plan.task.predict_batch, takes_batch=True, prepare=plan.preprocess)
+        )
         self.evaluator: Evaluator | None = None  # of the last test, with the raw weights
         self._examples: list[Example] = []  # of the same test, with their predictions
         self._rate = jax.jit(plan.schedule)
@@ -66,7 +73,7 @@ class Trainer:
     @jax.transfer_guard("allow")  # for users who forbid implicit transfers in the loop
     def fresh(self, start: Variables | None = None) -> TrainState:
         """The state before the first step, with the weights of `start` where it has them."""
-        config, sample = self.plan.config, np.zeros((1, *self.plan.train.image_shape), np.uint8)
+        config, sample = self.plan.config, input_struct(self.plan.train, 1)
         key, ema = jax.random.key(config.train.seed), config.optim.ema_decay is not None
         state = TrainState.create(with_kernels(self.plan.model, config.init.kernels), self._tx, key, sample, ema=ema)
         if start is not None:
@@ -87,7 +94,8 @@ class Trainer:
 
     def examples(self, step: int) -> list[int]:
         """Indices of the training examples in the global batch of `step` (1, 2, ...)."""
-        return self._order.batch(step - 1).tolist()
+        index = self._order.batch(step - 1)
+        return index[index >= 0].tolist()
 
     def names(self, step: int) -> list[str]:
         """Names of these examples: paths, or positions in files."""

@@ -17,6 +17,7 @@ import jax
 
 from resnet_jax.checkpoints.reader import Checkpoint, open_checkpoint
 from resnet_jax.config import Config
+from resnet_jax.data.loading.samplers import epoch_steps
 from resnet_jax.distributed.devices import Parallel
 from resnet_jax.runs.files.config_file import config_of_steps, other_config, read_config
 from resnet_jax.runs.files.directory import find_run_directory
@@ -65,7 +66,10 @@ class SavedRun:
         images = self.checkpoint.metadata.get("data", {}).get("images")
         if images is None:
             raise ValueError(f"expected a checkpoint of a run, got {self.checkpoint.path} without a number of images")
-        return count_steps(self.config, images["train"] // self.config.data.batch_size)
+        data = self.config.data
+        return count_steps(
+            self.config, epoch_steps(images["train"], data.batch_size, keeps_last=data.last_batch == "keep")
+        )
 
 
 def open_run(path: str | Path, step: str | int = "latest", *, task: Task | None = None) -> SavedRun:

@@ -1,0 +1,189 @@
+"""Series, sounds and texts of a run: which data a config names, how a net gets them, and their loaders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields, replace
+from typing import Any, cast
+
+import numpy as np
+
+from resnet_jax import data
+from resnet_jax.config import AudioConfig, Config, DataConfig, check_data
+from resnet_jax.data import Dataset
+from resnet_jax.data.loading.sequences import SequenceLoader
+from resnet_jax.data.loading.statistics import sample
+from resnet_jax.data.sources.held_out import shared
+from resnet_jax.data.sources.protocols import DataSource
+from resnet_jax.inputs import AudioPreprocess, SequencePreprocess, SeriesPreprocess, TextPreprocess
+from resnet_jax.models import get_spec
+from resnet_jax.models.spec import INPUT_KINDS, InputKind
+from resnet_jax.runs.files.image_record import ImageRecord
+from resnet_jax.runs.planning.datasets import keep_sides
+from resnet_jax.types import Array, Batch, DataKind, LabelKind
+
+NATURAL: dict[InputKind, DataKind] = {  # the data of nets
+    "images": "images", "series": "series", "waveform": "audio", "spectrogram": "audio", "tokens": "text",
+}  # fmt: skip
+OF_SEQUENCES = ("buckets", "last_batch")
+OF_ALL = (
+    *("name", "kind", "path", "labels", "label_column", "image_column", "data_dir", "train_split", "test_split"),
+    *("holdout", "class_names", "classes", "per_class", "balance", "unreadable", "batch_size", "eval_batch_size"),
+    *("threads", "padding"),
+)  # fmt: skip
+
+
+def data_kind(config: Config) -> DataKind:
+    """What the data of a run holds.
+
+    Raises:
+      ValueError: the net takes something else, or options are for data of another kind.
+    """
+    spec = get_spec(config.model.name)
+    natural = NATURAL[spec.input_kind]
+    kind: DataKind = config.data.kind or natural
+    if kind != natural and (spec.input_kind, kind) != ("images", "audio"):
+        expected = f"--data.kind {natural}" if config.data.kind else "another net, see resnet-jax models"
+        takes = f"{spec.input_kind}, {INPUT_KINDS[spec.input_kind]}"
+        raise ValueError(f"--model.name {spec.name} takes {takes}, got data of {kind}; expected {expected}")
+    check_options_of(config.data, kind)
+    return kind
+
+
+def check_options_of(config: DataConfig, kind: DataKind) -> None:
+    """Raises ValueError for an option that data of this kind does not have."""
+    default = DataConfig()
+    for field in fields(DataConfig):
+        name, value = field.name, getattr(config, field.name)
+        if name in OF_ALL or value == getattr(default, name):
+            continue
+        groups = ("series", "audio", "text")
+        if name in groups:
+            if name != kind:
+                raise ValueError(f"data.{name} is for data of {name}, got {kind}; expected its defaults")
+        elif (name in OF_SEQUENCES) == (kind == "images"):
+            of = "series, audio and text" if name in OF_SEQUENCES else "images"
+            raise ValueError(f"data.{name} is for {of}, got {kind}; expected its default, {getattr(default, name)!r}")
+
+
+def open_sequence_dataset(
+    config: DataConfig, kind: DataKind, record: ImageRecord | None = None, label_kind: LabelKind = "class"
+) -> Dataset:
+    """The dataset of series, sounds or texts that a config names; see `datasets.open_configured_dataset`."""
+    dataset = data.open_dataset(
+        config.name,
+        path=config.path,
+        data_dir=config.data_dir,
+        labels=config.labels,
+        label_column=config.label_column,
+        image_column=config.image_column,
+        label_kind=label_kind,
+        classes=config.classes,
+        skip_unreadable=config.unreadable == "skip",
+        kind=kind,
+        missing=config.series.missing,
+    )
+    return keep_sides(dataset, record)
+
+
+def open_sequence_data(
+    config: Config, kind: DataKind, record: ImageRecord | None = None, label_kind: LabelKind = "class"
+) -> tuple[Dataset, tuple[str, str], SequenceLoader, SequenceLoader]:
+    """The dataset, the names of its training and test split, and these two splits as loaders.
+
+    Raises:
+      ValueError, OSError: something is missing or cannot be read.
+    """
+    check_data(config.data)
+    chosen = config.data
+    dataset = open_sequence_dataset(chosen, kind, record, label_kind)
+    splits = data.default_splits(dataset, chosen.train_split, chosen.test_split, chosen.holdout)
+    if chosen.holdout == "digest" and chosen.test_split is not None and (count := shared(dataset, *splits)):
+        problem = f"--data.train-split {splits[0]!r} and --data.test-split {splits[1]!r} share {count:,} examples"
+        raise ValueError(f"{problem} of {dataset.name}; expected disjoint splits, as train[:80%] and train[80%:]")
+    examples = data.open_examples(dataset, splits[0], chosen.class_names, chosen.classes, chosen.per_class)
+    preprocess = fitted_preprocess(chosen, get_spec(config.model.name).input_kind, kind, examples, label_kind)
+    train = open_sequence_split(chosen, dataset, splits[0], preprocess)
+    if label_kind == "class" and len(train.classes) < 2:
+        which = "data.classes" if chosen.classes is not None else dataset.name
+        raise ValueError(f"{which} has one class, {train.classes[0]!r}; expected two or more")
+    train = replace(train, balance=chosen.balance, keeps_last=chosen.last_batch == "keep")
+    return dataset, splits, train, open_sequence_split(replace(chosen, per_class=None), dataset, splits[1], preprocess)
+
+
+def open_sequence_split(
+    config: DataConfig,
+    dataset: Dataset,
+    split: str,
+    preprocess: SequencePreprocess,
+    known_classes: tuple[str, ...] | None = None,
+    label_kind: LabelKind | None = None,
+) -> SequenceLoader:
+    """A split of a dataset, loaded as `config` says; see `data.open_loader`."""
+    loader = data.open_loader(
+        dataset,
+        split,
+        threads=config.threads,
+        class_names=config.class_names,
+        classes=config.classes,
+        per_class=config.per_class,
+        known_classes=known_classes,
+        label_kind=label_kind,
+        skip_unreadable=config.unreadable == "skip",
+        preprocess=preprocess,
+        buckets=config.buckets,
+    )
+    return cast(SequenceLoader, loader)
+
+
+def fitted_preprocess(
+    config: DataConfig, input_kind: InputKind, kind: DataKind, examples: DataSource, label_kind: LabelKind
+) -> SequencePreprocess:
+    """How a net of `input_kind` gets the data, with what it takes from the training examples."""
+    if kind == "series":
+        return SeriesPreprocess.of_series(
+            (np.asarray(examples[i][0]) for i in range(len(examples))), config.series.normalise
+        )
+    if kind == "audio":
+        plain = audio_preprocess(config.audio, input_kind)
+        some = (plain.read(examples[i][0], examples.name(i)) for i in sample(len(examples)))
+        return plain.of_sounds(some)
+    text = config.text
+    is_language_model = label_kind == "next-token"
+    return TextPreprocess.of_texts(
+        (examples[i][0] for i in range(len(examples))),
+        tokens=text.tokens,
+        vocabulary=text.vocabulary,
+        lowercase=text.lowercase,
+        most=text.most,
+        least_count=text.least_count,
+        split=text.split,
+        fixed_length=None if is_language_model else text.length,
+        next_token=is_language_model,
+    )
+
+
+def audio_preprocess(config: AudioConfig, input_kind: InputKind) -> AudioPreprocess:
+    """The front end of a net of waveforms, spectrograms or images, before numbers of the training sounds."""
+    is_waveform = input_kind == "waveform"
+    front_end = config.front_end or ("waveform" if is_waveform else "log_mel")
+    if is_waveform != (front_end == "waveform"):
+        expected = "waveform" if is_waveform else "log_mel or mfcc"
+        raise ValueError(f"data.audio.front_end: expected {expected} for a net of {input_kind}, got {front_end}")
+    if input_kind == "images" and config.seconds is None:
+        raise ValueError("data.audio.seconds: expected a length of the clips for a net of images, got none, as 1.0")
+    values = {field.name: getattr(config, field.name) for field in fields(AudioConfig)}
+    values |= {"front_end": front_end, "normalise": config.normalise or ("each" if is_waveform else "train")}
+    preprocess = AudioPreprocess(**values)
+    if front_end != "waveform":
+        _ = preprocess.settings  # raises for numbers that contradict each other
+    return preprocess
+
+
+def make_sequence_augmentation(preprocess: SequencePreprocess) -> Callable[[Batch, Array], Batch]:
+    """The augmentation of training batches, on the device: none, but the net's input is made here."""
+
+    def augment(batch: Batch, key: Array) -> dict[str, Any]:
+        return dict(preprocess.prepare(batch))
+
+    return augment
