@@ -29,6 +29,7 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     "text": (),
     "images": ("errors", "files", "images"),
     "audio": ("errors", "extras", "files", "audio"),
+    "texts": ("errors", "files", "texts"),
     "config": ("errors", "files", "config"),
     "ops": ("types", "ops"),
     "metrics": (*BASE, "images", "metrics"),  # masks as run lengths
@@ -93,7 +94,7 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     "models.inspect": ("types", "ops", "models.options", "models.registry", "models.resnet"),
     "models": (*BASE, "ops", "models"),
     "data": (*BASE, "images", "inputs", "ops", "data"),
-    "inputs": (*("types", "errors", "files", "ops", "audio"), "data.texts", "inputs"),
+    "inputs": (*("types", "errors", "files", "ops", "audio"), "texts", "inputs"),
     "weights": (*BASE, "models", "weights"),
     "weights.sources": (*BASE, "models.published", "weights.readers", "weights.sources"),
     "weights.checkpoint": (*BASE, "models", "tasks", "training", "checkpoints"),

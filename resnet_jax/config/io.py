@@ -142,17 +142,20 @@ def from_dict(values: dict[str, Any], kind: type = Config) -> Any:
     return config
 
 
-def _restored(values: dict[str, Any], kind: type) -> Any:
+def _restored(values: dict[str, Any], kind: type, prefix: str = "") -> Any:
     if not isinstance(values, dict):
-        raise ValueError(f"expected names and values of the fields of {kind.__name__}, got {shortened(values)}")
+        problem = f"expected names and values of the fields of {kind.__name__}, got {shortened(values)}"
+        raise ValueError(f"{prefix.removesuffix('.')}: {problem}" if prefix else problem)
     hints = get_type_hints(kind)
     for name in values:
         if name not in hints:
-            raise ValueError(f"{kind.__name__} has no field {shortened(name)}; {did_you_mean(str(name), hints)}")
+            place, problem = prefix.removesuffix("."), f"{kind.__name__} has no field {shortened(name)}"
+            problem = f"{place}: {problem}" if "." in place else problem  # the name of a group is that of its class
+            raise ValueError(f"{problem}; {did_you_mean(str(name), hints)}")
 
     def restore(name: str, value: Any) -> Any:
         if dataclasses.is_dataclass(hints[name]):
-            return _restored(value, hints[name])
+            return _restored(value, hints[name], f"{prefix}{name}.")
         return tuple(value) if isinstance(value, list) else value
 
     absent = {name: value for (owner, name), value in EARLIER.items() if owner is kind and name not in values}

@@ -9,11 +9,11 @@ from typing import Any, ClassVar, Literal, Self, get_args
 
 import numpy as np
 
-from resnet_jax.data.texts.characters import CharacterTokenizer
-from resnet_jax.data.texts.vocabulary import END, Vocabulary
-from resnet_jax.data.texts.words import Split, WordTokenizer
 from resnet_jax.errors import DataError, described
 from resnet_jax.inputs.protocol import BaseSequence
+from resnet_jax.texts.characters import CharacterTokenizer
+from resnet_jax.texts.vocabulary import END, Vocabulary
+from resnet_jax.texts.words import Split, WordTokenizer
 from resnet_jax.types import Batch, DataKind
 
 Tokens = Literal["characters", "words"]

@@ -21,7 +21,7 @@ def next_token_losses(
       logits: float [N, L, K].
       tokens: int [N, L], the net's input.
       lengths: int [N], number of tokens of each text; those behind are not predicted. None: all L.
-      context: int [N], number of the first tokens that are not predicted, as `data.texts.windows` counts them. None,
+      context: int [N], number of the first tokens that are not predicted, as `texts.windows` counts them. None,
         and below 1: 1.
 
     Raises:

@@ -4,9 +4,9 @@ import pickle
 import numpy as np
 import pytest
 
-from resnet_jax.data.texts.vocabulary import Vocabulary
 from resnet_jax.errors import DataError
 from resnet_jax.inputs.text import TextPreprocess, text_of
+from resnet_jax.texts.vocabulary import Vocabulary
 
 TEXTS = ["the cat\n", "the dog sat"]
 
@@ -141,7 +141,7 @@ def test_what_is_no_text_is_named(tmp_path):
     texts = TextPreprocess.of_texts()
     with pytest.raises(DataError, match=r"^x: expected a text, got no tokens$"):
         texts.read("", "x")
-    with pytest.raises(TypeError, match=r"^expected a list of texts, got str 'ab'; \[text\] is a list of one$"):
+    with pytest.raises(TypeError, match=r"^expected a list of items, got str 'ab'; \[item\] is a list of one$"):
         texts.batch("ab")
-    with pytest.raises(ValueError, match=r"^expected at least one text, got none$"):
+    with pytest.raises(ValueError, match=r"^expected at least one item, got none$"):
         texts.batch([])

@@ -196,10 +196,9 @@ def input_size(loader: Loader) -> int | tuple[int, ...]:
     return loader.spatial_shape if isinstance(loader, SequenceLoader) else loader.image_shape[0]
 
 
-def input_struct(loader: Loader, count: int, dtype: Any = jnp.float32) -> jax.ShapeDtypeStruct:
-    """Shape and type of a batch of the net's input; `dtype` is that of floats."""
-    if isinstance(loader, SequenceLoader) and jnp.issubdtype(loader.preprocess.dtype, jnp.integer):
-        dtype = loader.preprocess.dtype
+def input_struct(loader: Loader, count: int) -> jax.ShapeDtypeStruct:
+    """Shape and type of a batch of the net's input."""
+    dtype = loader.preprocess.dtype if isinstance(loader, SequenceLoader) else jnp.float32
     return jax.ShapeDtypeStruct((count, *loader.image_shape), dtype)
 
 
@@ -278,15 +277,16 @@ def _in_backbone(is_frozen: PathPredicate | None, path: str) -> bool:
     return is_frozen is not None and is_frozen(f"backbone/{path}")
 
 
-def check_values_per_channel(config: Config, model: nn.Module, train: Loader, devices: int) -> None:
+def check_values_per_channel(config: Config, model: nn.Module, image_shape: tuple[int, ...], devices: int) -> None:
     """That no norm computes statistics of one value per channel, as when a device gets one image at a time."""
     if config.data.batch_size > devices * config.optim.accumulate or (config.model.bn_axis and devices > 1):
         return
     model = model.clone(bn_axis=None, bn_group_size=None, drop_rate=0.0, drop_path=0.0)
-    image = input_struct(train, 1, model.dtype)
-    variables, is_frozen = shapes(model, input_size(train)).variables, frozen(config.optim, model)
-    # A detector needs targets; only its backbone has deep, small maps.
-    if hasattr(model, "batch_inputs") and not isinstance(train, SequenceLoader):
+    takes_tokens = getattr(model, "takes_tokens", False)
+    image = jax.ShapeDtypeStruct((1, *image_shape), jnp.int32 if takes_tokens else model.dtype)
+    size = image_shape if takes_tokens else image_shape[:-1]
+    variables, is_frozen = shapes(model, size).variables, frozen(config.optim, model)
+    if hasattr(model, "batch_inputs") and hasattr(model, "backbone"):  # a detector: only its backbone has small maps
         variables = {collection: tree["backbone"] for collection, tree in variables.items()}
         is_frozen, model = partial(_in_backbone, is_frozen), backbone_of(model)
     key = jax.random.key(0)  # of the dropout of a decoder

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from resnet_jax.data.texts.vocabulary import END, Vocabulary
 from resnet_jax.errors import check_type, composed, one_of
+from resnet_jax.texts.vocabulary import END, Vocabulary
 
 # "words" are letters and digits, with apostrophes inside ("don't"); any other character but a space is a token of its
 # own. "spaces" splits at white space alone: for corpora whose tokens are separated by spaces already.

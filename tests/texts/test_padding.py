@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from resnet_jax.data.texts.padding import pad_texts
+from resnet_jax.texts.padding import pad_texts
 
 
 def test_texts_are_padded_to_the_longest_or_to_a_length():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from resnet_jax.data.texts.windows import token_windows
+from resnet_jax.texts.windows import token_windows
 
 
 @pytest.mark.parametrize("context", [1, 3, 6])

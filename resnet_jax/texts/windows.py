@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from resnet_jax.data.texts.padding import pad_texts
+from resnet_jax.texts.padding import pad_texts
 
 
 class TokenWindows(NamedTuple):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from resnet_jax.data.texts.vocabulary import Vocabulary
-from resnet_jax.data.texts.words import WordTokenizer
+from resnet_jax.texts.vocabulary import Vocabulary
+from resnet_jax.texts.words import WordTokenizer
 
 TEXTS = ["The cat isn't here .", "the dog , the cat"]
 

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from resnet_jax.data.texts.vocabulary import SPECIAL, UNKNOWN, Vocabulary
 from resnet_jax.errors import check_type, composed
+from resnet_jax.texts.vocabulary import SPECIAL, UNKNOWN, Vocabulary
 
 # Conneau et al. 2017, section 4.2: with padding and unknown these are 69 tokens.
 VDCNN_CHARACTERS = " abcdefghijklmnopqrstuvwxyz0123456789-,;.!?:'\"/|_#$%^&*~`+=<>()[]{}"

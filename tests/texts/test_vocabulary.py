@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resnet_jax.data.texts.vocabulary import Vocabulary
 from resnet_jax.errors import DataError
+from resnet_jax.texts.vocabulary import Vocabulary
 
 FIRST = ("<pad>", "<unk>")
 

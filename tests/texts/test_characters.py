@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resnet_jax.data.texts.characters import CharacterTokenizer
+from resnet_jax.texts.characters import CharacterTokenizer
 
 FRENCH = ("Le café est fermé.", "À demain !")
 
