@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from resnet_jax import create_model
-from resnet_jax.data.texts.windows import token_windows
 from resnet_jax.models.partials import Partial
 from resnet_jax.models.sequence.adaptive_head import AdaptiveHead
 from resnet_jax.tasks import TASKS, LanguageModel, TaskOptions
+from resnet_jax.texts.windows import token_windows
 
 TOKENS = ("<pad>", "<unk>", "\n", " ", "a", "b", "c")
 RNG = np.random.default_rng(0)

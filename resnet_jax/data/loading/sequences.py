@@ -1,8 +1,9 @@
 """The loader of sequences: series, sounds and texts of unequal lengths, in a few buckets.
 
-A batch: image, what the preprocessing reads, float32 [N, L, C] or int32 [N, L], zeros behind each example; label;
-lengths int32 [N], where the examples of the data set differ in length or a batch is filled up; mask float32 [N];
-example int32 [N], the example's index in the source, -1 for an example that fills up.
+A batch: image, what the preprocessing reads, float32 [N, L, C] or int32 [N, L], zeros behind each example; lengths
+int32 [N], where the examples of the data set differ in length or a batch is filled up; label, of transcripts int32
+[N, T], 0 behind their label_lengths int32 [N]; mask float32 [N]; example int32 [N], the example's index in the source,
+-1 for an example that fills up.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from resnet_jax.data.loading.samplers import (
     training_sampler,
 )
 from resnet_jax.data.loading.threads import in_threads
-from resnet_jax.data.sources.label_kinds import compact
+from resnet_jax.data.sources.label_kinds import compact, transcript_ids
 from resnet_jax.data.sources.protocols import DataSource
 from resnet_jax.data.sources.subsets import labels_of
 from resnet_jax.errors import DataError
@@ -187,13 +188,21 @@ class SequenceLoader:
 
     def _filled(self, example: np.ndarray, end: int, index: int) -> dict[str, Any]:
         row: dict[str, Any] = {"image": padded([example], end)[0], "lengths": np.int32(len(example))}
-        row |= {"label": compact(np.asarray([self.examples[index][1]]))[0]}
-        return row | {"mask": np.float32(1), "example": np.int32(index)}
+        row |= {"mask": np.float32(1), "example": np.int32(index)}
+        label = self.examples[index][1]
+        if not isinstance(label, str):
+            return row | {"label": compact(np.asarray([label]))[0]}
+        ids = transcript_ids(label, self.classes, self.name(index))
+        return row | {"label": padded([ids], self._longest_transcript)[0], "label_lengths": np.int32(len(ids))}
 
     def _padding(self, end: int) -> dict[str, Any]:
         """A row of mask 0."""
-        row = self._filled(self._first[:0], end, 0)
-        return row | {"label": np.zeros_like(row["label"]), "mask": np.float32(0), "example": np.int32(-1)}
+        row = {name: np.zeros_like(x) for name, x in self._filled(self._first[:0], end, 0).items()}
+        return row | {"example": np.int32(-1)}
+
+    @cached_property
+    def _longest_transcript(self) -> int:
+        return max(1, *map(len, self.labels.tolist()), 1)
 
     @cached_property
     def _first(self) -> np.ndarray:

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 from resnet_jax.data.sources.protocols import Dataset
 from resnet_jax.types import DataKind, LabelKind
-
-OWN_OPTIONS: Mapping[DataKind, tuple[str, ...]] = {  # of data at a path, beside label_column and label_kind
-    "series": ("missing",),
-    "audio": ("labels", "input_column", "classes", "skip_unreadable"),
-    "text": ("labels", "input_column", "classes", "skip_unreadable"),
-}
 
 
 def open_sequences(
@@ -24,7 +17,10 @@ def open_sequences(
     label_column: str | tuple[str, ...] | None,
     label_kind: LabelKind,
     missing: Literal["error", "linear"] = "error",
-    **options: Any,
+    labels: str | None = None,
+    input_column: str | None = None,
+    classes: tuple[str, ...] | None = None,
+    skip_unreadable: bool = False,
 ) -> Dataset:
     """Series, sounds or texts: at a path, or the TFDS set `name`.
 
@@ -37,4 +33,14 @@ def open_sequences(
         from resnet_jax.data.sources.formats.series import open_series_dataset
 
         return open_series_dataset(path, label_kind=label_kind, label_column=label_column, missing=missing)
-    raise ValueError(f"expected a kind of data, got {kind!r}")
+    from resnet_jax.data.sources.formats.audio import open_audio
+
+    return open_audio(
+        path,
+        labels=labels,
+        label_column=label_column,
+        audio_column=input_column,
+        label_kind=label_kind,
+        classes=classes,
+        skip_unreadable=skip_unreadable,
+    )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from resnet_jax.data.loading.windows import WindowSource
-from resnet_jax.data.texts.windows import token_windows
+from resnet_jax.texts.windows import token_windows
 
 
 def source(size, length=7, context=None):
