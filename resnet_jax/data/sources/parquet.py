@@ -11,6 +11,7 @@ import numpy as np
 
 from resnet_jax.data.sources.array_source import ArraySource
 from resnet_jax.data.sources.formats.tables import matching
+from resnet_jax.data.sources.item_columns import ITEM_COLUMNS, NOUNS, Item, joined_texts
 from resnet_jax.data.sources.limits import MEMORY, check_size
 from resnet_jax.data.sources.parquet_labels import (
     are_missing,
@@ -19,7 +20,7 @@ from resnet_jax.data.sources.parquet_labels import (
     read_labels,
     usual_labels,
 )
-from resnet_jax.data.sources.parquet_options import NOUNS, Item, ParquetOptions
+from resnet_jax.data.sources.parquet_options import ParquetOptions
 from resnet_jax.errors import one_line
 from resnet_jax.extras import extra
 
@@ -28,13 +29,7 @@ with extra():
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-PARQUET_IMAGE_COLUMNS = "image img images"
-ITEM_COLUMNS: dict[Item, str] = {
-    "image": PARQUET_IMAGE_COLUMNS,
-    "audio": "audio sound speech wav flac",
-    "text": "text sentence content review comment document body tweet question",
-}
-BETWEEN = "\n"  # texts of several columns
+PARQUET_IMAGE_COLUMNS = ITEM_COLUMNS["image"]
 ROWS = 100  # unpacked at a time
 SHORTEST = {"image": 32, "audio": 32, "text": 0}  # bytes of an encoded image or sound: none has fewer
 
@@ -150,7 +145,7 @@ def _joined(columns: Sequence[pa.ChunkedArray]) -> list[bytes]:
     if len(columns) == 1:
         encoded: list[bytes] = columns[0].to_pylist()
         return encoded
-    return [BETWEEN.encode().join(row) for row in zip(*(column.to_pylist() for column in columns), strict=True)]
+    return [joined_texts(row) for row in zip(*(column.to_pylist() for column in columns), strict=True)]
 
 
 def _paths(column: pa.ChunkedArray) -> list[str | None] | None:

@@ -7,7 +7,7 @@ import json
 import numpy as np
 
 from resnet_jax.data.sources.formats.arrays import checked_labels, column_names
-from resnet_jax.data.sources.formats.tables import LABEL_COLUMNS, matching
+from resnet_jax.data.sources.formats.tables import LABEL_COLUMNS, TRANSCRIPT_COLUMNS, matching
 from resnet_jax.data.sources.label_kinds import LabelKind, check_precision, transcript_tokens
 from resnet_jax.data.sources.parquet_options import ParquetOptions
 from resnet_jax.errors import composed
@@ -16,8 +16,6 @@ from resnet_jax.extras import extra
 with extra():
     import pyarrow as pa
     import pyarrow.compute as pc
-
-TRANSCRIPT_COLUMNS = "text transcript transcription sentence normalizedtext rawtext"
 
 
 def usual_labels(options: ParquetOptions) -> str:
@@ -49,7 +47,7 @@ def are_missing(values: pa.ChunkedArray, kind: LabelKind) -> bool:
 def read_labels(
     file: str, schema: pa.Schema, columns: list[str], table: pa.Table, known: tuple[str, ...] | None, kind: LabelKind
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Labels int [n], float32 [n, K] or str [n]; and the names of classes or targets, or the characters.
+    """Labels int [n], float32 [n, K] or str [n]; and the names of classes or targets, or tokens.
 
     Without columns, of texts for language models, the labels are 0.
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
+from resnet_jax.data.sources.item_columns import Item
 from resnet_jax.data.sources.label_kinds import LabelKind
-
-Item = Literal["image", "audio", "text"]  # what an example is, in the names of options: image_column
-
-NOUNS: dict[Item, str] = {"image": "image", "audio": "sound", "text": "text"}  # an example, in messages
 
 
 class ParquetOptions(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -29,6 +29,15 @@ class DataSource(Protocol):
 
     def identity(self, index: np.ndarray, kind: str) -> Identity:
         """Identity of the images at `index`, int [n]; `kind` ("contents" or "names") matters for files only."""
+        ...
+
+
+@runtime_checkable
+class ReadsLabels(Protocol):
+    """A source whose labels can be read alone, much faster than with their examples."""
+
+    def read_labels(self) -> np.ndarray:
+        """int [n], str [n] or float32 [n, K]. Raises UnreadableImage."""
         ...
 
 

@@ -22,7 +22,7 @@ from resnet_jax.data.sources.dense import DenseSource
 from resnet_jax.data.sources.identity import Identity
 from resnet_jax.data.sources.image_files import ImageFileSource
 from resnet_jax.data.sources.label_kinds import Label, LabelKind, are_texts
-from resnet_jax.data.sources.protocols import DataSource
+from resnet_jax.data.sources.protocols import DataSource, ReadsLabels
 from resnet_jax.errors import UnreadableImage, did_you_mean
 
 
@@ -307,18 +307,22 @@ def known_labels(source: DataSource) -> np.ndarray | None:
 def labels_of(source: DataSource, *, skip_unreadable: bool = False) -> np.ndarray:
     """int [n], str [n] or float32 [n, K]. Where the storage does not know them, each example is read.
 
-    -1 is the class of an unreadable one.
+    -1 is the class of an unreadable one, "" its transcript.
 
     Raises:
       UnreadableImage: an example that cannot be read, without `skip_unreadable`.
     """
     if (known := known_labels(source)) is not None:
         return known
-    labels = np.full(len(source), -1)
+    if isinstance(source, ReadsLabels) and not skip_unreadable:
+        return source.read_labels()
+    labels: list[Any] = []
     for i in range(len(source)):
         try:
-            labels[i] = source[i][1]
+            labels.append(source[i][1])
         except UnreadableImage:
             if not skip_unreadable:
                 raise
-    return labels
+            labels.append(None)
+    unknown = "" if any(isinstance(label, str) for label in labels) else -1
+    return np.array([unknown if label is None else label for label in labels])

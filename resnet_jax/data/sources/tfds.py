@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -55,12 +59,27 @@ class TfdsExamples:
 
 
 @dataclass(frozen=True, eq=False)
+class _Parsed:
+    """Some features of stored examples."""
+
+    records: Sequence[bytes]
+    features: tfds.features.FeaturesDict
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.features.deserialize_example_np(self.records[index])
+
+
+@dataclass(frozen=True, eq=False)
 class TfdsDataset:
-    """A prepared image classification dataset."""
+    """A prepared dataset of labelled images; `parsed` is of any dataset."""
 
     name: str
     builder: tfds.core.DatasetBuilder
     keys: tuple[str, str]  # of the image and its label
+    noun: str = "image"  # what an example is, in messages
     fixed = True  # a version never changes
 
     @property
@@ -77,20 +96,32 @@ class TfdsDataset:
         Raises:
           ValueError: no such split, or a part that is empty or cannot be understood.
         """
+        places = self._checked_places(split)
+        image, label = self.keys
+        features = self.builder.info.features
+        # Images stay encoded: another one, such as a mask, may not be needed.
+        skip = dict.fromkeys(keys_of(features, "Image"), tfds.decode.SkipDecoding())
+        source = self.builder.as_data_source(split=split, decoders=skip)
+        names = getattr(features[label], "names", ())
+        return TfdsExamples(source, image, label, tuple(names), f"{self.name}, {split}", places)
+
+    def parsed(self, split: str, keys: Sequence[str]) -> TfdsExamples:
+        """The same with the features `keys` alone: nothing else of an example is parsed. Encoded sounds stay so."""
+        places = self._checked_places(split)
+        features = tfds.features.FeaturesDict({key: _stored(self.builder.info.features[key]) for key in keys})
+        raw = tfds.decode.DeserializeMethod.RAW_BYTES
+        source = _Parsed(self.builder.as_data_source(split=split, deserialize_method=raw), features)
+        return TfdsExamples(source, keys[0], keys[-1], (), f"{self.name}, {split}", places)
+
+    def _checked_places(self, split: str) -> list[tuple[str, int, int]]:
+        """Version and split, first example and last + 1 of each part. Raises ValueError for an impossible split."""
         name = split.partition("[")[0].partition("+")[0]
         if name not in self.splits:
             raise ValueError(f"{self.name} has no split {name!r}; {did_you_mean(name, self.splits)}")
-        info = self.builder.info
         parts = self._cut(split)
         if not sum(stop - start for _, start, stop in parts):
-            raise ValueError(f"{self.name}: {split!r} is empty; {name!r} has {self.splits[name]} images")
-        image, label = self.keys
-        # Images stay encoded: another one, such as a mask, may not be needed.
-        skip = dict.fromkeys(keys_of(info.features, "Image"), tfds.decode.SkipDecoding())
-        source = self.builder.as_data_source(split=split, decoders=skip)
-        places = [(f"{info.full_name}/{name}", start, stop) for name, start, stop in parts]
-        names = getattr(info.features[label], "names", ())
-        return TfdsExamples(source, image, label, tuple(names), f"{self.name}, {split}", places)
+            raise ValueError(f"{self.name}: {split!r} is empty; {name!r} has {self.splits[name]} {self.noun}s")
+        return [(f"{self.builder.info.full_name}/{name}", start, stop) for name, start, stop in parts]
 
     def places(self, split: str) -> dict[str, np.ndarray]:
         """Positions, int [n], in each whole split that `split` is taken from."""
@@ -143,6 +174,8 @@ def keys_of(features: Any, kind: str) -> list[str]:
 
 def open_builder(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
     """TFDS's reader of a dataset; raises as `open_tfds` does."""
+    if find_spec("tensorflow") is None:
+        audio_without_tensorflow()
     folders = _prepared(name, data_dir)  # a prepared dataset needs no definition
     for folder in folders:
         if any(folder.glob("*.array_record*")):
@@ -152,16 +185,64 @@ def open_builder(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
         prepare = f"tfds convert_format --dataset_version_dir={folders[0]} --out_file_format=array_record"
         raise ValueError(f"{name} lies in {folders[0]} as {file_format}; expected array_record; {_once(prepare)}")
     try:
-        return tfds.builder(name, data_dir=data_dir, file_format="array_record", try_gcs=False)
+        with redirect_stdout(io.StringIO()):  # several lines on TensorFlow
+            return tfds.builder(name, data_dir=data_dir, file_format="array_record", try_gcs=False)
     except tfds.core.DatasetNotFoundError:
         known = ["digits", "scenes", *tfds.list_builders(with_community_datasets=False)]
         raise ValueError(
             f"TFDS has no dataset {name!r}; {did_you_mean(name, known, 'see tfds.list_builders()')}"
         ) from None
     except ImportError as error:
+        if "No module named 'tensorflow'" in str(error):  # definitions of sounds need it
+            where = data_dir or tfds.core.constants.DATA_DIR
+            raise ValueError(f"{name} is not prepared in {where}; {_command(name, data_dir)}") from None
         raise ValueError(f"{name}: TFDS's definition of it needs a package that is missing ({error})") from None
     except Exception as error:  # an impossible name, version or configuration, a corrupted description
         raise ValueError(f"TFDS cannot open {name!r}: {one_line(error)}") from None
+
+
+def is_encoded(feature: Any) -> bool:
+    """Whether a feature of sounds stores encoded files, and not samples."""
+    return bool(feature.to_json_content().lazy_decode)
+
+
+def _stored(feature: Any) -> Any:
+    """A feature as it is stored."""
+    is_sound = isinstance(feature, tfds.features.Audio)
+    return tfds.features.Tensor(shape=(), dtype=np.object_) if is_sound and is_encoded(feature) else feature
+
+
+@cache
+def audio_without_tensorflow() -> type[tfds.features.Audio]:
+    """TFDS's feature of sounds for reading without TensorFlow, under whose name it is registered.
+
+    TFDS's class creates its decoder at once, which imports TensorFlow, though stored samples need none.
+    """
+
+    class Audio(tfds.features.Audio):
+        __module__ = tfds.features.Audio.__module__  # registers it
+
+        def __init__(
+            self,
+            *,
+            file_format: str | None = None,
+            shape: tuple[int | None, ...] = (None,),
+            dtype: Any = np.int64,
+            sample_rate: int | None = None,
+            encoding: Any = "none",
+            doc: Any = None,
+            lazy_decode: bool = False,
+        ) -> None:
+            self._file_format, self._sample_rate, self._lazy_decode = file_format, sample_rate, lazy_decode
+            stored: dict[str, Any] = {"serialized_dtype": np.object_, "serialized_shape": ()} if lazy_decode else {}
+            tfds.features.Tensor.__init__(self, shape=shape, dtype=dtype, encoding=encoding, doc=doc, **stored)
+
+        @property
+        def dtype(self) -> Any:
+            """For `to_json_content`: the inherited one is TensorFlow's."""
+            return self.np_dtype
+
+    return Audio
 
 
 def _from_folder(folder: Path) -> tfds.core.DatasetBuilder:

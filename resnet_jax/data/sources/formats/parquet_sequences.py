@@ -8,8 +8,9 @@ from typing import Literal
 
 from resnet_jax.data.sources.formats.options import label_columns
 from resnet_jax.data.sources.formats.shards import open_tables, tables_below
+from resnet_jax.data.sources.item_columns import NOUNS
 from resnet_jax.data.sources.label_kinds import LabelKind
-from resnet_jax.data.sources.parquet_options import NOUNS, ParquetOptions
+from resnet_jax.data.sources.parquet_options import ParquetOptions
 from resnet_jax.data.sources.stored import StoredDataset
 
 

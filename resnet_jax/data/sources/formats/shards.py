@@ -14,7 +14,8 @@ from resnet_jax.data.sources.array_source import ArraySource
 from resnet_jax.data.sources.formats.arrays import UnreadSplit, stored
 from resnet_jax.data.sources.formats.options import ReadOptions
 from resnet_jax.data.sources.formats.splits import split_in, split_of
-from resnet_jax.data.sources.parquet_options import NOUNS, ParquetOptions
+from resnet_jax.data.sources.item_columns import NOUNS
+from resnet_jax.data.sources.parquet_options import ParquetOptions
 from resnet_jax.data.sources.stored import StoredDataset
 
 ENTRIES = 100

@@ -110,7 +110,7 @@ def test_transcripts(tmp_path):
     )
     table(tmp_path / "train.parquet", audio=sounds(SOUNDS[0]), spoken=["a"])
     message = refused(tmp_path, "audio", label_kind="transcript")
-    assert "has the columns audio, spoken; expected one of text, transcript, transcription, " in message
+    assert "has the columns audio, spoken; expected one of transcript, transcription, " in message
 
 
 @pytest.mark.parametrize("kind", [pa.string(), pa.large_string()])
