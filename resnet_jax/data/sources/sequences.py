@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Literal
 
 from resnet_jax.data.sources.protocols import Dataset
+from resnet_jax.data.vowels import NAME, open_vowels
 from resnet_jax.types import DataKind, LabelKind
+
+OF_OTHERS = ("digits", "scenes", NAME)  # sets that come with the package, of images and series
 
 
 def open_sequences(
@@ -22,13 +25,15 @@ def open_sequences(
     classes: tuple[str, ...] | None = None,
     skip_unreadable: bool = False,
 ) -> Dataset:
-    """Series, sounds or texts: at a path, or the TFDS set `name`.
+    """Series, sounds or texts: at a path, or by `name`: the vowels that come with the package, or a TFDS set.
 
     Raises:
       FileNotFoundError, ValueError: it is not there, or cannot be understood.
     """
     if path is None:
-        raise ValueError(f"{name} holds no {kind}; expected data.path, a folder or a file of them")
+        if labels is not None:
+            raise ValueError(f"labels={labels!r} describes data at a path; expected path='FOLDER' too")
+        return _named(kind, name, data_dir, label_kind, label_column, input_column)
     if kind == "series":
         from resnet_jax.data.sources.formats.series import open_series_dataset
 
@@ -44,3 +49,27 @@ def open_sequences(
         classes=classes,
         skip_unreadable=skip_unreadable,
     )
+
+
+def _named(
+    kind: DataKind,
+    name: str,
+    data_dir: str | None,
+    label_kind: LabelKind,
+    label_column: str | tuple[str, ...] | None,
+    input_column: str | tuple[str, ...] | None,
+) -> Dataset:
+    """A set without a path."""
+    if kind == "series" and name == NAME:
+        for option, column in {"label_column": label_column, "image_column": input_column}.items():
+            if column is not None:
+                raise ValueError(f"{option}={column!r} describes data at a path; {NAME} has no columns")
+        return open_vowels(label_kind)
+    if kind == "series":
+        hint = f"data.name={NAME!r}, which comes with the package, or data.path"
+        raise ValueError(f"{name} holds no series; expected {hint}, a folder or a file of them")
+    if kind == "images" or name in OF_OTHERS:
+        raise ValueError(f"{name} holds no {kind}; expected data.path, a folder or a file of them, or a TFDS set")
+    from resnet_jax.data.sources.tfds_sequences import open_sequence_tfds
+
+    return open_sequence_tfds(name, data_dir, kind, label_kind, item_column=input_column, label_column=label_column)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from resnet_jax.data.loading.threads import in_threads
+from resnet_jax.data.sources.formats.options import label_columns
 from resnet_jax.data.sources.formats.tables import TRANSCRIPT_COLUMNS, matching
 from resnet_jax.data.sources.identity import Identity
 from resnet_jax.data.sources.item_columns import ITEM_COLUMNS, NOUNS, joined_texts
@@ -129,7 +130,7 @@ def open_sequence_tfds(
     label_kind: LabelKind = "class",
     *,
     item_column: str | Sequence[str] | None = None,
-    label_column: str | None = None,
+    label_column: str | Sequence[str] | None = None,
 ) -> TfdsSequenceDataset:
     """A TFDS dataset of sounds (speech_commands, librispeech) or texts (imdb_reviews, ag_news_subset, lm1b).
 
@@ -150,13 +151,14 @@ def open_sequence_tfds(
     features, pair = builder.info.features, builder.info.supervised_keys or (None, None)
     of_items = sorted(keys_of(features, "Audio" if kind == "audio" else "Text"))  # stored in no order
     asked = (item_column,) if isinstance(item_column, str) else tuple(item_column or ())
+    (column,) = label_columns(label_column, "class") or (None,)
     label = None
     if label_kind != "next-token":
         of_labels = sorted(keys_of(features, "ClassLabel" if label_kind == "class" else "Text"))
         usual = TRANSCRIPT_COLUMNS if label_kind == "transcript" else "label"
-        label = _chosen(name, features, of_labels, label_column, pair[1], usual, LABEL_WORDS[label_kind])
-    elif label_column is not None:
-        raise ValueError(f"label_column={label_column!r}: language models predict the text itself; expected no column")
+        label = _chosen(name, features, of_labels, column, pair[1], usual, LABEL_WORDS[label_kind])
+    elif column is not None:
+        raise ValueError(f"label_column={column!r}: language models predict the text itself; expected no column")
     what = "features of sounds" if kind == "audio" else "features of texts"
     items = tuple(
         _chosen(name, features, of_items, one, pair[0], ITEM_COLUMNS[kind], what) for one in (asked or (None,))
