@@ -33,6 +33,15 @@ Metrics = dict[str, Array]  # float32 sums over examples, and their "count": div
 # [N, T] with 0 behind them; none, where the tokens of a text are predicted from those before them.
 LabelKind = Literal["class", "multi-hot", "targets", "pixels", "boxes", "transcript", "next-token"]
 DataKind = Literal["images", "series", "audio", "text"]  # of what is fed to a net
+# What messages call an example, and several of them.
+NOUNS: Mapping[DataKind, tuple[str, str]] = MappingProxyType(
+    {
+        "images": ("image", "images"),
+        "series": ("series", "series"),
+        "audio": ("sound", "sounds"),
+        "text": ("text", "texts"),
+    }
+)
 
 
 def at_least_float32(dtype: Any) -> Any:

@@ -4,6 +4,7 @@ import json
 import pickle
 from copy import deepcopy
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from PIL import Image
 
 from resnet_jax import Preprocess, Pretrained, create_model
 from resnet_jax.checkpoints.reader import Checkpoint
+from resnet_jax.types import NOUNS, DataKind
 
 
 class Tensor:
@@ -93,3 +95,8 @@ def test_padded_images_are_zero_beyond_their_sizes():
     np.testing.assert_array_equal(preprocess.batch([pixels]), images[:1])
     assert Preprocess(8, 10, (0.5,), (0.2,)).batch_and_sizes([pixels])[1].tolist() == [[8, 8]]
     assert Preprocess(**preprocess.record()) == preprocess
+
+
+def test_every_kind_of_data_has_its_words():
+    assert list(NOUNS) == list(get_args(DataKind))
+    assert NOUNS["audio"] == ("sound", "sounds") and NOUNS["series"] == ("series", "series")
