@@ -123,8 +123,11 @@ class TextConfig:
     tokens: Literal["characters", "words"] = option("characters", "what the net reads")
     length: int | None = option(
         None, "tokens of every text, which is cut or padded, and padding counts; of language models: of a window",
-        COUNT, none="each its own"
+        COUNT, none="each its own; of language models 256"
     )  # fmt: skip
+    context: int | None = option(
+        None, "of language models: first tokens of a test window that repeat the one before", COUNT, none="a quarter"
+    )
     vocabulary: Annotated[str, "vdcnn|data|FILE"] | None = option(
         None,
         "the 69 characters of VDCNN, the tokens of the training texts, or a file with a token a line",

@@ -20,6 +20,7 @@ Tokens = Literal["characters", "words"]
 # UTF-8, a text, the file of a text, or ids that were read already (windows of a long text).
 TextItem = bytes | str | Path | np.ndarray
 VDCNN, OF_DATA = "vdcnn", "data"  # vocabularies by name
+WINDOW = 256  # ids of a window of a language model, unless another number is asked for
 
 
 @dataclass(frozen=True)
@@ -30,15 +31,16 @@ class TextPreprocess(BaseSequence):
     padding counts as part of the text (Conneau et al. 2017). Without it each text has its own length.
 
     `next_token`: for a language model. Texts then start with the id of a line end, if the vocabulary has one, so that
-    the first token is predicted too; nothing is cut.
+    the first token is predicted too. Training reads windows of `window` ids; no other text is cut.
 
     Raises:
-      ValueError: a `fixed_length` below 1, or one with `next_token`.
+      ValueError: a `fixed_length` below 1, or one with `next_token`; a `window` below 2, or one without `next_token`.
     """
 
     tokenizer: CharacterTokenizer | WordTokenizer
     fixed_length: int | None = None
     next_token: bool = False
+    window: int | None = None
 
     kind: ClassVar[DataKind] = "text"
     dtype: ClassVar[Any] = np.int32
@@ -48,6 +50,9 @@ class TextPreprocess(BaseSequence):
             raise ValueError(f"fixed_length: expected at least 1, got {self.fixed_length}")
         if self.fixed_length is not None and self.next_token:
             raise ValueError(f"fixed_length: expected None for a language model, got {self.fixed_length}")
+        if (self.window is not None) != self.next_token or (self.window or 2) < 2:
+            expected = "at least 2" if self.next_token else "None without next_token"
+            raise ValueError(f"window: expected {expected}, got {self.window}")
 
     @classmethod
     def of_texts(
@@ -62,6 +67,7 @@ class TextPreprocess(BaseSequence):
         split: Split = "words",
         fixed_length: int | None = None,
         next_token: bool = False,
+        window: int | None = None,
     ) -> Self:
         """The preprocessing for training texts.
 
@@ -73,7 +79,7 @@ class TextPreprocess(BaseSequence):
           lowercase: put texts into lower case. None: with "vdcnn", whose characters have no capitals.
           most, least_count: of the vocabulary "data"; see `Vocabulary.of`.
           split: how words are split; see `WordTokenizer`.
-          fixed_length, next_token: see `TextPreprocess`.
+          fixed_length, next_token, window: see `TextPreprocess`. `window` None: 256 with `next_token`.
 
         Raises:
           ValueError: options that do not fit each other.
@@ -94,7 +100,8 @@ class TextPreprocess(BaseSequence):
                 raise ValueError(f"vocabulary {VDCNN!r} has characters; expected {OF_DATA!r} or a file for words")
             tokenizer = CharacterTokenizer.of_characters(lowercase=small)
         elif vocabulary == OF_DATA:
-            decoded = (text_of(text, f"text {number}") for number, text in enumerate(texts))
+            plain = (text_of(text, f"text {number}") for number, text in enumerate(texts))
+            decoded = map(ended, plain) if next_token else plain
             if tokens == "characters":
                 tokenizer = CharacterTokenizer.of_texts(decoded, lowercase=small, most=most, least_count=least_count)
             else:
@@ -107,7 +114,7 @@ class TextPreprocess(BaseSequence):
             tokenizer = (
                 CharacterTokenizer(known, small) if is_of_characters else WordTokenizer(known, small, split, next_token)
             )
-        return cls(tokenizer, fixed_length, next_token)
+        return cls(tokenizer, fixed_length, next_token, WINDOW if next_token and window is None else window)
 
     def read(self, item: TextItem, name: str) -> np.ndarray:
         """The ids of a text, int32 [l]; of an array of ids these.
@@ -129,9 +136,20 @@ class TextPreprocess(BaseSequence):
             raise DataError(f"{name}: expected {what}, got {'one token' if len(ids) else 'no tokens'}")
         return ids
 
+    def fit(self, example: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:
+        """What `read` returns; of a language model in training (`rng`) a random window of it."""
+        if rng is None or self.window is None or len(example) <= self.window:
+            return example
+        start = int(rng.integers(len(example) - self.window + 1))
+        return example[start : start + self.window]
+
     def length(self, item: TextItem, name: str) -> int:
-        """The number of ids that `read` returns. Raises as `read` does."""
-        return len(self.read(item, name))
+        """The number of ids of a text; of an array of ids, from which training cuts, at most a window's.
+
+        Raises as `read` does.
+        """
+        length = len(self.read(item, name))
+        return min(length, self.window) if self.window is not None and isinstance(item, np.ndarray) else length
 
     def prepare(self, batch: Batch) -> Batch:
         """The batch as the net takes it, on the device: without lengths where padding counts. Traced."""
@@ -160,6 +178,7 @@ class TextPreprocess(BaseSequence):
         tokenizer = self.tokenizer
         values: dict[str, Any] = {"kind": self.kind, "vocabulary": list(tokenizer.vocabulary.tokens)}
         values |= {"lowercase": tokenizer.lowercase, "fixed_length": self.fixed_length, "next_token": self.next_token}
+        values |= {"window": self.window}
         if isinstance(tokenizer, CharacterTokenizer):
             return values | {"tokens": "characters"}
         return values | {"tokens": "words", "split": tokenizer.split, "ends_lines": tokenizer.ends_lines}
@@ -181,7 +200,7 @@ class TextPreprocess(BaseSequence):
                 if tokens == "characters"
                 else WordTokenizer(known, small, record["split"], record["ends_lines"])
             )
-            return cls(tokenizer, record["fixed_length"], record["next_token"])
+            return cls(tokenizer, record["fixed_length"], record["next_token"], record["window"])
         except KeyError as error:
             raise ValueError(f"record of texts: expected {error.args[0]!r}, got {', '.join(record)}") from None
 
@@ -208,6 +227,11 @@ def text_of(item: bytes | str | Path | np.ndarray, name: str) -> str:
     except UnicodeDecodeError as error:
         got = f"{error.object[error.start]:#04x} at byte {error.start:,}"
         raise DataError(f"{name}: expected UTF-8, got {got}") from None
+
+
+def ended(text: str) -> str:
+    """A text for a language model: with a line end behind it, if it does not end in white space."""
+    return text if text[-1:].isspace() else f"{text}\n"
 
 
 def _checked_ids(ids: np.ndarray, name: str, size: int) -> np.ndarray:

@@ -58,8 +58,9 @@ def test_language_models_read_the_characters_of_the_data_behind_a_line_end():
     assert words.decode(words.read("the cat\nsat", "x")) == "\nthe cat\nsat\n"
 
 
-def test_without_a_line_end_the_first_token_is_not_predicted():
-    texts = TextPreprocess.of_texts(["ab"], next_token=True)
+def test_without_a_line_end_the_first_token_is_not_predicted(tmp_path):
+    Vocabulary(("<pad>", "<unk>", "a", "b")).save(tmp_path / "v.txt")
+    texts = TextPreprocess.of_texts(vocabulary=tmp_path / "v.txt", next_token=True)
     assert texts.start is None
     assert texts.read("ab", "x").tolist() == [2, 3]
     with pytest.raises(DataError, match=r"^line 3: expected a text with a token to predict, got one token$"):
@@ -89,7 +90,7 @@ def test_a_file_of_a_vocabulary(tmp_path):
     [
         {"fixed_length": 9},
         {"tokens": "words", "split": "spaces", "lowercase": True},
-        {"tokens": "words", "next_token": True},
+        {"tokens": "words", "next_token": True, "window": 9},
         {"vocabulary": "data"},
     ],
 )
@@ -124,6 +125,8 @@ def test_a_wrong_record_is_refused(change, message):
         ({"least_count": 2}, "least_count=2 is for the vocabulary 'data', got 'vdcnn'"),
         ({"tokens": "words", "vocabulary": "vdcnn"}, "vocabulary 'vdcnn' has characters; expected 'data' or a file .*"),
         ({"fixed_length": 4, "next_token": True}, "fixed_length: expected None for a language model, got 4"),
+        ({"window": 4}, "window: expected None without next_token, got 4"),
+        ({"next_token": True, "window": 1}, "window: expected at least 2, got 1"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(options, message):
@@ -145,3 +148,14 @@ def test_what_is_no_text_is_named(tmp_path):
         texts.batch("ab")
     with pytest.raises(ValueError, match=r"^expected at least one item, got none$"):
         texts.batch([])
+
+
+def test_training_of_a_language_model_cuts_windows_from_longer_ids():
+    texts = TextPreprocess.of_texts(TEXTS, next_token=True, window=4)
+    ids = np.arange(2, 9, dtype=np.int32)
+    assert texts.length(ids, "x") == 4
+    cut = {tuple(texts.fit(ids, np.random.default_rng(seed)).tolist()) for seed in range(40)}
+    assert cut == {tuple(range(start, start + 4)) for start in range(2, 6)}
+    assert texts.fit(ids).tolist() == ids.tolist()  # evaluation cuts nothing
+    assert texts.length("the cat", "x") == 8
+    assert TextPreprocess.of_texts(TEXTS, next_token=True).window == 256

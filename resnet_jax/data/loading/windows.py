@@ -8,6 +8,8 @@ from functools import cached_property
 import numpy as np
 
 from resnet_jax.data.sources.identity import Identity, fingerprint
+from resnet_jax.data.sources.protocols import DataSource
+from resnet_jax.inputs.text import TextPreprocess, ended, text_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,3 +68,19 @@ class WindowSource:
     def identity(self, index: np.ndarray, kind: str) -> Identity:
         fingerprints = np.array([fingerprint(self[int(i)][0]) for i in index], np.uint64)
         return Identity("contents", fingerprints, np.zeros_like(fingerprints), self.labels[index])
+
+
+def open_windows(texts: DataSource, preprocess: TextPreprocess, name: str, *, context: int | None) -> WindowSource:
+    """The windows of all texts of a source, one after the other, each with `ended`'s line end.
+
+    Args:
+      preprocess: of a language model.
+      name: of the whole text, in messages.
+      context: see `WindowSource`; None: for training.
+
+    Raises:
+      ValueError: fewer than two tokens, or an impossible context. `DataError` for a text that is not UTF-8.
+    """
+    whole = "".join(ended(text_of(texts[i][0], texts.name(i))) for i in range(len(texts)))
+    length, classes = preprocess.window or 0, preprocess.tokenizer.vocabulary.tokens
+    return WindowSource(preprocess.read(whole, name), length, context, classes, name)

@@ -38,6 +38,19 @@ def open_sequences(
         from resnet_jax.data.sources.formats.series import open_series_dataset
 
         return open_series_dataset(path, label_kind=label_kind, label_column=label_column, missing=missing)
+    if kind == "text":
+        from resnet_jax.data.sources.formats.texts import open_texts
+
+        if labels is not None:
+            raise ValueError(f"labels={labels!r} is for images and sounds; texts and their labels are in one file")
+        return open_texts(
+            path,
+            label_kind=label_kind,
+            label_column=label_column,
+            text_column=input_column,
+            classes=classes,
+            skip_unreadable=skip_unreadable,
+        )
     from resnet_jax.data.sources.formats.audio import open_audio
 
     return open_audio(

@@ -120,7 +120,7 @@ def make_plan(config: Config, record: ImageRecord | None = None, task: Task | No
     check_batch_and_shape(config, f"{dataset.name} ({splits[0]})", train, test)
     check_objects(f"{dataset.name} ({splits[0]})", train)
     fitted = make_task(config, train, task)
-    overrides = model_overrides(config.model, num_classes=fitted.num_outputs, **input_options(train))
+    overrides = model_overrides(config.model, **{"num_classes": fitted.num_outputs, **input_options(train)})
     model = fitted.build(config.model.name, overrides, train)
     if getattr(model, "needs_masks", False):
         train = with_masks(train)

@@ -13,6 +13,7 @@ from resnet_jax.config import AudioConfig, Config, DataConfig, check_data
 from resnet_jax.data import Dataset
 from resnet_jax.data.loading.sequences import SequenceLoader
 from resnet_jax.data.loading.statistics import sample
+from resnet_jax.data.loading.windows import open_windows
 from resnet_jax.data.sources.held_out import shared
 from resnet_jax.data.sources.protocols import DataSource
 from resnet_jax.inputs import AudioPreprocess, SequencePreprocess, SeriesPreprocess, TextPreprocess
@@ -103,7 +104,7 @@ def open_sequence_data(
         raise ValueError(f"{problem} of {dataset.name}; expected disjoint splits, as train[:80%] and train[80%:]")
     examples = data.open_examples(dataset, splits[0], chosen.class_names, chosen.classes, chosen.per_class)
     preprocess = fitted_preprocess(chosen, get_spec(config.model.name).input_kind, kind, examples, label_kind)
-    train = open_sequence_split(chosen, dataset, splits[0], preprocess)
+    train = open_sequence_split(chosen, dataset, splits[0], preprocess, training=True)
     if label_kind == "class" and len(train.classes) < 2:
         which = "data.classes" if chosen.classes is not None else dataset.name
         raise ValueError(f"{which} has one class, {train.classes[0]!r}; expected two or more")
@@ -118,8 +119,19 @@ def open_sequence_split(
     preprocess: SequencePreprocess,
     known_classes: tuple[str, ...] | None = None,
     label_kind: LabelKind | None = None,
+    *,
+    training: bool = False,
 ) -> SequenceLoader:
-    """A split of a dataset, loaded as `config` says; see `data.open_loader`."""
+    """A split of a dataset, loaded as `config` says; see `data.open_loader`.
+
+    A language model has windows of it; in those for testing, a quarter or `data.text.context` is context.
+    """
+    if isinstance(preprocess, TextPreprocess) and preprocess.window is not None:
+        name, context = f"{dataset.name} ({split})", config.text.context
+        texts = data.open_examples(dataset, split)
+        context = max(1, preprocess.window // 4) if context is None else context
+        windows = open_windows(texts, preprocess, name, context=None if training else context)
+        return SequenceLoader(windows, preprocess, config.buckets, threads=config.threads)
     loader = data.open_loader(
         dataset,
         split,
@@ -160,6 +172,7 @@ def fitted_preprocess(
         split=text.split,
         fixed_length=None if is_language_model else text.length,
         next_token=is_language_model,
+        window=text.length if is_language_model else None,
     )
 
 

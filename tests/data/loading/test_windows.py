@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
-from resnet_jax.data.loading.windows import WindowSource
+from resnet_jax.data.loading.sequences import SequenceLoader
+from resnet_jax.data.loading.windows import WindowSource, open_windows
+from resnet_jax.data.sources.array_source import ArraySource
+from resnet_jax.inputs.text import TextPreprocess
 from resnet_jax.texts.windows import token_windows
 
 
@@ -51,3 +54,39 @@ def test_windows_have_names_and_identities():
 def test_impossible_windows_are_refused(size, options, message):
     with pytest.raises(ValueError, match=f"^{message}$"):
         source(size, **options)
+
+
+def texts(*items):
+    return ArraySource([item.encode() for item in items], np.zeros(len(items), np.int32), (), "corpus.txt")
+
+
+def test_texts_are_joined_and_the_vocabulary_is_the_classes():
+    preprocess = TextPreprocess.of_texts(["ab\n cd"], next_token=True, window=4)
+    windows = open_windows(texts("ab\n", "c ", "d"), preprocess, "corpus.txt (train)", context=1)
+    assert preprocess.decode(windows.ids) == "\nab\nc d\n"
+    assert windows.classes == preprocess.tokenizer.vocabulary.tokens
+    assert windows.name(1) == "corpus.txt (train), tokens 4 to 7"
+
+
+def test_training_cuts_windows_at_random_places_and_testing_predicts_each_token_once():
+    text = "".join(chr(97 + i) for i in range(26)) * 3
+    preprocess = TextPreprocess.of_texts([text], next_token=True, window=10)
+    training = SequenceLoader(open_windows(texts(text), preprocess, "x", context=None), preprocess)
+    batches = training.batches(0, batch_size=7)
+    first, second = next(batches), next(batches)
+    assert first["image"].shape == (7, 10)
+    assert "lengths" not in first
+    assert first["label"].tolist() == [1] * 7
+    rows = {training.preprocess.decode(row) for row in (*first["image"], *second["image"])}
+    assert all(row in f"\n{text}\n" for row in rows)
+    assert len(rows) > 7  # another place in each epoch
+    again = next(training.batches(0, 1, batch_size=7))
+    np.testing.assert_array_equal(again["image"], second["image"])
+    testing = SequenceLoader(open_windows(texts(text), preprocess, "x", context=4), preprocess)
+    predicted = []
+    for batch in testing.eval_batches(3):
+        for row in range(3):
+            if batch["mask"][row]:
+                ids = batch["image"][row][batch["label"][row] : batch["lengths"][row]]
+                predicted.append((int(batch["example"][row]), testing.preprocess.decode(ids)))
+    assert "".join(part for _, part in sorted(predicted)) == f"{text}\n"
