@@ -9,6 +9,7 @@ from resnet_jax.config.fields import (
     ADDRESS,
     AREA,
     BATCH,
+    BEAMS,
     BETA,
     BORDER,
     CLASS_WEIGHTS,
@@ -287,6 +288,7 @@ class OptimConfig:
     regression_loss: Literal["l1", "l2", "huber"] = option(
         "l2", "loss of tasks that predict numbers, normalised; huber is quadratic up to one standard deviation"
     )
+    beam_width: int = option(1, "transcripts that tests search for at a time; 1: the likeliest path", BEAMS)
     label_smoothing: float = option(0.0, "share of each label that is spread over all classes", SHARE)
     clip_norm: float | None = option(None, "greatest global norm of the gradient", RATE, none="not clipped")
     accumulate: int = option(1, "microbatches of a batch, one after the other", COUNT)

@@ -16,18 +16,22 @@ from resnet_jax.tasks.multilabel import MultiLabel
 from resnet_jax.tasks.protocol import Details, Predictions, Rows, Task, TaskOptions, Term, Terms
 from resnet_jax.tasks.regression import Regression
 from resnet_jax.tasks.segmentation import Segmentation
+from resnet_jax.tasks.transcription import Transcription
 from resnet_jax.types import LabelKind
 
 IN_PYTHON = "in Python, pass that task as the argument task"  # a hint of messages
 TASKS: dict[str, Task] = {
     task.name: task
-    for task in (Classification(), MultiLabel(), Regression(), Segmentation(), Detection(), LanguageModel())
+    for task in (
+        *(Classification(), MultiLabel(), Regression(), Segmentation(), Detection()),
+        *(LanguageModel(), Transcription()),
+    )
 }
 
 __all__ = [
     "TASKS", "BaseTask", "Classification", "Details", "Detection", "LanguageModel", "MultiLabel", "Predictions",
-    "Regression", "Rows", "Segmentation", "Task", "TaskOptions", "Term", "Terms", "check_definition", "check_record",
-    "check_task", "get_task", "task_name", "task_of_checkpoint",
+    "Regression", "Rows", "Segmentation", "Task", "TaskOptions", "Term", "Terms", "Transcription", "check_definition",
+    "check_record", "check_task", "get_task", "task_name", "task_of_checkpoint",
 ]  # fmt: skip
 
 

@@ -63,12 +63,14 @@ class TaskOptions:
     label_smoothing: float = 0.0
     class_weights: Literal["balanced"] | Sequence[float] | Mapping[str, float] | None = None
     regression_loss: RegressionLoss = "l2"
+    beam_width: int = 1
 
 
 OPTION_OWNERS = {
     "label_smoothing": "classification",
     "class_weights": "classification",
     "regression_loss": "regression",
+    "beam_width": "transcription",
 }
 
 

@@ -30,7 +30,7 @@ from resnet_jax.runs.saved.evaluation import open_evaluation
 from resnet_jax.runs.saved.recalibrate import recalibrate
 from resnet_jax.runs.saved.replay import replay
 from resnet_jax.runs.trainer import train
-from resnet_jax.tasks import BaseTask, Term
+from resnet_jax.tasks import TASKS, BaseTask, Term
 
 
 class Autoencoder(BaseTask):
@@ -145,7 +145,7 @@ def test_a_run_continues_with_no_other_task(run, interrupted, tmp_path, capsys):
     for use in (lambda: replay(interrupted.workdir, 4), lambda: recalibrate(interrupted.workdir, tmp_path / "out")):
         with pytest.raises(ValueError, match=message):
             use()
-    names = "classification, multilabel, regression, segmentation, detection"
+    names = ", ".join(TASKS)
     message = f"expected a run of {names}, got one of 'autoencoder'; {hint}"
     with pytest.raises(ValueError, match=message):
         open_evaluation([interrupted.workdir], interrupted.data)
