@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from resnet_jax.analysis.figures import save_figure, shorten, title
+from resnet_jax.analysis.figures import INCHES, save_figure, shorten, title
 from resnet_jax.text import printable
 
 CELLS = 30  # classes in a reduced matrix
@@ -77,11 +77,15 @@ def draw_mistakes(
     Raises:
       ValueError: matplotlib is not installed.
     """
-    rows = math.ceil(len(images) / COLUMNS)
+    aspect = images[0].shape[1] / images[0].shape[0]
+    columns = COLUMNS if aspect < 1.4 else 4 if aspect < 2.5 else 3  # wide ones are of sequences
+    rows = math.ceil(len(images) / columns)
+    most = 17 * COLUMNS // columns  # letters of a name
+    inches = 1.65 if columns == COLUMNS else 0.45 + INCHES / columns / aspect
 
     def draw(figure: Any) -> None:
         title(figure, heading)
-        grid = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
+        grid = figure.subplots(rows, columns, squeeze=False).ravel()
         for axes in grid:
             axes.set_axis_off()
         for axes, image, (label, predicted, share) in zip(grid, images, captions, strict=False):
@@ -90,12 +94,12 @@ def draw_mistakes(
             axes.imshow(
                 image.squeeze(-1) if grey else image, interpolation="nearest" if blocky else "antialiased", **grey
             )
-            text = f"{_caption(label)} →\n{_caption(predicted)}, {100 * share:.0f} %"
+            text = f"{_caption(label, most)} →\n{_caption(predicted, most)}, {100 * share:.0f} %"
             axes.set_title(text, fontsize=7.5, pad=3, parse_math=False, loc="left")
 
-    return save_figure(out, draw, height=0.5 + 1.65 * rows, kinds=("png",))
+    return save_figure(out, draw, height=0.5 + inches * rows, kinds=("png",))
 
 
-def _caption(name: str) -> str:
+def _caption(name: str, most: int) -> str:
     name = printable(name)
-    return name if len(name) <= 17 else f"{name[:14]}..."
+    return name if len(name) <= most else f"{name[: most - 3]}..."

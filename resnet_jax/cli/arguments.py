@@ -119,7 +119,7 @@ class Parser(argparse.ArgumentParser):
     def add(self, option: Option) -> None:
         """Adds an option under its group's heading."""
         place: Any = self
-        if option.group:
+        if option.group and option.help is not None:  # a group of hidden options has no heading
             title, text = option.group
             if title not in self._named_groups:
                 self._named_groups[title] = self.add_argument_group(title, text)

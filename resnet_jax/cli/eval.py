@@ -6,9 +6,9 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 
 from resnet_jax.cli.arguments import fill
 from resnet_jax.cli.messages import fail
@@ -21,7 +21,7 @@ from resnet_jax.cli.shared import (
     with_named_data,
     with_sources,
 )
-from resnet_jax.config import DataConfig, Place, argument, option, place
+from resnet_jax.config import AudioConfig, DataConfig, Place, TextConfig, argument, option, place
 
 NEEDS_DEVICES = True
 LESS_MEMORY = "a lower --data.eval-batch-size or --data.batch-size uses less"
@@ -29,7 +29,8 @@ UNUSED = tuple(
     f"data.{name}"
     for name in (
         "per_class", "channels", "crop_area", "interpolation", "padding", "horizontal_flip", "color_jitter",
-        "cutout", "mixup", "cutmix", "mean", "std", "balance",
+        "cutout", "mixup", "cutmix", "mean", "std", "balance", "last_batch", "series.normalise",
+        *(f"audio.{one.name}" for one in fields(AudioConfig)), *(f"text.{one.name}" for one in fields(TextConfig)),
     )
 )  # fmt: skip
 
@@ -38,9 +39,9 @@ UNUSED = tuple(
 class Request:
     """Evaluate a run or weights, or several together, over a split: the metrics of the task, in sum and in detail.
 
-    The data is that of the (first) run, unless --data options say otherwise; weights need --data.path. Images are
-    preprocessed as in each net's training. Class folders have the names or synset ids of the net's classes.
-    Predictions are means over an image's views, and over the nets.
+    The data is that of the (first) run, unless --data options say otherwise; weights need --data.path. Images, series,
+    sounds and texts are preprocessed as in each net's training. Class folders have the names or synset ids of the net's
+    classes. Predictions are means over an image's views, and over the nets.
     """
 
     runs: tuple[Weights, ...] = argument("runs, or weights")
@@ -72,7 +73,16 @@ DESCRIPTION = with_sources(Request.__doc__ or "")
 
 def defaults(_: Sequence[str]) -> Any:
     """None are shown for the data: they are the run's."""
-    return SimpleNamespace(data=SimpleNamespace(**dict.fromkeys((field.name for field in fields(DataConfig)), "")))
+    return SimpleNamespace(data=_without_defaults(DataConfig))
+
+
+def _without_defaults(kind: Any) -> SimpleNamespace:
+    """ "" for each field of a dataclass, and for those of the groups in it."""
+    groups = {name: hint for name, hint in get_type_hints(kind).items() if is_dataclass(hint)}
+    values = {
+        field.name: _without_defaults(groups[field.name]) if field.name in groups else "" for field in fields(kind)
+    }
+    return SimpleNamespace(**values)
 
 
 def make_request(values: dict[str, Any]) -> Request:

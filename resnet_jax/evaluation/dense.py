@@ -5,18 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import numpy as np
-import optax
 
 from resnet_jax.data.loading.dense import DenseLoader
 from resnet_jax.distributed.devices import Parallel
-from resnet_jax.evaluation.evaluate import in_flight
+from resnet_jax.evaluation.evaluate import in_flight, prediction_step
 from resnet_jax.metrics.evaluator import Evaluator
 from resnet_jax.metrics.typed import Metric, merge, results
 from resnet_jax.tasks import Predictions, Rows, Task
-from resnet_jax.training.core import forward_step
-from resnet_jax.training.state import TrainState
 from resnet_jax.types import Pretrained
 
 AddImage = Callable[[str, Any, Rows], None]  # gets an image's name, its label on the canvas and its prediction
@@ -40,8 +36,7 @@ def predict_dense(
     Raises:
       ValueError: no image could be read.
     """
-    state = parallel.replicate(TrainState.from_variables(net.variables, optax.identity(), jax.random.key(0)))
-    step = parallel.map(forward_step(net.model, task.predict_batch, takes_batch=True, prepare=net.preprocess))
+    step, state = prediction_step(net, task, parallel)
     indices: list[int] = []
     sown: dict[str, Metric] = {}
     for forward in in_flight(step, state, parallel.prefetch(loader.eval_batches(batch_size))):

@@ -1,4 +1,4 @@
-"""Metrics over all examples of a loader."""
+"""Metrics over all examples of a loader, and what the evaluations of every kind of data share."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from typing import Any
 
 import jax
 import numpy as np
+import optax
 
 from resnet_jax.data import Loader
 from resnet_jax.distributed.devices import Parallel
 from resnet_jax.errors import EvaluationStopped, check_type
 from resnet_jax.metrics.evaluator import Evaluator
 from resnet_jax.metrics.typed import Metric, merge, results
-from resnet_jax.training.core import Forward
-from resnet_jax.types import Batch
+from resnet_jax.tasks import Task
+from resnet_jax.training.core import Forward, forward_step
+from resnet_jax.training.state import TrainState
+from resnet_jax.types import Batch, Pretrained
 
 RESERVED = frozenset({"step", "split", "epoch", "images"})  # of the records of tests
 MAX_IN_FLIGHT = 3  # batches on the devices
@@ -70,6 +73,12 @@ def checked_results(values: Any, sown: Mapping[str, Any]) -> dict[str, float]:
             owner = "a module of the net sows it" if name in sown else "it is reserved"
             raise ValueError(f"expected another name for the evaluator's result {name!r}: {owner}")
     return {name: value.item() if isinstance(value, np.generic) else value for name, value in values.items()}
+
+
+def prediction_step(net: Pretrained, task: Task, parallel: Parallel) -> tuple[Callable[[Any, Any], Forward], Any]:
+    """The step that makes a task's predictions for a batch, and the state of a trained net, on the devices."""
+    state = parallel.replicate(TrainState.from_variables(net.variables, optax.identity(), jax.random.key(0)))
+    return parallel.map(forward_step(net.model, task.predict_batch, takes_batch=True, prepare=net.preprocess)), state
 
 
 def in_flight(

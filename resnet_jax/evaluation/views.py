@@ -8,20 +8,16 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, get_args
 
-import jax
 import numpy as np
-import optax
 
 from resnet_jax.data.loading.streaming import StreamingLoader
 from resnet_jax.distributed.devices import Parallel
 from resnet_jax.errors import did_you_mean
 from resnet_jax.evaluation.crops import mirrored, ten_crops, whole
-from resnet_jax.evaluation.evaluate import in_flight
+from resnet_jax.evaluation.evaluate import in_flight, prediction_step
 from resnet_jax.images.decoding import Picture
 from resnet_jax.metrics.typed import Metric, merge, results
 from resnet_jax.tasks import Predictions, Rows, Task
-from resnet_jax.training.core import forward_step
-from resnet_jax.training.state import TrainState
 from resnet_jax.types import Batch, Pretrained
 
 ViewProtocol = Literal["single", "flip", "ten-crop", "multi-scale"]
@@ -88,8 +84,7 @@ def predict_views(
     Raises:
       ValueError: no image could be read.
     """
-    state = parallel.replicate(TrainState.from_variables(net.variables, optax.identity(), jax.random.key(0)))
-    step = parallel.map(forward_step(net.model, task.predict_batch, takes_batch=True, prepare=net.preprocess))
+    step, state = prediction_step(net, task, parallel)
     indices: list[int] = []
     labels: list[Any] = []
     counts: list[int] = []  # views of each image

@@ -12,12 +12,14 @@ from resnet_jax import data
 from resnet_jax.checkpoints.reader import saved_steps
 from resnet_jax.config import DataConfig, check_data
 from resnet_jax.data.loading.dense import DenseLoader
+from resnet_jax.data.loading.sequences import SequenceLoader
 from resnet_jax.data.loading.streaming import StreamingLoader
 from resnet_jax.data.sources.annotations import DENSE_KINDS
 from resnet_jax.distributed.devices import Parallel
 from resnet_jax.evaluation.dense import predict_dense
 from resnet_jax.evaluation.examples import FirstExamples
 from resnet_jax.evaluation.prediction_files import PredictionFile
+from resnet_jax.evaluation.sequences import predict_sequences
 from resnet_jax.evaluation.views import (
     ViewProtocol,
     Views,
@@ -26,11 +28,13 @@ from resnet_jax.evaluation.views import (
     predict_views,
     shorter_sides,
 )
+from resnet_jax.metrics.evaluator import Evaluator
 from resnet_jax.runs.files.image_record import select
-from resnet_jax.runs.saved.evaluation_files import EvaluationResult, measure
+from resnet_jax.runs.saved.evaluation_files import EvaluationResult, Source, measure
 from resnet_jax.runs.saved.evaluation_images import TestImages, choose_images, images_to_test, open_images
 from resnet_jax.runs.saved.nets import TrainedNet, open_net
-from resnet_jax.tasks import Task
+from resnet_jax.tasks import Predictions, Task
+from resnet_jax.types import NOUNS
 
 
 @dataclass(frozen=True)
@@ -38,8 +42,18 @@ class _Net:
     """A net with the images it is evaluated on, preprocessed as in its training."""
 
     trained: TrainedNet
-    source: StreamingLoader | DenseLoader
-    views: Views | None  # None: of a dense task, whose images are on a canvas
+    source: Source
+    views: Views | None  # None: of a dense task, whose images are on a canvas, and of sequences
+
+    def predict(
+        self, evaluator: Evaluator, *, batch_size: int, parallel: Parallel
+    ) -> tuple[Predictions, dict[str, float]]:
+        """Predictions and what modules of the net sow; `evaluator` gets those of sequences."""
+        net, task, source = self.trained.net, self.trained.task, self.source
+        if isinstance(source, SequenceLoader):
+            return predict_sequences(net, task, source, evaluator, batch_size=batch_size, parallel=parallel)
+        assert isinstance(source, StreamingLoader) and self.views is not None
+        return predict_views(net, task, source, self.views, batch_size=batch_size, parallel=parallel)
 
 
 @dataclass(frozen=True)
@@ -58,7 +72,7 @@ class Evaluation:
     note: str  # for a person; "" for none
 
     @property
-    def source(self) -> StreamingLoader | DenseLoader:
+    def source(self) -> Source:
         return self.nets[-1].source
 
     @property
@@ -81,16 +95,15 @@ class Evaluation:
             first, add = FirstExamples(evaluator), None if file is None else file.add
             predictions, sown = predict_dense(net, task, loader, first, batch_size=batch, parallel=parallel, add=add)
             return replace(measure(task, predictions, sown, evaluator), examples=first.examples)
-        each = [
-            predict_views(one.trained.net, one.trained.task, one.source, one.views, batch_size=batch, parallel=parallel)
-            for one in self.nets
-            if isinstance(one.source, StreamingLoader) and one.views is not None
-        ]
+        evaluator = task.evaluator()
+        each = [one.predict(evaluator, batch_size=batch, parallel=parallel) for one in self.nets]
         predictions = ensemble(task, [predictions for predictions, _ in each])
         if file is not None:
             file.add_all(predictions)
         # Metrics that a net sows are of that net, not of an ensemble.
-        result = measure(task, predictions, each[0][1] if len(each) == 1 else {})
+        is_single = len(each) == 1
+        has_all = is_single and isinstance(loader, SequenceLoader)
+        result = measure(task, predictions, each[0][1] if is_single else {}, evaluator if has_all else None)
         # The loss may depend on data of each run's training, such as the deviation of its targets.
         others = [one.trained.task for one in self.nets if one.trained.task.record() != task.record()]
         if any(measure(other, predictions, {}).metrics.get("loss") != result.metrics.get("loss") for other in others):
@@ -113,7 +126,7 @@ class Evaluation:
             "protocol": self.protocol,
         }
         if self.protocol == "multi-scale":
-            where["scales"] = shorter_sides(self.source.image_size, self.scales)
+            where["scales"] = self._shorter_sides
         count = {"skipped": len(self.source.skipped), **self.counts, "images": len(result.predictions.labels)}
         return {**which, **where, **count, **result.metrics}
 
@@ -124,9 +137,14 @@ class Evaluation:
         if self.protocol != "single":
             heading += f", {self.protocol}"
         if self.protocol == "multi-scale":
-            sides = shorter_sides(self.source.image_size, self.scales)
-            heading += f" ({' '.join(map(str, sides))} pixels)"
-        return f"{heading}, on {self.images.dataset.name} ({self.images.split}), {count} images"
+            heading += f" ({' '.join(map(str, self._shorter_sides))} pixels)"
+        noun = NOUNS[self.nets[0].trained.kind][1]
+        return f"{heading}, on {self.images.dataset.name} ({self.images.split}), {count} {noun}"
+
+    @property
+    def _shorter_sides(self) -> list[int]:
+        assert isinstance(source := self.source, StreamingLoader)
+        return shorter_sides(source.image_size, self.scales)
 
     def variant(self) -> tuple[str, ...]:
         """Names of what differs from the test at the end of the run: images, views, step, averaged weights."""
@@ -178,7 +196,7 @@ def open_evaluation(
         raise ValueError(f"expected runs of one task, got runs of {', '.join(names)}")
     if others := [one.task for one in opened[1:]]:
         first.task.check_ensemble(others)
-    _check_dense(opened, protocol)
+    _check_views(opened, protocol, scales)
     images = choose_images(first, config, split)
     nets: list[_Net] = []
     for one in opened:
@@ -195,9 +213,17 @@ def open_evaluation(
     return Evaluation(runs, steps, ema, protocol, scales, images, nets, is_newest, counts, note)
 
 
-def _check_dense(opened: Sequence[TrainedNet], protocol: ViewProtocol) -> None:
-    """Raises ValueError for several views or nets of a dense task: boxes and classes of pixels have no mean."""
-    if (task := opened[0].task).label_kind not in DENSE_KINDS:
+def _check_views(opened: Sequence[TrainedNet], protocol: ViewProtocol, scales: Sequence[int] | None) -> None:
+    """Raises ValueError for several views of what has one, and for nets that have no mean or other data."""
+    task, kind = opened[0].task, opened[0].kind
+    if other := next((one for one in opened if one.kind != kind), None):
+        raise ValueError(
+            f"expected nets of {NOUNS[kind][1]}, as {opened[0].source}; {other.source} is one of {other.kind}"
+        )
+    if kind != "images" and (protocol != "single" or scales is not None):
+        option = "--scales" if protocol == "single" else f"--protocol {protocol}"
+        raise ValueError(f"{option}: expected --protocol single for {NOUNS[kind][1]}, which have one view")
+    if task.label_kind not in DENSE_KINDS:  # boxes and classes of pixels have no mean
         return
     if protocol != "single":
         raise ValueError(f"--protocol {protocol}: expected single for the task {task.name}, which has one view")

@@ -13,6 +13,7 @@ import numpy as np
 from resnet_jax.analysis.contact_sheet import write_png
 from resnet_jax.analysis.figures import INSTALL, can_draw, shorten
 from resnet_jax.data.loading.dense import DenseLoader
+from resnet_jax.data.loading.sequences import SequenceLoader
 from resnet_jax.data.loading.streaming import StreamingLoader
 from resnet_jax.evaluation.evaluate import checked_results
 from resnet_jax.evaluation.examples import Example, draw_examples
@@ -21,9 +22,11 @@ from resnet_jax.files import expanded
 from resnet_jax.metrics.confusion import FILE, FOLDER
 from resnet_jax.metrics.evaluator import Evaluator
 from resnet_jax.runs.files.directory import is_run
+from resnet_jax.runs.planning.sequence_pictures import SequencePictures
 from resnet_jax.tasks import Predictions, Task
 from resnet_jax.text import decimals
 
+Source = StreamingLoader | DenseLoader | SequenceLoader
 EXAMPLES = "examples.png"  # predictions beside the truth
 
 
@@ -81,7 +84,7 @@ def joined_name(names: Iterable[str]) -> str:
 
 
 def evaluation_lines(
-    result: EvaluationResult, source: StreamingLoader | DenseLoader, heading: str, files: Sequence[Path], width: int
+    result: EvaluationResult, source: Source, heading: str, files: Sequence[Path], width: int
 ) -> list[str]:
     """The metrics of all images, then the task's table, in lines of at most `width` columns; and the files.
 
@@ -102,7 +105,7 @@ def evaluation_lines(
 def write_evaluation(
     folder: Path,
     result: EvaluationResult,
-    source: StreamingLoader | DenseLoader,
+    source: Source,
     metadata: Mapping[str, Any],
     heading: str,
 ) -> tuple[list[Path], list[str]]:
@@ -124,7 +127,8 @@ def write_evaluation(
             return files, []
         if not can_draw():
             return files, [f"no pictures, as matplotlib is not installed: {INSTALL}"]
-        files.extend(task.draw(evaluator, folder, heading, predictions, source.eval_image))
+        image = SequencePictures(source) if isinstance(source, SequenceLoader) else source.eval_image
+        files.extend(task.draw(evaluator, folder, heading, predictions, image))
         return files, []
     except OSError as error:
         what = f"only {', '.join(file.name for file in files)}" if files else "nothing"

@@ -11,14 +11,15 @@ import numpy as np
 from resnet_jax import data
 from resnet_jax.config import DataConfig, check_data, place
 from resnet_jax.data.loading.dense import DenseLoader
-from resnet_jax.data.loading.streaming import StreamingLoader
 from resnet_jax.data.sources.annotations import DENSE_KINDS
 from resnet_jax.data.sources.protocols import DataSource
 from resnet_jax.files import expanded
 from resnet_jax.runs.files.image_record import ImageRecord, has_trained_images, trained_on
 from resnet_jax.runs.planning.datasets import keep_sides, open_configured_dataset, open_split
+from resnet_jax.runs.planning.sequence_data import check_options_of, open_sequence_dataset, open_sequence_split
+from resnet_jax.runs.saved.evaluation_files import Source
 from resnet_jax.runs.saved.nets import TrainedNet
-from resnet_jax.types import Preprocess
+from resnet_jax.types import NOUNS, Preprocess
 from resnet_jax.weights.labels import labels_of_classes
 
 
@@ -43,6 +44,9 @@ def choose_images(first: TrainedNet, config: DataConfig, split: str | None) -> T
     trained, record = (DataConfig(), None) if first.run is None else (first.run.config.data, first.run.record)
     if config.per_class != trained.per_class:
         raise ValueError("--data.per-class is for training; name a part of the split: --split 'test[:100]'")
+    if config.kind not in (None, first.kind):
+        raise ValueError(f"--data.kind {config.kind}: expected {first.kind}, the data of {first.source}")
+    check_options_of(config, first.kind)
     config = replace(config, per_class=None)
     dataset = _open_for(first, config, trained)
     is_own = first.run is not None and (place(config) == place(trained) or _has_moved(dataset, config, trained, record))
@@ -55,15 +59,18 @@ def choose_images(first: TrainedNet, config: DataConfig, split: str | None) -> T
     is_default = split is None
     split = split or _default_split(dataset, config, trained, is_own)
     if is_own and is_default:
-        _check_held_out(first.source, dataset, config, split, record)
+        _check_held_out(first, dataset, config, split, record)
     return TestImages(dataset, config, trained, split, is_own)
 
 
-def open_images(images: TestImages, trained: TrainedNet) -> StreamingLoader | DenseLoader:
+def open_images(images: TestImages, trained: TrainedNet) -> Source:
     """The split under the labels of a trained net, preprocessed as in its training."""
     config, preprocess, label_kind = images.config, trained.net.preprocess, trained.task.label_kind
-    channels: Any = preprocess.channels
     known = trained.classes
+    if trained.kind != "images":
+        of_sequences: Any = preprocess
+        return open_sequence_split(config, images.dataset, images.split, of_sequences, known, label_kind)
+    channels: Any = preprocess.channels
     if trained.run is None:
         config, known = _with_numbers(config, images, trained.source, known), tuple(map(str, range(len(known))))
     elif config.image_size is None and label_kind not in DENSE_KINDS:  # otherwise they are cropped to its size
@@ -110,15 +117,18 @@ def _check_size(source: data.Loader, preprocess: Preprocess, name: str) -> None:
 
 def _open_for(first: TrainedNet, config: DataConfig, trained: DataConfig) -> data.Dataset:
     """The dataset. If that of the run is missing, the error names the option for its new path."""
+    label_kind, noun = first.task.label_kind, NOUNS[first.kind][1]
     try:
-        return open_configured_dataset(config, label_kind=first.task.label_kind)
+        if first.kind != "images":
+            return open_sequence_dataset(config, first.kind, label_kind=label_kind)
+        return open_configured_dataset(config, label_kind=label_kind)
     except FileNotFoundError as error:
         if first.run is None or place(config) != place(trained):
             raise
         if trained.path and expanded(trained.path).exists():
             problem = f"{error}; {first.source} was trained with this file"
             raise FileNotFoundError(f"{problem}; name where it is now: --data.labels") from None
-        problem = f"{error}; this is the path of the images that {first.source} was trained with"
+        problem = f"{error}; this is the path of the {noun} that {first.source} was trained with"
         raise FileNotFoundError(f"{problem}; name where they are now: --data.path") from None
 
 
@@ -135,13 +145,14 @@ def _has_moved(dataset: data.Dataset, config: DataConfig, trained: DataConfig, r
 
 
 def _check_held_out(
-    run: str, dataset: data.Dataset, config: DataConfig, split: str, record: ImageRecord | None
+    first: TrainedNet, dataset: data.Dataset, config: DataConfig, split: str, record: ImageRecord | None
 ) -> None:
     """Raises ValueError if a part held out by position may not be the one of a run without a record."""
     train = data.default_splits(dataset, config.train_split, config.test_split, config.holdout)[0]
     if record is None and not {*dataset.places(train)}.isdisjoint(dataset.places(split)):
-        problem = f"{dataset.name} has changed since {run} was trained, which has no record of its images"
-        raise ValueError(f"{problem}: its held-out images are not known; name other data by --data.path or --split")
+        noun = NOUNS[first.kind][1]
+        problem = f"{dataset.name} has changed since {first.source} was trained, which has no record of its {noun}"
+        raise ValueError(f"{problem}: its held-out {noun} are not known; name other data by --data.path or --split")
 
 
 def images_to_test(
@@ -160,15 +171,15 @@ def images_to_test(
     ]
     mask, known = trained_on(examples, list(zip(records, is_own, strict=True)))
     count, total = int(mask.sum()), len(examples)
-    is_chosen = is_explicit or not images.is_own
+    is_chosen, noun = is_explicit or not images.is_own, NOUNS[opened[0].kind][1]
     if count == total and not is_chosen:
-        raise ValueError(f"all of the {count:,} images were trained on; name other images by --split or --data.path")
+        raise ValueError(f"all of the {count:,} {noun} were trained on; name other {noun} by --split or --data.path")
     ending = "" if is_chosen else ", and are not tested on"
-    notes = [f"{count:,} of {total:,} images were trained on{ending}"] if count else []
+    notes = [f"{count:,} of {total:,} {noun} were trained on{ending}"] if count else []
     if not known:
         names = " and ".join(source for (source, _), record in zip(runs, records, strict=True) if record is None)
-        reason = f"{names} has no record of its images" if names else "the record of its images is incomplete"
-        notes.append(f"whether {'others' if count else 'images'} were trained on is not known: {reason}")
+        reason = f"{names} has no record of its {noun}" if names else f"the record of its {noun} is incomplete"
+        notes.append(f"whether {'others' if count else noun} were trained on is not known: {reason}")
     remaining = count if is_chosen else 0
     known = known and len(runs) == len(opened)
     counts = {"dropped": count - remaining, "trained_on": remaining if known else None}

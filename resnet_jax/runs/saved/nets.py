@@ -13,7 +13,7 @@ from resnet_jax.models.published import published
 from resnet_jax.runs.files.directory import is_run
 from resnet_jax.runs.starting.opening import SavedRun, open_run
 from resnet_jax.tasks import Classification, Detection, Segmentation, Task
-from resnet_jax.types import Pretrained
+from resnet_jax.types import DataKind, Pretrained
 from resnet_jax.weights import load_pretrained
 from resnet_jax.weights.checkpoint import pretrained
 from resnet_jax.weights.labels import label_set
@@ -31,6 +31,11 @@ class TrainedNet:
     classes: tuple[str, ...]  # numbers where the names are not known
     run: SavedRun | None = None  # None: weights that no run of this package wrote
     notes: tuple[str, ...] = ()  # on what differs from the file, and on what is assumed
+
+    @property
+    def kind(self) -> DataKind:
+        """Of the data that it was trained on."""
+        return self.net.preprocess.kind
 
     @property
     def description(self) -> str:
