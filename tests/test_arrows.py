@@ -140,6 +140,7 @@ ONE_FILE = {  # heavy packages, and the one place that imports each
         "images/label_maps.py",
         "analysis/contact_sheet.py",
         "analysis/drawing.py",
+        "analysis/sequence_drawing.py",
     },
     "grain": {"data/loading/streaming.py"},
     "pyarrow": {"data/sources/parquet.py", "data/sources/parquet_labels.py"},

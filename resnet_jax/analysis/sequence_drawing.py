@@ -127,7 +127,7 @@ def draw_text(text: str, size: Size, *, points: int = 14) -> np.ndarray:
     height, width = size
     font = ImageFont.load_default(points)
     row, margin = round(1.3 * points), points // 2
-    most = max(1, (height - margin) // row)
+    most = max(1, (height - margin // 2) // row)
     lines = wrapped(legible(" ".join(text.split())), width - 2 * margin, font)
     if len(lines) > most:
         lines = [*lines[: most - 1], shortened(" ".join(lines[most - 1 : most + 1]), width - 2 * margin, font)]

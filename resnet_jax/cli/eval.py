@@ -30,7 +30,8 @@ UNUSED = tuple(
     for name in (
         "per_class", "channels", "crop_area", "interpolation", "padding", "horizontal_flip", "color_jitter",
         "cutout", "mixup", "cutmix", "mean", "std", "balance", "last_batch", "series.normalise",
-        *(f"audio.{one.name}" for one in fields(AudioConfig)), *(f"text.{one.name}" for one in fields(TextConfig)),
+        *(f"audio.{one.name}" for one in fields(AudioConfig)),
+        *(f"text.{one.name}" for one in fields(TextConfig) if one.name != "context"),
     )
 )  # fmt: skip
 

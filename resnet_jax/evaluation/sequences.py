@@ -13,7 +13,7 @@ from resnet_jax.evaluation.evaluate import in_flight, prediction_step
 from resnet_jax.metrics.evaluator import Evaluator
 from resnet_jax.metrics.typed import Metric, merge, results
 from resnet_jax.tasks import Predictions, Rows, Task
-from resnet_jax.types import NOUNS, Pretrained
+from resnet_jax.types import Pretrained
 
 
 def predict_sequences(
@@ -31,7 +31,7 @@ def predict_sequences(
     labels of other lengths than the longest, such as those of transcripts, end with zeros.
 
     Raises:
-      ValueError: no example could be read.
+      DataError: no example could be read.
     """
     step, state = prediction_step(net, task, parallel)
     rows: dict[int, tuple[Any, Rows]] = {}
@@ -43,8 +43,6 @@ def predict_sequences(
         outputs = {name: np.asarray(x) for name, x in forward.predictions.items()}
         for i in np.flatnonzero(batch["mask"]).tolist():
             rows[int(batch["example"][i])] = batch["label"][i], {name: x[i] for name, x in outputs.items()}
-    if not rows:
-        raise ValueError(f"none of {loader.num_examples} {NOUNS[loader.preprocess.kind][1]} could be read")
     indices = sorted(rows)
     labels, each = zip(*(rows[index] for index in indices), strict=True)
     stacked = {name: stacked_rows([one[name] for one in each]) for name in each[0]}
@@ -57,5 +55,6 @@ def stacked_rows(rows: Sequence[Any]) -> np.ndarray:
     shape = np.max([array.shape for array in arrays], axis=0).astype(int)
     result = np.zeros((len(arrays), *shape), arrays[0].dtype)
     for place, array in enumerate(arrays):
-        result[(place, *map(slice, array.shape))] = array
+        inside: tuple[Any, ...] = (place, *map(slice, array.shape))
+        result[inside] = array
     return result
