@@ -66,7 +66,9 @@ class SeriesPreprocess(BaseSequence):
             raise DataError(f"{name}: expected a series float [l, {self.channels}], got {list(np.shape(item))}")
         is_number = np.issubdtype(values.dtype, np.number)
         if not is_number or not np.isfinite(values).all():
-            raise DataError(f"{name}: expected finite numbers, got {'NaN or infinities' if is_number else values.dtype}")
+            raise DataError(
+                f"{name}: expected finite numbers, got {'NaN or infinities' if is_number else values.dtype}"
+            )
         return values
 
     def prepare(self, batch: Batch) -> Batch:

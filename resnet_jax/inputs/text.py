@@ -152,8 +152,8 @@ class TextPreprocess(BaseSequence):
         return min(length, self.window) if self.window is not None and isinstance(item, np.ndarray) else length
 
     def prepare(self, batch: Batch) -> Batch:
-        """The batch as the net takes it, on the device: without lengths where padding counts. Traced."""
-        return batch if self.fixed_length is None else {key: x for key, x in batch.items() if key != "lengths"}
+        """The batch as it is: of ids. With `fixed_length` the only other length is 0, of rows without a text."""
+        return batch
 
     def spatial_shape(self, length: int) -> tuple[int, ...]:
         return (length,)

@@ -86,7 +86,7 @@ class BucketSampler(ShuffleSampler):
 
 
 def _without_rest(buckets: np.ndarray, rest: int) -> np.ndarray:
-    """Whether an example stays, bool [n], in ascending order of `buckets`: each loses its share of `rest` at its end."""
+    """Which of the examples stay, bool [n]; `buckets` are in ascending order, and each loses its share of `rest`."""
     counts = np.bincount(buckets)
     shares = counts * rest // len(buckets)
     remainders = counts * rest % len(buckets)

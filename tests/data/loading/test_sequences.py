@@ -73,9 +73,7 @@ def test_every_epoch_has_batches_of_the_same_buckets(lengths, size, seed, keeps_
     if size > count and not keeps_last:
         return
     buckets = np.digitize(lengths, np.quantile(lengths, [0.25, 0.5, 0.75]))
-    sampler = BucketSampler(
-        ShuffleSampler(count, seed, min(size, count)), buckets, seed, size, keeps_last=keeps_last
-    )
+    sampler = BucketSampler(ShuffleSampler(count, seed, min(size, count)), buckets, seed, size, keeps_last=keeps_last)
     steps = -(-count // size) if keeps_last else count // size
     kinds = []
     for epoch in range(3):
@@ -111,13 +109,13 @@ def test_processes_share_each_batch(keeps_last):
 @pytest.mark.parametrize("batch_size", [1, 4, 11, 16])
 def test_evaluation_has_every_example_once(batch_size):
     one = loader()
-    found = list(one.eval_batches(batch_size))
-    for batch in found:
+    evaluated = list(one.eval_batches(batch_size))
+    for batch in evaluated:
         check_rows(batch, one)
         assert len(batch["image"]) == batch_size
-    shown = np.concatenate([batch["example"][batch["mask"] > 0] for batch in found])
-    assert sorted(shown) == list(range(11)) and len(found) == -(-11 // batch_size)
-    assert len({batch["image"].shape for batch in found}) <= 4
+    shown = np.concatenate([batch["example"][batch["mask"] > 0] for batch in evaluated])
+    assert sorted(shown) == list(range(11)) and len(evaluated) == -(-11 // batch_size)
+    assert len({batch["image"].shape for batch in evaluated}) <= 4
 
 
 def test_a_batch_may_be_larger_than_the_set_if_the_last_one_stays():
@@ -148,8 +146,8 @@ def test_equal_lengths_have_no_lengths_unless_a_batch_is_filled_up():
     one = loader([6] * 5)
     assert set(batches(one, 1)[0]) == set(NAMES) - {"lengths"} and not one.has_lengths
     assert one.image_shape == (6, 2)
-    kept = batches(replace(one, keeps_last=True), 2)
-    assert sorted(batch["lengths"].sum() for batch in kept) == [6, 24]
+    filled = batches(replace(one, keeps_last=True), 2)
+    assert sorted(batch["lengths"].sum() for batch in filled) == [6, 24]
 
 
 def test_rows_that_fill_up_a_batch_of_one_length_have_length_0():
@@ -179,8 +177,8 @@ def test_an_example_that_cannot_be_read_is_replaced_in_training_and_ignored_in_e
         assert 2 not in batch["example"]
         check_rows(batch, one)
     assert one.skipped == {"set.npz, image 2": "set.npz, image 2: no numbers"}
-    found = list(one.eval_batches(4))
-    shown = np.concatenate([batch["example"][batch["mask"] > 0] for batch in found])
+    evaluated = list(one.eval_batches(4))
+    shown = np.concatenate([batch["example"][batch["mask"] > 0] for batch in evaluated])
     assert sorted(shown) == [i for i in range(11) if i != 2]
     with pytest.raises(DataError, match="^set.npz, image 2: no numbers$"):
         list(loader(preprocess=Broken(2, "none")).eval_batches(4))
