@@ -85,6 +85,12 @@ def test_a_file_of_a_vocabulary(tmp_path):
     assert words.read("A b x", "x").tolist() == [3, 2, 1]
 
 
+def test_a_missing_file_of_a_vocabulary_is_named():
+    expected = "'vdcnn', 'data' or a file with a token a line"
+    with pytest.raises(FileNotFoundError, match=f"^no vocabulary 'vdccn'; expected {expected}$"):
+        TextPreprocess.of_texts(vocabulary="vdccn")
+
+
 @pytest.mark.parametrize(
     "options",
     [
