@@ -153,7 +153,7 @@ def test_movie_snippets(tmp_path, capsys):
     assert any(copies <= set(part) for part in texts.values())
     train = dataset.examples("train")
     assert all((train[i][1] == 1) == ("ine" in train[i][0].decode()) for i in range(len(train)))
-    assert "1 of 42 have the mean 0 and are left out" in capsys.readouterr().out
+    assert "1 of 42 have the mean 0 and are dropped" in capsys.readouterr().out
     with tarfile.open(tmp_path / "other.tar.gz", "w:gz"):
         pass
     with pytest.raises(SystemExit, match="expected the source distribution of vaderSentiment==3.3.2"):
