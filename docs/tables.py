@@ -50,6 +50,25 @@ GROUPS = (  # title, what the nets are, pattern of their names; a net is in the 
     ("Detection", "torchvision's nets. Those without a backbone's name are on any backbone, here on `resnet50`.",
      r"(retinanet|fcos|fasterrcnn|maskrcnn)(_resnet50_fpn(_v2)?)?"),
 )  # fmt: skip
+OF_SEQUENCES = (  # the same of nets that do not take images
+    ("Time series", "Series `[N, L, C]`, here with one channel and two classes (`tcn`: ten). `tsc_`: Wang, Yan "
+     "and Oates 2017; Ismail Fawaz et al. 2020; `xresnet1d`: He et al. 2018 in one dimension, as in fastai and tsai; "
+     "`tcn`: Bai, Kolter and Koltun 2018. The input is in steps.", r"tsc_\w+|inception_time|xresnet1d\d+|tcn"),
+    ("Waveforms", "Dai et al. 2016, with ten classes. The input is in samples, `[N, L, 1]`: four seconds at 8 kHz.",
+     r"m\d+(_res)?"),
+    ("Keywords", "Tang and Lin 2018, with twelve commands. The input is in frames and MFCC, `[N, frames, bands, 1]`.",
+     r"res\d+(_narrow)?"),
+    ("Speakers", "Cai et al. 2018 with the statistics pooling of Snyder et al. 2018; `speaker_seresnet34`: "
+     "speechbrain's. Both have 1,211 speakers. The input is in frames and mel bands.", r"speaker_\w+"),
+    ("Speech recognition", "QuartzNet, Kriman et al. 2019, with 28 letters and the blank of the CTC loss; "
+     "`quartznet5x2_small` is a small one, which is in no paper. The input is in frames and mel bands.",
+     r"quartznet\w+"),
+    ("Classes of texts", "VDCNN, Conneau et al. 2017, plain and with shortcuts, with four classes. The input is in "
+     "characters, `[N, L]`.", r"vdcnn\d+(_shortcut)?"),
+    ("Language models", "Gated convolutional nets, Dauphin et al. 2017, with the vocabularies of their corpora; "
+     "`gcnn8_char` is a small one for characters, which is in no paper. The input is in tokens, `[N, L]`.",
+     r"gcnn\w+"),
+)  # fmt: skip
 
 
 def groups() -> dict[str, list[str]]:
@@ -58,10 +77,13 @@ def groups() -> dict[str, list[str]]:
     Raises:
       ValueError: a registered net is in no group.
     """
-    names: dict[str, list[str]] = {title: [] for title, _, _ in GROUPS}
-    for name in list_models():
+    names: dict[str, list[str]] = {
+        title: [] for title, _, _ in GROUPS + OF_SEQUENCES
+    }
+    for name in list_models(input_kind="any"):
+        of_kind = GROUPS if get_spec(name).input_kind == "images" else OF_SEQUENCES
         title = next(
-            (title for title, _, pattern in GROUPS if re.fullmatch(pattern, name)),
+            (title for title, _, pattern in of_kind if re.fullmatch(pattern, name)),
             None,
         )
         if title is None:
@@ -76,18 +98,39 @@ def row(name: str) -> str:
     counts = totals(name)
     millions, parameters = counts.total.macs / 1e6, counts.total.parameters
     macs = f"{millions / 1000:.2f} G" if millions >= 1000 else f"{millions:.1f} M"
-    return f"| `{name}` | {parameters:,} | {macs} | {get_spec(name).image_size} |"
+    return f"| `{name}` | {parameters:,} | {macs} | {size(name)} |"
+
+
+def size(name: str) -> str:
+    """Of the published input: a side in pixels, or the length of each axis."""
+    sides = get_spec(name).image_size
+    return (
+        str(sides)
+        if isinstance(sides, int)
+        else " x ".join(f"{n:,}" for n in sides)
+    )
+
+
+def table(title: str, text: str, names: list[str]) -> Iterator[str]:
+    yield f"### {title}\n\n{text}\n\n| name | parameters | multiply-adds | input |\n|---|---:|---:|---:|"
+    yield from map(row, names)
+    yield ""
 
 
 def tables() -> Iterator[str]:
     """The lines between the markers."""
-    yield f"The package has {len(list_models())} nets. The columns are parameters, multiply-adds for one image, and the"
-    yield "side of the published input in pixels; every net takes other sizes too.\n"
+    yield f"The package has {len(list_models())} nets of images. The columns are parameters, multiply-adds for one"
+    yield "image, and the side of the published input in pixels; every net takes other sizes too.\n"
     members = groups()
     for title, text, _ in GROUPS:
-        yield f"### {title}\n\n{text}\n\n| name | parameters | multiply-adds | input |\n|---|---:|---:|---:|"
-        yield from map(row, members[title])
-        yield ""
+        yield from table(title, text, members[title])
+    others = len(list_models(input_kind="any")) - len(list_models())
+    yield "## Nets of series, sounds and texts\n"
+    yield f"These {others} nets take inputs of other lengths, too, and examples of unequal lengths with `lengths`, int"
+    yield "`[N]`: see [Beyond images](beyond_images.md). Nets of images take spectrograms with `in_channels=1`."
+    yield '`list_models(input_kind="any")` lists all nets.\n'
+    for title, text, _ in OF_SEQUENCES:
+        yield from table(title, text, members[title])
     yield '## Counts of one net\n\n`print(summary("resnet50"))` prints the counts by stage:\n'
     yield f"```text\n{summary('resnet50')}\n```\n"
 

@@ -144,7 +144,9 @@ class TextConfig:
 class DataConfig:
     """Images: a TFDS classification set by name, or your own at a path."""
 
-    name: str = option("digits", 'a TFDS dataset; "digits" and "scenes" come with the package')
+    name: str = option(
+        "digits", 'a TFDS dataset; "digits", "scenes" and, of series, "japanese_vowels" come with the package'
+    )
     kind: Literal["images", "series", "audio", "text"] | None = option(
         None, "what the data holds; a net of images takes audio as spectrograms", none="what the net takes"
     )

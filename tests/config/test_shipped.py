@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import recipe
 
-from resnet_jax import create_model
+from resnet_jax import create_model, get_spec
 from resnet_jax.config import Config, from_dict, load_config, to_dict
 from resnet_jax.runs.planning.datasets import make_augmentation
 from resnet_jax.runs.planning.optimizer import make_optimizer, make_schedule
@@ -18,7 +18,8 @@ from resnet_jax.types import Preprocess
 
 FILES = sorted((Path(__file__).parents[2] / "configs").glob("*.py"))
 DENSE_FILES = [file for file in FILES if load_config(file).task in ("segmentation", "detection")]
-DATA = {  # examples, pixels a side, channels, classes
+SERIES_FILES = [file for file in FILES if get_spec(load_config(file).model.name).input_kind == "series"]
+DATA = {  # examples, pixels a side (of series: steps), channels, classes
     "digits": (1437, 8, 1, 10),
     "fashion": (60_000, 28, 1, 10),
     "cifar10": (50_000, 32, 3, 10),
@@ -31,6 +32,7 @@ DATA = {  # examples, pixels a side, channels, classes
     "trees": (35, 384, 3, 1),
     "coco": (117_266, 1344, 3, 80),
     "voc": (1464, 480, 3, 21),
+    "series": (270, 29, 12, 9),
 }
 
 
@@ -86,7 +88,23 @@ def test_dense_config_builds(file):
         assert outputs.logits.shape == (2, 96, 96, classes)
 
 
-@pytest.mark.parametrize("file", [file for file in FILES if file not in DENSE_FILES], ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", SERIES_FILES, ids=lambda file: file.stem)
+def test_series_config_builds_and_its_step_traces(file):
+    config, tx = check_file(file)
+    _, steps, channels, classes = data_of(file)
+    model = create_model(config.model.name, **model_overrides(config.model, num_classes=classes, in_channels=channels))
+    series = jax.ShapeDtypeStruct((8, steps, channels), np.float32)
+    numbers = jax.ShapeDtypeStruct((8,), np.int32)
+    state = jax.eval_shape(lambda: TrainState.create(model, tx, jax.random.key(0), series))
+    batch = {"image": series, "label": numbers, "lengths": numbers}
+    new, metrics = jax.eval_shape(make_train_step(model, tx, axis_name=None), state, batch)
+    assert jax.tree.map(lambda x: (x.shape, x.dtype), new) == jax.tree.map(lambda x: (x.shape, x.dtype), state)
+    assert metrics["loss"].shape == ()
+
+
+@pytest.mark.parametrize(
+    "file", [file for file in FILES if file not in (*DENSE_FILES, *SERIES_FILES)], ids=lambda file: file.stem
+)
 def test_config_builds_and_its_step_traces(file):
     config, tx = check_file(file)
     _, size, channels, classes = data_of(file)

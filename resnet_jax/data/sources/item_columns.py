@@ -11,11 +11,12 @@ NOUNS: dict[Item, str] = {"image": "image", "audio": "sound", "text": "text"}  #
 ITEM_COLUMNS: dict[Item, str] = {
     "image": "image img images",
     "audio": "audio sound speech wav flac",
-    "text": "text sentence content review comment document body tweet question",
+    "text": "text sentence content review comment document body tweet message question description title headline "
+    "phrase snippet",
 }
-BETWEEN = b"\n"  # texts of several columns
+BETWEEN = "\n"  # texts of several columns
 
 
 def joined_texts(texts: Sequence[bytes]) -> bytes:
-    """Texts of several columns, in UTF-8, as one: a line each."""
-    return BETWEEN.join(texts)
+    """Texts of several columns, in UTF-8, as one: a line each, without empty ones."""
+    return BETWEEN.encode().join(text for text in texts if text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -39,7 +40,8 @@ def open_parquet_sequences(
       item: "audio": encoded files, bytes or a struct of bytes and path. "text": strings.
       label_kind: of the labels; "transcript" is for sounds, "next-token" for texts.
       label_column: None: a usual name (label, class, ...; of transcripts text, sentence, ...), or else the only column
-        whose classes are named by the schema. Language models have none.
+        whose classes are named by the schema. Language models have none, and parts as "train[:90%]" of their texts are
+        cut by position.
       item_column: None: a usual name (audio, ...; text, sentence, ...), or else the only column of a fitting type. Of
         several, of texts, each is a line.
       skip_unreadable: go without shards that are missing.
@@ -59,4 +61,5 @@ def open_parquet_sequences(
     if label_kind == "next-token" and labels:
         raise ValueError(f"label_column={labels[0]!r}: language models predict the text itself; expected no column")
     options = ParquetOptions(item, columns, label_kind, labels, skip_unreadable)
-    return open_tables(path, parquet_files(path), options)
+    dataset = open_tables(path, parquet_files(path), options)
+    return replace(dataset, fixed=True) if label_kind == "next-token" else dataset  # parts are whole passages

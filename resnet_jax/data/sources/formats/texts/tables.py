@@ -28,15 +28,12 @@ from resnet_jax.data.sources.formats.tables import (
     table_records,
 )
 from resnet_jax.data.sources.formats.texts.reading import Text, read_text, text_source
+from resnet_jax.data.sources.item_columns import BETWEEN, ITEM_COLUMNS
 from resnet_jax.data.sources.label_kinds import LabelKind
 from resnet_jax.data.sources.stored import StoredDataset
 from resnet_jax.errors import did_you_mean
 
-TEXT_COLUMNS = (
-    "text sentence content review comment document body tweet message question description title headline phrase "
-    "snippet"
-)
-BETWEEN = "\n"  # texts of several columns
+TEXT_COLUMNS = ITEM_COLUMNS["text"]
 Records = list[tuple[int, dict[str, Any]]]
 
 
