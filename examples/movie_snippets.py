@@ -7,7 +7,7 @@ The source distribution of vaderSentiment 3.3.2 (MIT) holds the 10,605 snippets 
 Parsimonious Rule-based Model for Sentiment Analysis of Social Media Text", from reviews that Pang and Lee 2004
 collected, each with the mean of at least 20 ratings from -4 to 4. Nothing is installed.
 
-A snippet is positive above 0 and negative below; those at exactly 0 are left out and counted. The data does not say
+A snippet is positive above 0 and negative below; those at exactly 0 are dropped and counted. The data does not say
 which film a snippet is about, so the split is by the snippet: a fifth is for testing, chosen by a hash of its letters
 and digits, so that copies are on one side. FOLDER gets train.csv and test.csv with the columns text and label.
 """
@@ -72,7 +72,7 @@ def main(arguments: list[str] | None = None) -> None:
             csv.writer(file).writerows([("text", "label"), *examples])
         counts = Counter(label for _, label in examples)
         print(f"{split}: {len(examples):,} snippets, {counts['positive']:,} positive, {counts['negative']:,} negative")
-    print(f"{sum(not rating for rating, _ in snippets):,} of {len(snippets):,} have the mean 0 and are left out")
+    print(f"{sum(not rating for rating, _ in snippets):,} of {len(snippets):,} have the mean 0 and are dropped")
 
 
 if __name__ == "__main__":

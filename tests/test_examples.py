@@ -1,6 +1,7 @@
 """The programs in examples/ run, and learn something."""
 
 import csv
+import gzip
 import importlib.util
 import io
 import tarfile
@@ -31,7 +32,7 @@ def run(name, *arguments):
 
 def test_every_example_is_tested():
     tested = {"training_loop", "segmentation", "transfer", "trees", "series_archives"}
-    tested |= {"movie_snippets", "package_descriptions", "bible_text"}
+    tested |= {"movie_snippets", "package_descriptions", "bible_text", "voice_prompts"}
     assert {file.stem for file in EXAMPLES.glob("*.py")} == tested
 
 
@@ -152,7 +153,7 @@ def test_movie_snippets(tmp_path, capsys):
     assert any(copies <= set(part) for part in texts.values())
     train = dataset.examples("train")
     assert all((train[i][1] == 1) == ("ine" in train[i][0].decode()) for i in range(len(train)))
-    assert "1 of 42 have the mean 0 and are left out" in capsys.readouterr().out
+    assert "1 of 42 have the mean 0 and are dropped" in capsys.readouterr().out
     with tarfile.open(tmp_path / "other.tar.gz", "w:gz"):
         pass
     with pytest.raises(SystemExit, match="expected the source distribution of vaderSentiment==3.3.2"):
@@ -201,3 +202,64 @@ def test_bible_text(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(module, "printed", lambda packages, folder: "")
     with pytest.raises(SystemExit, match="no verses; expected the packages bible-kjv and bible-kjv-text"):
         module.main([str(tmp_path / "bible"), "--packages", "a.deb", "b.deb"])
+
+
+def prompts(root, speaker, *names, gsm=False):
+    """Recordings of these names; a number in front is what the samples hold, 0: silence."""
+    soundfile = pytest.importorskip("soundfile")
+    options = {"format": "RAW", "subtype": "GSM610"} if gsm else {"subtype": "PCM_16"}
+    for text in names:
+        value, name = text.split(" ")
+        file = root / "usr/share/asterisk/sounds" / speaker / f"{name}.{'gsm' if gsm else 'wav'}"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(file, 0.5 * np.sin(np.arange(800) * float(value)), 8000, **options)
+    return root
+
+
+def table(file):
+    with file.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_voice_prompts(tmp_path, capsys):
+    """Second speakers are for tests alone; what is held out is so in all languages; only words are written."""
+    soundfile = pytest.importorskip("soundfile")
+    packages, names = tmp_path / "packages", ["0.1 vm-one", "0.2 vm-two", "0.3 three", "0.4 digits/4", "0.5 letters/a"]
+    others = ["0 quiet", "0.6 beep", "0.6 silence/1", "0.1 copy"]
+    for speaker in ("en_US_f_Allison", "es_MX_f_Allison", "fr_CA_f_June", "it_IT_m_Carlo", "ru_RU_f_IvrvoiceRU"):
+        prompts(packages, speaker, *names, *others)
+    prompts(packages, "it_IT_f_Menardi", *names[:2])
+    for speaker in ("es", "fr"):
+        prompts(packages, speaker, *names[:2], gsm=True)
+    texts = "; Core\n\nvm-one: One, Two.\nvm-two: It's 2 o'clock!\nthree: press # (twice)\ndigits/4: four\ncopy: no\n"
+    folder = packages / "usr/share/doc/asterisk-core-sounds-en"
+    folder.mkdir(parents=True)
+    (folder / "core-sounds-en.txt.gz").write_bytes(gzip.compress(texts.encode()))
+    run("voice_prompts", packages, tmp_path / "out")
+    rows = table(tmp_path / "out/languages/metadata.csv")
+    # Of five speakers four prompts: "copy" comes before "vm-one", which repeats it. Of three others two.
+    assert len(rows) == 5 * 4 + 3 * 2
+    sides = {row["file_name"].partition("/")[2]: row["split"] for row in rows if "unseen" not in row["split"]}
+    for row in rows:
+        is_second = row["speaker"] in ("es", "fr", "it_IT_f_Menardi")
+        assert row["split"] == ("test_unseen" if is_second else sides[row["file_name"].partition("/")[2]])
+        assert row["label"] == row["speaker"][:2] and "letters" not in row["file_name"]
+    assert sides.keys() == {"copy.wav", "vm-two.wav", "three.wav", "digits/4.wav"}
+    samples, rate = soundfile.read(tmp_path / "out/languages/en_US_f_Allison/vm-two.wav")
+    assert rate == 8000 and 0.1 < np.abs(samples).max() < 1 and len(samples) == 800
+    english = {row["file_name"]: row["text"] for row in table(tmp_path / "out/english/metadata.csv")}
+    assert english == {"copy.wav": "no", "vm-two.wav": "it's two o'clock", "digits/4.wav": "four"}
+    printed = capsys.readouterr().out
+    assert "en en_US_f_Allison: 1 repeated, 1 spelt, " in printed and "3 without words" in printed
+    assert "transcripts: 1 repeated, " in printed and "1 with signs, 1 without a transcript, 3 without words" in printed
+
+
+def test_voice_prompts_need_their_packages(tmp_path):
+    pytest.importorskip("soundfile")
+    with pytest.raises(SystemExit, match="en_US_f_Allison has no .wav or .gsm files; expected the package unpacked in"):
+        run("voice_prompts", tmp_path, tmp_path / "out")
+    prompts(tmp_path, "en_US_f_Allison", "0.1 one")
+    soundfile = pytest.importorskip("soundfile")
+    soundfile.write(tmp_path / "usr/share/asterisk/sounds/en_US_f_Allison/one.wav", np.ones(99), 16000)
+    with pytest.raises(SystemExit, match=r"one.wav: expected one channel at 8000 Hz, got \(99,\) at 16000 Hz"):
+        run("voice_prompts", tmp_path, tmp_path / "out")

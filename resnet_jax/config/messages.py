@@ -28,6 +28,7 @@ SAME = (
     "path labels label_column image_column annotations masks classes class_names per_class image_size channels".split()
 )
 ARGUMENTS = {name: f"data.{name}" for name in SAME} | {"test": "data.test_split"}
+ARGUMENTS |= dict.fromkeys(("audio_column", "text_column"), "data.image_column")
 TEXT = r"(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")"
 ARGUMENT = re.compile(rf"(?<![\w./'\"(-])({'|'.join(ARGUMENTS)})=(\d+\b|{TEXT}|\({TEXT}(?:, {TEXT})*,?\))")
 

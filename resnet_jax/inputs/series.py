@@ -44,8 +44,8 @@ class SeriesPreprocess(BaseSequence):
         if normalise != "train":
             return cls(channels, normalise)
         every = np.concatenate(rows)
-        std = every.std(0)
-        return cls(channels, normalise, tuple(every.mean(0).tolist()), tuple(np.where(std > 0, std, 1).tolist()))
+        std = np.where(np.ptp(every, axis=0) > 0, every.std(0), 1)  # rounding leaves a deviation in a constant channel
+        return cls(channels, normalise, tuple(every.mean(0).tolist()), tuple(std.tolist()))
 
     def read(self, item: Any, name: str) -> np.ndarray:
         """A series float [l, C], or [l] of one channel -> float32 [l, C]. Raises DataError for another array."""
@@ -53,7 +53,6 @@ class SeriesPreprocess(BaseSequence):
         if self.normalise == "none":
             return values.astype(np.float32)
         mean, std = (values.mean(0), values.std(0)) if self.normalise == "each" else (self.mean, self.std)
-        # Rounding leaves a deviation in a constant channel.
         is_constant = np.ptp(values, axis=0) == 0 if self.normalise == "each" else np.zeros(self.channels, bool)
         return ((values - mean) / np.where(is_constant, 1, std)).astype(np.float32)
 
@@ -65,8 +64,11 @@ class SeriesPreprocess(BaseSequence):
         values = values[:, None] if values.ndim == 1 else values
         if values.ndim != 2 or values.shape[1] != self.channels or not len(values):
             raise DataError(f"{name}: expected a series float [l, {self.channels}], got {list(np.shape(item))}")
-        if not np.issubdtype(values.dtype, np.number) or not np.isfinite(values).all():
-            raise DataError(f"{name}: expected finite numbers, got others")
+        is_number = np.issubdtype(values.dtype, np.number)
+        if not is_number or not np.isfinite(values).all():
+            raise DataError(
+                f"{name}: expected finite numbers, got {'NaN or infinities' if is_number else values.dtype}"
+            )
         return values
 
     def prepare(self, batch: Batch) -> Batch:

@@ -20,7 +20,8 @@ from resnet_jax.ops.spectrogram import LIBROSA, TORCHAUDIO, MelSettings, frame_c
 from resnet_jax.types import Array, Batch, DataKind
 
 FrontEndName = Literal["waveform", "log_mel", "mfcc"]
-SMALLEST = 1e-5  # deviation of a band that is normalised: a silent one stays 0
+# Added to the deviation of a band, times 1 + |mean|: the rounding of a silent one stays near 0.
+SMALLEST = 1e-5
 
 
 @dataclass(frozen=True)
@@ -114,13 +115,12 @@ class AudioPreprocess(BaseSequence):
         if self.normalise != "train" or self.front_end == "waveform":
             return self
         plain = replace(self, normalise="none")
-        spectrogram = jax.jit(lambda x: plain.prepare({"image": x})["image"])
+        spectrogram = jax.jit(lambda x, lengths: plain.prepare({"image": x, "lengths": lengths}))
         sums = np.zeros(3)
         for waveform in waveforms:
-            # Few lengths are compiled: what is padded is silent, and its frames are dropped.
-            length = 1 << max(len(waveform), 1).bit_length()
-            x = np.asarray(spectrogram(fitted(waveform, length, None)[None]), np.float64)
-            x = x[0, : max(1, frame_count(len(waveform), self.settings))]
+            length = 1 << max(len(waveform), 1).bit_length()  # few lengths are compiled
+            batch = spectrogram(fitted(waveform, length, None)[None], np.array([len(waveform)], np.int32))
+            x = np.asarray(batch["image"][0, : int(batch["lengths"][0])], np.float64)
             sums += x.size, x.sum(), np.square(x).sum()
         if not sums[0]:
             raise ValueError("expected at least one waveform, got none")
@@ -142,8 +142,10 @@ def _samples(item: Any, name: str) -> np.ndarray:
     samples = samples[:, None] if samples.ndim == 1 else samples
     if samples.ndim != 2 or samples.shape[1] != 1 or not len(samples):
         raise DataError(f"{name}: expected samples float [l] or [l, 1], got {list(np.shape(item))}")
-    if not np.issubdtype(samples.dtype, np.floating) or not np.isfinite(samples).all():
-        raise DataError(f"{name}: expected finite samples from -1 to 1, got {samples.dtype}")
+    is_float = np.issubdtype(samples.dtype, np.floating)
+    if not is_float or not np.isfinite(samples).all():
+        got = "NaN or infinities" if is_float else samples.dtype
+        raise DataError(f"{name}: expected finite samples from -1 to 1, got {got}")
     return samples.astype(np.float32)
 
 
@@ -154,7 +156,7 @@ def _each(x: Array, lengths: Array | None) -> Array:
     count = jnp.maximum(weight.sum(1, keepdims=True), 1)
     mean = (x * weight).sum(1, keepdims=True) / count
     variance = (jnp.square(x - mean) * weight).sum(1, keepdims=True) / count
-    return (x - mean) * weight / (jnp.sqrt(variance) + SMALLEST)
+    return (x - mean) * weight / (jnp.sqrt(variance) + SMALLEST * (1 + jnp.abs(mean)))
 
 
 def _zero_behind(x: Array, lengths: Array | None) -> Array:

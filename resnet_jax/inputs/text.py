@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal, Self, get_args
 import numpy as np
 
 from resnet_jax.errors import DataError, described
+from resnet_jax.files import expanded
 from resnet_jax.inputs.protocol import BaseSequence
 from resnet_jax.texts.characters import CharacterTokenizer
 from resnet_jax.texts.vocabulary import END, Vocabulary
@@ -84,7 +85,7 @@ class TextPreprocess(BaseSequence):
         Raises:
           ValueError: options that do not fit each other.
           DataError: a text that is not UTF-8, or a file that is no vocabulary.
-          OSError: a file cannot be read.
+          OSError: no such file, or it cannot be read.
         """
         if tokens not in get_args(Tokens):
             raise ValueError(f"tokens: expected characters or words, got {tokens!r}")
@@ -109,6 +110,9 @@ class TextPreprocess(BaseSequence):
                     decoded, lowercase=small, split=split, ends_lines=next_token, most=most, least_count=least_count
                 )
         else:
+            if not expanded(vocabulary).is_file():
+                expected = f"{VDCNN!r}, {OF_DATA!r} or a file with a token a line"
+                raise FileNotFoundError(f"no vocabulary {str(vocabulary)!r}; expected {expected}")
             known = Vocabulary.load(vocabulary)
             is_of_characters = tokens == "characters"
             tokenizer = (
@@ -152,8 +156,8 @@ class TextPreprocess(BaseSequence):
         return min(length, self.window) if self.window is not None and isinstance(item, np.ndarray) else length
 
     def prepare(self, batch: Batch) -> Batch:
-        """The batch as the net takes it, on the device: without lengths where padding counts. Traced."""
-        return batch if self.fixed_length is None else {key: x for key, x in batch.items() if key != "lengths"}
+        """The batch as it is: of ids. With `fixed_length` the only other length is 0, of rows without a text."""
+        return batch
 
     def spatial_shape(self, length: int) -> tuple[int, ...]:
         return (length,)

@@ -13,6 +13,7 @@ def test_messages_name_options_as_they_are_typed():
         "the task: a word; another workdir": None,
         "labels; label_kind='multi-hot' reads lists": "labels; --task multilabel reads lists",
         "name it: label_column='NAME', or": "name it: --data.label-column NAME, or",
+        "name it: text_column='NAME'; or": "name it: --data.image-column NAME; or",
         "labels='my file.csv' reads it": "--data.labels 'my file.csv' reads it",
         "path='': expected": "--data.path '': expected",
         "classes=('a', \"it's\") for the folders": "--data.classes a 'it'\"'\"'s' for the folders",

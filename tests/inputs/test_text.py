@@ -21,8 +21,8 @@ def test_the_default_is_the_alphabet_of_vdcnn_and_a_fixed_length_that_counts_pad
     assert texts.spatial_shape(8) == (8,)
     assert texts.length("ab", "x") == 8
     assert texts.read(np.array([5, 3]), "x").tolist() == [5, 3, 0, 0, 0, 0, 0, 0]
-    batch = {"image": tokens, "lengths": np.array([3, 8])}
-    assert texts.prepare(batch).keys() == {"image"}
+    batch = {"image": tokens, "lengths": np.array([8, 0])}  # the last row fills up the batch
+    assert texts.prepare(batch) is batch
 
 
 def test_texts_have_their_own_lengths_without_a_fixed_one():
@@ -83,6 +83,12 @@ def test_a_file_of_a_vocabulary(tmp_path):
     assert texts.read("abc", "x").tolist() == [3, 2, 1]
     words = TextPreprocess.of_texts(vocabulary=str(tmp_path / "v.txt"), tokens="words", lowercase=True)
     assert words.read("A b x", "x").tolist() == [3, 2, 1]
+
+
+def test_a_missing_file_of_a_vocabulary_is_named():
+    expected = "'vdcnn', 'data' or a file with a token a line"
+    with pytest.raises(FileNotFoundError, match=f"^no vocabulary 'vdccn'; expected {expected}$"):
+        TextPreprocess.of_texts(vocabulary="vdccn")
 
 
 @pytest.mark.parametrize(

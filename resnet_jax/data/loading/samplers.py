@@ -60,8 +60,10 @@ class BalancedSampler(ShuffleSampler):
 class BucketSampler(ShuffleSampler):
     """The batches of another sampler's epochs, with examples of similar length together.
 
-    An epoch has the same examples. They are put in order of their bucket and cut into batches, which come in a random
-    order. With `keeps_last` the rest that does not fill a batch makes one too, filled up with -1.
+    Examples are put in order of their bucket and cut into batches, which come in a random order. With `keeps_last` the
+    rest that does not fill a batch makes one too, filled up with -1. Else it is dropped: of every bucket the last ones
+    of the epoch, and equally many in each epoch. So every epoch has batches of the same buckets, unless the other
+    sampler has some examples more often than others.
     """
 
     def __init__(
@@ -73,13 +75,24 @@ class BucketSampler(ShuffleSampler):
         self._batch_size, total = batch_size, self._per_epoch * batch_size
 
         def bucketed(epoch: int) -> np.ndarray:
-            order = epochs.epoch(epoch)[:total]
+            order = epochs.epoch(epoch)
             order = order[np.argsort(buckets[order], kind="stable")]
+            order = order[_without_rest(buckets[order], max(0, count - total))]
             rest = np.full(total - len(order), -1, order.dtype)
             batches = np.concatenate([order, rest]).reshape(-1, batch_size)
             return batches[np.random.default_rng((seed, epoch, 2)).permutation(len(batches))].ravel()
 
         self._epoch = lru_cache(maxsize=2)(bucketed)
+
+
+def _without_rest(buckets: np.ndarray, rest: int) -> np.ndarray:
+    """Which of the examples stay, bool [n]; `buckets` are in ascending order, and each loses its share of `rest`."""
+    counts = np.bincount(buckets)
+    shares = counts * rest // len(buckets)
+    remainders = counts * rest % len(buckets)
+    shares[np.argsort(-remainders, kind="stable")[: rest - shares.sum()]] += 1
+    ends = np.cumsum(counts)
+    return np.arange(len(buckets)) < (ends - shares)[buckets]
 
 
 def epoch_steps(num_examples: int, batch_size: int, *, keeps_last: bool = False) -> int:

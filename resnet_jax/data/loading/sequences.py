@@ -112,7 +112,7 @@ class SequenceLoader:
     @property
     def has_lengths(self) -> bool:
         """Whether batches have the length of each example."""
-        return self.preprocess.fixed_length is None and (self.keeps_last or len(np.unique(self.lengths)) > 1)
+        return self.keeps_last or (self.preprocess.fixed_length is None and len(np.unique(self.lengths)) > 1)
 
     @property
     def length(self) -> int:
@@ -133,7 +133,7 @@ class SequenceLoader:
     def order(self, seed: int, batch_size: int) -> ShuffleSampler:
         if len(self.ends) == 1 and not self.keeps_last:
             return training_sampler(self, seed, batch_size)
-        epochs = training_sampler(self, seed, min(batch_size, self.num_examples))
+        epochs = training_sampler(self, seed, min(batch_size, self.num_examples) if self.keeps_last else batch_size)
         buckets = np.searchsorted(self.ends, self.lengths)
         return BucketSampler(epochs, buckets, seed, batch_size, keeps_last=self.keeps_last)
 

@@ -136,6 +136,7 @@ class TrainingLoop:
             batch_size=self._config.data.batch_size,
             titles=task.titles or {name: name for name in task.measures if name != "loss"},
             test_due=self._is_test_due,
+            examples=self._plan.nouns[1],
             writers=writers,
         )
 
@@ -146,7 +147,7 @@ class TrainingLoop:
             for line in [headline(self._plan, self._parallel, self._directory, self._start), *self._notes]:
                 reporter.print(line)
             sources = {"train": self._plan.train, "test": self._plan.test}
-            self._skipped = SkippedImages(sources, reporter, self._directory)
+            self._skipped = SkippedImages(sources, reporter, self._directory, self._plan.nouns)
             try:
                 results = self._advance() if self._has_work else self._test_finished_run()
             except (Diverged, Preempted, SaveFailed):

@@ -34,6 +34,7 @@ class RunReporter:
     Args:
       directory: the run directory; None: nothing is written or shown.
       titles: the metrics that are shown beside the loss, with their names for people; a training line has the first.
+      examples: what lines call the examples of the data.
       test_due: the test of `start_step` is still to be made.
 
     Raises:
@@ -51,6 +52,7 @@ class RunReporter:
         batch_size: int | None = None,
         titles: Mapping[str, str] = MappingProxyType({"top1": "top-1", "top5": "top-5"}),
         test_due: bool = False,
+        examples: str = "images",
         writers: Sequence[Writer] = (),
         console: Console | None = None,
     ) -> None:
@@ -63,7 +65,7 @@ class RunReporter:
                 _drop_after(written, start_step, test_due)
             self._file = file.open("a")
         self._total, self._steps_per_epoch, self._step = total_steps, steps_per_epoch, start_step
-        self._batch_size = batch_size
+        self._batch_size, self._examples = batch_size, examples
         self._began = time.monotonic()
         self._timed = (self._began, start_step)  # the time and the step from which the rate is measured
         self._activity: tuple[str, float] | None = None  # what runs instead of training steps, and since when
@@ -122,7 +124,7 @@ class RunReporter:
     def train(self, step: int, values: dict[str, Any]) -> None:
         """Records means over the steps since the last record; a value is None if it is unknown."""
         rate = values["images_per_second"]
-        pace = f"{rate:,.0f} images/s" if rate else "- images/s"
+        pace = f"{rate:,.0f} {self._examples}/s" if rate else f"- {self._examples}/s"
         shown = self.shown(values).split("  ")[:2]
         self._numbers = (shown[0], pace)
         if not self._live:
@@ -133,7 +135,7 @@ class RunReporter:
     def test(self, step: int, values: dict[str, Any], *, best: bool = False) -> None:
         """Records the results of a test and their number of "images". `best`: better than every earlier test."""
         place, note = self._place(step), ", the best so far" if best else ""
-        self.print(f"{place}  test: {self.shown(values)}  ({values['images']} images{note})")
+        self.print(f"{place}  test: {self.shown(values)}  ({values['images']} {self._examples}{note})")
         if any(name.startswith("ema_") for name in values):
             self.print(f"{place}  test, averaged weights: {self.shown(values, 'ema_')}")
         self._write({"step": step, "split": "test", **values})
@@ -198,7 +200,7 @@ class RunReporter:
         loss, pace = self._numbers
         since, first = self._timed
         if not pace and self._batch_size and step > first:  # before the first record
-            pace = f"{(step - first) * self._batch_size / (time.monotonic() - since):,.0f} images/s"
+            pace = f"{(step - first) * self._batch_size / (time.monotonic() - since):,.0f} {self._examples}/s"
         parts = [(1, text) for text in self._epoch(step)]  # with their priority, 0 first
         parts += [(2, f"{100 * step // self._total}%"), (3, f"remaining {self._remaining(step)}")]
         parts += [(5, f"elapsed {self.elapsed}"), (4, pace), (6, loss)]

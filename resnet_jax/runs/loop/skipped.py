@@ -15,16 +15,25 @@ from resnet_jax.runs.loop.reporter import RunReporter
 
 
 class SkippedImages:
-    """Writes each image that could not be read to skipped.jsonl, once, and reports how many there are.
+    """Writes each image, or series, ..., that could not be read to skipped.jsonl, once, and reports their number.
 
     Each of several processes writes the images that it was to read: skipped.jsonl, skipped.1.jsonl, ...
+
+    Args:
+      nouns: what the line calls an example, and several.
 
     Raises:
       SaveFailed: the file cannot be written.
     """
 
-    def __init__(self, sources: Mapping[str, Loader], reporter: RunReporter, directory: Path) -> None:
-        self._sources, self._reporter = sources, reporter
+    def __init__(
+        self,
+        sources: Mapping[str, Loader],
+        reporter: RunReporter,
+        directory: Path,
+        nouns: tuple[str, str] = ("image", "images"),
+    ) -> None:
+        self._sources, self._reporter, self._nouns = sources, reporter, nouns
         process = jax.process_index()
         self._file = directory / (f"skipped.{process}.jsonl" if process else "skipped.jsonl")
         try:
@@ -54,5 +63,5 @@ class SkippedImages:
         except OSError as error:
             raise SaveFailed(f"{self._file} cannot be written: {error}") from error
         self._written |= set(lines)
-        images = "1 unreadable image" if count == 1 else f"{count} unreadable images"
+        images = f"{count} unreadable {self._nouns[count > 1]}"
         self._reporter.print(f"{images} skipped so far, see {self._file.name}; the last: {last_reason}")

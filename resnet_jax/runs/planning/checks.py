@@ -31,7 +31,7 @@ from resnet_jax.training.freeze import keep_statistics
 from resnet_jax.training.objective import Objective
 from resnet_jax.training.optim import PathPredicate
 from resnet_jax.training.sown import SOWN, sown_metrics
-from resnet_jax.types import Array, Variables
+from resnet_jax.types import NOUNS, Array, DataKind, Variables
 
 PACKAGES = {"/usr/share/datasets/fashion-mnist": "dataset-fashion-mnist"}  # of Debian, by the directory they fill
 # Without the second flag XLA times several kernels and takes the fastest, which differs between processes: on an H200
@@ -82,7 +82,7 @@ def check_data_path(path: str | None) -> None:
 def constant_targets(splits: tuple[str, str], *loaders: Loader) -> list[str]:
     """Notes on targets that are the same number in all images of a split."""
     return [
-        f"target {name!r} is {column[0]:g} in all {len(column):,} images of {split!r}"
+        f"target {name!r} is {column[0]:g} in all {len(column):,} {NOUNS[loader_kind(loader)][1]} of {split!r}"
         for split, loader in zip(splits, loaders, strict=True)
         for name, column in zip(loader.classes, loader.labels.T, strict=True)
         if (column == column[0]).all()
@@ -170,13 +170,19 @@ def check_objects(name: str, train: Loader) -> None:
 
 
 def check_batch_and_shape(config: Config, name: str, train: Loader, test: Loader) -> None:
-    """The batch size against the number of images, and one square shape of all images; `name` is the dataset's."""
-    batch_size = config.data.batch_size
-    if batch_size > train.num_examples:
-        smaller = 1 << max(0, train.num_examples.bit_length() - 2)
-        problem = f"expected --data.batch-size of at most {train.num_examples}, the images of {name}, got {batch_size}"
-        raise ValueError(f"{problem}; did you mean {smaller}?")
-    if isinstance(train, SequenceLoader):
+    """The batch size against the number of images, and one square shape of all images; `name` is the dataset's.
+
+    Raises:
+      ValueError: either is wrong. DataError: a sequence whose length cannot be read.
+    """
+    batch_size, count = config.data.batch_size, train.num_examples
+    if batch_size > count and not keeps_last(train):
+        smaller, kind = 1 << max(0, count.bit_length() - 2), loader_kind(train)
+        problem = f"expected --data.batch-size of at most {count}, the {NOUNS[kind][1]} of {name}, got {batch_size}"
+        or_keep = "" if kind == "images" else " Or --data.last-batch keep?"
+        raise ValueError(f"{problem}; did you mean {smaller}?{or_keep}")
+    if isinstance(train, SequenceLoader) and isinstance(test, SequenceLoader):
+        _ = train.ends, test.ends  # the lengths are read now: the test must not be the first to meet a broken file
         return
     height, width, _ = train.image_shape
     if height != width or test.image_shape != train.image_shape:
@@ -200,6 +206,11 @@ def input_struct(loader: Loader, count: int) -> jax.ShapeDtypeStruct:
     """Shape and type of a batch of the net's input."""
     dtype = loader.preprocess.dtype if isinstance(loader, SequenceLoader) else jnp.float32
     return jax.ShapeDtypeStruct((count, *loader.image_shape), dtype)
+
+
+def loader_kind(loader: Loader) -> DataKind:
+    """What the examples of a loader are."""
+    return loader.preprocess.kind if isinstance(loader, SequenceLoader) else "images"
 
 
 def keeps_last(loader: Loader) -> bool:

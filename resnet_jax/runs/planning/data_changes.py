@@ -37,8 +37,9 @@ def data_changes(
     names = [name for name in now if name not in ("digests", "images") and earlier[name] != now[name]]
     changes = [f"{name} {earlier[name]}, now {now[name]}" for name in names]
     if earlier["images"]["train"] != now["images"]["train"]:
-        changes.append(f"images {earlier['images']}, now {now['images']}")
+        changes.append(f"{plan.nouns[1]} {earlier['images']}, now {now['images']}")
     notes: list[str] = []
+    noun, many = plan.nouns
     for split, identity in zip(now["images"], plan.identities, strict=True):
         recorded = None if record is None else getattr(record, split)
         details = [] if recorded is None else differences(recorded, identity)
@@ -49,20 +50,20 @@ def data_changes(
             count = repaired(recorded, identity, np.union1d(record.trained, record.test.fingerprints))
         is_changed = old["set"] != new["set"] if is_comparable else count > 0
         if count and (is_changed or not is_comparable):
-            images = f"{count:,} {split} image{'s have' if count > 1 else ' has'}"
+            images = f"{count:,} {split} {f'{many} have' if count > 1 else f'{noun} has'}"
             notes.append(f"{images} other contents than before, under the same name and label")
         elif split == "test" and (is_changed or earlier["images"][split] != now["images"][split]):
             detail = ", ".join(details) or f"{earlier['images'][split]:,} before, now {now['images'][split]:,}"
-            notes.append(f"the test images have changed ({detail}): results before and after are not comparable")
+            notes.append(f"the test {many} have changed ({detail}): results before and after are not comparable")
         elif is_changed:
-            changes.append(f"{split} images: {', '.join(details) or 'others than before'}")
+            changes.append(f"{split} {many}: {', '.join(details) or 'others than before'}")
         elif split == "train" and is_comparable and old["order"] != new["order"]:
             detail = f" ({', '.join(details)})" if details else ""
-            changes.append(f"train images in another order{detail}, which changes the batches")
+            changes.append(f"train {many} in another order{detail}, which changes the batches")
     if (changes or notes) and record is not None:
         test = plan.identities[1].fingerprints
         count = int(np.isin(test, record.trained).sum())
-        (changes or notes).extend([f"{count:,} of {len(test):,} test images were trained on before"] if count else [])
+        (changes or notes).extend([f"{count:,} of {len(test):,} test {many} were trained on before"] if count else [])
     return [f"the data has changed since this run began: {'; '.join(changes)}"] if changes else [], notes
 
 
@@ -105,6 +106,6 @@ def shared_note(plan: RunPlan) -> list[str]:
     """A note on test images that are trained on too, themselves or as copies, if there are any."""
     train, test = plan.identities
     count = int(np.isin(test.fingerprints, train.fingerprints).sum()) if train.kind == test.kind else 0
-    images = f"{count:,} of the {len(test.fingerprints):,} test images"
+    images = f"{count:,} of the {len(test.fingerprints):,} test {plan.nouns[1]}"
     problem = "are also trained on, as the same file or a copy: their test results are too good"
     return [f"{images} {problem}"] if count else []

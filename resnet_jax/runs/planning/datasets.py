@@ -143,10 +143,15 @@ def data_notes(config: DataConfig, dataset: Dataset, split: str) -> tuple[str, .
     examples, notes = dataset.examples(split), [as_typed(note) for note in dataset.notes]
     if (note := depth_note(examples)) is not None:
         notes.append(note)
-    if config.class_names is not None:
-        renamed = zip(examples.classes, data.rename_classes(examples.classes, config.class_names), strict=True)
-        notes.append(f"classes renamed: {join_names([f'{old}={new}' for old, new in renamed])}")
-    return tuple(notes)
+    return (*notes, *renamed_note(config, examples.classes))
+
+
+def renamed_note(config: DataConfig, classes: tuple[str, ...]) -> list[str]:
+    """A note on classes that the config renames."""
+    if config.class_names is None:
+        return []
+    renamed = zip(classes, data.rename_classes(classes, config.class_names), strict=True)
+    return [f"classes renamed: {join_names([f'{old}={new}' for old, new in renamed])}"]
 
 
 def make_augmentation(

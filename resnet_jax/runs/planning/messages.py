@@ -17,17 +17,19 @@ def headline(plan: RunPlan, parallel: Parallel, directory: Path, start: int) -> 
     count, device = len(parallel.devices), parallel.devices[0]
     where = f"{count} {device.device_kind} device{'s' if count > 1 else ''} ({parallel.mode})"
     resuming = f", resuming from step {start}" if start else ""
-    images = f"{plan.train.num_examples:,} training images, {plan.test.num_examples:,} test images"
+    many = plan.nouns[1]
+    images = f"{plan.train.num_examples:,} training {many}, {plan.test.num_examples:,} test {many}"
     data = f"{plan.data_name}: {images}, {count_in_words(plan.task.label_kind, len(plan.train.classes))}"
     processes = f" in {parallel.share[1]} processes" if parallel.share[1] > 1 else ""
     return f"{data}\n{plan.config.model.name}, {where}{processes}: {plan.steps} steps in {directory}{resuming}"
 
 
-def next_commands(workdir: str, step: str) -> str:
-    """Commands to type after a run, for its checkpoint `step`."""
+def next_commands(workdir: str, step: str, noun: str = "image") -> str:
+    """Commands to type after a run of examples that are called `noun`, for its checkpoint `step`."""
     run, option = shlex.quote(workdir), "" if step == "latest" else f" --step {step}"
     install = "" if is_installed("matplotlib") else f" (after {install_command('matplotlib')})"
-    return f"resnet-jax predict {run} IMAGE{option}, resnet-jax eval {run}{option}, resnet-jax plot {run}{install}"
+    predict = f"resnet-jax predict {run} {noun.upper()}{option}"
+    return f"{predict}, resnet-jax eval {run}{option}, resnet-jax plot {run}{install}"
 
 
 def less_memory(config: Config) -> str:

@@ -50,9 +50,9 @@ from resnet_jax.runs.planning.optimizer import (
     plateau_rule,
     warmup_steps,
 )
-from resnet_jax.runs.planning.sequence_data import data_kind, open_sequence_data
+from resnet_jax.runs.planning.sequence_data import data_kind, open_sequence_data, sequence_notes
 from resnet_jax.tasks import TASKS, Task, TaskOptions, check_definition, check_record, get_task
-from resnet_jax.types import Preprocess
+from resnet_jax.types import NOUNS, Preprocess
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,11 @@ class RunPlan:
     notes: tuple[str, ...] = ()  # for the user, on the data and on how the config was understood
     best: Measure = Measure("loss", -1)  # test result by which the best state is chosen
     record: ImageRecord | None = None  # images of the run to resume
+
+    @property
+    def nouns(self) -> tuple[str, str]:
+        """What messages call an example, and several: ("image", "images")."""
+        return NOUNS[self.preprocess.kind]
 
     @cached_property
     def phases(self) -> tuple[Phase, ...]:
@@ -137,7 +142,7 @@ def make_plan(config: Config, record: ImageRecord | None = None, task: Task | No
     )
     plateau_rule(config.optim, config.data.batch_size)  # raises for values that contradict each other
     notes = (
-        *(data_notes(config.data, dataset, splits[0]) if kind == "images" else dataset.notes),
+        *(data_notes if kind == "images" else sequence_notes)(config.data, dataset, splits[0]),
         *(constant_targets(splits, train, test) if label_kind == "targets" else ()),
         *warmup_steps(config.optim, steps_per_epoch, steps)[1],
         *frozen_note(frozen(config.optim, model), variables["params"]),

@@ -2,36 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, replace
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
 from resnet_jax import data
 from resnet_jax.config import AudioConfig, Config, DataConfig, check_data
+from resnet_jax.config.messages import as_typed
 from resnet_jax.data import Dataset
 from resnet_jax.data.loading.sequences import SequenceLoader
 from resnet_jax.data.loading.statistics import sample
 from resnet_jax.data.loading.windows import open_windows
 from resnet_jax.data.sources.held_out import shared
 from resnet_jax.data.sources.protocols import DataSource
+from resnet_jax.errors import DataError
 from resnet_jax.inputs import AudioPreprocess, SequencePreprocess, SeriesPreprocess, TextPreprocess
+from resnet_jax.inputs.text import text_of
 from resnet_jax.models import get_spec
 from resnet_jax.models.spec import INPUT_KINDS, InputKind
 from resnet_jax.runs.files.image_record import ImageRecord
-from resnet_jax.runs.planning.datasets import keep_sides
-from resnet_jax.types import Array, Batch, DataKind, LabelKind
+from resnet_jax.runs.planning.datasets import keep_sides, renamed_note
+from resnet_jax.types import NOUNS, Array, Batch, DataKind, LabelKind
 
+T = TypeVar("T")
 NATURAL: dict[InputKind, DataKind] = {  # the data of nets
     "images": "images", "series": "series", "waveform": "audio", "spectrogram": "audio", "tokens": "text",
 }  # fmt: skip
-OF_SEQUENCES = ("buckets", "last_batch")
+SEQUENCES: tuple[DataKind, ...] = ("series", "audio", "text")
 OF_ALL = (
-    *("name", "kind", "path", "labels", "label_column", "image_column", "data_dir", "train_split", "test_split"),
-    *("holdout", "class_names", "classes", "per_class", "balance", "unreadable", "batch_size", "eval_batch_size"),
-    *("threads", "padding"),
+    *("name", "kind", "path", "label_column", "data_dir", "train_split", "test_split", "class_names", "classes"),
+    *("per_class", "balance", "unreadable", "batch_size", "eval_batch_size", "threads"),
 )  # fmt: skip
+OF_SOME: dict[str, tuple[DataKind, ...]] = {  # of several kinds
+    "labels": ("images", "audio"), "image_column": ("images", "audio", "text"),
+    "buckets": SEQUENCES, "last_batch": SEQUENCES, "series": ("series",), "audio": ("audio",), "text": ("text",),
+}  # fmt: skip
 
 
 def data_kind(config: Config) -> DataKind:
@@ -44,10 +51,15 @@ def data_kind(config: Config) -> DataKind:
     natural = NATURAL[spec.input_kind]
     kind: DataKind = config.data.kind or natural
     if kind != natural and (spec.input_kind, kind) != ("images", "audio"):
-        expected = f"--data.kind {natural}" if config.data.kind else "another net, see resnet-jax models"
         takes = f"{spec.input_kind}, {INPUT_KINDS[spec.input_kind]}"
-        raise ValueError(f"--model.name {spec.name} takes {takes}, got data of {kind}; expected {expected}")
+        expected = f"expected --data.kind {natural}, or another net, see resnet-jax models"
+        raise ValueError(f"--model.name {spec.name} takes {takes}, got --data.kind {kind}; {expected}")
     check_options_of(config.data, kind)
+    if kind == "audio":
+        audio_preprocess(config.data.audio, spec.input_kind)
+    if kind == "audio" and spec.input_kind == "images" and config.data.last_batch == "keep":
+        problem = f"data.last_batch keep: expected a net that takes lengths, got {spec.name}, a net of images"
+        raise ValueError(f"{problem}; expected drop")
     return kind
 
 
@@ -56,15 +68,13 @@ def check_options_of(config: DataConfig, kind: DataKind) -> None:
     default = DataConfig()
     for field in fields(DataConfig):
         name, value = field.name, getattr(config, field.name)
-        if name in OF_ALL or value == getattr(default, name):
+        kinds = OF_SOME.get(name, ("images",))
+        is_off = name == "padding" and not value
+        if name in OF_ALL or kind in kinds or is_off or value == getattr(default, name):
             continue
-        groups = ("series", "audio", "text")
-        if name in groups:
-            if name != kind:
-                raise ValueError(f"data.{name} is for data of {name}, got {kind}; expected its defaults")
-        elif (name in OF_SEQUENCES) == (kind == "images"):
-            of = "series, audio and text" if name in OF_SEQUENCES else "images"
-            raise ValueError(f"data.{name} is for {of}, got {kind}; expected its default, {getattr(default, name)!r}")
+        is_group = name in ("series", "audio", "text")
+        expected = "its defaults" if is_group else f"its default, {getattr(default, name)!r}"
+        raise ValueError(f"data.{name} is for data of {', '.join(kinds)}, got {kind}; expected {expected}")
 
 
 def open_sequence_dataset(
@@ -100,9 +110,14 @@ def open_sequence_data(
     dataset = open_sequence_dataset(chosen, kind, record, label_kind)
     splits = data.default_splits(dataset, chosen.train_split, chosen.test_split, chosen.holdout)
     if chosen.holdout == "digest" and chosen.test_split is not None and (count := shared(dataset, *splits)):
-        problem = f"--data.train-split {splits[0]!r} and --data.test-split {splits[1]!r} share {count:,} examples"
+        problem = (
+            f"--data.train-split {splits[0]!r} and --data.test-split {splits[1]!r} share {count:,} {NOUNS[kind][1]}"
+        )
         raise ValueError(f"{problem} of {dataset.name}; expected disjoint splits, as train[:80%] and train[80%:]")
-    examples = data.open_examples(dataset, splits[0], chosen.class_names, chosen.classes, chosen.per_class)
+    skips = chosen.unreadable == "skip"
+    examples = data.open_examples(
+        dataset, splits[0], chosen.class_names, chosen.classes, chosen.per_class, skip_unreadable=skips
+    )
     preprocess = fitted_preprocess(chosen, get_spec(config.model.name).input_kind, kind, examples, label_kind)
     train = open_sequence_split(chosen, dataset, splits[0], preprocess, training=True)
     if label_kind == "class" and len(train.classes) < 2:
@@ -110,6 +125,11 @@ def open_sequence_data(
         raise ValueError(f"{which} has one class, {train.classes[0]!r}; expected two or more")
     train = replace(train, balance=chosen.balance, keeps_last=chosen.last_batch == "keep")
     return dataset, splits, train, open_sequence_split(replace(chosen, per_class=None), dataset, splits[1], preprocess)
+
+
+def sequence_notes(config: DataConfig, dataset: Dataset, split: str) -> tuple[str, ...]:
+    """Notes on the data for the user, a line each; renamed classes with both names."""
+    return (*map(as_typed, dataset.notes), *renamed_note(config, dataset.examples(split).classes))
 
 
 def open_sequence_split(
@@ -156,14 +176,14 @@ def fitted_preprocess(
         return SeriesPreprocess.of_series(
             (np.asarray(examples[i][0]) for i in range(len(examples))), config.series.normalise
         )
+    skips = config.unreadable == "skip"
     if kind == "audio":
         plain = audio_preprocess(config.audio, input_kind)
-        some = (plain.read(examples[i][0], examples.name(i)) for i in sample(len(examples)))
-        return plain.of_sounds(some)
+        return plain.of_sounds(read_examples(examples, plain.read, sample(len(examples)), skips=skips))
     text = config.text
     is_language_model = label_kind == "next-token"
     return TextPreprocess.of_texts(
-        (examples[i][0] for i in range(len(examples))),
+        read_examples(examples, text_of, range(len(examples)), skips=skips),
         tokens=text.tokens,
         vocabulary=text.vocabulary,
         lowercase=text.lowercase,
@@ -176,6 +196,20 @@ def fitted_preprocess(
     )
 
 
+def read_examples(
+    examples: DataSource, read: Callable[[Any, str], T], index: Iterable[int], *, skips: bool
+) -> Iterator[T]:
+    """`read(item, name)` of some examples; with `skips` without those that raise DataError."""
+    for i in index:
+        try:
+            example = read(examples[int(i)][0], examples.name(int(i)))
+        except DataError:
+            if skips:
+                continue
+            raise
+        yield example
+
+
 def audio_preprocess(config: AudioConfig, input_kind: InputKind) -> AudioPreprocess:
     """The front end of a net of waveforms, spectrograms or images, before numbers of the training sounds."""
     is_waveform = input_kind == "waveform"
@@ -183,6 +217,10 @@ def audio_preprocess(config: AudioConfig, input_kind: InputKind) -> AudioPreproc
     if is_waveform != (front_end == "waveform"):
         expected = "waveform" if is_waveform else "log_mel or mfcc"
         raise ValueError(f"data.audio.front_end: expected {expected} for a net of {input_kind}, got {front_end}")
+    if is_waveform and config.normalise == "train":
+        raise ValueError(
+            "data.audio.normalise: expected each or none for waveforms, got train, which is for spectrograms"
+        )
     if input_kind == "images" and config.seconds is None:
         raise ValueError("data.audio.seconds: expected a length of the clips for a net of images, got none, as 1.0")
     values = {field.name: getattr(config, field.name) for field in fields(AudioConfig)}

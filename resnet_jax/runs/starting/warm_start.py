@@ -291,9 +291,13 @@ def note_trained_images(start: WarmStart, plan: RunPlan) -> list[str]:
     record = start.run.record
     is_own = record is not None and place(plan.config.data) == place(start.run.config.data)
     mask, known = trained_on(plan.test.examples, [(record, is_own)])
-    images, run = f"{int(mask.sum()):,} of the {len(mask):,} test images", plan.config.init.from_
+    images, run = f"{int(mask.sum()):,} of the {len(mask):,} test {plan.nouns[1]}", plan.config.init.from_
     notes = [f"{run} was trained on {images}: their test results are too good"] if mask.any() else []
-    return notes if known else [*notes, f"whether {run} was trained on test images is unknown: see its images.npz"]
+    return (
+        notes
+        if known
+        else [*notes, f"whether {run} was trained on test {plan.nouns[1]} is unknown: see its images.npz"]
+    )
 
 
 def note_default_rate(config: OptimConfig) -> list[str]:

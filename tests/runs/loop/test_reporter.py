@@ -42,6 +42,15 @@ def test_one_json_object_a_line_and_one_line_of_text(tmp_path):
     assert second == "epoch 1.00/10  step 10/100  test: loss 1.0000  top-1 0.5000  top-5 0.7500  (9 images)"
 
 
+def test_lines_have_the_words_of_the_data(tmp_path, capsys):
+    with RunReporter(tmp_path, start_step=0, total_steps=100, examples="texts") as written:
+        written.train(10, VALUES)
+        written.train(20, VALUES | {"images_per_second": None})
+        written.test(20, {"loss": 1.0, "images": 9})
+    lines = capsys.readouterr().out.splitlines()
+    assert all(part in line for part, line in zip(("  4 texts/s  ", "  - texts/s  ", "(9 texts)"), lines, strict=True))
+
+
 def test_a_terminal_breaks_lines_between_words_and_a_file_does_not(tmp_path):
     message = " ".join(f"word{i}" for i in range(10))
     for terminal in (True, False):

@@ -9,7 +9,7 @@ RESULTS = {"loss": 0.1234, "top1": 0.9876, "ema_loss": 0.12, "ema_top1": 0.9889,
 
 def plan(steps, length=None, task=None):
     config = SimpleNamespace(workdir="runs/a", train=SimpleNamespace(steps=length))
-    return SimpleNamespace(steps=steps, config=config, task=task or Classification())
+    return SimpleNamespace(steps=steps, config=config, task=task or Classification(), nouns=("image", "images"))
 
 
 def test_results_are_those_of_the_task_and_of_averaged_weights():

@@ -10,4 +10,5 @@ def test_next_commands_install_what_they_need(monkeypatch):
         "resnet-jax plot 'my run' (after pip install 'flax-resnets[plots]')"
     )
     monkeypatch.setattr(messages, "is_installed", lambda package: True)
+    assert messages.next_commands("a", "latest", "sound").startswith("resnet-jax predict a SOUND, ")
     assert messages.next_commands("a", "best").endswith("resnet-jax eval a --step best, resnet-jax plot a")
