@@ -77,6 +77,19 @@ def check_options_of(config: DataConfig, kind: DataKind) -> None:
         raise ValueError(f"data.{name} is for data of {', '.join(kinds)}, got {kind}; expected {expected}")
 
 
+def check_options_of_texts(config: DataConfig, kind: DataKind, label_kind: LabelKind) -> None:
+    """Raises ValueError for an option of classes with a language model, and the other way round."""
+    is_language_model = label_kind == "next-token"
+    if is_language_model and kind != "text":
+        raise ValueError(f"--task language_model needs data of texts, got {kind}")
+    default, of_classes = DataConfig(), ("classes", "class_names", "per_class", "balance")
+    for name in of_classes if is_language_model else ():
+        if getattr(config, name) != getattr(default, name):
+            raise ValueError(f"data.{name} is for classes; --task language_model has none")
+    if config.text.context is not None and not is_language_model:
+        raise ValueError(f"data.text.context={config.text.context} is for --task language_model")
+
+
 def open_sequence_dataset(
     config: DataConfig, kind: DataKind, record: ImageRecord | None = None, label_kind: LabelKind = "class"
 ) -> Dataset:
@@ -107,6 +120,7 @@ def open_sequence_data(
     """
     check_data(config.data)
     chosen = config.data
+    check_options_of_texts(chosen, kind, label_kind)
     dataset = open_sequence_dataset(chosen, kind, record, label_kind)
     splits = data.default_splits(dataset, chosen.train_split, chosen.test_split, chosen.holdout)
     if chosen.holdout == "digest" and chosen.test_split is not None and (count := shared(dataset, *splits)):
