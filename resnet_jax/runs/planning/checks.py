@@ -38,6 +38,8 @@ PACKAGES = {"/usr/share/datasets/fashion-mnist": "dataset-fashion-mnist"}  # of 
 # two runs differed in the first step (jax 0.11.2).
 DETERMINISTIC = {"--xla_gpu_deterministic_ops": "true", "--xla_gpu_autotune_level": "0"}
 DENSE_TASKS = ("segmentation", "detection")  # and families of nets
+# The task of each family whose nets have other outputs than one for each example.
+OF_FAMILIES = {**{task: task for task in DENSE_TASKS}, "gcnn": "language_model", "quartznet": "transcription"}
 CHECKED = 256  # test labels, at most, on which the evaluator of a task of one's own is tried
 
 
@@ -55,16 +57,22 @@ def check_model_options(config: Config, model: nn.Module) -> None:
 
 
 def check_net_of_task(config: Config) -> None:
-    """That the net predicts what the config's task needs: classes of pixels, boxes, or one output per image."""
+    """That the net predicts what the config's task needs.
+
+    Classes of pixels, boxes, an output for each position of a sequence, or one for each example.
+    """
     name, task = config.model.name, config.task
     family = get_spec(name).family
-    actual = family if family in DENSE_TASKS else None
-    expected = task if task in DENSE_TASKS else None
+    actual = OF_FAMILIES.get(family)
+    expected = task if task in OF_FAMILIES.values() else None
     if actual == expected:
         return
     if expected is None:
         hint = f"did you mean --task {actual}?"
         raise ValueError(f"--model.name {name} is for --task {actual}, got --task {task}; {hint}")
+    if expected not in DENSE_TASKS:
+        nets = one_of(net for net in list_models(input_kind="any") if OF_FAMILIES.get(get_spec(net).family) == task)
+        raise ValueError(f"--model.name {name} is not for --task {task}; expected {nets}")
     nets = one_of(net for net in list_models() if get_spec(net).family == expected and get_spec(net).takes_backbone)
     backbone = "resnet18" if actual else name
     option = f"as --model.options backbone={backbone}"

@@ -116,6 +116,9 @@ def test_tasks_of_label_maps_and_boxes_are_checked_before_any_work():
         ("segmentation", "resnet18", "resnet18 is not for --task segmentation; expected deeplabv3, .* or upernet"),
         ("segmentation", "retinanet", "retinanet is not for --task segmentation; expected deeplabv3"),
         ("classification", "unet", "unet is for --task segmentation, got --task classification; did you mean --task s"),
+        ("language_model", "vdcnn9", "vdcnn9 is not for --task language_model; expected gcnn8_char, gcnn13, .* or gcn"),
+        ("transcription", "m5", "m5 is not for --task transcription; expected quartznet5x2_small or quartznet5x5$"),
+        ("classification", "gcnn13", "gcnn13 is for --task language_model, got .*; did you mean --task language_mode"),
     ],
 )
 def test_nets_of_other_tasks_are_refused_before_data_are_read(task, net, message):
