@@ -186,6 +186,7 @@ def _warm_start(source: str, plan: RunPlan) -> tuple[RunPlan, WarmStart]:
                     step=init.step,
                     ema=init.ema,
                     task=plan.task,
+                    preprocess=plan.preprocess,
                 )
                 plan = adopt_preprocess(replace(plan, task=begin.task or plan.task), begin.preprocess)
                 how = plan.preprocess

@@ -13,7 +13,31 @@ from resnet_jax.config import (
     OptimConfig,
     TrainConfig,
 )
+from resnet_jax.models.blocks import Residual
+from resnet_jax.models.partials import Partial
+from resnet_jax.models.resnet import Stage
+from resnet_jax.models.sequence.components import ConvStack, IdentityStem, NormProject
+from resnet_jax.models.sequence.net import SequenceNet
+from resnet_jax.models.spec import ModelSpec
 
+BLOCK = Partial(Residual, branch=Partial(ConvStack, kernels=(4, 3)), shortcut=NormProject)
+# A net of two short convolutions, for `monkeypatch.setitem(MODELS, *ROW)`.
+ROW = (
+    "small_series",
+    ModelSpec(
+        Partial(
+            SequenceNet,
+            stages=(Stage(1, 4, 1, BLOCK),),
+            stem=IdentityStem,
+            in_channels=1,
+            num_classes=2,
+        ),
+        "small",
+        (16,),
+        name="small_series",
+        input_kind="series",
+    ),
+)
 CLASSES = ("fall", "rise")
 LENGTHS = {"TRAIN": (9, 5, 12, 7, 16, 6, 11, 5, 8, 14, 6), "TEST": (6, 20, 8, 5, 11)}  # a test series is the longest
 HEADER = "@problemName small\n@timestamps false\n@univariate false\n@dimensions {}\n@equalLength false\n"
@@ -35,10 +59,10 @@ def write_series(folder, lengths=LENGTHS, channels=2, seed=0, name="small", clas
 
 
 def config(workdir, path, **changes):
-    """Two epochs, of six steps of two series, of a net of three short convolutions."""
+    """Two epochs, of six steps of two series, of the net of `ROW`."""
     base = Config(
         workdir=str(workdir),
-        model=ModelConfig(name="tsc_fcn"),
+        model=ModelConfig(name=ROW[0]),
         data=DataConfig(path=str(path), batch_size=2, eval_batch_size=2, last_batch="keep", buckets=2),
         optim=OptimConfig(optimizer="adamw", peak_lr=0.01, warmup_epochs=0.0, weight_decay=0.0),
         train=TrainConfig(epochs=2.0, log_every_steps=3, eval_every_epochs=1.0),

@@ -59,6 +59,7 @@ class TrainingLoop:
         self._warm_started: dict[str, Any] | None = None  # source of the run's first weights
         self._start = self._saved = self._completed = start  # steps
         self._activity = "in the first step"
+        self._shapes: set[tuple[int, ...]] = set()  # of this start's batches
         self._save_answer: jax.Array | None = None  # whether any process had to save at the last record
         self._saved_at = time.monotonic()
 
@@ -180,10 +181,10 @@ class TrainingLoop:
                 return results
         for step, batch in enumerate(self._batches(), self._start + 1):
             self._activity = f"in step {step}"
-            compiles = self._trainer.compiles(step, self._start)
-            with self._reporter.compiling("the training step") if compiles else nullcontext():
+            program = self._new_program(step, batch)
+            with self._reporter.compiling(program) if program else nullcontext():
                 self._state, metrics = self._trainer.train_step(step, self._state, batch)
-                self._recorder.add(step, metrics)
+                self._recorder.add(step, metrics, compiled=bool(program))
             self._completed, self._signals.has_progress = step, True
             if step % self._plan.eval_every_steps == 0 or step == self._plan.steps:
                 results = self._test(step)
@@ -197,6 +198,16 @@ class TrainingLoop:
                 self._checkpoints.wait()
                 raise self._signals.preempted(step)
         return results
+
+    def _new_program(self, step: int, batch: Batch) -> str:
+        """What `step` compiles, for the user: the training step, for each length of sequences; "" for nothing."""
+        shape, train = batch["image"].shape, self._plan.train
+        is_new = shape not in self._shapes or self._trainer.compiles(step, self._start)
+        self._shapes.add(shape)
+        if not is_new or not isinstance(train, SequenceLoader) or len(train.ends) == 1:
+            return "the training step" if is_new else ""
+        length = shape[-1 if train.preprocess.dtype == np.int32 else -2]
+        return f"the training step for a length of {length}"
 
     def _batches(self) -> Iterator[Batch]:
         """Batches on the devices for all remaining steps."""

@@ -42,7 +42,7 @@ class MetricsRecorder:
         self._ended: Interval | None = None
         self._last = start  # the last step of `_ended`
         self._open = Interval(restored_metrics(saved))
-        self._start = self._timed = self._step = start  # `_timed`: steps completed at `_clock`
+        self._timed = self._step = start  # `_timed`: steps completed at `_clock`
         self._running: list[StepMetrics] = []
         self.skipped = 0  # updates, since this start
         self._waited = 0.0  # seconds since `_clock` spent waiting for batches, while devices may have computed
@@ -57,12 +57,13 @@ class MetricsRecorder:
         self._waited += time.perf_counter() - began
         return batch
 
-    def add(self, step: int, metrics: StepMetrics) -> None:
+    def add(self, step: int, metrics: StepMetrics, *, compiled: bool = False) -> None:
+        """Adds the metrics of `step`, a step whose program was `compiled` just now or not."""
         self._step = step
         self._open.unread.append((step, metrics))
         self._running.append(metrics)
         self._reporter.advance(step)
-        if self._trainer.compiles(step, self._start):
+        if compiled:
             jax.block_until_ready(metrics)  # the rate excludes compilation
             self._timed = step
             self.restart_clock()

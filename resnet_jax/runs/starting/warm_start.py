@@ -27,6 +27,7 @@ from resnet_jax.errors import (
     public_address,
 )
 from resnet_jax.files import expanded, sha256
+from resnet_jax.inputs import SequencePreprocess
 from resnet_jax.models import MODELS, registered_name, shapes
 from resnet_jax.models.inspect import is_dense
 from resnet_jax.runs.files.directory import is_missing_file, is_run
@@ -34,6 +35,7 @@ from resnet_jax.runs.files.image_record import trained_on
 from resnet_jax.runs.planning.plan import RunPlan
 from resnet_jax.runs.starting.dense_weights import fit_dense, note_epsilon, read_dense
 from resnet_jax.runs.starting.opening import SavedRun, open_run
+from resnet_jax.runs.starting.sequence_weights import adopted, described_preprocess
 from resnet_jax.tasks import Task, get_task, task_name
 from resnet_jax.types import Preprocess, Pretrained, Variables
 from resnet_jax.weights import classes_of, load_pretrained
@@ -54,7 +56,7 @@ class WarmStart(NamedTuple):
     """Weights to start from; without those of a classifier that is to be initialised."""
 
     variables: Variables
-    preprocess: Preprocess  # that they were trained with
+    preprocess: Preprocess | SequencePreprocess  # that they were trained with
     step: int | None  # of the run; None for other weights
     message: str  # for the user
     run: SavedRun | None = None  # None for other weights
@@ -72,6 +74,7 @@ def warm_start(
     step: str | int = "latest",
     ema: bool = False,
     task: Task | None = None,
+    preprocess: Preprocess | SequencePreprocess | None = None,
 ) -> WarmStart:
     """The weights of a run, or from another source of `load_pretrained`, for `model`.
 
@@ -82,11 +85,13 @@ def warm_start(
         outputs are reordered as `classes`.
       step, ema: which weights of a run, as for `load_checkpoint`. A file may have averaged weights, too.
       task: what `model` is for; None: classification.
+      preprocess: that of the data; None: any, and the weights' is returned.
 
     Raises:
       FileNotFoundError: there are no such weights.
       ValueError: the arrays do not fit the model, or belong to one with other components; the kept classifier has
-        another number of classes, or is of a run of another task; a step of a file; missing averaged weights.
+        another number of classes, or is of a run of another task; a step of a file; missing averaged weights; weights
+        that were trained on other data than `preprocess` makes.
     """
     if head not in (None, "new", "keep"):
         raise ValueError(f"expected head new or keep, got {head!r}")
@@ -100,7 +105,8 @@ def warm_start(
         read = _read_dense_weights if is_dense(model) else _read_weights
         weights = read(source, model, classes, keeps_head=head == "keep", ema=ema)
         origin = weights_origin(source)
-    source = public_address(str(source))
+    source, how = public_address(str(source)), weights.loaded.preprocess
+    how = how if preprocess is None else adopted(how, preprocess, source)
     if weights.keeps_head and weights.num_classes != len(classes):
         problem = f"expected a classifier of {len(classes)} classes, got one of {weights.num_classes} in {source}"
         raise ValueError(f"{problem}; --init.head new initialises one")
@@ -113,8 +119,8 @@ def warm_start(
     if weights.keeps_head and weights.run is not None:
         task = task.with_head(weights.run.checkpoint.metadata.get("task_record", {}), weights.order)
     step_of_run = None if weights.run is None else weights.run.checkpoint.step
-    message = weights.message(source)
-    return WarmStart(variables, weights.loaded.preprocess, step_of_run, message, weights.run, task, origin, notes)
+    message = weights.message(source, how)
+    return WarmStart(variables, how, step_of_run, message, weights.run, task, origin, notes)
 
 
 class _Weights(NamedTuple):
@@ -132,11 +138,8 @@ class _Weights(NamedTuple):
         """Those of a file, without the one on its head, which `message` has."""
         return tuple(note for note in self.loaded.notes if note != new_head(self.num_classes, 0))
 
-    def message(self, source: str | Path) -> str:
-        numbers = self.loaded.preprocess.mean, self.loaded.preprocess.std
-        mean, std = (" ".join(f"{x:.3f}" for x in values) for values in numbers)
-        images = f"images of mean {mean}, deviation {std}" if mean else "images of unknown mean and deviation"
-        classifier = "its" if self.keeps_head else "a new"
+    def message(self, source: str | Path, preprocess: Preprocess | SequencePreprocess) -> str:
+        images, classifier = described_preprocess(preprocess), "its" if self.keeps_head else "a new"
         return f"weights of {source} ({self.loaded.name}, {self.description}; {images}); {classifier} classifier"
 
 

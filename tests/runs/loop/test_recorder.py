@@ -22,9 +22,6 @@ class Trainer:
         steps_per_epoch=4,
     )
 
-    def compiles(self, step, start):
-        return step == start + 1
-
     def rate(self, step):
         return 0.1 * step
 
@@ -140,9 +137,9 @@ def test_metrics_are_read_an_interval_late(tmp_path, tfds_dir, monkeypatch):
     events = []
     read, add = loop.MetricsRecorder._read, loop.MetricsRecorder.add
 
-    def noted_add(self, step, metrics):
+    def noted_add(self, step, metrics, **options):
         events.append(("add", step))
-        add(self, step, metrics)
+        add(self, step, metrics, **options)
 
     def noted_read(self, rate):
         events.append(("read", [step for step, _ in self._ended.unread] if self._ended else []))

@@ -4,12 +4,13 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
-from small_series import CLASSES, LENGTHS, config, write_series
+from small_series import CLASSES, LENGTHS, ROW, config, write_series
 from sounds import sounds
 
 from resnet_jax.config import AudioConfig, Config, DataConfig, ModelConfig, OptimConfig, SeriesConfig, TextConfig
 from resnet_jax.errors import DataError
 from resnet_jax.inputs import AudioPreprocess, SeriesPreprocess, TextPreprocess
+from resnet_jax.models.registry import MODELS
 from resnet_jax.runs.planning.plan import make_plan
 from resnet_jax.runs.planning.sequence_data import (
     audio_preprocess,
@@ -18,6 +19,11 @@ from resnet_jax.runs.planning.sequence_data import (
     fitted_preprocess,
     make_sequence_augmentation,
 )
+
+
+@pytest.fixture(autouse=True)
+def small_net(monkeypatch):
+    monkeypatch.setitem(MODELS, *ROW)
 
 
 @pytest.fixture(scope="module")
