@@ -105,8 +105,8 @@ def warm_start(
         read = _read_dense_weights if is_dense(model) else _read_weights
         weights = read(source, model, classes, keeps_head=head == "keep", ema=ema)
         origin = weights_origin(source)
-    source, how = public_address(str(source)), weights.loaded.preprocess
-    how = how if preprocess is None else adopted(how, preprocess, source)
+    source, theirs = public_address(str(source)), weights.loaded.preprocess
+    how = theirs if preprocess is None else adopted(theirs, preprocess, source)
     if weights.keeps_head and weights.num_classes != len(classes):
         problem = f"expected a classifier of {len(classes)} classes, got one of {weights.num_classes} in {source}"
         raise ValueError(f"{problem}; --init.head new initialises one")
