@@ -1,6 +1,7 @@
 """Every file in configs/ loads, builds and traces."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -13,13 +14,15 @@ from resnet_jax.runs.planning.datasets import make_augmentation
 from resnet_jax.runs.planning.optimizer import make_optimizer, make_schedule
 from resnet_jax.runs.planning.plan import model_overrides
 from resnet_jax.steps import make_train_step
+from resnet_jax.tasks import TaskOptions, get_task
 from resnet_jax.training.state import TrainState
 from resnet_jax.types import Preprocess
 
 FILES = sorted((Path(__file__).parents[2] / "configs").glob("*.py"))
 DENSE_FILES = [file for file in FILES if load_config(file).task in ("segmentation", "detection")]
 SERIES_FILES = [file for file in FILES if get_spec(load_config(file).model.name).input_kind == "series"]
-DATA = {  # examples, pixels a side (of series: steps), channels, classes
+TEXT_FILES = [file for file in FILES if get_spec(load_config(file).model.name).input_kind == "tokens"]
+DATA = {  # examples, pixels a side (of series: steps; of texts: tokens), channels (vocabulary), classes
     "digits": (1437, 8, 1, 10),
     "fashion": (60_000, 28, 1, 10),
     "cifar10": (50_000, 32, 3, 10),
@@ -33,6 +36,10 @@ DATA = {  # examples, pixels a side (of series: steps), channels, classes
     "coco": (117_266, 1344, 3, 80),
     "voc": (1464, 480, 3, 21),
     "series": (270, 29, 12, 9),
+    "snippets": (8409, 192, 69, 2),
+    "packages": (44_937, 256, 69, 25),
+    "ag": (120_000, 1024, 69, 4),
+    "bible": (14_694, 256, 65, 65),
 }
 
 
@@ -58,9 +65,10 @@ def check_file(file):
     assert from_dict(to_dict(config)) == config
     note = " ".join(file.read_text().partition('"""\n\nfrom')[0].split())
     assert f"--config configs/{file.name}" in note and "Device: " in note
-    assert any(word in note for word in ("Not run", "top-1", "mAP", "MAE", "mIoU", "AP50"))
+    assert any(word in note for word in ("Not run", "top-1", "mAP", "MAE", "mIoU", "AP50", "bits"))
     examples, size, channels, _ = data_of(file)
     assert config.data.image_size in (None, size) and config.data.channels in (None, channels)
+    assert config.data.text.length in (None, size)
     batch_size = config.data.batch_size
     per_epoch = examples // batch_size
     steps = round(config.train.epochs * per_epoch)
@@ -68,7 +76,7 @@ def check_file(file):
     rates = np.array([schedule(step) for step in np.linspace(0, steps - 1, 50).astype(int)])
     scale = batch_size / (config.optim.lr_reference_batch or batch_size)
     assert 0.9 < rates.max() / (config.optim.peak_lr * scale) < 1.001
-    assert rates[-1] < 0.02 * rates.max()
+    assert rates[-1] < (0.02 if config.optim.decay_factor != 0.5 else 0.07) * rates.max()  # halved in AG News
     return config, make_optimizer(config.optim, schedule)
 
 
@@ -102,8 +110,31 @@ def test_series_config_builds_and_its_step_traces(file):
     assert metrics["loss"].shape == ()
 
 
+@pytest.mark.parametrize("file", TEXT_FILES, ids=lambda file: file.stem)
+def test_text_config_builds_and_its_objective_traces(file):
+    config, _ = check_file(file)
+    _, length, size, classes = data_of(file)
+    overrides = model_overrides(config.model, num_classes=classes, vocabulary_size=size)
+    model = create_model(config.model.name, **overrides)
+    names = tuple(map(str, range(classes)))
+    source = SimpleNamespace(classes=names, labels=np.zeros(0, np.int32), num_examples=0)
+    task = get_task(config.task).for_data(source, TaskOptions())
+    tokens, numbers = jax.ShapeDtypeStruct((8, length), np.int32), jax.ShapeDtypeStruct((8,), np.int32)
+    batch = {"image": tokens, "label": numbers, "mask": jax.ShapeDtypeStruct((8,), np.float32)}
+
+    def objective(batch):
+        outputs, _ = model.init_with_output(jax.random.key(0), batch["image"], train=True)
+        return task.objective(outputs, batch, None), outputs.logits
+
+    (terms, _), logits = jax.eval_shape(objective, batch)
+    assert terms["loss"].total.shape == ()
+    assert logits.shape == ((8, length, size) if config.task == "language_model" else (8, classes))
+
+
 @pytest.mark.parametrize(
-    "file", [file for file in FILES if file not in (*DENSE_FILES, *SERIES_FILES)], ids=lambda file: file.stem
+    "file",
+    [file for file in FILES if file not in (*DENSE_FILES, *SERIES_FILES, *TEXT_FILES)],
+    ids=lambda file: file.stem,
 )
 def test_config_builds_and_its_step_traces(file):
     config, tx = check_file(file)
