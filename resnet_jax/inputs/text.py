@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self, get_args
+from typing import Any, ClassVar, Literal, Self, TypedDict, get_args
 
 import numpy as np
 
@@ -20,8 +20,17 @@ from resnet_jax.types import Batch, DataKind
 Tokens = Literal["characters", "words"]
 # UTF-8, a text, the file of a text, or ids that were read already (windows of a long text).
 TextItem = bytes | str | Path | np.ndarray
+Tokenizer = CharacterTokenizer | WordTokenizer
 VDCNN, OF_DATA = "vdcnn", "data"  # vocabularies by name
 WINDOW = 256  # ids of a window of a language model, unless another number is asked for
+
+
+class Counts(TypedDict):
+    """Options of a vocabulary of texts."""
+
+    lowercase: bool
+    most: int | None
+    least_count: int
 
 
 @dataclass(frozen=True)
@@ -38,7 +47,7 @@ class TextPreprocess(BaseSequence):
       ValueError: a `fixed_length` below 1, or one with `next_token`; a `window` below 2, or one without `next_token`.
     """
 
-    tokenizer: CharacterTokenizer | WordTokenizer
+    tokenizer: Tokenizer
     fixed_length: int | None = None
     next_token: bool = False
     window: int | None = None
@@ -95,29 +104,21 @@ class TextPreprocess(BaseSequence):
             problem = f"most={most}" if most is not None else f"least_count={least_count}"
             raise ValueError(f"{problem} is for the vocabulary {OF_DATA!r}, got {str(vocabulary)!r}")
         small = vocabulary == VDCNN if lowercase is None else lowercase
-        tokenizer: CharacterTokenizer | WordTokenizer
+        if vocabulary == VDCNN and tokens == "words":
+            raise ValueError(f"vocabulary {VDCNN!r} has characters; expected {OF_DATA!r} or a file for words")
+        tokenizer: Tokenizer
         if vocabulary == VDCNN:
-            if tokens == "words":
-                raise ValueError(f"vocabulary {VDCNN!r} has characters; expected {OF_DATA!r} or a file for words")
             tokenizer = CharacterTokenizer.of_characters(lowercase=small)
-        elif vocabulary == OF_DATA:
+        elif vocabulary != OF_DATA:
+            tokenizer = _tokenizer(_vocabulary(vocabulary), tokens, small, split, next_token)
+        else:
             plain = (text_of(text, f"text {number}") for number, text in enumerate(texts))
             decoded = map(ended, plain) if next_token else plain
+            counts: Counts = {"lowercase": small, "most": most, "least_count": least_count}
             if tokens == "characters":
-                tokenizer = CharacterTokenizer.of_texts(decoded, lowercase=small, most=most, least_count=least_count)
+                tokenizer = CharacterTokenizer.of_texts(decoded, **counts)
             else:
-                tokenizer = WordTokenizer.of_texts(
-                    decoded, lowercase=small, split=split, ends_lines=next_token, most=most, least_count=least_count
-                )
-        else:
-            if not expanded(vocabulary).is_file():
-                expected = f"{VDCNN!r}, {OF_DATA!r} or a file with a token a line"
-                raise FileNotFoundError(f"no vocabulary {str(vocabulary)!r}; expected {expected}")
-            known = Vocabulary.load(vocabulary)
-            is_of_characters = tokens == "characters"
-            tokenizer = (
-                CharacterTokenizer(known, small) if is_of_characters else WordTokenizer(known, small, split, next_token)
-            )
+                tokenizer = WordTokenizer.of_texts(decoded, split=split, ends_lines=next_token, **counts)
         return cls(tokenizer, fixed_length, next_token, WINDOW if next_token and window is None else window)
 
     def read(self, item: TextItem, name: str) -> np.ndarray:
@@ -196,14 +197,11 @@ class TextPreprocess(BaseSequence):
         """
         try:
             known = Vocabulary(tuple(record["vocabulary"]))
-            tokens, small = record["tokens"], record["lowercase"]
-            if tokens not in get_args(Tokens):
+            if (tokens := record["tokens"]) not in get_args(Tokens):
                 raise ValueError(f"tokens: expected characters or words, got {tokens!r}")
-            tokenizer: CharacterTokenizer | WordTokenizer = (
-                CharacterTokenizer(known, small)
-                if tokens == "characters"
-                else WordTokenizer(known, small, record["split"], record["ends_lines"])
-            )
+            split: Split = "words" if tokens == "characters" else record["split"]
+            ends_lines = tokens == "words" and record["ends_lines"]
+            tokenizer = _tokenizer(known, tokens, record["lowercase"], split, ends_lines)
             return cls(tokenizer, record["fixed_length"], record["next_token"], record["window"])
         except KeyError as error:
             raise ValueError(f"record of texts: expected {error.args[0]!r}, got {', '.join(record)}") from None
@@ -211,6 +209,20 @@ class TextPreprocess(BaseSequence):
     def _ids(self, text: str) -> list[int]:
         ids = self.tokenizer.encode(text)
         return ids if self.start is None else [self.start, *ids]
+
+
+def _tokenizer(known: Vocabulary, tokens: Tokens, lowercase: bool, split: Split, ends_lines: bool) -> Tokenizer:
+    if tokens == "characters":
+        return CharacterTokenizer(known, lowercase)
+    return WordTokenizer(known, lowercase, split, ends_lines)
+
+
+def _vocabulary(file: str | Path) -> Vocabulary:
+    """The vocabulary in a file. Raises FileNotFoundError, with what was expected, where there is none."""
+    if not expanded(file).is_file():
+        expected = f"{VDCNN!r}, {OF_DATA!r} or a file with a token a line"
+        raise FileNotFoundError(f"no vocabulary {str(file)!r}; expected {expected}")
+    return Vocabulary.load(file)
 
 
 def text_of(item: bytes | str | Path | np.ndarray, name: str) -> str:
