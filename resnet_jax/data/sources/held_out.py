@@ -61,9 +61,10 @@ def default_splits(dataset: Dataset, train: str, test: str | None, holdout: Hold
     """Splits to train and to test on.
 
     With `test` None: the dataset's validation split, else its test split, else a fifth of `train`, held out by the
-    contents of its images (by position in a dataset that never changes). With `test` a part of the whole split `train`,
-    the rest of it is trained on. `holdout` "position" is the rule of version 0.1.0: the test split comes before the
-    validation split, a fifth is held out by position, and with a test part alone all of `train` is trained on.
+    contents of its images (by position in a dataset that never changes, and in a text). With `test` a part of the whole
+    split `train`, the rest of it is trained on. `holdout` "position" is the rule of version 0.1.0: the test split comes
+    before the validation split, a fifth is held out by position, and with a test part alone all of `train` is trained
+    on.
 
     Raises:
       ValueError: nothing to test on, or several validation splits.

@@ -59,7 +59,7 @@ class Dataset(Protocol):
 
     @property
     def fixed(self) -> bool:
-        """Whether the dataset never changes, so that positions identify its images."""
+        """Whether parts are cut by position: the dataset never changes, or is a text, whose order matters."""
         ...
 
     def examples(self, split: str) -> DataSource:

@@ -44,7 +44,7 @@ class StoredDataset:
     parts: Mapping[str, Source | LazySplit]
     remarks: tuple[str, ...] = ()
     unlabelled: Mapping[str, str] = field(default_factory=dict)  # splits that cannot be used, and why
-    fixed: bool = False  # never changes, and is stored in a random order, which parts are cut from
+    fixed: bool = False  # parts are cut by position: the order is random and never changes, or that of a text
     problems: tuple[str, ...] = ()  # invalid annotations that are skipped, a line each
     sides: Sides | None = None  # keeps each image of a run that has started on its side
     _identities: dict[str, Identity] = field(default_factory=dict, repr=False)  # by split, once computed
