@@ -60,6 +60,13 @@ def class_weight(text: str) -> tuple[str, float]:
 
 
 FRAME = Valid(lambda value: 0.001 <= value <= 1, "at least 0.001 and at most 1 second")
+SHIFT = Valid(lambda value: 0 <= value <= 3600, "at least 0 and at most 3,600 seconds")
+DECIBELS = Valid(lambda value: -200 <= value[0] <= value[1] <= 200, "two ratios of -200 to 200 decibels, as 0 20")
+PROBABILITY = Valid(lambda value: 0 <= value <= 1, "a number in [0, 1]")
+MASKS = Valid(
+    lambda value: min(value) >= 0 and value[0] <= 100 and value[1] <= 10**6 and bool(value[0]) == bool(value[1]),
+    "a number of masks, at most 100, and their greatest width, as 2 27; or 0 0",
+)
 POSITIVE = Valid(lambda value: 0 < value <= LARGEST, f"more than 0, at most {LARGEST:,}")
 COUNT = between(1, LARGEST)
 NOT_NEGATIVE = between(0, LARGEST)

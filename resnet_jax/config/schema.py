@@ -16,19 +16,23 @@ from resnet_jax.config.fields import (
     CLASSES,
     COUNT,
     DECAY,
+    DECIBELS,
     DEVIATIONS,
     EPOCHS,
     FACTOR,
     FRAME,
     JITTER,
+    MASKS,
     NOT_NEGATIVE,
     PIXELS,
     POSITIVE,
+    PROBABILITY,
     RATE,
     SCALES,
     SECONDS,
     SEED,
     SHARE,
+    SHIFT,
     THREADS,
     between,
     option,
@@ -115,6 +119,16 @@ class AudioConfig:
         "each: every example, per band; train: by numbers of the training spectrograms; none",
         none="train for spectrograms, each for waveforms",
     )
+    shift: float = option(0.0, "in training: seconds by which sounds are moved to either side, at most", SHIFT)
+    noise: Place | None = option(None, "in training: sounds, in a folder, of which parts are added", none="none")
+    noise_ratio: tuple[float, float] = option(
+        (0.0, 20.0), "with noise: bounds of the signal-to-noise ratio, decibels", DECIBELS
+    )
+    noise_probability: float = option(1.0, "with noise: share of the sounds that get it", PROBABILITY)
+    mask_bands: tuple[int, int] = option((0, 0), "in training: masks of bands, and bands of each at most", MASKS)
+    mask_frames: tuple[int, int] = option((0, 0), "in training: masks of frames, and frames of each at most", MASKS)
+    mask_share: float = option(1.0, "with mask_frames: share of a sound that a mask covers, at most", FACTOR)
+    mixup: float = option(0.0, "in training: mixup with shares from Beta(alpha, alpha), this alpha; 0: off", BETA)
 
 
 @dataclass(frozen=True)

@@ -198,8 +198,22 @@ def frame_lengths(logits: Array, batch: Batch) -> Array:
     frames = logits.shape[1]
     if (lengths := batch.get("lengths")) is None:
         return jnp.full(logits.shape[:1], frames, jnp.int32)
-    size = batch["image"].shape[1]
+    strides = total_strides(batch["image"].shape[1], frames)
+    return jnp.minimum(-(-jnp.asarray(lengths, jnp.int32) // strides), frames)
+
+
+def total_strides(size: int, frames: int) -> int:
+    """The least power of 2, s, with ceil(size / s) frames.
+
+    Raises:
+      ValueError: no power of 2 gives this number of frames.
+    """
     for strides in takewhile(lambda s: s < 2 * size, (2**power for power in count())):
         if -(-size // strides) == frames:
-            return jnp.minimum(-(-jnp.asarray(lengths, jnp.int32) // strides), frames)
+            return strides
     raise ValueError(f"expected ceil({size} / s) frames of logits, where s is a power of 2, got {frames}")
+
+
+def frames_needed(text: Sequence[Any]) -> int:
+    """Frames that the tokens of a transcript need: one each, and a blank between equal neighbours."""
+    return len(text) + sum(one == other for one, other in zip(text, text[1:], strict=False))

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from resnet_jax.data.augment.device import mix_labels
@@ -41,7 +42,7 @@ def shift_time(waveforms: Array, most: int, key: Array, index: Array, lengths: A
 
 def add_noise(
     waveforms: Array,
-    noises: Array,
+    noises: Array | np.ndarray,
     ratio: tuple[float, float],
     key: Array,
     index: Array,
@@ -61,6 +62,7 @@ def add_noise(
       ValueError: noises of another rank or number of channels, or no noise.
     """
     count, length, channels = waveforms.shape
+    noises = jnp.asarray(noises)
     if noises.ndim != 3 or noises.shape[2] not in (1, channels) or not noises.size:
         raise ValueError(f"expected noises [M, K, {channels}] or [M, K, 1], got {list(noises.shape)}")
 
@@ -163,7 +165,7 @@ def mixup(batch: Batch, key: Array, *, alpha: float, num_classes: int) -> Batch:
 def make_audio_augment(
     *,
     shift: int = 0,
-    noises: Array | None = None,
+    noises: Array | np.ndarray | None = None,
     noise_ratio: tuple[float, float] = (0.0, 20.0),
     noise_probability: float = 1.0,
     settings: MelSettings | None = None,
@@ -171,6 +173,7 @@ def make_audio_augment(
     masks: SpecAugment | None = None,
     alpha: float = 0.0,
     num_classes: int = 0,
+    prepare: Callable[[Batch], Batch] | None = None,
 ) -> Callable[[Batch, Array], Batch]:
     """augment(batch, key) -> batch: shifts waveforms, adds noise, makes spectrograms of them, masks and mixes them.
 
@@ -180,12 +183,15 @@ def make_audio_augment(
       settings, front_end: make spectrograms; `lengths` of the batch become frames. None: waveforms stay.
       masks: `SpecAugment`, for spectrograms.
       alpha, num_classes: `mixup`.
+      prepare: makes the net's input of the batch instead, as `AudioPreprocess.prepare`.
 
     Raises:
-      ValueError: masks without settings.
+      ValueError: masks without settings or `prepare`; both of these.
     """
-    if masks is not None and settings is None:
+    if masks is not None and settings is None and prepare is None:
         raise ValueError("masks: expected settings of spectrograms, got None; waveforms have no bands to mask")
+    if settings is not None and prepare is not None:
+        raise ValueError("prepare: expected None beside settings, which make spectrograms too")
 
     def augment(batch: Batch, key: Array) -> Batch:
         x, index, lengths = batch["image"], batch["index"], batch.get("lengths")
@@ -197,9 +203,10 @@ def make_audio_augment(
         if settings is not None:
             x = front_end(x, settings, lengths)
             lengths = None if lengths is None else frame_count(lengths, settings)
-        if masks is not None:
-            x = masks(x, keys[2], index, lengths)
         batch = {**batch, "image": x} if lengths is None else {**batch, "image": x, "lengths": lengths}
+        batch = batch if prepare is None else prepare(batch)
+        if masks is not None:
+            batch = {**batch, "image": masks(batch["image"], keys[2], index, batch.get("lengths"))}
         return mixup(batch, keys[3], alpha=alpha, num_classes=num_classes) if alpha else batch
 
     return augment

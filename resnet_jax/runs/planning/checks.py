@@ -156,7 +156,8 @@ def check_evaluator(task: Task, model: nn.Module, variables: Variables, test: Lo
     def predict(variables: Variables, images: Array) -> Any:
         inputs = batch_inputs(model, batch, train=False)
         outputs, sown = model.apply(variables, images, train=False, **inputs, mutable=[*SOWN])
-        return task.predictions(outputs), sown_metrics(sown, jnp.ones(len(labels)))
+        rows = task.predict_batch(outputs, {**batch, "image": images})
+        return rows, sown_metrics(sown, jnp.ones(len(labels)))
 
     images = input_struct(test, len(labels))
     rows, sown = jax.eval_shape(predict, variables, images)
@@ -283,7 +284,7 @@ def check_split(config: Config, devices: int, processes: int = 1) -> None:
             multiples = one_of(str(n) for n in (size // parts * parts, -(-size // parts) * parts) if n)
             problem = f"expected {option} to be a multiple of {parts}{unit}, got {size}"
             raise ValueError(f"{problem}; did you mean {multiples}?")
-    if (config.data.mixup or config.data.cutmix) and config.data.batch_size // devices % 2:
+    if (config.data.mixup or config.data.cutmix or config.data.audio.mixup) and config.data.batch_size // devices % 2:
         problem = "mixup and CutMix pair images: expected an even number on each device"
         raise ValueError(f"{problem}, got --data.batch-size {config.data.batch_size} on {devices} devices")
     group = config.model.bn_group_size

@@ -51,6 +51,7 @@ from resnet_jax.runs.planning.optimizer import (
     warmup_steps,
 )
 from resnet_jax.runs.planning.sequence_data import data_kind, open_sequence_data, sequence_notes
+from resnet_jax.runs.planning.transcripts import transcript_notes
 from resnet_jax.tasks import TASKS, Task, TaskOptions, check_definition, check_record, get_task
 from resnet_jax.types import NOUNS, Preprocess
 
@@ -129,7 +130,7 @@ def make_plan(config: Config, record: ImageRecord | None = None, task: Task | No
     model = fitted.build(config.model.name, overrides, train)
     if getattr(model, "needs_masks", False):
         train = with_masks(train)
-    variables = shapes(model, input_size(train)).variables
+    outputs, variables = (traced := shapes(model, input_size(train))).outputs, traced.variables
     if task is not None:
         check_record(fitted)
         check_objective(fitted.objective, model, variables, train, gradient_flow=config.train.gradient_flow)
@@ -148,6 +149,9 @@ def make_plan(config: Config, record: ImageRecord | None = None, task: Task | No
         *frozen_note(frozen(config.optim, model), variables["params"]),
         *lowest_note(config.optim),
     )
+    if label_kind == "transcript" and isinstance(train, SequenceLoader) and isinstance(test, SequenceLoader):
+        skips = config.data.unreadable == "skip"
+        notes += transcript_notes(train, test, outputs.logits.shape, skips=skips)
     is_renamed = config.data.class_names is not None
     return RunPlan(
         config=config,

@@ -24,6 +24,7 @@ from resnet_jax.models import get_spec
 from resnet_jax.models.spec import INPUT_KINDS, InputKind
 from resnet_jax.runs.files.image_record import ImageRecord
 from resnet_jax.runs.planning.datasets import keep_sides, renamed_note
+from resnet_jax.runs.planning.sound_augmentation import check_sound_augmentation, make_sound_augmentation
 from resnet_jax.types import NOUNS, Array, Batch, DataKind, LabelKind
 
 T = TypeVar("T")
@@ -121,6 +122,9 @@ def open_sequence_data(
     check_data(config.data)
     chosen = config.data
     check_options_of_texts(chosen, kind, label_kind)
+    if kind == "audio":
+        plain = audio_preprocess(chosen.audio, get_spec(config.model.name).input_kind)
+        check_sound_augmentation(chosen.audio, plain, label_kind)
     dataset = open_sequence_dataset(chosen, kind, record, label_kind)
     splits = data.default_splits(dataset, chosen.train_split, chosen.test_split, chosen.holdout)
     if chosen.holdout == "digest" and chosen.test_split is not None and (count := shared(dataset, *splits)):
@@ -237,7 +241,8 @@ def audio_preprocess(config: AudioConfig, input_kind: InputKind) -> AudioPreproc
         )
     if input_kind == "images" and config.seconds is None:
         raise ValueError("data.audio.seconds: expected a length of the clips for a net of images, got none, as 1.0")
-    values = {field.name: getattr(config, field.name) for field in fields(AudioConfig)}
+    names = [field.name for field in fields(AudioPreprocess) if field.name not in ("mean", "std")]  # of the sounds
+    values: dict[str, Any] = {name: getattr(config, name) for name in names}
     values |= {"front_end": front_end, "normalise": config.normalise or ("each" if is_waveform else "train")}
     preprocess = AudioPreprocess(**values)
     if front_end != "waveform":
@@ -245,8 +250,16 @@ def audio_preprocess(config: AudioConfig, input_kind: InputKind) -> AudioPreproc
     return preprocess
 
 
-def make_sequence_augmentation(preprocess: SequencePreprocess) -> Callable[[Batch, Array], Batch]:
-    """The augmentation of training batches, on the device: none, but the net's input is made here."""
+def make_sequence_augmentation(
+    config: DataConfig, preprocess: SequencePreprocess, num_classes: int
+) -> Callable[[Batch, Array], Batch]:
+    """The augmentation of training batches, on the device, where the net's input is made. Series and texts have none.
+
+    Raises:
+      ValueError, OSError: see `make_sound_augmentation`.
+    """
+    if isinstance(preprocess, AudioPreprocess):
+        return make_sound_augmentation(config.audio, preprocess, num_classes)
 
     def augment(batch: Batch, key: Array) -> dict[str, Any]:
         return dict(preprocess.prepare(batch))

@@ -39,7 +39,7 @@ class Trainer:
             kind = plan.task.label_kind
             self.augment = make_augmentation(config.data, plan.preprocess, len(plan.train.classes), kind)
         else:
-            self.augment = make_sequence_augmentation(plan.preprocess)
+            self.augment = make_sequence_augmentation(config.data, plan.preprocess, len(plan.train.classes))
         is_frozen = frozen(config.optim, plan.model)
         self._tx = make_optimizer(config.optim, plan.schedule, is_frozen)
         compose = partial(

@@ -2,6 +2,7 @@
 
 from dataclasses import fields, replace
 
+import jax
 import numpy as np
 import pytest
 from small_series import CLASSES, LENGTHS, ROW, config, write_series
@@ -191,5 +192,7 @@ def test_the_vocabulary_is_of_the_training_texts_that_can_be_read():
 def test_the_net_s_input_is_made_on_the_device():
     preprocess = AudioPreprocess(2000, bands=4, window=0.02)
     batch = {"image": np.zeros((1, 400, 1), np.float32), "mask": np.ones(1)}
-    prepared = make_sequence_augmentation(preprocess)(batch, None)
+    prepared = make_sequence_augmentation(DataConfig(), preprocess, 2)(
+        {**batch, "index": np.arange(1)}, jax.random.key(0)
+    )
     assert prepared["image"].shape == (1, *preprocess.spatial_shape(400), 1) and prepared["mask"] is batch["mask"]
