@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
+from resnet_jax.data import open_dataset, open_loader
 from resnet_jax.data.sources.held_out import default_splits
 from resnet_jax.data.sources.subsets import Subset, labels_of
 from resnet_jax.data.sources.tfds import audio_without_tensorflow
 from resnet_jax.data.sources.tfds_sequences import open_sequence_tfds
 from resnet_jax.errors import DataError, UnreadableImage
+from resnet_jax.inputs import AudioPreprocess, TextPreprocess
 
 WORDS = ["yes", "no", "up"]
 COUNT = 6
@@ -214,6 +216,25 @@ def test_texts(data_dir):
     assert labels_of(lines).tolist() == [0] * COUNT
     pairs = open_sequence_tfds("pairs", data_dir, "text", item_column="that", label_column="mood").examples("test")
     assert pairs[0][0] == b"b" and pairs.classes == ("0", "1")
+
+
+def test_loaders_serve_them(data_dir):
+    dataset = open_dataset("news", data_dir=data_dir, kind="text")
+    loader = open_loader(dataset, "train[:4]", preprocess=TextPreprocess.of_texts(), buckets=1)
+    (batch,) = loader.eval_batches(4)
+    examples = dataset.examples("train[:4]")
+    assert batch["image"].dtype == np.int32 and batch["image"].shape[0] == 4 and loader.classes == tuple(WORDS)
+    assert batch["label"].tolist() == [examples[i][1] for i in range(4)] == loader.labels.tolist()
+
+
+def test_loaders_decode_sounds(data_dir):
+    pytest.importorskip("soundfile")
+    dataset = open_dataset("commands", data_dir=data_dir, kind="audio")
+    preprocess = AudioPreprocess(sample_rate=8000, front_end="waveform")
+    (batch,) = open_loader(dataset, "train", preprocess=preprocess, buckets=1).eval_batches(COUNT)
+    for row, length in zip(batch["image"], batch["lengths"], strict=True):
+        expected = samples(length - 20) / 2**15
+        np.testing.assert_allclose(row[:length, 0], expected, atol=1e-7)
 
 
 @pytest.mark.parametrize(
