@@ -25,9 +25,9 @@ from resnet_jax.data.loading.samplers import (
     training_sampler,
 )
 from resnet_jax.data.loading.threads import in_threads
-from resnet_jax.data.sources.label_kinds import compact, transcript_ids
+from resnet_jax.data.sources.label_kinds import Label, compact, label_of, transcript_ids
 from resnet_jax.data.sources.protocols import DataSource
-from resnet_jax.data.sources.subsets import labels_of
+from resnet_jax.data.sources.subsets import known_labels, labels_of
 from resnet_jax.errors import DataError
 from resnet_jax.inputs import SequencePreprocess
 from resnet_jax.inputs.protocol import padded
@@ -59,6 +59,7 @@ class SequenceLoader:
     cache: int = CACHE
     skipped: dict[str, str] = field(default_factory=dict)
     _read: dict[int, np.ndarray] = field(default_factory=dict, init=False, repr=False)
+    _labels: dict[int, Label] = field(default_factory=dict, init=False, repr=False)  # of examples that were read
     _held: list[int] = field(default_factory=lambda: [0], init=False, repr=False)  # bytes of them
     _lock: Lock = field(default_factory=Lock, init=False, repr=False)
 
@@ -189,11 +190,21 @@ class SequenceLoader:
     def _filled(self, example: np.ndarray, end: int, index: int) -> dict[str, Any]:
         row: dict[str, Any] = {"image": padded([example], end)[0], "lengths": np.int32(len(example))}
         row |= {"mask": np.float32(1), "example": np.int32(index)}
-        label = self.examples[index][1]
+        label = self._label(index)
         if not isinstance(label, str):
             return row | {"label": compact(np.asarray([label]))[0]}
         ids = transcript_ids(label, self.classes, self.name(index))
         return row | {"label": padded([ids], self._longest_transcript)[0], "label_lengths": np.int32(len(ids))}
+
+    def _label(self, index: int) -> Label:
+        """A label, without reading its example again, which may be a large file."""
+        if self._known_labels is not None:
+            return label_of(self._known_labels, index)
+        return self._labels[index] if index in self._labels else self.examples[index][1]
+
+    @cached_property
+    def _known_labels(self) -> np.ndarray | None:
+        return known_labels(self.examples)
 
     def _padding(self, end: int) -> dict[str, Any]:
         """A row of mask 0."""
@@ -217,7 +228,8 @@ class SequenceLoader:
         if (example := self._read.get(index)) is not None:
             return example
         try:
-            example = self.preprocess.read(self.examples[index][0], self.name(index))
+            item, self._labels[index] = self.examples[index]
+            example = self.preprocess.read(item, self.name(index))
         except DataError as error:
             self._skip(index, error)
             return None

@@ -200,6 +200,36 @@ def test_what_does_not_fit_in_memory_is_read_again():
     assert not small._read and len(large._read) == 11
 
 
+class Counted:
+    """A source that counts how often each example is read, and knows its labels if `labels` are there."""
+
+    classes = CLASSES
+
+    def __init__(self, labels):
+        self.items = [np.full((length, 1), length, np.float32) for length in LENGTHS]
+        self.reads, self.chosen = Counter(), labels
+
+    def __len__(self):
+        return len(self.items)
+
+    def __getitem__(self, index):
+        self.reads[int(index)] += 1
+        return self.items[index], self.chosen[index]
+
+    def name(self, index):
+        return f"example {index}"
+
+
+def test_a_label_does_not_read_its_example_again():
+    source = Counted([number % 3 for number in range(11)])
+    one = SequenceLoader(source, SeriesPreprocess(1, "none"), threads=1)
+    for _ in range(2):
+        for batch in one.eval_batches(4):
+            shown = batch["example"] >= 0
+            assert (batch["label"] == np.where(shown, batch["example"] % 3, 0)).all() and shown.any()
+    assert set(source.reads.values()) == {2}  # for its length, and for itself
+
+
 def test_transcripts_are_ids_with_lengths():
     items = [np.zeros((length, 1), np.float32) for length in (3, 4, 5)]
     source = ArraySource(items, np.array(["ab", "", "bab"]), ("<blank>", "a", "b"), "set.npz")
