@@ -104,3 +104,54 @@ def test_the_probabilities_of_the_n_gram_model_are_a_distribution():
             p.append(whole / before)
         assert sum(p) == pytest.approx(1)
         assert min(p) > 0
+
+
+def write_run(folder, net, name, seed, top1, epoch=1500.0):
+    """A run's files as far as the table of series reads them."""
+    run = folder / net / name / str(seed)
+    run.mkdir(parents=True)
+    (run / "config.json").write_text(json.dumps({"config": {"train": {"epochs": 1500.0}}}))
+    lines = [{"split": "train", "epoch": 1.0}, {"split": "test", "epoch": epoch, "top1": top1}]
+    (run / "metrics.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    return run
+
+
+def test_series_have_a_table_of_single_nets_and_ensembles(tmp_path, monkeypatch):
+    series = load("series.py")
+    for seed, top1 in enumerate((0.97, 0.98, 0.99, 1.0, 0.98)):
+        write_run(tmp_path, "tsc_resnet", "GunPoint", seed, top1)
+    write_run(tmp_path, "tsc_resnet", "GunPoint", 5, 0.1, epoch=700.0)  # not at its end
+    write_run(tmp_path, "inception_time", "Coffee", 0, 0.5)
+    monkeypatch.setattr(series, "ensemble_accuracy", lambda runs: len(runs) / 10)
+    rows = series.table(tmp_path, series.NETS, list(series.SETS)).splitlines()[2:]
+    assert rows == [
+        "| tsc_resnet | GunPoint | 5 | 0.9840 ± 0.0114 | 0.5000 | 0.9910 ± 0.007 | - | yes |",
+        "| inception_time | Coffee | 1 | 0.5000 ± - | - | - | 1.0000 | - |",
+    ]
+    write_run(tmp_path, "tsc_resnet", "Trace", 0, 0.5)
+    assert series.row(tmp_path, "tsc_resnet", "Trace").endswith("| - |")  # a single run decides nothing
+
+
+def test_a_mean_of_series_fails_below_the_published_one(tmp_path, monkeypatch):
+    series = load("series.py")
+    monkeypatch.setattr(series, "ensemble_accuracy", lambda runs: 1.0)
+    for name, top1 in (("Coffee", 0.98), ("ArrowHead", 0.80)):  # the second deviates by less than twice 0.021
+        for seed in range(5):
+            write_run(tmp_path, "tsc_resnet", name, seed, top1)
+    assert series.row(tmp_path, "tsc_resnet", "Coffee").endswith("| no |")
+    assert series.row(tmp_path, "tsc_resnet", "ArrowHead").endswith("| yes |")
+
+
+def test_finished_runs_of_series_are_not_repeated(tmp_path, monkeypatch, capsys):
+    series, commands = load("series.py"), []
+    monkeypatch.setattr(series.subprocess, "run", lambda command, **_: commands.append(command))
+    write_run(tmp_path, "tsc_resnet", "GunPoint", 0, 1.0)
+    options = "--nets tsc_resnet --sets GunPoint --seeds 0 1 --core 1 --options --train.epochs 3"
+    series.main(["sets", str(tmp_path), *options.split()])
+    (command,) = commands
+    assert command[:3] == ["taskset", "-c", "1"] and command[-2:] == ["--train.epochs", "3"]
+    assert command[command.index("--data.batch-size") + 1] == "5" and f"{tmp_path}/tsc_resnet/GunPoint/1" in command
+    assert "| tsc_resnet | GunPoint | 1 |" in capsys.readouterr().out
+    sizes = {name: series.batch_size("tsc_resnet", name) for name in series.SETS}
+    assert sizes == dict(zip(series.SETS, (6, 5, 2, 3, 27, 10), strict=True))
+    assert series.batch_size("inception_time", "Coffee") == 28 and series.batch_size("inception_time", "Trace") == 64
