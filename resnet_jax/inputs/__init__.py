@@ -26,7 +26,11 @@ def preprocess_of(record: Mapping[str, Any]) -> Preprocess | SequencePreprocess:
     kind = record.get("kind", "images")
     if kind == "images":
         values: dict[str, Any] = {name: tuple(x) if isinstance(x, list) else x for name, x in record.items()}
-        return Preprocess(**values)
+        values.pop("kind", None)
+        try:
+            return Preprocess(**values)
+        except TypeError as error:
+            raise ValueError(f"preprocessing of images: {error}") from None
     if kind not in KINDS:
         raise ValueError(f"expected a preprocessing of {', '.join(KINDS)}, got {kind!r}; {did_you_mean(kind, KINDS)}")
     preprocess: SequencePreprocess = KINDS[kind].restored(record)

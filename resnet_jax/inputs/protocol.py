@@ -60,6 +60,14 @@ class SequencePreprocess(Protocol):
         """Options of `create_model` that the input decides, such as {"in_channels": 1}."""
         ...
 
+    def adopt(self, trained: Any) -> Self:
+        """The preprocessing `trained`, which weights were trained with, for examples as long as these.
+
+        Raises:
+          ValueError: the examples of this one cannot be read as those of `trained`.
+        """
+        ...
+
     def record(self) -> dict[str, Any]:
         """As checkpoints store it; `inputs.preprocess_of` restores it."""
         ...
@@ -77,6 +85,9 @@ class BaseSequence:
 
     def fit(self, example: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:
         return example if self.fixed_length is None else fitted(example, self.fixed_length, rng)
+
+    def adopt(self, trained: Self) -> Self:
+        return trained
 
     def record(self) -> dict[str, Any]:
         return {"kind": self.kind, **asdict(self)}  # type: ignore[call-overload]

@@ -127,6 +127,9 @@ class AudioPreprocess(BaseSequence):
         mean = sums[1] / sums[0]
         return replace(self, mean=float(mean), std=math.sqrt(max(sums[2] / sums[0] - mean**2, 0)) or 1.0)
 
+    def adopt(self, trained: AudioPreprocess) -> AudioPreprocess:
+        return replace(trained, seconds=self.seconds)
+
     def spatial_shape(self, length: int) -> tuple[int, ...]:
         if self.front_end == "waveform":
             return (length,)

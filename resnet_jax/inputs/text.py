@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, TypedDict, get_args
 
@@ -171,6 +171,21 @@ class TextPreprocess(BaseSequence):
     def decode(self, ids: Iterable[int]) -> str:
         """The text of ids, for people; padding has none. Raises ValueError for an id outside the vocabulary."""
         return self.tokenizer.decode(ids)
+
+    def adopt(self, trained: Self) -> Self:
+        """The preprocessing `trained`, which weights were trained with, for texts and windows as long as these.
+
+        Raises:
+          ValueError: a vocabulary of another size, whose ids the weights do not have; for a language model, whose
+            windows have ids already, any other tokens.
+        """
+        ours, theirs = self.tokenizer, trained.tokenizer
+        sizes = len(ours.vocabulary), len(theirs.vocabulary)
+        if sizes[0] != sizes[1] or (self.next_token and ours != theirs):
+            got = f"another of {sizes[0]:,}" if sizes[0] == sizes[1] else f"one of {sizes[0]:,}"
+            problem = f"data.text: expected the vocabulary of the weights, {sizes[1]:,} tokens, got {got}"
+            raise ValueError(f"{problem}; `Vocabulary.save` of its preprocessing writes it for data.text.vocabulary")
+        return replace(trained, fixed_length=self.fixed_length, window=self.window)
 
     @property
     def start(self) -> int | None:

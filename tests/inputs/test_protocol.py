@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +32,24 @@ def test_records_of_other_versions_are_named():
         preprocess_of({"kind": "serie"})
     with pytest.raises(ValueError, match="^preprocessing of series: .*unexpected keyword argument 'window'"):
         preprocess_of({"kind": "series", "channels": 1, "window": 3})
+    with pytest.raises(ValueError, match="^preprocessing of images: .*unexpected keyword argument 'window'"):
+        preprocess_of(EVERY[-1].record() | {"kind": "images", "window": 3})
     with pytest.raises(ValueError, match="^expected a preprocessing of series, got one of audio$"):
         SeriesPreprocess.restored(AudioPreprocess().record())
+
+
+def test_weights_bring_their_preprocessing_but_for_the_length():
+    series, audio, text, _ = EVERY
+    assert SeriesPreprocess(2).adopt(series) == series
+    assert AudioPreprocess(16000, 2.0).adopt(audio) == replace(audio, seconds=2.0)
+    other = TextPreprocess.of_texts(["cd"], vocabulary="data", fixed_length=9)
+    assert other.adopt(text) == replace(text, fixed_length=9)
+    with pytest.raises(ValueError, match="^data.text: expected the vocabulary of the weights, 4 tokens, got one of 5;"):
+        TextPreprocess.of_texts(["abc"], vocabulary="data").adopt(text)
+    models = [TextPreprocess.of_texts([x], tokens="words", next_token=True, window=4) for x in ("a b", "a c")]
+    with pytest.raises(ValueError, match="expected the vocabulary of the weights, 5 tokens, got another of 5;"):
+        models[0].adopt(models[1])
+    assert models[0].adopt(replace(models[0], window=8)) == models[0]
 
 
 def test_a_longer_example_is_cut_and_a_shorter_one_padded():

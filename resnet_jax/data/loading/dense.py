@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from resnet_jax.data.loading.loader import ImageInput
 from resnet_jax.data.loading.samplers import WHOLE, ShuffleSampler, share_rows
 from resnet_jax.data.loading.statistics import infer_channels, moments_of_levels, sample
 from resnet_jax.data.loading.threads import in_threads, processors
@@ -55,7 +56,7 @@ class Decoded:
 
 
 @dataclass(frozen=True, eq=False)
-class DenseLoader:
+class DenseLoader(ImageInput):
     """Images with label maps or objects, resized to fit a square canvas and padded right and below.
 
     The image's shorter side becomes `resize` pixels, or less if the longer one would not fit (see `images.on_canvas`,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 
 from resnet_jax.data.loading.samplers import WHOLE, ShuffleSampler
 from resnet_jax.data.sources.protocols import DataSource
-from resnet_jax.types import Batch
+from resnet_jax.types import Batch, DataKind
 
 
 class Loader(Protocol):
@@ -31,6 +31,30 @@ class Loader(Protocol):
     @property
     def image_shape(self) -> tuple[int, ...]:
         """[H, W, C] of the images it serves; of sequences that of the net's input."""
+        ...
+
+    @property
+    def kind(self) -> DataKind:
+        """What the examples are."""
+        ...
+
+    @property
+    def keeps_last(self) -> bool:
+        """Whether an epoch of training ends with a batch that is not full."""
+        ...
+
+    @property
+    def input_dtype(self) -> Any:
+        """Of the net's input."""
+        ...
+
+    @property
+    def spatial_shape(self) -> tuple[int, ...]:
+        """`image_shape` without channels."""
+        ...
+
+    def model_options(self) -> dict[str, Any]:
+        """Options of `create_model` that the data decides, such as {"in_channels": 3}."""
         ...
 
     @property
@@ -63,6 +87,21 @@ class Loader(Protocol):
     def eval_batches(self, batch_size: int, *, share: tuple[int, int] = WHOLE) -> Iterator[Batch]:
         """Every example once, in order; the last batch is padded with examples of mask 0."""
         ...
+
+
+class ImageInput:
+    """What loaders of images share: the net gets float32 [N, H, W, C]."""
+
+    kind: ClassVar[DataKind] = "images"
+    keeps_last: ClassVar[bool] = False
+    input_dtype: ClassVar[Any] = np.float32
+
+    @property
+    def spatial_shape(self: Loader) -> tuple[int, ...]:
+        return self.image_shape[:-1]
+
+    def model_options(self: Loader) -> dict[str, Any]:
+        return {"in_channels": self.image_shape[-1]}
 
 
 class ImageLoader(Loader, Protocol):

@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from resnet_jax.data.loading.loader import ImageInput
 from resnet_jax.data.loading.samplers import WHOLE, ShuffleSampler, check_balance, share_rows, training_sampler
 from resnet_jax.data.loading.statistics import pixel_moments
 from resnet_jax.data.sources.array_source import ArraySource
@@ -21,7 +22,7 @@ from resnet_jax.types import Batch
 
 
 @dataclass(frozen=True, eq=False)
-class MemoryLoader:
+class MemoryLoader(ImageInput):
     """A dataset that fits in memory: images uint8 [n, H, W, C], labels int32 [n] or float32 [n, K]."""
 
     images: np.ndarray

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import count
 from threading import Lock
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +31,7 @@ from resnet_jax.data.sources.subsets import known_labels, labels_of
 from resnet_jax.errors import DataError
 from resnet_jax.inputs import SequencePreprocess
 from resnet_jax.inputs.protocol import padded
-from resnet_jax.types import Batch
+from resnet_jax.types import Batch, DataKind
 
 CACHE = 2**31  # bytes of decoded examples that a loader holds at most
 LEAST_GAIN = 1.1  # a bucket must be this much shorter than the next one: each costs a compilation
@@ -72,8 +72,15 @@ class SequenceLoader:
         return len(self.examples)
 
     @property
-    def crop_mode(self) -> Literal["center"]:
-        return "center"
+    def kind(self) -> DataKind:
+        return self.preprocess.kind
+
+    @property
+    def input_dtype(self) -> Any:
+        return self.preprocess.dtype
+
+    def model_options(self) -> dict[str, Any]:
+        return self.preprocess.model_options()
 
     def name(self, index: int) -> str:
         return self.examples.name(index)
@@ -123,12 +130,11 @@ class SequenceLoader:
     @property
     def image_shape(self) -> tuple[int, ...]:
         """Of the net's input for the longest example, with the channels of a series or a spectrogram."""
-        channels = self.preprocess.model_options().get("in_channels")
+        channels = self.model_options().get("in_channels")
         return (*self.spatial_shape, *(() if channels is None else (channels,)))
 
     @property
     def spatial_shape(self) -> tuple[int, ...]:
-        """The same without channels."""
         return self.preprocess.spatial_shape(self.length)
 
     def order(self, seed: int, batch_size: int) -> ShuffleSampler:

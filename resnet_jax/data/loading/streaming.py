@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 
+from resnet_jax.data.loading.loader import ImageInput
 from resnet_jax.data.loading.samplers import WHOLE, ShuffleSampler, share_rows, training_sampler
 from resnet_jax.data.loading.statistics import pixel_moments, sample
 from resnet_jax.data.loading.threads import in_threads, processors
@@ -27,7 +28,7 @@ from resnet_jax.types import Batch
 
 
 @dataclass(frozen=True, eq=False)
-class StreamingLoader:
+class StreamingLoader(ImageInput):
     """Images of any sizes, served as uint8 [N, image_size, image_size, C].
 
     Training takes a random resized crop, keyed by (seed, the example's number in the run), evaluation the centre crop.

@@ -23,7 +23,7 @@ from resnet_jax.data.sources.identity import Identity
 from resnet_jax.data.sources.image_files import ImageFileSource
 from resnet_jax.data.sources.label_kinds import Label, LabelKind, are_texts
 from resnet_jax.data.sources.protocols import DataSource, ReadsLabels
-from resnet_jax.errors import UnreadableImage, did_you_mean
+from resnet_jax.errors import DataError, did_you_mean
 
 
 @dataclass(frozen=True, eq=False)
@@ -256,7 +256,7 @@ def select_classes(
     read are dropped. Files that cannot be read and images in memory are known only when they are served, and count.
 
     Raises:
-      UnreadableImage: an example that cannot be read, without `skip_unreadable`.
+      DataError: an example that cannot be read, without `skip_unreadable`.
       ValueError: labels that are not classes; an unknown class, or one given twice; no image of a class, or fewer than
         `per_class`.
     """
@@ -310,7 +310,7 @@ def labels_of(source: DataSource, *, skip_unreadable: bool = False) -> np.ndarra
     -1 is the class of an unreadable one, "" its transcript.
 
     Raises:
-      UnreadableImage: an example that cannot be read, without `skip_unreadable`.
+      DataError: an example that cannot be read, without `skip_unreadable`.
     """
     if (known := known_labels(source)) is not None:
         return known
@@ -320,7 +320,7 @@ def labels_of(source: DataSource, *, skip_unreadable: bool = False) -> np.ndarra
     for i in range(len(source)):
         try:
             labels.append(source[i][1])
-        except UnreadableImage:
+        except DataError:
             if not skip_unreadable:
                 raise
             labels.append(None)

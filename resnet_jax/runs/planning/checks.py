@@ -31,7 +31,7 @@ from resnet_jax.training.freeze import keep_statistics
 from resnet_jax.training.objective import Objective
 from resnet_jax.training.optim import PathPredicate
 from resnet_jax.training.sown import SOWN, sown_metrics
-from resnet_jax.types import NOUNS, Array, DataKind, Variables
+from resnet_jax.types import NOUNS, Array, Variables
 
 PACKAGES = {"/usr/share/datasets/fashion-mnist": "dataset-fashion-mnist"}  # of Debian, by the directory they fill
 # Without the second flag XLA times several kernels and takes the fastest, which differs between processes: on an H200
@@ -90,7 +90,7 @@ def check_data_path(path: str | None) -> None:
 def constant_targets(splits: tuple[str, str], *loaders: Loader) -> list[str]:
     """Notes on targets that are the same number in all images of a split."""
     return [
-        f"target {name!r} is {column[0]:g} in all {len(column):,} {NOUNS[loader_kind(loader)][1]} of {split!r}"
+        f"target {name!r} is {column[0]:g} in all {len(column):,} {NOUNS[loader.kind][1]} of {split!r}"
         for split, loader in zip(splits, loaders, strict=True)
         for name, column in zip(loader.classes, loader.labels.T, strict=True)
         if (column == column[0]).all()
@@ -185,10 +185,11 @@ def check_batch_and_shape(config: Config, name: str, train: Loader, test: Loader
       ValueError: either is wrong. DataError: a sequence whose length cannot be read.
     """
     batch_size, count = config.data.batch_size, train.num_examples
-    if batch_size > count and not keeps_last(train):
-        smaller, kind = 1 << max(0, count.bit_length() - 2), loader_kind(train)
-        problem = f"expected --data.batch-size of at most {count}, the {NOUNS[kind][1]} of {name}, got {batch_size}"
-        or_keep = "" if kind == "images" else " Or --data.last-batch keep?"
+    if batch_size > count and not train.keeps_last:
+        smaller = 1 << max(0, count.bit_length() - 2)
+        images = f"the {NOUNS[train.kind][1]} of {name}"
+        problem = f"expected --data.batch-size of at most {count}, {images}, got {batch_size}"
+        or_keep = "" if train.kind == "images" else " Or --data.last-batch keep?"
         raise ValueError(f"{problem}; did you mean {smaller}?{or_keep}")
     if isinstance(train, SequenceLoader) and isinstance(test, SequenceLoader):
         _ = train.ends, test.ends  # the lengths are read now: the test must not be the first to meet a broken file
@@ -199,32 +200,9 @@ def check_batch_and_shape(config: Config, name: str, train: Loader, test: Loader
         raise ValueError(f"expected square images of one size, got {sizes} in {name}; set --data.image-size")
 
 
-def input_options(loader: Loader) -> dict[str, Any]:
-    """Options of `create_model` that the data decides."""
-    if isinstance(loader, SequenceLoader):
-        return loader.preprocess.model_options()
-    return {"in_channels": loader.image_shape[-1]}
-
-
-def input_size(loader: Loader) -> int | tuple[int, ...]:
-    """The size of the net's input, as `shapes` takes it."""
-    return loader.spatial_shape if isinstance(loader, SequenceLoader) else loader.image_shape[0]
-
-
 def input_struct(loader: Loader, count: int) -> jax.ShapeDtypeStruct:
     """Shape and type of a batch of the net's input."""
-    dtype = loader.preprocess.dtype if isinstance(loader, SequenceLoader) else jnp.float32
-    return jax.ShapeDtypeStruct((count, *loader.image_shape), dtype)
-
-
-def loader_kind(loader: Loader) -> DataKind:
-    """What the examples of a loader are."""
-    return loader.preprocess.kind if isinstance(loader, SequenceLoader) else "images"
-
-
-def keeps_last(loader: Loader) -> bool:
-    """Whether an epoch ends with a batch that is not full."""
-    return isinstance(loader, SequenceLoader) and loader.keeps_last
+    return jax.ShapeDtypeStruct((count, *loader.image_shape), loader.input_dtype)
 
 
 def length_option(config: Config) -> str:

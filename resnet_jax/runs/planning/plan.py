@@ -36,9 +36,6 @@ from resnet_jax.runs.planning.checks import (
     constant_targets,
     count_soft_gate_steps,
     count_steps,
-    input_options,
-    input_size,
-    keeps_last,
 )
 from resnet_jax.runs.planning.datasets import data_notes, open_data
 from resnet_jax.runs.planning.model_options import parse_options
@@ -126,17 +123,17 @@ def make_plan(config: Config, record: ImageRecord | None = None, task: Task | No
     check_batch_and_shape(config, f"{dataset.name} ({splits[0]})", train, test)
     check_objects(f"{dataset.name} ({splits[0]})", train)
     fitted = make_task(config, train, task)
-    overrides = model_overrides(config.model, **{"num_classes": fitted.num_outputs, **input_options(train)})
+    overrides = model_overrides(config.model, **{"num_classes": fitted.num_outputs, **train.model_options()})
     model = fitted.build(config.model.name, overrides, train)
     if getattr(model, "needs_masks", False):
         train = with_masks(train)
-    outputs, variables = (traced := shapes(model, input_size(train))).outputs, traced.variables
+    outputs, variables = (traced := shapes(model, train.spatial_shape)).outputs, traced.variables
     if task is not None:
         check_record(fitted)
         check_objective(fitted.objective, model, variables, train, gradient_flow=config.train.gradient_flow)
         check_evaluator(fitted, model, variables, test)
     preprocess = _preprocess(config, train)
-    steps_per_epoch = epoch_steps(train.num_examples, config.data.batch_size, keeps_last=keeps_last(train))
+    steps_per_epoch = epoch_steps(train.num_examples, config.data.batch_size, keeps_last=train.keeps_last)
     steps = count_steps(config, steps_per_epoch)
     schedule = make_schedule(
         config.optim, batch_size=config.data.batch_size, steps_per_epoch=steps_per_epoch, steps=steps
@@ -269,18 +266,19 @@ def _preprocess(config: Config, train: Loader) -> Preprocess | SequencePreproces
 def adopt_preprocess(plan: RunPlan, preprocess: Preprocess | SequencePreprocess) -> RunPlan:
     """The plan with the normalisation that its first weights were trained with, unless the config sets another.
 
+    Series, sounds and texts get the whole preprocessing, but for the length of examples.
+
     Raises:
-      ValueError: they were trained on data of another kind.
+      ValueError: they were trained on data of another kind, or on texts with another vocabulary.
     """
     if preprocess.kind != plan.preprocess.kind:
         raise ValueError(f"expected weights of a net of {plan.preprocess.kind}, got one of {preprocess.kind}")
     if not (isinstance(preprocess, Preprocess) and isinstance(plan.preprocess, Preprocess)):
-        return replace(
-            plan,
-            preprocess=preprocess,
-            train=replace(cast(Any, plan.train), preprocess=preprocess),
-            test=replace(cast(Any, plan.test), preprocess=preprocess),
-        )
+        adopted = plan.preprocess.adopt(preprocess)
+        if adopted == plan.preprocess:  # the loaders may have read all lengths already
+            return plan
+        train, test = (replace(cast(Any, loader), preprocess=adopted) for loader in (plan.train, plan.test))
+        return replace(plan, preprocess=adopted, train=train, test=test)
     data = plan.config.data
     mean = preprocess.mean if data.mean is None else plan.preprocess.mean
     std = preprocess.std if data.std is None else plan.preprocess.std

@@ -75,7 +75,7 @@ def test_of_a_large_set_only_the_labels_that_are_needed_are_read():
 
 def test_targets_that_never_change_are_named():
     loaders = [
-        SimpleNamespace(classes=("age", "size"), labels=np.array(rows, np.float32))
+        SimpleNamespace(kind="images", classes=("age", "size"), labels=np.array(rows, np.float32))
         for rows in ([[1, 2], [1, 3]], [[-1, -1], [-1, -1]])
     ]
     notes = constant_targets(("train", "test"), *loaders)

@@ -20,6 +20,7 @@ from resnet_jax.runs.planning.sequence_data import (
     fitted_preprocess,
     make_sequence_augmentation,
 )
+from resnet_jax.tasks import LanguageModel
 
 
 @pytest.fixture(autouse=True)
@@ -196,3 +197,11 @@ def test_the_net_s_input_is_made_on_the_device():
         {**batch, "index": np.arange(1)}, jax.random.key(0)
     )
     assert prepared["image"].shape == (1, *preprocess.spatial_shape(400), 1) and prepared["mask"] is batch["mask"]
+
+
+def test_a_task_that_is_passed_on_gets_the_batch_with_its_predictions(tmp_path):
+    """Language models predict from lengths and tokens, which `Task.predictions` alone does not see."""
+    (tmp_path / "text.txt").write_text("to be or not to be\n" * 20)
+    chosen = of_net("gcnn8_char", path=str(tmp_path / "text.txt"), batch_size=2, text=TextConfig(length=8))
+    plan = make_plan(replace(chosen, workdir=str(tmp_path / "run"), task="language_model"), task=LanguageModel())
+    assert plan.task.tokens == plan.train.classes and plan.nouns == ("text", "texts")
