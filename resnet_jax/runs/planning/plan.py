@@ -128,7 +128,7 @@ def make_plan(config: Config, record: ImageRecord | None = None, task: Task | No
     if getattr(model, "needs_masks", False):
         train = with_masks(train)
     outputs, variables = (traced := shapes(model, train.spatial_shape)).outputs, traced.variables
-    if task is not None:
+    if task is not None and not is_of_package(task):
         check_record(fitted)
         check_objective(fitted.objective, model, variables, train, gradient_flow=config.train.gradient_flow)
         check_evaluator(fitted, model, variables, test)
@@ -208,9 +208,14 @@ def make_task(config: Config, train: Loader, task: Task | None = None) -> Task:
     return (get_task(config.task) if task is None else task).for_data(train, options)
 
 
+def is_of_package(task: Task) -> bool:
+    """Whether a task is one of this package, perhaps with options, and no subclass."""
+    return type(task) is type(TASKS.get(getattr(task, "name", "")))
+
+
 def with_task(config: Config, task: Task | None) -> Config:
     """The config with the name and options of a task of this package, where it has the defaults: runs record them."""
-    if task is None or type(task) is not type(TASKS.get(getattr(task, "name", ""))):
+    if task is None or not is_of_package(task):
         return config
     passed, defaults = task.options(), TaskOptions()
     options = {field.name: _as_config_has(getattr(passed, field.name)) for field in fields(TaskOptions)}
@@ -222,7 +227,7 @@ def _as_config_has(value: Any) -> Any:
     """An option of a task as a config has it: {"cat": 2.0} as ("cat=2.0",), other sequences as tuples of numbers."""
     if isinstance(value, Mapping):
         return tuple(f"{name}={weight}" for name, weight in value.items())
-    return value if value is None or isinstance(value, str | float) else tuple(map(float, value))
+    return value if value is None or isinstance(value, str | int | float) else tuple(map(float, value))
 
 
 def best_measure(config: Config, task: Task) -> Measure:

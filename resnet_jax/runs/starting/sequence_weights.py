@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
-from typing import Any, cast
+from dataclasses import fields
+from typing import Any
 
 from resnet_jax.inputs import SequencePreprocess, TextPreprocess
 from resnet_jax.types import NOUNS, Preprocess
@@ -34,8 +34,8 @@ def adopted(
         old, new = getattr(theirs, name), getattr(ours, name)
         if old != new and name not in (*NUMBERS, *LENGTHS):
             raise ValueError(_difference(ours, name, old, new, source))
-    numbers = {name: getattr(theirs, name) for name in NUMBERS if hasattr(theirs, name)}
-    return cast(SequencePreprocess, replace(same, **numbers))
+    preprocess: SequencePreprocess = same.adopt(theirs)
+    return preprocess
 
 
 def described_preprocess(preprocess: Any) -> str:
