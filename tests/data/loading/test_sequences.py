@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from resnet_jax.data.loading.samplers import BucketSampler, ShuffleSampler
 from resnet_jax.data.loading.sequences import SequenceLoader
 from resnet_jax.data.sources.array_source import ArraySource
-from resnet_jax.data.sources.image_files import ImageFileSource
 from resnet_jax.errors import DataError
 from resnet_jax.inputs import SeriesPreprocess, TextPreprocess
 
@@ -238,16 +237,3 @@ def test_transcripts_are_ids_with_lengths():
     (batch,) = one.eval_batches(4)
     assert batch["label"].tolist() == [[1, 2, 0], [0, 0, 0], [2, 1, 2], [0, 0, 0]]
     assert batch["label_lengths"].tolist() == [2, 0, 3, 0] and batch["mask"].tolist() == [1, 1, 1, 0]
-
-
-def test_an_example_in_memory_is_not_read_again_for_its_label(tmp_path):
-    files = [tmp_path / f"{name}.txt" for name in "abc"]
-    for file in files:
-        file.write_text(file.stem)
-    source = ImageFileSource(files, np.array([2, 0, 1]), CLASSES)
-    one = SequenceLoader(source, TextPreprocess.of_texts(fixed_length=1))
-    first = next(one.batches(0, batch_size=3))
-    for file in files:
-        file.unlink()
-    again = next(one.batches(0, batch_size=3))
-    assert all((first[name] == again[name]).all() for name in first)
