@@ -95,9 +95,9 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     "models": (*BASE, "ops", "models"),
     "data": (*BASE, "images", "inputs", "ops", "data"),
     "inputs": (*("types", "errors", "files", "ops", "audio"), "texts", "inputs"),
-    "weights": (*BASE, "models", "weights"),
+    "weights": (*BASE, "inputs", "models", "weights"),
     "weights.sources": (*BASE, "models.published", "weights.readers", "weights.sources"),
-    "weights.checkpoint": (*BASE, "models", "tasks", "training", "checkpoints"),
+    "weights.checkpoint": (*BASE, "inputs", "models", "tasks", "training", "checkpoints"),
     "analysis": (*BASE, "ops", "metrics", "models", "analysis"),
     "tasks": (*BASE, "images", "ops", "metrics", "models.registry", "tasks"),
     # Training names no task and no family of nets; `steps` has the training step of classification.

@@ -58,6 +58,7 @@ def run(request: Request) -> None:
 
 def _convert(request: Request) -> tuple[Path, Library]:
     """Writes the file, and prints notes on the weights; returns whose names its arrays have, too."""
+    from resnet_jax.models import get_spec
     from resnet_jax.runs.files.directory import is_run
     from resnet_jax.runs.saved.nets import load_weights, notes_of
     from resnet_jax.runs.starting.opening import open_run
@@ -72,6 +73,9 @@ def _convert(request: Request) -> tuple[Path, Library]:
     check_target(source, request.out, library)
     loaded = load_weights(source, model=request.model, ema=request.ema)
     print_notes(notes_of(loaded))
+    if library != "npz" and (spec := get_spec(loaded.model)).input_kind != "images":
+        others = f"; in Python, save_torch_state(layout={next(iter(spec.name_tables))!r})" if spec.name_tables else ""
+        raise ValueError(f"{spec.name} takes {spec.input_kind}: expected OUT as a .npz file, got {request.out}{others}")
     if request.to is None and library == "timm" and (libraries := libraries_of(loaded.model)):
         library = "timm" if "timm" in libraries else cast("Library", libraries[0])
         check_target(source, request.out, library)

@@ -38,14 +38,19 @@ DESCRIPTION = with_sources(Request.__doc__ or "")
 def run(request: Request) -> None:
     import sys
 
-    from resnet_jax.cli.predict import check_order, compare_images
+    from resnet_jax.cli.predict import check_order, check_some, compare_images
     from resnet_jax.evaluation.features import feature_layers, write_features
     from resnet_jax.evaluation.image_inputs import image_files
     from resnet_jax.runs.loop.compilation import cache_compilations
     from resnet_jax.runs.saved.nets import notes_of, open_net
+    from resnet_jax.types import NOUNS
 
+    check_some(request.images)
     check_order("features", request.weights, request.images)
     net = open_net(request.weights, step=request.step, ema=request.ema, model=request.model)
+    if net.kind != "images":
+        python = "resnet_jax.load_checkpoint(run).model.apply(...).features has those of other inputs"
+        raise ValueError(f"features: expected a net of images, got one of {NOUNS[net.kind][1]}; {python}")
     files = image_files(request.images)
     compare_images(net, files)
     print_notes(notes_of(net.net))

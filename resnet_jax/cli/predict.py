@@ -1,4 +1,4 @@
-"""resnet-jax predict: predictions for images, of a run or of weights from elsewhere."""
+"""resnet-jax predict: predictions for images, series, sounds and texts, of a run or of weights from elsewhere."""
 
 from __future__ import annotations
 
@@ -28,25 +28,30 @@ COMPARED = 20  # images that are compared with those of the training
 
 @dataclass(frozen=True)
 class Request:
-    """Predict images, a line per image: the likeliest classes, or what a run's task predicts.
+    """Predict images, series, sounds or texts, a line for each: the likeliest classes, or what a run's task predicts.
 
     Detectors print the objects with at least --min-score; with --json all of them, as COCO's result files have them.
+
+    What INPUT is depends on the net. Images and sounds (WAV, FLAC, Ogg): files, folders of them, patterns ('*.jpg'), or
+    - for one on standard input. Series: files (.ts, .tsv, .csv, .txt, .npz) of one or more; in a table, labels are
+    ignored. Texts: a file or a folder of .txt files, one text each, - for a text on each line of standard input, or the
+    text itself: an argument that is no path of a file or folder.
     """
 
     weights: Weights = argument("a run, or weights")
-    images: tuple[Annotated[str, "IMAGE"], ...] = argument(
-        "image files, folders of them, patterns ('*.jpg'), or - for standard input"
+    images: tuple[Annotated[str, "INPUT"], ...] = argument(
+        "files of images, sounds or series, folders, patterns, texts, or - for standard input"
     )
     model: str | None = model_option()
     step: str = step_option()
     ema: bool = ema_option()
-    top: int = option(5, "candidates to print for each image, such as classes; of several per image, the predicted")
-    batch_size: int = option(32, "images at a time")
+    top: int = option(5, "candidates to print for each, such as classes; of several per image, the predicted")
+    batch_size: int = option(32, "images, or others, at a time")
     min_score: float = option(0.5, "lowest score of the objects that are printed and drawn")
     draw: Place | None = option(
         None, "draw objects or classes of pixels into this .png file; for several images, into files of this folder"
     )
-    csv: bool = option(False, "print a table with a row per image, as a .csv file has it")
+    csv: bool = option(False, "print a table with a row for each, as a .csv file has it")
     json: bool = option(False, "print one JSON object a line; of detectors, a list with an object a line")
 
 
@@ -54,10 +59,9 @@ DESCRIPTION = with_sources(Request.__doc__ or "")
 
 
 def run(request: Request) -> None:
-    from resnet_jax.evaluation.image_inputs import image_files
-    from resnet_jax.evaluation.predictions import predict
     from resnet_jax.runs.loop.compilation import cache_compilations
     from resnet_jax.runs.saved.nets import open_net
+    from resnet_jax.types import NOUNS
 
     if request.csv and request.json:
         raise ValueError("--csv and --json are two forms of the output; choose one")
@@ -65,10 +69,30 @@ def run(request: Request) -> None:
     trained = open_net(request.weights, step=request.step, ema=request.ema, model=request.model)
     if not trained.net.model.num_classes:
         raise ValueError(f"{request.weights} has no classifier; resnet-jax features writes its feature maps")
-    files = image_files(request.images)
-    compare_images(trained, files)
+    predictions, count = (_of_images if trained.kind == "images" else _of_sequences)(request, trained)
     print_notes(trained.notes)
     cache_compilations()
+    if request.csv:
+        unreadable = print_table(predictions)
+    elif request.json and trained.task.label_kind == "boxes":
+        unreadable = print_results(predictions)
+    else:
+        unreadable = 0
+        for prediction in predictions:
+            unreadable += prediction.error is not None
+            print(to_json(prediction.record()) if request.json else prediction, flush=True)
+    if unreadable:
+        raise SetupError(f"{unreadable} of {count} {NOUNS[trained.kind][1]} could not be read")
+
+
+def _of_images(request: Request, trained: TrainedNet) -> tuple[Iterator[Prediction], int]:
+    """Predictions for images, which are drawn if the request says so; and their number."""
+    from resnet_jax.evaluation.image_inputs import image_files
+    from resnet_jax.evaluation.predictions import predict
+
+    check_some(request.images)
+    files = image_files(request.images)
+    compare_images(trained, files)
     predictions = predict(
         trained.net,
         trained.task,
@@ -80,17 +104,23 @@ def run(request: Request) -> None:
     )
     if request.draw is not None:
         predictions = drawn(predictions, picture_files(request.draw, files))
-    if request.csv:
-        unreadable = print_table(predictions)
-    elif request.json and trained.task.label_kind == "boxes":
-        unreadable = print_results(predictions)
-    else:
-        unreadable = 0
-        for prediction in predictions:
-            unreadable += prediction.error is not None
-            print(to_json(prediction.record()) if request.json else prediction, flush=True)
-    if unreadable:
-        raise SetupError(f"{unreadable} of {len(files)} images could not be read")
+    return predictions, len(files)
+
+
+def _of_sequences(request: Request, trained: TrainedNet) -> tuple[Iterator[Prediction], int]:
+    """Predictions for series, sounds or texts; and their number."""
+    from resnet_jax.evaluation.sequence_inputs import sequence_inputs
+    from resnet_jax.evaluation.sequences import predict_inputs
+    from resnet_jax.types import NOUNS
+
+    if request.draw is not None:
+        raise ValueError(f"--draw is for images, and {request.weights} is a net of {NOUNS[trained.kind][1]}")
+    is_of_classes = trained.task.label_kind in ("class", "multi-hot")
+    classes = trained.classes if is_of_classes else None
+    inputs = sequence_inputs(trained.kind, request.images, classes=classes, missing=trained.missing)
+    print_notes(inputs.notes)
+    predictions = predict_inputs(trained.net, trained.task, inputs, batch_size=request.batch_size, top=request.top)
+    return predictions, len(inputs)
 
 
 def picture_files(place: str, files: Sequence[Path]) -> list[Path]:
@@ -166,22 +196,22 @@ def print_results(predictions: Iterable[Prediction]) -> int:
 
 
 def print_table(predictions: Iterable[Prediction]) -> int:
-    """Prints a row per image, with its error in the last column; returns the number of unreadable images."""
-    unreadable = 0
+    """Prints a row for each, with its error in the last column; returns the number of unreadable ones."""
+    unreadable, noun = 0, "image"
     writer: csv.DictWriter[str] | None = None
     waiting: list[Prediction] = []  # unreadable images before the first row whose columns are known
 
     def write(heading: Sequence[str]) -> csv.DictWriter[str]:
-        result = writer or csv.DictWriter(sys.stdout, ["image", *heading, "error"], lineterminator="\n")
+        result = writer or csv.DictWriter(sys.stdout, [noun, *heading, "error"], lineterminator="\n")
         if writer is None:
             result.writeheader()
-        result.writerows({"image": one.image, **(one.columns or {}), "error": one.error or ""} for one in waiting)
+        result.writerows({noun: one.image, **(one.columns or {}), "error": one.error or ""} for one in waiting)
         waiting.clear()
         sys.stdout.flush()
         return result
 
     for prediction in predictions:
-        unreadable += prediction.error is not None
+        unreadable, noun = unreadable + (prediction.error is not None), prediction.noun
         waiting.append(prediction)
         if writer is not None or prediction.columns is not None:
             writer = write(list(prediction.columns or ()))
@@ -207,10 +237,14 @@ def compare_images(trained: TrainedNet, files: Sequence[Path]) -> None:
         warnings.warn(f"coloured images become grey and {size} x {size} pixels, as the net was trained", stacklevel=3)
 
 
-def check_order(command: str, weights: str, images: Sequence[str]) -> None:
-    """Raises ValueError unless weights come first, then images."""
+def check_some(images: Sequence[str]) -> None:
+    """Raises ValueError if no image is named."""
     if not images:
         raise ValueError("expected image files, or folders of them, got none")
+
+
+def check_order(command: str, weights: str, images: Sequence[str]) -> None:
+    """Raises ValueError for images before the run."""
     if expanded(weights).is_file() and (run := next(filter(_has_checkpoints, images), None)):
         others = [weights, *(image for image in images if image != run)]
         raise ValueError(f"expected the run first; did you mean resnet-jax {command} {' '.join([run, *others])}?")

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from resnet_jax.data.sources.annotations import Annotations, no_annotations
-from resnet_jax.data.sources.formats import image_files_below
+from resnet_jax.data.sources.formats.file_kinds import IMAGE_FILES, FileKind
+from resnet_jax.data.sources.formats.listing import list_files
 from resnet_jax.data.sources.image_files import ImageFileSource
 from resnet_jax.data.sources.label_kinds import Label
 from resnet_jax.errors import DataError
@@ -67,20 +68,27 @@ def image_files(paths: Sequence[str | Path]) -> list[Path]:
       FileNotFoundError: no such file, or no match.
       ValueError: a folder without images, or a web address.
     """
+    return input_files(paths, IMAGE_FILES)
+
+
+def input_files(paths: Sequence[str | Path], kind: FileKind) -> list[Path]:
+    """The same of files of another kind."""
     files: list[Path] = []
     for name in paths:
         path = expanded(name)
         if path == STDIN or path.is_file():
             files.append(path)
         elif path.exists():
-            inside = sorted(image_files_below(path)) if path.is_dir() else [path]
+            inside = sorted(list_files(path, kind=kind).paths) if path.is_dir() else [path]
             if not inside:
-                raise ValueError(f"expected images in {path}, got none")
+                raise ValueError(f"expected {kind.noun}s in {path}, got none")
             files += inside
         elif re.match(r"[a-z]+://", str(name)):
-            raise ValueError(f"expected an image file or a folder, got the address {name}; nothing is downloaded")
+            article = "an" if kind.noun[0] in "aeiou" else "a"
+            expected = f"expected {article} {kind.noun} file or a folder"
+            raise ValueError(f"{expected}, got the address {name}; nothing is downloaded")
         elif matches := sorted(glob.glob(str(path), recursive=True)):
-            files += image_files(matches)
+            files += input_files(matches, kind)
         else:
-            raise FileNotFoundError(f"no image or folder {str(path)!r}")
+            raise FileNotFoundError(f"no {kind.noun} or folder {str(path)!r}")
     return files

@@ -1,4 +1,4 @@
-"""Predictions and feature maps for image files, in batches."""
+"""Predictions and feature maps for image files, in batches; `sequences` has those for series, sounds and texts."""
 
 from __future__ import annotations
 
@@ -24,14 +24,15 @@ from resnet_jax.training.state import TrainState
 from resnet_jax.types import Array, Preprocess, Pretrained
 
 MAX_BATCH = 10**6  # images
+LONGEST = 80  # letters of a text that are shown beside its prediction
 SIZES = ("size", "original_size")  # of an image on the canvas and in its file, for predictions in pixels
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """A task's prediction for an image, or why it could not be read."""
+    """A task's prediction for an image, a series, a sound or a text, or why it could not be read."""
 
-    image: str
+    image: str  # name of the file, place in a file, or the text itself
     values: Mapping[str, Any]  # as JSON holds them
     text: str  # for people
     error: str | None = None
@@ -39,12 +40,15 @@ class Prediction:
     results: Sequence[Mapping[str, Any]] | None = None  # each object in the image; None: the task predicts none
     picture: np.ndarray | None = None  # the image with what is predicted, uint8 [H, W, 3], if it was asked for
 
+    noun: str = "image"  # what it is, in records
+
     def __str__(self) -> str:
-        return printable(f"{self.image}: {self.text}" if self.error is None else f"unreadable: {self.error}")
+        name = self.image if self.noun != "text" or len(self.image) <= LONGEST else f"{self.image[:LONGEST]}..."
+        return printable(f"{name}: {self.text}" if self.error is None else f"unreadable: {self.error}")
 
     def record(self) -> dict[str, Any]:
         """As JSON holds it."""
-        return {"image": self.image, **(self.values if self.error is None else {"error": self.error})}
+        return {self.noun: self.image, **(self.values if self.error is None else {"error": self.error})}
 
 
 class FileOutputs(NamedTuple):
@@ -77,7 +81,7 @@ def predict(
       ValueError: a number below 1 or above a million, a score that is none, or a net whose preprocessing is not known.
       DataError: standard input is the only image, and empty.
     """
-    _check_number("top", top)
+    check_number("top", top)
     if not 0 <= min_score <= 1:
         raise ValueError(f"expected min_score from 0 to 1, got {min_score}")
     for one in forward_files(net, task.predictions, files, batch_size=batch_size):
@@ -109,7 +113,7 @@ def forward_files(
       ValueError: a number below 1 or above a million, or a net whose preprocessing is not known.
       DataError: standard input is the only image, and empty.
     """
-    _check_number("batch_size", batch_size)
+    check_number("batch_size", batch_size)
     inputs = ImageInputs(files, np.zeros(len(files), np.int32), ("",))
     loader = _loader(net.preprocess, inputs)
     step = jax.jit(forward_step(net.model, outputs, axis_name=None, prepare=net.preprocess))
@@ -150,6 +154,6 @@ def _loader(preprocess: Preprocess, inputs: ImageInputs) -> StreamingLoader | De
     )
 
 
-def _check_number(name: str, value: int) -> None:
+def check_number(name: str, value: int) -> None:
     if not 1 <= value <= MAX_BATCH:
         raise ValueError(f"expected {name} from 1 to {MAX_BATCH:,}, got {value}")

@@ -10,6 +10,7 @@ from resnet_jax.checkpoints.manager import Checkpoints
 from resnet_jax.checkpoints.reader import Checkpoint, open_checkpoint
 from resnet_jax.errors import NotFinite, check_type, listed
 from resnet_jax.files import expanded
+from resnet_jax.inputs import AudioPreprocess, SequencePreprocess, SeriesPreprocess, TextPreprocess
 from resnet_jax.models import create_model, differing_arrays
 from resnet_jax.tasks import Task, task_name
 from resnet_jax.training.state import TrainState
@@ -69,7 +70,7 @@ def save_checkpoint(
     model: str,
     *,
     overrides: Mapping[str, Any] | None = None,
-    preprocess: Preprocess,
+    preprocess: Preprocess | SequencePreprocess,
     classes: Sequence[str],
     task: Task | None = None,
 ) -> Path:
@@ -82,7 +83,7 @@ def save_checkpoint(
       folder: a run directory of your own; the checkpoint goes to `folder/checkpoints/STEP`.
       model: the name that the net was made from, `create_model(model, **overrides)`.
       overrides: the options of `create_model`, as JSON holds them (`dtype="bfloat16"`, not a dtype object).
-      preprocess: how images become inputs of the net.
+      preprocess: how images, series, sounds or texts become inputs of the net.
       classes: the names of the net's outputs, in their order.
       task: what the net was trained for, with its data's normalisation; None: classification.
 
@@ -93,7 +94,8 @@ def save_checkpoint(
       SaveFailed: it could not be written.
     """
     check_type(state, TrainState, "a TrainState", "TrainState.from_variables(variables, tx, key) makes one")
-    check_type(preprocess, Preprocess, "a Preprocess", "Preprocess(image_size, resize, mean, std)")
+    kinds = (Preprocess, SeriesPreprocess, AudioPreprocess, TextPreprocess)
+    check_type(preprocess, kinds, "a Preprocess", "Preprocess(image_size, resize, mean, std)")
     options = dict(overrides or {})
     if differences := differing_arrays(create_model(model, **options), state.variables):
         raise ValueError(f"expected a state of {model} with {options}; other arrays: {listed(differences, 3)}")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from resnet_jax.errors import UnreadableWeights, one_line, one_of
+from resnet_jax.inputs import SequencePreprocess, preprocess_of
 from resnet_jax.models import MODELS, create_model, get_spec, registered_name
 from resnet_jax.models.inspect import backbone_of, is_dense
 from resnet_jax.models.layers import BatchNorm
@@ -33,11 +34,13 @@ def to_metadata(
     *,
     options: Mapping[str, Any] | None = None,
     classes: Sequence[str] | None = None,
-    preprocess: Preprocess | None = None,
+    preprocess: Preprocess | SequencePreprocess | None = None,
 ) -> dict[str, str]:
     """Metadata of a file: the net's name as it is, the rest as JSON. The preprocessing's source has no folders."""
     values: dict[str, Any] = {"options": dict(options or {}), "classes": list(classes or ())}
-    if preprocess is not None:
+    if preprocess is not None and not isinstance(preprocess, Preprocess):
+        values["preprocess"] = preprocess.record()
+    elif preprocess is not None:
         source = Path(preprocess.source)
         is_path = source.is_absolute() or source.suffix == ".json"
         values["preprocess"] = preprocess.record() | ({"source": source.name} if is_path else {})
@@ -87,7 +90,9 @@ def _with_stem(body: Any, stem: str) -> Any:
     return create_model(registered_name(body), stem=stem)
 
 
-def read_metadata(metadata: Mapping[str, str], file: str) -> tuple[dict[str, Any], list[str] | None, Preprocess | None]:
+def read_metadata(
+    metadata: Mapping[str, str], file: str
+) -> tuple[dict[str, Any], list[str] | None, Preprocess | SequencePreprocess | None]:
     """Options, classes and preprocessing in the metadata that `to_metadata` makes; {} and None where they are absent.
 
     Raises:
@@ -106,7 +111,9 @@ def read_metadata(metadata: Mapping[str, str], file: str) -> tuple[dict[str, Any
         if classes is not None and not (isinstance(classes, list) and all(isinstance(x, str) for x in classes)):
             raise ValueError(f"expected names of classes, got {str(classes)[:80]}")
         values = json.loads(metadata.get("preprocess", "null"))
-        return options, classes, None if values is None else _preprocess(values)
+        if values is not None:
+            values = _preprocess(values) if values.get("kind", "images") == "images" else preprocess_of(values)
+        return options, classes, values
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise UnreadableWeights(f"{file} has invalid metadata: {one_line(error)}") from None
 

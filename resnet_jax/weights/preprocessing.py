@@ -53,8 +53,13 @@ def preprocess_for(
     return adapted_to(preprocess, model.in_channels)
 
 
-def adapted_to(preprocess: Preprocess, channels: int) -> Preprocess:
-    """The preprocessing for a net of another number of channels: averages for one, and no values for others."""
+def adapted_to(preprocess: Any, channels: int) -> Any:
+    """The preprocessing for a net of another number of channels: averages for one, and no values for others.
+
+    That of series, sounds and texts, a `SequencePreprocess`, stays as it is.
+    """
+    if not isinstance(preprocess, Preprocess):
+        return preprocess
     mean, std = preprocess.mean, preprocess.std
     if channels == len(mean) or not mean:
         return preprocess

@@ -18,7 +18,7 @@ from resnet_jax.models.inspect import is_dense
 from resnet_jax.models.layers import BatchNorm
 from resnet_jax.models.partials import Partial
 from resnet_jax.models.published import PublishedWeights
-from resnet_jax.types import Pretrained, at_least_float32
+from resnet_jax.types import Preprocess, Pretrained, at_least_float32
 from resnet_jax.weights.fit import Fitted, class_count, fit, names_in, new_head, with_channels, with_classes
 from resnet_jax.weights.hub_config import check_arguments, config_for, read_hub_config
 from resnet_jax.weights.metadata import read_metadata
@@ -131,7 +131,9 @@ def load_pretrained(
     preprocess = preprocess_for(fitted.model, spec, name, names.layout, path, config, row)
     classes = class_names(spec, config, fitted.classes, row)
     if architecture == name and own_preprocess is not None:
-        preprocess = adapted_to(replace(own_preprocess, source=path.name), fitted.model.in_channels)
+        if isinstance(own_preprocess, Preprocess):
+            own_preprocess = replace(own_preprocess, source=path.name)
+        preprocess = adapted_to(own_preprocess, fitted.model.in_channels)
     if architecture == name and own_classes is not None and len(own_classes) == named_outputs(spec, fitted.classes):
         classes = tuple(own_classes)
     classes = classes if fitted.model.num_classes == fitted.classes else None

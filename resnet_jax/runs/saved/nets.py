@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from resnet_jax.config.messages import with_model_option
 from resnet_jax.errors import AmbiguousWeights, NotFinite
@@ -12,7 +13,7 @@ from resnet_jax.models import MODELS, get_spec
 from resnet_jax.models.published import published
 from resnet_jax.runs.files.directory import is_run
 from resnet_jax.runs.starting.opening import SavedRun, open_run
-from resnet_jax.tasks import Classification, Detection, Segmentation, Task
+from resnet_jax.tasks import Classification, Detection, LanguageModel, Segmentation, Task
 from resnet_jax.types import DataKind, Pretrained
 from resnet_jax.weights import load_pretrained
 from resnet_jax.weights.checkpoint import pretrained
@@ -36,6 +37,13 @@ class TrainedNet:
     def kind(self) -> DataKind:
         """Of the data that it was trained on."""
         return self.net.preprocess.kind
+
+    @property
+    def missing(self) -> Literal["error", "linear"]:
+        """What its run does with missing values inside a series."""
+        if self.run is None or not (self.run.directory / "config.json").is_file():
+            return "error"
+        return self.run.config.data.series.missing
 
     @property
     def description(self) -> str:
@@ -74,13 +82,25 @@ def open_net(
     if step != "latest":
         raise ValueError(f"--step is for runs, and {source} is a file of weights")
     net = _on_canvas(load_weights(source, model=model, ema=ema, allow_nonfinite=allow_nonfinite))
+    _check_known_input(source, net)
     classes, note = (net.classes, "") if net.classes is not None else _assumed_classes(source, net)
     notes = (*notes_of(net), note) if note else notes_of(net)
     return TrainedNet(source, net, _task_of(net, classes), classes, notes=notes)
 
 
+def _check_known_input(source: str, net: Pretrained) -> None:
+    """Raises ValueError for a net of series, sounds or texts whose preprocessing the file does not have."""
+    takes = get_spec(net.name).input_kind if net.name in MODELS else "images"
+    if takes != "images" and net.preprocess.kind == "images":
+        problem = f"{source} does not say how {takes} are preprocessed for its net, {net.name}"
+        raise ValueError(f"{problem}; expected a run, or a file that resnet-jax convert wrote of one")
+
+
 def _task_of(net: Pretrained, classes: tuple[str, ...]) -> Task:
-    """The task of weights that are not a run's: that of a segmenter, a detector or a classifier."""
+    """The task of weights that are not a run's: a language model, a segmenter, a detector or a classifier."""
+    how: Any = net.preprocess
+    if how.kind == "text" and how.next_token:
+        return LanguageModel(tokens=classes)
     if (family := _family(net)) == "segmentation":
         return Segmentation(classes=classes)
     return Detection(classes=classes) if family == "detection" else Classification(classes=classes)
@@ -93,7 +113,7 @@ def _family(net: Pretrained) -> str:
 def _on_canvas(net: Pretrained) -> Pretrained:
     """A segmenter whose images are not cropped, but padded: those of up to 4:3 have its shorter side."""
     how = net.preprocess
-    if _family(net) != "segmentation" or how.crop_mode == "pad":
+    if _family(net) != "segmentation" or how.kind != "images" or how.crop_mode == "pad":
         return net
     side = -(-how.resize * 4 // 3 // 32) * 32
     return net._replace(preprocess=replace(how, image_size=side, crop_mode="pad"))
@@ -102,7 +122,8 @@ def _on_canvas(net: Pretrained) -> Pretrained:
 def notes_of(net: Pretrained) -> tuple[str, ...]:
     """Notes on the weights of a file, without those that a warning has, and on an assumed preprocessing."""
     notes = tuple(note for note in net.notes if not note.startswith(SKIPPED))
-    if not (how := net.preprocess).source.startswith("assumed: "):
+    how = net.preprocess
+    if how.kind != "images" or not how.source.startswith("assumed: "):
         return notes
     sides = f"a side of {how.resize} pixels cropped to {how.image_size}, {how.interpolation}"
     return (*notes, f"the preprocessing is not known: {sides}, is assumed")

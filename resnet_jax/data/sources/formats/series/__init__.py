@@ -11,7 +11,7 @@ import numpy as np
 from resnet_jax.data.sources.array_source import ArraySource
 from resnet_jax.data.sources.formats.options import label_columns
 from resnet_jax.data.sources.formats.series.npz import read_npz
-from resnet_jax.data.sources.formats.series.rows import SUFFIXES, read_rows
+from resnet_jax.data.sources.formats.series.rows import FORMATS, SUFFIXES, read_rows
 from resnet_jax.data.sources.formats.series.series_source import (
     Missing,
     SeriesFile,
@@ -28,7 +28,6 @@ from resnet_jax.files import expanded
 
 __all__ = ["SeriesDataset", "SeriesSource", "open_series", "open_series_dataset"]
 
-FORMATS = (".ts", *SUFFIXES, ".npz")  # where a folder has several, the first counts
 EXPECTED = f"a file {one_of(FORMATS)}, or a folder with NAME_TRAIN and NAME_TEST in one of them"
 
 

@@ -17,6 +17,7 @@ from resnet_jax.data.sources.formats.tables import LABEL_COLUMNS, matching
 from resnet_jax.errors import did_you_mean
 
 SUFFIXES = (".tsv", ".csv", ".txt")
+FORMATS = (".ts", *SUFFIXES, ".npz")  # of all files of series; where a folder has several, the first counts
 
 
 class _Layout(NamedTuple):
@@ -36,7 +37,7 @@ def read_rows(file: Path, label_column: str | None = None) -> SeriesFile:
     """
     layout: _Layout | None = None
     examples: list[Example] = []
-    for number, cells in _cells(file):
+    for number, cells in cells_of(file):
         name = f"{file}, line {number}"
         if layout is None:
             layout = _layout(file, cells, label_column)
@@ -51,7 +52,8 @@ def read_rows(file: Path, label_column: str | None = None) -> SeriesFile:
     return SeriesFile(str(file), examples)
 
 
-def _cells(file: Path) -> Iterator[tuple[int, list[str]]]:
+def cells_of(file: Path) -> Iterator[tuple[int, list[str]]]:
+    """Number and cells of each line. Raises ValueError as `text_lines` does."""
     delimiter: str | None = None
     for position, (number, line) in enumerate(text_lines(file)):
         if not position:

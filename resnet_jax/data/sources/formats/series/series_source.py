@@ -85,7 +85,7 @@ def as_source(
     """
     if not file.examples:
         raise ValueError(f"{file.name}: there are no series")
-    series = [_complete(_trimmed(one.values), f"{file.name}, {one.place}", missing) for one in file.examples]
+    series = [complete(trimmed(one.values), f"{file.name}, {one.place}", missing) for one in file.examples]
     channels = series[0].shape[1] if like is None else like.values.shape[2]
     for one, values in zip(file.examples, series, strict=True):
         if values.shape[1] != channels:
@@ -102,13 +102,13 @@ def as_source(
     return SeriesSource(padded, lengths, labels, classes, file.name, tuple(one.place for one in file.examples))
 
 
-def _trimmed(values: np.ndarray) -> np.ndarray:
+def trimmed(values: np.ndarray) -> np.ndarray:
     """The series without what is missing in all channels at its end."""
     present = np.flatnonzero(~np.isnan(values).all(1))
     return values[: present[-1] + 1 if len(present) else 0]
 
 
-def _complete(values: np.ndarray, name: str, missing: Missing) -> np.ndarray:
+def complete(values: np.ndarray, name: str, missing: Missing) -> np.ndarray:
     """The series without missing values."""
     if not len(values):
         raise ValueError(f"{name}: expected a series with values, got none")

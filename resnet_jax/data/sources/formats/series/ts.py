@@ -26,10 +26,11 @@ class Header(NamedTuple):
     equal_lengths: bool = False
     length: int | None = None
     classes: tuple[str, ...] | None = None
+    has_labels: bool = True
 
 
-def read_ts(file: Path, label_kind: SeriesLabels = "class") -> SeriesFile:
-    """All series of a file.
+def read_ts(file: Path, label_kind: SeriesLabels | None = "class") -> SeriesFile:
+    """All series of a file. With a `label_kind` of None they may have any labels, or none, whose texts are "".
 
     Raises:
       ValueError: a line that is cut off or cannot be understood, or labels of another kind. The message names the line.
@@ -47,7 +48,7 @@ def read_ts(file: Path, label_kind: SeriesLabels = "class") -> SeriesFile:
     return SeriesFile(str(file), examples, header.classes)
 
 
-def _header(file: Path, lines: Iterator[tuple[int, str]], label_kind: SeriesLabels) -> Header:
+def _header(file: Path, lines: Iterator[tuple[int, str]], label_kind: SeriesLabels | None) -> Header:
     """Reads the lines up to @data."""
     tags: dict[str, list[str]] = {}
     for number, line in lines:
@@ -60,13 +61,13 @@ def _header(file: Path, lines: Iterator[tuple[int, str]], label_kind: SeriesLabe
     raise ValueError(f"{file}: expected a line @data before the series, got none")
 
 
-def _checked(file: str, tags: dict[str, list[str]], label_kind: SeriesLabels) -> Header:
+def _checked(file: str, tags: dict[str, list[str]], label_kind: SeriesLabels | None) -> Header:
     flags = {name: _flag(file, name, tags[name]) for name in
              ("timestamps", "univariate", "equallength", "classlabel", "targetlabel") if name in tags}  # fmt: skip
     if flags.get("timestamps"):
         raise ValueError(f"{file}: expected @timeStamps false, got true; series of values without times are read")
     has_classes, has_targets = flags.get("classlabel", False), flags.get("targetlabel", False)
-    if not (has_classes or has_targets):
+    if not (has_classes or has_targets or label_kind is None):
         raise ValueError(
             f"{file}: expected @classLabel true or @targetLabel true, got neither; its series have no label"
         )
@@ -81,7 +82,8 @@ def _checked(file: str, tags: dict[str, list[str]], label_kind: SeriesLabels) ->
     if channels is None and flags.get("univariate"):
         channels = 1
     equal = flags.get("equallength", False)
-    return Header(channels, equal, _count(file, "serieslength", tags) if equal else None, classes or None)
+    length = _count(file, "serieslength", tags) if equal else None
+    return Header(channels, equal, length, classes or None, has_classes or has_targets)
 
 
 def _flag(file: str, name: str, values: list[str]) -> bool:
@@ -101,8 +103,8 @@ def _count(file: str, name: str, tags: dict[str, list[str]]) -> int | None:
 
 
 def _example(name: str, number: int, line: str, header: Header) -> Example:
-    *channels, label = line.split(":")
-    if not channels or not label.strip():
+    *channels, label = line.split(":") if header.has_labels else [*line.split(":"), ""]
+    if header.has_labels and not (channels and label.strip()):
         raise ValueError(f"{name}: expected values, a colon and a label, got a line without a label; it may be cut off")
     label = label.strip()
     if header.channels not in (None, len(channels)):
