@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,9 +13,17 @@ from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_ty
 from resnet_jax.cli.messages import fail, option_of
 from resnet_jax.cli.suggestions import unknown_option
 from resnet_jax.cli.values import SWITCH, Convert, Store, Value, is_number, is_switch_value, value_of
-from resnet_jax.files import expanded
 
-PATHS = ("PATH", "RUN", "WEIGHTS", "WEIGHTS ...", "IMAGE ...", "OUT", "NAME|PATH")  # metavariables of paths
+PATHS = (
+    "PATH",
+    "RUN",
+    "WEIGHTS",
+    "WEIGHTS ...",
+    "IMAGE ...",
+    "INPUT ...",
+    "OUT",
+    "NAME|PATH",
+)  # metavariables of paths
 Kind = TypeVar("Kind", bound=Any)
 
 
@@ -266,7 +275,7 @@ class _Formatter(argparse.HelpFormatter):
 
 
 def _home(path: str | None) -> str | None:
-    return str(expanded(path)) if path is not None and path.startswith("~") else path  # web addresses keep //
+    return os.path.expanduser(path) if path is not None else path  # addresses keep //, and texts all that they have
 
 
 def _options(kind: type, prefix: str, defaults: Any, group: tuple[str, str] | None = None) -> list[Option]:

@@ -91,16 +91,16 @@ def _texts(arguments: Sequence[str]) -> SequenceInputs:
     items: list[Any] = []
     names: list[str] = []
     for argument in arguments:
-        path = expanded(argument)
-        if path == STDIN:
+        if argument == str(STDIN):
             lines = [line.rstrip(b"\r") for line in _input().removeprefix(MARK).rstrip(b"\n").split(b"\n")]
             items += lines
             names += [line.decode(errors="replace") for line in lines]
         elif is_path(argument):
+            path = expanded(argument)
             files = _text_files(path) if path.is_dir() else [path]
             items += files
             names += map(str, files)
-        elif path.suffix.lower() in TEXT_FILES and not argument.split()[1:]:
+        elif Path(argument).suffix.lower() in TEXT_FILES and not argument.split()[1:]:
             raise FileNotFoundError(f"no file {argument!r}; an argument that is no path is a text itself")
         else:
             items.append(argument)

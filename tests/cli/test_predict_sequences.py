@@ -57,8 +57,8 @@ def test_series_of_a_file_get_the_numbers_of_python_in_their_order(nets, tmp_pat
     series = [np.round(one, 6) for one in series]
     one_by_one = records(capsys, nets["series"], tmp_path / "set.csv")
     assert [one["series"] for one in one_by_one] == [f"{tmp_path}/set.csv, line {line}" for line in range(1, 5)]
-    found = np.array([shares(one, ("1", "2")) for one in one_by_one])
-    np.testing.assert_allclose(found, expected_shares(nets["series"], series), atol=1e-5)
+    predicted = np.array([shares(one, ("1", "2")) for one in one_by_one])
+    np.testing.assert_allclose(predicted, expected_shares(nets["series"], series), atol=1e-5)
     (tmp_path / "labelled.csv").write_text("\n".join(f"{k % 2 + 1},{line}" for k, line in enumerate(lines)))
     main(["predict", str(nets["series"]), str(tmp_path / "labelled.csv"), "--csv", "--top", "1", "--batch-size", "2"])
     out, error = capsys.readouterr()
@@ -68,7 +68,7 @@ def test_series_of_a_file_get_the_numbers_of_python_in_their_order(nets, tmp_pat
     )
     rows = list(csv.DictReader(io.StringIO(out)))
     assert list(rows[0]) == ["series", "class1", "probability1", "error"]
-    np.testing.assert_allclose([float(row["probability1"]) for row in rows], found.max(1), atol=1e-5)
+    np.testing.assert_allclose([float(row["probability1"]) for row in rows], predicted.max(1), atol=1e-5)
 
 
 def test_a_broken_series_is_named_and_the_status_says_so(nets, tmp_path, capsys):
@@ -93,9 +93,9 @@ def test_texts_are_arguments_files_and_lines_of_standard_input(nets, tmp_path, c
     (tmp_path / "reviews" / "a.txt").write_text(texts[1])
     (tmp_path / "reviews" / "b.txt").write_text(texts[2])
     (tmp_path / "reviews" / "c.csv").write_text("no text")
-    found = records(capsys, nets["text"], texts[0], tmp_path / "reviews")
-    assert [one["text"] for one in found] == [texts[0], *(str(tmp_path / "reviews" / f"{x}.txt") for x in "ab")]
-    np.testing.assert_allclose([shares(one, ("bad", "good")) for one in found], expected, atol=1e-5)
+    predicted = records(capsys, nets["text"], texts[0], tmp_path / "reviews")
+    assert [one["text"] for one in predicted] == [texts[0], *(str(tmp_path / "reviews" / f"{x}.txt") for x in "ab")]
+    np.testing.assert_allclose([shares(one, ("bad", "good")) for one in predicted], expected, atol=1e-5)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("\r\n".join(texts).encode() + b"\r\n")))
     lines = records(capsys, nets["text"], "-")
     assert [one["text"] for one in lines] == texts
@@ -119,16 +119,16 @@ def test_a_language_model_measures_a_text_and_continues_it(nets, capsys, monkeyp
 def test_sounds_of_files_folders_and_standard_input(sound_net, tmp_path, capsys, monkeypatch):
     folder = sounds(tmp_path / "set", "b/one.wav", "a/two.wav", length=1500)
     (folder / "note.txt").write_text("no sound")
-    found = records(capsys, sound_net, folder)
+    predicted = records(capsys, sound_net, folder)
     files = [folder / "a/two.wav", folder / "b/one.wav"]
-    assert [one["sound"] for one in found] == list(map(str, files))
+    assert [one["sound"] for one in predicted] == list(map(str, files))
     np.testing.assert_allclose(
-        [shares(one, ("no", "yes")) for one in found], expected_shares(sound_net, files), atol=1e-5
+        [shares(one, ("no", "yes")) for one in predicted], expected_shares(sound_net, files), atol=1e-5
     )
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(files[0].read_bytes())))
     (from_input,) = records(capsys, sound_net, "-")
     assert from_input["sound"] == "-" and shares(from_input, ("no", "yes")) == pytest.approx(
-        shares(found[0], ("no", "yes"))
+        shares(predicted[0], ("no", "yes"))
     )
     (folder / "cut.wav").write_bytes(wave_bytes(np.zeros(800))[:200])
     with pytest.raises(SystemExit):
