@@ -143,7 +143,8 @@ def _one_mask(length: int, sizes: Array, limit: Array, uniform: Array) -> Array:
 def mixup(batch: Batch, key: Array, *, alpha: float, num_classes: int) -> Batch:
     """Mixes inputs [N, ...] and labels of examples 2k and 2k+1: label int [N] or float [N, K] -> float [N, K].
 
-    Zhang et al. 2018, section 2, as `augment.device.mix`. The longer of a pair's `lengths` counts for both.
+    Zhang et al. 2018, section 2, as `augment.device.mix`. The longer of a pair's `lengths` counts for both. A pair with
+    an example of mask 0, which fills up an epoch's last batch, is not mixed.
 
     Raises:
       ValueError: an odd number of examples.
@@ -153,12 +154,14 @@ def mixup(batch: Batch, key: Array, *, alpha: float, num_classes: int) -> Batch:
         raise ValueError(f"mixup pairs neighbours: expected an even number of examples a device, got {x.shape[0]}")
     pairs = unshard(batch["index"]) // 2  # jax.random.beta does not sample from keys on an explicit axis
     share = shard_like(sample_per_example(lambda k: jax.random.beta(k, alpha, alpha), key, pairs), x)
+    is_mixed = mask * swap_neighbours(mask) > 0
+    share = jnp.where(is_mixed, share, 1)
     weight = share.reshape(-1, *(1,) * (x.ndim - 1)).astype(x.dtype)
     mixed = weight * x + (1 - weight) * swap_neighbours(x)
     labels = mix_labels(batch["label"], share, num_classes)
-    mixed_batch = {**batch, "image": mixed, "label": labels, "mask": mask * swap_neighbours(mask)}
+    mixed_batch = {**batch, "image": mixed, "label": labels}
     if (lengths := batch.get("lengths")) is not None:
-        mixed_batch["lengths"] = jnp.maximum(lengths, swap_neighbours(lengths))
+        mixed_batch["lengths"] = jnp.where(is_mixed, jnp.maximum(lengths, swap_neighbours(lengths)), lengths)
     return mixed_batch
 
 

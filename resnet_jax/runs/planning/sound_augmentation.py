@@ -21,10 +21,12 @@ MIXED: tuple[LabelKind, ...] = ("class", "multi-hot")
 
 def check_sound_augmentation(config: AudioConfig, preprocess: AudioPreprocess, label_kind: LabelKind) -> None:
     """Raises ValueError for options that do not fit the net's input or the labels, or a folder without sounds."""
-    if preprocess.front_end == "waveform":
-        for name in ("mask_bands", "mask_frames"):
-            if getattr(config, name)[0]:
-                raise ValueError(f"data.audio.{name}: expected 0 masks of waveforms, which have no bands and frames")
+    for name in ("mask_bands", "mask_frames"):
+        if preprocess.front_end == "waveform" and getattr(config, name)[0]:
+            raise ValueError(f"data.audio.{name}: expected 0 masks of waveforms, which have no bands and frames")
+        if preprocess.normalise == "none" and getattr(config, name)[0]:  # masks hold 0, loud in logarithms
+            expected = "expected data.audio.normalise train or each, of which 0 is the mean, got none"
+            raise ValueError(f"data.audio.{name}: {expected}")
     if preprocess.seconds is not None and config.shift >= preprocess.seconds:
         expected = f"less than data.audio.seconds, {preprocess.seconds:g}"
         raise ValueError(f"data.audio.shift: expected {expected}, got {config.shift:g}")

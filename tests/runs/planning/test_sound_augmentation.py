@@ -108,6 +108,7 @@ def test_noise_that_cannot_be_used_is_named(tmp_path, monkeypatch):
     ("options", "preprocess", "kind", "message"),
     [
         ({"mask_bands": (1, 5)}, WAVES, "class", "data.audio.mask_bands: expected 0 masks of waveforms"),
+        ({"mask_frames": (1, 5)}, MELS, "class", "data.audio.mask_frames: expected data.audio.normalise train or each"),
         ({"mask_frames": (1, 5)}, WAVES, "class", "data.audio.mask_frames: expected 0 masks of waveforms"),
         ({"shift": 0.05}, WAVES, "class", "data.audio.shift: expected less than data.audio.seconds, 0.05, got 0.05"),
         ({"mixup": 0.2}, MELS, "transcript", "data.audio.mixup: expected 0 for labels of kind transcript"),
