@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from resnet_jax.data.sources.array_source import ArraySource
+from resnet_jax.data.sources.class_names import split_names
 from resnet_jax.data.sources.formats.tables import matching
 from resnet_jax.data.sources.item_columns import ITEM_COLUMNS, NOUNS, Item, joined_texts
 from resnet_jax.data.sources.limits import MEMORY, check_size
@@ -113,7 +114,8 @@ def _item_columns(file: str, schema: pa.Schema, options: ParquetOptions, labels:
     """The columns of the examples: named, of a usual name, or (not for images) the only one of a fitting type."""
     item, usual = options.item, ITEM_COLUMNS[options.item]
     if options.item_column:
-        return [_column(file, schema, name, "", item) for name in options.item_column]
+        names = split_names(options.item_column, schema.names) if item == "text" else options.item_column
+        return [_column(file, schema, name, "", item) for name in names]
     name = matching([name for name in schema.names if name not in labels], usual)
     if name is None and item != "image":
         fits = is_text if item == "text" else _holds_bytes

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from resnet_jax.data.loading.threads import in_threads
+from resnet_jax.data.sources.class_names import split_names
 from resnet_jax.data.sources.formats.options import label_columns
 from resnet_jax.data.sources.formats.tables import TRANSCRIPT_COLUMNS, matching
 from resnet_jax.data.sources.identity import Identity
@@ -136,8 +137,8 @@ def open_sequence_tfds(
 
     Args:
       label_kind: "class" (a feature ClassLabel), "transcript" (of sounds, a feature Text), or "next-token" (of texts).
-      item_column: the feature of sounds or texts, or several of texts that are joined, each a line; None: that of
-        the supervised pair, one of a usual name, or the only one.
+      item_column: the feature of sounds or texts, or several of texts ("title,description"), each of which is a line;
+        None: that of the supervised pair, one of a usual name, or the only one.
       label_column: the feature of the label; None: likewise.
 
     Raises:
@@ -150,7 +151,7 @@ def open_sequence_tfds(
     builder = open_builder(name, data_dir)
     features, pair = builder.info.features, builder.info.supervised_keys or (None, None)
     of_items = sorted(keys_of(features, "Audio" if kind == "audio" else "Text"))  # stored in no order
-    asked = (item_column,) if isinstance(item_column, str) else tuple(item_column or ())
+    asked = split_names((item_column,) if isinstance(item_column, str) else item_column or (), of_items)
     (column,) = label_columns(label_column, "class") or (None,)
     label = None
     if label_kind != "next-token":

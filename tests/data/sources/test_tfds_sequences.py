@@ -209,8 +209,9 @@ def test_texts(data_dir):
     data = open_sequence_tfds("news", data_dir, "text")
     rows = sorted(data.examples("train")[i] for i in range(COUNT))
     assert rows == [(f"caf\xe9 {n}".encode(), n % 3) for n in range(COUNT)]
-    both = open_sequence_tfds("news", data_dir, "text", item_column=("title", "description")).examples("train")
-    assert sorted(both[i][0] for i in range(COUNT))[1] == "T1\ncaf\xe9 1".encode()
+    for columns in (("title", "description"), "title,description"):
+        both = open_sequence_tfds("news", data_dir, "text", item_column=columns).examples("train")
+        assert sorted(both[i][0] for i in range(COUNT))[1] == "T1\ncaf\xe9 1".encode()
     lines = open_sequence_tfds("sentences", data_dir, "text", "next-token").examples("train")
     assert sorted(lines[i] for i in range(COUNT))[5] == (b"sentence 5", 0) and lines.classes == ()
     assert labels_of(lines).tolist() == [0] * COUNT

@@ -43,7 +43,7 @@ def open_parquet_sequences(
         whose classes are named by the schema. Language models have none, and parts as "train[:90%]" of their texts are
         cut by position.
       item_column: None: a usual name (audio, ...; text, sentence, ...), or else the only column of a fitting type. Of
-        several, of texts, each is a line.
+        several, of texts ("title,content"), each is a line.
       skip_unreadable: go without shards that are missing.
 
     Raises:

@@ -127,8 +127,9 @@ def test_texts_of_several_columns_or_the_only_one(tmp_path):
     columns = {"label": [0, 1, 1], "title": ["A", "B", ""], "content": ["a", "b", "c"]}
     file = table(tmp_path / "x.parquet", **columns)
     assert opened(file, "text").examples("train")[1] == (b"b", 1)
-    both = opened(file, "text", item_column=("title", "content")).examples("train")
-    assert [both[i][0] for i in range(3)] == [b"A\na", b"B\nb", b"c"]
+    for columns in (("title", "content"), "title,content", "title, content"):
+        both = opened(file, "text", item_column=columns).examples("train")
+        assert [both[i][0] for i in range(3)] == [b"A\na", b"B\nb", b"c"]
     file = table(tmp_path / "x.parquet", topic=list("ab"), label=list("pq"))
     train = opened(file, "text").examples("train")
     assert train.classes == ("p", "q") and train[0] == (b"a", 0)
