@@ -9,8 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 from parquet_files import write_parquet
 
+from resnet_jax.data import open_dataset, open_loader
 from resnet_jax.data.sources.formats.parquet_sequences import open_parquet_sequences, parquet_files
 from resnet_jax.data.sources.held_out import default_splits
+from resnet_jax.data.sources.wav import wav_file
+from resnet_jax.errors import DataError
+from resnet_jax.inputs import AudioPreprocess
 
 SOUNDS = [b"RIFF" + bytes([n]) * 40 for n in range(4)]
 STRUCT = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -213,6 +217,20 @@ def test_files_that_are_cut_off_or_missing_are_named(tmp_path):
     for cut in np.linspace(0, len(whole) - 1, 20).astype(int):
         file.write_bytes(whole[:cut])
         assert refused(tmp_path, "text", skip_unreadable=True).startswith(f"{file} cannot be read: ")
+
+
+def test_a_sound_that_cannot_be_decoded_is_named_by_its_row_and_path(tmp_path):
+    pytest.importorskip("soundfile")
+    good = wav_file(np.arange(-50, 50, dtype=np.int16), 8000)
+    file = table(tmp_path / "x.parquet", audio=sounds(good, good[:60], good), label=["a", "b", "b"])
+    dataset = open_dataset(path=str(file), kind="audio")
+    preprocess = AudioPreprocess(sample_rate=8000, front_end="waveform")
+    with pytest.raises(DataError, match=r"x.parquet, row 1 \(1.wav\): the file is cut"):
+        list(open_loader(dataset, "train", preprocess=preprocess).eval_batches(3))
+    loader = open_loader(dataset, "train", preprocess=preprocess, skip_unreadable=True)
+    (batch,) = loader.eval_batches(3)
+    assert sorted(batch["label"][batch["mask"] > 0]) == [0, 1] and list(loader.skipped) == [f"{file}, row 1 (1.wav)"]
+    assert batch["image"].shape == (3, 100, 1) and dataset.examples("train").classes == ("a", "b")
 
 
 def test_the_files_at_a_path(tmp_path):
