@@ -16,6 +16,7 @@ from resnet_jax.errors import SetupError
 from resnet_jax.inputs import SeriesPreprocess
 from resnet_jax.models.registry import MODELS
 from resnet_jax.runs import trainer
+from resnet_jax.runs.saved.recalibrate import recalibrate
 from resnet_jax.runs.starting.build import Trainer
 from resnet_jax.runs.trainer import train
 
@@ -202,3 +203,12 @@ def test_test_series_may_be_longer_than_those_of_training(tmp_path, one_device):
     path = write_series(tmp_path / "set", {"TRAIN": (5, 9, 7, 6), "TEST": (40, 40, 40)})
     results = train(config(tmp_path / "run", path, data__last_batch="drop"))
     assert results["images"] == 3 and math.isfinite(results["loss"])
+
+
+def test_statistics_are_recalibrated_on_full_batches(finished, one_device, tmp_path):
+    """A batch of one series that ends an epoch does not count as much as the others."""
+    result = recalibrate(finished[0], tmp_path / "new", step="latest")
+    assert (result["images"], result["training_images"]) == (10, 11)
+    metadata = open_checkpoint(tmp_path / "new").metadata
+    assert metadata["recalibrated"]["batches"] == 5
+    assert result["before"]["images"] == result["after"]["images"] == 5

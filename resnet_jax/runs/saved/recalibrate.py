@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -175,7 +175,7 @@ def recalibrate(
         raise ValueError(f"{checkpoint.path} has no averaged weights; --optim.ema-decay keeps them")
     if not host.batch_stats:
         raise ValueError(f"{plan.config.model.name} has no running statistics")
-    number = plan.steps_per_epoch if batches is None else batches
+    number = max(1, plan.train.num_examples // plan.config.data.batch_size) if batches is None else batches
     config = replace(plan.config, workdir=str(out))
     origin = {"from": str(run), "batches": number, "ema": ema}
     metadata = {**checkpoint.metadata, "config": to_dict(config), "recalibrated": origin}
@@ -198,8 +198,17 @@ def recalibrate(
         line = to_json({"step": checkpoint.step, "split": "test", **results})
         replace_file(directory / "metrics.jsonl", f"{line}\n")
         directory.rename(out)
-    counts = {"images": number * plan.config.data.batch_size, "training_images": plan.train.num_examples}
+    images = number * min(plan.config.data.batch_size, plan.train.num_examples)
+    counts = {"images": images, "training_images": plan.train.num_examples}
     return {"step": checkpoint.step, **counts, "before": before, "after": after}
+
+
+def _whole_batches(trainer: Trainer, completed: int) -> Iterator[Batch]:
+    """Training batches after `completed` steps: only full ones, unless the set is smaller than one."""
+    train, size = trainer.plan.train, trainer.plan.config.data.batch_size
+    for batch in trainer.batches(completed):
+        if not train.keeps_last or train.num_examples < size or batch["mask"].all():
+            yield batch
 
 
 def _check_empty(out: Path) -> None:
@@ -217,7 +226,7 @@ def _recalibrate_state(
     stats = recalibrated(
         plan.model,
         state,
-        islice(trainer.batches(completed), number),
+        islice(_whole_batches(trainer, completed), number),
         parallel,
         augment=trainer.augment,
         accumulate=plan.config.optim.accumulate,
