@@ -15,6 +15,7 @@ sound is coded so and decoded again: otherwise a net hears the codec and not the
 
 prompts/english has the English sounds as they are, and a metadata.csv with file_name, text and split: a fifth, by a
 hash of the sentence, is "test". Texts have the letters a to z, apostrophes and spaces; numbers are written in words.
+Prompts of more than eight seconds are left out.
 
 Prompts without words (silence, tones, monkeys) are left out of both, and so are repeated recordings of a speaker.
 """
@@ -35,6 +36,7 @@ import soundfile
 
 RATE = 8000  # Hz
 SILENT = 1e-3  # largest sample of a sound without words
+LONGEST = 8.0  # seconds of a prompt with a transcript
 SHARE = 0.2  # of the prompts that is held out
 SPELT = ("letters/", "phonetic/")
 WORDLESS = re.compile(r"silence/.*|beep|beeperr|.*-2tone|tt-monkeys")
@@ -129,6 +131,8 @@ def write_english(packages: Path, folder: Path) -> None:
             counts["without a transcript"] += 1
         elif (plain := letters_of(text)) is None:
             counts["with signs"] += 1
+        elif len(samples) > LONGEST * RATE:
+            counts["longer than eight seconds"] += 1
         else:
             split = "test" if is_held_out(plain) else "train"
             counts[split] += 1

@@ -32,7 +32,7 @@ def run(name, *arguments):
 
 def test_every_example_is_tested():
     tested = {"training_loop", "segmentation", "transfer", "trees", "series_archives"}
-    tested |= {"movie_snippets", "package_descriptions", "bible_text", "voice_prompts"}
+    tested |= {"movie_snippets", "package_descriptions", "bible_text", "voice_prompts", "speech_commands"}
     assert {file.stem for file in EXAMPLES.glob("*.py")} == tested
 
 
@@ -204,7 +204,7 @@ def test_bible_text(tmp_path, capsys, monkeypatch):
         module.main([str(tmp_path / "bible"), "--packages", "a.deb", "b.deb"])
 
 
-def prompts(root, speaker, *names, gsm=False):
+def prompts(root, speaker, *names, gsm=False, length=800):
     """Recordings of these names; a number in front is what the samples hold, 0: silence."""
     soundfile = pytest.importorskip("soundfile")
     options = {"format": "RAW", "subtype": "GSM610"} if gsm else {"subtype": "PCM_16"}
@@ -212,7 +212,7 @@ def prompts(root, speaker, *names, gsm=False):
         value, name = text.split(" ")
         file = root / "usr/share/asterisk/sounds" / speaker / f"{name}.{'gsm' if gsm else 'wav'}"
         file.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(file, 0.5 * np.sin(np.arange(800) * float(value)), 8000, **options)
+        soundfile.write(file, 0.5 * np.sin(np.arange(length) * float(value)), 8000, **options)
     return root
 
 
@@ -231,27 +231,32 @@ def test_voice_prompts(tmp_path, capsys):
     prompts(packages, "it_IT_f_Menardi", *names[:2])
     for speaker in ("es", "fr"):
         prompts(packages, speaker, *names[:2], gsm=True)
-    texts = "; Core\n\nvm-one: One, Two.\nvm-two: It's 2 o'clock!\nthree: press # (twice)\ndigits/4: four\ncopy: no\n"
+    prompts(packages, "en_US_f_Allison", "0.7 long", length=64_001)
+    texts = "; Core\n\nvm-one: One, Two.\nvm-two: It's 2 o'clock!\nthree: press # (twice)\ndigits/4: four\n"
+    texts += "copy: no\nlong: no\n"
     folder = packages / "usr/share/doc/asterisk-core-sounds-en"
     folder.mkdir(parents=True)
     (folder / "core-sounds-en.txt.gz").write_bytes(gzip.compress(texts.encode()))
     run("voice_prompts", packages, tmp_path / "out")
     rows = table(tmp_path / "out/languages/metadata.csv")
     # Of five speakers four prompts: "copy" comes before "vm-one", which repeats it. Of three others two.
-    assert len(rows) == 5 * 4 + 3 * 2
+    assert len(rows) == 5 * 4 + 1 + 3 * 2
     sides = {row["file_name"].partition("/")[2]: row["split"] for row in rows if "unseen" not in row["split"]}
     for row in rows:
         is_second = row["speaker"] in ("es", "fr", "it_IT_f_Menardi")
         assert row["split"] == ("test_unseen" if is_second else sides[row["file_name"].partition("/")[2]])
         assert row["label"] == row["speaker"][:2] and "letters" not in row["file_name"]
-    assert sides.keys() == {"copy.wav", "vm-two.wav", "three.wav", "digits/4.wav"}
+    assert sides.keys() == {"long.wav", "copy.wav", "vm-two.wav", "three.wav", "digits/4.wav"}
     samples, rate = soundfile.read(tmp_path / "out/languages/en_US_f_Allison/vm-two.wav")
     assert rate == 8000 and 0.1 < np.abs(samples).max() < 1 and len(samples) == 800
     english = {row["file_name"]: row["text"] for row in table(tmp_path / "out/english/metadata.csv")}
     assert english == {"copy.wav": "no", "vm-two.wav": "it's two o'clock", "digits/4.wav": "four"}
     printed = capsys.readouterr().out
     assert "en en_US_f_Allison: 1 repeated, 1 spelt, " in printed and "3 without words" in printed
-    assert "transcripts: 1 repeated, " in printed and "1 with signs, 1 without a transcript, 3 without words" in printed
+    assert (
+        "transcripts: 1 longer than eight seconds, 1 repeated, " in printed
+        and "1 with signs, 1 without a transcript, 3 without words" in printed
+    )
 
 
 def test_voice_prompts_need_their_packages(tmp_path):
@@ -263,3 +268,29 @@ def test_voice_prompts_need_their_packages(tmp_path):
     soundfile.write(tmp_path / "usr/share/asterisk/sounds/en_US_f_Allison/one.wav", np.ones(99), 16000)
     with pytest.raises(SystemExit, match=r"one.wav: expected one channel at 8000 Hz, got \(99,\) at 16000 Hz"):
         run("voice_prompts", tmp_path, tmp_path / "out")
+
+
+def test_speech_commands(tmp_path, capsys):
+    """Ten words, a tenth of others and of silence, whose pieces are of other parts of the noise in each split."""
+    soundfile = pytest.importorskip("soundfile")
+    words = [f"{word}/{i}.wav" for word in ("yes", "no") for i in range(10)]
+    for name in (*words, *(f"bed/{i}.wav" for i in range(9)), "_background_noise_/hum.wav"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        length = 8000 if "hum" in name else 40
+        soundfile.write(tmp_path / name, np.linspace(0, 0.9, length), 400, subtype="PCM_16")
+    (tmp_path / "validation_list.txt").write_text("yes/0.wav\nbed/0.wav\nbed/1.wav\n")
+    (tmp_path / "testing_list.txt").write_text("no/0.wav\nbed/2.wav\nyes/1.wav\n")
+    run("speech_commands", tmp_path)
+    dataset = data.open_dataset(path=str(tmp_path), labels="commands.csv", kind="audio")
+    assert dataset.splits == {"train": 17 + 2 + 2, "validation": 1 + 1 + 1, "test": 2 + 1 + 1}
+    counts = {split: np.bincount(dataset.examples(split).labels).tolist() for split in dataset.splits}
+    assert dataset.examples("train").classes == ("no", "silence", "unknown", "yes")
+    assert counts == {"train": [9, 2, 2, 8], "validation": [0, 1, 1, 1], "test": [1, 1, 1, 1]}
+    for split, (first, last) in {"train": (0, 0.8), "validation": (0.8, 0.9), "test": (0.9, 1)}.items():
+        pieces = [soundfile.read(file)[0] for file in sorted((tmp_path / "_silence_").glob(f"{split}_*.wav"))]
+        assert all(len(piece) == 400 for piece in pieces)
+        # The noise rises, so that a piece's relative rise tells where it was cut.
+        starts = [piece[0] / (piece[-1] - piece[0]) * 399 / 8000 for piece in pieces]
+        assert all(first - 0.01 <= start <= last for start in starts), (split, starts)
+    assert "train: 17 of 10 words, 4 unknown or silence" in capsys.readouterr().out
+    assert data.open_dataset(path=str(tmp_path), kind="audio").examples("train").classes == ("bed", "no", "yes")

@@ -1,5 +1,6 @@
 """Every file in configs/ loads, builds and traces."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +15,8 @@ from resnet_jax.data.loading.samplers import epoch_steps
 from resnet_jax.runs.planning.datasets import make_augmentation
 from resnet_jax.runs.planning.optimizer import make_optimizer, make_schedule
 from resnet_jax.runs.planning.plan import model_overrides
+from resnet_jax.runs.planning.sequence_data import audio_preprocess
+from resnet_jax.runs.planning.sound_augmentation import check_sound_augmentation
 from resnet_jax.steps import make_train_step
 from resnet_jax.tasks import TaskOptions, get_task
 from resnet_jax.training.state import TrainState
@@ -22,6 +25,8 @@ from resnet_jax.types import Preprocess
 FILES = sorted((Path(__file__).parents[2] / "configs").glob("*.py"))
 DENSE_FILES = [file for file in FILES if load_config(file).task in ("segmentation", "detection")]
 SERIES_FILES = [file for file in FILES if get_spec(load_config(file).model.name).input_kind == "series"]
+SOUND_KINDS = ("waveform", "spectrogram")
+SOUND_FILES = [file for file in FILES if get_spec(load_config(file).model.name).input_kind in SOUND_KINDS]
 TEXT_FILES = [file for file in FILES if get_spec(load_config(file).model.name).input_kind == "tokens"]
 DATA = {  # examples, pixels a side (of series: steps; of texts: tokens), channels (vocabulary), classes
     "digits": (1437, 8, 1, 10),
@@ -42,6 +47,10 @@ DATA = {  # examples, pixels a side (of series: steps; of texts: tokens), channe
     "ag": (120_000, 1024, 69, 4),
     "bible": (14_694, 256, 65, 65),
     "ucr": (50, 150, 1, 2),  # GunPoint
+    "speech": (22_246, None, 1, 12),
+    "librispeech": (281_241, None, 1, 29),
+    "prompts_languages": (1906, None, 1, 5),
+    "prompts_ctc": (409, None, 1, 28),
 }
 
 
@@ -67,7 +76,7 @@ def check_file(file):
     assert from_dict(to_dict(config)) == config
     note = " ".join(file.read_text().partition('"""\n\nfrom')[0].split())
     assert f"--config configs/{file.name}" in note and "Device: " in note
-    assert any(word in note for word in ("Not run", "top-1", "mAP", "MAE", "mIoU", "AP50", "bits"))
+    assert any(word in note for word in ("Not run", "top-1", "mAP", "MAE", "mIoU", "AP50", "bits", "CER", "accuracy"))
     examples, size, channels, _ = data_of(file)
     assert config.data.image_size in (None, size) and config.data.channels in (None, channels)
     assert config.data.text.length in (None, size)
@@ -113,6 +122,29 @@ def test_series_config_builds_and_its_step_traces(file):
     assert metrics["loss"].shape == ()
 
 
+@pytest.mark.parametrize("file", SOUND_FILES, ids=lambda file: file.stem)
+def test_sound_config_builds_and_its_objective_traces(file):
+    config, _ = check_file(file)
+    *_, channels, classes = data_of(file)
+    sound = audio_preprocess(config.data.audio, get_spec(config.model.name).input_kind)
+    check_sound_augmentation(replace(config.data.audio, noise=None), sound, get_task(config.task).label_kind)
+    model = create_model(config.model.name, **model_overrides(config.model, num_classes=classes, in_channels=channels))
+    source = SimpleNamespace(classes=tuple(map(str, range(classes))), labels=np.zeros(0, np.int32), num_examples=0)
+    task = get_task(config.task).for_data(source, TaskOptions())
+    shape = (2, *sound.spatial_shape(sound.fixed_length or 2 * sound.sample_rate), channels)
+    numbers = jax.ShapeDtypeStruct((2,), np.int32)
+    batch = {"image": jax.ShapeDtypeStruct(shape, np.float32), "label": numbers, "mask": numbers, "index": numbers}
+    if config.task == "transcription":
+        labels = jax.ShapeDtypeStruct((2, 5), np.int32)
+        batch |= {"label": labels, "label_lengths": numbers, "lengths": numbers}
+
+    def loss(batch):
+        outputs, _ = model.init_with_output(jax.random.key(0), batch["image"], train=False)
+        return task.objective(outputs, batch, None)[0]["loss"].total
+
+    assert jax.eval_shape(loss, batch).shape == ()
+
+
 @pytest.mark.parametrize("file", TEXT_FILES, ids=lambda file: file.stem)
 def test_text_config_builds_and_its_objective_traces(file):
     config, _ = check_file(file)
@@ -136,7 +168,7 @@ def test_text_config_builds_and_its_objective_traces(file):
 
 @pytest.mark.parametrize(
     "file",
-    [file for file in FILES if file not in (*DENSE_FILES, *SERIES_FILES, *TEXT_FILES)],
+    [file for file in FILES if file not in (*DENSE_FILES, *SERIES_FILES, *TEXT_FILES, *SOUND_FILES)],
     ids=lambda file: file.stem,
 )
 def test_config_builds_and_its_step_traces(file):

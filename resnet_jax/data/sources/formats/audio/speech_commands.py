@@ -24,13 +24,13 @@ def is_there(path: Path) -> bool:
 
 
 def open_lists(path: Path, *, skip_missing: bool = False) -> StoredDataset:
-    """The class folders of `path`; files in neither list are for training.
+    """The class folders of `path`, but those whose names begin with _; files in neither list are for training.
 
     Raises:
       ValueError: a list that is no text, or names a file twice, one of the other list, or (without `skip_missing`) one
         that is not there.
     """
-    every = [one for one in class_folders.list_classes(path, path, SOUND_FILES) if one.folder != NOISE]
+    every = [one for one in class_folders.list_classes(path, path, SOUND_FILES) if not one.folder.startswith("_")]
     classes = class_folders.check_classes(path, every, SOUND_FILES, every=True)
     whole = class_folders.file_source(path, path, every, classes, SOUND_FILES)
     places = {file.relative_to(path).as_posix(): place for place, file in enumerate(whole.paths)}
