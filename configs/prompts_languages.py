@@ -1,22 +1,38 @@
 """The language of spoken telephone prompts, of speakers that were heard in training and of others.
 
-python examples/voice_prompts.py packages prompts      (see there)
-python train.py --config configs/prompts_languages.py
-resnet-jax eval runs/prompts_languages --split test_unseen
+    python examples/voice_prompts.py packages prompts      (see there)
+    python train.py --config configs/prompts_languages.py
+    resnet-jax eval runs/prompts_languages --data.test-split test_unseen
+
+Five languages with one speaker each, so a net may learn the voice instead of the language: "test_seen" has other
+prompts of these speakers, "test_unseen" those of second speakers of Spanish, French and Italian. Two seconds of each
+prompt, with each band normalised, and two masks of bands and of frames.
+
+Device: a part of one CPU core, six minutes (jax 0.10.1, 2026-11-26). After 15 epochs instead of 30, seed 0: 78.7 %
+top-1 of 409 prompts of the same speakers, 35.7 % of 966 of other speakers, where one of five is right by chance.
 """
 
 from resnet_jax.config import AudioConfig, Config, DataConfig, ModelConfig, OptimConfig, TrainConfig
 
 config = Config(
     workdir="runs/prompts_languages",
-    model=ModelConfig(name="res8"),
+    model=ModelConfig(name="res8_narrow"),
     data=DataConfig(
         path="prompts/languages",
         labels="metadata.csv",
         test_split="test_seen",
         batch_size=64,
-        audio=AudioConfig(sample_rate=8000, seconds=2.0, bands=40, normalise="each"),
+        audio=AudioConfig(
+            sample_rate=8000,
+            seconds=2.0,
+            window=0.032,
+            hop=0.016,
+            bands=40,
+            normalise="each",
+            mask_bands=(2, 8),
+            mask_frames=(2, 16),
+        ),
     ),
-    optim=OptimConfig(optimizer="adamw", peak_lr=4e-3, weight_decay=1e-3, warmup_epochs=1.0),
-    train=TrainConfig(epochs=20.0, eval_every_epochs=5.0),
+    optim=OptimConfig(optimizer="adamw", peak_lr=5e-3, weight_decay=1e-3, warmup_epochs=1.0),
+    train=TrainConfig(epochs=30.0, eval_every_epochs=10.0),
 )
