@@ -123,8 +123,11 @@ class AttentiveStatisticsHead(BaseStatisticsHead):
         mean, square = (frames * weights).sum(1), (frames * frames * weights).sum(1)
         var = square - mean * mean
         deviation = jnp.sqrt(jnp.where(var < self.var_floor, self.var_floor, var))  # a maximum might lose NaN
-        statistics = vectors.norm(name="norm")(jnp.concatenate([mean, deviation], axis=-1))
-        embedding = vectors.norm(name="embed_norm")(vectors.dense(self.embedding, name="embed")(statistics))
+        # Rows of length 0 fill up a batch.
+        rows = None if context.masks is None else context.masks.mask.any(1)
+        statistics = vectors.norm(name="norm", weights=rows)(jnp.concatenate([mean, deviation], axis=-1))
+        embedding = vectors.dense(self.embedding, name="embed")(statistics)
+        embedding = vectors.norm(name="embed_norm", weights=rows)(embedding)
         if not self.num_classes:
             return embedding, embedding[:, :0]
         cosine = Cosine(self.num_classes, embedding.dtype, self.context.param_dtype, name="dense")
