@@ -17,7 +17,7 @@ import numpy as np
 import optax
 
 from resnet_jax.metrics.transcripts import TranscriptErrors
-from resnet_jax.metrics.typed import Metric, Sum
+from resnet_jax.metrics.typed import Metric
 from resnet_jax.ops.canvas import before
 from resnet_jax.ops.ctc import Decoded, beam_decode, greedy_decode
 from resnet_jax.tasks.base import BaseTask
@@ -32,7 +32,8 @@ class Transcription(BaseTask):
     """What is spoken: labels int [N, T] of characters, 0 behind the `label_lengths` of each.
 
     The loss is the mean over examples of -log p(transcript). Transcripts that do not fit into their frames have no
-    probability: they do not count in it, and "too_long" is their number. Error rates have all of them.
+    probability and do not count in it: training names them before it starts, and tests report their number, "too_long".
+    Error rates have all of them.
     """
 
     tokens: tuple[str, ...] = ()  # the blank, then characters
@@ -69,9 +70,8 @@ class Transcription(BaseTask):
         losses, fits = transcript_losses(outputs.logits, batch)
         mask = batch["mask"].astype(losses.dtype)
         total = jnp.where(mask * fits > 0, losses * mask, 0).sum()
-        too_long = (mask * (1 - fits.astype(losses.dtype))).sum()
         # Without a transcript that fits, the loss is 0 and not 0 / 0.
-        return {"loss": Term(total, (mask * fits).sum(), 1.0)}, {"too_long": Sum(too_long)}
+        return {"loss": Term(total, (mask * fits).sum(), 1.0)}, {}
 
     def predictions(self, outputs: Any) -> dict[str, Array]:
         """As `predict_batch`, for examples that all have as many frames as the logits."""
