@@ -17,12 +17,12 @@ from resnet_jax.cli.shared import load_base
 from resnet_jax.errors import did_you_mean
 
 COMMANDS = {  # with a line of help each; the file of that name has `Request`, a dataclass, and `run`
-    "train": "train a net: on handwritten digits, or on your images",
+    "train": "train a net: on handwritten digits, or on your own data",
     "eval": "evaluate runs or weights: the metrics of their task",
     "predict": "predictions of a run or of weights, such as classes",
     "features": "write feature maps of images to a file",
     "convert": "write weights for timm, torchvision or NumPy",
-    "data": "look at a dataset before training: splits, classes, images",
+    "data": "look at a dataset before training: splits, classes, examples",
     "plot": "draw the loss and first metric of runs",
     "models": "list the nets, with parameters and multiply-adds",
     "weights": "list published weights, with classes, input size and licence",

@@ -24,6 +24,7 @@ from resnet_jax.errors import (
     Preempted,
     SaveFailed,
     SetupError,
+    UnreadableAudio,
     UnreadableImage,
 )
 from resnet_jax.runs.loop.memory import is_out_of_memory, out_of_memory
@@ -44,10 +45,11 @@ def run(name: str, request: Any) -> None:
             if getattr(module, "NEEDS_DEVICES", False):
                 _check_devices()  # first, so that nothing else is blamed for their absence
             module.run(request)
-    except UnreadableImage as error:
+    except (UnreadableImage, UnreadableAudio) as error:
         has_data = any(field.name == "data" for field in dataclasses.fields(module.Request))
-        skip = ", or skip such images: --data.unreadable skip" if has_data else ""
-        raise UnreadableImage(f"{error}; repair it{skip}") from error
+        many = "images" if isinstance(error, UnreadableImage) else "sounds"
+        skip = f", or skip such {many}: --data.unreadable skip" if has_data else ""
+        raise type(error)(f"{error}; repair it{skip}") from error
     except (DataError, BrokenPipeError):
         raise
     except (jax.errors.JaxRuntimeError, MemoryError) as error:

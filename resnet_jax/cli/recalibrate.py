@@ -29,9 +29,12 @@ class Request:
 
 def run(request: Request) -> None:
     from resnet_jax.files import to_json
+    from resnet_jax.runs.files.config_file import read_config
     from resnet_jax.runs.loop.compilation import cache_compilations
+    from resnet_jax.runs.planning.sequence_data import data_kind
     from resnet_jax.runs.saved.recalibrate import recalibrate
     from resnet_jax.text import decimals
+    from resnet_jax.types import NOUNS
 
     check_data_exists(request.run)
     cache_compilations()
@@ -41,12 +44,13 @@ def run(request: Request) -> None:
         print(to_json({"run": request.run, "out": out, "ema": request.ema, **record}))
         return
     weights = ", averaged weights" if request.ema else ""
-    images = f"over {record['images']:,} of {record['training_images']:,} training images, in full batches"
-    print(f"{request.run}, step {record['step']}{weights}, {images}, now in {out}")
+    many = NOUNS[data_kind(read_config(request.run))][1]
+    examples = f"over {record['images']:,} of {record['training_images']:,} training {many}, in full batches"
+    print(f"{request.run}, step {record['step']}{weights}, {examples}, now in {out}")
     titles = metric_titles(request.run)
     for when in ("before", "after"):
         results = dict(record[when])
-        images = results.pop("images")
+        count = results.pop("images")
         whole = {name: value for name, value in results.items() if "/" not in name}
         numbers = ", ".join(f"{titles.get(name, name)} {decimals(value)}" for name, value in whole.items())
-        print(f"{when}: test {numbers} ({images} images)")
+        print(f"{when}: test {numbers} ({count} {many})")

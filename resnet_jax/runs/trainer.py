@@ -226,7 +226,7 @@ def _open(config: Config, task: Task | None, signals: Signals, stack: ExitStack)
         check_installed("grain")
     parallel = Parallel(config.train.parallel)
     check_split(config, len(parallel.devices), parallel.share[1])
-    check_values_per_channel(config, plan.model, plan.train.image_shape, len(parallel.devices))
+    check_values_per_channel(config, plan.model, plan.train.image_shape, len(parallel.devices), plan.nouns[0])
     if config.train.deterministic:
         check_deterministic(parallel.devices[0].platform, os.environ.get("XLA_FLAGS", ""))
     if processes.is_first():

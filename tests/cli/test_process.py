@@ -17,7 +17,7 @@ from dense_sets import write_coco, write_pictures
 from resnet_jax.cli import process
 from resnet_jax.cli.commands import command
 from resnet_jax.config import Config, check_config
-from resnet_jax.errors import OutOfMemory, UnreadableImage
+from resnet_jax.errors import OutOfMemory, UnreadableAudio, UnreadableImage
 
 
 @pytest.mark.slow
@@ -162,10 +162,12 @@ def test_advice_names_options_that_the_command_has(name, monkeypatch):
             raise error
 
         monkeypatch.setattr(command(name), "run", stop)
-        return pytest.raises((OutOfMemory, UnreadableImage), match="repair it|out of memory")
+        return pytest.raises(
+            OutOfMemory if isinstance(error, MemoryError) else type(error), match="repair it|out of memory"
+        )
 
     has_data = any(field.name == "data" for field in fields(command(name).Request))
-    for error in (MemoryError(), UnreadableImage("a.png: no image")):
+    for error in (MemoryError(), UnreadableImage("a.png: no image"), UnreadableAudio("a.wav: no sound")):
         with fails(error) as caught:
             process.run(name, None)
         assert ("--data." in str(caught.value)) == has_data

@@ -31,7 +31,7 @@ from resnet_jax.training.freeze import keep_statistics
 from resnet_jax.training.objective import Objective
 from resnet_jax.training.optim import PathPredicate
 from resnet_jax.training.sown import SOWN, sown_metrics
-from resnet_jax.types import NOUNS, Array, Variables
+from resnet_jax.types import NOUNS, Array, DataKind, Variables
 
 PACKAGES = {"/usr/share/datasets/fashion-mnist": "dataset-fashion-mnist"}  # of Debian, by the directory they fill
 # Without the second flag XLA times several kernels and takes the fastest, which differs between processes: on an H200
@@ -79,9 +79,9 @@ def check_net_of_task(config: Config) -> None:
     raise ValueError(f"--model.name {name} is not for --task {task}; expected {nets}, on a backbone, {option}")
 
 
-def check_data_path(path: str | None) -> None:
+def check_data_path(path: str | None, kind: DataKind = "images") -> None:
     if path is not None and not (location := expanded(path)).exists():
-        expected = "the folder of the images, or a file of images"
+        expected = f"the folder of the {NOUNS[kind][1]}, or a file of {NOUNS[kind][1]}"
         package = PACKAGES.get(str(location))
         hint = f"; Debian and Ubuntu have it in the package {package}" if package else ""
         raise FileNotFoundError(f"no file or folder {str(location)!r}; expected --data.path PATH, {expected}{hint}")
@@ -263,7 +263,8 @@ def check_split(config: Config, devices: int, processes: int = 1) -> None:
             problem = f"expected {option} to be a multiple of {parts}{unit}, got {size}"
             raise ValueError(f"{problem}; did you mean {multiples}?")
     if (config.data.mixup or config.data.cutmix or config.data.audio.mixup) and config.data.batch_size // devices % 2:
-        problem = "mixup and CutMix pair images: expected an even number on each device"
+        what = "data.audio.mixup pairs sounds" if config.data.audio.mixup else "mixup and CutMix pair images"
+        problem = f"{what}: expected an even number on each device"
         raise ValueError(f"{problem}, got --data.batch-size {config.data.batch_size} on {devices} devices")
     group = config.model.bn_group_size
     if group is not None and devices % group:
@@ -275,8 +276,13 @@ def _in_backbone(is_frozen: PathPredicate | None, path: str) -> bool:
     return is_frozen is not None and is_frozen(f"backbone/{path}")
 
 
-def check_values_per_channel(config: Config, model: nn.Module, image_shape: tuple[int, ...], devices: int) -> None:
-    """That no norm computes statistics of one value per channel, as when a device gets one image at a time."""
+def check_values_per_channel(
+    config: Config, model: nn.Module, image_shape: tuple[int, ...], devices: int, noun: str = "image"
+) -> None:
+    """That no norm computes statistics of one value per channel, as when a device gets one image at a time.
+
+    `noun` is what the message calls an example.
+    """
     if config.data.batch_size > devices * config.optim.accumulate or (config.model.bn_axis and devices > 1):
         return
     model = model.clone(bn_axis=None, bn_group_size=None, drop_rate=0.0, drop_path=0.0)
@@ -295,5 +301,5 @@ def check_values_per_channel(config: Config, model: nn.Module, image_shape: tupl
     except ValueError as error:
         reason = str(error).partition("\n")[0]
         raise ValueError(
-            f"--data.batch-size {config.data.batch_size} is one image at a time on each device: {reason}"
+            f"--data.batch-size {config.data.batch_size} is one {noun} at a time on each device: {reason}"
         ) from None

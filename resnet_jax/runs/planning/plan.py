@@ -175,7 +175,7 @@ def _check_without_data(config: Config, task: Task | None) -> None:
     """Checks all that needs no data, because opening the data may take long."""
     check_config(config)
     check_moments(config.data)
-    data_kind(config)
+    kind = data_kind(config)
     if task is not None:
         check_definition(task)
     if task is None or type(task) is type(TASKS.get(config.task)):
@@ -191,7 +191,7 @@ def _check_without_data(config: Config, task: Task | None) -> None:
         is_typed_there = option.isidentifier() and option not in asdict(config.model)
         raise ValueError(f"--model.options {error}" if is_typed_there else str(error)) from None
     check_model_options(config, model)
-    check_data_path(config.data.path)
+    check_data_path(config.data.path, kind)
 
 
 def make_task(config: Config, train: Loader, task: Task | None = None) -> Task:
