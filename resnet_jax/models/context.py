@@ -80,7 +80,7 @@ class BlockContext(OldContextNames):
     param_dtype: Dtype = jnp.float32
     drop_path: Activation | None = None  # stochastic depth on F(x), with this block's rate and key; None: not in use
     dropout: Activation = lambda x: x  # before the classifier
-    layer_dropout: LayerDropout = lambda x, layer: x  # before a layer of the block, which has its number
+    layer_dropout: LayerDropout = lambda x, layer: x  # before or behind a layer of the block, which has its number
     zero_init: bool = True  # zero initialisation of a branch's last norm scale, or of its last convolution's kernel
     dilation: int = 1
     take_strides: bool = True

@@ -40,6 +40,7 @@ class ModuleName(NamedTuple):
     theirs: str  # "layer{s}.{i}.conv{k}"
     ours: str  # "stage{s}_block{i}/branch/conv{k}"
     is_conv1x1: bool = False  # their module is a 1x1 convolution, ours a dense layer
+    is_weight_normed: bool = False  # a 1-D convolution with the kernel g v / |v|, ours a `WeightNormConv`
 
 
 # Names of the arrays of one module, by ours; "shift" is the bias of a norm.
@@ -52,6 +53,7 @@ PYTORCH = {
     "var": ".running_var",
     "pos_embed": "",  # its row has the whole name
 }
+WEIGHT_NORM = {"kernel": ".weight_v", "scale": ".weight_g", "bias": ".bias"}  # PyTorch's g is [Co, 1, 1]
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,8 @@ class NameTable:
     classifiers: tuple[str, ...] = ("head/dense",)  # our modules that have numbers for each class
     # Names in files of older versions and what they are today, as regular expressions for a whole name and its value.
     renames: tuple[tuple[str, str], ...] = ()
+    # Arrays that the library stores twice: a name, as a regular expression, and the name of the copy.
+    copies: tuple[tuple[str, str], ...] = ()
     note: str = ""  # a sentence for everybody who reads this library's files
 
 

@@ -38,6 +38,8 @@ def to_variables(
             continue
         keys = [names.entry(path)[0], *filter(None, [names.conv_bias(path)])]
         stored = {key: unused.pop(key) for key in keys if key in unused}
+        for key in filter(None, map(names.copy, keys)):
+            unused.pop(key, None)
         missing += [key for key in keys if key not in stored]
         not_float += [f"{key} ({x.dtype})" for key, x in stored.items() if not _is_floating(x.dtype)]
         converted = {key: _to_ours(_zeros(x.shape), struct.shape, path, names).shape for key, x in stored.items()}
@@ -73,7 +75,10 @@ def to_state(variables: Variables, names: Names) -> dict[str, np.ndarray]:
     for path, value in flatten_dict(variables).items():
         if not names.is_stored(path):
             continue
-        state[names.entry(path)[0]] = _to_theirs(np.asarray(value), path, names)
+        key = names.entry(path)[0]
+        state[key] = _to_theirs(np.asarray(value), path, names)
+        if copy := names.copy(key):
+            state[copy] = state[key]
         if bias := names.conv_bias(path):
             state[bias] = np.zeros(value.shape, value.dtype)
     return state
@@ -86,6 +91,8 @@ def float32_shapes(model: nn.Module) -> Shapes:
 
 def _to_ours(x: np.ndarray, shape: tuple[int, ...], path: Path, names: Names) -> np.ndarray:
     """[Co, Ci, ...] -> [..., Ci, Co] for kernels; another rank than theirs is returned as it is, and reported."""
+    if x.ndim == 3 and x.size == len(x) and names.is_weight_norm(path):
+        return x[:, 0, 0]
     if path[-1] != "kernel":
         return x
     is_conv1x1, is_ours = names.entry(path)[1], names.axes == "HWIO"
@@ -102,6 +109,8 @@ def _to_ours(x: np.ndarray, shape: tuple[int, ...], path: Path, names: Names) ->
 
 def _to_theirs(x: np.ndarray, path: Path, names: Names) -> np.ndarray:
     """[..., Ci, Co] -> [Co, Ci, ...] for kernels."""
+    if names.is_weight_norm(path):
+        return x[:, None, None]
     if path[-1] != "kernel":
         return x
     x, is_ours = _as_rgb(x, path, names), names.axes == "HWIO"

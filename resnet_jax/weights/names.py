@@ -10,7 +10,7 @@ from typing import TypeVar
 import flax.linen as nn
 
 from resnet_jax.models import MODELS, ModelSpec
-from resnet_jax.models.spec import ModuleName, NameTable
+from resnet_jax.models.spec import WEIGHT_NORM, ModuleName, NameTable
 
 T = TypeVar("T")
 Path = tuple[str, ...]  # ("params", "stem", "conv", "kernel")
@@ -50,9 +50,10 @@ class Names:
         module = "/".join(parents)
         key = "shift" if leaf == "bias" and "norm" in parents[-1] else leaf
         for row, pattern in _compiled(self.table.modules):
-            if (match := pattern.fullmatch(module)) and key in self.table.leaves:
+            leaves = WEIGHT_NORM if row.is_weight_normed else self.table.leaves
+            if (match := pattern.fullmatch(module)) and key in leaves:
                 numbers = self._numbers({name: int(number) for name, number in match.groupdict().items()})
-                return f"{row.theirs.format(**numbers)}{self.table.leaves[key]}", row.is_conv1x1 and leaf == "kernel"
+                return f"{row.theirs.format(**numbers)}{leaves[key]}", row.is_conv1x1 and leaf == "kernel"
         raise ValueError(f"{self.layout} has no name for {module}")
 
     def _numbers(self, numbers: dict[str, int]) -> dict[str, int]:
@@ -67,6 +68,15 @@ class Names:
             if stage < len(self._blocks_before):
                 numbers["n"] = self._blocks_before[stage] + numbers["i"]
         return numbers
+
+    def is_weight_norm(self, path: Path) -> bool:
+        """Whether the array at `path` is g of PyTorch's weight norm, which has an axis for each one of the kernel."""
+        return path[-1] == "scale" and self.entry(path)[0].endswith(WEIGHT_NORM["scale"])
+
+    def copy(self, name: str) -> str | None:
+        """The other name by which the library stores the array `name`; None: there is none."""
+        patterns = ((re.compile(pattern), copy) for pattern, copy in self.table.copies)
+        return next((match.expand(copy) for pattern, copy in patterns if (match := pattern.fullmatch(name))), None)
 
     def is_stored(self, path: Path) -> bool:
         """Whether the library's files have the array at `path` of our variables."""

@@ -149,7 +149,7 @@ class BiasedProject(BaseShortcut):
 class DilatedConvs(nn.Module):
     """Two dilated convolutions and activations: with `WeightNormConv` the branch of Bai et al. 2018, figure 1b.
 
-    Both have the same dilation.
+    Both have the same dilation. Dropout comes behind each activation.
     """
 
     context: BlockContext
@@ -162,5 +162,5 @@ class DilatedConvs(nn.Module):
     def __call__(self, x: Array) -> Array:
         for k, strides in ((1, self.strides), (2, 1)):
             conv = self.context.conv(self.features, self.kernel_size, strides, dilation=self.dilation, name=f"conv{k}")
-            x = self.context.act(conv(x))
+            x = self.context.layer_dropout(self.context.act(conv(x)), k)
         return x

@@ -55,6 +55,18 @@ def test_branches_have_the_kernels_of_their_tables():
     assert {path.split("/")[0] for path in params} == {"module0", "module1"}
 
 
+def test_dropout_is_behind_the_activation_of_each_dilated_convolution():
+    calls = []
+
+    def drop(x, layer):
+        calls.append((layer, bool((x >= 0).all())))
+        return 0 * x + layer
+
+    y, _ = DilatedConvs(BlockContext(layer_dropout=drop), 6).init_with_output(jax.random.key(0), X)
+    assert calls == [(1, True), (2, True)]
+    np.testing.assert_array_equal(y, np.full((2, 9, 6), 2.0))
+
+
 def test_an_inception_module_that_cannot_be_built_is_refused():
     with pytest.raises(ValueError, match="^features: expected a multiple of 4, one part for each path, got 30"):
         arrays(InceptionModule(CONTEXT, 30))

@@ -18,10 +18,8 @@ import recipe
 from flax.traverse_util import flatten_dict
 
 from resnet_jax import summary
-from resnet_jax.config import Config, ModelConfig
 from resnet_jax.models import create_model, get_spec, list_models, registered_name, shapes
 from resnet_jax.models.zoo.series import fcn_stages, inception_stages, resnet_stages
-from resnet_jax.runs.planning.plan import make_plan
 
 NAMES = ["inception_time", "tcn", "tsc_fcn", "tsc_resnet", "xresnet1d18", "xresnet1d34", "xresnet1d50", "xresnet1d101"]
 GOLDEN = recipe.GOLDEN / "sequence" / "series.json"  # digests of the paths and shapes of all arrays
@@ -147,6 +145,19 @@ def test_a_tcn_sees_nothing_later(x64):
     assert reach[distance >= 0].mean() > 0.9  # two blocks of two convolutions of 7 see 36 positions back
 
 
+def test_a_tcn_drops_values_in_training_alone(x64):
+    net, variables, x, _ = program("tcn")
+    net = net.clone(layer_drop_rate=0.5)
+
+    @jax.jit
+    def logits(key):
+        return [net.apply(variables, x, train=train, rngs={"dropout": key}).logits for train in (True, False)]
+
+    (a, b), (c, d) = (logits(jax.random.key(seed)) for seed in (0, 1))
+    assert np.abs(a - c).max() > 1e-3
+    np.testing.assert_array_equal(b, d)
+
+
 def test_the_kernels_are_an_argument():
     """tsai has other kernels."""
     for name, stages in (
@@ -157,12 +168,6 @@ def test_the_kernels_are_an_argument():
         params = shapes(create_model(name, stages=stages), (16,)).variables["params"]["stage1_block0"]
         kernel = min(path for path in flatten_dict(params) if path[-2] == "conv1" or path[-2:] == ("conv", "kernel"))
         assert flatten_dict(params)[kernel].shape[0] in (7, 39)
-
-
-def test_a_run_with_a_net_of_series_is_refused():
-    message = r"^--model.name tcn takes series, float \[N, L, C\]; expected a net of images, see resnet-jax models$"
-    with pytest.raises(ValueError, match=message):
-        make_plan(Config(model=ModelConfig(name="tcn")))
 
 
 if __name__ == "__main__":

@@ -11,10 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax.traverse_util import flatten_dict, unflatten_dict
 
 from resnet_jax.models import create_model, get_spec
-from resnet_jax.models.heads import LinearHead
 from resnet_jax.weights.convert import to_state, to_variables
 from resnet_jax.weights.names import Names, depths_of
 
@@ -68,47 +66,8 @@ class Converted:
         return to_state(variables, self.names)
 
 
-class ConvertedTcn:
-    """tsai's arrays of a TCN: v [Co, Ci, k] and g [Co, 1, 1] of each convolution, and its bias."""
-
-    def __init__(self, name):
-        model = create_model(name, in_channels=CHANNELS, num_classes=CLASSES, dtype="float64", param_dtype="float64")
-        self.net = model.clone(head=LinearHead)
-
-    def entry(self, path):
-        *_, module, leaf = path
-        if module == "dense":
-            return f"linear.{'weight' if leaf == 'kernel' else 'bias'}"
-        block = f"tcn.{int(path[1].split('_')[0][5:]) - 1}"
-        if "shortcut" in path:
-            return f"{block}.downsample.{'weight' if leaf == 'kernel' else 'bias'}"
-        return f"{block}.{module}.{ {'kernel': 'weight_v', 'scale': 'weight_g', 'bias': 'bias'}[leaf] }"
-
-    def to_variables(self, state):
-        x = jnp.zeros((1, LENGTH, CHANNELS))
-        paths = flatten_dict(jax.eval_shape(partial(self.net.init, train=False), jax.random.key(0), x))
-        return unflatten_dict(
-            {path: np.transpose(state[self.entry(path)]).reshape(leaf.shape) for path, leaf in paths.items()}
-        )
-
-    def to_state(self, variables):
-        return {
-            self.entry(path): np.transpose(x) if path[-1] != "scale" else np.reshape(x, (-1, 1, 1))
-            for path, x in flatten_dict(variables).items()
-        }
-
-
 def arrays(tensors):
-    """Arrays by name; those of weight norm by the names that PyTorch's older function gives them."""
-    names = {"parametrizations.weight.original0": "weight_g", "parametrizations.weight.original1": "weight_v"}
-
-    def renamed(key):
-        return next((key.replace(new, old) for new, old in names.items() if new in key), key)
-
-    # A module of tsai may hold a layer twice, alone and in a sequence.
-    return {
-        renamed(key): np.asarray(x) for key, x in tensors.items() if ".net." not in key and "num_batches" not in key
-    }
+    return {key: np.asarray(x) for key, x in tensors.items() if "num_batches" not in key}
 
 
 def relative_error(actual, expected):
@@ -117,7 +76,7 @@ def relative_error(actual, expected):
 
 @pytest.mark.parametrize("name", ORACLES)
 def test_tsai(x64, name, torch):
-    theirs, ours = oracle(name, torch), (ConvertedTcn if name == "tcn" else Converted)(name)
+    theirs, ours = oracle(name, torch), Converted(name)
     rng = np.random.default_rng(0)
     x, labels = rng.standard_normal((5, LENGTH, CHANNELS)), rng.integers(0, CLASSES, 5)
     state = {key: value.copy() for key, value in arrays(theirs.state_dict()).items()}
