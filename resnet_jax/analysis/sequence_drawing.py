@@ -177,15 +177,21 @@ def sheet(pictures: Sequence[np.ndarray], captions: Sequence[str], *, columns: i
     return np.asarray(whole)
 
 
-def table(rows: Sequence[tuple[str, str]], *, width: int, first: int, lines: int = 2) -> np.ndarray:
-    """Rows of a short name (`first` pixels wide) and a text of at most `lines` lines each: uint8 [H, width, 3]."""
+def table(rows: Sequence[tuple[str, str]], *, width: int, most: int = 2) -> np.ndarray:
+    """Rows of a short name and a text of at most `most` lines each: uint8 [H, width, 3].
+
+    The first column is as wide as the longest name, and at most a quarter of all; "" everywhere: there is none.
+    """
     points = 14
-    height = round(1.3 * points) * lines + points
+    font, row = ImageFont.load_default(points), round(1.3 * points)
+    longest = max(math.ceil(font.getlength(legible(name))) for name, _ in rows)
+    first = min(longest + 2 * points, width // 4) if longest else 0
     parts = []
     for name, text in rows:
-        right = draw_text(text, (height, width - first), points=points)
+        lines = min(most, len(wrapped(legible(" ".join(text.split())), width - first - points, font)))
+        height = row * lines + points
         left = [draw_text(name, (height, first), points=points)] if first else []
-        parts.append(np.concatenate([*left, right], axis=1))
+        parts.append(np.concatenate([*left, draw_text(text, (height, width - first), points=points)], axis=1))
     return stack(parts, gap=1)
 
 

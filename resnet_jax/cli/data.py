@@ -8,7 +8,8 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
 
 from resnet_jax.cli.arguments import fill
 from resnet_jax.cli.messages import as_typed
@@ -17,8 +18,12 @@ from resnet_jax.config import LARGEST, Config, DataConfig, Place, argument, chec
 from resnet_jax.errors import NeedsImageSize
 from resnet_jax.files import expanded
 
+if TYPE_CHECKING:
+    from resnet_jax.runs.planning.sequence_survey import SequenceSurvey
+    from resnet_jax.runs.planning.survey import Survey
+
 NEEDS_DEVICES = True
-SUFFIXES = (".npz", ".parquet", ".csv", ".tsv", ".jsonl")  # of files of data
+SUFFIXES = (".npz", ".parquet", ".csv", ".tsv", ".jsonl", ".ts", ".txt")  # of files of data
 UNUSED = ("data.name", "data.path", "data.eval_batch_size")
 
 
@@ -26,14 +31,15 @@ UNUSED = ("data.name", "data.path", "data.eval_batch_size")
 class Request:
     """Look at a dataset: splits, images of each class, a sheet of images as training sees them, the speed of reading.
 
-    With --verify every image of every split is read once. Those that cannot be used are listed, and the exit status is
-    then 1.
+    With --data.kind series, audio or text it holds those: their lengths, sample rates or tokens are printed, and the
+    sheet has curves by class, waveforms with spectrograms, or texts. With --verify every image, or other example, of
+    every split is read once. Those that cannot be used are listed, and the exit status is then 1.
     """
 
     name: Annotated[str, "NAME|PATH"] = argument("a TFDS dataset, or a folder or file of your own")
     sheet: Place = option("contact_sheet.png", "file for the picture")
     batches: int = option(20, "number of batches to read for the throughput")
-    verify: bool = option(False, "read every image of every split once, and list those that cannot be used")
+    verify: bool = option(False, "read every example of every split once, and list those that cannot be used")
     json: bool = option(False, "print one JSON object")
     task: Annotated[str, "NAME"] = option(Config.task, "kind of problem")
     data: DataConfig = field(default_factory=DataConfig)
@@ -48,22 +54,27 @@ def make_request(values: dict[str, Any]) -> Request:
 
 
 def run(request: Request) -> None:
+    from resnet_jax.runs.planning.sequence_survey import survey_sequences, verify_sequences
     from resnet_jax.runs.planning.survey import survey, verify
     from resnet_jax.tasks import get_task
+    from resnet_jax.types import NOUNS
 
     if not 1 <= request.batches <= LARGEST:
         raise ValueError(f"--batches: expected at least 1, at most {LARGEST:,}, got {request.batches}")
     path = request.name if _is_path(request.name) else None
     config = replace(request.data, name=request.name, path=path)
     check_data(config)
-    label_kind = get_task(request.task).label_kind
-    verified = verify(config, label_kind=label_kind, progress=_progress()) if request.verify else None
+    label_kind, kind = get_task(request.task).label_kind, config.kind or "images"
+    inspect = survey if kind == "images" else partial(survey_sequences, kind=kind)
+    read_all = verify if kind == "images" else partial(verify_sequences, kind=kind)
+    progress = _progress(NOUNS[kind][1])
+    verified = read_all(config, label_kind=label_kind, progress=progress) if request.verify else None
     broken = verified.broken if verified else []
     record: dict[str, Any] = {"broken": broken}
     lines: list[str] = []
     if not broken or config.unreadable == "skip":  # otherwise the survey would stop at the first of them
         try:
-            result = survey(
+            result: Survey | SequenceSurvey = inspect(
                 config, sheet=request.sheet, batches=request.batches, label_kind=label_kind, verified=verified
             )
             record, lines = result.record(), result.lines(shutil.get_terminal_size((120, 24)).columns)
@@ -81,8 +92,10 @@ def run(request: Request) -> None:
         raise SystemExit(1)
 
 
-def _progress() -> Callable[[int, int], None]:
-    """A function that prints how many images of how many are read: over one line of a terminal, rarely in a log."""
+def _progress(nouns: str) -> Callable[[int, int], None]:
+    """A function that prints how many images, or others, of how many are read: over one line of a terminal, rarely in a
+    log.
+    """
     is_terminal = sys.stderr.isatty()
     started = printed = time.monotonic()
 
@@ -93,7 +106,7 @@ def _progress() -> Callable[[int, int], None]:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
         elif now - printed > (0.2 if is_terminal else 30):
             printed = now
-            line = f"{done:,} of {total:,} images read, {done / (now - started):,.0f} a second"
+            line = f"{done:,} of {total:,} {nouns} read, {done / (now - started):,.0f} a second"
             end = "" if is_terminal else "\n"
             print(f"\r{line}\x1b[K" if is_terminal else line, end=end, file=sys.stderr, flush=True)
 

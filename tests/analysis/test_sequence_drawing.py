@@ -83,7 +83,11 @@ def test_a_sheet_has_rows_of_frames_with_captions_and_a_heading():
     for level in (10, 90, 170):
         assert ((whole == level).all(-1).sum()) >= 1500
     assert is_ink(whole[:30]).any() and (sheet(pictures[:1], [""], columns=4)[0] == GROUND).all()
-    rows = table([("spam", "free money"), ("ham", "see you " * 99)], width=300, first=80)
-    assert rows.shape[1] == 300 and is_ink(rows[:, :80]).any() and len(rows) == 2 * 50 + 1
-    assert len(table([("", "text")], width=300, first=0)) == 50
     assert len(stack(pictures)) == 96
+
+
+def test_a_table_has_names_beside_texts_of_one_or_two_lines():
+    rows = table([("spam", "free money"), ("ham", "see you " * 99)], width=300)
+    assert rows.shape[1] == 300 and len(rows) == 32 + 1 + 50
+    assert is_ink(rows[:32, :60]).any() and is_ink(rows[:32, 60:]).any() and is_ink(rows[60:, 60:]).any()
+    assert is_ink(table([("", "text")], width=300)[:, :20]).any()  # no first column

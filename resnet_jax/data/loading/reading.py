@@ -1,8 +1,9 @@
-"""Every image read once; and the images of each class."""
+"""Every image, series, sound or text read once; and the images of each class."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -59,5 +60,23 @@ def read_all(examples: DataSource, *, threads: int | None = None) -> Iterator[tu
             return label, str(error)
         problem = out_of_range(label, len(examples.classes)) if isinstance(stored_label, int) else ""
         return label, f"{examples.name(index)}: {problem}" if problem else None
+
+    return in_threads(read, len(examples), threads=threads)
+
+
+def read_sequences(
+    examples: DataSource, read_item: Callable[[Any, str], Any], *, threads: int | None = None
+) -> Iterator[tuple[int, str | None]]:
+    """The same for series, sounds and texts, which `read_item(item, name)` reads."""
+
+    def read(index: int) -> tuple[int, str | None]:
+        label = -1
+        try:
+            item, stored_label = examples[index]
+            label = stored_label if isinstance(stored_label, int) else -1
+            read_item(item, examples.name(index))
+        except DataError as error:
+            return label, str(error)
+        return label, None
 
     return in_threads(read, len(examples), threads=threads)

@@ -37,6 +37,7 @@ from resnet_jax.runs.planning.checks import eval_batch_size, length_option
 from resnet_jax.runs.planning.data_changes import shared_note
 from resnet_jax.runs.planning.messages import headline, less_memory
 from resnet_jax.runs.planning.metadata import checkpoint_metadata
+from resnet_jax.runs.planning.sequence_pictures import seen_batch
 from resnet_jax.runs.starting.build import Trainer
 from resnet_jax.runs.starting.opening import restore_state, resume_notes
 from resnet_jax.runs.starting.warm_start import WarmStart
@@ -212,8 +213,7 @@ class TrainingLoop:
     def _batches(self) -> Iterator[Batch]:
         """Batches on the devices for all remaining steps."""
         host = self._trainer.batches(self._start)
-        is_shown = self._reporter.shows_images and not isinstance(self._plan.train, SequenceLoader)
-        if is_shown and self._start < self._plan.steps:
+        if self._reporter.shows_images and self._start < self._plan.steps:
             first = next(host)
             with jax.transfer_guard("allow"):
                 key = step_keys(jax.device_get(self._state.key), self._start)[0]
@@ -225,8 +225,10 @@ class TrainingLoop:
             yield self._recorder.wait_for(batches)
 
     def _shown(self, batch: Batch, key: Array) -> np.ndarray:
-        """A picture of a batch's images as the net sees them, with their boxes, masks or label maps."""
+        """A picture of a batch's examples as the net sees them, with their labels, boxes, masks or label maps."""
         augment, preprocess, train = self._trainer.augment, self._plan.preprocess, self._plan.train
+        if isinstance(train, SequenceLoader):
+            return seen_batch(batch, augment, key, preprocess, train.classes, self._plan.task.label_kind)
         if isinstance(train, DenseLoader):
             return dense_sheet(batch, augment, key, preprocess, train.classes)
         return as_seen(batch, augment, key, preprocess)

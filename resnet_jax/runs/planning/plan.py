@@ -119,7 +119,8 @@ def make_plan(config: Config, record: ImageRecord | None = None, task: Task | No
     if (kind := data_kind(config)) == "images":
         dataset, splits, train, test = open_data(config.data, record, label_kind)
     else:
-        dataset, splits, train, test = open_sequence_data(config, kind, record, label_kind)
+        takes = get_spec(config.model.name).input_kind
+        dataset, splits, train, test = open_sequence_data(config.data, kind, takes, record, label_kind)
     check_batch_and_shape(config, f"{dataset.name} ({splits[0]})", train, test)
     check_objects(f"{dataset.name} ({splits[0]})", train)
     fitted = make_task(config, train, task)

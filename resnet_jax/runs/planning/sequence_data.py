@@ -112,18 +112,21 @@ def open_sequence_dataset(
 
 
 def open_sequence_data(
-    config: Config, kind: DataKind, record: ImageRecord | None = None, label_kind: LabelKind = "class"
+    chosen: DataConfig,
+    kind: DataKind,
+    input_kind: InputKind,
+    record: ImageRecord | None = None,
+    label_kind: LabelKind = "class",
 ) -> tuple[Dataset, tuple[str, str], SequenceLoader, SequenceLoader]:
-    """The dataset, the names of its training and test split, and these two splits as loaders.
+    """The dataset, the names of its training and test split, and these two splits as loaders for a net of `input_kind`.
 
     Raises:
       ValueError, OSError: something is missing or cannot be read.
     """
-    check_data(config.data)
-    chosen = config.data
+    check_data(chosen)
     check_options_of_texts(chosen, kind, label_kind)
     if kind == "audio":
-        plain = audio_preprocess(chosen.audio, get_spec(config.model.name).input_kind)
+        plain = audio_preprocess(chosen.audio, input_kind)
         check_sound_augmentation(chosen.audio, plain, label_kind)
     dataset = open_sequence_dataset(chosen, kind, record, label_kind)
     splits = data.default_splits(dataset, chosen.train_split, chosen.test_split, chosen.holdout)
@@ -136,7 +139,7 @@ def open_sequence_data(
     examples = data.open_examples(
         dataset, splits[0], chosen.class_names, chosen.classes, chosen.per_class, skip_unreadable=skips
     )
-    preprocess = fitted_preprocess(chosen, get_spec(config.model.name).input_kind, kind, examples, label_kind)
+    preprocess = fitted_preprocess(chosen, input_kind, kind, examples, label_kind)
     train = open_sequence_split(chosen, dataset, splits[0], preprocess, training=True)
     if label_kind == "class" and len(train.classes) < 2:
         which = "data.classes" if chosen.classes is not None else dataset.name

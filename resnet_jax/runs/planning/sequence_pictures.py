@@ -132,9 +132,9 @@ def draw_sheet(loader: SequenceLoader, label_kind: LabelKind) -> np.ndarray:
     if isinstance(how := loader.preprocess, TextPreprocess):
         rows = ((index, loader.example(index)) for index in chosen)
         texts = [(_caption(loader, i, label_kind), readable(how, ids[:1000])) for i, ids in rows if ids is not None]
-        return table(texts[:ROWS], width=960, first=0 if label_kind == "next-token" else 220)
+        return table(texts[:ROWS], width=960)
     drawn = [(index, picture) for index in chosen[:SHOWN] if (picture := pictures(index)) is not None]
-    captions = [f"{_caption(loader, index, label_kind)}, {_length(loader, index)}" for index, _ in drawn]
+    captions = [f"{_length(loader, index)}: {_caption(loader, index, label_kind)}" for index, _ in drawn]
     return sheet([picture for _, picture in drawn], captions, columns=COLUMNS[kind])
 
 

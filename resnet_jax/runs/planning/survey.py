@@ -37,13 +37,14 @@ class Verified:
     labels: dict[str, np.ndarray]  # by split, of those that can be opened: int [n], -1 for an unreadable image
     copies: list[str] = field(default_factory=list)  # images whose contents are in several classes, a line each
     is_dense: bool = False  # labels are boxes or masks, and annotations count as broken too
+    nouns: str = "images"  # what lines call the examples
 
     def lines(self) -> list[str]:
         lines = self.copies[:SHOWN]
         if len(self.copies) > SHOWN:
             lines.append(f"and {len(self.copies) - SHOWN:,} more copies in other classes")
         if not self.broken:
-            return [*lines, f"all {self.images:,} images can be read"]
+            return [*lines, f"all {self.images:,} {self.nouns} can be read"]
         lines += [f"{printable(one['split'])}: {one['reason']}" for one in self.broken]
         count = f"{len(self.broken):,} of {self.images:,} cannot be used"
         option = "--data.invalid skip" if self.is_dense else "--data.unreadable skip"
@@ -72,7 +73,7 @@ def verify(
     problems = dataset.problems if isinstance(dataset, StoredDataset) else ()
     broken = [{"split": "annotations", "reason": problem} for problem in problems]
     labels: dict[str, np.ndarray] = {}
-    copies = _Copies()
+    copies = Copies()
     for split in dataset.splits:
         try:
             examples = dataset.examples(split)
@@ -91,11 +92,12 @@ def verify(
     return Verified(total, broken, labels, copies.lines, is_dense)
 
 
-class _Copies:
-    """Finds images with the same contents in several classes."""
+class Copies:
+    """Finds images, or other examples that are called `noun`, with the same contents in several classes."""
 
-    def __init__(self) -> None:
+    def __init__(self, noun: str = "image") -> None:
         self.lines: list[str] = []
+        self._noun = noun
         self._first: dict[int, tuple[str, str]] = {}  # by fingerprint: class and name of the first image
 
     def add(self, examples: DataSource, labels: Sequence[int]) -> None:
@@ -107,7 +109,7 @@ class _Copies:
             other, first = self._first.setdefault(fingerprint, (class_name, name))
             if class_name != other:
                 images = f"{printable(first)} ({printable(other)}) and {printable(name)} ({printable(class_name)})"
-                self.lines.append(f"{images} are the same image in two classes")
+                self.lines.append(f"{images} are the same {self._noun} in two classes")
 
 
 @dataclass(frozen=True, eq=False)
