@@ -198,6 +198,7 @@ def details_of(loader: SequenceLoader) -> dict[str, Any]:
     index = np.unique(np.linspace(0, len(source) - 1, MEASURED).astype(int)) if len(source) > MEASURED else None
     chosen = range(len(source)) if index is None else index.tolist()
     more: dict[str, Any] = {}
+    lengths: Sequence[float]
     if isinstance(how, AudioPreprocess):
         lengths, rates = _seconds(loader, chosen)
         more = {"sample_rates": {str(rate): count for rate, count in sorted(rates.items())}}
@@ -218,7 +219,8 @@ def _seconds(loader: SequenceLoader, index: Sequence[int]) -> tuple[list[float],
 
     def header(place: int) -> tuple[float, int] | None:
         try:
-            read = read_audio_header(loader.examples[index[place]][0], name=loader.name(index[place]))
+            item: Any = loader.examples[index[place]][0]
+            read = read_audio_header(item, name=loader.name(index[place]))
         except DataError:  # `skipped` has it
             return None
         return read.samples / read.sample_rate, read.sample_rate
