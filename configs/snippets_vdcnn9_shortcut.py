@@ -1,0 +1,19 @@
+"""Sentiment of movie-review snippets with VDCNN-9 with shortcuts: as configs/snippets_vdcnn9.py, beside the plain net.
+
+    python examples/movie_snippets.py snippets
+    python train.py --config configs/snippets_vdcnn9_shortcut.py
+
+Device: one CPU core (AMD EPYC, jax 0.10.1, 2026-11-26) with other work on it: 6 minutes of its time.
+Seed 0: top-1 0.7059, without shortcuts 0.7054: at nine layers they make no difference. Logistic regression on TF-IDF
+has 0.7994.
+"""
+
+from resnet_jax.config import Config, DataConfig, ModelConfig, OptimConfig, TextConfig, TrainConfig
+
+config = Config(
+    workdir="runs/snippets_vdcnn9_shortcut",
+    model=ModelConfig(name="vdcnn9_shortcut"),
+    data=DataConfig(path="snippets", batch_size=64, text=TextConfig(length=192)),
+    optim=OptimConfig(optimizer="adamw", peak_lr=1e-3, warmup_epochs=1.0, weight_decay=0.01),
+    train=TrainConfig(epochs=6.0, eval_every_epochs=6.0),
+)
