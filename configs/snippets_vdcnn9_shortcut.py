@@ -4,8 +4,8 @@
     python train.py --config configs/snippets_vdcnn9_shortcut.py
 
 Device: one CPU core (AMD EPYC, jax 0.10.1, 2026-11-26) with other work on it: 6 minutes of its time.
-Seed 0: top-1 0.7059, without shortcuts 0.7054: at nine layers they make no difference. Logistic regression on TF-IDF
-has 0.7994.
+Seed 0: top-1 0.7059, without shortcuts 0.7054; one run of each, with a standard error of 0.01, shows no difference.
+Logistic regression on TF-IDF has 0.7994.
 """
 
 from resnet_jax.config import Config, DataConfig, ModelConfig, OptimConfig, TextConfig, TrainConfig
