@@ -17,6 +17,7 @@ from resnet_jax.inputs import SeriesPreprocess
 from resnet_jax.models.registry import MODELS
 from resnet_jax.runs import trainer
 from resnet_jax.runs.saved.recalibrate import recalibrate
+from resnet_jax.runs.saved.replay import replay
 from resnet_jax.runs.starting.build import Trainer
 from resnet_jax.runs.trainer import train
 
@@ -151,6 +152,33 @@ def test_weights_that_do_not_fit_are_refused(finished, one_device, tmp_path, cha
     with pytest.raises(SetupError, match=message) as error:
         train(config(tmp_path / "run", other, init__from_=str(folder), train__epochs=0.5, **others))
     assert "\n" not in str(error.value) and not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_series_of_other_classes_get_a_new_head(finished, one_device, tmp_path, capsys):
+    folder, _ = finished
+    other = write_series(tmp_path / "other", {"TRAIN": (9, 6, 8), "TEST": (7, 5)}, classes=("up", "down"))
+    frozen = {"optim__freeze": "^stage1", "model__frozen_norms": ("all",)}
+    train(config(tmp_path / "run", other, init__from_=str(folder), train__epochs=0.5, **frozen))
+    assert "; a new classifier" in capsys.readouterr().out
+    ours, theirs = (open_checkpoint(path).arrays for path in (tmp_path / "run", folder))
+    jax.tree.map(
+        np.testing.assert_array_equal, ours["params"]["stage1_block0"], theirs["lowest"]["params"]["stage1_block0"]
+    )
+    head = [arrays["head"]["dense"]["kernel"] for arrays in (ours["params"], theirs["lowest"]["params"])]
+    assert np.abs(head[0] - head[1]).max() > 0.01
+
+
+@pytest.mark.slow
+def test_steps_of_both_lengths_are_repeated(finished, one_device):
+    """The record of step 9 has the means of steps 7 to 9; the last batch of the epoch may be among them."""
+    folder, _ = finished
+    steps = [replay(folder, step) for step in (7, 8, 9)]
+    counts = [len(step["examples"]) for step in steps]
+    (record,) = [line for line in numbers(folder, "train") if line["step"] == 9]
+    losses = [step["loss"] for step in steps]
+    assert np.average(losses, weights=counts) == pytest.approx(record["loss"], rel=1e-6)
+    assert all(" line " in name for step in steps for name in step["names"])
 
 
 @pytest.mark.slow
