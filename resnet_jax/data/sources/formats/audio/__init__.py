@@ -8,6 +8,7 @@ from pathlib import Path
 from resnet_jax.data.sources.formats.audio import librispeech, speech_commands
 from resnet_jax.data.sources.formats.file_kinds import SOUND_FILES
 from resnet_jax.data.sources.formats.folders import open_folders
+from resnet_jax.data.sources.formats.label_files import DEFAULT_FILES, default_file
 from resnet_jax.data.sources.formats.labels import open_labels
 from resnet_jax.data.sources.formats.options import ReadOptions, label_columns, label_file
 from resnet_jax.data.sources.formats.parquet_sequences import open_parquet_sequences, parquet_files
@@ -82,4 +83,7 @@ def open_audio(
     if label_kind == "transcript" and (transcripts := librispeech.transcript_files(path)):
         options.check_no_columns(path, f"transcripts in {transcripts[0].name}", "; to read one: labels='FILE'")
         return librispeech.open_transcripts(path, transcripts, skip_missing=skip_unreadable)
+    usual = [path / name for name in DEFAULT_FILES if (path / name).is_file()]
+    if label_kind != "class" and (file := default_file(usual)):
+        return open_labels(path, file, options)  # its columns may have other names, which is reported
     return open_folders(path, classes, options)

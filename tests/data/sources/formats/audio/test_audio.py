@@ -95,6 +95,7 @@ def test_transcripts_that_cannot_be_used_are_named(tmp_path):
     assert refused(tmp_path, label_kind="transcript").endswith("line 3: b.wav has no transcript")
     write(tmp_path / "metadata.csv", "file,words\na.wav,no\nb.wav,on\n")
     path = tmp_path / "metadata.csv"
+    assert refused(tmp_path, label_kind="transcript").startswith(f"{path} has the columns file, words, none of them")
     message = "file, words, none of them known for transcripts; name it: label_column='NAME'"
     assert refused(path, label_kind="transcript").endswith(message)
     assert open_audio(path, label_kind="transcript", label_column="words").splits == {"train": 2}
