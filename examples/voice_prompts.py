@@ -11,13 +11,13 @@ same person). The last three have a second speaker of Italian, French and Spanis
 prompts/languages has the sounds and a metadata.csv with the columns file_name, label, speaker and split: "train";
 "test_seen", prompts that are held out of the same speakers, a fifth by a hash of their names, so that a prompt is held
 out in all languages; "test_unseen", all prompts of the second speakers. Two of these are stored as GSM 06.10, so every
-sound is coded so and decoded again: otherwise a net hears the codec and not the speaker. Spelt letters are left out.
+sound is coded so and decoded again: otherwise a net hears the codec and not the speaker. Spelt letters are skipped.
 
 prompts/english has the English sounds as they are, and a metadata.csv with file_name, text and split: a fifth, by a
 hash of the sentence, is "test". Texts have the letters a to z, apostrophes and spaces; numbers are written in words.
-Prompts of more than eight seconds are left out.
+Prompts of more than eight seconds are skipped.
 
-Prompts without words (silence, tones, monkeys) are left out of both, and so are repeated recordings of a speaker.
+Prompts without words (silence, tones, monkeys) are skipped in both, and so are repeated recordings of a speaker.
 """
 
 import argparse
@@ -71,7 +71,7 @@ class Prompt(NamedTuple):
 
 
 def prompts_of(packages: Path, speaker: Speaker, counts: Counter[str]) -> Iterator[Prompt]:
-    """A speaker's prompts with words, each once; `counts` gets how many there are, and why others are left out."""
+    """A speaker's prompts with words, each once; `counts` gets how many there are, and why others are skipped."""
     folder = packages / "usr/share/asterisk/sounds" / speaker.folder
     files = sorted(file for file in folder.rglob("*") if file.suffix in (".wav", ".gsm"))
     if not files:
