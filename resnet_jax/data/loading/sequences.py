@@ -109,6 +109,8 @@ class SequenceLoader:
     def ends(self) -> np.ndarray:
         """The length to which each bucket is padded, in ascending order: int [buckets]."""
         lengths = np.sort(self.lengths)
+        if not lengths[-1]:
+            raise self._nothing_to_read()
         shares = np.arange(1, self.buckets + 1) / self.buckets
         ends = np.unique(lengths[np.ceil(shares * len(lengths)).astype(int) - 1])
         chosen = [int(ends[-1])]
@@ -192,10 +194,13 @@ class SequenceLoader:
                 fitted = self.preprocess.fit(example, _generator(training, place))
                 return self._filled(fitted[: self.lengths[at]], end, at)
         if training is not None and index >= 0:
-            raise DataError(f"none of {self.num_examples} examples could be read; the last: {self._last_reason()}")
+            raise self._nothing_to_read()
         return self._padding(end)
 
     def _filled(self, example: np.ndarray, end: int, index: int) -> dict[str, Any]:
+        if len(example) > end:
+            problem = f"expected a length of at most {end:,}, as when the data was opened, got {len(example):,}"
+            raise DataError(f"{self.name(index)}: {problem}; the file has changed")
         row: dict[str, Any] = {"image": padded([example], end)[0], "lengths": np.int32(len(example))}
         row |= {"mask": np.float32(1), "example": np.int32(index)}
         label = self._label(index)
@@ -229,7 +234,7 @@ class SequenceLoader:
         for index in range(self.num_examples):
             if (example := self.example(index)) is not None:
                 return example
-        raise DataError(f"none of {self.num_examples} examples could be read; the last: {self._last_reason()}")
+        raise self._nothing_to_read()
 
     def example(self, index: int) -> np.ndarray | None:
         """An example as `read` returns it. None: it cannot be read, and is skipped."""
@@ -252,8 +257,9 @@ class SequenceLoader:
             raise error
         self.skipped[self.name(index)] = str(error)
 
-    def _last_reason(self) -> str:
-        return next(reversed(self.skipped.values()), "")
+    def _nothing_to_read(self) -> DataError:
+        last_reason = next(reversed(self.skipped.values()), "")
+        return DataError(f"none of {self.num_examples} examples could be read; the last: {last_reason}")
 
 
 def _generator(training: tuple[int, int] | None, place: int) -> np.random.Generator | None:

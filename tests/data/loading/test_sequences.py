@@ -184,14 +184,32 @@ def test_an_example_that_cannot_be_read_is_replaced_in_training_and_ignored_in_e
         list(loader(preprocess=Broken(2, "none")).eval_batches(4))
 
 
+class Unreadable(SeriesPreprocess):
+    """Its lengths are known without reading."""
+
+    fixed_length = 4
+
+
 def test_a_set_without_readable_examples_is_named():
     one = loader([3, 4], preprocess=SeriesPreprocess(1), skip_unreadable=True)
+    clips = loader([3, 4], preprocess=Unreadable(1), skip_unreadable=True)
     message = r"none of 2 examples could be read; the last: .*expected a series float \[l, 1\], got \[\d, 2\]"
     with pytest.raises(DataError, match=message):
-        batches(one, 1, size=2)
-    with pytest.raises(DataError, match=message):
+        _ = one.image_shape  # before any work
+    for function in (lambda: batches(clips, 1, size=2), lambda: list(clips.eval_batches(2))):
+        with pytest.raises(DataError, match=message):
+            function()
+    assert len(one.skipped) == len(clips.skipped) == 2
+
+
+def test_an_example_that_grows_meanwhile_is_named():
+    one = loader([3, 4], cache=0)
+    _ = one.ends
+    one.examples.images[0] = np.ones((9, 2), np.float32)
+    with pytest.raises(
+        DataError, match="^set.npz, image 0: expected a length of at most [34], as when .* got 9; the fi"
+    ):
         list(one.eval_batches(2))
-    assert len(one.skipped) == 2
 
 
 def test_what_does_not_fit_in_memory_is_read_again():
