@@ -66,7 +66,7 @@ def draw_objects(picture: np.ndarray, objects: Drawn) -> np.ndarray:
         _outline(draw, boxes[i], colour(int(objects.labels[i])), line)
     plates: list[tuple[int, int, int, int]] = []
     for i in range(len(boxes)):  # the first has the best place
-        _plate(draw, boxes[i], legible(objects.names[i]), colour(int(objects.labels[i])), image.size, plates)
+        _plate(draw, boxes[i], _legible(objects.names[i]), colour(int(objects.labels[i])), image.size, plates)
     return np.asarray(image)
 
 
@@ -90,7 +90,7 @@ def draw_label_map(picture: np.ndarray, labels: np.ndarray, classes: Sequence[st
         if not is_background:
             _tint(canvas, labels == k, colour(k), max(1, line // 2))
         share = 100 * count / labels.size
-        entries.append((f"{legible(classes[k])}: {share:.{0 if share >= 1 else 1}f}%", None if is_background else k))
+        entries.append((f"{_legible(classes[k])}: {share:.{0 if share >= 1 else 1}f}%", None if is_background else k))
     return np.concatenate([canvas, _legend(entries, canvas.shape[1], _font_size(canvas))])
 
 
@@ -134,7 +134,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
 
-def legible(name: str) -> str:
+def _legible(name: str) -> str:
     """The name in letters that the font has."""
     return name if is_latin(name) else "".join(x if is_latin(x) else "?" for x in name)
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import math
 import textwrap
+import unicodedata
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
-
-from resnet_jax.analysis.drawing import legible
 
 Size = tuple[int, int]  # height and width, pixels
 Colour = tuple[int, int, int]
@@ -26,6 +26,8 @@ COLOURS: tuple[Colour, ...] = (
 )  # fmt: skip
 LARGER = 3  # times the size in which lines are drawn
 TINT = 0.6  # share of the ground in the colour of a thin line
+MISSING = "\ue000"  # a letter that no font has
+QUOTES = {"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\u2013": "-", "\u2014": "-"}
 CAPTION, GAP = 18, 8  # pixels
 # Dark to light: black, violet, red, orange, yellow.
 HEAT = np.array(
@@ -123,12 +125,12 @@ def draw_spectrogram(values: np.ndarray, size: Size) -> np.ndarray:
 
 
 def draw_text(text: str, size: Size, *, points: int = 14) -> np.ndarray:
-    """A text in lines, shortened at the end to fit: uint8 [H, W, 3]. Letters that Pillow's font lacks are "?"."""
+    """A text in lines, shortened at the end to fit: uint8 [H, W, 3]; see `drawable`."""
     height, width = size
     font = ImageFont.load_default(points)
     row, margin = round(1.3 * points), points // 2
     most = max(1, (height - margin // 2) // row)
-    lines = wrapped(legible(" ".join(text.split())), width - 2 * margin, font)
+    lines = wrapped(drawable(" ".join(text.split())), width - 2 * margin, font)
     if len(lines) > most:
         lines = [*lines[: most - 1], shortened(" ".join(lines[most - 1 : most + 1]), width - 2 * margin, font)]
     picture = Image.new("RGB", (width, height), GROUND)
@@ -136,6 +138,24 @@ def draw_text(text: str, size: Size, *, points: int = 14) -> np.ndarray:
     for place, line in enumerate(lines):
         draw.text((margin, margin // 2 + place * row + row // 2), line, fill=INK, font=font, anchor="lm")
     return np.asarray(picture)
+
+
+def drawable(text: str) -> str:
+    """The text in letters of Pillow's font: others without their accents, as "e" for "é", or "?"."""
+    return "".join(map(_drawable, text))
+
+
+@lru_cache(maxsize=2**12)
+def _drawable(letter: str) -> str:
+    if _has_glyph(letter):
+        return letter
+    plain = QUOTES.get(letter) or unicodedata.normalize("NFKD", letter)[0]
+    return plain if _has_glyph(plain) else "?"
+
+
+def _has_glyph(letter: str) -> bool:
+    font = ImageFont.load_default(16)
+    return letter.isprintable() and bytes(font.getmask(letter)) != bytes(font.getmask(MISSING))
 
 
 def wrapped(text: str, width: int, font: Font) -> list[str]:
@@ -184,11 +204,11 @@ def table(rows: Sequence[tuple[str, str]], *, width: int, most: int = 2) -> np.n
     """
     points = 14
     font, row = ImageFont.load_default(points), round(1.3 * points)
-    longest = max(math.ceil(font.getlength(legible(name))) for name, _ in rows)
+    longest = max(math.ceil(font.getlength(drawable(name))) for name, _ in rows)
     first = min(longest + 2 * points, width // 4) if longest else 0
     parts = []
     for name, text in rows:
-        lines = min(most, len(wrapped(legible(" ".join(text.split())), width - first - points, font)))
+        lines = min(most, len(wrapped(drawable(" ".join(text.split())), width - first - points, font)))
         height = row * lines + points
         left = [draw_text(name, (height, first), points=points)] if first else []
         parts.append(np.concatenate([*left, draw_text(text, (height, width - first), points=points)], axis=1))
@@ -197,7 +217,7 @@ def table(rows: Sequence[tuple[str, str]], *, width: int, most: int = 2) -> np.n
 
 def shortened(text: str, width: int, font: Font) -> str:
     """The text in letters of the font, with "..." at its end where it is wider than `width` pixels."""
-    text = legible(text)
+    text = drawable(text)
     if font.getlength(text) <= width:
         return text
     while text and font.getlength(f"{text}...") > width:

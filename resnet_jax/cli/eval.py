@@ -122,6 +122,7 @@ def run(request: Request) -> None:
     from resnet_jax.runs.loop.compilation import cache_compilations
     from resnet_jax.runs.saved.evaluation import open_evaluation
     from resnet_jax.runs.saved.evaluation_files import evaluation_folder, evaluation_lines, write_evaluation
+    from resnet_jax.types import NOUNS
 
     evaluation = open_evaluation(
         request.runs,
@@ -133,7 +134,8 @@ def run(request: Request) -> None:
         ema=request.ema,
         model=request.model,
     )
-    file = None if request.out is None else PredictionFile(request.out, evaluation.task)
+    noun = NOUNS[evaluation.nets[0].trained.kind][0]
+    file = None if request.out is None else PredictionFile(request.out, evaluation.task, noun=noun)
     print_notes(filter(None, [evaluation.note]))
     folder = evaluation_folder(request.runs, request.out_dir, evaluation.variant())
     cache_compilations()

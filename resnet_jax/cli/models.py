@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
-from resnet_jax.config import argument
+from resnet_jax.config import argument, option
 from resnet_jax.errors import did_you_mean
 
 
@@ -13,6 +14,9 @@ class Request:
     """List the networks whose names match, with parameters, multiply-adds and input size."""
 
     pattern: str = argument('names of nets, as in a shell: "*20*"', "*")
+    input_kind: Literal["any", "images", "series", "waveform", "spectrogram", "tokens"] = option(
+        "any", "only nets that take this; tokens: texts"
+    )
 
 
 def run(request: Request) -> None:
@@ -20,10 +24,13 @@ def run(request: Request) -> None:
     from resnet_jax.models import list_models
     from resnet_jax.models.inspect import spatial_sizes
 
-    names = list_models(request.pattern, input_kind="any")
+    names = list_models(request.pattern, input_kind=request.input_kind)
     if not names:
-        hint = did_you_mean(request.pattern.strip("*"), list_models(input_kind="any"), "see: resnet-jax models")
-        raise ValueError(f"no model matches {request.pattern!r}; {hint}")
+        which = "" if request.input_kind == "any" else f" and takes {request.input_kind}"
+        hint = did_you_mean(
+            request.pattern.strip("*"), list_models(input_kind=request.input_kind), "see: resnet-jax models"
+        )
+        raise ValueError(f"no model matches {request.pattern!r}{which}; {hint}")
     width = max(map(len, names))
     print(f"{'':{width}}{'parameters':>14}{'multiply-adds':>18}{'input':>12}")
     has_other_macs = False

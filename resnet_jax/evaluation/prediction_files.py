@@ -29,12 +29,16 @@ class PredictionFile:
     A .csv file has the same columns for all images (`Task.cells`), a .json file what `Task.describe` returns. Of a task
     that predicts objects, a .json file is COCO's result file: a list of the objects of all images (`Task.results`).
 
+    Args:
+      noun: the field of an example's name: "image", "sound".
+
     Raises:
       ValueError: another kind of file, or one that cannot be written.
     """
 
-    def __init__(self, path: str | Path, task: Task, top: int = 5) -> None:
+    def __init__(self, path: str | Path, task: Task, top: int = 5, *, noun: str = "image") -> None:
         check_file(path)
+        self._noun = noun
         self._path, self._task, self._top = Path(path), task, top
         self._rows: list[dict[str, Any]] = []
         self._objects: list[str] = []  # as JSON, which takes less memory
@@ -43,12 +47,12 @@ class PredictionFile:
         """Adds an image's name, label and prediction."""
         task = self._task
         if self._path.suffix == ".csv":
-            self._rows.append({"image": name, **task.cells(label, prediction, self._top)})
+            self._rows.append({self._noun: name, **task.cells(label, prediction, self._top)})
         elif (objects := task.results(prediction, name)) is not None:
             self._objects += map(to_json, objects)
         else:
             described = task.describe(prediction, self._top)
-            self._rows.append({"image": name, "label": task.label_name(label), **described})
+            self._rows.append({self._noun: name, "label": task.label_name(label), **described})
 
     def add_all(self, predictions: Predictions) -> None:
         """Adds all images of these predictions."""

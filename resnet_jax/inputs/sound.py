@@ -94,6 +94,14 @@ class AudioPreprocess(BaseSequence):
         header = read_audio_header(item, name=name)
         return -(-header.samples * self.sample_rate // header.sample_rate)
 
+    @staticmethod
+    def measure(item: str | Path | bytes, name: str) -> tuple[float, int]:
+        """Seconds and sample rate of a file as it is, without decoding it. Raises as `read` does."""
+        from resnet_jax.audio.files import read_audio_header
+
+        header = read_audio_header(item, name=name)
+        return header.samples / header.sample_rate, header.sample_rate
+
     def prepare(self, batch: Batch) -> Batch:
         x, lengths = batch["image"], batch.get("lengths")
         if self.front_end == "waveform":

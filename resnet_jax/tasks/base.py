@@ -89,7 +89,7 @@ class BaseTask:
     def details(self, evaluator: Any) -> dict[str, Any]:
         return {}
 
-    def table(self, evaluator: Any, width: int, file: str) -> list[str]:
+    def table(self, evaluator: Any, width: int, file: str, noun: str = "images") -> list[str]:
         return []
 
     def write_details(

@@ -10,12 +10,15 @@ from resnet_jax.text import columns, fit_width, printable
 ROWS = 10  # classes in a shortened table
 
 
-def class_table(rows: Sequence[Mapping[str, Any]], macro: Mapping[str, float], *, width: int, all_in: str) -> list[str]:
+def class_table(
+    rows: Sequence[Mapping[str, Any]], macro: Mapping[str, float], *, width: int, all_in: str, noun: str = "images"
+) -> list[str]:
     """Table of at most `width` columns: classes by increasing recall, then the macro averages.
 
     Args:
       rows: one record per class: "class", "images", "recall", "precision", "f1", "mistaken_for".
       all_in: a note on where to find the classes that a long table omits.
+      noun: what the examples are called.
     """
     tested = sorted((row for row in rows if row["images"]), key=lambda row: (row["recall"], -row["images"]))
     is_long = len(tested) > ROWS + 2
@@ -26,7 +29,7 @@ def class_table(rows: Sequence[Mapping[str, Any]], macro: Mapping[str, float], *
     heads = dict(
         zip(("recall", "precision", "f1"), (f"{'recall':>9}", f"{'precision':>11}", f"{'F1':>9}"), strict=True)
     )
-    numbers = f"{'images':>9}{''.join(heads[key] for key in keys)}"
+    numbers = f"{noun:>9}{''.join(heads[key] for key in keys)}"
     room = min(max(columns(name) for name in [*names, average]), max(10, width - len(numbers)))
     aside = width - room - len(numbers) - 2  # columns for "mistaken for"
     aside = aside if aside >= 12 else 0
@@ -42,7 +45,7 @@ def class_table(rows: Sequence[Mapping[str, Any]], macro: Mapping[str, float], *
         lines.append(f"... and {len(tested) - ROWS:,} classes with higher recall{all_in}")
     lines.append(line(average, sum(row["images"] for row in tested), macro))
     if untested := len(rows) - len(tested):
-        lines.append(f"{untested:,} {'classes have' if untested > 1 else 'class has'} no images here")
+        lines.append(f"{untested:,} {'classes have' if untested > 1 else 'class has'} no {noun} here")
     return lines
 
 

@@ -136,9 +136,10 @@ class Classification(BaseTask):
     def details(self, evaluator: Any) -> dict[str, Any]:
         return {"macro": evaluator.confusion.macro(), "classes": evaluator.confusion.rows()}
 
-    def table(self, evaluator: Any, width: int, file: str) -> list[str]:
+    def table(self, evaluator: Any, width: int, file: str, noun: str = "images") -> list[str]:
         classes: Confusion = evaluator.confusion
-        return class_table(classes.rows(), classes.macro(), width=width, all_in=f": {file}" if file else "")
+        all_in = f": {file}" if file else ""
+        return class_table(classes.rows(), classes.macro(), width=width, all_in=all_in, noun=noun)
 
     def write_details(
         self, evaluator: Any, folder: Path, metadata: Mapping[str, Any], predictions: Predictions | None = None

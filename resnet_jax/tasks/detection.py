@@ -146,7 +146,7 @@ class Detection(BaseTask):
     def details(self, evaluator: Any) -> dict[str, Any]:
         return {"classes": self._rows(evaluator)}
 
-    def table(self, evaluator: Any, width: int, file: str) -> list[str]:
+    def table(self, evaluator: Any, width: int, file: str, noun: str = "images") -> list[str]:
         """A line for each class with its number of objects, AP, AP50 and AP75 (and those of masks), lowest AP first."""
         names = [name for name in self._rows(evaluator)[0] if name in self.titles]
         titles = {"objects": "objects", **{name: self.titles[name] for name in names}}

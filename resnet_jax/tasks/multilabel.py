@@ -168,14 +168,14 @@ class MultiLabel(BaseTask):
     def details(self, evaluator: Any) -> dict[str, Any]:
         return {"threshold_note": CHOSEN_ON, "classes": class_rows(self.classes, evaluator)}
 
-    def table(self, evaluator: Any, width: int, file: str) -> list[str]:
+    def table(self, evaluator: Any, width: int, file: str, noun: str = "images") -> list[str]:
         rows = [row for row in class_rows(self.classes, evaluator) if row["images"]]
         absent = absent_note(len(self.classes) - len(rows), len(self.classes))
         if not rows:
             return [absent]
         rows.sort(key=lambda row: row["average_precision"] or 0.0)
         room = min(30, max(len(printable(row["class"])) for row in rows))
-        lines = [f"{'class':<{room}}{'images':>9}{'AP':>9}{'F1':>9}{'best F1':>9}{'with threshold':>16}"]
+        lines = [f"{'class':<{room}}{noun:>9}{'AP':>9}{'F1':>9}{'best F1':>9}{'with threshold':>16}"]
         for row in rows[:SHOWN]:
             numbers = [
                 f"{decimals(row[key]):>{size}}"

@@ -231,8 +231,13 @@ class Task(Protocol):
         """Details beyond the metrics as JSON holds them, such as metrics of each class."""
         ...
 
-    def table(self, evaluator: Any, width: int, file: str) -> list[str]:
-        """Lines of at most `width` columns to print below the metrics; `file` has all details ("": no file)."""
+    def table(self, evaluator: Any, width: int, file: str, noun: str = "images") -> list[str]:
+        """Lines of at most `width` columns to print below the metrics.
+
+        Args:
+          file: it has all details; "": there is none.
+          noun: what the examples are called: "images", "sounds".
+        """
         ...
 
     def write_details(

@@ -124,7 +124,7 @@ class Regression(BaseTask):
     def label_name(self, label: Any) -> dict[str, float]:
         return dict(zip(self.targets, np.asarray(label, np.float64).tolist(), strict=True))
 
-    def table(self, evaluator: RegressionEvaluator, width: int, file: str) -> list[str]:
+    def table(self, evaluator: RegressionEvaluator, width: int, file: str, noun: str = "images") -> list[str]:
         """A line for each target, then their mean; none for a single target, whose metrics are those of the net."""
         if len(self.targets) < 2:
             return []

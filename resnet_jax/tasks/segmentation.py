@@ -108,7 +108,7 @@ class Segmentation(BaseTask):
     def details(self, evaluator: Any) -> dict[str, Any]:
         return {"classes": self._rows(evaluator)}
 
-    def table(self, evaluator: Any, width: int, file: str) -> list[str]:
+    def table(self, evaluator: Any, width: int, file: str, noun: str = "images") -> list[str]:
         """A line for each class with its pixels, intersection over union and accuracy, lowest first."""
         titles = {"pixels": "pixels", "iou": "IoU", "accuracy": "accuracy"}
         return score_table(self._rows(evaluator), titles, width=width, all_in=f": {file}" if file else "")

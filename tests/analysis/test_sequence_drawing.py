@@ -12,6 +12,7 @@ from resnet_jax.analysis.sequence_drawing import (
     draw_spectrogram,
     draw_text,
     draw_waveform,
+    drawable,
     sheet,
     stack,
     table,
@@ -74,6 +75,10 @@ def test_a_long_text_is_broken_at_spaces_and_shortened():
     assert is_ink(long[36:56]).any() and not is_ink(long[:, 196:]).any() and not is_ink(long[58:]).any()
     assert is_ink(draw_text("x" * 500, (60, 200))[36:56]).any()  # a word that fits into no line
     assert is_ink(draw_text("日本", (60, 200))).any() and not is_ink(draw_text("", (60, 200))).any()
+
+
+def test_letters_that_the_font_lacks_lose_their_accents_or_become_question_marks():
+    assert drawable("Amélie naïve ŝ日\x07·") == "Amelie naive s??·"
 
 
 def test_a_sheet_has_rows_of_frames_with_captions_and_a_heading():

@@ -1,7 +1,7 @@
 """resnet-jax models."""
 
 import pytest
-from command_line import output
+from command_line import mistake, output
 
 from resnet_jax.cli.main import main
 
@@ -14,6 +14,14 @@ def test_a_net_is_found_without_its_prefix(capsys):
     with pytest.raises(SystemExit):
         main(["train", "--model.name", "resnet18.a1_in1k"])
     assert capsys.readouterr().err.endswith("; did you mean resnet18?\n")
+
+
+def test_nets_are_listed_by_what_they_take(capsys):
+    names = [line.split()[0] for line in output(capsys, "models", "tsc*", "--input-kind", "series").splitlines()[1:]]
+    assert names == ["tsc_fcn", "tsc_resnet"]
+    error = mistake(capsys, "models", "resnet18", "--input-kind", "waveform")
+    assert error.startswith("error: no model matches 'resnet18' and takes waveform; ")
+    assert "expected any, images, series, waveform" in mistake(capsys, "models", "--input-kind", "sound")
 
 
 @pytest.mark.slow

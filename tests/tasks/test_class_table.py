@@ -31,3 +31,11 @@ def test_names_of_any_length_and_script_fit_the_terminal(width):
     names = ["x" * 300, "猫" * 40, "a\nb\x1b[31m", "caf\udce9", "e\u0301" * 3]
     lines = class_table([row(name, 4, 0.5, {"猫" * 90: 2}) for name in names], MACRO, width=width, all_in="")
     assert max(map(columns, lines)) <= max(width, 28) and all(line.isprintable() for line in lines)
+
+
+def test_the_examples_have_their_word():
+    rows = [{"class": "a", "images": 3, "recall": 1.0, "precision": 1.0, "f1": 1.0, "mistaken_for": {}}]
+    empty = {"class": "b", "images": 0, "recall": None, "precision": None, "f1": None, "mistaken_for": {}}
+    means = {"recall": 1.0, "precision": 1.0, "f1": 1.0}
+    lines = class_table([*rows, empty], means, width=80, all_in="", noun="sounds")
+    assert lines[0].split()[:2] == ["class", "sounds"] and lines[-1] == "1 class has no sounds here"

@@ -198,6 +198,9 @@ class SequenceLoader:
         return self._padding(end)
 
     def _filled(self, example: np.ndarray, end: int, index: int) -> dict[str, Any]:
+        if len(example) > end:
+            problem = f"expected a length of at most {end:,}, as when the data was opened, got {len(example):,}"
+            raise DataError(f"{self.name(index)}: {problem}; the file has changed")
         row: dict[str, Any] = {"image": padded([example], end)[0], "lengths": np.int32(len(example))}
         row |= {"mask": np.float32(1), "example": np.int32(index)}
         label = self._label(index)

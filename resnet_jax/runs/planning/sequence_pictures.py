@@ -29,13 +29,13 @@ from resnet_jax.errors import DataError
 from resnet_jax.inputs import AudioPreprocess, SequencePreprocess, TextPreprocess
 from resnet_jax.types import Array, Batch, LabelKind
 
-SIZES: dict[str, Size] = {"series": (180, 300), "audio": (180, 300), "text": (112, 420)}  # of one example
+SIZES: dict[str, Size] = {"series": (180, 300), "audio": (180, 300), "text": (96, 420)}  # of one example
 WAVEFORM = 0.35  # share of a sound's picture; the rest has its spectrogram
 SHOWN, COLUMNS = 24, {"series": 4, "audio": 4, "text": 3}  # in a sheet, and in a row of it
 EXAMPLES = 12  # thin curves beside the mean of a class; with more channels fewer
 PANEL: Size = (220, 390)
 ROWS = 24  # of a table of texts
-UNKNOWN = "¤"  # in pictures, a character that the vocabulary lacks
+UNKNOWN = "·"  # in pictures, a character that the vocabulary lacks
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class SequencePictures:
         how = self.loader.preprocess
         size = SIZES[how.kind]
         if isinstance(how, TextPreprocess):
-            return draw_text(readable(how, example), size)
+            return draw_text(readable(how, example), size, points=16)
         if isinstance(how, AudioPreprocess):
             height, width = round(WAVEFORM * size[0]), size[1]
             below = draw_spectrogram(self.spectrogram(example), (size[0] - height - 3, width))
@@ -115,7 +115,7 @@ def _seen(x: np.ndarray, preprocess: SequencePreprocess) -> np.ndarray:
     """One input of a net: ids [l], a series or waveform [l, C], a spectrogram [frames, bands, 1]."""
     size = SIZES[preprocess.kind]
     if isinstance(preprocess, TextPreprocess):
-        return draw_text(readable(preprocess, x), size)
+        return draw_text(readable(preprocess, x), size, points=16)
     if x.ndim == 3:
         return draw_spectrogram(x[..., 0], size)
     if isinstance(preprocess, AudioPreprocess):

@@ -215,15 +215,13 @@ def details_of(loader: SequenceLoader) -> dict[str, Any]:
 
 def _seconds(loader: SequenceLoader, index: Sequence[int]) -> tuple[list[float], Counter[int]]:
     """Seconds of sounds that can be opened, and their number by sample rate."""
-    from resnet_jax.audio.files import read_audio_header
 
     def header(place: int) -> tuple[float, int] | None:
         try:
             item: Any = loader.examples[index[place]][0]
-            read = read_audio_header(item, name=loader.name(index[place]))
+            return AudioPreprocess.measure(item, loader.name(index[place]))
         except DataError:  # `skipped` has it
             return None
-        return read.samples / read.sample_rate, read.sample_rate
 
     headers = [one for one in in_threads(header, len(index), threads=loader.threads) if one is not None]
     return [seconds for seconds, _ in headers], Counter(rate for _, rate in headers)

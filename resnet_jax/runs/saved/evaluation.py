@@ -138,7 +138,8 @@ class Evaluation:
             heading += f", {self.protocol}"
         if self.protocol == "multi-scale":
             heading += f" ({' '.join(map(str, self._shorter_sides))} pixels)"
-        noun = NOUNS[self.nets[0].trained.kind][1]
+        first = self.nets[0].trained
+        noun = "windows" if first.task.label_kind == "next-token" else NOUNS[first.kind][1]
         return f"{heading}, on {self.images.dataset.name} ({self.images.split}), {count} {noun}"
 
     @property

@@ -25,6 +25,7 @@ from resnet_jax.runs.files.directory import is_run
 from resnet_jax.runs.planning.sequence_pictures import SequencePictures
 from resnet_jax.tasks import Predictions, Task
 from resnet_jax.text import decimals
+from resnet_jax.types import NOUNS
 
 Source = StreamingLoader | DenseLoader | SequenceLoader
 EXAMPLES = "examples.png"  # predictions beside the truth
@@ -93,11 +94,13 @@ def evaluation_lines(
     task = result.task
     metrics = {name: value for name, value in result.metrics.items() if "/" not in name}
     titles = {**task.titles, **task.eval_titles}
+    # A task of one's own for images may have no such argument.
+    words = {"noun": NOUNS[source.preprocess.kind][1]} if isinstance(source, SequenceLoader) else {}
     numbers = "  ".join(f"{titles.get(name, name)} {decimals(value)}" for name, value in metrics.items())
     return [
         *(f"skipped {reason}" for reason in source.skipped.values()),
         f"{heading}: {numbers}",
-        *task.table(result.evaluator, width, str(files[0]) if files else ""),
+        *task.table(result.evaluator, width, str(files[0]) if files else "", **words),
         *([f"{files[0].parent}: {', '.join(file.name for file in files)}"] if files else []),
     ]
 

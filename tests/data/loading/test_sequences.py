@@ -202,6 +202,16 @@ def test_a_set_without_readable_examples_is_named():
     assert len(one.skipped) == len(clips.skipped) == 2
 
 
+def test_an_example_that_grows_meanwhile_is_named():
+    one = loader([3, 4], cache=0)
+    _ = one.ends
+    one.examples.images[0] = np.ones((9, 2), np.float32)
+    with pytest.raises(
+        DataError, match="^set.npz, image 0: expected a length of at most [34], as when .* got 9; the fi"
+    ):
+        list(one.eval_batches(2))
+
+
 def test_what_does_not_fit_in_memory_is_read_again():
     small, large = loader(cache=0), loader()
     np.testing.assert_equal(batches(small, 4), batches(large, 4))
