@@ -1,7 +1,7 @@
 """A run as plain data. It needs the standard library alone."""
 
 from resnet_jax.config.checks import check_config, check_data, check_moments, check_types
-from resnet_jax.config.fields import LARGEST, SIDE, argument, class_weight, option
+from resnet_jax.config.fields import LARGEST, SIDE, Place, argument, class_weight, option
 from resnet_jax.config.io import (
     changes,
     default_workdir,
@@ -14,7 +14,6 @@ from resnet_jax.config.io import (
 )
 from resnet_jax.config.schema import (
     DEFAULT_WARMUP,
-    AudioConfig,
     CheckpointConfig,
     Config,
     DataConfig,
@@ -23,12 +22,10 @@ from resnet_jax.config.schema import (
     LogConfig,
     ModelConfig,
     OptimConfig,
-    Place,
     ResumeConfig,
-    SeriesConfig,
-    TextConfig,
     TrainConfig,
 )
+from resnet_jax.config.sequences import AudioConfig, SeriesConfig, TextConfig
 
 __all__ = [
     "AudioConfig",

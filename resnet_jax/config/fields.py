@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
+Place = Annotated[str, "PATH"]  # the command line's name of the value
 # Upper limits: what no machine can hold, or what float32 cannot represent, fails here instead of late or silently.
 LARGEST = 10**9  # of numbers without a unit
 IMAGES = 10**6  # at a time

@@ -49,6 +49,11 @@ class AudioPreprocess(BaseSequence):
 
     kind: ClassVar[DataKind] = "audio"
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for waveforms normalised by training spectrograms."""
+        if self.front_end == "waveform" and self.normalise == "train":
+            raise ValueError("normalise: expected each or none for waveforms, got train, which is for spectrograms")
+
     @cached_property
     def settings(self) -> MelSettings:
         """The numbers of the spectrogram. Raises ValueError for impossible ones."""
@@ -61,7 +66,7 @@ class AudioPreprocess(BaseSequence):
             window_length=window,
             hop=round(self.hop * self.sample_rate),
             bands=self.bands,
-            coefficients=min(self.coefficients, self.bands),
+            coefficients=self.coefficients if self.front_end == "mfcc" else 1,
             low=self.low,
             high=self.high,
             log="natural",
@@ -120,7 +125,7 @@ class AudioPreprocess(BaseSequence):
         Raises:
           ValueError: no waveform.
         """
-        if self.normalise != "train" or self.front_end == "waveform":
+        if self.normalise != "train":
             return self
         plain = replace(self, normalise="none")
         spectrogram = jax.jit(lambda x, lengths: plain.prepare({"image": x, "lengths": lengths}))

@@ -64,8 +64,8 @@ def test_train_has_the_numbers_of_the_training_sounds():
     assert preprocess.mean == pytest.approx(every.mean(), rel=1e-5)
     assert preprocess.std == pytest.approx(every.std(), rel=1e-5)
     assert plain.of_sounds(sounds) is plain
-    waveform = SMALL(front_end="waveform", normalise="train")
-    assert waveform.of_sounds([]) is waveform
+    with pytest.raises(ValueError, match="^normalise: expected each or none for waveforms, got train"):
+        SMALL(front_end="waveform", normalise="train")
     with pytest.raises(ValueError, match="^expected at least one waveform, got none$"):
         SMALL(normalise="train").of_sounds([])
 
@@ -77,7 +77,8 @@ def test_spectrograms_are_those_of_the_definition():
     x = jnp.asarray(waveforms()[:1])
     np.testing.assert_array_equal(preprocess.prepare({"image": x})["image"], log_mel(x, settings))
     assert SMALL(convention="librosa").settings.scale == "slaney"
-    assert SMALL(coefficients=40).settings.coefficients == 6
+    with pytest.raises(ValueError, match="^coefficients: expected more than 0 and at most 6, got 40$"):
+        _ = SMALL(coefficients=40, front_end="mfcc").settings
 
 
 def test_clips_of_one_length_are_cut_in_the_middle_and_at_random_in_training():

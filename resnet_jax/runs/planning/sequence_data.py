@@ -249,7 +249,10 @@ def audio_preprocess(config: AudioConfig, input_kind: InputKind) -> AudioPreproc
     values |= {"front_end": front_end, "normalise": config.normalise or ("each" if is_waveform else "train")}
     preprocess = AudioPreprocess(**values)
     if front_end != "waveform":
-        _ = preprocess.settings  # raises for numbers that contradict each other
+        try:
+            _ = preprocess.settings
+        except ValueError as error:  # numbers that contradict each other
+            raise ValueError(f"data.audio.{error}") from None
     return preprocess
 
 

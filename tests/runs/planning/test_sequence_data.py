@@ -65,7 +65,8 @@ def test_the_net_decides_what_the_data_is(net, options, kind):
         ("m5", {"audio": AudioConfig(front_end="mfcc")}, "^data.audio.front_end: expected waveform for a net of wave"),
         ("res8", {"audio": AudioConfig(front_end="waveform")}, "^data.audio.front_end: expected log_mel or mfcc"),
         ("m5", {"audio": AudioConfig(normalise="train")}, "^data.audio.normalise: expected each or none for waveforms"),
-        ("res8", {"audio": AudioConfig(high=9000.0)}, "8000"),
+        ("res8", {"audio": AudioConfig(high=9000.0)}, "^data.audio.high: .*8000"),
+        ("res8", {"audio": AudioConfig(front_end="mfcc", bands=20)}, "^data.audio.coefficients: .* 20.*, got 40$"),
         ("res8", {"series": SeriesConfig(normalise="none")}, "^data.series is for data of series, got audio; "
          "expected its defaults$"),
         ("tsc_resnet", {"text": TextConfig(length=5)}, "^data.text is for data of text, got series"),
