@@ -190,9 +190,7 @@ class SequenceLoader:
         for further in range(self.num_examples if training is not None and index >= 0 else 1):
             at = (index + further) % self.num_examples if index >= 0 else -1
             if at >= 0 and self.lengths[at] <= end and (example := self.example(at)) is not None:
-                # Testing does not choose a place in what a language model's window is cut from: it takes the beginning.
-                fitted = self.preprocess.fit(example, _generator(training, place))
-                return self._filled(fitted[: self.lengths[at]], end, at)
+                return self._filled(self.preprocess.fit(example, _generator(training, place)), end, at)
         if training is not None and index >= 0:
             raise self._nothing_to_read()
         return self._padding(end)

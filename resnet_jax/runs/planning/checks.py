@@ -106,7 +106,7 @@ def check_objective(
       TypeError, ValueError: its terms or metrics are none (see `training.objective`), or the terms have several weights
         and `gradient_flow` needs one.
     """
-    first = first_batch(train, 2)
+    first = first_batch(train, 2, training=True)
 
     def totals() -> Any:
         key, count = jax.random.key(0), len(first["label"])
@@ -124,10 +124,15 @@ def check_objective(
         raise ValueError(f"--train.gradient-flow: expected terms of one weight, got {len(sums)}: {names}")
 
 
-def first_batch(loader: Loader, count: int) -> dict[str, np.ndarray]:
-    """A batch of the first `count` examples without their images; of label maps and boxes, as training has it."""
+def first_batch(loader: Loader, count: int, *, training: bool = False) -> dict[str, np.ndarray]:
+    """A batch of `count` examples without their images: the first ones, or with `training` any of a sequence loader.
+
+    That of label maps, boxes and sequences is whole; other loaders have a label alone.
+    """
     if isinstance(loader, DenseLoader | SequenceLoader):
-        batch = next(loader.eval_batches(min(count, loader.num_examples)))
+        size = min(count, loader.num_examples)
+        is_cut = training and isinstance(loader, SequenceLoader)  # only training cuts windows of a text
+        batch = next(loader.batches(0, batch_size=size) if is_cut else loader.eval_batches(size))
         return {name: np.asarray(x) for name, x in batch.items() if name != "image"}
     return {"label": first_labels(loader, count)}
 

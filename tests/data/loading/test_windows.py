@@ -90,12 +90,3 @@ def test_training_cuts_windows_at_random_places_and_testing_predicts_each_token_
                 ids = batch["image"][row][batch["label"][row] : batch["lengths"][row]]
                 predicted.append((int(batch["example"][row]), testing.preprocess.decode(ids)))
     assert "".join(part for _, part in sorted(predicted)) == f"{text}\n"
-
-
-def test_windows_for_training_can_be_tested_on():
-    """Each ends at its length, the first ids of what training cuts from."""
-    text = "abcdefgh" * 5
-    preprocess = TextPreprocess.of_texts([text], next_token=True, window=10)
-    loader = SequenceLoader(open_windows(texts(text), preprocess, "x", context=None), preprocess)
-    (batch,) = loader.eval_batches(4)
-    np.testing.assert_array_equal(batch["image"], [ids[:10] for ids, _ in loader.examples])

@@ -11,7 +11,9 @@ from sounds import sounds
 from resnet_jax.config import AudioConfig, Config, DataConfig, ModelConfig, OptimConfig, SeriesConfig, TextConfig
 from resnet_jax.errors import DataError
 from resnet_jax.inputs import AudioPreprocess, SeriesPreprocess, TextPreprocess
+from resnet_jax.models import shapes
 from resnet_jax.models.registry import MODELS
+from resnet_jax.runs.planning.checks import check_objective
 from resnet_jax.runs.planning.plan import make_plan
 from resnet_jax.runs.planning.sequence_data import (
     audio_preprocess,
@@ -206,3 +208,5 @@ def test_a_task_that_is_passed_on_gets_the_batch_with_its_predictions(tmp_path):
     chosen = of_net("gcnn8_char", path=str(tmp_path / "text.txt"), batch_size=2, text=TextConfig(length=8))
     plan = make_plan(replace(chosen, workdir=str(tmp_path / "run"), task="language_model"), task=LanguageModel())
     assert plan.task.tokens == plan.train.classes and plan.nouns == ("text", "texts")
+    variables = shapes(plan.model, plan.train.spatial_shape).variables
+    check_objective(plan.task.objective, plan.model, variables, plan.train)  # of windows as training cuts them
