@@ -13,7 +13,7 @@ import small_texts
 from resnet_jax.models import create_model
 
 SERIES = ("tsc_resnet", "inception_time", "xresnet1d18", "tcn")
-QUICK = ("tcn", "m5", "speaker_seresnet34")
+QUICK = ("tcn", "speaker_seresnet34")
 NAMES = (*SERIES, *audio_nets.SMALL, "vdcnn9", "vdcnn9_shortcut", "gcnn14b")
 
 
