@@ -6,7 +6,7 @@ import flax.linen as nn
 
 from resnet_jax.models.branches import Basic, MBConv, PreActBasic
 from resnet_jax.models.combine import Add, HighwayGate
-from resnet_jax.models.context import BlockContext
+from resnet_jax.models.context import Activation, BlockContext
 from resnet_jax.models.deprecated import make_component
 from resnet_jax.models.partials import Partial
 from resnet_jax.models.protocols import Attend, Branch, Combine, Shortcut, StemPool
@@ -28,6 +28,7 @@ class Residual(nn.Module):
     combine: Combine = Add
     attend: Attend | None = None
     pool: StemPool | None = None  # takes strides of 2, before the branch and the shortcut
+    act: Activation | None = None  # behind the combination; None: the context's
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -45,7 +46,7 @@ class Residual(nn.Module):
             if not shortcut.carries_signal:
                 raise ValueError("drop_path needs shortcuts; a plain net would drop the image itself")
             y = context.drop_path(y)
-        return context.act(combine(x, y, shortcut(x)))
+        return (self.act or context.act)(combine(x, y, shortcut(x)))
 
     def _pooled(self, pool: StemPool, x: Array) -> Array:
         if self.strides != 2 or not self.context.take_strides:

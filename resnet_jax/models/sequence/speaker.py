@@ -18,9 +18,7 @@ from resnet_jax.models.context import BlockContext
 from resnet_jax.models.heads import BaseHead, Pooled
 from resnet_jax.models.initializers import linear_uniform
 from resnet_jax.models.layers import BiasedConv
-from resnet_jax.models.protocols import Attend, Branch, Shortcut
 from resnet_jax.models.sequence.lengths import over_positions, zero_behind
-from resnet_jax.models.shortcuts import Project
 from resnet_jax.types import Array, Dtype, at_least_float32
 
 
@@ -43,27 +41,6 @@ class PreActTriple(nn.Module):
         y = context.conv(self.features, 3, name="conv2")(y)
         y = context.act(context.norm(name="norm3")(y))
         return context.last_conv(self.features, 1, name="conv3")(y)
-
-
-class SpeakerResidual(nn.Module):
-    """attend(branch(x)) + shortcut(x), with no activation behind it: [N, *spatial, Ci] -> [N, *spatial/s, features]."""
-
-    context: BlockContext
-    features: int
-    strides: int = 1
-    branch: Branch = PreActTriple
-    shortcut: Shortcut = Project
-    attend: Attend | None = None
-
-    @nn.compact
-    def __call__(self, x: Array) -> Array:
-        context, slots = self.context, (self.context, self.features, self.strides)
-        y = self.branch(*slots, name="branch")(x)
-        if self.attend is not None:
-            y = self.attend(*slots, name="attend")(y)
-        if context.drop_path is not None:
-            y = context.drop_path(y)
-        return y + self.shortcut(*slots, name="shortcut")(x)
 
 
 class BaseStatisticsHead(BaseHead):

@@ -27,10 +27,11 @@ from resnet_jax.models.heads import LinearHead
 from resnet_jax.models.layers import BatchNorm
 from resnet_jax.models.partials import Partial
 from resnet_jax.models.resnet import Stage
+from resnet_jax.models.sequence.gated import identity
 from resnet_jax.models.sequence.keyword import KeywordBlock, KeywordHead, KeywordNet, KeywordStem
 from resnet_jax.models.sequence.net import SequenceNet
 from resnet_jax.models.sequence.quartznet import CTCHead, SeparableBranch, SeparableStem
-from resnet_jax.models.sequence.speaker import AttentiveStatisticsHead, SpeakerResidual, StatisticsHead
+from resnet_jax.models.sequence.speaker import AttentiveStatisticsHead, PreActTriple, StatisticsHead
 from resnet_jax.models.sequence.waveform import NormedAdd, PooledBlock, PooledHead, RepeatChannels, WaveformStem
 from resnet_jax.models.shortcuts import Project
 from resnet_jax.models.spec import ModelSpec, ModuleName, NameTable
@@ -40,6 +41,7 @@ from resnet_jax.models.zoo.libraries import in_library
 
 WAVE = Partial(PooledBlock, block=Partial(Residual, shortcut=RepeatChannels, combine=NormedAdd))
 SEPARABLE = Partial(Residual, shortcut=Partial(Project, always=True))
+SPEAKER = Partial(Residual, branch=PreActTriple, act=identity)
 
 
 # Names of speechbrain's lobes/models/ResNet.py; its classifier is a file of its own, without the prefix.
@@ -176,7 +178,7 @@ MODELS |= {
     "speaker_resnet34": _speaker((16, 32, 64, 128), (BASIC_B,) * 4, StatisticsHead, bands=64),
     "speaker_seresnet34": _speaker(
         (128, 128, 256, 256),
-        (Partial(SpeakerResidual, attend=Partial(SqueezeExcite, ratio=1)),) * 2 + (SpeakerResidual,) * 2,
+        (Partial(SPEAKER, attend=Partial(SqueezeExcite, ratio=1)),) * 2 + (SPEAKER,) * 2,
         AttentiveStatisticsHead,
         bands=80,
     ),

@@ -81,14 +81,45 @@ def test_mistakes_are_errors(x64):
         recalibrated(MODEL, dataclasses.replace(state(parallel), batch_stats={}), [], parallel)
 
 
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, tfds_dir):
+    """A run with averaged weights and those of the lowest loss, which rises."""
+    directory = tmp_path_factory.mktemp("recalibrate") / "run"
+    options = {"optim__keep_lowest": True, "optim__peak_lr": 100.0, "optim__warmup_epochs": 0.0}
+    train(config(directory, tfds_dir, optim__ema_decay=0.5, **options))
+    return directory
+
+
+def recalibrated_run(run, out, **options):
+    """What `recalibrate` returns, the test record of its run, that of `run`, and the arrays of both by path."""
+    result = recalibrate(run, out, batches=1, **options)
+    (record,) = records(out, "test")
+    leaves = (jax.tree_util.tree_leaves_with_path(open_checkpoint(directory).arrays) for directory in (run, out))
+    old, new = ({jax.tree_util.keystr(path, simple=True, separator="/"): x for path, x in tree} for tree in leaves)
+    return result, record, records(run, "test")[-1], old, new
+
+
+def equal_but_for(old, new, prefix):
+    """Checks that all arrays but those below `prefix` are equal, and that one of them is not."""
+    assert old.keys() == new.keys()
+    for path in old:
+        if not path.startswith(prefix):
+            np.testing.assert_array_equal(new[path], old[path], err_msg=path)
+    assert not np.array_equal(new[f"{prefix}/stem/norm/mean"], old[f"{prefix}/stem/norm/mean"])
+
+
 @pytest.mark.slow
-def test_averaged_weights_are_recalibrated_beside_the_others(tmp_path, tfds_dir):
-    train(config(tmp_path / "run", tfds_dir, optim__ema_decay=0.5))
-    result = recalibrate(tmp_path / "run", tmp_path / "out", ema=True, batches=1)
-    (record,) = records(tmp_path / "out", "test")
-    raw = records(tmp_path / "run", "test")[-1]
+def test_averaged_weights_are_recalibrated_beside_the_others(run, tmp_path):
+    result, record, raw, old, new = recalibrated_run(run, tmp_path / "out", ema=True)
     assert all(record[name] == raw[name] for name in ("loss", "top1", "images"))
     assert record["ema_loss"] == result["after"]["loss"] != raw["ema_loss"] and "ema_images" not in record
-    before, after = (open_checkpoint(tmp_path / name).arrays for name in ("run", "out"))
-    jax.tree.map(np.testing.assert_array_equal, before["batch_stats"], after["batch_stats"])
-    assert not np.array_equal(*(flatten_dict(x["ema"]["batch_stats"])["stem", "norm", "mean"] for x in (before, after)))
+    equal_but_for(old, new, "ema/batch_stats")
+
+
+@pytest.mark.slow
+def test_the_weights_of_the_lowest_loss_are_recalibrated(run, tmp_path):
+    result, record, raw, old, new = recalibrated_run(run, tmp_path / "out")
+    assert result["step"] == 8 and old["lowest/step"] == 4
+    assert result["before"]["loss"] == raw["loss"]
+    assert record["loss"] == result["after"]["loss"] != result["before"]["loss"]
+    equal_but_for(old, new, "lowest/batch_stats")
