@@ -94,7 +94,7 @@ def _of_images(request: Request, trained: TrainedNet) -> tuple[Iterator[Predicti
     files = image_files(request.images)
     compare_images(trained, files)
     predictions = predict(
-        trained.net,
+        trained.folded,
         trained.task,
         files,
         batch_size=request.batch_size,
@@ -119,7 +119,7 @@ def _of_sequences(request: Request, trained: TrainedNet) -> tuple[Iterator[Predi
     classes = trained.classes if is_of_classes else None
     inputs = sequence_inputs(trained.kind, request.images, classes=classes, missing=trained.missing)
     print_notes(inputs.notes)
-    predictions = predict_inputs(trained.net, trained.task, inputs, batch_size=request.batch_size, top=request.top)
+    predictions = predict_inputs(trained.folded, trained.task, inputs, batch_size=request.batch_size, top=request.top)
     return predictions, len(inputs)
 
 

@@ -16,7 +16,7 @@ from resnet_jax.models.options import check_integer, stage_names
 from resnet_jax.models.registry import as_model
 from resnet_jax.models.resnet import Outputs
 from resnet_jax.ops import LAYOUTS, plain_lowering, tally_macs
-from resnet_jax.types import Variables
+from resnet_jax.types import Array, Variables
 
 ImageSize = int | Sequence[int]  # pixels a side of a square image, or the size along each spatial axis
 
@@ -109,6 +109,14 @@ def spatial_sizes(image_size: ImageSize) -> tuple[int, ...]:
     return tuple(check_integer("image_size", side, 1) for side in image_size)
 
 
+def example_input(model: Any, image_size: ImageSize) -> jax.ShapeDtypeStruct:
+    """Shape and type of a net's input of one example; `image_size` as in `shapes`."""
+    sizes = spatial_sizes(image_size)
+    if getattr(model, "takes_tokens", False):
+        return jax.ShapeDtypeStruct((1, *sizes), jnp.int32)
+    return jax.ShapeDtypeStruct((1, *sizes, model.in_channels), model.dtype)
+
+
 def _trace(model: nn.Module, image_size: ImageSize) -> tuple[Shapes, frozenset[type[nn.Module]]]:
     return _cached_trace(model, spatial_sizes(image_size), jax.dtypes.canonicalize_dtype(float))
 
@@ -130,14 +138,10 @@ def _cached_trace(model: nn.Module, sizes: tuple[int, ...], widest: Any) -> tupl
     def record(count: int, other: bool) -> None:
         macs[other]["/".join(active[-1][:2])] += count
 
-    def initialise() -> Any:
-        if getattr(model, "takes_tokens", False):
-            example = jnp.ones((1, *sizes), jnp.int32)
-        else:
-            example = jnp.zeros((1, *sizes, model.in_channels), model.dtype)
+    def initialise(example: Array) -> Any:
         return model.init_with_output(jax.random.key(0), example, train=False)
 
     # Shapes and counts do not depend on the lowering, and XLA's own operations are traced in two thirds of the time.
     with nn.intercept_methods(follow), tally_macs(record), plain_lowering():
-        outputs, variables = jax.eval_shape(initialise)
+        outputs, variables = jax.eval_shape(initialise, example_input(model, sizes))
     return Shapes(outputs, variables, *map(dict, macs)), frozenset(classes)

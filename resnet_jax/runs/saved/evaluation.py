@@ -49,7 +49,7 @@ class _Net:
         self, evaluator: Evaluator, *, batch_size: int, parallel: Parallel
     ) -> tuple[Predictions, dict[str, float]]:
         """Predictions and what modules of the net sow; `evaluator` gets those of sequences."""
-        net, task, source = self.trained.net, self.trained.task, self.source
+        net, task, source = self.trained.folded, self.trained.task, self.source
         if isinstance(source, SequenceLoader):
             return predict_sequences(net, task, source, evaluator, batch_size=batch_size, parallel=parallel)
         assert isinstance(source, StreamingLoader) and self.views is not None
@@ -91,7 +91,7 @@ class Evaluation:
         batch = -(-(config.eval_batch_size or config.batch_size) // devices) * devices
         task = self.task
         if isinstance(loader := self.nets[0].source, DenseLoader):
-            evaluator, net = task.evaluator(), self.nets[0].trained.net
+            evaluator, net = task.evaluator(), self.nets[0].trained.folded
             first, add = FirstExamples(evaluator), None if file is None else file.add
             predictions, sown = predict_dense(net, task, loader, first, batch_size=batch, parallel=parallel, add=add)
             return replace(measure(task, predictions, sown, evaluator), examples=first.examples)

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 from resnet_jax.config.messages import with_model_option
 from resnet_jax.errors import AmbiguousWeights, NotFinite
 from resnet_jax.files import expanded
-from resnet_jax.models import MODELS, get_spec
+from resnet_jax.models import MODELS, fold_norms, get_spec
 from resnet_jax.models.published import published
 from resnet_jax.runs.files.directory import is_run
 from resnet_jax.runs.starting.opening import SavedRun, open_run
 from resnet_jax.tasks import Classification, Detection, LanguageModel, Segmentation, Task
-from resnet_jax.types import DataKind, Pretrained
+from resnet_jax.types import DataKind, Preprocess, Pretrained
 from resnet_jax.weights import load_pretrained
 from resnet_jax.weights.checkpoint import pretrained
 from resnet_jax.weights.labels import label_set
 from resnet_jax.weights.sources import nearest
 from resnet_jax.weights.wrappers import SKIPPED
+
+LENGTH = 2**14  # of an example, to trace a net whose examples have any length
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,14 @@ class TrainedNet:
     def kind(self) -> DataKind:
         """Of the data that it was trained on."""
         return self.net.preprocess.kind
+
+    @cached_property
+    def folded(self) -> Pretrained:
+        """The net for inference: norms folded into convolutions, and the same outputs up to rounding."""
+        how: Any = self.net.preprocess
+        size = how.image_size if isinstance(how, Preprocess) else how.spatial_shape(how.fixed_length or LENGTH)
+        model, variables = fold_norms(self.net.model, self.net.variables, size)
+        return self.net._replace(model=model, variables=variables)
 
     @property
     def missing(self) -> Literal["error", "linear"]:
