@@ -62,6 +62,7 @@ def _convert(request: Request) -> tuple[Path, Library]:
     from resnet_jax.runs.files.directory import is_run
     from resnet_jax.runs.saved.nets import load_weights, notes_of
     from resnet_jax.runs.starting.opening import open_run
+    from resnet_jax.tasks.transcription import Transcription
     from resnet_jax.weights.writers import check_target, libraries_of, write_weights
 
     library: Library = request.to or ("npz" if request.out.endswith(".npz") else "timm")
@@ -73,6 +74,8 @@ def _convert(request: Request) -> tuple[Path, Library]:
     check_target(source, request.out, library)
     loaded = load_weights(source, model=request.model, ema=request.ema)
     print_notes(notes_of(loaded))
+    if loaded.task == Transcription.name:  # whose bands and task a file of weights does not hold
+        raise ValueError(f"convert: files of weights hold no nets of transcripts; predict and eval take {source}")
     if library != "npz" and (spec := get_spec(loaded.model)).input_kind != "images":
         others = f"; in Python, save_torch_state(layout={next(iter(spec.name_tables))!r})" if spec.name_tables else ""
         raise ValueError(f"{spec.name} takes {spec.input_kind}: expected OUT as a .npz file, got {request.out}{others}")

@@ -110,7 +110,15 @@ class BaseSequence:
     def batch(self: Any, items: Sequence[Any]) -> tuple[Array, Array | None]:
         """The net's input for some items, padded with zeros; and lengths int [N] for the net's call.
 
-        They are None where the padding counts, as part of examples of `fixed_length`.
+        They are None where the padding counts, as part of examples of `fixed_length`. A net of a run predicts so:
+
+            net = resnet_jax.load_checkpoint("runs/mine")
+            x, lengths = net.preprocess.batch(["a good film", "a bad one"])
+            outputs = net.model.apply(net.variables, x, train=False, lengths=lengths)
+
+        Args:
+          items: series float [l, C] or [l]; paths, contents or samples of sounds; texts (str, UTF-8, or the Path of a
+            file). A net of images, which takes spectrograms of one length, is called without `lengths`.
 
         Raises:
           TypeError: a single item instead of several.

@@ -27,7 +27,11 @@ def run(tmp_path_factory):
     """A run on series of unequal lengths, and the results of its last test."""
     folder = tmp_path_factory.mktemp("runs")
     made = config(
-        folder / "mine", write_series(folder / "set", channels=1), data__batch_size=8, data__eval_batch_size=8
+        folder / "mine",
+        write_series(folder / "set", channels=1),
+        data__batch_size=8,
+        data__eval_batch_size=8,
+        log__tensorboard=True,
     )
     return folder / "mine", train(made)
 
@@ -48,6 +52,12 @@ def test_eval_gives_the_numbers_of_the_run_and_draws_its_mistakes(run, capsys):
     result = json.loads(output(capsys, "eval", folder, "--json", "--no-pictures"))
     assert result["loss"] == pytest.approx(last["loss"], rel=1e-5) and result["top1"] == last["top1"]
     assert result["images"] == len(LENGTHS["TEST"]) and result["dropped"] == 0
+
+
+def test_training_shows_its_first_batch(run):
+    folder, _ = run
+    (events,) = (folder / "tensorboard").iterdir()
+    assert b"train/images" in events.read_bytes()
 
 
 def test_a_split_other_data_and_a_file_of_predictions(run, other, tmp_path, capsys):

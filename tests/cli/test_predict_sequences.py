@@ -38,9 +38,8 @@ def expected_shares(run, items):
     """Probabilities as a user computes them in Python."""
     net = load_checkpoint(run)
     x, lengths = net.preprocess.batch(items)
-    inputs = {} if lengths is None else {"lengths": lengths}
     apply = jax.jit(partial(net.model.apply, train=False))  # each operation by itself takes longer
-    logits = np.asarray(apply(net.variables, x, **inputs).logits, np.float64)
+    logits = np.asarray(apply(net.variables, x, lengths=lengths).logits, np.float64)
     return np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
 
 
@@ -150,6 +149,8 @@ def test_mistakes_are_one_line(nets, tmp_path, capsys):
         ("text", [tmp_path / "folder"], "expected .txt or .text files in "),
     ):
         assert message in mistake(capsys, "predict", nets[kind], *arguments)
+    with pytest.raises(TypeError, match=r"expected a list of items, got str .*; \[item\] is a list of one"):
+        load_checkpoint(nets["text"]).preprocess.batch("a text")
     assert "features: expected a net of images, got one of series" in mistake(
         capsys, "features", nets["series"], tmp_path / "x.png"
     )
