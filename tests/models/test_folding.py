@@ -261,7 +261,7 @@ def test_the_kernels_decide_the_rank_of_the_example():
 
 
 SEGMENTERS = ["deeplabv3", "deeplabv3plus", "fcn", "pspnet", "unet", "upernet"]
-ONE_STAGE = {"topk_candidates": 20, "detections_per_img": 5, "fpn_features": 16, "head_depth": 1, "score_thresh": 0.0}
+ONE_STAGE = {"topk_candidates": 20, "detections_per_img": 5, "fpn_features": 32, "head_depth": 1, "score_thresh": 0.0}
 
 
 def backbone():
