@@ -86,14 +86,12 @@ class InitConfig:
 class DataConfig:
     """Images: a TFDS classification set by name, or your own at a path."""
 
-    name: str = option(
-        "digits", 'a TFDS dataset; "digits", "scenes" and, of series, "japanese_vowels" come with the package'
-    )
+    name: str = option("digits", "a TFDS dataset, or digits, scenes or japanese_vowels of this package")
     kind: Literal["images", "series", "audio", "text"] | None = option(
         None, "what the data holds; a net of images takes audio as spectrograms", none="what the net takes"
     )
     path: Place | None = option(
-        None, "your images instead: a folder of them, of IDX or Parquet files; .npz or .parquet"
+        None, "your files instead: a folder of images, sounds or texts; .csv, .ts, .npz, .parquet"
     )
     labels: Place | None = option(
         None, "with path: a .csv, .tsv or .jsonl file of images and labels", none="metadata.csv there"
