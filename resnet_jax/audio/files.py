@@ -22,6 +22,7 @@ MAX_VALUES = 2**27  # samples of all channels: half a gigabyte once decoded. A s
 RATES = (1_000, 384_000)  # Hz: a filter for others, which corrupted files have, takes gigabytes
 BLOCK = 2**16  # samples that are decoded at a time, so that no header reserves memory
 UNKNOWN_LENGTH = 2**62  # libsndfile counts more samples than this in a FLAC stream, and cannot seek in it
+NO_SAMPLES = "{}: has no samples, as its header counts them"
 LARGEST = 8.0  # of float samples: above it they are probably not scaled to -1 to 1
 
 
@@ -66,7 +67,7 @@ def read_audio(
     if is_cut(data) or len(samples) < expected:
         raise UnreadableAudio(f"{name}: the file is cut; {len(samples) / rate:.2f} s of it can be decoded")
     if not len(samples):
-        raise UnreadableAudio(f"{name}: has no samples, as its header counts them")
+        raise UnreadableAudio(NO_SAMPLES.format(name))
     samples = _checked(samples, name)
     if mono and samples.shape[1] > 1:
         samples = samples.mean(1, keepdims=True, dtype=np.float32)
@@ -79,6 +80,10 @@ def read_audio_header(file: str | Path | bytes, *, name: str | None = None) -> A
     """Length, channels and sample rate of a file, without decoding it. Raises as `read_audio` does."""
     data, name = _contents(file, name)
     with _open(data, name) as sound:
+        if is_cut(data):
+            raise UnreadableAudio(f"{name}: the file is cut")
+        if not sound.frames:
+            raise UnreadableAudio(NO_SAMPLES.format(name))
         return AudioHeader(sound.frames, sound.channels, sound.samplerate)
 
 
@@ -94,7 +99,8 @@ def _open(data: bytes, name: str) -> soundfile.SoundFile:
     try:
         sound = soundfile.SoundFile(io.BytesIO(data))
     except soundfile.SoundFileError as error:
-        cut = "the file is cut" if is_cut(data) else f"cannot be decoded ({one_line(error)})"
+        reason = error.error_string if isinstance(error, soundfile.LibsndfileError) else one_line(error)
+        cut = "the file is cut" if is_cut(data) else f"cannot be decoded ({reason}); expected WAV, FLAC or Ogg"
         raise UnreadableAudio(f"{name}: {cut}") from None
     problem = None
     if sound.format not in FORMATS:

@@ -21,6 +21,7 @@ TASKS |= {"transcript": "transcription"}
 CHOICES = {
     **{f"label_kind='{kind}'": f"--task {task}" for kind, task in TASKS.items()},
     "skip_unreadable=True": "--data.unreadable skip",
+    "missing='linear'": "--data.series.missing linear",
     "skip_invalid=True": "--data.invalid skip",
     "balance=True": "--data.balance",
 }
@@ -29,6 +30,8 @@ SAME = (
 )
 ARGUMENTS = {name: f"data.{name}" for name in SAME} | {"test": "data.test_split"}
 ARGUMENTS |= dict.fromkeys(("audio_column", "text_column"), "data.image_column")
+ARGUMENTS |= {name: f"data.text.{name}" for name in ("context", "most", "least_count")} | {"window": "data.text.length"}
+OF_TEXTS = re.compile(r"^(context|most|window):(?= expected)")
 TEXT = r"(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")"
 ARGUMENT = re.compile(rf"(?<![\w./'\"(-])({'|'.join(ARGUMENTS)})=(\d+\b|{TEXT}|\({TEXT}(?:, {TEXT})*,?\))")
 
@@ -38,6 +41,7 @@ def as_typed(message: str) -> str:
 
     "label_column='sick'", an argument of a function that reads data, becomes "--data.label-column sick".
     """
+    message = OF_TEXTS.sub(lambda match: f"{option_of(ARGUMENTS[match[1]])}:", message)
     for choice, typed in CHOICES.items():
         message = message.replace(choice, typed)
     message = ARGUMENT.sub(lambda match: f"{option_of(ARGUMENTS[match[1]])} {_typed_value(match[2])}", message)

@@ -21,6 +21,8 @@ from resnet_jax.config.fields import (
     option,
 )
 
+TOKENS = between(1, 2**24)  # of a text
+
 
 @dataclass(frozen=True)
 class SeriesConfig:
@@ -74,7 +76,7 @@ class TextConfig:
     tokens: Literal["characters", "words"] = option("characters", "what the net reads")
     length: int | None = option(
         None, "tokens of every text, which is cut or padded, and padding counts; of language models: of a window",
-        COUNT, none="each its own; of language models 256"
+        TOKENS, none="each its own; of language models 256"
     )  # fmt: skip
     context: int | None = option(
         None, "of language models: first tokens of a test window that repeat the one before", COUNT, none="a quarter"

@@ -13,7 +13,7 @@ from resnet_jax.errors import DataError, described
 from resnet_jax.files import expanded
 from resnet_jax.inputs.protocol import BaseSequence
 from resnet_jax.texts.characters import CharacterTokenizer
-from resnet_jax.texts.vocabulary import END, Vocabulary
+from resnet_jax.texts.vocabulary import END, SPECIAL, UNKNOWN, Vocabulary
 from resnet_jax.texts.words import Split, WordTokenizer
 from resnet_jax.types import Batch, DataKind
 
@@ -23,6 +23,7 @@ TextItem = bytes | str | Path | np.ndarray
 Tokenizer = CharacterTokenizer | WordTokenizer
 VDCNN, OF_DATA = "vdcnn", "data"  # vocabularies by name
 WINDOW = 256  # ids of a window of a language model, unless another number is asked for
+UNKNOWN_ID = SPECIAL.index(UNKNOWN)  # of a token that the vocabulary lacks
 
 
 class Counts(TypedDict):

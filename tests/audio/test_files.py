@@ -176,7 +176,7 @@ def test_chunks_before_and_behind_the_samples_are_skipped():
     [
         (b"", "the file is empty"),
         (b"RIFF", "cannot be decoded"),
-        (b"no sound at all" * 100, "cannot be decoded"),
+        (b"no sound at all" * 100, "cannot be decoded (Format not recognised.); expected WAV, FLAC or Ogg"),
         (encoded(np.zeros((0, 1))), "has no samples"),
         (encoded(np.zeros((0, 1)), kind="FLAC"), ""),
         (encoded(TONE, kind="AIFF"), "expected WAV, FLAC or Ogg, got AIFF; convert it to WAV"),
@@ -187,7 +187,7 @@ def test_chunks_before_and_behind_the_samples_are_skipped():
 )
 def test_other_files_are_named(data, message, tmp_path):
     (tmp_path / "a.wav").write_bytes(data)
-    for read in (read_audio, read_audio_header) if "samples" not in message and message else (read_audio,):
+    for read in (read_audio, read_audio_header):
         with pytest.raises(UnreadableAudio) as error:
             read(tmp_path / "a.wav")
         assert str(error.value).startswith(f"{tmp_path / 'a.wav'}: {message}") and "\n" not in str(error.value)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 from resnet_jax.data.sources.protocols import Dataset
+from resnet_jax.data.sources.stored import StoredDataset
 from resnet_jax.data.vowels import NAME, open_vowels
-from resnet_jax.types import DataKind, LabelKind
+from resnet_jax.types import NOUNS, DataKind, LabelKind
 
 OF_OTHERS = ("digits", "scenes", NAME)  # sets that come with the package, of images and series
 
@@ -34,6 +36,33 @@ def open_sequences(
         if labels is not None:
             raise ValueError(f"labels={labels!r} describes data at a path; expected path='FOLDER' too")
         return _named(kind, name, data_dir, label_kind, label_column, input_column)
+    dataset = _stored(
+        kind,
+        path,
+        label_column=label_column,
+        label_kind=label_kind,
+        missing=missing,
+        labels=labels,
+        input_column=input_column,
+        classes=classes,
+        skip_unreadable=skip_unreadable,
+    )
+    return replace(dataset, nouns=NOUNS[kind][1])
+
+
+def _stored(
+    kind: DataKind,
+    path: str,
+    *,
+    label_column: str | tuple[str, ...] | None,
+    label_kind: LabelKind,
+    missing: Literal["error", "linear"],
+    labels: str | None,
+    input_column: str | None,
+    classes: tuple[str, ...] | None,
+    skip_unreadable: bool,
+) -> StoredDataset:
+    """A set at a path."""
     if kind == "series":
         from resnet_jax.data.sources.formats.series import open_series_dataset
 

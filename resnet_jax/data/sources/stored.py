@@ -46,6 +46,7 @@ class StoredDataset:
     unlabelled: Mapping[str, str] = field(default_factory=dict)  # splits that cannot be used, and why
     fixed: bool = False  # parts are cut by position: the order is random and never changes, or that of a text
     problems: tuple[str, ...] = ()  # invalid annotations that are skipped, a line each
+    nouns: str = "images"  # what its examples are, in messages
     sides: Sides | None = None  # keeps each image of a run that has started on its side
     _identities: dict[str, Identity] = field(default_factory=dict, repr=False)  # by split, once computed
 
@@ -106,7 +107,7 @@ class StoredDataset:
             count = len(self.parts[name])
             index = np.concatenate([np.arange(count) if i is None else i for other, i in parts if other == name])
             if twice := len(index) - len(np.unique(index)):
-                raise ValueError(f"{self.name}: split {split!r} has {twice} images of {name!r} twice")
+                raise ValueError(f"{self.name}: split {split!r} has {twice} {self.nouns} of {name!r} twice")
         return parts
 
     def _places(self, name: str, part: str) -> np.ndarray:
@@ -121,7 +122,7 @@ class StoredDataset:
             order = np.arange(len(whole)) if self.fixed else spread(_strata(whole))
             index = np.sort(order[start:stop])
         if not len(index):
-            raise ValueError(f"{self.name}: {part!r} is empty; {name!r} has {len(whole)} images")
+            raise ValueError(f"{self.name}: {part!r} is empty; {name!r} has {len(whole)} {self.nouns}")
         return index
 
     def _identity(self, name: str) -> Identity:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, replace
 from typing import Any, TypeVar, cast
@@ -19,7 +20,7 @@ from resnet_jax.data.sources.held_out import shared
 from resnet_jax.data.sources.protocols import DataSource
 from resnet_jax.errors import DataError
 from resnet_jax.inputs import AudioPreprocess, SequencePreprocess, SeriesPreprocess, TextPreprocess
-from resnet_jax.inputs.text import text_of
+from resnet_jax.inputs.text import UNKNOWN_ID, text_of
 from resnet_jax.models import get_spec
 from resnet_jax.models.spec import INPUT_KINDS, InputKind
 from resnet_jax.runs.files.image_record import ImageRecord
@@ -28,6 +29,7 @@ from resnet_jax.runs.planning.sound_augmentation import check_sound_augmentation
 from resnet_jax.types import NOUNS, Array, Batch, DataKind, LabelKind
 
 T = TypeVar("T")
+MOST_SAMPLES = 2**27  # of a clip: half a gigabyte
 NATURAL: dict[InputKind, DataKind] = {  # the data of nets
     "images": "images", "series": "series", "waveform": "audio", "spectrogram": "audio", "tokens": "text",
 }  # fmt: skip
@@ -78,6 +80,12 @@ def check_options_of(config: DataConfig, kind: DataKind) -> None:
         raise ValueError(f"data.{name} is for data of {', '.join(kinds)}, got {kind}; expected {expected}")
 
 
+def check_balance_of(config: DataConfig, label_kind: LabelKind) -> None:
+    """Raises ValueError for data.balance with labels that are not classes."""
+    if config.balance and label_kind != "class":
+        raise ValueError("data.balance: expected one class per example, as --task classification reads")
+
+
 def check_options_of_texts(config: DataConfig, kind: DataKind, label_kind: LabelKind) -> None:
     """Raises ValueError for an option of classes with a language model, and the other way round."""
     is_language_model = label_kind == "next-token"
@@ -125,6 +133,7 @@ def open_sequence_data(
     """
     check_data(chosen)
     check_options_of_texts(chosen, kind, label_kind)
+    check_balance_of(chosen, label_kind)
     if kind == "audio":
         plain = audio_preprocess(chosen.audio, input_kind)
         check_sound_augmentation(chosen.audio, plain, label_kind)
@@ -203,7 +212,7 @@ def fitted_preprocess(
         return plain.of_sounds(read_examples(examples, plain.read, sample(len(examples)), skips=skips))
     text = config.text
     is_language_model = label_kind == "next-token"
-    return TextPreprocess.of_texts(
+    preprocess = TextPreprocess.of_texts(
         read_examples(examples, text_of, range(len(examples)), skips=skips),
         tokens=text.tokens,
         vocabulary=text.vocabulary,
@@ -215,6 +224,25 @@ def fitted_preprocess(
         next_token=is_language_model,
         window=text.length if is_language_model else None,
     )
+    _check_known(preprocess, read_examples(examples, preprocess.read, sample(len(examples)), skips=skips))
+    return preprocess
+
+
+def _check_known(preprocess: TextPreprocess, texts: Iterable[np.ndarray]) -> None:
+    """Warns where the vocabulary has less than half of the tokens of training texts.
+
+    Raises:
+      ValueError: it has none of them: all texts look alike.
+    """
+    ids = np.concatenate([np.zeros(0, np.int32), *texts])
+    unknown, known = int((ids == UNKNOWN_ID).sum()), int((ids > UNKNOWN_ID).sum())
+    if unknown and not known:
+        problem = "data.text.vocabulary: expected one that has tokens of the training texts, got one that has none"
+        raise ValueError(f"{problem}; data.text.vocabulary=data, with data.text.least_count=1, has all")
+    if unknown > known:
+        share = unknown / (unknown + known)
+        problem = f"the vocabulary lacks {share:.0%} of the tokens of training texts"
+        warnings.warn(f"{problem}; data.text.vocabulary=data has all", stacklevel=2)
 
 
 def read_examples(
@@ -248,6 +276,9 @@ def audio_preprocess(config: AudioConfig, input_kind: InputKind) -> AudioPreproc
     values: dict[str, Any] = {name: getattr(config, name) for name in names}
     values |= {"front_end": front_end, "normalise": config.normalise or ("each" if is_waveform else "train")}
     preprocess = AudioPreprocess(**values)
+    if (preprocess.fixed_length or 0) > MOST_SAMPLES:
+        most = MOST_SAMPLES // config.sample_rate
+        raise ValueError(f"data.audio.seconds: expected at most {most:,} at this sample rate, got {config.seconds:,g}")
     if front_end != "waveform":
         try:
             _ = preprocess.settings

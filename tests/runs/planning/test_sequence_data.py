@@ -17,6 +17,7 @@ from resnet_jax.runs.planning.checks import check_objective
 from resnet_jax.runs.planning.plan import make_plan
 from resnet_jax.runs.planning.sequence_data import (
     audio_preprocess,
+    check_balance_of,
     check_options_of,
     data_kind,
     fitted_preprocess,
@@ -64,6 +65,7 @@ def test_the_net_decides_what_the_data_is(net, options, kind):
         ("resnet18", {"kind": "audio"}, "^data.audio.seconds: expected a length of the clips for a net of images"),
         ("resnet18", {"kind": "audio", "audio": AudioConfig(seconds=1.0), "last_batch": "keep"},
          "^data.last_batch keep: expected a net that takes lengths, got resnet18, a net of images; expected drop"),
+        ("m5", {"audio": AudioConfig(seconds=1e6)}, "^data.audio.seconds: expected at most 8,388 at this sample rate"),
         ("m5", {"audio": AudioConfig(front_end="mfcc")}, "^data.audio.front_end: expected waveform for a net of wave"),
         ("res8", {"audio": AudioConfig(front_end="waveform")}, "^data.audio.front_end: expected log_mel or mfcc"),
         ("m5", {"audio": AudioConfig(normalise="train")}, "^data.audio.normalise: expected each or none for waveforms"),
@@ -171,9 +173,10 @@ def test_the_front_end_is_that_of_the_net():
 
 
 class Texts:
-    """Two texts; the second is not UTF-8."""
+    """Texts, by default two, of which the second is not UTF-8."""
 
-    items = (b"ab", b"\xff")
+    def __init__(self, items=(b"ab", b"\xff")):
+        self.items = items
 
     def __len__(self):
         return len(self.items)
@@ -191,6 +194,24 @@ def test_the_vocabulary_is_of_the_training_texts_that_can_be_read():
         fitted_preprocess(chosen, "tokens", "text", Texts(), "class")
     preprocess = fitted_preprocess(replace(chosen, unreadable="skip"), "tokens", "text", Texts(), "class")
     assert isinstance(preprocess, TextPreprocess) and preprocess.tokenizer.vocabulary.tokens[2:] == ("a", "b")
+
+
+def test_only_classes_can_be_balanced():
+    with pytest.raises(ValueError, match="^data.balance: expected one class per example, as --task classification"):
+        check_balance_of(DataConfig(balance=True), "transcript")
+
+
+def test_a_vocabulary_without_the_training_texts_is_refused_and_a_poor_one_warned_of():
+    def check(text, vocabulary=None, least_count=1):
+        options = DataConfig(text=TextConfig(vocabulary=vocabulary, least_count=least_count))
+        fitted_preprocess(options, "tokens", "text", Texts([text.encode()] * 3), "class")
+
+    with pytest.raises(ValueError, match="^data.text.vocabulary: expected one that has tokens of the training texts"):
+        check("漢字")
+    with pytest.raises(ValueError, match="^data.text.vocabulary: .* with data.text.least_count=1, has all$"):
+        check("abc", "data", 1000)
+    with pytest.warns(UserWarning, match="lacks 67% of the tokens of training texts; data.text.vocabulary=data has"):
+        check("漢字a")
 
 
 def test_the_net_s_input_is_made_on_the_device():

@@ -84,7 +84,7 @@ def as_source(
       ValueError: there are no series; one without values, with missing ones, other channels, or an impossible label.
     """
     if not file.examples:
-        raise ValueError(f"{file.name}: there are no series")
+        raise ValueError(f"{file.name}: expected series, got none")
     series = [complete(trimmed(one.values), f"{file.name}, {one.place}", missing) for one in file.examples]
     channels = series[0].shape[1] if like is None else like.values.shape[2]
     for one, values in zip(file.examples, series, strict=True):
@@ -95,7 +95,8 @@ def as_source(
     lengths = np.array([len(values) for values in series], np.int32)
     padded = np.zeros((len(series), lengths.max(), channels), np.float32)
     for row, values in zip(padded, series, strict=True):
-        row[: len(values)] = values
+        with np.errstate(over="ignore"):  # checked below
+            row[: len(values)] = values
     if len(wrong := np.flatnonzero(~np.isfinite(padded).all((1, 2)))):
         raise ValueError(f"{file.name}, {file.examples[wrong[0]].place}: expected finite values of float32, got others")
     labels, classes = _targets(file) if label_kind == "targets" else _classes(file, like)

@@ -50,7 +50,7 @@ def read_unlabelled(file: Path, classes: Sequence[str] | None = None, missing: M
     else:
         series, places, note = _of_rows(file, classes)
     if not series:
-        raise ValueError(f"{file}: there are no series")
+        raise ValueError(f"{file}: expected series, got none")
     series = [trimmed(one) for one in series]
     if missing == "linear":
         series = [complete(one, f"{file}, {place}", missing) for one, place in zip(series, places, strict=True)]

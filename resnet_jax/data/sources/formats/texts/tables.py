@@ -34,6 +34,7 @@ from resnet_jax.data.sources.stored import StoredDataset
 from resnet_jax.errors import did_you_mean
 
 TEXT_COLUMNS = ITEM_COLUMNS["text"]
+LONGEST = 2**31 - 1  # characters of a text: the csv module has a limit of 131,072
 Records = list[tuple[int, dict[str, Any]]]
 
 
@@ -136,10 +137,15 @@ def _read(file: Path, named: Sequence[str]) -> tuple[list[str], Records]:
     if file.suffix.lower() == ".jsonl":
         records = list(object_records(file, contents))
         return list(dict.fromkeys(name for _, record in records for name in record)), records
+    rows: list[tuple[int, list[str]]] = []
+    limit = csv.field_size_limit(LONGEST)
     try:
-        rows = [row for row in _rows(file, contents) if any(row[1])]
+        rows.extend(row for row in _rows(file, contents) if any(row[1]))
     except csv.Error as error:
-        raise ValueError(f"{file} cannot be read: {error}") from None
+        place = f"behind line {rows[-1][0]}" if rows else "line 1"
+        raise ValueError(f"{file}, {place}: cannot be read: {error}; a quote inside quotes is written twice") from None
+    finally:
+        csv.field_size_limit(limit)
     if not rows:
         raise ValueError(f"{file} is empty; expected a first line with the names of columns")
     first = [cell.strip() for cell in rows[0][1]]

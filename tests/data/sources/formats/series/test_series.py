@@ -110,7 +110,7 @@ def test_missing_values(tmp_path):
         ("1,x:a\n", "line 9: expected a number as value 2, got 'x'"),
         ("1,inf:a\n", "line 9: value 2 is inf; expected a finite number"),
         ("1,2:a\n3,1e99:a\n", "line 10: expected finite values of float32"),
-        ("", "there are no series"),
+        ("", "expected series, got none"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:overflow")
@@ -169,8 +169,8 @@ def test_channels_of_different_lengths_and_labels_of_other_kinds(tmp_path):
         ("x.csv", "t0,t1,which\n1,2,a\n", "the first line has the names t0, t1, which, none of them known for labels"),
         ("x.csv", "0,1,2\n1,5,6\n", "the first line counts 0, 1, ... 2, as names of columns do"),
         ("x.txt", "1\n2\n", "expected a label and values in each line, got one cell: '1'"),
-        ("x.txt", "\n\n", "there are no series"),
-        ("x.csv", "label,t0\n", "there are no series"),
+        ("x.txt", "\n\n", "expected series, got none"),
+        ("x.csv", "label,t0\n", "expected series, got none"),
     ],
 )
 def test_broken_tables_are_named(tmp_path, name, text, message):

@@ -72,6 +72,9 @@ def test_missing_values_stay_or_are_interpolated(tmp_path):
 
 def test_other_files_are_refused(tmp_path):
     (tmp_path / "set.csv").write_text("label,a\n")
-    for name, message in (("set.csv", "there are no series"), ("photo.png", "is no file of series; expected a file")):
+    for name, message in (
+        ("set.csv", "expected series, got none"),
+        ("photo.png", "is no file of series; expected a file"),
+    ):
         with pytest.raises(ValueError, match=message):
             read_unlabelled(tmp_path / name, ("1",))

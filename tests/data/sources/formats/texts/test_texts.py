@@ -96,6 +96,11 @@ def test_tables_by_usual_names_of_columns(tmp_path, suffix):
     assert [source.name(i) for i in range(3)] == [f"{tmp_path}/reviews.{suffix}, line {line}" for line in lines]
 
 
+def test_a_text_of_a_table_may_be_long(tmp_path):
+    file = write(tmp_path, a_csv=f"text,label\n{'x' * 200_000},a\ny,b\n") / "a.csv"
+    assert len(open_texts(file).examples("train")[0][0]) == 200_000
+
+
 def test_quotes_inside_a_cell_of_a_tsv_are_letters(tmp_path):
     write(tmp_path, a_tsv='text\tlabel\n"open\tx\nclosed"\ty\n"both" and "both"\ty\n"a ""b"""\tx\n')
     assert [text for text, _ in texts(open_texts(tmp_path / "a.tsv").examples("train"))] == [
@@ -167,7 +172,8 @@ def test_several_classes_per_text_and_numbers(tmp_path):
         ),
         ("text,y\nx,a\ny,b\n", {"label_column": "text", "text_column": "text"},
          ": column 'text' cannot have both texts and labels"),
-        ('text,label\n"x,a\ny,b\n', {}, " cannot be read: unexpected end of data"),
+        ('text,label\n"x,a\ny,b\n', {},
+         ", behind line 1: cannot be read: unexpected end of data; a quote inside quotes is written twice"),
         ("text,label,split\nx,a,dev\n", {}, ": column 'split' has validation; expected train, and test or val"),
     ],
 )  # fmt: skip
