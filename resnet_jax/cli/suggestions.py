@@ -51,7 +51,8 @@ OTHERS = {
     "no-aug": "--data.padding 0",
     "train-interpolation": "--data.interpolation",
     "reprob": "--data.cutout",
-    "m model arch net": f"--model.name|summary models: the net is an argument without a flag|{RUN}",
+    "m model arch net": "--model.name|summary models: the net is an argument without a flag"
+    f"|data: data is surveyed without a net; see --data.kind|--model|{RUN}",
     "drop dropout": "--model.drop-rate",
     "sync-bn": "--model.bn-axis data",
     "grad-checkpointing": "--model.remat block",
@@ -93,7 +94,7 @@ def unknown_option(flag: str, name: str, options: Sequence[str], prog: str) -> s
     group, dot, last = name.removeprefix("--no-").rpartition(".")
     if name.startswith("--no-") and dot and (off := f"--{group}.no-{last}") in options:
         return f"no option {flag}; did you mean {off}?"
-    last = name.lstrip("-").rpartition(".")[2].casefold()
+    last = "model" if name == "--model.name" else name.lstrip("-").rpartition(".")[2].casefold()
     typo = difflib.get_close_matches(name, options, n=1, cutoff=0.85) if "." in name else []
     if typo and typo[0].rpartition(".")[2] == last:
         return f"no option {flag}; did you mean {typo[0]}?"

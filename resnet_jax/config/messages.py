@@ -18,12 +18,14 @@ FIELD = re.compile(rf"(?<![\w./'\"-])((?:{IN_GROUPS})(?!\w|\.\w)|(?:{OTHERS})(?=
 TASKS = {"class": "classification", "multi-hot": "multilabel", "targets": "regression"}  # by the labels they need
 TASKS |= {"pixels": "segmentation", "boxes": "detection", "next-token": "language_model"}
 TASKS |= {"transcript": "transcription"}
+KINDS = {"sounds": "audio", "texts": "text"}
 CHOICES = {
     **{f"label_kind='{kind}'": f"--task {task}" for kind, task in TASKS.items()},
     "skip_unreadable=True": "--data.unreadable skip",
     "missing='linear'": "--data.series.missing linear",
     "skip_invalid=True": "--data.invalid skip",
     "balance=True": "--data.balance",
+    **{f"; to read {noun}: kind='{kind}'": f"; to read {noun}: --data.kind {kind}" for noun, kind in KINDS.items()},
 }
 SAME = (
     "path labels label_column image_column annotations masks classes class_names per_class image_size channels".split()

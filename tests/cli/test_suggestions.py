@@ -54,6 +54,8 @@ SUGGESTIONS = {
     "predict --checkpoint 3": "did you mean --step?",
     "eval --csv F": "did you mean --out FILE.csv?",
     "predict --output F": "did you mean --json?",
+    "data D --model.name res8": "data is surveyed without a net; see --data.kind",
+    "predict --model.name res8": "did you mean --model?",
 }
 
 

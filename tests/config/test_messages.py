@@ -23,6 +23,7 @@ def test_messages_name_options_as_they_are_typed():
         "context: expected 1 to 7": "--data.text.context: expected 1 to 7",
         "most=5 is for the vocabulary": "--data.text.most 5 is for the vocabulary",
         "missing='linear' interpolates": "--data.series.missing linear interpolates",
+        "(3 .wav); to read sounds: kind='audio'": "(3 .wav); to read sounds: --data.kind audio",
         "balance=True is for": "--data.balance is for",
         "/x/labels='a' num_classes=3 open_dataset(path='x') train=True classes=several": None,
         "the best (checkpoint.best).": "the best (--checkpoint.best).",

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from resnet_jax.data.sources.class_names import join_names
-from resnet_jax.data.sources.formats.file_kinds import FileKind
+from resnet_jax.data.sources.formats.file_kinds import IMAGE_FILES, SOUNDS, FileKind
 from resnet_jax.data.sources.formats.listing import Listing, list_files, notes_on, subfolders
 from resnet_jax.data.sources.formats.row_labels import class_order
 from resnet_jax.data.sources.formats.splits import shared_folders, split_of
@@ -91,6 +91,8 @@ def check_classes(path: Path, class_folders: list[Class], kind: FileKind, *, eve
             raise ValueError(f"{path} has classes whose names differ by {how} alone: {names}")
     if every and (empty := next((one for one in class_folders if not one.listing.paths), None)):
         there = "".join(f"; {note}" for note in notes_on(empty.listing.unread))
+        if kind is IMAGE_FILES and SOUNDS.intersection(empty.listing.unread):
+            there += "; to read sounds: kind='audio'"
         raise ValueError(
             f"class folder {path / empty.folder} has no {kind.noun}s ({', '.join(sorted(kind.extensions))}){there}"
         )

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from resnet_jax.data.sources.class_names import join_names
 from resnet_jax.data.sources.formats.options import ReadOptions
+from resnet_jax.data.sources.item_columns import ITEM_COLUMNS
 from resnet_jax.data.sources.label_kinds import LabelKind
 from resnet_jax.errors import composed, did_you_mean
 
@@ -93,6 +94,8 @@ def _choose_column(
         problem = f"{file} has the columns {join_names(columns)}, none of them known for {kind.contents}"
         is_header = not any("." in name or name.isdecimal() for name in columns)
         hint = "" if is_header else f", or add a first line of column names, as {header}"
+        if kind.argument == "image_column" and matching(columns, ITEM_COLUMNS["text"]):
+            hint += "; to read texts: kind='text'"
         raise ValueError(f"{problem}; name it: {kind.argument}='NAME'{hint}")
     return column
 

@@ -75,6 +75,7 @@ def test_splits_of_a_column_and_of_the_images_folders(tmp_path):
             "has the columns a.png, cat, none of them known for images; name it: image_column='NAME', "
             "or add a first line of column names",
         ),
+        ("text,label\nfine,1\n", "name it: image_column='NAME'; to read texts: kind='text'"),
     ],
 )
 def test_files_that_cannot_be_used_give_one_line(tmp_path, text, message):

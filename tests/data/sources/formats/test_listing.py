@@ -42,6 +42,9 @@ def test_files_that_are_not_read_are_counted_and_images_without_an_extension_are
     (tmp_path / "owl" / "1.heic").touch()
     with pytest.raises(ValueError, match="/owl has no images .*; 1 file is not read .1 .heic.$"):
         open_path(tmp_path)
+    (tmp_path / "owl" / "2.wav").touch()
+    with pytest.raises(ValueError, match=r"1 \.wav\); to read sounds: kind='audio'$"):
+        open_path(tmp_path)
 
 
 @pytest.mark.parametrize("encode", "png jpeg webp gif bmp tiff".split())
