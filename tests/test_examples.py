@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from resnet_jax import create_model, data, save_torch_state
-from resnet_jax.data.sources.formats.texts import open_texts
+from resnet_jax.formats.texts import open_texts
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 

@@ -34,7 +34,7 @@ def test_statements_import_old_paths_and_the_package_itself_warns_of_nothing():
             from resnet_jax.cli import main
             main(["--version"])
         assert [one.filename for one in caught] == ["<string>"] * len(caught) and len(caught) == 6, caught
-        from resnet_jax.data.sources.formats.idx import read_idx as same
+        from resnet_jax.formats.idx import read_idx as same
         from resnet_jax.distributed import devices
         assert (Parallel, read_idx) == (devices.Parallel, same)
         assert resnet_jax.training.steps is resnet_jax.training.step and loop is sys.modules["resnet_jax.runs.trainer"]

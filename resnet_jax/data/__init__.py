@@ -80,7 +80,7 @@ def open_dataset(
     # Imported when called: neither a folder of images nor the digits need TFDS, nor one of them the other's packages.
     _check_dense_options(label_kind, annotations=annotations, masks=masks)
     if kind != "images":
-        from resnet_jax.data.sources.sequences import open_sequences
+        from resnet_jax.formats.sequences import open_sequences
 
         return open_sequences(
             kind,
@@ -96,14 +96,14 @@ def open_dataset(
             missing=missing,
         )
     if path is not None and (label_kind == "pixels" or label_kind == "boxes"):
-        from resnet_jax.data.sources.formats.dense import open_dense
+        from resnet_jax.formats.dense import open_dense
 
         for option, value in {"labels": labels, "label_column": label_column, "image_column": image_column}.items():
             if value is not None:
                 raise ValueError(f"{option}={value!r} is for labels of whole images; expected annotations or masks")
         return open_dense(path, label_kind, annotations=annotations, masks=masks, skip_invalid=skip_invalid)
     if path is not None:
-        from resnet_jax.data.sources import formats
+        from resnet_jax import formats
 
         return formats.open_path(
             path,
@@ -130,10 +130,10 @@ def open_dataset(
         from resnet_jax.data.scenes import open_scenes
 
         return open_scenes(label_kind)
-    from resnet_jax.data.sources import tfds
+    from resnet_jax.formats import tfds
 
     if label_kind == "pixels" or label_kind == "boxes":
-        from resnet_jax.data.sources.tfds_dense import open_dense_tfds
+        from resnet_jax.formats.tfds_dense import open_dense_tfds
 
         return open_dense_tfds(name, data_dir, label_kind, skip_invalid=skip_invalid)
     if label_kind != "class":

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from resnet_jax.data.sources.annotations import Annotations, no_annotations
-from resnet_jax.data.sources.formats.file_kinds import IMAGE_FILES, FileKind
-from resnet_jax.data.sources.formats.listing import list_files
 from resnet_jax.data.sources.image_files import ImageFileSource
 from resnet_jax.data.sources.label_kinds import Label
 from resnet_jax.errors import DataError
 from resnet_jax.files import expanded
+from resnet_jax.formats.file_kinds import IMAGE_FILES, FileKind
+from resnet_jax.formats.listing import list_files
 from resnet_jax.images.decoding import pixels, read_image
 
 STDIN = Path("-")

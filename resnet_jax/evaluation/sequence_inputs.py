@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from resnet_jax.data.sources.formats.file_kinds import SOUND_FILES
-from resnet_jax.data.sources.formats.listing import is_shown
-from resnet_jax.data.sources.formats.series.rows import FORMATS
-from resnet_jax.data.sources.formats.series.series_source import Missing
-from resnet_jax.data.sources.formats.series.unlabelled import read_unlabelled
 from resnet_jax.data.sources.identity import Identity
 from resnet_jax.errors import DataError, one_of
 from resnet_jax.evaluation.image_inputs import STDIN, input_files
 from resnet_jax.files import expanded
+from resnet_jax.formats.file_kinds import SOUND_FILES
+from resnet_jax.formats.listing import is_shown
+from resnet_jax.formats.series.rows import FORMATS
+from resnet_jax.formats.series.series_source import Missing
+from resnet_jax.formats.series.unlabelled import read_unlabelled
 from resnet_jax.types import NOUNS, DataKind
 
 TEXT_FILES = (".txt", ".text")

@@ -17,7 +17,6 @@ from resnet_jax.checkpoints.manager import Checkpoints
 from resnet_jax.checkpoints.reader import Checkpoint, open_checkpoint
 from resnet_jax.checkpoints.recovery import recover
 from resnet_jax.config import Config, check_config
-from resnet_jax.data.sources.formats import is_image_folder
 from resnet_jax.distributed import processes
 from resnet_jax.distributed.devices import Parallel
 from resnet_jax.distributed.signals import Signals
@@ -33,6 +32,7 @@ from resnet_jax.errors import (
 )
 from resnet_jax.extras import check_installed
 from resnet_jax.files import expanded
+from resnet_jax.formats import is_image_folder
 from resnet_jax.runs.files.config_file import adopt_holdout, check_unchanged
 from resnet_jax.runs.files.directory import has_results, make_directory, remove_empty_run
 from resnet_jax.runs.files.image_record import read_record

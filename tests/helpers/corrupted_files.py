@@ -26,9 +26,9 @@ from PIL import Image, features
 from safetensors.numpy import save
 
 from resnet_jax.config import Config, check_config, check_types, load_config, to_dict
-from resnet_jax.data.sources.formats import open_path, read_idx
 from resnet_jax.data.sources.image_files import ImageFileSource
 from resnet_jax.errors import DataError
+from resnet_jax.formats import open_path, read_idx
 from resnet_jax.images.crops import centre_crop, random_resized_crop
 from resnet_jax.images.decoding import read_image
 from resnet_jax.runs.files.config_file import read_config
@@ -322,7 +322,7 @@ def check_other_contents(folder, kind):
 READ_ALL = """
 import resource, sys
 from pathlib import Path
-from resnet_jax.data.sources.formats import open_path, read_idx
+from resnet_jax.formats import open_path, read_idx
 from resnet_jax.images.decoding import read_image
 from resnet_jax.weights.wrappers import read_state
 image = lambda file: read_image(file.read_bytes(), str(file))

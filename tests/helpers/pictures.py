@@ -5,7 +5,7 @@ import io
 import pytest
 from PIL import Image
 
-from resnet_jax.data.sources.formats import open_path
+from resnet_jax.formats import open_path
 
 
 def picture(file, value=0):

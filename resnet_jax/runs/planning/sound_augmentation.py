@@ -8,10 +8,10 @@ import numpy as np
 
 from resnet_jax.config import AudioConfig
 from resnet_jax.data.augment.audio import SpecAugment, make_audio_augment
-from resnet_jax.data.sources.formats.file_kinds import SOUND_FILES
-from resnet_jax.data.sources.formats.listing import list_files
 from resnet_jax.errors import DataError
 from resnet_jax.files import expanded
+from resnet_jax.formats.file_kinds import SOUND_FILES
+from resnet_jax.formats.listing import list_files
 from resnet_jax.inputs import AudioPreprocess
 from resnet_jax.types import Array, Batch, LabelKind
 

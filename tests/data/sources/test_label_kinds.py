@@ -12,7 +12,6 @@ from PIL import Image
 
 from resnet_jax.data.loading.samplers import check_balance
 from resnet_jax.data.sources.array_source import ArraySource
-from resnet_jax.data.sources.formats import open_path
 from resnet_jax.data.sources.label_kinds import (
     compact,
     count_in_words,
@@ -25,6 +24,7 @@ from resnet_jax.data.sources.label_kinds import (
 from resnet_jax.data.sources.stored import StoredDataset
 from resnet_jax.data.sources.subsets import RelabelledSource, identify, known_labels, select_classes
 from resnet_jax.errors import DataError
+from resnet_jax.formats import open_path
 
 N = 10
 IMAGES = np.arange(N * 16, dtype=np.uint8).reshape(N, 4, 4, 1)
