@@ -14,23 +14,16 @@ as in configs/ucr_tsc_resnet.py.
 Device: one CPU core. Not run to the end.
 """
 
-from resnet_jax.config import Config, DataConfig, ModelConfig, OptimConfig, TrainConfig
+from dataclasses import replace
+from pathlib import Path
 
-config = Config(
+from resnet_jax.config import load_config
+
+base = load_config(Path(__file__).with_name("ucr_tsc_resnet.py"))
+
+config = replace(
+    base,
     workdir="runs/ucr_inception_time",
-    model=ModelConfig(name="inception_time"),
-    data=DataConfig(path="UCR/GunPoint", batch_size=64, eval_batch_size=32, last_batch="keep"),
-    optim=OptimConfig(
-        optimizer="adamw",
-        peak_lr=1e-3,
-        eps=1e-7,
-        weight_decay=0.0,
-        warmup_epochs=0.0,
-        schedule="plateau",
-        decay_factor=0.5,
-        plateau_epochs=50,
-        final_lr=1e-4,
-        keep_lowest=True,
-    ),
-    train=TrainConfig(epochs=1500.0, eval_every_epochs=1500.0, log_every_steps=1000),
+    model=replace(base.model, name="inception_time"),
+    data=replace(base.data, batch_size=64),
 )
