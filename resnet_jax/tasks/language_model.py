@@ -104,7 +104,7 @@ class LanguageModel(BaseTask):
     def format(self, prediction: Mapping[str, np.ndarray], top: int) -> str:
         (_, bits), (unit, count), (_, candidates) = self.describe(prediction, top).items()
         following = ", ".join(f"{one['token']!r} {one['probability']:.2f}" for one in candidates)
-        return f"{bits:.3f} bits per {unit.removesuffix('s')} of {count:,}; next {following}"
+        return f"{count:,} {unit}, {bits:.3f} bits each; next {following}"
 
 
 class LanguageModelEvaluator:

@@ -93,7 +93,7 @@ def test_the_prediction_for_a_line_has_its_bits_and_the_likeliest_next_tokens():
     assert [one["token"] for one in record["next"]] == [TOKENS[i] for i in best]
     assert [one["probability"] for one in record["next"]] == pytest.approx(np.exp(log_p[5, best]).tolist(), rel=1e-5)
     first = f"{TOKENS[best[0]]!r} {math.exp(log_p[5, best[0]]):.2f}"
-    text = f"{record['bits_per_character']:.3f} bits per character of 2; next {first}, "
+    text = f"2 characters, {record['bits_per_character']:.3f} bits each; next {first}, "
     assert task().format(rows, 2).startswith(text)
     assert list(task().columns(rows, 1)) == ["bits_per_character", "characters", "token1", "probability1"]
     whole = SimpleNamespace(logits=jnp.asarray(LOGITS)[jnp.asarray(ids[:, :3])])
