@@ -46,11 +46,21 @@ class Request:
 
 
 def make_request(values: dict[str, Any]) -> Request:
+    is_default = "config" not in values
     base = load_base(values.pop("config", None))
     named = {"task": base.task} | {name: values[name] for name in values if "." not in name}
-    return fill(
-        replace(Request(**named), data=base.data), {name: value for name, value in values.items() if "." in name}
-    )
+    default = replace(Request(**named), data=base.data if is_default else _with_kind(base))
+    return fill(default, {name: value for name, value in values.items() if "." in name})
+
+
+def _with_kind(config: Config) -> DataConfig:
+    """The data of a config with the kind that its net takes, where it names none."""
+    from resnet_jax.models import MODELS
+    from resnet_jax.runs.planning.sequence_data import NATURAL
+
+    spec = MODELS.get(config.model.name)
+    kind = None if spec is None or spec.input_kind == "images" else NATURAL[spec.input_kind]
+    return config.data if config.data.kind or kind is None else replace(config.data, kind=kind)
 
 
 def run(request: Request) -> None:

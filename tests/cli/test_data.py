@@ -6,6 +6,8 @@ import pytest
 from command_line import output
 from PIL import Image
 
+from resnet_jax.cli.data import make_request
+
 
 @pytest.mark.slow
 def test_data_shows_what_training_sees(pictures, tmp_path, capsys):
@@ -24,3 +26,10 @@ def test_data_starts_from_a_config_and_shows_a_part(pictures, tmp_path, capsys):
     file.write_text("from resnet_jax.config import *\nconfig = Config(data=DataConfig(image_size=8, batch_size=30))\n")
     out = output(capsys, "data", pictures, "--config", file, "--sheet", tmp_path / "s.png", "--data.channels", "3")
     assert "served as 8 x 8 x 3" in out and "in batches of 30" in out
+
+
+def test_the_net_of_a_config_says_what_the_data_holds():
+    assert make_request({"name": "vowels", "config": "series_default"}).data.kind == "series"
+    assert make_request({"name": "vowels", "config": "series_default", "data.kind": "text"}).data.kind == "text"
+    assert make_request({"name": "pictures", "config": "folder_resnet18"}).data.kind is None
+    assert make_request({"name": "pictures"}).data.kind is None
