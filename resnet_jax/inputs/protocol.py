@@ -90,7 +90,8 @@ class BaseSequence:
         return trained
 
     def record(self) -> dict[str, Any]:
-        return {"kind": self.kind, **asdict(self)}  # type: ignore[call-overload]
+        fields: Any = self
+        return {"kind": self.kind, **asdict(fields)}
 
     @classmethod
     def restored(cls, record: Mapping[str, Any]) -> Self:

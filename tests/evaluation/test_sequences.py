@@ -12,6 +12,7 @@ from resnet_jax.data.loading.sequences import SequenceLoader
 from resnet_jax.data.sources.array_source import ArraySource
 from resnet_jax.distributed.devices import Parallel
 from resnet_jax.errors import DataError
+from resnet_jax.evaluation.sequence_inputs import SequenceInputs
 from resnet_jax.evaluation.sequences import predict_sequences, stacked_rows
 from resnet_jax.inputs import SeriesPreprocess
 from resnet_jax.models.resnet import Outputs
@@ -92,3 +93,10 @@ def test_rows_of_unequal_lengths_end_with_zeros():
     stacked = stacked_rows([np.array([1, 2, 3], np.int32), np.array([4], np.int32)])
     np.testing.assert_array_equal(stacked, [[1, 2, 3], [4, 0, 0]])
     assert stacked.dtype == np.int32 and stacked_rows([np.float32(2), np.float32(3)]).tolist() == [2, 3]
+
+
+def test_inputs_are_identified_by_their_contents(tmp_path):
+    (tmp_path / "a.txt").write_text("same")
+    inputs = SequenceInputs(["same", b"same", tmp_path / "a.txt", "other", np.zeros((3, 1), np.float32)], list("abcde"))
+    fingerprints = inputs.identity(np.arange(5), "contents").fingerprints
+    assert len(set(fingerprints[:3])) == 1 and len(set(fingerprints)) == 3

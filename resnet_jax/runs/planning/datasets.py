@@ -17,11 +17,14 @@ from resnet_jax.data.sources.class_names import join_names
 from resnet_jax.data.sources.held_out import Sides, shared
 from resnet_jax.data.sources.stored import StoredDataset
 from resnet_jax.runs.files.image_record import ImageRecord
-from resnet_jax.types import LabelKind, Preprocess
+from resnet_jax.types import DataKind, LabelKind, Preprocess
 
 
 def open_configured_dataset(
-    config: DataConfig, record: ImageRecord | None = None, label_kind: LabelKind = "class"
+    config: DataConfig,
+    record: ImageRecord | None = None,
+    label_kind: LabelKind = "class",
+    kind: DataKind = "images",
 ) -> Dataset:
     """The dataset that a config names.
 
@@ -45,6 +48,8 @@ def open_configured_dataset(
         annotations=config.annotations,
         masks=config.masks,
         skip_invalid=config.invalid == "skip",
+        kind=kind,
+        missing=config.series.missing,
     )
     return keep_sides(dataset, record)
 
@@ -70,14 +75,10 @@ def open_data(
     check_data(config)
     _check_for_labels(config, label_kind)
     dataset = open_configured_dataset(config, record, label_kind)
-    splits = data.default_splits(dataset, config.train_split, config.test_split, config.holdout)
-    if config.holdout == "digest" and (count := shared(dataset, *splits)):
-        problem = f"--data.train-split {splits[0]!r} and --data.test-split {splits[1]!r} share {count:,} images"
-        raise ValueError(f"{problem} of {dataset.name}; expected disjoint splits, as train[:80%] and train[80%:]")
+    splits = choose_splits(config, dataset)
     train = open_split(config, dataset, splits[0])
-    if label_kind in ("class", "pixels") and len(train.classes) < 2:
-        which = "data.classes" if config.classes is not None else dataset.name
-        raise ValueError(f"{which} has one class, {train.classes[0]!r}; expected two or more")
+    if label_kind in ("class", "pixels"):
+        check_classes(config, dataset, train.classes)
     if config.balance:
         train = replace(cast(Any, train), balance=True)
     channels: Any = train.image_shape[-1]
@@ -86,6 +87,26 @@ def open_data(
     # Both splits get the same number of channels, even if one is all grey; the test uses all images of each class.
     test_config = replace(config, channels=channels, per_class=None)
     return dataset, splits, train, open_split(test_config, dataset, splits[1])
+
+
+def choose_splits(config: DataConfig, dataset: Dataset, examples: str = "images") -> tuple[str, str]:
+    """Names of the training and the test split; see `data.default_splits`. `examples`: a word for messages.
+
+    Raises:
+      ValueError: there is nothing to test on, or the two share examples.
+    """
+    splits = data.default_splits(dataset, config.train_split, config.test_split, config.holdout)
+    if config.holdout == "digest" and (count := shared(dataset, *splits)):
+        problem = f"--data.train-split {splits[0]!r} and --data.test-split {splits[1]!r} share {count:,} {examples}"
+        raise ValueError(f"{problem} of {dataset.name}; expected disjoint splits, as train[:80%] and train[80%:]")
+    return splits
+
+
+def check_classes(config: DataConfig, dataset: Dataset, classes: tuple[str, ...]) -> None:
+    """Raises ValueError for training data of one class."""
+    if len(classes) < 2:
+        which = "data.classes" if config.classes is not None else dataset.name
+        raise ValueError(f"{which} has one class, {classes[0]!r}; expected two or more")
 
 
 def _check_for_labels(config: DataConfig, label_kind: LabelKind) -> None:

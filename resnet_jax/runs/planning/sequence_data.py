@@ -16,7 +16,6 @@ from resnet_jax.data import Dataset
 from resnet_jax.data.loading.sequences import SequenceLoader
 from resnet_jax.data.loading.statistics import sample
 from resnet_jax.data.loading.windows import open_windows
-from resnet_jax.data.sources.held_out import shared
 from resnet_jax.data.sources.protocols import DataSource
 from resnet_jax.errors import DataError
 from resnet_jax.inputs import AudioPreprocess, SequencePreprocess, SeriesPreprocess, TextPreprocess
@@ -24,7 +23,7 @@ from resnet_jax.inputs.text import UNKNOWN_ID, text_of
 from resnet_jax.models import get_spec
 from resnet_jax.models.spec import INPUT_KINDS, InputKind
 from resnet_jax.runs.files.image_record import ImageRecord
-from resnet_jax.runs.planning.datasets import keep_sides, renamed_note
+from resnet_jax.runs.planning.datasets import check_classes, choose_splits, open_configured_dataset, renamed_note
 from resnet_jax.runs.planning.sound_augmentation import check_sound_augmentation, make_sound_augmentation
 from resnet_jax.types import NOUNS, Array, Batch, DataKind, LabelKind
 
@@ -99,26 +98,6 @@ def check_options_of_texts(config: DataConfig, kind: DataKind, label_kind: Label
         raise ValueError(f"data.text.context={config.text.context} is for --task language_model")
 
 
-def open_sequence_dataset(
-    config: DataConfig, kind: DataKind, record: ImageRecord | None = None, label_kind: LabelKind = "class"
-) -> Dataset:
-    """The dataset of series, sounds or texts that a config names; see `datasets.open_configured_dataset`."""
-    dataset = data.open_dataset(
-        config.name,
-        path=config.path,
-        data_dir=config.data_dir,
-        labels=config.labels,
-        label_column=config.label_column,
-        image_column=config.image_column,
-        label_kind=label_kind,
-        classes=config.classes,
-        skip_unreadable=config.unreadable == "skip",
-        kind=kind,
-        missing=config.series.missing,
-    )
-    return keep_sides(dataset, record)
-
-
 def open_sequence_data(
     chosen: DataConfig,
     kind: DataKind,
@@ -137,22 +116,16 @@ def open_sequence_data(
     if kind == "audio":
         plain = audio_preprocess(chosen.audio, input_kind)
         check_sound_augmentation(chosen.audio, plain, label_kind)
-    dataset = open_sequence_dataset(chosen, kind, record, label_kind)
-    splits = data.default_splits(dataset, chosen.train_split, chosen.test_split, chosen.holdout)
-    if chosen.holdout == "digest" and chosen.test_split is not None and (count := shared(dataset, *splits)):
-        problem = (
-            f"--data.train-split {splits[0]!r} and --data.test-split {splits[1]!r} share {count:,} {NOUNS[kind][1]}"
-        )
-        raise ValueError(f"{problem} of {dataset.name}; expected disjoint splits, as train[:80%] and train[80%:]")
+    dataset = open_configured_dataset(chosen, record, label_kind, kind)
+    splits = choose_splits(chosen, dataset, NOUNS[kind][1])
     skips = chosen.unreadable == "skip"
     examples = data.open_examples(
         dataset, splits[0], chosen.class_names, chosen.classes, chosen.per_class, skip_unreadable=skips
     )
     preprocess = fitted_preprocess(chosen, input_kind, kind, examples, label_kind)
     train = open_sequence_split(chosen, dataset, splits[0], preprocess, training=True)
-    if label_kind == "class" and len(train.classes) < 2:
-        which = "data.classes" if chosen.classes is not None else dataset.name
-        raise ValueError(f"{which} has one class, {train.classes[0]!r}; expected two or more")
+    if label_kind == "class":
+        check_classes(chosen, dataset, train.classes)
     train = replace(train, balance=chosen.balance, keeps_last=chosen.last_batch == "keep")
     return dataset, splits, train, open_sequence_split(replace(chosen, per_class=None), dataset, splits[1], preprocess)
 

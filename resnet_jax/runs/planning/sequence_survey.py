@@ -21,10 +21,10 @@ from resnet_jax.errors import DataError
 from resnet_jax.inputs import AudioPreprocess, SeriesPreprocess, TextPreprocess
 from resnet_jax.inputs.text import text_of
 from resnet_jax.models.spec import InputKind
+from resnet_jax.runs.planning.datasets import open_configured_dataset
 from resnet_jax.runs.planning.sequence_data import (
     check_options_of,
     open_sequence_data,
-    open_sequence_dataset,
     sequence_notes,
 )
 from resnet_jax.runs.planning.sequence_pictures import draw_sheet
@@ -269,7 +269,7 @@ def verify_sequences(
       ValueError, OSError: the dataset does not exist, or a file of series or texts cannot be opened.
     """
     check_options_of(config, kind)
-    dataset = open_sequence_dataset(config, kind, label_kind=label_kind)
+    dataset = open_configured_dataset(config, label_kind=label_kind, kind=kind)
     total, done = sum(dataset.splits.values()), 0
     broken: list[dict[str, str]] = []
     labels: dict[str, np.ndarray] = {}

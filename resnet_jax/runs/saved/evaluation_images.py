@@ -16,7 +16,7 @@ from resnet_jax.data.sources.protocols import DataSource
 from resnet_jax.files import expanded
 from resnet_jax.runs.files.image_record import ImageRecord, has_trained_images, trained_on
 from resnet_jax.runs.planning.datasets import keep_sides, open_configured_dataset, open_split
-from resnet_jax.runs.planning.sequence_data import check_options_of, open_sequence_dataset, open_sequence_split
+from resnet_jax.runs.planning.sequence_data import check_options_of, open_sequence_split
 from resnet_jax.runs.saved.evaluation_files import Source
 from resnet_jax.runs.saved.nets import TrainedNet
 from resnet_jax.types import NOUNS, Preprocess
@@ -119,9 +119,7 @@ def _open_for(first: TrainedNet, config: DataConfig, trained: DataConfig) -> dat
     """The dataset. If that of the run is missing, the error names the option for its new path."""
     label_kind, noun = first.task.label_kind, NOUNS[first.kind][1]
     try:
-        if first.kind != "images":
-            return open_sequence_dataset(config, first.kind, label_kind=label_kind)
-        return open_configured_dataset(config, label_kind=label_kind)
+        return open_configured_dataset(config, label_kind=label_kind, kind=first.kind)
     except FileNotFoundError as error:
         if first.run is None or place(config) != place(trained):
             raise

@@ -5,8 +5,9 @@ import pytest
 
 from resnet_jax.config import Config, DataConfig, ModelConfig, OptimConfig, TextConfig, TrainConfig
 from resnet_jax.inputs import preprocess_of
+from resnet_jax.runs.planning.datasets import open_configured_dataset
 from resnet_jax.runs.planning.plan import make_plan
-from resnet_jax.runs.planning.sequence_data import open_sequence_dataset, open_sequence_split
+from resnet_jax.runs.planning.sequence_data import open_sequence_split
 from resnet_jax.tasks import LanguageModel
 
 CORPUS = "".join(f"line {number}: the cat sat on the mat.\n" for number in range(100))
@@ -76,7 +77,7 @@ def test_a_plan_of_a_language_model(folder):
 
 def test_a_split_of_a_trained_net_has_its_vocabulary(folder):
     plan = make_plan(language_model(folder))
-    dataset = open_sequence_dataset(plan.config.data, "text", None, "next-token")
+    dataset = open_configured_dataset(plan.config.data, None, "next-token", "text")
     again = open_sequence_split(
         plan.config.data, dataset, "train[80%:]", plan.preprocess, plan.train.classes, "next-token"
     )
