@@ -11,7 +11,12 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SCRIPTS = sorted(file.relative_to(ROOT / "benchmarks").as_posix() for file in (ROOT / "benchmarks").rglob("*.py"))
+SHARED = {"torch_nets.py", "turns.py"}  # modules of several scripts
+SCRIPTS = sorted(
+    name
+    for file in (ROOT / "benchmarks").rglob("*.py")
+    if (name := file.relative_to(ROOT / "benchmarks").as_posix()) not in SHARED
+)
 SMALLEST = {
     "activations.py": "cifar_resnet8 --image-size 8 --times 1",
     "conditional.py": "--shapes 1 --times 1",
@@ -20,9 +25,15 @@ SMALLEST = {
     "dense.py": "--nets retinanet_resnet50_fpn --phases inference --sides ours --image-size 64 --rounds 1 --steps 1",
     "grouped.py": "cifar_resnet8 --image-size 8 --times 1",
     "max_pool_gradient.py": "--shapes 1 --times 1",
+    "step.py": "--nets cifar_resnet8:2:8 tsc_resnet:2:16 --phases inference --sides ours --rounds 1 --steps 1",
     "step_time.py": "--model cifar_resnet8 --image-size 8 --batch-size 8 --dtype float32 --steps 1",
     "weights.py": "--model resnet18 --formats safetensors --rounds 1",
 }
+
+
+@pytest.fixture(autouse=True)
+def scripts_find_modules_beside_them(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
 
 
 def load(script):

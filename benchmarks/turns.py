@@ -1,0 +1,101 @@
+"""Two or more processes that take turns at a measurement, so that their ratio holds on a machine whose speed drifts.
+
+A worker process prepares itself, prints one JSON line of facts about itself (versions, seconds of its first call), and
+then answers each line on its standard input with one JSON line of numbers. `Worker` is the other end. Used by the
+scripts beside it; the processes have the same threads, the same cores, and idle threads that do not spin.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+QUIET = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0", "TF_CPP_MIN_LOG_LEVEL": "3"}
+
+
+class Worker:
+    """A process that answers lines; one answers while the others wait.
+
+    Raises:
+      RuntimeError: the process ended without an answer; its last lines of standard error are in the message.
+    """
+
+    def __init__(self, command: Sequence[str | Path], *, cores: Iterable[int] = ()) -> None:
+        names = {int(core) for core in cores}
+
+        def pin() -> None:
+            if names and hasattr(os, "sched_setaffinity"):
+                os.sched_setaffinity(0, names)
+
+        self.process = subprocess.Popen(
+            list(map(str, command)),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | QUIET,
+            preexec_fn=pin,
+        )
+        self.about: dict[str, Any] = self._answer()
+
+    def ask(self, line: str = "") -> dict[str, Any]:
+        assert self.process.stdin is not None
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        return self._answer()
+
+    def close(self) -> None:
+        self.process.communicate()
+
+    def _answer(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            _, errors = self.process.communicate()
+            raise RuntimeError(f"{self.process.args} ended with code {self.process.returncode}:\n{errors[-2000:]}")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+
+def serve(step: Callable[[], object], *, about: dict[str, Any], warmup: int = 2) -> None:
+    """The worker's side: calls `step` as many times as each line says, and prints the seconds of each call."""
+    start = time.perf_counter()
+    step()
+    first = time.perf_counter() - start
+    for _ in range(warmup - 1):
+        step()
+    print(json.dumps(about | {"first_seconds": round(first, 3)}), flush=True)
+    for line in sys.stdin:
+        seconds = []
+        for _ in range(int(line)):
+            start = time.perf_counter()
+            step()
+            seconds.append(time.perf_counter() - start)
+        print(json.dumps({"seconds": seconds}), flush=True)
+
+
+def take_turns(workers: dict[str, Worker], *, rounds: int, steps: int) -> dict[str, list[float]]:
+    """Seconds of a step in each round, the median of its steps, by worker; the order turns round by round."""
+    times: dict[str, list[float]] = {name: [] for name in workers}
+    names = list(workers)
+    for turn in range(rounds):
+        for name in names[turn % len(names) :] + names[: turn % len(names)]:
+            times[name].append(statistics.median(workers[name].ask(str(steps))["seconds"]))
+    return times
+
+
+def machine() -> dict[str, Any]:
+    """The processor, the cores of this process, and today's date."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {"machine": names[0] if names else platform.machine(), "cores": cores, "date": date.today().isoformat()}
