@@ -166,3 +166,23 @@ def test_finished_runs_of_series_are_not_repeated(tmp_path, monkeypatch, capsys)
     sizes = {name: series.batch_size("tsc_resnet", name) for name in series.SETS}
     assert sizes == dict(zip(series.SETS, (6, 5, 2, 3, 27, 10), strict=True))
     assert series.batch_size("inception_time", "Coffee") == 28 and series.batch_size("inception_time", "Trace") == 64
+
+
+def test_pages_have_the_tables_of_the_results():
+    report = load("report.py")
+    for page in report.PAGES:
+        assert report.with_tables(page.read_text()) == page.read_text(), "run python benchmarks/report.py"
+    for name in report.TABLES:
+        assert any(f"<!-- {name} -->\n" in page.read_text() for page in report.PAGES), name
+
+
+def test_a_table_has_the_latest_record_of_each_case(tmp_path, monkeypatch):
+    report = load("report.py")
+    monkeypatch.setattr(report, "HERE", tmp_path)
+    (tmp_path / "results").mkdir()
+    case = {"net": "a", "phase": "training", "batch": 2, "size": 8, "ratio_range": [0.4, 2], "date": "2026-01-01"}
+    lines = [case | {"ours_seconds": seconds, "ratio": seconds} for seconds in (1, 0.5)]
+    (tmp_path / "results/step.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    table = report.render("step").splitlines()
+    assert table[2] == "| `a` | 2 x 8 | training | 500.0 | - | - | 0.50 (0.40 to 2.00) |"
+    assert len(table) == 5 and table[-1] == "Measured on: 2026-01-01."

@@ -1,0 +1,115 @@
+"""Writes the tables of benchmarks/README.md and docs/performance.md from benchmarks/results.
+
+    python benchmarks/report.py
+
+Less than a minute. A script's JSON lines are in results/SCRIPT.jsonl; of two lines of the same case the later one
+counts. A table stands between two markers, <!-- SCRIPT --> and <!-- end of SCRIPT -->. To measure again and show it:
+
+    python benchmarks/step.py >> benchmarks/results/step.jsonl
+    python benchmarks/report.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+HERE = Path(__file__).parent
+PAGES = (HERE / "README.md", HERE.parent / "docs" / "performance.md")
+Record = dict[str, Any]
+
+
+class Table(NamedTuple):
+    """How a script's records become rows: one for each case."""
+
+    case: tuple[str, ...]  # the fields that tell cases apart
+    columns: dict[str, Callable[[Record], str]]
+
+
+def number(field: str, places: int = 3, scale: float = 1.0) -> Callable[[Record], str]:
+    """A column with a field's number; "-" where it is missing."""
+    return lambda record: "-" if record.get(field) is None else f"{record[field] * scale:,.{places}f}"
+
+
+def text(*fields: str, between: str = " x ") -> Callable[[Record], str]:
+    return lambda record: between.join(str(record[field]) for field in fields if record.get(field) is not None) or "-"
+
+
+def spread(field: str, places: int = 2) -> Callable[[Record], str]:
+    """A number and the lowest and highest of its rounds, from `field` and `field`_range."""
+
+    def cell(record: Record) -> str:
+        if record.get(field) is None:
+            return "-"
+        low, high = record[f"{field}_range"]
+        return f"{record[field]:.{places}f} ({low:.{places}f} to {high:.{places}f})"
+
+    return cell
+
+
+TABLES = {
+    "step": Table(
+        case=("net", "phase"),
+        columns={
+            "net": lambda record: f"`{record['net']}`",
+            "batch x size": text("batch", "size"),
+            "phase": text("phase"),
+            "ours, ms": number("ours_seconds", 1, 1e3),
+            "PyTorch, ms": number("torch_seconds", 1, 1e3),
+            "channels_last, ms": number("channels_last_seconds", 1, 1e3),
+            "ratio": spread("ratio"),
+        },
+    ),
+}
+VERSIONS = {"machine": "{}", "cores": "{} cores", "jax": "jax {}", "torch": "PyTorch {}", "date": "{}"}
+
+
+def records(name: str) -> list[Record]:
+    """The latest record of each case, in the order of first appearance; [] without a file."""
+    path = HERE / "results" / f"{name}.jsonl"
+    latest: dict[tuple[Any, ...], Record] = {}
+    for line in path.read_text().splitlines() if path.exists() else []:
+        record = json.loads(line)
+        latest[tuple(record.get(field) for field in TABLES[name].case)] = record
+    return list(latest.values())
+
+
+def render(name: str) -> str:
+    """The Markdown table of a script, with the machines, versions and dates of its records below it."""
+    rows, columns = records(name), TABLES[name].columns
+    if not rows:
+        return "Not measured yet.\n"
+    numeric = [all(re.match(r"[-\d]", column(row)) for row in rows) for column in columns.values()]
+    lines = [f"| {' | '.join(columns)} |", f"|{'|'.join('--:' if right else '---' for right in numeric)}|"]
+    lines += [f"| {' | '.join(column(row) for column in columns.values())} |" for row in rows]
+    sources = dict.fromkeys(
+        ", ".join(form.format(row[field]) for field, form in VERSIONS.items() if row.get(field)) for row in rows
+    )
+    return "\n".join([*lines, "", f"Measured on: {'; '.join(sources)}.", ""])
+
+
+def with_tables(page: str) -> str:
+    """The page with every table that it has markers of."""
+    for name in TABLES:
+        begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+        if begin in page:
+            before, _, rest = page.partition(begin)
+            _, _, after = rest.partition(end)
+            page = f"{before}{begin}\n{render(name)}\n{end}{after}"
+    return page
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.parse_args(argv)
+    for page in PAGES:
+        page.write_text(with_tables(page.read_text()))
+        print(f"wrote {page.relative_to(HERE.parent)}")
+
+
+if __name__ == "__main__":
+    main()
