@@ -1,15 +1,23 @@
-"""Writes the tables of nets into docs/networks.md, between its two markers: python docs/tables.py"""
+"""Writes the counts of every net: python docs/tables.py
+
+They go into resnet_jax/cli/counts.json, which `resnet-jax models` reads, and into docs/networks.md, between its two
+markers.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from resnet_jax import get_spec, list_models, summary
 from resnet_jax.analysis.summary import totals
+from resnet_jax.cli.counts import Counts, counts_text
+from resnet_jax.models.inspect import spatial_sizes
 
 PAGE = Path(__file__).parent / "networks.md"
+COUNTS = Path(__file__).parents[1] / "resnet_jax" / "cli" / "counts.json"
 BEGIN, END = "<!-- tables -->\n", "<!-- end of tables -->"
 
 GROUPS = (  # title, what the nets are, pattern of their names; a net is in the first group that matches
@@ -94,9 +102,31 @@ def groups() -> dict[str, list[str]]:
     return names
 
 
+@cache
+def counts_of(name: str) -> Counts:
+    """Traces the net."""
+    total, spec = totals(name).total, get_spec(name)
+    sizes = list(spatial_sizes(spec.image_size))
+    return Counts(
+        name,
+        spec.input_kind,
+        sizes,
+        total.parameters,
+        total.macs,
+        total.other_macs,
+    )
+
+
+def counts() -> str:
+    """Current text of counts.json."""
+    return counts_text(
+        [counts_of(name) for name in list_models(input_kind="any")]
+    )
+
+
 def row(name: str) -> str:
-    counts = totals(name)
-    millions, parameters = counts.total.macs / 1e6, counts.total.parameters
+    counts = counts_of(name)
+    millions, parameters = counts.macs / 1e6, counts.parameters
     macs = f"{millions / 1000:.2f} G" if millions >= 1000 else f"{millions:.1f} M"
     return f"| `{name}` | {parameters:,} | {macs} | {size(name)} |"
 
@@ -142,4 +172,5 @@ def page(old: str) -> str:
 
 
 if __name__ == "__main__":
+    COUNTS.write_text(counts())
     PAGE.write_text(page(PAGE.read_text()))

@@ -210,7 +210,9 @@ def test_tables_list_every_net_with_its_parameters():
 
 @pytest.mark.slow
 def test_tables_are_current():
-    assert tables().page(TEXTS["docs/networks.md"]) == TEXTS["docs/networks.md"], "run python docs/tables.py"
+    current, file = tables(), ROOT / "resnet_jax" / "cli" / "counts.json"
+    assert current.page(TEXTS["docs/networks.md"]) == TEXTS["docs/networks.md"], "run python docs/tables.py"
+    assert current.counts() == file.read_text(), "run python docs/tables.py"
 
 
 def test_reference_pages_name_what_exists():

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Literal
 
+from resnet_jax.cli.counts import read_counts
 from resnet_jax.config import argument, option
 from resnet_jax.errors import did_you_mean
 
@@ -20,25 +22,17 @@ class Request:
 
 
 def run(request: Request) -> None:
-    from resnet_jax.analysis.summary import totals
-    from resnet_jax.models import list_models
-    from resnet_jax.models.inspect import spatial_sizes
-
-    names = list_models(request.pattern, input_kind=request.input_kind)
-    if not names:
+    nets = [net for net in read_counts() if request.input_kind in ("any", net.input_kind)]
+    matches = [net for net in nets if fnmatchcase(net.name.casefold(), request.pattern.casefold())]
+    if not matches:
         which = "" if request.input_kind == "any" else f" and takes {request.input_kind}"
-        hint = did_you_mean(
-            request.pattern.strip("*"), list_models(input_kind=request.input_kind), "see: resnet-jax models"
-        )
+        hint = did_you_mean(request.pattern.strip("*"), [net.name for net in nets], "see: resnet-jax models")
         raise ValueError(f"no model matches {request.pattern!r}{which}; {hint}")
-    width = max(map(len, names))
+    width = max(len(net.name) for net in matches)
     print(f"{'':{width}}{'parameters':>14}{'multiply-adds':>18}{'input':>12}")
-    has_other_macs = False
-    for name in names:
-        counts = totals(name)
-        size = " x ".join(map(str, spatial_sizes(counts.image_size)))
-        mark = "  *" if counts.other_macs else ""
-        has_other_macs |= bool(mark)
-        print(f"{name:{width}}{counts.parameters:>14,}{counts.macs:>18,}{size:>12}{mark}", flush=True)
-    if has_other_macs:
+    for net in matches:
+        size = " x ".join(map(str, net.input_size))
+        mark = "  *" if net.other_macs else ""
+        print(f"{net.name:{width}}{net.parameters:>14,}{net.macs:>18,}{size:>12}{mark}")
+    if any(net.other_macs for net in matches):
         print("* and multiply-adds that published counts do not include: resnet-jax summary NAME")

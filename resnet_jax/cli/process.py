@@ -1,4 +1,7 @@
-"""A command in this process: its devices, its warnings, and how each error ends it. It imports JAX."""
+"""A command in this process: its devices, its warnings, and how each error ends it.
+
+JAX is imported by the commands that need it.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,8 @@ import traceback
 import warnings
 from typing import Any, NoReturn
 
-import jax
-
 from resnet_jax.cli.commands import command
 from resnet_jax.cli.messages import as_typed
-from resnet_jax.distributed import processes
 from resnet_jax.errors import (
     DataError,
     Diverged,
@@ -27,7 +27,6 @@ from resnet_jax.errors import (
     UnreadableAudio,
     UnreadableImage,
 )
-from resnet_jax.runs.loop.memory import is_out_of_memory, out_of_memory
 from resnet_jax.text import printable_lines
 
 
@@ -52,7 +51,9 @@ def run(name: str, request: Any) -> None:
         raise type(error)(f"{error}; repair it{skip}") from error
     except (DataError, BrokenPipeError):
         raise
-    except (jax.errors.JaxRuntimeError, MemoryError) as error:
+    except (RuntimeError, MemoryError) as error:  # JAX's errors are RuntimeErrors
+        from resnet_jax.runs.loop.memory import is_out_of_memory, out_of_memory
+
         if not is_out_of_memory(error):
             raise
         advice = getattr(module, "LESS_MEMORY", "a lower --data.batch-size uses less")
@@ -79,11 +80,13 @@ def run_and_exit(name: str, request: Any) -> None:
     except OSError as error:  # a log on a full disk: other errors name their purpose
         _leave(f"stopped: {error}", 1)
     except Exception:
-        processes.leave(1, traceback.format_exc())  # of several processes, this one ends now; alone, it raises
+        _leave_others(1, traceback.format_exc())  # of several processes, this one ends now; alone, it raises
         raise
 
 
 def _check_devices() -> None:
+    from resnet_jax.distributed import processes
+
     try:
         processes.devices()
     except ValueError as error:
@@ -107,6 +110,14 @@ def _warn(message: Warning | str, *_: Any) -> None:
 
 def _leave(message: str, status: int) -> NoReturn:
     """Prints why, in one line, and ends the process."""
-    processes.leave(status, message)
+    _leave_others(status, message)
     print(printable_lines(message), file=sys.stderr, flush=True)
     raise SystemExit(status)
+
+
+def _leave_others(status: int, message: str) -> None:
+    """Ends this process if it is one of several, which takes JAX."""
+    if "jax" in sys.modules:
+        from resnet_jax.distributed import processes
+
+        processes.leave(status, message)

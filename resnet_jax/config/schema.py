@@ -263,6 +263,7 @@ class TrainConfig:
     )
     seed: int = option(0, "seed of the initialisation, the order of the images and the augmentation", SEED)
     parallel: Literal["pmap", "shard_map"] = option("pmap", "how several devices are used; the numbers are the same")
+    steps_per_call: int = option(1, "steps in one call of the compiled program; several make small nets faster", COUNT)
     log_every_steps: int = option(50, "steps between two records in metrics.jsonl", COUNT)
     soft_gate_epochs: float = option(0.0, "SkipNets: epochs with soft gates before the hard ones", NOT_NEGATIVE)
     eval_every_epochs: float = option(10.0, "evaluate and save a checkpoint; also at the end", POSITIVE)

@@ -7,7 +7,7 @@ from resnet_jax.ops.conv import conv, conv_channels, conv_per_example
 from resnet_jax.ops.dense import dense
 from resnet_jax.ops.k_max import k_max_pool
 from resnet_jax.ops.labels import at_least_int32, one_hot
-from resnet_jax.ops.lowering import plain_lowering
+from resnet_jax.ops.lowering import lowering_for, plain_lowering
 from resnet_jax.ops.norm import batch_norm, group_norm, normalize
 from resnet_jax.ops.pooling import adaptive_avg_pool, avg_pool, blur_pool, global_pool, max_pool
 from resnet_jax.ops.random import drop_path, dropout, sample_per_example
@@ -35,6 +35,7 @@ __all__ = [
     "has_known_size",
     "is_sharded",
     "k_max_pool",
+    "lowering_for",
     "max_pool",
     "normalize",
     "one_hot",

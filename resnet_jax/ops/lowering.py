@@ -12,6 +12,7 @@ from resnet_jax.types import Array
 
 # JAX's caches depend on the value of a user context: a function compiled outside is traced again inside.
 _plain = jax.make_user_context(False)
+_platform = jax.make_user_context("")
 
 
 @contextmanager
@@ -35,8 +36,20 @@ def uses_plain_lowering() -> bool:
     return bool(_plain.value)
 
 
+@contextmanager
+def lowering_for(platform: str) -> Iterator[None]:
+    """Traces the lowerings of this platform ("cpu", "gpu", "tpu") alone, for programs that no other one will run.
+
+    Otherwise each choice is traced for every platform and made when the program is compiled, which takes longer.
+    """
+    with _platform(platform):
+        yield
+
+
 def lower(default: Callable[..., Array], cpu: Callable[..., Array] | None, *operands: Array) -> Array:
     """`cpu(*operands)` on a CPU, if there is one, else `default(*operands)`; both compute the same."""
     if cpu is None or uses_plain_lowering():
         return default(*operands)
+    if platform := _platform.value:
+        return (cpu if platform == "cpu" else default)(*operands)
     return lax.platform_dependent(*operands, cpu=cpu, default=default)

@@ -16,6 +16,7 @@ A training step is composed of functions, each in a file of its own:
               that skips updates which are not finite                                  `nonfinite.skip_nonfinite`
               with a rate that falls when the training loss does not                   `plateau.reduced_on_plateau`
               with the weights of the lowest training loss                             `lowest.keeping_lowest`
+    steps     (state, batches) -> (state, metrics of each): one compiled program       `several.several_steps`
 """
 
 from __future__ import annotations

@@ -75,11 +75,14 @@ class TrainState:
         check_optimizer(tx)
         if not (hasattr(sample, "shape") and hasattr(sample, "dtype")):
             raise TypeError(f"expected sample images [N, H, W, C] (an array), got {described(sample)}")
-        init_key, run_key = jax.random.split(threefry_key(key))
         is_input = jnp.issubdtype(sample.dtype, jnp.floating) or getattr(model, "takes_tokens", False)
-        images = jnp.zeros(sample.shape, sample.dtype if is_input else jnp.float32)
-        variables = jax.jit(lambda key: model.init(key, images, train=False))(init_key)
-        return cls.from_variables(variables, tx, run_key, ema=ema)
+
+        def initial(key: Array) -> TrainState:
+            init_key, run_key = jax.random.split(key)
+            images = jnp.zeros(sample.shape, sample.dtype if is_input else jnp.float32)
+            return cls.from_variables(model.init(init_key, images, train=False), tx, run_key, ema=ema)
+
+        return jax.jit(initial)(threefry_key(key))  # one program: each small one would cost its own compilation
 
     @classmethod
     def from_variables(

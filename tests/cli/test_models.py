@@ -24,7 +24,6 @@ def test_nets_are_listed_by_what_they_take(capsys):
     assert "expected any, images, series, waveform" in mistake(capsys, "models", "--input-kind", "sound")
 
 
-@pytest.mark.slow
 def test_models_and_summary_print_tables(capsys):
     table = output(capsys, "models", "resnet18").splitlines()
     assert table[0].split() == ["parameters", "multiply-adds", "input"]

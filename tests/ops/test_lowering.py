@@ -12,6 +12,7 @@ import recipe
 from jax import export
 
 from resnet_jax import ops
+from resnet_jax.ops.lowering import lower
 
 X = jnp.asarray(np.random.default_rng(0).standard_normal((2, 32, 32, 3)), jnp.float32)
 
@@ -84,3 +85,15 @@ def test_activations_agree_with_their_derivatives(x64):
         default = act(x), jax.vmap(jax.grad(act))(x)
         with ops.plain_lowering():
             np.testing.assert_array_equal((act(x), jax.vmap(jax.grad(act))(x)), default)
+
+
+def test_a_known_platform_has_its_lowering_alone():
+    def program(x):
+        return lower(jnp.sin, jnp.cos, x)
+
+    assert "platform_index" in str(jax.make_jaxpr(program)(1.0))
+    for platform, expected in (("cpu", "cos"), ("gpu", "sin"), ("tpu", "sin")):
+        with ops.lowering_for(platform):
+            assert re.findall(r"sin|cos|platform_index", str(jax.make_jaxpr(program)(1.0))) == [expected]
+        with ops.lowering_for(platform), ops.plain_lowering():
+            assert re.findall(r"sin|cos|platform_index", str(jax.make_jaxpr(program)(1.0))) == ["sin"]

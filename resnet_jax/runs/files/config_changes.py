@@ -22,6 +22,7 @@ FREE = (
     "data.unreadable",
     "optim.warmup_shrinks",  # without it, a warmup that it would change is an error
     "train.parallel",
+    "train.steps_per_call",
     "train.log_every_steps",
     "train.patience",
     "train.deterministic",

@@ -10,11 +10,17 @@ import jax
 from resnet_jax.files import expanded
 
 
+SHORTEST = 0.1  # seconds of compilation from which on a program is kept; JAX's default is 1
+THRESHOLD = "jax_persistent_cache_min_compile_time_secs"
+
+
 def cache_compilations() -> None:
     """Keeps compiled programs in the user's cache directory, unless a directory is configured already.
 
-    Warns if the user has no home directory or it is not writable.
+    Programs of `SHORTEST` seconds and more are kept, unless JAX's variable for that is set. Warns if the user has no home directory or it is not writable.
     """
+    if THRESHOLD.upper() not in os.environ:
+        jax.config.update(THRESHOLD, SHORTEST)
     if jax.config.values["jax_compilation_cache_dir"]:
         return
     root = expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache")

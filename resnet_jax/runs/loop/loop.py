@@ -27,6 +27,7 @@ from resnet_jax.metrics import confusion
 from resnet_jax.runs.files.config_file import record_config
 from resnet_jax.runs.files.directory import remove_reports
 from resnet_jax.runs.files.image_record import make_record, write_record
+from resnet_jax.runs.loop.calls import batches_of_calls
 from resnet_jax.runs.loop.memory import is_out_of_memory, out_of_memory
 from resnet_jax.runs.loop.recorder import MetricsRecorder
 from resnet_jax.runs.loop.reporter import RunReporter
@@ -60,7 +61,7 @@ class TrainingLoop:
         self._warm_started: dict[str, Any] | None = None  # source of the run's first weights
         self._start = self._saved = self._completed = start  # steps
         self._activity = "in the first step"
-        self._shapes: set[tuple[int, ...]] = set()  # of this start's batches
+        self._programs: set[tuple[int, int, tuple[int, ...]]] = set()  # of this start: phase, steps, shape of a batch
         self._save_answer: jax.Array | None = None  # whether any process had to save at the last record
         self._saved_at = time.monotonic()
 
@@ -180,18 +181,14 @@ class TrainingLoop:
             results = self._test(self._start)
             if self._stops_early():
                 return results
-        for step, batch in enumerate(self._batches(), self._start + 1):
-            self._activity = f"in step {step}"
-            program = self._new_program(step, batch)
-            with self._reporter.compiling(program) if program else nullcontext():
-                self._state, metrics = self._trainer.train_step(step, self._state, batch)
-                self._recorder.add(step, metrics, compiled=bool(program))
-            self._completed, self._signals.has_progress = step, True
+        for batches in batches_of_calls(self._batches(), self._start, self._plan):
+            self._make_steps(batches)
+            step = self._completed
             if step % self._plan.eval_every_steps == 0 or step == self._plan.steps:
                 results = self._test(step)
                 if self._stops_early():
                     break
-            elif self._is_save_due(step):
+            elif self._is_save_due(len(batches)):
                 self._save(step)
             if step < self._plan.steps and self._signals.stop_requested():
                 if self._saved < step:
@@ -200,15 +197,29 @@ class TrainingLoop:
                 raise self._signals.preempted(step)
         return results
 
-    def _new_program(self, step: int, batch: Batch) -> str:
-        """What `step` compiles, for the user: the training step, for each length of sequences; "" for nothing."""
-        shape, train = batch["image"].shape, self._plan.train
-        is_new = shape not in self._shapes or self._trainer.compiles(step, self._start)
-        self._shapes.add(shape)
-        if not is_new or not isinstance(train, SequenceLoader) or len(train.ends) == 1:
-            return "the training step" if is_new else ""
+    def _make_steps(self, batches: list[Batch]) -> None:
+        """Makes a step for each batch, in one call of the compiled program."""
+        first, last = self._completed + 1, self._completed + len(batches)
+        self._activity = f"in step {first}" if first == last else f"in steps {first} to {last}"
+        program = self._new_program(first, batches)
+        with self._reporter.compiling(program) if program else nullcontext():
+            self._state, metrics = self._trainer.train_steps(first, self._state, batches)
+            for step, of_step in enumerate(metrics, first):
+                self._recorder.add(step, of_step, compiled=bool(program) and step == last)
+        self._completed, self._signals.has_progress = last, True
+
+    def _new_program(self, step: int, batches: list[Batch]) -> str:
+        """What the call compiles, for the user: its steps, for each length of sequences; "" for nothing."""
+        shape, train = batches[0]["image"].shape, self._plan.train
+        program = (self._trainer.phase(step), len(batches), shape)
+        if program in self._programs:
+            return ""
+        self._programs.add(program)
+        name = "the training step" if len(batches) == 1 else f"{len(batches)} training steps"
+        if not isinstance(train, SequenceLoader) or len(train.ends) == 1:
+            return name
         length = shape[-1 if train.preprocess.dtype == np.int32 else -2]
-        return f"the training step for a length of {length}"
+        return f"{name} for a length of {length}"
 
     def _batches(self) -> Iterator[Batch]:
         """Batches on the devices for all remaining steps."""
@@ -220,7 +231,7 @@ class TrainingLoop:
                 images = self._shown(first, key)
             self._reporter.image(self._start, "train/images", images)
             host = chain([first], host)
-        batches = self._parallel.prefetch(host)
+        batches = self._parallel.prefetch(host, depth=max(2, self._config.train.steps_per_call))
         for _ in range(self._start, self._plan.steps):
             yield self._recorder.wait_for(batches)
 
@@ -284,11 +295,12 @@ class TrainingLoop:
             file = Path(self._config.workdir) / confusion.FOLDER / details.file.name
             self._reporter.print(f"{details.line}; all in {file}")
 
-    def _is_save_due(self, step: int) -> bool:
-        config = self._config.checkpoint
+    def _is_save_due(self, steps: int) -> bool:
+        """Whether to save after a call of `steps` steps."""
+        config, step, every = self._config.checkpoint, self._completed, self._config.train.log_every_steps
         if config.every_steps and step % config.every_steps == 0:
             return True
-        at_record = step % self._config.train.log_every_steps == 0
+        at_record = step // every > (step - steps) // every
         is_due = (at_record or jax.process_count() == 1) and self._signals.save_requested()
         if at_record and config.every_minutes and processes.is_first():
             is_due |= time.monotonic() - self._saved_at >= 60 * config.every_minutes

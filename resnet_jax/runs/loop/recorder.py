@@ -18,7 +18,7 @@ from resnet_jax.runs.starting.build import Trainer
 from resnet_jax.training.metrics import reported
 from resnet_jax.types import Batch
 
-AHEAD = 3  # steps that run at the same time, at most
+AHEAD = 3  # calls of the compiled steps that run at the same time, at most
 SHOWN = 3  # names of examples in a message
 ADVICE = "try a lower --optim.peak-lr, or --optim.clip-norm 1"
 
@@ -37,7 +37,7 @@ class MetricsRecorder:
     ) -> None:
         plan = trainer.plan
         self._every, self._batch_size = plan.config.train.log_every_steps, plan.config.data.batch_size
-        self._steps_per_epoch = plan.steps_per_epoch
+        self._steps_per_epoch, self._ahead = plan.steps_per_epoch, AHEAD * plan.config.train.steps_per_call
         self._trainer, self._reporter, self._checkpoints = trainer, reporter, checkpoints
         self._ended: Interval | None = None
         self._last = start  # the last step of `_ended`
@@ -50,7 +50,7 @@ class MetricsRecorder:
 
     def wait_for(self, batches: Iterator[Batch]) -> Batch:
         """The next batch, once few enough steps are running: each holds a batch on the devices."""
-        if len(self._running) == AHEAD:
+        if len(self._running) == self._ahead:
             jax.block_until_ready(self._running.pop(0))
         began = time.perf_counter()
         batch = next(batches)

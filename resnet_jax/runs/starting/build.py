@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import Any, TypeVar, cast
 
 import jax
 import numpy as np
@@ -16,6 +17,7 @@ from resnet_jax.evaluation.examples import SHOWN, Example, FirstExamples, draw_e
 from resnet_jax.metrics.evaluator import Evaluator
 from resnet_jax.metrics.typed import Metric
 from resnet_jax.models.initializers import with_kernels
+from resnet_jax.ops import lowering_for
 from resnet_jax.runs.planning.checks import eval_batch_size, input_struct
 from resnet_jax.runs.planning.datasets import make_augmentation
 from resnet_jax.runs.planning.optimizer import frozen, make_optimizer, plateau_rule
@@ -24,9 +26,12 @@ from resnet_jax.runs.planning.sequence_data import make_sequence_augmentation
 from resnet_jax.training.core import TypedStep, forward_step
 from resnet_jax.training.lowest import keeping_lowest, with_lowest
 from resnet_jax.training.plateau import reduced_on_plateau
+from resnet_jax.training.several import SeveralSteps, several_steps
 from resnet_jax.training.state import TrainState
 from resnet_jax.training.step import make_step
 from resnet_jax.types import Batch, Preprocess, Variables
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Trainer:
@@ -53,13 +58,11 @@ class Trainer:
             frozen=is_frozen,
             gradient_flow=config.train.gradient_flow,
         )
-        self._steps: list[tuple[int, TypedStep]] = [
-            (phase.first_step, parallel.map(watching_loss(compose(phase.model), plan), donate_state=True))
-            for phase in plan.phases
-        ]
-        self._eval_step = parallel.map(
-            forward_step(plan.model, plan.task.predict_batch, takes_batch=True, prepare=plan.preprocess)
-        )
+        steps = [self._for_devices(watching_loss(compose(phase.model), plan)) for phase in plan.phases]
+        self._steps: list[TypedStep] = [parallel.map(step, donate_state=True) for step in steps]
+        self._several: list[SeveralSteps] = [parallel.map(several_steps(step), donate_state=True) for step in steps]
+        forward = forward_step(plan.model, plan.task.predict_batch, takes_batch=True, prepare=plan.preprocess)
+        self._eval_step = parallel.map(self._for_devices(forward))
         self.evaluator: Evaluator | None = None  # of the last test, with the raw weights
         self._examples: list[Example] = []  # of the same test, with their predictions
         self._rate = jax.jit(plan.schedule)
@@ -67,15 +70,40 @@ class Trainer:
 
     def train_step(self, step: int, state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Metric]]:
         """The state after `step` (1, 2, ...), and the step's metrics."""
-        run = [run for first_step, run in self._steps if first_step <= step][-1]
-        return run(state, batch)
+        return self.programs(step)[0](state, batch)
+
+    def train_steps(
+        self, step: int, state: TrainState, batches: Sequence[Batch]
+    ) -> tuple[TrainState, list[dict[str, Metric]]]:
+        """The state after `step` and those that follow it, one for each batch, and the metrics of each.
+
+        The steps are of one phase.
+        """
+        if len(batches) == 1:
+            state, metrics = self.train_step(step, state, batches[0])
+            return state, [metrics]
+        return self.programs(step)[1](state, batches)
+
+    def programs(self, step: int) -> tuple[Any, Any]:
+        """The compiled functions that make `step`: alone, and with those that follow it."""
+        phase = self.phase(step)
+        return self._steps[phase], self._several[phase]
+
+    def _for_devices(self, function: F) -> F:
+        """`function`, traced for the platform of the devices alone."""
+        return cast(F, lowering_for(self.parallel.devices[0].platform)(function))
+
+    def phase(self, step: int) -> int:
+        """The number of the phase that `step` belongs to; each has programs of its own."""
+        return [phase.first_step <= step for phase in self.plan.phases].count(True) - 1
 
     @jax.transfer_guard("allow")  # for users who forbid implicit transfers in the loop
     def fresh(self, start: Variables | None = None) -> TrainState:
         """The state before the first step, with the weights of `start` where it has them."""
         config, sample = self.plan.config, input_struct(self.plan.train, 1)
         key, ema = jax.random.key(config.train.seed), config.optim.ema_decay is not None
-        state = TrainState.create(with_kernels(self.plan.model, config.init.kernels), self._tx, key, sample, ema=ema)
+        model = with_kernels(self.plan.model, config.init.kernels)
+        state = self._for_devices(TrainState.create)(model, self._tx, key, sample, ema=ema)
         if start is not None:
             variables = overlay(state.variables, start)
             state = TrainState.from_variables(variables, self._tx, state.key, ema=ema)
@@ -100,10 +128,6 @@ class Trainer:
     def names(self, step: int) -> list[str]:
         """Names of these examples: paths, or positions in files."""
         return [self.plan.train.name(i) for i in self.examples(step)]
-
-    def compiles(self, step: int, start: int) -> bool:
-        """Whether `step` is the first to run its program in a run that starts after step `start`."""
-        return step == start + 1 or any(step == first_step > start for first_step, _ in self._steps)
 
     def test(self, state: TrainState, stop: Callable[[], bool] = lambda: False) -> dict[str, float]:
         """Metrics over the test images, and those of averaged weights, if any, as "ema_loss", ...

@@ -10,7 +10,7 @@ from resnet_jax.runs.loop import compilation
 
 def test_without_a_home_nothing_is_cached_with_a_warning(tmp_path, monkeypatch):
     place = "jax_compilation_cache_dir"
-    before = jax.config.values[place]
+    before, threshold = jax.config.values[place], jax.config.values[compilation.THRESHOLD]
     jax.config.update(place, None)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
 
@@ -28,4 +28,10 @@ def test_without_a_home_nothing_is_cached_with_a_warning(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     compilation.cache_compilations()
     assert jax.config.values[place] == str(tmp_path / "cache" / "resnet_jax" / "jax")
+    assert jax.config.values[compilation.THRESHOLD] == compilation.SHORTEST
+    jax.config.update(compilation.THRESHOLD, 2.0)
+    monkeypatch.setenv(compilation.THRESHOLD.upper(), "2")
+    compilation.cache_compilations()
+    assert jax.config.values[compilation.THRESHOLD] == 2.0
+    jax.config.update(compilation.THRESHOLD, threshold)
     jax.config.update(place, before)

@@ -1,5 +1,6 @@
 """A run plan on its devices: which step runs when, typed metrics of each, and any number of devices."""
 
+import re
 from dataclasses import replace
 
 import jax
@@ -11,7 +12,7 @@ from resnet_jax.checkpoints.checksums import named_leaves
 from resnet_jax.checkpoints.manager import Checkpoints
 from resnet_jax.checkpoints.reader import open_checkpoint
 from resnet_jax.config import Config, DataConfig, ModelConfig, OptimConfig, TrainConfig
-from resnet_jax.distributed.devices import Parallel
+from resnet_jax.distributed.devices import MODES, Parallel
 from resnet_jax.metrics.typed import Mean, Sum, results
 from resnet_jax.runs.planning.plan import make_plan
 from resnet_jax.runs.starting.build import Trainer
@@ -31,10 +32,22 @@ def skipnet():
     return Trainer(replace(plan, model=model), Parallel("pmap", devices=jax.devices()[:1]))
 
 
-def test_the_first_step_of_each_phase_compiles(skipnet):
+def test_steps_belong_to_phases(skipnet):
     assert [phase.first_step for phase in skipnet.plan.phases] == [1, 3]
-    assert [skipnet.compiles(step, start=0) for step in range(1, 5)] == [True, False, True, False]
-    assert [skipnet.compiles(step, start=3) for step in (4, 5)] == [True, False]
+    assert [skipnet.phase(step) for step in range(1, 6)] == [0, 0, 1, 1, 1]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_compiled_step_writes_the_new_state_over_the_old_one(mode):
+    plan = make_plan(Config(model=ModelConfig(name="cifar_resnet8"), optim=OptimConfig(ema_decay=0.9)))
+    model = plan.model.clone(stages=plan.model.stages[:1])
+    trainer = Trainer(replace(plan, model=model), Parallel(mode, devices=jax.devices()[:2]))
+    state = trainer.parallel.replicate(trainer.fresh())
+    batch = trainer.parallel.shard(next(trainer.batches(0)))
+    program = trainer.programs(1)[0].lower(state, batch).compile()
+    aliases = re.search(r"input_output_alias=\{(.*?) \}", program.as_text())
+    assert aliases[1].count("may-alias") + aliases[1].count("must-alias") == len(jax.tree.leaves(state))
+    assert program.memory_analysis().alias_size_in_bytes == sum(x.nbytes for x in jax.tree.leaves(state))
 
 
 def test_names_and_examples_of_a_step_are_those_of_its_batch(skipnet):

@@ -1,0 +1,85 @@
+"""Calls of several steps: which steps they make, what is compiled for them, and that the run is the same."""
+
+import os
+import signal
+from collections import Counter
+from types import SimpleNamespace
+
+import jax
+import numpy as np
+import pytest
+from small_run import config, records, without_clock
+
+from resnet_jax.checkpoints.reader import open_checkpoint, saved_steps
+from resnet_jax.errors import Preempted
+from resnet_jax.runs import trainer
+from resnet_jax.runs.loop.calls import batches_of_calls
+from resnet_jax.runs.starting.build import Trainer
+from resnet_jax.runs.trainer import train
+
+
+def plan(steps_per_call, every_steps=None, phases=(1,)):
+    """Twenty steps, a test after every eight."""
+    return SimpleNamespace(
+        config=SimpleNamespace(
+            train=SimpleNamespace(steps_per_call=steps_per_call), checkpoint=SimpleNamespace(every_steps=every_steps)
+        ),
+        steps=20,
+        eval_every_steps=8,
+        phases=[SimpleNamespace(first_step=step) for step in phases],
+    )
+
+
+def lengths(plan, completed=0, shapes=None):
+    images = [np.zeros(1 if shapes is None else shapes[step]) for step in range(completed, 20)]
+    return [len(call) for call in batches_of_calls(({"image": x} for x in images), completed, plan)]
+
+
+def test_no_call_crosses_a_test_a_save_a_phase_or_the_end():
+    assert lengths(plan(1)) == [1] * 20
+    assert lengths(plan(8)) == [8, 8, 1, 1, 1, 1]
+    assert lengths(plan(3)) == [3, 3, 1, 1, 3, 3, 1, 1, 3, 1]
+    assert lengths(plan(3), completed=7) == [1, 3, 3, 1, 1, 3, 1]
+    assert lengths(plan(3, every_steps=5)) == [3, 1, 1, 3, 1, 1, 3, 1, 1, 1, 3, 1]
+    assert lengths(plan(2, phases=(1, 4)))[:4] == [2, 1, 2, 2]
+
+
+def test_batches_of_unequal_shapes_have_calls_of_their_own():
+    shapes = [1] * 4 + [1, 2, 1, 2] + [2] * 12
+    assert lengths(plan(4), shapes=shapes) == [4, 1, 1, 1, 1, 4, 4, 4]
+
+
+class Terminated(Trainer):
+    """Gets SIGTERM while it makes its first steps."""
+
+    def train_steps(self, step, state, batches):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return super().train_steps(step, state, batches)
+
+
+@pytest.mark.slow
+def test_a_run_is_the_same_with_any_number_of_steps_per_call(finished, tmp_path, tfds_dir, monkeypatch):
+    """Three, until SIGTERM, then two. Each program is compiled once."""
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "Trainer", Terminated)
+        with pytest.raises(Preempted, match="at step 3"):
+            train(config(tmp_path, tfds_dir, train__steps_per_call=3))
+    assert saved_steps(tmp_path / "checkpoints") == [3]
+    programs = Counter()
+
+    def count(event, seconds, **about):
+        if event == "/jax/core/compile/backend_compile_duration":
+            programs[about["fun_name"]] += 1
+
+    jax.monitoring.register_event_duration_secs_listener(count)
+    try:
+        results = train(config(tmp_path, tfds_dir, train__steps_per_call=2))
+    finally:
+        jax.monitoring.unregister_event_duration_listener(count)
+    # Step 4; steps 5 and 6, 7 and 8; the test.
+    assert programs["jit(_fun)"] == 3 and programs["jit(initial)"] == 1
+    folder, straight = finished
+    assert results == straight
+    assert without_clock(records(tmp_path)) == without_clock(records(folder))
+    a, b = open_checkpoint(folder), open_checkpoint(tmp_path)
+    jax.tree.map(np.testing.assert_array_equal, a.arrays, b.arrays)
