@@ -119,9 +119,7 @@ def counts_of(name: str) -> Counts:
 
 def counts() -> str:
     """Current text of counts.json."""
-    return counts_text(
-        [counts_of(name) for name in list_models(input_kind="any")]
-    )
+    return counts_text([counts_of(name) for name in list_models(input_kind="any")])
 
 
 def row(name: str) -> str:

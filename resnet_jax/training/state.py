@@ -80,7 +80,8 @@ class TrainState:
         def initial(key: Array) -> TrainState:
             init_key, run_key = jax.random.split(key)
             images = jnp.zeros(sample.shape, sample.dtype if is_input else jnp.float32)
-            return cls.from_variables(model.init(init_key, images, train=False), tx, run_key, ema=ema)
+            variables: Any = model.init(init_key, images, train=False)
+            return cls.from_variables(variables, tx, run_key, ema=ema)
 
         return jax.jit(initial)(threefry_key(key))  # one program: each small one would cost its own compilation
 

@@ -9,7 +9,6 @@ import jax
 
 from resnet_jax.files import expanded
 
-
 SHORTEST = 0.1  # seconds of compilation from which on a program is kept; JAX's default is 1
 THRESHOLD = "jax_persistent_cache_min_compile_time_secs"
 
@@ -17,7 +16,8 @@ THRESHOLD = "jax_persistent_cache_min_compile_time_secs"
 def cache_compilations() -> None:
     """Keeps compiled programs in the user's cache directory, unless a directory is configured already.
 
-    Programs of `SHORTEST` seconds and more are kept, unless JAX's variable for that is set. Warns if the user has no home directory or it is not writable.
+    Programs of `SHORTEST` seconds and more are kept, unless JAX's variable for that is set. Warns if the user has no
+    home directory or it is not writable.
     """
     if THRESHOLD.upper() not in os.environ:
         jax.config.update(THRESHOLD, SHORTEST)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -91,7 +91,7 @@ class Trainer:
 
     def _for_devices(self, function: F) -> F:
         """`function`, traced for the platform of the devices alone."""
-        return cast(F, lowering_for(self.parallel.devices[0].platform)(function))
+        return lowering_for(self.parallel.devices[0].platform)(function)
 
     def phase(self, step: int) -> int:
         """The number of the phase that `step` belongs to; each has programs of its own."""

@@ -50,21 +50,17 @@ def test_batches_of_unequal_shapes_have_calls_of_their_own():
 
 
 class Terminated(Trainer):
-    """Gets SIGTERM while it makes its first steps."""
+    """Gets SIGTERM while it makes steps 5 to 7."""
 
     def train_steps(self, step, state, batches):
-        os.kill(os.getpid(), signal.SIGTERM)
+        if step == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
         return super().train_steps(step, state, batches)
 
 
 @pytest.mark.slow
 def test_a_run_is_the_same_with_any_number_of_steps_per_call(finished, tmp_path, tfds_dir, monkeypatch):
     """Three, until SIGTERM, then two. Each program is compiled once."""
-    with monkeypatch.context() as patch:
-        patch.setattr(trainer, "Trainer", Terminated)
-        with pytest.raises(Preempted, match="at step 3"):
-            train(config(tmp_path, tfds_dir, train__steps_per_call=3))
-    assert saved_steps(tmp_path / "checkpoints") == [3]
     programs = Counter()
 
     def count(event, seconds, **about):
@@ -72,12 +68,15 @@ def test_a_run_is_the_same_with_any_number_of_steps_per_call(finished, tmp_path,
             programs[about["fun_name"]] += 1
 
     jax.monitoring.register_event_duration_secs_listener(count)
-    try:
-        results = train(config(tmp_path, tfds_dir, train__steps_per_call=2))
-    finally:
-        jax.monitoring.unregister_event_duration_listener(count)
-    # Step 4; steps 5 and 6, 7 and 8; the test.
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "Trainer", Terminated)
+        with pytest.raises(Preempted, match="at step 7"):
+            train(config(tmp_path, tfds_dir, train__steps_per_call=3))
+    assert saved_steps(tmp_path / "checkpoints") == [4, 7]
+    jax.monitoring.unregister_event_duration_listener(count)
+    # Steps 1 to 3, and 5 to 7; step 4; the test.
     assert programs["jit(_fun)"] == 3 and programs["jit(initial)"] == 1
+    results = train(config(tmp_path, tfds_dir, train__steps_per_call=2))
     folder, straight = finished
     assert results == straight
     assert without_clock(records(tmp_path)) == without_clock(records(folder))

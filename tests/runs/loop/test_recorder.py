@@ -18,7 +18,9 @@ class Trainer:
     """Two steps to a record, four to an epoch."""
 
     plan = SimpleNamespace(
-        config=SimpleNamespace(train=SimpleNamespace(log_every_steps=2, steps_per_call=1), data=SimpleNamespace(batch_size=4)),
+        config=SimpleNamespace(
+            train=SimpleNamespace(log_every_steps=2, steps_per_call=1), data=SimpleNamespace(batch_size=4)
+        ),
         steps_per_epoch=4,
     )
 
