@@ -5,10 +5,9 @@
 Inference and a training step (losses, gradients, SGD with momentum) of `retinanet_resnet50_fpn` on two images of 320 px
 and of `deeplabv3_resnet50` on two of 256 px, in float32, with initial weights. Batch norms use running statistics in
 inference and batch statistics in training. The detector's candidates are not filtered by their score, so that both
-suppress as many as they can. Processes of both libraries take turns, `--rounds` of each, and each takes the median of
-`--steps` repetitions after two others. Prints one JSON line for each net and phase: the medians over the processes, the
-lowest and highest process, their ratio (ours / torchvision's), machine, versions and date. CPU only; about twenty
-minutes on two cores.
+suppress as many as they can. A process of each library takes turns with the other, `--rounds` of the median of
+`--steps`. Prints one JSON line for each net and phase: the medians and ranges of the rounds, the median ratio (ours /
+torchvision's), machine, versions and date. CPU only; about ten minutes on two cores.
 """
 
 from __future__ import annotations
@@ -16,17 +15,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
-import statistics
-import subprocess
 import sys
-import time
 from collections.abc import Callable
-from datetime import date
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from turns import Worker, machine, serve, summary, take_turns
 
 IMAGES, BOXES = 2, 5  # of a batch; of an image
 SIZES = {"retinanet_resnet50_fpn": 320, "deeplabv3_resnet50": 256}
@@ -143,45 +137,27 @@ def torchvision(net: str, phase: str, size: int) -> Callable[[], object]:
     return step
 
 
-def measure(side: str, net: str, phase: str, size: int, steps: int) -> dict[str, Any]:
-    """Seconds of one process, and versions."""
-    run = {"ours": ours, "torchvision": torchvision}[side](net, phase, size)
-    seconds = []
-    for _ in range(steps + 2):
-        start = time.perf_counter()
-        run()
-        seconds.append(time.perf_counter() - start)
+def work(side: str, net: str, phase: str, size: int) -> None:
+    """One process: `serve` the step of this side."""
+    step = {"ours": ours, "torchvision": torchvision}[side](net, phase, size)
     modules = ("jax", "jaxlib") if side == "ours" else ("torch", "torchvision")
-    versions = {name: sys.modules[name].__version__ for name in modules}
-    return {"seconds": statistics.median(seconds[2:]), "first": seconds[0], "versions": versions}
-
-
-def machine() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.machine()}, {len(os.sched_getaffinity(0))} cores"
+    serve(step, about={name: sys.modules[name].__version__ for name in modules})
 
 
 def compare(options: argparse.Namespace, net: str, phase: str) -> dict[str, Any]:
     size = options.image_size or SIZES[net]
     pythons = {"ours": sys.executable, "torchvision": options.torch_python}
-    rounds: dict[str, list[dict[str, Any]]] = {side: [] for side in options.sides}
-    for _ in range(options.rounds):
-        for side in options.sides:
-            asked = ["--side", side, "--nets", net, "--phases", phase, "--image-size", size, "--steps", options.steps]
-            command = [pythons[side], __file__, *map(str, asked)]
-            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-            rounds[side].append(json.loads(done.stdout))
-    record: dict[str, Any] = {"net": net, "phase": phase, "images": IMAGES, "image_size": size}
-    for side, results in rounds.items():
-        seconds = [result["seconds"] for result in results]
-        record[f"{side}_seconds"] = round(statistics.median(seconds), 4)
-        record[f"{side}_range"] = [round(min(seconds), 4), round(max(seconds), 4)]
-        record |= results[0]["versions"]
-    if len(rounds) == 2:
-        record["ratio"] = round(record["ours_seconds"] / record["torchvision_seconds"], 3)
-    settings = {"rounds": options.rounds, "steps": options.steps}
-    return record | settings | {"machine": machine(), "date": date.today().isoformat()}
+    workers: dict[str, Worker] = {}
+    for side in options.sides:
+        asked = ["--worker", side, "--nets", net, "--phases", phase, "--image-size", size]
+        workers[side] = Worker([pythons[side], __file__, *asked])
+    times = take_turns(workers, rounds=options.rounds, steps=options.steps)
+    record: dict[str, Any] = {"benchmark": "dense", "net": net, "phase": phase, "images": IMAGES, "image_size": size}
+    for worker in workers.values():
+        worker.close()
+        record |= {name: version for name, version in worker.about.items() if name != "first_seconds"}
+    record |= summary(times, ours="ours")
+    return record | {"rounds": options.rounds, "steps": options.steps} | machine()
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -190,16 +166,15 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--phases", nargs="+", choices=PHASES, default=list(PHASES))
     parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES), help="whose processes run")
     parser.add_argument("--image-size", type=int, help="pixels; default: 320 for the detector, 256 for the other net")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--torch-python", default=sys.executable, help="an interpreter that has torchvision")
-    parser.add_argument("--side", choices=SIDES, help="measure in this process, and print its seconds")
+    parser.add_argument("--worker", choices=SIDES, help="be a process of this side")
     options = parser.parse_args(argv)
     for net in options.nets:
         for phase in options.phases:
-            if options.side:
-                size = options.image_size or SIZES[net]
-                print(json.dumps(measure(options.side, net, phase, size, options.steps)))
+            if options.worker:
+                work(options.worker, net, phase, options.image_size)
             else:
                 print(json.dumps(compare(options, net, phase)), flush=True)
 

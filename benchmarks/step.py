@@ -18,14 +18,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from turns import Worker, machine, serve, take_turns
+from turns import Worker, machine, serve, summary, take_turns
 
 CASES = (
     "resnet50:16:128",
@@ -121,8 +120,6 @@ def compare(options: argparse.Namespace, case: str, phase: str) -> dict[str, Any
         python = sys.executable if side == "ours" else options.torch_python
         workers[side] = Worker([python, Path(__file__), "--worker", side, "--nets", case, "--phases", phase])
     times = take_turns(workers, rounds=options.rounds, steps=options.steps)
-    for worker in workers.values():
-        worker.close()
     record: dict[str, Any] = {
         "benchmark": "step",
         "net": net,
@@ -130,17 +127,11 @@ def compare(options: argparse.Namespace, case: str, phase: str) -> dict[str, Any
         "batch": int(examples),
         "size": int(size),
     }
-    for side, seconds in times.items():
-        record[f"{side}_seconds"] = round(statistics.median(seconds), 5)
-        record[f"{side}_range"] = [round(min(seconds), 5), round(max(seconds), 5)]
-        record |= workers[side].about
-        record[f"{side}_first_seconds"] = record.pop("first_seconds")
-    others = [side for side in times if side != "ours"]
-    if "ours" in times and others:
-        best = min(others, key=lambda side: statistics.median(times[side]))
-        ratios = [a / b for a, b in zip(times["ours"], times[best], strict=True)]
-        record |= {"best": best, "ratio": round(statistics.median(ratios), 3)}
-        record["ratio_range"] = [round(min(ratios), 3), round(max(ratios), 3)]
+    for side, worker in workers.items():
+        worker.close()
+        record |= worker.about | {f"{side}_first_seconds": worker.about["first_seconds"]}
+    del record["first_seconds"]
+    record |= summary(times, ours="ours")
     return record | {"rounds": options.rounds, "steps": options.steps} | machine()
 
 

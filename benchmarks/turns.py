@@ -93,6 +93,21 @@ def take_turns(workers: dict[str, Worker], *, rounds: int, steps: int) -> dict[s
     return times
 
 
+def summary(times: dict[str, list[float]], *, ours: str) -> dict[str, Any]:
+    """Median, lowest and highest seconds of each worker, and the rounds' ratio of ours to the fastest other one."""
+    record: dict[str, Any] = {}
+    for name, seconds in times.items():
+        record[f"{name}_seconds"] = round(statistics.median(seconds), 5)
+        record[f"{name}_range"] = [round(min(seconds), 5), round(max(seconds), 5)]
+    others = [name for name in times if name != ours]
+    if ours in times and others:
+        best = min(others, key=lambda name: statistics.median(times[name]))
+        ratios = [a / b for a, b in zip(times[ours], times[best], strict=True)]
+        record |= {"best": best, "ratio": round(statistics.median(ratios), 3)}
+        record["ratio_range"] = [round(min(ratios), 3), round(max(ratios), 3)]
+    return record
+
+
 def machine() -> dict[str, Any]:
     """The processor, the cores of this process, and today's date."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
