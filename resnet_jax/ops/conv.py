@@ -8,7 +8,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from resnet_jax.ops.conv_cpu import cpu_conv, depthwise_sum, patches, sliced_conv
+from resnet_jax.ops.conv_cpu import cpu_conv, patches, sliced_conv
+from resnet_jax.ops.conv_depthwise import depthwise_sum
 from resnet_jax.ops.conv_library import library_conv
 from resnet_jax.ops.lowering import lower, uses_plain_lowering
 from resnet_jax.ops.sharding import is_sharded

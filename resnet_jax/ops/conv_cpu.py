@@ -7,7 +7,7 @@ benchmarks/conv_lowering.py and benchmarks/grouped.py. Other platforms are untim
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import product
 from typing import Any
@@ -15,10 +15,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
+from resnet_jax.ops.conv_depthwise import LONG, depthwise_bands, depthwise_conv
 from resnet_jax.ops.conv_library import library_conv
-from resnet_jax.ops.windows import Pads, centred, has_known_size, output_size, spans, subsample
+from resnet_jax.ops.windows import Pads, centred, has_known_size, output_size, shifts, subsample
 from resnet_jax.types import Array, at_least_float32
 
 # XLA's convolution loses to a matrix product of patches where the kernel is 1x1, and by up to fifty times where the
@@ -35,10 +35,6 @@ MAX_SLICES = 8
 # A dilated kernel whose windows lie in the map with at most this part of their elements, on average, takes a product
 # for each element: XLA's convolution multiplies the padding, too.
 DILATED_INSIDE = 0.6
-# A depthwise 1-D kernel of at least this many elements takes products of bands of at most BAND_POSITIONS outputs: sums
-# of more shifts have kernel gradients that are slow, and slow to compile.
-LONG = 9
-BAND_POSITIONS = 32
 
 
 def cpu_conv(
@@ -56,7 +52,7 @@ def cpu_conv(
         return partial(patch_product, **options)
     if groups == kernel.shape[-1] == x.shape[-1]:
         is_long = rank == 1 and sides[0] >= LONG and 1 in (strides, dilation)
-        return partial(depthwise_bands if is_long else depthwise_sum, **options)
+        return partial(depthwise_bands if is_long else depthwise_conv, **options)
     if groups == strides == 1 and dilation > 1 and 0 < inside_part(x, sides, dilation, pads) <= DILATED_INSIDE:
         return partial(shifted_products, dilation=dilation, pads=pads)
     dense = partial(patch_product if by_patches else row_conv if rank == 1 else library_conv, **options)
@@ -89,16 +85,6 @@ def patches(x: Array, sides: Sequence[int], strides: int, dilation: int, pads: P
     return jnp.concatenate(list(shifts(x, sides, strides, dilation, pads)), axis=-1)
 
 
-def shifts(x: Array, sides: Sequence[int], strides: int, dilation: int, pads: Pads) -> Iterator[Array]:
-    """The inputs under each element of the kernel in turn, [N, *spatial', Ci] each."""
-    padded = jnp.pad(x, ((0, 0), *pads, (0, 0)))
-    starts = product(*(range(0, k * dilation, dilation) for k in sides))
-    lengths = spans(x, strides)
-    for start in starts:
-        window = [slice(i, i + length, strides) for i, length in zip(start, lengths, strict=True)]
-        yield padded[(slice(None), *window)]
-
-
 def shifted_products(x: Array, kernel: Array, *, dilation: int, pads: Pads) -> Array:
     """A convolution of stride 1 as a matrix product for each element of the kernel, of the inputs that are in the map.
 
@@ -127,56 +113,6 @@ def inside_part(x: Array, sides: Sequence[int], dilation: int, pads: Pads) -> fl
     for size, k, (low, _) in zip(x.shape[1:-1], sides, pads, strict=True):
         part *= sum(max(0, size - abs(i * dilation - low)) for i in range(k)) / (k * size)
     return part
-
-
-def depthwise_sum(x: Array, kernel: Array, *, strides: int, dilation: int, pads: Pads) -> Array:
-    """A depthwise convolution as a sum of shifted maps: XLA's has no fast gradient.
-
-    `kernel` is [*k, 1, C], or [*k, 1, N, C] with a kernel for each example.
-    """
-    rank = x.ndim - 2
-    sides, examples = kernel.shape[:rank], kernel.shape[rank + 1 : -1] or (1,)
-    shape = (*examples, *(1,) * rank, x.shape[-1])
-    elements = product(*map(range, sides))
-    inputs = shifts(x, sides, strides, dilation, pads)
-    terms = [y * kernel[(*at, 0)].reshape(shape) for at, y in zip(elements, inputs, strict=True)]
-    return sum(terms[1:], start=terms[0])
-
-
-def depthwise_bands(x: Array, kernel: Array, *, strides: int, dilation: int, pads: Pads) -> Array:
-    """A depthwise 1-D convolution, of strides or of dilation, as a matrix product for each channel.
-
-    [N, L, C], [k, 1, C] -> [N, ceil(L / s), C]. A window of W inputs, by a [W, B] matrix whose column is the kernel at
-    one output's inputs and otherwise 0, gives B outputs. A dilated kernel meets every dilation-th position alone: such
-    positions are a series each. A non-finite value spreads over the outputs of its windows.
-    """
-    n, length, channels = x.shape
-    outputs = -(-length // (strides * dilation))  # of a series
-    bands = -(-outputs // BAND_POSITIONS)
-    columns = -(-outputs // bands)
-    step, width = strides * columns, strides * (columns - 1) + kernel.shape[0]
-    steps = -(-width // step)  # that a window overlaps
-    size, low = (bands + steps - 1) * step, pads[0][0]
-    padded = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), (low, size * dilation - low - length, 0), (0, 0, 0)))
-    series = padded.reshape(n, size, dilation, channels).transpose(3, 0, 2, 1)  # [C, N, d, size]
-    starts = range(0, steps * step, step)
-    parts = [series[..., i : i + bands * step].reshape(*series.shape[:-1], bands, step) for i in starts]
-    windows = jnp.concatenate(parts, axis=-1)[..., :width]
-    matrix = band_matrix(kernel[:, 0].T, columns, strides)
-    y = jnp.einsum("cndqw,cbw->cndqb", windows, matrix, preferred_element_type=at_least_float32(x.dtype))
-    y = y.astype(x.dtype).reshape(*series.shape[:-1], bands * columns)
-    return y.transpose(1, 3, 2, 0).reshape(n, bands * columns * dilation, channels)[:, : -(-length // strides)]
-
-
-def band_matrix(kernel: Array, columns: int, strides: int) -> Array:
-    """[C, k] -> [C, B, s * (B - 1) + k], B columns: the kernel, in each row s elements behind where it was."""
-    channels, k = kernel.shape
-    width = strides * (columns - 1) + k
-    # Rows that are `strides` too long, read as rows of `width`, start later one by one.
-    rows = jnp.broadcast_to(
-        jnp.pad(kernel, ((0, 0), (0, width + strides - k)))[:, None], (channels, columns, width + strides)
-    )
-    return rows.reshape(channels, -1)[:, : columns * width].reshape(channels, columns, width)
 
 
 def sliced_conv(x: Array, kernel: Array, *, groups: int, conv: Callable[[Array, Array], Array]) -> Array:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import product
 from typing import Any
 
 import jax.numpy as jnp
@@ -75,3 +76,13 @@ def before(sides: Sequence[int], dilation: int) -> Pads:
 def centred(k: int, dilation: int) -> tuple[int, int]:
     """Padding before and after that keeps the size at stride 1; an even kernel has one more after."""
     return dilation * ((k - 1) // 2), dilation * (k // 2)
+
+
+def shifts(x: Array, sides: Sequence[int], strides: int, dilation: int, pads: Pads) -> Iterator[Array]:
+    """The inputs under each element of the kernel in turn, [N, *spatial', Ci] each."""
+    padded = jnp.pad(x, ((0, 0), *pads, (0, 0)))
+    starts = product(*(range(0, k * dilation, dilation) for k in sides))
+    lengths = spans(x, strides)
+    for start in starts:
+        window = [slice(i, i + length, strides) for i, length in zip(start, lengths, strict=True)]
+        yield padded[(slice(None), *window)]

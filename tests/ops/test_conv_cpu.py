@@ -10,8 +10,6 @@ import pytest
 from resnet_jax.ops.conv_cpu import (
     banded_product,
     cpu_conv,
-    depthwise_bands,
-    depthwise_sum,
     inside_part,
     narrow_conv,
     patch_product,
@@ -55,67 +53,6 @@ def test_products_of_a_dilated_kernel_and_their_gradients_are_the_convolutions(x
     low = [jnp.asarray(a, jnp.bfloat16) for a in (x, kernel)]
     assert chosen(*low).dtype == jax.grad(lambda x: chosen(x, low[1]).astype(float).sum())(low[0]).dtype == jnp.bfloat16
     np.testing.assert_allclose(np.asarray(chosen(*low), float), expected[0], rtol=0.02, atol=0.1)
-
-
-LONG_KERNELS = [  # length, kernel, strides, dilation, pads
-    (41, 9, 1, 1, (4, 4)),
-    (70, 33, 1, 1, (16, 16)),
-    (71, 12, 3, 1, (5, 6)),  # an even kernel
-    (20, 33, 2, 1, (16, 16)),  # longer than the series
-    (50, 15, 1, 3, (21, 21)),
-    (33, 10, 1, 2, (18, 0)),  # causal
-    (16, 9, 9, 1, (4, 4)),  # strides as long as the kernel
-]
-
-
-@pytest.mark.parametrize(("length", "k", "strides", "dilation", "pads"), LONG_KERNELS)
-def test_bands_of_a_long_depthwise_kernel_and_their_derivatives_are_the_librarys(
-    x64, strict_dtypes, length, k, strides, dilation, pads
-):
-    rng = np.random.default_rng(0)
-    x, kernel = jnp.asarray(rng.standard_normal((2, length, 3))), jnp.asarray(rng.standard_normal((k, 1, 3)))
-    chosen = cpu_conv(x, kernel, strides=strides, dilation=dilation, groups=3, pads=[pads])
-    assert chosen.func is depthwise_bands
-
-    @partial(jax.jit, static_argnums=0)
-    def derivatives(f, x, kernel):
-        y, back = jax.vjp(f, x, kernel)
-        return y, *back(jnp.cos(y)), jax.jvp(f, (x, kernel), (jnp.sin(x), jnp.cos(kernel)))[1]
-
-    library = partial(library_conv, strides=strides, dilation=dilation, groups=3, pads=[pads])
-    for a, b in zip(derivatives(chosen, x, kernel), derivatives(library, x, kernel), strict=True):
-        np.testing.assert_allclose(a, b, rtol=0, atol=1e-12)
-
-
-def test_bands_under_transformations_are_the_librarys(x64):
-    rng = np.random.default_rng(0)
-    x, kernel = jnp.asarray(rng.standard_normal((3, 40, 2))), jnp.asarray(rng.standard_normal((9, 1, 2)))
-    options = {"strides": 1, "dilation": 1, "pads": [(4, 4)]}
-
-    @partial(jax.jit, static_argnums=0)
-    def transformed(f, x, kernel):
-        def loss(x, kernel):
-            y, _ = jax.lax.scan(lambda x, _: (jnp.tanh(jax.checkpoint(f)(x, kernel)), None), x, length=2)
-            return jnp.sum(y**3)
-
-        one_by_one = jax.vmap(jax.grad(lambda kernel, x: loss(x[None], kernel)), (None, 0))(kernel, x)
-        second = jax.jvp(jax.grad(loss, (0, 1)), (x, kernel), (jnp.sin(x), jnp.cos(kernel)))[1]
-        return one_by_one, *second
-
-    expected = transformed(partial(library_conv, groups=2, **options), x, kernel)
-    for a, b in zip(transformed(partial(depthwise_bands, **options), x, kernel), expected, strict=True):
-        np.testing.assert_allclose(a, b, rtol=0, atol=1e-10)
-    low = [jnp.asarray(a, jnp.bfloat16) for a in (x, kernel)]
-    y = depthwise_bands(*low, **options)
-    assert y.dtype == jnp.bfloat16  # a sum is rounded once
-    np.testing.assert_allclose(y.astype(float), depthwise_sum(*(a.astype(float) for a in low), **options), rtol=0.004)
-
-
-@pytest.mark.parametrize(("k", "strides", "dilation"), [(7, 1, 1), (9, 2, 3)])
-def test_a_short_kernel_and_one_with_strides_and_dilation_take_shifts(k, strides, dilation):
-    x, kernel = jnp.zeros((2, 40, 3)), jnp.zeros((k, 1, 3))
-    pads = [(dilation * (k // 2),) * 2]
-    assert cpu_conv(x, kernel, strides=strides, dilation=dilation, groups=3, pads=pads).func is depthwise_sum
 
 
 def test_slices_are_wide_few_and_of_whole_groups():
