@@ -3,11 +3,22 @@
 Prints the fastest of several calls in milliseconds for each shape: forward, gradient of the input, gradient of the
 kernel. For a CPU, whose convolutions are chosen by these times; about three minutes on two cores.
 
-One core of an AMD EPYC (AVX-512), 2026-11-26, jax 0.10.1, a busy machine, milliseconds of processor time of a depthwise
-kernel of 33 on 16 series of 100 positions and 128 channels, forward and both gradients: XLA's 14.6 and 23.8, sums of
-shifts 0.3 and 9.5, bands 0.8 and 1.5; of 400 positions and 256 channels 69 and 204, 3.9 and 183, 7.2 and 34. Bands and
-shifts are equally fast at 7 elements. The gradient of quartznet5x2_small on 16 spectrograms of 200 frames takes 106 ms
-with bands, 269 ms with shifts, and 4.7 s instead of 23.8 s to compile.
+Two cores of an AMD EPYC (AVX-512), 2026-11-26, jax 0.10.1, a quiet machine, milliseconds of depthwise convolutions of
+16 series or images (forward, gradient of the input, gradient of the kernel):
+
+| size, channels, kernel, strides | shifts, JAX's gradients | shifts, our gradients | bands |
+|---|---|---|---|
+| 100, 128, 33, 1 | 0.33, 0.93, 4.00 | 0.28, 0.19, 0.71 | 0.87, 0.65, 0.71 |
+| 400, 256, 33, 1 | 1.79, 6.89, 83.2 | 1.67, 1.64, 3.21 | 3.33, 3.13, 9.81 |
+| 64x64, 32, 3, 1 | 0.66, 0.91, 33.7 | 0.67, 0.53, 2.51 | |
+| 32x32, 144, 3, 1 | 1.18, 0.62, 24.6 | 0.72, 0.76, 4.62 | |
+| 32x32, 144, 5, 2 | 0.91, 5.72, 10.9 | 0.53, 0.60, 1.83 | |
+| 16x16, 240, 5, 1 | 0.55, 2.88, 16.3 | 0.56, 0.56, 1.77 | |
+| 8x8, 672, 5, 1 | 0.69, 1.94, 13.9 | 0.67, 0.68, 1.40 | |
+| 4x4, 1152, 5, 1 | 0.59, 0.77, 5.43 | 0.33, 0.31, 1.23 | |
+
+Long kernels of series take bands for the time that they take to compile: the gradient of quartznet5x2_small compiled in
+4.7 s with bands and in 23.8 s with shifts and JAX's gradients.
 """
 
 from __future__ import annotations
@@ -20,8 +31,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from resnet_jax.ops.conv_cpu import NARROW, depthwise_bands, depthwise_sum, narrow_conv, patch_product, row_conv
+from resnet_jax.ops.conv_cpu import NARROW, narrow_conv, patch_product, row_conv
+from resnet_jax.ops.conv_depthwise import depthwise_bands, depthwise_conv, depthwise_sum
 from resnet_jax.ops.conv_library import library_conv
+from resnet_jax.ops.windows import centred
 
 # examples, sizes, channels in, channels out, kernel, strides
 SHAPES = (
@@ -42,8 +55,22 @@ SHAPES = (
     (16, (250,), 64, 128, 3, 2),
 )
 
-# positions, channels, kernel of a depthwise convolution
-DEPTHWISE = ((100, 128, 7), (100, 128, 9), (100, 128, 33), (100, 128, 75), (400, 256, 7), (400, 256, 33))
+# sizes, channels, kernel, strides of a depthwise convolution: of series, and of efficientnet_b0 at 128 pixels
+DEPTHWISE = (
+    ((100,), 128, 7, 1),
+    ((100,), 128, 9, 1),
+    ((100,), 128, 33, 1),
+    ((100,), 128, 75, 1),
+    ((400,), 256, 7, 1),
+    ((400,), 256, 33, 1),
+    ((64, 64), 32, 3, 1),
+    ((64, 64), 96, 3, 2),
+    ((32, 32), 144, 3, 1),
+    ((32, 32), 144, 5, 2),
+    ((16, 16), 240, 5, 1),
+    ((8, 8), 672, 5, 1),
+    ((4, 4), 1152, 5, 1),
+)
 
 
 def lowest(function, *arguments, times: int) -> float:
@@ -69,24 +96,24 @@ def timed(f, x, kernel, *, times: int) -> str:
 
 
 def print_depthwise(times: int, count: int) -> None:
-    """The same of depthwise convolutions of 16 series."""
+    """The same of depthwise convolutions of 16 series or images."""
     rng = np.random.default_rng(0)
-    names = "".join(f"  {name:>24}" for name in ("sums of shifts", "bands"))
-    print(f"depthwise\n{'L':>9}{'C':>5}{'k':>5}{names}")
-    for length, channels, k in DEPTHWISE[:count]:
-        x = jnp.asarray(rng.standard_normal((16, length, channels)), jnp.float32)
-        kernel = jnp.asarray(rng.standard_normal((k, 1, channels)), jnp.float32)
-        lowerings = [
-            partial(f, strides=1, dilation=1, pads=[(k // 2, k // 2)]) for f in (depthwise_sum, depthwise_bands)
-        ]
-        columns = [timed(f, x, kernel, times=times) for f in lowerings]
-        print(f"{length:9}{channels:5}{k:5}  {'  '.join(columns)}", flush=True)
+    names = "".join(f"  {name:>24}" for name in ("shifts, JAX's gradients", "shifts, our gradients", "bands"))
+    print(f"depthwise\n{'size':>9}{'C':>5}{'k':>3}{'s':>3}{names}")
+    for sizes, channels, k, strides in DEPTHWISE[:count]:
+        x = jnp.asarray(rng.standard_normal((16, *sizes, channels)), jnp.float32)
+        kernel = jnp.asarray(rng.standard_normal((*[k] * len(sizes), 1, channels)), jnp.float32)
+        options = {"strides": strides, "dilation": 1, "pads": [centred(k, 1)] * len(sizes)}
+        lowerings = [depthwise_sum, depthwise_conv] + [depthwise_bands] * (len(sizes) == 1)
+        columns = [timed(partial(f, **options), x, kernel, times=times) for f in lowerings]
+        print(f"{'x'.join(map(str, sizes)):>9}{channels:5}{k:3}{strides:3}  {'  '.join(columns)}", flush=True)
 
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=int, default=20, help="calls that are timed")
     parser.add_argument("--shapes", type=int, default=len(SHAPES), help="how many shapes, from the first")
+    parser.add_argument("--depthwise", type=int, default=len(DEPTHWISE), help="how many of the depthwise ones")
     options = parser.parse_args(argv)
     rng = np.random.default_rng(0)
     print(jax.devices()[0].device_kind, "jax", jax.__version__)
@@ -105,7 +132,7 @@ def main(argv: list[str] | None = None) -> None:
             f"{n:4}{'x'.join(map(str, sizes)):>9}{channels:5}{features:5}{k:3}{strides:3}  {'  '.join(columns)}",
             flush=True,
         )
-    print_depthwise(options.times, options.shapes)
+    print_depthwise(options.times, options.depthwise)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ SCRIPTS = sorted(
 SMALLEST = {
     "activations.py": "cifar_resnet8 --image-size 8 --times 1",
     "conditional.py": "--shapes 1 --times 1",
-    "conv_lowering.py": "--shapes 1 --times 1",
+    "conv_lowering.py": "--shapes 1 --depthwise 1 --times 1",
     "data_throughput.py": "--images 2 --rounds 1",
     "dense.py": "--nets retinanet_resnet50_fpn --phases inference --sides ours --image-size 64 --rounds 1 --steps 1",
     "grouped.py": "cifar_resnet8 --image-size 8 --times 1",

@@ -1,4 +1,4 @@
-"""Depthwise convolutions for CPUs: sums of shifted maps, products of bands, and gradients that one pass computes."""
+"""Depthwise convolutions for CPUs: sums of shifted maps with fast gradients, and products of bands."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from resnet_jax.types import Array, at_least_float32
 # of more shifts have kernel gradients that are slow, and slow to compile.
 LONG = 9
 BAND_POSITIONS = 32
-# XLA sums at most this many values of an axis in one pass.
+# XLA splits a sum over more values of an axis into two, the first of which it computes slowly.
 MAX_RUN = 32
 
 

@@ -120,3 +120,11 @@ def test_gradients_of_a_symbolic_batch_are_those_of_a_known_one():
     program = export.export(gradients)(jax.ShapeDtypeStruct((n, 7, 6, 4), jnp.float32), kernel)
     for a, b in zip(program.call(x, kernel), gradients(x, kernel), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("first", [np.nan, 0.0, -0.0, np.inf])
+def test_gradients_by_the_kernel_are_computed_whatever_the_first_value_is(first):
+    x = jnp.ones((2, 4, 4, 2)).at[0, 0, 0, 0].set(first)
+    f = jax.jit(partial(depthwise_conv, strides=1, dilation=1, pads=[(1, 1), (1, 1)]))
+    gradient = jax.jit(jax.grad(lambda kernel: f(x, kernel)[..., 1].sum()))(jnp.ones((3, 3, 1, 2)))
+    np.testing.assert_array_equal(gradient[:, :, 0, 1], 2 * np.outer([3, 4, 3], [3, 4, 3]))
