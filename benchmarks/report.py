@@ -64,6 +64,19 @@ TABLES = {
             "ratio": spread("ratio"),
         },
     ),
+    "families": Table(
+        case=("family", "phase"),
+        columns={
+            "family": text("family"),
+            "net": lambda record: f"`{record['net']}`",
+            "batch x shape": lambda record: " x ".join(map(str, [record["batch"], *record["shape"]])),
+            "phase": text("phase"),
+            "ours, ms": number("ours_seconds", 1, 1e3),
+            "PyTorch, ms": number("torch_seconds", 1, 1e3),
+            "channels_last, ms": number("channels_last_seconds", 1, 1e3),
+            "ratio": spread("ratio"),
+        },
+    ),
 }
 VERSIONS = {"machine": "{}", "cores": "{} cores", "jax": "jax {}", "torch": "PyTorch {}", "date": "{}"}
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SHARED = {"torch_nets.py", "turns.py"}  # modules of several scripts
+SHARED = {"torch_nets.py", "torch_sequences.py", "turns.py"}  # modules of several scripts
 SCRIPTS = sorted(
     name
     for file in (ROOT / "benchmarks").rglob("*.py")
@@ -23,6 +23,7 @@ SMALLEST = {
     "conv_lowering.py": "--shapes 1 --depthwise 1 --times 1",
     "data_throughput.py": "--images 2 --rounds 1",
     "dense.py": "--nets retinanet_resnet50_fpn --phases inference --sides ours --image-size 64 --rounds 1 --steps 1",
+    "families.py": "--families keyword --phases inference --prepare",
     "grouped.py": "cifar_resnet8 --image-size 8 --times 1",
     "max_pool_gradient.py": "--shapes 1 --times 1",
     "step.py": "--nets cifar_resnet8:2:8 tsc_resnet:2:16 --phases inference --sides ours --rounds 1 --steps 1",
@@ -186,3 +187,24 @@ def test_a_table_has_the_latest_record_of_each_case(tmp_path, monkeypatch):
     table = report.render("step").splitlines()
     assert table[2] == "| `a` | 2 x 8 | training | 500.0 | - | - | 0.50 (0.40 to 2.00) |"
     assert len(table) == 5 and table[-1] == "Measured on: 2026-01-01."
+
+
+def test_measured_families_are_not_measured_again(tmp_path, monkeypatch, capsys):
+    families, out = load("families.py"), tmp_path / "families.jsonl"
+    monkeypatch.setattr(
+        families, "compare", lambda options, family, phase: {"family": family, "phase": phase, "ratio": 1.0}
+    )
+    options = ["--out", str(out), "--families", "tcn"]
+    families.main([*options, "--phases", "training"])
+    families.main([*options, "--prepare"])
+    families.main(options)
+    assert [json.loads(line)["phase"] for line in out.read_text().splitlines()] == ["training", "inference"]
+    assert capsys.readouterr().out.count("tcn") == 4
+
+
+def test_every_family_has_a_case():
+    from resnet_jax.models.registry import get_spec, list_models
+
+    cases = load("families.py").CASES
+    assert {get_spec(name).family for name in list_models(input_kind="any")} == set(cases)
+    assert all(get_spec(case.net).family == family for family, case in cases.items())
