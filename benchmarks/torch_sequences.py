@@ -62,7 +62,7 @@ def classifier(channels: int, classes: int, rank: int = 1) -> tuple[nn.Module, .
 
 def tsc_fcn() -> nn.Module:
     rows = ((1, 128, 8), (128, 256, 5), (256, 128, 3))
-    return nn.Sequential(*(normed(*row) for row in rows), *classifier(128, 10))
+    return nn.Sequential(*(normed(*row) for row in rows), *classifier(128, 2))
 
 
 def tsc_resnet() -> nn.Module:
@@ -70,7 +70,7 @@ def tsc_resnet() -> nn.Module:
     for i, o in ((1, 64), (64, 128), (128, 128)):
         branch = nn.Sequential(normed(i, o, 8), normed(o, o, 5), normed(o, o, 3, act=False))
         blocks.append(Added(branch, normed(i, o, 1, act=False) if i != o else nn.BatchNorm1d(o)))
-    return nn.Sequential(*blocks, *classifier(128, 10))
+    return nn.Sequential(*blocks, *classifier(128, 2))
 
 
 class InceptionModule(nn.Module):
@@ -94,7 +94,7 @@ def inception_time() -> nn.Module:
         )
         for channels in (1, 128)
     ]
-    return nn.Sequential(*blocks, *classifier(128, 10))
+    return nn.Sequential(*blocks, *classifier(128, 2))
 
 
 def basic_blocks(widths: Sequence[int], depths: Sequence[int], *, rank: int, pooled: bool) -> list[nn.Module]:
@@ -118,7 +118,7 @@ def basic_blocks(widths: Sequence[int], depths: Sequence[int], *, rank: int, poo
 def xresnet1d18() -> nn.Module:
     stem = (normed(1, 32, 3, 2), normed(32, 32, 3), normed(32, 64, 3), nn.MaxPool1d(3, 2, 1))
     blocks = basic_blocks((64, 128, 256, 512), (2, 2, 2, 2), rank=1, pooled=True)
-    return nn.Sequential(*stem, *blocks, *classifier(512, 10))
+    return nn.Sequential(*stem, *blocks, *classifier(512, 2))
 
 
 class Causal(nn.Module):
