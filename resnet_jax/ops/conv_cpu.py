@@ -19,6 +19,7 @@ import numpy as np
 
 from resnet_jax.ops.conv_depthwise import LONG, depthwise_bands, depthwise_conv
 from resnet_jax.ops.conv_library import library_conv
+from resnet_jax.ops.conv_series import series_conv
 from resnet_jax.ops.windows import Pads, centred, has_known_size, output_size, shifts, subsample
 from resnet_jax.types import Array, at_least_float32
 
@@ -56,17 +57,12 @@ def cpu_conv(
         return partial(depthwise_bands if is_long else depthwise_conv, **options)
     if groups == strides == 1 and dilation > 1 and 0 < inside_part(x, sides, dilation, pads) <= DILATED_INSIDE:
         return partial(shifted_products, dilation=dilation, pads=pads)
-    dense = partial(patch_product if by_patches else row_conv if rank == 1 else library_conv, **options)
+    dense = partial(patch_product if by_patches else series_conv if rank == 1 else library_conv, **options)
     if groups > 1:
         return partial(sliced_conv, groups=groups, conv=dense)
     if strides == dilation == 1 and max(kernel.shape[rank:]) <= NARROW and band_columns(x, kernel) > 1:
         return narrow_conv
     return dense if rank == 1 else None
-
-
-def row_conv(x: Array, kernel: Array, *, strides: int, dilation: int, pads: Pads) -> Array:
-    """A 1-D convolution as a 2-D one of height 1: XLA's 1-D one takes 3 to 30 times as long at a stem of stride 2."""
-    return library_conv(x[:, None], kernel[None], strides=strides, dilation=dilation, pads=[(0, 0), *pads])[:, 0]
 
 
 def patch_product(x: Array, kernel: Array, *, strides: int, dilation: int, pads: Pads | None = None) -> Array:
