@@ -23,6 +23,7 @@ COMMANDS = {  # with a line of help each; the file of that name has `Request`, a
     "features": "write feature maps of images to a file",
     "convert": "write weights for timm, torchvision or NumPy",
     "data": "look at a dataset before training: splits, classes, examples",
+    "prepare": "pack images into pixels that training reads without decoding",
     "plot": "draw the loss and first metric of runs",
     "models": "list the nets, with parameters and multiply-adds",
     "weights": "list published weights, with classes, input size and licence",
@@ -35,7 +36,6 @@ HELP = """usage: {program} COMMAND [options]
 Deep residual networks in JAX: published weights, and training that resumes.
 
 {commands}
-
 Examples:
   resnet-jax train                                     handwritten digits
   resnet-jax train --config folder_resnet18 --data.path photos --workdir runs/a

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 from resnet_jax.cli.arguments import fill
 from resnet_jax.cli.messages import as_typed
+from resnet_jax.cli.progress import progress_printer
 from resnet_jax.cli.shared import load_base
 from resnet_jax.config import LARGEST, Config, DataConfig, Place, argument, check_data, option
 from resnet_jax.errors import NeedsImageSize
@@ -71,13 +69,13 @@ def run(request: Request) -> None:
 
     if not 1 <= request.batches <= LARGEST:
         raise ValueError(f"--batches: expected at least 1, at most {LARGEST:,}, got {request.batches}")
-    path = request.name if _is_path(request.name) else None
+    path = request.name if is_path(request.name) else None
     config = replace(request.data, name=request.name, path=path)
     check_data(config)
     label_kind, kind = get_task(request.task).label_kind, config.kind or "images"
     inspect = survey if kind == "images" else partial(survey_sequences, kind=kind)
     read_all = verify if kind == "images" else partial(verify_sequences, kind=kind)
-    progress = _progress(NOUNS[kind][1])
+    progress = progress_printer(NOUNS[kind][1])
     verified = read_all(config, label_kind=label_kind, progress=progress) if request.verify else None
     broken = verified.broken if verified else []
     record: dict[str, Any] = {"broken": broken}
@@ -102,28 +100,7 @@ def run(request: Request) -> None:
         raise SystemExit(1)
 
 
-def _progress(nouns: str) -> Callable[[int, int], None]:
-    """A function that prints how many images, or others, of how many are read: over one line of a terminal, rarely in a
-    log.
-    """
-    is_terminal = sys.stderr.isatty()
-    started = printed = time.monotonic()
-
-    def report(done: int, total: int) -> None:
-        nonlocal printed
-        now = time.monotonic()
-        if done == total and is_terminal:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-        elif now - printed > (0.2 if is_terminal else 30):
-            printed = now
-            line = f"{done:,} of {total:,} {nouns} read, {done / (now - started):,.0f} a second"
-            end = "" if is_terminal else "\n"
-            print(f"\r{line}\x1b[K" if is_terminal else line, end=end, file=sys.stderr, flush=True)
-
-    return report
-
-
-def _is_path(name: str) -> bool:
+def is_path(name: str) -> bool:
     """Whether a name is a path. TFDS's names may have a slash too, "name/config": those are paths where one exists."""
     path = expanded(name)
     return path.exists() or name.startswith((".", "/", "~")) or path.suffix in SUFFIXES

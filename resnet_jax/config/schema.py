@@ -153,6 +153,10 @@ class DataConfig:
         None, "with image_size: shorter side before evaluation's centre crop", PIXELS, none="image_size * 8/7"
     )
     interpolation: Literal["bilinear", "bicubic"] = option("bilinear", "with image_size; antialiased")
+    decode: Literal["full", "scaled"] = option(
+        "full",
+        "with image_size; scaled: training decodes JPEGs that are much larger than a crop needs at 1/2, 1/4 or 1/8",
+    )
     threads: int | None = option(
         None, "with image_size: threads that decode", THREADS, none="one per processor of this process"
     )

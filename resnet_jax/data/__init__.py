@@ -156,6 +156,7 @@ def open_loader(
     resize: int | None = None,
     crop_area: tuple[float, float] = (0.08, 1.0),
     interpolation: str = "bilinear",
+    decode: Literal["full", "scaled"] = "full",
     threads: int | None = None,
     channels: int | None = None,
     class_names: tuple[str, ...] | None = None,
@@ -178,7 +179,7 @@ def open_loader(
       image_size: side of the crops, pixels; None: images of one size, as they are.
       resize: shorter side before the centre crop of evaluation; None: 8/7 of `image_size`, as 256 is of 224. With dense
         labels the shorter side on the canvas; None: `image_size`.
-      crop_area, interpolation, threads: see `StreamingLoader`; ignored without `image_size`.
+      crop_area, interpolation, decode, threads: see `StreamingLoader`; ignored without `image_size`.
       channels: 1, 3, or None: as the images are.
       class_names: instead of the data's own; see `rename_classes`.
       classes, per_class: only these classes, in this order, and at most this number of images of each; None: all.
@@ -228,6 +229,7 @@ def open_loader(
         to_grey=channels is not None,
         crop_area=crop_area,
         interpolation=interpolation,
+        decode=decode,
         threads=threads,
         skip_unreadable=skip_unreadable,
     )

@@ -1,4 +1,4 @@
-"""Datasets in the user's files: folders of images, files of labels, IDX, CIFAR's archives, .npz and Parquet."""
+"""Datasets in the user's files: folders, files of labels, IDX, CIFAR's archives, .npz, Parquet and packed sets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from resnet_jax.data.sources.label_kinds import LabelKind
 from resnet_jax.data.sources.stored import StoredDataset
 from resnet_jax.files import expanded
-from resnet_jax.formats import cifar, idx, npz, shards
+from resnet_jax.formats import cifar, idx, npz, packed, shards
 from resnet_jax.formats.dense import has_annotations
 from resnet_jax.formats.file_kinds import IMAGE_FILES
 from resnet_jax.formats.folders import open_folders
@@ -45,6 +45,7 @@ def open_path(
     - the folders cifar-10-batches-bin and cifar-100-binary
     - an .npz with x_train, y_train, x_test, y_test; or train_images, ...; or images, labels
     - a .parquet file, or a folder of them: encoded images in a column "image" or "img", and "label"
+    - a packed set, which `resnet-jax prepare` writes
 
     Args:
       labels: the file of labels, from the current folder or from `path`; None: metadata.csv there, where there are no
@@ -67,6 +68,11 @@ def open_path(
     options = ReadOptions(label_kind, label_columns(label_column, label_kind), image_column, skip_unreadable)
     if not path.exists():
         raise FileNotFoundError(f"no file or folder {str(path)!r}; expected {IMAGE_FILES.expected}")
+    if packed.is_packed(path):
+        if labels is not None:
+            raise ValueError(f"{path} is a packed set, which has its labels; expected labels=None, got {str(labels)!r}")
+        options.check_no_columns(path, "the labels of a packed set")
+        return packed.open_packed(path, label_kind)
     if labels is not None:
         return open_labels(path if path.is_dir() else path.parent, label_file(path, labels), options)
     return _open_folder(path, classes, options, as_0_1_0) if path.is_dir() else _open_file(path, options)
@@ -115,7 +121,8 @@ def _open_folder(path: Path, classes: tuple[str, ...] | None, options: ReadOptio
 def is_image_folder(path: Path) -> bool:
     """Whether a path is a folder of image files, in which every image counts as data."""
     names = sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
-    return path.is_dir() and not (cifar.is_cifar(names) or idx.is_idx(names) or shards.tables_below(path))
+    is_other = cifar.is_cifar(names) or idx.is_idx(names) or packed.is_packed(path)
+    return path.is_dir() and not (is_other or shards.tables_below(path))
 
 
 def _refuse_above(path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from resnet_jax.errors import did_you_mean
-from resnet_jax.images.decoding import Picture, pixels
+from resnet_jax.images.decoding import Picture, image_size, pixels, read_image
 
 CropMode = Literal["center", "squash", "border", "pad"]
 FILTERS = {
@@ -20,6 +20,7 @@ FILTERS = {
     "nearest": Image.Resampling.NEAREST,
 }
 TRIES = 10
+GAP = 1  # scaled decoding: least ratio of a crop's side, once decoded, to the side that it is resized to
 STRIP = 100  # times as long as wide: of a longer image evaluation sees the middle that long
 
 
@@ -109,6 +110,11 @@ def resized(image: Picture, resize: int, interpolation: str = "bilinear") -> Pic
     return image if shape == image.size else image.resize(shape, resize_filter(interpolation))
 
 
+def shrunk(image: Picture, shorter: int, interpolation: str = "bilinear") -> Picture:
+    """An image whose shorter side is at most `shorter` pixels: `resized`, or itself if it is no larger."""
+    return resized(image, shorter, interpolation) if min(image.size) > shorter else image
+
+
 def resized_shape(image: Picture, resize: int) -> tuple[int, int]:
     """Width and height of the image whose shorter side is `resize` pixels; as torchvision rounds."""
     other = int(resize * max(image.size) / min(image.size))
@@ -150,9 +156,56 @@ def random_resized_crop(
     Its share of the area is uniform, its width over height log-uniform; after ten tries that do not fit, the middle
     (Szegedy et al. 2015, section 6, as in torchvision).
     """
-    left, top, width, height = random_box(image.width, image.height, rng, crop_area, ratio)
-    crop = image.crop((left, top, left + width, top + height))  # first: a resize with a box looks beyond its edges
-    return pixels(crop.resize((size, size), resize_filter(interpolation)))
+    box = random_box(image.width, image.height, rng, crop_area, ratio)
+    return pixels(_resized_part(image, box, size, interpolation))
+
+
+def read_random_crop(
+    data: bytes | np.ndarray,
+    name: str,
+    channels: int | None,
+    *,
+    size: int,
+    rng: np.random.Generator,
+    crop_area: tuple[float, float] = (0.08, 1.0),
+    ratio: tuple[float, float] = (3 / 4, 4 / 3),
+    interpolation: str = "bilinear",
+    is_scaled: bool = False,
+) -> Picture:
+    """`random_resized_crop` of an encoded image or of pixels, uint8 [H, W, C], of which only the crop is read.
+
+    Args:
+      name, channels: see `read_image`, which also lists the errors.
+      is_scaled: decode a JPEG at a half, a quarter or an eighth of its size, where the crop is then still at least
+        `GAP` times as large as `size`. The crop's place is the same to a fraction of a pixel, its pixels differ.
+    """
+    if isinstance(data, np.ndarray):
+        left, top, width, height = random_box(data.shape[1], data.shape[0], rng, crop_area, ratio)
+        part = read_image(data[top : top + height, left : left + width], name, channels)
+        return part.resize((size, size), resize_filter(interpolation))
+    if not is_scaled:
+        image = read_image(data, name, channels)
+        return _resized_part(image, random_box(*image.size, rng, crop_area, ratio), size, interpolation)
+    height, width = image_size(data, name)
+    box = random_box(width, height, rng, crop_area, ratio)
+    image = read_image(data, name, channels, scale=decoding_scale(min(box[2:]), size))
+    scale = round(max(width, height) / max(image.size))
+    return _resized_part(image, box, size, interpolation, scale)
+
+
+def decoding_scale(side: int, size: int) -> int:
+    """The greatest of 8, 4, 2 and 1 at whose fraction `side` pixels are still at least `GAP * size`."""
+    return next((scale for scale in (8, 4, 2) if side >= GAP * size * scale), 1)
+
+
+def _resized_part(
+    image: Picture, box: tuple[int, int, int, int], size: int, interpolation: str, scale: int = 1
+) -> Picture:
+    """The part (left, top, width, height) of an image, resized; the box is that of an image `scale` times as large."""
+    left, top, right, bottom = (edge / scale for edge in (box[0], box[1], box[0] + box[2], box[1] + box[3]))
+    x, y = math.floor(left), math.floor(top)
+    crop = image.crop((x, y, math.ceil(right), math.ceil(bottom)))  # first: a resize with a box looks beyond its edges
+    return crop.resize((size, size), resize_filter(interpolation), (left - x, top - y, right - x, bottom - y))
 
 
 def random_box(

@@ -17,6 +17,7 @@ MAX_PIXELS = 2**27  # per image: half a gigabyte once decoded. A small file can 
 # Some of the formats that Pillow reads: PostScript would run a program, and some decoders are little tested.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM") + (("AVIF",) * bool(find_spec("PIL.AvifImagePlugin")))
 GREY = ("1", "L", "LA", "La", "I;16", "I;16L", "I;16B", "I;16N", "I")
+SCALABLE = ("JPEG", "MPO")  # formats that are decoded at a half, a quarter or an eighth of their size
 Picture = Image.Image
 ORIENTATION, TURNED = 0x0112, (5, 6, 7, 8)  # EXIF: the tag, and its values that swap height and width
 MAX_SIDE = 2**16 - 1  # pixels, the longest that JPEG has: rows of more are decoded for minutes
@@ -27,7 +28,12 @@ warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
 def read_image(
-    data: bytes | Picture | np.ndarray, name: str, channels: int | None = None, *, upright: bool = True
+    data: bytes | Picture | np.ndarray,
+    name: str,
+    channels: int | None = None,
+    *,
+    upright: bool = True,
+    scale: int = 1,
 ) -> Picture:
     """An encoded or PIL image as a viewer shows it, or pixels uint8 [H, W, C]; mode "L" (one channel) or "RGB" (three).
 
@@ -39,6 +45,8 @@ def read_image(
       name: what a message calls it.
       channels: 1, 3, or None: 1 for a grey image, 3 for every other.
       upright: False: as the pixels are stored, whatever the EXIF orientation is.
+      scale: 2, 4 or 8: an encoded JPEG is decoded at this fraction of its size, rounded up, from fewer coefficients of
+        its cosine transform, which takes less time. Other images have their size.
 
     Raises:
       UnreadableImage: the file is not an image, is corrupted or truncated, has more than `MAX_PIXELS` or a side above
@@ -59,6 +67,8 @@ def read_image(
                 raise UnreadableImage(f"{name}: expected sides of at most {MAX_SIDE:,} pixels, got {_size(image)}")
             format = image.format
             if isinstance(data, bytes):
+                if scale > 1 and format in SCALABLE:
+                    image.draft(image.mode, (max(1, image.width // scale), max(1, image.height // scale)))
                 image.load()  # one frame
             else:
                 image = image.copy()
@@ -147,11 +157,15 @@ def _eight_bits(image: Image.Image, name: str, format: str | None) -> Image.Imag
     if "A" in image.mode or "a" in image.mode or "transparency" in image.info:
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
-    return image.convert("L" if grey else "RGB")
+    return _converted(image, "L" if grey else "RGB")
 
 
 def _with_channels(image: Image.Image, channels: int | None) -> Image.Image:
-    return image if channels is None else image.convert("L" if channels == 1 else "RGB")
+    return image if channels is None else _converted(image, "L" if channels == 1 else "RGB")
+
+
+def _converted(image: Image.Image, mode: str) -> Image.Image:
+    return image if image.mode == mode else image.convert(mode)  # which copies an image of this mode
 
 
 def pixels(image: Image.Image) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Resizing and cropping."""
 
+import io
 import math
 import time
 
@@ -10,8 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from resnet_jax.images.crops import centre_crop, eval_crop, fitted_size, on_canvas, random_resized_crop
-from resnet_jax.images.decoding import pixels
+from resnet_jax.images import crops as module
+from resnet_jax.images.crops import (
+    centre_crop,
+    eval_crop,
+    fitted_size,
+    on_canvas,
+    random_resized_crop,
+    read_random_crop,
+    resized,
+    shrunk,
+)
+from resnet_jax.images.decoding import pixels, read_image
 from resnet_jax.models.published import match
 
 COLOUR = np.random.default_rng(0).integers(0, 256, (6, 9, 3), np.uint8)
@@ -245,3 +256,71 @@ def test_sizes_on_the_canvas_are_torchvisions():
     for height, width in ((480, 640), (427, 640), (37, 41), (33, 90), (91, 30), (40, 66), (7, 3)):
         expected = resize(torch.zeros(3, height, width), None)[0].shape[1:]
         assert fitted_size(height, width, shorter=40, canvas=66) == tuple(expected), (height, width)
+
+
+# Crops that are read: of pixels only the crop, of a JPEG a half, a quarter or an eighth of its size.
+
+
+def jpeg(width, height, **options):
+    """A smooth picture with texture, quality 90."""
+    y, x = np.mgrid[:height, :width]
+    waves = [128 + 60 * np.sin(x / (9 + c)) * np.cos(y / (13 - c)) + 20 * np.sin((x + y) / 40) for c in range(3)]
+    Image.fromarray(np.stack(waves, -1).astype(np.uint8)).save(buffer := io.BytesIO(), "jpeg", quality=90, **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("shape", [(40, 60, 3), (50, 30, 1), (33, 20, 4)])
+def test_of_pixels_the_same_crop_is_read_as_of_the_whole_picture(shape):
+    array = np.random.default_rng(1).integers(0, 256, shape, np.uint8)
+    for seed in range(5):
+        whole = random_resized_crop(read_image(array, "x", 3), size=16, rng=np.random.default_rng(seed))
+        part = read_random_crop(array, "x", 3, size=16, rng=np.random.default_rng(seed))
+        np.testing.assert_array_equal(pixels(part), whole)
+
+
+def test_by_default_a_jpeg_is_decoded_fully():
+    data = jpeg(400, 300)
+    for seed in range(3):
+        whole = random_resized_crop(read_image(data, "x"), size=16, rng=np.random.default_rng(seed))
+        crop = read_random_crop(data, "x", None, size=16, rng=np.random.default_rng(seed))
+        np.testing.assert_array_equal(pixels(crop), whole)
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_scaled_decoding_has_the_same_crops_of_almost_the_same_pixels(orientation, monkeypatch):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data, scales = jpeg(803, 598, exif=exif), []
+    original = crops.read_image
+    monkeypatch.setattr(module, "read_image", lambda *a, scale=1: (scales.append(scale), original(*a, scale=scale))[1])
+    for seed in range(12):
+        generators = [np.random.default_rng(seed) for _ in range(2)]
+        whole, scaled = (
+            pixels(read_random_crop(data, "x", 3, size=48, rng=rng, is_scaled=is_scaled)).astype(float)
+            for rng, is_scaled in zip(generators, (False, True), strict=True)
+        )
+        assert generators[0].random() == generators[1].random()  # the same numbers were sampled
+        assert abs(whole - scaled).mean() < 3 and abs(whole.mean() - scaled.mean()) < 0.5
+        shifted = abs(whole[:, 1:] - scaled[:, :-1]).mean()
+        assert shifted > 2 * abs(whole - scaled).mean()  # a pixel of a crop is more than they differ by
+    assert {2, 4, 8} <= {*scales}
+
+
+def test_scaled_decoding_is_for_jpegs_that_are_much_larger_than_the_crop():
+    assert [module.decoding_scale(side, 224) for side in (447, 448, 895, 896, 1792)] == [1, 2, 2, 4, 8]
+    small, png = jpeg(40, 30), io.BytesIO()
+    Image.open(io.BytesIO(jpeg(400, 300))).save(png, "png")
+    for data, size in ((small, 24), (png.getvalue(), 24)):
+        for seed in range(4):
+            crop, scaled = (
+                read_random_crop(data, "x", 3, size=size, rng=np.random.default_rng(seed), is_scaled=is_scaled)
+                for is_scaled in (False, True)
+            )
+            np.testing.assert_array_equal(pixels(crop), pixels(scaled))
+
+
+def test_images_are_shrunk_and_never_enlarged():
+    image = read_image(jpeg(60, 40), "x")
+    assert shrunk(image, 40) is image and shrunk(image, 50) is image
+    assert shrunk(image, 20).size == (30, 20)
+    np.testing.assert_array_equal(pixels(shrunk(image, 20)), pixels(resized(image, 20)))

@@ -339,3 +339,13 @@ def test_label_maps_are_indices_or_grey_levels():
         image.save(buffer, "png")
         with pytest.raises(UnreadableImage, match=message):
             read_label_map(buffer.getvalue(), "x")
+
+
+def test_jpegs_are_decoded_at_fractions_of_their_size_and_others_are_not():
+    image = np.repeat(np.repeat(RNG.integers(0, 256, (5, 7, 3), np.uint8), 16, 0), 16, 1)
+    for scale, size in ((1, (112, 80)), (2, (56, 40)), (4, (28, 20)), (8, (14, 10))):
+        assert read_image(encoded(image, "jpeg"), "x", scale=scale).size == size
+        assert read_image(encoded(image, "jpeg"), "x", 1, scale=scale).mode == "L"
+        assert read_image(encoded(image), "x", scale=scale).size == (112, 80)
+    assert read_image(encoded(image[:15, :9], "jpeg"), "x", scale=4).size == (3, 4)  # rounded up
+    assert read_image(encoded(image[:1, :1], "jpeg"), "x", scale=8).size == (1, 1)

@@ -11,7 +11,7 @@ from resnet_jax.data.loading.dense import DenseLoader
 from resnet_jax.data.loading.streaming import StreamingLoader
 from resnet_jax.data.loading.threads import in_threads
 from resnet_jax.data.sources.label_kinds import LabelKind, out_of_range
-from resnet_jax.data.sources.protocols import DataSource
+from resnet_jax.data.sources.protocols import DataSource, HasChecksums
 from resnet_jax.data.sources.subsets import dense_kind, known_labels
 from resnet_jax.errors import DataError, UnreadableImage
 from resnet_jax.images.decoding import read_image
@@ -39,6 +39,8 @@ def class_counts(source: object, num_classes: int, label_kind: LabelKind = "clas
 def read_all(examples: DataSource, *, threads: int | None = None) -> Iterator[tuple[int, str | None]]:
     """Reads and decodes every example once, in order: its class, and why it cannot be used (or None).
 
+    Where the source has checksums, they are compared.
+
     The class is -1 for an image that cannot be read, and for labels of other kinds. `threads` None: one per processor.
     """
 
@@ -56,6 +58,8 @@ def read_all(examples: DataSource, *, threads: int | None = None) -> Iterator[tu
             data, stored_label = examples[index]
             label = stored_label if isinstance(stored_label, int) else -1
             read_image(data, examples.name(index))
+            if isinstance(examples, HasChecksums):
+                examples.check(index)
         except UnreadableImage as error:
             return label, str(error)
         problem = out_of_range(label, len(examples.classes)) if isinstance(stored_label, int) else ""

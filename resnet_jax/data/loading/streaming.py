@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from typing import Literal
 
@@ -22,9 +22,11 @@ from resnet_jax.data.sources.protocols import DataSource
 from resnet_jax.data.sources.subsets import known_labels, labels_of
 from resnet_jax.errors import DataError, MixedChannels, UnreadableImage
 from resnet_jax.extras import extra
-from resnet_jax.images.crops import centre_crop, random_resized_crop
-from resnet_jax.images.decoding import Picture, read_image
+from resnet_jax.images.crops import centre_crop, read_random_crop
+from resnet_jax.images.decoding import Picture, pixels, read_image
 from resnet_jax.types import Batch
+
+ReadPicture = Callable[[bytes | np.ndarray, str, int | None], Picture]  # of the image, its name, its channels
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +45,7 @@ class StreamingLoader(ImageInput):
     to_grey: bool = True  # with one channel: whether a coloured image is made grey, or is an error
     crop_area: tuple[float, float] = (0.08, 1.0)  # least and greatest share of the image in a random crop
     interpolation: str = "bilinear"
+    decode: Literal["full", "scaled"] = "full"  # "scaled": see `read_random_crop`; evaluation decodes fully
     threads: int | None = None  # None: one per processor
     skip_unreadable: bool = False
     skipped: dict[str, str] = field(default_factory=dict)
@@ -154,24 +157,29 @@ class StreamingLoader(ImageInput):
 
     def _example(self, index: int, rng: np.random.Generator | None) -> Batch | None:
         """An example with a random crop, or (`rng` None) the centre crop. None: it cannot be read, and is skipped."""
-        image, label = self._image(index) or (None, 0)
+        if rng is None:
+            read: ReadPicture = read_image
+        else:
+            read = partial(
+                read_random_crop,
+                size=self.image_size,
+                rng=rng,
+                crop_area=self.crop_area,
+                interpolation=self.interpolation,
+                is_scaled=self.decode == "scaled",
+            )
+        image, label = self._image(index, read) or (None, 0)
         if image is None:
             return None
-        if rng is None:
-            crop = self.eval_crop(image)
-        else:
-            crop = random_resized_crop(
-                image, size=self.image_size, rng=rng, crop_area=self.crop_area, interpolation=self.interpolation
-            )
-        return self._row(crop, label)
+        return self._row(self.eval_crop(image) if rng is None else pixels(image), label)
 
-    def _image(self, index: int) -> tuple[Picture, Label] | None:
-        """The whole picture and its label. None: it cannot be read, and is skipped."""
+    def _image(self, index: int, read: ReadPicture = read_image) -> tuple[Picture, Label] | None:
+        """The picture that `read` makes of an example, and its label. None: it cannot be read, and is skipped."""
         convert = self.to_grey or self.channels > 1
         try:
             name = self.examples.name(index)
             data, label = self.examples[index]
-            image = read_image(data, name, self.channels if convert else None)
+            image = read(data, name, self.channels if convert else None)
         except UnreadableImage as error:
             if not self.skip_unreadable:
                 raise

@@ -41,6 +41,15 @@ class ReadsLabels(Protocol):
         ...
 
 
+@runtime_checkable
+class HasChecksums(Protocol):
+    """A source that can compare its images with checksums. Reading an example does not."""
+
+    def check(self, index: int) -> None:
+        """Raises UnreadableImage for an image that differs from its checksum."""
+        ...
+
+
 class Dataset(Protocol):
     """A set of images in splits."""
 

@@ -14,11 +14,12 @@ from resnet_jax.data.sources.held_out import HELD_OUT, TRAINING, Sides, held_out
 from resnet_jax.data.sources.identity import Identity
 from resnet_jax.data.sources.image_files import ImageFileSource
 from resnet_jax.data.sources.label_kinds import strata
+from resnet_jax.data.sources.packed import PackedSource
 from resnet_jax.data.sources.slices import slice_bounds, spread
 from resnet_jax.data.sources.subsets import JoinedSource, identify
 from resnet_jax.errors import did_you_mean
 
-Source = ImageFileSource | ArraySource | DenseSource
+Source = ImageFileSource | ArraySource | PackedSource | DenseSource
 
 
 @dataclass(frozen=True, eq=False)

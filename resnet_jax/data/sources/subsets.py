@@ -22,6 +22,7 @@ from resnet_jax.data.sources.dense import DenseSource
 from resnet_jax.data.sources.identity import Identity
 from resnet_jax.data.sources.image_files import ImageFileSource
 from resnet_jax.data.sources.label_kinds import Label, LabelKind, are_texts
+from resnet_jax.data.sources.packed import PackedSource
 from resnet_jax.data.sources.protocols import DataSource, ReadsLabels
 from resnet_jax.errors import DataError, did_you_mean
 
@@ -154,7 +155,7 @@ class Subset:
 class JoinedSource:
     """Parts of several splits, one after the other."""
 
-    parts: Sequence[ImageFileSource | ArraySource | DenseSource]
+    parts: Sequence[ImageFileSource | ArraySource | PackedSource | DenseSource]
     classes: tuple[str, ...]
 
     @property
@@ -201,7 +202,7 @@ class JoinedSource:
         """See `DenseSource.presence`: int [n, K]."""
         return np.concatenate([dense(part).presence() for part in self.parts])
 
-    def _place(self, index: int) -> tuple[ImageFileSource | ArraySource | DenseSource, int]:
+    def _place(self, index: int) -> tuple[ImageFileSource | ArraySource | PackedSource | DenseSource, int]:
         if not 0 <= index < len(self):
             raise IndexError(index)
         for part in self.parts:
@@ -294,7 +295,7 @@ def known_labels(source: DataSource) -> np.ndarray | None:
     """int [n], str [n] or float32 [n, K]; None where labels are known only once the examples are read."""
     if dense_kind(source) is not None:
         return None
-    if isinstance(source, ImageFileSource | ArraySource | JoinedSource):
+    if isinstance(source, ImageFileSource | ArraySource | PackedSource | JoinedSource):
         return source.labels
     if isinstance(source, Subset):
         labels = known_labels(source.examples) if source.labels is None else None

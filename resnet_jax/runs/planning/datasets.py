@@ -145,6 +145,7 @@ def open_split(
         resize=config.resize,
         crop_area=config.crop_area,
         interpolation=config.interpolation,
+        decode=config.decode,
         threads=config.threads,
         channels=config.channels,
         class_names=config.class_names,

@@ -347,3 +347,15 @@ def test_shares_of_two_processes_are_the_batches_of_one():
         for batch, *halves in zip(whole, first, second, strict=True):
             for name, rows in batch.items():
                 np.testing.assert_array_equal(np.concatenate([half[name] for half in halves]), rows)
+
+
+def test_scaled_decoding_is_for_training_alone():
+    y, x = np.mgrid[:300, :400]
+    waves = np.stack([128 + 90 * np.sin(x / (17 + c)) * np.cos(y / 23) for c in range(3)], -1).astype(np.uint8)
+    Image.fromarray(waves).save(buffer := io.BytesIO(), "jpeg")
+    source = ArraySource([buffer.getvalue()] * 8, np.zeros(8, np.int32), ("a",), "set.parquet")
+    full, scaled = (StreamingLoader(source, 16, 18, decode=decode, threads=1) for decode in ("full", "scaled"))
+    assert_same(full.eval_batches(4), scaled.eval_batches(4))
+    a, b = next(full.batches(0, batch_size=8)), next(scaled.batches(0, batch_size=8))
+    assert (a["image"] != b["image"]).any()
+    assert np.abs(a["image"].astype(float) - b["image"]).mean() < 4
