@@ -310,13 +310,14 @@ class Conditional(nn.Module):
 
     def __init__(self, channels: int, features: int, k: int, stride: int = 1, *, rank: int = 2) -> None:
         super().__init__()
-        self.kernels = nn.Parameter(torch.randn(4, features, channels, k, k) * math.sqrt(2 / (channels * k * k)))
+        self.shape = (-1, channels, k, k)
+        self.kernels = nn.Parameter(torch.randn(4, features * channels * k * k) * math.sqrt(2 / (channels * k * k)))
         self.routing, self.stride = nn.Linear(channels, 4), stride
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         n, c, h, w = x.shape
         routes = torch.sigmoid(self.routing(x.mean((2, 3))))
-        kernels = (routes @ self.kernels.flatten(1)).view(-1, *self.kernels.shape[2:])
+        kernels = (routes @ self.kernels).view(self.shape)
         y = F.conv2d(x.reshape(1, n * c, h, w), kernels, stride=self.stride, padding=1, groups=n)
         return y.view(n, -1, *y.shape[2:])
 
