@@ -19,6 +19,7 @@ SCRIPTS = sorted(
 )
 SMALLEST = {
     "activations.py": "cifar_resnet8 --image-size 8 --times 1",
+    "batch_norm.py": "--shapes 1 --times 1",
     "conditional.py": "--shapes 1 --times 1",
     "conv_lowering.py": "--shapes 1 --depthwise 1 --times 1",
     "data_throughput.py": "--images 2 --rounds 1",

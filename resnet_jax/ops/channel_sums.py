@@ -2,7 +2,7 @@
 
 XLA on a CPU may fuse a sum over positions with what computes its terms, into a loop that reads one channel at a time:
 it takes up to fifteen times as long. Here slices of the positions are added first, in a loop over all channels
-(benchmarks/channel_sums.py).
+(benchmarks/batch_norm.py).
 """
 
 from __future__ import annotations
