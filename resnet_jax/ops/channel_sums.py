@@ -20,6 +20,11 @@ from resnet_jax.types import Array
 SLICES = 8  # with 16 XLA no longer vectorises the loop
 
 
+def channel_sum(x: Array) -> Array:
+    """[..., C] -> [C]: the sum over all other axes."""
+    return channel_mean(x) * math.prod(x.shape[:-1])
+
+
 @jax.custom_jvp
 def channel_mean(x: Array) -> Array:
     """[..., C] -> [C]: the mean over all other axes."""
@@ -55,7 +60,7 @@ def _mean_of_slices(x: Array) -> Array:
     slices = [rows[:, i] for i in range(count)]
     # The barrier keeps the second sum from being fused with the terms of the first.
     sums = lax.optimization_barrier(sum(slices[1:], start=slices[0]))
-    return sums.sum(0) / (x.size // features)
+    return sums.sum(0) / math.prod(x.shape[:-1])
 
 
 def _slice_count(x: Array) -> int:

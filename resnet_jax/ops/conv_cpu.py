@@ -30,6 +30,9 @@ SMALL_MAP = 16
 # at most BAND columns.
 NARROW = 32
 BAND = 4
+# From this many input channels on, XLA's kernel gradient of a 2-D convolution with strides takes up to twice as long as
+# a product for each element of the kernel.
+PRODUCT_CHANNELS = 16
 # A slice of a grouped convolution has at least this many channels: XLA lowers convolutions of 16 and fewer to slow
 # loops. Wider slices cost more multiplications by 0, and more slices cost more to compile.
 SLICE_CHANNELS = 32
@@ -62,6 +65,8 @@ def cpu_conv(
         return partial(sliced_conv, groups=groups, conv=dense)
     if strides == dilation == 1 and max(kernel.shape[rank:]) <= NARROW and band_columns(x, kernel) > 1:
         return narrow_conv
+    if rank == 2 and strides > 1 and dilation == 1 and kernel.shape[2] >= PRODUCT_CHANNELS:
+        return partial(strided_conv, strides=strides, pads=tuple(pads))
     return dense if rank == 1 else None
 
 
@@ -160,6 +165,36 @@ def _narrow_conv_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]
     by_x = library_conv(dx, kernel, strides=1, dilation=1)
     by_kernel = jax.checkpoint(banded_product)(x, dkernel)  # else the backward pass keeps the windows of x
     return narrow_conv(x, kernel), by_x + by_kernel
+
+
+def strided_conv(x: Array, kernel: Array, *, strides: int, pads: Pads) -> Array:
+    """`library_conv` of [N, H, W, Ci] whose kernel gradient is a matrix product for each element of the kernel."""
+    options: dict[str, Any] = {"strides": strides, "dilation": 1, "pads": pads}
+
+    @jax.custom_jvp
+    def convolve(x: Array, kernel: Array) -> Array:
+        return library_conv(x, kernel, **options)
+
+    @convolve.defjvp
+    def _(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
+        (x, kernel), (dx, dkernel) = primals, tangents
+        by_kernel = jax.checkpoint(partial(element_products, **options))(x, dkernel)
+        return convolve(x, kernel), library_conv(dx, kernel, **options) + by_kernel
+
+    return convolve(x, kernel)
+
+
+def element_products(x: Array, kernel: Array, *, strides: int, dilation: int, pads: Pads) -> Array:
+    """A convolution as a sum of matrix products, of the inputs under each element of the kernel by that element."""
+    *sides, _, features = kernel.shape
+    inputs = list(shifts(x, sides, strides, dilation, pads))
+    wide = at_least_float32(x.dtype)  # a sum of low precision is rounded once, as that of a convolution
+    elements = product(*map(range, sides))
+    terms = [
+        jnp.matmul(as_matrix(part), kernel[at], preferred_element_type=wide)
+        for at, part in zip(elements, inputs, strict=True)
+    ]
+    return sum(terms[1:], start=terms[0]).astype(x.dtype).reshape(*inputs[0].shape[:-1], features)
 
 
 def banded_product(x: Array, kernel: Array) -> Array:

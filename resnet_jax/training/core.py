@@ -35,12 +35,13 @@ from jax import lax
 from resnet_jax.errors import check_type
 from resnet_jax.metrics.typed import Last, Mean, Metric, Sum, reduce
 from resnet_jax.ops.canvas import zero_padding
+from resnet_jax.ops.channel_sums import channel_sum
 from resnet_jax.training.batch import complete, without_ignored
 from resnet_jax.training.metrics import example_count, over_examples
 from resnet_jax.training.objective import Objective, check_names, checked_objective
 from resnet_jax.training.sown import SOWN, sown_loss, sown_metrics
 from resnet_jax.training.state import TrainState, check_model, threefry_key
-from resnet_jax.types import Array, Batch
+from resnet_jax.types import Array, Batch, at_least_float32
 
 Augment = Callable[[Batch, Array], Batch]
 TypedStep = Callable[[TrainState, Batch], tuple[TrainState, dict[str, Metric]]]
@@ -269,7 +270,7 @@ def core_step(
         mean, batch_stats, metrics = gradient(state, without_ignored(batch), rngs)
         # Before clipping, and before the update.
         count = example_count(metrics)
-        norms = {"grad_norm": optax.tree.norm(mean), "param_norm": optax.tree.norm(state.params)}
+        norms = {"grad_norm": tree_norm(mean), "param_norm": tree_norm(state.params)}
         metrics = {**metrics, **{name: over_examples(norm, count) for name, norm in norms.items()}}
         with jax.numpy_dtype_promotion("standard"):  # which optax.adamw needs
             updates, opt_state = tx.update(mean, state.opt_state, state.params)
@@ -278,6 +279,13 @@ def core_step(
         return new, metrics
 
     return step
+
+
+def tree_norm(tree: Any) -> Array:
+    """The L2 norm of all leaves together, in at least float32."""
+    leaves = [jnp.atleast_1d(leaf).astype(at_least_float32(leaf.dtype)) for leaf in jax.tree.leaves(tree) if leaf.size]
+    # Not optax's norm, whose sums of large kernels take several passes on a CPU.
+    return jnp.sqrt(sum((channel_sum(leaf * leaf).sum() for leaf in leaves), start=jnp.zeros((), jnp.float32)))
 
 
 def step_keys(key: Array, step: Array | int) -> tuple[Array, Array, Array]:

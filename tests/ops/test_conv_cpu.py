@@ -15,6 +15,7 @@ from resnet_jax.ops.conv_cpu import (
     patch_product,
     shifted_products,
     slice_count,
+    strided_conv,
 )
 from resnet_jax.ops.conv_library import library_conv
 
@@ -78,3 +79,34 @@ def test_the_narrow_convolution_and_its_derivatives_are_the_librarys(x64, height
     for other in results[1:]:
         for a, b in zip(results[0], other, strict=True):
             np.testing.assert_allclose(a, b, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize(("size", "k", "strides", "pads"), [(7, 3, 2, [(1, 1), (1, 1)]), (10, 4, 3, [(1, 2), (0, 3)])])
+def test_a_convolution_with_strides_and_its_derivatives_are_the_librarys(x64, size, k, strides, pads):
+    rng = np.random.default_rng(0)
+    x, kernel = jnp.asarray(rng.standard_normal((2, size, size, 16))), jnp.asarray(rng.standard_normal((k, k, 16, 3)))
+    chosen = partial(strided_conv, strides=strides, pads=tuple(pads))
+
+    @partial(jax.jit, static_argnums=0)
+    def derivatives(f, x, kernel):
+        def loss(x, kernel):
+            return jnp.sum(jnp.tanh(jax.checkpoint(f)(x, kernel)) ** 3)
+
+        first = jax.grad(loss, (0, 1))
+        second = jax.jvp(first, (x, kernel), (jnp.sin(x), jnp.cos(kernel)))[1]
+        forward = jax.jvp(f, (x, kernel), (jnp.sin(x), jnp.cos(kernel)))[1]
+        one_by_one = jax.vmap(jax.grad(lambda kernel, x: loss(x[None], kernel)), (None, 0))(kernel, x)
+        return f(x, kernel), first(x, kernel), second, forward, one_by_one
+
+    expected = derivatives(partial(library_conv, strides=strides, dilation=1, pads=pads), x, kernel)
+    for a, b in zip(jax.tree.leaves(derivatives(chosen, x, kernel)), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-10)
+
+
+def test_a_convolution_with_strides_takes_products_from_16_channels_on():
+    x, kernel = jnp.zeros((2, 12, 12, 16)), jnp.zeros((3, 3, 16, 8))
+    options = {"strides": 2, "dilation": 1, "groups": 1, "pads": [(1, 1), (1, 1)]}
+    assert cpu_conv(x, kernel, **options).func is strided_conv
+    assert cpu_conv(x[..., :3], kernel[:, :, :3], **options) is None
+    gradient = jax.grad(lambda kernel: cpu_conv(x, kernel, **options)(x, kernel).sum())
+    assert jax.jit(gradient).lower(kernel).as_text().count("stablehlo.dot_general") == 9
