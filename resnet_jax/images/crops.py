@@ -181,7 +181,8 @@ def read_random_crop(
     """
     if isinstance(data, np.ndarray):
         left, top, width, height = random_box(data.shape[1], data.shape[0], rng, crop_area, ratio)
-        part = read_image(data[top : top + height, left : left + width], name, channels)
+        # Copied by NumPy, while other threads run: Pillow's own copy of a part, of a mapped file too, stops them.
+        part = read_image(np.ascontiguousarray(data[top : top + height, left : left + width]), name, channels)
         return part.resize((size, size), resize_filter(interpolation))
     if not is_scaled:
         image = read_image(data, name, channels)

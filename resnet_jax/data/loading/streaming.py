@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from itertools import islice
 from typing import Literal
 
 import numpy as np
 
+from resnet_jax.data.loading.assembly import BatchAssembly
 from resnet_jax.data.loading.loader import ImageInput
 from resnet_jax.data.loading.samplers import WHOLE, ShuffleSampler, share_rows, training_sampler
 from resnet_jax.data.loading.statistics import pixel_moments, sample
@@ -107,20 +107,29 @@ class StreamingLoader(ImageInput):
         with extra():
             import grain
 
-        threads, size = self.threads or processors(), len(places)
-        options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=max(threads, 2 * size))
-        return iter(grain.MapDataset.range(2**62 - first).map(read).to_iter_dataset(options).batch(size))
+        threads, assembly = self.threads or processors(), BatchAssembly(len(places))
+        options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=max(threads, 2 * assembly.parts))
+        parts = grain.MapDataset.range((2**62 - first) // assembly.part).map(
+            lambda part: assembly.write(part, map(read, assembly.examples(part)))
+        )
+        return assembly.batches(iter(parts.to_iter_dataset(options)))
 
     def eval_batches(self, batch_size: int, *, share: tuple[int, int] = WHOLE) -> Iterator[Batch]:
         places, batches = share_rows(batch_size, share), -(-self.num_examples // batch_size)
+        assembly = BatchAssembly(len(places))
 
         def read(i: int) -> Batch:
             step, place = divmod(i, len(places))
             return self._eval_example(step * batch_size + places[place])
 
-        examples = in_threads(read, batches * len(places), threads=self.threads, ahead=2 * len(places))
-        for _ in range(batches):
-            yield _stacked(islice(examples, len(places)))
+        return assembly.batches(
+            in_threads(
+                lambda part: assembly.write(part, map(read, assembly.examples(part))),
+                batches * assembly.parts,
+                threads=self.threads,
+                ahead=2 * assembly.parts,
+            )
+        )
 
     def eval_image(self, index: int) -> np.ndarray | None:
         """One image as evaluation sees it, uint8 [H, W, C]; None: it cannot be read, and is skipped."""
