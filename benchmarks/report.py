@@ -77,6 +77,31 @@ TABLES = {
             "ratio": spread("ratio"),
         },
     ),
+    "loop": Table(
+        case=("net", "batch", "steps_per_call"),
+        columns={
+            "net": lambda record: f"`{record['net']}`",
+            "batch": text("batch"),
+            "steps per call": text("steps_per_call"),
+            "bare step, ms": number("bare_ms", 2),
+            "in a run, ms": number("loop_ms", 2),
+            "ratio": spread("ratio", 3),
+            "ratio of lowest": number("ratio_of_lowest", 3),
+            "writing, %": number("writes", 1, 100),
+        },
+    ),
+    "compile": Table(
+        case=("kind", "what"),
+        columns={
+            "what": text("what"),
+            "cold, s": number("cold", 2),
+            "trace, s": number("trace", 2),
+            "lower, s": number("lower", 2),
+            "compile, s": number("compile", 2),
+            "warm, s": spread("warm"),
+            "warm / cold": number("ratio", 2),
+        },
+    ),
 }
 VERSIONS = {"machine": "{}", "cores": "{} cores", "jax": "jax {}", "torch": "PyTorch {}", "date": "{}"}
 

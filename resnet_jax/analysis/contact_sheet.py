@@ -31,8 +31,14 @@ def as_seen(
     """
     some = {name: x[:SHOWN] for name, x in batch.items()}
     some["index"] = np.arange(len(some["label"]))
-    augmented = jax.jit(augment)(some, key)
-    images = np.asarray(preprocess.undo(augmented["image"]))
+
+    @jax.jit  # one program: operations by themselves would be compiled one by one
+    def seen(batch: Batch, key: Array) -> Batch:
+        augmented = augment(batch, key)
+        return {**augmented, "image": preprocess.undo(augmented["image"])}
+
+    augmented = seen(some, key)
+    images = np.asarray(augmented["image"])
     if classes is None:
         return grid(images)
     times = math.ceil(LEGIBLE / images.shape[2])

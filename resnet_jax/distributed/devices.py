@@ -76,6 +76,8 @@ class Parallel:
         if self.mode == "pmap":  # takes batches with a device axis
             batch = {name: x.reshape(devices, size // devices, *x.shape[1:]) for name, x in batch.items()}
         sharding = NamedSharding(self.mesh, P(AXIS))
+        if self.share[1] == 1:
+            return jax.device_put(dict(batch), sharding)  # in one call, which takes a third of the time
         return {name: jax.make_array_from_process_local_data(sharding, x) for name, x in batch.items()}
 
     @jax.transfer_guard("allow")
@@ -90,9 +92,13 @@ class Parallel:
 
     def prefetch(self, batches: Iterable[Batch], depth: int = 2) -> Iterator[Batch]:
         """`shard` of each batch, copied up to `depth` batches ahead."""
-        ahead: deque[Batch] = deque()
-        for batch in batches:
-            ahead.append(self.shard(batch))
+        return (batch for _, batch in self.prefetch_calls(((1, batch) for batch in batches), depth))
+
+    def prefetch_calls(self, calls: Iterable[tuple[int, Batch]], depth: int = 2) -> Iterator[tuple[int, Batch]]:
+        """`prefetch` for batches that have a number of steps beside them."""
+        ahead: deque[tuple[int, Batch]] = deque()
+        for count, batch in calls:
+            ahead.append((count, self.shard(batch)))
             if len(ahead) > depth:
                 yield ahead.popleft()
         yield from ahead

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -13,33 +11,30 @@ from resnet_jax.training.core import TypedStep
 from resnet_jax.training.state import TrainState
 from resnet_jax.types import Batch
 
-SeveralSteps = Callable[[TrainState, Sequence[Batch]], tuple[TrainState, list[dict[str, Metric]]]]
 
+def several_steps(step: TypedStep) -> TypedStep:
+    """steps(state, batches) -> (state, metrics): `step` for each of K batches, in order.
 
-def several_steps(step: TypedStep) -> SeveralSteps:
-    """steps(state, batches) -> (state, metrics of each step): `step` for each batch, in order.
-
-    Batches have equal shapes. On a CPU the program has a copy of the step for each batch, because a convolution's
-    gradient in a loop is some forty times slower there. Elsewhere it is a loop, and no larger than that of one step.
+    The arrays of the batches are [N, K, ...], those of the metrics [K]. On a CPU the program has a copy of the step for
+    each batch, because a convolution's gradient in a loop is some forty times slower there. Elsewhere it is a loop, and
+    no larger than that of one step.
     """
 
-    def steps(state: TrainState, batches: Sequence[Batch]) -> tuple[TrainState, list[dict[str, Metric]]]:
+    def steps(state: TrainState, batches: Batch) -> tuple[TrainState, dict[str, Metric]]:
+        batches = {name: jnp.moveaxis(x, 1, 0) for name, x in batches.items()}
         if jax.default_backend() == "cpu":
             return _unrolled(step, state, batches)
-        stacked = jax.tree.map(lambda *arrays: jnp.stack(arrays), *batches)
-        state, metrics = lax.scan(step, state, stacked)
-        return state, [jax.tree.map(lambda x, i=i: x[i], metrics) for i in range(len(batches))]
+        return lax.scan(step, state, batches)
 
     return steps
 
 
-def _unrolled(
-    step: TypedStep, state: TrainState, batches: Sequence[Batch]
-) -> tuple[TrainState, list[dict[str, Metric]]]:
-    metrics = []
-    for batch in batches:
+def _unrolled(step: TypedStep, state: TrainState, batches: Batch) -> tuple[TrainState, dict[str, Metric]]:
+    each = []
+    for i in range(len(batches["label"])):
+        batch = {name: x[i] for name, x in batches.items()}
         # Operations of two steps must not be fused: they would round differently than in a program of one step.
         state, batch = lax.optimization_barrier((state, batch))
-        state, of_step = step(state, batch)
-        metrics.append(of_step)
-    return state, metrics
+        state, metrics = step(state, batch)
+        each.append(metrics)
+    return state, jax.tree.map(lambda *values: jnp.stack(values), *each)

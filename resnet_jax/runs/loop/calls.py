@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
+import numpy as np
+
 from resnet_jax.runs.planning.plan import RunPlan
 from resnet_jax.types import Batch
 
@@ -23,15 +25,20 @@ def call_length(completed: int, plan: RunPlan) -> int:
     return steps if steps <= min(distances) else 1
 
 
-def batches_of_calls(batches: Iterator[Batch], completed: int, plan: RunPlan) -> Iterator[list[Batch]]:
-    """The remaining batches of a run, in a list for each call. Batches of unequal shapes have calls of their own."""
+def calls(batches: Iterator[Batch], completed: int, plan: RunPlan) -> Iterator[tuple[int, Batch]]:
+    """The number of steps in each remaining call of a run, and its batch, on the host.
+
+    The arrays of a call of K > 1 steps are [N, K, ...]. Batches of unequal shapes have calls of their own.
+    """
     while completed < plan.steps:
         group = list(islice(batches, call_length(completed, plan)))
+        if not group:  # the batches have ended
+            return
         completed += len(group)
-        if len({_shapes(batch) for batch in group}) == 1:
-            yield group
+        if len(group) > 1 and len({_shapes(batch) for batch in group}) == 1:
+            yield len(group), {name: np.stack([batch[name] for batch in group], axis=1) for name in group[0]}
         else:
-            yield from ([batch] for batch in group)
+            yield from ((1, batch) for batch in group)
 
 
 def _shapes(batch: Batch) -> tuple[tuple[str, tuple[int, ...]], ...]:

@@ -9,7 +9,7 @@ import jax
 
 from resnet_jax.files import expanded
 
-SHORTEST = 0.1  # seconds of compilation from which on a program is kept; JAX's default is 1
+SHORTEST = 0.05  # seconds of compilation from which on a program is kept; JAX's default is 1
 THRESHOLD = "jax_persistent_cache_min_compile_time_secs"
 
 

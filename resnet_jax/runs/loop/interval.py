@@ -22,15 +22,18 @@ class Interval:
     """Steps whose metrics make one record: those merged so far, and those that are still on the devices."""
 
     merged: StepMetrics = field(default_factory=dict)
-    unread: list[tuple[int, StepMetrics]] = field(default_factory=list)
+    unread: list[tuple[int, StepMetrics, int | None]] = field(default_factory=list)  # a step, and where it is in them
 
     def __bool__(self) -> bool:
         return bool(self.merged or self.unread)
 
     def fetch(self) -> list[tuple[int, StepMetrics]]:
         """Unread steps with their metrics on the host; waits until they have ended."""
-        fetched: list[StepMetrics] = jax.device_get([metrics for _, metrics in self.unread])
-        return [(step, metrics) for (step, _), metrics in zip(self.unread, fetched, strict=True)]
+        fetched: list[StepMetrics] = jax.device_get([metrics for _, metrics, _ in self.unread])
+        return [
+            (step, metrics if i is None else jax.tree.map(lambda x, i=i: x[i], metrics))
+            for (step, _, i), metrics in zip(self.unread, fetched, strict=True)
+        ]
 
     def add(self, steps: Sequence[StepMetrics]) -> None:
         """Adds the metrics of all unread steps, which `fetch` has returned."""

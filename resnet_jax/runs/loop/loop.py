@@ -27,7 +27,7 @@ from resnet_jax.metrics import confusion
 from resnet_jax.runs.files.config_file import record_config
 from resnet_jax.runs.files.directory import remove_reports
 from resnet_jax.runs.files.image_record import make_record, write_record
-from resnet_jax.runs.loop.calls import batches_of_calls
+from resnet_jax.runs.loop.calls import calls
 from resnet_jax.runs.loop.memory import is_out_of_memory, out_of_memory
 from resnet_jax.runs.loop.recorder import MetricsRecorder
 from resnet_jax.runs.loop.reporter import RunReporter
@@ -181,14 +181,14 @@ class TrainingLoop:
             results = self._test(self._start)
             if self._stops_early():
                 return results
-        for batches in batches_of_calls(self._batches(), self._start, self._plan):
-            self._make_steps(batches)
+        for count, batch in self._calls():
+            self._make_steps(count, batch)
             step = self._completed
             if step % self._plan.eval_every_steps == 0 or step == self._plan.steps:
                 results = self._test(step)
                 if self._stops_early():
                     break
-            elif self._is_save_due(len(batches)):
+            elif self._is_save_due(count):
                 self._save(step)
             if step < self._plan.steps and self._signals.stop_requested():
                 if self._saved < step:
@@ -197,43 +197,45 @@ class TrainingLoop:
                 raise self._signals.preempted(step)
         return results
 
-    def _make_steps(self, batches: list[Batch]) -> None:
-        """Makes a step for each batch, in one call of the compiled program."""
-        first, last = self._completed + 1, self._completed + len(batches)
+    def _make_steps(self, count: int, batch: Batch) -> None:
+        """Makes `count` steps in one call of the compiled program."""
+        first, last = self._completed + 1, self._completed + count
         self._activity = f"in step {first}" if first == last else f"in steps {first} to {last}"
-        program = self._new_program(first, batches)
+        program = self._new_program(first, count, batch)
         with self._reporter.compiling(program) if program else nullcontext():
-            self._state, metrics = self._trainer.train_steps(first, self._state, batches)
-            for step, of_step in enumerate(metrics, first):
-                self._recorder.add(step, of_step, compiled=bool(program) and step == last)
+            self._state, metrics = self._trainer.train_steps(first, self._state, batch, count)
+            self._recorder.add(first, metrics, count=count, compiled=bool(program))
         self._completed, self._signals.has_progress = last, True
 
-    def _new_program(self, step: int, batches: list[Batch]) -> str:
+    def _new_program(self, step: int, count: int, batch: Batch) -> str:
         """What the call compiles, for the user: its steps, for each length of sequences; "" for nothing."""
-        shape, train = batches[0]["image"].shape, self._plan.train
-        program = (self._trainer.phase(step), len(batches), shape)
+        shape, train = batch["image"].shape, self._plan.train
+        program = (self._trainer.phase(step), count, shape)
         if program in self._programs:
             return ""
         self._programs.add(program)
-        name = "the training step" if len(batches) == 1 else f"{len(batches)} training steps"
+        name = "the training step" if count == 1 else f"{count} training steps"
         if not isinstance(train, SequenceLoader) or len(train.ends) == 1:
             return name
         length = shape[-1 if train.preprocess.dtype == np.int32 else -2]
         return f"{name} for a length of {length}"
 
-    def _batches(self) -> Iterator[Batch]:
-        """Batches on the devices for all remaining steps."""
+    def _calls(self) -> Iterator[tuple[int, Batch]]:
+        """The numbers of steps of all remaining calls, and their batches on the devices."""
         host = self._trainer.batches(self._start)
         if self._reporter.shows_images and self._start < self._plan.steps:
             first = next(host)
             with jax.transfer_guard("allow"):
-                key = step_keys(jax.device_get(self._state.key), self._start)[0]
+                key = jax.jit(step_keys)(jax.device_get(self._state.key), self._start)[0]
                 images = self._shown(first, key)
             self._reporter.image(self._start, "train/images", images)
             host = chain([first], host)
-        batches = self._parallel.prefetch(host, depth=max(2, self._config.train.steps_per_call))
-        for _ in range(self._start, self._plan.steps):
-            yield self._recorder.wait_for(batches)
+        ahead = self._parallel.prefetch_calls(calls(host, self._start, self._plan))
+        completed = self._start
+        while completed < self._plan.steps:
+            call = self._recorder.wait_for(ahead)
+            completed += call[0]
+            yield call
 
     def _shown(self, batch: Batch, key: Array) -> np.ndarray:
         """A picture of a batch's examples as the net sees them, with their labels, boxes, masks or label maps."""

@@ -37,7 +37,7 @@ class MetricsRecorder:
     ) -> None:
         plan = trainer.plan
         self._every, self._batch_size = plan.config.train.log_every_steps, plan.config.data.batch_size
-        self._steps_per_epoch, self._ahead = plan.steps_per_epoch, AHEAD * plan.config.train.steps_per_call
+        self._steps_per_epoch = plan.steps_per_epoch
         self._trainer, self._reporter, self._checkpoints = trainer, reporter, checkpoints
         self._ended: Interval | None = None
         self._last = start  # the last step of `_ended`
@@ -48,32 +48,36 @@ class MetricsRecorder:
         self._waited = 0.0  # seconds since `_clock` spent waiting for batches, while devices may have computed
         self._clock = time.perf_counter()
 
-    def wait_for(self, batches: Iterator[Batch]) -> Batch:
-        """The next batch, once few enough steps are running: each holds a batch on the devices."""
-        if len(self._running) == self._ahead:
+    def wait_for(self, calls: Iterator[tuple[int, Batch]]) -> tuple[int, Batch]:
+        """The next call's number of steps and batch, once few enough are running: each holds a batch on the devices."""
+        if len(self._running) == AHEAD:
             jax.block_until_ready(self._running.pop(0))
         began = time.perf_counter()
-        batch = next(batches)
+        call = next(calls)
         self._waited += time.perf_counter() - began
-        return batch
+        return call
 
-    def add(self, step: int, metrics: StepMetrics, *, compiled: bool = False) -> None:
-        """Adds the metrics of `step`, a step whose program was `compiled` just now or not."""
-        self._step = step
-        self._open.unread.append((step, metrics))
+    def add(self, step: int, metrics: StepMetrics, *, count: int = 1, compiled: bool = False) -> None:
+        """Adds the metrics of the `count` steps of a call, the first of which is `step`; of several, arrays [count].
+
+        `compiled`: their program was compiled just now.
+        """
         self._running.append(metrics)
-        self._reporter.advance(step)
         if compiled:
             jax.block_until_ready(metrics)  # the rate excludes compilation
-            self._timed = step
+            self._timed = step + count - 1
             self.restart_clock()
-        if step % self._every == 0:
-            self._read(self._pace())
-            self._end_interval()
+        for i in range(count):
+            self._step = step + i
+            self._open.unread.append((self._step, metrics, i if count > 1 else None))
+            self._reporter.advance(self._step)
+            if self._step % self._every == 0:
+                self._read(self._pace())
+                self._end_interval()
 
     def flush(self) -> None:
         """Ends the interval here, and reads and writes everything."""
-        jax.block_until_ready(self._open.unread)
+        jax.block_until_ready([metrics for _, metrics, _ in self._open.unread])
         pace = self._pace()
         self._read(pace)
         if self._open:
@@ -103,9 +107,9 @@ class MetricsRecorder:
     def _pace(self) -> dict[str, float | None]:
         """Images per second and the share of time spent waiting for data, since the last call; None at first."""
         if self._ended is not None:
-            jax.block_until_ready(self._ended.unread)
+            jax.block_until_ready([metrics for _, metrics, _ in self._ended.unread])
         unread = self._open.unread + (self._ended.unread if self._ended else [])
-        done = max((step for step, metrics in unread if _is_ready(metrics)), default=self._timed)
+        done = max((step for step, metrics, _ in unread if _is_ready(metrics)), default=self._timed)
         steps, now = done - self._timed, time.perf_counter()
         if steps <= 0:
             return {"images_per_second": None, "data_wait": None}

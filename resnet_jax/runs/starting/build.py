@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, TypeVar
 
@@ -26,7 +26,7 @@ from resnet_jax.runs.planning.sequence_data import make_sequence_augmentation
 from resnet_jax.training.core import TypedStep, forward_step
 from resnet_jax.training.lowest import keeping_lowest, with_lowest
 from resnet_jax.training.plateau import reduced_on_plateau
-from resnet_jax.training.several import SeveralSteps, several_steps
+from resnet_jax.training.several import several_steps
 from resnet_jax.training.state import TrainState
 from resnet_jax.training.step import make_step
 from resnet_jax.types import Batch, Preprocess, Variables
@@ -60,7 +60,7 @@ class Trainer:
         )
         steps = [self._for_devices(watching_loss(compose(phase.model), plan)) for phase in plan.phases]
         self._steps: list[TypedStep] = [parallel.map(step, donate_state=True) for step in steps]
-        self._several: list[SeveralSteps] = [parallel.map(several_steps(step), donate_state=True) for step in steps]
+        self._several: list[TypedStep] = [parallel.map(several_steps(step), donate_state=True) for step in steps]
         forward = forward_step(plan.model, plan.task.predict_batch, takes_batch=True, prepare=plan.preprocess)
         self._eval_step = parallel.map(self._for_devices(forward))
         self.evaluator: Evaluator | None = None  # of the last test, with the raw weights
@@ -73,16 +73,13 @@ class Trainer:
         return self.programs(step)[0](state, batch)
 
     def train_steps(
-        self, step: int, state: TrainState, batches: Sequence[Batch]
-    ) -> tuple[TrainState, list[dict[str, Metric]]]:
-        """The state after `step` and those that follow it, one for each batch, and the metrics of each.
+        self, step: int, state: TrainState, batch: Batch, count: int
+    ) -> tuple[TrainState, dict[str, Metric]]:
+        """The state after `step` and the `count` - 1 that follow it in its phase, and their metrics.
 
-        The steps are of one phase.
+        The arrays of several batches are [N, count, ...] before `shard`, and those of their metrics [count].
         """
-        if len(batches) == 1:
-            state, metrics = self.train_step(step, state, batches[0])
-            return state, [metrics]
-        return self.programs(step)[1](state, batches)
+        return self.train_step(step, state, batch) if count == 1 else self.programs(step)[1](state, batch)
 
     def programs(self, step: int) -> tuple[Any, Any]:
         """The compiled functions that make `step`: alone, and with those that follow it."""

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections import Counter
 from types import SimpleNamespace
 
@@ -11,9 +12,10 @@ import pytest
 from small_run import config, records, without_clock
 
 from resnet_jax.checkpoints.reader import open_checkpoint, saved_steps
+from resnet_jax.distributed.signals import Signals
 from resnet_jax.errors import Preempted
 from resnet_jax.runs import trainer
-from resnet_jax.runs.loop.calls import batches_of_calls
+from resnet_jax.runs.loop.calls import calls
 from resnet_jax.runs.starting.build import Trainer
 from resnet_jax.runs.trainer import train
 
@@ -31,8 +33,11 @@ def plan(steps_per_call, every_steps=None, phases=(1,)):
 
 
 def lengths(plan, completed=0, shapes=None):
-    images = [np.zeros(1 if shapes is None else shapes[step]) for step in range(completed, 20)]
-    return [len(call) for call in batches_of_calls(({"image": x} for x in images), completed, plan)]
+    images = [np.full((1, 1 if shapes is None else shapes[step]), step) for step in range(completed, 20)]
+    made = list(calls(({"image": x} for x in images), completed, plan))
+    steps = [batch["image"][:, :, 0] if count > 1 else batch["image"][:, :1] for count, batch in made]
+    assert np.concatenate(steps, axis=1).tolist() == [list(range(completed, 20))]
+    return [count for count, _ in made]
 
 
 def test_no_call_crosses_a_test_a_save_a_phase_or_the_end():
@@ -49,13 +54,25 @@ def test_batches_of_unequal_shapes_have_calls_of_their_own():
     assert lengths(plan(4), shapes=shapes) == [4, 1, 1, 1, 1, 4, 4, 4]
 
 
-class Terminated(Trainer):
-    """Gets SIGTERM while it makes steps 5 to 7."""
+class Listening(Signals):
+    """The signals of the newest run."""
 
-    def train_steps(self, step, state, batches):
+    newest: "Listening"
+
+    def __init__(self):
+        super().__init__()
+        Listening.newest = self
+
+
+class Terminated(Trainer):
+    """Gets SIGTERM, which a thread notices, while it makes steps 5 to 7."""
+
+    def train_steps(self, step, state, batch, count):
         if step == 5:
             os.kill(os.getpid(), signal.SIGTERM)
-        return super().train_steps(step, state, batches)
+            while not Listening.newest.number:
+                time.sleep(0.001)
+        return super().train_steps(step, state, batch, count)
 
 
 @pytest.mark.slow
@@ -70,6 +87,7 @@ def test_a_run_is_the_same_with_any_number_of_steps_per_call(finished, tmp_path,
     jax.monitoring.register_event_duration_secs_listener(count)
     with monkeypatch.context() as patch:
         patch.setattr(trainer, "Trainer", Terminated)
+        patch.setattr(trainer, "Signals", Listening)
         with pytest.raises(Preempted, match="at step 7"):
             train(config(tmp_path, tfds_dir, train__steps_per_call=3))
     assert saved_steps(tmp_path / "checkpoints") == [4, 7]

@@ -23,7 +23,7 @@ def step(loss, pixels=(1.0, 1.0), scale=0.0):
 
 def interval(*steps, saved=None):
     """An interval of these steps after a checkpoint's, all read."""
-    interval = Interval(restored_metrics(saved or {}), list(enumerate(steps, 1)))
+    interval = Interval(restored_metrics(saved or {}), [(number, step, None) for number, step in enumerate(steps, 1)])
     interval.add([metrics for _, metrics in interval.fetch()])
     return interval
 
@@ -62,7 +62,7 @@ def test_metrics_of_one_part_alone_are_dropped():
 
 
 def test_an_interval_without_steps_is_empty():
-    assert not Interval() and Interval(unread=[(1, STEPS[0])]) and interval(STEPS[0])
+    assert not Interval() and Interval(unread=[(1, STEPS[0], None)]) and interval(STEPS[0])
 
 
 def test_another_form_is_refused():

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -144,10 +145,25 @@ def test_metrics_are_read_an_interval_late(tmp_path, tfds_dir, monkeypatch):
         add(self, step, metrics, **options)
 
     def noted_read(self, rate):
-        events.append(("read", [step for step, _ in self._ended.unread] if self._ended else []))
+        events.append(("read", [step for step, *_ in self._ended.unread] if self._ended else []))
         read(self, rate)
 
     monkeypatch.setattr(loop.MetricsRecorder, "add", noted_add)
     monkeypatch.setattr(loop.MetricsRecorder, "_read", noted_read)
     train(config(tmp_path, tfds_dir, train__eval_every_epochs=2.0))
     assert events.index(("read", [1, 2, 3])) > events.index(("add", 6))
+
+
+def test_the_steps_of_one_call_are_recorded_as_if_each_had_one():
+    """Records end within the calls."""
+    steps = [step(float(number)) for number in range(1, 7)]
+    alone, reference = recorder()
+    for number, metrics in enumerate(steps, 1):
+        alone.add(number, metrics)
+    together, reporter = recorder()
+    for first in (1, 4):
+        stacked = jax.tree.map(lambda *x: jnp.stack(x), *steps[first - 1 : first + 2])
+        together.add(first, stacked, count=3, compiled=first == 1)
+    for one in (alone, together):
+        one.flush()
+    assert reporter.records == reference.records and list(reporter.records) == [2, 4, 6]
