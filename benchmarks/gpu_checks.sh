@@ -1,20 +1,21 @@
 #!/usr/bin/env bash
-# Checks for a machine with a GPU, to run before its numbers go into docs/performance.md:
-#   benchmarks/gpu_checks.sh                       everything, some 15 minutes
+# Checks that runs work and are deterministic on a machine with a GPU, before its numbers go into docs/performance.md
+# (benchmarks/gpu.py times steps):
+#   benchmarks/gpu_checks.sh                       everything, some 10 minutes
 #   benchmarks/gpu_checks.sh runs deterministic    only these parts
 # runs: times the default run in both modes of --train.parallel. deterministic: runs it twice in deterministic
 # mode, the second one interrupted and resumed, and compares the bits. pool: the gradient of the max pool. modes: a training
-# step of ResNet-50 in both modes. steps: ours beside torchvision's.
+# step of ResNet-50 in both modes.
 # Needs `pip install -e ".[train,cuda12]"` (or cuda13) first. PYTHON names another interpreter than `python`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 parts=("$@")
-[[ $# -gt 0 ]] || parts=(runs deterministic pool modes steps)
+[[ $# -gt 0 ]] || parts=(runs deterministic pool modes)
 for part in "${parts[@]}"; do
   case $part in
-    runs | deterministic | pool | modes | steps) ;;
+    runs | deterministic | pool | modes) ;;
     *)
-      echo "expected runs, deterministic, pool, modes or steps, got $part" >&2
+      echo "expected runs, deterministic, pool or modes, got $part" >&2
       exit 2
       ;;
   esac
@@ -102,8 +103,6 @@ modes() {
     "$python" benchmarks/step_time.py --model resnet50 --image-size 224 --batch-size 256 --dtype bfloat16 --parallel "$mode"
   done
 }
-
-steps() { "$python" benchmarks/gpu_steps.py; }
 
 echo "== ${parts[0]}"
 "${parts[0]}"

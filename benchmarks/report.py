@@ -102,8 +102,67 @@ TABLES = {
             "warm / cold": number("ratio", 2),
         },
     ),
+    "memory": Table(
+        case=("net", "batch", "size", "side"),
+        columns={
+            "net": lambda record: f"`{record['net']}`",
+            "batch x size": text("batch", "size"),
+            "side": text("side"),
+            "peak, MiB": number("peak_mib", 0),
+            "XLA's scratch, MiB": number("xla_temporary_mib", 0),
+            "saved before XLA, MiB": number("saved_mib", 0),
+            "GFLOP before XLA": number("gflop", 0),
+            "ms": number("seconds", 0, 1e3),
+        },
+    ),
+    "weights": Table(
+        case=("net", "format"),
+        columns={
+            "net": lambda record: f"`{record['net']}`",
+            "format": text("format"),
+            "`load_file`, s": number("library_seconds", 2),
+            "first load, s": number("first_seconds", 2),
+            "second load, s": number("second_seconds", 2),
+            "memory, of the variables": number("memory", 2),
+        },
+    ),
+    "scaling": Table(
+        case=("net", "batch", "size", "mode", "devices"),
+        columns={
+            "net": lambda record: f"`{record['net']}`",
+            "batch of a device x size": text("batch", "size"),
+            "mode": lambda record: f"`{record['mode']}`",
+            "devices": number("devices", 0),
+            "ms": number("seconds", 1, 1e3),
+            "overhead, %": number("overhead", 0, 100),
+            "all-reduces": number("all_reduces", 0),
+        },
+    ),
+    "plan": Table(
+        case=("net", "size", "pod", "devices"),
+        columns={
+            "pod": text("pod"),
+            "devices": number("devices", 0),
+            "global batch": number("batch", 0),
+            "step, ms": number("step_seconds", 1, 1e3),
+            "all-reduce, ms": number("all_reduce_seconds", 2, 1e3),
+            "share of the network, %": number("network_share", 1, 100),
+            "images/s": number("images_per_second", 0),
+        },
+    ),
+    "gpu": Table(
+        case=("net", "batch", "size", "dtype", "phase", "side"),
+        columns={
+            "net": lambda record: f"`{record['net']}`",
+            "batch x size": text("batch", "size"),
+            "dtype, phase": text("dtype", "phase", between=", "),
+            "side": text("side"),
+            "images/s": number("images_per_second", 0),
+            "share of the bound": number("share", 2),
+        },
+    ),
 }
-VERSIONS = {"machine": "{}", "cores": "{} cores", "jax": "jax {}", "torch": "PyTorch {}", "date": "{}"}
+VERSIONS = {"machine": "{}", "cores": "{} cores", "device": "{}", "jax": "jax {}", "torch": "PyTorch {}", "date": "{}"}
 
 
 def records(name: str) -> list[Record]:
@@ -127,7 +186,8 @@ def render(name: str) -> str:
     sources = dict.fromkeys(
         ", ".join(form.format(row[field]) for field, form in VERSIONS.items() if row.get(field)) for row in rows
     )
-    return "\n".join([*lines, "", f"Measured on: {'; '.join(sources)}.", ""])
+    measured = [f"Measured on: {'; '.join(sources)}.", ""] if any(sources) else []
+    return "\n".join([*lines, "", *measured])
 
 
 def with_tables(page: str) -> str:

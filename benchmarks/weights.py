@@ -1,11 +1,11 @@
 """Time and memory of loading weights: python benchmarks/weights.py [--model resnet50] [--formats safetensors npz]
 
 Files with random values are written in each format, and each is loaded by `load_pretrained` in new processes. They take
-turns with processes in which `safetensors.numpy.load_file` reads the same arrays. The shortest times of
-`--rounds` processes are printed: seconds and processor seconds of the first load, which traces the net for its shapes,
-and of a second one; and the highest anonymous memory while it loads (file pages are not counted), as a multiple of the
-variables. Formats of PyTorch are written if torch is installed. Linux; about a minute on two CPU cores.
-Results: docs/performance.md.
+turns with processes in which `safetensors.numpy.load_file` reads the same arrays. One JSON line for each format has the
+shortest times of `--rounds` processes: seconds and processor seconds of `load_file`, of our first load, which traces
+the net for its shapes, and of a second one; and the highest anonymous memory while it loads (file pages are not
+counted), as a multiple of the variables. The goals are 1.2 times `load_file` and half a second for the first load, and
+1.3 times the variables. Formats of PyTorch are written if torch is installed. Linux; about a minute on two CPU cores.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 from safetensors.numpy import load_file, save_file
+from turns import machine
 
 from resnet_jax import create_model
 from resnet_jax.models import get_spec, shapes
@@ -115,6 +117,28 @@ def shortest(loads: list[dict[str, Any]], name: str) -> tuple[float, float]:
     return min(load[name][0] for load in loads), min(load[name][1] for load in loads)
 
 
+def record(model: str, name: str, library: list[dict[str, Any]], ours: list[dict[str, Any]]) -> dict[str, Any]:
+    """The numbers of a format, and whether they reach the goals."""
+    seconds, processor = shortest(library, "first")
+    first, second = shortest(ours, "first"), shortest(ours, "second")
+    memory = max(load["memory"] for load in ours)
+    goals = 1.2 * seconds + 0.5, 1.2 * processor + 0.5
+    return {
+        "benchmark": "weights",
+        "net": model,
+        "format": name,
+        "library_seconds": round(seconds, 3),
+        "library_processor_seconds": round(processor, 3),
+        "first_seconds": round(first[0], 3),
+        "first_processor_seconds": round(first[1], 3),
+        "second_seconds": round(second[0], 3),
+        "second_processor_seconds": round(second[1], 3),
+        "memory": round(memory, 2),
+        "reaches_goals": first[0] <= goals[0] and first[1] <= goals[1] and memory <= 1.3,
+        "rounds": len(ours),
+    } | {library: version(library) for library in ("jax", "flax", "numpy", "safetensors")}
+
+
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="resnet50")
@@ -132,12 +156,7 @@ def main(argv: list[str] | None = None) -> None:
             for _ in range(options.rounds):
                 library.append(child(LIBRARY, str(library_file)))
                 ours.append(child(CHILD, str(path), options.model))
-            print(f"{options.model}, {name} (seconds, processor seconds)")
-            print("  load_file    {:.3f} {:.3f}".format(*(expected := shortest(library, "first"))))
-            print("  first load   {:.3f} {:.3f}".format(*shortest(ours, "first")), end="")
-            print("; goal {:.3f} {:.3f}".format(*(1.2 * seconds + 0.5 for seconds in expected)))
-            print("  second load  {:.3f} {:.3f}".format(*shortest(ours, "second")))
-            print(f"  anonymous memory {max(load['memory'] for load in ours):.2f} times the variables; goal 1.3")
+            print(json.dumps(record(options.model, name, library, ours) | machine()), flush=True)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SHARED = {"torch_nets.py", "torch_sequences.py", "turns.py"}  # modules of several scripts
+SHARED = {"bound.py", "torch_nets.py", "torch_sequences.py", "turns.py"}  # modules of several scripts
 SCRIPTS = sorted(
     name
     for file in (ROOT / "benchmarks").rglob("*.py")
@@ -28,7 +28,9 @@ SMALLEST = {
     "compile.py": "starts nets --starts cifar_resnet8:8 --nets cifar_resnet8:2:8 --rounds 1",
     "grouped.py": "cifar_resnet8 --image-size 8 --times 1",
     "loop.py": "--model cifar_resnet8 --batch-size 8 --steps 8 --steps-per-call 1 2 --rounds 1",
+    "memory.py": "--nets cifar_resnet8:2:8 --sides none block --rounds 1",
     "max_pool_gradient.py": "--shapes 1 --times 1",
+    "scaling.py": "--nets cifar_resnet8:2:8 --modes shard_map --devices 1 2 --rounds 1 --steps 1",
     "step.py": "--nets cifar_resnet8:2:8 tsc_resnet:2:16 --phases inference --sides ours --rounds 1 --steps 1",
     "step_time.py": "--model cifar_resnet8 --image-size 8 --batch-size 8 --dtype float32 --steps 1",
     "weights.py": "--model resnet18 --formats safetensors --rounds 1",
@@ -70,26 +72,50 @@ def test_gpu_checks_names_its_parts():
         ["bash", ROOT / "benchmarks/gpu_checks.sh", "everything"], capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 2
-    assert done.stderr == "expected runs, deterministic, pool, modes or steps, got everything\n"
+    assert done.stderr == "expected runs, deterministic, pool or modes, got everything\n"
 
 
-def test_gpu_steps_prints_a_line_for_each_case():
-    options = "--nets cifar_resnet8 --dtypes float32 --phases inference --batch-size 2 --image-size 16 --steps 1"
+def test_gpu_prints_a_line_for_each_case():
+    options = (
+        "--nets cifar_resnet8:2:16 --dtypes float32 --phases inference --steps 1 --rounds 1 --matrix 8 --copy-mib 1"
+    )
     environment = os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
     script = "import runpy, sys; sys.modules['torch'] = None; runpy.run_path(sys.argv.pop(1), run_name='__main__')"
+    script = f"import sys; sys.path.insert(0, {str(ROOT / 'benchmarks')!r}); {script}"
     done = subprocess.run(
-        [sys.executable, "-c", script, str(ROOT / "benchmarks/gpu_steps.py"), *options.split()],
+        [sys.executable, "-c", script, str(ROOT / "benchmarks/gpu.py"), *options.split()],
         capture_output=True,
         text=True,
         timeout=120,
         env=environment,
     )
     assert done.returncode == 0, done.stderr
-    reason, line = done.stdout.splitlines()
-    assert reason == "only ours: torch or torchvision is not installed"
-    record = json.loads(line)
-    assert record["implementation"] == "ours, NHWC" and record["images_per_second"] > 0
-    assert record["torch"] is None and record["device"]
+    reason, record = map(json.loads, done.stdout.splitlines())
+    assert reason["reason"] == "torch or torchvision is not installed"
+    assert record["side"] == "ours" and record["images_per_second"] > 0 and 0 < record["share"]
+    assert record["tflops"] > 0 and record["gb_per_second"] > 0 and record["device"]
+
+
+def test_the_bound_counts_the_kernels_of_the_net():
+    """ResNet-50 at 224 px: three times the published 4.1 billion multiply-adds, but for the gradient of the images."""
+    from bound import Device, kernels, least_seconds
+
+    from resnet_jax import create_model
+
+    listed = kernels(create_model("resnet50", dtype="bfloat16"), (2, 224, 224, 3))
+    assert sum(kernel.flop for kernel in listed) / 2e9 == pytest.approx(24.3, abs=0.01)
+    norms = [kernel for kernel in listed if kernel.kind == "norm" and kernel.is_forward]
+    assert len(norms) == 53 and sum(kernel.bytes for kernel in norms) == 3 * 2 * 2 * 11_113_984
+    slow, fast = Device(1e12, 1e15), Device(1e15, 1e15)
+    assert least_seconds(listed, slow, "training") == pytest.approx(48.6e9 / 1e12, rel=0.02)
+    assert least_seconds(listed, fast, "inference") < least_seconds(listed, fast, "training") / 3
+
+
+def test_the_plan_for_pods_adds_a_step_and_an_all_reduce():
+    scaling = load("scaling.py")
+    pod = scaling.PODS["TPU v5e"]
+    assert scaling.all_reduce_seconds(100e6, 16, pod) == pytest.approx(2 * 15 / 16 * 100e6 / 200e9 + 2 * 2 * 3 * 1e-6)
+    assert scaling.all_reduce_seconds(100e6, 1, pod) == 0
 
 
 def test_baselines_of_texts_learn_the_word_that_decides_and_predict_a_repeated_line(tmp_path, capsys):

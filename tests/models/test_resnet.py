@@ -59,6 +59,35 @@ def test_remat_changes_neither_names_nor_numbers(x64, remat):
     assert jaxpr.count("= remat2[") + jaxpr.count("checkpoint[") >= {"block": 6, "stage": 3}[remat]
 
 
+REMAT_FAMILIES = [
+    "cifar_condconv20",
+    "cifar_highway20",
+    "efficientnet_b0",
+    "res2net50_26w_4s",
+    "resnetv2_50d",
+    "skresnet18",
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", REMAT_FAMILIES)
+def test_remat_changes_no_number_of_any_family(x64, name):
+    net = recipe.small(name, 1, 2, num_classes=3, dtype="float64", param_dtype="float64")
+    variables, x = (
+        recipe.variables(net, np.float64),
+        jnp.asarray(np.random.default_rng(0).standard_normal((2, 32, 32, 3))),
+    )
+
+    def run(remat):
+        gradient = jax.value_and_grad(partial(squares, net.clone(remat=remat)))
+        return gradient(variables["params"], variables, x)
+
+    plain = run("none")
+    scale = max(np.abs(leaf).max() for leaf in jax.tree.leaves(plain))
+    for remat in ("block", "stage"):
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12 * scale), run(remat), plain)
+
+
 DILATED = ["resnet18_a", "resnet18", "resnet50", "resnet50_v1", "plain18"]
 DILATED += ["highway", "resnet18d", "resnetaa50d", "resnetblur50", "res2net50_26w_4s", "resnetv2_50d", "resnet50_clip"]
 
