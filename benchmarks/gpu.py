@@ -9,7 +9,7 @@ take turns, and `share`, the least time of a step (bound.py: convolutions, norms
 the median. A round queues its steps and waits for the last one, as a training loop does. Sides are this package's
 nets (NHWC) and torchvision's or timm's in channels_last, with and without torch.compile. A side that fails (out of
 memory, no compiler) prints "error" instead of numbers. Needs jax, flax and optax; without torch, or if JAX has a GPU
-and torch does not, it times this package alone. About half an hour on a GPU.
+and torch does not, it times this package alone. About 30 minutes on a GPU.
 
 A training step is the forward pass, cross-entropy, the backward pass and SGD with momentum and weight decay on random
 normalised images that are on the device. Ours also computes top-1, top-5 and the norms of gradient and parameters.

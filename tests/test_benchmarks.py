@@ -77,7 +77,7 @@ def test_gpu_checks_names_its_parts():
 
 def test_gpu_prints_a_line_for_each_case():
     options = (
-        "--nets cifar_resnet8:2:16 --dtypes float32 --phases inference --steps 1 --rounds 1 --matrix 8 --copy-mib 1"
+        "--nets cifar_resnet8:2:16 --dtypes float32 --phases inference --steps 1 --rounds 1 --matrix 512 --copy-mib 1"
     )
     environment = os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
     script = "import runpy, sys; sys.modules['torch'] = None; runpy.run_path(sys.argv.pop(1), run_name='__main__')"
