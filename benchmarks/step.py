@@ -9,8 +9,9 @@ torchvision's net, timm's, or a plain module of the same layers (torch_nets.py).
 folded (`fold_norms`). PyTorch runs twice, with its own layout and with channels_last; the ratio is to the faster one.
 
 The processes of one net take turns, `--rounds` of `--steps` each, with the same cores and threads, and with large pages
-of memory (GLIBC_TUNABLES=glibc.malloc.hugetlb=1, if the variable is not set); each has the median of its rounds, the ratio is the median of the rounds' ratios. Prints one JSON line for each net and phase. Float32, a
-CPU; about fifteen minutes on two cores. Without torch only ours is timed (`--sides ours`).
+of memory (GLIBC_TUNABLES=glibc.malloc.hugetlb=1, if the variable is not set). Each has the median of its rounds; the
+ratio is the median of the rounds' ratios. Prints one JSON line for each net and phase. Float32, a CPU; about fifteen
+minutes on two cores. Without torch only ours is timed (`--sides ours`).
 """
 
 from __future__ import annotations
