@@ -22,7 +22,8 @@ LONGEST = 8
 def series_conv(x: Array, kernel: Array, *, strides: int, dilation: int, pads: Pads) -> Array:
     """The convolution of [N, L, Ci], with the faster of two kernel gradients."""
     size, *channels = kernel.shape
-    is_large = x.shape[0] * x.shape[1] >= MANY_POSITIONS and min(channels) >= WIDE_SERIES
+    positions = x.shape[0] * x.shape[1]
+    is_large = isinstance(positions, int) and positions >= MANY_POSITIONS and min(channels) >= WIDE_SERIES
     if strides == dilation == 1 and 1 < size <= LONGEST and is_large and sum(pads[0]) == size - 1:
         return wide_conv(x, kernel, pads[0][0])
     return row_conv(x, kernel, strides=strides, dilation=dilation, pads=pads)

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import export
 
 from resnet_jax import ops
 from resnet_jax.ops.conv_library import library_conv
@@ -57,3 +58,10 @@ def test_other_convolutions_are_rows():
     x, kernel = (jnp.asarray(rng.standard_normal(shape), jnp.float32) for shape in ((2, 9, 3), (3, 3, 4)))
     options = {"strides": 2, "dilation": 1, "pads": [(1, 1)]}
     np.testing.assert_array_equal(series_conv(x, kernel, **options), row_conv(x, kernel, **options))
+
+
+def test_a_symbolic_batch_is_exported():
+    (n,) = export.symbolic_shape("n")
+    x, kernel = jax.ShapeDtypeStruct((n, 500, WIDE_SERIES), jnp.float32), jnp.ones((3, WIDE_SERIES, WIDE_SERIES))
+    program = export.export(jax.jit(ops.conv))(x, kernel)
+    assert [str(size) for size in program.out_avals[0].shape] == ["n", "500", str(WIDE_SERIES)]
