@@ -15,6 +15,7 @@ from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -103,12 +104,15 @@ def pack(
     folder = expanded(folder)
     sources = {split: dataset.examples(split) for split in _split_names(dataset, splits)}
     plan = _make_plan(sources, options)
-    if (folder / MANIFEST).is_file() and (manifest := read_manifest(folder)).plan == plan:
-        (folder / PLAN).unlink(missing_ok=True)
-        return Packed(folder, manifest, is_new=False)
-    _check_folder(folder, plan)
+    if (complete := _complete_set(folder, plan)) is not None:
+        return complete
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{str(folder)!r} is a file; expected a new or an empty folder")
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder):
+        if (complete := _complete_set(folder, plan)) is not None:  # by a process that ended just now
+            return complete
+        _check_folder(folder, plan)
         _check_space(folder, sources, options.size)
         if not (folder / PLAN).exists():
             replace_file(folder / PLAN, json.dumps(plan, indent=1))
@@ -143,10 +147,16 @@ def _make_plan(sources: dict[str, DataSource], options: PackOptions) -> dict[str
     }
 
 
+def _complete_set(folder: Path, plan: dict[str, Any]) -> Packed | None:
+    """The set, if the folder has it already."""
+    if not (folder / MANIFEST).is_file() or (manifest := read_manifest(folder)).plan != plan:
+        return None
+    (folder / PLAN).unlink(missing_ok=True)
+    return Packed(folder, manifest, is_new=False)
+
+
 def _check_folder(folder: Path, plan: dict[str, Any]) -> None:
     """Raises ValueError for a folder that holds anything but a part of this set."""
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{str(folder)!r} is a file; expected a new or an empty folder")
     if (folder / MANIFEST).exists():
         raise ValueError(f"{folder} has another packed set; expected a new or an empty folder")
     if (folder / PLAN).exists():
@@ -158,7 +168,7 @@ def _check_folder(folder: Path, plan: dict[str, Any]) -> None:
             changed = ", ".join(name for name in plan if before.get(name) != plan[name])
             problem = f"has a part of another packed set, which differs in {changed}"
             raise ValueError(f"{folder} {problem}; repeat the command that it was started with, or name another folder")
-    elif folder.exists() and (names := {entry.name for entry in folder.iterdir()} - {f"{PLAN}.new"}):
+    elif names := {entry.name for entry in folder.iterdir()} - {f"{PLAN}.new"}:
         raise ValueError(f"{folder} is not empty, it has {min(names)}; expected a new or an empty folder")
 
 
@@ -207,7 +217,7 @@ def _write_shards(
             index = np.arange(first, min(first + SHARD, len(source)))
             files = shard_files(folder, split, number)
             if not _is_complete(*files):
-                _write_shard(*files, source, index, options, partial(_from, progress, done, total))
+                _write_shard(*files, source, index, options, lambda count, done=done: progress(done + count, total))
             with np.load(files[1], allow_pickle=False) as arrays:
                 skipped[split] += [reason.decode(errors="surrogateescape") for reason in arrays["skipped"].tolist()]
             done += len(index)
@@ -215,15 +225,15 @@ def _write_shards(
     return skipped
 
 
-def _from(progress: Progress, start: int, total: int, done: int) -> None:
-    progress(start + done, total)
-
-
 def _is_complete(pixels_file: Path, rows_file: Path) -> bool:
     """Whether a shard was written whole: its rows are, and they are written after its pixels."""
     if not (rows_file.is_file() and pixels_file.is_file()):
         return False
-    return int(read_rows(rows_file, 0).shape.astype(np.int64).prod(1).sum()) == pixels_file.stat().st_size
+    try:
+        shape = read_rows(rows_file, 0).shape
+    except (ValueError, OSError, KeyError, EOFError, BadZipFile, zlib.error):  # a corrupted disk: written again
+        return False
+    return int(shape.astype(np.int64).prod(1).sum()) == pixels_file.stat().st_size
 
 
 def _write_shard(

@@ -194,6 +194,38 @@ def test_complete_shards_stay_and_a_complete_set_is_not_written_again(tmp_path, 
     assert not reads and contents(out) == before
 
 
+@pytest.mark.parametrize("damage", ["cut", "flipped", "empty"])
+def test_a_shard_with_corrupted_rows_is_written_again(tmp_path, monkeypatch, damage):
+    dataset = open_dataset(path=str(folder_set(tmp_path / "set", 4, splits=("train",)) / "train"))
+    expected, out = contents(pack(dataset, tmp_path / "whole", OPTIONS).folder), tmp_path / "out"
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(packing, "write_manifest", lambda *_: (_ for _ in ()).throw(Killed))
+        pack(dataset, out, OPTIONS)
+    rows = out / "train-00000.npz"
+    data = bytearray(rows.read_bytes())
+    data[200] ^= 1  # of the values of an array
+    rows.write_bytes({"cut": bytes(data[:-9]), "flipped": bytes(data), "empty": b""}[damage])
+    pack(dataset, out, OPTIONS)
+    assert contents(out) == expected
+
+
+def test_a_set_that_another_process_completes_meanwhile_is_checked_under_the_lock(tmp_path, monkeypatch):
+    """The other process ends between the first look at the folder and the lock."""
+    dataset, out, original = open_dataset(path=str(folder_set(tmp_path / "set", 2))), tmp_path / "out", packing._locked
+
+    def late(folder):
+        monkeypatch.setattr(packing, "_locked", original)
+        pack(dataset, out, OPTIONS)
+        return original(folder)
+
+    monkeypatch.setattr(packing, "_locked", late)
+    with pytest.raises(ValueError, match="has another packed set"):
+        pack(dataset, out, PackOptions(7, threads=1))
+    shutil.rmtree(out)
+    monkeypatch.setattr(packing, "_locked", late)
+    assert not pack(dataset, out, OPTIONS).is_new
+
+
 def test_another_set_is_not_overwritten(tmp_path):
     dataset = open_dataset(path=str(folder_set(tmp_path / "set")))
     pack(dataset, tmp_path / "out", OPTIONS, splits=("val",))

@@ -8,6 +8,7 @@ resized crops are cut from the whole image.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import zlib
 from collections.abc import Mapping, Sequence
@@ -168,7 +169,7 @@ def shard_files(folder: Path, split: str, number: int) -> tuple[Path, Path]:
 
 def read_rows(file: Path, number: int) -> Rows:
     """The rows of shard `number`. Raises ValueError or OSError for a corrupted file."""
-    with np.load(file, allow_pickle=False) as arrays:
+    with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as arrays:
         shape = arrays["shape"]
         ends = np.cumsum(shape.astype(np.int64).prod(1))
         start, shard = np.append(0, ends)[: len(shape)], np.full(len(shape), number, np.int32)
