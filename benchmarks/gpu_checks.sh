@@ -4,18 +4,17 @@
 #   benchmarks/gpu_checks.sh                       everything, some 10 minutes
 #   benchmarks/gpu_checks.sh runs deterministic    only these parts
 # runs: times the default run in both modes of --train.parallel. deterministic: runs it twice in deterministic
-# mode, the second one interrupted and resumed, and compares the bits. pool: the gradient of the max pool. modes: a training
-# step of ResNet-50 in both modes.
+# mode, the second one interrupted and resumed, and compares the bits. pool: the gradient of the max pool.
 # Needs `pip install -e ".[train,cuda12]"` (or cuda13) first. PYTHON names another interpreter than `python`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 parts=("$@")
-[[ $# -gt 0 ]] || parts=(runs deterministic pool modes)
+[[ $# -gt 0 ]] || parts=(runs deterministic pool)
 for part in "${parts[@]}"; do
   case $part in
-    runs | deterministic | pool | modes) ;;
+    runs | deterministic | pool) ;;
     *)
-      echo "expected runs, deterministic, pool or modes, got $part" >&2
+      echo "expected runs, deterministic or pool, got $part" >&2
       exit 2
       ;;
   esac
@@ -96,13 +95,6 @@ END
 )
 
 pool() { "$python" benchmarks/max_pool_gradient.py; }
-
-modes() {
-  local mode
-  for mode in pmap shard_map; do
-    "$python" benchmarks/step_time.py --model resnet50 --image-size 224 --batch-size 256 --dtype bfloat16 --parallel "$mode"
-  done
-}
 
 echo "== ${parts[0]}"
 "${parts[0]}"

@@ -26,13 +26,11 @@ SMALLEST = {
     "families.py": "--families keyword --phases inference --prepare",
     "input.py": "--cases imagenet --images 2 --rounds 1",
     "compile.py": "starts nets --starts cifar_resnet8:8 --nets cifar_resnet8:2:8 --rounds 1",
-    "grouped.py": "cifar_resnet8 --image-size 8 --times 1",
     "loop.py": "--model cifar_resnet8 --batch-size 8 --steps 8 --steps-per-call 1 2 --rounds 1",
     "memory.py": "--nets cifar_resnet8:2:8 --sides none block --rounds 1",
     "max_pool_gradient.py": "--shapes 1 --times 1",
     "scaling.py": "--nets cifar_resnet8:2:8 --modes shard_map --devices 1 2 --rounds 1 --steps 1",
     "step.py": "--nets cifar_resnet8:2:8 tsc_resnet:2:16 --phases inference --sides ours --rounds 1 --steps 1",
-    "step_time.py": "--model cifar_resnet8 --image-size 8 --batch-size 8 --dtype float32 --steps 1",
     "weights.py": "--model resnet18 --formats safetensors --rounds 1",
 }
 
@@ -72,7 +70,7 @@ def test_gpu_checks_names_its_parts():
         ["bash", ROOT / "benchmarks/gpu_checks.sh", "everything"], capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 2
-    assert done.stderr == "expected runs, deterministic, pool or modes, got everything\n"
+    assert done.stderr == "expected runs, deterministic or pool, got everything\n"
 
 
 def test_gpu_prints_a_line_for_each_case():

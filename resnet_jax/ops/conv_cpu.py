@@ -1,8 +1,8 @@
 """Convolutions for CPUs, where XLA's are slow: products of patches, shifts or bands, slices.
 
 `cpu_conv` chooses; each lowering computes what `library_conv` does, up to rounding. conv_depthwise.py has those of
-depthwise kernels. Timings are in benchmarks/conv_lowering.py and benchmarks/grouped.py. Other platforms are untimed and
-keep XLA's convolution.
+depthwise kernels. Timings are in benchmarks/conv_lowering.py, and benchmarks/step.py times nets. Other platforms are
+untimed and keep XLA's convolution.
 """
 
 from __future__ import annotations
