@@ -285,7 +285,9 @@ def tree_norm(tree: Any) -> Array:
     """The L2 norm of all leaves together, in at least float32."""
     leaves = [jnp.atleast_1d(leaf).astype(at_least_float32(leaf.dtype)) for leaf in jax.tree.leaves(tree) if leaf.size]
     # Not optax's norm, whose sums of large kernels take several passes on a CPU.
-    return jnp.sqrt(sum((channel_sum(leaf * leaf).sum() for leaf in leaves), start=jnp.zeros((), jnp.float32)))
+    squares = [channel_sum(leaf * leaf).sum() for leaf in leaves]
+    with jax.numpy_dtype_promotion("standard"):  # for leaves of float64
+        return jnp.sqrt(sum(squares, start=jnp.zeros((), jnp.float32)))
 
 
 def step_keys(key: Array, step: Array | int) -> tuple[Array, Array, Array]:

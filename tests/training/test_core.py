@@ -24,6 +24,7 @@ from resnet_jax.training.core import (
     forward_totals,
     mean_gradient,
     mean_gradient_in_one_pass,
+    tree_norm,
 )
 from resnet_jax.training.state import TrainState
 from resnet_jax.training.step import make_step
@@ -160,6 +161,17 @@ def test_one_backward_pass_equals_one_for_each_weight(x64, mode, devices):
     ]
     np.testing.assert_allclose(results[0][0].params["w"], w - expected, rtol=1e-12)
     assert collectives == [2, 1]
+
+
+def test_the_norm_of_leaves_of_any_dtype_and_shape(x64, strict_dtypes):
+    tree = {
+        "scalar": jnp.asarray(2.0, jnp.float64),
+        "vector": jnp.arange(3, dtype=jnp.float32),
+        "low": jnp.full((2, 4, 2), 300, jnp.bfloat16),  # its square has few digits
+        "empty": jnp.zeros((0, 3)),
+    }
+    assert tree_norm(tree) == pytest.approx(np.sqrt(4 + 5 + 16 * 300**2), rel=1e-7)
+    assert tree_norm({}) == 0 and tree_norm({"low": tree["low"]}).dtype == jnp.float32
 
 
 def _collectives(step, state, batch):
