@@ -217,12 +217,16 @@ def _write_shards(
             index = np.arange(first, min(first + SHARD, len(source)))
             files = shard_files(folder, split, number)
             if not _is_complete(*files):
-                _write_shard(*files, source, index, options, lambda count, done=done: progress(done + count, total))
+                _write_shard(*files, source, index, options, partial(_from, progress, done, total))
             with np.load(files[1], allow_pickle=False) as arrays:
                 skipped[split] += [reason.decode(errors="surrogateescape") for reason in arrays["skipped"].tolist()]
             done += len(index)
             progress(done, total)
     return skipped
+
+
+def _from(progress: Progress, start: int, total: int, done: int) -> None:
+    progress(start + done, total)
 
 
 def _is_complete(pixels_file: Path, rows_file: Path) -> bool:
