@@ -1,6 +1,6 @@
 """Two or more processes that take turns at a measurement, so that their ratio holds on a machine whose speed drifts.
 
-A worker process prepares itself, prints one JSON line of facts about itself (versions, seconds of its first call), and
+A worker process prepares itself, prints one JSON line about itself (versions, seconds of its first call), and
 then answers each line on its standard input with one JSON line of numbers. `Worker` is the other end. Used by the
 scripts beside it; the processes have the same threads, the same cores, and idle threads that do not spin.
 """
@@ -13,6 +13,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date
@@ -42,11 +43,12 @@ class Worker:
             if names and hasattr(os, "sched_setaffinity"):
                 os.sched_setaffinity(0, names)
 
+        self._errors = tempfile.TemporaryFile("w+")  # a pipe that nobody reads would block the process once it is full
         self.process = subprocess.Popen(
             list(map(str, command)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self._errors,
             text=True,
             env=SETTINGS | os.environ,
             preexec_fn=pin,
@@ -61,12 +63,15 @@ class Worker:
 
     def close(self) -> None:
         self.process.communicate()
+        self._errors.close()
 
     def _answer(self) -> dict[str, Any]:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
-            _, errors = self.process.communicate()
+            self.process.wait()
+            self._errors.seek(0)
+            errors = self._errors.read()
             raise RuntimeError(f"{self.process.args} ended with code {self.process.returncode}:\n{errors[-2000:]}")
         answer: dict[str, Any] = json.loads(line)
         return answer

@@ -236,3 +236,14 @@ def test_every_family_has_a_case():
     cases = load("families.py").CASES
     assert {get_spec(name).family for name in list_models(input_kind="any")} == set(cases)
     assert all(get_spec(case.net).family == family for family, case in cases.items())
+
+
+def test_a_worker_that_prints_much_answers_and_one_that_fails_is_quoted():
+    from turns import Worker
+
+    script = "import sys; sys.stderr.write('x' * 200_000); print('{}', flush=True); input(); sys.exit('out of ideas')"
+    worker = Worker([sys.executable, "-c", script])
+    assert worker.about == {}
+    with pytest.raises(RuntimeError, match="ended with code 1:\nx+out of ideas"):
+        worker.ask()
+    worker.close()
