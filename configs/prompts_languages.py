@@ -8,7 +8,7 @@ Five languages with one speaker each, so a net may learn the voice instead of th
 prompts of these speakers, "test_unseen" those of second speakers of Spanish, French and Italian. Two seconds of each
 prompt, with each band normalised, and two masks of bands and of frames.
 
-Device: one CPU core (AMD EPYC, jax 0.10.1, 2026-11-26), a minute and a half. Seeds 0 to 4: 0.9325 +- 0.0145 of 409
+Device: one CPU core (AMD EPYC, jax 0.10.1, 2026-11-26), 90 s. Seeds 0 to 4, top-1: 0.9325 +- 0.0145 of 409
 prompts of the same speakers (0.9169, 0.9560, 0.9291, 0.9340, 0.9267), and 0.2106 +- 0.0474 of 966 prompts of other
 speakers (0.2919, 0.2029, 0.2039, 0.1812, 0.1729), where one of five is right by chance: the net learns the voices.
 French of a second speaker is mostly taken for Russian.
