@@ -9,14 +9,13 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import time
-from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from turns import machine
+from turns import machine, seconds_of
 
 from resnet_jax.ops import batch_norm, plain_lowering, relu
 from resnet_jax.types import Array
@@ -40,16 +39,6 @@ def gradients(x: Array, scale: Array, bias: Array, weight: Array) -> tuple[Array
     return jax.grad(loss, (0, 1, 2))(x, scale, bias)
 
 
-def milliseconds(compiled: Callable[..., object], arguments: tuple[Array, ...], times: int) -> float:
-    jax.block_until_ready(compiled(*arguments))
-    seconds = []
-    for _ in range(times):
-        start = time.perf_counter()
-        jax.block_until_ready(compiled(*arguments))
-        seconds.append(time.perf_counter() - start)
-    return round(statistics.median(seconds) * 1e3, 3)
-
-
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=int, default=20, help="calls that are timed")
@@ -63,7 +52,9 @@ def main(argv: list[str] | None = None) -> None:
         for name, context in (("library_ms", plain_lowering()), ("slices_ms", nullcontext())):
             with context:
                 compiled = jax.jit(gradients).lower(*arguments).compile()
-            record[name] = milliseconds(compiled, arguments, options.times)
+            call = partial(compiled, *arguments)
+            _, *seconds = seconds_of(lambda call=call: jax.block_until_ready(call()), options.times + 1)
+            record[name] = round(statistics.median(seconds) * 1e3, 3)
         print(json.dumps(record | machine() | {"jax": jax.__version__}), flush=True)
 
 

@@ -24,12 +24,12 @@ Long kernels of series take bands for the time that they take to compile: the gr
 from __future__ import annotations
 
 import argparse
-import time
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from turns import seconds_of
 
 from resnet_jax.ops.conv_cpu import NARROW, narrow_conv, patch_product
 from resnet_jax.ops.conv_depthwise import depthwise_bands, depthwise_conv, depthwise_sum
@@ -79,12 +79,7 @@ DEPTHWISE = (
 
 def lowest(function, *arguments, times: int) -> float:
     compiled = jax.jit(function)
-    jax.block_until_ready(compiled(*arguments))
-    seconds = []
-    for _ in range(times):
-        start = time.perf_counter()
-        jax.block_until_ready(compiled(*arguments))
-        seconds.append(time.perf_counter() - start)
+    _, *seconds = seconds_of(lambda: jax.block_until_ready(compiled(*arguments)), times + 1)  # the first compiles
     return min(seconds) * 1e3
 
 

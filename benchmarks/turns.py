@@ -77,20 +77,24 @@ class Worker:
         return answer
 
 
+def seconds_of(call: Callable[[], object], times: int) -> list[float]:
+    """Seconds of each of several calls, the first of which may compile."""
+    seconds = []
+    for _ in range(times):
+        start = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - start)
+    return seconds
+
+
 def serve(step: Callable[[], object], *, about: dict[str, Any], warmup: int = 2) -> None:
     """The worker's side: calls `step` as many times as each line says, and prints the seconds of each call."""
-    start = time.perf_counter()
-    step()
-    first = time.perf_counter() - start
+    (first,) = seconds_of(step, 1)
     for _ in range(warmup - 1):
         step()
     print(json.dumps(about | {"first_seconds": round(first, 3)}), flush=True)
     for line in sys.stdin:
-        seconds = []
-        for _ in range(int(line)):
-            start = time.perf_counter()
-            step()
-            seconds.append(time.perf_counter() - start)
+        seconds = seconds_of(step, int(line))
         print(json.dumps({"seconds": seconds}), flush=True)
 
 

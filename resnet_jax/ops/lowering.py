@@ -46,6 +46,11 @@ def lowering_for(platform: str) -> Iterator[None]:
         yield
 
 
+def traced_platform() -> str:
+    """The platform that programs are traced for: that of `lowering_for`, else of JAX's default devices."""
+    return str(_platform.value) or jax.default_backend()
+
+
 def lower(default: Callable[..., Array], cpu: Callable[..., Array] | None, *operands: Array) -> Array:
     """`cpu(*operands)` on a CPU, if there is one, else `default(*operands)`; both compute the same."""
     if cpu is None or uses_plain_lowering():

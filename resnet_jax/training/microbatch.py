@@ -10,6 +10,7 @@ from jax import lax
 
 from resnet_jax.metrics.typed import merge
 from resnet_jax.ops import split_batch
+from resnet_jax.ops.lowering import traced_platform
 from resnet_jax.training.core import Aux, Gradient, Gradients
 from resnet_jax.types import Array, Batch
 
@@ -35,7 +36,7 @@ def accumulated(gradient: Gradient, parts: int) -> Gradient:
         first, rest = jax.tree.map(lambda x: x[0], split), jax.tree.map(lambda x: x[1:], split)
         carry = gradient(params, batch_stats, first, rngs)
         # On CPU a convolution's gradient inside a loop is some forty times slower than outside it.
-        return lax.scan(add, carry, rest, unroll=jax.default_backend() == "cpu")[0]
+        return lax.scan(add, carry, rest, unroll=traced_platform() == "cpu")[0]
 
     return sums
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from resnet_jax.metrics.typed import Metric
+from resnet_jax.ops.lowering import traced_platform
 from resnet_jax.training.core import TypedStep
 from resnet_jax.training.state import TrainState
 from resnet_jax.types import Batch
@@ -22,7 +23,7 @@ def several_steps(step: TypedStep) -> TypedStep:
 
     def steps(state: TrainState, batches: Batch) -> tuple[TrainState, dict[str, Metric]]:
         batches = {name: jnp.moveaxis(x, 1, 0) for name, x in batches.items()}
-        if jax.default_backend() == "cpu":
+        if traced_platform() == "cpu":
             return _unrolled(step, state, batches)
         return lax.scan(step, state, batches)
 

@@ -8,6 +8,7 @@ import recipe
 from small_steps import Linear
 
 from resnet_jax.distributed.devices import MODES, Parallel
+from resnet_jax.ops import lowering_for
 from resnet_jax.tasks import get_task
 from resnet_jax.training import optim
 from resnet_jax.training.several import several_steps
@@ -53,13 +54,14 @@ def test_a_program_of_several_steps_gives_the_bits_of_each_step_alone(mode):
     same((alone, jax.tree.map(lambda *x: np.stack(x), *each)), (together, metrics))
 
 
-def test_other_platforms_have_a_loop_over_the_same_steps(monkeypatch):
+def test_other_platforms_have_a_loop_over_the_same_steps():
     model, objective = Linear(), get_task("classification").objective
     step = make_step(model, TX, objective, axis_name=None)
     variables = model.init(jax.random.key(0), jnp.zeros((1, 8, 8, 1)), train=False)
     state = TrainState.from_variables(variables, TX, jax.random.key(0))
     unrolled = jax.jit(several_steps(step))(state, stacked(batches(8, 1)))
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    loop = jax.jit(several_steps(step))
-    assert "while" in loop.lower(state, stacked(batches(8, 1))).as_text()
-    jax.tree.map(np.testing.assert_allclose, loop(state, stacked(batches(8, 1))), unrolled)
+    with lowering_for("gpu"):
+        loop = jax.jit(several_steps(step))
+        assert "while" in loop.lower(state, stacked(batches(8, 1))).as_text()
+        looped = loop(state, stacked(batches(8, 1)))
+    jax.tree.map(np.testing.assert_allclose, looped, unrolled)

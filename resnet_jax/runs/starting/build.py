@@ -60,7 +60,9 @@ class Trainer:
         )
         steps = [self._for_devices(watching_loss(compose(phase.model), plan)) for phase in plan.phases]
         self._steps: list[TypedStep] = [parallel.map(step, donate_state=True) for step in steps]
-        self._several: list[TypedStep] = [parallel.map(several_steps(step), donate_state=True) for step in steps]
+        self._several: list[TypedStep] = [
+            parallel.map(self._for_devices(several_steps(step)), donate_state=True) for step in steps
+        ]
         forward = forward_step(plan.model, plan.task.predict_batch, takes_batch=True, prepare=plan.preprocess)
         self._eval_step = parallel.map(self._for_devices(forward))
         self.evaluator: Evaluator | None = None  # of the last test, with the raw weights
