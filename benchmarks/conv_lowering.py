@@ -31,7 +31,7 @@ import jax.numpy as jnp
 import numpy as np
 from turns import seconds_of
 
-from resnet_jax.ops.conv_cpu import NARROW, narrow_conv, patch_product
+from resnet_jax.ops.conv_cpu import NARROW, conv_on_larger_map, narrow_conv, patch_product
 from resnet_jax.ops.conv_depthwise import depthwise_bands, depthwise_conv, depthwise_sum
 from resnet_jax.ops.conv_library import library_conv
 from resnet_jax.ops.conv_series import LONGEST, row_conv, wide_conv
@@ -54,6 +54,7 @@ SHAPES = (
     (16, (1000,), 3, 64, 7, 2),
     (16, (250,), 64, 64, 3, 1),
     (16, (250,), 64, 128, 3, 2),
+    (64, (24,), 32, 32, 39, 1),
     (64, (500,), 64, 64, 3, 1),
     (64, (500,), 128, 128, 5, 1),
     (64, (500,), 128, 128, 8, 1),
@@ -117,7 +118,7 @@ def main(argv: list[str] | None = None) -> None:
     rng = np.random.default_rng(0)
     print(jax.devices()[0].device_kind, "jax", jax.__version__)
     names = "".join(
-        f"  {name:>24}" for name in ("XLA convolution", "product of patches", "narrow or row", "wide series")
+        f"  {name:>24}" for name in ("XLA convolution", "product of patches", "narrow or row", "wide or padded")
     )
     print(f"{'N':>4}{'size':>9}{'Ci':>5}{'Co':>5}{'k':>3}{'s':>3}{names}")
     for n, sizes, channels, features, k, strides in SHAPES[: options.shapes]:
@@ -126,7 +127,9 @@ def main(argv: list[str] | None = None) -> None:
         lowerings = [partial(f, strides=strides, dilation=1) for f in (library_conv, patch_product)]
         if len(sizes) == 1:
             lowerings.append(partial(row_conv, strides=strides, dilation=1, pads=[((k - 1) // 2, k // 2)]))
-            if strides == 1 and 1 < k <= LONGEST:
+            if k > sizes[0]:
+                lowerings.append(partial(conv_on_larger_map, strides=strides, conv=lowerings[-1]))
+            elif strides == 1 and 1 < k <= LONGEST:
                 lowerings.append(lambda x, kernel, low=(k - 1) // 2: wide_conv(x, kernel, low))
         elif strides == 1 and k > 1 and max(channels, features) <= NARROW:
             lowerings.append(narrow_conv)

@@ -61,8 +61,13 @@ def cpu_conv(
     if groups == strides == 1 and dilation > 1 and 0 < inside_part(x, sides, dilation, pads) <= DILATED_INSIDE:
         return partial(shifted_products, dilation=dilation, pads=pads)
     dense = partial(patch_product if by_patches else series_conv if rank == 1 else library_conv, **options)
+    is_outsized = not by_patches and math.prod(sides) > math.prod(x.shape[1:-1])
+    if is_outsized:
+        dense = partial(conv_on_larger_map, strides=strides, conv=dense)
     if groups > 1:
         return partial(sliced_conv, groups=groups, conv=dense)
+    if is_outsized:
+        return dense
     if strides == dilation == 1 and max(kernel.shape[rank:]) <= NARROW and band_columns(x, kernel) > 1:
         return narrow_conv
     if rank == 2 and strides > 1 and dilation == 1 and kernel.shape[2] >= PRODUCT_CHANNELS:
@@ -85,6 +90,17 @@ def patches(x: Array, sides: Sequence[int], strides: int, dilation: int, pads: P
     if all(k == 1 for k in sides):
         return subsample(x, strides)
     return jnp.concatenate(list(shifts(x, sides, strides, dilation, pads)), axis=-1)
+
+
+def conv_on_larger_map(x: Array, kernel: Array, *, strides: int, conv: Callable[[Array, Array], Array]) -> Array:
+    """`conv` of `x` with zeros after the last spatial axis, without the outputs that they add.
+
+    XLA lowers a convolution to slow loops, by fifty times, where the kernel has more elements than the map positions.
+    """
+    *outer, size = x.shape[1:-1]
+    extra = -(-math.prod(kernel.shape[:-2]) // math.prod(outer)) - size
+    larger = jnp.pad(x, ((0, 0), *[(0, 0)] * len(outer), (0, extra), (0, 0)))
+    return conv(larger, kernel)[..., : -(-size // strides), :]
 
 
 def shifted_products(x: Array, kernel: Array, *, dilation: int, pads: Pads) -> Array:

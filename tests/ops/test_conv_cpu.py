@@ -9,6 +9,7 @@ import pytest
 
 from resnet_jax.ops.conv_cpu import (
     banded_product,
+    conv_on_larger_map,
     cpu_conv,
     inside_part,
     narrow_conv,
@@ -110,3 +111,27 @@ def test_a_convolution_with_strides_takes_products_from_16_channels_on():
     assert cpu_conv(x[..., :3], kernel[:, :, :3], **options) is None
     gradient = jax.grad(lambda kernel: cpu_conv(x, kernel, **options)(x, kernel).sum())
     assert jax.jit(gradient).lower(kernel).as_text().count("stablehlo.dot_general") == 9
+
+
+@pytest.mark.parametrize(
+    ("sizes", "k", "strides", "dilation", "groups"),
+    [((17,), 19, 1, 1, 1), ((18,), 21, 1, 2, 1), ((34,), 39, 2, 1, 1), ((17,), 18, 1, 1, 2), ((3, 6), 5, 1, 1, 1)],
+)
+def test_a_kernel_of_more_elements_than_the_map_meets_a_larger_map(x64, sizes, k, strides, dilation, groups):
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.standard_normal((2, *sizes, 4)))
+    kernel = jnp.asarray(rng.standard_normal((*[k] * len(sizes), 4 // groups, 6)))
+    pads = [(dilation * ((k - 1) // 2), dilation * (k // 2))] * len(sizes)
+    options = {"strides": strides, "dilation": dilation, "groups": groups, "pads": pads}
+    results = []
+    for f in (partial(library_conv, **options), cpu_conv(x, kernel, **options)):
+        y, back = jax.vjp(f, x, kernel)
+        results.append((y, *back(jnp.cos(y))))
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-12)
+
+
+def test_only_a_kernel_that_is_larger_than_the_map_meets_a_larger_map():
+    kernel, options = jnp.zeros((19, 4, 4)), {"strides": 1, "dilation": 1, "groups": 1, "pads": [(9, 9)]}
+    assert cpu_conv(jnp.zeros((2, 18, 4)), kernel, **options).func is conv_on_larger_map
+    assert cpu_conv(jnp.zeros((2, 19, 4)), kernel, **options).func is not conv_on_larger_map
