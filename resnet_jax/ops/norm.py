@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -9,6 +11,8 @@ from jax import lax
 from resnet_jax.ops.channel_sums import channel_mean, spread
 from resnet_jax.ops.windows import spatial_axes
 from resnet_jax.types import Array
+
+Shared = tuple[Array, Array, Array, Array]  # of `_of_devices`
 
 SERIES_PARTS = 64  # values of [N, L, C] are shifted by the mean of the first L / 64 positions
 
@@ -62,8 +66,8 @@ def batch_norm(
 ) -> tuple[Array, Array, Array]:
     """[N, *spatial, C] -> normalised [N, *spatial, C], mean [C] and biased variance [C], in the dtype of `scale`.
 
-    With `axis_name`, all devices of that axis (or each group of them) share the statistics. That takes two all-reduces,
-    of k and of the means; a single all-gather would grow with the number of devices.
+    With `axis_name`, all devices of that axis (or each group of them) share the statistics. That takes an all-gather
+    in the forward pass (`_of_devices`) and an all-reduce in the backward pass.
 
     `weights` (0 or 1) are those of the rows [N], or of the positions along the first spatial axis [N, L], in the
     statistics: what has weight 0 is padding. Without any weight of 1, mean and variance are 0.
@@ -79,21 +83,55 @@ def batch_norm(
     k, and 241 with two passes; k of rows takes 0.89 to 1.02 times the norm's time (2026-11-26, two CPU cores).
     """
     rows = lax.stop_gradient(_first_rows(x)).astype(scale.dtype)
-    if weights is not None:
-        (shift,) = _weighted_means((rows,), weights, axis_name, axis_index_groups)
-        centred = x.astype(scale.dtype) - _along_channels(shift, x)
-        mean, square = _weighted_means((centred, centred * centred), weights, axis_name, axis_index_groups)
-    else:
+    if weights is None:
+        count = jnp.ones((), scale.dtype)
         shift = rows.mean(tuple(range(x.ndim - 1)))
-        if axis_name is not None:
-            shift = lax.pmean(shift, axis_name, axis_index_groups=axis_index_groups)
         mean, square = _moments(x, shift)
-        if axis_name is not None:
-            mean, square = lax.pmean((mean, square), axis_name, axis_index_groups=axis_index_groups)
+    else:
+        shift, _ = _weighted_mean(rows, weights)
+        centred = x.astype(scale.dtype) - _along_channels(shift, x)
+        (mean, count), (square, _) = (_weighted_mean(values, weights) for values in (centred, centred * centred))
     var = square - mean * mean
     # Rounding can make it negative where all values are equal. A maximum might lose NaN (activations.py).
     var = jnp.where(var < 0, 0, var)
+    if axis_name is not None:
+        shift, mean, var, _ = _of_devices(shift, mean, var, count, axis_name, axis_index_groups)
     return _scaled(x, shift, mean, scale * lax.rsqrt(var + epsilon), bias), shift + mean, var
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(4, 5))
+def _of_devices(
+    shift: Array, mean: Array, var: Array, count: Array, axis_name: str, groups: list[list[int]] | None
+) -> Shared:
+    """Shift, mean less shift, variance and number of values of all devices from those of each one.
+
+    Chan, Golub and LeVeque 1983, "Algorithms for Computing the Sample Variance", eq. 2.1, of any number of parts. Sums
+    of squares of means, which an all-reduce could add, would cancel where the mean is large.
+    """
+    counts = jnp.broadcast_to(count, mean.shape)
+    gathered = lax.all_gather(jnp.stack([shift, mean, var, counts]), axis_name, axis_index_groups=groups)
+    shifts, means, variances, counts = (gathered[:, i] for i in range(4))
+    total = counts.sum(0, keepdims=True)
+    parts = counts / jnp.maximum(total, 1)
+    common = (parts * shifts).sum(0, keepdims=True)
+    means = (shifts - common) + means
+    mean = (parts * means).sum(0, keepdims=True)
+    var = (parts * (variances + jnp.square(means - mean))).sum(0)
+    return common[0], mean[0], var, total[0]
+
+
+@_of_devices.defjvp
+def _of_devices_jvp(
+    axis_name: str, groups: list[list[int]] | None, primals: Shared, tangents: Shared
+) -> tuple[Shared, Shared]:
+    """Tangents of the shift count as the mean's: only their sum matters."""
+    shift, mean, _, count = primals
+    dshift, dmean, dvar, _ = tangents
+    out = common, mean_of_all, _, total = _of_devices(*primals, axis_name, groups)
+    part, dmean = count / jnp.maximum(total, 1), dshift + dmean
+    dvar = dvar + 2 * ((shift - common) + mean - mean_of_all) * dmean
+    dmean, dvar = lax.psum((part * dmean, part * dvar), axis_name, axis_index_groups=groups)
+    return out, (jnp.zeros_like(common), dmean, dvar, jnp.zeros_like(total))
 
 
 @jax.custom_jvp
@@ -148,20 +186,16 @@ def _along_channels(values: Array, x: Array) -> Array:
     return values.reshape((1,) * (x.ndim - 1) + (-1,))
 
 
-def _weighted_means(
-    values: tuple[Array, ...], weights: Array, axis_name: str | None, axis_index_groups: list[list[int]] | None
-) -> list[Array]:
-    """Means [C] of [N, *spatial, C] over what has weight 1, on all devices that share statistics; 0 without any."""
-    weighted = weights.astype(values[0].dtype)
+def _weighted_mean(values: Array, weights: Array) -> tuple[Array, Array]:
+    """Mean [C] of [N, *spatial, C] over what has weight 1, 0 without any, and the sum of the weights."""
+    weighted = weights.astype(values.dtype)
     if weights.ndim == 1:
-        sums = [jnp.tensordot(weighted, value.mean(tuple(range(1, value.ndim - 1))), 1) for value in values]
+        total = jnp.tensordot(weighted, values.mean(tuple(range(1, values.ndim - 1))), 1)
     else:
-        sums = [_sum_of_positions(value, weights) for value in values]
-        weighted = weighted[:, : values[0].shape[1]]
+        total = _sum_of_positions(values, weights)
+        weighted = weighted[:, : values.shape[1]]
     count = weighted.sum()
-    if axis_name is not None:
-        sums, count = lax.psum((sums, count), axis_name, axis_index_groups=axis_index_groups)
-    return [total / jnp.maximum(count, 1) for total in sums]
+    return total / jnp.maximum(count, 1), count
 
 
 def _sum_of_positions(x: Array, weights: Array) -> Array:

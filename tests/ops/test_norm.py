@@ -68,6 +68,26 @@ def test_shared_statistics_equal_those_of_one_device(strict_dtypes):
             np.testing.assert_allclose(results[2][device], shared.var((0, 1, 2)), rtol=2e-6)
 
 
+def test_the_gradient_of_shared_statistics_is_that_of_one_device_with_unequal_weights(x64):
+    """Three devices with 3, 1 and no rows of weight 1; twice differentiated."""
+    rng = np.random.default_rng(0)
+    x, target = (jnp.asarray(rng.standard_normal((9, 2, 2, 3))) for _ in range(2))
+    weights, scale = jnp.asarray([1, 1, 1, 0, 1, 0, 0, 0, 0.0]), jnp.asarray(rng.standard_normal(3))
+
+    def loss(x, weights, target, axis_name=None):
+        y = batch_norm(x, scale, scale, epsilon=1e-3, axis_name=axis_name, weights=weights)[0]
+        return (jnp.tanh(y) * target * weights[:, None, None, None]).sum()
+
+    def derivatives(loss, x, weights, target):
+        first = jax.grad(loss)
+        return first(x, weights, target), jax.jvp(lambda x: first(x, weights, target), (x,), (target,))[1]
+
+    split = [value.reshape(3, 3, *value.shape[1:]) for value in (x, weights, target)]
+    ours = jax.pmap(partial(derivatives, partial(loss, axis_name="data")), "data")(*split)
+    for a, b in zip(ours, derivatives(loss, x, weights, target), strict=True):
+        np.testing.assert_allclose(a.reshape(b.shape), b, rtol=0, atol=1e-12)
+
+
 def test_arithmetic_is_in_the_dtype_of_the_scale(strict_dtypes):
     x = jnp.full((1, 2, 2, 3), 7, jnp.bfloat16)
     ones = jnp.ones(3, jnp.float32)
