@@ -1,4 +1,4 @@
-"""Writes resnet_jax/models/published.json from the installed timm and torchvision: python docs/published_weights.py"""
+"""Writes resnet_jax/models/published.json from the installed libraries: python docs/published_weights.py"""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from resnet_jax import get_spec, list_models
+from resnet_jax import get_spec, list_models, summary
 from resnet_jax.models.published import PublishedWeights
 
 FILE = Path(__file__).parents[1] / "resnet_jax" / "models" / "published.json"
@@ -26,6 +26,8 @@ def rows() -> Iterator[PublishedWeights]:
     for name in list_models():
         yield from timm_rows(name)
         yield from torchvision_rows(name)
+    for name in list_models(input_kind="image-text"):
+        yield from open_clip_rows(name)
 
 
 def timm_rows(name: str) -> Iterator[PublishedWeights]:
@@ -104,6 +106,35 @@ def torchvision_rows(name: str) -> Iterator[PublishedWeights]:
         )
 
 
+def open_clip_rows(name: str) -> Iterator[PublishedWeights]:
+    """Published weights of open_clip's net, OpenAI's first. All of them have the activation "quick_gelu"."""
+    import open_clip
+
+    theirs = name.replace("clip_resnet", "RN")
+    usual = get_spec(name).preprocess
+    for tag in open_clip.list_pretrained_tags_by_model(theirs):
+        config = open_clip.get_pretrained_cfg(theirs, tag)
+        assert config["quick_gelu"]
+        yield PublishedWeights(
+            model=name,
+            tag=tag,
+            source="open_clip",
+            classes=open_clip.get_model_config(theirs)["embed_dim"],
+            parameters=summary(name).parameters,
+            image_size=usual.image_size,
+            crop_pct=1.0,
+            interpolation=config["interpolation"],
+            mean=config["mean"],
+            std=config["std"],
+            hub_id=config["hf_hub"].rstrip("/"),
+            url=config["url"],
+            checksum=checksum(config["url"]),
+            is_fixed_size=True,
+            first_conv="visual.conv1",
+            licence="mit",
+        )
+
+
 def segmentation_row(name: str, weights: Any) -> PublishedWeights:
     """As in torchvision's evaluation the shorter side is resized; the net's canvas bounds the longer one."""
     used, meta = weights.transforms(), weights.meta
@@ -164,8 +195,9 @@ def detection_row(name: str, weights: Any) -> PublishedWeights:
 
 
 def checksum(url: str | None) -> str | None:
-    match = re.search(r"-([0-9a-f]{8})\.", url or "")
-    return match and match[1]
+    """First digits of the SHA-256 in an address: in the file's name, or the whole of it in its folder's."""
+    match = re.search(r"-([0-9a-f]{8})\.|/([0-9a-f]{8})[0-9a-f]{56}/", url or "")
+    return match and (match[1] or match[2])
 
 
 def text(weights: Iterator[PublishedWeights]) -> str:

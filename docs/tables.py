@@ -58,6 +58,11 @@ GROUPS = (  # title, what the nets are, pattern of their names; a net is in the 
     ("Detection", "torchvision's nets. Those without a backbone's name are on any backbone, here on `resnet50`.",
      r"(retinanet|fcos|fasterrcnn|maskrcnn)(_resnet50_fpn(_v2)?)?"),
 )  # fmt: skip
+OF_PAIRS = (
+    ("CLIP", "Radford et al. 2021: an image tower and a text tower. `create_model` takes the options of `CLIP` "
+     "(`embed_dim`, `text_width`, ...) and those of the image tower. The input is an image and 77 tokens.",
+     r"clip_\w+"),
+)  # fmt: skip
 OF_SEQUENCES = (  # the same of nets that do not take images
     ("Time series", "Series `[N, L, C]`, here with one channel and two classes (`tcn`: ten). `tsc_`: Wang, Yan "
      "and Oates 2017; Ismail Fawaz et al. 2020; `xresnet1d`: He et al. 2018 in one dimension, as in fastai and tsai; "
@@ -86,10 +91,11 @@ def groups() -> dict[str, list[str]]:
       ValueError: a registered net is in no group.
     """
     names: dict[str, list[str]] = {
-        title: [] for title, _, _ in GROUPS + OF_SEQUENCES
+        title: [] for title, _, _ in GROUPS + OF_PAIRS + OF_SEQUENCES
     }
     for name in list_models(input_kind="any"):
-        of_kind = GROUPS if get_spec(name).input_kind == "images" else OF_SEQUENCES
+        kind = get_spec(name).input_kind
+        of_kind = {"images": GROUPS, "image-text": OF_PAIRS}.get(kind, OF_SEQUENCES)
         title = next(
             (title for title, _, pattern in of_kind if re.fullmatch(pattern, name)),
             None,
@@ -152,7 +158,11 @@ def tables() -> Iterator[str]:
     members = groups()
     for title, text, _ in GROUPS:
         yield from table(title, text, members[title])
-    others = len(list_models(input_kind="any")) - len(list_models())
+    pairs = list_models(input_kind="image-text")
+    others = len(list_models(input_kind="any")) - len(list_models()) - len(pairs)
+    yield "## Nets of images and texts\n"
+    for title, text, _ in OF_PAIRS:
+        yield from table(title, text, members[title])
     yield "## Nets of series, sounds and texts\n"
     yield f"These {others} nets take inputs of other lengths, too, and examples of unequal lengths with `lengths`, int"
     yield "`[N]`: see [Beyond images](beyond_images.md). Nets of images take spectrograms with `in_channels=1`."

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from resnet_jax.analysis.summary import Summary, summary
     from resnet_jax.create import create_model
     from resnet_jax.models import (
+        CLIP,
+        CLIPOutputs,
         Detections,
         Feature,
         ModelSpec,
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 __version__ = "0.2.0.dev0"
 
 __all__ = [
+    "CLIP",
+    "CLIPOutputs",
     "Detections",
     "Feature",
     "ModelSpec",
@@ -61,7 +65,10 @@ __all__ = [
 # Imported at first use, so that the command line starts, and answers --help and mistakes, without JAX.
 _MODULES = {
     **dict.fromkeys(("Summary", "summary"), "analysis"),
-    **dict.fromkeys(("Detections", "Feature", "ModelSpec", "Outputs", "SegmentationOutputs", "Targets"), "models"),
+    **dict.fromkeys(
+        ("CLIP", "CLIPOutputs", "Detections", "Feature", "ModelSpec", "Outputs", "SegmentationOutputs", "Targets"),
+        "models",
+    ),
     "create_model": "create",
     **dict.fromkeys(("feature_info", "fold_norms", "get_spec", "list_models"), "models"),
     "TrainState": "training.state",

@@ -19,6 +19,8 @@ EXTRAS = {
     "soundfile": "audio",
     "scipy": "audio",
     "huggingface_hub": "hub",
+    "ftfy": "clip",
+    "regex": "clip",
     "matplotlib": "plots",
     "wandb": "wandb",
 }

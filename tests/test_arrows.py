@@ -29,7 +29,8 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     "text": (),
     "images": ("errors", "files", "images"),
     "audio": ("errors", "extras", "files", "audio"),
-    "texts": ("errors", "files", "texts"),
+    "texts": ("errors", "extras", "files", "texts"),
+    "data.tokenizer": ("texts",),
     "config": ("errors", "files", "config"),
     "ops": ("types", "ops"),
     "metrics": (*BASE, "images", "metrics"),  # masks as run lengths
@@ -62,6 +63,7 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     "models.branches": ("types", "ops", *BLOCK_BASE, "models.attention"),
     "models.blocks": ("types", "models.partials", *BLOCK_BASE, *MODEL_PARTS),
     "models.options": ("ops", "models.partials"),
+    "models.around": ("types", "models.resnet"),
     "models.phases": (),
     "models.resnet": (
         "types",
@@ -78,6 +80,7 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     "models.decoders": (
         "types",
         "ops",
+        "models.around",
         "models.options",
         "models.partials",
         "models.resnet",
@@ -89,7 +92,8 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     "models.zoo.libraries": ("types", "models.layers", "models.partials", "models.spec"),
     "models.zoo": (
         *("types", "ops", "models.initializers", "models.layers", "models.partials", "models.resnet", "models.skipnet"),
-        *("models.spec", "models.blocks", "models.zoo", "models.decoders", "models.sequence", *MODEL_PARTS),
+        *("models.spec", "models.blocks", "models.zoo", "models.decoders", "models.sequence", "models.clip"),
+        *MODEL_PARTS,
     ),
     "models.inspect": ("types", "ops", "models.options", "models.registry", "models.resnet"),
     "models": (*BASE, "ops", "models"),
@@ -155,6 +159,8 @@ ONE_FILE = {  # heavy packages, and the one place that imports each
     "soundfile": {"audio/files.py"},
     "scipy": {"audio/resampling.py"},
     "huggingface_hub": {"weights/sources/hub.py"},
+    "ftfy": {"texts/clip/__init__.py"},
+    "regex": {"texts/clip/__init__.py"},
     "tensorboardX": {"runs/loop/writers.py"},
     "wandb": {"runs/loop/writers.py"},
     "matplotlib": {"analysis/figures.py"},

@@ -13,6 +13,8 @@ import jax
 from resnet_jax.models import as_model, create_model, feature_names, natural_key, shapes
 from resnet_jax.models.inspect import ImageSize, backbone_of, spatial_sizes
 
+INNER = ("backbone", "image_tower")  # the field of a net that holds another one
+
 
 @dataclass(frozen=True)
 class ComponentSummary:
@@ -54,13 +56,14 @@ class Summary:
 
     def __str__(self) -> str:
         components = [*self.stages.values(), self.total]
+        width = max(8, *(len(one.name) + 1 for one in components))
         sizes = spatial_sizes(self.image_size)
         unit = "positions" if len(sizes) == 1 else "pixels"
         lines = [f"{self.name}, {' x '.join(map(str, sizes))} {unit}"]
-        lines.append(f"{'':8}{'output':>16}{'parameters':>16}{'statistics':>12}{'multiply-adds':>18}")
+        lines.append(f"{'':{width}}{'output':>16}{'parameters':>16}{'statistics':>12}{'multiply-adds':>18}")
         for one in components:
             output = " x ".join(map(str, one.output))
-            lines.append(f"{one.name:8}{output:>16}{one.parameters:>16,}{one.statistics:>12,}{one.macs:>18,}")
+            lines.append(f"{one.name:<{width}}{output:>16}{one.parameters:>16,}{one.statistics:>12,}{one.macs:>18,}")
         if self.other_macs:
             lines.append(f"and {self.other_macs:,} multiply-adds that published counts exclude:")
             lines.append("fixed filters, attention along channels, products of activations")
@@ -86,7 +89,7 @@ def summary(name: str | nn.Module, image_size: ImageSize | None = None) -> Summa
     size = tuple(size) if isinstance(size, Sequence) else size
     outputs, variables, macs, other_macs = shapes(model, size)
     params, stats = _flat(variables["params"]), _flat(variables.get("batch_stats", {}))
-    macs, other_macs = _below_backbone(macs), _below_backbone(other_macs)
+    macs, other_macs = _below_inner(macs), _below_inner(other_macs)
     components = {
         child: ComponentSummary(
             name=child,
@@ -125,21 +128,28 @@ def totals(name: str) -> Summary:
 
 
 def _maps(model: Any, outputs: Any, size: ImageSize) -> dict[str, Any]:
-    """The output of each stage; for a segmenter those of the backbone, and its logits as the decoder's."""
+    """The output of each stage; for a segmenter those of the backbone, and its logits as the decoder's.
+
+    CLIP's have those of the image tower, whose head gives the image features.
+    """
     if backbone_of(model) is model:
         return outputs.features | {"head": outputs.logits}
     maps = shapes(backbone_of(model), size).outputs.features
+    if hasattr(outputs, "image_features"):
+        return maps | {"head": outputs.image_features, "text_tower": outputs.text_features}
     heads = {"decoder": getattr(outputs, "logits", None), "auxiliary": getattr(outputs, "auxiliary", None)}
     return maps | {name: x for name, x in heads.items() if x is not None}
 
 
 def _flat(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """Children by name, with those of the backbone in its place."""
-    return {**tree.get("backbone", {}), **{name: x for name, x in tree.items() if name != "backbone"}}
+    """Children by name, with those of the inner net in its place."""
+    inner = {name: x for net in INNER for name, x in tree.get(net, {}).items()}
+    return {**inner, **{name: x for name, x in tree.items() if name not in INNER}}
 
 
-def _below_backbone(macs: Mapping[str, int]) -> dict[str, int]:
-    return {path.removeprefix("backbone/"): count for path, count in macs.items()}
+def _below_inner(macs: Mapping[str, int]) -> dict[str, int]:
+    """Counts by paths, with those of the inner net's submodules in its place."""
+    return {path.partition("/")[2] if path.partition("/")[0] in INNER else path: n for path, n in macs.items()}
 
 
 def _macs_of(child: str, macs: Mapping[str, int]) -> int:

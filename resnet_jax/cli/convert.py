@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from resnet_jax.types import Pretrained
 
-Library = Literal["timm", "torchvision", "openai", "smp", "npz"]
+Library = Literal["timm", "torchvision", "openai", "smp", "transformers", "npz"]
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def _convert(request: Request) -> tuple[Path, Library]:
     print_notes(notes_of(loaded))
     if loaded.task == Transcription.name:  # whose bands and task a file of weights does not hold
         raise ValueError(f"convert: files of weights hold no nets of transcripts; predict and eval take {source}")
-    if library != "npz" and (spec := get_spec(loaded.model)).input_kind != "images":
+    if library != "npz" and (spec := get_spec(loaded.model)).input_kind not in ("images", "image-text"):
         others = f"; in Python, save_torch_state(layout={next(iter(spec.name_tables))!r})" if spec.name_tables else ""
         raise ValueError(f"{spec.name} takes {spec.input_kind}: expected OUT as a .npz file, got {request.out}{others}")
     if request.to is None and library == "timm" and (libraries := libraries_of(loaded.model)):

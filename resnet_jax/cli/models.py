@@ -16,7 +16,7 @@ class Request:
     """List the networks whose names match, with parameters, multiply-adds and input size."""
 
     pattern: str = argument('names of nets, as in a shell: "*20*"', "*")
-    input_kind: Literal["any", "images", "series", "waveform", "spectrogram", "tokens"] = option(
+    input_kind: Literal["any", "images", "series", "waveform", "spectrogram", "tokens", "image-text"] = option(
         "any", "only nets that take this; tokens: texts"
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from resnet_jax.models.clip import CLIP, CLIPOutputs
 from resnet_jax.models.decoders.dense import SegmentationOutputs
 from resnet_jax.models.decoders.detector import Detections, Targets
 from resnet_jax.models.folding import fold_norms
@@ -12,6 +13,8 @@ from resnet_jax.models.sorting import natural_key, sort_components
 from resnet_jax.models.spec import ModelSpec
 
 __all__ = [
+    "CLIP",
+    "CLIPOutputs",
     "Detections",
     "Feature",
     "MODELS",

@@ -38,7 +38,8 @@ class Shapes(NamedTuple):
 def shapes(model: nn.Module, image_size: ImageSize) -> Shapes:
     """Traces a net once on one input. No array is computed, no device used.
 
-    A net with a class attribute `takes_tokens = True` gets tokens, int32 [1, L].
+    A net with a class attribute `takes_tokens = True` gets tokens, int32 [1, L]; one with `takes_texts = True` an image
+    and tokens int32 [1, context_length].
 
     Args:
       image_size: 224 is an image [1, 224, 224, C]; (4096,) a series [1, 4096, C], (16, 112, 112) a volume.
@@ -91,9 +92,14 @@ def is_dense(model: nn.Module) -> bool:
     return hasattr(model, "backbone")
 
 
+def has_texts(model: nn.Module) -> bool:
+    """Whether a net takes texts beside images: CLIP."""
+    return getattr(model, "takes_texts", False)
+
+
 def backbone_of(model: nn.Module) -> Any:
-    """The net that makes the feature maps: the backbone of a segmenter or detector, any other net itself."""
-    return getattr(model, "backbone", model)
+    """The net that makes the feature maps: a backbone, CLIP's image tower, or the net itself if it has neither."""
+    return getattr(model, "backbone", getattr(model, "image_tower", model))
 
 
 def spatial_sizes(image_size: ImageSize) -> tuple[int, ...]:
@@ -109,12 +115,15 @@ def spatial_sizes(image_size: ImageSize) -> tuple[int, ...]:
     return tuple(check_integer("image_size", side, 1) for side in image_size)
 
 
-def example_input(model: Any, image_size: ImageSize) -> jax.ShapeDtypeStruct:
-    """Shape and type of a net's input of one example; `image_size` as in `shapes`."""
+def example_inputs(model: Any, image_size: ImageSize) -> tuple[jax.ShapeDtypeStruct, ...]:
+    """Shapes and types of a net's inputs of one example; `image_size` as in `shapes`."""
     sizes = spatial_sizes(image_size)
     if getattr(model, "takes_tokens", False):
-        return jax.ShapeDtypeStruct((1, *sizes), jnp.int32)
-    return jax.ShapeDtypeStruct((1, *sizes, model.in_channels), model.dtype)
+        return (jax.ShapeDtypeStruct((1, *sizes), jnp.int32),)
+    images = jax.ShapeDtypeStruct((1, *sizes, model.in_channels), model.dtype)
+    if not has_texts(model):
+        return (images,)
+    return images, jax.ShapeDtypeStruct((1, model.context_length), jnp.int32)
 
 
 def _trace(model: nn.Module, image_size: ImageSize) -> tuple[Shapes, frozenset[type[nn.Module]]]:
@@ -138,10 +147,10 @@ def _cached_trace(model: nn.Module, sizes: tuple[int, ...], widest: Any) -> tupl
     def record(count: int, other: bool) -> None:
         macs[other]["/".join(active[-1][:2])] += count
 
-    def initialise(example: Array) -> Any:
-        return model.init_with_output(jax.random.key(0), example, train=False)
+    def initialise(*example: Array) -> Any:
+        return model.init_with_output(jax.random.key(0), *example, train=False)
 
     # Shapes and counts do not depend on the lowering, and XLA's own operations are traced in two thirds of the time.
     with nn.intercept_methods(follow), tally_macs(record), plain_lowering():
-        outputs, variables = jax.eval_shape(initialise, example_input(model, sizes))
+        outputs, variables = jax.eval_shape(initialise, *example_inputs(model, sizes))
     return Shapes(outputs, variables, *map(dict, macs)), frozenset(classes)

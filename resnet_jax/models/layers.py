@@ -263,10 +263,11 @@ class Dense(nn.Module):
     dtype: Dtype = jnp.float32
     param_dtype: Dtype = jnp.float32
     bias_init: Initializer | None = nn.initializers.zeros  # None: no bias
+    kernel_init: Initializer = linear_uniform
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        kernel = ops.unshard(self.param("kernel", linear_uniform, (x.shape[-1], self.features), self.param_dtype))
+        kernel = ops.unshard(self.param("kernel", self.kernel_init, (x.shape[-1], self.features), self.param_dtype))
         y = ops.dense(x.astype(self.dtype), kernel.astype(self.dtype))
         if self.bias_init is None:
             return y

@@ -11,7 +11,7 @@ import jax
 from jax.ad_checkpoint import checkpoint_name
 from jax.extend.core import Jaxpr, Var
 
-from resnet_jax.models.inspect import ImageSize, example_input
+from resnet_jax.models.inspect import ImageSize, example_inputs
 from resnet_jax.ops import plain_lowering
 from resnet_jax.types import Array, Variables
 
@@ -73,7 +73,7 @@ def trace_norms(
 
     abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, net.param_dtype), variables)
     with nn.intercept_methods(follow), plain_lowering():
-        program = jax.make_jaxpr(forward)(abstract, example_input(net, image_size))
+        program = jax.make_jaxpr(forward)(abstract, *example_inputs(net, image_size))
     norms, others = ({call.path: call.module for call in calls if call.is_norm is kind} for kind in (True, False))
     return TracedNet(norms, others, _sources(calls, program.jaxpr))
 

@@ -1,4 +1,4 @@
-"""Weights that timm and torchvision publish for the registered nets, as both libraries describe them.
+"""Weights that timm, torchvision and open_clip publish for the registered nets, as these libraries describe them.
 
 `docs/published_weights.py` writes published.json from the installed libraries.
 """
@@ -23,7 +23,7 @@ class PublishedWeights:
 
     model: str  # a name of `list_models()`
     tag: str  # "a1_in1k", "IMAGENET1K_V2"
-    source: Literal["timm", "torchvision"]
+    source: Literal["timm", "torchvision", "open_clip"]
     classes: int  # outputs of the published head; 0: no head
     parameters: int
     image_size: int  # side of the input in training, pixels
@@ -33,7 +33,7 @@ class PublishedWeights:
     std: tuple[float, ...]
     hub_id: str | None = None  # of the repository with config.json and model.safetensors
     url: str | None = None  # of a PyTorch file
-    checksum: str | None = None  # first eight hexadecimal digits of the SHA-256 of the file at `url`, from its name
+    checksum: str | None = None  # first eight hexadecimal digits of the SHA-256 of the file at `url`, from that
     labels: str | None = None  # the label set of the outputs (`resnet_jax.weights.labels`); None: no classes
     test_size: int | None = None  # side of the input for the best accuracy, where it differs
     test_crop_pct: float | None = None
@@ -69,7 +69,7 @@ class PublishedWeights:
 
 
 def published(model: str) -> tuple[PublishedWeights, ...]:
-    """Weights of a net, timm's default first and torchvision's last; () if nobody publishes any."""
+    """Weights of a net, the default of timm or open_clip first and torchvision's last; () if nobody publishes any."""
     return _table().get(model, ())
 
 

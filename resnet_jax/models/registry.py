@@ -48,7 +48,8 @@ def list_models(pattern: str = "*", *, input_kind: InputKind | Literal["any"] = 
     """Registered names that match a shell pattern (`"*resnet*_v1"`), ignoring case, with numbers in numeric order.
 
     Args:
-      input_kind: what the nets take: "images", "series", "waveform", "spectrogram", "tokens", or "any" of them.
+      input_kind: what the nets take: "images", "series", "waveform", "spectrogram", "tokens", "image-text",
+        or "any" of them.
 
     Raises:
       TypeError, ValueError: a pattern that is no str, or another kind.
@@ -123,6 +124,8 @@ def create_model(name: str | None = None, /, **overrides: Any) -> nn.Module:
     backbone. The nets that are not named after a backbone ("deeplabv3", ...) take `backbone`: a name, or a net, whose
     fields stay as they are.
 
+    CLIP's nets (`clip_resnet50`, ...) have the fields of `CLIP` as options, and pass all others to their image tower.
+
     `output_stride` 8 or 16 keeps the last maps finer: later strides become dilations. `dilation` is the rule for the
     pools in branches and shortcuts (D, T, anti-aliased, RS and Res2Net nets, CLIP's towers): "timm" does not dilate
     them, so that timm's weights give timm's numbers; "resample" dilates them, so that the net computes the features of
@@ -137,6 +140,8 @@ def create_model(name: str | None = None, /, **overrides: Any) -> nn.Module:
     spec = get_spec(name)
     if spec.is_dense:
         return _on_backbone(spec, overrides)
+    if spec.image_tower is not None:
+        return _with_image_tower(spec, spec.image_tower, overrides)
     default: Any = spec.build(parent=None)  # inside a compact method it must not become a submodule
     return spec.build(registry_name=name, **_checked(name, overrides, default))
 
@@ -160,6 +165,15 @@ def _on_backbone(spec: ModelSpec, options: dict[str, Any]) -> nn.Module:
         values = {"image_size": spec.image_size, **_defaults(spec, net), **values}
     values = {"head": LinearHead, **values}  # others have layers, which no decoder uses
     return spec.build(backbone=net.clone(num_classes=0, **values), registry_name=spec.name, **dense)
+
+
+def _with_image_tower(spec: ModelSpec, image_tower: str, options: dict[str, Any]) -> nn.Module:
+    """A net of images and texts: fields of its class are its options, and all others are the image tower's."""
+    fields = [field.name for field in fields_of(class_of(spec)) if field.name not in (*NOT_OPTIONS, "image_tower")]
+    around = {option: options.pop(option) for option in (*fields, "parent", "name") if option in options}
+    tower: Any = create_model(image_tower, parent=None)
+    values = _checked(spec.name, options, tower, [*fields])
+    return spec.build(image_tower=tower.clone(**values), registry_name=spec.name, **around)
 
 
 def class_of(spec: ModelSpec) -> Any:

@@ -19,18 +19,19 @@ OPENAI: MeanStd = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258,
 HALF: MeanStd = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
-InputKind = Literal["images", "series", "waveform", "spectrogram", "tokens"]
+InputKind = Literal["images", "series", "waveform", "spectrogram", "tokens", "image-text"]
 INPUT_KINDS: dict[str, str] = {  # and the arrays that such nets take
     "images": "float [N, H, W, C]",
     "series": "float [N, L, C]",
     "waveform": "float [N, L, 1], from -1 to 1",
     "spectrogram": "float [N, frames, bands, 1]",
     "tokens": "int32 [N, L], 0 is padding",
+    "image-text": "float [N, H, W, C], and tokens int32 [M, L]",
 }
 
 
 class ModuleName(NamedTuple):
-    """Name of a module in another library and here.
+    """Name of a module in another library and here, or the whole names of one array.
 
     `{s}` is the stage from 1, `{t}` from 0 and `{r}` from 2; `{i}` is the block of its stage from 0, `{j}` from 1, and
     `{n}` the block of the net from 0; `{k}` is another number from 1, `{l}` the same from 0, `{p}` any other. Theirs
@@ -40,6 +41,9 @@ class ModuleName(NamedTuple):
     theirs: str  # "layer{s}.{i}.conv{k}"
     ours: str  # "stage{s}_block{i}/branch/conv{k}"
     is_conv1x1: bool = False  # their module is a 1x1 convolution, ours a dense layer
+    is_as_ours: bool = False  # their matrix has our axes, (Ci, Co)
+    # Their modules, in place of `{part}`, whose arrays side by side along the outputs are ours.
+    parts: tuple[str, ...] = ()
     is_weight_normed: bool = False  # a 1-D convolution with the kernel g v / |v|, ours a `WeightNormConv`
 
 
@@ -78,6 +82,10 @@ class NameTable:
     renames: tuple[tuple[str, str], ...] = ()
     # Arrays that the library stores twice: a name, as a regular expression, and the name of the copy.
     copies: tuple[tuple[str, str], ...] = ()
+    ignored: str = ""  # a regular expression for names of arrays that are no weights
+    optional: tuple[str, ...] = ()  # names of arrays that not every net of this kind has
+    inner_prefix: str = ""  # of the arrays of a net inside, all of whose names have it
+    choices: tuple[str, ...] = ()  # fields of the net whose values the library leaves to those who load a file
     note: str = ""  # a sentence for everybody who reads this library's files
 
 
@@ -104,6 +112,7 @@ class ModelSpec:
     backbone_options: Mapping[str, Any] = field(default_factory=dict)
     takes_backbone: bool = False  # whether `backbone` is an option of `create_model`, another net or its name
     input_kind: InputKind = "images"  # what the net takes
+    image_tower: str | None = None  # of a net of images and texts: the name of the net that takes the images
 
     @property
     def pretrained(self) -> tuple[PublishedWeights, ...]:
@@ -117,5 +126,6 @@ class ModelSpec:
 
     def __post_init__(self) -> None:
         check_choice("input_kind", self.input_kind, INPUT_KINDS)
-        size = {} if self.is_dense else {"image_size": self.image_size}  # a dense net has its backbone's
+        is_around = self.is_dense or self.image_tower is not None  # the net inside has the size
+        size = {} if is_around else {"image_size": self.image_size}
         object.__setattr__(self, "build", Partial(self.build, **size))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from resnet_jax.ops.activations import relu, relu6, silu
+from resnet_jax.ops.activations import gelu, quick_gelu, relu, relu6, silu
 from resnet_jax.ops.conv import conv, conv_channels, conv_per_example
 from resnet_jax.ops.dense import dense
 from resnet_jax.ops.k_max import k_max_pool
@@ -11,7 +11,7 @@ from resnet_jax.ops.lowering import lowering_for, plain_lowering
 from resnet_jax.ops.norm import batch_norm, group_norm, normalize
 from resnet_jax.ops.pooling import adaptive_avg_pool, avg_pool, blur_pool, global_pool, max_pool
 from resnet_jax.ops.random import drop_path, dropout, sample_per_example
-from resnet_jax.ops.sharding import is_sharded, shard_like, split_batch, swap_neighbours, unshard
+from resnet_jax.ops.sharding import gather_like, is_sharded, shard_like, split_batch, swap_neighbours, unshard
 from resnet_jax.ops.tally import add_macs, tally_macs
 from resnet_jax.ops.windows import LAYOUTS, check_layout, has_known_size, over_space, spatial_axes, subsample
 
@@ -30,6 +30,8 @@ __all__ = [
     "dense",
     "drop_path",
     "dropout",
+    "gather_like",
+    "gelu",
     "global_pool",
     "group_norm",
     "has_known_size",
@@ -41,6 +43,7 @@ __all__ = [
     "one_hot",
     "over_space",
     "plain_lowering",
+    "quick_gelu",
     "relu",
     "relu6",
     "sample_per_example",

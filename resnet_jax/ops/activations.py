@@ -32,3 +32,13 @@ def relu6(x: Array) -> Array:
 def silu(x: Array) -> Array:
     """x * sigmoid(x) (Elfwing et al. 2017, "Sigmoid-Weighted Linear Units")."""
     return x * jax.nn.sigmoid(x)
+
+
+def gelu(x: Array) -> Array:
+    """x * P(X <= x) of a standard normal X, exactly (Hendrycks and Gimpel 2016, "Gaussian Error Linear Units")."""
+    return jax.nn.gelu(x, approximate=False)
+
+
+def quick_gelu(x: Array) -> Array:
+    """x * sigmoid(1.702 x), an approximation of `gelu` (Hendrycks and Gimpel 2016, section 2)."""
+    return x * jax.nn.sigmoid(1.702 * x)

@@ -36,19 +36,22 @@ def to_variables(
         if not names.is_stored(path):
             variables[path] = np.full(struct.shape, names.table.constants[path[-1]], dtype)
             continue
-        keys = [names.entry(path)[0], *filter(None, [names.conv_bias(path)])]
+        parts = names.entries(path)
+        keys = [*parts, *filter(None, [names.conv_bias(path)])]
+        shape = struct.shape if len(parts) == 1 else (*struct.shape[:-1], struct.shape[-1] // len(parts))
         stored = {key: unused.pop(key) for key in keys if key in unused}
         for key in filter(None, map(names.copy, keys)):
             unused.pop(key, None)
         missing += [key for key in keys if key not in stored]
         not_float += [f"{key} ({x.dtype})" for key, x in stored.items() if not _is_floating(x.dtype)]
-        converted = {key: _to_ours(_zeros(x.shape), struct.shape, path, names).shape for key, x in stored.items()}
-        others = {key: shape for key, shape in converted.items() if shape != struct.shape}
-        misshapen += [f"{key} (as {list(shape)} for {list(struct.shape)})" for key, shape in others.items()]
+        converted = {key: _to_ours(_zeros(x.shape), shape, path, names).shape for key, x in stored.items()}
+        others = {key: other for key, other in converted.items() if other != shape}
+        misshapen += [f"{key} (as {list(other)} for {list(shape)})" for key, other in others.items()]
         if len(stored) < len(keys) or others or not all(_is_floating(x.dtype) for x in stored.values()):
             continue
-        value, *biases = (_to_ours(np.asarray(x), struct.shape, path, names) for x in stored.values())
-        for bias in biases:  # of the convolution before a norm
+        arrays = [_to_ours(np.asarray(x), shape, path, names) for x in stored.values()]
+        value = arrays[0] if len(parts) == 1 else np.concatenate(arrays[: len(parts)], axis=-1)
+        for bias in arrays[len(parts) :]:  # of the convolution before a norm
             value = value.astype(np.float64) - bias
         with np.errstate(over="ignore"):  # overflow becomes infinite, and is reported below
             variables[path] = value.astype(dtype)
@@ -71,14 +74,15 @@ def to_state(variables: Variables, names: Names) -> dict[str, np.ndarray]:
 
     Biases that our convolutions do not have are 0.
     """
-    state = {}
+    state: dict[str, np.ndarray] = {}
     for path, value in flatten_dict(variables).items():
         if not names.is_stored(path):
             continue
-        key = names.entry(path)[0]
-        state[key] = _to_theirs(np.asarray(value), path, names)
-        if copy := names.copy(key):
-            state[copy] = state[key]
+        keys = names.entries(path)
+        arrays = [np.asarray(value)] if len(keys) == 1 else np.split(np.asarray(value), len(keys), axis=-1)
+        state |= {key: _to_theirs(x, path, names) for key, x in zip(keys, arrays, strict=True)}
+        if copy := names.copy(keys[0]):
+            state[copy] = state[keys[0]]
         if bias := names.conv_bias(path):
             state[bias] = np.zeros(value.shape, value.dtype)
     return state
@@ -93,7 +97,7 @@ def _to_ours(x: np.ndarray, shape: tuple[int, ...], path: Path, names: Names) ->
     """[Co, Ci, ...] -> [..., Ci, Co] for kernels; another rank than theirs is returned as it is, and reported."""
     if x.ndim == 3 and x.size == len(x) and names.is_weight_norm(path):
         return x[:, 0, 0]
-    if path[-1] != "kernel":
+    if path[-1] != "kernel" or names.is_as_ours(path):
         return x
     is_conv1x1, is_ours = names.entry(path)[1], names.axes == "HWIO"
     if is_conv1x1:
@@ -111,7 +115,7 @@ def _to_theirs(x: np.ndarray, path: Path, names: Names) -> np.ndarray:
     """[..., Ci, Co] -> [Co, Ci, ...] for kernels."""
     if names.is_weight_norm(path):
         return x[:, None, None]
-    if path[-1] != "kernel":
+    if path[-1] != "kernel" or names.is_as_ours(path):
         return x
     x, is_ours = _as_rgb(x, path, names), names.axes == "HWIO"
     if names.entry(path)[1]:

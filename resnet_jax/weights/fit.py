@@ -12,7 +12,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from resnet_jax.models import ModelSpec
-from resnet_jax.models.inspect import is_dense
+from resnet_jax.models.inspect import has_texts, is_dense
 from resnet_jax.models.layers import Dense
 from resnet_jax.models.registry import default_net
 from resnet_jax.types import Variables, at_least_float32
@@ -63,7 +63,9 @@ def fit(
         in_channels=channels or model.in_channels,
     )
     num_classes = net.num_classes
-    if is_dense(net):
+    if has_texts(net) and num_classes != classes:
+        raise ValueError(f"num_classes: expected {classes}, the length of the file's embeddings, got {num_classes}")
+    if is_dense(net) or has_texts(net):
         net, without = with_parts_of(own, net, names)
         notes += without
     if num_classes != classes:
@@ -177,7 +179,16 @@ def with_new_layers(net: Any, variables: Variables) -> Variables:
 
 
 def with_parts_of(state: State, net: Any, names: Names) -> tuple[Any, tuple[str, ...]]:
-    """The segmenter with an auxiliary head if the file has one, and a note if it is another net than `net` for that."""
+    """The segmenter with an auxiliary head, or CLIP with a bias of the logits, if the file has one.
+
+    With a note if it is another net than `net` for that.
+    """
+    if has_texts(net):
+        in_file, has_bias = names.entry(("params", "logit_bias"))[0] in state, net.init_logit_bias is not None
+        if in_file == has_bias:
+            return net, ()
+        what = "have a bias, as the file has" if in_file else "have no bias: the file has none"
+        return net.clone(init_logit_bias=0.0 if in_file else None), (f"the logits {what}",)
     if not hasattr(net, "has_auxiliary"):
         return net, ()
     paths = flatten_dict(float32_shapes(net.clone(has_auxiliary=True)).variables)

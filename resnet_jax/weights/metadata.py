@@ -12,7 +12,7 @@ from typing import Any
 from resnet_jax.errors import UnreadableWeights, one_line, one_of
 from resnet_jax.inputs import SequencePreprocess, preprocess_of
 from resnet_jax.models import MODELS, create_model, get_spec, registered_name
-from resnet_jax.models.inspect import backbone_of, is_dense
+from resnet_jax.models.inspect import backbone_of, has_texts, is_dense
 from resnet_jax.models.layers import BatchNorm
 from resnet_jax.models.partials import Partial
 from resnet_jax.models.registry import class_of, default_net
@@ -24,8 +24,11 @@ from resnet_jax.weights.preprocessing import CROP_MODES, INTERPOLATIONS
 # Fields in which nets with equal arrays may give other numbers.
 SIMPLE = ("global_pool", "output_stride", "dilation")
 OPTIONS = {"stem", "norm", *SIMPLE}  # of `create_model`, in metadata
-# Fields of a segmenter or detector that metadata does not have.
-NOT_STORED = ("backbone", "num_classes", "frozen_norms", "registry_name", "dropout_rate", "parent", "name")
+# Fields of a segmenter, a detector or CLIP that metadata does not have.
+NOT_STORED = (
+    *("backbone", "num_classes", "frozen_norms", "registry_name", "dropout_rate", "parent", "name"),
+    *("image_tower", "embed_dim", "init_logit_scale", "init_logit_bias"),
+)
 COMPONENTS = ("stages", "stem", "stem_features", "head", "conv", "norm", "act", *SIMPLE)
 
 
@@ -60,9 +63,10 @@ def options_of(model: Any, name: str) -> dict[str, Any]:
         options["stem"] = stems[0]
     if "norm" in differing and isinstance(body.norm, Partial) and body.norm.func is BatchNorm and not body.norm.args:
         options["norm"] = dict(body.norm.keywords)
-    if is_dense(model):
+    if is_dense(model) or has_texts(model):
         options |= {field: getattr(model, field) for field in differing if field in dense_fields(name)}
-        options |= {"backbone": registered_name(body)} if get_spec(name).takes_backbone else {}
+    if get_spec(name).takes_backbone:
+        options["backbone"] = registered_name(body)
     if others := [field for field in differing if field not in options]:
         raise ValueError(f"{name} has no option that gives this net's {', '.join(others)}")
     return options
@@ -72,7 +76,7 @@ def differing_fields(model: Any, other: Any) -> list[str]:
     """Fields in which two nets of one class, or their backbones, differ in a way that may give other numbers."""
     body, other_body = backbone_of(model), backbone_of(other)
     differing = [field for field in COMPONENTS if getattr(body, field) != getattr(other_body, field)]
-    if is_dense(model):
+    if is_dense(model) or has_texts(model):
         name = get_spec(other).name
         standard: Any = create_model(name)  # has the default levels, which `other` on a small backbone has not
         nets = {field: standard if field == "levels" else other for field in dense_fields(name)}
@@ -81,7 +85,7 @@ def differing_fields(model: Any, other: Any) -> list[str]:
 
 
 def dense_fields(name: str) -> list[str]:
-    """Fields of a segmenter or detector beside its backbone and what files have in their arrays."""
+    """Fields of a segmenter, a detector or CLIP beside the net inside and what files have in their arrays."""
     return [field for field in class_of(get_spec(name)).__dataclass_fields__ if field not in NOT_STORED]
 
 
@@ -101,7 +105,8 @@ def read_metadata(
     try:
         options = dict(json.loads(metadata.get("options", "{}")))
         name = metadata.get("architecture")
-        dense = dense_options(name, options) if name in MODELS and MODELS[name].is_dense else {}
+        is_around = name in MODELS and (MODELS[name].is_dense or MODELS[name].image_tower is not None)
+        dense = dense_options(str(name), options) if is_around else {}
         if unknown := options.keys() - OPTIONS - dense.keys():
             raise ValueError(f"unknown options of the net: {', '.join(sorted(unknown))}")
         options |= dense
@@ -119,7 +124,7 @@ def read_metadata(
 
 
 def dense_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options that are fields of the segmenter or detector `name`, or its backbone, as `create_model` takes them.
+    """Options that are fields of the segmenter, detector or CLIP `name`, or its backbone, as `create_model` takes them.
 
     Raises:
       ValueError: a value of another type than the field's.

@@ -46,15 +46,35 @@ class Names:
         """
         if self.is_own:
             return "/".join(path), False
+        names, row = self._find(path)
+        return names[0], row.is_conv1x1 and path[-1] == "kernel"
+
+    def entries(self, path: Path) -> list[str]:
+        """Names of their arrays that side by side along the outputs are ours at `path`: nearly always one.
+
+        Raises:
+          ValueError: the library has no such array.
+        """
+        return [self.entry(path)[0]] if self.is_own else self._find(path)[0]
+
+    def is_as_ours(self, path: Path) -> bool:
+        """Whether the library's array has our axes whatever it is."""
+        return not self.is_own and self._find(path)[1].is_as_ours
+
+    def _find(self, path: Path) -> tuple[list[str], ModuleName]:
         _, *parents, leaf = path
         module = "/".join(parents)
         key = "shift" if leaf == "bias" and "norm" in parents[-1] else leaf
         for row, pattern in _compiled(self.table.modules):
             leaves = WEIGHT_NORM if row.is_weight_normed else self.table.leaves
-            if (match := pattern.fullmatch(module)) and key in leaves:
+            is_whole = (match := pattern.fullmatch("/".join(path[1:]))) is not None
+            if match is None and key in leaves:
+                match = pattern.fullmatch(module)
+            if match is not None:
                 numbers = self._numbers({name: int(number) for name, number in match.groupdict().items()})
-                return f"{row.theirs.format(**numbers)}{leaves[key]}", row.is_conv1x1 and leaf == "kernel"
-        raise ValueError(f"{self.layout} has no name for {module}")
+                modules = [row.theirs.format(**numbers, part=part) for part in row.parts or ("",)]
+                return [name if is_whole else f"{name}{leaves[key]}" for name in modules], row
+        raise ValueError(f"{self.layout} has no name for {module or leaf}")
 
     def _numbers(self, numbers: dict[str, int]) -> dict[str, int]:
         """The numbers in a path of our variables, with those that `ModuleName` derives from them."""
@@ -118,7 +138,9 @@ class Names:
 
 
 FIRST_CONVOLUTIONS = tuple(
-    ("params", *net, "stem", conv, "kernel") for net in ((), ("backbone",)) for conv in ("conv", "conv1")
+    ("params", *net, "stem", conv, "kernel")
+    for net in ((), ("backbone",), ("image_tower",))
+    for conv in ("conv", "conv1")
 )
 OWN_NAMES = Names(OWN, NameTable(()))
 
@@ -149,13 +171,13 @@ def known_tables() -> list[tuple[str, NameTable]]:
 
 
 def with_current_names(state: Mapping[str, T], table: NameTable) -> dict[str, T]:
-    """The entries of a file by today's names of the library."""
+    """The entries of a file by today's names of the library, without those that are no weights."""
     patterns = [(re.compile(old), new) for old, new in table.renames]
 
     def current(name: str) -> str:
         return next((match.expand(new) for old, new in patterns if (match := old.fullmatch(name))), name)
 
-    return {current(name): array for name, array in state.items()}
+    return {current(name): array for name, array in state.items() if not re.fullmatch(table.ignored, name)}
 
 
 @cache

@@ -62,12 +62,17 @@ def signature_for(variables: Variables, names: Names) -> str:
 
 
 def recognise(state: Mapping[str, np.ndarray | StoredArray]) -> Match | None:
-    """The registered nets that this state dict fits, with any classifier and input channels; None if there are none."""
+    """The registered nets that this state dict fits, with any classifier and input channels; None if there are none.
+
+    An image tower beside arrays of something else is recognised, too; beside the text tower of a registered net it is
+    that net.
+    """
+    whole = {name: x.shape for name, x in state.items()}
+    inside = whole
     for prefix in {table.prefix for _, table in known_tables()} - {""}:
-        state = {name: x for name, x in state.items() if name.startswith(prefix)} or state
-    shapes = {name: x.shape for name, x in state.items()}
-    tables = {table.renames: table for _, table in known_tables()}  # one for each way to rename older files
-    signatures = (signature(with_current_names(shapes, table)) for table in tables.values())
+        inside = {name: shape for name, shape in inside.items() if name.startswith(prefix)} or inside
+    tables = {(table.renames, table.ignored): table for _, table in known_tables()}  # one for each way to rename files
+    signatures = (signature(with_current_names(x, table)) for x in (whole, inside) for table in tables.values())
     layouts = next((_signatures()[digest] for digest in signatures if digest in _signatures()), None)
     if layouts is None:
         return None
@@ -96,9 +101,9 @@ def on_backbone(state: Mapping[str, np.ndarray | StoredArray], name: str) -> str
 
 @cache
 def _flexible() -> tuple[frozenset[str], frozenset[str]]:
-    """Names of classifiers, and of first convolutions, in all libraries."""
+    """Names of classifiers and optional arrays, and of first convolutions, in all libraries."""
     tables = [Names(layout, table) for layout, table in known_tables()]
-    classifiers = frozenset(name for names in tables for name in names.classifiers())
+    classifiers = frozenset(name for names in tables for name in (*names.classifiers(), *names.table.optional))
     return classifiers, frozenset(name for names in tables for name in names.first_convolutions())
 
 

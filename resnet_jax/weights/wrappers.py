@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -151,15 +152,16 @@ def _inner(names: Iterable[str], root: str) -> str:
 @cache
 def _landmarks(dense: bool) -> tuple[tuple[str, str, str], ...]:
     """The first convolutions of the stem and of the first block, and the prefix, in every name table."""
-    landmarks, net = set(), ("params", "backbone") if dense else ("params",)
+    landmarks = set()
+    nets = [("params", "backbone")] if dense else [("params",), ("params", "image_tower")]
     for names in (*(Names(layout, table) for layout, table in known_tables()), OWN_NAMES):
-        for stem in ("stem/conv", "stem/conv1"):
-            for block in ("conv1", "conv2", "conv1/conv_0"):
-                paths = [(*net, *place.split("/"), "kernel") for place in (stem, f"stage1_block0/branch/{block}")]
-                try:
-                    landmarks.add((names.entry(paths[0])[0], names.entry(paths[1])[0], names.table.prefix))
-                except ValueError:  # nets of this kind have no such module
-                    continue
+        prefix = names.table.prefix or names.table.inner_prefix
+        for net, stem, block in product(nets, ("stem/conv", "stem/conv1"), ("conv1", "conv2", "conv1/conv_0")):
+            paths = [(*net, *place.split("/"), "kernel") for place in (stem, f"stage1_block0/branch/{block}")]
+            try:
+                landmarks.add((names.entry(paths[0])[0], names.entry(paths[1])[0], prefix))
+            except ValueError:  # nets of this kind have no such module
+                continue
     return tuple(sorted(landmarks))
 
 

@@ -15,9 +15,10 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from resnet_jax.errors import check_type, listed, one_of
 from resnet_jax.files import expanded, replace_file, to_json
-from resnet_jax.models import create_model, get_spec
+from resnet_jax.models import ModelSpec, create_model, get_spec
 from resnet_jax.models.published import published
 from resnet_jax.models.registry import default_net
+from resnet_jax.models.spec import NameTable
 from resnet_jax.types import Preprocess, Pretrained, Variables
 from resnet_jax.weights.convert import to_state, to_variables
 from resnet_jax.weights.fit import class_count, first_convolution, with_parts_of
@@ -29,7 +30,7 @@ from resnet_jax.weights.readers.weight_file import METADATA
 from resnet_jax.weights.safetensors_file import write_safetensors
 
 LAYOUTS = ("timm", "torchvision", "openai", "smp")  # that nets are written in
-TARGETS = (*LAYOUTS, "npz")
+TARGETS = (*LAYOUTS, "transformers", "npz")
 
 
 def convert_weights(
@@ -48,8 +49,8 @@ def convert_weights(
     Args:
       out: a file (.safetensors, or .npz for "npz"); or, for "timm", a new or empty folder, which gets model.safetensors
         and config.json as timm's `create_model("local-dir:FOLDER")` reads them.
-      to: "timm", "torchvision", "openai" or "smp" (segmentation_models_pytorch), or "npz": arrays with our own names,
-        for every net.
+      to: "timm", "torchvision", "openai", "smp" (segmentation_models_pytorch) or "transformers" (CLIP), or "npz":
+        arrays with our own names, for every net.
       model, ema, options: as for `load_pretrained`.
 
     Raises:
@@ -77,8 +78,8 @@ def check_target(source: str | Path, out: str | Path, to: str) -> None:
 
 
 def libraries_of(model: nn.Module) -> list[str]:
-    """The libraries, of `LAYOUTS`, that have this net."""
-    return [library for library in get_spec(model).name_tables if library in LAYOUTS]
+    """The libraries, of `TARGETS`, that have this net."""
+    return list(_tables(get_spec(model)))
 
 
 def _is_folder(out: Path, to: str) -> bool:
@@ -121,8 +122,8 @@ def save_torch_state(
     Args:
       variables: of `create_model(name)`, with any number of classes, or no head, and of input channels.
       name: of the net, or the net itself: a segmenter or detector on a backbone of your choice.
-      layout: the library whose names the arrays get: "timm", "torchvision", (CLIP's towers) "openai" or (segmenters on
-        any backbone) "smp"; of nets that take no images any that has the net, as "tsai".
+      layout: the library whose names the arrays get: "timm", "torchvision", (CLIP) "openai" and "transformers", or
+        (segmenters on any backbone) "smp"; of nets that take no images any that has the net, as "tsai".
       classes, preprocess: of the net; they go into the file's metadata, where `load_pretrained` finds them.
 
     Raises:
@@ -137,8 +138,7 @@ def save_torch_state(
         raise ValueError(f"expected a file name that ends in .safetensors, got {path.name}")
     spec = get_spec(name)
     net, name = create_model(name) if isinstance(name, str) else name, spec.name
-    libraries = LAYOUTS if spec.input_kind == "images" else spec.name_tables
-    tables = {library: table for library, table in spec.name_tables.items() if library in libraries}
+    tables = _tables(spec)
     if not tables:
         raise ValueError(f"layout={layout!r}: no library has a net with the numbers of {name}")
     if layout not in tables:
@@ -153,6 +153,12 @@ def save_torch_state(
     counters = [names.entry(path)[0] for path in flat if path[-1] == "mean"]
     state |= {f"{key.removesuffix('running_mean')}num_batches_tracked": np.zeros((), np.int64) for key in counters}
     write_safetensors(state, path, to_metadata(name, classes=classes, preprocess=preprocess))
+
+
+def _tables(spec: ModelSpec) -> dict[str, NameTable]:
+    """Name tables of the libraries that the net is written for: those of `LAYOUTS` for images, for other inputs all."""
+    is_written = LAYOUTS if spec.input_kind == "images" else spec.name_tables
+    return {library: table for library, table in spec.name_tables.items() if library in is_written}
 
 
 def write_npz(variables: Variables, path: Path, metadata: Mapping[str, str]) -> None:
@@ -202,6 +208,6 @@ def _check_numbers(model: Any, name: str, layout: str) -> None:
     if table is None:
         return  # `save_torch_state` has the message
     theirs: Any = default_net(model).clone(**table.overrides)
-    if differing := differing_fields(model, theirs):
+    if differing := [field for field in differing_fields(model, theirs) if field not in table.choices]:
         fields = ", ".join(differing)
         raise ValueError(f"{layout}'s {name} has another {fields}, so its numbers would differ; npz keeps this net")

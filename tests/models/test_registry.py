@@ -259,10 +259,11 @@ def test_nets_are_listed_by_what_they_take():
     assert {name for name in names if get_spec(name).input_kind == "images"} == set(list_models())
     for kind in INPUT_KINDS:
         assert list_models(input_kind=kind) == [name for name in names if get_spec(name).input_kind == kind]
-    message = "^input_kind: expected images, series, waveform, spectrogram, tokens or any, got 'sound'$"
+    message = "^input_kind: expected images, series, waveform, spectrogram, tokens, image-text or any, got 'sound'$"
     with pytest.raises(ValueError, match=message):
         list_models(input_kind="sound")
-    with pytest.raises(ValueError, match="^input_kind: expected images, series, waveform, spectrogram or tokens, got "):
+    message = "^input_kind: expected images, series, waveform, spectrogram, tokens or image-text, got "
+    with pytest.raises(ValueError, match=message):
         ModelSpec(ResNet, "resnet", input_kind="sound")
 
 
@@ -282,7 +283,7 @@ def test_the_model_name_as_a_keyword_works_with_a_warning():
 def write_signatures():
     """Writes the signatures by which files are recognised, for every net of another library."""
     signatures = {}
-    for name in list_models():
+    for name in [*list_models(), *list_models(input_kind="image-text")]:
         model = create_model(name)
         for layout, table in get_spec(name).name_tables.items():
             key = signature_for(traced(model)[1].variables, Names(layout, table, depths_of(model)))

@@ -10,14 +10,13 @@ from typing import Any, ClassVar, NamedTuple
 import flax.linen as nn
 
 from resnet_jax import ops
+from resnet_jax.models.around import NetAround
 from resnet_jax.models.context import Activation, BlockContext, NormFactory
 from resnet_jax.models.layers import GroupNorm
 from resnet_jax.models.options import check_choice, checked_numbers, stage_names
 from resnet_jax.models.partials import Partial
-from resnet_jax.models.resnet import ResNet, Stage
-from resnet_jax.types import Array, Dtype, check_is_array
-
-FLAX_ARGUMENTS = ("_deep_clone", "_reset_names")  # of `flax.linen.Module.clone`
+from resnet_jax.models.resnet import ResNet
+from resnet_jax.types import Array, check_is_array
 
 
 class SegmentationOutputs(NamedTuple):
@@ -28,7 +27,7 @@ class SegmentationOutputs(NamedTuple):
     features: dict[str, Array]  # "stem", "stage1", ...: [N, H/s, W/s, C]
 
 
-class DenseNet(nn.Module):
+class DenseNet(NetAround):
     """A net with predictions for places of the image: `backbone`, and decoders on its feature maps.
 
     Options of the backbone (`in_channels`, `dtype`, `bn_axis`, `output_stride`, ...) read as attributes, and `clone`
@@ -65,53 +64,6 @@ class DenseNet(nn.Module):
     def unused_stages(self) -> tuple[str, ...]:
         """Stages of the backbone whose maps the net does not use: their statistics stay, so that nothing runs them."""
         return ()
-
-    @property
-    def stages(self) -> tuple[Stage, ...]:
-        return self.backbone.stages
-
-    @property
-    def in_channels(self) -> int:
-        return self.backbone.in_channels
-
-    @property
-    def image_size(self) -> int | tuple[int, ...]:
-        return self.backbone.image_size
-
-    @property
-    def dtype(self) -> Dtype:
-        return self.backbone.dtype
-
-    @property
-    def param_dtype(self) -> Dtype:
-        return self.backbone.param_dtype
-
-    @property
-    def bn_axis(self) -> str | None:
-        return self.backbone.bn_axis
-
-    @property
-    def bn_group_size(self) -> int | None:
-        return self.backbone.bn_group_size
-
-    @property
-    def norm(self) -> Any:
-        return self.backbone.norm
-
-    @property
-    def conv(self) -> Any:
-        return self.backbone.conv
-
-    @nn.nowrap
-    def clone(self, *, parent: Any = None, **updates: Any) -> Any:
-        """`flax.linen.Module.clone`; fields that only the backbone has change there."""
-        fields_here = {*type(self).__dataclass_fields__, *FLAX_ARGUMENTS}
-        options = {name: updates.pop(name) for name in updates.keys() - fields_here}
-        if options:
-            updates["backbone"] = updates.get("backbone", self.backbone).clone(**options)
-        if parent is None and updates.get("name") is not None:
-            return self.copy(**updates)
-        return super().clone(parent=parent, **updates)
 
     @nn.nowrap
     def feature_maps(self, images: Array, train: bool, index: Array) -> dict[str, Array]:

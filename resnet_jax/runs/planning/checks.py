@@ -39,7 +39,10 @@ PACKAGES = {"/usr/share/datasets/fashion-mnist": "dataset-fashion-mnist"}  # of 
 DETERMINISTIC = {"--xla_gpu_deterministic_ops": "true", "--xla_gpu_autotune_level": "0"}
 DENSE_TASKS = ("segmentation", "detection")  # and families of nets
 # The task of each family whose nets have other outputs than one for each example.
-OF_FAMILIES = {**{task: task for task in DENSE_TASKS}, "gcnn": "language_model", "quartznet": "transcription"}
+OF_FAMILIES = {
+    **{task: task for task in (*DENSE_TASKS, "contrastive")},
+    **{"gcnn": "language_model", "quartznet": "transcription"},
+}
 CHECKED = 256  # test labels, at most, on which the evaluator of a task of one's own is tried
 
 

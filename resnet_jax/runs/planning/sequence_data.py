@@ -31,6 +31,7 @@ T = TypeVar("T")
 MOST_SAMPLES = 2**27  # of a clip: half a gigabyte
 NATURAL: dict[InputKind, DataKind] = {  # the data of nets
     "images": "images", "series": "series", "waveform": "audio", "spectrogram": "audio", "tokens": "text",
+    "image-text": "images",
 }  # fmt: skip
 SEQUENCES: tuple[DataKind, ...] = ("series", "audio", "text")
 OF_ALL = (

@@ -72,8 +72,8 @@ def resolve(
         return _local(path, text)
     name, revision = repository["name"], repository["revision"] or revision
     row = find_published(name) if revision is None and is_published_name(name) else None
-    if row is not None and row.source == "torchvision" and row.url is not None:
-        folder = cache_folder(cache_dir) / "torchvision"
+    if row is not None and row.source != "timm" and row.url is not None:
+        folder = cache_folder(cache_dir) / row.source
         path = _download(row.url, folder, checksum=row.checksum, is_offline=is_cached_only)
         return Source(path, row, is_cached=True)
     if row is None and revision is None and (hint := suggestion(name)):

@@ -1,4 +1,4 @@
-"""Published weights by name: timm/NAME.TAG and torchvision/NAME.TAG."""
+"""Published weights by name: timm/NAME.TAG, torchvision/NAME.TAG and open_clip/NAME.TAG."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ import difflib
 from resnet_jax.errors import did_you_mean, listed, one_of
 from resnet_jax.models.published import PublishedWeights, match, published
 
-LIBRARIES = ("timm", "torchvision")
+LIBRARIES = ("timm", "torchvision", "open_clip")
 
 
 def default_weights(model: str, library: str | None = None) -> PublishedWeights | None:
-    """The default weights of a net: timm's default, or torchvision's newest; None: none are published.
+    """The default weights of a net: timm's or open_clip's, or torchvision's newest; None: none are published.
 
-    timm's is the first of the net's weights, as timm's `pretrained=True` takes it. torchvision's is the last of the
-    net's enum, its `DEFAULT`. timm's is preferred where both libraries publish weights.
+    timm's is the first of the net's weights, as timm's `pretrained=True` takes it; so is open_clip's. torchvision's is
+    the last of the net's enum, its `DEFAULT`. timm's is preferred where both libraries publish weights.
     """
-    timm, torchvision = ([row for row in published(model) if row.source == name] for name in LIBRARIES)
-    if timm and library != "torchvision":
-        return timm[0]
-    return torchvision[-1] if torchvision and library != "timm" else None
+    rows = [row for row in published(model) if library in (None, row.source)]
+    newest = [row for row in rows if row.source == "torchvision"]
+    others = [row for row in rows if row not in newest]
+    return next(iter(others or newest[-1:]), None)
 
 
 def find_published(name: str) -> PublishedWeights:
-    """The weights called "timm/NAME.TAG" or "torchvision/NAME.TAG"; without a tag, or with DEFAULT, the default ones.
+    """The weights called "timm/NAME.TAG", or of another library; without a tag, or with DEFAULT, the default ones.
 
     Raises:
       FileNotFoundError: there are none. The message has the nearest choice.

@@ -12,6 +12,8 @@ def test_names_of_published_weights_lead_to_their_rows():
         "torchvision/resnet50.DEFAULT": "torchvision/resnet50.IMAGENET1K_V2",
         "torchvision/resnet50": "torchvision/resnet50.IMAGENET1K_V2",
         "torchvision/resnet18.DEFAULT": "torchvision/resnet18.IMAGENET1K_V1",
+        "open_clip/clip_resnet50": "open_clip/clip_resnet50.openai",
+        "open_clip/clip_resnet101.yfcc15m": "open_clip/clip_resnet101.yfcc15m",
     }.items():
         assert find_published(name).name == expected
 
@@ -21,6 +23,7 @@ def test_the_default_is_timms_then_torchvisions():
     assert default_weights("efficientnet_b7").name == "torchvision/efficientnet_b7.IMAGENET1K_V1"
     assert default_weights("resnet50d", "torchvision") is default_weights("efficientnet_b7", "timm") is None
     assert default_weights("cifar_resnet20") is None
+    assert default_weights("clip_resnet50x4").name == "open_clip/clip_resnet50x4.openai"
 
 
 @pytest.mark.parametrize(
