@@ -39,6 +39,14 @@ def read_json(path: Path, stacklevel: int = 4) -> dict[str, Any]:
     return values if isinstance(values, dict) else {}
 
 
+def open_clip_options(file: Path) -> dict[str, Any]:
+    """Options of CLIP that `open_clip_config.json` beside the file says and no array shows; {} if there is none."""
+    config = read_json(file.with_name("open_clip_config.json")).get("model_cfg")
+    if not isinstance(config, dict):
+        return {}
+    return {"text_act": "quick_gelu" if config.get("quick_gelu") is True else "gelu"}  # exact unless it says so
+
+
 def check_arguments(config: Mapping[str, Any], file: str) -> None:
     """Raises ValueError if the configuration changes its net in ways that the arrays do not show."""
     arguments = config.get("model_args") or {}

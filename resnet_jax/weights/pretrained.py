@@ -20,7 +20,7 @@ from resnet_jax.models.partials import Partial
 from resnet_jax.models.published import PublishedWeights
 from resnet_jax.types import Preprocess, Pretrained, at_least_float32
 from resnet_jax.weights.fit import Fitted, class_count, fit, names_in, new_head, with_channels, with_classes
-from resnet_jax.weights.hub_config import check_arguments, config_for, read_hub_config
+from resnet_jax.weights.hub_config import check_arguments, config_for, open_clip_options, read_hub_config
 from resnet_jax.weights.metadata import read_metadata
 from resnet_jax.weights.names import with_current_names
 from resnet_jax.weights.preprocessing import adapted_to, preprocess_for
@@ -109,6 +109,8 @@ def load_pretrained(
     else:
         chosen = str(named) if named is not None else _model_of_file(file, config, net_state.tensors)
         options = options if chosen == architecture else {}
+        if get_spec(chosen).image_tower is not None:
+            options = open_clip_options(path) | options
         if get_spec(chosen).takes_backbone and (backbone := on_backbone(net_state.tensors, chosen)) is not None:
             options = {"backbone": backbone} | options
         net = create_model(chosen, **options, **overrides)

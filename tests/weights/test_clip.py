@@ -17,6 +17,7 @@ from resnet_jax.models import get_spec, shapes
 from resnet_jax.models.heads import AttentionPoolHead
 from resnet_jax.models.partials import Partial
 from resnet_jax.weights.convert import to_state, to_variables
+from resnet_jax.weights.hub_config import open_clip_options
 from resnet_jax.weights.names import Names
 from resnet_jax.weights.recognition import recognise
 from resnet_jax.weights.safetensors_file import write_safetensors
@@ -134,6 +135,21 @@ def test_a_net_with_options_is_written_and_read_again(tmp_path):
     assert load_pretrained(own).model == net
     with pytest.raises(ValueError, match="openai's clip_resnet50 has another text_width, text_heads, text_layers, voc"):
         write_weights(loaded, file, "openai")
+
+
+@pytest.mark.parametrize(
+    ("config", "options"),
+    [
+        ({"model_cfg": {"embed_dim": 1024, "quick_gelu": True}}, {"text_act": "quick_gelu"}),
+        ({"model_cfg": {"embed_dim": 1024}}, {"text_act": "gelu"}),
+        ({"preprocess_cfg": {}}, {}),
+        ([], {}),
+    ],
+)
+def test_open_clips_configuration_says_the_activation(tmp_path, config, options):
+    (tmp_path / "open_clip_config.json").write_text(json.dumps(config))
+    assert open_clip_options(tmp_path / "open_clip_model.safetensors") == options
+    assert open_clip_options(tmp_path / "elsewhere" / "RN50.pt") == {}
 
 
 @pytest.mark.parametrize("layout", ["openai", "transformers"])
