@@ -114,7 +114,8 @@ class TextTransformer(nn.Module):
         branch_init = normal((2 * self.layers * self.width) ** -0.5)
         for i in range(self.layers):
             x = block(self.heads, self.act, **types, branch_init=branch_init, name=f"block{i}")(x)
-        x = ops.gather_like(x, (jnp.arange(tokens.shape[0]), tokens.argmax(1)), tokens)  # the norm is of each position
+        row = ops.shard_like(jnp.arange(tokens.shape[0]), tokens)
+        x = ops.gather_like(x, (row, tokens.argmax(1)), tokens)  # the norm is of each position
         wide = at_least_float32(self.dtype)
         x = LayerNorm(EPSILON, wide, self.param_dtype, name="norm")(x)
         projection = Dense(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -34,12 +35,16 @@ def shard_like(x: Array, batch: Array) -> Array:
     return jax.sharding.reshard(x, NamedSharding(sharding.mesh, PartitionSpec(sharding.spec[0])))
 
 
-def gather_like(x: Array, index: tuple[Array, ...], batch: Array) -> Array:
-    """`x[index]`, where each index is [N, ...], with its examples on the devices of those of `batch` [N, ...]."""
+def gather_like(x: Array, index: tuple[Array, ...], batch: Array, *, fill: float | None = None) -> Array:
+    """`x[index]`, where each index is [N, ...], with its examples on the devices of those of `batch` [N, ...].
+
+    An index outside of `x` has the value `fill`; None: jax.numpy's default.
+    """
+    options: dict[str, Any] = {} if fill is None else {"mode": "fill", "fill_value": fill}
     sharding = jax.typeof(batch).sharding
-    if sharding.spec[0] is None:
-        return x[index]
-    return x.at[index].get(out_sharding=NamedSharding(sharding.mesh, PartitionSpec(sharding.spec[0])))
+    if sharding.spec[0] is not None:
+        options["out_sharding"] = NamedSharding(sharding.mesh, PartitionSpec(sharding.spec[0]))
+    return x.at[index].get(**options)
 
 
 def split_batch(x: Array, parts: int) -> Array:

@@ -91,3 +91,12 @@ def test_other_tokens_are_refused(tokens, kind, message):
 def test_impossible_options_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         SMALL.clone(**options)
+
+
+def test_texts_may_be_sharded_over_an_explicit_axis():
+    mesh = jax.make_mesh((2,), ("data",), axis_types=(jax.sharding.AxisType.Explicit,), devices=jax.devices()[:2])
+    expected = program()(variables(), TOKENS[:2])
+    with jax.set_mesh(mesh):
+        tokens = jax.device_put(TOKENS[:2], jax.NamedSharding(mesh, jax.P("data")))
+        features = jax.jit(SMALL.apply)(jax.device_put(variables(), jax.NamedSharding(mesh, jax.P())), tokens)
+    np.testing.assert_allclose(features, expected, rtol=1e-5)

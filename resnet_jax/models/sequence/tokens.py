@@ -31,7 +31,7 @@ class Embedding(nn.Module):
         table = self.param("embedding", self.embedding_init, (self.size, self.features), self.param_dtype)
         rows = jnp.where(tokens < 0, self.size, tokens)  # negative ones would count from the end
         vectors = jnp.asarray(ops.unshard(table), self.dtype)  # variables may be NumPy's
-        return vectors.at[rows].get(mode="fill", fill_value=jnp.nan)
+        return ops.gather_like(vectors, (rows,), tokens, fill=jnp.nan)
 
 
 class TokenNet(SequenceNet):
