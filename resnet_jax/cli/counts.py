@@ -14,7 +14,7 @@ class Counts(NamedTuple):
     """Size of a net: parameters, and multiply-adds for one input of its published size."""
 
     name: str
-    input_kind: str  # "images", "series", "waveform", "spectrogram" or "tokens"
+    input_kind: str  # "images", "series", "waveform", "spectrogram", "tokens" or "image-text"
     input_size: list[int]  # along each spatial axis
     parameters: int
     macs: int
