@@ -30,8 +30,9 @@ Variables = dict[str, Any]  # {"params": ..., "batch_stats": ...}; no "batch_sta
 Metrics = dict[str, Array]  # float32 sums over examples, and their "count": divide last
 # Labels of a batch: int [N]; 0 or 1 in float32 [N, K]; numbers, float32 [N, T]; a class for each pixel, uint8
 # [N, H, W]; objects, int [N, B], with their boxes (see `data.loading.dense`); what is spoken, ids of tokens int32
-# [N, T] with 0 behind them; none, where the tokens of a text are predicted from those before them.
-LabelKind = Literal["class", "multi-hot", "targets", "pixels", "boxes", "transcript", "next-token"]
+# [N, T] with 0 behind them; none, where the tokens of a text are predicted from those before them; captions, ids of
+# tokens int32 [N, T].
+LabelKind = Literal["class", "multi-hot", "targets", "pixels", "boxes", "transcript", "next-token", "caption"]
 DataKind = Literal["images", "series", "audio", "text"]  # of what is fed to a net
 # What messages call an example, and several of them.
 NOUNS: Mapping[DataKind, tuple[str, str]] = MappingProxyType(

@@ -140,6 +140,7 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
 }
 INSIDE_FUNCTIONS = {  # drawing, imported when it draws
     "tasks.classification": ("analysis.confusion",),
+    "tasks.contrastive": ("analysis.similarity",),
     "tasks.dense_predictions": ("analysis.contact_sheet", "analysis.drawing"),
 }
 ONE_FILE = {  # heavy packages, and the one place that imports each

@@ -54,12 +54,15 @@ def _captioned(images: np.ndarray, names: Sequence[str]) -> np.ndarray:
 
 
 def label_text(label: np.ndarray, classes: Sequence[str], label_kind: LabelKind = "class") -> str:
-    """A label in a caption: the class of int [] or soft [K]; all classes of multi-hot [K]; the numbers of targets [T].
+    """A label in a caption: the class of int [] or soft [K]; all classes of multi-hot [K]; the numbers of targets [T];
+    the words of a caption, ids [T].
 
     For mixed images the classes with a share of a tenth or more, the larger first.
     """
     if label_kind == "targets":
         return ", ".join(f"{value:.4g}" for value in label)
+    if label_kind == "caption":
+        return " ".join(classes[token] for token in label.tolist() if 0 < token < len(classes))
     if label_kind == "multi-hot":
         chosen = np.flatnonzero(label >= 0.5).tolist()
     elif label.ndim:

@@ -21,7 +21,7 @@ from resnet_jax.cli.shared import (
     with_named_data,
     with_sources,
 )
-from resnet_jax.config import AudioConfig, DataConfig, Place, TextConfig, argument, option, place
+from resnet_jax.config import AudioConfig, CaptionConfig, DataConfig, Place, TextConfig, argument, option, place
 
 NEEDS_DEVICES = True
 LESS_MEMORY = "a lower --data.eval-batch-size or --data.batch-size uses less"
@@ -32,6 +32,7 @@ UNUSED = tuple(
         "cutout", "mixup", "cutmix", "mean", "std", "balance", "last_batch", "series.normalise",
         *(f"audio.{one.name}" for one in fields(AudioConfig)),
         *(f"text.{one.name}" for one in fields(TextConfig) if one.name != "context"),
+        *(f"captions.{one.name}" for one in fields(CaptionConfig)),
     )
 )  # fmt: skip
 

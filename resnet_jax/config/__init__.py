@@ -25,10 +25,11 @@ from resnet_jax.config.schema import (
     ResumeConfig,
     TrainConfig,
 )
-from resnet_jax.config.sequences import AudioConfig, SeriesConfig, TextConfig
+from resnet_jax.config.sequences import AudioConfig, CaptionConfig, SeriesConfig, TextConfig
 
 __all__ = [
     "AudioConfig",
+    "CaptionConfig",
     "CheckpointConfig",
     "Config",
     "DEFAULT_WARMUP",

@@ -17,7 +17,7 @@ FIELD = re.compile(rf"(?<![\w./'\"-])((?:{IN_GROUPS})(?!\w|\.\w)|(?:{OTHERS})(?=
 # Functions that read data speak of their own arguments.
 TASKS = {"class": "classification", "multi-hot": "multilabel", "targets": "regression"}  # by the labels they need
 TASKS |= {"pixels": "segmentation", "boxes": "detection", "next-token": "language_model"}
-TASKS |= {"transcript": "transcription"}
+TASKS |= {"transcript": "transcription", "caption": "contrastive"}
 KINDS = {"sounds": "audio", "texts": "text"}
 CHOICES = {
     **{f"label_kind='{kind}'": f"--task {task}" for kind, task in TASKS.items()},

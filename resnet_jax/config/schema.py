@@ -19,6 +19,7 @@ from resnet_jax.config.fields import (
     DEVIATIONS,
     EPOCHS,
     FACTOR,
+    FACTORS,
     JITTER,
     NOT_NEGATIVE,
     PIXELS,
@@ -33,7 +34,7 @@ from resnet_jax.config.fields import (
     between,
     option,
 )
-from resnet_jax.config.sequences import AudioConfig, SeriesConfig, TextConfig
+from resnet_jax.config.sequences import AudioConfig, CaptionConfig, SeriesConfig, TextConfig
 
 Jitter = Annotated[tuple[float, float, float, float], "BRIGHTNESS CONTRAST SATURATION HUE"]
 ClassWeight = Annotated[float | str, "WEIGHT|CLASS=WEIGHT"]
@@ -94,7 +95,9 @@ class DataConfig:
         None, "your files instead: a folder of images, sounds or texts; .csv, .ts, .npz, .parquet"
     )
     labels: Place | None = option(
-        None, "with path: a .csv, .tsv or .jsonl file of images and labels", none="metadata.csv there"
+        None,
+        "with path: a .csv, .tsv or .jsonl file of images and labels; of captions also COCO's .json",
+        none="metadata.csv there",
     )
     label_column: str | tuple[Annotated[str, "NAME"], ...] | None = option(
         None, "column of labels in Parquet or that file; several: one per target or class", none="label, ..."
@@ -181,6 +184,7 @@ class DataConfig:
     series: SeriesConfig = field(default_factory=SeriesConfig)
     audio: AudioConfig = field(default_factory=AudioConfig)
     text: TextConfig = field(default_factory=TextConfig)
+    captions: CaptionConfig = field(default_factory=CaptionConfig)
 
 
 @dataclass(frozen=True)
@@ -235,6 +239,15 @@ class OptimConfig:
         "l2", "loss of tasks that predict numbers, normalised; huber is quadratic up to one standard deviation"
     )
     beam_width: int = option(1, "transcripts that tests search for at a time; 1: the likeliest path", BEAMS)
+    contrastive_loss: Literal["softmax", "sigmoid"] = option(
+        "softmax", "loss of pairs of images and texts: CLIP's cross-entropy of both directions, or SigLIP's"
+    )
+    local_loss: bool = option(
+        True, "pairs: each device computes the rows of its own pairs; False: all rows, with the same gradient"
+    )
+    max_logit_scale: float = option(
+        100.0, "pairs: greatest factor of the cosines, to which it is limited after each update", FACTORS
+    )
     label_smoothing: float = option(0.0, "share of each label that is spread over all classes", SHARE)
     clip_norm: float | None = option(None, "greatest global norm of the gradient", RATE, none="not clipped")
     accumulate: int = option(1, "microbatches of a batch, one after the other", COUNT)

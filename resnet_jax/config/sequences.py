@@ -70,6 +70,14 @@ class AudioConfig:
 
 
 @dataclass(frozen=True)
+class CaptionConfig:
+    """Captions of images, with --task contrastive."""
+
+    tokens: Literal["words"] = option("words", "what the net reads: the words of the training's captions")
+    length: int = option(77, "tokens of every caption, with the start and the end; longer ones are cut", TOKENS)
+
+
+@dataclass(frozen=True)
 class TextConfig:
     """Texts: files .txt, .csv, .tsv, .jsonl."""
 

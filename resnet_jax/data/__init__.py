@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal
 
 from resnet_jax.data.augment.audio import make_audio_augment
@@ -21,6 +22,7 @@ from resnet_jax.data.sources.protocols import Dataset, DataSource
 from resnet_jax.data.sources.subsets import RelabelledSource, dense_kind, relabel, select_classes
 from resnet_jax.errors import DataError, UnreadableImage
 from resnet_jax.inputs import SequencePreprocess
+from resnet_jax.inputs.captions import CaptionOptions, caption_tokenizer
 from resnet_jax.types import DataKind, LabelKind
 
 __all__ = [
@@ -102,6 +104,16 @@ def open_dataset(
             if value is not None:
                 raise ValueError(f"{option}={value!r} is for labels of whole images; expected annotations or masks")
         return open_dense(path, label_kind, annotations=annotations, masks=masks, skip_invalid=skip_invalid)
+    if path is not None and label_kind == "caption":
+        from resnet_jax.formats.pairs import open_pairs
+
+        return open_pairs(
+            path,
+            labels=labels,
+            label_column=_one_column(label_column),
+            image_column=image_column,
+            skip_unreadable=skip_unreadable,
+        )
     if path is not None:
         from resnet_jax import formats
 
@@ -120,7 +132,7 @@ def open_dataset(
         if value is not None:
             hint = "expected path='FOLDER' too, the folder of the images"
             raise ValueError(f"{option}={value!r} describes data at a path; {hint}")
-    if name == "digits" and label_kind in DENSE_KINDS:
+    if name == "digits" and label_kind in (*DENSE_KINDS, "caption"):
         raise ValueError(f"digits has one class per image; label_kind={label_kind!r} reads scenes, or data at a path")
     if name == "digits":
         from resnet_jax.data.digits import open_digits
@@ -139,6 +151,13 @@ def open_dataset(
     if label_kind != "class":
         raise ValueError(f"{name} has one class per image; expected label_kind='class'")
     return tfds.open_tfds(name, data_dir)
+
+
+def _one_column(names: str | tuple[str, ...] | None) -> str | None:
+    """The column of captions. Raises ValueError for several."""
+    if names is not None and not isinstance(names, str) and len(names) > 1:
+        raise ValueError(f"label_column={names!r}: expected one column of captions")
+    return names if names is None or isinstance(names, str) else names[0]
 
 
 def _check_dense_options(label_kind: LabelKind, **options: object) -> None:
@@ -170,6 +189,7 @@ def open_loader(
     preprocess: SequencePreprocess | None = None,
     buckets: int = 4,
     keeps_last: bool = False,
+    captions: CaptionOptions | None = None,
 ) -> Loader:
     """The loader of a split: in memory, or (with `image_size`) streaming, decoded and cropped as it is needed.
 
@@ -188,12 +208,22 @@ def open_loader(
       max_boxes, skip_invalid: of dense labels; see `DenseLoader`.
       preprocess: of series, sounds or texts, which the dataset then holds.
       buckets, keeps_last: of these; see `SequenceLoader`.
+      captions: of pairs of images and captions, which the dataset then holds; `known_classes` are then the tokens of
+        the vocabulary.
 
     Raises:
       UnreadableImage: an image that cannot be read (a streaming loader raises it when the image is served).
       ValueError: no such split, images that differ in size, another number of class names, unknown classes.
     """
     source = open_examples(dataset, split, class_names, classes, per_class, skip_unreadable=skip_unreadable)
+    if captions is not None:
+        from resnet_jax.data.loading.pairs import open_pair_loader
+
+        images: dict[str, Any] = {"image_size": image_size, "resize": resize, "crop_area": crop_area}
+        images |= {"interpolation": interpolation, "threads": threads, "channels": channels}
+        open_images = partial(_open_image_loader, **images, skip_unreadable=skip_unreadable)
+        tokenizer = partial(caption_tokenizer, options=captions, known=known_classes)
+        return open_pair_loader(source, open_images, tokenizer, skip_unreadable=skip_unreadable)
     if known_classes is not None and known_classes != source.classes:
         source = RelabelledSource(source, known_classes, label_kind)
     if preprocess is not None:
@@ -216,6 +246,30 @@ def open_loader(
             skip_unreadable=skip_unreadable,
             skip_invalid=skip_invalid,
         )
+    return _open_image_loader(
+        source,
+        image_size=image_size,
+        resize=resize,
+        crop_area=crop_area,
+        interpolation=interpolation,
+        threads=threads,
+        channels=channels,
+        skip_unreadable=skip_unreadable,
+    )
+
+
+def _open_image_loader(
+    source: DataSource,
+    *,
+    image_size: int | None,
+    resize: int | None,
+    crop_area: tuple[float, float],
+    interpolation: str,
+    threads: int | None,
+    channels: int | None,
+    skip_unreadable: bool,
+) -> Loader:
+    """The memory loader of images, or (with `image_size`) the streaming loader; see `open_loader`."""
     if image_size is None:
         return load_into_memory(source, channels=channels, skip_unreadable=skip_unreadable)
     from resnet_jax.data.loading.statistics import infer_channels

@@ -1,4 +1,4 @@
-"""Predictions for series, sounds and texts: of a loader, and of a user's own items."""
+"""Predictions for series, sounds, texts and pairs: of a loader, and of a user's own items."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import jax
 import numpy as np
 import optax
 
+from resnet_jax.data.loading.pairs import PairLoader
 from resnet_jax.data.loading.sequences import SequenceLoader
 from resnet_jax.distributed.devices import Parallel
 from resnet_jax.evaluation.evaluate import in_flight, prediction_step
@@ -25,7 +26,7 @@ from resnet_jax.types import NOUNS, Pretrained
 def predict_sequences(
     net: Pretrained,
     task: Task,
-    loader: SequenceLoader,
+    loader: SequenceLoader | PairLoader,
     evaluator: Evaluator,
     *,
     batch_size: int,

@@ -49,7 +49,7 @@ def open_labels(root: Path, file: Path, options: ReadOptions) -> StoredDataset:
         listing.unread -= Counter([file.suffix.lower()])  # it is read
     index = FileIndex(root, file, listing.paths)
     rows, repeated = _distinct(file, columns, read_rows(file, columns, label_kind), index)
-    splits = _row_splits(file, columns, [row for row, _ in rows])
+    splits = row_splits(file, columns, [row for row, _ in rows])
     notes = [f"labels of {file.name}: {columns}"]
     if repeated:
         notes.append(f"{file.name} has {repeated:,} row{'s' * (repeated > 1)} of {_a(noun)} that it has already")
@@ -103,8 +103,12 @@ def _distinct(
     return [(by_path[path], path) for path in sorted(by_path)] + [(row, None) for row in missing.values()], repeated
 
 
-def _row_splits(file: Path, columns: Columns, rows: list[Row]) -> list[str]:
-    """The split of each row."""
+def row_splits(file: Path, columns: Columns, rows: list[Row]) -> list[str]:
+    """The split of each row: of a split column, else of the first folder in the files' names, else "train".
+
+    Raises:
+      ValueError: no rows, some without a split, or none to train on.
+    """
     if not rows:
         raise ValueError(f"{file} has no rows")
     if columns.split is not None:

@@ -33,12 +33,12 @@ def label_columns(column: str | Sequence[str] | None, label_kind: LabelKind) -> 
     """Names of the label columns; None: the usual one.
 
     Raises:
-      ValueError: a column is named twice, or there are several for one class or transcript per example.
+      ValueError: a column is named twice, or there are several for one class, transcript or caption per example.
     """
     names = (column,) if isinstance(column, str) else tuple(column or ())
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise ValueError(f"label_column={names!r}: expected each column once, got {twice!r} twice")
-    if label_kind in ("class", "transcript") and len(names) > 1:
+    if label_kind in ("class", "transcript", "caption") and len(names) > 1:
         hint = "label_kind='multi-hot' or label_kind='targets' has more"
         raise ValueError(f"label_column={names!r}: expected one column; {hint}")
     return names or None

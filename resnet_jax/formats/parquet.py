@@ -67,7 +67,7 @@ def read(files: Sequence[Path], options: ParquetOptions, known: tuple[str, ...] 
 
     Classes are whole numbers, named by the schema if it names them (a ClassLabel), or strings; several per image are a
     list of them, or a column of 0 and 1 for each class. Targets are a number, a list of numbers or several columns.
-    A transcript is a string. Texts of several columns have a line each.
+    A transcript is a string, as is a caption ("": none). Texts of several columns have a line each.
 
     Args:
       known: the classes of the split that is trained on; None: this is it.
@@ -93,7 +93,8 @@ def read(files: Sequence[Path], options: ParquetOptions, known: tuple[str, ...] 
     if not table.num_rows:
         raise ValueError(f"{file} has no rows")
     columns_of_items = [_item_values(file, name, table[name], options.item) for name in items]
-    for name, values in (*zip(items, columns_of_items, strict=True), *((label, table[label]) for label in labels)):
+    complete = [] if options.label_kind == "caption" else labels  # a caption that is missing is found when it is served
+    for name, values in (*zip(items, columns_of_items, strict=True), *((label, table[label]) for label in complete)):
         if values.null_count:
             row = pc.index(pc.is_null(values), True).as_py()
             raise ValueError(f"{file}: row {row} has nothing in column {name!r}{_elsewhere(table[name], row)}")

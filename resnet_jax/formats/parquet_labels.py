@@ -11,7 +11,7 @@ from resnet_jax.errors import composed
 from resnet_jax.extras import extra
 from resnet_jax.formats.arrays import checked_labels, column_names
 from resnet_jax.formats.parquet_options import ParquetOptions
-from resnet_jax.formats.tables import LABEL_COLUMNS, TRANSCRIPT_COLUMNS, matching
+from resnet_jax.formats.tables import CAPTION_COLUMNS, LABEL_COLUMNS, TRANSCRIPT_COLUMNS, matching
 
 with extra():
     import pyarrow as pa
@@ -20,7 +20,7 @@ with extra():
 
 def usual_labels(options: ParquetOptions) -> str:
     """Usual names of a column of labels."""
-    return TRANSCRIPT_COLUMNS if options.label_kind == "transcript" else LABEL_COLUMNS
+    return {"transcript": TRANSCRIPT_COLUMNS, "caption": CAPTION_COLUMNS}.get(options.label_kind, LABEL_COLUMNS)
 
 
 def label_column(schema: pa.Schema, options: ParquetOptions) -> str | None:
@@ -39,7 +39,7 @@ def are_missing(values: pa.ChunkedArray, kind: LabelKind) -> bool:
     values = values.drop_null()
     if not len(values):
         return True
-    if kind == "transcript":
+    if kind in ("transcript", "caption"):
         return is_text(values.type) and not pc.max(pc.binary_length(values)).as_py()
     return kind != "targets" and pa.types.is_integer(values.type) and bool(pc.all(pc.equal(values, -1)).as_py())
 
@@ -60,6 +60,7 @@ def read_labels(
         numbers = np.stack([_numbers(file, name, table[name]) for name in columns], axis=1)
         return _checked(numbers, file, kind, known), tuple(columns)
     by_kind = {"class": _class_labels, "multi-hot": _multi_hot, "targets": _targets, "transcript": _transcripts}
+    by_kind["caption"] = _captions
     return by_kind[kind](file, columns[0], table[columns[0]], _names(schema, columns[0]), known)
 
 
@@ -99,6 +100,15 @@ def _transcripts(
         raise ValueError(f"{file}: column {column!r} is {values.type}; expected transcripts (string)")
     texts = [composed(text.strip()) for text in values.to_pylist()]
     return np.array(texts), transcript_tokens(texts) if known is None else known
+
+
+def _captions(
+    file: str, column: str, values: pa.ChunkedArray, names: tuple[str, ...] | None, known: tuple[str, ...] | None
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Captions, str [n]; "" for none."""
+    if not is_text(values.type):
+        raise ValueError(f"{file}: column {column!r} is {values.type}; expected captions (string)")
+    return np.array([composed((text or "").strip()) for text in values.to_pylist()]), ()
 
 
 def _multi_hot(

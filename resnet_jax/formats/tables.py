@@ -23,6 +23,7 @@ LABEL_COLUMNS = (
     "categoryid y"
 )
 TRANSCRIPT_COLUMNS = "transcript transcription transcriptions text sentence normalizedtext label labels"
+CAPTION_COLUMNS = "caption captions text title description sentence alttext label"
 SPLIT_COLUMNS = "split set subset partition"
 MOST_BYTES = 2**28  # of a file: some millions of rows
 
@@ -44,8 +45,8 @@ class Columns(NamedTuple):
 class Row(NamedTuple):
     """One image or sound.
 
-    The label is the class, or the transcript, as text ("": none); for several classes the names in the label column, or
-    else the values of the label columns.
+    The label is the class, the transcript or the caption, as text ("": none); for several classes the names in the
+    label column, or else the values of the label columns.
     """
 
     line: int
@@ -64,6 +65,8 @@ class _ColumnKind(NamedTuple):
 
 LABELS = _ColumnKind("labels", "label_column", LABEL_COLUMNS)
 TRANSCRIPTS = _ColumnKind("transcripts", "label_column", TRANSCRIPT_COLUMNS)
+CAPTIONS = _ColumnKind("captions", "label_column", CAPTION_COLUMNS)
+OF_KINDS = {"transcript": TRANSCRIPTS, "caption": CAPTIONS}
 
 
 def choose_columns(file: Path, options: ReadOptions) -> Columns:
@@ -73,7 +76,7 @@ def choose_columns(file: Path, options: ReadOptions) -> Columns:
       ValueError: no such column; the message lists those that are there.
     """
     columns, files = read_columns(file), options.files
-    labels = TRANSCRIPTS if options.label_kind == "transcript" else LABELS
+    labels = OF_KINDS.get(options.label_kind, LABELS)
     items = _ColumnKind(f"{files.noun}s", files.column, files.usual_columns)
     item = _choose_column(file, columns, items, options.file_column, header=f"{files.noun},label")
     chosen = tuple(
@@ -152,7 +155,7 @@ def row_label(file: Path, line: int, values: Sequence[Any], label_kind: LabelKin
     Raises:
       ValueError: a value that is neither text nor a number.
     """
-    if label_kind == "transcript":
+    if label_kind in ("transcript", "caption"):
         return cell_text(file, line, values[0])
     if label_kind == "multi-hot":
         values = [int(value) if isinstance(value, bool) else value for value in values]

@@ -10,6 +10,7 @@ import numpy as np
 from resnet_jax.errors import check_type, described, did_you_mean
 from resnet_jax.tasks.base import BaseTask
 from resnet_jax.tasks.classification import Classification
+from resnet_jax.tasks.contrastive import Contrastive
 from resnet_jax.tasks.detection import Detection
 from resnet_jax.tasks.language_model import LanguageModel
 from resnet_jax.tasks.multilabel import MultiLabel
@@ -24,14 +25,14 @@ TASKS: dict[str, Task] = {
     task.name: task
     for task in (
         *(Classification(), MultiLabel(), Regression(), Segmentation(), Detection()),
-        *(LanguageModel(), Transcription()),
+        *(LanguageModel(), Transcription(), Contrastive()),
     )
 }
 
 __all__ = [
-    "TASKS", "BaseTask", "Classification", "Details", "Detection", "LanguageModel", "MultiLabel", "Predictions",
-    "Regression", "Rows", "Segmentation", "Task", "TaskOptions", "Term", "Terms", "Transcription", "check_definition",
-    "check_record", "check_task", "get_task", "task_name", "task_of_checkpoint",
+    "TASKS", "BaseTask", "Classification", "Contrastive", "Details", "Detection", "LanguageModel", "MultiLabel",
+    "Predictions", "Regression", "Rows", "Segmentation", "Task", "TaskOptions", "Term", "Terms", "Transcription",
+    "check_definition", "check_record", "check_task", "get_task", "task_name", "task_of_checkpoint",
 ]  # fmt: skip
 
 

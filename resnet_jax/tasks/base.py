@@ -19,6 +19,7 @@ class BaseTask:
 
     name: ClassVar[str] = "own"
     label_kind: ClassVar[LabelKind] = "class"
+    compares_examples: ClassVar[bool] = False
     measures: ClassVar[Mapping[str, int]] = {"loss": -1}
     titles: ClassVar[Mapping[str, str]] = {}
     eval_titles: ClassVar[Mapping[str, str]] = {}
@@ -46,6 +47,9 @@ class BaseTask:
 
     def for_examples(self, source: Any) -> Self:
         return self
+
+    def constrain(self, params: Any) -> Any:
+        return params
 
     def record(self) -> dict[str, Any]:
         return {}

@@ -54,6 +54,7 @@ class Details(NamedTuple):
 
 
 RegressionLoss = Literal["l1", "l2", "huber"]
+ContrastiveLoss = Literal["softmax", "sigmoid"]
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,9 @@ class TaskOptions:
     class_weights: Literal["balanced"] | Sequence[float] | Mapping[str, float] | None = None
     regression_loss: RegressionLoss = "l2"
     beam_width: int = 1
+    contrastive_loss: ContrastiveLoss = "softmax"
+    local_loss: bool = True
+    max_logit_scale: float = 100.0
 
 
 OPTION_OWNERS = {
@@ -71,6 +75,9 @@ OPTION_OWNERS = {
     "class_weights": "classification",
     "regression_loss": "regression",
     "beam_width": "transcription",
+    "contrastive_loss": "contrastive",
+    "local_loss": "contrastive",
+    "max_logit_scale": "contrastive",
 }
 
 
@@ -94,6 +101,7 @@ class Task(Protocol):
 
     name: ClassVar[str]
     label_kind: ClassVar[LabelKind]  # of the labels that are read from the data
+    compares_examples: ClassVar[bool]  # whether the objective compares the examples of a batch with each other
     measures: ClassVar[Mapping[str, int]]  # metrics that "best" may be chosen by: 1 if higher is better, else -1
     titles: ClassVar[Mapping[str, str]]  # metrics' names for people, such as "top-1"; default: the metric's own name
     eval_titles: ClassVar[Mapping[str, str]]  # likewise, of metrics that lines of a training do not show
@@ -153,6 +161,10 @@ class Task(Protocol):
 
     def evaluator(self) -> Evaluator:
         """A new evaluator; its `update` gets the rows of `predictions`."""
+        ...
+
+    def constrain(self, params: Any) -> Any:
+        """The parameters after an update, moved into the range that the task allows. Traced."""
         ...
 
     def record(self) -> dict[str, Any]:

@@ -10,7 +10,9 @@ A training step is composed of functions, each in a file of its own:
     gradient  the same arguments -> Gradients, sums over a shard                       `differentiate`
               of the activations too                                                   `gradient_flow.with_activations`
               in microbatches                                                          `microbatch.accumulated`
+              in microbatches whose examples are compared with each other              `gradient_cache.cached`
     step      (state, batch) -> (state, metrics): one reduction, one update            `core_step`
+              with parameters in a range                                               `constraint.constrained`
               with averaged weights                                                    `ema.averaged`
               with frozen parameters                                                   `freeze.keep_frozen`
               that skips updates which are not finite                                  `nonfinite.skip_nonfinite`
@@ -98,7 +100,12 @@ def training_pass(
 
 
 def batch_inputs(model: nn.Module, batch: Batch, *, train: bool) -> dict[str, Any]:
-    """Keywords of the model's call beside the images, such as the targets of a detector: its `batch_inputs`, if any."""
+    """Keywords of the model's call beside the images, such as the targets of a detector: its `batch_inputs`, if any.
+
+    A net with a class attribute `takes_texts = True` gets the labels, ids of the captions, as `tokens`.
+    """
+    if getattr(model, "takes_texts", False):
+        return {"tokens": batch["label"]}
     inputs = getattr(model, "batch_inputs", None)
     return {} if inputs is None else dict(inputs(batch, train))
 
@@ -112,30 +119,43 @@ def forward_totals(model: nn.Module, objective: Objective, axis_name: str | None
 
     def totals(params: Any, batch_stats: Any, batch: Batch, rngs: dict[str, Array]) -> tuple[dict[str, Array], Aux]:
         outputs, updated = training_pass(model, params, batch_stats, batch, rngs)
-        terms, metrics = checked_objective(objective(outputs, batch, axis_name))
-        sums: dict[str, Array] = {}
-        shared: dict[tuple[int, float], str] = {}  # the first term of each weight and least weight
-        for name, term in terms.items():
-            same = id(term.weight), float(term.least_weight)
-            key = EXAMPLES if term.weight is None else shared.setdefault(same, name)
-            sums[key] = sums[key] + term.total if key in sums else term.total
-        sown = sown_metrics(updated, batch["mask"])
-        if twice := sorted(metrics.keys() & sown.keys()):
-            raise ValueError(f"expected another name for the metric {twice[0]!r}: a module of the net sows it")
-        metrics = {**metrics, **sown}
-        check_names(terms, metrics)
-        metrics["count"] = Sum(jnp.sum(batch["mask"]))
         penalty = sown_loss(updated, batch["mask"])
-        if penalty is not None:
-            sums[EXAMPLES] = sums[EXAMPLES] + penalty if EXAMPLES in sums else penalty
-        if not sums:
-            raise ValueError("expected an objective with at least one term, or a net that sows losses, got neither")
-        weights = {name: term.weight for name, term in terms.items() if term.weight is not None}
-        losses = {name: term.total for name, term in terms.items()}
-        least = {name: jnp.asarray(terms[name].least_weight, weight.dtype) for name, weight in weights.items()}
-        return sums, Aux(updated.get("batch_stats", {}), weights, losses, metrics, {}, least)
+        sums, aux = objective_totals(objective, outputs, batch, axis_name, penalty)
+        aux = with_sown(aux, sown_metrics(updated, batch["mask"]))
+        return sums, aux._replace(batch_stats=updated.get("batch_stats", {}))
 
     return totals
+
+
+def objective_totals(
+    objective: Objective, outputs: Any, batch: Batch, axis_name: str | None, penalty: Array | None
+) -> tuple[dict[str, Array], Aux]:
+    """The totals of an objective for a net's outputs; see `forward_totals`. `penalty`: the losses that modules sow."""
+    terms, metrics = checked_objective(objective(outputs, batch, axis_name))
+    sums: dict[str, Array] = {}
+    shared: dict[tuple[int, float], str] = {}  # the first term of each weight and least weight
+    for name, term in terms.items():
+        same = id(term.weight), float(term.least_weight)
+        key = EXAMPLES if term.weight is None else shared.setdefault(same, name)
+        sums[key] = sums[key] + term.total if key in sums else term.total
+    check_names(terms, metrics)
+    metrics["count"] = Sum(jnp.sum(batch["mask"]))
+    if penalty is not None:
+        sums[EXAMPLES] = sums[EXAMPLES] + penalty if EXAMPLES in sums else penalty
+    if not sums:
+        raise ValueError("expected an objective with at least one term, or a net that sows losses, got neither")
+    weights = {name: term.weight for name, term in terms.items() if term.weight is not None}
+    losses = {name: term.total for name, term in terms.items()}
+    least = {name: jnp.asarray(terms[name].least_weight, weight.dtype) for name, weight in weights.items()}
+    return sums, Aux({}, weights, losses, metrics, {}, least)
+
+
+def with_sown(aux: Aux, sown: dict[str, Metric]) -> Aux:
+    """With the metrics that modules sow. Raises ValueError for a name that is reserved or the objective's."""
+    if twice := sorted((aux.metrics.keys() - {"count"}) & sown.keys()):
+        raise ValueError(f"expected another name for the metric {twice[0]!r}: a module of the net sows it")
+    check_names(aux.losses, sown)
+    return aux._replace(metrics={**aux.metrics, **sown})
 
 
 def differentiate(totals: Totals) -> Gradient:

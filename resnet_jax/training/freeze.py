@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import flax.linen as nn
 import jax
@@ -12,19 +12,26 @@ from jax import lax
 
 from resnet_jax.metrics.typed import Metric
 from resnet_jax.models.layers import BatchNorm
-from resnet_jax.training.core import Aux, Totals, TypedStep
+from resnet_jax.training.core import TypedStep
 from resnet_jax.training.optim import PathPredicate, by_path
 from resnet_jax.training.state import TrainState
 from resnet_jax.types import Array, Batch
 
+R = TypeVar("R")
 
-def stop_gradients(totals: Totals, is_frozen: PathPredicate) -> Totals:
-    """`totals` without a gradient by the frozen parameters, whose norms use and keep their running statistics."""
 
-    def stopped(params: Any, batch_stats: Any, batch: Batch, rngs: dict[str, Array]) -> tuple[dict[str, Array], Aux]:
+def stop_gradients(
+    run: Callable[[Any, Any, Batch, dict[str, Array]], R], is_frozen: PathPredicate
+) -> Callable[[Any, Any, Batch, dict[str, Array]], R]:
+    """`run`, totals or a net's training pass, without a gradient by the frozen parameters.
+
+    Norms all of whose parameters are frozen use and keep their running statistics.
+    """
+
+    def stopped(params: Any, batch_stats: Any, batch: Batch, rngs: dict[str, Array]) -> R:
         params = _select(is_frozen, lax.stop_gradient(params), params)
         with nn.intercept_methods(keep_statistics(is_frozen)):
-            return totals(params, batch_stats, batch, rngs)
+            return run(params, batch_stats, batch, rngs)
 
     return stopped
 

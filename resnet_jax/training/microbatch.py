@@ -25,10 +25,7 @@ def accumulated(gradient: Gradient, parts: int) -> Gradient:
         return gradient
 
     def sums(params: Any, batch_stats: Any, batch: Batch, rngs: dict[str, Array]) -> Gradients:
-        size = batch["label"].shape[0]
-        if size % parts:
-            raise ValueError(f"accumulate={parts} does not divide the {size} examples of a shard")
-        split = jax.tree.map(lambda x: split_batch(x, parts), dict(batch))
+        split = split_parts(batch, parts)
 
         def add(carry: Gradients, part: Batch) -> tuple[Gradients, None]:
             return _added(carry, gradient(params, carry.aux.batch_stats, part, rngs)), None
@@ -39,6 +36,19 @@ def accumulated(gradient: Gradient, parts: int) -> Gradient:
         return lax.scan(add, carry, rest, unroll=traced_platform() == "cpu")[0]
 
     return sums
+
+
+def split_parts(batch: Batch, parts: int) -> dict[str, Array]:
+    """A shard's batch as [parts, N / parts, ...].
+
+    Raises:
+      ValueError: when traced, the parts do not divide the examples of the shard.
+    """
+    size = batch["label"].shape[0]
+    if size % parts:
+        raise ValueError(f"accumulate={parts} does not divide the {size} examples of a shard")
+    split: dict[str, Array] = jax.tree.map(lambda x: split_batch(x, parts), dict(batch))
+    return split
 
 
 def _added(one: Gradients, other: Gradients) -> Gradients:

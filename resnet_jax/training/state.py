@@ -65,7 +65,8 @@ class TrainState:
 
         Args:
           key: `threefry_key` is applied to it.
-          sample: images [N, H, W, C], or another input of the net; only its shape and dtype count.
+          sample: images [N, H, W, C], or another input of the net; only its shape and dtype count. A net with a class
+            attribute `takes_texts = True` gets tokens int32 [N, context_length], too.
           ema: whether the state has averaged weights, which start as copies (see `make_train_step`).
 
         Raises:
@@ -80,7 +81,10 @@ class TrainState:
         def initial(key: Array) -> TrainState:
             init_key, run_key = jax.random.split(key)
             images = jnp.zeros(sample.shape, sample.dtype if is_input else jnp.float32)
-            variables: Any = model.init(init_key, images, train=False)
+            texts = {}
+            if getattr(model, "takes_texts", False):
+                texts["tokens"] = jnp.zeros((len(images), getattr(model, "context_length", 1)), jnp.int32)
+            variables: Any = model.init(init_key, images, **texts, train=False)
             return cls.from_variables(variables, tx, run_key, ema=ema)
 
         return jax.jit(initial)(threefry_key(key))  # one program: each small one would cost its own compilation

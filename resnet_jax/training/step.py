@@ -11,6 +11,7 @@ import optax
 
 from resnet_jax.errors import check_type, described
 from resnet_jax.models.options import check_integer
+from resnet_jax.training.constraint import Constraint, constrained
 from resnet_jax.training.core import (
     Augment,
     Gradient,
@@ -24,6 +25,7 @@ from resnet_jax.training.core import (
 )
 from resnet_jax.training.ema import averaged
 from resnet_jax.training.freeze import keep_frozen, stop_gradients
+from resnet_jax.training.gradient_cache import cached
 from resnet_jax.training.gradient_flow import with_activations, with_norms
 from resnet_jax.training.microbatch import accumulated
 from resnet_jax.training.nonfinite import skip_nonfinite as skipping_nonfinite
@@ -46,6 +48,8 @@ def make_step(
     skip_nonfinite: bool = False,
     frozen: PathPredicate | None = None,
     gradient_flow: bool = False,
+    compares_examples: bool = False,
+    constraint: Constraint | None = None,
 ) -> TypedStep:
     """step(state, batch) -> (state, typed metrics): "loss", "count", "grad_norm", "param_norm", the objective's, and
     those that modules sow into the collection "metrics".
@@ -55,10 +59,15 @@ def make_step(
     metric "loss" is without the latter. With `accumulate` each weight of terms costs a backward pass. Other arguments
     and errors are as for `resnet_jax.make_train_step`. When the step is traced, ValueError: no terms and no sown loss,
     a metric with a reserved name (`training.objective.check_names`), or `gradient_flow` with terms of several weights.
+
+    Args:
+      compares_examples: the objective compares the examples of a batch, so that microbatches must not be separate
+        (`training.gradient_cache`).
+      constraint: applied to the updated parameters.
     """
     check_model(model)
     check_optimizer(tx)
-    check_callable(objective=objective, **not_none(augment=augment, frozen=frozen))
+    check_callable(objective=objective, **not_none(augment=augment, frozen=frozen, constraint=constraint))
     accumulate = check_integer("accumulate", accumulate, 1)
     check_type(ema_decay, (int, float, np.number, NoneType), "ema_decay (a number in [0, 1], or None)")
     if ema_decay is not None and not 0 <= ema_decay <= 1:
@@ -67,12 +76,18 @@ def make_step(
     totals = forward_totals(model, objective, axis_name)
     if frozen is not None:
         totals = stop_gradients(totals, frozen)
-    if gradient_flow or accumulate > 1:
+    if compares_examples and accumulate > 1:
+        if gradient_flow:
+            raise ValueError("gradient_flow: expected accumulate=1 for an objective that compares examples")
+        mean = mean_gradient(cached(model, objective, accumulate, axis_name, frozen), axis_name)
+    elif gradient_flow or accumulate > 1:
         gradient: Gradient = with_activations(totals) if gradient_flow else differentiate(totals)
         mean = mean_gradient(accumulated(gradient, accumulate), axis_name)
     else:
         mean = mean_gradient_in_one_pass(totals, axis_name)
     step = core_step(with_norms(mean) if gradient_flow else mean, tx, axis_name=axis_name, augment=augment)
+    if constraint is not None:
+        step = constrained(step, constraint)
     if ema_decay is not None:
         step = averaged(step, ema_decay)
     if frozen is not None:

@@ -16,6 +16,7 @@ from resnet_jax.checkpoints.reader import open_checkpoint
 
 ROOT = Path(__file__).parents[2]
 QUICK = "--xla_backend_optimization_level=0"
+COMPARE = Path(__file__).with_name("compare_pairs.py")
 COUNT = Path(__file__).parent / "count_examples.py"
 OPTIONS = (  # 16 steps; a test set, and a last batch of it, that no number of processes divides
     "--data.train-split train[:10%] --data.test-split test[:53] --data.batch-size 32 --train.epochs 4 "
@@ -106,6 +107,21 @@ def test_two_processes_count_every_example_once(devices):
     for process in started:
         out, err = process.communicate(timeout=300)
         assert process.returncode == 0 and f"counted with {2 * devices} devices" in out, err
+
+
+@pytest.mark.slow
+def test_two_processes_have_the_gradient_of_pairs_of_one_device():
+    port = random.randint(20_000, 50_000)
+    environment = os.environ | {
+        "XLA_FLAGS": f"{QUICK} --xla_force_host_platform_device_count=2",
+        "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "tests/helpers"))),
+        "JAX_ENABLE_X64": "1",
+    }
+    lines = [[sys.executable, str(COMPARE), f"127.0.0.1:{port}", str(i)] for i in range(2)]
+    started = [subprocess.Popen(line, stdout=-1, stderr=-1, text=True, env=environment) for line in lines]
+    for process in started:
+        out, err = process.communicate(timeout=300)
+        assert process.returncode == 0 and "equal with 4 devices" in out, err
 
 
 def jax_leaves(tree):

@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 
 from resnet_jax.data.digits import open_digits
+from resnet_jax.data.scenes.captions import open_caption_scenes
 from resnet_jax.data.scenes.compose import Scene, compose
 from resnet_jax.data.scenes.truths import SceneTruths
 from resnet_jax.data.sources.array_source import ArraySource
@@ -27,13 +28,17 @@ def open_scenes(label_kind: LabelKind = "boxes") -> StoredDataset:
     Labels are the objects with their boxes and masks, of the ten classes "0" to "9" ("boxes"), or label maps of eleven
     classes, "background" first ("pixels"). On the edge of a stroke ink and background mix: a mask has the pixels with
     two fifths of ink, and a label map has no class (255) for those with one fifth to a half, as Pascal VOC's. Training
-    scenes have digits of the digits' training split alone, and test scenes of the test split.
+    scenes have digits of the digits' training split alone, and test scenes of the test split. With captions
+    ("caption") they are others; see `scenes.captions`.
 
     Raises:
       ValueError: another kind of label.
     """
+    if label_kind == "caption":
+        return open_caption_scenes()
     if label_kind not in ("boxes", "pixels"):
-        raise ValueError(f"scenes has objects; expected label_kind='boxes' or 'pixels', got {label_kind!r}")
+        expected = "label_kind='boxes', 'pixels' or 'caption'"
+        raise ValueError(f"scenes has objects; expected {expected}, got {label_kind!r}")
     digits = tuple(map(str, range(10)))
     classes = digits if label_kind == "boxes" else ("background", *digits)
 

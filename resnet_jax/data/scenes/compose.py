@@ -32,22 +32,34 @@ def compose(digits: np.ndarray, rng: np.random.Generator) -> Scene:
 
     A digit that is placed later covers earlier ones, so its pixels are its whole shape; a mask has the visible pixels.
     """
-    image = _background(rng)
+    image = background(rng)
     owner = np.zeros((SIDE, SIDE), np.uint8)
     edge = np.zeros((SIDE, SIDE), bool)
     chosen = []
     for corner in _places(rng):
         row, column, side = corner
         index = int(rng.integers(len(digits)))
-        ink = np.clip(_enlarger(side) @ digits[index] @ _enlarger(side).T, 0, 1)
         chosen.append(index)
         window = (slice(row, row + side), slice(column, column + side))
-        colour = _contrasting(image[window].mean((0, 1)), rng)
-        image[window] += ink[..., None] * (colour - image[window])
+        ink = draw_digit(image[window], digits[index], rng)
         owner[window][ink >= INK] = len(chosen)
         edge[window] = np.where(ink < EDGE[0], edge[window], ink < EDGE[1])
+    return Scene(with_noise(image, rng), owner, edge, np.array(chosen, np.int32))
+
+
+def draw_digit(window: np.ndarray, digit: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draws a digit, float [8, 8], over a square window of an image, float [s, s, 3]; returns its ink, float [s, s]."""
+    enlarge = _enlarger(len(window))
+    ink: np.ndarray = np.clip(enlarge @ digit @ enlarge.T, 0, 1)
+    colour = _contrasting(window.mean((0, 1)), rng)
+    window += ink[..., None] * (colour - window)
+    return ink
+
+
+def with_noise(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """float [H, W, 3] with values 0 to 1 as uint8, each changed by at most `NOISE`."""
     noisy = np.round(255 * image) + rng.integers(-NOISE, NOISE + 1, image.shape, np.int8)
-    return Scene(noisy.clip(0, 255).astype(np.uint8), owner, edge, np.array(chosen, np.int32))
+    return noisy.clip(0, 255).astype(np.uint8)
 
 
 def _places(rng: np.random.Generator) -> list[tuple[int, int, int]]:
@@ -70,7 +82,7 @@ def _overlap(a: tuple[int, int, int], b: tuple[int, int, int]) -> float:
     return common[0] * common[1] / min(a[2], b[2]) ** 2
 
 
-def _background(rng: np.random.Generator) -> np.ndarray:
+def background(rng: np.random.Generator) -> np.ndarray:
     """Colours that change slowly: float [SIDE, SIDE, 3], four by four random ones and what lies between."""
     base = rng.uniform(0.1, 0.9, 3)
     colours = base + rng.uniform(-0.2, 0.2, (4, 4, 3))

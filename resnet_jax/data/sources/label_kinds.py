@@ -1,8 +1,8 @@
 """Kinds of labels: one class per example, several classes at once, numbers to predict, or a transcript.
 
 Labels of n examples are int [n] (classes), float32 [n, K]: multi-hot (0 or 1 for each of K classes) or K targets, or
-str [n]: transcripts. A source's `classes` name the columns, or are the tokens of transcripts. Dense labels, of pixels
-and boxes, are in `annotations`.
+str [n]: transcripts or captions. A source's `classes` name the columns, or are the tokens of transcripts. Dense labels,
+of pixels and boxes, are in `annotations`.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ BLANK = "<blank>"  # the first token of transcripts: what CTC predicts between c
 
 def count_in_words(kind: LabelKind, count: int) -> str:
     """The number of a source's classes, targets or tokens: "10 classes", "1 target"."""
-    word = {"targets": "target", "transcript": "token", "next-token": "token"}.get(kind)
+    word = {"targets": "target", "transcript": "token", "next-token": "token", "caption": "token"}.get(kind)
     return f"{count} {word}{'s' * (count != 1)}" if word else f"{count} classes"
 
 
 def are_texts(labels: np.ndarray) -> bool:
-    """Whether labels are transcripts: str [n]."""
+    """Whether labels are transcripts or captions: str [n]."""
     return labels.dtype.kind == "U"
 
 

@@ -17,9 +17,10 @@ from resnet_jax.data.sources.label_kinds import strata
 from resnet_jax.data.sources.packed import PackedSource
 from resnet_jax.data.sources.slices import slice_bounds, spread
 from resnet_jax.data.sources.subsets import JoinedSource, identify
+from resnet_jax.data.sources.tar_files import TarSource
 from resnet_jax.errors import did_you_mean
 
-Source = ImageFileSource | ArraySource | PackedSource | DenseSource
+Source = ImageFileSource | ArraySource | PackedSource | DenseSource | TarSource
 
 
 @dataclass(frozen=True, eq=False)

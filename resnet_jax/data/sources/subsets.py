@@ -24,6 +24,7 @@ from resnet_jax.data.sources.image_files import ImageFileSource
 from resnet_jax.data.sources.label_kinds import Label, LabelKind, are_texts
 from resnet_jax.data.sources.packed import PackedSource
 from resnet_jax.data.sources.protocols import DataSource, ReadsLabels
+from resnet_jax.data.sources.tar_files import TarSource
 from resnet_jax.errors import DataError, did_you_mean
 
 
@@ -155,7 +156,7 @@ class Subset:
 class JoinedSource:
     """Parts of several splits, one after the other."""
 
-    parts: Sequence[ImageFileSource | ArraySource | PackedSource | DenseSource]
+    parts: Sequence[ImageFileSource | ArraySource | PackedSource | DenseSource | TarSource]
     classes: tuple[str, ...]
 
     @property
@@ -202,7 +203,7 @@ class JoinedSource:
         """See `DenseSource.presence`: int [n, K]."""
         return np.concatenate([dense(part).presence() for part in self.parts])
 
-    def _place(self, index: int) -> tuple[ImageFileSource | ArraySource | PackedSource | DenseSource, int]:
+    def _place(self, index: int) -> tuple[ImageFileSource | ArraySource | PackedSource | DenseSource | TarSource, int]:
         if not 0 <= index < len(self):
             raise IndexError(index)
         for part in self.parts:
@@ -295,7 +296,7 @@ def known_labels(source: DataSource) -> np.ndarray | None:
     """int [n], str [n] or float32 [n, K]; None where labels are known only once the examples are read."""
     if dense_kind(source) is not None:
         return None
-    if isinstance(source, ImageFileSource | ArraySource | PackedSource | JoinedSource):
+    if isinstance(source, ImageFileSource | ArraySource | PackedSource | TarSource | JoinedSource):
         return source.labels
     if isinstance(source, Subset):
         labels = known_labels(source.examples) if source.labels is None else None

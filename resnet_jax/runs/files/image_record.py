@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from resnet_jax.checkpoints.reader import read_metadata, saved_steps
+from resnet_jax.data.loading.pairs import PairLoader
 from resnet_jax.data.sources.identity import MANY, Identity
 from resnet_jax.data.sources.protocols import DataSource
 from resnet_jax.data.sources.subsets import Subset, identify
@@ -155,6 +156,8 @@ def trained_on(examples: DataSource, records: Sequence[tuple[ImageRecord | None,
 
 def select(source: Any, mask: np.ndarray) -> Any:
     """The loader with the images for which `mask`, bool [n], is True."""
+    if isinstance(source, PairLoader) and not mask.all():
+        return source.take(np.flatnonzero(mask))
     return source if mask.all() else replace(source, examples=Subset(source.examples, np.flatnonzero(mask)))
 
 

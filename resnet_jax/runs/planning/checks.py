@@ -65,6 +65,11 @@ def check_net_of_task(config: Config) -> None:
     Classes of pixels, boxes, an output for each position of a sequence, or one for each example.
     """
     name, task = config.model.name, config.task
+    takes_texts = get_spec(name).input_kind == "image-text"
+    if takes_texts != (task == "contrastive"):
+        pairs = one_of(net for net in list_models(input_kind="any") if get_spec(net).input_kind == "image-text")
+        hint = "did you mean --task contrastive?" if takes_texts else f"expected {pairs}"
+        raise ValueError(f"--model.name {name} is not for --task {task}; {hint}")
     family = get_spec(name).family
     actual = OF_FAMILIES.get(family)
     expected = task if task in OF_FAMILIES.values() else None

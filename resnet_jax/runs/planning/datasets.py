@@ -16,6 +16,7 @@ from resnet_jax.data.sources.annotations import DENSE_KINDS
 from resnet_jax.data.sources.class_names import join_names
 from resnet_jax.data.sources.held_out import Sides, shared
 from resnet_jax.data.sources.stored import StoredDataset
+from resnet_jax.inputs.captions import CaptionOptions
 from resnet_jax.runs.files.image_record import ImageRecord
 from resnet_jax.types import DataKind, LabelKind, Preprocess
 
@@ -76,7 +77,7 @@ def open_data(
     _check_for_labels(config, label_kind)
     dataset = open_configured_dataset(config, record, label_kind)
     splits = choose_splits(config, dataset)
-    train = open_split(config, dataset, splits[0])
+    train = open_split(config, dataset, splits[0], label_kind=label_kind)
     if label_kind in ("class", "pixels"):
         check_classes(config, dataset, train.classes)
     if config.balance:
@@ -86,7 +87,8 @@ def open_data(
         raise ValueError("--data.color-jitter needs three channels; these images are grey (--data.channels 3)")
     # Both splits get the same number of channels, even if one is all grey; the test uses all images of each class.
     test_config = replace(config, channels=channels, per_class=None)
-    return dataset, splits, train, open_split(test_config, dataset, splits[1])
+    known = train.classes if label_kind == "caption" else None  # the vocabulary of the training's captions
+    return dataset, splits, train, open_split(test_config, dataset, splits[1], known, label_kind)
 
 
 def choose_splits(config: DataConfig, dataset: Dataset, examples: str = "images") -> tuple[str, str]:
@@ -112,6 +114,11 @@ def check_classes(config: DataConfig, dataset: Dataset, classes: tuple[str, ...]
 def _check_for_labels(config: DataConfig, label_kind: LabelKind) -> None:
     """Raises ValueError for options that do not go with this kind of labels."""
     size, resize = config.image_size, config.resize
+    if label_kind == "caption":
+        options: dict[str, object] = {"balance": config.balance, "mixup": config.mixup, "cutmix": config.cutmix}
+        options |= {name: getattr(config, name) for name in ("classes", "class_names", "per_class")}
+        if unsuitable := [f"data.{name}" for name, value in options.items() if value]:
+            raise ValueError(f"{unsuitable[0]} is for images of one class; expected none with captions")
     if label_kind not in DENSE_KINDS:
         if size is not None and resize is not None and resize < size:
             raise ValueError(f"data.resize: expected at least data.image_size, {size}, got {resize}")
@@ -120,7 +127,7 @@ def _check_for_labels(config: DataConfig, label_kind: LabelKind) -> None:
                 "data.scale_jitter is for images with boxes or masks; data.crop_area crops images of a class"
             )
         return
-    options: dict[str, object] = {
+    options = {
         "balance": config.balance,
         "padding": config.padding not in (0, DataConfig.padding),
         "cutout": config.cutout,
@@ -156,6 +163,7 @@ def open_split(
         skip_unreadable=config.unreadable == "skip",
         max_boxes=config.max_boxes,
         skip_invalid=config.invalid == "skip",
+        captions=CaptionOptions(config.captions.tokens, config.captions.length) if label_kind == "caption" else None,
     )
     return cast(ImageLoader, loader)
 

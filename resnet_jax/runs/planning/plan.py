@@ -251,7 +251,8 @@ def model_overrides(config: ModelConfig, *, num_classes: int, **of_input: Any) -
     options = parse_options(config.options, overrides)
     if config.stem is None:
         del overrides["stem"]
-    return overrides | options | {"num_classes": num_classes} | of_input
+    # A task without outputs of its own takes the net's, such as the features of pairs.
+    return overrides | options | ({"num_classes": num_classes} if num_classes else {}) | of_input
 
 
 def _preprocess(config: Config, train: Loader) -> Preprocess | SequencePreprocess:

@@ -88,7 +88,8 @@ def verify(
             done += 1
             progress(done, total)
         labels[split] = np.array(classes)
-        copies.add(examples, classes)
+        if label_kind != "caption":  # an image may have several
+            copies.add(examples, classes)
     return Verified(total, broken, labels, copies.lines, is_dense)
 
 
@@ -138,6 +139,7 @@ class Survey:
     def _shown_labels(self) -> str:
         """What the sheet shows beside the images."""
         names: dict[LabelKind, str] = {"boxes": "boxes", "pixels": "classes of pixels", "targets": "target"}
+        names["caption"] = "captions"
         return names.get(self.label_kind, "classes") + "s" * (self.label_kind == "targets" and len(self.classes) > 1)
 
     def record(self) -> dict[str, Any]:
@@ -172,6 +174,7 @@ class Survey:
         shape = " x ".join(map(str, self.image_shape))
         names = ", ".join(map(printable, self.classes[:20])) + (", ..." if len(self.classes) > 20 else "")
         kind = f"target{'s' * (len(self.classes) > 1)}" if self.targets else "classes"
+        kind = "tokens of captions" if self.label_kind == "caption" else kind
         lines = [
             f"{self.name}: {', '.join(f'{name} {count:,}' for name, count in self.splits.items())} images",
             f"trains on {train} ({self.served[train]:,}), tests on {test} ({self.served[test]:,}); served as {shape}",
@@ -189,7 +192,7 @@ class Survey:
             if self.label_kind == "class" and max(sizes) >= UNBALANCED * min(sizes):
                 lines.append(f"unbalanced: {min(sizes):,} to {max(sizes):,} images of a class in {split}")
             lines += dense_lines(self.dense)
-        else:
+        elif self.label_kind != "caption":
             lines.append("the number of images of each class is not known before all are read: --verify")
         fitted = "resized" if self.label_kind in ("pixels", "boxes") else "cropped"
         lines += [
@@ -264,7 +267,7 @@ def _counts(
     label_kind: LabelKind,
 ) -> dict[str, list[int]]:
     """Images of each class, by split: training, test, then the others. Splits with unknown labels are omitted."""
-    if label_kind == "targets":
+    if label_kind in ("targets", "caption"):
         return {}
     if label_kind in ("pixels", "boxes"):
         return dense_counts(dataset, served)

@@ -12,6 +12,7 @@ from resnet_jax import data
 from resnet_jax.checkpoints.reader import saved_steps
 from resnet_jax.config import DataConfig, check_data
 from resnet_jax.data.loading.dense import DenseLoader
+from resnet_jax.data.loading.pairs import PairLoader
 from resnet_jax.data.loading.sequences import SequenceLoader
 from resnet_jax.data.loading.streaming import StreamingLoader
 from resnet_jax.data.sources.annotations import DENSE_KINDS
@@ -43,14 +44,14 @@ class _Net:
 
     trained: TrainedNet
     source: Source
-    views: Views | None  # None: of a dense task, whose images are on a canvas, and of sequences
+    views: Views | None  # None: of a dense task, whose images are on a canvas, of sequences and of pairs
 
     def predict(
         self, evaluator: Evaluator, *, batch_size: int, parallel: Parallel
     ) -> tuple[Predictions, dict[str, float]]:
-        """Predictions and what modules of the net sow; `evaluator` gets those of sequences."""
+        """Predictions and what modules of the net sow; `evaluator` gets those of sequences and pairs."""
         net, task, source = self.trained.folded, self.trained.task, self.source
-        if isinstance(source, SequenceLoader):
+        if isinstance(source, SequenceLoader | PairLoader):
             return predict_sequences(net, task, source, evaluator, batch_size=batch_size, parallel=parallel)
         assert isinstance(source, StreamingLoader) and self.views is not None
         return predict_views(net, task, source, self.views, batch_size=batch_size, parallel=parallel)
@@ -102,7 +103,7 @@ class Evaluation:
             file.add_all(predictions)
         # Metrics that a net sows are of that net, not of an ensemble.
         is_single = len(each) == 1
-        has_all = is_single and isinstance(loader, SequenceLoader)
+        has_all = is_single and isinstance(loader, SequenceLoader | PairLoader)
         result = measure(task, predictions, each[0][1] if is_single else {}, evaluator if has_all else None)
         # The loss may depend on data of each run's training, such as the deviation of its targets.
         others = [one.trained.task for one in self.nets if one.trained.task.record() != task.record()]
@@ -224,7 +225,7 @@ def _check_views(opened: Sequence[TrainedNet], protocol: ViewProtocol, scales: S
     if kind != "images" and (protocol != "single" or scales is not None):
         option = "--scales" if protocol == "single" else f"--protocol {protocol}"
         raise ValueError(f"{option}: expected --protocol single for {NOUNS[kind][1]}, which have one view")
-    if task.label_kind not in DENSE_KINDS:  # boxes and classes of pixels have no mean
+    if task.label_kind not in (*DENSE_KINDS, "caption"):  # boxes, classes of pixels and pairs have no mean
         return
     if protocol != "single":
         raise ValueError(f"--protocol {protocol}: expected single for the task {task.name}, which has one view")

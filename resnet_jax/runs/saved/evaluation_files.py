@@ -13,6 +13,7 @@ import numpy as np
 from resnet_jax.analysis.contact_sheet import write_png
 from resnet_jax.analysis.figures import INSTALL, can_draw, shorten
 from resnet_jax.data.loading.dense import DenseLoader
+from resnet_jax.data.loading.pairs import PairLoader
 from resnet_jax.data.loading.sequences import SequenceLoader
 from resnet_jax.data.loading.streaming import StreamingLoader
 from resnet_jax.evaluation.evaluate import checked_results
@@ -27,7 +28,7 @@ from resnet_jax.tasks import Predictions, Task
 from resnet_jax.text import decimals
 from resnet_jax.types import NOUNS
 
-Source = StreamingLoader | DenseLoader | SequenceLoader
+Source = StreamingLoader | DenseLoader | SequenceLoader | PairLoader
 EXAMPLES = "examples.png"  # predictions beside the truth
 
 

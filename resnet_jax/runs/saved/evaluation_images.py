@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from resnet_jax import data
 from resnet_jax.config import DataConfig, check_data, place
 from resnet_jax.data.loading.dense import DenseLoader
+from resnet_jax.data.loading.pairs import PairLoader
 from resnet_jax.data.sources.annotations import DENSE_KINDS
 from resnet_jax.data.sources.protocols import DataSource
 from resnet_jax.files import expanded
@@ -86,8 +87,10 @@ def open_images(images: TestImages, trained: TrainedNet) -> Source:
     loader: Any = open_split(cropped, images.dataset, images.split, known, label_kind)
     if isinstance(loader, DenseLoader):
         return replace(loader, interpolation=preprocess.interpolation, cache=0)  # each image is read once
-    crop = replace(preprocess, resize=loader.resize).crop
-    return replace(loader, crop=crop, interpolation=preprocess.interpolation)
+    crop = {"crop": replace(preprocess, resize=loader.resize).crop, "interpolation": preprocess.interpolation}
+    if isinstance(loader, PairLoader):
+        return replace(loader, images=replace(cast(Any, loader.images), **crop))
+    return replace(loader, **crop)
 
 
 def _with_numbers(config: DataConfig, images: TestImages, source: str, classes: Sequence[str]) -> DataConfig:

@@ -57,6 +57,8 @@ class Trainer:
             skip_nonfinite=config.train.nonfinite == "skip",
             frozen=is_frozen,
             gradient_flow=config.train.gradient_flow,
+            compares_examples=plan.task.compares_examples,
+            constraint=plan.task.constrain,
         )
         steps = [self._for_devices(watching_loss(compose(phase.model), plan)) for phase in plan.phases]
         self._steps: list[TypedStep] = [parallel.map(step, donate_state=True) for step in steps]

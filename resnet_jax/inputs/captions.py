@@ -1,0 +1,87 @@
+"""Captions of images as tokens of a fixed length, int32 [n, T], with a start, an end and padding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol
+
+import numpy as np
+
+from resnet_jax.texts.vocabulary import Vocabulary
+from resnet_jax.texts.words import WordTokenizer
+
+
+class CaptionOptions(NamedTuple):
+    """How captions become tokens."""
+
+    tokens: Literal["words"] = "words"
+    length: int = 77
+
+
+class CaptionTokenizer(Protocol):
+    """Tokens of captions. The end of a caption has the greatest id; 0 is the padding behind it."""
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        """By which a checkpoint knows the vocabulary; (): it is a published one."""
+        ...
+
+    @property
+    def vocabulary_size(self) -> int: ...
+
+    @property
+    def length(self) -> int:
+        """T. The tokens of longer captions are cut, and the last is the end."""
+        ...
+
+    def __call__(self, texts: Sequence[str]) -> np.ndarray:
+        """int32 [n, T]."""
+        ...
+
+
+@dataclass(frozen=True)
+class WordCaptions:
+    """Captions as words of a vocabulary, in lower case. The start and the end are the two ids behind it.
+
+    Raises:
+      ValueError: a `length` without room for a word.
+    """
+
+    vocabulary: Vocabulary
+    length: int
+
+    def __post_init__(self) -> None:
+        if self.length < 3:
+            raise ValueError(f"data.captions.length: expected at least 3 (start, a word, end), got {self.length}")
+
+    @classmethod
+    def of_texts(cls, texts: Iterable[str], length: int) -> WordCaptions:
+        """With the words of the training's captions."""
+        return cls(WordTokenizer.of_texts(texts, lowercase=True).vocabulary, length)
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        return self.vocabulary.tokens
+
+    @property
+    def vocabulary_size(self) -> int:
+        return len(self.vocabulary) + 2
+
+    def __call__(self, texts: Sequence[str]) -> np.ndarray:
+        encode = WordTokenizer(self.vocabulary, lowercase=True).encode
+        start, end = len(self.vocabulary), len(self.vocabulary) + 1
+        rows = np.zeros((len(texts), self.length), np.int32)
+        for row, text in zip(rows, texts, strict=True):
+            ids = [start, *encode(text)[: self.length - 2], end]
+            row[: len(ids)] = ids
+        return rows
+
+
+def caption_tokenizer(
+    captions: Iterable[str], *, options: CaptionOptions, known: tuple[str, ...] | None = None
+) -> CaptionTokenizer:
+    """The tokenizer of the captions that are trained on, or of a net with these `known` tokens."""
+    if known is not None:
+        return WordCaptions(Vocabulary(known), options.length)
+    return WordCaptions.of_texts(captions, options.length)

@@ -1,0 +1,193 @@
+"""Contrastive training of pairs of images and texts (CLIP), and retrieval in both directions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Self, get_args
+
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from resnet_jax.errors import did_you_mean
+from resnet_jax.metrics.retrieval import DIRECTIONS, RANKS, RESULTS, RetrievalMetrics
+from resnet_jax.metrics.typed import Last, Mean, Metric
+from resnet_jax.tasks.base import BaseTask
+from resnet_jax.tasks.contrastive_losses import Compared, Pairs, normalized, sigmoid_losses, softmax_losses
+from resnet_jax.tasks.protocol import (
+    ContrastiveLoss,
+    ImageReader,
+    LabelledSource,
+    Predictions,
+    Rows,
+    TaskOptions,
+    Term,
+    Terms,
+    refuse_options,
+)
+from resnet_jax.types import Array, Batch, LabelKind
+
+SHOWN = 16  # pairs in a picture
+LOGIT_SCALE = "logit_scale"  # the last part of the path of the parameter, a natural logarithm
+
+
+def _title(name: str) -> str:
+    """ "image_to_text_r5" -> "R@5 image to text"."""
+    direction, _, rank = name.rpartition("_r")
+    return f"R@{rank} {direction.replace('_', ' ')}".strip() if direction else f"R@{name[1:]}"
+
+
+@dataclass(frozen=True)
+class Contrastive(BaseTask):
+    """Pairs of an image and a caption: labels int [N, T], ids of the caption's tokens.
+
+    The net gets images and tokens; its outputs have `image_features` and `text_features`, float [N, D] before
+    normalisation, `logit_scale` [], the factor of the cosines, and for the sigmoid loss `logit_bias` []. Each image is
+    compared with all texts of the global batch. The mean over the pairs is minimised; see `contrastive_losses`.
+    """
+
+    tokens: tuple[str, ...] = ()  # of the captions, by id; (): a published vocabulary
+    loss: ContrastiveLoss = "softmax"
+    local_loss: bool = True  # each device computes the rows of its own pairs
+    max_logit_scale: float = 100.0  # of the factor, after each update
+
+    name: ClassVar[str] = "contrastive"
+    label_kind: ClassVar[LabelKind] = "caption"
+    compares_examples: ClassVar[bool] = True
+    measures: ClassVar[Mapping[str, int]] = dict.fromkeys(RESULTS, 1)
+    titles: ClassVar[Mapping[str, str]] = {name: _title(name) for name in RESULTS if name.endswith("r1")}
+    eval_titles: ClassVar[Mapping[str, str]] = {name: _title(name) for name in RESULTS}
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for an unknown loss, or a greatest factor below 1."""
+        if self.loss not in get_args(ContrastiveLoss):
+            expected = did_you_mean(str(self.loss), get_args(ContrastiveLoss))
+            raise ValueError(f"expected a contrastive loss, got {self.loss!r}; {expected}")
+        if not self.max_logit_scale >= 1:
+            raise ValueError(f"optim.max_logit_scale: expected at least 1, got {self.max_logit_scale}")
+
+    def for_data(self, source: LabelledSource, options: TaskOptions) -> Self:
+        """With those of the options that are not the defaults."""
+        refuse_options(options, self.name)
+        default = TaskOptions()
+        return replace(
+            self,
+            tokens=tuple(source.classes),
+            loss=self.loss if options.contrastive_loss == default.contrastive_loss else options.contrastive_loss,
+            local_loss=self.local_loss if options.local_loss == default.local_loss else options.local_loss,
+            max_logit_scale=self.max_logit_scale
+            if options.max_logit_scale == default.max_logit_scale
+            else options.max_logit_scale,
+        )
+
+    def options(self) -> TaskOptions:
+        return TaskOptions(contrastive_loss=self.loss, local_loss=self.local_loss, max_logit_scale=self.max_logit_scale)
+
+    @property
+    def num_outputs(self) -> int:
+        """0: the size of the features is the net's own."""
+        return 0
+
+    def objective(self, outputs: Any, batch: Batch, axis_name: str | None) -> tuple[Terms, dict[str, Metric]]:
+        compared = self.compared(outputs, batch["mask"], axis_name)
+        shares = compared.shares
+        loss, correct = Mean.of(compared.losses, compared.mask), Mean.of(compared.correct, compared.mask)
+        scale = jnp.asarray(outputs.logit_scale, loss.total.dtype)
+        metrics = {"batch_r1": Mean(correct.total / shares, correct.count / shares), "logit_scale": Last(scale)}
+        return {"loss": Term(loss.total / shares)}, metrics
+
+    def compared(self, outputs: Any, mask: Array, axis_name: str | None) -> Compared:
+        """The losses of the pairs of a shard.
+
+        Raises:
+          ValueError: the sigmoid loss for a net without `logit_bias`.
+        """
+        pairs = Pairs(normalized(outputs.image_features), normalized(outputs.text_features), mask)
+        scale = jnp.asarray(outputs.logit_scale, pairs.image.dtype)
+        if self.loss == "softmax":
+            return softmax_losses(pairs, scale, axis_name, local=self.local_loss)
+        if (bias := getattr(outputs, "logit_bias", None)) is None:
+            raise ValueError("--optim.contrastive-loss sigmoid: expected a net with a logit_bias, got one without")
+        return sigmoid_losses(pairs, scale, jnp.asarray(bias, scale.dtype), axis_name, local=self.local_loss)
+
+    def constrain(self, params: Any) -> Any:
+        """Parameters whose factor of the cosines is at least 1 and at most `max_logit_scale`."""
+        flat = flatten_dict(params)
+        highest = math.log(self.max_logit_scale)
+        return unflatten_dict({p: jnp.clip(x, 0, highest) if p[-1] == LOGIT_SCALE else x for p, x in flat.items()})
+
+    def predictions(self, outputs: Any) -> dict[str, Array]:
+        """ "image_features" and "text_features", float [N, D] of norm 1."""
+        return {name: normalized(getattr(outputs, name)) for name in ("image_features", "text_features")}
+
+    def average(self, predictions: Sequence[Rows]) -> Rows:
+        """The mean over views, of norm 1."""
+        means = super().average(predictions)
+        return {name: x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), 1e-12) for name, x in means.items()}
+
+    def check_ensemble(self, others: Sequence[Any]) -> None:
+        if others:
+            raise ValueError(f"expected one net of pairs, got {len(others) + 1}; features of two nets have no mean")
+
+    def evaluator(self) -> RetrievalEvaluator:
+        return RetrievalEvaluator()
+
+    def record(self) -> dict[str, Any]:
+        return {"loss": self.loss, "local_loss": self.local_loss, "max_logit_scale": self.max_logit_scale}
+
+    def restored(self, record: Mapping[str, Any], *, with_options: bool = False) -> Self:
+        if not {"loss", "local_loss", "max_logit_scale"} <= record.keys():
+            raise ValueError(f"expected the record of a contrastive task, got {dict(record)}")
+        options = {name: record[name] for name in ("loss", "local_loss", "max_logit_scale")}
+        return replace(self, **options) if with_options else self
+
+    def label_name(self, label: Any) -> Any:
+        """The text of a caption, or of its ids."""
+        if isinstance(label, str):
+            return label
+        ids = np.asarray(label).tolist()
+        return " ".join(self.tokens[token] for token in ids if 0 < token < len(self.tokens))
+
+    def draw(
+        self, evaluator: Any, folder: Path, heading: str, predictions: Predictions, image: ImageReader
+    ) -> Iterator[Path]:
+        """similarity.png: the cosines of the first pairs."""
+        from resnet_jax.analysis.similarity import draw_similarity
+
+        outputs, count = predictions.outputs, min(SHOWN, len(predictions.indices))
+        cosines = outputs["image_features"][:count] @ outputs["text_features"][:count].T
+        captions = [self.label_name(label) for label in predictions.labels[:count]]
+        images = [image(index) for index in predictions.indices[:count]]
+        heading = f"{heading}: R@1 {evaluator.result()['r1']:.4f}\ncosines of images and captions, in hundredths"
+        yield from draw_similarity(images, captions, cosines, folder / "similarity", heading=heading)
+
+    def table(self, evaluator: Any, width: int, file: str, noun: str = "images") -> list[str]:
+        """A line for each direction: recall at 1, 5 and 10."""
+        values = evaluator.result()
+        return [
+            f"{direction.replace('_', ' ')}: " + ", ".join(f"R@{k} {values[f'{direction}_r{k}']:.4f}" for k in RANKS)
+            for direction in DIRECTIONS
+        ]
+
+
+class RetrievalEvaluator:
+    """Streaming recall of what `Contrastive.predictions` returns."""
+
+    def __init__(self) -> None:
+        self.metrics = RetrievalMetrics()
+        self._count = 0
+
+    def update(self, outputs: Rows, batch: Mapping[str, Any]) -> None:
+        """`batch` has "image_key", int [N], where images have several captions; else each image has one."""
+        rows = np.flatnonzero(np.asarray(batch["mask"]))
+        keys = np.asarray(batch["image_key"])[rows] if "image_key" in batch else self._count + np.arange(len(rows))
+        self._count += len(rows)
+        images, texts = (np.asarray(outputs[name])[rows] for name in ("image_features", "text_features"))
+        self.metrics.update(images, texts, keys, np.asarray(batch["label"])[rows])
+
+    def result(self) -> dict[str, float]:
+        """See `RetrievalMetrics.result`."""
+        return self.metrics.result()

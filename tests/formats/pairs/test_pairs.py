@@ -1,0 +1,149 @@
+"""Pairs of images and captions from every kind of file; bad pairs are named, or skipped and counted."""
+
+import io
+import json
+import tarfile
+
+import numpy as np
+import pytest
+from dense_sets import write_pictures
+from PIL import Image
+
+from resnet_jax.errors import UnreadableImage
+from resnet_jax.formats.pairs import open_pairs
+
+ROWS = [("a.png", "a cat"), ("b.png", "a dog"), ("a.png", "a tabby, asleep")]
+
+
+def captions(dataset, split="train"):
+    source = dataset.examples(split)
+    return sorted((source.name(i).rpartition("/")[2], source[i][1]) for i in range(len(source)))
+
+
+def write_rows(file, rows=ROWS):
+    if file.suffix == ".jsonl":
+        file.write_text("".join(json.dumps({"file_name": name, "caption": text}) + "\n" for name, text in rows))
+        return
+    mark = "\t" if file.suffix == ".tsv" else ","
+    quoted = [(name, f'"{text}"' if mark in text else text) for name, text in rows]
+    file.write_text("".join(mark.join(row) + "\n" for row in [("file_name", "caption"), *quoted]))
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl"])
+def test_rows_give_an_image_as_many_pairs_as_captions(tmp_path, suffix):
+    write_pictures(tmp_path, "abc")
+    write_rows(tmp_path / f"metadata{suffix}")
+    for dataset in (open_pairs(tmp_path), open_pairs(tmp_path / f"metadata{suffix}")):
+        assert captions(dataset) == sorted(ROWS)
+        assert dataset.examples("train").labels.dtype.kind == "U"
+    (tmp_path / f"metadata{suffix}").rename(tmp_path / f"others{suffix}")
+    assert captions(open_pairs(tmp_path, labels=f"others{suffix}")) == sorted(ROWS)
+    with pytest.raises(ValueError, match=f"others{suffix}"):
+        open_pairs(tmp_path)
+
+
+def test_rows_of_bad_pairs_are_named_or_skipped_and_counted(tmp_path):
+    write_pictures(tmp_path, "ab")
+    write_rows(tmp_path / "metadata.csv", [*ROWS, ("missing.png", "a bird"), ("b.png", "")])
+    with pytest.raises(ValueError, match=r"metadata.csv, line 5: no image 'missing.png'; go without"):
+        open_pairs(tmp_path)
+    dataset = open_pairs(tmp_path, skip_unreadable=True)
+    assert captions(dataset) == sorted(ROWS)
+    assert any("2 pairs that cannot be used are skipped, the first" in note for note in dataset.notes)
+
+
+def coco(rows):
+    images = [{"id": 10 + i, "file_name": name} for i, name in enumerate(("a.png", "b.png"))]
+    numbers = {image["file_name"]: image["id"] for image in images}
+    pairs = [{"id": 1 + i, "image_id": numbers.get(name, 99), "caption": text} for i, (name, text) in enumerate(rows)]
+    return {"images": images, "annotations": pairs, "info": {}}
+
+
+def test_captions_of_coco_have_a_file_for_each_split(tmp_path):
+    for folder in ("train2017", "val2017", "annotations"):
+        (tmp_path / folder).mkdir()
+    write_pictures(tmp_path / "train2017", "ab")
+    write_pictures(tmp_path / "val2017", "ab")
+    for split, rows in (("train", ROWS), ("val", ROWS[:1])):
+        (tmp_path / f"annotations/captions_{split}2017.json").write_text(json.dumps(coco(rows)))
+    for dataset in (open_pairs(tmp_path), open_pairs(tmp_path, labels="annotations")):
+        assert captions(dataset) == sorted(ROWS) and captions(dataset, "val") == ROWS[:1]
+        assert "val2017" in dataset.examples("val").name(0)
+
+
+def test_captions_of_coco_that_are_bad_are_named_or_skipped(tmp_path):
+    write_pictures(tmp_path, "ab")
+    file = tmp_path / "captions.json"
+    file.write_text(json.dumps(coco([*ROWS, ("b.png", " "), ("x.png", "none")])))
+    with pytest.raises(ValueError, match=r"captions.json, annotation 4: expected a caption, got ' '"):
+        open_pairs(tmp_path)
+    dataset = open_pairs(file, skip_unreadable=True)
+    assert captions(dataset) == sorted(ROWS) and "2 pairs" in dataset.notes[-1]
+    file.write_text("{}")
+    with pytest.raises(ValueError, match="expected COCO's captions, with lists images and annotations"):
+        open_pairs(tmp_path)
+
+
+def png(seed):
+    file = io.BytesIO()
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (8, 8, 3), np.uint8)).save(file, "PNG")
+    return file.getvalue()
+
+
+def write_tar(file, members):
+    with tarfile.open(file, "w") as archive:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+
+
+def test_tar_shards_are_read_where_they_lie(tmp_path):
+    for number in range(2):
+        pair = {f"{number}.png": png(number), f"{number}.txt": b"picture %d\n" % number, f"{number}.json": b"{}"}
+        write_tar(tmp_path / f"set-train-{number:05d}.tar", pair)
+    write_tar(tmp_path / "set-val-00000.tar", {"in/7.jpg.png": png(7), "in/7.txt": b"seven"})
+    dataset = open_pairs(tmp_path)
+    source = dataset.examples("train")
+    assert [source[i] for i in range(2)] == [(png(i), f"picture {i}") for i in range(2)]
+    assert dataset.examples("val")[0] == (png(7), "seven")
+    assert source.take(np.array([1]))[0] == source[1] and "set-train-00001.tar, 1.png" in source.name(1)
+    index = np.arange(2)
+    prints = [source.identity(index, kind).fingerprints.tolist() for kind in ("contents", "names")]
+    assert len({*prints[0], *prints[1]}) == 4
+    (tmp_path / "set-train-00001.tar").write_bytes((tmp_path / "set-train-00001.tar").read_bytes()[:700])
+    with pytest.raises(UnreadableImage, match=r"1.png: expected .* bytes, got .*; cut short"):
+        source[1]
+
+
+def test_tar_shards_with_bad_pairs_are_named_or_skipped(tmp_path):
+    members = {"a.png": png(0), "a.txt": b"good", "b.png": png(1), "c.txt": b"alone", "d.png": png(2), "d.txt": b"\xff"}
+    write_tar(tmp_path / "x.tar", members)
+    with pytest.raises(ValueError, match=r"x.tar, (c.txt: no image|d.txt: expected UTF-8)"):
+        open_pairs(tmp_path / "x.tar")
+    dataset = open_pairs(tmp_path, skip_unreadable=True)
+    assert len(dataset.examples("train")) == 1
+    assert "3 pairs that cannot be used are skipped" in dataset.notes[0]
+    (tmp_path / "x.tar").write_bytes(b"no archive")
+    with pytest.raises(ValueError, match=r"x.tar cannot be read as a tar archive"):
+        open_pairs(tmp_path)
+
+
+def test_parquet_has_captions_in_a_column(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as pq
+
+    table = {"image": [{"bytes": png(i), "path": None} for i in range(2)], "caption": ["zero", None]}
+    pq.write_table(pa.table(table), tmp_path / "train.parquet")
+    source = open_pairs(tmp_path).examples("train")
+    assert source[0] == (png(0), "zero") and source[1][1] == ""
+
+
+def test_what_is_no_set_of_pairs_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="expected a folder of images and a file of captions"):
+        open_pairs(tmp_path / "none")
+    with pytest.raises(ValueError, match="has no captions; expected a folder of images"):
+        open_pairs(tmp_path)
+    (tmp_path / "x.tar").write_bytes(b"")
+    with pytest.raises(ValueError, match="tar shards; label_column='text' is for Parquet"):
+        open_pairs(tmp_path, label_column="text")

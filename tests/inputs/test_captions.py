@@ -1,0 +1,22 @@
+"""Captions as words: the end has the greatest id, padding is 0."""
+
+import numpy as np
+import pytest
+
+from resnet_jax.inputs.captions import CaptionOptions, WordCaptions, caption_tokenizer
+
+
+def test_captions_are_padded_and_cut_to_the_length():
+    tokenizer = WordCaptions.of_texts(["A cat, a dog", "a dog"], 5)
+    assert tokenizer.tokens == ("<pad>", "<unk>", "a", "dog", ",", "cat") and tokenizer.vocabulary_size == 8
+    rows = tokenizer(["a dog", "a dog a cat a dog", "a Bird", ""])
+    np.testing.assert_array_equal(rows, [[6, 2, 3, 7, 0], [6, 2, 3, 2, 7], [6, 2, 1, 7, 0], [6, 7, 0, 0, 0]])
+    assert rows.dtype == np.int32 and (rows.max(1) == 7).all()
+
+
+def test_known_tokens_make_the_same_tokenizer():
+    options = CaptionOptions(length=8)
+    one = caption_tokenizer(["a cat", "two dogs"], options=options)
+    assert caption_tokenizer([], options=options, known=one.tokens) == one
+    with pytest.raises(ValueError, match=r"data.captions.length: expected at least 3 .*, got 2"):
+        WordCaptions.of_texts(["a"], 2)

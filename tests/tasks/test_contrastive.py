@@ -1,0 +1,151 @@
+"""The contrastive task: losses against their formulas, and one gradient on any number of devices."""
+
+import math
+from dataclasses import replace
+from functools import cache
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from small_pairs import GRADIENT, PairNet, pairs, state_of
+
+from resnet_jax.distributed.devices import Parallel
+from resnet_jax.metrics.typed import results
+from resnet_jax.tasks import TASKS, Contrastive, Predictions, TaskOptions
+from resnet_jax.training.step import make_step
+
+RNG = np.random.default_rng(0)
+IMAGES, TEXTS = RNG.normal(size=(2, 6, 5))
+MASK = np.array([1, 1, 1, 0, 1, 1], np.float32)
+SOURCE = SimpleNamespace(classes=("a", "b"), labels=np.zeros(0), num_examples=0)
+
+
+def outputs(images=IMAGES, texts=TEXTS, scale=7.0, bias=-2.0):
+    return SimpleNamespace(
+        image_features=jnp.asarray(images), text_features=jnp.asarray(texts), logit_scale=scale, logit_bias=bias
+    )
+
+
+def logits_of(rows):
+    images, texts = (x[rows] / np.linalg.norm(x[rows], axis=1, keepdims=True) for x in (IMAGES, TEXTS))
+    return 7 * images @ texts.T
+
+
+def test_the_softmax_loss_is_the_mean_cross_entropy_of_both_directions(x64):
+    logits = logits_of(MASK > 0)
+    directions = [np.log(np.exp(x).sum(1)) - np.diag(x) for x in (logits, logits.T)]
+    terms, metrics = Contrastive().objective(outputs(), {"mask": jnp.asarray(MASK)}, None)
+    assert float(terms["loss"].total) / 5 == pytest.approx(np.mean(directions), rel=1e-12)
+    correct = np.mean([x.argmax(1) == np.arange(5) for x in (logits, logits.T)])
+    assert results(metrics) == {"batch_r1": pytest.approx(correct), "logit_scale": 7}
+
+
+def test_the_sigmoid_loss_is_that_of_siglip(x64):
+    logits = logits_of(MASK > 0) - 2
+    signs = 2 * np.eye(5) - 1
+    expected = np.log1p(np.exp(-signs * logits)).sum() / 5
+    terms, _ = Contrastive(loss="sigmoid").objective(outputs(), {"mask": jnp.asarray(MASK)}, None)
+    assert float(terms["loss"].total) / 5 == pytest.approx(expected, rel=1e-12)
+    without = SimpleNamespace(**{name: x for name, x in vars(outputs()).items() if name != "logit_bias"})
+    with pytest.raises(ValueError, match="expected a net with a logit_bias, got one without"):
+        Contrastive(loss="sigmoid").objective(without, {"mask": jnp.asarray(MASK)}, None)
+
+
+def test_features_of_zero_and_a_batch_of_padding_have_finite_gradients(x64):
+    def loss(images, mask, kind):
+        terms, _ = Contrastive(loss=kind).objective(outputs(images), {"mask": mask}, None)
+        return terms["loss"].total
+
+    for kind in ("softmax", "sigmoid"):
+        for images, mask in ((np.zeros_like(IMAGES), MASK), (IMAGES, np.zeros_like(MASK))):
+            value, gradient = jax.value_and_grad(loss)(jnp.asarray(images), jnp.asarray(mask), kind)
+            assert math.isfinite(value) and np.isfinite(gradient).all() and (mask.any() or value == 0)
+
+
+@cache
+def one_device(kind, net):
+    step = make_step(net.clone(bn_axis=None), GRADIENT, Contrastive(loss=kind).objective, axis_name=None)
+    return jax.device_get(jax.jit(step)(state_of(net.clone(bn_axis=None), GRADIENT), pairs(16)))
+
+
+FROZEN, SHARED = PairNet(frozen=True), PairNet(bn_axis="data")  # norms with fixed statistics, or those of all devices
+
+
+@pytest.mark.parametrize(
+    ("mode", "net", "kind", "local"),
+    [
+        ("pmap", FROZEN, "softmax", True),
+        ("shard_map", FROZEN, "softmax", False),
+        ("pmap", SHARED, "softmax", False),
+        ("shard_map", SHARED, "softmax", True),
+        ("pmap", SHARED, "sigmoid", True),
+        ("shard_map", FROZEN, "sigmoid", False),
+    ],
+    ids=lambda x: ("frozen" if x.frozen else "shared") if isinstance(x, PairNet) else str(x),
+)
+def test_eight_devices_have_the_gradient_of_one(x64, mode, net, kind, local):
+    parallel = Parallel(mode)
+    assert len(parallel.devices) == 8
+    mapped = parallel.map(make_step(net, GRADIENT, Contrastive(loss=kind, local_loss=local).objective))
+    state = parallel.replicate(state_of(net.clone(bn_axis=None), GRADIENT))
+    new, metrics = jax.device_get(mapped(state, parallel.shard(pairs(16))))
+    expected, expected_metrics = one_device(kind, net)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-12), new.params, expected.params)
+    for name, value in results(expected_metrics).items():
+        assert results(metrics)[name] == pytest.approx(value, rel=1e-12), name
+    moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), expected.params, state_of(net, GRADIENT).params)
+    del moved["logit_bias"]  # the softmax loss does not use it
+    assert min(jax.tree.leaves(moved)) > 1e-4
+
+
+def test_the_factor_is_limited_after_the_update():
+    params = {"logit_scale": jnp.asarray(9.0), "visual": {"logit_scale": jnp.asarray(-1.0), "kernel": jnp.ones(2) * 9}}
+    limited = Contrastive(max_logit_scale=50).constrain(params)
+    assert float(limited["logit_scale"]) == pytest.approx(math.log(50))
+    assert float(limited["visual"]["logit_scale"]) == 0 and (limited["visual"]["kernel"] == 9).all()
+
+
+def test_options_of_a_config_replace_defaults_alone_and_checkpoints_keep_them():
+    options = TaskOptions(contrastive_loss="sigmoid", local_loss=False, max_logit_scale=20.0)
+    task = TASKS["contrastive"].for_data(SOURCE, options)
+    assert task == Contrastive(("a", "b"), "sigmoid", False, 20.0) and task.options() == options
+    passed = Contrastive(max_logit_scale=3.0)
+    assert passed.for_data(SOURCE, TaskOptions()) == replace(passed, tokens=("a", "b"))
+    assert replace(Contrastive().restored(task.record(), with_options=True), tokens=("a", "b")) == task
+    assert Contrastive().restored(task.record()) == Contrastive()
+    with pytest.raises(ValueError, match="expected the record of a contrastive task"):
+        Contrastive().restored({})
+    with pytest.raises(ValueError, match="optim.label_smoothing is for --task classification"):
+        Contrastive().for_data(SOURCE, TaskOptions(label_smoothing=0.1))
+    with pytest.raises(ValueError, match=r"contrastive loss, got 'sigmod'; did you mean sigmoid\?"):
+        Contrastive(loss="sigmod")
+    with pytest.raises(ValueError, match="max_logit_scale: expected at least 1, got 0.5"):
+        Contrastive(max_logit_scale=0.5)
+
+
+def test_evaluation_retrieves_by_the_features_of_norm_1():
+    task = Contrastive()
+    rows = jax.device_get(task.predictions(outputs(IMAGES, 3 * IMAGES)))
+    np.testing.assert_allclose(np.linalg.norm(rows["text_features"], axis=1), 1, rtol=1e-6)
+    evaluator = task.evaluator()
+    evaluator.update(rows, {"label": np.arange(6)[:, None], "mask": MASK})
+    assert evaluator.result()["r1"] == 1 and set(evaluator.result()) == set(task.measures)
+    assert task.table(evaluator, 80, "")[0] == "image to text: R@1 1.0000, R@5 1.0000, R@10 1.0000"
+    assert task.titles["image_to_text_r1"] == "R@1 image to text" and task.titles["r1"] == "R@1"
+    views = task.average([{"a": np.array([[3.0, 4.0]])}, {"a": np.array([[3.0, 4.0]])}])
+    np.testing.assert_allclose(views["a"], [[0.6, 0.8]])
+
+
+def test_captions_are_read_back_and_drawn_beside_their_images(tmp_path):
+    pytest.importorskip("matplotlib")
+    task = Contrastive(tokens=("<pad>", "<unk>", "a", "cat"))
+    labels = np.array([[4, 2, 3, 5, 0], [4, 1, 5, 0, 0]])
+    assert [task.label_name(row) for row in labels] == ["a cat", "<unk>"] and task.label_name("A cat") == "A cat"
+    rows = jax.device_get(task.predictions(outputs(IMAGES[:2], IMAGES[:2])))
+    evaluator = task.evaluator()
+    evaluator.update(rows, {"label": labels, "mask": np.ones(2)})
+    predictions = Predictions(["0", "1"], labels, rows, [0, 1])
+    pictures = task.draw(evaluator, tmp_path, "a run", predictions, lambda index: np.zeros((4, 4, 3), np.uint8))
+    assert [file.name for file in pictures] == ["similarity.png"]
