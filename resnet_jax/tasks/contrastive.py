@@ -96,7 +96,8 @@ class Contrastive(BaseTask):
         shares = compared.shares
         loss, correct = Mean.of(compared.losses, compared.mask), Mean.of(compared.correct, compared.mask)
         scale = jnp.asarray(outputs.logit_scale, loss.total.dtype)
-        metrics = {"batch_r1": Mean(correct.total / shares, correct.count / shares), "logit_scale": Last(scale)}
+        share_correct = Mean(correct.total / shares, correct.count / shares)
+        metrics: dict[str, Metric] = {"batch_r1": share_correct, "logit_scale": Last(scale)}
         return {"loss": Term(loss.total / shares)}, metrics
 
     def compared(self, outputs: Any, mask: Array, axis_name: str | None) -> Compared:

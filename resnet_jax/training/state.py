@@ -81,7 +81,7 @@ class TrainState:
         def initial(key: Array) -> TrainState:
             init_key, run_key = jax.random.split(key)
             images = jnp.zeros(sample.shape, sample.dtype if is_input else jnp.float32)
-            texts = {}
+            texts: dict[str, Any] = {}
             if getattr(model, "takes_texts", False):
                 texts["tokens"] = jnp.zeros((len(images), getattr(model, "context_length", 1)), jnp.int32)
             variables: Any = model.init(init_key, images, **texts, train=False)

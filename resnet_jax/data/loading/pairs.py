@@ -93,14 +93,18 @@ class PairLoader(ImageInput):
         place = batch["label"]
         return {**batch, "label": self.token_rows[place], "image_key": self.keys[place], "example": place}
 
+    def eval_image(self, index: int) -> np.ndarray | None:
+        """One image as evaluation sees it, uint8 [H, W, C], of a loader that reads them as they are needed."""
+        streaming: Any = self.images
+        image: np.ndarray | None = streaming.eval_image(index)
+        return image
+
     def take(self, index: np.ndarray) -> PairLoader:
         """The pairs at `index`, int [n], of a loader that reads images as they are needed."""
         examples = Subset(self.examples, index)
         streaming: Any = self.images
         images = replace(streaming, examples=_with_places(examples, self.labels[index].tolist()))
-        return replace(
-            self, images=images, examples=examples, token_rows=self.token_rows[index], keys=self.keys[index]
-        )
+        return replace(self, images=images, examples=examples, token_rows=self.token_rows[index], keys=self.keys[index])
 
 
 def open_pair_loader(

@@ -66,9 +66,10 @@ def _source(archives: Sequence[Path], problems: BadPairs) -> TarSource:
     pairs = [pair for number, file in enumerate(archives) for pair in _pairs(number, file, problems)]
     if not pairs:
         raise ValueError(f"{archives[0]}: expected pairs of an image and a {CAPTION}, got none")
-    columns = {name: [getattr(pair, name) for pair in pairs] for name in _Pair._fields}
-    numbers = [np.array(columns[name], np.int64) for name in ("archive", "offset", "size")]
-    return TarSource(archives, *numbers, columns["key"], np.array(columns["caption"], np.str_))
+    numbers = np.array([pair[:3] for pair in pairs], np.int64)
+    captions = np.array([pair.caption for pair in pairs], np.str_)
+    archive, offsets, sizes = numbers.T
+    return TarSource(archives, archive, offsets, sizes, keys=[pair.key for pair in pairs], labels=captions)
 
 
 def _pairs(number: int, file: Path, problems: BadPairs) -> list[_Pair]:
