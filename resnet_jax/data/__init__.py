@@ -220,7 +220,7 @@ def open_loader(
         from resnet_jax.data.loading.pairs import open_pair_loader
 
         images: dict[str, Any] = {"image_size": image_size, "resize": resize, "crop_area": crop_area}
-        images |= {"interpolation": interpolation, "threads": threads, "channels": channels}
+        images |= {"interpolation": interpolation, "decode": decode, "threads": threads, "channels": channels}
         open_images = partial(_open_image_loader, **images, skip_unreadable=skip_unreadable)
         tokenizer = partial(caption_tokenizer, options=captions, known=known_classes)
         return open_pair_loader(source, open_images, tokenizer, skip_unreadable=skip_unreadable)
@@ -252,6 +252,7 @@ def open_loader(
         resize=resize,
         crop_area=crop_area,
         interpolation=interpolation,
+        decode=decode,
         threads=threads,
         channels=channels,
         skip_unreadable=skip_unreadable,
@@ -265,6 +266,7 @@ def _open_image_loader(
     resize: int | None,
     crop_area: tuple[float, float],
     interpolation: str,
+    decode: Literal["full", "scaled"],
     threads: int | None,
     channels: int | None,
     skip_unreadable: bool,

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from resnet_jax.metrics.typed import Metric, merge
+from resnet_jax.ops.lowering import traced_platform
 from resnet_jax.training.core import Gradient, Gradients, objective_totals, training_pass, with_sown
 from resnet_jax.training.freeze import stop_gradients
 from resnet_jax.training.microbatch import split_parts
@@ -81,7 +82,8 @@ def _joined(x: Array) -> Array:
 
 def _map(function: Any, split: Any) -> Any:
     """Stacked results of the parts, one after the other."""
-    _, results = lax.scan(lambda _, part: (None, function(part)), None, split, unroll=_unrolls())
+    # On CPU a convolution's gradient inside a loop is some forty times slower than outside it.
+    _, results = lax.scan(lambda _, part: (None, function(part)), None, split, unroll=traced_platform() == "cpu")
     return results
 
 
@@ -94,9 +96,4 @@ def _sums(backward: Any, batch_stats: Any, split: Any, by_output: Any) -> Any:
         gradients, batch_stats, metrics = backward(batch_stats, *part)
         return (jax.tree.map(jnp.add, by_term, gradients), batch_stats, merge(sown, metrics)), None
 
-    return lax.scan(add, backward(batch_stats, *first), rest, unroll=_unrolls())[0]
-
-
-def _unrolls() -> bool:
-    """On CPU a convolution's gradient inside a loop is some forty times slower than outside it."""
-    return jax.default_backend() == "cpu"
+    return lax.scan(add, backward(batch_stats, *first), rest, unroll=traced_platform() == "cpu")[0]
