@@ -71,9 +71,11 @@ class AudioConfig:
 
 @dataclass(frozen=True)
 class CaptionConfig:
-    """Captions of images, with --task contrastive."""
+    """Captions of images."""
 
-    tokens: Literal["words"] = option("words", "what the net reads: the words of the training's captions")
+    tokens: Literal["words", "clip"] = option(
+        "words", "what the net reads: the words of the training's captions, or CLIP's byte pairs (extra clip)"
+    )
     length: int = option(77, "tokens of every caption, with the start and the end; longer ones are cut", TOKENS)
 
 

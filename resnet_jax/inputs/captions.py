@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 
+from resnet_jax.texts.clip import CLIPTokenizer
 from resnet_jax.texts.vocabulary import Vocabulary
 from resnet_jax.texts.words import WordTokenizer
 
@@ -15,8 +17,13 @@ from resnet_jax.texts.words import WordTokenizer
 class CaptionOptions(NamedTuple):
     """How captions become tokens."""
 
-    tokens: Literal["words"] = "words"
+    tokens: Literal["words", "clip"] = "words"  # of the training's captions; or CLIP's byte pairs
     length: int = 77
+
+
+def _check_length(length: int) -> None:
+    if length < 3:
+        raise ValueError(f"data.captions.length: expected at least 3 (start, a word, end), got {length}")
 
 
 class CaptionTokenizer(Protocol):
@@ -52,8 +59,7 @@ class WordCaptions:
     length: int
 
     def __post_init__(self) -> None:
-        if self.length < 3:
-            raise ValueError(f"data.captions.length: expected at least 3 (start, a word, end), got {self.length}")
+        _check_length(self.length)
 
     @classmethod
     def of_texts(cls, texts: Iterable[str], length: int) -> WordCaptions:
@@ -78,10 +84,43 @@ class WordCaptions:
         return rows
 
 
+@dataclass(frozen=True)
+class BytePairCaptions:
+    """Captions as the ids of CLIP's published vocabulary; see `texts.clip.CLIPTokenizer`.
+
+    Raises:
+      MissingExtra: ftfy or regex is not installed.
+      ValueError: a `length` without room for a token.
+    """
+
+    length: int
+
+    def __post_init__(self) -> None:
+        _check_length(self.length)
+        self._tokenizer  # noqa: B018 (missing packages are reported before any work)
+
+    @cached_property
+    def _tokenizer(self) -> CLIPTokenizer:
+        return CLIPTokenizer(self.length)
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        return ()
+
+    @property
+    def vocabulary_size(self) -> int:
+        return self._tokenizer.vocabulary_size
+
+    def __call__(self, texts: Sequence[str]) -> np.ndarray:
+        return self._tokenizer(texts)
+
+
 def caption_tokenizer(
     captions: Iterable[str], *, options: CaptionOptions, known: tuple[str, ...] | None = None
 ) -> CaptionTokenizer:
     """The tokenizer of the captions that are trained on, or of a net with these `known` tokens."""
+    if options.tokens == "clip":
+        return BytePairCaptions(options.length)
     if known is not None:
         return WordCaptions(Vocabulary(known), options.length)
     return WordCaptions.of_texts(captions, options.length)

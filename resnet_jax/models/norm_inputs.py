@@ -68,8 +68,8 @@ def trace_norms(
         finally:
             active.pop()
 
-    def forward(variables: Variables, x: Array) -> Any:
-        return net.apply(variables, x, train=False)
+    def forward(variables: Variables, *inputs: Array) -> Any:
+        return net.apply(variables, *inputs, train=False)
 
     abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, net.param_dtype), variables)
     with nn.intercept_methods(follow), plain_lowering():

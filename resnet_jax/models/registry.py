@@ -125,6 +125,7 @@ def create_model(name: str | None = None, /, **overrides: Any) -> nn.Module:
     fields stay as they are.
 
     CLIP's nets (`clip_resnet50`, ...) have the fields of `CLIP` as options, and pass all others to their image tower.
+    `image_tower` names another net of images as the tower.
 
     `output_stride` 8 or 16 keeps the last maps finer: later strides become dilations. `dilation` is the rule for the
     pools in branches and shortcuts (D, T, anti-aliased, RS and Res2Net nets, CLIP's towers): "timm" does not dilate
@@ -169,6 +170,8 @@ def _on_backbone(spec: ModelSpec, options: dict[str, Any]) -> nn.Module:
 
 def _with_image_tower(spec: ModelSpec, image_tower: str, options: dict[str, Any]) -> nn.Module:
     """A net of images and texts: fields of its class are its options, and all others are the image tower's."""
+    image_tower = options.pop("image_tower", image_tower)
+    check_type(image_tower, str, "image_tower to be a model name (str)")
     fields = [field.name for field in fields_of(class_of(spec)) if field.name not in (*NOT_OPTIONS, "image_tower")]
     around = {option: options.pop(option) for option in (*fields, "parent", "name") if option in options}
     tower: Any = create_model(image_tower, parent=None)

@@ -20,6 +20,7 @@ from resnet_jax.runs.planning.sound_augmentation import check_sound_augmentation
 from resnet_jax.steps import make_train_step
 from resnet_jax.tasks import TaskOptions, get_task
 from resnet_jax.training.state import TrainState
+from resnet_jax.training.step import make_step
 from resnet_jax.types import Preprocess
 
 FILES = sorted((Path(__file__).parents[2] / "configs").glob("*.py"))
@@ -27,6 +28,7 @@ DENSE_FILES = [file for file in FILES if load_config(file).task in ("segmentatio
 SERIES_FILES = [file for file in FILES if get_spec(load_config(file).model.name).input_kind == "series"]
 SOUND_KINDS = ("waveform", "spectrogram")
 SOUND_FILES = [file for file in FILES if get_spec(load_config(file).model.name).input_kind in SOUND_KINDS]
+PAIR_FILES = [file for file in FILES if get_spec(load_config(file).model.name).input_kind == "image-text"]
 TEXT_FILES = [file for file in FILES if get_spec(load_config(file).model.name).input_kind == "tokens"]
 DATA = {  # examples, pixels a side (of series: steps; of texts: tokens), channels (vocabulary), classes
     "digits": (1437, 8, 1, 10),
@@ -51,6 +53,7 @@ DATA = {  # examples, pixels a side (of series: steps; of texts: tokens), channe
     "librispeech": (281_241, None, 1, 29),
     "prompts_languages": (1906, None, 1, 5),
     "prompts_ctc": (409, None, 1, 28),
+    "captions": (6000, 32, 3, 26),
 }
 
 
@@ -76,7 +79,9 @@ def check_file(file):
     assert from_dict(to_dict(config)) == config
     note = " ".join(file.read_text().partition('"""\n\nfrom')[0].split())
     assert f"--config configs/{file.name}" in note and "Device: " in note
-    assert any(word in note for word in ("Not run", "top-1", "mAP", "MAE", "mIoU", "AP50", "bits", "CER", "accuracy"))
+    assert any(
+        word in note for word in ("Not run", "top-1", "mAP", "MAE", "mIoU", "AP50", "bits", "CER", "accuracy", "R@1")
+    )
     examples, size, channels, _ = data_of(file)
     assert config.data.image_size in (None, size) and config.data.channels in (None, channels)
     assert config.data.text.length in (None, size)
@@ -166,9 +171,27 @@ def test_text_config_builds_and_its_objective_traces(file):
     assert logits.shape == ((8, length, size) if config.task == "language_model" else (8, classes))
 
 
+@pytest.mark.parametrize("file", PAIR_FILES, ids=lambda file: file.stem)
+def test_pair_config_builds_and_its_step_traces(file):
+    config, tx = check_file(file)
+    _, size, channels, tokens = data_of(file)
+    sizes = {"vocabulary_size": tokens, "context_length": config.data.captions.length}
+    model = create_model(
+        config.model.name, **model_overrides(config.model, num_classes=0, in_channels=channels, **sizes)
+    )
+    images = jax.ShapeDtypeStruct((8, size, size, channels), np.float32)
+    labels = jax.ShapeDtypeStruct((8, config.data.captions.length), np.int32)
+    state = jax.eval_shape(lambda: TrainState.create(model, tx, jax.random.key(0), images))
+    task = get_task(config.task)
+    step = make_step(model, tx, task.objective, axis_name=None, compares_examples=True, constraint=task.constrain)
+    new, metrics = jax.eval_shape(step, state, {"image": images, "label": labels})
+    assert jax.tree.map(lambda x: (x.shape, x.dtype), new) == jax.tree.map(lambda x: (x.shape, x.dtype), state)
+    assert metrics["logit_scale"].value.shape == ()
+
+
 @pytest.mark.parametrize(
     "file",
-    [file for file in FILES if file not in (*DENSE_FILES, *SERIES_FILES, *TEXT_FILES, *SOUND_FILES)],
+    [file for file in FILES if file not in (*DENSE_FILES, *SERIES_FILES, *TEXT_FILES, *SOUND_FILES, *PAIR_FILES)],
     ids=lambda file: file.stem,
 )
 def test_config_builds_and_its_step_traces(file):

@@ -87,5 +87,5 @@ def test_parts_and_identity():
 
 
 def test_scenes_have_no_class_of_their_own():
-    with pytest.raises(ValueError, match="expected label_kind='boxes' or 'pixels', got 'class'"):
+    with pytest.raises(ValueError, match="expected label_kind='boxes', 'pixels' or 'caption', got 'class'"):
         data.open_dataset("scenes")

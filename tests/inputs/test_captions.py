@@ -1,8 +1,11 @@
-"""Captions as words: the end has the greatest id, padding is 0."""
+"""Captions as words or byte pairs: the end has the greatest id, padding is 0."""
+
+import sys
 
 import numpy as np
 import pytest
 
+from resnet_jax.errors import MissingExtra
 from resnet_jax.inputs.captions import CaptionOptions, WordCaptions, caption_tokenizer
 
 
@@ -20,3 +23,18 @@ def test_known_tokens_make_the_same_tokenizer():
     assert caption_tokenizer([], options=options, known=one.tokens) == one
     with pytest.raises(ValueError, match=r"data.captions.length: expected at least 3 .*, got 2"):
         WordCaptions.of_texts(["a"], 2)
+
+
+def test_byte_pairs_have_clips_published_ids(monkeypatch):
+    options = CaptionOptions("clip", length=6)
+    pytest.importorskip("ftfy")
+    pytest.importorskip("regex")
+    tokenizer = caption_tokenizer([], options=options, known=())
+    assert tokenizer.tokens == () and tokenizer.vocabulary_size == 49_408
+    expected = [[49406, 320, 2368, 49407, 0, 0], [49406, 320, 2368, 320, 2368, 49407]]
+    np.testing.assert_array_equal(tokenizer(["a cat", "a cat a cat a cat"]), expected)
+    with pytest.raises(ValueError, match=r"data.captions.length: expected at least 3 .*, got 2"):
+        caption_tokenizer([], options=CaptionOptions("clip", 2))
+    monkeypatch.setitem(sys.modules, "ftfy", None)
+    with pytest.raises(MissingExtra, match="ftfy is not installed"):
+        caption_tokenizer([], options=options)

@@ -1,0 +1,32 @@
+"""CLIP on captions of composed scenes, as "a three left of a seven, upside down".
+
+    python train.py --config configs/captions_clip.py
+    resnet-jax eval runs/captions_clip --split combinations
+
+Scenes are 32 pixels a side and have two of scikit-learn's digits, one left of or above the other; 3, 4 and 7 may be
+upside down. Test scenes have digits that no training scene has, and a hundred different captions. The split
+"combinations" has pairs of digits, in their order and axis, that no training scene has.
+
+Device: Not run to its end.
+"""
+
+from resnet_jax.config import CaptionConfig, Config, DataConfig, ModelConfig, OptimConfig, TrainConfig
+
+config = Config(
+    workdir="runs/captions_clip",
+    task="contrastive",
+    model=ModelConfig(
+        name="clip_resnet50",
+        options=("image_tower=cifar_resnet20", "embed_dim=64", "text_width=64", "text_heads=4", "text_layers=2"),
+    ),
+    data=DataConfig(
+        name="scenes",
+        batch_size=64,
+        eval_batch_size=100,
+        padding=2,
+        color_jitter=(0.2, 0.2, 0.2, 0.1),
+        captions=CaptionConfig(length=16),
+    ),
+    optim=OptimConfig(optimizer="adamw", peak_lr=2e-3, weight_decay=0.05, warmup_epochs=1.0, clip_norm=1.0),
+    train=TrainConfig(epochs=16.0, eval_every_epochs=4.0),
+)

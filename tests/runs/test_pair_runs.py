@@ -1,0 +1,109 @@
+"""Runs on pairs of images and captions: one result on any number of devices, evaluation, what is refused."""
+
+import json
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+from small_run import records
+
+from resnet_jax.checkpoints.reader import open_checkpoint
+from resnet_jax.config import CaptionConfig, Config, DataConfig, LogConfig, ModelConfig, OptimConfig, TrainConfig
+from resnet_jax.data.scenes.captions import CAPTION_SCENES
+from resnet_jax.distributed import processes
+from resnet_jax.runs.planning.plan import make_plan
+from resnet_jax.runs.saved.evaluation import open_evaluation
+from resnet_jax.runs.trainer import train
+
+SMALL = ("image_tower=cifar_resnet8", "embed_dim=8", "text_width=8", "text_heads=2", "text_layers=1")
+
+
+def config(folder, mode="pmap", **optim):
+    return Config(
+        workdir=str(folder),
+        task="contrastive",
+        model=ModelConfig(name="clip_resnet50", options=SMALL, frozen_norms=("all",)),
+        data=DataConfig(name="scenes", batch_size=8, eval_batch_size=4, captions=CaptionConfig(length=16)),
+        optim=OptimConfig(peak_lr=0.01, warmup_epochs=0.0, **optim),
+        train=TrainConfig(steps=3, log_every_steps=1, eval_every_epochs=1.0, parallel=mode),
+        log=LogConfig(tensorboard=False),
+    )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_scenes():
+    with pytest.MonkeyPatch.context() as patch:
+        for split, count in {"train": 24, "test": 10, "combinations": 6}.items():
+            patch.setitem(CAPTION_SCENES, split, count)
+        yield
+
+
+def devices(patch, count):
+    every = jax.devices()
+    patch.setattr(processes, "devices", lambda: every[:count])
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "one"
+    with pytest.MonkeyPatch.context() as patch:
+        devices(patch, 1)
+        return folder, train(config(folder))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("mode", "optim"), [("shard_map", {}), ("pmap", {"accumulate": 2}), ("pmap", {"local_loss": False})]
+)
+def test_several_devices_and_parts_train_as_one(one, tmp_path, monkeypatch, mode, optim):
+    folder, results = one
+    devices(monkeypatch, 2)
+    assert train(config(tmp_path / "run", mode, **optim)) == pytest.approx(results, abs=0.11)  # one of ten images
+    trees = [open_checkpoint(path).arrays["params"] for path in (folder, tmp_path / "run")]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-4), *trees)
+
+
+def test_a_run_tests_the_recall_and_is_evaluated_on_held_out_combinations(one, monkeypatch):
+    folder, results = one
+    devices(monkeypatch, 1)
+    assert results["images"] == 10 and 0 <= results["r1"] <= 1
+    last = records(folder, "test")[-1]
+    assert last["text_to_image_r10"] == 1 and last["r1"] == results["r1"]
+    assert {"batch_r1", "logit_scale"} <= records(folder, "train")[-1].keys()
+    metadata = open_checkpoint(folder).metadata
+    assert metadata["task"] == "contrastive" and "seven" in metadata["classes"] and json.dumps(metadata)
+    run_config = config(folder).data
+    same = open_evaluation([str(folder)], run_config).evaluate()
+    assert {name: same.metrics[name] for name in ("r1", "image_to_text_r5")} == pytest.approx(
+        {name: results[name] for name in ("r1", "image_to_text_r5")}
+    )
+    others = open_evaluation([str(folder)], run_config, split="combinations").evaluate()
+    assert len(others.predictions.indices) == 6 and others.metrics["image_to_text_r10"] == 1
+    with pytest.raises(ValueError, match="--protocol ten-crop: expected single for the task contrastive"):
+        open_evaluation([str(folder)], run_config, protocol="ten-crop")
+
+
+def test_a_run_reads_byte_pairs_and_is_evaluated_with_them(tmp_path, monkeypatch):
+    pytest.importorskip("ftfy")
+    pytest.importorskip("regex")
+    devices(monkeypatch, 1)
+    plain = config(tmp_path / "run")
+    byte_pairs = replace(plain, data=replace(plain.data, captions=CaptionConfig("clip", 12)))
+    results = train(replace(byte_pairs, train=replace(plain.train, steps=1)))
+    params = open_checkpoint(tmp_path / "run").arrays["params"]
+    assert params["text_tower"]["token_embedding"]["embedding"].shape == (49_408, 8)
+    evaluated = open_evaluation([str(tmp_path / "run")], plain.data).evaluate()  # whatever the options of captions are
+    assert evaluated.metrics["image_to_text_r5"] == pytest.approx(results["image_to_text_r5"])
+
+
+def test_mistakes_are_named_before_any_work(tmp_path):
+    plain = config(tmp_path)
+    with pytest.raises(ValueError, match="--model.name cifar_resnet8 is not for --task contrastive; expected clip"):
+        make_plan(replace(plain, model=ModelConfig(name="cifar_resnet8")))
+    with pytest.raises(ValueError, match="clip_resnet50 is not for --task classification; did you mean --task contra"):
+        make_plan(replace(plain, task="classification"))
+    with pytest.raises(ValueError, match="data.mixup is for images of one class; expected none with captions"):
+        make_plan(replace(plain, data=replace(plain.data, mixup=0.2)))
+    with pytest.raises(ValueError, match="optim.local_loss is for --task contrastive, got --task classification"):
+        make_plan(Config(workdir=str(tmp_path), optim=OptimConfig(local_loss=False)))
