@@ -16,7 +16,7 @@ BLOCKS = ("deprecated", "initializers", "layers", "context", "protocols")
 BLOCK_BASE = tuple(f"models.{name}" for name in BLOCKS)
 BELOW_RUNS = (
     *("ops", "metrics", "models", "inputs", "data", "formats", "weights", "tasks", "training"),
-    *("checkpoints", "distributed", "evaluation", "analysis"),
+    *("checkpoints", "distributed", "evaluation", "analysis", "texts"),
 )
 INSIDE_RUNS = ("runs.files", "runs.planning", "runs.starting")
 ALLOWED = {  # room: what it may import, by longest matching prefix
@@ -118,6 +118,8 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     "distributed": (*BASE, "distributed"),
     "checkpoints": (*BASE, "distributed", "inputs", "checkpoints"),
     "evaluation": (*BASE, "metrics", "tasks", "training", "images", "data", "formats", "distributed", "evaluation"),
+    "evaluation.zero_shot": ("types", "models", "texts", "evaluation"),
+    "evaluation.retrieval": ("errors", "types", "models", "evaluation"),
     "evaluation.features": ("errors", "files", "types", "models", "evaluation"),
     "runs.files": (*BASE, "config", *BELOW_RUNS, "runs.files"),
     "runs.planning": (*BASE, "config", *BELOW_RUNS, "runs.files", "runs.planning"),

@@ -43,10 +43,10 @@ def as_seen(
         return grid(images)
     times = math.ceil(LEGIBLE / images.shape[2])
     names = [label_text(label, classes, label_kind) for label in np.asarray(augmented["label"])]
-    return grid(_captioned(images.repeat(times, 1).repeat(times, 2), names), gap=4)
+    return grid(captioned(images.repeat(times, 1).repeat(times, 2), names), gap=4)
 
 
-def _captioned(images: np.ndarray, names: Sequence[str]) -> np.ndarray:
+def captioned(images: np.ndarray, names: Sequence[str]) -> np.ndarray:
     """uint8 [n, H, W, 1 or 3] -> uint8 [n, H', W, 3], a name below each."""
     colored = np.broadcast_to(images, (*images.shape[:3], 3))
     captions = [caption(name, images.shape[2]) for name in names]

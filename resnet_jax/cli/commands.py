@@ -16,10 +16,12 @@ from resnet_jax.cli.messages import fail, option_of
 from resnet_jax.cli.shared import load_base
 from resnet_jax.errors import did_you_mean
 
-COMMANDS = {  # with a line of help each; the file of that name has `Request`, a dataclass, and `run`
+COMMANDS = {  # with a line of help each; the file of that name (with _ for -) has `Request`, a dataclass, and `run`
     "train": "train a net: on handwritten digits, or on your own data",
     "eval": "evaluate runs or weights: the metrics of their task",
     "predict": "predictions of a run or of weights, such as classes",
+    "zero-shot": "classify images by classes that texts name, with CLIP",
+    "retrieve": "find images that fit a text, with CLIP",
     "features": "write feature maps of images to a file",
     "convert": "write weights for timm, torchvision or NumPy",
     "data": "look at a dataset before training: splits, classes, examples",
@@ -75,7 +77,7 @@ def command(name: str) -> ModuleType:
     - `UNUSED`, optional: dotted names of options that have no effect: accepted with a warning, and not shown;
     - `defaults(arguments)`, optional: an object whose values the help shows as defaults.
     """
-    return import_module(f"resnet_jax.cli.{name}")
+    return import_module(f"resnet_jax.cli.{name.replace('-', '_')}")
 
 
 def make_request(name: str, arguments: Sequence[str]) -> Any:

@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from types import SimpleNamespace
-from typing import Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
 from resnet_jax.cli.arguments import fill
 from resnet_jax.cli.messages import fail
@@ -54,6 +54,13 @@ class Request:
         "with multi-scale: shorter sides in pixels",
         none="224 256 384 480 640 times the net's pixels / 224",
     )
+    zero_shot: bool = option(False, "classify by texts, with a CLIP: --data.path has a folder for each class")
+    labels_file: Annotated[str, "FILE"] | None = option(
+        None, "with --zero-shot: the texts of the data's classes in their order, a line each, or imagenet"
+    )
+    templates: Annotated[str, "FILE"] | None = option(
+        None, "with --zero-shot: a text file with a template on each line, or imagenet", none="a photo of a {}."
+    )
     out: Place | None = option(
         None, "write labels and predictions to this .csv or .json file; the objects of detectors as COCO's results"
     )
@@ -92,10 +99,18 @@ def make_request(values: dict[str, Any]) -> Request:
     request = Request(**{name: values[name] for name in values if "." not in name})
     if not request.runs:
         fail("no run given; expected the folder of a run or weights, or several")
+    unused = next((name for name in ("labels_file", "templates") if getattr(request, name) is not None), None)
+    if unused is not None and not request.zero_shot:
+        fail(f"--{unused.replace('_', '-')} is for --zero-shot")
     trained = _trained_on(request.runs[0])
-    if trained is None:
+    if trained is None or request.zero_shot:
         if not values.keys() & {"data.path", "data.name"}:
-            fail(f"{request.runs[0]} has no data of its own; expected --data.path FOLDER or --data.name NAME")
+            problem = (
+                "--zero-shot is for images in classes"
+                if request.zero_shot
+                else f"{request.runs[0]} has no data of its own"
+            )
+            fail(f"{problem}; expected --data.path FOLDER or --data.name NAME")
         trained = DataConfig()
     typed = {name: value for name, value in values.items() if "." in name}
     result = fill(replace(request, data=with_named_data(values, trained)), typed)
@@ -117,6 +132,16 @@ def _trained_on(source: str) -> DataConfig | None:
         fail(str(error))
 
 
+def _zero_shot(request: Request) -> Any:
+    """The `ZeroShot` of a request."""
+    from resnet_jax.cli.zero_shot import read_prompts
+    from resnet_jax.runs.saved.zero_shot import ZeroShot
+    from resnet_jax.texts.clip.prompts import read_names
+
+    names = None if request.labels_file is None else read_names(request.labels_file)
+    return ZeroShot(read_prompts(request.templates), names)
+
+
 def run(request: Request) -> None:
     from resnet_jax.evaluation.prediction_files import PredictionFile
     from resnet_jax.files import to_json
@@ -134,6 +159,7 @@ def run(request: Request) -> None:
         scales=request.scales,
         ema=request.ema,
         model=request.model,
+        zero_shot=_zero_shot(request) if request.zero_shot else None,
     )
     noun = NOUNS[evaluation.nets[0].trained.kind][0]
     file = None if request.out is None else PredictionFile(request.out, evaluation.task, noun=noun)

@@ -63,26 +63,20 @@ def run(request: Request) -> None:
     from resnet_jax.runs.saved.nets import open_net
     from resnet_jax.types import NOUNS
 
-    if request.csv and request.json:
-        raise ValueError("--csv and --json are two forms of the output; choose one")
+    check_one_form(request.csv, request.json)
     check_order("predict", request.weights, request.images)
     trained = open_net(request.weights, step=request.step, ema=request.ema, model=request.model)
+    if getattr(trained.net.model, "takes_texts", False):
+        others = "resnet-jax zero-shot names classes by texts, and resnet-jax retrieve finds images"
+        raise ValueError(f"{request.weights} is a net of images and texts, without classes; {others}")
     if not trained.net.model.num_classes:
         raise ValueError(f"{request.weights} has no classifier; resnet-jax features writes its feature maps")
     predictions, count = (_of_images if trained.kind == "images" else _of_sequences)(request, trained)
     print_notes(trained.notes)
     cache_compilations()
-    if request.csv:
-        unreadable = print_table(predictions)
-    elif request.json and trained.task.label_kind == "boxes":
-        unreadable = print_results(predictions)
-    else:
-        unreadable = 0
-        for prediction in predictions:
-            unreadable += prediction.error is not None
-            print(to_json(prediction.record()) if request.json else prediction, flush=True)
-    if unreadable:
-        raise SetupError(f"{unreadable} of {count} {NOUNS[trained.kind][1]} could not be read")
+    has_results = request.json and trained.task.label_kind == "boxes"
+    unreadable = print_results(predictions) if has_results else printed(predictions, request.csv, request.json)
+    check_readable(unreadable, count, NOUNS[trained.kind][1])
 
 
 def _of_images(request: Request, trained: TrainedNet) -> tuple[Iterator[Prediction], int]:
@@ -193,6 +187,29 @@ def print_results(predictions: Iterable[Prediction]) -> int:
             separator = ","
     print("\n]" if separator == "," else "[]")
     return unreadable
+
+
+def printed(predictions: Iterable[Prediction], as_csv: bool, as_json: bool) -> int:
+    """Prints a line or a row for each; returns the number of unreadable ones."""
+    if as_csv:
+        return print_table(predictions)
+    unreadable = 0
+    for prediction in predictions:
+        unreadable += prediction.error is not None
+        print(to_json(prediction.record()) if as_json else prediction, flush=True)
+    return unreadable
+
+
+def check_readable(unreadable: int, count: int, nouns: str = "images") -> None:
+    """Raises SetupError, after the others were printed, if some could not be read."""
+    if unreadable:
+        raise SetupError(f"{unreadable} of {count} {nouns} could not be read")
+
+
+def check_one_form(as_csv: bool, as_json: bool) -> None:
+    """Raises ValueError for --csv with --json."""
+    if as_csv and as_json:
+        raise ValueError("--csv and --json are two forms of the output; choose one")
 
 
 def print_table(predictions: Iterable[Prediction]) -> int:

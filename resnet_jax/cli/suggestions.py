@@ -129,5 +129,5 @@ def _of_other_trainers(last: str, options: Sequence[str], command: str) -> str:
 
 COMMANDS = {  # those of `cli.commands`, which imports this file
     "train", "eval", "predict", "features", "convert", "data", "plot", "models", "weights", "summary", "recalibrate",
-    "replay", "experiment", "prepare",
+    "replay", "experiment", "prepare", "zero-shot", "retrieve",
 }  # fmt: skip

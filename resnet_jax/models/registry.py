@@ -85,14 +85,13 @@ def registered_name(model: nn.Module) -> str | None:
     """The name that `create_model` built a net by; None for other nets, and for copies with other `stages`.
 
     Stages of a library's net, which its name table has, count as those of the row.
-    A dense net on a backbone that is not registered has no name either.
+    A net around another one that is not registered has no name either.
     """
     name = getattr(model, "registry_name", None)
     if name not in MODELS:
         return None
-    if MODELS[name].takes_backbone:
-        backbone: Any = model
-        return name if registered_name(backbone.backbone) is not None else None
+    if (inner := MODELS[name].chosen_net) is not None:
+        return name if registered_name(getattr(model, inner)) is not None else None
     original = create_model(MODELS[name].backbone or name, parent=None)  # parent: not a submodule of a compact method's
     tables = MODELS[name].name_tables.values()
     known = [getattr(original, "stages", None), *(table.overrides.get("stages") for table in tables)]
@@ -108,9 +107,9 @@ def default_net(model: Any) -> Any:
     if name is None:
         return model
     options: dict[str, Any] = {}
-    if MODELS[name].takes_backbone:
+    if (inner := MODELS[name].chosen_net) is not None:
         options = {"levels": model.levels} if hasattr(model, "levels") else {}
-        options["backbone"] = registered_name(model.backbone)
+        options[inner] = registered_name(getattr(model, inner))
     return create_model(name, parent=None, **options)
 
 

@@ -124,6 +124,13 @@ class ModelSpec:
         """Whether the net has predictions for places of the image: a segmenter or a detector."""
         return self.backbone is not None
 
+    @property
+    def chosen_net(self) -> str | None:
+        """The option of `create_model`, and the field, with the net inside, where the caller may choose it."""
+        if self.image_tower is not None:
+            return "image_tower"
+        return "backbone" if self.takes_backbone else None
+
     def __post_init__(self) -> None:
         check_choice("input_kind", self.input_kind, INPUT_KINDS)
         is_around = self.is_dense or self.image_tower is not None  # the net inside has the size

@@ -65,8 +65,9 @@ def options_of(model: Any, name: str) -> dict[str, Any]:
         options["norm"] = dict(body.norm.keywords)
     if is_dense(model) or has_texts(model):
         options |= {field: getattr(model, field) for field in differing if field in dense_fields(name)}
-    if get_spec(name).takes_backbone:
-        options["backbone"] = registered_name(body)
+    spec, tower = get_spec(name), registered_name(body)
+    if spec.chosen_net is not None and tower != spec.image_tower:
+        options[spec.chosen_net] = tower
     if others := [field for field in differing if field not in options]:
         raise ValueError(f"{name} has no option that gives this net's {', '.join(others)}")
     return options
@@ -136,10 +137,10 @@ def dense_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
         if expected is not None and type(value) is not type(expected):
             raise ValueError(f"expected {field} as {expected}, got {str(value)[:80]}")
         values[field] = value
-    if "backbone" in options and MODELS[name].takes_backbone:
-        if options["backbone"] not in MODELS:
-            raise ValueError(f"expected the name of a net as the backbone, got {str(options['backbone'])[:80]}")
-        values["backbone"] = options["backbone"]
+    if (inner := MODELS[name].chosen_net) is not None and inner in options:
+        if options[inner] not in MODELS:
+            raise ValueError(f"expected the name of a net as the {inner}, got {str(options[inner])[:80]}")
+        values[inner] = options[inner]
     return values
 
 

@@ -108,6 +108,10 @@ def load_pretrained(
         net = model.clone(**overrides)
     else:
         chosen = str(named) if named is not None else _model_of_file(file, config, net_state.tensors)
+        if named is None and chosen != architecture and (tower := get_spec(chosen).image_tower) is not None:
+            both = f"the next version reads both towers; model={chosen!r} does so now, model={tower!r} keeps to one"
+            warnings.warn(f"{path.name}: the image tower alone is read; {both}", FutureWarning, stacklevel=2)
+            chosen = tower
         options = options if chosen == architecture else {}
         if get_spec(chosen).image_tower is not None:
             options = open_clip_options(path) | options

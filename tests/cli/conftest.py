@@ -2,11 +2,15 @@
 
 import numpy as np
 import pytest
+import recipe
 from command_line import write_classes
 from hub_folder import write_hub_folder
 from PIL import Image
 
+from resnet_jax import create_model
 from resnet_jax.cli.main import main
+from resnet_jax.types import Preprocess, Pretrained
+from resnet_jax.weights.writers import write_weights
 
 
 @pytest.fixture(scope="session")
@@ -46,3 +50,14 @@ def photos(tmp_path_factory):
         for i in range(2):
             Image.fromarray(rng.integers(0, 255, (40 + i, 48, 3), np.uint8)).save(folder / name / f"{name}{i}.png")
     return folder
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory):
+    """A small CLIP with the published vocabulary, in a file of this package."""
+    net = create_model(
+        "clip_resnet50", image_tower="cifar_resnet8", embed_dim=8, text_width=16, text_heads=2, text_layers=1
+    )
+    size = {"preprocess": Preprocess(32, 32, (0.5,) * 3, (0.25,) * 3)}
+    path = tmp_path_factory.mktemp("weights") / "pairs.npz"
+    return write_weights(Pretrained(net, recipe.variables(net), name="clip_resnet50", **size), path, "npz")

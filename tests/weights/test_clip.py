@@ -2,8 +2,7 @@
 
 import json
 import math
-from dataclasses import replace
-from functools import cache, partial
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -11,11 +10,11 @@ import numpy as np
 import pytest
 import recipe
 from flax.traverse_util import flatten_dict
+from small_clip import small
 
 from resnet_jax import create_model, load_pretrained, save_torch_state
 from resnet_jax.models import get_spec, shapes
-from resnet_jax.models.heads import AttentionPoolHead
-from resnet_jax.models.partials import Partial
+from resnet_jax.runs.saved.zero_shot import open_clip
 from resnet_jax.weights.convert import to_state, to_variables
 from resnet_jax.weights.hub_config import open_clip_options
 from resnet_jax.weights.names import Names
@@ -32,19 +31,6 @@ def weights(arrays):
     """The recipe's values of open_clip's arrays."""
     state = {name: np.asarray(recipe.array(name, shape)) for name, shape in arrays if "num_batches" not in name}
     return state | {"logit_scale": np.asarray(math.log(1 / 0.07))}
-
-
-@cache
-def small(**options):
-    texts = {"text_width": 32, "text_heads": 2, "text_layers": 2, "context_length": 10, "vocabulary_size": 60}
-    net = create_model("clip_resnet50", embed_dim=16, image_size=64, stem_features=8, **texts, **options)
-    tower, depths = net.image_tower, (1, 2, 1, 1)
-    stages = (
-        replace(stage, depth=depth, features=stage.features // 8)
-        for stage, depth in zip(net.stages, depths, strict=True)
-    )
-    stem = Partial(tower.stem.func, **{**tower.stem.keywords, "widths": (4, 4)})
-    return net.clone(stages=tuple(stages), stem=stem, head=Partial(AttentionPoolHead, grid=2))
 
 
 @pytest.mark.parametrize("act", ["gelu", "quick_gelu"])
@@ -162,6 +148,18 @@ def test_whole_nets_are_recognised_and_towers_alone_too(layout):
     if layout == "openai":
         tower = {name: x for name, x in state.items() if name.startswith("visual.")}
         assert recognise(tower).names == recognise(tower | {"other": np.zeros(3)}).names == ("resnet50_clip",)
+
+
+@pytest.mark.slow
+def test_a_file_of_both_towers_is_read_as_its_image_tower_with_a_warning(tmp_path):
+    """As 0.1.0 read it; zero-shot takes both."""
+    arrays = json.loads((recipe.GOLDEN / "clip" / "RN50.keys.json").read_text())
+    state = {name: np.zeros(shape, np.float16) for name, shape in arrays if "num_batches" not in name}
+    np.savez(tmp_path / "RN50.npz", **state)
+    with pytest.warns(FutureWarning, match="RN50.npz: the image tower alone is read; .*model='clip_resnet50' does so"):
+        net = load_pretrained(tmp_path / "RN50.npz")
+    assert net.name == "resnet50_clip"
+    assert open_clip(str(tmp_path / "RN50.npz")).net.name == "clip_resnet50"
 
 
 @pytest.mark.parity

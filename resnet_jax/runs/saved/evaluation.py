@@ -34,7 +34,8 @@ from resnet_jax.runs.files.image_record import select
 from resnet_jax.runs.saved.evaluation_files import EvaluationResult, Source, measure
 from resnet_jax.runs.saved.evaluation_images import TestImages, choose_images, images_to_test, open_images
 from resnet_jax.runs.saved.nets import TrainedNet, open_net
-from resnet_jax.tasks import Predictions, Task
+from resnet_jax.runs.saved.zero_shot import ZeroShot, classifier_of, open_clip
+from resnet_jax.tasks import Classification, Predictions, Task
 from resnet_jax.types import NOUNS
 
 
@@ -71,6 +72,7 @@ class Evaluation:
     is_newest: bool  # whether the weights are those of the first run's newest checkpoint
     counts: dict[str, int | None]  # images "dropped" and "trained_on"; None: not known
     note: str  # for a person; "" for none
+    templates: int = 0  # of a zero-shot evaluation
 
     @property
     def source(self) -> Source:
@@ -128,6 +130,8 @@ class Evaluation:
         }
         if self.protocol == "multi-scale":
             where["scales"] = self._shorter_sides
+        if self.templates:
+            where["templates"] = self.templates
         count = {"skipped": len(self.source.skipped), **self.counts, "images": len(result.predictions.labels)}
         return {**which, **where, **count, **result.metrics}
 
@@ -135,6 +139,8 @@ class Evaluation:
         """One line on what was evaluated; `count` images."""
         heading = " + ".join(one.trained.description for one in self.nets)
         heading += ", averaged weights" if self.ema else ""
+        if self.templates:
+            heading += f", zero-shot with {self.templates} template{'s' * (self.templates > 1)}"
         if self.protocol != "single":
             heading += f", {self.protocol}"
         if self.protocol == "multi-scale":
@@ -177,6 +183,7 @@ def open_evaluation(
     ema: bool = False,
     task: Task | None = None,
     model: str | None = None,
+    zero_shot: ZeroShot | None = None,
 ) -> Evaluation:
     """Opens runs, or weights from other sources, and images, and checks that they fit; evaluates nothing yet.
 
@@ -187,12 +194,17 @@ def open_evaluation(
       step, ema: the weights; see `load_checkpoint`.
       task: that of runs of a task of your own.
       model: the net of weights; None: as their source says.
+      zero_shot: classify the images by texts, with a CLIP.
 
     Raises:
       ValueError, OSError: runs, weights, images or options are missing, invalid or do not fit each other.
     """
     check_data(config)
-    opened = [open_net(run, step=step, ema=ema, model=model, task=task, allow_nonfinite=True) for run in runs]
+    if zero_shot is None:
+        opened = [open_net(run, step=step, ema=ema, model=model, task=task, allow_nonfinite=True) for run in runs]
+    else:
+        clips = [open_clip(run, step=step, ema=ema, model=model) for run in runs]
+        opened = [replace(one, task=Classification()) for one in clips]  # of classes that are known below
     first = opened[0]
     if len(names := dict.fromkeys(one.task.name for one in opened)) > 1:
         raise ValueError(f"expected runs of one task, got runs of {', '.join(names)}")
@@ -200,6 +212,11 @@ def open_evaluation(
         first.task.check_ensemble(others)
     _check_views(opened, protocol, scales)
     images = choose_images(first, config, split)
+    if zero_shot is not None:
+        classes = data.open_examples(images.dataset, images.split, config.class_names, config.classes).classes
+        texts = zero_shot.texts(classes)
+        opened = [classifier_of(one, texts, zero_shot.templates, classes) for one in opened]
+        first = opened[0]
     nets: list[_Net] = []
     for one in opened:
         if one.classes != first.classes:
@@ -212,7 +229,8 @@ def open_evaluation(
         nets.append(_Net(one, source, views))
     steps = [None if one.run is None else one.run.step for one in opened]
     is_newest = first.run is None or steps[0] == max(saved_steps(first.run.checkpoint.path.parent))
-    return Evaluation(runs, steps, ema, protocol, scales, images, nets, is_newest, counts, note)
+    templates = 0 if zero_shot is None else len(zero_shot.templates)
+    return Evaluation(runs, steps, ema, protocol, scales, images, nets, is_newest, counts, note, templates)
 
 
 def _check_views(opened: Sequence[TrainedNet], protocol: ViewProtocol, scales: Sequence[int] | None) -> None:

@@ -14,7 +14,7 @@ from resnet_jax.models import MODELS, fold_norms, get_spec
 from resnet_jax.models.published import published
 from resnet_jax.runs.files.directory import is_run
 from resnet_jax.runs.starting.opening import SavedRun, open_run
-from resnet_jax.tasks import Classification, Detection, LanguageModel, Segmentation, Task
+from resnet_jax.tasks import Classification, Contrastive, Detection, LanguageModel, Segmentation, Task
 from resnet_jax.types import DataKind, Preprocess, Pretrained
 from resnet_jax.weights import load_pretrained
 from resnet_jax.weights.checkpoint import pretrained
@@ -102,7 +102,7 @@ def open_net(
 def _check_known_input(source: str, net: Pretrained) -> None:
     """Raises ValueError for a net of series, sounds or texts whose preprocessing the file does not have."""
     takes = get_spec(net.name).input_kind if net.name in MODELS else "images"
-    if takes != "images" and net.preprocess.kind == "images":
+    if takes not in ("images", "image-text") and net.preprocess.kind == "images":
         problem = f"{source} does not say how {takes} are preprocessed for its net, {net.name}"
         raise ValueError(f"{problem}; expected a run, or a file that resnet-jax convert wrote of one")
 
@@ -112,7 +112,9 @@ def _task_of(net: Pretrained, classes: tuple[str, ...]) -> Task:
     how: Any = net.preprocess
     if how.kind == "text" and how.next_token:
         return LanguageModel(tokens=classes)
-    if (family := _family(net)) == "segmentation":
+    if (family := _family(net)) == "contrastive":
+        return Contrastive()
+    if family == "segmentation":
         return Segmentation(classes=classes)
     return Detection(classes=classes) if family == "detection" else Classification(classes=classes)
 
@@ -142,6 +144,8 @@ def notes_of(net: Pretrained) -> tuple[str, ...]:
 
 def _assumed_classes(source: str, net: Pretrained) -> tuple[tuple[str, ...], str]:
     """Names of the classes of the net's first published weights, if it has as many; otherwise numbers; and a note."""
+    if _family(net) == "contrastive":  # its outputs are features
+        return (), ""
     problem = f"the names of the classes of {source} are not known"
     count = net.model.num_classes - (_family(net) == "detection")  # whose background has no name
     for row in published(net.name):

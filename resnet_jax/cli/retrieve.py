@@ -1,0 +1,97 @@
+"""resnet-jax retrieve: the images of a folder that fit a text, by a CLIP."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from resnet_jax.cli.shared import Weights, ema_option, model_option, print_notes, step_option, with_sources
+from resnet_jax.config import Place, argument, option
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from resnet_jax.evaluation.retrieval import Retrieved
+
+NEEDS_DEVICES = True
+LESS_MEMORY = "a lower --batch-size uses less"
+SIDE = 160  # of an image in the sheet, pixels
+
+
+@dataclass(frozen=True)
+class Request:
+    """Find the images that fit a text best, with CLIP: a line for each with its cosine, and a sheet of them."""
+
+    weights: Weights = argument("weights of a CLIP, or a run of the task contrastive")
+    folder: Annotated[str, "FOLDER"] = argument("a folder of images")
+    text: Annotated[str, "TEXT"] = argument("what they should show: 'a red bicycle'")
+    out: Place = option("retrieved.png", "the sheet to write")
+    pictures: bool = option(True, "write the sheet")
+    model: str | None = model_option()
+    step: str = step_option()
+    ema: bool = ema_option()
+    top: int = option(16, "number of images")
+    batch_size: int = option(32, "images at a time")
+    json: bool = option(False, "print one JSON object a line")
+
+
+DESCRIPTION = with_sources(Request.__doc__ or "")
+
+
+def run(request: Request) -> None:
+    import sys
+
+    from resnet_jax.analysis.contact_sheet import write_png
+    from resnet_jax.cli.predict import check_order, check_readable, compare_images
+    from resnet_jax.evaluation.image_inputs import image_files
+    from resnet_jax.evaluation.retrieval import retrieve
+    from resnet_jax.files import check_writable, expanded, to_json
+    from resnet_jax.runs.loop.compilation import cache_compilations
+    from resnet_jax.runs.saved.zero_shot import open_clip, tokenizer_of, tower_of
+    from resnet_jax.text import printable
+
+    check_order("retrieve", request.weights, [request.folder])
+    if not request.text.strip():
+        raise ValueError("expected a text, got an empty one")
+    if request.pictures:
+        if expanded(request.out).suffix.lower() != ".png":
+            raise ValueError(f"--out: expected a .png file, got {request.out}")
+        check_writable(expanded(request.out))
+    files = image_files([request.folder])
+    trained = open_clip(request.weights, step=request.step, ema=request.ema, model=request.model)
+    tower = tower_of(trained)
+    compare_images(tower, files)
+    print_notes(tower.notes)
+    cache_compilations()
+    retrieved, unreadable = retrieve(
+        trained.net,
+        tower.folded,
+        tokenizer_of(trained),
+        files,
+        request.text,
+        top=request.top,
+        batch_size=request.batch_size,
+    )
+    for one in retrieved:
+        record = {"image": str(one.file), "cosine": one.cosine}
+        print(to_json(record) if request.json else printable(f"{one.cosine:.4f} {one.file}"))
+    if request.pictures:
+        write_png(expanded(request.out), sheet(retrieved))
+        print(f"sheet: {request.out}", file=sys.stderr)
+    for reason in unreadable.values():
+        print(f"unreadable: {reason}", file=sys.stderr)
+    check_readable(len(unreadable), len(files))
+
+
+def sheet(retrieved: Sequence[Retrieved]) -> np.ndarray:
+    """The middles of the images, with their cosines and names below, as one picture: uint8 [H, W, 3]."""
+    import numpy as np
+
+    from resnet_jax.analysis.contact_sheet import captioned, grid
+    from resnet_jax.images.crops import centre_crop
+    from resnet_jax.images.inputs import read_input
+
+    images = [centre_crop(read_input(one.file, 3), resize=SIDE, size=SIDE) for one in retrieved]
+    captions = [f"{one.cosine:.3f} {one.file.name}" for one in retrieved]
+    return grid(captioned(np.stack(images), captions), columns=4, gap=4)

@@ -1,0 +1,98 @@
+"""resnet-jax zero-shot: classes of images that are named by texts, of a CLIP."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from resnet_jax.cli.shared import Weights, ema_option, model_option, print_notes, step_option, with_sources
+from resnet_jax.config import argument, option
+
+NEEDS_DEVICES = True
+LESS_MEMORY = "a lower --batch-size uses less"
+
+
+@dataclass(frozen=True)
+class Request:
+    """Classify images by classes that texts name, with CLIP: a line for each image, with the probabilities.
+
+    A template is a text with {} for the label: by default "a photo of a {}.". With several, the features of a class are
+    the mean over its prompts. "imagenet" stands for the 80 templates, and for the names of the classes, with which CLIP
+    was evaluated on ImageNet.
+    """
+
+    weights: Weights = argument("weights of a CLIP, or a run of the task contrastive")
+    images: tuple[Annotated[str, "IMAGE"], ...] = argument(
+        "image files, folders of them, patterns ('*.jpg'), or - for standard input"
+    )
+    labels: str | None = option(None, "the labels, with commas between them: 'cat,dog'")
+    labels_file: Annotated[str, "FILE"] | None = option(None, "a text file with a label on each line, or imagenet")
+    templates: Annotated[str, "FILE"] | None = option(
+        None, "a text file with a template on each line, or imagenet", none="a photo of a {}."
+    )
+    model: str | None = model_option()
+    step: str = step_option()
+    ema: bool = ema_option()
+    top: int = option(5, "labels to print for each image")
+    batch_size: int = option(32, "images at a time")
+    csv: bool = option(False, "print a table with a row for each, as a .csv file has it")
+    json: bool = option(False, "print one JSON object a line")
+
+
+DESCRIPTION = with_sources(Request.__doc__ or "")
+
+
+def run(request: Request) -> None:
+    from resnet_jax.cli.predict import (
+        check_one_form,
+        check_order,
+        check_readable,
+        check_some,
+        compare_images,
+        printed,
+    )
+    from resnet_jax.evaluation.image_inputs import image_files
+    from resnet_jax.evaluation.predictions import predict
+    from resnet_jax.runs.loop.compilation import cache_compilations
+    from resnet_jax.runs.saved.zero_shot import classifier_of, open_clip
+
+    check_one_form(request.csv, request.json)
+    check_some(request.images)
+    check_order("zero-shot", request.weights, request.images)
+    labels, templates = _labels(request), read_prompts(request.templates)
+    files = image_files(request.images)
+    trained = open_clip(request.weights, step=request.step, ema=request.ema, model=request.model)
+    cache_compilations()
+    classifier = classifier_of(trained, labels, templates)
+    compare_images(classifier, files)
+    print_notes(classifier.notes)
+    predictions = predict(
+        classifier.folded, classifier.task, files, batch_size=request.batch_size, top=min(request.top, len(labels))
+    )
+    check_readable(printed(predictions, request.csv, request.json), len(files))
+
+
+def read_prompts(place: str | None) -> tuple[str, ...]:
+    """The templates of an option."""
+    from resnet_jax.texts.clip.prompts import TEMPLATE, read_templates
+
+    return (TEMPLATE,) if place is None else read_templates(place)
+
+
+def _labels(request: Request) -> tuple[str, ...]:
+    """The labels of the request.
+
+    Raises:
+      ValueError: none, both options, or as `read_names`.
+    """
+    from resnet_jax.texts.clip.prompts import check_different, check_names, read_names
+
+    if (request.labels is None) == (request.labels_file is None):
+        got = "none" if request.labels is None else "both"
+        raise ValueError(f"expected --labels 'cat,dog' or --labels-file FILE, got {got}")
+    if request.labels_file is not None:
+        return read_names(request.labels_file)
+    labels = tuple(" ".join(label.split()) for label in (request.labels or "").split(","))
+    check_names(labels, "--labels: ")
+    check_different(labels, "--labels: ")
+    return labels

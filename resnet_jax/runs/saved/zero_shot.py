@@ -1,0 +1,109 @@
+"""CLIP nets of runs and of other weights as classifiers of classes that texts name."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from resnet_jax.evaluation.retrieval import image_tower
+from resnet_jax.evaluation.zero_shot import Tokenize, zero_shot_classifier
+from resnet_jax.inputs.captions import CaptionOptions, caption_tokenizer
+from resnet_jax.models import MODELS
+from resnet_jax.runs.saved.nets import TrainedNet, open_net
+from resnet_jax.tasks import Classification
+from resnet_jax.texts.clip import CLIPTokenizer
+from resnet_jax.texts.clip.prompts import IMAGENET, TEMPLATE, read_names
+from resnet_jax.weights.labels import label_set
+
+SYNSET = re.compile(r"n\d{8}")
+
+
+@dataclass(frozen=True)
+class ZeroShot:
+    """How the classes of a dataset become texts."""
+
+    templates: tuple[str, ...] = (TEMPLATE,)
+    names: tuple[str, ...] | None = None  # a text for each class, in the dataset's order; None: from the classes' names
+
+    def texts(self, classes: Sequence[str]) -> tuple[str, ...]:
+        """A text for each class: `names`, CLIP's names of synsets of ImageNet-1k, or the names with spaces for "_".
+
+        Raises:
+          ValueError: another number of `names`, or synsets that ImageNet-1k does not have.
+        """
+        if self.names is not None:
+            if len(self.names) != len(classes):
+                expected = f"a label for each of the {len(classes)} classes"
+                raise ValueError(
+                    f"--labels-file: expected {expected} of the data, in their order, got {len(self.names)}"
+                )
+            return self.names
+        if all(map(SYNSET.fullmatch, classes)):
+            numbers, words = label_set("imagenet-1k").match(classes), read_names(IMAGENET)
+            return tuple(words[numbers[name]] for name in classes)
+        return tuple(name.replace("_", " ") for name in classes)
+
+
+def open_clip(source: str, *, step: str = "latest", ema: bool = False, model: str | None = None) -> TrainedNet:
+    """`open_net` of a net that takes images and texts: of a file with both towers, both.
+
+    Raises:
+      ValueError, OSError: as `open_net` and `check_takes_texts`.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # a file without a name is read as its image tower alone
+        trained = open_net(source, step=step, ema=ema, model=model)
+    towers = {spec.image_tower: name for name, spec in MODELS.items() if spec.image_tower is not None}
+    if model is None and trained.run is None and (both := towers.get(trained.net.name)) is not None:
+        trained = open_net(source, ema=ema, model=both)
+    check_takes_texts(trained)
+    return trained
+
+
+def classifier_of(
+    trained: TrainedNet, names: Sequence[str], templates: Sequence[str], classes: Sequence[str] | None = None
+) -> TrainedNet:
+    """A classifier of images by classes with these names in their prompts; `classes`: in results, None: the same.
+
+    Raises:
+      ValueError: as `tokenizer_of` and `zero_shot_classifier`.
+    """
+    net = zero_shot_classifier(trained.net, tokenizer_of(trained), names, templates)
+    shown = tuple(names if classes is None else classes)
+    task = Classification(classes=shown)
+    return replace(trained, net=net._replace(classes=shown), task=task, classes=shown)
+
+
+def tower_of(trained: TrainedNet) -> TrainedNet:
+    """The image tower alone. Raises ValueError as `check_takes_texts`."""
+    check_takes_texts(trained)
+    return replace(trained, net=image_tower(trained.net))
+
+
+def tokenizer_of(trained: TrainedNet) -> Tokenize:
+    """The tokenizer of a net's texts: that of its run, or CLIP's.
+
+    Raises:
+      MissingExtra: CLIP's, without ftfy or regex.
+      ValueError: as `check_takes_texts`; or the vocabulary of weights is not CLIP's.
+    """
+    check_takes_texts(trained)
+    if trained.run is not None:
+        how = trained.run.config.data.captions
+        return caption_tokenizer((), options=CaptionOptions(how.tokens, how.length), known=trained.classes)
+    model: Any = trained.net.model
+    tokenizer = CLIPTokenizer(model.context_length)
+    if model.vocabulary_size != tokenizer.vocabulary_size:
+        size = f"{tokenizer.vocabulary_size:,} tokens of CLIP"
+        raise ValueError(f"{trained.source}: expected a vocabulary of the {size}, got {model.vocabulary_size:,}")
+    return tokenizer
+
+
+def check_takes_texts(trained: TrainedNet) -> None:
+    """Raises ValueError for a net that takes no texts beside images."""
+    if not getattr(trained.net.model, "takes_texts", False):
+        expected = "expected a net of images and texts, such as clip_resnet50"
+        raise ValueError(f"{trained.source}: {expected}, got {trained.net.name}")
