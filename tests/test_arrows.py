@@ -135,7 +135,7 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     "cli.arguments": ("errors", "files", "cli.messages", "cli.suggestions", "cli.values"),
     "cli.shared": ("config", "files", "text", "cli.messages", "runs.files.config_file", "tasks"),
     "cli.main": ("", "errors", "old_names", "cli"),
-    "cli": (*BASE, "config", *BELOW_RUNS, "runs", "experiments", "cli"),
+    "cli": (*BASE, "images", "config", *BELOW_RUNS, "runs", "experiments", "cli"),
     "__main__": ("cli",),
     "create": ("types", "errors", "models.registry", "models.published", "weights"),
     "": ("types", "old_names", "create", "models", "analysis", "weights", "steps", "training"),

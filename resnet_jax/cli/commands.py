@@ -38,11 +38,9 @@ HELP = """usage: {program} COMMAND [options]
 Deep residual networks in JAX: published weights, and training that resumes.
 
 {commands}
-Examples:
-  resnet-jax train                                     handwritten digits
+
   resnet-jax train --config folder_resnet18 --data.path photos --workdir runs/a
   resnet-jax predict timm/resnet50.a1_in1k photo.jpg   what it shows
-
 resnet-jax COMMAND --help: its options. Also: --version, --print-completion bash"""
 MORE = """
 {count} more options: resnet-jax train --help-all, or of one group --help GROUP

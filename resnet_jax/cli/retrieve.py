@@ -23,7 +23,7 @@ SIDE = 160  # of an image in the sheet, pixels
 class Request:
     """Find the images that fit a text best, with CLIP: a line for each with its cosine, and a sheet of them."""
 
-    weights: Weights = argument("weights of a CLIP, or a run of the task contrastive")
+    weights: Weights = argument("a CLIP: a run, or weights")
     folder: Annotated[str, "FOLDER"] = argument("a folder of images")
     text: Annotated[str, "TEXT"] = argument("what they should show: 'a red bicycle'")
     out: Place = option("retrieved.png", "the sheet to write")

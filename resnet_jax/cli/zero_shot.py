@@ -21,7 +21,7 @@ class Request:
     was evaluated on ImageNet.
     """
 
-    weights: Weights = argument("weights of a CLIP, or a run of the task contrastive")
+    weights: Weights = argument("a CLIP: a run, or weights")
     images: tuple[Annotated[str, "IMAGE"], ...] = argument(
         "image files, folders of them, patterns ('*.jpg'), or - for standard input"
     )
