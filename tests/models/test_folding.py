@@ -49,10 +49,10 @@ QUICK = ("cifar_wrn16_4", "tsc_resnet")
 
 
 def distinct_nets():
-    """A net of each kind with batch norms: of nets with the same components the first."""
+    """A net of each kind with batch norms, but no net around it: of nets with the same components the first."""
     by_kind = {}
     for name, spec in MODELS.items():
-        if not spec.is_dense and spec.family not in ("tcn", "gcnn", "bit") and name != "resnet50_gn":
+        if not spec.is_dense and spec.family not in ("tcn", "gcnn", "bit", "contrastive") and name != "resnet50_gn":
             by_kind.setdefault((spec.family, frozenset(recipe.atoms_of_net(create_model(name)))), name)
     return list(by_kind.values())
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 
 from resnet_jax import data
-from resnet_jax.config import CaptionConfig, DataConfig, check_data, place
+from resnet_jax.config import DataConfig, check_data, place
 from resnet_jax.data.loading.dense import DenseLoader
 from resnet_jax.data.loading.pairs import PairLoader
 from resnet_jax.data.sources.annotations import DENSE_KINDS
@@ -19,7 +19,7 @@ from resnet_jax.runs.files.image_record import ImageRecord, has_trained_images, 
 from resnet_jax.runs.planning.datasets import keep_sides, open_configured_dataset, open_split
 from resnet_jax.runs.planning.sequence_data import check_options_of, open_sequence_split
 from resnet_jax.runs.saved.evaluation_files import Source
-from resnet_jax.runs.saved.nets import TrainedNet
+from resnet_jax.runs.saved.nets import TrainedNet, captions_of
 from resnet_jax.types import NOUNS, Preprocess
 from resnet_jax.weights.labels import labels_of_classes
 
@@ -73,7 +73,7 @@ def open_images(images: TestImages, trained: TrainedNet) -> Source:
         return open_sequence_split(config, images.dataset, images.split, of_sequences, known, label_kind)
     channels: Any = preprocess.channels
     if label_kind == "caption":
-        config = replace(config, captions=_captions_of(trained))
+        config = replace(config, captions=captions_of(trained))
     if trained.run is None:
         config, known = _with_numbers(config, images, trained.source, known), tuple(map(str, range(len(known))))
     elif config.image_size is None and label_kind not in DENSE_KINDS:  # otherwise they are cropped to its size
@@ -93,12 +93,6 @@ def open_images(images: TestImages, trained: TrainedNet) -> Source:
     if isinstance(loader, PairLoader):
         return replace(loader, images=replace(cast(Any, loader.images), **crop))
     return replace(loader, **crop)
-
-
-def _captions_of(trained: TrainedNet) -> CaptionConfig:
-    """How the net reads captions: words of its own vocabulary, or, without one, CLIP's byte pairs."""
-    net: Any = trained.net.model
-    return CaptionConfig(tokens="words" if trained.classes else "clip", length=net.context_length)
 
 
 def _with_numbers(config: DataConfig, images: TestImages, source: str, classes: Sequence[str]) -> DataConfig:

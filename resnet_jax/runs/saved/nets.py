@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
+from resnet_jax.config import CaptionConfig
 from resnet_jax.config.messages import with_model_option
 from resnet_jax.errors import AmbiguousWeights, NotFinite
 from resnet_jax.files import expanded
@@ -105,6 +106,12 @@ def _check_known_input(source: str, net: Pretrained) -> None:
     if takes not in ("images", "image-text") and net.preprocess.kind == "images":
         problem = f"{source} does not say how {takes} are preprocessed for its net, {net.name}"
         raise ValueError(f"{problem}; expected a run, or a file that resnet-jax convert wrote of one")
+
+
+def captions_of(trained: TrainedNet) -> CaptionConfig:
+    """How the net reads captions: words of its own vocabulary, or, without one, CLIP's byte pairs."""
+    net: Any = trained.net.model
+    return CaptionConfig(tokens="words" if trained.classes else "clip", length=net.context_length)
 
 
 def _task_of(net: Pretrained, classes: tuple[str, ...]) -> Task:

@@ -12,9 +12,8 @@ from resnet_jax.evaluation.retrieval import image_tower
 from resnet_jax.evaluation.zero_shot import Tokenize, zero_shot_classifier
 from resnet_jax.inputs.captions import CaptionOptions, caption_tokenizer
 from resnet_jax.models import MODELS
-from resnet_jax.runs.saved.nets import TrainedNet, open_net
+from resnet_jax.runs.saved.nets import TrainedNet, captions_of, open_net
 from resnet_jax.tasks import Classification
-from resnet_jax.texts.clip import CLIPTokenizer
 from resnet_jax.texts.clip.prompts import IMAGENET, TEMPLATE, read_names
 from resnet_jax.weights.labels import label_set
 
@@ -84,21 +83,19 @@ def tower_of(trained: TrainedNet) -> TrainedNet:
 
 
 def tokenizer_of(trained: TrainedNet) -> Tokenize:
-    """The tokenizer of a net's texts: that of its run, or CLIP's.
+    """The tokenizer of a net's texts: the words of its run, or CLIP's byte pairs.
 
     Raises:
       MissingExtra: CLIP's, without ftfy or regex.
-      ValueError: as `check_takes_texts`; or the vocabulary of weights is not CLIP's.
+      ValueError: as `check_takes_texts`; or the net has another vocabulary.
     """
     check_takes_texts(trained)
-    if trained.run is not None:
-        how = trained.run.config.data.captions
-        return caption_tokenizer((), options=CaptionOptions(how.tokens, how.length), known=trained.classes)
+    how = captions_of(trained)
+    tokenizer = caption_tokenizer((), options=CaptionOptions(how.tokens, how.length), known=trained.classes or None)
     model: Any = trained.net.model
-    tokenizer = CLIPTokenizer(model.context_length)
     if model.vocabulary_size != tokenizer.vocabulary_size:
-        size = f"{tokenizer.vocabulary_size:,} tokens of CLIP"
-        raise ValueError(f"{trained.source}: expected a vocabulary of the {size}, got {model.vocabulary_size:,}")
+        expected = f"expected a vocabulary of {tokenizer.vocabulary_size:,} tokens"
+        raise ValueError(f"{trained.source}: {expected}, got {model.vocabulary_size:,}")
     return tokenizer
 
 
