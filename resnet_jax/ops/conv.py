@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from resnet_jax.ops.conv_cpu import cpu_conv, patches, sliced_conv
 from resnet_jax.ops.conv_depthwise import depthwise_sum
 from resnet_jax.ops.conv_library import library_conv
-from resnet_jax.ops.lowering import lower, uses_plain_lowering
+from resnet_jax.ops.lowering import lower, lowered_once, uses_plain_lowering
 from resnet_jax.ops.sharding import is_sharded
 from resnet_jax.ops.tally import add_macs
 from resnet_jax.ops.windows import before, check_layout, output_size, padding
@@ -42,8 +42,12 @@ def conv(
         raise ValueError(f"expected a kernel of {x.ndim} axes for {list(x.shape)}, got {list(kernel.shape)}")
     sides = kernel.shape[:-2]
     pads = padding(x, sides, strides=strides, dilation=dilation, same=same) if not causal else before(sides, dilation)
-    options: dict[str, Any] = {"strides": strides, "dilation": dilation, "groups": groups, "pads": pads}
     add_macs(x.shape[0] * math.prod(output_size(x, strides)) * kernel.size)
+    return _conv(x, kernel, strides=strides, dilation=dilation, groups=groups, pads=tuple(pads))
+
+
+@lowered_once("strides", "dilation", "groups", "pads")
+def _conv(x: Array, kernel: Array, **options: Any) -> Array:
     return lower(partial(library_conv, **options), cpu_conv(x, kernel, **options), x, kernel)
 
 

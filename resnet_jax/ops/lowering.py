@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 import jax
 from jax import lax
 
 from resnet_jax.types import Array
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 # JAX's caches depend on the value of a user context: a function compiled outside is traced again inside.
 _plain = jax.make_user_context(False)
@@ -44,6 +48,25 @@ def lowering_for(platform: str) -> Iterator[None]:
     """
     with _platform(platform):
         yield
+
+
+def lowered_once(*static_argnames: str) -> Callable[[F], F]:
+    """A decorator for operations: layers that call one with equal shapes are traced, differentiated and lowered once.
+
+    `static_argnames` are arguments that are no arrays. XLA puts the operation in the place of every call. Programs of
+    `plain_lowering` have no calls, which some converters do not follow.
+    """
+
+    def decorate(function: F) -> F:
+        compiled = jax.jit(function, static_argnames=static_argnames)
+
+        @wraps(function)
+        def call(*operands: Any, **options: Any) -> Any:
+            return (function if uses_plain_lowering() else compiled)(*operands, **options)
+
+        return cast(F, call)
+
+    return decorate
 
 
 def traced_platform() -> str:

@@ -38,6 +38,7 @@ from resnet_jax.errors import check_type
 from resnet_jax.metrics.typed import Last, Mean, Metric, Sum, reduce
 from resnet_jax.ops.canvas import zero_padding
 from resnet_jax.ops.channel_sums import channel_sum
+from resnet_jax.ops.lowering import lowered_once
 from resnet_jax.training.batch import complete, without_ignored
 from resnet_jax.training.metrics import example_count, over_examples
 from resnet_jax.training.objective import Objective, check_names, checked_objective
@@ -305,9 +306,14 @@ def tree_norm(tree: Any) -> Array:
     """The L2 norm of all leaves together, in at least float32."""
     leaves = [jnp.atleast_1d(leaf).astype(at_least_float32(leaf.dtype)) for leaf in jax.tree.leaves(tree) if leaf.size]
     # Not optax's norm, whose sums of large kernels take several passes on a CPU.
-    squares = [channel_sum(leaf * leaf).sum() for leaf in leaves]
+    squares = [_square_sum(leaf) for leaf in leaves]
     with jax.numpy_dtype_promotion("standard"):  # for leaves of float64
         return jnp.sqrt(sum(squares, start=jnp.zeros((), jnp.float32)))
+
+
+@lowered_once()
+def _square_sum(x: Array) -> Array:
+    return channel_sum(x * x).sum()
 
 
 def step_keys(key: Array, step: Array | int) -> tuple[Array, Array, Array]:

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from resnet_jax.ops import batch_norm, group_norm, normalize
+from resnet_jax.ops import batch_norm, group_norm, norm, normalize
 from resnet_jax.ops.norm import SERIES_PARTS
 
 
@@ -86,6 +86,18 @@ def test_the_gradient_of_shared_statistics_is_that_of_one_device_with_unequal_we
     ours = jax.pmap(partial(derivatives, partial(loss, axis_name="data")), "data")(*split)
     for a, b in zip(ours, derivatives(loss, x, weights, target), strict=True):
         np.testing.assert_allclose(a.reshape(b.shape), b, rtol=0, atol=1e-12)
+
+
+def test_norms_of_one_shape_are_traced_once(monkeypatch):
+    traces, first_rows = [], norm._first_rows
+    monkeypatch.setattr(norm, "_first_rows", lambda x: traces.append(x.shape) or first_rows(x))
+    x, ones = jnp.ones((2, 3, 5, 7)), jnp.ones(7)
+
+    def three_norms(x):
+        return sum(batch_norm(x * i, ones, ones, epsilon=1e-5)[0].sum() for i in range(3))
+
+    jax.jit(jax.grad(three_norms)).lower(x)
+    assert traces == [x.shape]
 
 
 def test_arithmetic_is_in_the_dtype_of_the_scale(strict_dtypes):
