@@ -1,11 +1,14 @@
 """The process of a command."""
 
+import gc
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from resnet_jax import __main__ as program
+from resnet_jax.cli import main as main_module
 from resnet_jax.cli.main import main
 
 
@@ -31,3 +34,16 @@ def test_a_full_disk_ends_what_is_printed_with_a_line():
         line = [sys.executable, "-m", "resnet_jax", "--help"]
         done = subprocess.run(line, stdout=full, stderr=subprocess.PIPE, text=True)
     assert (done.returncode, done.stderr) == (1, "stopped: [Errno 28] No space left on device\n")
+
+
+def test_the_program_looks_for_cycles_rarely(monkeypatch):
+    calls, thresholds = [], gc.get_threshold()
+    monkeypatch.setattr(program, "use_huge_pages", lambda: calls.append("pages"))
+    monkeypatch.setattr(sys, "argv", ["train.py", "--train.steps", "1"])
+    monkeypatch.setattr(main_module, "main", calls.append)
+    try:
+        program.program("train")
+        assert gc.get_threshold() == (program.OBJECTS, *thresholds[1:])
+    finally:
+        gc.set_threshold(*thresholds)
+    assert calls == ["pages", ["train", "--train.steps", "1"]]
