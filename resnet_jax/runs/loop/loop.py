@@ -12,13 +12,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from resnet_jax.analysis.contact_sheet import as_seen
-from resnet_jax.analysis.dense_sheet import dense_sheet
 from resnet_jax.checkpoints.best import BestTest
 from resnet_jax.checkpoints.manager import Checkpoints
 from resnet_jax.checkpoints.reader import Checkpoint, saved_steps
 from resnet_jax.config import flat, to_dict
-from resnet_jax.data.loading.dense import DenseLoader
 from resnet_jax.data.loading.sequences import SequenceLoader
 from resnet_jax.distributed import processes
 from resnet_jax.distributed.signals import Signals
@@ -29,6 +26,7 @@ from resnet_jax.runs.files.directory import remove_reports
 from resnet_jax.runs.files.image_record import make_record, write_record
 from resnet_jax.runs.loop.calls import calls
 from resnet_jax.runs.loop.memory import is_out_of_memory, out_of_memory
+from resnet_jax.runs.loop.pictures import batch_picture
 from resnet_jax.runs.loop.recorder import MetricsRecorder
 from resnet_jax.runs.loop.reporter import RunReporter
 from resnet_jax.runs.loop.skipped import SkippedImages
@@ -38,12 +36,10 @@ from resnet_jax.runs.planning.checks import eval_batch_size, length_option
 from resnet_jax.runs.planning.data_changes import shared_note
 from resnet_jax.runs.planning.messages import headline, less_memory
 from resnet_jax.runs.planning.metadata import checkpoint_metadata
-from resnet_jax.runs.planning.sequence_pictures import seen_batch
 from resnet_jax.runs.starting.build import Trainer
 from resnet_jax.runs.starting.opening import restore_state, resume_notes
 from resnet_jax.runs.starting.warm_start import WarmStart
-from resnet_jax.training.core import step_keys
-from resnet_jax.types import Array, Batch
+from resnet_jax.types import Batch
 
 TESTING = "in the test"
 
@@ -62,6 +58,7 @@ class TrainingLoop:
         self._start = self._saved = self._completed = start  # steps
         self._activity = "in the first step"
         self._programs: set[tuple[int, int, tuple[int, ...]]] = set()  # of this start: phase, steps, shape of a batch
+        self._first: tuple[Batch, Any] | None = None  # the first batch and the run's key, until the batch is shown
         self._save_answer: jax.Array | None = None  # whether any process had to save at the last record
         self._saved_at = time.monotonic()
 
@@ -183,6 +180,7 @@ class TrainingLoop:
                 return results
         for count, batch in self._calls():
             self._make_steps(count, batch)
+            self._show_first()
             step = self._completed
             if step % self._plan.eval_every_steps == 0 or step == self._plan.steps:
                 results = self._test(step)
@@ -225,10 +223,7 @@ class TrainingLoop:
         host = self._trainer.batches(self._start)
         if self._reporter.shows_images and self._start < self._plan.steps:
             first = next(host)
-            with jax.transfer_guard("allow"):
-                key = jax.jit(step_keys)(jax.device_get(self._state.key), self._start)[0]
-                images = self._shown(first, key)
-            self._reporter.image(self._start, "train/images", images)
+            self._first = first, jax.device_get(self._state.key)  # before the first step takes the state over
             host = chain([first], host)
         ahead = self._parallel.prefetch_calls(calls(host, self._start, self._plan))
         completed = self._start
@@ -237,14 +232,12 @@ class TrainingLoop:
             completed += call[0]
             yield call
 
-    def _shown(self, batch: Batch, key: Array) -> np.ndarray:
-        """A picture of a batch's examples as the net sees them, with their labels, boxes, masks or label maps."""
-        augment, preprocess, train = self._trainer.augment, self._plan.preprocess, self._plan.train
-        if isinstance(train, SequenceLoader):
-            return seen_batch(batch, augment, key, preprocess, train.classes, self._plan.task.label_kind)
-        if isinstance(train, DenseLoader):
-            return dense_sheet(batch, augment, key, preprocess, train.classes)
-        return as_seen(batch, augment, key, preprocess)
+    def _show_first(self) -> None:
+        """Reports a picture of the first batch, once. It takes programs of its own, which the first step precedes."""
+        if self._first is not None:
+            picture = batch_picture(self._trainer, *self._first, self._start)
+            self._reporter.image(self._start, "train/images", picture)
+            self._first = None
 
     def _stops_early(self) -> bool:
         patience = self._config.train.patience
