@@ -47,17 +47,24 @@ NETS = (
     "cifar_wrn16_4:8:32",
     "tsc_resnet:8:128",
 )
+# train.py, which ends with the first step. Its loop is replaced once the program itself has imported it.
 FIRST_STEP = """
 import os, sys, time
-from resnet_jax.cli.main import main
-from resnet_jax.runs.loop.loop import TrainingLoop
-make_steps = TrainingLoop._make_steps
-def first(loop, count, batch):
-    make_steps(loop, count, batch)
-    print(time.monotonic(), file=sys.stderr, flush=True)
-    os._exit(0)
-TrainingLoop._make_steps = first
-main(["train", *sys.argv[1:]])
+from resnet_jax.__main__ import program
+from resnet_jax.cli.huge_pages import VARIABLE, memory_has_huge_pages
+def first_step(request):
+    from resnet_jax.runs.loop.loop import TrainingLoop
+    make_steps = TrainingLoop._make_steps
+    def first(loop, count, batch):
+        make_steps(loop, count, batch)
+        print(time.monotonic(), file=sys.stderr, flush=True)
+        os._exit(0)
+    TrainingLoop._make_steps = first
+    run(request)
+if VARIABLE in os.environ or not memory_has_huge_pages():  # else the program starts again
+    from resnet_jax.cli import train
+    run, train.run = train.run, first_step
+program("train")
 """
 COMPILE = """
 import json, sys, time
@@ -94,7 +101,9 @@ def first_step(net: str, batch: str, cache: str) -> float:
     """Seconds from the start of Python to the end of a run's first step."""
     with tempfile.TemporaryDirectory() as folder:
         options = ["--workdir", f"{folder}/run", "--model.name", net, "--data.batch-size", batch, "--train.steps", "1"]
-        command, start = [sys.executable, "-c", FIRST_STEP, *options], time.monotonic()
+        script = Path(folder) / "train.py"
+        script.write_text(FIRST_STEP)
+        command, start = [sys.executable, str(script), *options], time.monotonic()
         done = subprocess.run(
             command, env=environment(JAX_COMPILATION_CACHE_DIR=cache), capture_output=True, text=True, check=True
         )
