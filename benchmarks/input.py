@@ -43,6 +43,7 @@ from resnet_jax.images.decoding import read_image
 SIZE, RESIZE = 224, 256
 SHAPES = {"imagenet": (500, 375), "photographs": (4000, 3000)}
 STEP_RATES = (0.5, 1.0)  # of steps that take no processor: shares of the loader's limit
+READ_AHEAD = 4  # batches that the threads have ready, at most: a loader is timed once they are served
 SECONDS = 0.4  # of one measurement, about
 
 
@@ -106,7 +107,9 @@ class Case:
 
     def served(self, batches: Iterator[Any], pause: float = 0) -> float:
         """Images per second of the loader, for steps that take this number of seconds, one at a time."""
-        end = time.perf_counter()  # of the step before
+        for _ in range(READ_AHEAD):
+            next(batches)
+        end = time.perf_counter() + pause  # of the step before
 
         def step(_: int) -> None:
             nonlocal end
@@ -114,7 +117,7 @@ class Case:
             time.sleep(max(0.0, end - time.perf_counter()))
             end = time.perf_counter() + pause
 
-        return rate(step, self.batch_size, 8)  # much more than is read ahead
+        return rate(step, self.batch_size, 8)
 
     def measure(self, rounds: int) -> list[dict[str, Any]]:
         """Records of the loader alone and with steps."""
@@ -127,7 +130,7 @@ class Case:
             limit = processors() * singles[-1]
             now = {None: self.served(batches)}
             now |= {share: self.served(batches, self.batch_size / (share * limit)) for share in STEP_RATES}
-            time.sleep(4 * self.batch_size / limit)  # until the threads have read ahead all they do
+            time.sleep(READ_AHEAD * self.batch_size / limit)  # a single thread is timed alone
             singles.append(self.single())
             for share, loaded in now.items():
                 both = processors() * statistics.mean(singles[-2:])
@@ -136,7 +139,9 @@ class Case:
         records = []
         for share, pairs in rates.items():
             loaded, ratio = (statistics.median(values) for values in zip(*pairs, strict=True))
-            steps = {} if share is None else {"steps_images_per_second": round(share * processors() * single)}
+            steps: dict[str, Any] = {}
+            if share is not None:
+                steps = {"steps": share, "steps_images_per_second": round(share * processors() * single)}
             numbers = {"one_thread": round(single, 1), **steps, "loader": round(loaded, 1), "share": round(ratio, 3)}
             records.append(self.labels | numbers)
         return records

@@ -51,6 +51,15 @@ def spread(field: str, places: int = 2) -> Callable[[Record], str]:
     return cell
 
 
+def _input_case(record: Record) -> str:
+    """What benchmarks/input.py timed: a decoder, or the loader of a folder or packed set, alone or with steps."""
+    if record["result"] == "decoder":
+        return f"decoder: {record['decoder']}"
+    decode = ", scaled decoding" if record.get("decode") == "scaled" else ""
+    steps = f", with steps of {record['steps_images_per_second']:,} images/s" if record.get("steps") else ""
+    return f"{record['data']}{decode}{steps}"
+
+
 TABLES = {
     "step": Table(
         case=("net", "phase"),
@@ -82,6 +91,7 @@ TABLES = {
         columns={
             "net": lambda record: f"`{record['net']}`",
             "batch": text("batch"),
+            "steps": text("steps"),
             "steps per call": text("steps_per_call"),
             "bare step, ms": number("bare_ms", 2),
             "in a run, ms": number("loop_ms", 2),
@@ -113,6 +123,17 @@ TABLES = {
             "saved before XLA, MiB": number("saved_mib", 0),
             "GFLOP before XLA": number("gflop", 0),
             "ms": number("seconds", 0, 1e3),
+        },
+    ),
+    "input": Table(
+        case=("images", "data", "decode", "decoder", "steps"),
+        columns={
+            "what": _input_case,
+            "pixels": text("pixels"),
+            "bytes of an image": number("bytes_per_image", 0),
+            "one thread, images/s": number("one_thread", 0),
+            "loader, images/s": number("loader", 0),
+            "share of the limit": number("share", 2),
         },
     ),
     "weights": Table(
@@ -162,7 +183,15 @@ TABLES = {
         },
     ),
 }
-VERSIONS = {"machine": "{}", "cores": "{} cores", "device": "{}", "jax": "jax {}", "torch": "PyTorch {}", "date": "{}"}
+VERSIONS = {
+    "machine": "{}",
+    "cores": "{} cores",
+    "device": "{}",
+    "jax": "jax {}",
+    "torch": "PyTorch {}",
+    "pillow": "Pillow {}",
+    "date": "{}",
+}
 
 
 def records(name: str) -> list[Record]:
