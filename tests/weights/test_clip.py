@@ -193,7 +193,7 @@ def test_the_whole_net_has_open_clips_numbers_and_gradients(x64):
 
 
 @pytest.mark.parity
-@pytest.mark.parametrize("name", ["RN50-quickgelu", "RN101", "RN50x4-quickgelu"])
+@pytest.mark.parametrize("name", ["RN50-quickgelu", "RN101", "RN50x4-quickgelu", "RN50x16", "RN50x64-quickgelu"])
 def test_other_nets_have_open_clips_numbers(x64, name):
     torch, open_clip = pytest.importorskip("torch"), pytest.importorskip("open_clip")
     theirs = open_clip.create_model(name, pretrained=None).double().eval()
