@@ -13,11 +13,12 @@ What differs: convolutions before norms have no bias, which does not change the 
 and 7 to 29 steps; there the recipe stretches all series to one length, and here they keep their own, padded and masked,
 and are normalised by numbers of the training series: --data.series.normalise train.
 
-Device: one CPU core (AMD EPYC, jax 0.10.1, 2026-11-26). Test top-1 of seeds 0 to 4, by benchmarks/series.py:
+Device: one CPU core (AMD EPYC, jax 0.10.1, 2026-11-26 and 27). Test top-1 of seeds 0 to 4, by benchmarks/series.py:
 ItalyPowerDemand 0.9602, 0.9679, 0.9582, 0.9670, 0.9611 (mean 0.9629; published 0.9615, deviation 0.002).
 GunPoint 1.0000, 0.9867, 1.0000, 1.0000, 0.9800 (mean 0.9933; published 0.991, deviation 0.007).
 ArrowHead 0.8114, 0.8400, 0.8629, 0.8457, 0.8457 (mean 0.8411; published 0.838, deviation 0.021).
 JapaneseVowels 0.9892, 0.9946, 0.9946, 0.9919, 0.9946 (mean 0.9930; published 0.9916, deviation 0.003).
+Coffee and Trace 1.0000 with every seed (published 1.0 for both).
 """
 
 from resnet_jax.config import Config, DataConfig, ModelConfig, OptimConfig, TrainConfig
