@@ -1,4 +1,4 @@
-"""Times lowerings of convolutions: XLA's, matrix products, narrow, row, depthwise: python benchmarks/conv_lowering.py
+"""Times lowerings of convolutions: XLA's, matrix products, rows, depthwise: python benchmarks/conv_lowering.py
 
 Prints the fastest of several calls in milliseconds for each shape: forward, gradient of the input, gradient of the
 kernel. For a CPU, whose convolutions are chosen by these times; about three minutes on two cores.
@@ -31,7 +31,7 @@ import jax.numpy as jnp
 import numpy as np
 from turns import seconds_of
 
-from resnet_jax.ops.conv_cpu import NARROW, conv_on_larger_map, narrow_conv, patch_product
+from resnet_jax.ops.conv_cpu import conv_on_larger_map, patch_product, product_conv
 from resnet_jax.ops.conv_depthwise import depthwise_bands, depthwise_conv, depthwise_sum
 from resnet_jax.ops.conv_library import library_conv
 from resnet_jax.ops.conv_series import LONGEST, row_conv, wide_conv
@@ -49,6 +49,17 @@ SHAPES = (
     (16, (4, 4), 256, 256, 3, 1),
     (16, (7, 7), 512, 512, 3, 1),
     (16, (14, 14), 256, 256, 3, 1),
+    (16, (8, 8), 256, 256, 3, 1),
+    (16, (16, 16), 128, 128, 3, 1),
+    (16, (32, 32), 64, 64, 3, 1),
+    (64, (32, 32), 64, 64, 3, 1),
+    (64, (16, 16), 128, 128, 3, 1),
+    (128, (8, 8), 64, 64, 3, 1),
+    (128, (32, 32), 3, 16, 3, 1),
+    (16, (16, 16), 64, 64, 5, 1),
+    (64, (32, 32), 64, 128, 3, 2),
+    (16, (32, 32), 64, 128, 3, 2),
+    (16, (8, 8), 256, 512, 3, 2),
     (16, (28, 28), 128, 512, 1, 1),
     (16, (28, 28), 256, 512, 1, 2),
     (16, (1000,), 3, 64, 7, 2),
@@ -118,7 +129,7 @@ def main(argv: list[str] | None = None) -> None:
     rng = np.random.default_rng(0)
     print(jax.devices()[0].device_kind, "jax", jax.__version__)
     names = "".join(
-        f"  {name:>24}" for name in ("XLA convolution", "product of patches", "narrow or row", "wide or padded")
+        f"  {name:>24}" for name in ("XLA convolution", "product of patches", "products or row", "wide or padded")
     )
     print(f"{'N':>4}{'size':>9}{'Ci':>5}{'Co':>5}{'k':>3}{'s':>3}{names}")
     for n, sizes, channels, features, k, strides in SHAPES[: options.shapes]:
@@ -131,8 +142,8 @@ def main(argv: list[str] | None = None) -> None:
                 lowerings.append(partial(conv_on_larger_map, strides=strides, conv=lowerings[-1]))
             elif strides == 1 and 1 < k <= LONGEST:
                 lowerings.append(lambda x, kernel, low=(k - 1) // 2: wide_conv(x, kernel, low))
-        elif strides == 1 and k > 1 and max(channels, features) <= NARROW:
-            lowerings.append(narrow_conv)
+        elif k > 1:
+            lowerings.append(partial(product_conv, strides=strides, pads=[centred(k, 1)] * 2))
         columns = [timed(f, x, kernel, times=options.times) for f in lowerings]
         print(
             f"{n:4}{'x'.join(map(str, sizes)):>9}{channels:5}{features:5}{k:3}{strides:3}  {'  '.join(columns)}",

@@ -148,7 +148,7 @@ RENAMED = {  # objects, old: new, below `resnet_jax`; the module by its old or i
     "ops.conv.Pads": "ops.windows.Pads",
     "ops.conv.conv2d": "ops.conv.conv",
     "ops.conv.conv2d_per_example": "ops.conv.conv_per_example",
-    **_rows("ops.conv", "ops.conv_cpu", "BAND NARROW SMALL_MAP banded_product narrow_conv patch_product"),
+    **_rows("ops.conv", "ops.conv_cpu", "SMALL_MAP patch_product"),
     "ops.random.draw_per_example": "ops.random.sample_per_example",
     "training.checkpoint.Checkpoint": "checkpoints.reader.Checkpoint",
     "training.checkpoint.Damaged": "errors.CorruptedCheckpoint",

@@ -1,4 +1,4 @@
-"""Convolutions for CPUs, where XLA's are slow: products of patches, shifts or bands, slices.
+"""Convolutions for CPUs, where XLA's are slow: products of patches or shifts, slices.
 
 `cpu_conv` chooses; each lowering computes what `library_conv` does, up to rounding. conv_depthwise.py has those of
 depthwise kernels. Timings are in benchmarks/conv_lowering.py, and benchmarks/step.py times nets. Other platforms are
@@ -16,6 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from resnet_jax.ops.conv_depthwise import LONG, depthwise_bands, depthwise_conv
 from resnet_jax.ops.conv_library import library_conv
@@ -26,13 +27,11 @@ from resnet_jax.types import Array, at_least_float32
 # XLA's convolution loses to a matrix product of patches where the kernel is 1x1, and by up to fifty times where the
 # output has at most this many positions.
 SMALL_MAP = 16
-# With at most this many channels, in and out, XLA's kernel gradient of a 2-D convolution loses to products of bands of
-# at most BAND columns.
-NARROW = 32
-BAND = 4
-# From this many input channels on, XLA's kernel gradient of a 2-D convolution with strides takes up to twice as long as
-# a product for each element of the kernel.
+# XLA's kernel gradient of a 2-D convolution takes up to twice as long as a product for each element of the kernel where
+# there are strides, and up to three times as long as one product where there are none and the kernel has at most
+# MOST_COLUMNS columns. Both hold from PRODUCT_CHANNELS input channels on.
 PRODUCT_CHANNELS = 16
+MOST_COLUMNS = 3
 # A slice of a grouped convolution has at least this many channels: XLA lowers convolutions of 16 and fewer to slow
 # loops. Wider slices cost more multiplications by 0, and more slices cost more to compile.
 SLICE_CHANNELS = 32
@@ -60,19 +59,16 @@ def cpu_conv(
         return partial(depthwise_bands if is_long else depthwise_conv, **options)
     if groups == strides == 1 and dilation > 1 and 0 < inside_part(x, sides, dilation, pads) <= DILATED_INSIDE:
         return partial(shifted_products, dilation=dilation, pads=pads)
+    width = x.shape[-1] // slice_count(x.shape[-1], groups)
     dense = partial(patch_product if by_patches else series_conv if rank == 1 else library_conv, **options)
-    is_outsized = not by_patches and math.prod(sides) > math.prod(x.shape[1:-1])
-    if is_outsized:
+    if not by_patches and math.prod(sides) > math.prod(x.shape[1:-1]):
         dense = partial(conv_on_larger_map, strides=strides, conv=dense)
+    elif not by_patches and rank == 2 and dilation == 1 and width >= PRODUCT_CHANNELS:
+        if strides > 1 or sides[1] <= MOST_COLUMNS:
+            dense = partial(product_conv, strides=strides, pads=tuple(pads))
     if groups > 1:
         return partial(sliced_conv, groups=groups, conv=dense)
-    if is_outsized:
-        return dense
-    if strides == dilation == 1 and max(kernel.shape[rank:]) <= NARROW and band_columns(x, kernel) > 1:
-        return narrow_conv
-    if rank == 2 and strides > 1 and dilation == 1 and kernel.shape[2] >= PRODUCT_CHANNELS:
-        return partial(strided_conv, strides=strides, pads=tuple(pads))
-    return dense if rank == 1 else None
+    return None if dense.func is library_conv else dense
 
 
 def patch_product(x: Array, kernel: Array, *, strides: int, dilation: int, pads: Pads | None = None) -> Array:
@@ -169,23 +165,10 @@ def block_diagonal(kernel: Array, groups: int) -> Array:
     )
 
 
-@jax.custom_jvp
-def narrow_conv(x: Array, kernel: Array) -> Array:
-    """`library_conv` of [N, H, W, Ci] at stride 1 with the kernel gradient of `banded_product`."""
-    return library_conv(x, kernel, strides=1, dilation=1)
-
-
-@narrow_conv.defjvp
-def _narrow_conv_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
-    (x, kernel), (dx, dkernel) = primals, tangents
-    by_x = library_conv(dx, kernel, strides=1, dilation=1)
-    by_kernel = jax.checkpoint(banded_product)(x, dkernel)  # else the backward pass keeps the windows of x
-    return narrow_conv(x, kernel), by_x + by_kernel
-
-
-def strided_conv(x: Array, kernel: Array, *, strides: int, pads: Pads) -> Array:
-    """`library_conv` of [N, H, W, Ci] whose kernel gradient is a matrix product for each element of the kernel."""
+def product_conv(x: Array, kernel: Array, *, strides: int, pads: Pads) -> Array:
+    """`library_conv` of [N, H, W, Ci] whose kernel gradient is one matrix product, or with strides one per element."""
     options: dict[str, Any] = {"strides": strides, "dilation": 1, "pads": pads}
+    products = partial(element_products, **options) if strides > 1 else partial(joined_product, pads=pads)
 
     @jax.custom_jvp
     def convolve(x: Array, kernel: Array) -> Array:
@@ -194,8 +177,9 @@ def strided_conv(x: Array, kernel: Array, *, strides: int, pads: Pads) -> Array:
     @convolve.defjvp
     def _(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
         (x, kernel), (dx, dkernel) = primals, tangents
-        by_kernel = jax.checkpoint(partial(element_products, **options))(x, dkernel)
-        return convolve(x, kernel), library_conv(dx, kernel, **options) + by_kernel
+        by_kernel = jax.checkpoint(products)(x, dkernel)  # else the backward pass keeps shifted copies of x
+        by_x = products(dx, kernel) if strides > 1 else library_conv(dx, kernel, **options)
+        return convolve(x, kernel), by_x + by_kernel
 
     return convolve(x, kernel)
 
@@ -213,35 +197,28 @@ def element_products(x: Array, kernel: Array, *, strides: int, dilation: int, pa
     return sum(terms[1:], start=terms[0]).astype(x.dtype).reshape(*inputs[0].shape[:-1], features)
 
 
-def banded_product(x: Array, kernel: Array) -> Array:
-    """A 2-D convolution of stride 1 as matrix products: k rows of B + k - 1 columns by a band matrix give B columns.
+def joined_product(x: Array, kernel: Array, *, pads: Pads) -> Array:
+    """A 2-D convolution of stride 1 as one product: the inputs of a kernel's row by all its rows, then added.
 
-    Most of the band matrix is 0, but its gradient is a product of large matrices, which a convolution's is not.
+    The product is [N * H * W, columns * Ci] by [columns * Ci, rows * Co]. Maps are joined as a sum of padded ones: it
+    takes a third of the time of a concatenation.
     """
-    n, height, width, channels = x.shape
-    k, features, columns = kernel.shape[0], kernel.shape[-1], band_columns(x, kernel)
-    padded = jnp.pad(x, ((0, 0), centred(k, 1), centred(k, 1), (0, 0)))
-    # One axis is split or merged at a time: on a mesh of explicit axes the batch may be sharded.
-    inner = padded[:, :, :width].reshape(n, height + k - 1, width // columns, columns, channels)
-    inner = inner.reshape(n, height + k - 1, width // columns, columns * channels)
-    last = padded[:, :, None, width:].reshape(n, height + k - 1, 1, (k - 1) * channels)
-    beyond = jnp.concatenate([inner[:, :, 1:, : (k - 1) * channels], last], axis=2)
-    windows = jnp.concatenate([inner, beyond], axis=-1)  # [n, height + k - 1, width / B, (B + k - 1) * channels]
-    shifted = [jnp.pad(kernel, ((0, 0), (j, columns - 1 - j), (0, 0), (0, 0))) for j in range(columns)]
-    bands = jnp.stack(shifted, axis=3).reshape(k, windows.shape[-1], columns * features)
-    rows = [as_matrix(windows[:, i : i + height]) @ bands[i] for i in range(k)]
-    y = sum(rows[1:], start=rows[0]).reshape(n, height, width // columns, columns * features)
-    return y.reshape(n, height, width // columns, columns, features).reshape(n, height, width, features)
+    rows, columns, channels, features = kernel.shape
+    wide = at_least_float32(x.dtype)  # a sum of low precision is rounded once, as that of a convolution
+    whole, ((top, _), (before, _)) = (0, 0, 0), pads
 
+    def padded(y: Array, *edges: tuple[int, int, int]) -> Array:
+        return lax.pad(y, jnp.zeros((), y.dtype), (whole, *edges))
 
-def band_columns(x: Array, kernel: Array) -> int:
-    """Columns of a band: they divide the width, and a window reaches into the next band only; 0 where there are none.
-
-    Bands are for square kernels on [N, H, W, C].
-    """
-    if x.ndim != 4 or kernel.shape[0] != kernel.shape[1]:
-        return 0
-    return max((n for n in range(kernel.shape[0] - 1, BAND + 1) if x.shape[2] % n == 0), default=0)
+    edges = [((before - j, j - before, 0), (j * channels, (columns - 1 - j) * channels, 0)) for j in range(columns)]
+    shifted = [padded(x, whole, *edge) for edge in edges]
+    joined = sum(shifted[1:], start=shifted[0])
+    matrix = kernel.transpose(1, 2, 0, 3).reshape(columns * channels, rows * features)
+    y = jnp.matmul(as_matrix(joined), matrix, preferred_element_type=wide).reshape(*x.shape[:-1], rows * features)
+    # Slices, whose transpose is a sum of padded maps; that of a split is a concatenation.
+    parts = [lax.slice_in_dim(y, i * features, (i + 1) * features, axis=3) for i in range(rows)]
+    terms = [padded(part, (top - i, i - top, 0), whole, whole) for i, part in enumerate(parts)]
+    return sum(terms[1:], start=terms[0]).astype(x.dtype)
 
 
 def as_matrix(x: Array) -> Array:

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from resnet_jax.ops.conv_cpu import (
-    banded_product,
     conv_on_larger_map,
     cpu_conv,
     inside_part,
-    narrow_conv,
+    joined_product,
     patch_product,
+    product_conv,
     shifted_products,
     slice_count,
-    strided_conv,
+    sliced_conv,
 )
 from resnet_jax.ops.conv_library import library_conv
 
@@ -62,31 +62,20 @@ def test_slices_are_wide_few_and_of_whole_groups():
     assert {size: slice_count(*size) for size in sizes} == sizes
 
 
-@pytest.mark.parametrize(("height", "width", "k"), [(5, 8, 3), (4, 6, 2), (3, 9, 3), (6, 8, 5)])
-def test_the_narrow_convolution_and_its_derivatives_are_the_librarys(x64, height, width, k):
+@pytest.mark.parametrize(
+    ("sizes", "sides", "strides", "pads"),
+    [
+        ((5, 6), (3, 3), 1, [(1, 1), (1, 1)]),
+        ((6, 4), (4, 2), 1, [(1, 2), (1, 0)]),
+        ((20, 1), (5, 3), 1, [(4, 0), (1, 1)]),
+        ((7, 7), (3, 3), 2, [(1, 1), (1, 1)]),
+        ((10, 9), (4, 4), 3, [(1, 2), (0, 3)]),
+    ],
+)
+def test_products_for_kernel_gradients_have_the_derivatives_of_the_convolution(x64, sizes, sides, strides, pads):
     rng = np.random.default_rng(0)
-    x = jnp.asarray(rng.standard_normal((2, height, width, 3)))
-    kernel = jnp.asarray(rng.standard_normal((k, k, 3, 4)))
-
-    @partial(jax.jit, static_argnums=0)
-    def derivatives(f, x, kernel):
-        y, back = jax.vjp(f, x, kernel)
-        forward = jax.jvp(f, (x, kernel), (jnp.sin(x), jnp.cos(kernel)))[1]
-        one_by_one = jax.vmap(jax.grad(lambda kernel, x: jnp.sum(f(x[None], kernel) ** 3)), (None, 0))(kernel, x)
-        return y, *back(jnp.cos(y)), forward, one_by_one
-
-    lowerings = (partial(library_conv, strides=1, dilation=1), narrow_conv, banded_product)
-    results = [derivatives(f, x, kernel) for f in lowerings]
-    for other in results[1:]:
-        for a, b in zip(results[0], other, strict=True):
-            np.testing.assert_allclose(a, b, rtol=0, atol=1e-10)
-
-
-@pytest.mark.parametrize(("size", "k", "strides", "pads"), [(7, 3, 2, [(1, 1), (1, 1)]), (10, 4, 3, [(1, 2), (0, 3)])])
-def test_a_convolution_with_strides_and_its_derivatives_are_the_librarys(x64, size, k, strides, pads):
-    rng = np.random.default_rng(0)
-    x, kernel = jnp.asarray(rng.standard_normal((2, size, size, 16))), jnp.asarray(rng.standard_normal((k, k, 16, 3)))
-    chosen = partial(strided_conv, strides=strides, pads=tuple(pads))
+    x, kernel = jnp.asarray(rng.standard_normal((2, *sizes, 16))), jnp.asarray(rng.standard_normal((*sides, 16, 3)))
+    chosen = partial(product_conv, strides=strides, pads=tuple(pads))
 
     @partial(jax.jit, static_argnums=0)
     def derivatives(f, x, kernel):
@@ -104,13 +93,32 @@ def test_a_convolution_with_strides_and_its_derivatives_are_the_librarys(x64, si
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-10)
 
 
-def test_a_convolution_with_strides_takes_products_from_16_channels_on():
-    x, kernel = jnp.zeros((2, 12, 12, 16)), jnp.zeros((3, 3, 16, 8))
-    options = {"strides": 2, "dilation": 1, "groups": 1, "pads": [(1, 1), (1, 1)]}
-    assert cpu_conv(x, kernel, **options).func is strided_conv
-    assert cpu_conv(x[..., :3], kernel[:, :, :3], **options) is None
-    gradient = jax.grad(lambda kernel: cpu_conv(x, kernel, **options)(x, kernel).sum())
-    assert jax.jit(gradient).lower(kernel).as_text().count("stablehlo.dot_general") == 9
+def test_a_joined_product_of_low_precision_is_rounded_once():
+    rng = np.random.default_rng(0)
+    x, kernel = (jnp.asarray(rng.standard_normal(s), jnp.bfloat16) for s in ((2, 5, 6, 16), (3, 3, 16, 4)))
+    y, back = jax.vjp(partial(joined_product, x, pads=[(1, 1), (1, 1)]), kernel)
+    exact = library_conv(x.astype(jnp.float32), kernel.astype(jnp.float32), strides=1, dilation=1)
+    assert y.dtype == back(y)[0].dtype == jnp.bfloat16
+    np.testing.assert_allclose(y.astype(jnp.float32), exact, rtol=2**-8, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("size", "k", "channels", "strides", "products"),
+    [(12, 3, 16, 2, 9), (12, 3, 3, 2, 0), (12, 3, 16, 1, 1), (12, 3, 3, 1, 0), (12, 5, 16, 1, 0)],
+)
+def test_kernel_gradients_take_products_from_16_channels_on(size, k, channels, strides, products):
+    x, kernel = jnp.zeros((2, size, size, channels)), jnp.zeros((k, k, channels, 8))
+    chosen = cpu_conv(x, kernel, strides=strides, dilation=1, groups=1, pads=[(k // 2, k // 2)] * 2)
+    assert (chosen is not None) == (products > 0)
+    if chosen is not None:
+        gradient = jax.grad(lambda kernel: chosen(x, kernel).sum())
+        assert jax.jit(gradient).lower(kernel).as_text().count("stablehlo.dot_general") == products
+
+
+def test_slices_of_grouped_convolutions_take_the_same_products():
+    x, kernel = jnp.zeros((2, 12, 12, 64)), jnp.zeros((3, 3, 4, 64))
+    chosen = cpu_conv(x, kernel, strides=1, dilation=1, groups=16, pads=[(1, 1), (1, 1)])
+    assert chosen.func is sliced_conv and chosen.keywords["conv"].func is product_conv
 
 
 @pytest.mark.parametrize(
