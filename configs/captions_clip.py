@@ -17,16 +17,11 @@ config = Config(
     task="contrastive",
     model=ModelConfig(
         name="clip_resnet50",
-        options=("image_tower=cifar_resnet20", "embed_dim=64", "text_width=64", "text_heads=4", "text_layers=2"),
+        options=("image_tower=cifar_resnet8", "embed_dim=64", "text_width=64", "text_heads=4", "text_layers=2"),
     ),
     data=DataConfig(
-        name="scenes",
-        batch_size=64,
-        eval_batch_size=100,
-        padding=2,
-        color_jitter=(0.2, 0.2, 0.2, 0.1),
-        captions=CaptionConfig(length=16),
+        name="scenes", batch_size=64, eval_batch_size=100, padding=2, captions=CaptionConfig(length=16)
     ),
-    optim=OptimConfig(optimizer="adamw", peak_lr=2e-3, weight_decay=0.05, warmup_epochs=1.0, clip_norm=1.0),
-    train=TrainConfig(epochs=16.0, eval_every_epochs=4.0),
+    optim=OptimConfig(optimizer="adamw", peak_lr=1.5e-3, weight_decay=0.05, warmup_epochs=1.0, clip_norm=1.0),
+    train=TrainConfig(epochs=24.0, eval_every_epochs=6.0),
 )

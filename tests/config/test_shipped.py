@@ -53,7 +53,7 @@ DATA = {  # examples, pixels a side (of series: steps; of texts: tokens), channe
     "librispeech": (281_241, None, 1, 29),
     "prompts_languages": (1906, None, 1, 5),
     "prompts_ctc": (409, None, 1, 28),
-    "captions": (6000, 32, 3, 26),
+    "captions": (12_000, 32, 3, 26),
 }
 
 

@@ -18,9 +18,10 @@ from resnet_jax.data.scenes.compose import SIDE, background, draw_digit, with_no
 from resnet_jax.data.sources.array_source import ArraySource
 from resnet_jax.data.sources.stored import LazySplit, StoredDataset
 
-CAPTION_SCENES = {"train": 6000, "test": 100, "combinations": 100}
+CAPTION_SCENES = {"train": 12_000, "test": 100, "combinations": 100}
 REDUCTION = 3  # pixels of a composed scene for one of the image, along each axis
 DIGIT_SIDES = (36, 46)  # least and greatest side of an enlarged digit, pixels of a composed scene
+GROUND = 0.35  # share of the light of other scenes: digits are always lighter than the ground
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 TURNED = (3, 4, 7)  # digits that are no digit, and do not look the same, upside down
 RELATIONS = {"x": ("left of", "right of"), "y": ("above", "below")}  # of the first digit, and of the second
@@ -40,7 +41,7 @@ class Combination(NamedTuple):
 
 
 def open_caption_scenes() -> StoredDataset:
-    """6,000 training scenes, 100 test scenes of other combinations' digits, and 100 of combinations held out.
+    """12,000 training scenes, 100 test scenes of other combinations' digits, and 100 of combinations held out.
 
     Images are uint8 [32, 32, 3], labels captions, as "a three left of a seven, upside down".
     """
@@ -74,7 +75,7 @@ def compose_caption_scene(
     scene: Combination, digits: np.ndarray, values: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
     """An image uint8 [32, 32, 3] of a combination, with digits of float [n, 8, 8], whose values are int [n]."""
-    image = background(rng)
+    image = GROUND * background(rng)
     sides = rng.integers(DIGIT_SIDES[0], DIGIT_SIDES[1] + 1, 2).tolist()
     start = int(rng.integers(0, SIDE - sum(sides) + 1))
     for place, (value, turned, side) in enumerate(zip(scene.digits, scene.turned, sides, strict=True)):
