@@ -42,7 +42,7 @@ def gradient(net: Any, variables: Any, batch: Any, parts: int) -> Any:
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", help="a run of configs/captions_clip.py")
-    parser.add_argument("--parts", type=int, nargs="+", default=[2, 4, 8], help="numbers of parts")
+    parser.add_argument("--parts", type=int, nargs="+", default=[2, 4], help="numbers of parts")
     arguments = parser.parse_args(argv)
     net, variables, preprocess, _ = load_checkpoint(arguments.run)
     dataset, model = open_dataset("scenes", label_kind="caption"), net

@@ -7,7 +7,8 @@ Scenes are 32 pixels a side and have two of scikit-learn's digits, one left of o
 upside down. Test scenes have digits that no training scene has, and a hundred different captions. The split
 "combinations" has pairs of digits, in their order and axis, that no training scene has.
 
-Device: Not run to its end.
+Device: two CPU cores (AMD EPYC, jax 0.10.1, 2026-11-27), 4:01 minutes with compilation. R@1 on 100 test scenes 0.850
+(image to text 0.86, text to image 0.84), on 100 scenes of combinations that are held out 0.835 (0.82, 0.85). Seed 0.
 """
 
 from resnet_jax.config import CaptionConfig, Config, DataConfig, ModelConfig, OptimConfig, TrainConfig
@@ -19,9 +20,7 @@ config = Config(
         name="clip_resnet50",
         options=("image_tower=cifar_resnet8", "embed_dim=64", "text_width=64", "text_heads=4", "text_layers=2"),
     ),
-    data=DataConfig(
-        name="scenes", batch_size=64, eval_batch_size=100, padding=2, captions=CaptionConfig(length=16)
-    ),
+    data=DataConfig(name="scenes", batch_size=64, eval_batch_size=100, padding=2, captions=CaptionConfig(length=16)),
     optim=OptimConfig(optimizer="adamw", peak_lr=1.5e-3, weight_decay=0.05, warmup_epochs=1.0, clip_norm=1.0),
     train=TrainConfig(epochs=24.0, eval_every_epochs=6.0),
 )

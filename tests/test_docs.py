@@ -36,7 +36,7 @@ WITH_PYTHON = [name for name, kind in BLOCKS if kind == "python" and BLOCKS[name
 WITH_COMMANDS = [name for name, kind in BLOCKS if kind == "" and BLOCKS[name, kind]]
 SLOW = {"README.md", "docs/backbones.md", "docs/contributing.md", "docs/weights.md"}  # more than ten seconds of code
 WITH_WEIGHTS = {"README.md", "docs/weights.md"}  # pages whose code reads a file of weights
-RUNS = "digits_resnet20 digits_skipnet38 faster mine other a b c words reviews book waves".split()
+RUNS = "digits_resnet20 digits_skipnet38 faster mine other a b c words reviews book waves captions_clip".split()
 
 
 @pytest.fixture(scope="session")

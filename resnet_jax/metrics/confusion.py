@@ -12,7 +12,9 @@ import numpy as np
 from resnet_jax.files import replace_file, to_json
 
 FOLDER, FILE = "evaluation", "classes.json"  # in the run directory
-PICTURES = ("confusion.png", "confusion.svg", "mistakes.png", "examples.png")  # an evaluation draws them beside it
+RETRIEVAL = "retrieval.json"  # instead of FILE, of pairs of images and texts
+# An evaluation draws them beside it.
+PICTURES = ("confusion.png", "confusion.svg", "mistakes.png", "examples.png", "similarity.png")
 DENSE = 2000  # largest number of classes whose matrix is written: 4 million counts, 12 MB
 
 
@@ -126,23 +128,23 @@ def write_classes(folder: str | Path, confusion: Confusion, metadata: Mapping[st
     return write_rows(Path(folder), record)
 
 
-def write_rows(folder: Path, record: Mapping[str, Any]) -> Path:
-    """Writes classes.json into `folder`, a line for each element of a list, and removes pictures of an earlier one.
+def write_rows(folder: Path, record: Mapping[str, Any], name: str = FILE) -> Path:
+    """Writes a JSON file into `folder`, a line for each element of a list, and removes pictures of an earlier one.
 
     Raises:
       OSError: it cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for name in PICTURES:
-        (folder / name).unlink(missing_ok=True)
-    lines = [f"{json.dumps(name)}: {_lines(value)}" for name, value in record.items()]
-    replace_file(folder / FILE, "{\n" + ",\n".join(lines) + "\n}\n")
-    return folder / FILE
+    for picture in PICTURES:
+        (folder / picture).unlink(missing_ok=True)
+    lines = [f"{json.dumps(key)}: {_lines(value)}" for key, value in record.items()]
+    replace_file(folder / name, "{\n" + ",\n".join(lines) + "\n}\n")
+    return folder / name
 
 
 def remove_evaluation(folder: Path) -> None:
     """Removes the files of an earlier evaluation in `folder`. Raises OSError where one cannot be removed."""
-    for name in (FILE, *PICTURES) if folder.is_dir() else ():
+    for name in (FILE, RETRIEVAL, *PICTURES) if folder.is_dir() else ():
         (folder / name).unlink(missing_ok=True)
 
 

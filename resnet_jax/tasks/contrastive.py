@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, Self, get_args
 
@@ -13,12 +14,14 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from resnet_jax.errors import did_you_mean
+from resnet_jax.metrics.confusion import RETRIEVAL, write_rows
 from resnet_jax.metrics.retrieval import DIRECTIONS, RANKS, RESULTS, RetrievalMetrics
 from resnet_jax.metrics.typed import Last, Mean, Metric
 from resnet_jax.tasks.base import BaseTask
 from resnet_jax.tasks.contrastive_losses import Compared, Pairs, normalized, sigmoid_losses, softmax_losses
 from resnet_jax.tasks.protocol import (
     ContrastiveLoss,
+    Details,
     ImageReader,
     LabelledSource,
     Predictions,
@@ -151,6 +154,25 @@ class Contrastive(BaseTask):
             return label
         ids = np.asarray(label).tolist()
         return " ".join(self.tokens[token] for token in ids if 0 < token < len(self.tokens))
+
+    def write_details(
+        self, evaluator: Any, folder: Path, metadata: Mapping[str, Any], predictions: Predictions | None = None
+    ) -> Details:
+        """Writes retrieval.json: the recalls, and images with another caption than their own as the first answer."""
+        record: dict[str, Any] = {**metadata, "metrics": evaluator.result()}
+        if predictions is not None:
+            record["mistakes"] = list(self._mistakes(predictions))
+        return Details(write_rows(folder, record, RETRIEVAL), "; ".join(self.table(evaluator, 0, "")))
+
+    def _mistakes(self, predictions: Predictions) -> Iterator[dict[str, Any]]:
+        """The first of them."""
+        images, texts = (predictions.outputs[name] for name in ("image_features", "text_features"))
+        captions = [self.label_name(label) for label in predictions.labels]
+        firsts = (images[row] @ texts.T for row in range(len(captions)))
+        answers = ((row, captions[int(scores.argmax())]) for row, scores in enumerate(firsts))
+        wrong = ((row, answer) for row, answer in answers if answer != captions[row])
+        for row, answer in islice(wrong, SHOWN):
+            yield {"image": predictions.names[row], "caption": captions[row], "answer": answer}
 
     def draw(
         self, evaluator: Any, folder: Path, heading: str, predictions: Predictions, image: ImageReader

@@ -69,6 +69,7 @@ def test_a_run_tests_the_recall_and_is_evaluated_on_held_out_combinations(one, m
     devices(monkeypatch, 1)
     assert results["images"] == 10 and 0 <= results["r1"] <= 1
     last = records(folder, "test")[-1]
+    assert json.loads((folder / "evaluation/retrieval.json").read_text())["metrics"]["r1"] == results["r1"]
     assert last["text_to_image_r10"] == 1 and last["r1"] == results["r1"]
     assert {"batch_r1", "logit_scale"} <= records(folder, "train")[-1].keys()
     metadata = open_checkpoint(folder).metadata

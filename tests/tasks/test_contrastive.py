@@ -1,5 +1,6 @@
 """The contrastive task: losses against their formulas, and one gradient on any number of devices."""
 
+import json
 import math
 from dataclasses import replace
 from functools import cache
@@ -147,5 +148,12 @@ def test_captions_are_read_back_and_drawn_beside_their_images(tmp_path):
     evaluator = task.evaluator()
     evaluator.update(rows, {"label": labels, "mask": np.ones(2)})
     predictions = Predictions(["0", "1"], labels, rows, [0, 1])
+    details = task.write_details(evaluator, tmp_path / "evaluation", {"run": "a run"}, predictions)
+    assert details.line.startswith("image to text: R@1 1.0000") and "mistakes" not in details.line
+    swapped = replace(predictions, outputs={**rows, "text_features": rows["text_features"][::-1]})
+    task.write_details(evaluator, tmp_path / "evaluation", {"run": "a run"}, swapped)
+    record = json.loads((tmp_path / "evaluation/retrieval.json").read_text())
+    assert record["run"] == "a run" and record["metrics"]["r1"] == 1
+    assert record["mistakes"][0] == {"image": "0", "caption": "a cat", "answer": "<unk>"}
     pictures = task.draw(evaluator, tmp_path, "a run", predictions, lambda index: np.zeros((4, 4, 3), np.uint8))
     assert [file.name for file in pictures] == ["similarity.png"]
