@@ -92,7 +92,7 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     "models.zoo.libraries": ("types", "models.layers", "models.partials", "models.spec"),
     "models.zoo": (
         *("types", "ops", "models.initializers", "models.layers", "models.partials", "models.resnet", "models.skipnet"),
-        *("models.spec", "models.blocks", "models.zoo", "models.decoders", "models.sequence", "models.clip"),
+        *("models.spec", "models.blocks", "models.zoo", "models.decoders", "models.sequence", "models.image_text"),
         *MODEL_PARTS,
     ),
     "models.inspect": ("types", "ops", "models.options", "models.registry", "models.resnet"),

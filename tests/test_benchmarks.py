@@ -234,7 +234,8 @@ def test_every_family_has_a_case():
     from resnet_jax.models.registry import get_spec, list_models
 
     cases = load("families.py").CASES
-    assert {get_spec(name).family for name in list_models(input_kind="any")} == set(cases)
+    families = {get_spec(name).family for name in list_models(input_kind="any")}
+    assert families - {"contrastive"} == set(cases)  # its image towers are the family clip
     assert all(get_spec(case.net).family == family for family, case in cases.items())
 
 

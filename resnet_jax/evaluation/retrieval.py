@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from resnet_jax.errors import DataError
 from resnet_jax.evaluation.predictions import check_number, forward_files
 from resnet_jax.evaluation.zero_shot import Tokenize, text_features
-from resnet_jax.models.clip import normalize
+from resnet_jax.models.image_text import normalize
 from resnet_jax.types import Array, Pretrained
 
 

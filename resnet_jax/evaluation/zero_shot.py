@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from resnet_jax.models.clip import normalize
+from resnet_jax.models.image_text import normalize
 from resnet_jax.models.zero_shot import ZeroShotClassifier
 from resnet_jax.texts.clip.prompts import TEMPLATE, check_names, check_templates
 from resnet_jax.types import Pretrained

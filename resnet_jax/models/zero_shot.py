@@ -8,7 +8,7 @@ import flax.linen as nn
 
 from resnet_jax import ops
 from resnet_jax.models.around import NetAround
-from resnet_jax.models.clip import normalize
+from resnet_jax.models.image_text import normalize
 from resnet_jax.models.resnet import Outputs, ResNet
 from resnet_jax.types import Array, at_least_float32
 

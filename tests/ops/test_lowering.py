@@ -97,3 +97,11 @@ def test_a_known_platform_has_its_lowering_alone():
             assert re.findall(r"sin|cos|platform_index", str(jax.make_jaxpr(program)(1.0))) == [expected]
         with ops.lowering_for(platform), ops.plain_lowering():
             assert re.findall(r"sin|cos|platform_index", str(jax.make_jaxpr(program)(1.0))) == ["sin"]
+
+
+def test_a_gradient_outside_lowering_for_keeps_no_convolution_in_a_conditional():
+    """There XLA's convolutions on a CPU are slow loops: the platform is chosen when the program is compiled."""
+    x, kernel = jnp.ones((2, 40, 8)), jnp.ones((3, 8, 8))
+    gradient = jax.jit(jax.grad(lambda x, kernel: (ops.conv(x, kernel) ** 2).sum(), (0, 1)))
+    program = gradient.lower(x, kernel).compile().as_text()
+    assert " convolution(" in program and " conditional(" not in program

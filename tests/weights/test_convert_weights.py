@@ -89,7 +89,7 @@ def test_npz_keeps_nets_that_no_library_has(tmp_path):
 @pytest.mark.parametrize(
     ("to", "name", "message"),
     [
-        ("keras", "x.h5", "expected timm, torchvision, openai, smp or npz, got 'keras'"),
+        ("keras", "x.h5", "expected timm, torchvision, openai, smp, transformers or npz, got 'keras'"),
         ("npz", "x.safetensors", "expected a file name that ends in .npz for npz, got x.safetensors"),
         ("torchvision", "folder", "expected a file name that ends in .safetensors for torchvision, got folder"),
         ("timm", "x.pth", "expected a file name that ends in .safetensors, or a folder, got x.pth"),

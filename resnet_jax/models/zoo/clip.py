@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from resnet_jax.models.blocks import Residual
-from resnet_jax.models.clip import CLIP
 from resnet_jax.models.heads import AttentionPoolHead
+from resnet_jax.models.image_text import CLIP
 from resnet_jax.models.partials import Partial
 from resnet_jax.models.shortcuts import PooledProject
 from resnet_jax.models.spec import OPENAI as MEAN_STD

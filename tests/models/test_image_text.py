@@ -12,7 +12,7 @@ import pytest
 
 from resnet_jax import CLIPOutputs, create_model, feature_info, summary
 from resnet_jax.models import registered_name
-from resnet_jax.models.clip import normalize
+from resnet_jax.models.image_text import normalize
 
 TEXTS = {"text_width": 8, "text_heads": 2, "text_layers": 1, "context_length": 5, "vocabulary_size": 11}
 TOKENS = np.array([[9, 1, 10, 0, 0], [9, 2, 3, 10, 0], [9, 10, 0, 0, 0]], np.int32)
@@ -116,7 +116,7 @@ def test_features_of_zeros_stay_zeros():
         ({"init_logit_bias": math.nan}, ValueError, "^init_logit_bias: expected a finite number, got nan$"),
         ({"init_logit_scale": None}, ValueError, "^init_logit_scale: expected a finite number, got None$"),
         ({"text_depth": 3}, TypeError, "^clip_resnet50 has no option 'text_depth'; did you mean text_"),
-        ({"image_tower": None}, TypeError, "^clip_resnet50 has no option 'image_tower'"),
+        ({"image_tower": None}, TypeError, r"^expected image_tower to be a model name \(str\), got None"),
     ],
 )
 def test_impossible_options_are_refused(options, error, message):
