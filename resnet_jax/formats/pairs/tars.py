@@ -83,7 +83,9 @@ def _pairs(number: int, file: Path, problems: BadPairs) -> list[_Pair]:
                 key, extension = _key(member.name)
                 if not member.isfile():
                     continue
-                if extension in IMAGES:
+                if key in (images if extension in IMAGES else captions if extension == CAPTION else ()):
+                    problems.add(f"{file}, {member.name}", "another file of this pair is of the same kind")
+                elif extension in IMAGES:
                     images[key] = (member.offset_data, member.size, member.name)
                 elif extension == CAPTION:
                     contents = archive.extractfile(member)
@@ -91,7 +93,7 @@ def _pairs(number: int, file: Path, problems: BadPairs) -> list[_Pair]:
                     captions[key] = _text(f"{file}, {member.name}", data, problems)
     except (tarfile.TarError, OSError) as error:
         raise ValueError(f"{file} cannot be read as a tar archive: {one_line(error)}") from None
-    for key in captions.keys() - images.keys():
+    for key in sorted(captions.keys() - images.keys()):
         problems.add(f"{file}, {key}{CAPTION}", "no image of this name")
     pairs = []
     for key, (offset, size, name) in images.items():

@@ -129,6 +129,14 @@ def test_tar_shards_with_bad_pairs_are_named_or_skipped(tmp_path):
         open_pairs(tmp_path)
 
 
+def test_a_second_image_or_caption_of_one_name_is_a_bad_pair(tmp_path):
+    write_tar(tmp_path / "x.tar", {"a.png": png(0), "a.txt": b"one", "a.jpg": png(1), "a.b.txt": b"two"})
+    with pytest.raises(ValueError, match=r"x.tar, a.jpg: another file of this pair is of the same kind"):
+        open_pairs(tmp_path)
+    dataset = open_pairs(tmp_path, skip_unreadable=True)
+    assert dataset.examples("train")[0] == (png(0), "one") and "2 pairs" in dataset.notes[0]
+
+
 def test_parquet_has_captions_in_a_column(tmp_path):
     pa = pytest.importorskip("pyarrow")
     import pyarrow.parquet as pq
