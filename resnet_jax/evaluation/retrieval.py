@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
+from resnet_jax import ops
 from resnet_jax.errors import DataError
 from resnet_jax.evaluation.predictions import check_number, forward_files
 from resnet_jax.evaluation.zero_shot import Tokenize, text_features
-from resnet_jax.models.image_text import normalize
 from resnet_jax.types import Array, Pretrained
 
 
@@ -46,7 +46,7 @@ def retrieve(
     query = text_features(net, tokenize, [text])[0]
 
     def features(outputs: Any) -> dict[str, Array]:
-        return {"features": normalize(jnp.asarray(outputs.logits))}
+        return {"features": ops.l2_normalize(jnp.asarray(outputs.logits))}
 
     retrieved: list[Retrieved] = []
     unreadable: dict[str, str] = {}

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from resnet_jax.models.image_text import normalize
+from resnet_jax import ops
 from resnet_jax.models.zero_shot import ZeroShotClassifier
 from resnet_jax.texts.clip.prompts import TEMPLATE, check_names, check_templates
 from resnet_jax.types import Pretrained
@@ -60,7 +60,7 @@ def text_features(net: Pretrained, tokenize: Tokenize, texts: Sequence[str]) -> 
 
     @jax.jit
     def encode(variables: Any, tokens: jax.Array) -> jax.Array:
-        return normalize(jnp.asarray(net.model.apply(variables, tokens, method="encode_text")))
+        return ops.l2_normalize(jnp.asarray(net.model.apply(variables, tokens, method="encode_text")))
 
     parts = []
     for first in range(0, len(tokens), batch):

@@ -104,7 +104,7 @@ class CLIP(NetAround):
         wide = at_least_float32(self.param_dtype)
         scale = jnp.exp(ops.unshard(self.logit_scale).astype(wide))
         bias = None if self.init_logit_bias is None else ops.unshard(self.logit_bias).astype(wide)
-        logits = scale * (normalize(image_features) @ normalize(text_features).T)
+        logits = scale * (ops.l2_normalize(image_features) @ ops.l2_normalize(text_features).T)
         return CLIPOutputs(image_features, text_features, logits if bias is None else logits + bias, scale, bias)
 
     def encode_image(self, images: Array, train: bool = False, example_index: Array | None = None) -> Array:
@@ -114,13 +114,6 @@ class CLIP(NetAround):
     def encode_text(self, tokens: Array, train: bool = False) -> Array:
         """Features of texts int [M, L] before normalisation: [M, D]."""
         return self.text_tower(tokens, train)
-
-
-def normalize(features: Array) -> Array:
-    """Features [N, D] of length 1, as the cosine needs them. Those of zeros stay zeros."""
-    squares = jnp.square(features).sum(-1, keepdims=True)
-    is_zero = squares == 0
-    return jnp.where(is_zero, 0, features / jnp.sqrt(jnp.where(is_zero, 1, squares)))
 
 
 def _constant(value: float) -> nn.initializers.Initializer:

@@ -8,7 +8,6 @@ import flax.linen as nn
 
 from resnet_jax import ops
 from resnet_jax.models.around import NetAround
-from resnet_jax.models.image_text import normalize
 from resnet_jax.models.resnet import Outputs, ResNet
 from resnet_jax.types import Array, at_least_float32
 
@@ -28,7 +27,7 @@ class ZeroShotClassifier(NetAround):
     @nn.compact
     def __call__(self, images: Array, train: bool, example_index: Array | None = None) -> Outputs:
         outputs = self.image_tower(images, train, example_index)
-        features = normalize(outputs.logits)
+        features = ops.l2_normalize(outputs.logits)
         kernel = ClassFeatures(self.num_classes, name="classes")(features)
         return outputs._replace(logits=features @ kernel.astype(features.dtype))
 

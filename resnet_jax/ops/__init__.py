@@ -8,7 +8,7 @@ from resnet_jax.ops.dense import dense
 from resnet_jax.ops.k_max import k_max_pool
 from resnet_jax.ops.labels import at_least_int32, one_hot
 from resnet_jax.ops.lowering import lowering_for, plain_lowering
-from resnet_jax.ops.norm import batch_norm, group_norm, normalize
+from resnet_jax.ops.norm import batch_norm, group_norm, l2_normalize, normalize
 from resnet_jax.ops.pooling import adaptive_avg_pool, avg_pool, blur_pool, global_pool, max_pool
 from resnet_jax.ops.random import drop_path, dropout, sample_per_example
 from resnet_jax.ops.sharding import gather_like, is_sharded, shard_like, split_batch, swap_neighbours, unshard
@@ -37,6 +37,7 @@ __all__ = [
     "has_known_size",
     "is_sharded",
     "k_max_pool",
+    "l2_normalize",
     "lowering_for",
     "max_pool",
     "normalize",

@@ -12,7 +12,7 @@ from jax import lax
 from resnet_jax.ops.channel_sums import channel_mean, spread
 from resnet_jax.ops.lowering import lowered_once
 from resnet_jax.ops.windows import spatial_axes
-from resnet_jax.types import Array
+from resnet_jax.types import Array, at_least_float32
 
 Shared = tuple[Array, Array, Array, Array]  # of `_of_devices`
 Groups = tuple[tuple[int, ...], ...]  # indices of the devices that share statistics
@@ -24,6 +24,14 @@ def normalize(x: Array, mean: Array, var: Array, scale: Array, bias: Array, *, e
     """(x - mean) / sqrt(var + epsilon) * scale + bias, in the dtype of `scale`: [N, *spatial, C] and four [C]."""
     mean, a, bias = (_along_channels(v, x) for v in (mean, scale * lax.rsqrt(var + epsilon), bias))
     return (x.astype(scale.dtype) - mean) * a + bias
+
+
+def l2_normalize(x: Array) -> Array:
+    """x [..., D] of norm 1 along the last axis, at least in float32. Zeros stay zeros, with a gradient of zero."""
+    wide = x.astype(at_least_float32(x.dtype))
+    squares = jnp.square(wide).sum(-1, keepdims=True)
+    is_zero = squares < jnp.finfo(wide.dtype).tiny
+    return jnp.where(is_zero, 0, wide / jnp.sqrt(jnp.where(is_zero, 1, squares)))
 
 
 def group_norm(

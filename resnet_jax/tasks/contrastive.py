@@ -13,12 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from resnet_jax import ops
 from resnet_jax.errors import did_you_mean
 from resnet_jax.metrics.confusion import RETRIEVAL, write_rows
 from resnet_jax.metrics.retrieval import DIRECTIONS, RANKS, RESULTS, RetrievalMetrics
 from resnet_jax.metrics.typed import Last, Mean, Metric
 from resnet_jax.tasks.base import BaseTask
-from resnet_jax.tasks.contrastive_losses import Compared, Pairs, normalized, sigmoid_losses, softmax_losses
+from resnet_jax.tasks.contrastive_losses import Compared, Pairs, sigmoid_losses, softmax_losses
 from resnet_jax.tasks.protocol import (
     ContrastiveLoss,
     Details,
@@ -109,7 +110,7 @@ class Contrastive(BaseTask):
         Raises:
           ValueError: the sigmoid loss for a net without `logit_bias`.
         """
-        pairs = Pairs(normalized(outputs.image_features), normalized(outputs.text_features), mask)
+        pairs = Pairs(ops.l2_normalize(outputs.image_features), ops.l2_normalize(outputs.text_features), mask)
         scale = jnp.asarray(outputs.logit_scale, pairs.image.dtype)
         if self.loss == "softmax":
             return softmax_losses(pairs, scale, axis_name, local=self.local_loss)
@@ -125,7 +126,7 @@ class Contrastive(BaseTask):
 
     def predictions(self, outputs: Any) -> dict[str, Array]:
         """ "image_features" and "text_features", float [N, D] of norm 1."""
-        return {name: normalized(getattr(outputs, name)) for name in ("image_features", "text_features")}
+        return {name: ops.l2_normalize(getattr(outputs, name)) for name in ("image_features", "text_features")}
 
     def average(self, predictions: Sequence[Rows]) -> Rows:
         """The mean over views, of norm 1."""
@@ -158,7 +159,7 @@ class Contrastive(BaseTask):
     def write_details(
         self, evaluator: Any, folder: Path, metadata: Mapping[str, Any], predictions: Predictions | None = None
     ) -> Details:
-        """Writes retrieval.json: the recalls, and images with another caption than their own as the first answer."""
+        """Writes retrieval.json: the recalls, and images whose first answer is no caption of theirs."""
         record: dict[str, Any] = {**metadata, "metrics": evaluator.result()}
         if predictions is not None:
             record["mistakes"] = list(self._mistakes(predictions))
@@ -168,11 +169,13 @@ class Contrastive(BaseTask):
         """The first of them."""
         images, texts = (predictions.outputs[name] for name in ("image_features", "text_features"))
         captions = [self.label_name(label) for label in predictions.labels]
-        firsts = (images[row] @ texts.T for row in range(len(captions)))
-        answers = ((row, captions[int(scores.argmax())]) for row, scores in enumerate(firsts))
-        wrong = ((row, answer) for row, answer in answers if answer != captions[row])
-        for row, answer in islice(wrong, SHOWN):
-            yield {"image": predictions.names[row], "caption": captions[row], "answer": answer}
+        rows_of: dict[str, list[int]] = {}
+        for row, name in enumerate(predictions.names):
+            rows_of.setdefault(name, []).append(row)
+        answers = ((name, rows, captions[int((texts @ images[rows[0]]).argmax())]) for name, rows in rows_of.items())
+        wrong = (one for one in answers if one[2] not in [captions[row] for row in one[1]])
+        for name, rows, answer in islice(wrong, SHOWN):
+            yield {"image": name, "caption": captions[rows[0]], "answer": answer}
 
     def draw(
         self, evaluator: Any, folder: Path, heading: str, predictions: Predictions, image: ImageReader
@@ -204,12 +207,14 @@ class RetrievalEvaluator:
         self._count = 0
 
     def update(self, outputs: Rows, batch: Mapping[str, Any]) -> None:
-        """`batch` has "image_key", int [N], where images have several captions; else each image has one."""
+        """Adds pairs. Without "image_key" in `batch`, int [N], each image has one caption; without "caption_key",
+        int [N], captions are equal whose tokens are.
+        """
         rows = np.flatnonzero(np.asarray(batch["mask"]))
         keys = np.asarray(batch["image_key"])[rows] if "image_key" in batch else self._count + np.arange(len(rows))
         self._count += len(rows)
         images, texts = (np.asarray(outputs[name])[rows] for name in ("image_features", "text_features"))
-        self.metrics.update(images, texts, keys, np.asarray(batch["label"])[rows])
+        self.metrics.update(images, texts, keys, np.asarray(batch.get("caption_key", batch["label"]))[rows])
 
     def result(self) -> dict[str, float]:
         """See `RetrievalMetrics.result`."""

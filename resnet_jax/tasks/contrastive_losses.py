@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from resnet_jax.types import Array, at_least_float32
+from resnet_jax.types import Array
 
 
 class Pairs(NamedTuple):
@@ -28,15 +28,9 @@ class Compared(NamedTuple):
     """Results of comparing rows of pairs with all columns."""
 
     losses: Array  # float [n]: of each row
-    correct: Array  # float [n]: share of the two directions in which the row's own partner has the highest logit
+    correct: Array  # float [n]: share of the directions in which the row's own partner has the highest logit
     mask: Array  # float [n]: of the rows
     shares: int  # shards that have these same rows
-
-
-def normalized(features: Array) -> Array:
-    """Features [n, D] of norm 1, at least in float32; those of norm 0 stay 0, with a gradient of 0."""
-    wide = features.astype(at_least_float32(features.dtype))
-    return wide * lax.rsqrt(jnp.maximum((wide * wide).sum(-1, keepdims=True), 1e-24))
 
 
 def softmax_losses(pairs: Pairs, scale: Array, axis_name: str | None, *, local: bool = True) -> Compared:
@@ -63,7 +57,8 @@ def softmax_losses(pairs: Pairs, scale: Array, axis_name: str | None, *, local: 
 def sigmoid_losses(pairs: Pairs, scale: Array, bias: Array, axis_name: str | None, *, local: bool = True) -> Compared:
     """The loss of SigLIP (Zhai et al. 2023, equation 1): -sum_j log sigmoid(z_ij (scale x_i y_j + bias)) of each row.
 
-    z is 1 for the pair itself, else -1. Arguments are as in `softmax_losses`; `bias`: [].
+    z is 1 for the pair itself, else -1. Arguments are as in `softmax_losses`; `bias`: []. `correct` is of the images
+    alone: the loss has no second direction.
     """
     rows, columns, places, shares = _rows_and_columns(pairs, axis_name, local=local)
     logits = scale * rows.image @ columns.text.T + bias

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from resnet_jax.ops import batch_norm, group_norm, lowering_for, norm, normalize
+from resnet_jax.ops import batch_norm, group_norm, l2_normalize, lowering_for, norm, normalize
 from resnet_jax.ops.norm import SERIES_PARTS
 
 
@@ -136,3 +136,11 @@ def test_positions_of_weight_0_change_no_statistics():
     np.testing.assert_allclose(parts, [[valid.mean(0)] * 3, [valid.var(0)] * 3], rtol=1e-5)
     _, mean, var = batch_norm(jnp.ones((3, 70, 4)), scale, bias, epsilon=1e-3, weights=weights & False)
     np.testing.assert_array_equal([mean, var], 0)
+
+
+def test_rows_of_norm_1_and_zeros_with_a_gradient_of_zero():
+    x = jnp.array([[3.0, 4.0], [0.0, 0.0]])
+    np.testing.assert_allclose(l2_normalize(x), [[0.6, 0.8], [0, 0]], rtol=1e-6)
+    gradient = jax.grad(lambda x: (l2_normalize(x) @ jnp.array([1.0, 2.0])).sum())(x)
+    np.testing.assert_allclose(gradient, [[-0.064, 0.048], [0, 0]], rtol=1e-5)
+    assert l2_normalize(x.astype(jnp.bfloat16)).dtype == jnp.float32

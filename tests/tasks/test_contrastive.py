@@ -139,6 +139,18 @@ def test_evaluation_retrieves_by_the_features_of_norm_1():
     np.testing.assert_allclose(views["a"], [[0.6, 0.8]])
 
 
+def test_a_caption_of_the_image_is_no_mistake(tmp_path):
+    """The first image has two captions, and retrieves the second; the other retrieves that one, too."""
+    images, texts = np.eye(3)[[0, 0, 1]], np.eye(3)[[2, 0, 2]]
+    texts[1, 1] = 0.5
+    outputs = {"image_features": images, "text_features": texts}
+    predictions = Predictions(["a.png", "a.png", "b.png"], np.array(["x", "y", "z"]), outputs, [0, 1, 2])
+    evaluator = SimpleNamespace(result=lambda: dict.fromkeys(Contrastive.measures, 0.0))
+    Contrastive().write_details(evaluator, tmp_path / "evaluation", {}, predictions)
+    record = json.loads((tmp_path / "evaluation/retrieval.json").read_text())
+    assert record["mistakes"] == [{"image": "b.png", "caption": "z", "answer": "y"}]
+
+
 def test_captions_are_read_back_and_drawn_beside_their_images(tmp_path):
     pytest.importorskip("matplotlib")
     task = Contrastive(tokens=("<pad>", "<unk>", "a", "cat"))
