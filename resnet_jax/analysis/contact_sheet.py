@@ -24,10 +24,12 @@ def as_seen(
     preprocess: Preprocess,
     classes: Sequence[str] | None = None,
     label_kind: LabelKind = "class",
+    captions: Sequence[str] | None = None,
 ) -> np.ndarray:
     """A batch's first images as the net sees them, augmented under `key`: one picture, uint8 [H, W, 3].
 
-    With the names of `classes` each image has its label below it, and small images are enlarged.
+    With the names of `classes` each image has its label below it, and small images are enlarged. `captions`: one for
+    each image of the batch, instead of its label.
     """
     some = {name: x[:SHOWN] for name, x in batch.items()}
     some["index"] = np.arange(len(some["label"]))
@@ -42,7 +44,8 @@ def as_seen(
     if classes is None:
         return grid(images)
     times = math.ceil(LEGIBLE / images.shape[2])
-    names = [label_text(label, classes, label_kind) for label in np.asarray(augmented["label"])]
+    names = captions and captions[: len(images)]
+    names = names or [label_text(label, classes, label_kind) for label in np.asarray(augmented["label"])]
     return grid(captioned(images.repeat(times, 1).repeat(times, 2), names), gap=4)
 
 
@@ -54,15 +57,12 @@ def captioned(images: np.ndarray, names: Sequence[str]) -> np.ndarray:
 
 
 def label_text(label: np.ndarray, classes: Sequence[str], label_kind: LabelKind = "class") -> str:
-    """A label in a caption: the class of int [] or soft [K]; all classes of multi-hot [K]; the numbers of targets [T];
-    the words of a caption, ids [T].
+    """A label in a caption: the class of int [] or soft [K]; all classes of multi-hot [K]; the numbers of targets [T].
 
     For mixed images the classes with a share of a tenth or more, the larger first.
     """
     if label_kind == "targets":
         return ", ".join(f"{value:.4g}" for value in label)
-    if label_kind == "caption":
-        return " ".join(classes[token] for token in label.tolist() if 0 < token < len(classes))
     if label_kind == "multi-hot":
         chosen = np.flatnonzero(label >= 0.5).tolist()
     elif label.ndim:

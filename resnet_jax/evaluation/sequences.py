@@ -11,6 +11,7 @@ import optax
 
 from resnet_jax.data.loading.pairs import PairLoader
 from resnet_jax.data.loading.sequences import SequenceLoader
+from resnet_jax.data.sources.subsets import labels_of
 from resnet_jax.distributed.devices import Parallel
 from resnet_jax.evaluation.evaluate import in_flight, prediction_step
 from resnet_jax.evaluation.predictions import Prediction, check_number
@@ -35,7 +36,7 @@ def predict_sequences(
     """The net's predictions in the order of the source, and the means of what its modules sow into "metrics".
 
     `evaluator` gets them batch by batch, as a test of the run does. Unreadable examples are skipped. Predictions and
-    labels of other lengths than the longest, such as those of transcripts, end with zeros.
+    labels of other lengths than the longest, such as those of transcripts, end with zeros. Labels of pairs are texts.
 
     Raises:
       DataError: no example could be read.
@@ -52,8 +53,9 @@ def predict_sequences(
             rows[int(batch["example"][i])] = batch["label"][i], {name: x[i] for name, x in outputs.items()}
     indices = sorted(rows)
     labels, each = zip(*(rows[index] for index in indices), strict=True)
+    shown = labels_of(loader.examples)[indices] if isinstance(loader, PairLoader) else stacked_rows(labels)
     stacked = {name: stacked_rows([one[name] for one in each]) for name in each[0]}
-    return Predictions([loader.name(i) for i in indices], stacked_rows(labels), stacked, indices), results(sown)
+    return Predictions([loader.name(i) for i in indices], shown, stacked, indices), results(sown)
 
 
 def predict_inputs(

@@ -32,7 +32,7 @@ class RetrievalMetrics:
         Args:
           images, texts: features float [n, D], whose inner products are the scores.
           keys: int [n], equal for pairs of one image.
-          captions: int [n, T], ids of tokens, equal for equal captions.
+          captions: int [n] or [n, T], equal for equal captions.
         """
         self._images.append(np.asarray(images, np.float32))
         self._texts.append(np.asarray(texts, np.float32))

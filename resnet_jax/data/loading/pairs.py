@@ -1,12 +1,13 @@
 """The loader of pairs: images of any image loader, with the tokens of their captions.
 
 A batch: image uint8 [N, H, W, C]; label int32 [N, T], tokens; image_key int32 [N], equal for pairs of one image;
-example int32 [N], the pair's index in the source; mask float32 [N].
+caption_key int32 [N], equal for pairs of one caption, but for case and spaces; example int32 [N], the pair's index in
+the source; mask float32 [N].
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -35,7 +36,8 @@ class PairLoader(ImageInput):
     examples: DataSource
     tokenizer: CaptionTokenizer
     token_rows: np.ndarray  # int32 [n, T]
-    keys: np.ndarray  # int32 [n]
+    image_keys: np.ndarray  # int32 [n]
+    caption_keys: np.ndarray  # int32 [n]
     without_caption: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -45,12 +47,12 @@ class PairLoader(ImageInput):
 
     @property
     def num_examples(self) -> int:
-        return len(self.examples)
+        return self.images.num_examples
 
     @property
     def labels(self) -> np.ndarray:
-        """Captions, str [n]."""
-        return labels_of(self.examples)
+        """Captions of the pairs whose images are served, str [n]."""
+        return labels_of(self.examples)[self.images.labels]
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -89,9 +91,14 @@ class PairLoader(ImageInput):
     def eval_batches(self, batch_size: int, *, share: tuple[int, int] = WHOLE) -> Iterator[Batch]:
         return map(self._with_tokens, self.images.eval_batches(batch_size, share=share))
 
+    def captions(self, batch: Batch) -> list[str]:
+        """The captions of a batch of this loader."""
+        return [str(caption) for caption in labels_of(self.examples)[np.asarray(batch["example"])]]
+
     def _with_tokens(self, batch: Batch) -> Batch:
         place = batch["label"]
-        return {**batch, "label": self.token_rows[place], "image_key": self.keys[place], "example": place}
+        keys = {"image_key": self.image_keys[place], "caption_key": self.caption_keys[place]}
+        return {**batch, "label": self.token_rows[place], **keys, "example": place}
 
     def eval_image(self, index: int) -> np.ndarray | None:
         """One image as evaluation sees it, uint8 [H, W, C], of a loader that reads them as they are needed."""
@@ -103,8 +110,9 @@ class PairLoader(ImageInput):
         """The pairs at `index`, int [n], of a loader that reads images as they are needed."""
         examples = Subset(self.examples, index)
         streaming: Any = self.images
-        images = replace(streaming, examples=_with_places(examples, self.labels[index].tolist()))
-        return replace(self, images=images, examples=examples, token_rows=self.token_rows[index], keys=self.keys[index])
+        images = replace(streaming, examples=_with_places(examples, labels_of(examples).tolist()))
+        rows = {name: getattr(self, name)[index] for name in ("token_rows", "image_keys", "caption_keys")}
+        return replace(self, images=images, examples=examples, **rows)
 
 
 def open_pair_loader(
@@ -136,10 +144,17 @@ def open_pair_loader(
             raise ValueError(f"expected pairs of images and captions, got {len(captions):,} images without any")
         source, captions = Subset(source, index), [captions[i] for i in index]
     tokenizer = make_tokenizer(captions)
-    names: dict[str, int] = {}
-    keys = np.array([names.setdefault(source.name(i), i) for i in range(len(captions))], np.int32)
+    # Tokens do not tell captions apart: long ones are cut, and unknown words have one token.
+    texts = [" ".join(caption.lower().split()) for caption in captions]
+    image_keys, caption_keys = _keys(map(source.name, range(len(captions)))), _keys(texts)
     images = open_images(_with_places(source, captions))
-    return PairLoader(images, source, tokenizer, tokenizer(captions), keys, lacking)
+    return PairLoader(images, source, tokenizer, tokenizer(captions), image_keys, caption_keys, lacking)
+
+
+def _keys(names: Iterable[str]) -> np.ndarray:
+    """The place of the first that is equal, int32 [n]."""
+    first: dict[str, int] = {}
+    return np.array([first.setdefault(name, i) for i, name in enumerate(names)], np.int32)
 
 
 def _with_places(source: DataSource, captions: list[str]) -> Subset:

@@ -15,6 +15,7 @@ from resnet_jax.analysis.contact_sheet import as_seen, write_png
 from resnet_jax.analysis.dense_sheet import dense_sheet
 from resnet_jax.config import DataConfig
 from resnet_jax.data.loading.dense import DenseLoader, with_masks
+from resnet_jax.data.loading.pairs import PairLoader
 from resnet_jax.data.loading.reading import class_counts, read_all
 from resnet_jax.data.sources.protocols import DataSource
 from resnet_jax.data.sources.stored import StoredDataset
@@ -229,7 +230,8 @@ def survey(
     if isinstance(train, DenseLoader):
         write_png(sheet, dense_sheet(first, augment, key, preprocess, train.classes))
     else:
-        write_png(sheet, as_seen(first, augment, key, preprocess, train.classes, label_kind))
+        captions = train.captions(first) if isinstance(train, PairLoader) else None
+        write_png(sheet, as_seen(first, augment, key, preprocess, train.classes, label_kind, captions))
     return Survey(
         name=dataset.name,
         splits=dataset.splits,

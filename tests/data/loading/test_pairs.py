@@ -12,6 +12,7 @@ from resnet_jax.data.sources.array_source import ArraySource
 from resnet_jax.data.sources.stored import StoredDataset
 from resnet_jax.errors import UnreadableImage
 from resnet_jax.inputs.captions import CaptionOptions, caption_tokenizer
+from resnet_jax.tasks import Contrastive
 
 IMAGES = np.arange(5, dtype=np.uint8)[:, None, None, None] * np.ones((1, 4, 4, 3), np.uint8)
 CAPTIONS = np.array(["a cat", "a dog", "", "two cats", "a big dog"])
@@ -59,6 +60,38 @@ def test_pairs_of_one_image_have_one_key():
     source = Repeated(IMAGES[:4], CAPTIONS[[0, 1, 3, 4]], (), "memory")
     pairs = open_pair_loader(source, load_into_memory, partial(caption_tokenizer, options=OPTIONS))
     assert next(pairs.eval_batches(4))["image_key"].tolist() == [0, 0, 2, 2]
+
+
+def test_captions_are_equal_by_their_texts_not_by_their_tokens():
+    """Unknown words have one token, and the words behind the length none."""
+    captions = np.array(["a bird", "a fish", "A  Bird", "a cat a cat a dog", "a cat a cat a bird"])
+    tokenizer = caption_tokenizer(["a cat"], options=OPTIONS)
+    pairs = open_pair_loader(ArraySource(IMAGES, captions, (), "memory"), load_into_memory, lambda texts: tokenizer)
+    batch = next(pairs.eval_batches(5))
+    assert (batch["label"][0] == batch["label"][1]).all() and (batch["label"][3] == batch["label"][4]).all()
+    assert batch["caption_key"].tolist() == [0, 1, 0, 3, 4]
+    assert pairs.captions(batch) == captions.tolist()
+    rows = {"image_features": np.eye(5), "text_features": np.eye(5)[[0, 0, 0, 3, 3]]}
+    evaluator = Contrastive().evaluator()
+    evaluator.update(rows, batch)
+    assert evaluator.result()["text_to_image_r1"] == 3 / 5  # not 1
+
+
+class Unreadable(ArraySource):
+    """The second image cannot be read."""
+
+    def __getitem__(self, index):
+        if index == 1:
+            raise UnreadableImage("cut short")
+        return super().__getitem__(index)
+
+
+def test_pairs_whose_images_cannot_be_read_do_not_count():
+    source = Unreadable(IMAGES[:2], CAPTIONS[:2], (), "memory")
+    tokenizer = partial(caption_tokenizer, options=OPTIONS)
+    images = partial(load_into_memory, skip_unreadable=True)
+    pairs = open_pair_loader(source, images, tokenizer, skip_unreadable=True)
+    assert pairs.num_examples == 1 and pairs.labels.tolist() == ["a cat"] and len(pairs.skipped) == 1
 
 
 def test_a_test_split_has_the_vocabulary_of_the_training_and_images_are_cropped():
