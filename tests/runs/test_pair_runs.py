@@ -9,12 +9,24 @@ import pytest
 from small_run import records
 
 from resnet_jax.checkpoints.reader import open_checkpoint
-from resnet_jax.config import CaptionConfig, Config, DataConfig, LogConfig, ModelConfig, OptimConfig, TrainConfig
+from resnet_jax.config import (
+    CaptionConfig,
+    Config,
+    DataConfig,
+    InitConfig,
+    LogConfig,
+    ModelConfig,
+    OptimConfig,
+    TrainConfig,
+)
 from resnet_jax.data.scenes.captions import CAPTION_SCENES
 from resnet_jax.distributed import processes
 from resnet_jax.runs.planning.plan import make_plan
 from resnet_jax.runs.saved.evaluation import open_evaluation
+from resnet_jax.runs.starting.warm_start import warm_start
 from resnet_jax.runs.trainer import train
+from resnet_jax.tasks import Contrastive
+from resnet_jax.weights import convert_weights
 
 SMALL = ("image_tower=cifar_resnet8", "embed_dim=8", "text_width=8", "text_heads=2", "text_layers=1")
 
@@ -96,6 +108,31 @@ def test_a_run_reads_byte_pairs_and_is_evaluated_with_them(tmp_path, monkeypatch
     assert params["text_tower"]["token_embedding"]["embedding"].shape == (49_408, 8)
     evaluated = open_evaluation([str(tmp_path / "run")], plain.data).evaluate()  # whatever the options of captions are
     assert evaluated.metrics["image_to_text_r5"] == pytest.approx(results["image_to_text_r5"])
+
+
+def test_a_run_starts_from_weights_of_both_towers(one, tmp_path, monkeypatch):
+    folder, _ = one
+    devices(monkeypatch, 1)
+    plain = config(tmp_path / "run")
+    started = replace(plain, init=InitConfig(from_=str(folder)), optim=replace(plain.optim, peak_lr=1e-12))
+    train(replace(started, train=replace(plain.train, steps=1)))
+    trees = [open_checkpoint(path).arrays["params"] for path in (folder, tmp_path / "run")]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), *trees)
+    model, tokens = make_plan(plain).model, open_checkpoint(folder).metadata["classes"]
+    convert_weights(folder, file := tmp_path / "both.npz", to="npz")
+    for source, words in ((folder, tokens), (file, ())):
+        start = warm_start(source, model, words, task=Contrastive())
+        assert "both towers" in start.message and "classifier" not in start.message
+        for a, b in zip(jax.tree.leaves(start.variables["params"]), jax.tree.leaves(trees[0]), strict=True):
+            np.testing.assert_array_equal(a, b)
+        with pytest.raises(ValueError, match="--init.head new: expected a net with classes"):
+            warm_start(source, model, words, head="new", task=Contrastive())
+    with pytest.raises(ValueError, match=f"expected captions with the {len(tokens)} words .*, got CLIP's byte pairs"):
+        warm_start(folder, model, (), task=Contrastive())
+    with pytest.raises(ValueError, match="has no words of captions; did you mean --data.captions.tokens clip"):
+        warm_start(file, model, tokens, task=Contrastive())
+    with pytest.raises(ValueError, match="expected text_act 'gelu', got 'quick_gelu'"):
+        warm_start(folder, model.clone(text_act="gelu"), tokens, task=Contrastive())
 
 
 def test_mistakes_are_named_before_any_work(tmp_path):

@@ -53,7 +53,7 @@ def open_clip(source: str, *, step: str = "latest", ema: bool = False, model: st
       ValueError, OSError: as `open_net` and `check_takes_texts`.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # a file without a name is read as its image tower alone
+        warnings.filterwarnings("ignore", ".*the image tower alone is read", FutureWarning)  # both are read below
         trained = open_net(source, step=step, ema=ema, model=model)
     towers = {spec.image_tower: name for name, spec in MODELS.items() if spec.image_tower is not None}
     if model is None and trained.run is None and (both := towers.get(trained.net.name)) is not None:

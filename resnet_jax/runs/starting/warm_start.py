@@ -29,12 +29,13 @@ from resnet_jax.errors import (
 from resnet_jax.files import expanded, sha256
 from resnet_jax.inputs import SequencePreprocess
 from resnet_jax.models import MODELS, registered_name, shapes
-from resnet_jax.models.inspect import is_dense
+from resnet_jax.models.inspect import backbone_of, has_texts, is_dense
 from resnet_jax.runs.files.directory import is_missing_file, is_run
 from resnet_jax.runs.files.image_record import trained_on
 from resnet_jax.runs.planning.plan import RunPlan
 from resnet_jax.runs.starting.dense_weights import fit_dense, note_epsilon, read_dense
 from resnet_jax.runs.starting.opening import SavedRun, open_run
+from resnet_jax.runs.starting.pair_weights import TEXT_COMPONENTS, check_pairs
 from resnet_jax.runs.starting.sequence_weights import adopted, described_preprocess
 from resnet_jax.tasks import Task, get_task, task_name
 from resnet_jax.types import Preprocess, Pretrained, Variables
@@ -105,6 +106,10 @@ def warm_start(
         read = _read_dense_weights if is_dense(model) else _read_weights
         weights = read(source, model, classes, keeps_head=head == "keep", ema=ema)
         origin = weights_origin(source)
+    if has_texts(model):
+        known = weights.loaded.classes or () if weights.run is None else weights.run.checkpoint.metadata["classes"]
+        check_pairs(public_address(str(source)), known, classes, head)
+        weights = weights._replace(num_classes=len(classes), keeps_head=True, order=None, description="both towers")
     source, theirs = public_address(str(source)), weights.loaded.preprocess
     how = theirs if preprocess is None else adopted(theirs, preprocess, source)
     if weights.keeps_head and weights.num_classes != len(classes):
@@ -140,7 +145,8 @@ class _Weights(NamedTuple):
 
     def message(self, source: str | Path, preprocess: Preprocess | SequencePreprocess) -> str:
         images, classifier = described_preprocess(preprocess), "its" if self.keeps_head else "a new"
-        return f"weights of {source} ({self.loaded.name}, {self.description}; {images}); {classifier} classifier"
+        text = f"weights of {source} ({self.loaded.name}, {self.description}; {images})"
+        return text if has_texts(self.loaded.model) else f"{text}; {classifier} classifier"
 
 
 def _read_run(path: Path, classes: Sequence[str], task: Task, head: str | None, step: str | int, ema: bool) -> _Weights:
@@ -175,7 +181,8 @@ def _read_weights(
         which, note = False, ", its raw weights (--init.ema takes the averaged ones)"
         count = classes_of(source, model, ema=which)
     try:
-        loaded = load_pretrained(source, model=model, num_classes=count if keeps_head else 0, ema=which)
+        number = None if has_texts(model) else count if keeps_head else 0
+        loaded = load_pretrained(source, model=model, num_classes=number, ema=which)
     except WrongModel as error:
         hint = f"choose its net: --model.name {one_of(error.match.names)}"
         raise ValueError(f"{error.file} is {error.match}; {hint}") from None
@@ -258,8 +265,11 @@ def _fit(weights: _Weights, model: nn.Module, source: str | Path) -> Variables:
         raise ValueError(f"{source} is a run of {loaded.name}; choose its net: --model.name {loaded.name}")
     if problems:
         raise ValueError(f"the weights of {source} ({loaded.name}) do not fit the model: {listed(problems, 3)}")
-    for name in SAME_COMPONENTS:
-        theirs, ours = (getattr(net, name) for net in (loaded.model, model))
+    nets = (loaded.model, model)
+    same = [(name, [getattr(backbone_of(net), name) for net in nets]) for name in SAME_COMPONENTS]
+    if has_texts(model):
+        same += [(name, [getattr(net, name) for net in nets]) for name in TEXT_COMPONENTS]
+    for name, (theirs, ours) in same:
         if theirs != ours:
             problem = f"expected {name} {_named(ours)}, got {_named(theirs)}"
             raise ValueError(f"the weights of {source} ({loaded.name}) are of another model: {problem}")
