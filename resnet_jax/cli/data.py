@@ -15,6 +15,7 @@ from resnet_jax.cli.shared import load_base
 from resnet_jax.config import LARGEST, Config, DataConfig, Place, argument, check_data, option
 from resnet_jax.errors import NeedsImageSize
 from resnet_jax.files import expanded
+from resnet_jax.text import printable_lines
 
 if TYPE_CHECKING:
     from resnet_jax.runs.planning.sequence_survey import SequenceSurvey
@@ -95,7 +96,7 @@ def run(request: Request) -> None:
         print(json.dumps(record))
     else:
         for line in [*lines, *(verified.lines() if verified else ())]:
-            print(line)
+            print(printable_lines(line))
     if broken:
         raise SystemExit(1)
 

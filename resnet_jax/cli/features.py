@@ -41,12 +41,16 @@ def run(request: Request) -> None:
     from resnet_jax.cli.predict import check_order, check_some, compare_images
     from resnet_jax.evaluation.features import feature_layers, write_features
     from resnet_jax.evaluation.image_inputs import image_files
+    from resnet_jax.files import expanded
     from resnet_jax.runs.loop.compilation import cache_compilations
     from resnet_jax.runs.saved.nets import notes_of, open_net
     from resnet_jax.types import NOUNS
 
     check_some(request.images)
     check_order("features", request.weights, request.images)
+    out, weights = expanded(request.out), expanded(request.weights)
+    if out.exists() and weights.exists() and out.samefile(weights):
+        raise ValueError(f"--out: expected another file than the weights, got {request.out}")
     net = open_net(request.weights, step=request.step, ema=request.ema, model=request.model)
     if net.kind != "images":
         python = "resnet_jax.load_checkpoint(run).model.apply(...).features has those of other inputs"

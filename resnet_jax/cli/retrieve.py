@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from resnet_jax.cli.shared import Weights, ema_option, model_option, print_notes, step_option, with_sources
 from resnet_jax.config import Place, argument, option
+from resnet_jax.files import expanded
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
 
     from resnet_jax.evaluation.retrieval import Retrieved
@@ -46,7 +49,7 @@ def run(request: Request) -> None:
     from resnet_jax.cli.predict import check_order, check_readable, compare_images
     from resnet_jax.evaluation.image_inputs import image_files
     from resnet_jax.evaluation.retrieval import retrieve
-    from resnet_jax.files import check_writable, expanded, to_json
+    from resnet_jax.files import check_writable, to_json
     from resnet_jax.runs.loop.compilation import cache_compilations
     from resnet_jax.runs.saved.zero_shot import open_clip, tokenizer_of, tower_of
     from resnet_jax.text import printable
@@ -59,6 +62,8 @@ def run(request: Request) -> None:
             raise ValueError(f"--out: expected a .png file, got {request.out}")
         check_writable(expanded(request.out))
     files = image_files([request.folder])
+    if request.pictures:
+        _check_no_image(request.out, files)
     trained = open_clip(request.weights, step=request.step, ema=request.ema, model=request.model)
     tower = tower_of(trained)
     compare_images(tower, files)
@@ -82,6 +87,14 @@ def run(request: Request) -> None:
     for reason in unreadable.values():
         print(f"unreadable: {reason}", file=sys.stderr)
     check_readable(len(unreadable), len(files))
+
+
+def _check_no_image(out: str, files: Sequence[Path]) -> None:
+    """Raises ValueError for a sheet that would replace one of the images."""
+    path = expanded(out)
+    if path.exists() and any(file.exists() and file.samefile(path) for file in files):
+        other = path.with_name(f"{path.stem}-sheet.png")
+        raise ValueError(f"--out: expected a file that is none of the images, got {out}; did you mean {other}?")
 
 
 def sheet(retrieved: Sequence[Retrieved]) -> np.ndarray:

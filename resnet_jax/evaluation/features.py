@@ -14,7 +14,7 @@ import numpy as np
 
 from resnet_jax.errors import did_you_mean
 from resnet_jax.evaluation.predictions import forward_files
-from resnet_jax.files import check_writable, replaced
+from resnet_jax.files import check_writable, expanded, replaced
 from resnet_jax.models import feature_info, shapes
 from resnet_jax.models.inspect import backbone_of, is_dense
 from resnet_jax.types import Array, Pretrained
@@ -46,7 +46,7 @@ def write_features(
       ValueError: no such layer or pool, another kind of file, one that cannot be written, no readable image, or as
         `forward_files`.
     """
-    path, net = Path(path), _backbone(net)
+    path, net = expanded(path), _backbone(net)
     if path.suffix != ".npz" or path.is_dir():
         raise ValueError(f"expected a .npz file for features, got {str(path)!r}")
     layers = feature_layers(net)

@@ -29,12 +29,13 @@ def zero_shot_classifier(
     1 (section 3.1.4, "prompt engineering and ensembling").
 
     Raises:
-      ValueError: `net` is no CLIP, or as `check_names` and `check_templates`.
+      ValueError: `net` is no CLIP, as `check_names` and `check_templates`, or different names have the same tokens.
     """
     if not getattr(net.model, "takes_texts", False):
         raise ValueError(f"expected a net of images and texts, such as clip_resnet50, got {net.name}")
     check_names(names)
     check_templates(templates)
+    _check_distinct(tokenize([templates[0].replace("{}", name) for name in names]), names)
     prompts = [template.replace("{}", name) for name in names for template in templates]
     features = text_features(net, tokenize, prompts).reshape(len(names), len(templates), -1).mean(1)
     features /= np.linalg.norm(features, axis=-1, keepdims=True)
@@ -45,6 +46,16 @@ def zero_shot_classifier(
     others = {name: {"image_tower": tree["image_tower"]} for name, tree in net.variables.items() if name != "params"}
     classifier = ZeroShotClassifier(image_tower=model.image_tower, num_classes=len(names))
     return net._replace(model=classifier, variables={"params": params, **others}, classes=tuple(names))
+
+
+def _check_distinct(tokens: np.ndarray, names: Sequence[str]) -> None:
+    """Raises ValueError for different names that are the same to the net."""
+    names_of: dict[bytes, str] = {}
+    for name, row in zip(names, tokens, strict=True):
+        other = names_of.setdefault(row.tobytes(), name)
+        if other != name:
+            why = f"words that the net does not know are one token, and a prompt is cut behind {len(row)} tokens"
+            raise ValueError(f"expected labels of different tokens, got {other[:99]!r} and {name[:99]!r}; {why}")
 
 
 def text_features(net: Pretrained, tokenize: Tokenize, texts: Sequence[str]) -> np.ndarray:

@@ -10,6 +10,7 @@ from resnet_jax.data.sources.label_kinds import LabelKind, check_precision, tran
 from resnet_jax.errors import composed
 from resnet_jax.extras import extra
 from resnet_jax.formats.arrays import checked_labels, column_names
+from resnet_jax.formats.captions import checked_caption
 from resnet_jax.formats.parquet_options import ParquetOptions
 from resnet_jax.formats.tables import CAPTION_COLUMNS, LABEL_COLUMNS, TRANSCRIPT_COLUMNS, matching
 
@@ -108,7 +109,13 @@ def _captions(
     """Captions, str [n]; "" for none."""
     if not is_text(values.type):
         raise ValueError(f"{file}: column {column!r} is {values.type}; expected captions (string)")
-    return np.array([composed((text or "").strip()) for text in values.to_pylist()]), ()
+    captions = []
+    for row, text in enumerate(values.to_pylist()):
+        try:
+            captions.append(checked_caption(text) if text and text.strip() else "")
+        except ValueError as error:
+            raise ValueError(f"{file}, row {row}: {error}") from None
+    return np.array(captions), ()
 
 
 def _multi_hot(

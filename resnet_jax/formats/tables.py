@@ -156,7 +156,7 @@ def row_label(file: Path, line: int, values: Sequence[Any], label_kind: LabelKin
       ValueError: a value that is neither text nor a number.
     """
     if label_kind in ("transcript", "caption"):
-        return cell_text(file, line, values[0])
+        return cell_text(file, line, values[0], f"; expected a row for each {label_kind}")
     if label_kind == "multi-hot":
         values = [int(value) if isinstance(value, bool) else value for value in values]
         if len(values) == 1:
@@ -253,13 +253,19 @@ def object_records(file: Path, stream: Iterable[str]) -> Iterator[tuple[int, dic
         yield number, record
 
 
-def cell_text(file: Path, line: int, value: Any) -> str:
-    """A value as text; "" for none. Raises ValueError for one that is neither text nor a number."""
+def cell_text(
+    file: Path, line: int, value: Any, of_lists: str = "; label_kind='multi-hot' reads lists of classes"
+) -> str:
+    """A value as text; "" for none. Raises ValueError for one that is neither text nor a number.
+
+    Args:
+      of_lists: what the message advises for a list.
+    """
     if value is None:
         return ""
     if isinstance(value, str):
         return composed(value.strip())
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(int(value)) if value == value // 1 else str(value)
-    hint = "; label_kind='multi-hot' reads lists of classes" if isinstance(value, list) else ""
+    hint = of_lists if isinstance(value, list) else ""
     raise ValueError(f"{file}, line {line}: expected one text or number, got {str(value)[:50]!r}{hint}")

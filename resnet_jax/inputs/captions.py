@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple, Protocol
 import numpy as np
 
 from resnet_jax.texts.clip import CLIPTokenizer
-from resnet_jax.texts.vocabulary import Vocabulary
+from resnet_jax.texts.vocabulary import SPECIAL, Vocabulary
 from resnet_jax.texts.words import WordTokenizer
 
 
@@ -73,6 +73,11 @@ class WordCaptions:
     @property
     def vocabulary_size(self) -> int:
         return len(self.vocabulary) + 2
+
+    def unknown(self, texts: Iterable[str]) -> tuple[str, ...]:
+        """Words of these texts that the vocabulary does not have, the most frequent first."""
+        words = WordTokenizer.of_texts(texts, lowercase=True).vocabulary.tokens[len(SPECIAL) :]
+        return tuple(word for word in words if word not in self.vocabulary.ids)
 
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
         encode = WordTokenizer(self.vocabulary, lowercase=True).encode

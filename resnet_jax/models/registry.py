@@ -171,6 +171,10 @@ def _with_image_tower(spec: ModelSpec, image_tower: str, options: dict[str, Any]
     """A net of images and texts: fields of its class are its options, and all others are the image tower's."""
     image_tower = options.pop("image_tower", image_tower)
     check_type(image_tower, str, "image_tower to be a model name (str)")
+    tower_spec = get_spec(image_tower)
+    if tower_spec.input_kind != "images" or tower_spec.is_dense:
+        expected = f"expected a net of images with one output for each, as {spec.image_tower} or resnet50"
+        raise ValueError(f"image_tower: {expected}, got {image_tower}")
     fields = [field.name for field in fields_of(class_of(spec)) if field.name not in (*NOT_OPTIONS, "image_tower")]
     around = {option: options.pop(option) for option in (*fields, "parent", "name") if option in options}
     tower: Any = create_model(image_tower, parent=None)

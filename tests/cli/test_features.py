@@ -27,4 +27,9 @@ def test_mistakes_are_one_line_and_leave_no_file(hub, photos, tmp_path, capsys):
             capsys, "features", hub, *arguments, *([] if "--out" in arguments else ["--out", tmp_path / "f.npz"])
         )
         assert message in error
+    weights = tmp_path / "w.npz"
+    weights.write_bytes(b"weights")
+    error = mistake(capsys, "features", weights, photos, "--out", weights)
+    assert "--out: expected another file than the weights" in error and weights.read_bytes() == b"weights"
+    weights.unlink()
     assert [path.name for path in tmp_path.iterdir()] == ["broken.png"]

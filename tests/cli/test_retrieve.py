@@ -45,3 +45,11 @@ def test_mistakes_are_one_line_and_write_nothing(clip, hub, photos, tmp_path, ca
     ):
         assert message in mistake(capsys, "retrieve", *arguments)
     assert [path.name for path in tmp_path.iterdir()] == ["broken"]
+
+
+def test_the_sheet_replaces_no_image(clip, photos, capsys):
+    photo = photos / "owl/owl0.png"
+    before = photo.read_bytes()
+    error = mistake(capsys, "retrieve", clip, photos, "x", "--out", photo)
+    assert "--out: expected a file that is none of the images" in error and "owl0-sheet.png?" in error
+    assert photo.read_bytes() == before

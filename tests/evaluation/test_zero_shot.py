@@ -68,3 +68,10 @@ def test_another_net_is_refused(clip):
         zero_shot_classifier(net, tokenize, ("cat", "dog"))
     with pytest.raises(ValueError, match="expected at least two labels, got 1"):
         zero_shot_classifier(clip, tokenize, ("cat",))
+
+
+def test_labels_that_are_the_same_to_the_net_are_refused(clip):
+    with pytest.raises(
+        ValueError, match=r"labels of different tokens, got 'abcdefghi1' and 'abcdefghi2'; .* behind 10"
+    ):
+        zero_shot_classifier(clip, tokenize, ["owl", "abcdefghi1", "abcdefghi2"], ["{}"])

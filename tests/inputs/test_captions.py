@@ -38,3 +38,8 @@ def test_byte_pairs_have_clips_published_ids(monkeypatch):
     monkeypatch.setitem(sys.modules, "ftfy", None)
     with pytest.raises(MissingExtra, match="ftfy is not installed"):
         caption_tokenizer([], options=options)
+
+
+def test_words_that_are_not_in_the_vocabulary_are_listed():
+    tokenizer = WordCaptions.of_texts(["a cat", "a dog"], 5)
+    assert tokenizer.unknown(["A zebra", "the dog", "the cat"]) == ("the", "zebra")

@@ -110,6 +110,9 @@ def test_features_and_counts_include_both_towers():
         ({"init_logit_scale": None}, ValueError, "^init_logit_scale: expected a finite number, got None$"),
         ({"text_depth": 3}, TypeError, "^clip_resnet50 has no option 'text_depth'; did you mean text_"),
         ({"image_tower": None}, TypeError, r"^expected image_tower to be a model name \(str\), got None$"),
+        ({"image_tower": "clip_resnet50"}, ValueError, "^image_tower: expected a net of images .*, got clip_resnet50$"),
+        ({"image_tower": "tsc_resnet"}, ValueError, "^image_tower: expected a net of images .*, got tsc_resnet$"),
+        ({"image_tower": "retinanet"}, ValueError, "^image_tower: expected a net of images .*, got retinanet$"),
     ],
 )
 def test_impossible_options_are_refused(options, error, message):

@@ -27,6 +27,7 @@ def test_lines_of_a_file_are_labels(tmp_path):
         (read_names, b"cat\n", "expected at least two labels, got 1"),
         (read_names, b"cat\ndog\ncat", "expected different labels, got 'cat' twice"),
         (read_names, b"\xff\xfe\x00", "--labels-file: expected a text file in UTF-8"),
+        (read_names, "cat\ndog".encode("utf-16-le"), "--labels-file: expected a text file in UTF-8"),
         (read_templates, b"", "expected templates, got none"),
         (read_templates, b"a photo\n", "such as 'a photo of a {}.', got 'a photo'"),
         (read_templates, b"{} and {}\n", "for the label once"),

@@ -12,7 +12,7 @@ from resnet_jax.formats.options import ReadOptions, label_columns, label_file
 from resnet_jax.formats.pairs.coco import caption_files, open_coco_captions
 from resnet_jax.formats.pairs.rows import open_caption_rows
 from resnet_jax.formats.pairs.tars import open_tars, tars_below
-from resnet_jax.formats.tables import SUFFIXES
+from resnet_jax.formats.tables import SUFFIXES, choose_columns
 
 EXPECTED = (
     "a folder of images and a file of captions (.csv, .tsv, .jsonl, COCO's captions .json), or .tar or .parquet files"
@@ -62,6 +62,9 @@ def open_pairs(
     if file := label_files.default_file(candidates):
         return open_caption_rows(root, file, options)
     label_files.refuse_unread(root, candidates)
+    for file in (root / name for name in label_files.DEFAULT_FILES):
+        if file.is_file():
+            choose_columns(file, options)  # raises an error: why it is not read
     raise ValueError(f"{root} has no captions; expected {EXPECTED}")
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from resnet_jax.data.sources.stored import StoredDataset
-from resnet_jax.errors import composed, one_line
+from resnet_jax.errors import one_line
+from resnet_jax.formats.captions import checked_caption
 from resnet_jax.formats.dense.coco import files_by_split
 from resnet_jax.formats.dense.images import ImageFinder
 from resnet_jax.formats.pairs.parts import BadPairs, stored_pairs
@@ -38,27 +39,39 @@ def open_coco_captions(root: Path, files: Sequence[Path], *, skip_unreadable: bo
 
 def _pairs(file: Path, split: str, finder: ImageFinder, problems: BadPairs) -> Iterator[tuple[str, Path, str]]:
     contents = _read(file)
-    names = {image.get("id"): image.get("file_name") for image in contents["images"] if isinstance(image, dict)}
+    names = _names(file, contents["images"])
     for place, record in enumerate(contents["annotations"]):
         where = f"{file}, annotation {record.get('id', place) if isinstance(record, dict) else place}"
         try:
             path, caption = _pair(record, names, file, split, finder)
-        except (ValueError, TypeError) as error:
+        except ValueError as error:
             problems.add(where, one_line(error))
             continue
         yield split, path, caption
+
+
+def _names(file: Path, images: list[Any]) -> dict[Any, Any]:
+    """File names by id. Raises ValueError for an image without an id, or with that of another file."""
+    names: dict[Any, Any] = {}
+    for place, image in enumerate(images):
+        number, name = (image.get(key) for key in ("id", "file_name")) if isinstance(image, dict) else (None, None)
+        if isinstance(number, bool) or not isinstance(number, int | str):
+            raise ValueError(f"{file}: expected an id and a file_name of image {place}, got {repr(image)[:50]}")
+        if names.setdefault(number, name) != name:
+            raise ValueError(f"{file}: images {names[number]!r} and {name!r} have one id, {number!r}; expected two")
+    return names
 
 
 def _pair(record: Any, names: dict[Any, Any], file: Path, split: str, finder: ImageFinder) -> tuple[Path, str]:
     if not isinstance(record, dict):
         raise ValueError(f"expected an object of JSON, got {repr(record)[:50]}")
     number, caption = record.get("image_id"), record.get("caption")
-    if not isinstance(caption, str) or not caption.strip():
+    if not isinstance(caption, str):
         raise ValueError(f"expected a caption, got {repr(caption)[:50]}")
-    name = names.get(number)
+    name = names.get(number) if isinstance(number, int | str) else None
     if not isinstance(name, str) or not name:
         raise ValueError(f"no image has the id {number!r} and a file_name")
-    return finder.find(name, file, split), composed(caption.strip())
+    return finder.find(name, file, split), checked_caption(caption)
 
 
 def _read(file: Path) -> dict[str, Any]:

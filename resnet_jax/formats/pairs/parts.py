@@ -31,7 +31,8 @@ class BadPairs:
 
     def all_notes(self) -> tuple[str, ...]:
         """The notes, and one on the pairs that are skipped."""
-        skipped = f"{self.count:,} pairs that cannot be used are skipped, the first {self.first}"
+        what = "pairs that cannot be used are" if self.count > 1 else "pair that cannot be used is"
+        skipped = f"{self.count:,} {what} skipped, the first {self.first}"
         return (*self.notes, *([skipped] if self.count else []))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from resnet_jax.data.sources.stored import StoredDataset
+from resnet_jax.formats.captions import checked_caption
 from resnet_jax.formats.file_index import FileIndex
 from resnet_jax.formats.labels import row_splits
 from resnet_jax.formats.listing import list_files
@@ -31,16 +32,14 @@ def open_caption_rows(root: Path, file: Path, options: ReadOptions) -> StoredDat
 
     def pairs() -> Iterator[tuple[str, Path, str]]:
         for row, split in zip(rows, splits, strict=True):
-            where, caption = f"{file}, line {row.line}", str(row.label)
+            where = f"{file}, line {row.line}"
             try:
-                path = index.find(row.file)
+                path, caption = index.find(row.file), checked_caption(str(row.label))
             except ValueError as error:
                 problems.add(where, str(error))
                 continue
             if path is None:
                 problems.add(where, f"no image {row.file!r}")
-            elif not caption:
-                problems.add(where, f"nothing in column {columns.label[0]!r}")
             else:
                 yield split, path, caption
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from resnet_jax.data.sources.stored import StoredDataset
 from resnet_jax.data.sources.tar_files import TarSource
-from resnet_jax.errors import composed, one_line
+from resnet_jax.errors import one_line
+from resnet_jax.formats.captions import checked_caption
 from resnet_jax.formats.file_kinds import IMAGES
 from resnet_jax.formats.pairs.parts import BadPairs
 from resnet_jax.formats.splits import split_in, split_of
@@ -80,17 +81,22 @@ def _pairs(number: int, file: Path, problems: BadPairs) -> list[_Pair]:
     try:
         with tarfile.open(file, "r:") as archive:
             for member in archive:
+                if member.size < 0:  # the next header would be an earlier one, for ever
+                    raise ValueError(f"{file}, {member.name}: expected a size of at least 0, got {member.size}")
                 key, extension = _key(member.name)
-                if not member.isfile():
+                where, is_image = f"{file}, {member.name}", extension in IMAGES
+                is_hidden = key == "" or key.endswith("/")  # as macOS adds them
+                if not member.isfile() or is_hidden or not (is_image or extension == CAPTION):
                     continue
-                if key in (images if extension in IMAGES else captions if extension == CAPTION else ()):
-                    problems.add(f"{file}, {member.name}", "another file of this pair is of the same kind")
-                elif extension in IMAGES:
+                if key in (images if is_image else captions):
+                    problems.add(where, "another file of this pair is of the same kind")
+                elif is_image:
                     images[key] = (member.offset_data, member.size, member.name)
-                elif extension == CAPTION:
+                else:
                     contents = archive.extractfile(member)
                     data = b"" if contents is None else contents.read(MOST_BYTES + 1)
-                    captions[key] = _text(f"{file}, {member.name}", data, problems)
+                    captions[key] = _text(where, data, problems)
+            _check_end(file, archive, problems)
     except (tarfile.TarError, OSError) as error:
         raise ValueError(f"{file} cannot be read as a tar archive: {one_line(error)}") from None
     for key in sorted(captions.keys() - images.keys()):
@@ -104,6 +110,16 @@ def _pairs(number: int, file: Path, problems: BadPairs) -> list[_Pair]:
     return pairs
 
 
+def _check_end(file: Path, archive: tarfile.TarFile, problems: BadPairs) -> None:
+    """Reports an archive whose end is missing: a corrupted header ends the reading without an error."""
+    with file.open("rb") as opened:
+        opened.seek(archive.offset)
+        end = opened.read(tarfile.BLOCKSIZE)
+    if any(end) or len(end) < tarfile.BLOCKSIZE:
+        got = "the file's" if not end else "another block"
+        problems.add(str(file), f"expected the end of the archive at byte {archive.offset:,}, got {got}; cut short?")
+
+
 def _key(name: str) -> tuple[str, str]:
     """The example's name, up to the first dot of the file's, and the extension in lower case, from the last."""
     folder, slash, base = name.rpartition("/")
@@ -113,11 +129,11 @@ def _key(name: str) -> tuple[str, str]:
 def _text(where: str, data: bytes, problems: BadPairs) -> str:
     """A caption; "" for one that cannot be used, which is a problem."""
     try:
-        caption = composed(data.decode().strip())
+        if len(data) > MOST_BYTES:
+            raise ValueError(f"expected a caption of at most {MOST_BYTES:,} bytes, got more")
+        return checked_caption(data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         problems.add(where, f"expected UTF-8, got byte {data[error.start]:#04x}")
-        return ""
-    if not caption or len(data) > MOST_BYTES:
-        problems.add(where, "an empty caption" if not caption else f"a caption of more than {MOST_BYTES:,} bytes")
-        return ""
-    return caption
+    except ValueError as error:
+        problems.add(where, str(error))
+    return ""

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from resnet_jax.errors import listed
 from resnet_jax.evaluation.retrieval import image_tower
 from resnet_jax.evaluation.zero_shot import Tokenize, zero_shot_classifier
-from resnet_jax.inputs.captions import CaptionOptions, caption_tokenizer
+from resnet_jax.inputs.captions import CaptionOptions, WordCaptions, caption_tokenizer
 from resnet_jax.models import MODELS
 from resnet_jax.runs.saved.nets import TrainedNet, captions_of, open_net
 from resnet_jax.tasks import Classification
@@ -70,7 +71,9 @@ def classifier_of(
     Raises:
       ValueError: as `tokenizer_of` and `zero_shot_classifier`.
     """
-    net = zero_shot_classifier(trained.net, tokenizer_of(trained), names, templates)
+    tokenizer = tokenizer_of(trained)
+    warn_of_unknown(tokenizer, [*names, *(template.replace("{}", "") for template in templates)])
+    net = zero_shot_classifier(trained.net, tokenizer, names, templates)
     shown = tuple(names if classes is None else classes)
     task = Classification(classes=shown)
     return replace(trained, net=net._replace(classes=shown), task=task, classes=shown)
@@ -97,6 +100,14 @@ def tokenizer_of(trained: TrainedNet) -> Tokenize:
         expected = f"expected a vocabulary of {tokenizer.vocabulary_size:,} tokens"
         raise ValueError(f"{trained.source}: {expected}, got {model.vocabulary_size:,}")
     return tokenizer
+
+
+def warn_of_unknown(tokenizer: Tokenize, texts: Sequence[str]) -> None:
+    """Warns of words that a net with a vocabulary of its own does not know."""
+    if isinstance(tokenizer, WordCaptions) and (words := tokenizer.unknown(texts)):
+        warnings.warn(
+            f"not in the net's vocabulary, where unknown words are one token: {listed(words)}", stacklevel=3
+        )
 
 
 def check_takes_texts(trained: TrainedNet) -> None:

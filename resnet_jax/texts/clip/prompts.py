@@ -76,5 +76,7 @@ def _lines(place: str, kind: Literal["names", "templates"]) -> tuple[tuple[str, 
         try:
             text = path.read_text(encoding="utf-8-sig")
         except UnicodeDecodeError:
-            raise ValueError(f"{OPTIONS[kind]}: expected a text file in UTF-8, got {place}") from None
+            text = "\0"
+        if "\0" in text:  # as UTF-16 has
+            raise ValueError(f"{OPTIONS[kind]}: expected a text file in UTF-8, got {place}")
     return tuple(line.strip() for line in text.splitlines() if line.strip()), is_shipped

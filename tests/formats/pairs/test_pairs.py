@@ -52,6 +52,23 @@ def test_rows_of_bad_pairs_are_named_or_skipped_and_counted(tmp_path):
     assert any("2 pairs that cannot be used are skipped, the first" in note for note in dataset.notes)
 
 
+@pytest.mark.parametrize(
+    ("caption", "problem"),
+    [
+        ("a\0c\0", "null characters in .* is the file in UTF-16"),
+        ("x" * 20_000, "at most 16,384 letters, got 20,000"),
+        ("\ud800", "half of a surrogate pair"),
+        ("\t \n", "expected a caption, got "),
+        (["a cat", "a dog"], "expected one text or number, got .*a cat.*; expected a row for each caption"),
+    ],
+)
+def test_captions_that_are_no_texts_are_named(tmp_path, caption, problem):
+    write_pictures(tmp_path, "a")
+    (tmp_path / "metadata.jsonl").write_text(json.dumps({"file_name": "a.png", "caption": caption}))
+    with pytest.raises(ValueError, match=rf"metadata.jsonl, line 1: (?s:.*){problem}"):
+        open_pairs(tmp_path)
+
+
 def coco(rows):
     images = [{"id": 10 + i, "file_name": name} for i, name in enumerate(("a.png", "b.png"))]
     numbers = {image["file_name"]: image["id"] for image in images}
@@ -79,6 +96,15 @@ def test_captions_of_coco_that_are_bad_are_named_or_skipped(tmp_path):
         open_pairs(tmp_path)
     dataset = open_pairs(file, skip_unreadable=True)
     assert captions(dataset) == sorted(ROWS) and "2 pairs" in dataset.notes[-1]
+    for images, problem in (
+        ([{"id": [1], "file_name": "a.png"}], r"expected an id and a file_name of image 0, got "),
+        ([{"id": 1, "file_name": "a.png"}, {"id": 1, "file_name": "b.png"}], "'a.png' and 'b.png' have one id, 1"),
+        ([{"id": 1, "file_name": "a.png"}], "annotation 7: no image has the id \\[1\\]"),
+    ):
+        record = {"id": 7, "image_id": [1], "caption": "a cat"}
+        file.write_text(json.dumps({"images": images, "annotations": [record]}))
+        with pytest.raises(ValueError, match=problem):
+            open_pairs(tmp_path)
     file.write_text("{}")
     with pytest.raises(ValueError, match="expected COCO's captions, with lists images and annotations"):
         open_pairs(tmp_path)
@@ -137,6 +163,34 @@ def test_a_second_image_or_caption_of_one_name_is_a_bad_pair(tmp_path):
     assert dataset.examples("train")[0] == (png(0), "one") and "2 pairs" in dataset.notes[0]
 
 
+def test_hidden_files_of_a_tar_are_not_read(tmp_path):
+    write_tar(tmp_path / "x.tar", {"in/._a.png": b"macOS", "a.png": png(0), "a.txt": b"\xef\xbb\xbfgood"})
+    source = open_pairs(tmp_path).examples("train")
+    assert len(source) == 1 and source[0] == (png(0), "good")
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda data, end: data[:end] + b"x" * 512 + data[end:], lambda data, end: data[:end]]
+)
+def test_a_tar_without_its_end_is_reported(tmp_path, damage):
+    write_tar(tmp_path / "x.tar", {"a.png": png(0), "a.txt": b"good"})
+    data = (tmp_path / "x.tar").read_bytes()
+    end = len(data.rstrip(b"\0")) // 512 * 512 + 512
+    (tmp_path / "x.tar").write_bytes(damage(data, end))
+    with pytest.raises(ValueError, match=rf"x.tar: expected the end of the archive at byte {end:,}, got "):
+        open_pairs(tmp_path)
+    assert len(open_pairs(tmp_path, skip_unreadable=True).examples("train")) == 1
+
+
+def test_a_tar_member_of_negative_size_is_refused(tmp_path):
+    write_tar(tmp_path / "x.tar", {"a.png": png(0), "a.txt": b"good"})
+    info = tarfile.TarInfo("b.png")
+    info.size = -1024
+    (tmp_path / "x.tar").write_bytes((tmp_path / "x.tar").read_bytes()[:1024] + info.tobuf(tarfile.GNU_FORMAT))
+    with pytest.raises(ValueError, match="x.tar"):
+        open_pairs(tmp_path)
+
+
 def test_parquet_has_captions_in_a_column(tmp_path):
     pa = pytest.importorskip("pyarrow")
     import pyarrow.parquet as pq
@@ -145,6 +199,24 @@ def test_parquet_has_captions_in_a_column(tmp_path):
     pq.write_table(pa.table(table), tmp_path / "train.parquet")
     source = open_pairs(tmp_path).examples("train")
     assert source[0] == (png(0), "zero") and source[1][1] == ""
+    pq.write_table(pa.table(table | {"caption": ["zero", "one\0"]}), tmp_path / "train.parquet")
+    with pytest.raises(ValueError, match="train.parquet, row 1: expected a text, got null characters"):
+        open_pairs(tmp_path).examples("train")
+
+
+@pytest.mark.parametrize(
+    ("rows", "column", "problem"),
+    [
+        ("file,words\n", None, "has the columns .*, none of them known for captions"),
+        ("file_name,caption\n", "captoin", "has no column 'captoin'; did you mean caption"),
+        ("", None, "is empty"),
+    ],
+)
+def test_a_metadata_file_that_cannot_be_read_says_why(tmp_path, rows, column, problem):
+    write_pictures(tmp_path, "a")
+    (tmp_path / "metadata.csv").write_text(rows)
+    with pytest.raises(ValueError, match=f"metadata.csv {problem}"):
+        open_pairs(tmp_path, label_column=column)
 
 
 def test_what_is_no_set_of_pairs_is_refused(tmp_path):
