@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, Self, get_args
 
+import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
@@ -89,6 +90,14 @@ class Contrastive(BaseTask):
 
     def options(self) -> TaskOptions:
         return TaskOptions(contrastive_loss=self.loss, local_loss=self.local_loss, max_logit_scale=self.max_logit_scale)
+
+    def build(self, model_name: str, overrides: Mapping[str, Any], source: LabelledSource) -> nn.Module:
+        """Raises ValueError, before any step, if the loss needs a bias of the logits that the net has not."""
+        model = super().build(model_name, overrides, source)
+        if self.loss == "sigmoid" and getattr(model, "init_logit_bias", 0) is None:
+            advice = "--model.options init_logit_bias=-10.0 init_logit_scale=2.3"
+            raise ValueError(f"--optim.contrastive-loss sigmoid: expected a net with a bias of the logits; {advice}")
+        return model
 
     @property
     def num_outputs(self) -> int:

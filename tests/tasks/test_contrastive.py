@@ -169,3 +169,12 @@ def test_captions_are_read_back_and_drawn_beside_their_images(tmp_path):
     assert record["mistakes"][0] == {"image": "0", "caption": "a cat", "answer": "<unk>"}
     pictures = task.draw(evaluator, tmp_path, "a run", predictions, lambda index: np.zeros((4, 4, 3), np.uint8))
     assert [file.name for file in pictures] == ["similarity.png"]
+
+
+def test_the_sigmoid_loss_needs_a_net_with_a_bias_before_any_step():
+    sizes = {"image_tower": "cifar_resnet8", "embed_dim": 8, "text_width": 16, "text_heads": 2, "text_layers": 1}
+    task = Contrastive(loss="sigmoid")
+    with pytest.raises(ValueError, match="--optim.contrastive-loss sigmoid: expected a net with a bias of the logits"):
+        task.build("clip_resnet50", sizes, None)
+    assert task.build("clip_resnet50", {**sizes, "init_logit_bias": -10.0}, None).init_logit_bias == -10.0
+    assert Contrastive().build("clip_resnet50", sizes, None).init_logit_bias is None

@@ -246,9 +246,16 @@ def best_measure(config: Config, task: Task) -> Measure:
 
 
 def model_overrides(config: ModelConfig, *, num_classes: int, **of_input: Any) -> dict[str, Any]:
-    """Options of `create_model` beside the name; `of_input` are those that the data decides, such as in_channels."""
+    """Options of `create_model` beside the name; `of_input` are those that the data decides, such as in_channels.
+
+    Raises:
+      ValueError: an option that differs from what the data decides.
+    """
     overrides = {name: value for name, value in asdict(config).items() if name not in ("name", "options")}
     options = parse_options(config.options, overrides)
+    for name in options.keys() & of_input.keys():
+        if options[name] != of_input[name]:
+            raise ValueError(f"model.options {name}: expected {of_input[name]}, as the data has, got {options[name]}")
     if config.stem is None:
         del overrides["stem"]
     # A task without outputs of its own takes the net's, such as the features of pairs.

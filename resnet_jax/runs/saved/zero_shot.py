@@ -105,9 +105,7 @@ def tokenizer_of(trained: TrainedNet) -> Tokenize:
 def warn_of_unknown(tokenizer: Tokenize, texts: Sequence[str]) -> None:
     """Warns of words that a net with a vocabulary of its own does not know."""
     if isinstance(tokenizer, WordCaptions) and (words := tokenizer.unknown(texts)):
-        warnings.warn(
-            f"not in the net's vocabulary, where unknown words are one token: {listed(words)}", stacklevel=3
-        )
+        warnings.warn(f"not in the net's vocabulary, where unknown words are one token: {listed(words)}", stacklevel=3)
 
 
 def check_takes_texts(trained: TrainedNet) -> None:
