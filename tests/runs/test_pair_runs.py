@@ -145,3 +145,12 @@ def test_mistakes_are_named_before_any_work(tmp_path):
         make_plan(replace(plain, data=replace(plain.data, mixup=0.2)))
     with pytest.raises(ValueError, match="optim.local_loss is for --task contrastive, got --task classification"):
         make_plan(Config(workdir=str(tmp_path), optim=OptimConfig(local_loss=False)))
+
+
+def test_a_batch_has_pairs_to_compare_and_sizes_are_those_of_the_captions(tmp_path):
+    small = config(tmp_path)
+    with pytest.raises(ValueError, match="--data.batch-size: expected at least 2 pairs, which are compared, got 1"):
+        make_plan(replace(small, data=replace(small.data, batch_size=1)))
+    other = replace(small, model=replace(small.model, options=(*SMALL, "context_length=5")))
+    with pytest.raises(ValueError, match="model.options context_length: expected 16, as the data has, got 5"):
+        make_plan(other)

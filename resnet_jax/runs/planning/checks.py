@@ -284,9 +284,9 @@ def check_split(config: Config, devices: int, processes: int = 1) -> None:
         raise ValueError(f"expected --model.bn-group-size to divide {devices} devices, got {group}")
 
 
-def _in_backbone(is_frozen: PathPredicate | None, path: str) -> bool:
-    """The predicate of a dense net for the paths of its backbone."""
-    return is_frozen is not None and is_frozen(f"backbone/{path}")
+def _inside(is_frozen: PathPredicate | None, inner: str, path: str) -> bool:
+    """The predicate of a net around another one for the paths of that."""
+    return is_frozen is not None and is_frozen(f"{inner}/{path}")
 
 
 def check_values_per_channel(
@@ -303,9 +303,11 @@ def check_values_per_channel(
     image = jax.ShapeDtypeStruct((1, *image_shape), jnp.int32 if takes_tokens else model.dtype)
     size = image_shape if takes_tokens else image_shape[:-1]
     variables, is_frozen = shapes(model, size).variables, frozen(config.optim, model)
-    if hasattr(model, "batch_inputs") and hasattr(model, "backbone"):  # a detector: only its backbone has small maps
-        variables = {collection: tree["backbone"] for collection, tree in variables.items()}
-        is_frozen, model = partial(_in_backbone, is_frozen), backbone_of(model)
+    is_detector = hasattr(model, "batch_inputs") and hasattr(model, "backbone")  # only its backbone has small maps
+    if is_detector or getattr(model, "takes_texts", False):  # whose texts have no such norms
+        inner: str = model.inner
+        variables = {collection: tree[inner] for collection, tree in variables.items()}
+        is_frozen, model = partial(_inside, is_frozen, inner), backbone_of(model)
     key = jax.random.key(0)  # of the dropout of a decoder
     run = partial(model.apply, train=True, mutable=["batch_stats", *SOWN], rngs=step_rngs(key, key))
     try:

@@ -124,6 +124,10 @@ def make_plan(config: Config, record: ImageRecord | None = None, task: Task | No
     check_batch_and_shape(config, f"{dataset.name} ({splits[0]})", train, test)
     check_objects(f"{dataset.name} ({splits[0]})", train)
     fitted = make_task(config, train, task)
+    if getattr(fitted, "compares_examples", False) and config.data.batch_size < 2:
+        raise ValueError(
+            f"--data.batch-size: expected at least 2 pairs, which are compared, got {config.data.batch_size}"
+        )
     overrides = model_overrides(config.model, **{"num_classes": fitted.num_outputs, **train.model_options()})
     model = fitted.build(config.model.name, overrides, train)
     if getattr(model, "needs_masks", False):

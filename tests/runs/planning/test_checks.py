@@ -148,3 +148,12 @@ def test_one_image_at_a_time_is_checked_in_a_net_whose_decoder_has_dropout():
     check_values_per_channel(one, model, (64, 64, 3), 4)
     with pytest.raises(ValueError, match="--data.batch-size 4 is one image at a time on each device"):
         check_values_per_channel(one, model.clone(frozen_norms=()), (4, 4, 3), 4)
+
+
+def test_one_pair_at_a_time_is_checked_in_the_image_tower():
+    sizes = {"image_tower": "cifar_resnet8", "embed_dim": 8, "text_width": 8, "text_heads": 2, "text_layers": 1}
+    model = create_model("clip_resnet50", **sizes)
+    one = Config(data=DataConfig(batch_size=1))
+    check_values_per_channel(one, model, (16, 16, 3), 1)
+    with pytest.raises(ValueError, match="--data.batch-size 1 is one image at a time on each device: .*one value"):
+        check_values_per_channel(one, model, (4, 4, 3), 1)
