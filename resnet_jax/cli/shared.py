@@ -24,6 +24,7 @@ SOURCES = (
     ("a folder", "in the hub's layout: config.json, model.safetensors"),
     ("timm/NAME.TAG", "or a repository of the Hugging Face hub (extra hub)"),
     ("torchvision/NAME.TAG", "a file that torchvision publishes"),
+    ("open_clip/NAME.TAG", "CLIP, both towers"),
     ("https://...", "the address of a file"),
 )
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 from small_run import records
 
 from resnet_jax.checkpoints.reader import open_checkpoint
@@ -23,6 +24,7 @@ from resnet_jax.data.scenes.captions import CAPTION_SCENES
 from resnet_jax.distributed import processes
 from resnet_jax.runs.planning.plan import make_plan
 from resnet_jax.runs.saved.evaluation import open_evaluation
+from resnet_jax.runs.saved.zero_shot import ZeroShot
 from resnet_jax.runs.starting.warm_start import warm_start
 from resnet_jax.runs.trainer import train
 from resnet_jax.tasks import Contrastive
@@ -95,6 +97,15 @@ def test_a_run_tests_the_recall_and_is_evaluated_on_held_out_combinations(one, m
     assert len(others.predictions.indices) == 6 and others.metrics["image_to_text_r10"] == 1
     with pytest.raises(ValueError, match="--protocol ten-crop: expected single for the task contrastive"):
         open_evaluation([str(folder)], run_config, protocol="ten-crop")
+
+
+def test_a_run_classifies_images_of_other_sizes_by_texts(one, tmp_path):
+    for name, value in (("a_three", 0), ("an_eight", 255)):
+        (tmp_path / name).mkdir()
+        Image.fromarray(np.full((40, 50, 3), value, np.uint8)).save(tmp_path / name / "0.png")
+    evaluation = open_evaluation([str(one[0])], DataConfig(path=str(tmp_path)), zero_shot=ZeroShot())
+    result = evaluation.evaluate()
+    assert result.task.classes == ("a_three", "an_eight") and result.metrics["top1"] in (0, 0.5, 1)
 
 
 def test_a_run_reads_byte_pairs_and_is_evaluated_with_them(tmp_path, monkeypatch):

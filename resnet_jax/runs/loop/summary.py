@@ -44,7 +44,8 @@ def summary_lines(
     elif is_best_earlier:
         lines.append(at_best)
     updates = f"; {skipped} updates skipped" if skipped else ""
-    following = next_commands(plan.config.workdir, "best" if is_best_earlier else "latest", plan.nouns[0])
+    step, pairs = "best" if is_best_earlier else "latest", plan.task.label_kind == "caption"
+    following = next_commands(plan.config.workdir, step, plan.nouns[0], pairs=pairs)
     return [*lines, f"done in {elapsed}: {format_results(plan.task, results)}{updates}; next: {following}"]
 
 

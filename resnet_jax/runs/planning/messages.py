@@ -24,11 +24,13 @@ def headline(plan: RunPlan, parallel: Parallel, directory: Path, start: int) -> 
     return f"{data}\n{plan.config.model.name}, {where}{processes}: {plan.steps} steps in {directory}{resuming}"
 
 
-def next_commands(workdir: str, step: str, noun: str = "image") -> str:
-    """Commands to type after a run of examples that are called `noun`, for its checkpoint `step`."""
+def next_commands(workdir: str, step: str, noun: str = "image", *, pairs: bool = False) -> str:
+    """Commands to type after a run of examples that are called `noun`, or of `pairs` with texts, for a checkpoint."""
     run, option = shlex.quote(workdir), "" if step == "latest" else f" --step {step}"
     install = "" if is_installed("matplotlib") else f" (after {install_command('matplotlib')})"
     predict = f"resnet-jax predict {run} {noun.upper()}{option}"
+    if pairs:
+        predict = f"resnet-jax retrieve {run} FOLDER TEXT{option}"
     return f"{predict}, resnet-jax eval {run}{option}, resnet-jax plot {run}{install}"
 
 

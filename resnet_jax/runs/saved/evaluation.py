@@ -205,6 +205,8 @@ def open_evaluation(
     else:
         clips = [open_clip(run, step=step, ema=ema, model=model) for run in runs]
         opened = [replace(one, task=Classification()) for one in clips]  # of classes that are known below
+        how: Any = clips[0].net.preprocess
+        config = replace(config, image_size=config.image_size or how.image_size)
     first = opened[0]
     if len(names := dict.fromkeys(one.task.name for one in opened)) > 1:
         raise ValueError(f"expected runs of one task, got runs of {', '.join(names)}")

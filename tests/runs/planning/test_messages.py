@@ -11,4 +11,7 @@ def test_next_commands_install_what_they_need(monkeypatch):
     )
     monkeypatch.setattr(messages, "is_installed", lambda package: True)
     assert messages.next_commands("a", "latest", "sound").startswith("resnet-jax predict a SOUND, ")
+    assert messages.next_commands("a", "latest", pairs=True).startswith(
+        "resnet-jax retrieve a FOLDER TEXT, resnet-jax eval"
+    )
     assert messages.next_commands("a", "best").endswith("resnet-jax eval a --step best, resnet-jax plot a")
