@@ -42,8 +42,10 @@ def run(request: Request) -> None:
     from resnet_jax.evaluation.features import feature_layers, write_features
     from resnet_jax.evaluation.image_inputs import image_files
     from resnet_jax.files import expanded
+    from resnet_jax.models.inspect import has_texts
     from resnet_jax.runs.loop.compilation import cache_compilations
     from resnet_jax.runs.saved.nets import notes_of, open_net
+    from resnet_jax.runs.saved.zero_shot import tower_of
     from resnet_jax.types import NOUNS
 
     check_some(request.images)
@@ -55,6 +57,8 @@ def run(request: Request) -> None:
     if net.kind != "images":
         python = "resnet_jax.load_checkpoint(run).model.apply(...).features has those of other inputs"
         raise ValueError(f"features: expected a net of images, got one of {NOUNS[net.kind][1]}; {python}")
+    if has_texts(net.net.model):
+        net = tower_of(net)
     files = image_files(request.images)
     compare_images(net, files)
     print_notes(notes_of(net.net))

@@ -59,6 +59,7 @@ DESCRIPTION = with_sources(Request.__doc__ or "")
 
 
 def run(request: Request) -> None:
+    from resnet_jax.models.inspect import has_texts
     from resnet_jax.runs.loop.compilation import cache_compilations
     from resnet_jax.runs.saved.nets import open_net
     from resnet_jax.types import NOUNS
@@ -66,7 +67,7 @@ def run(request: Request) -> None:
     check_one_form(request.csv, request.json)
     check_order("predict", request.weights, request.images)
     trained = open_net(request.weights, step=request.step, ema=request.ema, model=request.model)
-    if getattr(trained.net.model, "takes_texts", False):
+    if has_texts(trained.net.model):
         others = "resnet-jax zero-shot names classes by texts, and resnet-jax retrieve finds images"
         raise ValueError(f"{request.weights} is a net of images and texts, without classes; {others}")
     if not trained.net.model.num_classes:

@@ -51,7 +51,7 @@ def run(request: Request) -> None:
     from resnet_jax.evaluation.retrieval import retrieve
     from resnet_jax.files import check_writable, to_json
     from resnet_jax.runs.loop.compilation import cache_compilations
-    from resnet_jax.runs.saved.zero_shot import open_clip, tokenizer_of, tower_of
+    from resnet_jax.runs.saved.zero_shot import open_clip, tokenizer_of, tower_of, warn_of_unknown
     from resnet_jax.text import printable
 
     check_order("retrieve", request.weights, [request.folder])
@@ -68,11 +68,13 @@ def run(request: Request) -> None:
     tower = tower_of(trained)
     compare_images(tower, files)
     print_notes(tower.notes)
+    tokenizer = tokenizer_of(trained)
+    warn_of_unknown(tokenizer, [request.text])
     cache_compilations()
     retrieved, unreadable = retrieve(
         trained.net,
         tower.folded,
-        tokenizer_of(trained),
+        tokenizer,
         files,
         request.text,
         top=request.top,

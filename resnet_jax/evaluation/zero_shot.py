@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from resnet_jax import ops
+from resnet_jax.models.inspect import has_texts
 from resnet_jax.models.zero_shot import ZeroShotClassifier
 from resnet_jax.texts.clip.prompts import TEMPLATE, check_names, check_templates
 from resnet_jax.types import Pretrained
@@ -31,7 +32,7 @@ def zero_shot_classifier(
     Raises:
       ValueError: `net` is no CLIP, as `check_names` and `check_templates`, or different names have the same tokens.
     """
-    if not getattr(net.model, "takes_texts", False):
+    if not has_texts(net.model):
         raise ValueError(f"expected a net of images and texts, such as clip_resnet50, got {net.name}")
     check_names(names)
     check_templates(templates)

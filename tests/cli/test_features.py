@@ -33,3 +33,7 @@ def test_mistakes_are_one_line_and_leave_no_file(hub, photos, tmp_path, capsys):
     assert "--out: expected another file than the weights" in error and weights.read_bytes() == b"weights"
     weights.unlink()
     assert [path.name for path in tmp_path.iterdir()] == ["broken.png"]
+
+
+def test_features_of_clip_are_those_of_its_image_tower(clip, photos, tmp_path, capsys):
+    assert "features [4, 64] of stage3 " in output(capsys, "features", clip, photos, "--out", tmp_path / "f.npz")

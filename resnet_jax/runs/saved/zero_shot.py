@@ -13,6 +13,7 @@ from resnet_jax.evaluation.retrieval import image_tower
 from resnet_jax.evaluation.zero_shot import Tokenize, zero_shot_classifier
 from resnet_jax.inputs.captions import CaptionOptions, WordCaptions, caption_tokenizer
 from resnet_jax.models import MODELS
+from resnet_jax.models.inspect import has_texts
 from resnet_jax.runs.saved.nets import TrainedNet, captions_of, open_net
 from resnet_jax.tasks import Classification
 from resnet_jax.texts.clip.prompts import IMAGENET, TEMPLATE, read_names
@@ -110,6 +111,6 @@ def warn_of_unknown(tokenizer: Tokenize, texts: Sequence[str]) -> None:
 
 def check_takes_texts(trained: TrainedNet) -> None:
     """Raises ValueError for a net that takes no texts beside images."""
-    if not getattr(trained.net.model, "takes_texts", False):
+    if not has_texts(trained.net.model):
         expected = "expected a net of images and texts, such as clip_resnet50"
         raise ValueError(f"{trained.source}: {expected}, got {trained.net.name}")
