@@ -9,7 +9,7 @@ import pytest
 from resnet_jax.analysis.dense_sheet import dense_sheet
 from resnet_jax.checkpoints.reader import open_checkpoint
 from resnet_jax.config import CheckpointConfig, Config, DataConfig, ModelConfig, OptimConfig, TrainConfig
-from resnet_jax.runs.loop import loop
+from resnet_jax.runs.loop import pictures
 from resnet_jax.runs.saved.evaluation import open_evaluation
 from resnet_jax.runs.trainer import train
 
@@ -28,7 +28,7 @@ OPTIONS = {
 @pytest.mark.parametrize("task", OPTIONS)
 def test_a_run_resumes_to_the_bit(tmp_path, task, monkeypatch):
     sheets = []
-    monkeypatch.setattr(loop, "dense_sheet", lambda *args: sheets.append(dense_sheet(*args)) or sheets[-1])
+    monkeypatch.setattr(pictures, "dense_sheet", lambda *args: sheets.append(dense_sheet(*args)) or sheets[-1])
     net, options = OPTIONS[task]
     config = Config(
         workdir=str(tmp_path / "run"),
