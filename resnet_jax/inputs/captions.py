@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -89,7 +88,6 @@ class WordCaptions:
         return rows
 
 
-@dataclass(frozen=True)
 class BytePairCaptions:
     """Captions as the ids of CLIP's published vocabulary; see `texts.clip.CLIPTokenizer`.
 
@@ -98,15 +96,9 @@ class BytePairCaptions:
       ValueError: a `length` without room for a token.
     """
 
-    length: int
-
-    def __post_init__(self) -> None:
-        _check_length(self.length)
-        self._tokenizer  # noqa: B018 (missing packages are reported before any work)
-
-    @cached_property
-    def _tokenizer(self) -> CLIPTokenizer:
-        return CLIPTokenizer(self.length)
+    def __init__(self, length: int) -> None:
+        _check_length(length)
+        self.length, self._tokenizer = length, CLIPTokenizer(length)
 
     @property
     def tokens(self) -> tuple[str, ...]:

@@ -17,6 +17,8 @@ from resnet_jax.models.resnet import ResNet
 from resnet_jax.models.text import ACTIVATIONS, TextActivation, TextTransformer
 from resnet_jax.types import Array, at_least_float32
 
+MOST_LOGIT_SCALE = 80.0  # in float32 the exponential of 89 is infinite
+
 
 class CLIPOutputs(NamedTuple):
     """Features of both towers before normalisation, and logits of every image with every text.
@@ -65,6 +67,9 @@ class CLIP(NetAround):
             is_number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
             if not (is_number and math.isfinite(value) or value is None and name == "init_logit_bias"):
                 raise ValueError(f"{name}: expected a finite number, got {value!r}")
+        if self.init_logit_scale > MOST_LOGIT_SCALE:
+            expected = f"the logarithm of a factor, at most {MOST_LOGIT_SCALE:g}"
+            raise ValueError(f"init_logit_scale: expected {expected}, got {self.init_logit_scale!r}")
         if self.image_tower.num_classes != self.embed_dim:
             self.image_tower = self.image_tower.clone(num_classes=self.embed_dim)
         super().__post_init__()

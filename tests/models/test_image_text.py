@@ -108,6 +108,11 @@ def test_features_and_counts_include_both_towers():
         ({"embed_dim": 0}, ValueError, "^embed_dim: expected a whole number, at least 1, got 0$"),
         ({"init_logit_bias": math.nan}, ValueError, "^init_logit_bias: expected a finite number, got nan$"),
         ({"init_logit_scale": None}, ValueError, "^init_logit_scale: expected a finite number, got None$"),
+        (
+            {"init_logit_scale": 1000},
+            ValueError,
+            "^init_logit_scale: expected the logarithm of a factor, at most 80, got",
+        ),
         ({"text_depth": 3}, TypeError, "^clip_resnet50 has no option 'text_depth'; did you mean text_"),
         ({"image_tower": None}, TypeError, r"^expected image_tower to be a model name \(str\), got None$"),
         ({"image_tower": "clip_resnet50"}, ValueError, "^image_tower: expected a net of images .*, got clip_resnet50$"),

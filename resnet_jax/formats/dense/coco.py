@@ -89,16 +89,16 @@ def files_by_split(files: Sequence[Path], root: Path) -> dict[str, Path]:
     return dict(sorted(by_split.items(), key=lambda item: item[0] != "train"))
 
 
-def read_coco(file: Path) -> dict[str, Any]:
-    """The contents of a file. Raises ValueError if it is not JSON with lists of images, annotations and categories."""
+def read_coco(file: Path, keys: Sequence[str] = KEYS) -> dict[str, Any]:
+    """The contents of a file. Raises ValueError if it is not JSON with lists of these names."""
     try:
         with no_collection():
             contents = json.loads(file.read_bytes())
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{file} is not valid JSON: {one_line(error)}") from None
-    lacking = [key for key in KEYS if not isinstance(contents, dict) or not isinstance(contents.get(key), list)]
+    lacking = [key for key in keys if not isinstance(contents, dict) or not isinstance(contents.get(key), list)]
     if lacking:
-        raise ValueError(f"{file}: expected COCO's JSON, with lists {', '.join(KEYS)}; missing: {', '.join(lacking)}")
+        raise ValueError(f"{file}: expected COCO's JSON, with lists {', '.join(keys)}; missing: {', '.join(lacking)}")
     return dict(contents)
 
 

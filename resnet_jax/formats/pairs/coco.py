@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from resnet_jax.data.sources.stored import StoredDataset
 from resnet_jax.errors import one_line
 from resnet_jax.formats.captions import checked_caption
-from resnet_jax.formats.dense.coco import files_by_split
+from resnet_jax.formats.dense.coco import files_by_split, read_coco
 from resnet_jax.formats.dense.images import ImageFinder
 from resnet_jax.formats.pairs.parts import BadPairs, stored_pairs
 
@@ -38,7 +37,7 @@ def open_coco_captions(root: Path, files: Sequence[Path], *, skip_unreadable: bo
 
 
 def _pairs(file: Path, split: str, finder: ImageFinder, problems: BadPairs) -> Iterator[tuple[str, Path, str]]:
-    contents = _read(file)
+    contents = read_coco(file, KEYS)
     names = _names(file, contents["images"])
     for place, record in enumerate(contents["annotations"]):
         where = f"{file}, annotation {record.get('id', place) if isinstance(record, dict) else place}"
@@ -72,15 +71,3 @@ def _pair(record: Any, names: dict[Any, Any], file: Path, split: str, finder: Im
     if not isinstance(name, str) or not name:
         raise ValueError(f"no image has the id {number!r} and a file_name")
     return finder.find(name, file, split), checked_caption(caption)
-
-
-def _read(file: Path) -> dict[str, Any]:
-    """Raises ValueError if it is not JSON with lists of images and annotations."""
-    try:
-        contents = json.loads(file.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{file} is not valid JSON: {one_line(error)}") from None
-    lacking = [key for key in KEYS if not isinstance(contents, dict) or not isinstance(contents.get(key), list)]
-    if lacking:
-        raise ValueError(f"{file}: expected COCO's captions, with lists images and annotations; missing: {lacking[0]}")
-    return dict(contents)

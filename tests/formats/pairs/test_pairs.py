@@ -106,7 +106,7 @@ def test_captions_of_coco_that_are_bad_are_named_or_skipped(tmp_path):
         with pytest.raises(ValueError, match=problem):
             open_pairs(tmp_path)
     file.write_text("{}")
-    with pytest.raises(ValueError, match="expected COCO's captions, with lists images and annotations"):
+    with pytest.raises(ValueError, match="expected COCO's JSON, with lists images, annotations; missing: "):
         open_pairs(tmp_path)
 
 
