@@ -41,19 +41,26 @@ DESCRIPTION = with_sources(Request.__doc__ or "")
 
 
 def run(request: Request) -> None:
-    from resnet_jax.models import get_spec
     from resnet_jax.weights import load_pretrained
-    from resnet_jax.weights.published import named_outputs
 
     path, library = _convert(request)
     written = load_pretrained(path)  # as any reader of the file gets it
-    classes = f"classes {', '.join(written.classes[:5])}" if written.classes else "classes without names"
-    more = ", ..." if written.classes and len(written.classes) > 5 else ""
     names = "our own names" if library == "npz" else f"{library}'s names"
-    count = named_outputs(get_spec(written.name), written.model.num_classes)
-    line = f"{path}: {written.name} with {names}, {count:,} {classes}{more}"
-    print(printable(line))
+    print(printable(f"{path}: {written.name} with {names}, {_outputs(written)}"))
     print(f"to load it: {how_to_load(path, library, request.out, written)}")
+
+
+def _outputs(written: Pretrained) -> str:
+    """ "3 classes cat, dog, owl" or, of a net that takes texts, "features of 64 numbers, 18 words of captions"."""
+    from resnet_jax.models import get_spec
+    from resnet_jax.models.inspect import has_texts
+    from resnet_jax.weights.published import named_outputs
+
+    count, names = written.model.num_classes, written.classes or ()
+    if has_texts(written.model):
+        return f"features of {count:,} numbers, {f'{len(names):,} words' if names else 'byte pairs'} of captions"
+    shown = f" {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}" if names else " without names"
+    return f"{named_outputs(get_spec(written.name), count):,} classes{shown}"
 
 
 def _convert(request: Request) -> tuple[Path, Library]:

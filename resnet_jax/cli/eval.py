@@ -21,6 +21,7 @@ from resnet_jax.cli.shared import (
     with_named_data,
     with_sources,
 )
+from resnet_jax.cli.zero_shot import TEMPLATES
 from resnet_jax.config import AudioConfig, CaptionConfig, DataConfig, Place, TextConfig, argument, option, place
 
 NEEDS_DEVICES = True
@@ -59,7 +60,7 @@ class Request:
         None, "with --zero-shot: the texts of the data's classes in their order, a line each, or imagenet"
     )
     templates: Annotated[str, "FILE"] | None = option(
-        None, "with --zero-shot: a text file with a template on each line, or imagenet", none="a photo of a {}."
+        None, "with --zero-shot: a text file with a template on each line, or imagenet", none=TEMPLATES
     )
     out: Place | None = option(
         None, "write labels and predictions to this .csv or .json file; the objects of detectors as COCO's results"
@@ -134,12 +135,11 @@ def _trained_on(source: str) -> DataConfig | None:
 
 def _zero_shot(request: Request) -> Any:
     """The `ZeroShot` of a request."""
-    from resnet_jax.cli.zero_shot import read_prompts
     from resnet_jax.runs.saved.zero_shot import ZeroShot
-    from resnet_jax.texts.clip.prompts import read_names
+    from resnet_jax.texts.clip.prompts import read_names, read_templates
 
-    names = None if request.labels_file is None else read_names(request.labels_file)
-    return ZeroShot(read_prompts(request.templates), names)
+    templates = None if request.templates is None else read_templates(request.templates)
+    return ZeroShot(templates, None if request.labels_file is None else read_names(request.labels_file))
 
 
 def run(request: Request) -> None:

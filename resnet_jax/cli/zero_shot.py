@@ -9,6 +9,7 @@ from resnet_jax.cli.shared import Weights, ema_option, model_option, print_notes
 from resnet_jax.config import argument, option
 
 NEEDS_DEVICES = True
+TEMPLATES = "a photo of a {}.; the label alone for a run with words of its own"  # if none are named
 LESS_MEMORY = "a lower --batch-size uses less"
 
 
@@ -28,7 +29,7 @@ class Request:
     labels: str | None = option(None, "the labels, with commas between them: 'cat,dog'")
     labels_file: Annotated[str, "FILE"] | None = option(None, "a text file with a label on each line, or imagenet")
     templates: Annotated[str, "FILE"] | None = option(
-        None, "a text file with a template on each line, or imagenet", none="a photo of a {}."
+        None, "a text file with a template on each line, or imagenet", none=TEMPLATES
     )
     model: str | None = model_option()
     step: str = step_option()
@@ -55,11 +56,13 @@ def run(request: Request) -> None:
     from resnet_jax.evaluation.predictions import predict
     from resnet_jax.runs.loop.compilation import cache_compilations
     from resnet_jax.runs.saved.zero_shot import classifier_of, open_clip
+    from resnet_jax.texts.clip.prompts import read_templates
 
     check_one_form(request.csv, request.json)
     check_some(request.images)
     check_order("zero-shot", request.weights, request.images)
-    labels, templates = _labels(request), read_prompts(request.templates)
+    labels = _labels(request)
+    templates = None if request.templates is None else read_templates(request.templates)
     files = image_files(request.images)
     trained = open_clip(request.weights, step=request.step, ema=request.ema, model=request.model)
     cache_compilations()
@@ -70,13 +73,6 @@ def run(request: Request) -> None:
         classifier.folded, classifier.task, files, batch_size=request.batch_size, top=min(request.top, len(labels))
     )
     check_readable(printed(predictions, request.csv, request.json), len(files))
-
-
-def read_prompts(place: str | None) -> tuple[str, ...]:
-    """The templates of an option."""
-    from resnet_jax.texts.clip.prompts import TEMPLATE, read_templates
-
-    return (TEMPLATE,) if place is None else read_templates(place)
 
 
 def _labels(request: Request) -> tuple[str, ...]:

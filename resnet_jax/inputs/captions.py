@@ -12,6 +12,8 @@ from resnet_jax.texts.clip import CLIPTokenizer
 from resnet_jax.texts.vocabulary import SPECIAL, Vocabulary
 from resnet_jax.texts.words import WordTokenizer
 
+MARKS = 2  # ids behind the words of a vocabulary: the start and the end of a caption
+
 
 class CaptionOptions(NamedTuple):
     """How captions become tokens."""
@@ -71,7 +73,7 @@ class WordCaptions:
 
     @property
     def vocabulary_size(self) -> int:
-        return len(self.vocabulary) + 2
+        return len(self.vocabulary) + MARKS
 
     def unknown(self, texts: Iterable[str]) -> tuple[str, ...]:
         """Words of these texts that the vocabulary does not have, the most frequent first."""

@@ -12,9 +12,10 @@ from typing import Any
 
 import flax.linen as nn
 
-from resnet_jax.errors import NotFinite, UnreadableWeights, WeightsMismatch, WrongModel, listed
+from resnet_jax.errors import AmbiguousWeights, NotFinite, UnreadableWeights, WeightsMismatch, WrongModel, listed
+from resnet_jax.inputs.captions import MARKS
 from resnet_jax.models import MODELS, ModelSpec, as_model, create_model, differing_arrays, get_spec, registered_name
-from resnet_jax.models.inspect import is_dense
+from resnet_jax.models.inspect import has_texts, is_dense
 from resnet_jax.models.layers import BatchNorm
 from resnet_jax.models.partials import Partial
 from resnet_jax.models.published import PublishedWeights
@@ -140,11 +141,35 @@ def load_pretrained(
         if isinstance(own_preprocess, Preprocess):
             own_preprocess = replace(own_preprocess, source=path.name)
         preprocess = adapted_to(own_preprocess, fitted.model.in_channels)
-    if architecture == name and own_classes is not None and len(own_classes) == named_outputs(spec, fitted.classes):
+    if architecture == name and own_classes is not None and len(own_classes) == _named(fitted, spec):
         classes = tuple(own_classes)
     classes = classes if fitted.model.num_classes == fitted.classes else None
     notes = net_state.notes + fitted.notes
     return Pretrained(fitted.model, fitted.variables, preprocess, name, classes, notes=notes)
+
+
+def net_with_texts(source: str | Path, *, ema: bool | None = None) -> str | None:
+    """The registered net of images and texts whose arrays a source has; None: it has another net, or is a checkpoint.
+
+    Names and shapes are read, and no array. Raises as `load_pretrained`.
+    """
+    weights = resolve(source)
+    if weights.is_checkpoint:
+        return None
+    file = _read(weights)
+    try:
+        state = unwrap(file, ema)
+    except AmbiguousWeights:  # raw and averaged ones are of one net
+        state = unwrap(file, False)
+    match = recognise(state.tensors)
+    names = () if match is None else match.names
+    return next((name for name in names if MODELS[name].image_tower is not None), None)
+
+
+def _named(fitted: Fitted, spec: ModelSpec | None) -> int:
+    """How many names a file has: those of its classes or, of a net that takes texts, the words of its vocabulary."""
+    net: Any = fitted.model
+    return net.vocabulary_size - MARKS if has_texts(net) else named_outputs(spec, fitted.classes)
 
 
 def classes_of(source: str | Path, model: nn.Module, *, ema: bool | None = None) -> int:

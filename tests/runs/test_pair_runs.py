@@ -9,7 +9,9 @@ import pytest
 from PIL import Image
 from small_run import records
 
+from resnet_jax import load_pretrained
 from resnet_jax.checkpoints.reader import open_checkpoint
+from resnet_jax.cli.main import main
 from resnet_jax.config import (
     CaptionConfig,
     Config,
@@ -29,6 +31,7 @@ from resnet_jax.runs.starting.warm_start import warm_start
 from resnet_jax.runs.trainer import train
 from resnet_jax.tasks import Contrastive
 from resnet_jax.weights import convert_weights
+from resnet_jax.weights.writers import write_weights
 
 SMALL = ("image_tower=cifar_resnet8", "embed_dim=8", "text_width=8", "text_heads=2", "text_layers=1")
 
@@ -103,9 +106,10 @@ def test_a_run_classifies_images_of_other_sizes_by_texts(one, tmp_path):
     for name, value in (("a_three", 0), ("an_eight", 255)):
         (tmp_path / name).mkdir()
         Image.fromarray(np.full((40, 50, 3), value, np.uint8)).save(tmp_path / name / "0.png")
+    data = DataConfig(path=str(tmp_path))
     with pytest.warns(UserWarning, match="not in the net's vocabulary, where unknown words are one token: .*photo"):
-        evaluation = open_evaluation([str(one[0])], DataConfig(path=str(tmp_path)), zero_shot=ZeroShot())
-    result = evaluation.evaluate()
+        open_evaluation([str(one[0])], data, zero_shot=ZeroShot(("a photo of {}",)))
+    result = open_evaluation([str(one[0])], data, zero_shot=ZeroShot()).evaluate()  # the names alone: no warning
     assert result.task.classes == ("a_three", "an_eight") and result.metrics["top1"] in (0, 0.5, 1)
 
 
@@ -132,7 +136,8 @@ def test_a_run_starts_from_weights_of_both_towers(one, tmp_path, monkeypatch):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), *trees)
     model, tokens = make_plan(plain).model, open_checkpoint(folder).metadata["classes"]
     convert_weights(folder, file := tmp_path / "both.npz", to="npz")
-    for source, words in ((folder, tokens), (file, ())):
+    without = write_weights(load_pretrained(file)._replace(classes=None), tmp_path / "without.npz", "npz")
+    for source, words in ((folder, tokens), (file, tokens), (without, ())):
         start = warm_start(source, model, words, task=Contrastive())
         assert "both towers" in start.message and "classifier" not in start.message
         for a, b in zip(jax.tree.leaves(start.variables["params"]), jax.tree.leaves(trees[0]), strict=True):
@@ -142,7 +147,7 @@ def test_a_run_starts_from_weights_of_both_towers(one, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=f"expected captions with the {len(tokens)} words .*, got CLIP's byte pairs"):
         warm_start(folder, model, (), task=Contrastive())
     with pytest.raises(ValueError, match="has no words of captions; did you mean --data.captions.tokens clip"):
-        warm_start(file, model, tokens, task=Contrastive())
+        warm_start(without, model, tokens, task=Contrastive())
     with pytest.raises(ValueError, match="expected text_act 'gelu', got 'quick_gelu'"):
         warm_start(folder, model.clone(text_act="gelu"), tokens, task=Contrastive())
 
@@ -166,3 +171,18 @@ def test_a_batch_has_pairs_to_compare_and_sizes_are_those_of_the_captions(tmp_pa
     other = replace(small, model=replace(small.model, options=(*SMALL, "context_length=5")))
     with pytest.raises(ValueError, match="model.options context_length: expected 16, as the data has, got 5"):
         make_plan(other)
+
+
+def test_a_file_of_a_run_keeps_its_words(one, tmp_path, capsys, monkeypatch):
+    devices(monkeypatch, 1)
+    folder, _ = one
+    words = open_checkpoint(folder).metadata["classes"]
+    net = load_pretrained(convert_weights(folder, tmp_path / "pairs.npz", "npz"))
+    assert list(net.classes) == words and net.model.vocabulary_size == len(words) + 2
+    run_config = config(folder).data
+    run = open_evaluation([str(folder)], run_config, split="combinations").evaluate()
+    file = open_evaluation([str(tmp_path / "pairs.npz")], run_config, split="combinations").evaluate()
+    assert file.metrics == pytest.approx(run.metrics)
+    main(["convert", str(folder), str(tmp_path / "again.npz")])
+    said = f"clip_resnet50 with our own names, features of 8 numbers, {len(words)} words of captions"
+    assert said in capsys.readouterr().out

@@ -231,7 +231,7 @@ def open_evaluation(
         nets.append(_Net(one, source, views))
     steps = [None if one.run is None else one.run.step for one in opened]
     is_newest = first.run is None or steps[0] == max(saved_steps(first.run.checkpoint.path.parent))
-    templates = 0 if zero_shot is None else len(zero_shot.templates)
+    templates = 0 if zero_shot is None else len(zero_shot.templates or ("{}",))
     return Evaluation(runs, steps, ema, protocol, scales, images, nets, is_newest, counts, note, templates)
 
 

@@ -12,12 +12,13 @@ from resnet_jax.errors import listed
 from resnet_jax.evaluation.retrieval import image_tower
 from resnet_jax.evaluation.zero_shot import Tokenize, zero_shot_classifier
 from resnet_jax.inputs.captions import CaptionOptions, WordCaptions, caption_tokenizer
-from resnet_jax.models import MODELS
 from resnet_jax.models.inspect import has_texts
+from resnet_jax.runs.files.directory import is_run
 from resnet_jax.runs.saved.nets import TrainedNet, captions_of, open_net
 from resnet_jax.tasks import Classification
 from resnet_jax.texts.clip.prompts import IMAGENET, TEMPLATE, read_names
 from resnet_jax.weights.labels import label_set
+from resnet_jax.weights.pretrained import net_with_texts
 
 SYNSET = re.compile(r"n\d{8}")
 
@@ -26,7 +27,7 @@ SYNSET = re.compile(r"n\d{8}")
 class ZeroShot:
     """How the classes of a dataset become texts."""
 
-    templates: tuple[str, ...] = (TEMPLATE,)
+    templates: tuple[str, ...] | None = None  # None: as `classifier_of`
     names: tuple[str, ...] | None = None  # a text for each class, in the dataset's order; None: from the classes' names
 
     def texts(self, classes: Sequence[str]) -> tuple[str, ...]:
@@ -54,25 +55,27 @@ def open_clip(source: str, *, step: str = "latest", ema: bool = False, model: st
     Raises:
       ValueError, OSError: as `open_net` and `check_takes_texts`.
     """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*the image tower alone is read", FutureWarning)  # both are read below
-        trained = open_net(source, step=step, ema=ema, model=model)
-    towers = {spec.image_tower: name for name, spec in MODELS.items() if spec.image_tower is not None}
-    if model is None and trained.run is None and (both := towers.get(trained.net.name)) is not None:
-        trained = open_net(source, ema=ema, model=both)
+    if model is None and not is_run(source):
+        model = net_with_texts(source, ema=ema or None)
+    trained = open_net(source, step=step, ema=ema, model=model)
     check_takes_texts(trained)
     return trained
 
 
 def classifier_of(
-    trained: TrainedNet, names: Sequence[str], templates: Sequence[str], classes: Sequence[str] | None = None
+    trained: TrainedNet, names: Sequence[str], templates: Sequence[str] | None, classes: Sequence[str] | None = None
 ) -> TrainedNet:
-    """A classifier of images by classes with these names in their prompts; `classes`: in results, None: the same.
+    """A classifier of images by classes with these names in their prompts.
+
+    Args:
+      templates: None: CLIP's "a photo of a {}.", or the names alone for a net with words of its own.
+      classes: the names in results; None: the same.
 
     Raises:
       ValueError: as `tokenizer_of` and `zero_shot_classifier`.
     """
     tokenizer = tokenizer_of(trained)
+    templates = templates or (("{}",) if isinstance(tokenizer, WordCaptions) else (TEMPLATE,))
     warn_of_unknown(tokenizer, [*names, *(template.replace("{}", "") for template in templates)])
     net = zero_shot_classifier(trained.net, tokenizer, names, templates)
     shown = tuple(names if classes is None else classes)
