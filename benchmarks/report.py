@@ -62,11 +62,12 @@ def _input_case(record: Record) -> str:
 
 TABLES = {
     "step": Table(
-        case=("net", "phase"),
+        case=("net", "phase", "machine"),
         columns={
             "net": lambda record: f"`{record['net']}`",
             "batch x size": text("batch", "size"),
             "phase": text("phase"),
+            "machine": text("machine"),
             "ours, ms": number("ours_seconds", 1, 1e3),
             "PyTorch, ms": number("torch_seconds", 1, 1e3),
             "channels_last, ms": number("channels_last_seconds", 1, 1e3),
@@ -74,12 +75,13 @@ TABLES = {
         },
     ),
     "families": Table(
-        case=("family", "phase"),
+        case=("family", "phase", "machine"),
         columns={
             "family": text("family"),
             "net": lambda record: f"`{record['net']}`",
             "batch x shape": lambda record: " x ".join(map(str, [record["batch"], *record["shape"]])),
             "phase": text("phase"),
+            "machine": text("machine"),
             "ours, ms": number("ours_seconds", 1, 1e3),
             "PyTorch, ms": number("torch_seconds", 1, 1e3),
             "channels_last, ms": number("channels_last_seconds", 1, 1e3),

@@ -20,6 +20,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+VECTORS = {"avx512f": "AVX-512", "avx2": "AVX2"}  # flags of /proc/cpuinfo, the widest first
 # Of every process: idle threads sleep, and memory has large pages, as that of `resnet-jax` has.
 SETTINGS = {
     "OMP_WAIT_POLICY": "PASSIVE",
@@ -124,8 +125,10 @@ def summary(times: dict[str, list[float]], *, ours: str) -> dict[str, Any]:
 
 
 def machine() -> dict[str, Any]:
-    """The processor, the cores of this process, and today's date."""
+    """The processor with the widest vectors that it has, the cores of this process, and today's date."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    about = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    name, flags = about.get("model name", platform.machine()), about.get("flags", "").split()
+    vectors = next((f" with {text}" for flag, text in VECTORS.items() if flag in flags), "")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {"machine": names[0] if names else platform.machine(), "cores": cores, "date": date.today().isoformat()}
+    return {"machine": name + vectors, "cores": cores, "date": date.today().isoformat()}
