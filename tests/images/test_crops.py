@@ -319,6 +319,15 @@ def test_scaled_decoding_is_for_jpegs_that_are_much_larger_than_the_crop():
             np.testing.assert_array_equal(pixels(crop), pixels(scaled))
 
 
+@pytest.mark.parametrize(("side", "size"), [(73, 8), (33, 4), (25, 3), (9, 1), (21, 5)])
+def test_scaled_decoding_of_small_sides_stays_inside_the_image(side, size):
+    """A side of 73 pixels is 10 at an eighth: the ratio of the sides is nearer to 7."""
+    Image.new("RGB", (side, side), "white").save(buffer := io.BytesIO(), "jpeg")
+    for seed in range(4):
+        options = {"size": size, "rng": np.random.default_rng(seed), "crop_area": (0.9, 1.0), "is_scaled": True}
+        assert pixels(read_random_crop(buffer.getvalue(), "x", 3, **options)).min() > 250  # nothing black from outside
+
+
 def test_images_are_shrunk_and_never_enlarged():
     image = read_image(jpeg(60, 40), "x")
     assert shrunk(image, 40) is image and shrunk(image, 50) is image
