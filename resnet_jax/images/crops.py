@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from resnet_jax.errors import did_you_mean
-from resnet_jax.images.decoding import Picture, image_size, pixels, read_image
+from resnet_jax.images.decoding import LEFT, TOP, Picture, image_size, orientation, pixels, read_image
 
 CropMode = Literal["center", "squash", "border", "pad"]
 FILTERS = {
@@ -193,6 +193,11 @@ def read_random_crop(
     scale = decoding_scale(min(box[2:]), size)
     image = read_image(data, name, channels, scale=scale)
     scale = 1 if image.size == (width, height) else scale  # a decoder may refuse
+    # Stored sides are rounded up to whole decoded pixels, at the right and below, which EXIF may turn to any edge.
+    beyond = (image.width * scale - width, image.height * scale - height)
+    if beyond != (0, 0):
+        turned = orientation(data)
+        box = (box[0] + beyond[0] * (turned in LEFT), box[1] + beyond[1] * (turned in TOP), *box[2:])
     return _resized_part(image, box, size, interpolation, scale)
 
 

@@ -20,6 +20,7 @@ GREY = ("1", "L", "LA", "La", "I;16", "I;16L", "I;16B", "I;16N", "I")
 SCALABLE = ("JPEG", "MPO")  # formats that are decoded at a half, a quarter or an eighth of their size
 Picture = Image.Image
 ORIENTATION, TURNED = 0x0112, (5, 6, 7, 8)  # EXIF: the tag, and its values that swap height and width
+LEFT, TOP = (2, 3, 6, 7), (3, 4, 7, 8)  # its values whose left or top edge, upright, is stored as the right or lowest
 MAX_SIDE = 2**16 - 1  # pixels, the longest that JPEG has: rows of more are decoded for minutes
 
 # Pillow warns of what is refused below with the image's name, and of damage that does no harm (in EXIF).
@@ -122,6 +123,12 @@ def image_size(data: bytes | np.ndarray, name: str, *, upright: bool = True) -> 
             return (image.width, image.height) if is_turned else (image.height, image.width)
     except Exception as error:  # as above
         raise UnreadableImage(f"{name}: {_problem(error)}") from None
+
+
+def orientation(data: bytes) -> object:
+    """EXIF's orientation of an encoded image that `image_size` has read: 1 to 8, or what a faulty file has there."""
+    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        return image.getexif().get(ORIENTATION, 1)
 
 
 def read_label_map(data: bytes, name: str) -> np.ndarray:
