@@ -93,9 +93,11 @@ def replaced(file: Path) -> Iterator[BinaryIO]:
             opened.flush()
             os.fsync(opened.fileno())
         move_into_place(new, file)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             new.unlink()
+        if isinstance(error, OSError) and error.filename is None:  # a full disk is reported without it
+            error.filename = str(file)
         raise
 
 

@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 
 import numpy as np
 import pytest
@@ -52,3 +54,13 @@ def test_links_out_of_a_folder_are_refused(tmp_path):
         check_inside(cache / ".." / "secret", cache)
     with pytest.raises(ValueError, match="^blobs is a folder or a device; expected a file$"):
         check_inside(cache / "blobs", cache)
+
+
+def test_a_full_disk_is_reported_with_the_file(tmp_path, monkeypatch):
+    def full(file):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left on device: '.*a.txt'$"):
+        replace_file(tmp_path / "a.txt", "a")
+    assert not list(tmp_path.iterdir())

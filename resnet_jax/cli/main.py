@@ -22,6 +22,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     after SIGTERM.
     """
     _silence_loader()
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):  # file names may hold bytes that are not text
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -42,6 +43,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         hint = "; the same command resumes from the last checkpoint, if there is one yet" if name == "train" else ""
         print(f"interrupted{hint}", file=sys.stderr)
         raise SystemExit(130) from None
+
+
+def _open_closed_streams() -> None:
+    """Streams that were closed when Python started are None; here they are empty, as for a program in C."""
+    sys.stdin, sys.stdout, sys.stderr = (
+        stream if stream is not None else open(os.devnull, mode)
+        for stream, mode in ((sys.stdin, "r"), (sys.stdout, "w"), (sys.stderr, "w"))
+    )
 
 
 def _silence_loader() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +13,7 @@ from resnet_jax.cli.data import is_path
 from resnet_jax.cli.progress import progress_printer
 from resnet_jax.cli.shared import print_notes
 from resnet_jax.config import SIDE, Config, DataConfig, Place, argument, check_data, flat, option, to_dict
-from resnet_jax.text import printable_lines
+from resnet_jax.text import printable, printable_lines
 
 if TYPE_CHECKING:
     from resnet_jax.data.packing import Packed
@@ -63,7 +64,7 @@ def run(request: Request) -> None:
     options = PackOptions(request.size, config.interpolation, label_kind, config.unreadable == "skip", config.threads)
     dataset = open_configured_dataset(config, label_kind=label_kind)
     packed = pack(dataset, request.out, options, splits=request.splits, progress=progress_printer("images"))
-    print(json.dumps(_record(packed)) if request.json else "\n".join(_lines(packed, request)))
+    print(json.dumps(_record(packed)) if request.json else "\n".join(map(printable, _lines(packed, request))))
     print_notes(packed.manifest.notes)
     for reason in packed.skipped:
         print(printable_lines(f"skipped {reason}"), file=sys.stderr)
@@ -87,7 +88,8 @@ def _lines(packed: Packed, request: Request) -> list[str]:
     state = "" if packed.is_new else ", as before"
     size = f"{packed.bytes / 1e9:.3g} GB, {packed.bytes / images / 1e3:.3g} kB an image"
     task = "" if request.task == Config.task else f" --task {request.task}"
+    data = shlex.quote(str(packed.folder))
     return [
         f"{packed.folder}: {counts} images, {size}{state}",
-        f"to train on it: resnet-jax train{task} --data.path {request.out} --data.image-size N",
+        f"to train on it: resnet-jax train{task} --data.path {data} --data.image-size N",
     ]

@@ -9,7 +9,7 @@ import os
 import shutil
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -29,6 +29,7 @@ from resnet_jax.data.sources.packed import (
     PLAN,
     Manifest,
     Shard,
+    open_shard,
     read_manifest,
     read_rows,
     shard_files,
@@ -97,8 +98,9 @@ def pack(
 
     Raises:
       UnreadableImage: an image that cannot be read, without `options.skip_unreadable`.
-      DataError: a label out of range.
-      ValueError: other kinds of labels, an unknown split, a folder that holds anything else, too little space.
+      DataError: a label out of range, a split without an image that can be read.
+      ValueError: other kinds of labels, an unknown split, a folder that holds anything else, too little space, a
+        complete set that is corrupted.
       OSError: the folder cannot be written.
     """
     folder = expanded(folder)
@@ -106,8 +108,9 @@ def pack(
     plan = _make_plan(sources, options)
     if (complete := _complete_set(folder, plan)) is not None:
         return complete
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{str(folder)!r} is a file; expected a new or an empty folder")
+    if not folder.is_dir() and (folder.exists() or folder.is_symlink()):
+        what = "file" if folder.exists() else "broken link"
+        raise ValueError(f"{str(folder)!r} is a {what}; expected a new or an empty folder")
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder):
         if (complete := _complete_set(folder, plan)) is not None:  # by a process that ended just now
@@ -125,6 +128,8 @@ def pack(
 
 def _split_names(dataset: Dataset, splits: Sequence[str] | None) -> list[str]:
     names = list(dataset.splits if splits is None else dict.fromkeys(splits))
+    if not names:
+        raise ValueError(f"expected at least one split of {dataset.name}, got none; {did_you_mean('', dataset.splits)}")
     if unknown := [name for name in names if name not in dataset.splits]:
         raise ValueError(f"{dataset.name} has no split {unknown[0]!r}; {did_you_mean(unknown[0], dataset.splits)}")
     return names
@@ -148,10 +153,14 @@ def _make_plan(sources: dict[str, DataSource], options: PackOptions) -> dict[str
 
 
 def _complete_set(folder: Path, plan: dict[str, Any]) -> Packed | None:
-    """The set, if the folder has it already."""
+    """The set, if the folder has it already. Raises ValueError if files of it are missing or corrupted."""
     if not (folder / MANIFEST).is_file() or (manifest := read_manifest(folder)).plan != plan:
         return None
-    (folder / PLAN).unlink(missing_ok=True)
+    for split, shards in manifest.splits.items():
+        for number, shard in enumerate(shards):
+            open_shard(folder, split, number, shard)
+    with suppress(OSError):  # a disk that is read-only
+        (folder / PLAN).unlink()
     return Packed(folder, manifest, is_new=False)
 
 
@@ -162,7 +171,8 @@ def _check_folder(folder: Path, plan: dict[str, Any]) -> None:
     if (folder / PLAN).exists():
         try:
             before = json.loads((folder / PLAN).read_bytes())
-        except ValueError:
+            before.items()
+        except (ValueError, AttributeError, RecursionError):
             raise ValueError(f"{folder / PLAN} is corrupted; remove {folder} and start over") from None
         if before != plan:
             changed = ", ".join(name for name in plan if before.get(name) != plan[name])
@@ -216,12 +226,13 @@ def _write_shards(
         for number, first in enumerate(range(0, len(source), SHARD)):
             index = np.arange(first, min(first + SHARD, len(source)))
             files = shard_files(folder, split, number)
-            if not _is_complete(*files):
+            if not _is_complete(*files, len(index)):
                 _write_shard(*files, source, index, options, partial(_from, progress, done, total))
-            with np.load(files[1], allow_pickle=False) as arrays:
-                skipped[split] += [reason.decode(errors="surrogateescape") for reason in arrays["skipped"].tolist()]
+            skipped[split] += _read_skipped(files[1])
             done += len(index)
             progress(done, total)
+        if (reasons := skipped[split]) and len(reasons) == len(source):
+            raise DataError(f"none of the {len(source):,} images of {split} could be read; the last: {reasons[-1]}")
     return skipped
 
 
@@ -229,15 +240,25 @@ def _from(progress: Progress, start: int, total: int, done: int) -> None:
     progress(start + done, total)
 
 
-def _is_complete(pixels_file: Path, rows_file: Path) -> bool:
-    """Whether a shard was written whole: its rows are, and they are written after its pixels."""
+def _is_complete(pixels_file: Path, rows_file: Path, images: int) -> bool:
+    """Whether a shard was written whole: its rows are, and they are written after its pixels.
+
+    images: number of those that it has or skips.
+    """
     if not (rows_file.is_file() and pixels_file.is_file()):
         return False
     try:
-        shape = read_rows(rows_file, 0).shape
+        shape, skipped = read_rows(rows_file, 0).shape, _read_skipped(rows_file)
     except (ValueError, OSError, KeyError, EOFError, BadZipFile, zlib.error):  # a corrupted disk: written again
         return False
-    return int(shape.astype(np.int64).prod(1).sum()) == pixels_file.stat().st_size
+    expected = int(shape.astype(np.int64).prod(1).sum())
+    return len(shape) + len(skipped) == images and expected == pixels_file.stat().st_size
+
+
+def _read_skipped(rows_file: Path) -> list[str]:
+    """The reasons of the images of a shard that were skipped."""
+    with np.load(rows_file, allow_pickle=False) as arrays:
+        return [reason.decode(errors="surrogateescape") for reason in arrays["skipped"].tolist()]
 
 
 def _write_shard(

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from functools import partial
 from pathlib import Path
-
-import numpy as np
 
 from resnet_jax.data.sources.label_kinds import LabelKind
 from resnet_jax.data.sources.packed import (
@@ -15,13 +12,10 @@ from resnet_jax.data.sources.packed import (
     Manifest,
     PackedSource,
     Rows,
-    Shard,
+    open_shard,
     read_manifest,
-    read_rows,
-    shard_files,
 )
 from resnet_jax.data.sources.stored import LazySplit, StoredDataset
-from resnet_jax.errors import one_line
 
 TASKS = {"class": "classification", "multi-hot": "multilabel", "targets": "regression"}
 
@@ -52,22 +46,6 @@ def open_packed(path: Path, label_kind: LabelKind = "class") -> StoredDataset:
 
 
 def _read_split(path: Path, split: str, manifest: Manifest) -> PackedSource:
-    parts = [_open_shard(path, split, number, shard) for number, shard in enumerate(manifest.splits[split])]
+    parts = [open_shard(path, split, number, shard) for number, shard in enumerate(manifest.splits[split])]
     rows = Rows.joined([rows for _, rows in parts])
     return PackedSource([pixels for pixels, _ in parts], rows, manifest.classes, str(path), manifest.kind)
-
-
-def _open_shard(path: Path, split: str, number: int, shard: Shard) -> tuple[np.ndarray, Rows]:
-    """The pixels, memory-mapped, and rows of a shard. Raises ValueError for files that are missing or corrupted."""
-    pixels, index = shard_files(path, split, number)
-    try:
-        if hashlib.sha256(index.read_bytes()).hexdigest() != shard.sha256:
-            raise ValueError("it differs from its checksum")
-        rows = read_rows(index, number)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{index} is corrupted ({one_line(error)}); prepare the set again") from None
-    there = pixels.stat().st_size if pixels.is_file() else 0
-    if there != shard.bytes or len(rows) != shard.images:
-        raise ValueError(f"{pixels} is corrupted: expected {shard.bytes:,} bytes, got {there:,}; prepare the set again")
-    flat = np.asarray(np.memmap(pixels, np.uint8, "r")) if there else np.empty(0, np.uint8)  # no map has 0 bytes
-    return flat, rows

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from resnet_jax.errors import did_you_mean
-from resnet_jax.images.decoding import Picture, image_size, pixels, read_image
+from resnet_jax.images.decoding import LEFT, TOP, Picture, image_size, orientation, pixels, read_image
 
 CropMode = Literal["center", "squash", "border", "pad"]
 FILTERS = {
@@ -20,6 +20,7 @@ FILTERS = {
     "nearest": Image.Resampling.NEAREST,
 }
 TRIES = 10
+JPEG = b"\xff\xd8\xff"  # the first bytes of a file; the size of a PNG is known only once it is decoded
 GAP = 1  # scaled decoding: least ratio of a crop's side, once decoded, to the side that it is resized to
 STRIP = 100  # times as long as wide: of a longer image evaluation sees the middle that long
 
@@ -184,13 +185,19 @@ def read_random_crop(
         # Copied by NumPy, while other threads run: Pillow's own copy of a part, of a mapped file too, stops them.
         part = read_image(np.ascontiguousarray(data[top : top + height, left : left + width]), name, channels)
         return part.resize((size, size), resize_filter(interpolation))
-    if not is_scaled:
+    if not is_scaled or not data.startswith(JPEG):
         image = read_image(data, name, channels)
         return _resized_part(image, random_box(*image.size, rng, crop_area, ratio), size, interpolation)
     height, width = image_size(data, name)
     box = random_box(width, height, rng, crop_area, ratio)
-    image = read_image(data, name, channels, scale=decoding_scale(min(box[2:]), size))
-    scale = round(max(width, height) / max(image.size))
+    scale = decoding_scale(min(box[2:]), size)
+    image = read_image(data, name, channels, scale=scale)
+    scale = 1 if image.size == (width, height) else scale  # a decoder may refuse
+    # Stored sides are rounded up to whole decoded pixels, at the right and below, which EXIF may turn to any edge.
+    beyond = (image.width * scale - width, image.height * scale - height)
+    if beyond != (0, 0):
+        turned = orientation(data)
+        box = (box[0] + beyond[0] * (turned in LEFT), box[1] + beyond[1] * (turned in TOP), *box[2:])
     return _resized_part(image, box, size, interpolation, scale)
 
 

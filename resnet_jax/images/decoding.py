@@ -20,6 +20,7 @@ GREY = ("1", "L", "LA", "La", "I;16", "I;16L", "I;16B", "I;16N", "I")
 SCALABLE = ("JPEG", "MPO")  # formats that are decoded at a half, a quarter or an eighth of their size
 Picture = Image.Image
 ORIENTATION, TURNED = 0x0112, (5, 6, 7, 8)  # EXIF: the tag, and its values that swap height and width
+LEFT, TOP = (2, 3, 6, 7), (3, 4, 7, 8)  # its values whose left or top edge, upright, is stored as the right or lowest
 MAX_SIDE = 2**16 - 1  # pixels, the longest that JPEG has: rows of more are decoded for minutes
 
 # Pillow warns of what is refused below with the image's name, and of damage that does no harm (in EXIF).
@@ -77,14 +78,18 @@ def read_image(
             return _with_channels(_eight_bits(image, name, format), channels)
     except UnreadableImage:
         raise
-    except Image.DecompressionBombError as error:
-        count = re.search(r"\((\d+) pixels\)", str(error))
-        got = f"{int(count[1]):,}" if count else "more"
-        raise UnreadableImage(f"{name}: expected at most {MAX_PIXELS:,} pixels, got {got}") from None
-    except Image.UnidentifiedImageError:
-        raise UnreadableImage(f"{name}: not an image in a format that is known here") from None
     except Exception as error:  # Pillow's decoders raise a dozen types for a corrupted file
-        raise UnreadableImage(f"{name}: cannot be decoded ({one_line(error)})") from None
+        raise UnreadableImage(f"{name}: {_problem(error)}") from None
+
+
+def _problem(error: Exception) -> str:
+    """What an error of Pillow means, in words."""
+    if isinstance(error, Image.DecompressionBombError):
+        count = re.search(r"\((\d+) pixels\)", str(error))
+        return f"expected at most {MAX_PIXELS:,} pixels, got {int(count[1]):,}" if count else "has too many pixels"
+    if isinstance(error, Image.UnidentifiedImageError):  # its message has the address of the bytes in memory
+        return "not an image in a format that is known here"
+    return f"cannot be decoded ({one_line(error)})"
 
 
 def _size(image: Image.Image) -> str:
@@ -116,8 +121,14 @@ def image_size(data: bytes | np.ndarray, name: str, *, upright: bool = True) -> 
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             is_turned = upright and image.getexif().get(ORIENTATION, 1) in TURNED
             return (image.width, image.height) if is_turned else (image.height, image.width)
-    except Exception as error:  # Pillow raises a dozen types for a corrupted file
-        raise UnreadableImage(f"{name}: cannot be decoded ({one_line(error)})") from None
+    except Exception as error:  # as above
+        raise UnreadableImage(f"{name}: {_problem(error)}") from None
+
+
+def orientation(data: bytes) -> object:
+    """EXIF's orientation of an encoded image that `image_size` has read: 1 to 8, or what a faulty file has there."""
+    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        return image.getexif().get(ORIENTATION, 1)
 
 
 def read_label_map(data: bytes, name: str) -> np.ndarray:
@@ -137,7 +148,7 @@ def read_label_map(data: bytes, name: str) -> np.ndarray:
     except UnreadableImage:
         raise
     except Exception as error:  # as above
-        raise UnreadableImage(f"{name}: cannot be decoded ({one_line(error)})") from None
+        raise UnreadableImage(f"{name}: {_problem(error)}") from None
     if values.size and not 0 <= values.min() <= values.max() <= 255:
         raise UnreadableImage(f"{name}: expected classes of 0 to 254 and 255, got {values.max()}")
     return values.astype(np.uint8)

@@ -47,3 +47,12 @@ def test_the_program_looks_for_cycles_rarely(monkeypatch):
     finally:
         gc.set_threshold(*thresholds)
     assert calls == ["pages", ["train", "--train.steps", "1"]]
+
+
+def test_closed_streams_are_empty(monkeypatch):
+    for name in ("stdin", "stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    main(["--version"])
+    assert sys.stdin.read() == "" and sys.stderr.write("x") == 1
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        stream.close()

@@ -70,3 +70,17 @@ def test_mistakes_are_one_line(folders, capsys, arguments, message):
     error = capsys.readouterr().err
     assert exit.value.code == 2 and error.count("\n") == 1 and message in error
     assert not places["OUT"].exists()
+
+
+def test_the_next_command_can_be_copied_whatever_the_name(folders, capsys):
+    source, out = folders
+    out = out.with_name("a b\nc")
+    shown = output(capsys, "prepare", source, out, "--size", 6)
+    assert shown.count("\n") == 2 and f"--data.path '{out.parent}/a b\\nc' --data.image-size" in shown
+
+
+def test_no_split_is_one_line(folders, capsys):
+    source, out = folders
+    with pytest.raises(SystemExit) as exit:
+        main(["prepare", str(source), str(out.with_name("none")), "--splits"])
+    assert exit.value.code == 2 and "expected at least one split" in capsys.readouterr().err

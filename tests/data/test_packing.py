@@ -1,6 +1,8 @@
+import errno
 import io
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -252,3 +254,62 @@ def test_one_process_writes_and_what_does_not_fit_is_not_started(tmp_path, monke
     with pytest.raises(ValueError, match="expected space for about 0.0 GB, got 0.0 GB"):
         pack(dataset, out, OPTIONS)
     assert not list(out.iterdir())
+
+
+@pytest.mark.parametrize("name", ["train-00000.pixels", "val-00002.npz"])
+@pytest.mark.parametrize("damage", ["cut", "missing"])
+def test_a_complete_set_that_is_corrupted_is_not_taken_as_it_was(tmp_path, name, damage):
+    dataset = open_dataset(path=str(folder_set(tmp_path / "set")))
+    file = pack(dataset, tmp_path / "out", OPTIONS).folder / name
+    data = file.read_bytes()
+    file.unlink()
+    if damage == "cut":
+        file.write_bytes(data[:-1])
+    with pytest.raises(ValueError, match=f"{name} is corrupted.*; remove .*out and prepare the set again"):
+        pack(dataset, tmp_path / "out", OPTIONS)
+
+
+def test_a_complete_set_on_a_disk_that_is_read_only(tmp_path, monkeypatch):
+    dataset = open_dataset(path=str(folder_set(tmp_path / "set")))
+    pack(dataset, tmp_path / "out", OPTIONS)
+
+    def read_only(path, **_):
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    monkeypatch.setattr(Path, "unlink", read_only)
+    assert not pack(dataset, tmp_path / "out", OPTIONS).is_new
+
+
+def test_skipped_reasons_that_are_corrupted_are_written_again(tmp_path, monkeypatch):
+    images = [encoded(number) for number in range(4)]
+    images[1] = b"none"
+    dataset = StoredDataset("set", {"train": ArraySource(images, np.arange(4) % 2, ("a", "b"), "set.parquet")})
+    options, out = PackOptions(8, skip_unreadable=True, threads=1), tmp_path / "out"
+    expected = contents(pack(dataset, tmp_path / "whole", options).folder)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(packing, "write_manifest", lambda *_: (_ for _ in ()).throw(Killed))
+        pack(dataset, out, options)
+    rows = out / "train-00000.npz"
+    data = rows.read_bytes()
+    rows.write_bytes(data.replace(b"not an image", b"not an omage", 1))
+    pack(dataset, out, options)
+    assert contents(out) == expected
+
+
+def test_a_split_without_an_image_that_can_be_read_is_not_packed(tmp_path):
+    dataset = StoredDataset("set", {"train": ArraySource([b"", b""], np.arange(2), ("a", "b"), "set.parquet")})
+    with pytest.raises(DataError, match="none of the 2 images of train could be read; the last: set.parquet, image 1"):
+        pack(dataset, tmp_path / "out", PackOptions(8, skip_unreadable=True, threads=1))
+    assert not (tmp_path / "out" / packing.MANIFEST).exists()
+
+
+def test_a_place_that_is_no_folder_and_a_plan_that_is_no_record_are_refused(tmp_path):
+    dataset, out = open_dataset(path=str(folder_set(tmp_path / "set"))), tmp_path / "out"
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="link' is a broken link; expected a new or an empty folder"):
+        pack(dataset, tmp_path / "link", OPTIONS)
+    out.mkdir()
+    for text in ("[1]", "[" * 100_000):
+        (out / packing.PLAN).write_text(text)
+        with pytest.raises(ValueError, match="packing.json is corrupted; remove .*out and start over"):
+            pack(dataset, out, OPTIONS)

@@ -319,6 +319,31 @@ def test_scaled_decoding_is_for_jpegs_that_are_much_larger_than_the_crop():
             np.testing.assert_array_equal(pixels(crop), pixels(scaled))
 
 
+@pytest.mark.parametrize("orientation", [*range(1, 9), (6, 6)])
+def test_scaled_decoding_of_turned_images_has_the_same_crops(orientation):
+    """Sides of 801 x 601 pixels are rounded up to whole decoded pixels; blocks with sharp edges show the shift."""
+    blocks = np.random.default_rng(0).integers(0, 256, (38, 51, 3), np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image = Image.fromarray(blocks.repeat(16, 0).repeat(16, 1)[:601, :801])
+    image.save(buffer := io.BytesIO(), "jpeg", quality=95, exif=exif)
+    for seed in range(4):
+        whole, scaled = (
+            pixels(read_random_crop(buffer.getvalue(), "x", 3, size=48, rng=np.random.default_rng(seed), is_scaled=one))
+            for one in (False, True)
+        )
+        assert abs(whole.astype(float) - scaled).mean() < 8  # 15 to 37 with the shift
+
+
+@pytest.mark.parametrize(("side", "size"), [(73, 8), (33, 4), (25, 3), (9, 1), (21, 5)])
+def test_scaled_decoding_of_small_sides_stays_inside_the_image(side, size):
+    """A side of 73 pixels is 10 at an eighth: the ratio of the sides is nearer to 7."""
+    Image.new("RGB", (side, side), "white").save(buffer := io.BytesIO(), "jpeg")
+    for seed in range(4):
+        options = {"size": size, "rng": np.random.default_rng(seed), "crop_area": (0.9, 1.0), "is_scaled": True}
+        assert pixels(read_random_crop(buffer.getvalue(), "x", 3, **options)).min() > 250  # nothing black from outside
+
+
 def test_images_are_shrunk_and_never_enlarged():
     image = read_image(jpeg(60, 40), "x")
     assert shrunk(image, 40) is image and shrunk(image, 50) is image

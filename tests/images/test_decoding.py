@@ -318,8 +318,9 @@ def test_pixels_as_they_are_stored_and_sizes_from_the_header(orientation):
     upright = read_image(buffer.getvalue(), "x")
     assert image_size(buffer.getvalue(), "x") == (upright.height, upright.width)
     assert image_size(buffer.getvalue(), "x", upright=False) == (2, 5) == image_size(stored, "x")
-    with pytest.raises(UnreadableImage, match="x: cannot be decoded"):
-        image_size(b"none", "x")
+    for data in (b"none", b"\xff\xd8\xff\xe0"):  # Pillow says where these bytes are in memory
+        with pytest.raises(UnreadableImage, match="^x: not an image in a format that is known here$"):
+            image_size(data, "x")
 
 
 def test_label_maps_are_indices_or_grey_levels():

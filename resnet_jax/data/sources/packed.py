@@ -92,7 +92,7 @@ class PackedSource:
     def check(self, index: int) -> None:
         """Raises UnreadableImage if the pixels differ from those that were written."""
         if zlib.crc32(self._pixels(index).tobytes()) != self.rows.crc[index]:
-            raise UnreadableImage(f"{self.name(index)}: the pixels differ from their checksum; prepare the set again")
+            raise UnreadableImage(f"{self.name(index)}: the pixels differ from their checksum; {again(self.folder)}")
 
     def _pixels(self, index: int) -> np.ndarray:
         height, width, channels = self.rows.shape[index].tolist()
@@ -148,8 +148,8 @@ def read_manifest(folder: Path) -> Manifest:
         digest, version = record.pop("sha256"), record.pop("format")
         if digest != _digest({"format": version} | record):
             raise ValueError("its contents differ from its checksum")
-    except (OSError, ValueError, KeyError, AttributeError) as error:
-        raise ValueError(f"{file} is corrupted ({one_line(error)}); prepare the set again") from None
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
+        raise ValueError(f"{file} is corrupted ({one_line(error)}); {again(folder)}") from None
     if version != FORMAT:
         raise ValueError(f"{file}: expected format {FORMAT}, got {version}; a newer version of this package reads it")
     record["splits"] = {split: tuple(Shard(**shard) for shard in shards) for split, shards in record["splits"].items()}
@@ -174,3 +174,24 @@ def read_rows(file: Path, number: int) -> Rows:
         ends = np.cumsum(shape.astype(np.int64).prod(1))
         start, shard = np.append(0, ends)[: len(shape)], np.full(len(shape), number, np.int32)
         return Rows(shard, start, shape, *(arrays[one.name] for one in fields(Rows)[3:]))
+
+
+def open_shard(folder: Path, split: str, number: int, shard: Shard) -> tuple[np.ndarray, Rows]:
+    """The pixels, memory-mapped, and rows of a shard. Raises ValueError for files that are missing or corrupted."""
+    pixels, index = shard_files(folder, split, number)
+    try:
+        if hashlib.sha256(index.read_bytes()).hexdigest() != shard.sha256:
+            raise ValueError("it differs from its checksum")
+        rows = read_rows(index, number)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{index} is corrupted ({one_line(error)}); {again(folder)}") from None
+    there = pixels.stat().st_size if pixels.is_file() else 0
+    if there != shard.bytes or len(rows) != shard.images:
+        raise ValueError(f"{pixels} is corrupted: expected {shard.bytes:,} bytes, got {there:,}; {again(folder)}")
+    flat = np.asarray(np.memmap(pixels, np.uint8, "r")) if there else np.empty(0, np.uint8)  # no map has 0 bytes
+    return flat, rows
+
+
+def again(folder: str | Path) -> str:
+    """The remedy for a corrupted set, for a message: `prepare` changes no set that is complete."""
+    return f"remove {folder} and prepare the set again"

@@ -75,7 +75,7 @@ def test_invalid_masks_are_named(tmp_path):
         (
             "a.png has pixels of class 2; expected 0 to 1, or 255 for ignored pixels",
             "b.png: expected a mask of grey levels or a palette, got colours",
-            "c.png: cannot be decoded",
+            "c.png: not an image in a format that is known here",
         )
     ):
         with pytest.raises(DataError, match=message):
