@@ -184,5 +184,5 @@ def test_a_file_of_a_run_keeps_its_words(one, tmp_path, capsys, monkeypatch):
     file = open_evaluation([str(tmp_path / "pairs.npz")], run_config, split="combinations").evaluate()
     assert file.metrics == pytest.approx(run.metrics)
     main(["convert", str(folder), str(tmp_path / "again.npz")])
-    said = f"clip_resnet50 with our own names, features of 8 numbers, {len(words)} words of captions"
-    assert said in capsys.readouterr().out
+    message = f"clip_resnet50 with our own names, features of 8 numbers, {len(words)} words of captions"
+    assert message in capsys.readouterr().out
