@@ -21,7 +21,6 @@ from resnet_jax.cli.shared import (
     with_named_data,
     with_sources,
 )
-from resnet_jax.cli.zero_shot import TEMPLATES
 from resnet_jax.config import AudioConfig, CaptionConfig, DataConfig, Place, TextConfig, argument, option, place
 
 NEEDS_DEVICES = True
@@ -60,7 +59,9 @@ class Request:
         None, "with --zero-shot: the texts of the data's classes in their order, a line each, or imagenet"
     )
     templates: Annotated[str, "FILE"] | None = option(
-        None, "with --zero-shot: a text file with a template on each line, or imagenet", none=TEMPLATES
+        None,
+        "with --zero-shot: a text file with a template on each line, or imagenet",
+        none="a photo of a {}.; of a run with words of its own the label",
     )
     out: Place | None = option(
         None, "write labels and predictions to this .csv or .json file; the objects of detectors as COCO's results"

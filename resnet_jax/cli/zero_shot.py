@@ -9,7 +9,6 @@ from resnet_jax.cli.shared import Weights, ema_option, model_option, print_notes
 from resnet_jax.config import argument, option
 
 NEEDS_DEVICES = True
-TEMPLATES = "a photo of a {}.; the label alone for a run with words of its own"  # if none are named
 LESS_MEMORY = "a lower --batch-size uses less"
 
 
@@ -29,7 +28,9 @@ class Request:
     labels: str | None = option(None, "the labels, with commas between them: 'cat,dog'")
     labels_file: Annotated[str, "FILE"] | None = option(None, "a text file with a label on each line, or imagenet")
     templates: Annotated[str, "FILE"] | None = option(
-        None, "a text file with a template on each line, or imagenet", none=TEMPLATES
+        None,
+        "a text file with a template on each line, or imagenet",
+        none="a photo of a {}.; of a run with words of its own the label",
     )
     model: str | None = model_option()
     step: str = step_option()
