@@ -213,7 +213,7 @@ def test_a_table_has_the_latest_record_of_each_case(tmp_path, monkeypatch):
     lines = [case | {"ours_seconds": seconds, "ratio": seconds} for seconds in (1, 0.5)]
     (tmp_path / "results/step.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     table = report.render("step").splitlines()
-    assert table[2] == "| `a` | 2 x 8 | training | 500.0 | - | - | 0.50 (0.40 to 2.00) |"
+    assert table[2] == "| `a` | 2 x 8 | training | - | 500.0 | - | - | 0.50 (0.40 to 2.00) |"
     assert len(table) == 5 and table[-1] == "Measured on: 2026-01-01."
 
 
