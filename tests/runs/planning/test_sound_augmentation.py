@@ -34,7 +34,7 @@ def test_nothing_is_changed_by_default_but_the_input_is_made():
     one = batch()
     np.testing.assert_array_equal(augmented(AudioConfig(), WAVES, one)["image"], one["image"])
     spectrograms = augmented(AudioConfig(), MELS, one)["image"]
-    np.testing.assert_array_equal(spectrograms, MELS.prepare(one)["image"])
+    np.testing.assert_allclose(spectrograms, MELS.prepare(one)["image"], rtol=1e-6)  # two compiled programs
 
 
 def test_a_shift_in_seconds_is_one_in_samples():
