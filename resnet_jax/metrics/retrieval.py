@@ -17,7 +17,7 @@ class RetrievalMetrics:
 
     Images query the captions of all pairs, captions the distinct images. An image with several captions counts once,
     and each of its captions is correct for it; a caption that several images have is correct for each of them. Of equal
-    scores wrong candidates come first, so that features that are all equal retrieve nothing.
+    scores wrong candidates come first, as do those with NaN, so that features that are all equal retrieve nothing.
     """
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ class RetrievalMetrics:
 
 
 def best_ranks(queries: np.ndarray, candidates: np.ndarray, correct: Sequence[np.ndarray]) -> np.ndarray:
-    """Rank of the best correct candidate of each query, int [n], 0 for the first.
+    """Rank of the best correct candidate of each query, int [n], 0 for the first; beyond all ranks where it is NaN.
 
     Args:
       queries, candidates: features float [n, D] and [m, D].
@@ -75,7 +75,8 @@ def best_ranks(queries: np.ndarray, candidates: np.ndarray, correct: Sequence[np
         scores = queries[start : start + CHUNK] @ candidates.T
         for row, places in zip(scores, correct[start : start + CHUNK], strict=True):
             best = row[places].max()
-            ranks.append(int((row >= best).sum() - (row[places] >= best).sum()))
+            wrong = int((~(row < best)).sum() - (~(row[places] < best)).sum())  # NaN is no lower score
+            ranks.append(wrong if np.isfinite(best) else max(len(row), RANKS[-1]))
     return np.array(ranks)
 
 

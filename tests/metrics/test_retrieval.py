@@ -32,6 +32,16 @@ def test_equal_features_retrieve_nothing():
     assert set(recall(same, same, np.arange(20), np.arange(20)[:, None]).values()) == {0.0}
 
 
+def test_nan_retrieves_nothing_and_is_not_better_than_numbers():
+    nan = np.full((3, 2), np.nan)
+    assert set(recall(nan, nan, np.arange(3), np.arange(3)[:, None]).values()) == {0.0}
+    images, texts = np.eye(3), np.eye(3)
+    texts[2] = np.nan  # of a wrong caption of the first two images
+    values = recall(images, texts, np.arange(3), np.arange(3)[:, None])
+    assert values["image_to_text_r1"] == 0 and values["image_to_text_r5"] == pytest.approx(2 / 3)
+    assert values["text_to_image_r1"] == values["text_to_image_r10"] == pytest.approx(2 / 3)
+
+
 def test_an_image_with_several_captions_counts_once_and_a_shared_caption_is_correct_for_each_image():
     images = np.eye(3)[[0, 0, 1, 2]]  # the first has two captions
     texts = np.eye(3)[[2, 0, 1, 1]]  # the first caption is wrong; images 1 and 2 have the same caption
