@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from resnet_jax.cli.shared import Weights, ema_option, model_option, print_notes, step_option, with_sources
 from resnet_jax.config import argument, option
@@ -52,13 +52,20 @@ def run(request: Request) -> None:
 
 def _outputs(written: Pretrained) -> str:
     """ "3 classes cat, dog, owl" or, of a net that takes texts, "features of 64 numbers, 18 words of captions"."""
+    from resnet_jax.inputs.captions import CLIP_VOCABULARY
     from resnet_jax.models import get_spec
     from resnet_jax.models.inspect import has_texts
+    from resnet_jax.texts.vocabulary import SPECIAL
     from resnet_jax.weights.published import named_outputs
 
     count, names = written.model.num_classes, written.classes or ()
-    if has_texts(written.model):
-        return f"features of {count:,} numbers, {f'{len(names):,} words' if names else 'byte pairs'} of captions"
+    model: Any = written.model
+    if has_texts(model):
+        known = f"{len(names) - len(SPECIAL):,} words of captions" if names else "CLIP's byte pairs"
+        unknown = f"{model.vocabulary_size:,} tokens of captions without names"
+        return (
+            f"features of {count:,} numbers, {known if names or model.vocabulary_size == CLIP_VOCABULARY else unknown}"
+        )
     shown = f" {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}" if names else " without names"
     return f"{named_outputs(get_spec(written.name), count):,} classes{shown}"
 

@@ -11,7 +11,7 @@ import traceback
 import warnings
 from typing import Any, NoReturn
 
-from resnet_jax.cli.commands import command
+from resnet_jax.cli.commands import WITH_CONFIG, command
 from resnet_jax.cli.messages import as_typed
 from resnet_jax.errors import (
     DataError,
@@ -72,7 +72,7 @@ def run_and_exit(name: str, request: Any) -> None:
         print(error, file=sys.stderr)
         raise SystemExit(error.status) from None
     except (SetupError, DataError) as error:
-        _leave(f"error: {as_typed(str(error))}{_hint(error)}", 2)
+        _leave(f"error: {as_typed(str(error))}{_hint(error, name, request)}", 2)
     except (Diverged, SaveFailed, PeerFailed, OutOfMemory) as error:
         _leave(f"stopped: {error}", 1)
     except BrokenPipeError:
@@ -93,12 +93,12 @@ def _check_devices() -> None:
         raise SetupError(str(error)) from error
 
 
-def _hint(error: BaseException) -> str:
+def _hint(error: BaseException, name: str, request: Any) -> str:
     """The command line's remedy for an error of the data, to add to its message; "" for none."""
-    if isinstance(error.__cause__, NeedsCanvasSize):
+    if name in WITH_CONFIG and isinstance(error.__cause__, NeedsCanvasSize):
         return "; --config folder_retinanet and --config folder_deeplabv3 set it too"
-    if isinstance(error.__cause__, NeedsImageSize):
-        return "; --config folder_resnet18 does so too"
+    if name in WITH_CONFIG and isinstance(error.__cause__, NeedsImageSize):
+        return "" if getattr(request, "task", "") == "contrastive" else "; --config folder_resnet18 does so too"
     if isinstance(error, MixedChannels):
         return "; a run that has started needs --resume.allow-changes for the first, another --workdir for the second"
     return ""

@@ -13,6 +13,7 @@ from resnet_jax.texts.vocabulary import SPECIAL, Vocabulary
 from resnet_jax.texts.words import WordTokenizer
 
 MARKS = 2  # ids behind the words of a vocabulary: the start and the end of a caption
+CLIP_VOCABULARY = 49_408  # byte pairs of CLIP's published vocabulary, with the start and the end
 
 
 class CaptionOptions(NamedTuple):
@@ -108,7 +109,7 @@ class BytePairCaptions:
 
     @property
     def vocabulary_size(self) -> int:
-        return self._tokenizer.vocabulary_size
+        return CLIP_VOCABULARY
 
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
         return self._tokenizer(texts)

@@ -27,6 +27,7 @@ from resnet_jax.distributed import processes
 from resnet_jax.runs.planning.plan import make_plan
 from resnet_jax.runs.saved.evaluation import open_evaluation
 from resnet_jax.runs.saved.zero_shot import ZeroShot
+from resnet_jax.runs.starting.pair_weights import check_pairs
 from resnet_jax.runs.starting.warm_start import warm_start
 from resnet_jax.runs.trainer import train
 from resnet_jax.tasks import Contrastive
@@ -144,12 +145,25 @@ def test_a_run_starts_from_weights_of_both_towers(one, tmp_path, monkeypatch):
             np.testing.assert_array_equal(a, b)
         with pytest.raises(ValueError, match="--init.head new: expected a net with classes"):
             warm_start(source, model, words, head="new", task=Contrastive())
-    with pytest.raises(ValueError, match=f"expected captions with the {len(tokens)} words .*, got CLIP's byte pairs"):
+    with pytest.raises(ValueError, match=f"expected captions with the {len(tokens) - 2} words .* CLIP's byte pairs"):
         warm_start(folder, model, (), task=Contrastive())
-    with pytest.raises(ValueError, match="has no words of captions; did you mean --data.captions.tokens clip"):
+    with pytest.raises(ValueError, match=f"has {len(tokens) + 2} tokens of captions, whose words are not known; exp"):
         warm_start(without, model, tokens, task=Contrastive())
     with pytest.raises(ValueError, match="expected text_act 'gelu', got 'quick_gelu'"):
         warm_start(folder, model.clone(text_act="gelu"), tokens, task=Contrastive())
+
+
+@pytest.mark.parametrize(
+    ("ours", "got"),
+    [
+        (("<pad>", "<unk>", "dog", "owl"), "others, too: owl"),
+        (("<pad>", "<unk>", "dog", "cat"), "these words in another order"),
+        (("<pad>", "<unk>", "dog"), "1 of them"),
+    ],
+)
+def test_other_words_than_those_of_the_weights_are_named(ours, got):
+    with pytest.raises(ValueError, match=f"run: expected captions with the 2 words that it was trained on, got {got}"):
+        check_pairs("run", None, ("<pad>", "<unk>", "cat", "dog"), ours, None)
 
 
 def test_mistakes_are_named_before_any_work(tmp_path):
@@ -184,5 +198,16 @@ def test_a_file_of_a_run_keeps_its_words(one, tmp_path, capsys, monkeypatch):
     file = open_evaluation([str(tmp_path / "pairs.npz")], run_config, split="combinations").evaluate()
     assert file.metrics == pytest.approx(run.metrics)
     main(["convert", str(folder), str(tmp_path / "again.npz")])
-    message = f"clip_resnet50 with our own names, features of 8 numbers, {len(words)} words of captions"
+    message = f"clip_resnet50 with our own names, features of 8 numbers, {len(words) - 2} words of captions"
     assert message in capsys.readouterr().out
+    for name, size in (("a", (40, 50)), ("b", (36, 33))):
+        Image.fromarray(np.zeros((*size, 3), np.uint8)).save(tmp_path / f"{name}.png")
+    (tmp_path / "metadata.csv").write_text("file_name,caption\na.png,a three\nb.png,a seven\n")
+    photos = open_evaluation([str(tmp_path / "pairs.npz")], DataConfig(path=str(tmp_path))).source
+    assert next(photos.eval_batches(2))["image"].shape == (2, 32, 32, 3)  # cropped, as photographs differ in size
+
+    without = write_weights(net._replace(classes=None), tmp_path / "without.npz", "npz")
+    with pytest.raises(ValueError, match=f"of 49,408 tokens, got {len(words) + 2}, whose words are not known; name"):
+        open_evaluation([str(without)], run_config)
+    main(["convert", str(without), str(tmp_path / "again-without.npz")])
+    assert f"{len(words) + 2} tokens of captions without names" in capsys.readouterr().out

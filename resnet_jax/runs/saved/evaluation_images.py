@@ -74,9 +74,10 @@ def open_images(images: TestImages, trained: TrainedNet) -> Source:
     channels: Any = preprocess.channels
     if label_kind == "caption":
         config = replace(config, captions=captions_of(trained))
-    if trained.run is None and label_kind != "caption":
+    elif trained.run is None:
         config, known = _with_numbers(config, images, trained.source, known), tuple(map(str, range(len(known))))
-    elif config.image_size is None and label_kind not in DENSE_KINDS:  # otherwise they are cropped to its size
+    # Otherwise they are cropped to its size.
+    if trained.run is not None and config.image_size is None and label_kind not in DENSE_KINDS:
         source = open_split(replace(config, channels=channels), images.dataset, images.split, known, label_kind)
         _check_size(source, preprocess, images.dataset.name)
     cropped = replace(

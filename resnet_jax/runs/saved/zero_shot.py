@@ -94,16 +94,11 @@ def tokenizer_of(trained: TrainedNet) -> Tokenize:
 
     Raises:
       MissingExtra: CLIP's, without ftfy or regex.
-      ValueError: as `check_takes_texts`; or the net has another vocabulary.
+      ValueError: as `check_takes_texts` and `captions_of`.
     """
     check_takes_texts(trained)
     how = captions_of(trained)
-    tokenizer = caption_tokenizer((), options=CaptionOptions(how.tokens, how.length), known=trained.classes or None)
-    model: Any = trained.net.model
-    if model.vocabulary_size != tokenizer.vocabulary_size:
-        expected = f"expected a vocabulary of {tokenizer.vocabulary_size:,} tokens"
-        raise ValueError(f"{trained.source}: {expected}, got {model.vocabulary_size:,}")
-    return tokenizer
+    return caption_tokenizer((), options=CaptionOptions(how.tokens, how.length), known=trained.classes or None)
 
 
 def warn_of_unknown(tokenizer: Tokenize, texts: Sequence[str]) -> None:

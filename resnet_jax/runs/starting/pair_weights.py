@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
+
+from resnet_jax.errors import listed
+from resnet_jax.inputs.captions import CLIP_VOCABULARY
+from resnet_jax.texts.vocabulary import SPECIAL
+from resnet_jax.types import Pretrained
 
 TEXT_COMPONENTS = ("text_act", "text_heads")  # in others the same arrays mean another net
 
 
-def check_pairs(source: str, theirs: Sequence[str], ours: Sequence[str], head: str | None) -> None:
-    """Raises ValueError for a new head, or for captions with other tokens; (): CLIP's byte pairs."""
+def check_pairs(source: str, loaded: Pretrained, theirs: Sequence[str], ours: Sequence[str], head: str | None) -> None:
+    """Raises ValueError for a new head, or for captions with other tokens; (): CLIP's byte pairs.
+
+    Args:
+      theirs: the tokens of the source, whose net is `loaded`.
+    """
     if head == "new":
         raise ValueError(
             "--init.head new: expected a net with classes, got one of images and texts, whose heads are kept"
@@ -16,6 +26,16 @@ def check_pairs(source: str, theirs: Sequence[str], ours: Sequence[str], head: s
     if tuple(theirs) == tuple(ours):
         return
     if not theirs:
-        raise ValueError(f"{source} has no words of captions; did you mean --data.captions.tokens clip?")
-    got = f"{len(ours)} other tokens" if ours else "CLIP's byte pairs"
-    raise ValueError(f"{source}: expected captions with the {len(theirs)} words that it was trained on, got {got}")
+        model: Any = loaded.model
+        if model.vocabulary_size == CLIP_VOCABULARY:
+            raise ValueError(f"{source} has no words of captions; did you mean --data.captions.tokens clip?")
+        has = f"{source} has {model.vocabulary_size:,} tokens of captions, whose words are not known"
+        raise ValueError(f"{has}; expected its run, or a file that resnet-jax convert wrote of it")
+    words = f"the {len(theirs) - len(SPECIAL):,} words that it was trained on"
+    if not ours:
+        got = "CLIP's byte pairs; did you mean --data.captions.tokens words?"
+    elif others := [word for word in ours if word not in theirs]:
+        got = f"others, too: {listed(others)}"
+    else:
+        got = "these words in another order" if len(ours) == len(theirs) else f"{len(ours) - len(SPECIAL):,} of them"
+    raise ValueError(f"{source}: expected captions with {words}, got {got}")

@@ -108,7 +108,7 @@ def warm_start(
         origin = weights_origin(source)
     if has_texts(model):
         known = weights.loaded.classes or () if weights.run is None else weights.run.checkpoint.metadata["classes"]
-        check_pairs(public_address(str(source)), known, classes, head)
+        check_pairs(public_address(str(source)), weights.loaded, known, classes, head)
         weights = weights._replace(num_classes=len(classes), keeps_head=True, order=None, description="both towers")
     source, theirs = public_address(str(source)), weights.loaded.preprocess
     how = theirs if preprocess is None else adopted(theirs, preprocess, source)
