@@ -44,6 +44,10 @@ class CaptionTokenizer(Protocol):
         """T. The tokens of longer captions are cut, and the last is the end."""
         ...
 
+    def count(self, text: str) -> int:
+        """Tokens of a caption that is not cut, with start and end."""
+        ...
+
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
         """int32 [n, T]."""
         ...
@@ -81,6 +85,9 @@ class WordCaptions:
         words = WordTokenizer.of_texts(texts, lowercase=True).vocabulary.tokens[len(SPECIAL) :]
         return tuple(word for word in words if word not in self.vocabulary.ids)
 
+    def count(self, text: str) -> int:
+        return len(WordTokenizer(self.vocabulary, lowercase=True).encode(text)) + MARKS
+
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
         encode = WordTokenizer(self.vocabulary, lowercase=True).encode
         start, end = len(self.vocabulary), len(self.vocabulary) + 1
@@ -110,6 +117,9 @@ class BytePairCaptions:
     @property
     def vocabulary_size(self) -> int:
         return CLIP_VOCABULARY
+
+    def count(self, text: str) -> int:
+        return len(self._tokenizer.encode(text)) + MARKS
 
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
         return self._tokenizer(texts)

@@ -42,9 +42,10 @@ from resnet_jax.runs.loop.loop import TrainingLoop
 from resnet_jax.runs.loop.memory import is_out_of_memory, out_of_memory
 from resnet_jax.runs.planning.checks import check_deterministic, check_split, check_values_per_channel
 from resnet_jax.runs.planning.messages import less_memory
-from resnet_jax.runs.planning.plan import RunPlan, adopt_preprocess, make_plan, with_task
+from resnet_jax.runs.planning.plan import RunPlan, adopt_preprocess, make_plan, with_task, with_tokens
 from resnet_jax.runs.starting.build import Trainer
 from resnet_jax.runs.starting.opening import continue_plan
+from resnet_jax.runs.starting.pair_weights import tokens_of
 from resnet_jax.runs.starting.warm_start import (
     WarmStart,
     check_source,
@@ -131,6 +132,7 @@ def _train(config: Config, task: Task | None, signals: Signals, stack: ExitStack
                     *note_trained_images(begin, plan),
                     *note_default_rate(config.optim),
                 ]
+            notes += [note for note in plan.notes if note not in notes]  # another vocabulary may have others
             trainer = Trainer(plan, parallel)
     except (DataError, SetupError, PeerFailed):
         if processes.is_first():
@@ -170,7 +172,7 @@ def _all_or_none() -> Iterator[None]:
 
 
 def _warm_start(source: str, plan: RunPlan) -> tuple[RunPlan, WarmStart]:
-    """The plan with the normalisation of `source`, and its weights, of the step that the first process finds.
+    """The plan with the normalisation and words of `source`, and its weights, of the step that the first process finds.
 
     A head that is kept brings the normalisation of its targets, too.
     """
@@ -178,6 +180,8 @@ def _warm_start(source: str, plan: RunPlan) -> tuple[RunPlan, WarmStart]:
     for is_turn_of_first in (True, False):
         if is_turn_of_first == processes.is_first():
             try:
+                if plan.task.label_kind == "caption":
+                    plan = with_tokens(plan, tokens_of(source, init.step))
                 begin = warm_start(
                     source,
                     plan.model,

@@ -166,6 +166,20 @@ def net_with_texts(source: str | Path, *, ema: bool | None = None) -> str | None
     return next((name for name in names if MODELS[name].image_tower is not None), None)
 
 
+def words_of(source: str | Path) -> tuple[str, ...]:
+    """The tokens of captions that a file of a net of images and texts has; (): it has none, or is a checkpoint.
+
+    No array is read. Raises as `load_pretrained`.
+    """
+    weights = resolve(source)
+    if weights.is_checkpoint:
+        return ()
+    metadata = _read(weights).metadata
+    architecture = metadata.get("architecture")
+    takes_texts = architecture in MODELS and MODELS[architecture].image_tower is not None
+    return tuple(read_metadata(metadata, weights.path.name)[1] or ()) if takes_texts else ()
+
+
 def _named(fitted: Fitted, spec: ModelSpec | None) -> int:
     """How many names a file has: those of its classes or, of a net that takes texts, the words of its vocabulary."""
     net: Any = fitted.model

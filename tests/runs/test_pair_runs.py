@@ -20,6 +20,7 @@ from resnet_jax.config import (
     LogConfig,
     ModelConfig,
     OptimConfig,
+    ResumeConfig,
     TrainConfig,
 )
 from resnet_jax.data.scenes.captions import CAPTION_SCENES
@@ -108,8 +109,8 @@ def test_a_run_classifies_images_of_other_sizes_by_texts(one, tmp_path):
         (tmp_path / name).mkdir()
         Image.fromarray(np.full((40, 50, 3), value, np.uint8)).save(tmp_path / name / "0.png")
     data = DataConfig(path=str(tmp_path))
-    with pytest.warns(UserWarning, match="not in the net's vocabulary, where unknown words are one token: .*photo"):
-        open_evaluation([str(one[0])], data, zero_shot=ZeroShot(("a photo of {}",)))
+    with pytest.warns(UserWarning, match="where unknown words are one token: threes$"):
+        open_evaluation([str(one[0])], data, zero_shot=ZeroShot(("a {}s",), ("three", "eight left of a three")))
     result = open_evaluation([str(one[0])], data, zero_shot=ZeroShot()).evaluate()  # the names alone: no warning
     assert result.task.classes == ("a_three", "an_eight") and result.metrics["top1"] in (0, 0.5, 1)
 
@@ -153,6 +154,29 @@ def test_a_run_starts_from_weights_of_both_towers(one, tmp_path, monkeypatch):
         warm_start(folder, model.clone(text_act="gelu"), tokens, task=Contrastive())
 
 
+def test_a_run_keeps_the_words_of_its_weights_and_resumes_with_them(one, tmp_path, capsys, monkeypatch):
+    """Other captions have a word more, which the net does not know, and too few others for a net of their own."""
+    devices(monkeypatch, 1)
+    folder, _ = one
+    words = open_checkpoint(folder).metadata["classes"]
+    (tmp_path / "pairs").mkdir()
+    rows = ["file_name,caption"]
+    for i in range(10):
+        Image.fromarray(np.full((32, 32, 3), 25 * i, np.uint8)).save(tmp_path / f"pairs/{i}.png")
+        rows.append(f"{i}.png,a zebra right of a three {'a ' * 20 * (i == 9)}")
+    (tmp_path / "pairs/metadata.csv").write_text("\n".join(rows))
+    plain = config(tmp_path / "run")
+    other = replace(plain.data, name=DataConfig.name, path=str(tmp_path / "pairs"), batch_size=4)
+    started = replace(plain, data=other, init=InitConfig(from_=str(folder)), train=replace(plain.train, steps=1))
+    train(started)
+    messages = capsys.readouterr().out
+    assert "not in the net's vocabulary are one token: zebra" in messages
+    assert open_checkpoint(tmp_path / "run").metadata["classes"] == words
+    train(replace(started, init=InitConfig(), train=replace(started.train, steps=2), resume=ResumeConfig(True)))
+    assert open_checkpoint(tmp_path / "run").step == 2
+    assert open_checkpoint(tmp_path / "run").metadata["classes"] == words
+
+
 @pytest.mark.parametrize(
     ("ours", "got"),
     [
@@ -174,6 +198,11 @@ def test_mistakes_are_named_before_any_work(tmp_path):
         make_plan(replace(plain, task="classification"))
     with pytest.raises(ValueError, match="data.mixup is for images of one class; expected none with captions"):
         make_plan(replace(plain, data=replace(plain.data, mixup=0.2)))
+    sigmoid = replace(plain, optim=OptimConfig(contrastive_loss="sigmoid"))
+    with pytest.raises(ValueError, match="a net with a bias of the logits; --model.options image_tower=cifar_resnet8 "):
+        make_plan(sigmoid)
+    with_bias = replace(sigmoid.model, options=(*SMALL, "init_logit_bias=-10.0"))
+    assert make_plan(replace(sigmoid, model=with_bias)).model.init_logit_bias == -10.0
     with pytest.raises(ValueError, match="optim.local_loss is for --task contrastive, got --task classification"):
         make_plan(Config(workdir=str(tmp_path), optim=OptimConfig(local_loss=False)))
 

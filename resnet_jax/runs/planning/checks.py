@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
@@ -55,6 +56,12 @@ def check_model_options(config: Config, model: nn.Module) -> None:
         if value and not isinstance(model, Gated):
             gated = one_of(name for name in list_models() if get_spec(name).is_gated)
             raise ValueError(f"{option} {value} needs gates, and {config.model.name} has none; expected {gated}")
+    needs_bias = config.task == "contrastive" and config.optim.contrastive_loss == "sigmoid"
+    if needs_bias and getattr(model, "init_logit_bias", 0) is None:
+        others = [one for one in config.model.options if not one.startswith(("init_logit_bias=", "init_logit_scale="))]
+        options = shlex.join([*others, "init_logit_bias=-10.0", "init_logit_scale=2.3"])
+        problem = "--optim.contrastive-loss sigmoid: expected a net with a bias of the logits"
+        raise ValueError(f"{problem}; --model.options {options}")
     if config.optim.freeze is not None or config.optim.lr_multiplier:
         check_patterns(config.optim, shapes(model, model.image_size).variables["params"])
 

@@ -6,17 +6,22 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, cast
 
+import numpy as np
+
 from resnet_jax import data
 from resnet_jax.config import DataConfig, check_data
 from resnet_jax.config.messages import as_typed
-from resnet_jax.data import Dataset
+from resnet_jax.data import Dataset, Loader
 from resnet_jax.data.loading.loader import ImageLoader
+from resnet_jax.data.loading.pairs import PairLoader
 from resnet_jax.data.loading.statistics import depth_note
 from resnet_jax.data.sources.annotations import DENSE_KINDS
 from resnet_jax.data.sources.class_names import join_names
 from resnet_jax.data.sources.held_out import Sides, shared
 from resnet_jax.data.sources.stored import StoredDataset
-from resnet_jax.inputs.captions import CaptionOptions
+from resnet_jax.data.sources.subsets import labels_of
+from resnet_jax.errors import listed
+from resnet_jax.inputs.captions import CaptionOptions, WordCaptions
 from resnet_jax.runs.files.image_record import ImageRecord
 from resnet_jax.types import DataKind, LabelKind, Preprocess
 
@@ -63,12 +68,16 @@ def keep_sides(dataset: Dataset, record: ImageRecord | None) -> Dataset:
 
 
 def open_data(
-    config: DataConfig, record: ImageRecord | None = None, label_kind: LabelKind = "class"
+    config: DataConfig,
+    record: ImageRecord | None = None,
+    label_kind: LabelKind = "class",
+    tokens: tuple[str, ...] | None = None,
 ) -> tuple[Dataset, tuple[str, str], ImageLoader, ImageLoader]:
     """The dataset, the names of its training and test split, and these two splits as sources.
 
     Args:
       record: the images of a run to resume; see `make_plan`.
+      tokens: of the captions; None: the words of those that are trained on, or as the config says.
 
     Raises:
       ValueError, OSError: something is missing or cannot be read.
@@ -77,7 +86,7 @@ def open_data(
     _check_for_labels(config, label_kind)
     dataset = open_configured_dataset(config, record, label_kind)
     splits = choose_splits(config, dataset)
-    train = open_split(config, dataset, splits[0], label_kind=label_kind)
+    train = open_split(config, dataset, splits[0], tokens, label_kind)
     if label_kind in ("class", "pixels"):
         check_classes(config, dataset, train.classes)
     if config.balance:
@@ -174,6 +183,21 @@ def data_notes(config: DataConfig, dataset: Dataset, split: str) -> tuple[str, .
     if (note := depth_note(examples)) is not None:
         notes.append(note)
     return (*notes, *renamed_note(config, examples.classes))
+
+
+def caption_notes(loader: Loader) -> tuple[str, ...]:
+    """Notes on captions of pairs that are cut, or have words that the vocabulary does not have."""
+    if not isinstance(loader, PairLoader):
+        return ()
+    tokenizer, captions, rows = loader.tokenizer, labels_of(loader.examples).tolist(), loader.token_rows
+    notes = []
+    long = [captions[i] for i in np.flatnonzero(rows[:, -1])]  # of others the last token is padding
+    if count := sum(tokenizer.count(caption) > tokenizer.length for caption in long):
+        cut = f"{count:,} of {len(rows):,} captions are cut to {tokenizer.length} tokens"
+        notes.append(f"{cut}, with start and end (--data.captions.length)")
+    if isinstance(tokenizer, WordCaptions) and (unknown := tokenizer.unknown(captions)):
+        notes.append(f"words of captions that are not in the net's vocabulary are one token: {listed(unknown)}")
+    return tuple(notes)
 
 
 def renamed_note(config: DataConfig, classes: tuple[str, ...]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Any, cast
@@ -37,7 +37,7 @@ from resnet_jax.runs.planning.checks import (
     count_soft_gate_steps,
     count_steps,
 )
-from resnet_jax.runs.planning.datasets import data_notes, open_data
+from resnet_jax.runs.planning.datasets import caption_notes, data_notes, open_data
 from resnet_jax.runs.planning.model_options import parse_options
 from resnet_jax.runs.planning.optimizer import (
     frozen,
@@ -102,12 +102,18 @@ class RunPlan:
         return train, test
 
 
-def make_plan(config: Config, record: ImageRecord | None = None, task: Task | None = None) -> RunPlan:
+def make_plan(
+    config: Config,
+    record: ImageRecord | None = None,
+    task: Task | None = None,
+    tokens: tuple[str, ...] | None = None,
+) -> RunPlan:
     """Checks a config, opens its data and builds its model; uses no device.
 
     Args:
       record: images of a run to resume; each stays on its side, training or held out.
       task: replaces the task that the config names.
+      tokens: of captions; see `open_data`.
 
     Raises:
       ValueError, TypeError, OSError: a mistake, with the nearest valid choice.
@@ -117,7 +123,7 @@ def make_plan(config: Config, record: ImageRecord | None = None, task: Task | No
     train: Loader
     test: Loader
     if (kind := data_kind(config)) == "images":
-        dataset, splits, train, test = open_data(config.data, record, label_kind)
+        dataset, splits, train, test = open_data(config.data, record, label_kind, tokens)
     else:
         takes = get_spec(config.model.name).input_kind
         dataset, splits, train, test = open_sequence_data(config.data, kind, takes, record, label_kind)
@@ -146,6 +152,7 @@ def make_plan(config: Config, record: ImageRecord | None = None, task: Task | No
     plateau_rule(config.optim, config.data.batch_size)  # raises for values that contradict each other
     notes = (
         *(data_notes if kind == "images" else sequence_notes)(config.data, dataset, splits[0]),
+        *caption_notes(train),
         *(constant_targets(splits, train, test) if label_kind == "targets" else ()),
         *warmup_steps(config.optim, steps_per_epoch, steps)[1],
         *frozen_note(frozen(config.optim, model), variables["params"]),
@@ -174,6 +181,14 @@ def make_plan(config: Config, record: ImageRecord | None = None, task: Task | No
         best=best_measure(config, fitted),
         record=record,
     )
+
+
+def with_tokens(plan: RunPlan, tokens: Sequence[str]) -> RunPlan:
+    """The plan whose captions have these tokens, those of a checkpoint; (): its own, or none that are words."""
+    own = plan.train.classes
+    if plan.task.label_kind != "caption" or not own or not tokens or own == tuple(tokens):
+        return plan
+    return make_plan(plan.config, plan.record, plan.task, tuple(tokens))
 
 
 def _check_without_data(config: Config, task: Task | None) -> None:

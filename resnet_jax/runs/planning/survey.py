@@ -20,7 +20,13 @@ from resnet_jax.data.loading.reading import class_counts, read_all
 from resnet_jax.data.sources.protocols import DataSource
 from resnet_jax.data.sources.stored import StoredDataset
 from resnet_jax.data.sources.subsets import dense
-from resnet_jax.runs.planning.datasets import data_notes, make_augmentation, open_configured_dataset, open_data
+from resnet_jax.runs.planning.datasets import (
+    caption_notes,
+    data_notes,
+    make_augmentation,
+    open_configured_dataset,
+    open_data,
+)
 from resnet_jax.runs.planning.dense_survey import dense_counts, dense_lines, dense_rows
 from resnet_jax.text import count_table, printable
 from resnet_jax.types import LabelKind, Preprocess
@@ -248,7 +254,7 @@ def survey(
         batch_size=size,
         sheet=sheet,
         skipped=[*train.skipped.values(), *test.skipped.values()],
-        notes=list(data_notes(config, dataset, splits[0])),
+        notes=[*data_notes(config, dataset, splits[0]), *caption_notes(train)],
         verified=verified,
     )
 

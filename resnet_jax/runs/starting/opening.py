@@ -25,7 +25,7 @@ from resnet_jax.runs.files.image_record import NO_RECORD, ImageRecord, read_reco
 from resnet_jax.runs.planning.checks import check_split, count_steps
 from resnet_jax.runs.planning.data_changes import data_changes, record_of, with_recorded_classes
 from resnet_jax.runs.planning.numerics import numerics_note
-from resnet_jax.runs.planning.plan import RunPlan, adopt_preprocess, make_plan
+from resnet_jax.runs.planning.plan import RunPlan, adopt_preprocess, make_plan, with_tokens
 from resnet_jax.runs.starting.build import Trainer
 from resnet_jax.tasks import Task, check_task, get_task, task_of_checkpoint
 from resnet_jax.training.lowest import LowestState
@@ -92,6 +92,7 @@ def continue_plan(
       ValueError: the checkpoint is of another task.
     """
     check_task(plan.task, checkpoint.metadata)
+    plan = with_tokens(plan, checkpoint.metadata["classes"])
     plan = with_recorded_classes(adopt_preprocess(plan, checkpoint.preprocess), checkpoint.metadata)
     if len(plan.train.classes) == len(checkpoint.metadata["classes"]):  # else the record is of other classes
         plan = replace(plan, task=plan.task.restored(checkpoint.metadata.get("task_record", {})))

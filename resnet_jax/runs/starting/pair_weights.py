@@ -6,11 +6,28 @@ from collections.abc import Sequence
 from typing import Any
 
 from resnet_jax.errors import listed
+from resnet_jax.files import expanded
 from resnet_jax.inputs.captions import CLIP_VOCABULARY
+from resnet_jax.runs.files.directory import is_run
+from resnet_jax.runs.starting.opening import open_run
+from resnet_jax.tasks import Contrastive, task_name
 from resnet_jax.texts.vocabulary import SPECIAL
 from resnet_jax.types import Pretrained
+from resnet_jax.weights.pretrained import words_of
 
 TEXT_COMPONENTS = ("text_act", "text_heads")  # in others the same arrays mean another net
+
+
+def tokens_of(source: str, step: str | int) -> tuple[str, ...]:
+    """The tokens of captions of a run of pairs or of a file that was written of one; (): it has none.
+
+    Raises:
+      ValueError, OSError: as `open_run` and `load_pretrained`.
+    """
+    if not is_run(source):
+        return words_of(source)
+    metadata = open_run(expanded(source), step).checkpoint.metadata
+    return tuple(metadata["classes"]) if task_name(metadata) == Contrastive.name else ()
 
 
 def check_pairs(source: str, loaded: Pretrained, theirs: Sequence[str], ours: Sequence[str], head: str | None) -> None:
