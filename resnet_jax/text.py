@@ -1,4 +1,4 @@
-"""Text for terminals: names in any script, aligned in columns."""
+"""Text for terminals: names in any script, aligned in columns; and captions that count as equal."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ LISTED = 20  # the most classes that a table shows without shortening
 def printable(name: str) -> str:
     """The name with unprintable characters escaped."""
     return "".join(x if x.isprintable() else x.encode("unicode_escape", "surrogatepass").decode() for x in name)
+
+
+def caption_key(caption: str) -> str:
+    """Equal for captions that differ in case and spaces alone."""
+    return " ".join(caption.lower().split())
 
 
 def printable_lines(text: str) -> str:

@@ -118,7 +118,7 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     "distributed": (*BASE, "distributed"),
     "checkpoints": (*BASE, "distributed", "inputs", "checkpoints"),
     "evaluation": (*BASE, "metrics", "tasks", "training", "images", "data", "formats", "distributed", "evaluation"),
-    "evaluation.zero_shot": ("types", "ops", "models", "texts", "evaluation"),
+    "evaluation.zero_shot": ("types", "text", "ops", "models", "texts", "evaluation"),
     "evaluation.retrieval": ("errors", "types", "ops", "models", "evaluation"),
     "evaluation.features": ("errors", "files", "types", "models", "evaluation"),
     "runs.files": (*BASE, "config", *BELOW_RUNS, "runs.files"),

@@ -12,6 +12,7 @@ import numpy as np
 from resnet_jax import ops
 from resnet_jax.models.inspect import has_texts
 from resnet_jax.models.zero_shot import ZeroShotClassifier
+from resnet_jax.text import caption_key
 from resnet_jax.texts.clip.prompts import TEMPLATE, check_names, check_templates
 from resnet_jax.types import Pretrained
 
@@ -36,9 +37,10 @@ def zero_shot_classifier(
         raise ValueError(f"expected a net of images and texts, such as clip_resnet50, got {net.name}")
     check_names(names)
     check_templates(templates)
-    _check_distinct(tokenize([templates[0].replace("{}", name) for name in names]), names)
-    prompts = [template.replace("{}", name) for name in names for template in templates]
-    features = text_features(net, tokenize, prompts).reshape(len(names), len(templates), -1).mean(1)
+    tokens = tokenize([template.replace("{}", name) for name in names for template in templates])
+    for place, template in enumerate(templates):
+        _check_distinct(tokens[place :: len(templates)], names, template)
+    features = _features(net, tokens).reshape(len(names), len(templates), -1).mean(1)
     features /= np.linalg.norm(features, axis=-1, keepdims=True)
     model: Any = net.model
     params = dict(net.variables["params"])
@@ -49,13 +51,17 @@ def zero_shot_classifier(
     return net._replace(model=classifier, variables={"params": params, **others}, classes=tuple(names))
 
 
-def _check_distinct(tokens: np.ndarray, names: Sequence[str]) -> None:
-    """Raises ValueError for different names that are the same to the net."""
+def _check_distinct(tokens: np.ndarray, names: Sequence[str], template: str) -> None:
+    """Raises ValueError for different names whose prompts have the same tokens, int [N, T]."""
     names_of: dict[bytes, str] = {}
     for name, row in zip(names, tokens, strict=True):
         other = names_of.setdefault(row.tobytes(), name)
         if other != name:
-            why = f"words that the net does not know are one token, and a prompt is cut behind {len(row)} tokens"
+            why = "their prompts have the same tokens"
+            if caption_key(other) == caption_key(name):
+                why = "they differ in case and spaces alone"
+            elif row[-1]:  # no padding
+                why = f"prompts of the template {template!r} are cut behind {len(row)} tokens"
             raise ValueError(f"expected labels of different tokens, got {other[:99]!r} and {name[:99]!r}; {why}")
 
 
@@ -64,10 +70,14 @@ def text_features(net: Pretrained, tokenize: Tokenize, texts: Sequence[str]) -> 
 
     Texts are cut behind the end of the longest one, which changes no features.
     """
-    tokens = tokenize(texts)
+    return _features(net, tokenize(texts))
+
+
+def _features(net: Pretrained, tokens: np.ndarray) -> np.ndarray:
+    """`text_features` of texts with these tokens, int32 [N, T]."""
     length = int(tokens.argmax(1).max()) + 1
     tokens = tokens[:, : min(-(-length // STEP) * STEP, tokens.shape[1])]
-    batch = min(BATCH, len(texts))
+    batch = min(BATCH, len(tokens))
     variables = jax.device_put(net.variables)
 
     @jax.jit

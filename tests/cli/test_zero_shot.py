@@ -45,6 +45,8 @@ def test_an_evaluation_classifies_by_the_names_of_folders(clip, photos, tmp_path
 def test_synsets_have_clips_names():
     assert ZeroShot().texts(["n01440764", "n02123045"]) == ("tench", "tabby cat")
     assert ZeroShot().texts(["Dog_breed", "owl"]) == ("Dog breed", "owl")
+    with pytest.raises(ValueError, match="spaces for '_': expected different labels, got 'new york' twice"):
+        ZeroShot().texts(["new_york", "new york"])
     with pytest.raises(
         ValueError, match="expected a label for each of the 2 classes of the data, in their order, got 3"
     ):

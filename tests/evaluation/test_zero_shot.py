@@ -72,6 +72,12 @@ def test_another_net_is_refused(clip):
 
 def test_labels_that_are_the_same_to_the_net_are_refused(clip):
     with pytest.raises(
-        ValueError, match=r"labels of different tokens, got 'abcdefghi1' and 'abcdefghi2'; .* behind 10"
+        ValueError, match=r"labels of different tokens, got 'abcdefghi1' and 'abcdefghi2'; .* '{}' are cut behind 10"
     ):
         zero_shot_classifier(clip, tokenize, ["owl", "abcdefghi1", "abcdefghi2"], ["{}"])
+    with pytest.raises(ValueError, match="got 'owl' and 'cat'; prompts of the template 'a photo of {}' are cut"):
+        zero_shot_classifier(clip, tokenize, ["owl", "cat"], ["{}", "a photo of {}"])
+    with pytest.raises(ValueError, match="got 'Owl' and 'owl'; they differ in case and spaces alone"):
+        zero_shot_classifier(clip, lambda texts: tokenize([x.lower() for x in texts]), ["Owl", "owl"], ["{}"])
+    with pytest.raises(ValueError, match="got 'owl' and 'cat'; their prompts have the same tokens"):
+        zero_shot_classifier(clip, lambda texts: tokenize(["a"] * len(texts)), ["owl", "cat"], ["{}"])

@@ -6,7 +6,6 @@ import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from resnet_jax.errors import listed
 from resnet_jax.evaluation.retrieval import image_tower
@@ -16,7 +15,7 @@ from resnet_jax.models.inspect import has_texts
 from resnet_jax.runs.files.directory import is_run
 from resnet_jax.runs.saved.nets import TrainedNet, captions_of, open_net
 from resnet_jax.tasks import Classification
-from resnet_jax.texts.clip.prompts import IMAGENET, TEMPLATE, read_names
+from resnet_jax.texts.clip.prompts import IMAGENET, TEMPLATE, check_different, read_names
 from resnet_jax.weights.labels import label_set
 from resnet_jax.weights.pretrained import net_with_texts
 
@@ -34,7 +33,7 @@ class ZeroShot:
         """A text for each class: `names`, CLIP's names of synsets of ImageNet-1k, or the names with spaces for "_".
 
         Raises:
-          ValueError: another number of `names`, or synsets that ImageNet-1k does not have.
+          ValueError: another number of `names`, synsets that ImageNet-1k does not have, or folders with equal texts.
         """
         if self.names is not None:
             if len(self.names) != len(classes):
@@ -46,7 +45,9 @@ class ZeroShot:
         if all(map(SYNSET.fullmatch, classes)):
             numbers, words = label_set("imagenet-1k").match(classes), read_names(IMAGENET)
             return tuple(words[numbers[name]] for name in classes)
-        return tuple(name.replace("_", " ") for name in classes)
+        texts = tuple(name.replace("_", " ") for name in classes)
+        check_different(texts, "the names of the classes, with spaces for '_': ")
+        return texts
 
 
 def open_clip(source: str, *, step: str = "latest", ema: bool = False, model: str | None = None) -> TrainedNet:
@@ -76,7 +77,7 @@ def classifier_of(
     """
     tokenizer = tokenizer_of(trained)
     templates = templates or (("{}",) if isinstance(tokenizer, WordCaptions) else (TEMPLATE,))
-    warn_of_unknown(tokenizer, [*names, *(template.replace("{}", "") for template in templates)])
+    warn_of_unknown(tokenizer, [template.replace("{}", name) for name in names for template in templates])
     net = zero_shot_classifier(trained.net, tokenizer, names, templates)
     shown = tuple(names if classes is None else classes)
     task = Classification(classes=shown)
