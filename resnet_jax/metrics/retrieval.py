@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -71,13 +71,17 @@ def best_ranks(queries: np.ndarray, candidates: np.ndarray, correct: Sequence[np
       correct: places of the correct candidates of each query, one or more.
     """
     ranks = []
-    for start in range(0, len(queries), CHUNK):
-        scores = queries[start : start + CHUNK] @ candidates.T
-        for row, places in zip(scores, correct[start : start + CHUNK], strict=True):
-            best = row[places].max()
-            wrong = int((~(row < best)).sum() - (~(row[places] < best)).sum())  # NaN is no lower score
-            ranks.append(wrong if np.isfinite(best) else max(len(row), RANKS[-1]))
+    for row, places in zip(score_rows(queries, candidates), correct, strict=True):
+        best = row[places].max()
+        wrong = int((~(row < best)).sum() - (~(row[places] < best)).sum())  # NaN is no lower score
+        ranks.append(wrong if np.isfinite(best) else max(len(row), RANKS[-1]))
     return np.array(ranks)
+
+
+def score_rows(queries: np.ndarray, candidates: np.ndarray) -> Iterator[np.ndarray]:
+    """Scores of all candidates, float [m], for each query."""
+    for start in range(0, len(queries), CHUNK):
+        yield from queries[start : start + CHUNK] @ candidates.T
 
 
 def _codes(captions: Sequence[bytes]) -> np.ndarray:

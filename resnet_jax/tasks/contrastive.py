@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, Self, get_args
 
-import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
@@ -17,7 +15,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from resnet_jax import ops
 from resnet_jax.errors import did_you_mean
 from resnet_jax.metrics.confusion import RETRIEVAL, write_rows
-from resnet_jax.metrics.retrieval import DIRECTIONS, RANKS, RESULTS, RetrievalMetrics
+from resnet_jax.metrics.retrieval import DIRECTIONS, RANKS, RESULTS, RetrievalMetrics, score_rows
 from resnet_jax.metrics.typed import Last, Mean, Metric
 from resnet_jax.tasks.base import BaseTask
 from resnet_jax.tasks.contrastive_losses import Compared, Pairs, sigmoid_losses, softmax_losses
@@ -33,9 +31,11 @@ from resnet_jax.tasks.protocol import (
     Terms,
     refuse_options,
 )
+from resnet_jax.text import caption_key
 from resnet_jax.types import Array, Batch, LabelKind
 
 SHOWN = 16  # pairs in a picture
+MISTAKES = 16  # of retrieval.json, at most
 LOGIT_SCALE = "logit_scale"  # the last part of the path of the parameter, a natural logarithm
 
 
@@ -54,7 +54,6 @@ class Contrastive(BaseTask):
     compared with all texts of the global batch. The mean over the pairs is minimised; see `contrastive_losses`.
     """
 
-    tokens: tuple[str, ...] = ()  # of the captions, by id; (): a published vocabulary
     loss: ContrastiveLoss = "softmax"
     local_loss: bool = True  # each device computes the rows of its own pairs
     max_logit_scale: float = 100.0  # of the factor, after each update
@@ -80,7 +79,6 @@ class Contrastive(BaseTask):
         default = TaskOptions()
         return replace(
             self,
-            tokens=tuple(source.classes),
             loss=self.loss if options.contrastive_loss == default.contrastive_loss else options.contrastive_loss,
             local_loss=self.local_loss if options.local_loss == default.local_loss else options.local_loss,
             max_logit_scale=self.max_logit_scale
@@ -90,14 +88,6 @@ class Contrastive(BaseTask):
 
     def options(self) -> TaskOptions:
         return TaskOptions(contrastive_loss=self.loss, local_loss=self.local_loss, max_logit_scale=self.max_logit_scale)
-
-    def build(self, model_name: str, overrides: Mapping[str, Any], source: LabelledSource) -> nn.Module:
-        """Raises ValueError, before any step, if the loss needs a bias of the logits that the net has not."""
-        model = super().build(model_name, overrides, source)
-        if self.loss == "sigmoid" and getattr(model, "init_logit_bias", 0) is None:
-            advice = "--model.options init_logit_bias=-10.0 init_logit_scale=2.3"
-            raise ValueError(f"--optim.contrastive-loss sigmoid: expected a net with a bias of the logits; {advice}")
-        return model
 
     @property
     def num_outputs(self) -> int:
@@ -137,11 +127,6 @@ class Contrastive(BaseTask):
         """ "image_features" and "text_features", float [N, D] of norm 1."""
         return {name: ops.l2_normalize(getattr(outputs, name)) for name in ("image_features", "text_features")}
 
-    def average(self, predictions: Sequence[Rows]) -> Rows:
-        """The mean over views, of norm 1."""
-        means = super().average(predictions)
-        return {name: x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), 1e-12) for name, x in means.items()}
-
     def check_ensemble(self, others: Sequence[Any]) -> None:
         if others:
             raise ValueError(f"expected one net of pairs, got {len(others) + 1}; features of two nets have no mean")
@@ -159,32 +144,33 @@ class Contrastive(BaseTask):
         return replace(self, **options) if with_options else self
 
     def label_name(self, label: Any) -> Any:
-        """The text of a caption, or of its ids."""
-        if isinstance(label, str):
-            return label
-        ids = np.asarray(label).tolist()
-        return " ".join(self.tokens[token] for token in ids if 0 < token < len(self.tokens))
+        """The text of a caption."""
+        return str(label)
 
     def write_details(
         self, evaluator: Any, folder: Path, metadata: Mapping[str, Any], predictions: Predictions | None = None
     ) -> Details:
-        """Writes retrieval.json: the recalls, and images whose first answer is no caption of theirs."""
+        """Writes retrieval.json: the recalls, the number of images whose first answer is wrong, and the first 16."""
         record: dict[str, Any] = {**metadata, "metrics": evaluator.result()}
         if predictions is not None:
-            record["mistakes"] = list(self._mistakes(predictions))
+            mistakes = list(self._mistakes(predictions))
+            record |= {"num_mistakes": len(mistakes), "mistakes": mistakes[:MISTAKES]}
         return Details(write_rows(folder, record, RETRIEVAL), "; ".join(self.table(evaluator, 0, "")))
 
     def _mistakes(self, predictions: Predictions) -> Iterator[dict[str, Any]]:
-        """The first of them."""
+        """Images with a wrong caption whose score is as high as that of each correct one, as `best_ranks` counts."""
         images, texts = (predictions.outputs[name] for name in ("image_features", "text_features"))
         captions = [self.label_name(label) for label in predictions.labels]
+        keys = np.unique([caption_key(caption) for caption in captions], return_inverse=True)[1]
         rows_of: dict[str, list[int]] = {}
         for row, name in enumerate(predictions.names):
             rows_of.setdefault(name, []).append(row)
-        answers = ((name, rows, captions[int((texts @ images[rows[0]]).argmax())]) for name, rows in rows_of.items())
-        wrong = (one for one in answers if one[2] not in [captions[row] for row in one[1]])
-        for name, rows, answer in islice(wrong, SHOWN):
-            yield {"image": name, "caption": captions[rows[0]], "answer": answer}
+        first = [rows[0] for rows in rows_of.values()]
+        for (name, rows), scores in zip(rows_of.items(), score_rows(images[first], texts), strict=True):
+            is_correct = np.isin(keys, keys[rows])
+            wrong = np.where(is_correct, -np.inf, np.nan_to_num(scores, nan=np.inf))  # NaN is no lower score
+            if not wrong.max() < scores[is_correct].max():
+                yield {"image": name, "caption": captions[rows[0]], "answer": captions[int(wrong.argmax())]}
 
     def draw(
         self, evaluator: Any, folder: Path, heading: str, predictions: Predictions, image: ImageReader

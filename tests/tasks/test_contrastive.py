@@ -15,6 +15,7 @@ from small_pairs import GRADIENT, PairNet, pairs, state_of
 from resnet_jax.distributed.devices import Parallel
 from resnet_jax.metrics.typed import results
 from resnet_jax.tasks import TASKS, Contrastive, Predictions, TaskOptions
+from resnet_jax.text import caption_key
 from resnet_jax.training.step import make_step
 
 RNG = np.random.default_rng(0)
@@ -111,10 +112,10 @@ def test_the_factor_is_limited_after_the_update():
 def test_options_of_a_config_replace_defaults_alone_and_checkpoints_keep_them():
     options = TaskOptions(contrastive_loss="sigmoid", local_loss=False, max_logit_scale=20.0)
     task = TASKS["contrastive"].for_data(SOURCE, options)
-    assert task == Contrastive(("a", "b"), "sigmoid", False, 20.0) and task.options() == options
+    assert task == Contrastive("sigmoid", False, 20.0) and task.options() == options
     passed = Contrastive(max_logit_scale=3.0)
-    assert passed.for_data(SOURCE, TaskOptions()) == replace(passed, tokens=("a", "b"))
-    assert replace(Contrastive().restored(task.record(), with_options=True), tokens=("a", "b")) == task
+    assert passed.for_data(SOURCE, TaskOptions()) == passed
+    assert Contrastive().restored(task.record(), with_options=True) == task
     assert Contrastive().restored(task.record()) == Contrastive()
     with pytest.raises(ValueError, match="expected the record of a contrastive task"):
         Contrastive().restored({})
@@ -135,30 +136,54 @@ def test_evaluation_retrieves_by_the_features_of_norm_1():
     assert evaluator.result()["r1"] == 1 and set(evaluator.result()) == set(task.measures)
     assert task.table(evaluator, 80, "")[0] == "image to text: R@1 1.0000, R@5 1.0000, R@10 1.0000"
     assert task.titles["image_to_text_r1"] == "R@1 image to text" and task.titles["r1"] == "R@1"
-    views = task.average([{"a": np.array([[3.0, 4.0]])}, {"a": np.array([[3.0, 4.0]])}])
-    np.testing.assert_allclose(views["a"], [[0.6, 0.8]])
+
+
+def written(tmp_path, names, captions, images, texts):
+    """retrieval.json of pairs with these features."""
+    outputs = {"image_features": images, "text_features": texts}
+    predictions = Predictions(names, np.array(captions), outputs, list(range(len(names))))
+    evaluator = Contrastive().evaluator()
+    keys = {"image_key": np.unique(names, return_inverse=True)[1]}
+    keys["caption_key"] = np.unique([caption_key(caption) for caption in captions], return_inverse=True)[1]
+    evaluator.update(outputs, {"label": np.zeros(len(names)), "mask": np.ones(len(names)), **keys})
+    Contrastive().write_details(evaluator, tmp_path / "evaluation", {}, predictions)
+    return json.loads((tmp_path / "evaluation/retrieval.json").read_text())
 
 
 def test_a_caption_of_the_image_is_no_mistake(tmp_path):
     """The first image has two captions, and retrieves the second; the other retrieves that one, too."""
     images, texts = np.eye(3)[[0, 0, 1]], np.eye(3)[[2, 0, 2]]
     texts[1, 1] = 0.5
-    outputs = {"image_features": images, "text_features": texts}
-    predictions = Predictions(["a.png", "a.png", "b.png"], np.array(["x", "y", "z"]), outputs, [0, 1, 2])
-    evaluator = SimpleNamespace(result=lambda: dict.fromkeys(Contrastive.measures, 0.0))
-    Contrastive().write_details(evaluator, tmp_path / "evaluation", {}, predictions)
-    record = json.loads((tmp_path / "evaluation/retrieval.json").read_text())
+    record = written(tmp_path, ["a.png", "a.png", "b.png"], ["x", "y", "z"], images, texts)
     assert record["mistakes"] == [{"image": "b.png", "caption": "z", "answer": "y"}]
 
 
-def test_captions_are_read_back_and_drawn_beside_their_images(tmp_path):
+@pytest.mark.parametrize(
+    ("texts", "count"),
+    [
+        (np.eye(3)[[0, 0, 2]], 0),  # captions that differ in case alone are equally correct
+        (np.ones((3, 3)), 3),  # of equal scores the wrong caption comes first
+        (np.full((3, 3), np.nan), 3),
+    ],
+)
+def test_mistakes_are_those_that_the_recall_counts(tmp_path, texts, count):
+    record = written(tmp_path, ["a", "b", "c"], ["A  cat", "a cat", "a dog"], np.eye(3)[[0, 0, 2]], texts)
+    assert record["num_mistakes"] == len(record["mistakes"]) == count
+    assert record["metrics"]["image_to_text_r1"] == pytest.approx(1 - count / 3)
+
+
+def test_the_first_mistakes_are_listed_and_all_are_counted(tmp_path):
+    same = np.ones((20, 2))
+    record = written(tmp_path, [f"{i:02}" for i in range(20)], [str(i) for i in range(20)], same, same)
+    assert record["num_mistakes"] == 20 and [one["image"] for one in record["mistakes"]][::15] == ["00", "15"]
+
+
+def test_captions_are_drawn_beside_their_images(tmp_path):
     pytest.importorskip("matplotlib")
-    task = Contrastive(tokens=("<pad>", "<unk>", "a", "cat"))
-    labels = np.array([[4, 2, 3, 5, 0], [4, 1, 5, 0, 0]])
-    assert [task.label_name(row) for row in labels] == ["a cat", "<unk>"] and task.label_name("A cat") == "A cat"
+    task, labels = Contrastive(), np.array(["a cat", "a dog"])
     rows = jax.device_get(task.predictions(outputs(IMAGES[:2], IMAGES[:2])))
     evaluator = task.evaluator()
-    evaluator.update(rows, {"label": labels, "mask": np.ones(2)})
+    evaluator.update(rows, {"label": np.arange(2)[:, None], "mask": np.ones(2)})
     predictions = Predictions(["0", "1"], labels, rows, [0, 1])
     details = task.write_details(evaluator, tmp_path / "evaluation", {"run": "a run"}, predictions)
     assert details.line.startswith("image to text: R@1 1.0000") and "mistakes" not in details.line
@@ -166,15 +191,6 @@ def test_captions_are_read_back_and_drawn_beside_their_images(tmp_path):
     task.write_details(evaluator, tmp_path / "evaluation", {"run": "a run"}, swapped)
     record = json.loads((tmp_path / "evaluation/retrieval.json").read_text())
     assert record["run"] == "a run" and record["metrics"]["r1"] == 1
-    assert record["mistakes"][0] == {"image": "0", "caption": "a cat", "answer": "<unk>"}
+    assert record["mistakes"][0] == {"image": "0", "caption": "a cat", "answer": "a dog"}
     pictures = task.draw(evaluator, tmp_path, "a run", predictions, lambda index: np.zeros((4, 4, 3), np.uint8))
     assert [file.name for file in pictures] == ["similarity.png"]
-
-
-def test_the_sigmoid_loss_needs_a_net_with_a_bias_before_any_step():
-    sizes = {"image_tower": "cifar_resnet8", "embed_dim": 8, "text_width": 16, "text_heads": 2, "text_layers": 1}
-    task = Contrastive(loss="sigmoid")
-    with pytest.raises(ValueError, match="--optim.contrastive-loss sigmoid: expected a net with a bias of the logits"):
-        task.build("clip_resnet50", sizes, None)
-    assert task.build("clip_resnet50", {**sizes, "init_logit_bias": -10.0}, None).init_logit_bias == -10.0
-    assert Contrastive().build("clip_resnet50", sizes, None).init_logit_bias is None

@@ -19,6 +19,7 @@ from resnet_jax.data.sources.protocols import DataSource
 from resnet_jax.data.sources.subsets import Subset, labels_of
 from resnet_jax.errors import UnreadableImage
 from resnet_jax.inputs.captions import CaptionTokenizer
+from resnet_jax.text import caption_key
 from resnet_jax.types import Batch
 
 NO_CAPTION = "it has no caption"
@@ -145,8 +146,7 @@ def open_pair_loader(
         source, captions = Subset(source, index), [captions[i] for i in index]
     tokenizer = make_tokenizer(captions)
     # Tokens do not tell captions apart: long ones are cut, and unknown words have one token.
-    texts = [" ".join(caption.lower().split()) for caption in captions]
-    image_keys, caption_keys = _keys(map(source.name, range(len(captions)))), _keys(texts)
+    image_keys, caption_keys = _keys(map(source.name, range(len(captions)))), _keys(map(caption_key, captions))
     images = open_images(_with_places(source, captions))
     return PairLoader(images, source, tokenizer, tokenizer(captions), image_keys, caption_keys, lacking)
 

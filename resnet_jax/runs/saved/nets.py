@@ -131,7 +131,7 @@ def _task_of(net: Pretrained, classes: tuple[str, ...]) -> Task:
     if how.kind == "text" and how.next_token:
         return LanguageModel(tokens=classes)
     if (family := _family(net)) == "contrastive":
-        return Contrastive(tokens=classes)
+        return Contrastive()
     if family == "segmentation":
         return Segmentation(classes=classes)
     return Detection(classes=classes) if family == "detection" else Classification(classes=classes)
