@@ -8,9 +8,9 @@ longer. The recipe was chosen before the first test and not changed afterwards: 
 more steps than so small a set has.
 
 Device: one CPU core (AMD EPYC, jax 0.10.1, 2026-11-26) with other work on it: 6 minutes of its time.
-Top-1 of seeds 0 to 4: 0.7054, 0.6934, 0.6971, 0.7142, 0.6989 (mean 0.7018); seed 0 had 0.9353 in the last steps of the
-training. Logistic regression on TF-IDF of words and characters, on the same split, has 0.7994 (benchmarks/texts.py; words
-alone 0.7818): on so few texts it wins clearly.
+Test top-1, seeds 0 to 4: 0.7054, 0.6934, 0.6971, 0.7142, 0.6989 (mean 0.7018); seed 0 had 0.9353 in the last steps of
+the training. Logistic regression on TF-IDF of words and characters, on the same split, has 0.7994 (benchmarks/texts.py;
+words alone 0.7818): on so few texts it wins clearly.
 """
 
 from resnet_jax.config import Config, DataConfig, ModelConfig, OptimConfig, TextConfig, TrainConfig
