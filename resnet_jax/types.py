@@ -45,6 +45,11 @@ NOUNS: Mapping[DataKind, tuple[str, str]] = MappingProxyType(
 )
 
 
+def nouns_of(kind: DataKind, label_kind: LabelKind) -> tuple[str, str]:
+    """What messages call an example with these labels, and several: ("pair", "pairs") with captions."""
+    return ("pair", "pairs") if label_kind == "caption" else NOUNS[kind]
+
+
 def at_least_float32(dtype: Any) -> Any:
     """The type that statistics, pooled features and logits have beside arithmetic of `dtype`."""
     return jnp.float32 if jnp.finfo(dtype).bits < 32 else dtype

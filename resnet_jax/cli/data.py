@@ -66,7 +66,7 @@ def run(request: Request) -> None:
     from resnet_jax.runs.planning.sequence_survey import survey_sequences, verify_sequences
     from resnet_jax.runs.planning.survey import survey, verify
     from resnet_jax.tasks import get_task
-    from resnet_jax.types import NOUNS
+    from resnet_jax.types import nouns_of
 
     if not 1 <= request.batches <= LARGEST:
         raise ValueError(f"--batches: expected at least 1, at most {LARGEST:,}, got {request.batches}")
@@ -76,7 +76,7 @@ def run(request: Request) -> None:
     label_kind, kind = get_task(request.task).label_kind, config.kind or "images"
     inspect = survey if kind == "images" else partial(survey_sequences, kind=kind)
     read_all = verify if kind == "images" else partial(verify_sequences, kind=kind)
-    progress = progress_printer(NOUNS[kind][1])
+    progress = progress_printer(nouns_of(kind, label_kind)[1])
     verified = read_all(config, label_kind=label_kind, progress=progress) if request.verify else None
     broken = verified.broken if verified else []
     record: dict[str, Any] = {"broken": broken}

@@ -55,10 +55,11 @@ def load_pretrained(
     net's arrays ("state_dict", "module.", "backbone.") are seen through. Arrays of something else in the file, such as
     a projection head, are not read, and a warning lists them; `notes` has both.
 
-    `preprocess` is that of the published weights which the source, or the file's checksum and name, say; otherwise
-    that of timm's `config.json` of this net beside the file. Else usual values for the net are assumed;
-    `preprocess.source` says which. `classes` are the class names in this `config.json`, or those of the
-    published weights that the source, the checksum or the tag in `config.json` names.
+    `preprocess` and `classes` are those in the metadata of a file that this package wrote. Otherwise `preprocess` is
+    that of the published weights which the source, or the file's checksum and name, say, or that of timm's
+    `config.json` of this net beside the file. Else usual values for the net are assumed; `preprocess.source` says
+    which. `classes` are then the class names in this `config.json`, or those of the published weights that the source,
+    the checksum or the tag in `config.json` names. Of a net of images and texts they are the words of its captions.
 
     Args:
       source: a file of safetensors, of PyTorch (also before 1.6, and TorchScript), of NumPy (.npz, or pickled arrays in
@@ -67,7 +68,8 @@ def load_pretrained(
         If nothing of this name is on this machine: "torchvision/NAME.TAG", as `resnet-jax weights` lists them, or the
         HTTP(S) address of a file, which are downloaded to `cache_dir`; "timm/NAME.TAG" or another repository of the
         Hugging Face hub, "ORGANISATION/NAME" or "ORGANISATION/NAME@REVISION", which huggingface_hub downloads.
-      model: a name of `list_models()`, or a net. None: taken from the file's name, as in "resnet50-0676ba61".
+      model: a name of `list_models()`, or a net. None: the net that has the file's arrays;
+        of several the one in the file's name, as "resnet50-0676ba61", or in its metadata.
       num_classes: of the returned net; None: as the file, or as `model` where that is a net. If the number differs
         from the file's, the head is new (0: no head), which `notes` says.
       in_channels: of the returned net; None: as the file, or as `model` where that is a net. If the number differs from

@@ -41,7 +41,10 @@ class Combination(NamedTuple):
 
 
 def open_caption_scenes() -> StoredDataset:
-    """12,000 training scenes, 100 test scenes of other combinations' digits, and 100 of combinations held out.
+    """12,000 training scenes, 100 test scenes, and 100 scenes of the combinations that are held out.
+
+    Test scenes have combinations of the training scenes. Their digits, and those of the held-out combinations, are in
+    no training scene.
 
     Images are uint8 [32, 32, 3], labels captions, as "a three left of a seven, upside down".
     """

@@ -22,7 +22,9 @@ BLANK = "<blank>"  # the first token of transcripts: what CTC predicts between c
 
 
 def count_in_words(kind: LabelKind, count: int) -> str:
-    """The number of a source's classes, targets or tokens: "10 classes", "1 target"."""
+    """The number of a source's classes, targets or tokens: "10 classes", "1 target"; of captions 0 are byte pairs."""
+    if kind == "caption" and not count:
+        return "CLIP's byte pairs"
     word = {"targets": "target", "transcript": "token", "next-token": "token", "caption": "token"}.get(kind)
     return f"{count} {word}{'s' * (count != 1)}" if word else f"{count} classes"
 

@@ -109,7 +109,7 @@ class StoredDataset:
             count = len(self.parts[name])
             index = np.concatenate([np.arange(count) if i is None else i for other, i in parts if other == name])
             if twice := len(index) - len(np.unique(index)):
-                raise ValueError(f"{self.name}: split {split!r} has {twice} {self.nouns} of {name!r} twice")
+                raise ValueError(f"{self.name}: split {split!r} has {self._counted(twice)} of {name!r} twice")
         return parts
 
     def _places(self, name: str, part: str) -> np.ndarray:
@@ -124,8 +124,12 @@ class StoredDataset:
             order = np.arange(len(whole)) if self.fixed else spread(_strata(whole))
             index = np.sort(order[start:stop])
         if not len(index):
-            raise ValueError(f"{self.name}: {part!r} is empty; {name!r} has {len(whole)} {self.nouns}")
+            raise ValueError(f"{self.name}: {part!r} is empty; {name!r} has {self._counted(len(whole))}")
         return index
+
+    def _counted(self, count: int) -> str:
+        """ "1 image", "2 images" or "1 series"."""
+        return f"{count} {self.nouns.removesuffix('s') if count == 1 and self.nouns != 'series' else self.nouns}"
 
     def _identity(self, name: str) -> Identity:
         if name not in self._identities:

@@ -50,7 +50,7 @@ from resnet_jax.runs.planning.optimizer import (
 from resnet_jax.runs.planning.sequence_data import data_kind, open_sequence_data, sequence_notes
 from resnet_jax.runs.planning.transcripts import transcript_notes
 from resnet_jax.tasks import TASKS, Task, TaskOptions, check_definition, check_record, get_task
-from resnet_jax.types import NOUNS, Preprocess
+from resnet_jax.types import Preprocess, nouns_of
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class RunPlan:
     @property
     def nouns(self) -> tuple[str, str]:
         """What messages call an example, and several: ("image", "images")."""
-        return NOUNS[self.preprocess.kind]
+        return nouns_of(self.preprocess.kind, self.task.label_kind)
 
     @cached_property
     def phases(self) -> tuple[Phase, ...]:

@@ -29,7 +29,8 @@ from resnet_jax.runs.planning.datasets import (
 )
 from resnet_jax.runs.planning.dense_survey import dense_counts, dense_lines, dense_rows
 from resnet_jax.text import count_table, printable
-from resnet_jax.types import LabelKind, Preprocess
+from resnet_jax.texts.vocabulary import SPECIAL
+from resnet_jax.types import LabelKind, Preprocess, nouns_of
 
 SHOWN = 10  # copies in the lines for a person
 UNBALANCED = 3  # ratio of the largest to the smallest class that is reported
@@ -97,7 +98,7 @@ def verify(
         labels[split] = np.array(classes)
         if label_kind != "caption":  # an image may have several
             copies.add(examples, classes)
-    return Verified(total, broken, labels, copies.lines, is_dense)
+    return Verified(total, broken, labels, copies.lines, is_dense, nouns_of("images", label_kind)[1])
 
 
 class Copies:
@@ -157,6 +158,11 @@ class Survey:
             {"class": name, counted: {split: int(count[k]) for split, count in self.counts.items()}}
             for k, name in enumerate(self.classes)
         ]
+        described: dict[str, Any] = {"classes": classes}
+        if self.label_kind == "targets":
+            described = {"targets": list(self.targets)}
+        elif self.label_kind == "caption":
+            described = {"tokens": list(self.classes)}
         return {
             "data": self.name,
             "splits": dict(self.splits),
@@ -164,7 +170,7 @@ class Survey:
             "test": test,
             "images": dict(self.served),
             "image_shape": list(self.image_shape),
-            **({"targets": list(self.targets)} if self.label_kind == "targets" else {"classes": classes}),
+            **described,
             **({"labels": list(self.dense)} if self.dense else {}),
             "mean": list(self.mean),
             "std": list(self.std),
@@ -179,13 +185,16 @@ class Survey:
         """For a terminal of `width` columns."""
         train, test = list(self.served)[0], list(self.served)[-1]
         shape = " x ".join(map(str, self.image_shape))
-        names = ", ".join(map(printable, self.classes[:20])) + (", ..." if len(self.classes) > 20 else "")
-        kind = f"target{'s' * (len(self.classes) > 1)}" if self.targets else "classes"
-        kind = "tokens of captions" if self.label_kind == "caption" else kind
+        kind, classes = f"target{'s' * (len(self.classes) > 1)}" if self.targets else "classes", self.classes
+        if self.label_kind == "caption":
+            kind, classes = "words of captions", classes[len(SPECIAL) :]
+        names = ", ".join(map(printable, classes[:20])) + (", ..." if len(classes) > 20 else "")
+        outputs = f"{len(classes)} {kind}: {names}" if classes else "captions are read as CLIP's byte pairs"
+        many = nouns_of("images", self.label_kind)[1]
         lines = [
-            f"{self.name}: {', '.join(f'{name} {count:,}' for name, count in self.splits.items())} images",
+            f"{self.name}: {', '.join(f'{name} {count:,}' for name, count in self.splits.items())} {many}",
             f"trains on {train} ({self.served[train]:,}), tests on {test} ({self.served[test]:,}); served as {shape}",
-            f"{len(self.classes)} {kind}: {names}",
+            outputs,
         ]
         if self.targets:
             for row in self.targets:
