@@ -61,7 +61,7 @@ class Request:
     templates: Annotated[str, "FILE"] | None = option(
         None,
         "with --zero-shot: a text file with a template on each line, or imagenet",
-        none="a photo of a {}.; of a run with words of its own the label",
+        none="'a photo of a {}.', or '{}' for a net with words of its own",
     )
     out: Place | None = option(
         None, "write labels and predictions to this .csv or .json file; the objects of detectors as COCO's results"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import shlex
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -261,12 +262,19 @@ def check_some(images: Sequence[str]) -> None:
         raise ValueError("expected image files, or folders of them, got none")
 
 
-def check_order(command: str, weights: str, images: Sequence[str]) -> None:
-    """Raises ValueError for images before the run."""
-    if expanded(weights).is_file() and (run := next(filter(_has_checkpoints, images), None)):
-        others = [weights, *(image for image in images if image != run)]
-        raise ValueError(f"expected the run first; did you mean resnet-jax {command} {' '.join([run, *others])}?")
+def check_order(command: str, weights: str, images: Sequence[str], *arguments: str) -> None:
+    """Raises ValueError for images before the run.
+
+    Args:
+      arguments: behind the run in the command that the message names; none: the images.
+    """
+    if not expanded(weights).exists() or has_checkpoints(weights):
+        return
+    if run := next(filter(has_checkpoints, images), None):
+        others = arguments or (weights, *(image for image in images if image != run))
+        raise ValueError(f"expected the run first; did you mean {shlex.join(['resnet-jax', command, run, *others])}?")
 
 
-def _has_checkpoints(path: str) -> bool:
+def has_checkpoints(path: str) -> bool:
+    """Whether it is the directory of a run."""
     return (expanded(path) / "checkpoints").is_dir()

@@ -51,10 +51,12 @@ def run(request: Request) -> None:
     from resnet_jax.evaluation.retrieval import retrieve
     from resnet_jax.files import check_writable, to_json
     from resnet_jax.runs.loop.compilation import cache_compilations
-    from resnet_jax.runs.saved.zero_shot import open_clip, tokenizer_of, tower_of, warn_of_unknown
+    from resnet_jax.runs.saved.zero_shot import check_known, open_clip, tokenizer_of, tower_of, warn_of_unknown
     from resnet_jax.text import printable
 
-    check_order("retrieve", request.weights, [request.folder])
+    path = expanded(request.weights)
+    folder = str(path.parent) if path.is_file() else request.weights  # if they stand in the wrong order
+    check_order("retrieve", request.weights, [request.folder], folder, request.text)
     if not request.text.strip():
         raise ValueError("expected a text, got an empty one")
     if request.pictures:
@@ -65,10 +67,10 @@ def run(request: Request) -> None:
     if request.pictures:
         _check_no_image(request.out, files)
     trained = open_clip(request.weights, step=request.step, ema=request.ema, model=request.model)
-    tower = tower_of(trained)
+    tower, tokenizer = tower_of(trained), tokenizer_of(trained)
+    check_known(tokenizer, request.text)
     compare_images(tower, files)
     print_notes(tower.notes)
-    tokenizer = tokenizer_of(trained)
     warn_of_unknown(tokenizer, [request.text])
     cache_compilations()
     retrieved, unreadable = retrieve(

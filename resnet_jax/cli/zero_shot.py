@@ -16,7 +16,8 @@ LESS_MEMORY = "a lower --batch-size uses less"
 class Request:
     """Classify images by classes that texts name, with CLIP: a line for each image, with the probabilities.
 
-    A template is a text with {} for the label: by default "a photo of a {}.". With several, the features of a class are
+    A template is a text with {} for the label: by default "a photo of a {}.", or the label alone for a net with words
+    of its own. With several, the features of a class are
     the mean over its prompts. "imagenet" stands for the 80 templates, and for the names of the classes, with which CLIP
     was evaluated on ImageNet.
     """
@@ -30,7 +31,7 @@ class Request:
     templates: Annotated[str, "FILE"] | None = option(
         None,
         "a text file with a template on each line, or imagenet",
-        none="a photo of a {}.; of a run with words of its own the label",
+        none="'a photo of a {}.', or '{}' for a net with words of its own",
     )
     model: str | None = model_option()
     step: str = step_option()
@@ -61,19 +62,29 @@ def run(request: Request) -> None:
 
     check_one_form(request.csv, request.json)
     check_some(request.images)
-    check_order("zero-shot", request.weights, request.images)
+    check_order("zero-shot", request.weights, request.images, *_swapped(request))
     labels = _labels(request)
     templates = None if request.templates is None else read_templates(request.templates)
     files = image_files(request.images)
     trained = open_clip(request.weights, step=request.step, ema=request.ema, model=request.model)
     cache_compilations()
-    classifier = classifier_of(trained, labels, templates)
+    classifier, _ = classifier_of(trained, labels, templates)
     compare_images(classifier, files)
     print_notes(classifier.notes)
     predictions = predict(
         classifier.folded, classifier.task, files, batch_size=request.batch_size, top=min(request.top, len(labels))
     )
     check_readable(printed(predictions, request.csv, request.json), len(files))
+
+
+def _swapped(request: Request) -> list[str]:
+    """The arguments behind a run that stands among the images."""
+    from resnet_jax.cli.predict import has_checkpoints
+
+    images = [image for image in request.images if not has_checkpoints(image)]
+    options = {"labels": request.labels, "labels-file": request.labels_file, "templates": request.templates}
+    typed = (word for name, value in options.items() if value is not None for word in (f"--{name}", value))
+    return [request.weights, *images, *typed]
 
 
 def _labels(request: Request) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ CHOICES = {
     "missing='linear'": "--data.series.missing linear",
     "skip_invalid=True": "--data.invalid skip",
     "balance=True": "--data.balance",
+    "ema=None or ema=False": "the raw weights, without --ema or --init.ema",
     **{f"; to read {noun}: kind='{kind}'": f"; to read {noun}: --data.kind {kind}" for noun, kind in KINDS.items()},
 }
 SAME = (

@@ -45,6 +45,10 @@ def test_mistakes_are_one_line_and_write_nothing(clip, hub, photos, tmp_path, ca
     ):
         assert message in mistake(capsys, "retrieve", *arguments)
     assert [path.name for path in tmp_path.iterdir()] == ["broken"]
+    (run := tmp_path / "run/checkpoints").mkdir(parents=True)
+    expected = f"did you mean resnet-jax retrieve {run.parent} {photos / 'owl'} 'a red owl'?"
+    for first in (photos / "owl", photos / "owl/owl0.png"):
+        assert expected in mistake(capsys, "retrieve", first, run.parent, "a red owl")
 
 
 def test_the_sheet_replaces_no_image(clip, photos, capsys):

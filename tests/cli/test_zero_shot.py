@@ -1,6 +1,7 @@
 """resnet-jax zero-shot and eval --zero-shot."""
 
 import json
+import shlex
 
 import numpy as np
 import pytest
@@ -53,7 +54,7 @@ def test_synsets_have_clips_names():
         ZeroShot(names=("a", "b", "c")).texts(["x", "y"])
 
 
-def test_mistakes_are_one_line(clip, hub, photos, capsys):
+def test_mistakes_are_one_line(clip, hub, photos, tmp_path, capsys):
     for arguments, message in (
         ((clip, photos), "expected --labels 'cat,dog' or --labels-file FILE, got none"),
         ((clip, photos, *LABELS, "--labels-file", "imagenet"), "or --labels-file FILE, got both"),
@@ -64,6 +65,12 @@ def test_mistakes_are_one_line(clip, hub, photos, capsys):
         ((hub, photos, *LABELS), "expected a net of images and texts, such as clip_resnet50, got cifar_resnet8"),
     ):
         assert message in mistake(capsys, "zero-shot", *arguments)
+    (tmp_path / "a run/checkpoints").mkdir(parents=True)
+    run, photo = str(tmp_path / "a run"), str(photos / "owl")
+    command = shlex.join(["resnet-jax", "zero-shot", run, photo, "--labels", LABELS[1]])
+    expected = f"expected the run first; did you mean {command}?"
+    assert expected in mistake(capsys, "zero-shot", photo, run, *LABELS)
+    assert "expected the raw weights, without --ema" in mistake(capsys, "zero-shot", clip, photos, *LABELS, "--ema")
     assert "--templates is for --zero-shot" in mistake(
         capsys, "eval", clip, "--data.path", photos, "--templates", "imagenet"
     )

@@ -25,6 +25,7 @@ def test_messages_name_options_as_they_are_typed():
         "missing='linear' interpolates": "--data.series.missing linear interpolates",
         "(3 .wav); to read sounds: kind='audio'": "(3 .wav); to read sounds: --data.kind audio",
         "balance=True is for": "--data.balance is for",
+        "expected ema=None or ema=False": "expected the raw weights, without --ema or --init.ema",
         "/x/labels='a' num_classes=3 open_dataset(path='x') train=True classes=several": None,
         "the best (checkpoint.best).": "the best (--checkpoint.best).",
     }.items():

@@ -26,8 +26,9 @@ from resnet_jax.config import (
 from resnet_jax.data.scenes.captions import CAPTION_SCENES
 from resnet_jax.distributed import processes
 from resnet_jax.runs.planning.plan import make_plan
+from resnet_jax.runs.planning.survey import survey
 from resnet_jax.runs.saved.evaluation import open_evaluation
-from resnet_jax.runs.saved.zero_shot import ZeroShot
+from resnet_jax.runs.saved.zero_shot import ZeroShot, check_known, open_clip, tokenizer_of
 from resnet_jax.runs.starting.pair_weights import check_pairs
 from resnet_jax.runs.starting.warm_start import warm_start
 from resnet_jax.runs.trainer import train
@@ -98,7 +99,9 @@ def test_a_run_tests_the_recall_and_is_evaluated_on_held_out_combinations(one, m
     assert {name: same.metrics[name] for name in ("r1", "image_to_text_r5")} == pytest.approx(
         {name: results[name] for name in ("r1", "image_to_text_r5")}
     )
-    others = open_evaluation([str(folder)], run_config, split="combinations").evaluate()
+    on_others = open_evaluation([str(folder)], run_config, split="combinations")
+    others = on_others.evaluate()
+    assert on_others.heading(6).endswith("on scenes (combinations), 6 pairs")
     assert len(others.predictions.indices) == 6 and others.metrics["image_to_text_r10"] == 1
     with pytest.raises(ValueError, match="--protocol ten-crop: expected single for the task contrastive"):
         open_evaluation([str(folder)], run_config, protocol="ten-crop")
@@ -109,6 +112,9 @@ def test_a_run_classifies_images_of_other_sizes_by_texts(one, tmp_path):
         (tmp_path / name).mkdir()
         Image.fromarray(np.full((40, 50, 3), value, np.uint8)).save(tmp_path / name / "0.png")
     data = DataConfig(path=str(tmp_path))
+    with pytest.raises(ValueError, match="expected a text with words of the net's captions, got 'Zebra'; it knows "):
+        check_known(tokenizer_of(open_clip(str(one[0]))), "Zebra")
+    check_known(tokenizer_of(open_clip(str(one[0]))), "Zebra three")
     with pytest.warns(UserWarning, match="where unknown words are one token: threes$"):
         open_evaluation([str(one[0])], data, zero_shot=ZeroShot(("a {}s",), ("three", "eight left of a three")))
     result = open_evaluation([str(one[0])], data, zero_shot=ZeroShot()).evaluate()  # the names alone: no warning
@@ -163,10 +169,17 @@ def test_a_run_keeps_the_words_of_its_weights_and_resumes_with_them(one, tmp_pat
     rows = ["file_name,caption"]
     for i in range(10):
         Image.fromarray(np.full((32, 32, 3), 25 * i, np.uint8)).save(tmp_path / f"pairs/{i}.png")
-        rows.append(f"{i}.png,a zebra right of a three {'a ' * 20 * (i == 9)}")
+        rows.append(f"{i}.png,a zebra right of a three {'a ' * 20}")
     (tmp_path / "pairs/metadata.csv").write_text("\n".join(rows))
     plain = config(tmp_path / "run")
     other = replace(plain.data, name=DataConfig.name, path=str(tmp_path / "pairs"), batch_size=4)
+    result = survey(other, sheet=str(tmp_path / "sheet.png"), batches=1, label_kind="caption")
+    count = result.served["train[training]"]
+    cut = f"{count} of {count} captions are cut to 16 tokens"
+    assert result.notes[-1] == f"{cut}, with start and end (--data.captions.length)"
+    lines = result.lines(120)
+    assert lines[0].endswith("train 10 pairs") and lines[2] == "5 words of captions: a, of, right, three, zebra"
+    assert "classes" not in result.record() and len(result.record()["tokens"]) == 7
     started = replace(plain, data=other, init=InitConfig(from_=str(folder)), train=replace(plain.train, steps=1))
     train(started)
     messages = capsys.readouterr().out

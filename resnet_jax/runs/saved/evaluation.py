@@ -146,7 +146,7 @@ class Evaluation:
         if self.protocol == "multi-scale":
             heading += f" ({' '.join(map(str, self._shorter_sides))} pixels)"
         first = self.nets[0].trained
-        noun = "windows" if first.task.label_kind == "next-token" else NOUNS[first.kind][1]
+        noun = "windows" if first.task.label_kind == "next-token" else first.nouns[1]
         return f"{heading}, on {self.images.dataset.name} ({self.images.split}), {count} {noun}"
 
     @property
@@ -213,11 +213,12 @@ def open_evaluation(
     if others := [one.task for one in opened[1:]]:
         first.task.check_ensemble(others)
     _check_views(opened, protocol, scales)
-    images = choose_images(first, config, split)
+    images, templates = choose_images(first, config, split), 0
     if zero_shot is not None:
         classes = data.open_examples(images.dataset, images.split, config.class_names, config.classes).classes
         texts = zero_shot.texts(classes)
-        opened = [classifier_of(one, texts, zero_shot.templates, classes) for one in opened]
+        classifiers = [classifier_of(one, texts, zero_shot.templates, classes) for one in opened]
+        opened, templates = [one for one, _ in classifiers], len(classifiers[0][1])
         first = opened[0]
     nets: list[_Net] = []
     for one in opened:
@@ -231,7 +232,6 @@ def open_evaluation(
         nets.append(_Net(one, source, views))
     steps = [None if one.run is None else one.run.step for one in opened]
     is_newest = first.run is None or steps[0] == max(saved_steps(first.run.checkpoint.path.parent))
-    templates = 0 if zero_shot is None else len(zero_shot.templates or ("{}",))
     return Evaluation(runs, steps, ema, protocol, scales, images, nets, is_newest, counts, note, templates)
 
 

@@ -20,7 +20,7 @@ from resnet_jax.runs.planning.datasets import keep_sides, open_configured_datase
 from resnet_jax.runs.planning.sequence_data import check_options_of, open_sequence_split
 from resnet_jax.runs.saved.evaluation_files import Source
 from resnet_jax.runs.saved.nets import TrainedNet, captions_of
-from resnet_jax.types import NOUNS, Preprocess
+from resnet_jax.types import Preprocess
 from resnet_jax.weights.labels import labels_of_classes
 
 
@@ -123,7 +123,7 @@ def _check_size(source: data.Loader, preprocess: Preprocess, name: str) -> None:
 
 def _open_for(first: TrainedNet, config: DataConfig, trained: DataConfig) -> data.Dataset:
     """The dataset. If that of the run is missing, the error names the option for its new path."""
-    label_kind, noun = first.task.label_kind, NOUNS[first.kind][1]
+    label_kind, noun = first.task.label_kind, first.nouns[1]
     try:
         return open_configured_dataset(config, label_kind=label_kind, kind=first.kind)
     except FileNotFoundError as error:
@@ -154,7 +154,7 @@ def _check_held_out(
     """Raises ValueError if a part held out by position may not be the one of a run without a record."""
     train = data.default_splits(dataset, config.train_split, config.test_split, config.holdout)[0]
     if record is None and not {*dataset.places(train)}.isdisjoint(dataset.places(split)):
-        noun = NOUNS[first.kind][1]
+        noun = first.nouns[1]
         problem = f"{dataset.name} has changed since {first.source} was trained, which has no record of its {noun}"
         raise ValueError(f"{problem}: its held-out {noun} are not known; name other data by --data.path or --split")
 
@@ -175,7 +175,7 @@ def images_to_test(
     ]
     mask, known = trained_on(examples, list(zip(records, is_own, strict=True)))
     count, total = int(mask.sum()), len(examples)
-    is_chosen, noun = is_explicit or not images.is_own, NOUNS[opened[0].kind][1]
+    is_chosen, noun = is_explicit or not images.is_own, opened[0].nouns[1]
     if count == total and not is_chosen:
         raise ValueError(f"all of the {count:,} {noun} were trained on; name other {noun} by --split or --data.path")
     ending = "" if is_chosen else ", and are not tested on"

@@ -17,7 +17,7 @@ from resnet_jax.models.published import published
 from resnet_jax.runs.files.directory import is_run
 from resnet_jax.runs.starting.opening import SavedRun, open_run
 from resnet_jax.tasks import Classification, Contrastive, Detection, LanguageModel, Segmentation, Task
-from resnet_jax.types import DataKind, Preprocess, Pretrained
+from resnet_jax.types import DataKind, Preprocess, Pretrained, nouns_of
 from resnet_jax.weights import load_pretrained
 from resnet_jax.weights.checkpoint import pretrained
 from resnet_jax.weights.labels import label_set
@@ -42,6 +42,11 @@ class TrainedNet:
     def kind(self) -> DataKind:
         """Of the data that it was trained on."""
         return self.net.preprocess.kind
+
+    @property
+    def nouns(self) -> tuple[str, str]:
+        """What messages call an example, and several."""
+        return nouns_of(self.kind, self.task.label_kind)
 
     @cached_property
     def folded(self) -> Pretrained:

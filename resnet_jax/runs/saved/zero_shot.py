@@ -16,6 +16,7 @@ from resnet_jax.runs.files.directory import is_run
 from resnet_jax.runs.saved.nets import TrainedNet, captions_of, open_net
 from resnet_jax.tasks import Classification
 from resnet_jax.texts.clip.prompts import IMAGENET, TEMPLATE, check_different, read_names
+from resnet_jax.texts.vocabulary import SPECIAL
 from resnet_jax.weights.labels import label_set
 from resnet_jax.weights.pretrained import net_with_texts
 
@@ -65,8 +66,8 @@ def open_clip(source: str, *, step: str = "latest", ema: bool = False, model: st
 
 def classifier_of(
     trained: TrainedNet, names: Sequence[str], templates: Sequence[str] | None, classes: Sequence[str] | None = None
-) -> TrainedNet:
-    """A classifier of images by classes with these names in their prompts.
+) -> tuple[TrainedNet, tuple[str, ...]]:
+    """A classifier of images by classes with these names in their prompts, and the templates.
 
     Args:
       templates: None: CLIP's "a photo of a {}.", or the names alone for a net with words of its own.
@@ -76,12 +77,13 @@ def classifier_of(
       ValueError: as `tokenizer_of` and `zero_shot_classifier`.
     """
     tokenizer = tokenizer_of(trained)
-    templates = templates or (("{}",) if isinstance(tokenizer, WordCaptions) else (TEMPLATE,))
+    if templates is None:
+        templates = ("{}",) if isinstance(tokenizer, WordCaptions) else (TEMPLATE,)
     warn_of_unknown(tokenizer, [template.replace("{}", name) for name in names for template in templates])
     net = zero_shot_classifier(trained.net, tokenizer, names, templates)
     shown = tuple(names if classes is None else classes)
     task = Classification(classes=shown)
-    return replace(trained, net=net._replace(classes=shown), task=task, classes=shown)
+    return replace(trained, net=net._replace(classes=shown), task=task, classes=shown), tuple(templates)
 
 
 def tower_of(trained: TrainedNet) -> TrainedNet:
@@ -106,6 +108,16 @@ def warn_of_unknown(tokenizer: Tokenize, texts: Sequence[str]) -> None:
     """Warns of words that a net with a vocabulary of its own does not know."""
     if isinstance(tokenizer, WordCaptions) and (words := tokenizer.unknown(texts)):
         warnings.warn(f"not in the net's vocabulary, where unknown words are one token: {listed(words)}", stacklevel=3)
+
+
+def check_known(tokenizer: Tokenize, text: str) -> None:
+    """Raises ValueError for a text without a word that a net with a vocabulary of its own knows."""
+    if not isinstance(tokenizer, WordCaptions):
+        return
+    ids = tokenizer([text])
+    if not ((ids >= len(SPECIAL)) & (ids < len(tokenizer.vocabulary))).any():
+        words = listed(tokenizer.tokens[len(SPECIAL) :])
+        raise ValueError(f"expected a text with words of the net's captions, got {text!r}; it knows {words}")
 
 
 def check_takes_texts(trained: TrainedNet) -> None:
