@@ -35,7 +35,7 @@ def draw_similarity(
         title(figure, heading)
         axes = figure.subplots()
         picture = axes.imshow(similarity, cmap="Blues")
-        axes.set_xticks(range(count), [shorten(printable(text), 40) for text in captions], fontsize=7, rotation=90)
+        axes.set_xticks(range(count), [shorten(printable(text), 52) for text in captions], fontsize=7, rotation=90)
         axes.set_yticks([])
         darkest = similarity.max()
         for i, j in np.ndindex(similarity.shape):

@@ -38,10 +38,10 @@ def test_the_digits_lie_as_the_combination_says(axis):
         plain = compose_caption_scene(
             Combination((1, 1), (False, False), axis), digits, values, np.random.default_rng(0)
         )
-        assert image.shape == (32, 32, 3) and image.dtype == np.uint8
+        assert image.shape == (28, 28, 3) and image.dtype == np.uint8
         changed = np.abs(image.astype(int) - plain).sum((-1, 0 if axis == "x" else 1)) > 300
         centre = np.flatnonzero(changed).mean()
-        assert centre > 15.5 if order == (1, 2) else centre < 15.5
+        assert centre > 13.5 if order == (1, 2) else centre < 13.5
 
 
 def test_test_scenes_have_different_combinations(monkeypatch):
@@ -55,4 +55,4 @@ def test_test_scenes_have_different_combinations(monkeypatch):
     for split, held_out in (("test", False), ("combinations", True)):
         assert len({meanings[held_out][text] for text in texts[split]}) == 100
     assert {*texts["train"]} <= {*meanings[False]} and len(texts["train"]) == 20
-    assert dataset.examples("train").images.shape == (20, 32, 32, 3)
+    assert dataset.examples("train").images.shape == (20, 28, 28, 3)

@@ -246,7 +246,7 @@ def test_a_file_of_a_run_keeps_its_words(one, tmp_path, capsys, monkeypatch):
         Image.fromarray(np.zeros((*size, 3), np.uint8)).save(tmp_path / f"{name}.png")
     (tmp_path / "metadata.csv").write_text("file_name,caption\na.png,a three\nb.png,a seven\n")
     photos = open_evaluation([str(tmp_path / "pairs.npz")], DataConfig(path=str(tmp_path))).source
-    assert next(photos.eval_batches(2))["image"].shape == (2, 32, 32, 3)  # cropped, as photographs differ in size
+    assert next(photos.eval_batches(2))["image"].shape == (2, 28, 28, 3)  # cropped, as photographs differ in size
 
     without = write_weights(net._replace(classes=None), tmp_path / "without.npz", "npz")
     with pytest.raises(ValueError, match=f"of 49,408 tokens, got {len(words) + 2}, whose words are not known; name"):

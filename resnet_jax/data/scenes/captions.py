@@ -14,13 +14,14 @@ from typing import NamedTuple
 import numpy as np
 
 from resnet_jax.data.digits import open_digits
-from resnet_jax.data.scenes.compose import SIDE, background, draw_digit, with_noise
+from resnet_jax.data.scenes.compose import background, draw_digit, with_noise
 from resnet_jax.data.sources.array_source import ArraySource
 from resnet_jax.data.sources.stored import LazySplit, StoredDataset
 
 CAPTION_SCENES = {"train": 12_000, "test": 100, "combinations": 100}
+SIDE = 84  # pixels of a composed scene
 REDUCTION = 3  # pixels of a composed scene for one of the image, along each axis
-DIGIT_SIDES = (36, 46)  # least and greatest side of an enlarged digit, pixels of a composed scene
+DIGIT_SIDES = (36, 42)  # least and greatest side of an enlarged digit, pixels of a composed scene
 GROUND = 0.35  # share of the light of other scenes: digits are always lighter than the ground
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 TURNED = (3, 4, 7)  # digits that are no digit, and do not look the same, upside down
@@ -46,7 +47,7 @@ def open_caption_scenes() -> StoredDataset:
     Test scenes have combinations of the training scenes. Their digits, and those of the held-out combinations, are in
     no training scene.
 
-    Images are uint8 [32, 32, 3], labels captions, as "a three left of a seven, upside down".
+    Images are uint8 [28, 28, 3], labels captions, as "a three left of a seven, upside down".
     """
     splits = {split: LazySplit(count, partial(_compose_split, split)) for split, count in CAPTION_SCENES.items()}
     note = "the scenes are composed: two shipped digits each; the split 'combinations' has pairs that 'train' has not"
@@ -77,8 +78,8 @@ def caption_of(scene: Combination, *, reverse: bool) -> str:
 def compose_caption_scene(
     scene: Combination, digits: np.ndarray, values: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """An image uint8 [32, 32, 3] of a combination, with digits of float [n, 8, 8], whose values are int [n]."""
-    image = GROUND * background(rng)
+    """An image uint8 [28, 28, 3] of a combination, with digits of float [n, 8, 8], whose values are int [n]."""
+    image = GROUND * background(rng, SIDE)
     sides = rng.integers(DIGIT_SIDES[0], DIGIT_SIDES[1] + 1, 2).tolist()
     start = int(rng.integers(0, SIDE - sum(sides) + 1))
     for place, (value, turned, side) in enumerate(zip(scene.digits, scene.turned, sides, strict=True)):
@@ -88,8 +89,13 @@ def compose_caption_scene(
         digit = digits[rng.choice(np.flatnonzero(values == value))]
         window = image[row : row + side, column : column + side]
         draw_digit(window, digit[::-1, ::-1] if turned else digit, rng)
-    size = SIDE // REDUCTION
-    return with_noise(image.reshape(size, REDUCTION, size, REDUCTION, 3).mean((1, 3)), rng)
+    return with_noise(_reduced(image), rng)
+
+
+def _reduced(image: np.ndarray) -> np.ndarray:
+    """Means over squares of `REDUCTION` pixels a side; faster than the mean over two axes of a reshaped image."""
+    shifts = product(range(REDUCTION), repeat=2)
+    return np.add.reduce([image[i::REDUCTION, j::REDUCTION] for i, j in shifts]) / REDUCTION**2
 
 
 def _compose_split(split: str) -> ArraySource:

@@ -82,12 +82,12 @@ def _overlap(a: tuple[int, int, int], b: tuple[int, int, int]) -> float:
     return common[0] * common[1] / min(a[2], b[2]) ** 2
 
 
-def background(rng: np.random.Generator) -> np.ndarray:
-    """Colours that change slowly: float [SIDE, SIDE, 3], four by four random ones and what lies between."""
+def background(rng: np.random.Generator, side: int = SIDE) -> np.ndarray:
+    """Colours that change slowly: float [side, side, 3], four by four random ones and what lies between."""
     base = rng.uniform(0.1, 0.9, 3)
     colours = base + rng.uniform(-0.2, 0.2, (4, 4, 3))
-    enlarge = _enlarger(SIDE, 4)
-    rows = (enlarge @ colours.reshape(4, -1)).reshape(SIDE, 4, 3)  # [SIDE, 4, 3]
+    enlarge = _enlarger(side, 4)
+    rows = (enlarge @ colours.reshape(4, -1)).reshape(side, 4, 3)  # [side, 4, 3]
     return np.matmul(enlarge, rows).clip(0, 1)
 
 
