@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,7 +33,8 @@ def retrieve(
     top: int,
     batch_size: int,
 ) -> tuple[list[Retrieved], dict[str, str]]:
-    """The `top` images with the greatest cosines, in falling order, and why others could not be read, by file.
+    """The `top` images with the greatest cosines, in falling order with NaN last, and why others could not be read,
+    by file.
 
     Args:
       net: a CLIP.
@@ -57,7 +59,7 @@ def retrieve(
             retrieved.append(Retrieved(one.file, float(one.rows["features"] @ query)))
     if not retrieved:
         raise DataError(f"none of {len(files)} images could be read; {next(iter(unreadable.values()))}")
-    return sorted(retrieved, key=lambda one: -one.cosine)[:top], unreadable
+    return sorted(retrieved, key=lambda one: (math.isnan(one.cosine), -one.cosine))[:top], unreadable
 
 
 def image_tower(net: Pretrained) -> Pretrained:
