@@ -49,7 +49,8 @@ def batch(net: str, examples: int, size: int) -> tuple[np.ndarray, np.ndarray]:
     return rng.standard_normal(shape).astype(np.float32), rng.integers(0, CLASSES, examples)
 
 
-def ours(net: str, phase: str, examples: int, size: int) -> tuple[Callable[[], object], dict[str, Any]]:
+def ours(net: str, phase: str, examples: int, size: int) -> tuple[Callable[[], object], Callable[[], str]]:
+    """A step, and what gives the text of its compiled program."""
     import jax
     import jax.numpy as jnp
 
@@ -57,7 +58,6 @@ def ours(net: str, phase: str, examples: int, size: int) -> tuple[Callable[[], o
     from resnet_jax.training.optim import sgd
 
     x, labels = batch(net, examples, size)
-    about = {"jax": jax.__version__, "device": jax.devices()[0].device_kind}
     model = create_model(net, **({"num_classes": CLASSES} if net in SERIES else {}))
     tx = sgd(LR, momentum=MOMENTUM, weight_decay=DECAY)
     state = TrainState.create(model, tx, jax.random.key(0), x[:1])
@@ -65,20 +65,20 @@ def ours(net: str, phase: str, examples: int, size: int) -> tuple[Callable[[], o
         folded, variables = fold_norms(model, state.variables)
         variables, inputs = jax.device_put((variables, x))
         predict = jax.jit(lambda variables, x: folded.apply(variables, x, train=False).logits)
-        return lambda: predict(variables, inputs).block_until_ready(), about
+        program = predict.lower(variables, inputs)
+        return lambda: predict(variables, inputs).block_until_ready(), lambda: program.compile().as_text()
     step = jax.jit(make_train_step(model, tx, axis_name=None), donate_argnums=0)
     states = [jax.tree.map(jnp.copy, state)]  # two fields must not share a donated buffer
     arrays = jax.device_put({"image": x, "label": labels.astype(np.int32)})
+    program = step.lower(states[0], arrays)
 
     def train() -> None:
         states[0], _ = jax.block_until_ready(step(states[0], arrays))
 
-    return train, about
+    return train, lambda: program.compile().as_text()
 
 
-def theirs(
-    net: str, phase: str, examples: int, size: int, *, channels_last: bool
-) -> tuple[Callable[[], object], dict[str, Any]]:
+def theirs(net: str, phase: str, examples: int, size: int, *, channels_last: bool) -> Callable[[], object]:
     import torch
     from torch_nets import create
 
@@ -100,17 +100,22 @@ def theirs(
         with torch.inference_mode():
             model(x)
 
-    return train if phase == "training" else predict, {"torch": torch.__version__}
+    return train if phase == "training" else predict
 
 
 def work(side: str, case: Sequence[str], phase: str) -> None:
     """One process: `serve` the step of this side."""
     net, examples, size = case[0], int(case[1]), int(case[2])
     if side == "ours":
-        step, about = ours(net, phase, examples, size)
+        import jax
+
+        step, _ = ours(net, phase, examples, size)
+        serve(step, about={"jax": jax.__version__, "device": jax.devices()[0].device_kind})
     else:
-        step, about = theirs(net, phase, examples, size, channels_last=side == "channels_last")
-    serve(step, about=about)
+        import torch
+
+        step = theirs(net, phase, examples, size, channels_last=side == "channels_last")
+        serve(step, about={"torch": torch.__version__})
 
 
 def compare(options: argparse.Namespace, case: str, phase: str) -> dict[str, Any]:

@@ -29,7 +29,8 @@ from resnet_jax.types import Array, at_least_float32
 SMALL_MAP = 16
 # XLA's kernel gradient of a 2-D convolution takes up to twice as long as a product for each element of the kernel where
 # there are strides, and up to three times as long as one product where there are none and the kernel has at most
-# MOST_COLUMNS columns. Both hold from PRODUCT_CHANNELS input channels on.
+# MOST_COLUMNS columns. Both hold from PRODUCT_CHANNELS input channels on. With fewer, as in stems, a product of shifted
+# planes takes a fifth of the time.
 PRODUCT_CHANNELS = 16
 MOST_COLUMNS = 3
 # A slice of a grouped convolution has at least this many channels: XLA lowers convolutions of 16 and fewer to slow
@@ -63,8 +64,8 @@ def cpu_conv(
     dense = partial(patch_product if by_patches else series_conv if rank == 1 else library_conv, **options)
     if not by_patches and math.prod(sides) > math.prod(x.shape[1:-1]):
         dense = partial(conv_on_larger_map, strides=strides, conv=dense)
-    elif not by_patches and rank == 2 and dilation == 1 and width >= PRODUCT_CHANNELS:
-        if strides > 1 or sides[1] <= MOST_COLUMNS:
+    elif not by_patches and rank == 2 and dilation == 1:
+        if groups == 1 if width < PRODUCT_CHANNELS else strides > 1 or sides[1] <= MOST_COLUMNS:
             dense = partial(product_conv, strides=strides, pads=tuple(pads))
     if groups > 1:
         return partial(sliced_conv, groups=groups, conv=dense)
@@ -169,6 +170,9 @@ def product_conv(x: Array, kernel: Array, *, strides: int, pads: Pads) -> Array:
     """`library_conv` of [N, H, W, Ci] whose kernel gradient is one matrix product, or with strides one per element."""
     options: dict[str, Any] = {"strides": strides, "dilation": 1, "pads": pads}
     products = partial(element_products, **options) if strides > 1 else partial(joined_product, pads=pads)
+    is_narrow = x.shape[-1] < PRODUCT_CHANNELS
+    of_kernel = partial(plane_product, strides=strides, pads=pads) if is_narrow else products
+    of_input = products if strides > 1 and not is_narrow else partial(library_conv, **options)
 
     @jax.custom_jvp
     def convolve(x: Array, kernel: Array) -> Array:
@@ -177,9 +181,8 @@ def product_conv(x: Array, kernel: Array, *, strides: int, pads: Pads) -> Array:
     @convolve.defjvp
     def _(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
         (x, kernel), (dx, dkernel) = primals, tangents
-        by_kernel = jax.checkpoint(products)(x, dkernel)  # else the backward pass keeps shifted copies of x
-        by_x = products(dx, kernel) if strides > 1 else library_conv(dx, kernel, **options)
-        return convolve(x, kernel), by_x + by_kernel
+        by_kernel = jax.checkpoint(of_kernel)(x, dkernel)  # else the backward pass keeps shifted copies of x
+        return convolve(x, kernel), of_input(dx, kernel) + by_kernel
 
     return convolve(x, kernel)
 
@@ -219,6 +222,21 @@ def joined_product(x: Array, kernel: Array, *, pads: Pads) -> Array:
     parts = [lax.slice_in_dim(y, i * features, (i + 1) * features, axis=3) for i in range(rows)]
     terms = [padded(part, (top - i, i - top, 0), whole, whole) for i, part in enumerate(parts)]
     return sum(terms[1:], start=terms[0]).astype(x.dtype)
+
+
+def plane_product(x: Array, kernel: Array, *, strides: int, pads: Pads) -> Array:
+    """A 2-D convolution as one product, [rows * columns * Ci, N * positions] by [rows * columns * Ci, Co].
+
+    The inputs under each element of the kernel are copied channel by channel: few channels would be short runs.
+    """
+    rows, columns, channels, features = kernel.shape
+    planes = x.transpose(3, 0, 1, 2).reshape(channels * len(x), *x.shape[1:3], 1)
+    joined = jnp.concatenate(list(shifts(planes, (rows, columns), strides, 1, pads))).reshape(
+        rows * columns * channels, -1
+    )
+    wide = at_least_float32(x.dtype)  # a sum of low precision is rounded once, as that of a convolution
+    y = jnp.matmul(joined.T, kernel.reshape(-1, features), preferred_element_type=wide)
+    return y.astype(x.dtype).reshape(len(x), *output_size(x, strides), features)
 
 
 def as_matrix(x: Array) -> Array:

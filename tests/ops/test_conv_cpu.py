@@ -13,6 +13,7 @@ from resnet_jax.ops.conv_cpu import (
     inside_part,
     joined_product,
     patch_product,
+    plane_product,
     product_conv,
     shifted_products,
     slice_count,
@@ -63,18 +64,22 @@ def test_slices_are_wide_few_and_of_whole_groups():
 
 
 @pytest.mark.parametrize(
-    ("sizes", "sides", "strides", "pads"),
+    ("sizes", "channels", "sides", "strides", "pads"),
     [
-        ((5, 6), (3, 3), 1, [(1, 1), (1, 1)]),
-        ((6, 4), (4, 2), 1, [(1, 2), (1, 0)]),
-        ((20, 1), (5, 3), 1, [(4, 0), (1, 1)]),
-        ((7, 7), (3, 3), 2, [(1, 1), (1, 1)]),
-        ((10, 9), (4, 4), 3, [(1, 2), (0, 3)]),
+        ((5, 6), 16, (3, 3), 1, [(1, 1), (1, 1)]),
+        ((6, 4), 16, (4, 2), 1, [(1, 2), (1, 0)]),
+        ((20, 1), 16, (5, 3), 1, [(4, 0), (1, 1)]),
+        ((7, 7), 16, (3, 3), 2, [(1, 1), (1, 1)]),
+        ((10, 9), 16, (4, 4), 3, [(1, 2), (0, 3)]),
+        ((5, 6), 1, (3, 4), 1, [(1, 1), (1, 2)]),
+        ((9, 12), 3, (7, 7), 2, [(3, 3), (3, 3)]),
     ],
 )
-def test_products_for_kernel_gradients_have_the_derivatives_of_the_convolution(x64, sizes, sides, strides, pads):
+def test_products_for_kernel_gradients_have_the_derivatives_of_the_convolution(
+    x64, sizes, channels, sides, strides, pads
+):
     rng = np.random.default_rng(0)
-    x, kernel = jnp.asarray(rng.standard_normal((2, *sizes, 16))), jnp.asarray(rng.standard_normal((*sides, 16, 3)))
+    x, kernel = (jnp.asarray(rng.standard_normal(s)) for s in ((2, *sizes, channels), (*sides, channels, 3)))
     chosen = partial(product_conv, strides=strides, pads=tuple(pads))
 
     @partial(jax.jit, static_argnums=0)
@@ -93,10 +98,11 @@ def test_products_for_kernel_gradients_have_the_derivatives_of_the_convolution(x
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-10)
 
 
-def test_a_joined_product_of_low_precision_is_rounded_once():
+@pytest.mark.parametrize("lowering", [joined_product, partial(plane_product, strides=1)])
+def test_a_single_product_of_low_precision_is_rounded_once(lowering):
     rng = np.random.default_rng(0)
     x, kernel = (jnp.asarray(rng.standard_normal(s), jnp.bfloat16) for s in ((2, 5, 6, 16), (3, 3, 16, 4)))
-    y, back = jax.vjp(partial(joined_product, x, pads=[(1, 1), (1, 1)]), kernel)
+    y, back = jax.vjp(partial(lowering, x, pads=[(1, 1), (1, 1)]), kernel)
     exact = library_conv(x.astype(jnp.float32), kernel.astype(jnp.float32), strides=1, dilation=1)
     assert y.dtype == back(y)[0].dtype == jnp.bfloat16
     np.testing.assert_allclose(y.astype(jnp.float32), exact, rtol=2**-8, atol=1e-5)
@@ -104,9 +110,11 @@ def test_a_joined_product_of_low_precision_is_rounded_once():
 
 @pytest.mark.parametrize(
     ("size", "k", "channels", "strides", "products"),
-    [(12, 3, 16, 2, 9), (12, 3, 3, 2, 0), (12, 3, 16, 1, 1), (12, 3, 3, 1, 0), (12, 5, 16, 1, 0)],
+    [(12, 3, 16, 2, 9), (12, 3, 3, 2, 1), (12, 3, 16, 1, 1), (12, 3, 3, 1, 1), (12, 5, 3, 1, 1), (12, 5, 16, 1, 0)],
 )
-def test_kernel_gradients_take_products_from_16_channels_on(size, k, channels, strides, products):
+def test_kernel_gradients_take_products_but_those_of_large_kernels_of_many_channels(
+    size, k, channels, strides, products
+):
     x, kernel = jnp.zeros((2, size, size, channels)), jnp.zeros((k, k, channels, 8))
     chosen = cpu_conv(x, kernel, strides=strides, dilation=1, groups=1, pads=[(k // 2, k // 2)] * 2)
     assert (chosen is not None) == (products > 0)
