@@ -130,13 +130,15 @@ def saved_bytes(model: Any, state: Any, images: np.ndarray) -> int:
 
 
 def theirs(net: str, examples: int, size: int, side: str) -> tuple[Callable[[], object], dict[str, Any]]:
-    small, _ = step.theirs("resnet18", "training", 2, 32, channels_last=side == "channels_last")
+    small = step.theirs("resnet18", "training", 2, 32, channels_last=side == "channels_last")
     small()  # libraries, threads
     del small
     forget_peak()
     baseline = resident("VmRSS")
-    train, about = step.theirs(net, "training", examples, size, channels_last=side == "channels_last")
-    return train, {"peak_mib": peak_of(train, baseline)} | about
+    import torch
+
+    train = step.theirs(net, "training", examples, size, channels_last=side == "channels_last")
+    return train, {"peak_mib": peak_of(train, baseline), "torch": torch.__version__}
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -29,6 +29,7 @@ SMALLEST = {
     "loop.py": "--model cifar_resnet8 --batch-size 8 --steps 8 --steps-per-call 1 2 --rounds 1",
     "memory.py": "--nets cifar_resnet8:2:8 --sides none block --rounds 1",
     "max_pool_gradient.py": "--shapes 1 --times 1",
+    "operations.py": "--nets cifar_resnet8:2:8 --sides ours --worker",
     "scaling.py": "--nets cifar_resnet8:2:8 --modes shard_map --devices 1 2 --rounds 1 --steps 1",
     "step.py": "--nets cifar_resnet8:2:8 tsc_resnet:2:16 --phases inference --sides ours --rounds 1 --steps 1",
     "weights.py": "--model resnet18 --formats safetensors --rounds 1",
