@@ -33,16 +33,16 @@ from turns import SETTINGS, machine
 
 STEPS = 3
 INSTRUCTION = re.compile(r"\s+(?:ROOT )?%?([\w.\-]+) = (.+?) ([\w\-]+)\(")
-PRODUCTS = ("conv_general_dilated", "dot_general")
+PRODUCTS = ("ynn_fusion", "dot", "convolution", "conv_general_dilated")  # XLA's names of library calls
 MODULES = re.compile(r"/(stem|stage\d+_block\d+|head)/")
 OF_CONVOLUTION = re.compile(r"/(conv|depthwise|grouped|dense)\w*/")
 THEIR_PRODUCTS = ("convolution", "mm")
 THEIR_PASSES = ("batch_norm", "threshold", "clamp", "relu", "silu", "sigmoid", "pool", "mul", "mean", "aten::add")
 
 
-def kind(source: str) -> str:
-    """Kind of an operation of the module path and primitive `source`."""
-    if source.endswith(PRODUCTS):
+def kind(name: str, source: str) -> str:
+    """Kind of the operation `name` of the compiled program, which comes from the module path `source`."""
+    if name.startswith(PRODUCTS):
         return "convolution"
     if OF_CONVOLUTION.search(source):
         return "copies"
@@ -76,7 +76,7 @@ def ours(net: str, phase: str, examples: int, size: int) -> tuple[Counter[str], 
         match, line = lines[name]
         named = re.search(r'op_name="([^"]*)"', line)
         source = named[1] if named else ""
-        kinds[kind(source)] += ms
+        kinds[kind(name, source)] += ms
         operations[f"{name} {match[2][:40]} {source[-90:]}"] += ms
     return kinds, operations
 
