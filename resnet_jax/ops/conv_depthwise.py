@@ -44,9 +44,10 @@ def _depthwise_jvp(
 ) -> tuple[Array, Array]:
     (x, kernel), (dx, dkernel) = primals, tangents
     options: dict[str, Any] = {"strides": strides, "dilation": dilation, "pads": pads}
-    by_x = placed_sum(dx, kernel, **options)
+    by_x = apart(lambda kernel, dx: placed_sum(dx, kernel, **options), kernel, dx)
     by_kernel = apart(partial(spread_sum, **options), x, dkernel)
-    return _depthwise(x, kernel, strides, dilation, pads), by_x + by_kernel
+    y = apart(lambda x, kernel: _depthwise(x, kernel, strides, dilation, pads), x, kernel)
+    return y, by_x + by_kernel
 
 
 def depthwise_sum(x: Array, kernel: Array, *, strides: int, dilation: int, pads: Pads) -> Array:
@@ -118,10 +119,11 @@ def spread_sum(x: Array, kernel: Array, *, strides: int, dilation: int, pads: Pa
 
 
 def apart(f: Callable[[Array, Array], Array], x: Array, y: Array) -> Array:
-    """f(x, y), linear in `y`, as a computation of its own: XLA fuses nothing from outside into it.
+    """f(x, y), linear in `y`, as a computation of its own: XLA fuses nothing from outside into it, nor it into others.
 
-    Otherwise it computes the map that a gradient depends on again for each element of the kernel. A condition that is
-    always true keeps it out; a barrier does not, on a CPU.
+    Otherwise it computes the map that a gradient depends on again for each element of the kernel, and a convolution
+    again in each sum of the norm behind it. A condition that is always true keeps them apart; a barrier does not, on a
+    CPU.
     """
     first = lax.bitcast_convert_type(x[(0,) * x.ndim].astype(jnp.float32), jnp.int32)
     zeros = jax.eval_shape(f, x, y)
