@@ -110,5 +110,5 @@ def sheet(retrieved: Sequence[Retrieved]) -> np.ndarray:
     from resnet_jax.images.inputs import read_input
 
     images = [centre_crop(read_input(one.file, 3), resize=SIDE, size=SIDE) for one in retrieved]
-    captions = [f"{one.cosine:.3f} {one.file.name}" for one in retrieved]
+    captions = [f"{one.file.name}: {one.cosine:.3f}" for one in retrieved]
     return grid(captioned(np.stack(images), captions), columns=4, gap=4)

@@ -149,8 +149,8 @@ def open_dataset(
 
         return open_dense_tfds(name, data_dir, label_kind, skip_invalid=skip_invalid)
     if label_kind != "class":
-        what = f"no file or folder {name!r}; as the name of a dataset it" if "/" in name else name
-        raise ValueError(f"{what} has one class per image; expected label_kind='class'")
+        what = f"no file or folder {name!r}; as the name of a dataset it has one class per image"
+        raise ValueError(f"{what}; expected label_kind='class'")
     return tfds.open_tfds(name, data_dir)
 
 

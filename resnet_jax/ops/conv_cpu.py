@@ -21,6 +21,7 @@ from jax import lax
 from resnet_jax.ops.conv_depthwise import LONG, depthwise_bands, depthwise_conv
 from resnet_jax.ops.conv_library import library_conv
 from resnet_jax.ops.conv_series import series_conv
+from resnet_jax.ops.sharding import is_sharded
 from resnet_jax.ops.windows import Pads, centred, has_known_size, output_size, shifts, subsample
 from resnet_jax.types import Array, at_least_float32
 
@@ -65,7 +66,8 @@ def cpu_conv(
     if not by_patches and math.prod(sides) > math.prod(x.shape[1:-1]):
         dense = partial(conv_on_larger_map, strides=strides, conv=dense)
     elif not by_patches and rank == 2 and dilation == 1:
-        if groups == 1 if width < PRODUCT_CHANNELS else strides > 1 or sides[1] <= MOST_COLUMNS:
+        is_narrow = width < PRODUCT_CHANNELS
+        if groups == 1 and not is_sharded(x) if is_narrow else strides > 1 or sides[1] <= MOST_COLUMNS:
             dense = partial(product_conv, strides=strides, pads=tuple(pads))
     if groups > 1:
         return partial(sliced_conv, groups=groups, conv=dense)
