@@ -13,5 +13,5 @@ def test_images_without_a_cosine_come_last(monkeypatch):
     rows = [SimpleNamespace(file=Path(name), rows={"features": np.array([x])}) for name, x in cosines.items()]
     monkeypatch.setattr(retrieval, "forward_files", lambda *_, **__: rows)
     monkeypatch.setattr(retrieval, "text_features", lambda *_: np.array([[1.0]]))
-    found, unreadable = retrieval.retrieve(None, None, None, list(cosines), "a text", top=4, batch_size=2)
-    assert [one.file.name for one in found] == ["c.png", "e.png", "a.png", "b.png"] and unreadable == {}
+    matches, unreadable = retrieval.retrieve(None, None, None, list(cosines), "a text", top=4, batch_size=2)
+    assert [one.file.name for one in matches] == ["c.png", "e.png", "a.png", "b.png"] and unreadable == {}
