@@ -33,8 +33,9 @@ def retrieve(
     top: int,
     batch_size: int,
 ) -> tuple[list[Retrieved], dict[str, str]]:
-    """The `top` images with the greatest cosines, in falling order with NaN last, and why others could not be read,
-    by file.
+    """The `top` images with the greatest cosines, in falling order, and why others could not be read, by file.
+
+    Images without a cosine (NaN) come last.
 
     Args:
       net: a CLIP.

@@ -128,3 +128,16 @@ def test_gradients_by_the_kernel_are_computed_whatever_the_first_value_is(first)
     f = jax.jit(partial(depthwise_conv, strides=1, dilation=1, pads=[(1, 1), (1, 1)]))
     gradient = jax.jit(jax.grad(lambda kernel: f(x, kernel)[..., 1].sum()))(jnp.ones((3, 3, 1, 2)))
     np.testing.assert_array_equal(gradient[:, :, 0, 1], 2 * np.outer([3, 4, 3], [3, 4, 3]))
+
+
+def test_in_training_the_convolution_and_both_gradients_are_fused_with_nothing():
+    """Else XLA computes the convolution again in each sum of the norm behind it. Inference stays one computation."""
+    x, kernel = jnp.zeros((2, 8, 8, 4)), jnp.zeros((3, 3, 1, 4))
+    conv = partial(depthwise_conv, strides=1, dilation=1, pads=[(1, 1), (1, 1)])
+
+    def conditions(f):
+        return jax.jit(f).lower(x, kernel).as_text().count("stablehlo.case")
+
+    assert conditions(conv) == 0
+    # The output, two gradients, and what these two keep of the forward pass: the kernel, and the map.
+    assert conditions(jax.value_and_grad(lambda x, kernel: jnp.sum(conv(x, kernel) ** 2), (0, 1))) == 5
