@@ -30,7 +30,7 @@ ALLOWED = {  # room: what it may import, by longest matching prefix
     "images": ("errors", "files", "images"),
     "audio": ("errors", "extras", "files", "audio"),
     "texts": ("errors", "extras", "files", "texts"),
-    "data.tokenizer": ("texts",),
+    "data.tokenizer": ("inputs", "texts"),
     "config": ("errors", "files", "config"),
     "ops": ("types", "ops"),
     "metrics": (*BASE, "images", "metrics"),  # masks as run lengths

@@ -20,7 +20,7 @@ from resnet_jax.cli.commands import make_request
 from resnet_jax.cli.train import parse
 from resnet_jax.config import Config, flat, to_dict
 from resnet_jax.runs.files.config_changes import FREE
-from resnet_jax.tasks import TASKS
+from resnet_jax.tasks import TASKS, Contrastive
 from resnet_jax.weights.wrappers import read_state
 
 ROOT = Path(__file__).parents[1]
@@ -57,6 +57,14 @@ def files(tmp_path_factory):
     preprocess = Preprocess(8, 8, (0.3,), (0.4,))
     digits, names = root / "runs" / "digits_resnet20", tuple("0123456789")
     save_checkpoint(digits, state, "cifar_resnet8", overrides=overrides, preprocess=preprocess, classes=names)
+
+    towers = {"image_tower": "cifar_resnet8", "embed_dim": 8, "text_width": 8, "text_heads": 1, "text_layers": 1}
+    overrides = {**towers, "context_length": 16, "vocabulary_size": 6}
+    model, key = create_model("clip_resnet50", **overrides), jax.random.key(0)
+    state = TrainState.create(model, optax.sgd(0.1), key, np.zeros((1, 28, 28, 3), np.float32))
+    preprocess, words = Preprocess(28, 28, (0.2,) * 3, (0.2,) * 3), ("<pad>", "<unk>", "a", "three")
+    options = {"overrides": overrides, "preprocess": preprocess, "classes": words, "task": Contrastive()}
+    save_checkpoint(root / "runs" / "captions_clip", state, "clip_resnet50", **options)
     return root
 
 

@@ -15,6 +15,8 @@ from resnet_jax.types import Array, Batch, LabelKind, Preprocess
 
 SHOWN = 64  # images in a picture
 LEGIBLE = 80  # least width of an image with a caption, pixels
+LINE = 16  # height of a line of a caption, pixels
+MOST_LINES = 4
 
 
 def as_seen(
@@ -50,10 +52,31 @@ def as_seen(
 
 
 def captioned(images: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """uint8 [n, H, W, 1 or 3] -> uint8 [n, H', W, 3], a name below each."""
+    """uint8 [n, H, W, 1 or 3] -> uint8 [n, H', W, 3], a name below each, in as many lines as the longest needs."""
+    width = images.shape[2]
     colored = np.broadcast_to(images, (*images.shape[:3], 3))
-    captions = [caption(name, images.shape[2]) for name in names]
+    wrapped = [_wrapped(name, width) for name in names]
+    count = max(map(len, wrapped), default=1)
+    captions = [
+        np.concatenate([caption(line, width) for line in (*lines, *[""] * (count - len(lines)))]) for lines in wrapped
+    ]
     return np.concatenate([colored, np.stack(captions)], axis=1)
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """Lines of whole words that fit `width` pixels; the last of MOST_LINES has the rest."""
+    font, lines = _font(LINE), [""]
+    for word in text.split(" "):
+        longer = f"{lines[-1]} {word}" if lines[-1] else word
+        if lines[-1] and len(lines) < MOST_LINES and font.getlength(longer) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
+
+
+def _font(height: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(height * 0.7)
 
 
 def label_text(label: np.ndarray, classes: Sequence[str], label_kind: LabelKind = "class") -> str:
@@ -95,10 +118,9 @@ def grid(images: np.ndarray, columns: int = 8, gap: int = 2) -> np.ndarray:
     return picture
 
 
-def caption(text: str, width: int, height: int = 16) -> np.ndarray:
+def caption(text: str, width: int, height: int = LINE) -> np.ndarray:
     """A line of white text on black, shortened to fit: uint8 [height, width, 3]. The font has Latin letters only."""
-    font = ImageFont.load_default(height * 0.7)
-    shown = text
+    font, shown = _font(height), text
     while shown and font.getlength(shown) > width:
         text = text[:-1]
         shown = f"{text}..." if text else ""

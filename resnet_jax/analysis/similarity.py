@@ -40,7 +40,8 @@ def draw_similarity(
         darkest = similarity.max()
         for i, j in np.ndindex(similarity.shape):
             color = "white" if similarity[i, j] > 0.6 * darkest else "black"
-            axes.text(j, i, f"{100 * similarity[i, j]:.0f}", ha="center", va="center", fontsize=6, color=color)
+            hundredths = str(round(100 * float(similarity[i, j])))
+            axes.text(j, i, hundredths, ha="center", va="center", fontsize=6, color=color)
         for place, image in enumerate(images):
             if image is not None:
                 inset = axes.inset_axes([-1.6, place - 0.45, 0.9, 0.9], transform=axes.transData)

@@ -150,7 +150,7 @@ class Parser(argparse.ArgumentParser):
             self.options[off] = option
             pair = ((flag, True), (off, False))
             if option.default is True and option.help is not None:
-                shown = f"turn off: {shown}"
+                shown = f"without {shown}"
             for one, const in reversed(pair) if option.default is True else pair:
                 place.add_argument(one, dest=option.name, action="store_const", const=const, help=shown)
                 shown = argparse.SUPPRESS

@@ -9,9 +9,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 from resnet_jax.cli.arguments import fill
-from resnet_jax.cli.messages import as_typed
+from resnet_jax.cli.messages import as_typed, fail
 from resnet_jax.cli.progress import progress_printer
-from resnet_jax.cli.shared import load_base
+from resnet_jax.cli.shared import load_base, with_named_data
 from resnet_jax.config import LARGEST, Config, DataConfig, Place, argument, check_data, option
 from resnet_jax.errors import NeedsImageSize
 from resnet_jax.files import expanded
@@ -35,7 +35,9 @@ class Request:
     every split is read once. Those that cannot be used are listed, and the exit status is then 1.
     """
 
-    name: Annotated[str, "NAME|PATH"] = argument("a TFDS dataset, or a folder or file of your own")
+    name: Annotated[str, "NAME|PATH"] | None = argument(
+        "a TFDS dataset, or a folder or file of your own", None, none="the data of --config"
+    )
     sheet: Place = option("contact_sheet.png", "file for the picture")
     batches: int = option(20, "number of batches to read for the throughput")
     verify: bool = option(False, "read every example of every split once, and list those that cannot be used")
@@ -49,7 +51,10 @@ def make_request(values: dict[str, Any]) -> Request:
     base = load_base(values.pop("config", None))
     named = {"task": base.task} | {name: values[name] for name in values if "." not in name}
     default = replace(Request(**named), data=base.data if is_default else _with_kind(base))
-    return fill(default, {name: value for name, value in values.items() if "." in name})
+    dotted = {name: value for name, value in values.items() if "." in name}
+    if default.name is None and is_default and not {"data.name", "data.path"} & dotted.keys():
+        fail("expected NAME|PATH, or --config FILE, got nothing; see resnet-jax data --help")
+    return fill(replace(default, data=with_named_data(values, default.data)), dotted)
 
 
 def _with_kind(config: Config) -> DataConfig:
@@ -70,8 +75,9 @@ def run(request: Request) -> None:
 
     if not 1 <= request.batches <= LARGEST:
         raise ValueError(f"--batches: expected at least 1, at most {LARGEST:,}, got {request.batches}")
-    path = request.name if is_path(request.name) else None
-    config = replace(request.data, name=request.name, path=path)
+    config = request.data
+    if request.name is not None:
+        config = replace(config, name=request.name, path=request.name if is_path(request.name) else None)
     check_data(config)
     label_kind, kind = get_task(request.task).label_kind, config.kind or "images"
     inspect = survey if kind == "images" else partial(survey_sequences, kind=kind)

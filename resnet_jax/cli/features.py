@@ -22,7 +22,9 @@ class Request:
         "image files, folders of them, patterns ('*.jpg'), or - for standard input"
     )
     layer: str | None = option(
-        None, "the maps: stem, stage1, ..., or pool before the classifier", none="the last stage"
+        None,
+        "the maps: stem, stage1, ..., pool before the classifier, or logits, its outputs; of CLIP these are compared",
+        none="the last stage",
     )
     pool: Literal["avg", "none"] = option("avg", "avg: the mean of each channel; none: the whole maps")
     out: Place = option("features.npz", "the file to write")
@@ -39,7 +41,7 @@ def run(request: Request) -> None:
     import sys
 
     from resnet_jax.cli.predict import check_order, check_some, compare_images
-    from resnet_jax.evaluation.features import feature_layers, write_features
+    from resnet_jax.evaluation.features import feature_layers, last_maps, write_features
     from resnet_jax.evaluation.image_inputs import image_files
     from resnet_jax.files import expanded
     from resnet_jax.models.inspect import has_texts
@@ -62,7 +64,7 @@ def run(request: Request) -> None:
     files = image_files(request.images)
     compare_images(net, files)
     print_notes(notes_of(net.net))
-    layer = request.layer or [name for name in feature_layers(net.net) if name != "pool"][-1]
+    layer = request.layer or last_maps([*feature_layers(net.net)])
     cache_compilations()
     shape, unreadable = write_features(
         request.out, net.net, files, layer=layer, pool=request.pool, batch_size=request.batch_size

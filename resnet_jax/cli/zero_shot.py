@@ -101,6 +101,8 @@ def _labels(request: Request) -> tuple[str, ...]:
     if request.labels_file is not None:
         return read_names(request.labels_file)
     labels = tuple(" ".join(label.split()) for label in (request.labels or "").split(","))
+    if len(labels) < 2:
+        raise ValueError(f"--labels: expected at least two labels, with commas between them, got {request.labels!r}")
     check_names(labels, "--labels: ")
     check_different(labels, "--labels: ")
     return labels

@@ -20,18 +20,25 @@ from resnet_jax.models.inspect import backbone_of, is_dense
 from resnet_jax.types import Array, Pretrained
 
 Pool = Literal["avg", "none"]
+BEHIND_MAPS, LOGITS = ("pool",), "logits"
 COPIED = 2**20  # bytes at a time
 
 
 def feature_layers(net: Pretrained) -> dict[str, tuple[int, ...]]:
     """Shape of each feature map for one of the net's images, without the batch: {"stage4": (7, 7, 2048), ...}.
 
-    "pool" is the input of the classifier. Those of a segmenter or detector are its backbone's.
+    "pool" is the input of the classifier, and "logits" its output. Those of a segmenter or detector are its backbone's.
     """
     net = _backbone(net)
-    features = shapes(net.model, net.preprocess.image_size).outputs.features
-    names = [*feature_info(net.model), *(name for name in features if name == "pool")]
-    return {name: features[name].shape[1:] for name in names}
+    outputs = shapes(net.model, net.preprocess.image_size).outputs
+    names = [*feature_info(net.model), *(name for name in BEHIND_MAPS if name in outputs.features)]
+    layers = {name: outputs.features[name].shape[1:] for name in names}
+    return {**layers, LOGITS: outputs.logits.shape[1:]} if net.model.num_classes else layers
+
+
+def last_maps(layers: Sequence[str]) -> str:
+    """The last stage among the names of `feature_layers`."""
+    return [name for name in layers if name not in (*BEHIND_MAPS, LOGITS)][-1]
 
 
 def write_features(
@@ -56,7 +63,7 @@ def write_features(
         raise ValueError(f"expected pool avg or none, got {pool!r}")
 
     def outputs(outputs: Any) -> dict[str, Array]:
-        maps = outputs.features[layer].astype(jnp.float32)
+        maps = (outputs.logits if layer == LOGITS else outputs.features[layer]).astype(jnp.float32)
         return {"features": maps.mean(tuple(range(1, maps.ndim - 1))) if pool == "avg" and maps.ndim > 2 else maps}
 
     shape = layers[layer][-1:] if pool == "avg" else layers[layer]

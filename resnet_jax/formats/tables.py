@@ -35,9 +35,10 @@ class Columns(NamedTuple):
     label: tuple[str, ...]
     split: str | None
     noun: str = "image"  # what the files are
+    contents: str = "labels"  # what is beside them
 
     def __str__(self) -> str:
-        return f"{self.noun}s from column {self.file!r}, labels from {', '.join(map(repr, self.label))}" + (
+        return f"{self.noun}s from column {self.file!r}, {self.contents} from {', '.join(map(repr, self.label))}" + (
             f", splits from {self.split!r}" if self.split else ""
         )
 
@@ -84,7 +85,7 @@ def choose_columns(file: Path, options: ReadOptions) -> Columns:
         for name in options.label_column or (None,)
     )
     split = matching([name for name in columns if name not in (item, *chosen)], SPLIT_COLUMNS)
-    return Columns(item, chosen, split, files.noun)
+    return Columns(item, chosen, split, files.noun, labels.contents)
 
 
 def _choose_column(

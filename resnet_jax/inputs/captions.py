@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 
 from resnet_jax.texts.clip import CLIPTokenizer
 from resnet_jax.texts.vocabulary import SPECIAL, Vocabulary
 from resnet_jax.texts.words import WordTokenizer
+from resnet_jax.types import Pretrained
 
 MARKS = 2  # ids behind the words of a vocabulary: the start and the end of a caption
 CLIP_VOCABULARY = 49_408  # byte pairs of CLIP's published vocabulary, with the start and the end
@@ -123,6 +124,35 @@ class BytePairCaptions:
 
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
         return self._tokenizer(texts)
+
+
+def tokenizer_of(net: Pretrained) -> CaptionTokenizer:
+    """The tokenizer of the texts that `net` takes: the words of its run's captions, or CLIP's byte pairs.
+
+    Raises:
+      MissingExtra: CLIP's, without ftfy or regex.
+      ValueError: as `options_of`.
+    """
+    return caption_tokenizer((), options=options_of(net), known=net.classes or None)
+
+
+def options_of(net: Pretrained) -> CaptionOptions:
+    """How a net of images and texts reads captions.
+
+    Raises:
+      ValueError: it takes no texts, or its vocabulary is not known.
+    """
+    model: Any = net.model
+    if not getattr(model, "takes_texts", False):
+        raise ValueError(f"expected a net of images and texts, such as clip_resnet50, got {net.name}")
+    words = net.classes or ()
+    size = len(words) + MARKS if words else CLIP_VOCABULARY
+    if model.vocabulary_size != size:
+        expected = f"expected a vocabulary of {size:,} tokens, got {model.vocabulary_size:,}"
+        if not words:
+            expected += ", whose words are not known; name its run, or a file that resnet-jax convert wrote of it"
+        raise ValueError(expected)
+    return CaptionOptions("words" if words else "clip", model.context_length)
 
 
 def caption_tokenizer(

@@ -169,9 +169,15 @@ def _on_backbone(spec: ModelSpec, options: dict[str, Any]) -> nn.Module:
 
 def _with_image_tower(spec: ModelSpec, image_tower: str, options: dict[str, Any]) -> nn.Module:
     """A net of images and texts: fields of its class are its options, and all others are the image tower's."""
+    if options.get("num_classes"):
+        count = options["num_classes"]
+        raise ValueError(f"{spec.name} has no classes; did you mean embed_dim={count}, the length of its features?")
     image_tower = options.pop("image_tower", image_tower)
     check_type(image_tower, str, "image_tower to be a model name (str)")
-    tower_spec = get_spec(image_tower)
+    try:
+        tower_spec = get_spec(image_tower)
+    except ValueError as error:
+        raise ValueError(f"image_tower: {error}") from None
     if tower_spec.input_kind != "images" or tower_spec.is_dense:
         expected = f"expected a net of images with one output for each, as {spec.image_tower} or resnet50"
         raise ValueError(f"image_tower: {expected}, got {image_tower}")

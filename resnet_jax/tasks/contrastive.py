@@ -155,7 +155,12 @@ class Contrastive(BaseTask):
         if predictions is not None:
             mistakes = list(self._mistakes(predictions))
             record |= {"num_mistakes": len(mistakes), "mistakes": mistakes[:MISTAKES]}
-        return Details(write_rows(folder, record, RETRIEVAL), "; ".join(self.table(evaluator, 0, "")))
+        values = evaluator.result()
+        recalls = [
+            f"{direction.replace('_', ' ')}: " + ", ".join(f"R@{k} {values[f'{direction}_r{k}']:.4f}" for k in RANKS)
+            for direction in DIRECTIONS
+        ]
+        return Details(write_rows(folder, record, RETRIEVAL), "; ".join(recalls))
 
     def _mistakes(self, predictions: Predictions) -> Iterator[dict[str, Any]]:
         """Images with a wrong caption whose score is as high as that of each correct one, as `best_ranks` counts."""
@@ -184,14 +189,6 @@ class Contrastive(BaseTask):
         images = [image(index) for index in predictions.indices[:count]]
         heading = f"{heading}: R@1 {evaluator.result()['r1']:.4f}\ncosines of images and captions, in hundredths"
         yield from draw_similarity(images, captions, cosines, folder / "similarity", heading=heading)
-
-    def table(self, evaluator: Any, width: int, file: str, noun: str = "images") -> list[str]:
-        """A line for each direction: recall at 1, 5 and 10."""
-        values = evaluator.result()
-        return [
-            f"{direction.replace('_', ' ')}: " + ", ".join(f"R@{k} {values[f'{direction}_r{k}']:.4f}" for k in RANKS)
-            for direction in DIRECTIONS
-        ]
 
 
 class RetrievalEvaluator:

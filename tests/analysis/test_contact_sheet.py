@@ -2,7 +2,7 @@ import jax
 import numpy as np
 import pytest
 
-from resnet_jax.analysis.contact_sheet import as_seen, caption, grid, label_text
+from resnet_jax.analysis.contact_sheet import as_seen, caption, captioned, grid, label_text
 from resnet_jax.types import Preprocess
 
 
@@ -41,6 +41,18 @@ def test_each_image_has_the_name_of_its_class_below_it(soft):
 def test_a_caption_is_shortened_to_its_width():
     np.testing.assert_array_equal(caption("a" * 300, 50)[:, 48:], 0)
     assert caption("a" * 300, 50).any() and not caption("wide", 1).any()
+
+
+def test_long_captions_have_several_lines_of_whole_words():
+    images = np.zeros((2, 8, 80, 3), np.uint8)
+    picture = captioned(images, ["an eight right of a three", "a dog"])
+    assert picture.shape == (2, 8 + 2 * 16, 80, 3)
+    np.testing.assert_array_equal(picture[0, 8:24], caption("an eight right", 80))
+    np.testing.assert_array_equal(picture[0, 24:], caption("of a three", 80))
+    np.testing.assert_array_equal(picture[1, 8:24], caption("a dog", 80))
+    assert not picture[1, 24:].any()
+    endless = captioned(images[:1], ["word " * 100])
+    assert endless.shape == (1, 8 + 4 * 16, 80, 3)
 
 
 def test_captions_of_labels_of_each_kind():

@@ -78,7 +78,7 @@ def test_help_of_a_switch_that_is_on_says_that_its_flag_turns_it_off(capsys):
     with pytest.raises(SystemExit):
         main(["train", "--help-all"])
     shown = " ".join(capsys.readouterr().out.split())
-    assert "--log.no-tensorboard turn off: event files in the run's folder (default: on)" in shown
+    assert "--log.no-tensorboard without event files in the run's folder (default: on)" in shown
     assert "--data.horizontal-flip mirror half of the training images" in shown
     with pytest.raises(SystemExit):
         main(["train", "--no-data.horizontal-flip"])

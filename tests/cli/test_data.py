@@ -33,3 +33,12 @@ def test_the_net_of_a_config_says_what_the_data_holds():
     assert make_request({"name": "vowels", "config": "series_default", "data.kind": "text"}).data.kind == "text"
     assert make_request({"name": "pictures", "config": "folder_resnet18"}).data.kind is None
     assert make_request({"name": "pictures"}).data.kind is None
+
+
+def test_the_data_may_be_that_of_a_config_or_of_options(capsys):
+    request = make_request({"config": "captions_clip"})
+    assert (request.name, request.task, request.data.name) == (None, "contrastive", "scenes")
+    assert make_request({"data.name": "scenes", "task": "contrastive"}).data.name == "scenes"
+    with pytest.raises(SystemExit):
+        make_request({"task": "contrastive"})
+    assert "expected NAME|PATH, or --config FILE, got nothing" in capsys.readouterr().err

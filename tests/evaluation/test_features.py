@@ -7,14 +7,14 @@ import recipe
 from pictures import pictures
 
 from resnet_jax import Preprocess, create_model
-from resnet_jax.evaluation.features import feature_layers, write_features
+from resnet_jax.evaluation.features import feature_layers, last_maps, write_features
 from resnet_jax.types import Pretrained
 
 MODEL = recipe.small("cifar_resnet8", 1, 2, num_classes=3, in_channels=1)
 NET = Pretrained(MODEL, recipe.variables(MODEL), Preprocess(4, 4, (0.5,), (0.25,)), "cifar_resnet8")
 
 
-@pytest.mark.parametrize(("layer", "pool"), [("stage1", "avg"), ("stage2", "none"), ("pool", "avg")])
+@pytest.mark.parametrize(("layer", "pool"), [("stage1", "avg"), ("stage2", "none"), ("pool", "avg"), ("logits", "avg")])
 def test_features_are_the_nets_for_the_preprocessed_images(tmp_path, layer, pool):
     """In batches of two: the last is padded. Unreadable images are named, and have no row."""
     names = [f"{i}.png" for i in range(3)]
@@ -23,7 +23,8 @@ def test_features_are_the_nets_for_the_preprocessed_images(tmp_path, layer, pool
     every = [files[0], tmp_path / "broken.png", *files[1:]]
     shape, unreadable = write_features(tmp_path / "f.npz", NET, every, layer=layer, pool=pool, batch_size=2)
     images = NET.preprocess.batch(files)
-    maps = jax.jit(lambda images: MODEL.apply(NET.variables, images, train=False).features[layer])(images)
+    outputs = jax.jit(lambda images: MODEL.apply(NET.variables, images, train=False))(images)
+    maps = outputs.logits if layer == "logits" else outputs.features[layer]
     expected = np.asarray(maps).mean((1, 2)) if (pool, maps.ndim) == ("avg", 4) else np.asarray(maps)
     with np.load(tmp_path / "f.npz") as file:
         assert file["images"].tolist() == list(map(str, files))
@@ -65,7 +66,8 @@ def test_an_interrupted_file_leaves_the_earlier_one(tmp_path, monkeypatch):
 
 
 def test_layers_are_the_nets_features_with_their_shapes():
-    assert feature_layers(NET) == {"stem": (4, 4, 16), "stage1": (4, 4, 16), "stage2": (2, 2, 32), "pool": (32,)}
+    layers = {"stem": (4, 4, 16), "stage1": (4, 4, 16), "stage2": (2, 2, 32), "pool": (32,), "logits": (3,)}
+    assert feature_layers(NET) == layers and last_maps([*layers]) == "stage2"
     with pytest.raises(ValueError, match="cifar_resnet8 has no layer 'stage3'; did you mean stage2, stage1"):
         write_features("f.npz", NET, [], layer="stage3")
     with pytest.raises(ValueError, match="expected pool avg or none, got 'max'"):

@@ -5,8 +5,9 @@ import sys
 import numpy as np
 import pytest
 
+from resnet_jax import Preprocess, Pretrained, create_model
 from resnet_jax.errors import MissingExtra
-from resnet_jax.inputs.captions import CaptionOptions, WordCaptions, caption_tokenizer
+from resnet_jax.inputs.captions import CaptionOptions, WordCaptions, caption_tokenizer, tokenizer_of
 
 
 def test_captions_are_padded_and_cut_to_the_length():
@@ -23,6 +24,18 @@ def test_known_tokens_make_the_same_tokenizer():
     assert caption_tokenizer([], options=options, known=one.tokens) == one
     with pytest.raises(ValueError, match=r"data.captions.length: expected at least 3 .*, got 2"):
         WordCaptions.of_texts(["a"], 2)
+
+
+def test_a_net_without_texts_or_with_an_unknown_vocabulary_has_no_tokenizer():
+    how = Preprocess(32, 32, (0.5,) * 3, (0.5,) * 3)
+    clip = create_model("clip_resnet50", image_tower="cifar_resnet8", text_layers=1, vocabulary_size=12)
+    with pytest.raises(ValueError, match="^expected a net of images and texts, such as clip_resnet50, got resnet18$"):
+        tokenizer_of(Pretrained(create_model("resnet18"), {}, how, "resnet18"))
+    with pytest.raises(ValueError, match="^expected a vocabulary of 49,408 tokens, got 12, whose words are not known"):
+        tokenizer_of(Pretrained(clip, {}, how, "clip_resnet50"))
+    words = ("<pad>", "<unk>", *"abcdefgh")
+    tokenizer = tokenizer_of(Pretrained(clip, {}, how, "clip_resnet50", words))
+    assert tokenizer.tokens == words and tokenizer.length == 77
 
 
 def test_byte_pairs_have_clips_published_ids(monkeypatch):

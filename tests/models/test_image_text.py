@@ -117,6 +117,8 @@ def test_features_and_counts_include_both_towers():
         ({"image_tower": None}, TypeError, r"^expected image_tower to be a model name \(str\), got None$"),
         ({"image_tower": "clip_resnet50"}, ValueError, "^image_tower: expected a net of images .*, got clip_resnet50$"),
         ({"image_tower": "tsc_resnet"}, ValueError, "^image_tower: expected a net of images .*, got tsc_resnet$"),
+        ({"image_tower": "resnet5"}, ValueError, "^image_tower: .*resnet5.*did you mean resnet50"),
+        ({"num_classes": 10}, ValueError, "^clip_resnet50 has no classes; did you mean embed_dim=10, the length of"),
         ({"image_tower": "retinanet"}, ValueError, "^image_tower: expected a net of images .*, got retinanet$"),
     ],
 )

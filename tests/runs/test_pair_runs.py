@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from small_run import records
 
-from resnet_jax import load_pretrained
+from resnet_jax import load_checkpoint, load_pretrained
 from resnet_jax.checkpoints.reader import open_checkpoint
 from resnet_jax.cli.main import main
 from resnet_jax.config import (
@@ -23,6 +23,7 @@ from resnet_jax.config import (
     ResumeConfig,
     TrainConfig,
 )
+from resnet_jax.data import tokenizer
 from resnet_jax.data.scenes.captions import CAPTION_SCENES
 from resnet_jax.distributed import processes
 from resnet_jax.runs.planning.plan import make_plan
@@ -115,7 +116,9 @@ def test_a_run_classifies_images_of_other_sizes_by_texts(one, tmp_path):
     with pytest.raises(ValueError, match="expected a text with words of the net's captions, got 'Zebra'; it knows "):
         check_known(tokenizer_of(open_clip(str(one[0]))), "Zebra")
     check_known(tokenizer_of(open_clip(str(one[0]))), "Zebra three")
-    with pytest.warns(UserWarning, match="where unknown words are one token: threes$"):
+    own = tokenizer.tokenizer_of(load_checkpoint(one[0]))
+    assert own == tokenizer_of(open_clip(str(one[0]))) and "seven" in own.tokens and own.length == 16
+    with pytest.warns(UserWarning, match="where unknown words are one token: 'threes'$"):
         open_evaluation([str(one[0])], data, zero_shot=ZeroShot(("a {}s",), ("three", "eight left of a three")))
     result = open_evaluation([str(one[0])], data, zero_shot=ZeroShot()).evaluate()  # the names alone: no warning
     assert result.task.classes == ("a_three", "an_eight") and result.metrics["top1"] in (0, 0.5, 1)

@@ -22,11 +22,15 @@ BLANK = "<blank>"  # the first token of transcripts: what CTC predicts between c
 
 
 def count_in_words(kind: LabelKind, count: int) -> str:
-    """The number of a source's classes, targets or tokens: "10 classes", "1 target"; of captions 0 are byte pairs."""
+    """The number of a source's classes, targets or tokens: "10 classes", "1 target"; of captions 0 are byte pairs.
+
+    Tokens are "a vocabulary of 27 tokens".
+    """
     if kind == "caption" and not count:
         return "CLIP's byte pairs"
-    word = {"targets": "target", "transcript": "token", "next-token": "token", "caption": "token"}.get(kind)
-    return f"{count} {word}{'s' * (count != 1)}" if word else f"{count} classes"
+    if kind in ("transcript", "next-token", "caption"):
+        return f"a vocabulary of {count} tokens"
+    return f"{count} target{'s' * (count != 1)}" if kind == "targets" else f"{count} classes"
 
 
 def are_texts(labels: np.ndarray) -> bool:

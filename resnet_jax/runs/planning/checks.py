@@ -198,19 +198,23 @@ def check_objects(name: str, train: Loader) -> None:
         raise ValueError(f"expected objects to train on, got none in the {train.num_examples:,} images of {name}")
 
 
-def check_batch_and_shape(config: Config, name: str, train: Loader, test: Loader) -> None:
+def check_batch_and_shape(
+    config: Config, name: str, train: Loader, test: Loader, nouns: tuple[str, str] = NOUNS["images"]
+) -> None:
     """The batch size against the number of images, and one square shape of all images; `name` is the dataset's.
+
+    `nouns`: what the message calls an example, and several.
 
     Raises:
       ValueError: either is wrong. DataError: a sequence whose length cannot be read.
     """
     batch_size, count = config.data.batch_size, train.num_examples
     if batch_size > count and not train.keeps_last:
-        smaller = 1 << max(0, count.bit_length() - 2)
-        images = f"the {NOUNS[train.kind][1]} of {name}"
+        smaller = 1 << (count.bit_length() - 1)
+        images = f"the {nouns[1]} of {name}"
         problem = f"expected --data.batch-size of at most {count}, {images}, got {batch_size}"
-        or_keep = "" if train.kind == "images" else " Or --data.last-batch keep?"
-        raise ValueError(f"{problem}; did you mean {smaller}?{or_keep}")
+        or_keep = "" if train.kind == "images" else ", or --data.last-batch keep"
+        raise ValueError(f"{problem}; try {smaller}{or_keep}")
     if isinstance(train, SequenceLoader) and isinstance(test, SequenceLoader):
         _ = train.ends, test.ends  # the lengths are read now: the test must not be the first to meet a broken file
         return

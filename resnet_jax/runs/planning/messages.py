@@ -9,6 +9,7 @@ from resnet_jax.config import Config
 from resnet_jax.data.sources.label_kinds import count_in_words
 from resnet_jax.distributed.devices import Parallel
 from resnet_jax.extras import install_command, is_installed
+from resnet_jax.runs.planning.model_options import parse_options
 from resnet_jax.runs.planning.plan import RunPlan
 
 
@@ -21,7 +22,10 @@ def headline(plan: RunPlan, parallel: Parallel, directory: Path, start: int) -> 
     images = f"{plan.train.num_examples:,} training {many}, {plan.test.num_examples:,} test {many}"
     data = f"{plan.data_name}: {images}, {count_in_words(plan.task.label_kind, len(plan.train.classes))}"
     processes = f" in {parallel.share[1]} processes" if parallel.share[1] > 1 else ""
-    return f"{data}\n{plan.config.model.name}, {where}{processes}: {plan.steps} steps in {directory}{resuming}"
+    net = plan.config.model.name
+    if (tower := parse_options(plan.config.model.options).get("image_tower")) is not None:
+        net = f"{net} with {tower}"
+    return f"{data}\n{net}, {where}{processes}: {plan.steps} steps in {directory}{resuming}"
 
 
 def next_commands(workdir: str, step: str, noun: str = "image", *, pairs: bool = False) -> str:

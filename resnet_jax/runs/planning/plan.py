@@ -127,7 +127,8 @@ def make_plan(
     else:
         takes = get_spec(config.model.name).input_kind
         dataset, splits, train, test = open_sequence_data(config.data, kind, takes, record, label_kind)
-    check_batch_and_shape(config, f"{dataset.name} ({splits[0]})", train, test)
+    nouns = nouns_of(train.kind, label_kind)
+    check_batch_and_shape(config, f"{dataset.name} ({splits[0]})", train, test, nouns)
     check_objects(f"{dataset.name} ({splits[0]})", train)
     fitted = make_task(config, train, task)
     if getattr(fitted, "compares_examples", False) and config.data.batch_size < 2:
@@ -200,8 +201,9 @@ def _check_without_data(config: Config, task: Task | None) -> None:
         check_definition(task)
     if task is None or type(task) is type(TASKS.get(config.task)):
         check_net_of_task(config)
-    takes_tokens = get_spec(config.model.name).input_kind == "tokens"
-    overrides = model_overrides(config.model, num_classes=2, **({} if takes_tokens else {"in_channels": 1}))
+    takes = get_spec(config.model.name).input_kind
+    of_input = {} if takes == "tokens" else {"in_channels": 1}
+    overrides = model_overrides(config.model, num_classes=0 if takes == "image-text" else 2, **of_input)
     try:
         model = create_model(config.model.name, **overrides)
     except TypeError as error:

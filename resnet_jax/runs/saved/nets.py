@@ -11,7 +11,7 @@ from resnet_jax.config import CaptionConfig
 from resnet_jax.config.messages import with_model_option
 from resnet_jax.errors import AmbiguousWeights, NotFinite
 from resnet_jax.files import expanded
-from resnet_jax.inputs.captions import CLIP_VOCABULARY, MARKS
+from resnet_jax.inputs.captions import options_of
 from resnet_jax.models import MODELS, fold_norms, get_spec
 from resnet_jax.models.published import published
 from resnet_jax.runs.files.directory import is_run
@@ -115,19 +115,11 @@ def _check_known_input(source: str, net: Pretrained) -> None:
 
 
 def captions_of(trained: TrainedNet) -> CaptionConfig:
-    """How the net reads captions: words of its own vocabulary, or, without one, CLIP's byte pairs.
-
-    Raises:
-      ValueError: the net has another vocabulary.
-    """
-    net: Any = trained.net.model
-    size = len(trained.classes) + MARKS if trained.classes else CLIP_VOCABULARY
-    if net.vocabulary_size != size:
-        expected = f"expected a vocabulary of {size:,} tokens, got {net.vocabulary_size:,}"
-        if not trained.classes:
-            expected += ", whose words are not known; name its run, or a file that resnet-jax convert wrote of it"
-        raise ValueError(f"{trained.source}: {expected}")
-    return CaptionConfig(tokens="words" if trained.classes else "clip", length=net.context_length)
+    """How the net reads captions. Raises ValueError as `options_of`."""
+    try:
+        return CaptionConfig(**options_of(trained.net)._asdict())
+    except ValueError as error:
+        raise ValueError(f"{trained.source}: {error}") from None
 
 
 def _task_of(net: Pretrained, classes: tuple[str, ...]) -> Task:

@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from resnet_jax.errors import listed
 from resnet_jax.evaluation.retrieval import image_tower
 from resnet_jax.evaluation.zero_shot import Tokenize, zero_shot_classifier
-from resnet_jax.inputs.captions import CaptionOptions, WordCaptions, caption_tokenizer
+from resnet_jax.inputs import captions
+from resnet_jax.inputs.captions import WordCaptions
 from resnet_jax.models.inspect import has_texts
 from resnet_jax.runs.files.directory import is_run
-from resnet_jax.runs.saved.nets import TrainedNet, captions_of, open_net
+from resnet_jax.runs.saved.nets import TrainedNet, open_net
 from resnet_jax.tasks import Classification
 from resnet_jax.texts.clip.prompts import IMAGENET, TEMPLATE, check_different, read_names
 from resnet_jax.texts.vocabulary import SPECIAL
@@ -96,18 +97,19 @@ def tokenizer_of(trained: TrainedNet) -> Tokenize:
     """The tokenizer of a net's texts: the words of its run, or CLIP's byte pairs.
 
     Raises:
-      MissingExtra: CLIP's, without ftfy or regex.
-      ValueError: as `check_takes_texts` and `captions_of`.
+      MissingExtra, ValueError: as `inputs.captions.tokenizer_of`.
     """
-    check_takes_texts(trained)
-    how = captions_of(trained)
-    return caption_tokenizer((), options=CaptionOptions(how.tokens, how.length), known=trained.classes or None)
+    try:
+        return captions.tokenizer_of(trained.net)
+    except ValueError as error:
+        raise ValueError(f"{trained.source}: {error}") from None
 
 
 def warn_of_unknown(tokenizer: Tokenize, texts: Sequence[str]) -> None:
     """Warns of words that a net with a vocabulary of its own does not know."""
     if isinstance(tokenizer, WordCaptions) and (words := tokenizer.unknown(texts)):
-        warnings.warn(f"not in the net's vocabulary, where unknown words are one token: {listed(words)}", stacklevel=3)
+        problem = "not in the net's vocabulary, where unknown words are one token"
+        warnings.warn(f"{problem}: {listed(map(repr, words))}", stacklevel=3)
 
 
 def check_known(tokenizer: Tokenize, text: str) -> None:
