@@ -33,8 +33,9 @@ def run(request: Request) -> None:
     from resnet_jax.runs.loop.compilation import cache_compilations
     from resnet_jax.runs.planning.sequence_data import data_kind
     from resnet_jax.runs.saved.recalibrate import recalibrate
+    from resnet_jax.tasks import get_task
     from resnet_jax.text import decimals
-    from resnet_jax.types import NOUNS
+    from resnet_jax.types import nouns_of
 
     check_data_exists(request.run)
     cache_compilations()
@@ -44,7 +45,8 @@ def run(request: Request) -> None:
         print(to_json({"run": request.run, "out": out, "ema": request.ema, **record}))
         return
     weights = ", averaged weights" if request.ema else ""
-    many = NOUNS[data_kind(read_config(request.run))][1]
+    config = read_config(request.run)
+    many = nouns_of(data_kind(config), get_task(config.task).label_kind)[1]
     examples = f"over {record['images']:,} of {record['training_images']:,} training {many}, in full batches"
     print(f"{request.run}, step {record['step']}{weights}, {examples}, now in {out}")
     titles = metric_titles(request.run)

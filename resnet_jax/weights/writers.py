@@ -210,4 +210,5 @@ def _check_numbers(model: Any, name: str, layout: str) -> None:
     theirs: Any = default_net(model).clone(**table.overrides)
     if differing := [field for field in differing_fields(model, theirs) if field not in table.choices]:
         fields = ", ".join(differing)
-        raise ValueError(f"{layout}'s {name} has another {fields}, so its numbers would differ; npz keeps this net")
+        problem = f"this {name} differs from {layout}'s in {fields}, which would give other numbers"
+        raise ValueError(f"{problem}; expected npz, which keeps every net")

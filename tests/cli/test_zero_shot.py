@@ -62,6 +62,8 @@ def test_mistakes_are_one_line(clip, hub, photos, tmp_path, capsys):
         ((clip, photos, "--labels", "cat,dog,cat"), "--labels: expected different labels, got 'cat' twice"),
         ((clip, photos, *LABELS, "--templates", "imagenets"), "no file 'imagenets'; did you mean imagenet?"),
         ((clip, *LABELS), "expected image files, or folders of them, got none"),
+        ((clip, photos, "--labels", ""), "--labels: expected at least two labels, with commas between them, got ''"),
+        (("timm/resnet50.a1_in1k", photos, *LABELS), "such as open_clip/clip_resnet50.yfcc15m, got resnet50"),
         ((hub, photos, *LABELS), "expected a net of images and texts, such as clip_resnet50, got cifar_resnet8"),
     ):
         assert message in mistake(capsys, "zero-shot", *arguments)

@@ -122,7 +122,7 @@ def test_a_net_with_other_numbers_is_refused(file, tmp_path):
     """Its arrays would fit."""
     net = create_model("resnet18", num_classes=3, norm=Partial(BatchNorm, epsilon=0.25))
     with pytest.raises(
-        ValueError, match="timm's resnet18 has another norm, so its numbers would differ; npz keeps this"
+        ValueError, match="this resnet18 differs from timm's in norm, which would give other numbers; expected npz"
     ):
         convert_weights(file, tmp_path / "x.safetensors", "timm", model=net)
     written = convert_weights(file, tmp_path / "x.npz", "npz", model=net)

@@ -92,7 +92,7 @@ def test_npz_keeps_the_options_of_the_net(model, tmp_path):
 def test_what_the_library_has_not_is_refused(tmp_path):
     model = create_model("unet", **SMALL, decoder_features=[8, 4])
     loaded = Pretrained(model, variables_of(model), Preprocess(64, 64, (0.5,) * 3, (0.5,) * 3), "unet")
-    with pytest.raises(ValueError, match="smp's unet has another decoder_features, so its numbers would differ"):
+    with pytest.raises(ValueError, match="this unet differs from smp's in decoder_features, which would give other"):
         write_weights(loaded, tmp_path / "x.safetensors", "smp")
     with pytest.raises(ValueError, match="layout: expected smp for unet, got 'torchvision'"):
         save_torch_state(loaded.variables, model, tmp_path / "x.safetensors", "torchvision")

@@ -10,8 +10,10 @@ from dataclasses import dataclass, replace
 from resnet_jax.errors import listed
 from resnet_jax.evaluation.retrieval import image_tower
 from resnet_jax.evaluation.zero_shot import Tokenize, zero_shot_classifier
+from resnet_jax.files import expanded
 from resnet_jax.inputs import captions
 from resnet_jax.inputs.captions import WordCaptions
+from resnet_jax.models import get_spec
 from resnet_jax.models.inspect import has_texts
 from resnet_jax.runs.files.directory import is_run
 from resnet_jax.runs.saved.nets import TrainedNet, open_net
@@ -20,6 +22,7 @@ from resnet_jax.texts.clip.prompts import IMAGENET, TEMPLATE, check_different, r
 from resnet_jax.texts.vocabulary import SPECIAL
 from resnet_jax.weights.labels import label_set
 from resnet_jax.weights.pretrained import net_with_texts
+from resnet_jax.weights.sources.tags import find_published, is_published_name
 
 SYNSET = re.compile(r"n\d{8}")
 
@@ -59,10 +62,21 @@ def open_clip(source: str, *, step: str = "latest", ema: bool = False, model: st
       ValueError, OSError: as `open_net` and `check_takes_texts`.
     """
     if model is None and not is_run(source):
+        _check_published(source)
         model = net_with_texts(source, ema=ema or None)
     trained = open_net(source, step=step, ema=ema, model=model)
     check_takes_texts(trained)
     return trained
+
+
+def _check_published(source: str) -> None:
+    """Raises ValueError for published weights of a net that takes no texts: before they are downloaded."""
+    if not is_published_name(source) or expanded(source).exists():
+        return
+    net = find_published(source).model
+    if get_spec(net).image_tower is None:
+        expected = "expected a net of images and texts, such as open_clip/clip_resnet50.yfcc15m"
+        raise ValueError(f"{source}: {expected}, got {net}")
 
 
 def classifier_of(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -63,7 +64,7 @@ def download_repository(
             raise unreachable
         raise DownloadFailed(f"the hub's {repository} has no {', '.join(HUB_FILES[:-1])} or {HUB_FILES[-1]}")
 
-    with _refusals(repository, revision):
+    with _refusals(repository, revision), _each_once():
         file = fetch_weights()
         commit = file.parent.name  # the branch may move on meanwhile
         for other in ("config.json", *(shard_names(file) if file.suffix == ".json" else ())):
@@ -77,6 +78,17 @@ def download_repository(
             with suppress(errors.EntryNotFoundError):
                 fetch("preprocessor_config.json", commit)
     return file.parent
+
+
+@contextmanager
+def _each_once() -> Iterator[None]:
+    """huggingface_hub's warnings come from its own handler alone, not from one of the root logger, too."""
+    logger = logging.getLogger("huggingface_hub")
+    before, logger.propagate = logger.propagate, False
+    try:
+        yield
+    finally:
+        logger.propagate = before
 
 
 @contextmanager

@@ -1,9 +1,11 @@
 """The real huggingface_hub against a server that answers as the hub does."""
 
+import logging
+
 import pytest
 
 from resnet_jax.errors import DownloadFailed
-from resnet_jax.weights.sources.hub import download_repository
+from resnet_jax.weights.sources.hub import _each_once, download_repository
 
 constants = pytest.importorskip("huggingface_hub.constants")
 FILES = {"model.safetensors": b"weights", "config.json": b"{}", "README.md": b"text"}
@@ -64,6 +66,16 @@ def test_refusals_are_one_line(hub, tmp_path, monkeypatch):
     }.items():
         with pytest.raises(DownloadFailed, match=f"^{message}$"):
             download_repository(name, cache_dir=tmp_path)
+
+
+def test_warnings_of_the_hub_are_printed_once(hub, tmp_path, caplog):
+    """caplog listens at the root logger."""
+    logger = logging.getLogger("huggingface_hub.utils._http")
+    with _each_once():
+        logger.warning("retrying")
+    assert not caplog.records
+    logger.warning("again")
+    assert [record.message for record in caplog.records] == ["again"]
 
 
 def test_without_the_hub_the_cache_is_read(hub, tmp_path, monkeypatch):
