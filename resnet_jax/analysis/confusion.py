@@ -30,13 +30,15 @@ def draw_confusion(matrix: np.ndarray, classes: Sequence[str], out: str | Path, 
     shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
     inches = min(8.0, max(4.2, 2.2 + 0.42 * size))
     font = 9 if size <= 12 else 7 if size <= 20 else 5.5
+    labels = [shorten(name, 32 if size <= 12 else 18) for name in names]
+    longest = max(map(len, labels))
+    for_names = 0.05 * max(0, longest - 12)  # inches
 
     def draw(figure: Any) -> None:
         title(figure, heading)
         axes = figure.subplots()
         picture = axes.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=1)  # the root shows rare mistakes
-        labels = [shorten(name, 18) for name in names]
-        upright = 90 if size * max(map(len, labels)) > 60 else 0
+        upright = 90 if size * longest > 60 else 0
         axes.set_xticks(range(size), labels, fontsize=font + 0.5, rotation=upright, parse_math=False)
         axes.set_yticks(range(size), labels, fontsize=font + 0.5, parse_math=False)
         axes.set_xlabel("predicted class")
@@ -50,7 +52,7 @@ def draw_confusion(matrix: np.ndarray, classes: Sequence[str], out: str | Path, 
         bar = figure.colorbar(picture, ax=axes, label="share of the true class (%)", shrink=0.7)
         bar.set_ticks([math.sqrt(x / 100) for x in SHARES], labels=map(str, SHARES))
 
-    return save_figure(out, draw, width=inches + 1, height=inches, kinds=("png", "svg"))
+    return save_figure(out, draw, width=inches + 1 + for_names, height=inches + for_names, kinds=("png", "svg"))
 
 
 def reduced(matrix: np.ndarray, names: Sequence[str], most: int = CELLS) -> tuple[np.ndarray, list[str]]:

@@ -16,7 +16,7 @@ from resnet_jax.types import Array, Batch, LabelKind, Preprocess
 SHOWN = 64  # images in a picture
 LEGIBLE = 80  # least width of an image with a caption, pixels
 LINE = 16  # height of a line of a caption, pixels
-MOST_LINES = 4
+MOST_LINES = 5
 
 
 def as_seen(

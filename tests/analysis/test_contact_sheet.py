@@ -52,7 +52,7 @@ def test_long_captions_have_several_lines_of_whole_words():
     np.testing.assert_array_equal(picture[1, 8:24], caption("a dog", 80))
     assert not picture[1, 24:].any()
     endless = captioned(images[:1], ["word " * 100])
-    assert endless.shape == (1, 8 + 4 * 16, 80, 3)
+    assert endless.shape == (1, 8 + 5 * 16, 80, 3)
 
 
 def test_captions_of_labels_of_each_kind():
