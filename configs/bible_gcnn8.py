@@ -8,9 +8,9 @@ end, each predicted once, after at least 64 others but at the beginning. The rec
 
 Device: one CPU core (AMD EPYC, jax 0.10.1, 2026-11-27) with other work on it: 25 minutes by the clock.
 Seeds 0 to 4: 2.0503, 2.0222, 2.0404, 2.0364 and 2.0440 bits per character, 2.0387 ± 0.0105 (perplexity 4.1420, 4.0619,
-4.1137, 4.1023 and 4.1239). Seed 0 had 1.70 in the last batches of the training. The Kneser-Ney model of 10 characters in benchmarks/texts.py has 1.8074: after
-one epoch the n-grams win. The letters differ from what comes before: on the last 3 % of the training text, which is
-nearest, the net of seed 0 has 1.8869.
+4.1137, 4.1023 and 4.1239). Seed 0 had 1.70 in the last batches of the training. The Kneser-Ney model of 10 characters
+in benchmarks/texts.py has 1.8074: after one epoch the n-grams win. The letters differ from what comes before: on the
+last 3 % of the training text, which is nearest, the net of seed 0 has 1.8869.
 """
 
 from resnet_jax.config import Config, DataConfig, ModelConfig, OptimConfig, TextConfig, TrainConfig
