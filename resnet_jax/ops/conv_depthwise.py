@@ -125,10 +125,19 @@ def apart(f: Callable[[Array, Array], Array], x: Array, y: Array) -> Array:
     again in each sum of the norm behind it. A condition that is always true keeps them apart; a barrier does not, on a
     CPU.
     """
-    first = lax.bitcast_convert_type(x[(0,) * x.ndim].astype(jnp.float32), jnp.int32)
-    zeros = jax.eval_shape(f, x, y)
+    bits = lax.bitcast_convert_type(_first(x).astype(jnp.float32), jnp.int32)
+    result = jax.eval_shape(f, x, y)
+
+    def never(x: Array, y: Array) -> Array:
+        # Zeros that vary over the axes of `jax.shard_map` over which `x` or `y` does.
+        return lax.full_like(_first(x) * _first(y), 0, result.dtype, result.shape)
+
     # What is not stored is computed again.
-    return lax.cond((first | 1) != 0, jax.checkpoint(f), lambda x, y: jnp.zeros(zeros.shape, zeros.dtype), x, y)
+    return lax.cond((bits | 1) != 0, jax.checkpoint(f), never, x, y)
+
+
+def _first(x: Array) -> Array:
+    return x[(0,) * x.ndim]
 
 
 def _weighted_sum(maps: list[Array], weights: list[Array]) -> Array:

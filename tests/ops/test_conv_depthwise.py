@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import export
+from jax.sharding import AxisType
+from jax.sharding import PartitionSpec as P
 
 from resnet_jax.ops.conv_cpu import cpu_conv
 from resnet_jax.ops.conv_depthwise import depthwise_bands, depthwise_conv, depthwise_sum, placed_sum, spread_sum
@@ -128,6 +130,20 @@ def test_gradients_by_the_kernel_are_computed_whatever_the_first_value_is(first)
     f = jax.jit(partial(depthwise_conv, strides=1, dilation=1, pads=[(1, 1), (1, 1)]))
     gradient = jax.jit(jax.grad(lambda kernel: f(x, kernel)[..., 1].sum()))(jnp.ones((3, 3, 1, 2)))
     np.testing.assert_array_equal(gradient[:, :, 0, 1], 2 * np.outer([3, 4, 3], [3, 4, 3]))
+
+
+def test_gradients_inside_shard_map_with_its_checks_are_those_outside():
+    rng = np.random.default_rng(0)
+    x, kernel = (jnp.asarray(rng.standard_normal(shape), jnp.float32) for shape in ((4, 5, 4, 2), (3, 3, 1, 2)))
+    conv = partial(depthwise_conv, strides=1, dilation=1, pads=[(1, 1), (1, 1)])
+
+    def gradients(x, kernel):
+        return jax.grad(lambda x, kernel: jnp.sum(conv(x, kernel) ** 2), (0, 1))(x, kernel)
+
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:4])
+    mapped = jax.shard_map(gradients, mesh=mesh, in_specs=(P("data"), P()), out_specs=(P("data"), P()))
+    for a, b in zip(jax.jit(mapped)(x, kernel), gradients(x, kernel), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
 
 
 def test_in_training_the_convolution_and_both_gradients_are_fused_with_nothing():
