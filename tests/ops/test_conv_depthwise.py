@@ -106,6 +106,22 @@ def test_bands_of_low_precision_are_rounded_once():
     np.testing.assert_allclose(y.astype(float), depthwise_sum(*(a.astype(float) for a in low), **options), rtol=0.004)
 
 
+@pytest.mark.parametrize("strides", [1, 2])
+def test_sums_of_shifts_of_low_precision_and_their_gradients_are_rounded_once(strict_dtypes, strides):
+    rng = np.random.default_rng(0)
+    arrays = [jnp.asarray(rng.random(shape), jnp.bfloat16) for shape in ((2, 40, 40, 2), (3, 3, 1, 2))]
+    options = {"strides": strides, "dilation": 1, "pads": [(1, 1), (1, 1)]}
+
+    def derivatives(f, x, kernel):
+        y, back = jax.vjp(f, x, kernel)
+        return y, *back(jnp.ones_like(y))
+
+    exact = derivatives(partial(library_conv, groups=2, **options), *(a.astype(jnp.float32) for a in arrays))
+    for a, b in zip(derivatives(partial(depthwise_conv, **options), *arrays), exact, strict=True):
+        assert a.dtype == jnp.bfloat16
+        np.testing.assert_allclose(a.astype(jnp.float32), b, rtol=2**-8, atol=1e-5)
+
+
 @pytest.mark.parametrize(("k", "strides", "dilation"), [(7, 1, 1), (9, 2, 3)])
 def test_a_short_kernel_and_one_with_strides_and_dilation_take_shifts(k, strides, dilation):
     x, kernel = jnp.zeros((2, 40, 3)), jnp.zeros((k, 1, 3))
