@@ -21,7 +21,7 @@ from jax import lax
 from resnet_jax.ops.conv_depthwise import LONG, depthwise_bands, depthwise_conv
 from resnet_jax.ops.conv_library import library_conv
 from resnet_jax.ops.conv_series import series_conv
-from resnet_jax.ops.sharding import is_sharded
+from resnet_jax.ops.sharding import is_split_in_space
 from resnet_jax.ops.windows import Pads, centred, has_known_size, output_size, shifts, subsample
 from resnet_jax.types import Array, at_least_float32
 
@@ -30,10 +30,12 @@ from resnet_jax.types import Array, at_least_float32
 SMALL_MAP = 16
 # XLA's kernel gradient of a 2-D convolution takes up to twice as long as a product for each element of the kernel where
 # there are strides, and up to three times as long as one product where there are none and the kernel has at most
-# MOST_COLUMNS columns. Both hold from PRODUCT_CHANNELS input channels on. With fewer, as in stems, a product of shifted
-# planes takes a sixth to two fifths of the time.
+# MOST_COLUMNS columns. Both hold from PRODUCT_CHANNELS input channels on. With fewer, as in stems, products of shifted
+# planes take a fifth of the time to one and a half times it where the planes hold at most PLANES_PER_OUTPUT times as
+# many values as the output. With larger kernels of few features they take up to eight times as long, and more memory.
 PRODUCT_CHANNELS = 16
 MOST_COLUMNS = 3
+PLANES_PER_OUTPUT = 4
 # A slice of a grouped convolution has at least this many channels: XLA lowers convolutions of 16 and fewer to slow
 # loops. Wider slices cost more multiplications by 0, and more slices cost more to compile.
 SLICE_CHANNELS = 32
@@ -52,6 +54,8 @@ def cpu_conv(
     is_pointwise = all(k == 1 for k in sides)
     if not has_known_size(x) and not is_pointwise:
         return None
+    if is_split_in_space(x):  # XLA exchanges the edges; JAX refuses to slice, pad and reshape such axes
+        return None
     options: dict[str, Any] = {"strides": strides, "dilation": dilation, "pads": pads}
     by_patches = is_pointwise or math.prod(output_size(x, strides)) <= SMALL_MAP
     if groups == 1 and by_patches:
@@ -67,7 +71,7 @@ def cpu_conv(
         dense = partial(conv_on_larger_map, strides=strides, conv=dense)
     elif not by_patches and rank == 2 and dilation == 1:
         is_narrow = width < PRODUCT_CHANNELS
-        by_planes = is_narrow and groups == 1 and not is_sharded(x)
+        by_planes = is_narrow and groups == 1 and math.prod(kernel.shape[:-1]) <= PLANES_PER_OUTPUT * kernel.shape[-1]
         if by_planes or not is_narrow and (strides > 1 or sides[1] <= MOST_COLUMNS):
             dense = partial(product_conv, strides=strides, pads=tuple(pads))
     if groups > 1:
@@ -172,7 +176,8 @@ def block_diagonal(kernel: Array, groups: int) -> Array:
 def product_conv(x: Array, kernel: Array, *, strides: int, pads: Pads) -> Array:
     """`library_conv` of [N, H, W, Ci] whose kernel gradient is one matrix product.
 
-    With strides and PRODUCT_CHANNELS channels or more it is one for each element of the kernel.
+    With strides and PRODUCT_CHANNELS channels or more it is one for each element of the kernel, with fewer channels one
+    for each row of the kernel.
     """
     options: dict[str, Any] = {"strides": strides, "dilation": 1, "pads": pads}
     products = partial(element_products, **options) if strides > 1 else partial(joined_product, pads=pads)
@@ -231,17 +236,22 @@ def joined_product(x: Array, kernel: Array, *, pads: Pads) -> Array:
 
 
 def plane_product(x: Array, kernel: Array, *, strides: int, pads: Pads) -> Array:
-    """A 2-D convolution as one product, [rows * columns * Ci, N * positions] by [rows * columns * Ci, Co].
+    """A 2-D convolution as one product for each row of the kernel, of [columns * Ci, N * positions] transposed.
 
-    The inputs under each element of the kernel are copied channel by channel: few channels would be short runs.
+    The inputs under each element of the kernel are copied channel by channel: few channels would be short runs. A
+    product of all rows would need twice the memory.
     """
     rows, columns, channels, features = kernel.shape
-    planes = x.transpose(3, 0, 1, 2).reshape(channels * len(x), *x.shape[1:3], 1)
-    joined = jnp.concatenate(list(shifts(planes, (rows, columns), strides, 1, pads)))
-    matrix = joined.reshape(rows * columns * channels, -1)
+    # The channels are mapped over, so that the batch stays an axis of its own, which may be sharded or symbolic.
+    planes = jnp.moveaxis(x, -1, 0)[..., None]
+    inputs = jax.vmap(lambda plane: list(shifts(plane, (rows, columns), strides, 1, pads)))(planes)
     wide = at_least_float32(x.dtype)  # a sum of low precision is rounded once, as that of a convolution
-    y = jnp.matmul(matrix.T, kernel.reshape(-1, features), preferred_element_type=wide)
-    return y.astype(x.dtype).reshape(len(x), *output_size(x, strides), features)
+    terms = list[Array]()
+    for i in range(rows):
+        matrix = jnp.concatenate(inputs[i * columns : (i + 1) * columns]).reshape(columns * channels, -1)
+        terms.append(jnp.matmul(matrix.T, kernel[i].reshape(-1, features), preferred_element_type=wide))
+    y = sum(terms[1:], start=terms[0]).astype(x.dtype)
+    return y.reshape(x.shape[0], *output_size(x, strides), features)
 
 
 def as_matrix(x: Array) -> Array:

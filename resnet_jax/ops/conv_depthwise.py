@@ -59,7 +59,7 @@ def depthwise_sum(x: Array, kernel: Array, *, strides: int, dilation: int, pads:
     sides, examples = kernel.shape[:rank], kernel.shape[rank + 1 : -1] or (1,)
     shape = (*examples, *(1,) * rank, x.shape[-1])
     taps = [kernel[(*at, 0)].reshape(shape) for at in product(*map(range, sides))]
-    return _weighted_sum(list(shifts(x, sides, strides, dilation, pads)), taps)
+    return _weighted_sum(list(shifts(x, sides, strides, dilation, pads)), taps).astype(x.dtype)
 
 
 def depthwise_bands(x: Array, kernel: Array, *, strides: int, dilation: int, pads: Pads) -> Array:
@@ -108,14 +108,15 @@ def spread_sum(x: Array, kernel: Array, *, strides: int, dilation: int, pads: Pa
     inputs = list(shifts(x, sides, strides, dilation, pads))
     *outer, length, _ = inputs[0].shape
     starts = range(0, length, MAX_RUN)
-    taps = jnp.repeat(kernel.reshape(-1, *(1,) * (x.ndim - 1), channels), len(starts), axis=0)
+    wide = kernel.astype(at_least_float32(kernel.dtype))  # its gradient is summed in this type, and rounded once
+    taps = jnp.repeat(wide.reshape(-1, *(1,) * (x.ndim - 1), channels), len(starts), axis=0)
     taps = jnp.broadcast_to(taps, (len(taps), *outer, 1, channels))
     copies = [tap[0] for tap in lax.split(taps, (1,) * len(taps))]
     parts = [
         _weighted_sum([y[..., start : start + MAX_RUN, :] for y in inputs], copies[i :: len(starts)])
         for i, start in enumerate(starts)
     ]
-    return jnp.concatenate(parts, axis=-2)
+    return jnp.concatenate(parts, axis=-2).astype(x.dtype)
 
 
 def apart(f: Callable[[Array, Array], Array], x: Array, y: Array) -> Array:
@@ -125,14 +126,25 @@ def apart(f: Callable[[Array, Array], Array], x: Array, y: Array) -> Array:
     again in each sum of the norm behind it. A condition that is always true keeps them apart; a barrier does not, on a
     CPU.
     """
-    first = lax.bitcast_convert_type(x[(0,) * x.ndim].astype(jnp.float32), jnp.int32)
-    zeros = jax.eval_shape(f, x, y)
+    bits = lax.bitcast_convert_type(_first(x).astype(jnp.float32), jnp.int32)
+    result = jax.eval_shape(f, x, y)
+
+    def never(x: Array, y: Array) -> Array:
+        # Zeros that vary over the axes of `jax.shard_map` over which `x` or `y` does.
+        return lax.full_like(_first(x) * _first(y), 0, result.dtype, result.shape)
+
     # What is not stored is computed again.
-    return lax.cond((first | 1) != 0, jax.checkpoint(f), lambda x, y: jnp.zeros(zeros.shape, zeros.dtype), x, y)
+    return lax.cond((bits | 1) != 0, jax.checkpoint(f), never, x, y)
+
+
+def _first(x: Array) -> Array:
+    return x[(0,) * x.ndim]
 
 
 def _weighted_sum(maps: list[Array], weights: list[Array]) -> Array:
-    terms = [y * weight for y, weight in zip(maps, weights, strict=True)]
+    """The sum in float32 at least: one of low precision is rounded once, by the caller, as that of a convolution."""
+    wide = at_least_float32(maps[0].dtype)
+    terms = [y.astype(wide) * weight.astype(wide) for y, weight in zip(maps, weights, strict=True)]
     return sum(terms[1:], start=terms[0])
 
 
@@ -150,16 +162,16 @@ def placed_sum(x: Array, kernel: Array, *, strides: int, dilation: int, pads: Pa
     ]
     reach = [[0, *(step for by_element in by_axis for step in by_element if step is not None)] for by_axis in steps]
     margins = [(-min(by_axis), max(by_axis)) for by_axis in reach]
-    terms = list[Array]()
-    for remainders, part in split_remainders(x, strides):
+    wide, terms = at_least_float32(x.dtype), list[Array]()
+    for remainders, part in split_remainders(x.astype(wide), strides):
         for at in product(*map(range, sides)):
             offsets = [by_axis[i][r] for by_axis, i, r in zip(steps, at, remainders, strict=True)]
             around = [(a + step, b - step) for step, (a, b) in zip(offsets, margins, strict=True) if step is not None]
             if len(around) == rank:
-                weight = kernel[(*at, 0)].reshape((1,) * (rank + 1) + (-1,))
+                weight = kernel[(*at, 0)].astype(wide).reshape((1,) * (rank + 1) + (-1,))
                 terms.append(jnp.pad(part * weight, ((0, 0), *around, (0, 0))))
     window = [slice(a, a + size) for (a, _), size in zip(margins, outputs, strict=True)]
-    return sum(terms[1:], start=terms[0])[(slice(None), *window)]
+    return sum(terms[1:], start=terms[0])[(slice(None), *window)].astype(x.dtype)
 
 
 def _quotient(a: int, b: int) -> int | None:

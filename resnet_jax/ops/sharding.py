@@ -27,6 +27,11 @@ def is_sharded(x: Array) -> bool:
     return any(axes is not None for axes in jax.typeof(x).sharding.spec)
 
 
+def is_split_in_space(x: Array) -> bool:
+    """Whether a spatial axis of `x` [N, *spatial, C] is sharded over an explicit axis."""
+    return any(axes is not None for axes in jax.typeof(x).sharding.spec[1:-1])
+
+
 def shard_like(x: Array, batch: Array) -> Array:
     """`x` [N, ...] with its examples on the devices of the examples of `batch` [N, ...], as `jax.vmap` needs them."""
     sharding = jax.typeof(batch).sharding

@@ -6,7 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import export
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
 
+from resnet_jax.ops.conv import conv
 from resnet_jax.ops.conv_cpu import (
     conv_on_larger_map,
     cpu_conv,
@@ -99,7 +103,7 @@ def test_products_for_kernel_gradients_have_the_derivatives_of_the_convolution(
 
 
 @pytest.mark.parametrize("lowering", [joined_product, partial(plane_product, strides=1)])
-def test_a_single_product_of_low_precision_is_rounded_once(lowering):
+def test_products_of_low_precision_are_rounded_once(lowering):
     rng = np.random.default_rng(0)
     x, kernel = (jnp.asarray(rng.standard_normal(s), jnp.bfloat16) for s in ((2, 5, 6, 16), (3, 3, 16, 4)))
     y, back = jax.vjp(partial(lowering, x, pads=[(1, 1), (1, 1)]), kernel)
@@ -110,17 +114,57 @@ def test_a_single_product_of_low_precision_is_rounded_once(lowering):
 
 @pytest.mark.parametrize(
     ("size", "k", "channels", "strides", "products"),
-    [(12, 3, 16, 2, 9), (12, 3, 3, 2, 1), (12, 3, 16, 1, 1), (12, 3, 3, 1, 1), (12, 5, 3, 1, 1), (12, 5, 16, 1, 0)],
+    [
+        (12, 3, 16, 2, 9),
+        (12, 3, 3, 2, 3),
+        (12, 3, 16, 1, 1),
+        (12, 3, 3, 1, 3),
+        (12, 4, 2, 1, 4),  # as many values as the planes may have
+        (12, 5, 3, 1, 0),
+        (12, 7, 3, 2, 0),
+        (12, 5, 16, 1, 0),
+    ],
 )
-def test_kernel_gradients_take_products_but_those_of_large_kernels_of_many_channels(
-    size, k, channels, strides, products
-):
+def test_kernel_gradients_take_products_but_those_of_large_kernels(size, k, channels, strides, products):
     x, kernel = jnp.zeros((2, size, size, channels)), jnp.zeros((k, k, channels, 8))
-    chosen = cpu_conv(x, kernel, strides=strides, dilation=1, groups=1, pads=[(k // 2, k // 2)] * 2)
+    chosen = cpu_conv(x, kernel, strides=strides, dilation=1, groups=1, pads=[((k - 1) // 2, k // 2)] * 2)
     assert (chosen is not None) == (products > 0)
     if chosen is not None:
         gradient = jax.grad(lambda kernel: chosen(x, kernel).sum())
         assert jax.jit(gradient).lower(kernel).as_text().count("stablehlo.dot_general") == products
+
+
+def test_gradients_of_a_narrow_symbolic_batch_are_those_of_a_known_one():
+    rng = np.random.default_rng(0)
+    x, kernel = (jnp.asarray(rng.standard_normal(shape), jnp.float32) for shape in ((3, 9, 6, 3), (3, 3, 3, 8)))
+    chosen = cpu_conv(x, kernel, strides=1, dilation=1, groups=1, pads=[(1, 1), (1, 1)])
+    gradients = jax.jit(jax.grad(lambda x, kernel: jnp.sum(chosen(x, kernel) ** 3), (0, 1)))
+    (n,) = export.symbolic_shape("n")
+    program = export.export(gradients)(jax.ShapeDtypeStruct((n, 9, 6, 3), jnp.float32), kernel)
+    for a, b in zip(program.call(x, kernel), gradients(x, kernel), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit])
+def test_the_kernel_gradient_of_a_narrow_sharded_batch_gathers_no_batch(kind):
+    rng = np.random.default_rng(0)
+    x, kernel = (jnp.asarray(rng.standard_normal(shape), jnp.float32) for shape in ((4, 9, 6, 3), (3, 3, 3, 8)))
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(kind,), devices=jax.devices()[:4])
+    chosen = cpu_conv(x, kernel, strides=1, dilation=1, groups=1, pads=[(1, 1), (1, 1)])
+    gradient = jax.jit(jax.grad(lambda kernel, x: jnp.sum(jnp.tanh(chosen(x, kernel)))))
+    sharded = (jax.device_put(kernel, NamedSharding(mesh, P())), jax.device_put(x, NamedSharding(mesh, P("data"))))
+    compiled = gradient.lower(*sharded).compile()
+    assert "all-gather" not in compiled.as_text()
+    np.testing.assert_allclose(compiled(*sharded), gradient(kernel, x), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("channels", "groups"), [(3, 1), (16, 1), (4, 4)])
+def test_maps_that_are_split_in_space_keep_xlas_convolution(channels, groups):
+    mesh = jax.make_mesh((4,), ("rows",), axis_types=(AxisType.Explicit,), devices=jax.devices()[:4])
+    x = jax.device_put(jnp.ones((2, 8, 8, channels)), NamedSharding(mesh, P(None, "rows")))
+    kernel = jax.device_put(jnp.ones((3, 3, channels // groups, 4)), NamedSharding(mesh, P()))
+    gradient = jax.jit(jax.grad(lambda kernel, x: conv(x, kernel, groups=groups).sum()))
+    np.testing.assert_array_equal(gradient(kernel, x)[:, :, 0, 0], 2 * np.outer([7, 8, 7], [7, 8, 7]))
 
 
 def test_slices_of_grouped_convolutions_take_the_same_products():

@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import export
+from jax.sharding import AxisType
+from jax.sharding import PartitionSpec as P
 
 from resnet_jax.ops.conv_cpu import cpu_conv
 from resnet_jax.ops.conv_depthwise import depthwise_bands, depthwise_conv, depthwise_sum, placed_sum, spread_sum
@@ -104,6 +106,22 @@ def test_bands_of_low_precision_are_rounded_once():
     np.testing.assert_allclose(y.astype(float), depthwise_sum(*(a.astype(float) for a in low), **options), rtol=0.004)
 
 
+@pytest.mark.parametrize("strides", [1, 2])
+def test_sums_of_shifts_of_low_precision_and_their_gradients_are_rounded_once(strict_dtypes, strides):
+    rng = np.random.default_rng(0)
+    arrays = [jnp.asarray(rng.random(shape), jnp.bfloat16) for shape in ((2, 40, 40, 2), (3, 3, 1, 2))]
+    options = {"strides": strides, "dilation": 1, "pads": [(1, 1), (1, 1)]}
+
+    def derivatives(f, x, kernel):
+        y, back = jax.vjp(f, x, kernel)
+        return y, *back(jnp.ones_like(y))
+
+    exact = derivatives(partial(library_conv, groups=2, **options), *(a.astype(jnp.float32) for a in arrays))
+    for a, b in zip(derivatives(partial(depthwise_conv, **options), *arrays), exact, strict=True):
+        assert a.dtype == jnp.bfloat16
+        np.testing.assert_allclose(a.astype(jnp.float32), b, rtol=2**-8, atol=1e-5)
+
+
 @pytest.mark.parametrize(("k", "strides", "dilation"), [(7, 1, 1), (9, 2, 3)])
 def test_a_short_kernel_and_one_with_strides_and_dilation_take_shifts(k, strides, dilation):
     x, kernel = jnp.zeros((2, 40, 3)), jnp.zeros((k, 1, 3))
@@ -128,6 +146,20 @@ def test_gradients_by_the_kernel_are_computed_whatever_the_first_value_is(first)
     f = jax.jit(partial(depthwise_conv, strides=1, dilation=1, pads=[(1, 1), (1, 1)]))
     gradient = jax.jit(jax.grad(lambda kernel: f(x, kernel)[..., 1].sum()))(jnp.ones((3, 3, 1, 2)))
     np.testing.assert_array_equal(gradient[:, :, 0, 1], 2 * np.outer([3, 4, 3], [3, 4, 3]))
+
+
+def test_gradients_inside_shard_map_with_its_checks_are_those_outside():
+    rng = np.random.default_rng(0)
+    x, kernel = (jnp.asarray(rng.standard_normal(shape), jnp.float32) for shape in ((4, 5, 4, 2), (3, 3, 1, 2)))
+    conv = partial(depthwise_conv, strides=1, dilation=1, pads=[(1, 1), (1, 1)])
+
+    def gradients(x, kernel):
+        return jax.grad(lambda x, kernel: jnp.sum(conv(x, kernel) ** 2), (0, 1))(x, kernel)
+
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:4])
+    mapped = jax.shard_map(gradients, mesh=mesh, in_specs=(P("data"), P()), out_specs=(P("data"), P()))
+    for a, b in zip(jax.jit(mapped)(x, kernel), gradients(x, kernel), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
 
 
 def test_in_training_the_convolution_and_both_gradients_are_fused_with_nothing():
