@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from turns import machine
+from turns import machine, net_case
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = (
@@ -158,8 +158,8 @@ def nets(cases: list[str]) -> Iterator[dict[str, Any]]:
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("kinds", nargs="*", choices=("starts", "commands", "nets"), help="default: all")
-    parser.add_argument("--starts", nargs="+", default=["cifar_resnet20:128", "resnet50:16"])
-    parser.add_argument("--nets", nargs="+", default=list(NETS))
+    parser.add_argument("--starts", type=net_case, nargs="+", default=["cifar_resnet20:128", "resnet50:16"])
+    parser.add_argument("--nets", type=net_case, nargs="+", default=list(NETS))
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args(argv)
     kinds = options.kinds or ["starts", "commands", "nets"]

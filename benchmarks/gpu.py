@@ -35,7 +35,7 @@ import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 from bound import Device, kernels, least_seconds, measure_device  # noqa: E402
-from turns import machine  # noqa: E402
+from turns import machine, sized_case  # noqa: E402
 
 from resnet_jax import TrainState, create_model, fold_norms, make_train_step  # noqa: E402
 from resnet_jax.training.optim import sgd  # noqa: E402
@@ -176,7 +176,7 @@ def with_bound(records: list[dict[str, Any]], least: float) -> list[dict[str, An
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--nets", nargs="+", default=CASES, metavar="NAME:BATCH:SIZE")
+    parser.add_argument("--nets", type=sized_case, nargs="+", default=CASES, metavar="NAME:BATCH:SIZE")
     parser.add_argument("--dtypes", nargs="+", choices=DTYPES, default=["bfloat16"])
     parser.add_argument("--phases", nargs="+", choices=PHASES, default=PHASES)
     parser.add_argument("--sides", nargs="+", choices=SIDES, default=SIDES)

@@ -28,7 +28,7 @@ from typing import Any
 from unittest import mock
 
 import jax
-from turns import machine
+from turns import machine, net_case
 
 from resnet_jax.checkpoints.manager import Checkpoints
 from resnet_jax.config import CheckpointConfig, Config, DataConfig, ModelConfig, OptimConfig, TrainConfig
@@ -144,7 +144,7 @@ def summary(name: str, values: list[float], digits: int) -> dict[str, Any]:
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default=Config().model.name)
+    parser.add_argument("--model", type=net_case, default=Config().model.name)
     parser.add_argument("--batch-size", type=int, default=Config().data.batch_size)
     parser.add_argument("--steps", type=int, default=440, help="length of the run")
     parser.add_argument("--steps-per-call", type=int, nargs="+", default=[1])

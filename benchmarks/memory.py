@@ -33,7 +33,7 @@ from typing import Any
 
 import numpy as np
 import step
-from turns import Worker, machine, serve, take_turns
+from turns import Worker, machine, serve, sized_case, take_turns
 
 CASES = ("resnet50:16:128", "resnet50:16:224")
 REMAT, TORCH = ("none", "block", "stage"), ("torch", "channels_last")
@@ -143,7 +143,7 @@ def theirs(net: str, examples: int, size: int, side: str) -> tuple[Callable[[], 
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--nets", nargs="+", default=list(CASES), metavar="NAME:BATCH:SIZE")
+    parser.add_argument("--nets", type=sized_case, nargs="+", default=list(CASES), metavar="NAME:BATCH:SIZE")
     parser.add_argument("--sides", nargs="+", choices=REMAT + TORCH, default=REMAT + TORCH)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=1, help="steps of a round")

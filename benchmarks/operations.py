@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import step
-from turns import SETTINGS, machine
+from turns import SETTINGS, machine, net_case
 
 STEPS = 3
 INSTRUCTION = re.compile(r"\s+(?:ROOT )?%?([\w.\-]+) = (.+?) ([\w\-]+)\(")
@@ -103,7 +103,7 @@ def theirs(net: str, phase: str, examples: int, size: int) -> tuple[Counter[str]
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--nets", nargs="+", default=["resnet18:16:128"], help="NAME or NAME:BATCH:SIZE")
+    parser.add_argument("--nets", type=net_case, nargs="+", default=["resnet18:16:128"], help="NAME or NAME:BATCH:SIZE")
     parser.add_argument("--phases", nargs="+", choices=step.PHASES, default=["training"])
     parser.add_argument("--sides", nargs="+", choices=["ours", "torch"], default=["ours", "torch"])
     parser.add_argument("--longest", type=int, default=0, help="print the longest operations, too")

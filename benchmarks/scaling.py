@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import step
-from turns import Worker, machine, serve, take_turns
+from turns import Worker, machine, serve, sized_case, take_turns
 
 MODES = ("pmap", "shard_map")
 
@@ -166,7 +166,9 @@ def measure(case: str, mode: str, options: argparse.Namespace) -> list[dict[str,
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--nets", nargs="+", default=["cifar_resnet20:32:32"], metavar="NAME:BATCH:SIZE")
+    parser.add_argument(
+        "--nets", type=sized_case, nargs="+", default=["cifar_resnet20:32:32"], metavar="NAME:BATCH:SIZE"
+    )
     parser.add_argument("--modes", nargs="+", choices=MODES, default=MODES)
     parser.add_argument("--devices", nargs="+", type=int, default=[1, 2, 4, 8], help="the first one is compared with")
     parser.add_argument("--rounds", type=int, default=7)

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from turns import Worker, machine, serve, summary, take_turns
+from turns import Worker, machine, net_case, serve, summary, take_turns
 
 CASES = (
     "resnet50:16:128",
@@ -145,12 +145,13 @@ def with_sizes(net: str) -> str:
     """NAME:BATCH:SIZE of NAME, with the table's or usual sizes."""
     if net.count(":") == 2:
         return net
-    return next((case for case in CASES if case.split(":")[0] == net), f"{net}:16:128")
+    usual = f"{net}:128" if ":" in net else f"{net}:16:128"
+    return next((case for case in CASES if case.split(":")[0] == net), usual)
 
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--nets", nargs="+", default=list(CASES), help="NAME or NAME:BATCH:SIZE")
+    parser.add_argument("--nets", type=net_case, nargs="+", default=list(CASES), help="NAME or NAME:BATCH:SIZE")
     parser.add_argument("--phases", nargs="+", choices=PHASES, default=list(PHASES))
     parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES), help="whose processes run")
     parser.add_argument("--rounds", type=int, default=7)

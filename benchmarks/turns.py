@@ -7,6 +7,7 @@ scripts beside it; the processes have the same threads, the same cores, and idle
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -16,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,32 @@ SETTINGS = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
 }
+
+
+def net_case(text: str) -> str:
+    """Type of an argument NAME, NAME:BATCH or NAME:BATCH:SIZE: the text, of a net that there is.
+
+    Raises:
+      argparse.ArgumentTypeError: another text.
+    """
+    name, *numbers = text.split(":")
+    if len(numbers) > 2 or not all(number.isdecimal() and int(number) for number in numbers):
+        raise argparse.ArgumentTypeError(f"expected NAME:BATCH:SIZE, as resnet50:16:128, got {text!r}")
+    with suppress(ImportError):  # an interpreter that has PyTorch alone
+        from resnet_jax.models import get_spec
+
+        try:
+            get_spec(name)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+    return text
+
+
+def sized_case(text: str) -> str:
+    """`net_case` with all three parts."""
+    if text.count(":") != 2:
+        raise argparse.ArgumentTypeError(f"expected NAME:BATCH:SIZE, as resnet50:16:128, got {text!r}")
+    return net_case(text)
 
 
 class Worker:

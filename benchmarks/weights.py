@@ -24,7 +24,7 @@ from typing import Any
 import jax
 import numpy as np
 from safetensors.numpy import load_file, save_file
-from turns import machine
+from turns import machine, net_case
 
 from resnet_jax import create_model
 from resnet_jax.models import get_spec, shapes
@@ -141,7 +141,7 @@ def record(model: str, name: str, library: list[dict[str, Any]], ours: list[dict
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="resnet50")
+    parser.add_argument("--model", type=net_case, default="resnet50")
     parser.add_argument("--formats", nargs="*", choices=list(writers()), default=list(writers()))
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args(argv)

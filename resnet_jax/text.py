@@ -63,3 +63,11 @@ def count_table(classes: Sequence[str], counts: Mapping[str, Sequence[int]], *, 
 def decimals(value: float | None) -> str:
     """The value with four decimals; "-" for None and NaN."""
     return "-" if value is None or math.isnan(value) else f"{value:.4f}"
+
+
+def bytes_of(count: float) -> str:
+    """A number of bytes with three digits and a unit: "85.8 kB", "330 GB"."""
+    for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= 0.9995 * size:
+            return f"{count / size:.3g} {unit}"
+    return f"{count:.0f} bytes"

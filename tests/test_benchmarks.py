@@ -249,3 +249,14 @@ def test_a_worker_that_prints_much_answers_and_one_that_fails_is_quoted():
     with pytest.raises(RuntimeError, match="ended with code 1:\nx+out of ideas"):
         worker.ask()
     worker.close()
+
+
+@pytest.mark.parametrize("text", ["resnt50", "resnet50:0", "resnet50:16:x", "resnet50:1:2:3"])
+@pytest.mark.parametrize(
+    "script", ["step.py --nets", "memory.py --nets", "weights.py --model", "compile.py nets --nets"]
+)
+def test_a_net_that_there_is_not_is_one_line(script, text, capsys):
+    name, *arguments = script.split()
+    with pytest.raises(SystemExit, match="2"):
+        load(name).main([*arguments, text])
+    assert "did you mean resnet50" in (error := capsys.readouterr().err) or "expected NAME:BATCH:SIZE" in error

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from resnet_jax.errors import did_you_mean
-from resnet_jax.text import columns, count_table, decimals, fit_width, printable, printable_lines
+from resnet_jax.text import bytes_of, columns, count_table, decimals, fit_width, printable, printable_lines
 
 
 @pytest.mark.parametrize("text, width", [("cat", 3), ("猫", 2), ("e\u0301" * 3, 3)])
@@ -46,3 +46,9 @@ def test_four_decimals_or_a_dash():
 
 def test_a_name_from_a_file_does_nothing_to_a_terminal():
     assert printable_lines("a\x1b[31m\tb\u202e\nc") == "a\\x1b[31m b\\u202e\nc"
+
+
+def test_bytes_have_a_unit():
+    counts = (0, 999, 999.9, 1000, 85_824, 999_999, 2.5e6, 330e9, 1.2e13)
+    expected = ["0 bytes", "999 bytes", "1 kB", "1 kB", "85.8 kB", "1 MB", "2.5 MB", "330 GB", "12 TB"]
+    assert [bytes_of(count) for count in counts] == expected

@@ -16,6 +16,11 @@ from resnet_jax.cli.messages import fail
 from resnet_jax.errors import did_you_mean
 from resnet_jax.old_names import CallableModule
 
+RESUMES = {  # what Ctrl-C prints, by command
+    "train": "; the same command resumes from the last checkpoint, if there is one yet",
+    "prepare": "; the same command resumes",
+}
+
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs a command. Exits with status 2 and one line for a mistake, 1 for a run that stopped, 130 after Ctrl-C, 143
@@ -40,8 +45,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             print(f"stopped: {error}", file=sys.stderr)
         raise SystemExit(1) from None
     except KeyboardInterrupt:
-        hint = "; the same command resumes from the last checkpoint, if there is one yet" if name == "train" else ""
-        print(f"interrupted{hint}", file=sys.stderr)
+        print(f"interrupted{RESUMES.get(name, '')}", file=sys.stderr)
         raise SystemExit(130) from None
 
 

@@ -13,7 +13,7 @@ from resnet_jax.cli.data import is_path
 from resnet_jax.cli.progress import progress_printer
 from resnet_jax.cli.shared import print_notes
 from resnet_jax.config import SIDE, Config, DataConfig, Place, argument, check_data, flat, option, to_dict
-from resnet_jax.text import printable, printable_lines
+from resnet_jax.text import bytes_of, printable, printable_lines
 
 if TYPE_CHECKING:
     from resnet_jax.data.packing import Packed
@@ -86,7 +86,7 @@ def _lines(packed: Packed, request: Request) -> list[str]:
     counts = ", ".join(f"{split} {packed.manifest.count(split):,}" for split in packed.manifest.splits)
     images = max(1, sum(map(packed.manifest.count, packed.manifest.splits)))
     state = "" if packed.is_new else ", as before"
-    size = f"{packed.bytes / 1e9:.3g} GB, {packed.bytes / images / 1e3:.3g} kB an image"
+    size = f"{bytes_of(packed.bytes)}, {bytes_of(packed.bytes / images)} an image"
     task = "" if request.task == Config.task else f" --task {request.task}"
     data = shlex.quote(str(packed.folder))
     return [

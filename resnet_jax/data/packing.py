@@ -15,12 +15,19 @@ from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
 from resnet_jax.data.loading.statistics import depth_note, sample
 from resnet_jax.data.loading.threads import in_threads
+from resnet_jax.data.packing_resume import (
+    continues,
+    drop_changed,
+    has_rows_of,
+    is_complete,
+    kind_of_check,
+    read_skipped,
+)
 from resnet_jax.data.sources.identity import Identity
 from resnet_jax.data.sources.label_kinds import Label, compact, out_of_range
 from resnet_jax.data.sources.packed import (
@@ -28,7 +35,9 @@ from resnet_jax.data.sources.packed import (
     MANIFEST,
     PLAN,
     Manifest,
+    Rows,
     Shard,
+    again,
     open_shard,
     read_manifest,
     read_rows,
@@ -41,6 +50,7 @@ from resnet_jax.errors import DataError, UnreadableImage, did_you_mean
 from resnet_jax.files import expanded, replace_file, replaced
 from resnet_jax.images.crops import shrunk
 from resnet_jax.images.decoding import image_size, pixels, read_image
+from resnet_jax.text import bytes_of
 from resnet_jax.types import LabelKind
 
 SHARD = 1024  # images of a shard: what an interruption costs at most
@@ -91,7 +101,7 @@ def pack(
     An image is as training reads it (`read_image`), with its shorter side reduced to `options.size`, antialiased. So
     evaluation that resizes to this size gets the same pixels as from the files, and training the same as long as no
     image is larger. Interrupted at any moment, the folder is not complete, and the same call resumes: complete shards
-    stay. Where the folder has this set already, nothing is written.
+    stay, but those whose images have changed. Where the folder has this set already, nothing is written.
 
     Args:
       splits: names of splits; None: all.
@@ -106,16 +116,16 @@ def pack(
     folder = expanded(folder)
     sources = {split: dataset.examples(split) for split in _split_names(dataset, splits)}
     plan = _make_plan(sources, options)
-    if (complete := _complete_set(folder, plan)) is not None:
+    if (complete := _complete_set(folder, plan, sources)) is not None:
         return complete
     if not folder.is_dir() and (folder.exists() or folder.is_symlink()):
         what = "file" if folder.exists() else "broken link"
         raise ValueError(f"{str(folder)!r} is a {what}; expected a new or an empty folder")
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder):
-        if (complete := _complete_set(folder, plan)) is not None:  # by a process that ended just now
+        if (complete := _complete_set(folder, plan, sources)) is not None:  # by a process that ended just now
             return complete
-        _check_folder(folder, plan)
+        _check_folder(folder, plan, sources)
         _check_space(folder, sources, options.size)
         if not (folder / PLAN).exists():
             replace_file(folder / PLAN, json.dumps(plan, indent=1))
@@ -152,20 +162,29 @@ def _make_plan(sources: dict[str, DataSource], options: PackOptions) -> dict[str
     }
 
 
-def _complete_set(folder: Path, plan: dict[str, Any]) -> Packed | None:
-    """The set, if the folder has it already. Raises ValueError if files of it are missing or corrupted."""
+def _complete_set(folder: Path, plan: dict[str, Any], sources: dict[str, DataSource]) -> Packed | None:
+    """The set, if the folder has it already. Raises ValueError if files of it are missing, corrupted or out of date."""
     if not (folder / MANIFEST).is_file() or (manifest := read_manifest(folder)).plan != plan:
         return None
+    skipped: list[str] = []
     for split, shards in manifest.splits.items():
-        for number, shard in enumerate(shards):
-            open_shard(folder, split, number, shard)
+        rows = Rows.joined([open_shard(folder, split, number, shard)[1] for number, shard in enumerate(shards)])
+        index = np.arange(len(sources[split]))
+        if kind_of_check(sources) == "contents" and not has_rows_of(rows, sources[split], index, "contents"):
+            problem = f"images of {split} have changed since {folder} was prepared"
+            raise ValueError(f"{problem}; {again(folder)}, or name another folder")
+        for number in range(len(shards)):
+            skipped += read_skipped(shard_files(folder, split, number)[1])
     with suppress(OSError):  # a disk that is read-only
         (folder / PLAN).unlink()
-    return Packed(folder, manifest, is_new=False)
+    return Packed(folder, manifest, is_new=False, skipped=tuple(skipped))
 
 
-def _check_folder(folder: Path, plan: dict[str, Any]) -> None:
-    """Raises ValueError for a folder that holds anything but a part of this set."""
+def _check_folder(folder: Path, plan: dict[str, Any], sources: dict[str, DataSource]) -> None:
+    """Raises ValueError for a folder that holds anything but a part of this set.
+
+    Of a part whose images have changed since, the shards that have changed are removed.
+    """
     if (folder / MANIFEST).exists():
         raise ValueError(f"{folder} has another packed set; expected a new or an empty folder")
     if (folder / PLAN).exists():
@@ -174,9 +193,14 @@ def _check_folder(folder: Path, plan: dict[str, Any]) -> None:
             before.items()
         except (ValueError, AttributeError, RecursionError):
             raise ValueError(f"{folder / PLAN} is corrupted; remove {folder} and start over") from None
+        changed = [name for name in plan if before.get(name) != plan[name]]
+        if set(changed) <= {"splits", "skip_unreadable"} and continues(folder, sources):
+            if changed:
+                drop_changed(folder, sources, SHARD)
+                replace_file(folder / PLAN, json.dumps(plan, indent=1))
+            return
         if before != plan:
-            changed = ", ".join(name for name in plan if before.get(name) != plan[name])
-            problem = f"has a part of another packed set, which differs in {changed}"
+            problem = f"has a part of another packed set, which differs in {', '.join(changed)}"
             raise ValueError(f"{folder} {problem}; repeat the command that it was started with, or name another folder")
     elif names := {entry.name for entry in folder.iterdir()} - {f"{PLAN}.new"}:
         raise ValueError(f"{folder} is not empty, it has {min(names)}; expected a new or an empty folder")
@@ -200,7 +224,7 @@ def _check_space(folder: Path, sources: dict[str, DataSource], size: int) -> Non
     present = sum(file.stat().st_size for file in folder.iterdir())
     needed = sum(map(partial(_estimated_bytes, size=size), sources.values())) - present
     if needed > (free := shutil.disk_usage(folder).free):
-        raise ValueError(f"{folder}: expected space for about {needed / 1e9:.1f} GB, got {free / 1e9:.1f} GB")
+        raise ValueError(f"{folder}: expected space for about {bytes_of(needed)}, got {bytes_of(free)}")
 
 
 def _estimated_bytes(source: DataSource, size: int) -> float:
@@ -221,14 +245,14 @@ def _write_shards(
 ) -> dict[str, list[str]]:
     """Writes the shards that are not there; returns the reasons of the images that were skipped, by split."""
     skipped: dict[str, list[str]] = {split: [] for split in sources}
-    total, done = sum(map(len, sources.values())), 0
+    total, done, kind = sum(map(len, sources.values())), 0, kind_of_check(sources)
     for split, source in sources.items():
         for number, first in enumerate(range(0, len(source), SHARD)):
             index = np.arange(first, min(first + SHARD, len(source)))
             files = shard_files(folder, split, number)
-            if not _is_complete(*files, len(index)):
+            if not is_complete(*files, source, index, kind):
                 _write_shard(*files, source, index, options, partial(_from, progress, done, total))
-            skipped[split] += _read_skipped(files[1])
+            skipped[split] += read_skipped(files[1])
             done += len(index)
             progress(done, total)
         if (reasons := skipped[split]) and len(reasons) == len(source):
@@ -238,27 +262,6 @@ def _write_shards(
 
 def _from(progress: Progress, start: int, total: int, done: int) -> None:
     progress(start + done, total)
-
-
-def _is_complete(pixels_file: Path, rows_file: Path, images: int) -> bool:
-    """Whether a shard was written whole: its rows are, and they are written after its pixels.
-
-    images: number of those that it has or skips.
-    """
-    if not (rows_file.is_file() and pixels_file.is_file()):
-        return False
-    try:
-        shape, skipped = read_rows(rows_file, 0).shape, _read_skipped(rows_file)
-    except (ValueError, OSError, KeyError, EOFError, BadZipFile, zlib.error):  # a corrupted disk: written again
-        return False
-    expected = int(shape.astype(np.int64).prod(1).sum())
-    return len(shape) + len(skipped) == images and expected == pixels_file.stat().st_size
-
-
-def _read_skipped(rows_file: Path) -> list[str]:
-    """The reasons of the images of a shard that were skipped."""
-    with np.load(rows_file, allow_pickle=False) as arrays:
-        return [reason.decode(errors="surrogateescape") for reason in arrays["skipped"].tolist()]
 
 
 def _write_shard(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.errors import FlaxError
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from resnet_jax import ops
+from resnet_jax.errors import check_type, one_line
 from resnet_jax.models.inspect import ImageSize
 from resnet_jax.models.layers import BatchNorm, BiasedConv, CondConv, Conv, Dense, StandardizedConv
 from resnet_jax.models.norm_inputs import TracedNet, trace_norms
@@ -27,7 +29,7 @@ class FoldedNorm(nn.Module):
     """A `BatchNorm` after `fold_norms`: x + bias, where a convolution has the scale, or scale * x + bias.
 
     Raises:
-      ValueError: `use_batch_statistics`, which only training sets.
+      ValueError: `use_batch_statistics`, which only training sets; variables of the net before `fold_norms`.
     """
 
     scaled: tuple[str, ...] = ()  # paths of the norms in the net that have a scale
@@ -39,6 +41,8 @@ class FoldedNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, *, use_batch_statistics: bool, weights: Array | None = None) -> Array:
+        if self.has_variable("batch_stats", "mean"):  # without this check they would give other numbers
+            raise ValueError("variables: expected those that fold_norms returns, got some with batch_stats")
         if use_batch_statistics:
             raise ValueError("train: expected False for a net of fold_norms, got True; train the net before it")
         wide = at_least_float32(self.param_dtype)
@@ -92,18 +96,23 @@ def fold_norms(
       TypeError, ValueError: no such net, or variables or a size that do not fit it.
     """
     net: Any = as_model(model)
+    _check_variables(variables)
     if _kind(net.norm) is not BatchNorm:
         return net, variables
     is_standardized = _kind(net.conv) is StandardizedConv
     wide: dict[str, Any] = {"dtype": jnp.float32, "param_dtype": jnp.float32, "remat": "none"}  # float64 asks for x64
     conv = {"conv": _replaced(net.conv, _Standardized)} if is_standardized else {}
-    traced = trace_norms(
-        net.clone(norm=_replaced(net.norm, _Norm), **conv, **wide),
-        variables,
-        net.image_size if image_size is None else image_size,
-        norm=_Norm,
-        layers=LINEAR.keys(),
-    )
+    try:
+        traced = trace_norms(
+            net.clone(norm=_replaced(net.norm, _Norm), **conv, **wide),
+            variables,
+            net.image_size if image_size is None else image_size,
+            norm=_Norm,
+            layers=LINEAR.keys(),
+        )
+    except FlaxError as error:
+        problem = one_line(error).partition(" (https:")[0]
+        raise ValueError(f"variables: expected those of this net, got others: {problem}") from error
     if not traced.norms:
         return net, variables
     flat: Flat = flatten_dict(dict(nn.meta.unbox(variables)))
@@ -113,6 +122,14 @@ def fold_norms(
     fields = {"conv": _replaced(net.conv, Conv)} if is_standardized else {}
     folded = net.clone(norm=Partial(FoldedNorm, scaled=scaled), frozen_norms=(), **fields)
     return folded, unflatten_dict(flat)
+
+
+def _check_variables(variables: Variables) -> None:
+    """Raises TypeError for anything but a dict of arrays."""
+    expected = "variables of a net, a dict of arrays as of model.init"
+    check_type(variables, Mapping, expected)
+    for x in jax.tree.leaves(nn.meta.unbox(variables)):
+        check_type(x, (np.ndarray, np.generic, jax.Array), expected)
 
 
 def _fold(flat: Flat, traced: TracedNet) -> None:

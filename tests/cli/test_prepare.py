@@ -20,7 +20,7 @@ def folders(tmp_path_factory):
 def test_prepares_a_set_that_data_reads(folders, capsys):
     source, out = folders
     shown = output(capsys, "prepare", source, out, "--size", 6)
-    assert f"{out}: train 24, val 8 images, 3.46e-06 GB, 0.108 kB an image" in shown
+    assert f"{out}: train 24, val 8 images, 3.46 kB, 108 bytes an image" in shown
     assert f"resnet-jax train --data.path {out}" in shown
     record = json.loads(output(capsys, "prepare", source, out, "--size", 6, "--json"))
     assert record == {
@@ -46,7 +46,19 @@ def test_a_flipped_byte_is_listed(folders, capsys):
     with pytest.raises(SystemExit) as exit:
         main(["data", str(out), "--verify"])
     assert exit.value.code == 1
-    assert "val/cat/im001.png: the pixels differ from their checksum" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "val/cat/im001.png: the pixels differ from their checksum" in shown
+    assert "1 of 32 cannot be used" in shown and "--data.unreadable skip" not in shown  # training compares none
+
+
+def test_ctrl_c_says_that_the_command_resumes(folders, capsys, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("resnet_jax.data.packing.pack", stop)
+    with pytest.raises(SystemExit) as exit:
+        main(["prepare", str(folders[0]), str(folders[1].with_name("other"))])
+    assert exit.value.code == 130 and capsys.readouterr().err == "interrupted; the same command resumes\n"
 
 
 @pytest.mark.parametrize(

@@ -322,3 +322,23 @@ def test_a_folded_net_is_exported():
     shape = jax.ShapeDtypeStruct((*export.symbolic_shape("n, h, w"), 3), np.float32)
     program = export.export(jax.jit(partial(folded.apply, train=False)))(variables, shape)
     assert [x.shape[-1] for x in program.out_avals] == [3, 8, 8, 8]
+
+
+def test_wrong_variables_are_refused_before_and_after():
+    """Flax's errors are neither ValueErrors nor TypeErrors, and the old variables would give other numbers."""
+    net, x = create_model("cifar_resnet8"), jnp.zeros((1, 32, 32, 3))
+    variables = jax.tree.map(lambda array: np.zeros(array.shape, array.dtype), shapes(net, 32).variables)
+    for wrong in (None, [1, 2], "x", {"params": "x"}, jax.tree.map(lambda _: 3, variables), shapes(net, 32).variables):
+        with pytest.raises(TypeError, match="expected variables of a net, a dict of arrays as of model.init, got "):
+            fold_norms(net, wrong)
+    for wrong in ({}, variables["params"], {"params": variables["params"]}):
+        with pytest.raises(
+            ValueError, match="variables: expected those of this net, got others: .*collection is empty"
+        ):
+            fold_norms(net, wrong)
+    with pytest.raises(ValueError, match=r"got others: .*/stem/conv.*\(7, 7, 3, 64\)"):
+        fold_norms("resnet18", variables)
+    folded, new = fold_norms(net, variables)
+    folded.apply(new, x, train=False)
+    with pytest.raises(ValueError, match="expected those that fold_norms returns, got some with batch_stats"):
+        folded.apply(variables, x, train=False)

@@ -180,6 +180,8 @@ def open_shard(folder: Path, split: str, number: int, shard: Shard) -> tuple[np.
     """The pixels, memory-mapped, and rows of a shard. Raises ValueError for files that are missing or corrupted."""
     pixels, index = shard_files(folder, split, number)
     try:
+        if index.exists() and not index.is_file():  # reading a pipe would wait for ever
+            raise ValueError("it is no file")
         if hashlib.sha256(index.read_bytes()).hexdigest() != shard.sha256:
             raise ValueError("it differs from its checksum")
         rows = read_rows(index, number)

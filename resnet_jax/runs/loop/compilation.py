@@ -23,11 +23,13 @@ def cache_compilations() -> None:
         jax.config.update(THRESHOLD, SHORTEST)
     if jax.config.values["jax_compilation_cache_dir"]:
         return
-    root = expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    named = os.environ.get("XDG_CACHE_HOME")
+    root = expanded(named or "~/.cache")
     directory = root / "resnet_jax" / "jax"
     try:
         if not root.is_absolute():  # ~ is not expanded without a home directory
-            raise OSError("there is no home directory")
+            relative = f"XDG_CACHE_HOME: expected an absolute path, got {named!r}"
+            raise OSError(relative if named else "there is no home directory")
         directory.mkdir(parents=True, exist_ok=True)
         if not os.access(directory, os.W_OK | os.X_OK):
             raise OSError(f"{directory} is not writable")

@@ -162,6 +162,8 @@ def make_plan(
     if label_kind == "transcript" and isinstance(train, SequenceLoader) and isinstance(test, SequenceLoader):
         skips = config.data.unreadable == "skip"
         notes += transcript_notes(train, test, outputs.logits.shape, skips=skips)
+    eval_every_steps = max(1, round(config.train.eval_every_epochs * steps_per_epoch))
+    notes += steps_per_call_note(config, steps, eval_every_steps)
     is_renamed = config.data.class_names is not None
     return RunPlan(
         config=config,
@@ -177,11 +179,23 @@ def make_plan(
         schedule=schedule,
         steps=steps,
         steps_per_epoch=steps_per_epoch,
-        eval_every_steps=max(1, round(config.train.eval_every_epochs * steps_per_epoch)),
+        eval_every_steps=eval_every_steps,
         notes=notes,
         best=best_measure(config, fitted),
         record=record,
     )
+
+
+def steps_per_call_note(config: Config, steps: int, eval_every_steps: int) -> tuple[str, ...]:
+    """A note where the steps of a call are never together: a call ends at each save, test and the end of the run."""
+    every = config.checkpoint.every_steps
+    ends = [(steps, "a run"), (eval_every_steps, "--train.eval-every-epochs")]
+    ends += [(every, "--checkpoint.every-steps")] if every else []
+    fewest, what = min(ends)
+    if config.train.steps_per_call <= fewest:
+        return ()
+    limit = f"expected at most {fewest:,}, the steps of {what}"
+    return (f"--train.steps-per-call {config.train.steps_per_call} has no effect; {limit}",)
 
 
 def with_tokens(plan: RunPlan, tokens: Sequence[str]) -> RunPlan:

@@ -20,6 +20,8 @@ from resnet_jax.data.loading.reading import class_counts, read_all
 from resnet_jax.data.sources.protocols import DataSource
 from resnet_jax.data.sources.stored import StoredDataset
 from resnet_jax.data.sources.subsets import dense
+from resnet_jax.files import expanded
+from resnet_jax.formats.packed import is_packed
 from resnet_jax.runs.planning.datasets import (
     caption_notes,
     data_notes,
@@ -46,6 +48,7 @@ class Verified:
     copies: list[str] = field(default_factory=list)  # images whose contents are in several classes, a line each
     is_dense: bool = False  # labels are boxes or masks, and annotations count as broken too
     nouns: str = "images"  # what lines call the examples
+    is_packed: bool = False  # a packed set: its images are repaired together, as each reason says
 
     def lines(self) -> list[str]:
         lines = self.copies[:SHOWN]
@@ -55,6 +58,8 @@ class Verified:
             return [*lines, f"all {self.images:,} {self.nouns} can be read"]
         lines += [f"{printable(one['split'])}: {one['reason']}" for one in self.broken]
         count = f"{len(self.broken):,} of {self.images:,} cannot be used"
+        if self.is_packed:  # training does not compare checksums
+            return [*lines, count]
         option = "--data.invalid skip" if self.is_dense else "--data.unreadable skip"
         return [*lines, f"{count}: repair or remove them, or train with {option}"]
 
@@ -98,7 +103,9 @@ def verify(
         labels[split] = np.array(classes)
         if label_kind != "caption":  # an image may have several
             copies.add(examples, classes)
-    return Verified(total, broken, labels, copies.lines, is_dense, nouns_of("images", label_kind)[1])
+    nouns = nouns_of("images", label_kind)[1]
+    packed = config.path is not None and is_packed(expanded(config.path))
+    return Verified(total, broken, labels, copies.lines, is_dense, nouns, packed)
 
 
 class Copies:

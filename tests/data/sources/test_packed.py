@@ -1,4 +1,5 @@
 import json
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -64,3 +65,10 @@ def test_every_byte_of_the_manifest_counts(folder):
             read_manifest(folder)
     file.write_text(text)
     assert read_manifest(folder).classes == ("a", "b", "c") and json.loads(text)["format"] == 1
+
+
+def test_a_pipe_in_place_of_rows_is_refused(folder):
+    (folder / "train-00000.npz").unlink()
+    os.mkfifo(folder / "train-00000.npz")
+    with pytest.raises(ValueError, match="train-00000.npz is corrupted .it is no file.; remove"):
+        open_dataset(path=str(folder)).examples("train")

@@ -21,6 +21,9 @@ def test_without_a_home_nothing_is_cached_with_a_warning(tmp_path, monkeypatch):
         patch.setattr(Path, "expanduser", nobody)
         with pytest.warns(UserWarning, match="not cached for the next start: there is no home directory; JAX_COMP"):
             compilation.cache_compilations()
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    with pytest.warns(UserWarning, match="XDG_CACHE_HOME: expected an absolute path, got 'relative'"):
+        compilation.cache_compilations()
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     with pytest.warns(UserWarning, match="not cached for the next start: .*Not a directory"):

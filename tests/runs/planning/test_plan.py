@@ -14,7 +14,7 @@ from resnet_jax.models import create_model
 from resnet_jax.runs.planning.checks import check_values_per_channel
 from resnet_jax.runs.planning.data_changes import data_changes, with_recorded_classes
 from resnet_jax.runs.planning.metadata import data_metadata
-from resnet_jax.runs.planning.plan import make_plan, with_task
+from resnet_jax.runs.planning.plan import make_plan, steps_per_call_note, with_task
 from resnet_jax.tasks import BaseTask, Classification, MultiLabel, Regression
 
 NUMBERS = ("0", "1", "2", "10")
@@ -133,3 +133,19 @@ def test_a_config_has_the_options_of_a_task_that_is_passed():
     expected = OptimConfig(label_smoothing=0.1, class_weights=(1.0, 2.0))
     assert with_task(Config(), weighted).optim == expected
     assert with_task(Config(), Classification(class_weights={"cat": 2.0})).optim.class_weights == ("cat=2.0",)
+
+
+def test_steps_per_call_that_are_never_together_have_a_note():
+    def note(steps_per_call, every_steps=None, steps=100, evaluations=50):
+        values = Config(
+            train=replace(Config().train, steps_per_call=steps_per_call),
+            checkpoint=replace(Config().checkpoint, every_steps=every_steps),
+        )
+        return steps_per_call_note(values, steps, evaluations)
+
+    assert note(1) == note(50) == note(4, 4) == ()
+    assert note(8, 4) == (
+        "--train.steps-per-call 8 has no effect; expected at most 4, the steps of --checkpoint.every-steps",
+    )
+    assert "at most 50, the steps of --train.eval-every-epochs" in note(51)[0]
+    assert "at most 3, the steps of a run" in note(8, steps=3)[0]
