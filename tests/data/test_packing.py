@@ -327,7 +327,7 @@ def test_shards_of_images_that_have_changed_since_an_interruption_are_written_ag
     picture = Image.fromarray(np.full((9, 9, 3), 7, np.uint8))
     picture.save(file, "bmp")
     stopped(open_dataset(path=str(root / "train")), out, OPTIONS, monkeypatch)
-    kept = (out / "train-00000.npz").stat().st_ino
+    first_shard = (out / "train-00000.npz").stat().st_ino
     if change == "same size":
         Image.fromarray(np.full((9, 9, 3), 9, np.uint8)).save(file, "bmp")
     elif change == "repaired":
@@ -340,7 +340,7 @@ def test_shards_of_images_that_have_changed_since_an_interruption_are_written_ag
     dataset = open_dataset(path=str(root / "train"))
     pack(dataset, out, OPTIONS)
     assert contents(out) == contents(pack(dataset, tmp_path / "whole", OPTIONS).folder)
-    assert (out / "train-00000.npz").stat().st_ino == kept
+    assert (out / "train-00000.npz").stat().st_ino == first_shard
 
 
 def test_a_part_of_another_set_of_the_same_classes_is_not_overwritten(tmp_path, monkeypatch):
