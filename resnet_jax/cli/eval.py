@@ -69,7 +69,7 @@ class Request:
     out_dir: Place | None = option(
         None, "folder for details and pictures", none="RUN/evaluation; weights: evaluation-NAME; several: -A-B"
     )
-    pictures: bool = option(True, "write those files into that folder")
+    pictures: bool = option(True, "those files in that folder")
     step: str = step_option()
     ema: bool = ema_option()
     split: str | None = option(

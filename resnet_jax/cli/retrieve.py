@@ -30,7 +30,7 @@ class Request:
     folder: Annotated[str, "FOLDER"] = argument("a folder of images")
     text: Annotated[str, "TEXT"] = argument("what they should show: 'a red bicycle'")
     out: Place = option("retrieved.png", "the sheet to write")
-    pictures: bool = option(True, "write the sheet")
+    pictures: bool = option(True, "the sheet")
     model: str | None = model_option()
     step: str = step_option()
     ema: bool = ema_option()
