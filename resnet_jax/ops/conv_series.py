@@ -14,7 +14,7 @@ from resnet_jax.types import Array
 
 # XLA's kernel gradient loses to products of windows from this many positions of a batch on, with this many channels, in
 # and out, and kernels of at most LONGEST elements (benchmarks/conv_lowering.py).
-MANY_POSITIONS = 16_384
+MANY_POSITIONS = 4_096
 WIDE_SERIES = 64
 LONGEST = 8
 
