@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self, get_args
@@ -129,10 +129,6 @@ class Contrastive(BaseTask):
         """ "image_features" and "text_features", float [N, D] of norm 1."""
         return {name: ops.l2_normalize(getattr(outputs, name)) for name in ("image_features", "text_features")}
 
-    def check_ensemble(self, others: Sequence[Any]) -> None:
-        if others:
-            raise ValueError(f"expected one net of pairs, got {len(others) + 1}; features of two nets have no mean")
-
     def evaluator(self) -> RetrievalEvaluator:
         return RetrievalEvaluator()
 
@@ -159,7 +155,8 @@ class Contrastive(BaseTask):
             record |= {"num_mistakes": len(mistakes), "mistakes": mistakes[:MISTAKES]}
         values = evaluator.result()
         recalls = [
-            f"{direction.replace('_', ' ')}: " + ", ".join(f"R@{k} {decimals(values[f'{direction}_r{k}'])}" for k in RANKS)
+            f"{direction.replace('_', ' ')}: "
+            + ", ".join(f"R@{k} {decimals(values[f'{direction}_r{k}'])}" for k in RANKS)
             for direction in DIRECTIONS
         ]
         return Details(write_rows(folder, record, RETRIEVAL), "; ".join(recalls))
