@@ -146,11 +146,11 @@ def _check_labels(tokenizer: Tokenize, names: Sequence[str]) -> None:
         raise ValueError(f"expected labels with words of the net's captions, {got}")
 
 
-def _known(tokenizer: WordCaptions, texts: Sequence[str]) -> np.ndarray:
-    """Whether a text has a word of the vocabulary: bool [n]."""
+def _known(tokenizer: WordCaptions, texts: Sequence[str]) -> list[bool]:
+    """Whether each text has a word of the vocabulary."""
     ids = tokenizer(texts)
-    known: np.ndarray = ((ids >= len(SPECIAL)) & (ids < len(tokenizer.vocabulary))).any(1)
-    return known
+    is_word = (ids >= len(SPECIAL)) & (ids < len(tokenizer.vocabulary))
+    return [bool(row.any()) for row in is_word]
 
 
 def _words(tokenizer: WordCaptions) -> str:
