@@ -292,7 +292,7 @@ def _errors_with_file(path: Path, state: State, name: str) -> Iterator[None]:
         match = recognise(state)
         if match is not None and name not in match.equal_names:
             raise WrongModel(path.name, match) from None
-        raise ValueError(f"{path.name}: {error}") from None
+        raise WeightsMismatch(f"{path.name}: {error}") from None
     except NotFinite as error:
         raise NotFinite(f"{path.name}: {error.problem}") from None
     except UnreadableWeights:

@@ -166,6 +166,13 @@ def test_a_run_starts_from_weights_of_both_towers(one, tmp_path, monkeypatch):
         warm_start(folder, model, (), task=Contrastive())
     with pytest.raises(ValueError, match=f"has {len(tokens) + 2} tokens of captions, whose words are not known; exp"):
         warm_start(without, model, tokens, task=Contrastive())
+    longer, shape = model.clone(context_length=77), r"\(as \[16, 8\] for \[77, 8\]\)"
+    for source, problem in (
+        (folder, r"text_tower/positional_embedding: expected \[77, 8\], got \[16, 8\]"),
+        (file, shape),
+    ):
+        with pytest.raises(ValueError, match=rf"{problem}; did you mean --data.captions.length 16\?$"):
+            warm_start(source, longer, tokens, task=Contrastive())
     with pytest.raises(ValueError, match="expected text_act 'gelu', got 'quick_gelu'"):
         warm_start(folder, model.clone(text_act="gelu"), tokens, task=Contrastive())
 
