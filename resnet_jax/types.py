@@ -240,10 +240,17 @@ def check_is_array(images: Any, expected: str) -> None:
     raise TypeError(f"expected {expected}, got {got}{hint}")
 
 
+def _exponential(value: Any) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        return np.exp(np.asarray(value, np.float32))
+
+
 def flaw(leaf: str, value: Any) -> str | None:
     """Why no trained net has such an array, by the last part of its path; None: it may have."""
     if not np.isfinite(value).all():
         return "not finite"
+    if leaf == "logit_scale" and not np.isfinite(_exponential(value)).all():
+        return "its exponential, the factor of the cosines, is infinite"
     return "variance below 0" if leaf == "var" and (value < 0).any() else None
 
 

@@ -20,7 +20,7 @@ def draw_similarity(
     *,
     heading: str,
 ) -> list[Path]:
-    """Draws cosines float [n, n] of images (rows) and captions (columns) to OUT.png.
+    """Draws cosines float [n, n] of images (rows) and captions (columns) to OUT.png; those that are NaN as "-".
 
     Args:
       images: uint8 [H, W, 1 or 3]; None: unreadable.
@@ -30,17 +30,18 @@ def draw_similarity(
     """
     count = len(captions)
     inches = max(5.0, 2.5 + 0.45 * count)
+    finite = similarity[np.isfinite(similarity)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
 
     def draw(figure: Any) -> None:
         title(figure, heading)
         axes = figure.subplots()
-        picture = axes.imshow(similarity, cmap="Blues")
+        picture = axes.imshow(similarity, cmap="Blues", vmin=low, vmax=high)
         axes.set_xticks(range(count), [shorten(printable(text), 52) for text in captions], fontsize=7, rotation=90)
         axes.set_yticks([])
-        darkest = similarity.max()
-        for i, j in np.ndindex(similarity.shape):
-            color = "white" if similarity[i, j] > 0.6 * darkest else "black"
-            hundredths = str(round(100 * float(similarity[i, j])))
+        for (i, j), cosine in np.ndenumerate(similarity):
+            color = "white" if cosine - low > 0.6 * (high - low) else "black"  # on a dark square
+            hundredths = str(round(100 * float(cosine))) if np.isfinite(cosine) else "-"
             axes.text(j, i, hundredths, ha="center", va="center", fontsize=6, color=color)
         for place, image in enumerate(images):
             if image is not None:

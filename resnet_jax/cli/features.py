@@ -23,7 +23,7 @@ class Request:
     )
     layer: str | None = option(
         None,
-        "the maps: stem, stage1, ..., pool before the classifier, or logits, its outputs; of CLIP these are compared",
+        "the maps: stem, stage1, ..., pool before the classifier, or logits, its outputs (the image features of CLIP)",
         none="the last stage",
     )
     pool: Literal["avg", "none"] = option("avg", "avg: the mean of each channel; none: the whole maps")

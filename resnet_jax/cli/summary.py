@@ -27,6 +27,16 @@ def run(request: Request) -> None:
     if request.name not in names:
         hint = did_you_mean(request.name, names, "see: resnet-jax models")
         if expanded(request.name).exists():
-            hint = "expected the name of a net, as resnet-jax models lists them; config.json of a run names its net"
+            hint = f"expected the name of a net, as resnet-jax models lists them{_net_of_run(request.name)}"
         raise ValueError(f"no model named {request.name!r}; {hint}")
     print(summary(request.name, request.image_size))
+
+
+def _net_of_run(path: str) -> str:
+    """The end of the message for a path: the net of the run there; "": it is none."""
+    from resnet_jax.runs.files.config_file import read_config
+
+    try:
+        return f"; did you mean {read_config(path).model.name}, the net of this run?"
+    except (OSError, ValueError):
+        return ""

@@ -17,9 +17,8 @@ class Request:
     """Classify images by classes that texts name, with CLIP: a line for each image, with the probabilities.
 
     A template is a text with {} for the label: by default "a photo of a {}.", or the label alone for a net with words
-    of its own. With several, the features of a class are
-    the mean over its prompts. "imagenet" stands for the 80 templates, and for the names of the classes, with which CLIP
-    was evaluated on ImageNet.
+    of its own. With several, the features of a class are the mean over its prompts. "imagenet" stands for the 80
+    templates, and for the names of the classes, with which CLIP was evaluated on ImageNet.
     """
 
     weights: Weights = argument("a CLIP: a run, or weights")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -18,6 +19,7 @@ class RetrievalMetrics:
     Images query the captions of all pairs, captions the distinct images. An image with several captions counts once,
     and each of its captions is correct for it; a caption that several images have is correct for each of them. Of equal
     scores wrong candidates come first, as do those with NaN, so that features that are all equal retrieve nothing.
+    Where no image, or no text, has finite features, the net has diverged, and there are no results (NaN).
     """
 
     def __init__(self) -> None:
@@ -48,6 +50,8 @@ class RetrievalMetrics:
         if not self._image_keys:
             raise ValueError("expected at least one pair of image and text, got none")
         images, texts = self.features()
+        if not all(np.isfinite(features).all(1).any() for features in (images, texts)):
+            return dict.fromkeys(RESULTS, math.nan)
         _, first, image_of = np.unique(self._image_keys, return_index=True, return_inverse=True)
         codes = _codes(self._captions)
         captions = _groups(codes, image_of)  # of each distinct image

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self, get_args
@@ -31,11 +31,12 @@ from resnet_jax.tasks.protocol import (
     Terms,
     refuse_options,
 )
-from resnet_jax.text import caption_key
+from resnet_jax.text import caption_key, decimals
 from resnet_jax.types import Array, Batch, LabelKind
 
 SHOWN = 16  # pairs in a picture
 MISTAKES = 16  # of retrieval.json, at most
+MOST_FACTOR = 1e6  # of the cosines
 LOGIT_SCALE = "logit_scale"  # the last part of the path of the parameter, a natural logarithm
 
 
@@ -66,12 +67,13 @@ class Contrastive(BaseTask):
     eval_titles: ClassVar[Mapping[str, str]] = {name: _title(name) for name in RESULTS}
 
     def __post_init__(self) -> None:
-        """Raises ValueError for an unknown loss, or a greatest factor below 1."""
+        """Raises ValueError for an unknown loss, or a greatest factor that is not from 1 to `MOST_FACTOR`."""
         if self.loss not in get_args(ContrastiveLoss):
             expected = did_you_mean(str(self.loss), get_args(ContrastiveLoss))
             raise ValueError(f"expected a contrastive loss, got {self.loss!r}; {expected}")
-        if not self.max_logit_scale >= 1:
-            raise ValueError(f"optim.max_logit_scale: expected at least 1, got {self.max_logit_scale}")
+        if not 1 <= self.max_logit_scale <= MOST_FACTOR:
+            expected = f"expected at least 1, at most {MOST_FACTOR:g}"
+            raise ValueError(f"optim.max_logit_scale: {expected}, got {self.max_logit_scale}")
 
     def for_data(self, source: LabelledSource, options: TaskOptions) -> Self:
         """With those of the options that are not the defaults."""
@@ -127,10 +129,6 @@ class Contrastive(BaseTask):
         """ "image_features" and "text_features", float [N, D] of norm 1."""
         return {name: ops.l2_normalize(getattr(outputs, name)) for name in ("image_features", "text_features")}
 
-    def check_ensemble(self, others: Sequence[Any]) -> None:
-        if others:
-            raise ValueError(f"expected one net of pairs, got {len(others) + 1}; features of two nets have no mean")
-
     def evaluator(self) -> RetrievalEvaluator:
         return RetrievalEvaluator()
 
@@ -157,7 +155,8 @@ class Contrastive(BaseTask):
             record |= {"num_mistakes": len(mistakes), "mistakes": mistakes[:MISTAKES]}
         values = evaluator.result()
         recalls = [
-            f"{direction.replace('_', ' ')}: " + ", ".join(f"R@{k} {values[f'{direction}_r{k}']:.4f}" for k in RANKS)
+            f"{direction.replace('_', ' ')}: "
+            + ", ".join(f"R@{k} {decimals(values[f'{direction}_r{k}'])}" for k in RANKS)
             for direction in DIRECTIONS
         ]
         return Details(write_rows(folder, record, RETRIEVAL), "; ".join(recalls))

@@ -31,7 +31,8 @@ def load_checkpoint(
     Args:
       step: "latest", "best" (by the run's checkpoint.best) or a number; ignored if `path` is a step.
       ema: load the averaged weights and statistics.
-      allow_nonfinite: load weights with NaN or infinite values and negative variances, too.
+      allow_nonfinite: also load weights with NaN or infinite values, negative variances, or a logit scale whose
+        exponential is infinite.
 
     Raises:
       FileNotFoundError: there is no checkpoint, or no such step.

@@ -51,9 +51,10 @@ def load_pretrained(
 ) -> Pretrained:
     """A net with trained variables, read without PyTorch: from a file, a run, or published weights by name.
 
-    Files have torchvision's, timm's, (CLIP's image towers) OpenAI's or our own names. Keys and prefixes around the
-    net's arrays ("state_dict", "module.", "backbone.") are seen through. Arrays of something else in the file, such as
-    a projection head, are not read, and a warning lists them; `notes` has both.
+    Files have our own names, or those of a library in the net's `ModelSpec.name_tables`, such as torchvision or timm.
+    Keys and prefixes around the net's arrays ("state_dict", "module.", "backbone.") are removed. Other arrays in the
+    file, such as a projection head, are not read, and a warning lists them; `notes` has both. Of a file with both
+    towers of CLIP that no name of published weights and no `model` describes, the image tower is read, with a warning.
 
     `preprocess` and `classes` are those in the metadata of a file that this package wrote. Otherwise `preprocess` is
     that of the published weights which the source, or the file's checksum and name, say, or that of timm's
@@ -65,9 +66,10 @@ def load_pretrained(
       source: a file of safetensors, of PyTorch (also before 1.6, and TorchScript), of NumPy (.npz, or pickled arrays in
         dicts) or of Keras (.h5), an index of several files, a folder with one of the hub's file names; or the directory
         of a run, its `checkpoints` or a step in that, of which the latest is read (`load_checkpoint` reads others).
-        If nothing of this name is on this machine: "torchvision/NAME.TAG", as `resnet-jax weights` lists them, or the
-        HTTP(S) address of a file, which are downloaded to `cache_dir`; "timm/NAME.TAG" or another repository of the
-        Hugging Face hub, "ORGANISATION/NAME" or "ORGANISATION/NAME@REVISION", which huggingface_hub downloads.
+        If nothing of this name is on this machine: "torchvision/NAME.TAG" or "open_clip/NAME.TAG", as `resnet-jax
+        weights` lists them, or the HTTP(S) address of a file, which are downloaded to `cache_dir`; "timm/NAME.TAG" or
+        another repository of the Hugging Face hub, "ORGANISATION/NAME" or "ORGANISATION/NAME@REVISION", which
+        huggingface_hub downloads.
       model: a name of `list_models()`, or a net. None: the net that has the file's arrays;
         of several the one in the file's name, as "resnet50-0676ba61", or in its metadata.
       num_classes: of the returned net; None: as the file, or as `model` where that is a net. If the number differs
@@ -77,7 +79,8 @@ def load_pretrained(
         more they are repeated and scaled.
       dtype: of the net's arithmetic. Variables are at least float32; with float64 they keep a file's float64 values.
       ema: True loads the averaged weights of a training checkpoint, False the raw ones, None the only ones.
-      allow_nonfinite: also load weights with NaN or infinite values and negative variances.
+      allow_nonfinite: also load weights with NaN or infinite values, negative variances, or a logit scale whose
+        exponential is infinite.
       revision: of a repository of the hub: a branch, a tag or a commit.
       token: of the hub, for private repositories; None: that of HF_TOKEN or of a login.
       cache_dir: of downloads; None: huggingface_hub's own for the hub, and for others $RESNET_JAX_CACHE, or
@@ -289,7 +292,7 @@ def _errors_with_file(path: Path, state: State, name: str) -> Iterator[None]:
         match = recognise(state)
         if match is not None and name not in match.equal_names:
             raise WrongModel(path.name, match) from None
-        raise ValueError(f"{path.name}: {error}") from None
+        raise WeightsMismatch(f"{path.name}: {error}") from None
     except NotFinite as error:
         raise NotFinite(f"{path.name}: {error.problem}") from None
     except UnreadableWeights:

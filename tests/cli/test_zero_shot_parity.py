@@ -25,10 +25,12 @@ def test_probabilities_are_open_clips(tmp_path, capsys):
     write_safetensors(state, tmp_path / "clip.safetensors")
     for i, pixels in enumerate(pictures):
         Image.fromarray(pixels).save(tmp_path / f"{i}.png")
-    lines = output(
-        capsys, "zero-shot", tmp_path / "clip.safetensors", tmp_path, "--labels", ",".join(LABELS), "--json"
-    ).splitlines()
-    ours = [{one["class"]: one["probability"] for one in json.loads(line)["predictions"]} for line in lines]
+
+    def ours(*options):
+        shared = ("zero-shot", tmp_path / "clip.safetensors", tmp_path, "--labels", ",".join(LABELS), "--json")
+        lines = map(json.loads, output(capsys, *shared, *options).splitlines())
+        rows = [{one["class"]: one["probability"] for one in line["predictions"]} for line in lines]
+        return [[row[label] for label in LABELS] for row in rows]
 
     net, _, transform = open_clip.create_model_and_transforms("RN50-quickgelu", pretrained=None)
     missing, unexpected = net.load_state_dict({name: torch.from_numpy(x) for name, x in state.items()}, strict=False)
@@ -40,4 +42,8 @@ def test_probabilities_are_open_clips(tmp_path, capsys):
         images = torch.stack([transform(Image.fromarray(pixels)) for pixels in pictures])
         features = torch.nn.functional.normalize(net.encode_image(images))
         theirs = (net.logit_scale.exp() * features @ texts.T).softmax(-1).numpy()
-    np.testing.assert_allclose([[one[label] for label in LABELS] for one in ours], theirs, rtol=0, atol=1e-6)
+        classes = open_clip.build_zero_shot_classifier(net, tokenize, LABELS, open_clip.OPENAI_IMAGENET_TEMPLATES)
+        of_ensemble = (net.logit_scale.exp() * features @ classes).softmax(-1).numpy()
+    np.testing.assert_allclose(ours(), theirs, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(ours("--templates", "imagenet"), of_ensemble, rtol=0, atol=1e-6)
+    assert np.abs(theirs - of_ensemble).max() > 1e-5

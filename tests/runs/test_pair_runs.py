@@ -106,6 +106,8 @@ def test_a_run_tests_the_recall_and_is_evaluated_on_held_out_combinations(one, m
     assert len(others.predictions.indices) == 6 and others.metrics["image_to_text_r10"] == 1
     with pytest.raises(ValueError, match="--protocol ten-crop: expected single for the task contrastive"):
         open_evaluation([str(folder)], run_config, protocol="ten-crop")
+    with pytest.raises(ValueError, match="^expected one net of the task contrastive, got 2; evaluate each on its own$"):
+        open_evaluation([str(folder)] * 2, run_config)
 
 
 def test_a_run_classifies_images_of_other_sizes_by_texts(one, tmp_path):
@@ -118,6 +120,11 @@ def test_a_run_classifies_images_of_other_sizes_by_texts(one, tmp_path):
     check_known(tokenizer_of(open_clip(str(one[0]))), "Zebra three")
     own = tokenizer.tokenizer_of(load_checkpoint(one[0]))
     assert own == tokenizer_of(open_clip(str(one[0]))) and "seven" in own.tokens and own.length == 16
+    unknown = "^expected labels with words of the net's captions, got 'cat', 'dog'; it knows a, "
+    with pytest.raises(ValueError, match=unknown):
+        open_evaluation([str(one[0])], data, zero_shot=ZeroShot(None, ("cat", "dog")))
+    with pytest.warns(UserWarning, match="one token: 'cat', 'dog', 'wild'$"):  # of another length
+        open_evaluation([str(one[0])], data, zero_shot=ZeroShot(None, ("cat", "wild dog")))
     with pytest.warns(UserWarning, match="where unknown words are one token: 'threes'$"):
         open_evaluation([str(one[0])], data, zero_shot=ZeroShot(("a {}s",), ("three", "eight left of a three")))
     result = open_evaluation([str(one[0])], data, zero_shot=ZeroShot()).evaluate()  # the names alone: no warning
@@ -159,6 +166,13 @@ def test_a_run_starts_from_weights_of_both_towers(one, tmp_path, monkeypatch):
         warm_start(folder, model, (), task=Contrastive())
     with pytest.raises(ValueError, match=f"has {len(tokens) + 2} tokens of captions, whose words are not known; exp"):
         warm_start(without, model, tokens, task=Contrastive())
+    longer, shape = model.clone(context_length=77), r"\(as \[16, 8\] for \[77, 8\]\)"
+    for source, problem in (
+        (folder, r"text_tower/positional_embedding: expected \[77, 8\], got \[16, 8\]"),
+        (file, shape),
+    ):
+        with pytest.raises(ValueError, match=rf"{problem}; did you mean --data.captions.length 16\?$"):
+            warm_start(source, longer, tokens, task=Contrastive())
     with pytest.raises(ValueError, match="expected text_act 'gelu', got 'quick_gelu'"):
         warm_start(folder, model.clone(text_act="gelu"), tokens, task=Contrastive())
 

@@ -123,8 +123,9 @@ def test_options_of_a_config_replace_defaults_alone_and_checkpoints_keep_them():
         Contrastive().for_data(SOURCE, TaskOptions(label_smoothing=0.1))
     with pytest.raises(ValueError, match=r"contrastive loss, got 'sigmod'; did you mean sigmoid\?"):
         Contrastive(loss="sigmod")
-    with pytest.raises(ValueError, match="max_logit_scale: expected at least 1, got 0.5"):
-        Contrastive(max_logit_scale=0.5)
+    for wrong in (0.5, math.inf, math.nan):
+        with pytest.raises(ValueError, match=f"max_logit_scale: expected at least 1, at most 1e\\+06, got {wrong}"):
+            Contrastive(max_logit_scale=wrong)
 
 
 def test_evaluation_retrieves_by_the_features_of_norm_1():
@@ -162,13 +163,18 @@ def test_a_caption_of_the_image_is_no_mistake(tmp_path):
     [
         (np.eye(3)[[0, 0, 2]], 0),  # captions that differ in case alone are equally correct
         (np.ones((3, 3)), 3),  # of equal scores the wrong caption comes first
-        (np.full((3, 3), np.nan), 3),
+        (np.array([[1, 0, 0], [1, 0, 0], [np.nan] * 3]), 3),  # NaN is no lower score
     ],
 )
 def test_mistakes_are_those_that_the_recall_counts(tmp_path, texts, count):
     record = written(tmp_path, ["a", "b", "c"], ["A  cat", "a cat", "a dog"], np.eye(3)[[0, 0, 2]], texts)
     assert record["num_mistakes"] == len(record["mistakes"]) == count
     assert record["metrics"]["image_to_text_r1"] == pytest.approx(1 - count / 3)
+
+
+def test_a_net_that_has_diverged_has_no_recall(tmp_path):
+    record = written(tmp_path, ["a", "b"], ["a cat", "a dog"], np.full((2, 3), np.nan), np.eye(3)[:2])
+    assert record["num_mistakes"] == 2 and set(record["metrics"].values()) == {None}
 
 
 def test_the_first_mistakes_are_listed_and_all_are_counted(tmp_path):

@@ -1,5 +1,7 @@
 """Labels and templates for CLIP."""
 
+import hashlib
+
 import pytest
 
 from resnet_jax.texts.clip.prompts import check_names, check_templates, read_names, read_templates
@@ -11,6 +13,19 @@ def test_the_published_prompts_and_names_of_imagenet():
         len(set(templates)) == 80 and templates[0] == "a bad photo of a {}." and templates[-1] == "a tattoo of the {}."
     )
     assert len(names) == 1000 and names[:2] == ("tench", "goldfish") and names[-1] == "toilet paper"
+
+
+def test_the_published_prompts_and_names_are_as_they_were():
+    """Digests of the lists that open_clip 3.3.0 has; update them only with the published lists."""
+    lists = ("\n".join(read("imagenet")).encode() for read in (read_templates, read_names))
+    assert [hashlib.sha256(one).hexdigest()[:16] for one in lists] == ["4f976686fb651bb5", "571ae1c583b4be7d"]
+
+
+@pytest.mark.parity
+def test_the_prompts_and_names_of_imagenet_are_open_clips():
+    open_clip = pytest.importorskip("open_clip")
+    assert read_templates("imagenet") == tuple(template("{}") for template in open_clip.OPENAI_IMAGENET_TEMPLATES)
+    assert read_names("imagenet") == tuple(open_clip.IMAGENET_CLASSNAMES)
 
 
 def test_lines_of_a_file_are_labels(tmp_path):

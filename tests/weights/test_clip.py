@@ -13,6 +13,7 @@ from flax.traverse_util import flatten_dict
 from small_clip import small
 
 from resnet_jax import create_model, load_pretrained, save_torch_state
+from resnet_jax.errors import NotFinite
 from resnet_jax.models import get_spec, shapes
 from resnet_jax.runs.saved.zero_shot import open_clip
 from resnet_jax.weights.convert import to_state, to_variables
@@ -106,6 +107,18 @@ def test_what_is_no_weight_is_ignored_and_other_embeddings_are_refused(tmp_path)
         load_pretrained(file, model=small(), num_classes=8)
     grey = load_pretrained(file, model=small(), in_channels=1)
     assert grey.model.in_channels == 1
+
+
+@pytest.mark.parametrize("value", [89.0, 100.0])
+def test_a_factor_in_the_place_of_its_logarithm_is_refused(tmp_path, value):
+    """Every logit, and every probability, would be NaN."""
+    state = to_state(recipe.variables(small()), Names("openai", TABLES["openai"]))
+    write_safetensors(state | {"logit_scale": np.float32(value)}, file := tmp_path / "x.safetensors")
+    with pytest.raises(NotFinite, match=r"logit_scale \(its exponential, the factor of the cosines, is infinite\)"):
+        load_pretrained(file, model=small())
+    assert load_pretrained(file, model=small(), allow_nonfinite=True).variables["params"]["logit_scale"] == value
+    write_safetensors(state | {"logit_scale": np.float32(88)}, file)
+    assert load_pretrained(file, model=small()).variables["params"]["logit_scale"] == 88
 
 
 def test_a_net_with_options_is_written_and_read_again(tmp_path):

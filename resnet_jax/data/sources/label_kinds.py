@@ -29,7 +29,7 @@ def count_in_words(kind: LabelKind, count: int) -> str:
     if kind == "caption" and not count:
         return "CLIP's byte pairs"
     if kind in ("transcript", "next-token", "caption"):
-        return f"a vocabulary of {count} tokens"
+        return f"a vocabulary of {count:,} tokens"
     return f"{count} target{'s' * (count != 1)}" if kind == "targets" else f"{count} classes"
 
 

@@ -7,6 +7,8 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from resnet_jax.errors import listed
 from resnet_jax.evaluation.retrieval import image_tower
 from resnet_jax.evaluation.zero_shot import Tokenize, zero_shot_classifier
@@ -89,9 +91,10 @@ def classifier_of(
       classes: the names in results; None: the same.
 
     Raises:
-      ValueError: as `tokenizer_of` and `zero_shot_classifier`.
+      ValueError: as `tokenizer_of` and `zero_shot_classifier`; labels whose words the net does not know.
     """
     tokenizer = tokenizer_of(trained)
+    _check_labels(tokenizer, names)
     if templates is None:
         templates = ("{}",) if isinstance(tokenizer, WordCaptions) else (TEMPLATE,)
     warn_of_unknown(tokenizer, [template.replace("{}", name) for name in names for template in templates])
@@ -128,12 +131,30 @@ def warn_of_unknown(tokenizer: Tokenize, texts: Sequence[str]) -> None:
 
 def check_known(tokenizer: Tokenize, text: str) -> None:
     """Raises ValueError for a text without a word that a net with a vocabulary of its own knows."""
+    if isinstance(tokenizer, WordCaptions) and not _known(tokenizer, [text])[0]:
+        got = f"got {text!r}; it knows {_words(tokenizer)}"
+        raise ValueError(f"expected a text with words of the net's captions, {got}")
+
+
+def _check_labels(tokenizer: Tokenize, names: Sequence[str]) -> None:
+    """Raises ValueError for labels of equal tokens, since a net with a vocabulary of its own knows no word of them."""
     if not isinstance(tokenizer, WordCaptions):
         return
-    ids = tokenizer([text])
-    if not ((ids >= len(SPECIAL)) & (ids < len(tokenizer.vocabulary))).any():
-        words = listed(tokenizer.tokens[len(SPECIAL) :])
-        raise ValueError(f"expected a text with words of the net's captions, got {text!r}; it knows {words}")
+    unknown = [name for name, is_known in zip(names, _known(tokenizer, names), strict=True) if not is_known]
+    if len(np.unique(tokenizer(unknown), axis=0)) < len(unknown):
+        got = f"got {listed(map(repr, unknown))}; it knows {_words(tokenizer)}"
+        raise ValueError(f"expected labels with words of the net's captions, {got}")
+
+
+def _known(tokenizer: WordCaptions, texts: Sequence[str]) -> list[bool]:
+    """Whether each text has a word of the vocabulary."""
+    ids = tokenizer(texts)
+    is_word = (ids >= len(SPECIAL)) & (ids < len(tokenizer.vocabulary))
+    return [bool(row.any()) for row in is_word]
+
+
+def _words(tokenizer: WordCaptions) -> str:
+    return listed(tokenizer.tokens[len(SPECIAL) :])
 
 
 def check_takes_texts(trained: TrainedNet) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from resnet_jax.errors import listed
 from resnet_jax.files import expanded
 from resnet_jax.inputs.captions import CLIP_VOCABULARY
+from resnet_jax.models.inspect import has_texts
 from resnet_jax.runs.files.directory import is_run
 from resnet_jax.runs.starting.opening import open_run
 from resnet_jax.tasks import Contrastive, task_name
@@ -16,6 +18,10 @@ from resnet_jax.types import Pretrained
 from resnet_jax.weights.pretrained import words_of
 
 TEXT_COMPONENTS = ("text_act", "text_heads")  # in others the same arrays mean another net
+
+
+# In a message on a file's arrays, with the number of tokens of its captions.
+POSITIONS = re.compile(r"(?<![\w.])(?:params/text_tower/)?positional_embedding \(as \[(?P<length>\d+),")
 
 
 def tokens_of(source: str, step: str | int) -> tuple[str, ...]:
@@ -56,3 +62,20 @@ def check_pairs(source: str, loaded: Pretrained, theirs: Sequence[str], ours: Se
     else:
         got = "these words in another order" if len(ours) == len(theirs) else f"{len(ours) - len(SPECIAL):,} of them"
     raise ValueError(f"{source}: expected captions with {words}, got {got}")
+
+
+def length_hint(theirs: int | None, ours: Any) -> str:
+    """The end of a message on weights whose captions have another number of tokens than the net `ours`; "": the same.
+
+    Args:
+      theirs: the number of tokens; None: not known.
+    """
+    if not has_texts(ours) or theirs in (None, ours.context_length):
+        return ""
+    return f"; did you mean --data.captions.length {theirs}?"
+
+
+def hint_of_message(message: str, ours: Any) -> str:
+    """`length_hint` for a message on the arrays of a file."""
+    match = POSITIONS.search(message)
+    return length_hint(None if match is None else int(match["length"]), ours)

@@ -18,6 +18,7 @@ from resnet_jax.data.sources.label_kinds import count_in_words
 from resnet_jax.errors import (
     AmbiguousWeights,
     NotFinite,
+    WeightsMismatch,
     WrongModel,
     composed,
     did_you_mean,
@@ -35,7 +36,7 @@ from resnet_jax.runs.files.image_record import trained_on
 from resnet_jax.runs.planning.plan import RunPlan
 from resnet_jax.runs.starting.dense_weights import fit_dense, note_epsilon, read_dense
 from resnet_jax.runs.starting.opening import SavedRun, open_run
-from resnet_jax.runs.starting.pair_weights import TEXT_COMPONENTS, check_pairs
+from resnet_jax.runs.starting.pair_weights import TEXT_COMPONENTS, check_pairs, hint_of_message, length_hint
 from resnet_jax.runs.starting.sequence_weights import adopted, described_preprocess
 from resnet_jax.tasks import Task, get_task, task_name
 from resnet_jax.types import Preprocess, Pretrained, Variables
@@ -188,6 +189,8 @@ def _read_weights(
         raise ValueError(f"{error.file} is {error.match}; {hint}") from None
     except NotFinite as error:
         raise ValueError(error.problem) from None
+    except WeightsMismatch as error:
+        raise ValueError(f"{error}{hint_of_message(str(error), model)}") from None
     order = _order_by_labels(loaded.classes, classes, source) if keeps_head and loaded.classes is not None else None
     return _Weights(loaded, count, f"{count} classes{note}", keeps_head, order)
 
@@ -264,7 +267,8 @@ def _fit(weights: _Weights, model: nn.Module, source: str | Path) -> Variables:
     if problems and weights.run is not None and loaded.name != registered_name(model):
         raise ValueError(f"{source} is a run of {loaded.name}; choose its net: --model.name {loaded.name}")
     if problems:
-        raise ValueError(f"the weights of {source} ({loaded.name}) do not fit the model: {listed(problems, 3)}")
+        hint = length_hint(getattr(loaded.model, "context_length", None), model)
+        raise ValueError(f"the weights of {source} ({loaded.name}) do not fit the model: {listed(problems, 3)}{hint}")
     nets = (loaded.model, model)
     same = [(name, [getattr(backbone_of(net), name) for net in nets]) for name in SAME_COMPONENTS]
     if has_texts(model):
