@@ -45,6 +45,12 @@ def test_weights_keep_their_numbers_classes_and_preprocessing(
     jax.tree.map(np.testing.assert_array_equal, after.variables, before.variables)
 
 
+@pytest.mark.parametrize("out", ["file/a.npz", "file/a.safetensors", "file/new"])
+def test_a_place_that_cannot_be_written_is_one_line(animals, tmp_path, capsys, out):
+    (tmp_path / "file").touch()
+    assert mistake(capsys, "convert", animals, tmp_path / out).rstrip().endswith(" cannot be written: File exists")
+
+
 @pytest.mark.parametrize(
     ("name", "options", "line"),
     [
