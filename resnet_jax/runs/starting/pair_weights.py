@@ -8,6 +8,7 @@ from typing import Any
 from resnet_jax.errors import listed
 from resnet_jax.files import expanded
 from resnet_jax.inputs.captions import CLIP_VOCABULARY
+from resnet_jax.models.inspect import has_texts
 from resnet_jax.runs.files.directory import is_run
 from resnet_jax.runs.starting.opening import open_run
 from resnet_jax.tasks import Contrastive, task_name
@@ -31,11 +32,13 @@ def tokens_of(source: str, step: str | int) -> tuple[str, ...]:
 
 
 def check_pairs(source: str, loaded: Pretrained, theirs: Sequence[str], ours: Sequence[str], head: str | None) -> None:
-    """Raises ValueError for a new head, or for captions with other tokens; (): CLIP's byte pairs.
+    """Raises ValueError for a net without texts, a new head, or captions with other tokens; (): CLIP's byte pairs.
 
     Args:
       theirs: the tokens of the source, whose net is `loaded`.
     """
+    if not has_texts(loaded.model):
+        raise ValueError(f"{source}: expected a net of images and texts, got {loaded.name}")
     if head == "new":
         raise ValueError(
             "--init.head new: expected a net with classes, got one of images and texts, whose heads are kept"
