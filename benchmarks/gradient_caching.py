@@ -20,11 +20,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from turns import machine
+from turns import machine, one_line_errors
 
 from resnet_jax import TrainState, load_checkpoint
 from resnet_jax.data import open_dataset, open_loader
 from resnet_jax.inputs.captions import CaptionOptions
+from resnet_jax.models.inspect import has_texts
 from resnet_jax.tasks import Contrastive
 from resnet_jax.training.step import make_step
 
@@ -44,7 +45,10 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("run", help="a run of configs/captions_clip.py")
     parser.add_argument("--parts", type=int, nargs="+", default=[2, 4], help="numbers of parts")
     arguments = parser.parse_args(argv)
-    net, variables, preprocess, _ = load_checkpoint(arguments.run)
+    with one_line_errors():
+        net, variables, preprocess, name = load_checkpoint(arguments.run)
+    if not has_texts(net):
+        raise SystemExit(f"error: {arguments.run}: expected a net of images and texts, got {name}")
     dataset, model = open_dataset("scenes", label_kind="caption"), net
     loader = open_loader(dataset, "train", captions=CaptionOptions(length=model.context_length))
     batch: Any = next(loader.batches(0, batch_size=64))

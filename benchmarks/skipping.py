@@ -17,6 +17,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+from turns import one_line_errors
 
 from resnet_jax import create_model, load_checkpoint
 from resnet_jax.models import shapes
@@ -47,11 +48,13 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--images", type=int, default=200, help="single images that are timed")
     options = parser.parse_args(argv)
-    *_, test = open_data(read_config(options.run).data)
-    (batch,) = test.eval_batches(test.num_examples)
-    model, variables, preprocess, name = load_checkpoint(options.run, step="latest")
+    with one_line_errors():
+        model, variables, preprocess, name = load_checkpoint(options.run, step="latest")
     if not isinstance(model, SkipNet):
         raise SystemExit(f"expected a run of a SkipNet, got {name} in {options.run}, which has no gates")
+    with one_line_errors():
+        *_, test = open_data(read_config(options.run).data)
+        (batch,) = test.eval_batches(test.num_examples)
     images, labels = np.asarray(preprocess(batch["image"])), batch["label"]
     variables = jax.device_put(variables)
     print(jax.devices()[0].device_kind, "jax", jax.__version__, name, f"{len(images)} images of {images.shape[1:]}")

@@ -16,8 +16,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,15 @@ SETTINGS = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
 }
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Ends the program with one line for a run, or data, that is missing or not understood."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        raise SystemExit(f"error: {error}") from None
 
 
 def net_case(text: str) -> str:

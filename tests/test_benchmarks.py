@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -57,6 +58,19 @@ def test_help_is_the_docstring_with_the_command_and_the_time_it_takes(script, ca
     output = capsys.readouterr().out
     assert f"python benchmarks/{script}" in output and "usage:" in output
     assert any(word in module.__doc__ for word in ("minute", "minutes")), "how long does it take?"
+
+
+@pytest.mark.parametrize("script", ["skipping.py", "gradient_caching.py"])
+def test_a_missing_run_is_one_line(script, tmp_path):
+    with pytest.raises(SystemExit, match=r"^error: no run or checkpoint directory '.*nosuch'"):
+        load(script).main([str(tmp_path / "nosuch")])
+
+
+@pytest.mark.parametrize("script", ["torch_nets.py", "torch_sequences.py"])
+def test_a_module_of_torch_names_the_scripts_that_use_it(script, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(SystemExit, match="^error: a module of other scripts; run benchmarks/"):
+        runpy.run_path(str(ROOT / "benchmarks" / script), run_name="__main__")
 
 
 @pytest.mark.slow

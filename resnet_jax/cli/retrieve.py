@@ -50,6 +50,7 @@ def run(request: Request) -> None:
     from resnet_jax.evaluation.image_inputs import image_files
     from resnet_jax.evaluation.retrieval import retrieve
     from resnet_jax.files import check_writable, to_json
+    from resnet_jax.formats.captions import check_unicode
     from resnet_jax.runs.loop.compilation import cache_compilations
     from resnet_jax.runs.saved.zero_shot import check_known, open_clip, tokenizer_of, tower_of, warn_of_unknown
     from resnet_jax.text import printable
@@ -59,6 +60,7 @@ def run(request: Request) -> None:
     check_order("retrieve", request.weights, [request.folder], folder, request.text)
     if not request.text.strip():
         raise ValueError("expected a text, got an empty one")
+    check_unicode(request.text)
     if request.pictures:
         if expanded(request.out).suffix.lower() != ".png":
             raise ValueError(f"--out: expected a .png file, got {request.out}")

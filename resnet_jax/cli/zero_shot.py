@@ -92,6 +92,7 @@ def _labels(request: Request) -> tuple[str, ...]:
     Raises:
       ValueError: none, both options, or as `read_names`.
     """
+    from resnet_jax.formats.captions import check_unicode
     from resnet_jax.texts.clip.prompts import check_different, check_names, read_names
 
     if (request.labels is None) == (request.labels_file is None):
@@ -99,6 +100,7 @@ def _labels(request: Request) -> tuple[str, ...]:
         raise ValueError(f"expected --labels 'cat,dog' or --labels-file FILE, got {got}")
     if request.labels_file is not None:
         return read_names(request.labels_file)
+    check_unicode(request.labels or "", "--labels: ")
     labels = tuple(" ".join(label.split()) for label in (request.labels or "").split(","))
     if len(labels) < 2:
         raise ValueError(f"--labels: expected at least two labels, with commas between them, got {request.labels!r}")

@@ -19,6 +19,7 @@ from resnet_jax.errors import DataError
 from resnet_jax.files import expanded
 from resnet_jax.formats.file_kinds import IMAGE_FILES, FileKind
 from resnet_jax.formats.listing import list_files
+from resnet_jax.formats.packed import is_packed
 from resnet_jax.images.decoding import pixels, read_image
 
 STDIN = Path("-")
@@ -66,7 +67,7 @@ def image_files(paths: Sequence[str | Path]) -> list[Path]:
 
     Raises:
       FileNotFoundError: no such file, or no match.
-      ValueError: a folder without images, or a web address.
+      ValueError: a folder without images, a packed set, or a web address.
     """
     return input_files(paths, IMAGE_FILES)
 
@@ -78,6 +79,9 @@ def input_files(paths: Sequence[str | Path], kind: FileKind) -> list[Path]:
         path = expanded(name)
         if path == STDIN or path.is_file():
             files.append(path)
+        elif is_packed(path):
+            instead = "resnet-jax eval RUN --data.path STORE evaluates on one, resnet-jax data STORE shows it"
+            raise ValueError(f"{path} is a packed set; expected files of {kind.noun}s, or folders of them; {instead}")
         elif path.exists():
             inside = sorted(list_files(path, kind=kind).paths) if path.is_dir() else [path]
             if not inside:

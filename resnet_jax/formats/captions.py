@@ -23,6 +23,14 @@ def checked_caption(text: str) -> str:
         raise ValueError(f"expected a caption of at most {MOST_LETTERS:,} letters, got {len(caption):,}")
     if "\0" in caption:
         raise ValueError(f"expected a text, got null characters in {caption[:50]!r}; is the file in UTF-16?")
-    if not caption.isascii() and SURROGATE.search(caption):
-        raise ValueError(f"expected valid Unicode, got half of a surrogate pair in {caption[:50]!r}")
+    check_unicode(caption)
     return caption
+
+
+def check_unicode(text: str, where: str = "") -> None:
+    """Raises ValueError for half of a surrogate pair, which JSON and arguments that are no UTF-8 may have.
+
+    `where` begins the message.
+    """
+    if not text.isascii() and SURROGATE.search(text):
+        raise ValueError(f"{where}expected valid Unicode, got half of a surrogate pair in {text[:50]!r}")

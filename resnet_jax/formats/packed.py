@@ -14,6 +14,7 @@ from resnet_jax.data.sources.packed import (
     Rows,
     open_shard,
     read_manifest,
+    shard_files,
 )
 from resnet_jax.data.sources.stored import LazySplit, StoredDataset
 
@@ -48,4 +49,5 @@ def open_packed(path: Path, label_kind: LabelKind = "class") -> StoredDataset:
 def _read_split(path: Path, split: str, manifest: Manifest) -> PackedSource:
     parts = [open_shard(path, split, number, shard) for number, shard in enumerate(manifest.splits[split])]
     rows = Rows.joined([rows for _, rows in parts])
-    return PackedSource([pixels for pixels, _ in parts], rows, manifest.classes, str(path), manifest.kind)
+    files = [shard_files(path, split, number)[0] for number in range(len(parts))]
+    return PackedSource([pixels for pixels, _ in parts], files, rows, manifest.classes, str(path), manifest.kind)

@@ -189,9 +189,10 @@ def open_builder(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
             return tfds.builder(name, data_dir=data_dir, file_format="array_record", try_gcs=False)
     except tfds.core.DatasetNotFoundError:
         known = ["digits", "scenes", *tfds.list_builders(with_community_datasets=False)]
-        raise ValueError(
-            f"TFDS has no dataset {name!r}; {did_you_mean(name, known, 'see tfds.list_builders()')}"
-        ) from None
+        advice = did_you_mean(name, known, "see tfds.list_builders()")
+        if Path(name).exists():
+            raise ValueError(f"TFDS has no dataset {name!r}; expected path={name!r} for what lies there") from None
+        raise ValueError(f"no TFDS dataset, file or folder {name!r}; {advice}") from None
     except ImportError as error:
         if "No module named 'tensorflow'" in str(error):  # definitions of sounds need it
             where = data_dir or tfds.core.constants.DATA_DIR

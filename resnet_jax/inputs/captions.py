@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 
+from resnet_jax.errors import check_type
 from resnet_jax.texts.clip import CLIPTokenizer
 from resnet_jax.texts.vocabulary import SPECIAL, Vocabulary
 from resnet_jax.texts.words import WordTokenizer
@@ -49,8 +50,8 @@ class CaptionTokenizer(Protocol):
         """Tokens of a caption that is not cut, with start and end."""
         ...
 
-    def __call__(self, texts: Sequence[str]) -> np.ndarray:
-        """int32 [n, T]."""
+    def __call__(self, texts: str | Sequence[str]) -> np.ndarray:
+        """int32 [n, T]; one text gives [1, T]."""
         ...
 
 
@@ -89,7 +90,8 @@ class WordCaptions:
     def count(self, text: str) -> int:
         return len(WordTokenizer(self.vocabulary, lowercase=True).encode(text)) + MARKS
 
-    def __call__(self, texts: Sequence[str]) -> np.ndarray:
+    def __call__(self, texts: str | Sequence[str]) -> np.ndarray:
+        texts = [texts] if isinstance(texts, str) else list(texts)
         encode = WordTokenizer(self.vocabulary, lowercase=True).encode
         start, end = len(self.vocabulary), len(self.vocabulary) + 1
         rows = np.zeros((len(texts), self.length), np.int32)
@@ -122,7 +124,7 @@ class BytePairCaptions:
     def count(self, text: str) -> int:
         return len(self._tokenizer.encode(text)) + MARKS
 
-    def __call__(self, texts: Sequence[str]) -> np.ndarray:
+    def __call__(self, texts: str | Sequence[str]) -> np.ndarray:
         return self._tokenizer(texts)
 
 
@@ -131,8 +133,10 @@ def tokenizer_of(net: Pretrained) -> CaptionTokenizer:
 
     Raises:
       MissingExtra: CLIP's, without ftfy or regex.
+      TypeError: something else than what `load_checkpoint` or `load_pretrained` returns.
       ValueError: as `options_of`.
     """
+    check_type(net, Pretrained, "a net as load_checkpoint or load_pretrained returns it")
     return caption_tokenizer((), options=options_of(net), known=net.classes or None)
 
 

@@ -52,6 +52,8 @@ def fit(
     """
     state = with_current_names(state, names.table)
     classes, channels = class_count(state, names, model), channel_count(state, names)
+    if has_texts(model):  # without features, the arrays that are missing are named
+        classes = classes or model.num_classes
     prefix, notes = names.table.prefix, tuple(filter(None, [names.table.note]))
     own = {key: array for key, array in state.items() if key.startswith(prefix)}
     if others := len(state) - len(own):

@@ -14,7 +14,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from resnet_jax.errors import check_type, listed, one_of
-from resnet_jax.files import expanded, replace_file, to_json
+from resnet_jax.files import check_writable, expanded, replace_file, to_json
 from resnet_jax.models import ModelSpec, create_model, get_spec
 from resnet_jax.models.published import published
 from resnet_jax.models.registry import default_net
@@ -92,15 +92,16 @@ def write_weights(loaded: Pretrained, out: str | Path, to: str) -> Path:
     name = get_spec(loaded.model).name
     about: dict[str, Any] = {"classes": loaded.classes, "preprocess": loaded.preprocess}
     net = loaded.model
+    if to != "npz":
+        _check_numbers(loaded.model, name, to)
+    check_writable(out / "model.safetensors" if _is_folder(out, to) else out)
     if to == "npz":
         metadata = to_metadata(name, options=options_of(loaded.model, name), **about)
         write_npz(loaded.variables, out, metadata)
         return out
-    _check_numbers(loaded.model, name, to)
     if not _is_folder(out, to):
         save_torch_state(loaded.variables, net, out, to, **about)
         return out
-    out.mkdir(parents=True, exist_ok=True)
     save_torch_state(loaded.variables, net, out / "model.safetensors", to, **about)
     replace_file(out / "config.json", to_json(hub_config(loaded), indent=2) + "\n")
     return out / "model.safetensors"

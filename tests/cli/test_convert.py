@@ -45,6 +45,13 @@ def test_weights_keep_their_numbers_classes_and_preprocessing(
     jax.tree.map(np.testing.assert_array_equal, after.variables, before.variables)
 
 
+@pytest.mark.parametrize("out", ["file/a.npz", "file/a.safetensors", "file/new"])
+def test_a_place_that_cannot_be_written_is_one_line(animals, tmp_path, capsys, out):
+    (tmp_path / "file").touch()
+    error = mistake(capsys, "convert", animals, tmp_path / out)
+    assert f"{tmp_path}/{out}" in error and " cannot be written: " in error
+
+
 @pytest.mark.parametrize(
     ("name", "options", "line"),
     [

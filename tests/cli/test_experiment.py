@@ -17,7 +17,7 @@ def test_mistakes_are_reported_before_training(tmp_path, tfds_dir, capsys):
         ),
         (("transfer", "--data.per-class", "400"), "class '5': expected 400 of its images"),
         (("gradients", "--draw-only"), "run the experiment first, without --draw-only"),
-        (("transfer", "--data.name", "digit"), "TFDS has no dataset 'digit'; did you mean "),
+        (("transfer", "--data.name", "digit"), "no TFDS dataset, file or folder 'digit'; did you mean "),
         (("transfer", "--optim.freeze", "stem"), "--optim.freeze is not for transfer; one of its ways freezes"),
     ):
         with pytest.raises(SystemExit) as exit:

@@ -51,6 +51,19 @@ def test_a_flipped_byte_is_listed(folders, capsys):
     assert "1 of 32 cannot be used" in shown and "--data.unreadable skip" not in shown  # training compares none
 
 
+def test_a_corrupted_shard_counts_all_images_of_its_split(folders, capsys):
+    source, out = folders
+    out = out.with_name("cut")
+    output(capsys, "prepare", source, out, "--size", 6)
+    with (out / "val-00000.pixels").open("r+b") as file:
+        file.truncate(50)
+    with pytest.raises(SystemExit):
+        main(["data", str(out), "--verify"])
+    shown = capsys.readouterr().out
+    assert "val: " in shown and "val-00000.pixels is corrupted" in shown
+    assert "8 of 32 cannot be used" in shown
+
+
 def test_ctrl_c_says_that_the_command_resumes(folders, capsys, monkeypatch):
     def stop(*_, **__):
         raise KeyboardInterrupt

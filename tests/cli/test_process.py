@@ -123,7 +123,7 @@ def test_mistakes_are_one_line_each(trained, pictures, tmp_path, capsys):
         (["models", "resnet5o"], "no model matches 'resnet5o'; did you mean resnet50"),
         (["summary", "resnet5o"], "no model named 'resnet5o'; did you mean resnet50"),
         (["summary", "resnet18", "--image-size", "0"], "--image-size: expected at least 1"),
-        (["data", "cifra10"], "TFDS has no dataset 'cifra10'; did you mean cifar10"),
+        (["data", "cifra10"], "no TFDS dataset, file or folder 'cifra10'; did you mean cifar10"),
         (["plot", tmp_path / "none"], "metrics.jsonl"),
         (
             ["data", pictures, "--data.batch-size", "0"],

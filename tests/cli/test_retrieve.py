@@ -37,6 +37,7 @@ def test_mistakes_are_one_line_and_write_nothing(clip, hub, photos, tmp_path, ca
     (tmp_path / "broken/a.png").write_bytes(b"\x89PNG")
     for arguments, message in (
         ((clip, photos, " "), "expected a text, got an empty one"),
+        ((clip, photos, "caf\udce9"), "expected valid Unicode, got half of a surrogate pair in 'caf"),
         ((clip, tmp_path / "no", "x"), "no image or folder"),
         ((clip, photos, "x", "--out", tmp_path / "a.jpg"), "--out: expected a .png file, got "),
         ((clip, photos, "x", "--top", 0), "expected top from 1 to 1,000,000, got 0"),

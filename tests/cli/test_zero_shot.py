@@ -60,6 +60,7 @@ def test_mistakes_are_one_line(clip, hub, photos, tmp_path, capsys):
         ((clip, photos, *LABELS, "--labels-file", "imagenet"), "or --labels-file FILE, got both"),
         ((clip, photos, "--labels", "cat,,dog"), "--labels: expected a text in each label, got an empty one"),
         ((clip, photos, "--labels", "cat,dog,cat"), "--labels: expected different labels, got 'cat' twice"),
+        ((clip, photos, "--labels", "cat,\udce9"), "--labels: expected valid Unicode, got half of a surrogate pair"),
         ((clip, photos, *LABELS, "--templates", "imagenets"), "no file 'imagenets'; did you mean imagenet?"),
         ((clip, *LABELS), "expected image files, or folders of them, got none"),
         ((clip, photos, "--labels", ""), "--labels: expected at least two labels, with commas between them, got ''"),

@@ -67,7 +67,7 @@ def test_reading_needs_no_tfds_and_writes_nothing(tmp_path):
     ("name", "split", "message"),
     [
         ("digits", "tset", "digits has no split 'tset'; did you mean test"),
-        ("cifra10", "train", "TFDS has no dataset 'cifra10'; did you mean cifar10"),
+        ("cifra10", "train", "no TFDS dataset, file or folder 'cifra10'; did you mean cifar10"),
         ("cifar10", "train", "run: tfds build cifar10 --file_format=array_record --data_dir="),
     ],
 )

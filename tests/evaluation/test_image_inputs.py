@@ -25,12 +25,15 @@ def test_files_keep_their_order_and_folders_and_patterns_are_sorted(tmp_path):
         ("nowhere.png", "no image or folder 'nowhere.png'"),
         ("*.png", "no image or folder '*.png'"),
         ("empty", "expected images in empty, got none"),
+        ("store", "store is a packed set; expected files of images, or folders of them"),
         ("https://example.org/cat.jpg", "got the address https://example.org/cat.jpg; nothing is downloaded"),
     ],
 )
 def test_names_without_images_are_errors(tmp_path, monkeypatch, name, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "packed.json").touch()
     with pytest.raises((FileNotFoundError, ValueError), match=re.escape(message)):
         image_files([name])
 

@@ -4,6 +4,7 @@ import pytest
 from resnet_jax.data.packing import PackOptions, pack
 from resnet_jax.data.sources.array_source import ArraySource
 from resnet_jax.data.sources.stored import StoredDataset
+from resnet_jax.errors import DataError
 from resnet_jax.formats import is_image_folder, open_path
 from resnet_jax.formats.packed import is_packed
 
@@ -49,3 +50,14 @@ def test_files_that_are_not_whole_are_refused_once_their_split_is_used(folder, n
         return
     with pytest.raises(ValueError, match=f"{name} is corrupted.*prepare the set again"):
         dataset.examples("train")
+
+
+def test_a_shard_that_is_cut_while_it_is_mapped_is_named(folder):
+    examples = open_path(folder).examples("train")
+    file = folder / "train-00000.pixels"
+    with file.open("r+b") as opened:
+        opened.truncate(50)  # reading behind it would end the process with SIGBUS
+    with pytest.raises(DataError, match=r"train-00000.pixels was cut: expected 108 bytes, got 50; remove .*prepare"):
+        examples[0]
+    file.unlink()
+    assert examples[0][0].shape == (3, 3, 3)  # what is mapped stays

@@ -207,8 +207,8 @@ def test_what_is_not_prepared_is_told_with_the_command_that_does_it(tmp_path, na
 @pytest.mark.parametrize(
     "name, message",
     [
-        ("cifra10", "TFDS has no dataset 'cifra10'; did you mean cifar10"),
-        ("no_such_thing_at_all", "TFDS has no dataset 'no_such_thing_at_all'; see tfds.list_builders()"),
+        ("cifra10", "no TFDS dataset, file or folder 'cifra10'; did you mean cifar10"),
+        ("no_such_thing_at_all", "no TFDS dataset, file or folder 'no_such_thing_at_all'; see tfds.list_builders()"),
         ("cifar10:0.0.1", "TFDS cannot open 'cifar10:0.0.1': "),
         ("cifar10/no_config", "TFDS cannot open 'cifar10/no_config': "),
         ("https://x.org/d", "'https://x.org/d' is an address; expected the name of a TFDS dataset, or a path"),
@@ -220,6 +220,12 @@ def test_what_is_not_prepared_is_told_with_the_command_that_does_it(tmp_path, na
 )
 def test_what_is_no_image_dataset_gives_one_line(data_dir, name, message):
     assert message in refused(name, data_dir)
+
+
+def test_a_folder_that_is_named_as_a_dataset_is_a_path(tmp_path, monkeypatch, data_dir):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_pictures").mkdir()
+    assert "has no dataset 'my_pictures'; expected path='my_pictures' for what lies" in refused("my_pictures", data_dir)
 
 
 @pytest.mark.parametrize("known", [False, True])

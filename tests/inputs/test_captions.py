@@ -16,6 +16,7 @@ def test_captions_are_padded_and_cut_to_the_length():
     rows = tokenizer(["a dog", "a dog a cat a dog", "a Bird", ""])
     np.testing.assert_array_equal(rows, [[6, 2, 3, 7, 0], [6, 2, 3, 2, 7], [6, 2, 1, 7, 0], [6, 7, 0, 0, 0]])
     assert rows.dtype == np.int32 and (rows.max(1) == 7).all()
+    np.testing.assert_array_equal(tokenizer("a dog"), rows[:1])  # not its letters
 
 
 def test_known_tokens_make_the_same_tokenizer():
@@ -33,6 +34,8 @@ def test_a_net_without_texts_or_with_an_unknown_vocabulary_has_no_tokenizer():
         tokenizer_of(Pretrained(create_model("resnet18"), {}, how, "resnet18"))
     with pytest.raises(ValueError, match="^expected a vocabulary of 49,408 tokens, got 12, whose words are not known"):
         tokenizer_of(Pretrained(clip, {}, how, "clip_resnet50"))
+    with pytest.raises(TypeError, match="expected a net as load_checkpoint or load_pretrained returns it, got str 'a'"):
+        tokenizer_of("a")
     words = ("<pad>", "<unk>", *"abcdefgh")
     tokenizer = tokenizer_of(Pretrained(clip, {}, how, "clip_resnet50", words))
     assert tokenizer.tokens == words and tokenizer.length == 77

@@ -132,7 +132,7 @@ def test_other_data_is_refused_unless_changes_are_allowed(finished, tmp_path, tf
     ("changes", "message"),
     [
         ({"model__name": "resnet5o"}, "no model named 'resnet5o'; did you mean resnet50"),
-        ({"data__name": "digts"}, "TFDS has no dataset 'digts'; did you mean digits"),
+        ({"data__name": "digts"}, "no TFDS dataset, file or folder 'digts'; did you mean digits"),
         (
             {"data__batch_size": 100},
             "--data.batch-size to be a multiple of 8 (devices x --optim.accumulate), got 100",

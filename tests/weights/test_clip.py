@@ -105,6 +105,9 @@ def test_what_is_no_weight_is_ignored_and_other_embeddings_are_refused(tmp_path)
     assert loaded.model.embed_dim == 16
     with pytest.raises(ValueError, match="num_classes: expected 16, the length of the file's embeddings, got 8"):
         load_pretrained(file, model=small(), num_classes=8)
+    write_safetensors({"fc.bias": np.zeros(3)}, tmp_path / "other.safetensors")
+    with pytest.raises(ValueError, match=r"do not fit the model: \d+ missing: .*; 1 unexpected: fc.bias"):
+        load_pretrained(tmp_path / "other.safetensors", model=small())
     grey = load_pretrained(file, model=small(), in_channels=1)
     assert grey.model.in_channels == 1
 

@@ -138,7 +138,7 @@ def open_pair_loader(
     if lacking:
         first = f"{next(iter(lacking))}: {NO_CAPTION}"
         if not skip_unreadable:
-            more = f"; {len(lacking):,} of {len(captions):,} have none; go without: skip_unreadable=True"
+            more = f"; {len(lacking):,} of {len(captions):,} have none"
             raise UnreadableImage(first + more)
         index = np.array([i for i, caption in enumerate(captions) if caption], np.int64)
         if not len(index):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -20,7 +21,7 @@ import numpy as np
 
 from resnet_jax.data.sources.identity import Identity
 from resnet_jax.data.sources.label_kinds import Label, label_of
-from resnet_jax.errors import UnreadableImage, one_line
+from resnet_jax.errors import DataError, UnreadableImage, one_line
 from resnet_jax.files import replace_file
 
 FORMAT = 1
@@ -59,6 +60,7 @@ class PackedSource:
     """A split of a packed set. Its examples are pixels, of which only what is used is read from the disk."""
 
     pixels: Sequence[np.ndarray]  # of each shard: uint8, flat
+    files: Sequence[Path]  # of each shard
     rows: Rows
     classes: tuple[str, ...]
     folder: str
@@ -95,10 +97,22 @@ class PackedSource:
             raise UnreadableImage(f"{self.name(index)}: the pixels differ from their checksum; {again(self.folder)}")
 
     def _pixels(self, index: int) -> np.ndarray:
+        shard = int(self.rows.shard[index])
+        self._check_size(shard)
         height, width, channels = self.rows.shape[index].tolist()
         start = int(self.rows.start[index])
-        flat = self.pixels[self.rows.shard[index]][start : start + height * width * channels]
+        flat = self.pixels[shard][start : start + height * width * channels]
         return flat.reshape(height, width, channels)
+
+    def _check_size(self, shard: int) -> None:
+        """Raises DataError if a shard has become shorter: a read behind the end of a mapped file kills the process."""
+        file, expected = self.files[shard], len(self.pixels[shard])
+        try:
+            size = os.stat(file).st_size
+        except OSError:  # what is mapped outlives the name of its file
+            return
+        if size < expected:
+            raise DataError(f"{file} was cut: expected {expected:,} bytes, got {size:,}; {again(self.folder)}")
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -50,7 +51,7 @@ class TarSource:
 
     def identity(self, index: np.ndarray, kind: str) -> Identity:
         """Names are those inside the archives; with kind "names" the fingerprints are of names and sizes."""
-        names = np.array([fingerprint(self.keys[i].encode()) for i in index.tolist()], np.uint64)
+        names = np.array([fingerprint(os.fsencode(self.keys[i])) for i in index.tolist()], np.uint64)
         if kind == "names":
             prints = names ^ place_fingerprints("size", self.sizes[index])
         else:

@@ -67,7 +67,7 @@ def _pair(record: Any, names: dict[Any, Any], file: Path, split: str, finder: Im
     number, caption = record.get("image_id"), record.get("caption")
     if not isinstance(caption, str):
         raise ValueError(f"expected a caption, got {repr(caption)[:50]}")
-    name = names.get(number) if isinstance(number, int | str) else None
+    name = names.get(number) if isinstance(number, int | str) and not isinstance(number, bool) else None
     if not isinstance(name, str) or not name:
         raise ValueError(f"no image has the id {number!r} and a file_name")
     return finder.find(name, file, split), checked_caption(caption)

@@ -49,6 +49,7 @@ class Verified:
     is_dense: bool = False  # labels are boxes or masks, and annotations count as broken too
     nouns: str = "images"  # what lines call the examples
     is_packed: bool = False  # a packed set: its images are repaired together, as each reason says
+    further: int = 0  # images of splits that cannot be opened, but for one of each split, which is in `broken`
 
     def lines(self) -> list[str]:
         lines = self.copies[:SHOWN]
@@ -57,7 +58,7 @@ class Verified:
         if not self.broken:
             return [*lines, f"all {self.images:,} {self.nouns} can be read"]
         lines += [f"{printable(one['split'])}: {one['reason']}" for one in self.broken]
-        count = f"{len(self.broken):,} of {self.images:,} cannot be used"
+        count = f"{len(self.broken) + self.further:,} of {self.images:,} cannot be used"
         if self.is_packed:  # training does not compare checksums
             return [*lines, count]
         option = "--data.invalid skip" if self.is_dense else "--data.unreadable skip"
@@ -82,7 +83,7 @@ def verify(
     if is_dense:
         config = replace(config, invalid="skip")  # all problems are listed
     dataset = open_configured_dataset(config, label_kind=label_kind)
-    total, done = sum(dataset.splits.values()), 0
+    total, done, further = sum(dataset.splits.values()), 0, 0
     problems = dataset.problems if isinstance(dataset, StoredDataset) else ()
     broken = [{"split": "annotations", "reason": problem} for problem in problems]
     labels: dict[str, np.ndarray] = {}
@@ -92,6 +93,9 @@ def verify(
             examples = dataset.examples(split)
         except ValueError as error:
             broken.append({"split": split, "reason": str(error)})
+            further += dataset.splits[split] - 1
+            done += dataset.splits[split]
+            progress(done, total)
             continue
         classes = []
         for label, reason in read_all(examples, threads=config.threads):
@@ -105,7 +109,7 @@ def verify(
             copies.add(examples, classes)
     nouns = nouns_of("images", label_kind)[1]
     packed = config.path is not None and is_packed(expanded(config.path))
-    return Verified(total, broken, labels, copies.lines, is_dense, nouns, packed)
+    return Verified(total, broken, labels, copies.lines, is_dense, nouns, packed, further)
 
 
 class Copies:

@@ -37,11 +37,13 @@ def tokens_of(source: str, step: str | int) -> tuple[str, ...]:
 
 
 def check_pairs(source: str, loaded: Pretrained, theirs: Sequence[str], ours: Sequence[str], head: str | None) -> None:
-    """Raises ValueError for a new head, or for captions with other tokens; (): CLIP's byte pairs.
+    """Raises ValueError for a net without texts, a new head, or captions with other tokens; (): CLIP's byte pairs.
 
     Args:
       theirs: the tokens of the source, whose net is `loaded`.
     """
+    if not has_texts(loaded.model):
+        raise ValueError(f"{source}: expected a net of images and texts, got {loaded.name}")
     if head == "new":
         raise ValueError(
             "--init.head new: expected a net with classes, got one of images and texts, whose heads are kept"

@@ -100,8 +100,9 @@ def test_captions_of_coco_that_are_bad_are_named_or_skipped(tmp_path):
         ([{"id": [1], "file_name": "a.png"}], r"expected an id and a file_name of image 0, got "),
         ([{"id": 1, "file_name": "a.png"}, {"id": 1, "file_name": "b.png"}], "'a.png' and 'b.png' have one id, 1"),
         ([{"id": 1, "file_name": "a.png"}], "annotation 7: no image has the id \\[1\\]"),
+        ([{"id": 1, "file_name": "a.png"}], "annotation 7: no image has the id True"),
     ):
-        record = {"id": 7, "image_id": [1], "caption": "a cat"}
+        record = {"id": 7, "image_id": True if "True" in problem else [1], "caption": "a cat"}
         file.write_text(json.dumps({"images": images, "annotations": [record]}))
         with pytest.raises(ValueError, match=problem):
             open_pairs(tmp_path)
@@ -167,6 +168,12 @@ def test_hidden_files_of_a_tar_are_not_read(tmp_path):
     write_tar(tmp_path / "x.tar", {"in/._a.png": b"macOS", "a.png": png(0), "a.txt": b"\xef\xbb\xbfgood"})
     source = open_pairs(tmp_path).examples("train")
     assert len(source) == 1 and source[0] == (png(0), "good")
+
+
+def test_names_in_a_tar_that_are_no_utf_8_have_an_identity(tmp_path):
+    write_tar(tmp_path / "x.tar", {"\udce9.png": png(0), "\udce9.txt": b"one", "b.png": png(1), "b.txt": b"two"})
+    source = open_pairs(tmp_path).examples("train")
+    assert len(set(source.identity(np.arange(2), "names").names.tolist())) == 2
 
 
 @pytest.mark.parametrize(
