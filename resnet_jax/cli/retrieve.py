@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from resnet_jax.evaluation.retrieval import Retrieved
+    from resnet_jax.evaluation.retrieval import Match
 
 NEEDS_DEVICES = True
 LESS_MEMORY = "a lower --batch-size uses less"
@@ -103,7 +103,7 @@ def _check_no_image(out: str, files: Sequence[Path]) -> None:
         raise ValueError(f"--out: expected a file that is none of the images, got {out}; did you mean {other}?")
 
 
-def sheet(retrieved: Sequence[Retrieved]) -> np.ndarray:
+def sheet(retrieved: Sequence[Match]) -> np.ndarray:
     """The middles of the images, with their cosines and names below, as one picture: uint8 [H, W, 3]."""
     import numpy as np
 

@@ -16,7 +16,7 @@ from resnet_jax.evaluation.zero_shot import Tokenize, text_features
 from resnet_jax.types import Array, Pretrained
 
 
-class Retrieved(NamedTuple):
+class Match(NamedTuple):
     """An image and its cosine with the text, from -1 to 1."""
 
     file: Path
@@ -32,7 +32,7 @@ def retrieve(
     *,
     top: int,
     batch_size: int,
-) -> tuple[list[Retrieved], dict[str, str]]:
+) -> tuple[list[Match], dict[str, str]]:
     """The `top` images with the greatest cosines, in falling order, and why others could not be read, by file.
 
     Images without a cosine (NaN) come last.
@@ -51,13 +51,13 @@ def retrieve(
     def features(outputs: Any) -> dict[str, Array]:
         return {"features": ops.l2_normalize(jnp.asarray(outputs.logits))}
 
-    retrieved: list[Retrieved] = []
+    retrieved: list[Match] = []
     unreadable: dict[str, str] = {}
     for one in forward_files(tower, features, files, batch_size=batch_size):
         if one.rows is None:
             unreadable[str(one.file)] = str(one.error)
         else:
-            retrieved.append(Retrieved(one.file, float(one.rows["features"] @ query)))
+            retrieved.append(Match(one.file, float(one.rows["features"] @ query)))
     if not retrieved:
         raise DataError(f"none of {len(files)} images could be read; {next(iter(unreadable.values()))}")
     return sorted(retrieved, key=lambda one: (math.isnan(one.cosine), -one.cosine))[:top], unreadable

@@ -28,7 +28,9 @@ def open_folders_as_0_1_0(path: Path) -> StoredDataset:
     """
 
     def listed(folder: Path) -> list[str]:
-        return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
+        return sorted(
+            entry.name for entry in os.scandir(folder) if os.path.isdir(entry) and not entry.name.startswith(".")
+        )
 
     def opened(folder: Path, classes: list[str], every: bool) -> ImageFileSource:
         images = [sorted(image_files_as_0_1_0(folder / name)) for name in classes]

@@ -92,7 +92,8 @@ def is_shown(name: str) -> bool:
 
 def subfolders(path: Path) -> list[str]:
     """Names of the subfolders, sorted; hidden ones, those of the operating system and run directories are skipped."""
-    names = sorted(entry.name for entry in os.scandir(path) if entry.is_dir() and is_shown(entry.name))
+    # A link that points to itself is no folder; the entry's own is_dir() would raise an error.
+    names = sorted(entry.name for entry in os.scandir(path) if os.path.isdir(entry) and is_shown(entry.name))
     return [name for name in names if not _is_run(path / name)]
 
 

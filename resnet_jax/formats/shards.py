@@ -32,9 +32,12 @@ def tables_below(path: Path) -> list[Path]:
 
 def _split_folders(path: Path) -> Iterator[Path]:
     """Folders of splits in the folders of a folder; of one with many entries, as of images, the first are looked at."""
-    for outer in (entry for entry in os.scandir(path) if entry.is_dir()):
+    # A link that points to itself is no folder; the entry's own is_dir() would raise an error.
+    for outer in (entry for entry in os.scandir(path) if os.path.isdir(entry)):
         with os.scandir(outer.path) as inner:
-            yield from (Path(entry.path) for entry in islice(inner, ENTRIES) if split_of(entry.name) and entry.is_dir())
+            yield from (
+                Path(entry.path) for entry in islice(inner, ENTRIES) if split_of(entry.name) and os.path.isdir(entry)
+            )
 
 
 def open_image_tables(path: Path, files: list[Path], options: ReadOptions) -> StoredDataset:

@@ -18,7 +18,7 @@ from resnet_jax.metrics.confusion import RETRIEVAL, write_rows
 from resnet_jax.metrics.retrieval import DIRECTIONS, RANKS, RESULTS, RetrievalMetrics, score_rows
 from resnet_jax.metrics.typed import Last, Mean, Metric
 from resnet_jax.tasks.base import BaseTask
-from resnet_jax.tasks.contrastive_losses import Compared, Pairs, sigmoid_losses, softmax_losses
+from resnet_jax.tasks.contrastive_losses import Comparison, Pairs, sigmoid_losses, softmax_losses
 from resnet_jax.tasks.protocol import (
     ContrastiveLoss,
     Details,
@@ -97,7 +97,7 @@ class Contrastive(BaseTask):
         return 0
 
     def objective(self, outputs: Any, batch: Batch, axis_name: str | None) -> tuple[Terms, dict[str, Metric]]:
-        compared = self.compared(outputs, batch["mask"], axis_name)
+        compared = self.compare(outputs, batch["mask"], axis_name)
         shares = compared.shares
         loss, correct = Mean.of(compared.losses, compared.mask), Mean.of(compared.correct, compared.mask)
         scale = jnp.asarray(outputs.logit_scale, loss.total.dtype)
@@ -105,7 +105,7 @@ class Contrastive(BaseTask):
         metrics: dict[str, Metric] = {"batch_r1": share_correct, "logit_scale": Last(scale)}
         return {"loss": Term(loss.total / shares)}, metrics
 
-    def compared(self, outputs: Any, mask: Array, axis_name: str | None) -> Compared:
+    def compare(self, outputs: Any, mask: Array, axis_name: str | None) -> Comparison:
         """The losses of the pairs of a shard.
 
         Raises:

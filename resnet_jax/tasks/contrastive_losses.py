@@ -24,7 +24,7 @@ class Pairs(NamedTuple):
     mask: Array  # float [n]; pairs of 0 are compared with none
 
 
-class Compared(NamedTuple):
+class Comparison(NamedTuple):
     """Results of comparing rows of pairs with all columns."""
 
     losses: Array  # float [n]: of each row
@@ -33,7 +33,7 @@ class Compared(NamedTuple):
     shares: int  # shards that have these same rows
 
 
-def softmax_losses(pairs: Pairs, scale: Array, axis_name: str | None, *, local: bool = True) -> Compared:
+def softmax_losses(pairs: Pairs, scale: Array, axis_name: str | None, *, local: bool = True) -> Comparison:
     """Symmetric InfoNCE (Radford et al. 2021, figure 3): mean of the cross-entropies of both directions.
 
     Args:
@@ -51,10 +51,10 @@ def softmax_losses(pairs: Pairs, scale: Array, axis_name: str | None, *, local: 
         masked = jnp.where(columns.mask[None] > 0, logits, lowest)
         losses += (jax.nn.logsumexp(masked, axis=1) - partner) / 2
         correct += (jnp.argmax(masked, axis=1) == places).astype(partner.dtype) / 2
-    return Compared(losses, correct, rows.mask, shares)
+    return Comparison(losses, correct, rows.mask, shares)
 
 
-def sigmoid_losses(pairs: Pairs, scale: Array, bias: Array, axis_name: str | None, *, local: bool = True) -> Compared:
+def sigmoid_losses(pairs: Pairs, scale: Array, bias: Array, axis_name: str | None, *, local: bool = True) -> Comparison:
     """The loss of SigLIP (Zhai et al. 2023, equation 1): -sum_j log sigmoid(z_ij (scale x_i y_j + bias)) of each row.
 
     z is 1 for the pair itself, else -1. Arguments are as in `softmax_losses`; `bias`: []. `correct` is of the images
@@ -66,7 +66,7 @@ def sigmoid_losses(pairs: Pairs, scale: Array, bias: Array, axis_name: str | Non
     losses = -jax.nn.log_sigmoid(jnp.where(is_pair, logits, -logits))
     is_column = columns.mask[None] > 0
     correct = jnp.argmax(jnp.where(is_column, logits, jnp.finfo(logits.dtype).min), axis=1) == places
-    return Compared(jnp.where(is_column, losses, 0).sum(1), correct.astype(logits.dtype), rows.mask, shares)
+    return Comparison(jnp.where(is_column, losses, 0).sum(1), correct.astype(logits.dtype), rows.mask, shares)
 
 
 def _rows_and_columns(pairs: Pairs, axis_name: str | None, *, local: bool) -> tuple[Pairs, Pairs, Array, int]:

@@ -16,6 +16,13 @@ def test_a_link_back_to_its_own_folder_is_followed_once(tmp_path):
     assert len(open_path(tmp_path).examples("train")) == 3
 
 
+def test_a_link_to_itself_is_no_folder(tmp_path):
+    pictures(tmp_path, "cat/1.png", "dog/1.png")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "cat" / "loop").symlink_to("loop")
+    assert len(open_path(tmp_path).examples("train")) == 2
+
+
 def test_what_systems_leave_behind_is_skipped(tmp_path):
     pictures(tmp_path, "cat/1.png", "dog/1.png", "__MACOSX/cat/._1.png", "__MACOSX/x.png", "@eaDir/y.png")
     pictures(tmp_path, "cat/@eaDir/1.png/THUMB.png", "cat/.ipynb_checkpoints/1-checkpoint.png", "cat/Thumbs.db")

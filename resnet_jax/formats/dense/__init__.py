@@ -16,6 +16,7 @@ from resnet_jax.formats.dense.mask_folders import find_masks, open_masks
 from resnet_jax.formats.dense.problems import Problems
 from resnet_jax.formats.dense.voc import is_voc, open_voc
 from resnet_jax.formats.dense.yolo import find_yolo, open_yolo
+from resnet_jax.formats.packed import is_packed
 
 __all__ = ["open_dense"]
 
@@ -97,6 +98,8 @@ def _open(root: Path, named: list[Path] | None, label_kind: DenseKind, problems:
         return open_yolo(root, yolo, label_kind, problems)
     if label_kind == "pixels" and named is None and (folder := find_masks(root)) is not None:
         return open_masks(root, folder, problems)
+    if named is None and is_packed(root):
+        raise ValueError(f"{root} is a packed set, which has no annotations; expected {KINDS}")
     problem = f"{place} has no annotations" if named else f"{root} has no annotations that are known"
     raise ValueError(f"{problem}; expected {KINDS}")
 

@@ -9,6 +9,7 @@ from resnet_jax.errors import one_of
 from resnet_jax.files import expanded
 from resnet_jax.formats import label_files, shards
 from resnet_jax.formats.options import ReadOptions, label_columns, label_file
+from resnet_jax.formats.packed import is_packed
 from resnet_jax.formats.pairs.coco import caption_files, open_coco_captions
 from resnet_jax.formats.pairs.rows import open_caption_rows
 from resnet_jax.formats.pairs.tars import open_tars, tars_below
@@ -65,7 +66,8 @@ def open_pairs(
     for file in (root / name for name in label_files.DEFAULT_FILES):
         if file.is_file():
             choose_columns(file, options)  # raises an error: why it is not read
-    raise ValueError(f"{root} has no captions; expected {EXPECTED}")
+    what = "is a packed set, which has no captions" if is_packed(root) else "has no captions"
+    raise ValueError(f"{root} {what}; expected {EXPECTED}")
 
 
 def _open_file(path: Path, options: ReadOptions) -> StoredDataset:

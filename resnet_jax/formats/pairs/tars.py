@@ -20,6 +20,7 @@ from resnet_jax.formats.splits import split_in, split_of
 
 CAPTION = ".txt"
 MOST_BYTES = 2**16  # of a caption
+COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")  # gzip, bzip2, xz, zstd: the first bytes of a file
 
 
 class _Pair(NamedTuple):
@@ -98,7 +99,8 @@ def _pairs(number: int, file: Path, problems: BadPairs) -> list[_Pair]:
                     captions[key] = _text(where, data, problems)
             _check_end(file, archive, problems)
     except (tarfile.TarError, OSError) as error:
-        raise ValueError(f"{file} cannot be read as a tar archive: {one_line(error)}") from None
+        reason = "it is compressed; decompress it first" if _is_compressed(file) else one_line(error)
+        raise ValueError(f"{file} cannot be read as a tar archive: {reason}") from None
     for key in sorted(captions.keys() - images.keys()):
         problems.add(f"{file}, {key}{CAPTION}", "no image of this name")
     pairs = []
@@ -108,6 +110,11 @@ def _pairs(number: int, file: Path, problems: BadPairs) -> list[_Pair]:
         elif key not in captions:
             problems.add(f"{file}, {name}", f"no caption {key}{CAPTION}")
     return pairs
+
+
+def _is_compressed(file: Path) -> bool:
+    with open(file, "rb") as opened:
+        return opened.read(6).startswith(COMPRESSED)
 
 
 def _check_end(file: Path, archive: tarfile.TarFile, problems: BadPairs) -> None:

@@ -11,6 +11,10 @@ def test_a_folder_without_annotations_is_refused_with_what_is_expected(tmp_path)
     (tmp_path / "README.txt").write_text("none")
     with pytest.raises(ValueError, match=r"has no annotations that are known; expected annotations='instances.json'"):
         open_dataset(path=str(tmp_path), label_kind="boxes")
+    (tmp_path / "packed.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"is a packed set, which has no annotations; expected annotations="):
+        open_dataset(path=str(tmp_path), label_kind="boxes")
+    (tmp_path / "packed.json").unlink()
     with pytest.raises(ValueError, match=r"images has no annotations; expected annotations="):
         open_dataset(path=str(tmp_path), label_kind="boxes", annotations="images")
     with pytest.raises(FileNotFoundError, match="annotations='image', neither here nor in .*; did you mean images?"):

@@ -189,6 +189,16 @@ def test_a_tar_without_its_end_is_reported(tmp_path, damage):
     assert len(open_pairs(tmp_path, skip_unreadable=True).examples("train")) == 1
 
 
+def test_a_compressed_tar_is_named_as_such(tmp_path):
+    """Its images could not be read where they lie."""
+    with tarfile.open(tmp_path / "x.tar", "w:gz"):
+        pass
+    with pytest.raises(
+        ValueError, match="x.tar cannot be read as a tar archive: it is compressed; decompress it first"
+    ):
+        open_pairs(tmp_path)
+
+
 def test_a_tar_member_of_negative_size_is_refused(tmp_path):
     write_tar(tmp_path / "x.tar", {"a.png": png(0), "a.txt": b"good"})
     info = tarfile.TarInfo("b.png")
@@ -230,6 +240,9 @@ def test_what_is_no_set_of_pairs_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="expected a folder of images and a file of captions"):
         open_pairs(tmp_path / "none")
     with pytest.raises(ValueError, match="has no captions; expected a folder of images"):
+        open_pairs(tmp_path)
+    (tmp_path / "packed.json").write_text("{}")
+    with pytest.raises(ValueError, match="is a packed set, which has no captions; expected a folder of images"):
         open_pairs(tmp_path)
     (tmp_path / "x.tar").write_bytes(b"")
     with pytest.raises(ValueError, match="tar shards; label_column='text' is for Parquet"):
