@@ -18,8 +18,6 @@ from resnet_jax.types import Pretrained
 from resnet_jax.weights.pretrained import words_of
 
 TEXT_COMPONENTS = ("text_act", "text_heads")  # in others the same arrays mean another net
-
-
 # In a message on a file's arrays, with the number of tokens of its captions.
 POSITIONS = re.compile(r"(?<![\w.])(?:params/text_tower/)?positional_embedding \(as \[(?P<length>\d+),")
 
