@@ -193,6 +193,8 @@ def _refuse_classes(path: Path, options: ReadOptions) -> NoReturn:
 def refuse_flat(path: Path, files: FileKind) -> NoReturn:
     """Raises ValueError for a folder without class folders: what is there, and what was expected."""
     if class_folders.files_beside(path, files):
-        problem = f"{path} has {files.noun}s, but no sub-folder of them per class, and no metadata.csv of labels"
-        raise ValueError(f"{problem}; labels='FILE' reads another file of labels")
+        problem = f"{path} has {files.noun}s, but no sub-folder of them per class, and"
+        if (table := next((name for name in label_files.DEFAULT_FILES if (path / name).is_file()), None)) is not None:
+            raise ValueError(f"{problem} {table} has no column of labels; captions are for --task contrastive")
+        raise ValueError(f"{problem} no metadata.csv of labels; labels='FILE' reads another file of labels")
     raise ValueError(f"{path} has no {files.noun}s; expected {files.expected}")

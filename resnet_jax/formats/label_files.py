@@ -39,11 +39,11 @@ def default_file(candidates: list[Path]) -> Path | None:
     return files[0] if files else None
 
 
-def refuse_unread(path: Path, candidates: list[Path]) -> None:
+def refuse_unread(path: Path, candidates: list[Path], lacks: str = "class folders") -> None:
     """Raises ValueError if there are files of labels, in a folder that has no other labels."""
     if candidates:
         names = [str(file.relative_to(path)) for file in candidates[:5]]
-        problem = f"no class folders, and files of labels that are not read: {', '.join(names)}"
+        problem = f"no {lacks}, and files of labels that are not read: {', '.join(names)}"
         raise ValueError(f"{path} has {problem}; to read one: labels={names[0]!r}")
 
 

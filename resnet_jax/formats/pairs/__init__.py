@@ -62,7 +62,7 @@ def open_pairs(
     candidates = label_files.candidates(root, options)
     if file := label_files.default_file(candidates):
         return open_caption_rows(root, file, options)
-    label_files.refuse_unread(root, candidates)
+    label_files.refuse_unread(root, candidates, "metadata.csv")
     for file in (root / name for name in label_files.DEFAULT_FILES):
         if file.is_file():
             choose_columns(file, options)  # raises an error: why it is not read

@@ -220,7 +220,8 @@ def check_batch_and_shape(
         return
     height, width, _ = train.image_shape
     if height != width or test.image_shape != train.image_shape:
-        sizes = " and ".join(" x ".join(map(str, source.image_shape)) for source in (train, test))
+        shapes = dict.fromkeys((train.image_shape, test.image_shape))
+        sizes = " and ".join(" x ".join(map(str, shape)) for shape in shapes)
         raise ValueError(f"expected square images of one size, got {sizes} in {name}; set --data.image-size")
 
 

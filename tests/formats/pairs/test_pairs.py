@@ -10,6 +10,7 @@ from dense_sets import write_pictures
 from PIL import Image
 
 from resnet_jax.errors import UnreadableImage
+from resnet_jax.formats import open_path
 from resnet_jax.formats.pairs import open_pairs
 
 ROWS = [("a.png", "a cat"), ("b.png", "a dog"), ("a.png", "a tabby, asleep")]
@@ -234,6 +235,19 @@ def test_a_metadata_file_that_cannot_be_read_says_why(tmp_path, rows, column, pr
     (tmp_path / "metadata.csv").write_text(rows)
     with pytest.raises(ValueError, match=f"metadata.csv {problem}"):
         open_pairs(tmp_path, label_column=column)
+
+
+def test_a_file_of_captions_with_another_name_is_named(tmp_path):
+    write_pictures(tmp_path, "a")
+    (tmp_path / "captions.csv").write_text("file_name,caption\na.png,a cat\n")
+    with pytest.raises(
+        ValueError, match="has no metadata.csv, and files .* not read: captions.csv; .*labels='captions.csv'"
+    ):
+        open_pairs(tmp_path)
+    (tmp_path / "captions.csv").rename(tmp_path / "metadata.csv")
+    assert open_pairs(tmp_path).splits == {"train": 1}
+    with pytest.raises(ValueError, match="metadata.csv has no column of labels; captions are for --task contrastive"):
+        open_path(tmp_path)
 
 
 def test_what_is_no_set_of_pairs_is_refused(tmp_path):

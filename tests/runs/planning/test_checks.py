@@ -15,6 +15,7 @@ from resnet_jax.data.loading.streaming import StreamingLoader
 from resnet_jax.errors import UnreadableImage
 from resnet_jax.models import create_model
 from resnet_jax.runs.planning.checks import (
+    check_batch_and_shape,
     check_deterministic,
     check_values_per_channel,
     constant_targets,
@@ -35,6 +36,15 @@ def test_options_of_skipnets_are_refused_for_other_nets(tmp_path, tfds_dir, chan
 def test_a_run_does_not_end_with_soft_gates(tmp_path, tfds_dir):
     with pytest.raises(ValueError, match=r"soft-gate-epochs 2.0 is 8 of 8 steps; expected fewer"):
         make_plan(config(tmp_path, tfds_dir, model__name="cifar_skipnet38", train__soft_gate_epochs=2.0))
+
+
+@pytest.mark.parametrize(
+    ("sides", "sizes"), [(((8, 9), (8, 9)), "8 x 9 x 3"), (((8, 8), (9, 9)), "8 x 8 x 3 and 9 x 9 x 3")]
+)
+def test_images_of_a_run_are_square_and_of_one_size(sides, sizes):
+    loaders = [MemoryLoader(np.zeros((4, *side, 3), np.uint8), np.zeros(4, np.int32), ("a", "b")) for side in sides]
+    with pytest.raises(ValueError, match=f"^expected square images of one size, got {sizes} in pets; set "):
+        check_batch_and_shape(Config(data=DataConfig(batch_size=2)), "pets", *loaders)
 
 
 def test_deterministic_runs_on_a_gpu_need_both_flags():
