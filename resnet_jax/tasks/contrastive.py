@@ -186,7 +186,8 @@ class Contrastive(BaseTask):
         cosines = outputs["image_features"][:count] @ outputs["text_features"][:count].T
         captions = [self.label_name(label) for label in predictions.labels[:count]]
         images = [image(index) for index in predictions.indices[:count]]
-        heading = f"{heading}: R@1 {evaluator.result()['r1']:.4f}\ncosines of images and captions, in hundredths"
+        pairs = f"the first {count} images and captions" if count < len(predictions.indices) else "images and captions"
+        heading = f"{heading}: R@1 {evaluator.result()['r1']:.4f}\ncosines of {pairs}, in hundredths"
         yield from draw_similarity(images, captions, cosines, folder / "similarity", heading=heading)
 
 
