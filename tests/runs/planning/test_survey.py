@@ -103,7 +103,8 @@ def test_a_split_that_cannot_be_opened_is_listed(monkeypatch):
     monkeypatch.setattr(survey_room, "open_configured_dataset", lambda config, label_kind: Dataset())
     messages = []
     result = verify(DataConfig(), progress=lambda *counts: messages.append(counts))
-    assert result.broken == [{"split": "test", "reason": "test has no labels"}] and messages == [(1, 5), (2, 5), (3, 5)]
+    assert result.broken == [{"split": "test", "reason": "test has no labels"}]
+    assert messages == [(1, 5), (2, 5), (3, 5), (5, 5)] and "2 of 5 cannot be used" in result.lines()[-1]
     assert result.labels["train"].tolist() == [0, 1, 1]
 
 
