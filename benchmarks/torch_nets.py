@@ -7,10 +7,10 @@ from __future__ import annotations
 
 if __name__ == "__main__":  # before torch, which this interpreter may lack
     raise SystemExit("error: a module of other scripts; run benchmarks/step.py, families.py or gpu.py")
-
-import torch  # noqa: E402
-import torch.nn.functional as F  # noqa: E402
-from torch import nn  # noqa: E402
+else:
+    import torch
+    import torch.nn.functional as F
+    from torch import nn
 
 
 def create(name: str) -> nn.Module:

@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 
 if __name__ == "__main__":  # before torch, which this interpreter may lack
     raise SystemExit("error: a module of other scripts; run benchmarks/families.py")
-
-import torch  # noqa: E402
-import torch.nn.functional as F  # noqa: E402
-from torch import nn  # noqa: E402
-from torch.nn.utils.parametrizations import weight_norm  # noqa: E402
+else:
+    import torch
+    import torch.nn.functional as F
+    from torch import nn
+    from torch.nn.utils.parametrizations import weight_norm
 
 
 class Same(nn.Module):

@@ -10,8 +10,8 @@ over its last map: with means it needs twice as many epochs.
 
 Device: two CPU cores (AMD EPYC with AVX2, jax 0.10.1, 2026-11-27), 4:59 minutes from the command to its end (seed 1),
 with an empty compilation cache. R@1 on 100 test scenes 0.835 with seed 0 (image to text 0.83, text to image 0.84) and
-0.865 with seed 1, on 100 scenes of combinations that are held out 0.860 and 0.845. Another processor rounds
-differently: an earlier version had 0.835 and 0.835, and 0.805 and 0.835.
+0.865 with seed 1, on 100 scenes of combinations that are held out 0.860 and 0.845. An earlier version, which rounded
+differently, had 0.835 and 0.835, and 0.805 and 0.835: expect as much of another processor.
 """
 
 from resnet_jax.config import CaptionConfig, Config, DataConfig, ModelConfig, OptimConfig, TrainConfig

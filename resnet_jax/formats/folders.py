@@ -14,7 +14,7 @@ from resnet_jax.data.sources.stored import LazySplit, StoredDataset
 from resnet_jax.data.sources.subsets import relabel
 from resnet_jax.formats import class_folders, label_files
 from resnet_jax.formats.class_folders import Class
-from resnet_jax.formats.file_kinds import FileKind
+from resnet_jax.formats.file_kinds import IMAGE_FILES, FileKind
 from resnet_jax.formats.labels import has_labels, open_labels
 from resnet_jax.formats.listing import has_files, list_files, subfolders
 from resnet_jax.formats.options import ReadOptions
@@ -195,6 +195,7 @@ def refuse_flat(path: Path, files: FileKind) -> NoReturn:
     if class_folders.files_beside(path, files):
         problem = f"{path} has {files.noun}s, but no sub-folder of them per class, and"
         if (table := next((name for name in label_files.DEFAULT_FILES if (path / name).is_file()), None)) is not None:
-            raise ValueError(f"{problem} {table} has no column of labels; captions are for --task contrastive")
+            hint = "; captions are for --task contrastive" if files is IMAGE_FILES else ""
+            raise ValueError(f"{problem} {table} has no column of labels{hint}")
         raise ValueError(f"{problem} no metadata.csv of labels; labels='FILE' reads another file of labels")
     raise ValueError(f"{path} has no {files.noun}s; expected {files.expected}")

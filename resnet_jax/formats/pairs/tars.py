@@ -99,7 +99,8 @@ def _pairs(number: int, file: Path, problems: BadPairs) -> list[_Pair]:
                     captions[key] = _text(where, data, problems)
             _check_end(file, archive, problems)
     except (tarfile.TarError, OSError) as error:
-        reason = "it is compressed; decompress it first" if _is_compressed(file) else one_line(error)
+        is_compressed = isinstance(error, tarfile.TarError) and _is_compressed(file)
+        reason = "it is compressed; decompress it first" if is_compressed else one_line(error)
         raise ValueError(f"{file} cannot be read as a tar archive: {reason}") from None
     for key in sorted(captions.keys() - images.keys()):
         problems.add(f"{file}, {key}{CAPTION}", "no image of this name")
@@ -113,7 +114,7 @@ def _pairs(number: int, file: Path, problems: BadPairs) -> list[_Pair]:
 
 
 def _is_compressed(file: Path) -> bool:
-    with open(file, "rb") as opened:
+    with file.open("rb") as opened:
         return opened.read(6).startswith(COMPRESSED)
 
 

@@ -237,6 +237,17 @@ def test_a_metadata_file_that_cannot_be_read_says_why(tmp_path, rows, column, pr
         open_pairs(tmp_path, label_column=column)
 
 
+def test_a_tar_that_cannot_be_opened_is_named(tmp_path, monkeypatch):
+    def refuse(file, mode):
+        file.unlink()
+        raise PermissionError(13, "Permission denied")
+
+    (tmp_path / "x.tar").touch()
+    monkeypatch.setattr(tarfile, "open", refuse)
+    with pytest.raises(ValueError, match="x.tar cannot be read as a tar archive: .*Permission denied"):
+        open_pairs(tmp_path)
+
+
 def test_a_file_of_captions_with_another_name_is_named(tmp_path):
     write_pictures(tmp_path, "a")
     (tmp_path / "captions.csv").write_text("file_name,caption\na.png,a cat\n")
