@@ -31,8 +31,9 @@ SMALL_MAP = 16
 # XLA's kernel gradient of a 2-D convolution takes up to twice as long as a product for each element of the kernel where
 # there are strides, and up to three times as long as one product where there are none and the kernel has at most
 # MOST_COLUMNS columns. Both hold from PRODUCT_CHANNELS input channels on. With fewer, as in stems, a product of shifted
-# planes takes a sixth of the time to one and a half times it where the planes hold at most PLANES_PER_OUTPUT times as
-# many values as the output. With larger kernels of few features they take up to eight times as long, and more memory.
+# planes, of series too, takes a sixth of the time to one and a half times it where the planes hold at most
+# PLANES_PER_OUTPUT times as many values as the output. With larger kernels of few features they take up to eight times
+# as long, and more memory.
 PRODUCT_CHANNELS = 16
 MOST_COLUMNS = 3
 PLANES_PER_OUTPUT = 4
@@ -69,11 +70,12 @@ def cpu_conv(
     dense = partial(patch_product if by_patches else series_conv if rank == 1 else library_conv, **options)
     if not by_patches and math.prod(sides) > math.prod(x.shape[1:-1]):
         dense = partial(conv_on_larger_map, strides=strides, conv=dense)
-    elif not by_patches and rank == 2 and dilation == 1:
+    elif not by_patches and rank < 3 and dilation == 1:
         is_narrow = width < PRODUCT_CHANNELS
         by_planes = is_narrow and groups == 1 and math.prod(kernel.shape[:-1]) <= PLANES_PER_OUTPUT * kernel.shape[-1]
-        if by_planes or not is_narrow and (strides > 1 or sides[1] <= MOST_COLUMNS):
-            dense = partial(product_conv, strides=strides, pads=tuple(pads))
+        by_products = rank == 2 and not is_narrow and (strides > 1 or sides[1] <= MOST_COLUMNS)
+        if by_planes or by_products:
+            dense = partial(product_conv if rank == 2 else series_stem, strides=strides, pads=tuple(pads))
     if groups > 1:
         return partial(sliced_conv, groups=groups, conv=dense)
     return None if dense.func is library_conv else dense
@@ -195,6 +197,11 @@ def product_conv(x: Array, kernel: Array, *, strides: int, pads: Pads) -> Array:
         return convolve(x, kernel), of_input(dx, kernel) + by_kernel
 
     return convolve(x, kernel)
+
+
+def series_stem(x: Array, kernel: Array, *, strides: int, pads: Pads) -> Array:
+    """`product_conv` of a series of few channels, [N, L, Ci], as a map of height 1."""
+    return product_conv(x[:, None], kernel[None], strides=strides, pads=((0, 0), *pads))[:, 0]
 
 
 def element_products(x: Array, kernel: Array, *, strides: int, dilation: int, pads: Pads) -> Array:

@@ -19,6 +19,7 @@ from resnet_jax.ops.conv_cpu import (
     patch_product,
     plane_product,
     product_conv,
+    series_stem,
     shifted_products,
     slice_count,
     sliced_conv,
@@ -77,6 +78,8 @@ def test_slices_are_wide_few_and_of_whole_groups():
         ((10, 9), 16, (4, 4), 3, [(1, 2), (0, 3)]),
         ((5, 6), 1, (3, 4), 1, [(1, 1), (1, 2)]),
         ((9, 12), 3, (7, 7), 2, [(3, 3), (3, 3)]),
+        ((18,), 1, (8,), 1, [(3, 4)]),
+        ((23,), 3, (5,), 4, [(4, 0)]),
     ],
 )
 def test_products_for_kernel_gradients_have_the_derivatives_of_the_convolution(
@@ -84,7 +87,7 @@ def test_products_for_kernel_gradients_have_the_derivatives_of_the_convolution(
 ):
     rng = np.random.default_rng(0)
     x, kernel = (jnp.asarray(rng.standard_normal(s)) for s in ((2, *sizes, channels), (*sides, channels, 3)))
-    chosen = partial(product_conv, strides=strides, pads=tuple(pads))
+    chosen = partial(series_stem if len(sizes) == 1 else product_conv, strides=strides, pads=tuple(pads))
 
     @partial(jax.jit, static_argnums=0)
     def derivatives(f, x, kernel):
@@ -145,12 +148,33 @@ def test_gradients_of_a_narrow_symbolic_batch_are_those_of_a_known_one():
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("channels", "k", "options", "is_stem"),
+    [
+        (1, 80, {"strides": 4}, True),
+        (2, 40, {}, True),  # as many values as the planes may have
+        (2, 41, {}, False),
+        (15, 3, {}, True),
+        (16, 3, {}, False),
+        (3, 3, {"dilation": 2}, False),
+    ],
+)
+def test_series_of_few_channels_take_planes_for_the_kernel_gradient(channels, k, options, is_stem):
+    x, kernel = jnp.zeros((2, 100, channels)), jnp.zeros((k, channels, 20))
+    chosen = cpu_conv(
+        x, kernel, **{"strides": 1, "dilation": 1, "groups": 1, "pads": [((k - 1) // 2, k // 2)]} | options
+    )
+    assert (chosen.func is series_stem) == is_stem
+
+
 @pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit])
-def test_the_kernel_gradient_of_a_narrow_sharded_batch_gathers_no_batch(kind):
+@pytest.mark.parametrize("sides", [(9, 6), (20,)])
+def test_the_kernel_gradient_of_a_narrow_sharded_batch_gathers_no_batch(kind, sides):
     rng = np.random.default_rng(0)
-    x, kernel = (jnp.asarray(rng.standard_normal(shape), jnp.float32) for shape in ((4, 9, 6, 3), (3, 3, 3, 8)))
+    shapes = (4, *sides, 3), (*[3] * len(sides), 3, 8)
+    x, kernel = (jnp.asarray(rng.standard_normal(shape), jnp.float32) for shape in shapes)
     mesh = jax.make_mesh((4,), ("data",), axis_types=(kind,), devices=jax.devices()[:4])
-    chosen = cpu_conv(x, kernel, strides=1, dilation=1, groups=1, pads=[(1, 1), (1, 1)])
+    chosen = cpu_conv(x, kernel, strides=1, dilation=1, groups=1, pads=[(1, 1)] * len(sides))
     gradient = jax.jit(jax.grad(lambda kernel, x: jnp.sum(jnp.tanh(chosen(x, kernel)))))
     sharded = (jax.device_put(kernel, NamedSharding(mesh, P())), jax.device_put(x, NamedSharding(mesh, P("data"))))
     compiled = gradient.lower(*sharded).compile()
