@@ -10,7 +10,7 @@ the rate of one thread that reads, decodes and crops without a loader; with step
 accelerator (here pauses), the lower of this and the rate of the steps. Other decoders are timed where installed.
 
 All candidates take turns; each rate is the median of its rounds, `share` the median of the rounds' ratios. Prints one
-JSON line for each result. A minute on two cores.
+JSON line for each result. One to four minutes on two cores.
 """
 
 from __future__ import annotations
