@@ -31,7 +31,7 @@ import jax.numpy as jnp
 import numpy as np
 from turns import seconds_of
 
-from resnet_jax.ops.conv_cpu import conv_on_larger_map, patch_product, product_conv
+from resnet_jax.ops.conv_cpu import PRODUCT_CHANNELS, conv_on_larger_map, patch_product, product_conv, series_stem
 from resnet_jax.ops.conv_depthwise import depthwise_bands, depthwise_conv, depthwise_sum
 from resnet_jax.ops.conv_library import library_conv
 from resnet_jax.ops.conv_series import LONGEST, row_conv, wide_conv
@@ -64,6 +64,8 @@ SHAPES = (
     (16, (28, 28), 128, 512, 1, 1),
     (16, (28, 28), 256, 512, 1, 2),
     (16, (1000,), 3, 64, 7, 2),
+    (8, (16000,), 1, 128, 80, 4),
+    (64, (500,), 1, 64, 8, 1),
     (16, (250,), 64, 64, 3, 1),
     (16, (250,), 64, 128, 3, 2),
     (64, (64,), 256, 256, 3, 1),
@@ -132,9 +134,8 @@ def main(argv: list[str] | None = None) -> None:
     options = parser.parse_args(argv)
     rng = np.random.default_rng(0)
     print(jax.devices()[0].device_kind, "jax", jax.__version__)
-    names = "".join(
-        f"  {name:>24}" for name in ("XLA convolution", "product of patches", "products or row", "wide or padded")
-    )
+    lowering_names = ("XLA convolution", "product of patches", "products or row", "wide, padded, planes")
+    names = "".join(f"  {name:>24}" for name in lowering_names)
     print(f"{'N':>4}{'size':>9}{'Ci':>5}{'Co':>5}{'k':>3}{'s':>3}{names}")
     for n, sizes, channels, features, k, strides in SHAPES[: options.shapes]:
         x = jnp.asarray(rng.standard_normal((n, *sizes, channels)), jnp.float32)
@@ -144,6 +145,8 @@ def main(argv: list[str] | None = None) -> None:
             lowerings.append(partial(row_conv, strides=strides, dilation=1, pads=[((k - 1) // 2, k // 2)]))
             if k > sizes[0]:
                 lowerings.append(partial(conv_on_larger_map, strides=strides, conv=lowerings[-1]))
+            elif channels < PRODUCT_CHANNELS:
+                lowerings.append(partial(series_stem, strides=strides, pads=(centred(k, 1),)))
             elif strides == 1 and 1 < k <= LONGEST:
                 lowerings.append(lambda x, kernel, low=(k - 1) // 2: wide_conv(x, kernel, low))
         elif k > 1:
