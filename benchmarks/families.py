@@ -10,7 +10,7 @@ with its own layout and with channels_last: the ratio is to the faster one.
 
 Processes take turns, as in step.py. Each result is a JSON line, printed and added to `--out`, whose results are not
 measured again: the sweep may be run a few families at a time. `--prepare` compiles alone, into the compilation cache.
-CPU only; about ten minutes on two cores.
+CPU only; ten to thirty-five minutes on two cores.
 """
 
 from __future__ import annotations
