@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from turns import Worker, machine, serve, summary, take_turns
+from turns import Worker, machine, require, serve, summary, take_turns
 
 IMAGES, BOXES = 2, 5  # of a batch; of an image
 SIZES = {"retinanet_resnet50_fpn": 320, "deeplabv3_resnet50": 256}
@@ -171,6 +171,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--torch-python", default=sys.executable, help="an interpreter that has torchvision")
     parser.add_argument("--worker", choices=SIDES, help="be a process of this side")
     options = parser.parse_args(argv)
+    if not options.worker and options.sides != ["ours"]:
+        require(options.torch_python, "torchvision", ", or add --sides ours")
     for net in options.nets:
         for phase in options.phases:
             if options.worker:

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 import dense
 import numpy as np
-from turns import Worker, machine, serve, summary, take_turns
+from turns import Worker, machine, require, serve, summary, take_turns
 
 PHASES, SIDES = ("training", "inference"), ("ours", "torch", "channels_last")
 LR, MOMENTUM = 1e-3, 0.9
@@ -242,6 +242,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--torch-python", default=sys.executable, help="an interpreter that has torch")
     parser.add_argument("--worker", choices=SIDES, help="be a process of this side")
     options = parser.parse_args(argv)
+    if not options.worker and not options.prepare:
+        require(options.torch_python, "torch", "")
     done = measured(options.out)
     for family in options.families:
         for phase in options.phases:

@@ -33,7 +33,7 @@ from typing import Any
 
 import numpy as np
 import step
-from turns import Worker, machine, serve, sized_case, take_turns
+from turns import Worker, machine, require, serve, sized_case, take_turns
 
 CASES = ("resnet50:16:128", "resnet50:16:224")
 REMAT, TORCH = ("none", "block", "stage"), ("torch", "channels_last")
@@ -150,6 +150,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--torch-python", default=sys.executable, help="an interpreter that has torch")
     parser.add_argument("--worker", action="store_true", help="be the process of the one side")
     options = parser.parse_args(argv)
+    if not options.worker and set(options.sides) & set(TORCH):
+        require(options.torch_python, "torch", ", or add --sides none block stage")
     for case in options.nets:
         net, examples, size = case.split(":")
         if options.worker:

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import step
-from turns import SETTINGS, machine, net_case
+from turns import SETTINGS, machine, net_case, require
 
 STEPS = 3
 INSTRUCTION = re.compile(r"\s+(?:ROOT )?%?([\w.\-]+) = (.+?) ([\w\-]+)\(")
@@ -110,6 +110,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--torch-python", default=sys.executable, help="an interpreter that has torch")
     parser.add_argument("--worker", action="store_true", help="measure here, not in processes of their own")
     options = parser.parse_args(argv)
+    if not options.worker and options.sides != ["ours"]:
+        require(options.torch_python, "torch", ", or add --sides ours")
     for case in map(step.with_sizes, options.nets):
         net, examples, size = case.split(":")
         for phase in options.phases:

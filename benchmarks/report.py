@@ -62,7 +62,7 @@ def _input_case(record: Record) -> str:
 
 TABLES = {
     "step": Table(
-        case=("net", "phase", "machine"),
+        case=("net", "batch", "size", "phase", "machine"),
         columns={
             "net": lambda record: f"`{record['net']}`",
             "batch x size": text("batch", "size"),

@@ -11,7 +11,9 @@ folded (`fold_norms`). PyTorch runs twice, with its own layout and with channels
 The processes of one net take turns, `--rounds` of `--steps` each, with the same cores and threads, and with large pages
 of memory (GLIBC_TUNABLES=glibc.malloc.hugetlb=1, if the variable is not set). Each has the median of its rounds; the
 ratio is the median of the rounds' ratios. Prints one JSON line for each net and phase. Float32, a CPU; about fifteen
-minutes on two cores. Without torch only ours is timed (`--sides ours`).
+minutes on two cores. `*_seconds` are of one step, `*_first_seconds` of the first, with compilation. PyTorch's sides
+exist for nets of torchvision and timm, and for those of the table; without torch, and for other nets, add
+`--sides ours`.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from turns import Worker, machine, net_case, serve, summary, take_turns
+from turns import Worker, machine, net_case, require, serve, summary, take_turns
 
 CASES = (
     "resnet50:16:128",
@@ -159,6 +161,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--torch-python", default=sys.executable, help="an interpreter that has torch")
     parser.add_argument("--worker", choices=SIDES, help="be a process of this side")
     options = parser.parse_args(argv)
+    if not options.worker and options.sides != ["ours"]:
+        require(options.torch_python, "torch", ", or add --sides ours")
     for case in map(with_sizes, options.nets):
         for phase in options.phases:
             if options.worker:

@@ -41,6 +41,17 @@ def one_line_errors() -> Iterator[None]:
         raise SystemExit(f"error: {error}") from None
 
 
+def require(python: str | Path, module: str, without: str) -> None:
+    """Ends the program with one line if the interpreter `python` lacks `module`; `without` says what works then."""
+    found = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({module!r}) is None)"
+    try:
+        lacks = subprocess.run([python, "-c", found], check=False).returncode != 0
+    except OSError as error:
+        raise SystemExit(f"error: --torch-python {python}: {error.strerror}") from None
+    if lacks:
+        raise SystemExit(f"error: {python} lacks {module}: name an interpreter with --torch-python{without}")
+
+
 def net_case(text: str) -> str:
     """Type of an argument NAME, NAME:BATCH or NAME:BATCH:SIZE: the text, of a net that there is.
 

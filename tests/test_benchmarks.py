@@ -265,6 +265,27 @@ def test_a_worker_that_prints_much_answers_and_one_that_fails_is_quoted():
     worker.close()
 
 
+@pytest.mark.parametrize("script", ["step.py", "operations.py", "dense.py", "families.py", "memory.py"])
+def test_a_missing_torch_is_one_line_before_anything_is_timed(script, tmp_path):
+    without = tmp_path / "python"
+    without.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S "$@"\n')  # the standard library alone
+    without.chmod(0o755)
+    with pytest.raises(SystemExit, match="lacks torch"):
+        load(script).main(["--torch-python", str(without)])
+    with pytest.raises(SystemExit, match="No such file"):
+        load(script).main(["--torch-python", str(tmp_path / "nowhere")])
+
+
+def test_lines_of_another_size_are_cases_of_their_own(tmp_path, monkeypatch):
+    report = load("report.py")
+    line = {"net": "resnet50", "batch": 16, "size": 128, "phase": "training", "machine": "A"}
+    (tmp_path / "results").mkdir()
+    lines = [line, line | {"batch": 1}, line | {"size": 64}, line | {"ratio": 0.5}]
+    (tmp_path / "results" / "step.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    monkeypatch.setattr(report, "HERE", tmp_path)
+    assert report.records("step") == [lines[3], *lines[1:3]]
+
+
 @pytest.mark.parametrize("text", ["resnt50", "resnet50:0", "resnet50:16:x", "resnet50:1:2:3"])
 @pytest.mark.parametrize(
     "script", ["step.py --nets", "memory.py --nets", "weights.py --model", "compile.py nets --nets"]
