@@ -31,7 +31,13 @@ import jax.numpy as jnp
 import numpy as np
 from turns import seconds_of
 
-from resnet_jax.ops.conv_cpu import PRODUCT_CHANNELS, conv_on_larger_map, patch_product, product_conv, series_stem
+from resnet_jax.ops.conv_cpu import (
+    PRODUCT_CHANNELS,
+    conv_on_larger_map,
+    patch_product,
+    product_conv,
+    series_product_conv,
+)
 from resnet_jax.ops.conv_depthwise import depthwise_bands, depthwise_conv, depthwise_sum
 from resnet_jax.ops.conv_library import library_conv
 from resnet_jax.ops.conv_series import LONGEST, row_conv, wide_conv
@@ -146,7 +152,7 @@ def main(argv: list[str] | None = None) -> None:
             if k > sizes[0]:
                 lowerings.append(partial(conv_on_larger_map, strides=strides, conv=lowerings[-1]))
             elif channels < PRODUCT_CHANNELS:
-                lowerings.append(partial(series_stem, strides=strides, pads=(centred(k, 1),)))
+                lowerings.append(partial(series_product_conv, strides=strides, pads=(centred(k, 1),)))
             elif strides == 1 and 1 < k <= LONGEST:
                 lowerings.append(lambda x, kernel, low=(k - 1) // 2: wide_conv(x, kernel, low))
         elif k > 1:

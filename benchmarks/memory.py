@@ -13,7 +13,7 @@ PyTorch's in both layouts. One JSON line for each of them:
 - `gflop`: arithmetic of a step, before XLA; with `remat` the forward pass counts again
 - `seconds`: a step, the median of rounds in which the processes take turns, and its range
 
-On a CPU, XLA merges what `remat` computes again with what was computed first, so that nothing changes there but
+On a CPU, XLA merges what `remat` computes again with what was computed first, so that little changes there but
 `saved_mib` and `gflop`, which are from before XLA.
 Linux; about ten minutes on two CPU cores, most of it compilation. Without torch: --sides none block stage.
 """

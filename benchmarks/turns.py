@@ -43,12 +43,12 @@ def one_line_errors() -> Iterator[None]:
 
 def require(python: str | Path, module: str, without: str) -> None:
     """Ends the program with one line if the interpreter `python` lacks `module`; `without` says what works then."""
-    found = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({module!r}) is None)"
+    program = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({module!r}) is None)"
     try:
-        lacks = subprocess.run([python, "-c", found], check=False).returncode != 0
+        is_missing = subprocess.run([python, "-c", program], check=False).returncode != 0
     except OSError as error:
         raise SystemExit(f"error: --torch-python {python}: {error.strerror}") from None
-    if lacks:
+    if is_missing:
         raise SystemExit(f"error: {python} lacks {module}: name an interpreter with --torch-python{without}")
 
 

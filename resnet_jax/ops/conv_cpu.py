@@ -1,7 +1,7 @@
 """Convolutions for CPUs, where XLA's are slow: products of patches or shifts, slices.
 
 `cpu_conv` chooses; each lowering computes what `library_conv` does, up to rounding. conv_depthwise.py has those of
-depthwise kernels. Timings are in benchmarks/conv_lowering.py, and benchmarks/step.py times nets. Other platforms are
+depthwise kernels. benchmarks/conv_lowering.py times them, and benchmarks/step.py times nets. Other platforms are
 untimed and keep XLA's convolution.
 """
 
@@ -30,13 +30,14 @@ from resnet_jax.types import Array, at_least_float32
 SMALL_MAP = 16
 # XLA's kernel gradient of a 2-D convolution takes up to twice as long as a product for each element of the kernel where
 # there are strides, and up to three times as long as one product where there are none and the kernel has at most
-# MOST_COLUMNS columns. Both hold from PRODUCT_CHANNELS input channels on. With fewer, as in stems, a product of shifted
-# planes, of series too, takes a sixth of the time to one and a half times it where the planes hold at most
-# PLANES_PER_OUTPUT times as many values as the output. With larger kernels of few features they take up to eight times
-# as long, and more memory.
+# MOST_COLUMNS columns. Both hold from PRODUCT_CHANNELS input channels on. With fewer, as in stems of images and of
+# series, a product of shifted planes takes a sixth to one and a half times XLA's time where the planes hold at most
+# PLANES_PER_OUTPUT times as many values as the output. With larger kernels of few features it takes up to eight times
+# as long, and more memory. Kernels of more than MOST_SHIFTS elements are untimed: each element is a copy to compile.
 PRODUCT_CHANNELS = 16
 MOST_COLUMNS = 3
 PLANES_PER_OUTPUT = 4
+MOST_SHIFTS = 160
 # A slice of a grouped convolution has at least this many channels: XLA lowers convolutions of 16 and fewer to slow
 # loops. Wider slices cost more multiplications by 0, and more slices cost more to compile.
 SLICE_CHANNELS = 32
@@ -72,10 +73,11 @@ def cpu_conv(
         dense = partial(conv_on_larger_map, strides=strides, conv=dense)
     elif not by_patches and rank < 3 and dilation == 1:
         is_narrow = width < PRODUCT_CHANNELS
-        by_planes = is_narrow and groups == 1 and math.prod(kernel.shape[:-1]) <= PLANES_PER_OUTPUT * kernel.shape[-1]
+        has_few_planes = math.prod(kernel.shape[:-1]) <= PLANES_PER_OUTPUT * kernel.shape[-1]
+        by_planes = is_narrow and groups == 1 and has_few_planes and math.prod(sides) <= MOST_SHIFTS
         by_products = rank == 2 and not is_narrow and (strides > 1 or sides[1] <= MOST_COLUMNS)
         if by_planes or by_products:
-            dense = partial(product_conv if rank == 2 else series_stem, strides=strides, pads=tuple(pads))
+            dense = partial(product_conv if rank == 2 else series_product_conv, strides=strides, pads=tuple(pads))
     if groups > 1:
         return partial(sliced_conv, groups=groups, conv=dense)
     return None if dense.func is library_conv else dense
@@ -199,8 +201,8 @@ def product_conv(x: Array, kernel: Array, *, strides: int, pads: Pads) -> Array:
     return convolve(x, kernel)
 
 
-def series_stem(x: Array, kernel: Array, *, strides: int, pads: Pads) -> Array:
-    """`product_conv` of a series of few channels, [N, L, Ci], as a map of height 1."""
+def series_product_conv(x: Array, kernel: Array, *, strides: int, pads: Pads) -> Array:
+    """`product_conv` of a series, [N, L, Ci], as a map of height 1."""
     return product_conv(x[:, None], kernel[None], strides=strides, pads=((0, 0), *pads))[:, 0]
 
 

@@ -19,12 +19,13 @@ from resnet_jax.ops.conv_cpu import (
     patch_product,
     plane_product,
     product_conv,
-    series_stem,
+    series_product_conv,
     shifted_products,
     slice_count,
     sliced_conv,
 )
 from resnet_jax.ops.conv_library import library_conv
+from resnet_jax.ops.conv_series import series_conv
 
 
 @pytest.mark.parametrize(("size", "k", "strides", "dilation"), [(2, 3, 1, 1), (7, 3, 2, 1), (5, 3, 1, 2), (6, 1, 2, 1)])
@@ -87,7 +88,7 @@ def test_products_for_kernel_gradients_have_the_derivatives_of_the_convolution(
 ):
     rng = np.random.default_rng(0)
     x, kernel = (jnp.asarray(rng.standard_normal(s)) for s in ((2, *sizes, channels), (*sides, channels, 3)))
-    chosen = partial(series_stem if len(sizes) == 1 else product_conv, strides=strides, pads=tuple(pads))
+    chosen = partial(series_product_conv if len(sizes) == 1 else product_conv, strides=strides, pads=tuple(pads))
 
     @partial(jax.jit, static_argnums=0)
     def derivatives(f, x, kernel):
@@ -137,13 +138,16 @@ def test_kernel_gradients_take_products_but_those_of_large_kernels(size, k, chan
         assert jax.jit(gradient).lower(kernel).as_text().count("stablehlo.dot_general") == products
 
 
-def test_gradients_of_a_narrow_symbolic_batch_are_those_of_a_known_one():
+@pytest.mark.parametrize(("sizes", "lowering"), [((9, 6), product_conv), ((20,), series_product_conv)])
+def test_gradients_of_a_narrow_symbolic_batch_are_those_of_a_known_one(sizes, lowering):
     rng = np.random.default_rng(0)
-    x, kernel = (jnp.asarray(rng.standard_normal(shape), jnp.float32) for shape in ((3, 9, 6, 3), (3, 3, 3, 8)))
-    chosen = cpu_conv(x, kernel, strides=1, dilation=1, groups=1, pads=[(1, 1), (1, 1)])
+    shapes = (3, *sizes, 3), (*[3] * len(sizes), 3, 8)
+    x, kernel = (jnp.asarray(rng.standard_normal(shape), jnp.float32) for shape in shapes)
+    chosen = cpu_conv(x, kernel, strides=1, dilation=1, groups=1, pads=[(1, 1)] * len(sizes))
+    assert chosen.func is lowering
     gradients = jax.jit(jax.grad(lambda x, kernel: jnp.sum(chosen(x, kernel) ** 3), (0, 1)))
     (n,) = export.symbolic_shape("n")
-    program = export.export(gradients)(jax.ShapeDtypeStruct((n, 9, 6, 3), jnp.float32), kernel)
+    program = export.export(gradients)(jax.ShapeDtypeStruct((n, *sizes, 3), jnp.float32), kernel)
     for a, b in zip(program.call(x, kernel), gradients(x, kernel), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
 
@@ -151,8 +155,8 @@ def test_gradients_of_a_narrow_symbolic_batch_are_those_of_a_known_one():
 @pytest.mark.parametrize(
     ("channels", "k", "options", "is_stem"),
     [
-        (1, 80, {"strides": 4}, True),
-        (2, 40, {}, True),  # as many values as the planes may have
+        (1, 80, {"strides": 4}, True),  # as many values as the planes may have
+        (2, 40, {}, True),
         (2, 41, {}, False),
         (15, 3, {}, True),
         (16, 3, {}, False),
@@ -164,17 +168,30 @@ def test_series_of_few_channels_take_planes_for_the_kernel_gradient(channels, k,
     chosen = cpu_conv(
         x, kernel, **{"strides": 1, "dilation": 1, "groups": 1, "pads": [((k - 1) // 2, k // 2)]} | options
     )
-    assert (chosen.func is series_stem) == is_stem
+    assert (chosen.func is series_product_conv) == is_stem
+
+
+@pytest.mark.parametrize(("k", "lowering"), [(160, series_product_conv), (161, series_conv)])
+def test_long_kernels_of_series_take_no_planes(k, lowering):
+    x, kernel = jnp.zeros((2, 1000, 1)), jnp.zeros((k, 1, 512))
+    assert cpu_conv(x, kernel, strides=4, dilation=1, groups=1, pads=[(0, 0)]).func is lowering
+
+
+def test_grouped_convolutions_of_narrow_series_take_no_planes():
+    x, kernel = jnp.zeros((2, 100, 8)), jnp.zeros((3, 4, 20))
+    chosen = cpu_conv(x, kernel, strides=1, dilation=1, groups=2, pads=[(1, 1)])
+    assert chosen.keywords["conv"].func is series_conv
 
 
 @pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit])
-@pytest.mark.parametrize("sides", [(9, 6), (20,)])
-def test_the_kernel_gradient_of_a_narrow_sharded_batch_gathers_no_batch(kind, sides):
+@pytest.mark.parametrize(("sizes", "lowering"), [((9, 6), product_conv), ((20,), series_product_conv)])
+def test_the_kernel_gradient_of_a_narrow_sharded_batch_gathers_no_batch(kind, sizes, lowering):
     rng = np.random.default_rng(0)
-    shapes = (4, *sides, 3), (*[3] * len(sides), 3, 8)
+    shapes = (4, *sizes, 3), (*[3] * len(sizes), 3, 8)
     x, kernel = (jnp.asarray(rng.standard_normal(shape), jnp.float32) for shape in shapes)
     mesh = jax.make_mesh((4,), ("data",), axis_types=(kind,), devices=jax.devices()[:4])
-    chosen = cpu_conv(x, kernel, strides=1, dilation=1, groups=1, pads=[(1, 1)] * len(sides))
+    chosen = cpu_conv(x, kernel, strides=1, dilation=1, groups=1, pads=[(1, 1)] * len(sizes))
+    assert chosen.func is lowering
     gradient = jax.jit(jax.grad(lambda kernel, x: jnp.sum(jnp.tanh(chosen(x, kernel)))))
     sharded = (jax.device_put(kernel, NamedSharding(mesh, P())), jax.device_put(x, NamedSharding(mesh, P("data"))))
     compiled = gradient.lower(*sharded).compile()
