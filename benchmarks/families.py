@@ -21,6 +21,7 @@ import os
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -242,19 +243,19 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--torch-python", default=sys.executable, help="an interpreter that has torch")
     parser.add_argument("--worker", choices=SIDES, help="be a process of this side")
     options = parser.parse_args(argv)
-    if not options.worker and not options.prepare:
+    done = set() if options.worker or options.prepare else measured(options.out)
+    cases = [case for case in product(options.families, options.phases) if case not in done]
+    if cases and not options.worker and not options.prepare:
         require(options.torch_python, "torch", "")
-    done = measured(options.out)
-    for family in options.families:
-        for phase in options.phases:
-            if options.worker:
-                work(options.worker, family, phase)
-            elif options.prepare or (family, phase) not in done:
-                line = json.dumps(compare(options, family, phase))
-                print(line, flush=True)
-                if options.out is not None and not options.prepare:
-                    with options.out.open("a") as file:
-                        file.write(line + "\n")
+    for family, phase in cases:
+        if options.worker:
+            work(options.worker, family, phase)
+            continue
+        line = json.dumps(compare(options, family, phase))
+        print(line, flush=True)
+        if options.out is not None and not options.prepare:
+            with options.out.open("a") as file:
+                file.write(line + "\n")
 
 
 if __name__ == "__main__":
