@@ -1,6 +1,6 @@
 """Times a small net of every family of the registry beside PyTorch's, on the cores of this machine.
 
-    python benchmarks/families.py --out benchmarks/results/families.jsonl --torch-python OTHER/bin/python
+    python benchmarks/families.py --out families.jsonl --torch-python OTHER/bin/python
     python benchmarks/families.py --families tcn vdcnn --prepare
 
 Training (forward pass, cross-entropy, backward pass, SGD with momentum) and inference (with this package's norms
