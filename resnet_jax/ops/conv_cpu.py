@@ -31,9 +31,9 @@ SMALL_MAP = 16
 # XLA's kernel gradient of a 2-D convolution takes up to twice as long as a product for each element of the kernel where
 # there are strides, and up to three times as long as one product where there are none and the kernel has at most
 # MOST_COLUMNS columns. Both hold from PRODUCT_CHANNELS input channels on. With fewer, as in stems of images and of
-# series, a product of shifted planes takes a sixth to one and a half times XLA's time where the planes hold at most
-# PLANES_PER_OUTPUT times as many values as the output. With larger kernels of few features it takes up to eight times
-# as long, and more memory. Kernels of more than MOST_SHIFTS elements are untimed: each element is a copy to compile.
+# series, a product of shifted planes takes a sixth to one and a half times the time of XLA's of a map where the planes
+# hold at most PLANES_PER_OUTPUT times as many values as the output. With larger kernels of few features it takes up to
+# eight times as long, and more memory. Each element of the kernel is a copy to compile: MOST_SHIFTS limits them.
 PRODUCT_CHANNELS = 16
 MOST_COLUMNS = 3
 PLANES_PER_OUTPUT = 4
@@ -254,7 +254,8 @@ def plane_product(x: Array, kernel: Array, *, strides: int, pads: Pads) -> Array
     planes = jnp.moveaxis(x, -1, 0)[..., None]
     inputs = jax.vmap(lambda plane: list(shifts(plane, (rows, columns), strides, 1, pads)))(planes)
     wide = at_least_float32(x.dtype)  # a sum of low precision is rounded once, as that of a convolution
-    matrix = jnp.concatenate(inputs).reshape(rows * columns * channels, -1)
+    positions = x.shape[0] * math.prod(output_size(x, strides))
+    matrix = jnp.concatenate(inputs).reshape(rows * columns * channels, positions)
     y = jnp.matmul(matrix.T, kernel.reshape(-1, features), preferred_element_type=wide)
     return y.astype(x.dtype).reshape(x.shape[0], *output_size(x, strides), features)
 

@@ -177,6 +177,12 @@ def test_long_kernels_of_series_take_no_planes(k, lowering):
     assert cpu_conv(x, kernel, strides=4, dilation=1, groups=1, pads=[(0, 0)]).func is lowering
 
 
+def test_no_channels_have_gradients_of_no_values():
+    x, kernel = jnp.zeros((2, 20, 0)), jnp.zeros((3, 0, 8))
+    gradients = jax.grad(lambda x, kernel: conv(x, kernel).sum(), (0, 1))(x, kernel)
+    assert [gradient.shape for gradient in gradients] == [x.shape, kernel.shape]
+
+
 def test_grouped_convolutions_of_narrow_series_take_no_planes():
     x, kernel = jnp.zeros((2, 100, 8)), jnp.zeros((3, 4, 20))
     chosen = cpu_conv(x, kernel, strides=1, dilation=1, groups=2, pads=[(1, 1)])
