@@ -1,7 +1,7 @@
-"""Times lowerings of convolutions: XLA's, matrix products, rows, depthwise: python benchmarks/conv_lowering.py
+"""Times lowerings of convolutions: XLA's, matrix products, rows, planes, depthwise: python benchmarks/conv_lowering.py
 
-Prints a table: the fastest of several calls in milliseconds for each shape: forward, gradient of the input, gradient of
-the kernel. For a CPU, whose convolutions are chosen by these times; about three minutes on two cores.
+Prints a table of the lowest milliseconds of several calls for each shape (forward, gradient of the input, gradient of
+the kernel). For a CPU, whose convolutions are chosen by these times; about three minutes on two cores.
 
 Two cores of an AMD EPYC (AVX-512), 2026-11-26, jax 0.10.1, a quiet machine, milliseconds of depthwise convolutions of
 16 series or images (forward, gradient of the input, gradient of the kernel):

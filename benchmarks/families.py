@@ -246,7 +246,8 @@ def main(argv: list[str] | None = None) -> None:
     done = set() if options.worker or options.prepare else measured(options.out)
     cases = [case for case in product(options.families, options.phases) if case not in done]
     if cases and not options.worker and not options.prepare:
-        require(options.torch_python, "torch", "")
+        for module in ("torch", "torchvision", "timm"):
+            require(options.torch_python, module, "")
     for family, phase in cases:
         if options.worker:
             work(options.worker, family, phase)

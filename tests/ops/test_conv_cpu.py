@@ -153,9 +153,10 @@ def test_gradients_of_a_narrow_symbolic_batch_are_those_of_a_known_one(sizes, lo
 
 
 @pytest.mark.parametrize(
-    ("channels", "k", "options", "is_stem"),
+    ("channels", "k", "options", "takes_planes"),
     [
-        (1, 80, {"strides": 4}, True),  # as many values as the planes may have
+        # as many values as the planes may have
+        (1, 80, {"strides": 4}, True),
         (2, 40, {}, True),
         (2, 41, {}, False),
         (15, 3, {}, True),
@@ -163,18 +164,20 @@ def test_gradients_of_a_narrow_symbolic_batch_are_those_of_a_known_one(sizes, lo
         (3, 3, {"dilation": 2}, False),
     ],
 )
-def test_series_of_few_channels_take_planes_for_the_kernel_gradient(channels, k, options, is_stem):
+def test_series_of_few_channels_take_planes_for_the_kernel_gradient(channels, k, options, takes_planes):
     x, kernel = jnp.zeros((2, 100, channels)), jnp.zeros((k, channels, 20))
     chosen = cpu_conv(
         x, kernel, **{"strides": 1, "dilation": 1, "groups": 1, "pads": [((k - 1) // 2, k // 2)]} | options
     )
-    assert (chosen.func is series_product_conv) == is_stem
+    assert (chosen.func is series_product_conv) == takes_planes
+    gradient = jax.grad(lambda kernel: chosen(x, kernel).sum())
+    assert jax.jit(gradient).lower(kernel).as_text().count("stablehlo.dot_general") == takes_planes
 
 
 @pytest.mark.parametrize(("k", "lowering"), [(160, series_product_conv), (161, series_conv)])
-def test_long_kernels_of_series_take_no_planes(k, lowering):
+def test_series_take_planes_up_to_160_elements_of_the_kernel(k, lowering):
     x, kernel = jnp.zeros((2, 1000, 1)), jnp.zeros((k, 1, 512))
-    assert cpu_conv(x, kernel, strides=4, dilation=1, groups=1, pads=[(0, 0)]).func is lowering
+    assert cpu_conv(x, kernel, strides=4, dilation=1, groups=1, pads=[((k - 1) // 2, k // 2)]).func is lowering
 
 
 def test_no_channels_have_gradients_of_no_values():
@@ -241,4 +244,6 @@ def test_a_kernel_of_more_elements_than_the_map_meets_a_larger_map(x64, sizes, k
 def test_only_a_kernel_that_is_larger_than_the_map_meets_a_larger_map():
     kernel, options = jnp.zeros((19, 4, 4)), {"strides": 1, "dilation": 1, "groups": 1, "pads": [(9, 9)]}
     assert cpu_conv(jnp.zeros((2, 18, 4)), kernel, **options).func is conv_on_larger_map
+    narrow = jnp.zeros((19, 1, 8))  # few enough planes for a product, but of a kernel that is larger
+    assert cpu_conv(jnp.zeros((2, 18, 1)), narrow, **options).func is conv_on_larger_map
     assert cpu_conv(jnp.zeros((2, 19, 4)), kernel, **options).func is not conv_on_larger_map
